@@ -1,0 +1,98 @@
+"""bandsaw splits one workflow, a script of plain functions, into tasks that run separately."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, List
+
+if TYPE_CHECKING:
+    from . import advices as advices
+    from ._file import File
+    from .advice import Advice
+    from .config import Configuration, get_configuration
+    from .decorator import task
+    from .extensions import Extension
+    from .identifier import identifier_from_string
+    from .interpreter import Interpreter
+    from .result import Result
+    from .run import get_run_id, set_run_id
+    from .serialization import JsonSerializer, PickleSerializer, SerializableValue
+    from .session import Session
+
+__version__ = "1.0.0.dev0"
+
+__all__ = [
+    "Advice",
+    "Configuration",
+    "Extension",
+    "File",
+    "Interpreter",
+    "JsonSerializer",
+    "PickleSerializer",
+    "Result",
+    "SerializableValue",
+    "Session",
+    "__version__",
+    "get_configuration",
+    "get_run_id",
+    "identifier_from_string",
+    "set_run_id",
+    "task",
+]
+
+_HOMES = {
+    "Advice": "advice",
+    "Configuration": "config",
+    "Extension": "extensions",
+    "File": "_file",
+    "Interpreter": "interpreter",
+    "JsonSerializer": "serialization",
+    "PickleSerializer": "serialization",
+    "Result": "result",
+    "SerializableValue": "serialization",
+    "Session": "session",
+    "get_configuration": "config",
+    "get_run_id": "run",
+    "identifier_from_string": "identifier",
+    "set_run_id": "run",
+    "task": "decorator",
+}
+_ROOMS = (
+    "advice",
+    "advices",
+    "config",
+    "context",
+    "decorator",
+    "distribution",
+    "errors",
+    "execution",
+    "extensions",
+    "fingerprint",
+    "identifier",
+    "interpreter",
+    "io",
+    "modules",
+    "result",
+    "run",
+    "runner",
+    "serialization",
+    "session",
+    "tasks",
+    "user",
+    "workers",
+)
+
+
+def __getattr__(name: str) -> Any:
+    # Loading lazily keeps `import bandsaw` next to free, here and in every process that is started.
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -1,0 +1,52 @@
+"""The command line: `python -m bandsaw`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Optional, Sequence
+
+from . import __version__
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Runs the command line.
+
+    Args:
+        args: The arguments, by default those of the process.
+
+    Returns:
+        The exit status: 0 for success, 1 if something was found that is wrong.
+
+    Raises:
+        SystemExit: For `--help` and `--version`, and with status 2 if the arguments are wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m bandsaw",
+        description="Splits one workflow into tasks that run separately.",
+    )
+    parser.add_argument("--version", action="version", version=f"bandsaw {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    check = commands.add_parser(
+        "check",
+        help="check a configuration",
+        description="Loads a configuration, lists what is in it, and says for each interpreter "
+        "and remote whether it can be reached and which Python it is. Exits with status 1 where "
+        "one cannot.",
+    )
+    check.add_argument(
+        "--config",
+        metavar="MODULE",
+        help="the configuration module (default: the one that tasks would get)",
+    )
+    parsed = parser.parse_args(args)
+    if parsed.command is None:
+        parser.print_help()
+        return 0
+    from ._check import check_configuration
+
+    return check_configuration(parsed.config)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""Bulk data: read where it lies, never copied as a whole."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from ._forms import Form, NoForm, PARTS, SEQUENCE
+
+if TYPE_CHECKING:
+    from ._canonical import Writer
+
+_INLINE = 224
+_CHUNK = 1 << 20
+
+
+def written_buffer(buffer: Any, writer: Writer) -> bytes:
+    """Writes an object with the buffer protocol, in C order.
+
+    Args:
+        buffer: The object.
+        writer: Says which hash to use.
+
+    Returns:
+        Format, shape and contents; the contents as their digest where they are long.
+    """
+    view = memoryview(buffer)
+    shape = b"" if view.ndim == 1 and view.format == "B" else _described(view)
+    if view.nbytes <= _INLINE or not view.c_contiguous:
+        return shape + written_chunks(view.nbytes, [view.tobytes()], writer)
+    return shape + written_chunks(view.nbytes, [view], writer)
+
+
+def _described(view: memoryview) -> bytes:
+    text = f"{view.format}{view.itemsize}{view.shape}".encode()
+    return b"%%%d:%b" % (len(text), text)
+
+
+def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
+    """Writes contiguous buffers as one.
+
+    Args:
+        size: The number of bytes in all of them.
+        chunks: The buffers.
+        writer: Says which hash to use.
+
+    Returns:
+        The bytes, or their digest where there are many.
+    """
+    if size <= _INLINE:
+        return b"%d:" % size + b"".join(bytes(chunk) for chunk in chunks)
+    digest = _new_hash(writer.bulk_hash)
+    for chunk in chunks:
+        digest.update(chunk)
+    name = (writer.bulk_hash or "").encode()
+    content: bytes = digest.digest()
+    return b"%d#%b:%b" % (size, name, content)
+
+
+def _new_hash(name: Any) -> Any:
+    if name is None:
+        return sha256()
+    from .errors import InvalidValueError
+
+    try:
+        if name == "blake3":
+            import blake3
+
+            return blake3.blake3()
+        if name == "xxhash":
+            import xxhash
+
+            return xxhash.xxh3_128()
+    except ImportError as error:
+        raise InvalidValueError(f"to hash with {name!r}, install the package {name!r}") from error
+    raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are 'blake3', 'xxhash'")
+
+
+def open_numpy(value: Any, writer: Writer) -> Any:
+    """Opens an array, scalar or dtype of numpy.
+
+    Args:
+        value: Any object.
+        writer: Who writes it.
+
+    Returns:
+        Its form, or `None` if it is nothing of numpy's or something that pickles as any object.
+    """
+    numpy = sys.modules.get("numpy")
+    ndarray = getattr(numpy, "ndarray", None)
+    if numpy is None or ndarray is None:
+        return None
+    if type(value) is ndarray:
+        return _array(numpy, value, writer, b"a")
+    if isinstance(value, ndarray):
+        return _array_subclass(numpy, value)
+    if isinstance(value, numpy.generic):
+        return Form(b"!numpy.scalar;", PARTS, (numpy.asarray(value),))
+    if isinstance(value, numpy.dtype):
+        return b"!numpy.dtype;" + _dtype(value)
+    return None
+
+
+def _array_subclass(numpy: Any, value: Any) -> Form:
+    parts: list[Any] = [type(value)]
+    if isinstance(value, numpy.ma.MaskedArray):
+        # What lies under the mask is nobody's value, and neither is the fill value's cache.
+        mask = numpy.ma.getmaskarray(value)
+        parts += [numpy.asarray(value.filled()), mask, value.fill_value]
+    else:
+        parts += [value.view(numpy.ndarray), getattr(value, "__dict__", None) or None]
+    return Form(b"!numpy.subclass;", PARTS, parts, ("",) * len(parts))
+
+
+def _array(numpy: Any, value: Any, writer: Writer, tag: bytes) -> Any:
+    dtype = value.dtype
+    head = b"%b%b%d:%b;" % (
+        tag, _dtype(dtype), value.ndim, b",".join(b"%d" % n for n in value.shape),
+    )  # fmt: skip
+    if dtype.names is not None:
+        # Between the fields there may be padding, which holds whatever was in memory.
+        fields = [value[name] for name in dtype.names]
+        return Form(b"!" + head, PARTS, fields, [f"[{name!r}]" for name in dtype.names])
+    if dtype.hasobject:
+        return Form(b"!" + head, SEQUENCE, value.ravel(order="C").tolist())
+    if dtype.kind == "V" and value.nbytes == 0:
+        return head
+    return head + written_chunks(value.nbytes, _chunks(numpy, value), writer)
+
+
+def _dtype(dtype: Any) -> bytes:
+    if dtype.names is not None:
+        fields = [dtype.fields[name] for name in dtype.names]
+        text = b"".join(
+            b"%d:%b%d;%b" % (len(n.encode()), n.encode(), field[1], _dtype(field[0]))
+            for n, field in zip(dtype.names, fields)
+        )
+        return b"{%d,%d:%b}" % (len(fields), dtype.itemsize, text)
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return b"(%b%b)" % (_dtype(base), repr(tuple(map(int, shape))).encode())
+    name = dtype.str if dtype.kind != "T" else str(dtype)
+    return b"<%b>" % name.encode()
+
+
+def _chunks(numpy: Any, value: Any) -> Iterable[Any]:
+    if value.nbytes == 0:
+        return
+    if value.flags.c_contiguous:
+        # Not every dtype has a buffer; bytes have.
+        yield value.reshape(-1).view(numpy.uint8)
+        return
+    if value.nbytes <= _CHUNK:
+        yield numpy.ascontiguousarray(value).reshape(-1).view(numpy.uint8)
+        return
+    rows = max(1, _CHUNK // max(1, value.nbytes // len(value)))
+    for start in range(0, len(value), rows):
+        part = value[start : start + rows]
+        yield from _chunks(numpy, part[0] if len(part) == 1 else part)
+
+
+def open_array(value: Any, writer: Writer) -> bytes:
+    """Opens an `array.array`.
+
+    Args:
+        value: The array.
+        writer: Who writes it.
+
+    Returns:
+        Its type code and contents.
+    """
+    if value.typecode in "uw":
+        raise NoForm("arrays of characters depend on the platform; use a string")
+    return b"!array;%b%d;" % (value.typecode.encode(), value.itemsize) + written_buffer(
+        memoryview(value).cast("B"), writer
+    )

@@ -1,0 +1,331 @@
+"""Digests of values that depend on nothing but type and value.
+
+```
+value -> open_form (_forms) -> leaf: bytes
+                            -> form: tag, kind, children -> each child in turn -> close -> bytes
+                                                               cycle -> _cycles
+```
+
+A value is written as the tree that it unfolds to: a type tag, a length, the children. Sets and
+dicts are sorted by what their elements were written as. Whether two equal parts are one object or
+two cannot be seen in the result. What would be longer than 256 bytes is replaced by its SHA-256 and
+remembered by identity, so that parts that are reached in many ways are written once. The walk keeps
+its own stack, therefore depth is bounded by memory only.
+
+Cycles: the objects of a cycle are written as the smallest graph that unfolds to the same infinite
+tree (equal ones are merged), so that sharing cannot be seen inside of a cycle either. The one
+difference that stays: an object that is not itself on the cycle but repeats one of its turns (`a =
+[b]` above `b = [b]`) is written as what it is, one level above the cycle, and not as the cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any, Optional, Union
+
+from ._forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, NoForm, open_form, write_str
+
+LONGEST_INLINE = 256
+
+CodeForm = Callable[[Any], Union[bytes, Form]]
+Reporter = Callable[[list["Frame"], Any, str], None]
+Hook = Callable[[Any], Any]
+
+
+def digest_of_value(
+    value: Any,
+    function_digest: Optional[Callable[[Any], bytes]] = None,
+    *,
+    name: str = "value",
+    hook: Optional[Hook] = None,
+    bulk_hash: Optional[str] = None,
+) -> bytes:
+    """Digests a value: equal in type and value at every depth means equal digests.
+
+    NaN equals itself. `0.0` and `-0.0`, `1`, `1.0` and `True` are different. The arrays of numpy
+    count by dtype, shape and the bytes of their elements in C order, so the payload of a NaN
+    counts in them.
+
+    Args:
+        value: Anything that has a canonical form: everything that pickles, and functions.
+        function_digest: Digests functions and classes that are first-party. By default the
+            fingerprint of their code.
+        name: What the value is called in errors.
+        hook: Is asked first for everything but Python's plain types. It returns a value to be
+            digested in place of the one that it was given, together with its type, or
+            `NotImplemented`.
+        bulk_hash: `'blake3'` or `'xxhash'`, to be used for large buffers instead of SHA-256; the
+            package has to be installed. xxHash is fast but not collision resistant.
+
+    Returns:
+        32 bytes. They say nothing about identity or memory addresses, and are the same in every
+        process, on every platform and Python version.
+
+    Raises:
+        IdentityError: Something in the value has no canonical form, for example a lock; the
+            message has the path to it.
+    """
+    if function_digest is None:
+        from .fingerprint import digest_of_code
+
+        function_digest = digest_of_code
+    writer = Writer(_as_leaf(function_digest), name=name, hook=hook, bulk_hash=bulk_hash)
+    return sha256(writer.write(value)).digest()
+
+
+def digest_of_arguments(
+    arguments: Mapping[str, Any],
+    function_digest: Callable[[Any], bytes],
+    hook: Optional[Hook] = None,
+    bulk_hash: Optional[str] = None,
+) -> bytes:
+    """Digests arguments, in any order, by the names of their parameters.
+
+    Args:
+        arguments: The arguments. Paths in errors begin with the parameter's name.
+        function_digest: See `digest_of_value`.
+        hook: See `digest_of_value`.
+        bulk_hash: See `digest_of_value`.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        IdentityError: An argument has no canonical form.
+    """
+    code_form = _as_leaf(function_digest)
+    parts = []
+    for name in sorted(arguments):
+        value = arguments[name]
+        leaf = LEAVES.get(type(value))
+        if leaf is not None:
+            parts.append(write_str(name) + leaf(value))
+            continue
+        # Each argument is written by itself, so that they cannot see that they share anything.
+        writer = Writer(code_form, name=name, hook=hook, bulk_hash=bulk_hash)
+        parts.append(write_str(name) + writer.write(value))
+    return sha256(b"".join(parts)).digest()
+
+
+def _as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
+    return lambda code: b"c" + function_digest(code)
+
+
+class Frame:
+    """A form that is being written.
+
+    Attributes:
+        value: What it is the form of; kept, so that its identity is not used again meanwhile.
+        form: The tag, the kind and the children.
+        written: What the children were written as; those on an open cycle as their frames.
+        order: The position in the order of opening.
+        lowest: The lowest `order` that is reached from here (Tarjan's low link).
+        holds_itself: Whether the value is a child of its own.
+    """
+
+    __slots__ = ("form", "holds_itself", "lowest", "order", "value", "written")
+
+    def __init__(self, value: Any, form: Form, order: int) -> None:
+        self.value = value
+        self.form = form
+        self.written: list[Any] = []
+        self.order = order
+        self.lowest = order
+        self.holds_itself = False
+
+
+class Writer:
+    """Writes values canonically; see the module.
+
+    Args:
+        code_form: Gives the form of first-party functions and classes, and of modules.
+        name: What the value is called in errors.
+        hook: See `digest_of_value`.
+        bulk_hash: See `digest_of_value`.
+        report: Is told of values without a form: the frames, the value and the reason. They count
+            by their type then. Without it they are an `IdentityError`.
+    """
+
+    def __init__(
+        self,
+        code_form: CodeForm,
+        *,
+        name: str = "value",
+        hook: Optional[Hook] = None,
+        bulk_hash: Optional[str] = None,
+        report: Optional[Reporter] = None,
+    ) -> None:
+        self.code_form = code_form
+        self.hook = hook
+        self.bulk_hash = bulk_hash
+        self._name = name
+        self._report = report
+        self._stack: list[Frame] = []
+        self._open: dict[int, Frame] = {}
+        self._unresolved: list[Frame] = []
+        # The value is kept beside its bytes: its identity must not be given to another one.
+        self._done: dict[int, tuple[Any, bytes]] = {}
+        self._opened = 0
+
+    def write(self, value: Any) -> bytes:
+        """Writes a value.
+
+        Args:
+            value: The value.
+
+        Returns:
+            Its canonical form, or the digest of it where that is longer than 256 bytes.
+
+        Raises:
+            IdentityError: The value has no canonical form.
+        """
+        leaf = LEAVES.get(type(value))
+        if leaf is not None:
+            return leaf(value)
+        try:
+            first = self._enter(value)
+            if not isinstance(first, Frame):
+                return first
+            result = self._walk()
+        except RecursionError as error:
+            from .errors import IdentityError
+
+            raise IdentityError(f"{self.path()} is nested too deeply for an id") from error
+        return result
+
+    def _walk(self) -> bytes:
+        stack, done, open_frames = self._stack, self._done, self._open
+        while True:
+            frame = stack[-1]
+            children, written = frame.form.children, frame.written
+            entered = False
+            for position in range(len(written), len(children)):
+                child = children[position]
+                leaf = LEAVES.get(type(child))
+                if leaf is not None:
+                    written.append(leaf(child))
+                    continue
+                known = done.get(id(child))
+                if known is not None:
+                    written.append(known[1])
+                    continue
+                above = open_frames.get(id(child))
+                if above is not None:
+                    written.append(above)
+                    if above.order < frame.lowest:
+                        frame.lowest = above.order
+                    elif above is frame:
+                        frame.holds_itself = True
+                    continue
+                below = self._enter(child)
+                if isinstance(below, Frame):
+                    entered = True
+                    break
+                written.append(below)
+            if entered:
+                continue
+            stack.pop()
+            result = self._leave(frame)
+            if not stack:
+                assert isinstance(result, bytes), "the first frame closes every cycle"
+                return result
+            stack[-1].written.append(result)
+            if frame.lowest < stack[-1].lowest:
+                stack[-1].lowest = frame.lowest
+
+    def _enter(self, value: Any) -> Union[bytes, Frame]:
+        try:
+            form = open_form(value, self)
+        except NoForm as error:
+            return self._without_form(value, error)
+        if isinstance(form, bytes):
+            if len(form) > LONGEST_INLINE:
+                form = b"#" + sha256(form).digest()
+                self._done[id(value)] = value, form
+            return form
+        frame = Frame(value, form, self._opened)
+        self._opened += 1
+        self._open[id(value)] = frame
+        self._stack.append(frame)
+        self._unresolved.append(frame)
+        return frame
+
+    def _leave(self, frame: Frame) -> Union[bytes, Frame]:
+        if frame.lowest < frame.order:
+            return frame
+        if self._unresolved[-1] is frame and not frame.holds_itself:
+            self._unresolved.pop()
+            del self._open[id(frame.value)]
+            result = _joined(frame)
+            if len(result) > LONGEST_INLINE:
+                result = b"#" + sha256(result).digest()
+                self._done[id(frame.value)] = frame.value, result
+            return result
+        from ._cycles import write_cycle
+
+        start = self._unresolved.index(frame)
+        members = self._unresolved[start:]
+        del self._unresolved[start:]
+        for member, result in zip(members, write_cycle(members)):
+            del self._open[id(member.value)]
+            self._done[id(member.value)] = member.value, result
+        return self._done[id(frame.value)][1]
+
+    def _without_form(self, value: Any, error: NoForm) -> bytes:
+        if self._report is not None:
+            self._report(self._stack, value, str(error))
+            return opaque(value)
+        from .errors import IdentityError
+
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise IdentityError(
+            f"{self.path()} has no canonical form, so no id can be made of it: {kind}: {error}"
+        ) from (error.__cause__ or error)
+
+    def path(self) -> str:
+        """Names what is being written.
+
+        Returns:
+            The path from the value to its part, as Python would reach it.
+        """
+        return self._name + "".join(_step(frame) for frame in self._stack)
+
+
+def opaque(value: Any) -> bytes:
+    """Writes a value by its type alone.
+
+    Args:
+        value: The value.
+
+    Returns:
+        A leaf.
+    """
+    name = f"{type(value).__module__}.{type(value).__qualname__}".encode()
+    return b"?%d:" % len(name) + name
+
+
+def _joined(frame: Frame) -> bytes:
+    form, written = frame.form, frame.written
+    if form.kind == SET:
+        written.sort()
+    elif form.kind in (MAP, FIELDS):
+        pairs = sorted(zip(written[::2], written[1::2]))
+        written = [part for pair in pairs for part in pair]
+    return b"%b%d:" % (form.tag, len(written)) + b"".join(written)
+
+
+def _step(frame: Frame) -> str:
+    position, form = len(frame.written), frame.form
+    if position >= len(form.children):
+        return ""
+    if form.kind == SEQUENCE:
+        return f"[{position}]"
+    if form.kind == MAP:
+        key = form.children[position - position % 2]
+        return f"[{key!r}]" if isinstance(key, (str, int, float, bytes, tuple)) else "[...]"
+    if form.kind == FIELDS:
+        return f".{form.children[position - position % 2]}"
+    if form.kind == SET:
+        return "{...}"
+    return form.steps[position] if form.kind == PARTS and form.steps else ""

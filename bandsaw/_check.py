@@ -1,0 +1,115 @@
+"""`python -m bandsaw check`: what a configuration holds, and whether it can be reached."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any, Iterator, List, Optional, Tuple
+
+from .config import Configuration, get_configuration
+from .distribution import get_distribution_archive
+from .errors import BandsawError
+from .interpreter import Interpreter
+
+_OLDEST = (3, 9)
+_PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
+_PROBE_SECONDS = 60.0
+
+
+def check_configuration(module_name: Optional[str] = None) -> int:
+    """Prints what a configuration holds, and whether its interpreters and remotes can be reached.
+
+    Args:
+        module_name: The name of its module, by default the one that tasks would get.
+
+    Returns:
+        The exit status: 0, or 1 if something is wrong. The reasons are printed to standard error.
+    """
+    try:
+        configuration = get_configuration(module_name)
+    except Exception as error:
+        print(f"error: the configuration cannot be loaded: {_reason(error)}", file=sys.stderr)
+        return 1
+    problems: List[str] = []
+    _print_parts(configuration)
+    try:
+        archive = get_distribution_archive(configuration).path
+        print(f"distribution archive: {archive.stat().st_size // 1024 + 1} kB")
+    except Exception as error:
+        problems.append(f"the distribution archive cannot be built: {error}")
+    for name, chain in configuration._tuples.items():
+        print(f"advice chain {name!r}:" + ("" if chain else " no advices"))
+        for advice in chain:
+            print(f"  {_class_name(advice)}")
+            for what, found, problem in _reach(advice):
+                print(f"    {what}: {problem or found}")
+                if problem is not None:
+                    problems.append(f"chain {name!r}, {_class_name(advice)}, {what}: {problem}")
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _print_parts(configuration: Configuration) -> None:
+    module = sys.modules.get(configuration.module_name or "")
+    print(f"configuration: {configuration.module_name} ({getattr(module, '__file__', None)})")
+    print(f"serializer: {_class_name(configuration.serializer)}")
+    extensions = ", ".join(_class_name(extension) for extension in configuration.extensions)
+    print(f"extensions: {extensions or 'none'}")
+    print(f"distribution modules: {', '.join(configuration.distribution_modules) or 'none'}")
+
+
+def _reach(advice: Any) -> Iterator[Tuple[str, str, Optional[str]]]:
+    interpreter = getattr(advice, "interpreter", None)
+    if isinstance(interpreter, Interpreter):
+        yield (f"interpreter {interpreter.executable}", *_probe_interpreter(interpreter))
+    remotes = getattr(advice, "remotes", None)
+    if isinstance(remotes, dict):
+        if not remotes:
+            yield "remotes", "", "none was added: call add_remote(bandsaw.advices.ssh.Remote(...))"
+        for name, remote in remotes.items():
+            yield (f"remote {name!r} ({remote.host})", *_probe_remote(advice.backend, remote))
+
+
+def _probe_interpreter(interpreter: Interpreter) -> Tuple[str, Optional[str]]:
+    try:
+        probed = subprocess.run(
+            [interpreter.executable, "-c", _PROBE],
+            env={**os.environ, **interpreter.overlay(local=True)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return "", f"cannot be started: {error}"
+    version = probed.stdout.strip()
+    if probed.returncode != 0 or not version:
+        return "", f"is no Python that works: {probed.stderr.strip() or version}"
+    return f"Python {version}", _too_old(version)
+
+
+def _probe_remote(backend: Any, remote: Any) -> Tuple[str, Optional[str]]:
+    try:
+        if hasattr(backend, "probe"):
+            version = backend.probe(remote)
+            return f"Python {version} at {remote.interpreter.executable}", _too_old(version)
+        backend.execute_remote(remote, remote.interpreter.executable, "-c", "pass")
+    except Exception as error:
+        return "", f"cannot be reached: {error}"
+    return f"{remote.interpreter.executable} runs", None
+
+
+def _too_old(version: str) -> Optional[str]:
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+        return f"Python {version} is too old: bandsaw needs {_OLDEST[0]}.{_OLDEST[1]} or newer"
+    return None
+
+
+def _class_name(part: Any) -> str:
+    return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, BandsawError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,181 @@
+"""What is known of one definition, kept for as long as its code object or class lives."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import weakref
+from hashlib import sha256
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple, Optional
+
+from ._scopes import Use, Uses, chain_of, uses_of
+from ._sources import Source, source_of
+from ._syntax import write_syntax
+
+_OURS = __name__.partition(".")[0]
+
+
+class Definition(NamedTuple):
+    """A definition, digested.
+
+    Attributes:
+        digest: The SHA-256 of its normal form.
+        uses: What it uses from outside.
+        source: The module's source, or `None` where there is none.
+        node: Its syntax tree, or `None` where there is no source.
+    """
+
+    digest: bytes
+    uses: Uses
+    source: Optional[Source]
+    node: Optional[ast.AST]
+
+
+# By identity: code objects are equal when they merely look alike.
+_known: dict[int, tuple[Any, Definition]] = {}
+
+
+def _remember(key: Any, definition: Definition) -> Definition:
+    identity = id(key)
+    _known[identity] = weakref.ref(key, lambda _: _known.pop(identity, None)), definition
+    return definition
+
+
+def definition_of(function: FunctionType) -> Definition:
+    """Digests the definition of a function, without what it reaches.
+
+    Args:
+        function: The function.
+
+    Returns:
+        What its source says, or its byte code where there is no source.
+    """
+    code = function.__code__
+    known = _known.get(id(code))
+    if known is not None:
+        return known[1]
+    namespace = function.__globals__
+    source = source_of(code.co_filename, namespace)
+    node = source.function(code) if source is not None else None
+    if node is not None:
+        definition = _digested(node, namespace, source)
+        if definition is not None:
+            return _remember(code, definition)
+    digest = sha256(b"code" + write_code(code, function.__doc__)).digest()
+    return _remember(code, Definition(digest, _uses_of_code(code, namespace), source, None))
+
+
+def definition_of_class(
+    cls: type, methods: list[FunctionType], namespace: dict[str, Any]
+) -> Optional[Definition]:
+    """Digests the definition of a class, without what it reaches.
+
+    Args:
+        cls: The class.
+        methods: The functions that are defined in it.
+        namespace: The globals of its module.
+
+    Returns:
+        What its source says, or `None` where there is no source.
+    """
+    known = _known.get(id(cls))
+    if known is not None:
+        return known[1]
+    filename = methods[0].__code__.co_filename if methods else namespace.get("__file__")
+    source = source_of(filename, namespace) if isinstance(filename, str) else None
+    if source is None:
+        return None
+    node = source.class_(cls.__qualname__, [method.__code__ for method in methods])
+    definition = _digested(node, namespace, source) if node is not None else None
+    return _remember(cls, definition) if definition is not None else None
+
+
+def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Definition]:
+    def is_task(decorator: ast.expr) -> bool:
+        return _is_task_decorator(decorator, namespace, source)
+
+    try:
+        written = write_syntax(node, is_task)
+        uses = uses_of(node, is_task)
+    except RecursionError:
+        return None
+    return Definition(sha256(written).digest(), uses, source, node)
+
+
+def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
+    chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    if chain is None:
+        return False
+    imported = source.imports.get(chain[0])
+    if imported is not None and imported[0].partition(".")[0] == _OURS:
+        return (imported[1], *chain[1:])[-1] == "task"
+    value = namespace.get(chain[0])
+    for name in chain[1:]:
+        if isinstance(value, ModuleType) and value.__name__.partition(".")[0] == _OURS:
+            return chain[-1] == "task"
+        value = getattr(value, name, None)
+    if value is None:
+        return chain[0] == _OURS and chain[-1] == "task"
+    module = getattr(value, "__module__", None)
+    return module == f"{_OURS}.decorator" and getattr(value, "__name__", None) == "task"
+
+
+def write_code(code: CodeType, doc: Any = None) -> bytes:
+    """Writes a code object, for functions without source.
+
+    Args:
+        code: The code object.
+        doc: The docstring, which does not count.
+
+    Returns:
+        A form that holds on this minor version of Python, because byte code does.
+    """
+    consts = []
+    for const in code.co_consts:
+        if isinstance(const, CodeType):
+            consts.append(write_code(const))
+        elif const == doc and isinstance(const, str):
+            consts.append(b"N")
+        else:
+            consts.append(_write_const(const))
+    names = (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars, code.co_name)
+    counts = (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount)
+    parts = [
+        repr((sys.version_info[:2], counts, code.co_flags & 0xFF, names)).encode(
+            "utf-8", "surrogatepass"
+        ),
+        code.co_code,
+        *consts,
+    ]
+    return b"".join(b"%d:%b" % (len(part), part) for part in parts)
+
+
+def _write_const(const: Any) -> bytes:
+    if isinstance(const, tuple):
+        return b"t" + b"".join(b"%d:%b" % (len(p), p) for p in map(_write_const, const))
+    if isinstance(const, frozenset):
+        return b"z" + b"".join(b"%d:%b" % (len(p), p) for p in sorted(map(_write_const, const)))
+    return repr((type(const).__name__, const)).encode("utf-8", "backslashreplace")
+
+
+def _uses_of_code(code: CodeType, namespace: dict[str, Any]) -> Uses:
+    names: set[str] = set(code.co_freevars)
+    pending = [code]
+    while pending:
+        part = pending.pop()
+        names |= set(part.co_names)
+        pending += [const for const in part.co_consts if isinstance(const, CodeType)]
+    uses = []
+    for name in sorted(names):
+        value = namespace.get(name)
+        attributes = (
+            sorted(other for other in names if other in vars(value))
+            if isinstance(value, ModuleType)
+            else []
+        )
+        if name in namespace or name in code.co_freevars:
+            uses += [Use((name, other), code.co_firstlineno) for other in attributes] or [
+                Use((name,), code.co_firstlineno)
+            ]
+    return Uses(tuple(uses), ())

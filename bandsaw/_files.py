@@ -1,0 +1,56 @@
+"""Files and folders that belong to their owner, appear whole, and go again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Iterator, Optional, Union
+
+
+def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
+    """Writes a file so that it is there whole or not at all, readable by its owner only.
+
+    Args:
+        path: Where to. An existing file is replaced at once.
+        *parts: The content.
+
+    Raises:
+        OSError: If it cannot be written. Then nothing is left behind.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:32]}-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            for part in parts:
+                file.write(part)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def private_folder(directory: "Optional[Union[str, os.PathLike[str]]]") -> Iterator[Path]:
+    """Makes a folder with an unpredictable name, for its owner only, and removes it at the end.
+
+    Args:
+        directory: Where to make it; made if it is missing. By default where temporary files go.
+
+    Yields:
+        The path of the folder.
+    """
+    if directory is not None:
+        os.makedirs(directory, exist_ok=True)
+    folder = tempfile.mkdtemp(prefix="bandsaw-", dir=directory)
+    try:
+        yield Path(folder).absolute()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_private(path: str, flags: int) -> int:
+    """An `opener` for `open` that makes files readable by their owner only."""
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,254 @@
+"""The canonical forms of Python's own types: leaves are bytes, everything else has children.
+
+Every form begins with a tag that no other one begins with, and says how long it is, so that no two
+different values are ever written alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+if TYPE_CHECKING:
+    from ._canonical import Writer
+
+# How the children of a form are to be read: in order, as one thing in several parts (also in
+# order), in any order, as keys and values in any order, as attribute names and values.
+SEQUENCE, PARTS, SET, MAP, FIELDS = range(5)
+
+_INLINE = 256
+_FLAT = 16
+_double = Struct("<d").pack
+_NAN = b"fnan....."
+
+
+class NoForm(Exception):
+    """The value has no canonical form; the message says why."""
+
+
+class Form:
+    """What a value consists of.
+
+    Attributes:
+        tag: Says what it is.
+        kind: How the children are to be read: `SEQUENCE`, `PARTS`, `SET`, `MAP` or `FIELDS`.
+        children: Any values; keys and values alternate.
+        steps: For `PARTS`, what each child adds to the path in an error.
+    """
+
+    __slots__ = ("children", "kind", "steps", "tag")
+
+    def __init__(
+        self, tag: bytes, kind: int, children: Sequence[Any], steps: Optional[Sequence[str]] = None
+    ) -> None:
+        self.tag = tag
+        self.kind = kind
+        self.children = children
+        self.steps = steps
+
+
+class Fields:
+    """The attributes of an object, to be written as such.
+
+    Attributes:
+        values: The attributes by name.
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: dict[Any, Any]) -> None:
+        self.values = values
+
+
+class Written:
+    """Something that is written already.
+
+    Attributes:
+        data: What it is to be written as.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def _write_int(value: int) -> bytes:
+    written = b"i%x;" % value
+    return written if len(written) <= _INLINE else b"#" + sha256(written).digest()
+
+
+def write_float(value: float) -> bytes:
+    """Writes a float; all NaNs alike, because their sign depends on how they came about.
+
+    Args:
+        value: The number.
+
+    Returns:
+        A leaf of nine bytes.
+    """
+    return b"f" + _double(value) if value == value else _NAN
+
+
+def write_str(value: str) -> bytes:
+    """Writes a string, lone surrogates included.
+
+    Args:
+        value: The string.
+
+    Returns:
+        A leaf.
+    """
+    encoded = value.encode("utf-8", "surrogatepass")
+    if len(encoded) <= _INLINE - 8:
+        return b"s%d:%b" % (len(encoded), encoded)
+    digest = sha256(b"s%d:" % len(encoded))
+    digest.update(encoded)
+    return b"#" + digest.digest()
+
+
+def _write_complex(value: complex) -> bytes:
+    return b"j" + write_float(value.real) + write_float(value.imag)
+
+
+LEAVES: dict[type, Callable[[Any], bytes]] = {
+    type(None): lambda _: b"N",
+    bool: lambda value: b"T" if value else b"F",
+    int: _write_int,
+    float: write_float,
+    str: write_str,
+    complex: _write_complex,
+    type(...): lambda _: b"E",
+    type(NotImplemented): lambda _: b"I",
+}
+
+
+def _flat(values: Sequence[Any]) -> Optional[bytes]:
+    """Writes many numbers or strings at once, if they are all of one type."""
+    kinds = set(map(type, values))
+    if len(kinds) != 1:
+        return None
+    kind = kinds.pop()
+    if kind is str:
+        lengths = _packed("q", list(map(len, values)))
+        text = "".join(values).encode("utf-8", "surrogatepass")
+        return b"s%b%d:%b" % (lengths, len(text), text)
+    if kind is int:
+        try:
+            return b"i" + _packed("q", values)
+        except OverflowError:
+            return None
+    if kind is float:
+        total = sum(values)
+        if total != total:
+            nan = float("nan")
+            return b"f" + _packed("d", [v if v == v else nan for v in values])
+        return b"f" + _packed("d", values)
+    return None
+
+
+def _packed(code: str, values: Sequence[Any]) -> bytes:
+    import sys
+    from array import array
+
+    packed = array(code, values)
+    if sys.byteorder != "little":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def _sequence(tag: bytes) -> Callable[[Any, Writer], Union[bytes, Form]]:
+    flat_tag = b"v" + tag
+
+    def form(value: Any, writer: Writer) -> Union[bytes, Form]:
+        if len(value) >= _FLAT:
+            flat = _flat(value)
+            if flat is not None:
+                return b"%b%d:%b" % (flat_tag, len(value), flat)
+        return Form(tag, SEQUENCE, value)
+
+    return form
+
+
+def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
+    """Makes the form of keys and values.
+
+    Args:
+        tag: Says what it is.
+        values: A mapping.
+        kind: `MAP`, `FIELDS`, or `PARTS` where the order counts.
+
+    Returns:
+        The form.
+    """
+    children: list[Any] = []
+    for key, value in values.items():
+        children.append(key)
+        children.append(value)
+    return Form(tag, kind, children)
+
+
+def _fields(value: Fields, writer: Writer) -> Form:
+    return mapping(b"A", value.values, FIELDS)
+
+
+def _bytes(tag: bytes) -> Callable[[Any, Writer], bytes]:
+    def form(value: Any, writer: Writer) -> bytes:
+        from ._buffers import written_buffer
+
+        return tag + written_buffer(value, writer)
+
+    return form
+
+
+def _range(value: range, writer: Writer) -> Form:
+    # Equal ranges may have been made of different numbers.
+    if not value:
+        return Form(b"R", PARTS, ())
+    last = value[-1]
+    return Form(b"R", PARTS, (value.start, last) if value.start == last else
+                (value.start, last, value.step))  # fmt: skip
+
+
+def _slice(value: slice, writer: Writer) -> Form:
+    return Form(b"L", PARTS, (value.start, value.stop, value.step), (".start", ".stop", ".step"))
+
+
+FORMS: dict[type, Callable[[Any, Any], Union[bytes, Form]]] = {
+    list: _sequence(b"l"),
+    tuple: _sequence(b"t"),
+    dict: lambda value, writer: mapping(b"d", value),
+    set: lambda value, writer: Form(b"S", SET, list(value)),
+    frozenset: lambda value, writer: Form(b"Z", SET, list(value)),
+    bytes: _bytes(b"b"),
+    bytearray: _bytes(b"B"),
+    memoryview: _bytes(b"M"),
+    Fields: _fields,
+    Written: lambda value, writer: value.data,
+    Form: lambda value, writer: value,
+    range: _range,
+    slice: _slice,
+}
+
+
+def open_form(value: Any, writer: Writer) -> Union[bytes, Form]:
+    """Opens a value that is not a leaf by its type alone.
+
+    Args:
+        value: The value.
+        writer: Who writes it.
+
+    Returns:
+        Its form, or bytes where there is nothing more to open.
+
+    Raises:
+        NoForm: It has none.
+    """
+    maker = FORMS.get(type(value))
+    if maker is not None:
+        return maker(value, writer)
+    from ._objects import open_object
+
+    return open_object(value, writer)

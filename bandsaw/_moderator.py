@@ -1,0 +1,208 @@
+"""The walk along an advice chain.
+
+    initiate ─► before(1) ─► before(2) ─► task ─► after(2) ─► after(1) ─► finished
+                    │ conclude                                     ▲
+                    └── skips all that is later ── after(0) ◄──────┘ afters of the earlier ones
+
+Each arrow is one step, taken inside the call it starts from, so that the calls are nested. Where
+the walk stands is plain data, which travels; which calls are open is known only to the process
+that makes them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from .errors import AdviceError, AdviceResultError, BandsawError, SessionFinishedError
+from .result import Result
+from .serialization.values import SerializableValue
+
+
+class _Moderator(SerializableValue):
+    """Knows the position in the chain and takes the next step.
+
+    Args:
+        advice_chain: The advices, by default none.
+
+    Attributes:
+        advice_chain: The advices. They are not part of what is serialized or pickled.
+        before_called: How many calls of `before` were begun.
+        after_called: How many calls of `after` were begun.
+        task_called: Whether the task was executed, or skipped by an advice that concluded.
+    """
+
+    # With `__dict__`, so that nothing is forbidden; the slots are what makes a session cheap.
+    __slots__ = (
+        "__dict__",
+        "_current_advice",
+        "_is_finished",
+        "_left_out",
+        "_may_step",
+        "advice_chain",
+        "after_called",
+        "before_called",
+        "task_called",
+    )
+
+    def __init__(self, advice_chain: Optional[Sequence[Any]] = None) -> None:
+        self.advice_chain: Sequence[Any] = () if advice_chain is None else advice_chain
+        self.before_called = 0
+        self.after_called = 0
+        self.task_called = False
+        self._is_finished = False
+        # 1 after an advice concluded on the way to the task: its own `after` is left out.
+        self._left_out = 0
+        self._current_advice: Any = None
+        # Whether the innermost open call has still to take its step. Once a later call returned,
+        # no call that is open has.
+        self._may_step = True
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the walk has come to its end."""
+        return self._is_finished
+
+    @is_finished.setter
+    def is_finished(self, is_finished: bool) -> None:
+        self._is_finished = is_finished
+
+    @property
+    def current_advice(self) -> Any:
+        """The advice whose call was begun last, `None` when finished or without advices."""
+        if self._is_finished or not self.advice_chain:
+            return None
+        if self._current_advice is not None:
+            return self._current_advice
+        # Restored: the position tells.
+        index = self.before_called - 1
+        if self.after_called:
+            index -= self.after_called - 1 + self._left_out
+        return self.advice_chain[index] if 0 <= index < len(self.advice_chain) else None
+
+    @current_advice.setter
+    def current_advice(self, advice: Any) -> None:
+        self._current_advice = advice
+
+    def next(self, session: Any) -> None:
+        """Takes the next step: a `before`, the task, an `after`, or the end.
+
+        Args:
+            session: The session that is moderated.
+
+        Raises:
+            SessionFinishedError: If the walk had ended, or the advice that is being called has
+                taken its step already (a `RuntimeError`).
+            AdviceError: If the advice that is called now raises an exception (a `RuntimeError`).
+        """
+        if self._is_finished or not self._may_step:
+            raise _finished(self)
+        chain = self.advice_chain
+        is_after = self.task_called
+        if not is_after:
+            index = self.before_called
+            if index < len(chain):
+                self.before_called = index + 1
+            else:
+                self.task_called = is_after = True
+                session.result = session.task.execute(session.execution)
+        if is_after:
+            index = self.before_called - self.after_called - self._left_out - 1
+            if index < 0:
+                self._is_finished = True
+                return
+            self.after_called += 1
+        self._current_advice = advice = chain[index]
+        try:
+            if is_after:
+                advice.after(session)
+            else:
+                advice.before(session)
+        except Exception as error:
+            fault = _fault(session, advice, "after" if is_after else "before", error)
+            if fault is error:
+                raise
+            raise fault from error
+        finally:
+            self._may_step = False
+
+    def skip(self, session: Any) -> None:
+        """Takes a step past the later advices and the task, to the afters of the earlier ones.
+
+        Args:
+            session: The session that is moderated.
+        """
+        if not self.task_called and self._may_step:
+            self.task_called = True
+            self._left_out = 1
+        self.next(session)
+
+    def conclude(self, session: Any, result: Any) -> None:
+        """Sets the result and takes the step that follows from it.
+
+        Args:
+            session: The session that is moderated.
+            result: The result.
+
+        Raises:
+            AdviceResultError: If an advice gives something that is no `Result` (a `TypeError`).
+            SessionFinishedError: If the walk had ended, or the advice that is being called has
+                taken its step already (a `RuntimeError`).
+        """
+        if self._is_finished or not self._may_step:
+            raise _finished(self)
+        if self.before_called and not isinstance(result, Result):
+            raise AdviceResultError(
+                f"conclude() takes a bandsaw.Result, not {result!r} of type "
+                f"{type(result).__name__}."
+            )
+        session.result = result
+        self.skip(session)
+
+    def serialized(self) -> Dict[str, Any]:
+        """Returns the position; the advices are found again by the name of their chain."""
+        return {
+            "before_called": self.before_called,
+            "after_called": self.after_called,
+            "task_called": self.task_called,
+            "is_finished": self._is_finished,
+            "left_out": self._left_out,
+        }
+
+    @classmethod
+    def deserialize(cls, values: Mapping[str, Any]) -> "_Moderator":
+        """Makes a moderator, without advices, from what `serialized` returned."""
+        moderator = cls()
+        moderator.before_called = values["before_called"]
+        moderator.after_called = values["after_called"]
+        moderator.task_called = values["task_called"]
+        moderator._is_finished = values["is_finished"]
+        moderator._left_out = values["left_out"]
+        return moderator
+
+    def __reduce__(self) -> Any:
+        return self.deserialize, (self.serialized(),)
+
+
+def _finished(moderator: _Moderator) -> SessionFinishedError:
+    message = "Session already finished advising."
+    if not moderator._is_finished:
+        message += (
+            " This call has taken its step: each call of before or after takes exactly one of "
+            "proceed() and conclude(), once."
+        )
+    return SessionFinishedError(message)
+
+
+def _fault(session: Any, advice: Any, phase: str, error: Exception) -> Exception:
+    if isinstance(error, BandsawError):
+        # It names its own cause, and its type is what callers wait for.
+        if error.where is None and type(error) is not AdviceError:
+            error.where = _named(session, advice, phase)
+        return error
+    return AdviceError(
+        f"{_named(session, advice, phase)} raised {type(error).__name__}: {error}"
+    )
+
+
+def _named(session: Any, advice: Any, phase: str) -> str:
+    return f"{type(advice).__name__}.{phase} of task {getattr(session, 'task', None)}"

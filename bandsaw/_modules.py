@@ -1,0 +1,62 @@
+"""Whole modules as dependencies: all of their source."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from types import ModuleType
+
+from ._firstparty import is_first_party
+from ._names import canonical_module_name, module_source
+from ._objects import global_name
+from ._syntax import write_syntax
+
+
+def digest_of_module(module: ModuleType) -> bytes:
+    """Digests all source of a module, and of everything below it where it is a package.
+
+    Args:
+        module: The module. One that is installed counts by name and version.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        IdentityError: It has no source, or source that cannot be parsed.
+    """
+    if not is_first_party(module.__name__):
+        return sha256(global_name(module.__name__, "")).digest()
+    digest = sha256(canonical_module_name(module.__name__).encode())
+    folders = list(getattr(module, "__path__", ()))
+    source = module_source(module)
+    if source is not None:
+        digest.update(write_syntax(source.tree))
+    elif not folders:
+        from .errors import IdentityError
+
+        raise IdentityError(f"the module {module.__name__!r} has no source to make an id of")
+    for folder in folders:
+        for name, path in sorted(_files_below(folder)):
+            digest.update(b"%d:" % len(name) + name.encode() + _digest_of_file(path))
+    return digest.digest()
+
+
+def _files_below(folder: str) -> list[tuple[str, str]]:
+    found = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".py"):
+                path = os.path.join(parent, name)
+                found.append((os.path.relpath(path, folder).replace(os.sep, "/"), path))
+    return found
+
+
+def _digest_of_file(path: str) -> bytes:
+    from ._sources import source_of
+
+    source = source_of(path, {})
+    if source is None:
+        from .errors import IdentityError
+
+        raise IdentityError(f"{path!r} cannot be parsed, so no id can be made of it")
+    return sha256(write_syntax(source.tree)).digest()

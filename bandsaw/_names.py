@@ -1,0 +1,216 @@
+"""From the names that a definition uses to what they stand for at run time."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from types import FunctionType, ModuleType
+from typing import Any, Optional
+
+from ._firstparty import is_first_party
+from ._forms import PARTS, Form, Written, write_str
+from ._objects import global_name
+from ._scopes import Origin, Use
+from ._sources import Source, source_of
+from ._syntax import write_syntax
+
+_MISSING = object()
+_UNRESOLVED = Written(b"u")
+
+# They differ with the place where the program lies and with how it was started.
+_OF_THE_MODULE = frozenset(
+    {
+        "__file__", "__spec__", "__loader__", "__package__", "__builtins__", "__doc__",
+        "__cached__", "__path__", "__annotations__", "__class__", "__debug__",
+    }
+)  # fmt: skip
+_CONTAINERS = (list, dict, set, bytearray)
+
+
+def canonical_module_name(name: Any) -> str:
+    """Gives the name under which a module counts.
+
+    Args:
+        name: The name of a module.
+
+    Returns:
+        For `__main__` the name by which the script can be imported, if it has one.
+    """
+    if name not in ("__main__", "__mp_main__"):
+        return str(name)
+    try:
+        from .modules import main_module_name
+    except ImportError:
+        return _main_by_file()
+    return main_module_name() or "__main__"
+
+
+def _main_by_file() -> str:
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and isinstance(spec.name, str):
+        return str(spec.name)
+    import os
+
+    file = getattr(main, "__file__", None)
+    if not isinstance(file, str) or not file.endswith(".py"):
+        return "__main__"
+    return os.path.splitext(os.path.basename(file))[0]
+
+
+def cells_of(function: FunctionType) -> dict[str, Any]:
+    """Reads what a function closes over.
+
+    Args:
+        function: The function.
+
+    Returns:
+        The values by name, without those that are not set yet.
+    """
+    cells: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        try:
+            cells[name] = cell.cell_contents
+        except ValueError:
+            continue
+    return cells
+
+
+def resolve(
+    use: Use, namespace: dict[str, Any], cells: dict[str, Any], source: Optional[Source]
+) -> tuple[str, Any]:
+    """Finds what a use of a name stands for.
+
+    Args:
+        use: The use.
+        namespace: The globals of the module.
+        cells: What the function closes over.
+        source: The source of the module, where there is one.
+
+    Returns:
+        The chain as far as it was followed, and what is there: any value, something `Written` by
+        its name, or an exception that says why it cannot be followed.
+    """
+    if use.origin is not None:
+        return _imported(use, use.origin, namespace)
+    name, rest = use.chain[0], use.chain[1:]
+    if name in cells:
+        return _followed(name, cells[name], rest)
+    if name == "__name__":
+        return name, Written(write_str(canonical_module_name(namespace.get(name))))
+    if name in _OF_THE_MODULE:
+        return name, _UNRESOLVED
+    value = namespace.get(name, _MISSING)
+    if value is _MISSING:
+        if hasattr(builtins, name):
+            return name, Written(global_name("builtins", name))
+        return name, _UNRESOLVED
+    if source is not None:
+        origin = source.imports.get(name)
+        if origin is not None and not isinstance(value, ModuleType):
+            module = _absolute(Origin(origin[0], None, origin[2]), namespace)
+            if not is_first_party(module):
+                return name, Written(global_name(module, origin[1]))
+        if name in source.changing and name in source.assigned and not _holds_code(value):
+            if not isinstance(value, (FunctionType, type, ModuleType)):
+                return name, _at_first(name, source)
+    return _followed(name, value, rest)
+
+
+def _followed(key: str, value: Any, rest: tuple[str, ...]) -> tuple[str, Any]:
+    for position, name in enumerate(rest):
+        if not isinstance(value, ModuleType):
+            break
+        if not is_first_party(value.__name__):
+            dotted = ".".join(rest[position:])
+            return f"{key}.{dotted}", Written(global_name(value.__name__, dotted))
+        key = f"{key}.{name}"
+        source = module_source(value)
+        module = value
+        if name in _OF_THE_MODULE or name == "__name__":
+            return key, _UNRESOLVED
+        try:
+            value = getattr(module, name)
+        except AttributeError:
+            return key, _UNRESOLVED
+        if isinstance(value, ModuleType) or source is None:
+            continue
+        origin = source.imports.get(name)
+        if origin is not None:
+            home = _absolute(Origin(origin[0], None, origin[2]), vars(module))
+            if not is_first_party(home):
+                return key, Written(global_name(home, origin[1]))
+        if name in source.changing and name in source.assigned and not _holds_code(value):
+            if not isinstance(value, (FunctionType, type)):
+                return key, _at_first(name, source)
+    return key, value
+
+
+def _holds_code(value: Any) -> bool:
+    """Whether a container is a registry: what it holds is run, so it counts by its contents."""
+    if isinstance(value, dict):
+        parts: Any = value.values()
+    elif isinstance(value, (list, tuple, set)):
+        parts = value
+    else:
+        return False
+    return any(
+        callable(part) or (isinstance(part, (tuple, list)) and any(map(callable, part)))
+        for part in list(parts)
+    )
+
+
+def _at_first(name: str, source: Source) -> Form:
+    """A name that the program changes while it runs, by the statements that first set it."""
+    written = [write_syntax(statement) for statement in source.assigned[name]]
+    return Form(b"!changing;", PARTS, written)
+
+
+def _absolute(origin: Origin, namespace: dict[str, Any]) -> str:
+    if not origin.level:
+        return origin.module
+    package = namespace.get("__package__") or ""
+    parts = str(package).split(".")
+    kept = parts[: len(parts) - origin.level + 1]
+    return ".".join([*kept, origin.module] if origin.module else kept)
+
+
+def _imported(use: Use, origin: Origin, namespace: dict[str, Any]) -> tuple[str, Any]:
+    module_name = _absolute(origin, namespace)
+    rest = use.chain[1:]
+    if origin.name is None:
+        # `import a.b` binds `a`, but imports both.
+        wanted, module_name = module_name, module_name.partition(".")[0]
+    else:
+        wanted = module_name
+        if origin.name:
+            rest = (origin.name, *rest)
+    key = f"import {module_name}"
+    if not is_first_party(module_name):
+        dotted = ".".join(rest)
+        return f"{key}.{dotted}", Written(global_name(module_name, dotted))
+    import importlib
+
+    try:
+        importlib.import_module(wanted)
+        module = importlib.import_module(module_name)
+        if origin.name and not hasattr(module, origin.name):
+            importlib.import_module(f"{module_name}.{origin.name}")
+    except Exception as error:
+        return key, ImportError(f"it cannot be imported here: {error}")
+    return _followed(key, module, rest)
+
+
+def module_source(module: ModuleType) -> Optional[Source]:
+    """Finds the parsed source of a module.
+
+    Args:
+        module: The module.
+
+    Returns:
+        The source, or `None` where there is none.
+    """
+    filename = getattr(module, "__file__", None)
+    if not isinstance(filename, str):
+        return None
+    return source_of(filename, vars(module))

@@ -1,0 +1,253 @@
+"""The canonical forms of objects: values of the standard library, code, and whatever pickles."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Union
+
+from ._buffers import open_array, open_numpy, written_buffer
+from ._forms import MAP, PARTS, SEQUENCE, SET, Fields, Form, NoForm, mapping, write_str
+
+if TYPE_CHECKING:
+    from ._canonical import Writer
+
+Opened = Union[bytes, Form]
+
+_METHOD_STEPS = (".__func__", ".__self__")
+_PARTIAL_STEPS = (".func", ".args", ".keywords", "")
+
+
+def open_object(value: Any, writer: Writer) -> Opened:
+    """Opens everything that is not of one of the plain types.
+
+    Args:
+        value: The value.
+        writer: Who writes it.
+
+    Returns:
+        Its form.
+
+    Raises:
+        NoForm: It has none.
+    """
+    kind = type(value)
+    if writer.hook is not None:
+        replaced = writer.hook(value)
+        if replaced is not NotImplemented:
+            return Form(b"!hook;", PARTS, (kind, replaced))
+    maker = _BY_TYPE.get(kind) or _by_name(kind)
+    if maker is not None:
+        return maker(value, writer)
+    if isinstance(value, type):
+        return writer.code_form(value)
+    if isinstance(value, types.ModuleType):
+        return writer.code_form(value)
+    opened = open_numpy(value, writer)
+    if opened is not None:
+        return opened  # type: ignore[no-any-return]
+    if kind.__module__.partition(".")[0] in ("pandas", "pyarrow"):
+        from ._tables import open_table
+
+        opened = open_table(value, writer)
+        if opened is not None:
+            return opened  # type: ignore[no-any-return]
+    enum = sys.modules.get("enum")
+    if enum is not None and isinstance(value, enum.Enum):
+        return _enum(value)
+    if isinstance(value, (set, frozenset)):
+        state = _state(getattr(value, "__dict__", None))
+        return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
+    from ._reduced import open_reduced
+
+    return open_reduced(value, writer)
+
+
+def frozenset_of(value: Any) -> frozenset[Any]:
+    """Returns the elements of a set of any class.
+
+    Args:
+        value: The set.
+
+    Returns:
+        The elements, without asking the class for them.
+    """
+    base = set if isinstance(value, set) else frozenset
+    return frozenset(base.__iter__(value))
+
+
+def _state(values: Any) -> Any:
+    return Fields(values) if values else None
+
+
+def _enum(value: Any) -> Form:
+    name = value._name_
+    if name in type(value).__members__:
+        return Form(b"!enum;", PARTS, (type(value), name))
+    return Form(b"!flag;", PARTS, (type(value), value._value_))
+
+
+# What newer versions of Python moved.
+_RENAMED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib", "re._compiler": "re"}
+
+
+def global_name(module: Any, name: Any) -> bytes:
+    """Writes the name of something that an installed module offers.
+
+    Args:
+        module: The name of the module.
+        name: The qualified name in it.
+
+    Returns:
+        A leaf: the names, and the version of the distribution if it is not Python's own.
+    """
+    from ._firstparty import distribution_of
+
+    module = _RENAMED.get(str(module), module or "builtins")
+    distribution = distribution_of(module)
+    parts = [str(module), str(name), *(distribution or ())]
+    return b"g%d:" % len(parts) + b"".join(write_str(part) for part in parts)
+
+
+def _builtin_function(value: Any, writer: Writer) -> Opened:
+    owner = value.__self__
+    if owner is None or isinstance(owner, types.ModuleType):
+        module = value.__module__ or getattr(owner, "__name__", None)
+        return global_name(module, value.__qualname__)
+    return Form(b"!method;", PARTS, (owner, value.__name__))
+
+
+def _descriptor(value: Any, writer: Writer) -> Form:
+    return Form(b"!descriptor;", PARTS, (value.__objclass__, value.__name__))
+
+
+def _code(value: Any, writer: Writer) -> Opened:
+    return writer.code_form(value)
+
+
+def _partial(value: Any, writer: Writer) -> Form:
+    parts = (value.func, value.args, value.keywords, _state(value.__dict__))
+    return Form(b"!partial;", PARTS, parts, _PARTIAL_STEPS)
+
+
+def _property(value: Any, writer: Writer) -> Form:
+    parts = (value.fget, value.fset, value.fdel)
+    return Form(b"!property;", PARTS, parts, (".fget", ".fset", ".fdel"))
+
+
+def _wrapper(tag: bytes) -> Callable[[Any, Writer], Form]:
+    return lambda value, writer: Form(tag, PARTS, (value.__func__,))
+
+
+def _lru_cache(value: Any, writer: Writer) -> Form:
+    return Form(b"!lru_cache;", PARTS, (value.__wrapped__, value.cache_parameters()))
+
+
+_BY_TYPE: dict[type, Callable[[Any, Any], Opened]] = {
+    types.FunctionType: _code,
+    types.CodeType: _code,
+    types.ModuleType: _code,
+    type: _code,
+    types.BuiltinFunctionType: _builtin_function,
+    types.MethodType: lambda value, writer: Form(
+        b"!method;", PARTS, (value.__func__, value.__self__), _METHOD_STEPS
+    ),
+    types.MethodWrapperType: lambda value, writer: Form(
+        b"!method;", PARTS, (value.__self__, value.__name__)
+    ),
+    types.MethodDescriptorType: _descriptor,
+    types.WrapperDescriptorType: _descriptor,
+    types.ClassMethodDescriptorType: _descriptor,
+    types.GetSetDescriptorType: _descriptor,
+    types.MemberDescriptorType: _descriptor,
+    types.MappingProxyType: lambda value, writer: mapping(b"!mappingproxy;", value),
+    functools.partial: _partial,
+    property: _property,
+    staticmethod: _wrapper(b"!staticmethod;"),
+    classmethod: _wrapper(b"!classmethod;"),
+    type(functools.lru_cache(len)): _lru_cache,
+    functools.cached_property: lambda value, writer: Form(
+        b"!cached_property;", PARTS, (value.func,)
+    ),
+}
+
+
+def _parts(tag: bytes, *names: str) -> Callable[[Any, Writer], Form]:
+    return lambda value, writer: Form(tag, PARTS, [getattr(value, name) for name in names])
+
+
+def _path(value: Any, writer: Writer) -> Form:
+    return Form(b"!path;", PARTS, (type(value).__name__, str(value)))
+
+
+def _file(value: Any, writer: Writer) -> bytes:
+    return b"!file;" + value.digest()  # type: ignore[no-any-return]
+
+
+def _no_form(reason: str) -> Callable[[Any, Writer], Opened]:
+    def form(value: Any, writer: Writer) -> Opened:
+        raise NoForm(reason)
+
+    return form
+
+
+def _alias(value: Any, writer: Writer) -> Form:
+    name = getattr(value, "_name", None) or type(value).__name__
+    metadata = getattr(value, "__metadata__", None)
+    return Form(b"!alias;", PARTS, (name, value.__origin__, value.__args__, metadata))
+
+
+_time = ("hour", "minute", "second", "microsecond", "fold", "tzinfo")
+_ALIAS_TYPES = ("typing._GenericAlias", "typing._UnionGenericAlias", "typing._LiteralGenericAlias",
+                "typing._AnnotatedAlias", "typing._CallableGenericAlias", "types.GenericAlias",
+                "typing._ConcatenateGenericAlias", "typing._UnpackGenericAlias")  # fmt: skip
+
+# By name, so that nothing has to be imported to ask. Their reduced forms differ between the
+# versions of Python, or say less or more than their value.
+_BY_NAME: dict[str, Callable[[Any, Any], Opened]] = {
+    "datetime.date": _parts(b"!date;", "year", "month", "day"),
+    "datetime.time": _parts(b"!time;", *_time),
+    "datetime.datetime": _parts(b"!datetime;", "year", "month", "day", *_time),
+    "datetime.timedelta": _parts(b"!timedelta;", "days", "seconds", "microseconds"),
+    "decimal.Decimal": lambda value, writer: Form(b"!decimal;", PARTS, (str(value),)),
+    "fractions.Fraction": _parts(b"!fraction;", "numerator", "denominator"),
+    "uuid.UUID": _parts(b"!uuid;", "int"),
+    "re.Pattern": _parts(b"!pattern;", "pattern", "flags"),
+    "array.array": open_array,
+    "pickle.PickleBuffer": lambda value, writer: b"!buffer;" + written_buffer(value.raw(), writer),
+    "collections.OrderedDict": lambda value, writer: Form(
+        b"!ordered;", PARTS, (list(value.items()), _state(getattr(value, "__dict__", None)))
+    ),
+    "logging.Logger": _parts(b"!logger;", "name"),
+    "logging.RootLogger": _parts(b"!logger;", "name"),
+    "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
+    "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),
+    "builtins.dict_items": lambda value, writer: Form(b"!items;", SET, list(value)),
+    "builtins.dict_values": lambda value, writer: Form(b"!values;", SEQUENCE, list(value)),
+    "weakref.WeakKeyDictionary": _no_form("it changes with what is alive"),
+    "weakref.WeakValueDictionary": _no_form("it changes with what is alive"),
+    "weakref.WeakSet": _no_form("it changes with what is alive"),
+    f"{__name__.partition('.')[0]}._file.File": _file,
+    **{name: _alias for name in _ALIAS_TYPES},
+    **{f"{module}.{flavour}{name}": _path
+       for module in ("pathlib", "pathlib._local")
+       for flavour in ("PurePosix", "PureWindows", "Posix", "Windows") for name in ("Path",)},
+}  # fmt: skip
+
+
+def _by_name(kind: type) -> Any:
+    maker = _BY_NAME.get(f"{kind.__module__}.{kind.__qualname__}")
+    # Only exact types are asked for, but a name can be borrowed.
+    if maker is not None and (kind.__flags__ >> 9) & 1 and not _is_original(kind):
+        return None
+    return maker
+
+
+def _is_original(kind: type) -> bool:
+    found: Any = sys.modules.get(kind.__module__)
+    return getattr(found, kind.__qualname__, None) is kind
+
+
+__all__ = ["MAP", "frozenset_of", "global_name", "open_object"]

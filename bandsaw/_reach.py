@@ -1,0 +1,334 @@
+"""The code that a function reaches, as forms: each definition with the values of its names.
+
+```
+function -> definition (_definitions) -> names (_scopes) -> values at run time (_names) -> forms
+```
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from types import FunctionType, ModuleType
+from typing import Any, Union
+
+from ._canonical import Frame, opaque
+from ._definitions import Definition, definition_of, definition_of_class, write_code
+from ._firstparty import is_first_party, is_standard_library
+from ._forms import MAP, PARTS, Form, Written, write_str
+from ._names import canonical_module_name, cells_of, module_source, resolve
+from ._objects import global_name
+from ._syntax import write_syntax
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
+_SIMPLE = (type(None), bool, int, float, complex, str, bytes)
+
+
+class Reach:
+    """Gives the forms of functions, classes and modules to a `Writer`.
+
+    Attributes:
+        problems: What could not be followed: the place and the reason.
+        modules: The first-party modules that were reached, with their specs.
+
+    Args:
+        skip: Names of modules that count by name only, with the modules below them.
+    """
+
+    def __init__(self, skip: Iterable[str] = ()) -> None:
+        self.problems: list[tuple[str, str]] = []
+        self.modules: dict[str, tuple[Any, Any]] = {}
+        self._skip = tuple(skip)
+        self._lines: dict[int, dict[str, int]] = {}
+
+    def form(self, code: Any) -> Union[bytes, Form]:
+        """Gives the form of code.
+
+        Args:
+            code: A function, class, module or code object.
+
+        Returns:
+            The form: by content if it is first-party, else by name.
+        """
+        if isinstance(code, FunctionType):
+            return self._function(code)
+        if isinstance(code, type):
+            return self._class(code)
+        if isinstance(code, ModuleType):
+            return self._module(code)
+        written = write_code(code)
+        return b"!code;%d:" % len(written) + written
+
+    def _is_followed(self, module: Any) -> bool:
+        if not isinstance(module, str):
+            return True
+        if not is_first_party(module):
+            return False
+        return not any(module == name or module.startswith(name + ".") for name in self._skip)
+
+    def _note_module(self, name: Any) -> None:
+        module = sys.modules.get(name) if isinstance(name, str) else None
+        if module is not None:
+            self.modules[name] = module, getattr(module, "__spec__", None)
+
+    def _function(self, function: FunctionType) -> Union[bytes, Form]:
+        attributes = function.__dict__
+        if "bandsaw_task" in attributes:
+            return self._task(function)
+        # The name of the module, not `__module__`: decorators copy that from what they wrap.
+        module = function.__globals__.get("__name__")
+        wrapped = attributes.get("__wrapped__")
+        if not self._is_followed(module):
+            name = global_name(module, function.__code__.co_name if wrapped else _name(function))
+            cells = _foreign_cells(module, function)
+            if not cells and wrapped is None:
+                return name
+            return Form(b"!foreign;", PARTS, (Written(name), tuple(cells), wrapped))
+        self._note_module(module)
+        definition = definition_of(function)
+        names = self._names(function, definition, function.__globals__, cells_of(function))
+        return Form(
+            b"!function;",
+            PARTS,
+            (
+                definition.digest,
+                names,
+                function.__defaults__,
+                function.__kwdefaults__,
+                wrapped,
+            ),
+        )
+
+    def _task(self, function: FunctionType) -> Form:
+        task = function.__dict__["bandsaw_task"]
+        kwargs = getattr(task, "kwargs", None) or {}
+        inner = function.__dict__.get("__wrapped__")
+        version = kwargs.get("version") if isinstance(kwargs, dict) else None
+        if version is not None:
+            name = f"{canonical_module_name(function.__module__)}.{function.__qualname__}"
+            inner = (name, version)
+        return Form(b"!task;", PARTS, (inner, kwargs.get("depends") or None))
+
+    def _names(
+        self, code: Any, definition: Definition, namespace: dict[str, Any], cells: dict[str, Any]
+    ) -> Form:
+        label = _label(code)
+        lines = self._lines[id(code)] = {}
+        found: dict[str, Any] = {}
+        for use in definition.uses.names:
+            key, value = resolve(use, namespace, cells, definition.source)
+            if isinstance(value, Exception):
+                self.problems.append((f"{label}: line {use.line}, {key}", str(value)))
+                value = Written(b"u")
+            if use.is_decorator and not isinstance(value, (FunctionType, type, Written)):
+                value = Written(opaque(value))
+            found[key] = value
+            lines.setdefault(key, use.line)
+        for chain, line, text in definition.uses.dynamic:
+            if _is_dynamic(chain, namespace, cells):
+                self.problems.append(
+                    (f"{label}: line {line}, {text}", "it reaches code by a computed name")
+                )
+        children: list[Any] = []
+        for key, value in sorted(found.items()):
+            children += (key, value)
+        return Form(b"!names;", MAP, children)
+
+    def _class(self, cls: type) -> Union[bytes, Form]:
+        module = cls.__module__
+        if not self._is_followed(module):
+            return global_name(module, cls.__qualname__)
+        self._note_module(module)
+        namespace = _namespace(cls)
+        members = dict(vars(cls))
+        methods = list(_methods(cls, members))
+        parts: list[Any] = [canonical_module_name(module), cls.__qualname__]
+        parts.append(tuple(base for base in cls.__bases__ if base is not object))
+        # Metaclasses of Python's own follow from the bases, and one of them was renamed.
+        is_python_s = is_standard_library(type(cls).__module__)
+        parts.append(None if is_python_s else type(cls))
+        definition = definition_of_class(cls, methods, namespace)
+        if definition is None:
+            parts.append(_members_form(cls, members))
+            return Form(b"!class;", PARTS, parts)
+        cells: dict[str, Any] = {}
+        for method in methods:
+            cells.update(cells_of(method))
+        cells.pop("__class__", None)
+        parts += [
+            definition.digest,
+            self._names(cls, definition, namespace, cells),
+            _attributes_form(cls, members, methods, definition),
+        ]
+        return Form(b"!class;", PARTS, parts)
+
+    def _module(self, module: ModuleType) -> bytes:
+        name = canonical_module_name(module.__name__)
+        if not self._is_followed(module.__name__):
+            return global_name(module.__name__, "")
+        self._note_module(module.__name__)
+        source = module_source(module)
+        written = write_syntax(source.tree) if source is not None else b""
+        return b"!module;" + write_str(name) + write_str(written.decode("utf-8", "surrogatepass"))
+
+    def report(self, frames: list[Frame], value: Any, reason: str) -> None:
+        """Notes a value without canonical form that was reached.
+
+        Args:
+            frames: The way to it.
+            value: The value.
+            reason: Why it has none.
+        """
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        if kind in _BY_NAME_ONLY:
+            return
+        place = None
+        for position, frame in enumerate(frames):
+            if frame.form.tag == b"!foreign;":
+                place = None
+            lines = self._lines.get(id(frame.value))
+            if lines is None:
+                continue
+            place = _label(frame.value)
+            inner = frames[position + 1] if position + 1 < len(frames) else None
+            if inner is not None and inner.form.tag == b"!names;":
+                index = len(inner.written)
+                key = str(inner.form.children[index - index % 2])
+                place = f"{place}: line {lines.get(key, 0)}, {key}"
+        if place is not None:
+            self.problems.append((place, f"a {kind} has no canonical form ({reason})"))
+
+
+# They are locks, the process's own streams, and the like: nothing that a result depends on.
+_BY_NAME_ONLY = frozenset(
+    {
+        "_thread.lock", "_thread.RLock", "threading._RLock", "_thread._local",
+        "_thread._localdummy", "weakref.ReferenceType", "weakref.WeakKeyDictionary",
+        "weakref.WeakValueDictionary", "weakref.WeakSet", "_abc._abc_data",
+        "_contextvars.ContextVar",
+    }
+)  # fmt: skip
+
+
+def _foreign_cells(module: Any, function: FunctionType) -> list[Any]:
+    """What an installed function closes over: decorators keep there what they were given."""
+    cells = [value for _, value in sorted(cells_of(function).items())]
+    if not is_standard_library(str(module)):
+        return cells
+    if "registry" in function.__dict__:
+        # `functools.singledispatch`; how it keeps its functions differs between versions.
+        return [function.__dict__["registry"]]
+    return [
+        value
+        for value in cells
+        if not (
+            isinstance(value, FunctionType)
+            and is_standard_library(str(value.__globals__.get("__name__")))
+            and "__wrapped__" not in value.__dict__
+        )
+    ]
+
+
+def _name(function: FunctionType) -> str:
+    return function.__qualname__
+
+
+def _label(code: Any) -> str:
+    module = getattr(code, "__globals__", {}).get("__name__") or getattr(code, "__module__", "?")
+    return f"{canonical_module_name(module)}.{getattr(code, '__qualname__', '?')}"
+
+
+def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[str, Any]) -> bool:
+    import builtins
+
+    if len(chain) == 1:
+        value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
+        return getattr(value, "__module__", None) in ("builtins", "importlib")
+    return chain[:-1] in (("importlib",), ("builtins",))
+
+
+def _namespace(cls: type) -> dict[str, Any]:
+    module = sys.modules.get(cls.__module__)
+    if module is not None:
+        return vars(module)
+    for value in vars(cls).values():
+        if isinstance(value, FunctionType):
+            return value.__globals__
+    return {}
+
+
+def _unwrapped(member: Any) -> Iterable[Any]:
+    if isinstance(member, (staticmethod, classmethod)):
+        return (member.__func__,)
+    if isinstance(member, property):
+        return (member.fget, member.fset, member.fdel)
+    func = getattr(member, "func", None)
+    return (member, func) if isinstance(func, FunctionType) else (member,)
+
+
+def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
+    """Yields the functions that the body of the class defines, as its source has them."""
+    for name in sorted(members):
+        for function in _unwrapped(members[name]):
+            if (
+                isinstance(function, FunctionType)
+                and function.__code__.co_name != "<lambda>"
+                and function.__qualname__ == f"{cls.__qualname__}.{function.__code__.co_name}"
+                and function.__module__ == cls.__module__
+                and not function.__code__.co_filename.startswith("<string>")
+                and not hasattr(function, "__wrapped__")
+            ):
+                yield function
+
+
+def _members_form(cls: type, members: dict[str, Any]) -> Form:
+    """The members of a class that has no source."""
+    children: list[Any] = []
+    enum = sys.modules.get("enum")
+    if enum is not None and isinstance(cls, enum.EnumMeta):
+        named = {name: member._value_ for name, member in cls.__members__.items()}
+    elif issubclass(cls, tuple) and "_fields" in members:
+        named = {"_fields": members["_fields"], "_defaults": members.get("_field_defaults")}
+        named.update({n: v for n, v in members.items() if not n.startswith("_")
+                      and n not in members["_fields"]})  # fmt: skip
+    else:
+        named = {
+            name: value
+            for name, value in members.items()
+            if isinstance(value, (FunctionType, staticmethod, classmethod, property, *_PLAIN))
+            and name not in _NOISE
+        }
+        if "__dataclass_fields__" in members:
+            fields = members["__dataclass_fields__"].values()
+            named = {n: v for n, v in named.items() if not n.startswith("__")}
+            named["__dataclass_fields__"] = [field.name for field in fields]
+    for name, value in sorted(named.items()):
+        children += (name, value)
+    return Form(b"!members;", MAP, children)
+
+
+_NOISE = frozenset(
+    {
+        "__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__firstlineno__",
+        "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
+        "__annotations_cache__", "__abstractmethods__", "__parameters__", "__orig_bases__",
+        "__match_args__", "__hash__", "__slots__",
+    }
+)  # fmt: skip
+
+
+def _attributes_form(
+    cls: type, members: dict[str, Any], methods: list[FunctionType], definition: Definition
+) -> Form:
+    """What the class holds beyond its source: values that were computed or set from outside."""
+    changing = definition.source.changing_attributes if definition.source is not None else set()
+    own = {id(method) for method in methods}
+    children: list[Any] = []
+    for name in sorted(members):
+        value = members[name]
+        if name.startswith("_") or name in changing:
+            continue
+        functions = [f for f in _unwrapped(value) if isinstance(f, FunctionType)]
+        if isinstance(value, _SIMPLE) or (functions and not own.issuperset(map(id, functions))):
+            children += (name, value)
+    return Form(b"!attributes;", MAP, children)

@@ -1,0 +1,115 @@
+"""Objects by what `pickle` would make of them, at any depth in our own form."""
+
+from __future__ import annotations
+
+import copyreg
+from typing import TYPE_CHECKING, Any
+
+from ._forms import MAP, PARTS, Fields, Form, NoForm
+from ._objects import global_name
+
+if TYPE_CHECKING:
+    from ._canonical import Writer
+
+_PROTOCOL = 5
+_NEW = copyreg.__newobj__  # type: ignore[attr-defined]
+
+
+class Pairs:
+    """Items of a mapping, in any order."""
+
+    __slots__ = ("children",)
+
+    def __init__(self, children: list[Any]) -> None:
+        self.children = children
+
+
+def open_reduced(value: Any, writer: Writer) -> Any:
+    """Opens an object by its reduced form.
+
+    Args:
+        value: The object.
+        writer: Who writes it.
+
+    Returns:
+        Its form.
+
+    Raises:
+        NoForm: It does not pickle, or only together with its memory address.
+    """
+    kind = type(value)
+    if kind is Pairs:
+        return Form(b"p", MAP, value.children)
+    reducer = copyreg.dispatch_table.get(kind)
+    try:
+        reduced = reducer(value) if reducer is not None else value.__reduce_ex__(_PROTOCOL)
+    except RecursionError:
+        raise
+    except Exception as error:
+        raise NoForm(str(error) or type(error).__name__) from error
+    if isinstance(reduced, str):
+        return Form(b"!global;", PARTS, (_module_of(value, reduced, writer),))
+    if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6:
+        raise NoForm("its __reduce__ returns neither a string nor a tuple")
+    function, args, state, items, pairs = (*reduced[:5], None, None, None)[:5]
+    if reduced[5:] and reduced[5] is not None:
+        state = (state, reduced[5])
+    _refuse_addresses(value, args, state)
+    if function is _NEW and args and args[0] is kind:
+        # The usual case, without the helper's name.
+        parts: list[Any] = [kind, tuple(args[1:])]
+    else:
+        parts = [function, tuple(args)]
+    parts.append(_open_state(state))
+    parts.append(None if items is None else list(items))
+    parts.append(None if pairs is None else Pairs([part for pair in pairs for part in pair]))
+    tag = b"O" if function is _NEW else b"o"
+    return Form(tag, PARTS, parts, ("", "", "", "", ""))
+
+
+def _module_of(value: Any, name: str, writer: Writer) -> Any:
+    module = getattr(value, "__module__", None) or type(value).__module__
+    return _Global(str(module), name)
+
+
+class _Global:
+    __slots__ = ("written",)
+
+    def __init__(self, module: str, name: str) -> None:
+        from ._firstparty import is_first_party
+
+        if is_first_party(module):
+            from .fingerprint import canonical_module_name
+
+            module = canonical_module_name(module)
+        self.written = global_name(module, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (self.written.decode("latin-1"),)
+
+
+def _open_state(state: Any) -> Any:
+    if isinstance(state, dict) and type(state) is dict:
+        return Fields(state) if state else None
+    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
+        first, second = state
+        if first is None or isinstance(first, dict):
+            merged = {**(first or {}), **second}
+            if len(merged) == len(first or {}) + len(second):
+                return Fields(merged) if merged else None
+    return state
+
+
+def _refuse_addresses(value: Any, args: Any, state: Any) -> None:
+    address = id(value)
+    text = f"0x{address:x}"
+    parts = list(args) if isinstance(args, tuple) else []
+    if isinstance(state, dict):
+        parts += state.values()
+    elif isinstance(state, tuple):
+        parts += state
+    else:
+        parts.append(state)
+    for part in parts:
+        if (type(part) is int and part == address) or (type(part) is str and text in part.lower()):
+            raise NoForm("what it pickles as holds its memory address")

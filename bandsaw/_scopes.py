@@ -1,0 +1,324 @@
+"""Which names of the world around it a definition uses.
+
+A use is a *chain*: the name and the attributes that are read from it (`prep.clean`). Names that
+are bound within the definition are no uses, except where an import inside of it binds them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any, NamedTuple, Optional, Union
+
+IsLeftOut = Callable[[ast.expr], bool]
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_DYNAMIC = {
+    "getattr": 1,
+    "import_module": 0,
+    "__import__": 0,
+    "eval": None,
+    "exec": None,
+    "globals": None,
+}
+
+
+class Origin(NamedTuple):
+    """Where an import statement takes a name from.
+
+    Attributes:
+        module: The module as written.
+        name: The name in the module, or `None` where the module itself is bound.
+        level: The number of leading dots.
+    """
+
+    module: str
+    name: Optional[str]
+    level: int
+
+
+class Use(NamedTuple):
+    """One use of a name from outside.
+
+    Attributes:
+        chain: The name and the attributes.
+        line: The line of its first use.
+        origin: For names that are imported within the definition, where from.
+        is_decorator: Whether it is used in a decorator only.
+    """
+
+    chain: tuple[str, ...]
+    line: int
+    origin: Optional[Origin] = None
+    is_decorator: bool = False
+
+
+class Uses(NamedTuple):
+    """Everything that a definition uses.
+
+    Attributes:
+        names: The uses, sorted.
+        dynamic: Calls that reach code by a computed name: the chain called, the line, the source.
+    """
+
+    names: tuple[Use, ...]
+    dynamic: tuple[tuple[tuple[str, ...], int, str], ...]
+
+
+class _Scope:
+    def __init__(self, kind: str, parent: Optional[_Scope]) -> None:
+        self.kind = kind
+        self.parent = parent
+        self.bound: dict[str, int] = {}
+        self.free: set[str] = set()
+        self.imports: dict[str, Origin] = {}
+        self.uses: list[tuple[tuple[str, ...], int, bool]] = []
+        self.children: list[_Scope] = []
+        if parent is not None:
+            parent.children.append(self)
+
+    def bind(self, name: str, line: int) -> None:
+        self.bound.setdefault(name, line)
+
+
+class _Visitor(ast.NodeVisitor):
+    def __init__(self, is_left_out: IsLeftOut) -> None:
+        self.is_left_out = is_left_out
+        self.scope = _Scope("outside", None)
+        self.dynamic: list[tuple[tuple[str, ...], int, str]] = []
+        self.in_decorator = False
+
+    def within(self, kind: str) -> _Scope:
+        self.scope = _Scope(kind, self.scope)
+        return self.scope
+
+    def leave(self) -> None:
+        assert self.scope.parent is not None
+        self.scope = self.scope.parent
+
+    def use(self, chain: tuple[str, ...], line: int) -> None:
+        self.scope.uses.append((chain, line, self.in_decorator))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self.use((node.id,), node.lineno)
+        else:
+            self.scope.bind(node.id, node.lineno)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        chain = chain_of(node)
+        if chain is None:
+            self.generic_visit(node)
+        else:
+            self.use(chain, node.lineno)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name):
+            self.use((node.target.id,), node.lineno)
+        self.generic_visit(node)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        scope: Optional[_Scope] = self.scope
+        while scope is not None and scope.kind == "comprehension":
+            scope = scope.parent
+        if scope is not None:
+            scope.bind(node.target.id, node.lineno)
+        self.visit(node.value)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        chain = chain_of(node.func)
+        if chain is not None and chain[-1] in _DYNAMIC:
+            position = _DYNAMIC[chain[-1]]
+            argument = (
+                node.args[position] if position is not None and position < len(node.args) else None
+            )
+            if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
+                self.dynamic.append((chain, node.lineno, _source(node)))
+            elif chain[-1] == "getattr":
+                base = chain_of(node.args[0])
+                if base is not None:
+                    self.use((*base, argument.value), node.lineno)
+            else:
+                name = f"import {argument.value}"
+                scope = self.scope
+                scope.bind(name, node.lineno)
+                scope.imports[name] = Origin(argument.value, "", 0)
+                self.use((name,), node.lineno)
+        self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: Any) -> None:
+        self.scope.bind(node.name, node.lineno)
+        self.decorators(node)
+        self.defaults(node.args)
+        self.function(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.defaults(node.args)
+        self.function(node)
+
+    def decorators(self, node: Any) -> None:
+        before, self.in_decorator = self.in_decorator, True
+        for decorator in node.decorator_list:
+            if not self.is_left_out(decorator):
+                self.visit(decorator)
+        self.in_decorator = before
+
+    def defaults(self, args: ast.arguments) -> None:
+        for default in [*args.defaults, *args.kw_defaults]:
+            if default is not None:
+                self.visit(default)
+
+    def function(self, node: Any) -> None:
+        scope = self.within("function")
+        args = node.args
+        for arg in [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]:
+            if arg is not None:
+                scope.bind(arg.arg, node.lineno)
+        for parameter in getattr(node, "type_params", ()):
+            scope.bind(parameter.name, node.lineno)
+        for statement in node.body if isinstance(node.body, list) else [node.body]:
+            self.visit(statement)
+        self.leave()
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.scope.bind(node.name, node.lineno)
+        self.decorators(node)
+        for base in [*node.bases, *node.keywords]:
+            self.visit(base)
+        scope = self.within("class")
+        for parameter in getattr(node, "type_params", ()):
+            scope.bind(parameter.name, node.lineno)
+        for statement in node.body:
+            self.visit(statement)
+        self.leave()
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if self.scope.kind == "class":
+            self.visit(node.annotation)
+        if node.value is not None:
+            self.visit(node.value)
+        self.visit(node.target)
+
+    def comprehension(self, node: Any) -> None:
+        self.visit(node.generators[0].iter)
+        self.within("comprehension")
+        for position, generator in enumerate(node.generators):
+            self.visit(generator.target)
+            if position:
+                self.visit(generator.iter)
+            for condition in generator.ifs:
+                self.visit(condition)
+        for name in ("key", "value", "elt"):
+            if hasattr(node, name):
+                self.visit(getattr(node, name))
+        self.leave()
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = comprehension
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name.partition(".")[0]
+            self.scope.bind(name, node.lineno)
+            # `import a.b` binds `a`, and `import a.b as c` binds `a.b`.
+            self.scope.imports[name] = Origin(alias.name, None if alias.asname is None else "", 0)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            name = alias.asname or alias.name
+            self.scope.bind(name, node.lineno)
+            self.scope.imports[name] = Origin(node.module or "", alias.name, node.level)
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self.scope.free |= set(node.names)
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
+        pass
+
+    def generic_visit(self, node: ast.AST) -> None:
+        name = getattr(node, "name", None) or getattr(node, "rest", None)
+        if isinstance(name, str) and isinstance(getattr(node, "lineno", None), int):
+            # Exception handlers and the captures of `match`.
+            self.scope.bind(name, node.lineno)  # type: ignore[attr-defined]
+        super().generic_visit(node)
+
+
+def _source(node: ast.AST) -> str:
+    return ast.unparse(node)[:80]
+
+
+def chain_of(node: ast.AST) -> Optional[tuple[str, ...]]:
+    """Reads a name with attributes.
+
+    Args:
+        node: An expression.
+
+    Returns:
+        Its parts, or `None` if it is anything else.
+    """
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if isinstance(node, ast.Name):
+        return (node.id, *reversed(parts))
+    return None
+
+
+def uses_of(
+    node: Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef],
+    is_left_out: IsLeftOut = lambda decorator: False,
+) -> Uses:
+    """Finds what a definition uses from outside.
+
+    Args:
+        node: The definition. The defaults of a function are no uses: their values are to be had.
+        is_left_out: Says of a decorator whether it does not count.
+
+    Returns:
+        The uses.
+    """
+    visitor = _Visitor(is_left_out)
+    if isinstance(node, _FUNCTIONS):
+        if not isinstance(node, ast.Lambda):
+            visitor.decorators(node)
+        visitor.function(node)
+    else:
+        visitor.visit(node)
+        visitor.scope.bound.clear()
+    found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
+    _collect(visitor.scope, found)
+    names = sorted(found.values(), key=lambda use: (use.chain, str(use.origin)))
+    return Uses(tuple(names), tuple(visitor.dynamic))
+
+
+def _collect(scope: _Scope, found: dict[Any, Use]) -> None:
+    for chain, line, is_decorator in scope.uses:
+        for origin in _origins(scope, chain[0], line):
+            known = found.get((chain, origin))
+            if known is not None:
+                is_decorator = is_decorator and known.is_decorator
+                line = min(line, known.line)
+            found[chain, origin] = Use(chain, line, origin, is_decorator)
+    for child in scope.children:
+        _collect(child, found)
+
+
+def _origins(scope: _Scope, name: str, line: int) -> list[Optional[Origin]]:
+    """Returns nothing for a local name, `None` for one from outside, else its import."""
+    current: Optional[_Scope] = scope
+    while current is not None:
+        is_visible = current is scope or current.kind != "class"
+        if name in current.free:
+            return [None]
+        if is_visible and name in current.bound:
+            origin = current.imports.get(name)
+            found: list[Optional[Origin]] = [] if origin is None else [origin]
+            if current.kind == "class" and line <= current.bound[name]:
+                # `x = x` in the body of a class reads the global one.
+                found.append(None)
+            return found
+        current = current.parent
+    return [None]

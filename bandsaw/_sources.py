@@ -1,0 +1,282 @@
+"""From a function or class at run time to its definition in the source.
+
+A module's source is parsed once. A definition is only believed when the source compiles to the
+byte code that the function really has: a file may have been edited since it was imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from types import CodeType
+from typing import Any, Optional, Union
+
+Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
+
+_MUTATORS = frozenset(
+    "append appendleft add update setdefault insert extend extendleft pop popitem popleft remove "
+    "discard clear sort reverse __setitem__ __delitem__ inc increment write put".split()
+)
+
+_sources: dict[str, tuple[Any, Optional[Source]]] = {}
+
+
+class Source:
+    """The parsed source of one module.
+
+    Attributes:
+        tree: Its syntax tree.
+        imports: What its top-level `from` imports bind: the module and the name in it.
+        changing: Names that functions of the module change while the program runs.
+        changing_attributes: The same for attributes of anything but `self`.
+        assigned: The top-level statements that assign a name.
+    """
+
+    def __init__(self, text: str, filename: str) -> None:
+        self.tree = ast.parse(text)
+        self._text = text
+        self._filename = filename
+        self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
+        self._functions: dict[tuple[str, int], list[Any]] = {}
+        self._classes: dict[str, list[ast.ClassDef]] = {}
+        self.imports: dict[str, tuple[str, str, int]] = {}
+        self.changing: set[str] = set()
+        self.changing_attributes: set[str] = set()
+        self.assigned: dict[str, list[ast.stmt]] = {}
+        self._index(self.tree, "")
+        for statement in self.tree.body:
+            self._index_statement(statement)
+
+    def _index(self, node: ast.AST, prefix: str) -> None:
+        pending: list[tuple[ast.AST, str, bool]] = [(node, prefix, False)]
+        while pending:
+            parent, prefix, in_function = pending.pop()
+            for child in ast.iter_child_nodes(parent):
+                below, inside = prefix, in_function
+                if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
+                    self._functions.setdefault((child.name, first), []).append(child)
+                    below, inside = f"{prefix}{child.name}.<locals>.", True
+                elif isinstance(child, ast.Lambda):
+                    self._functions.setdefault(("<lambda>", child.lineno), []).append(child)
+                    below, inside = f"{prefix}<lambda>.<locals>.", True
+                elif isinstance(child, ast.ClassDef):
+                    self._classes.setdefault(prefix + child.name, []).append(child)
+                    below = f"{prefix}{child.name}."
+                elif in_function:
+                    self._index_change(child)
+                pending.append((child, below, inside))
+
+    def _index_change(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Global):
+            self.changing |= set(node.names)
+            return
+        target: Any = None
+        if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+            if isinstance(node, ast.Attribute) and not _is_self(node.value):
+                self.changing_attributes.add(node.attr)
+            target = node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            target = node.func.value if node.func.attr in _MUTATORS else None
+        while isinstance(target, (ast.Subscript, ast.Attribute)):
+            if isinstance(target, ast.Attribute):
+                self.changing_attributes.add(target.attr)
+            target = target.value
+        if isinstance(target, ast.Name):
+            self.changing.add(target.id)
+
+    def _index_statement(self, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                name = alias.asname or alias.name
+                self.imports[name] = statement.module or "", alias.name, statement.level
+            return
+        if isinstance(statement, ast.Assign):
+            targets: list[ast.expr] = statement.targets
+        elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+            targets = [statement.target]
+        else:
+            targets = []
+        for target in targets:
+            for node in ast.walk(target):
+                if isinstance(node, ast.Name):
+                    self.assigned.setdefault(node.id, []).append(statement)
+        for below in (
+            getattr(statement, "body", []) if isinstance(statement, (ast.If, ast.Try)) else []
+        ):
+            self._index_statement(below)
+
+    def function(self, code: CodeType) -> Any:
+        """Finds the definition of a function.
+
+        Args:
+            code: Its code object.
+
+        Returns:
+            The definition, or `None` where it is not there, not the same any more, or not to be
+            told from others.
+        """
+        key = code.co_name, code.co_firstlineno
+        nodes = self._functions.get(key, [])
+        if not nodes or not any(_is_same(code, other) for other in self.codes().get(key, [])):
+            return None
+        if len(nodes) == 1:
+            return nodes[0]
+        nodes = _narrowed(nodes, code)
+        forms = {ast.dump(node) for node in nodes}
+        return nodes[0] if len(forms) == 1 else None
+
+    def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[ast.ClassDef]:
+        """Finds the definition of a class.
+
+        Args:
+            qualified_name: Its qualified name.
+            codes: The code objects of its methods.
+
+        Returns:
+            The definition, or `None` where it is not there or not the same any more.
+        """
+        nodes = self._classes.get(qualified_name, [])
+        lines = [code.co_firstlineno for code in codes]
+        for code in codes:
+            if self.function(code) is None:
+                return None
+        if lines:
+            nodes = [n for n in nodes if n.lineno <= min(lines) <= (n.end_lineno or n.lineno)]
+        return nodes[-1] if nodes else None
+
+    def codes(self) -> dict[tuple[str, int], list[CodeType]]:
+        """Compiles the module.
+
+        Returns:
+            All code objects in it, by name and first line.
+        """
+        if self._codes is None:
+            self._codes = {}
+            pending = [compile(self._text, self._filename, "exec", dont_inherit=True)]
+            while pending:
+                code = pending.pop()
+                self._codes.setdefault((code.co_name, code.co_firstlineno), []).append(code)
+                pending += [const for const in code.co_consts if isinstance(const, CodeType)]
+        return self._codes
+
+
+def _is_self(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "self"
+
+
+def _is_same(code: CodeType, other: CodeType) -> bool:
+    if (
+        code.co_code != other.co_code
+        or code.co_names != other.co_names
+        or code.co_varnames != other.co_varnames
+        or code.co_freevars != other.co_freevars
+        or len(code.co_consts) != len(other.co_consts)
+    ):
+        return False
+    for mine, theirs in zip(code.co_consts, other.co_consts):
+        if isinstance(mine, CodeType):
+            if not isinstance(theirs, CodeType) or not _is_same(mine, theirs):
+                return False
+        elif type(mine) is not type(theirs) or (mine != theirs and repr(mine) != repr(theirs)):
+            return False
+        elif isinstance(mine, (tuple, float, frozenset)) and _exact(mine) != _exact(theirs):
+            return False
+    return True
+
+
+def _exact(constant: Any) -> Any:
+    # `1 == 1.0 == True`, and `0.0 == -0.0`.
+    if isinstance(constant, tuple):
+        return tuple(_exact(part) for part in constant)
+    if isinstance(constant, frozenset):
+        return frozenset(_exact(part) for part in constant)
+    return type(constant).__name__, repr(constant)
+
+
+def _narrowed(nodes: list[Any], code: CodeType) -> list[Any]:
+    if sys.version_info >= (3, 11):
+        spots = [p for p in code.co_positions() if None not in p and p[0] != p[1] or p[2] != p[3]]
+        inside = [node for node in nodes if all(_covers(node, spot) for spot in spots)]
+        if inside:
+            # The innermost one begins last.
+            return [max(inside, key=lambda node: (node.lineno, node.col_offset))]
+    return [node for node in nodes if _names_of(node, code)]
+
+
+def _covers(node: Any, spot: Any) -> bool:
+    line, end_line, column, end_column = spot
+    if line is None or end_line is None or column is None or end_column is None:
+        return True
+    return bool(
+        (node.lineno, node.col_offset) <= (line, column)
+        and (end_line, end_column) <= (node.end_lineno, node.end_col_offset)
+    )
+
+
+def _names_of(node: Any, code: CodeType) -> bool:
+    if not isinstance(node, ast.Lambda):
+        return True
+    compiled = compile(ast.Expression(body=node), "<lambda>", "eval", dont_inherit=True)
+    found = [const for const in compiled.co_consts if isinstance(const, CodeType)]
+    return bool(found) and _shape(found[-1]) == _shape(code)
+
+
+def _shape(code: CodeType) -> Any:
+    names = sorted({*code.co_names, *code.co_freevars})
+    consts = [
+        _shape(const) if isinstance(const, CodeType) else _exact(const) for const in code.co_consts
+    ]
+    return code.co_varnames, names, consts, len(code.co_code)
+
+
+def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
+    """Finds and parses the source of a module, from a file, an archive or a notebook.
+
+    Args:
+        filename: As code objects name it.
+        namespace: The module's globals.
+
+    Returns:
+        The source, or `None` where there is none that can be parsed.
+    """
+    stamp: Any
+    try:
+        status = os.stat(filename)
+        stamp = status.st_mtime_ns, status.st_size, status.st_ino
+    except (OSError, ValueError):
+        stamp = None
+    known = _sources.get(filename)
+    if known is not None and known[0] == stamp and (stamp is not None or known[1] is not None):
+        return known[1]
+    source = None
+    try:
+        text = _read(filename, namespace, stamp is not None)
+        if text is not None:
+            source = Source(text, filename)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        source = None
+    _sources[filename] = stamp, source
+    return source
+
+
+def _read(filename: str, namespace: dict[str, Any], is_file: bool) -> Optional[str]:
+    if is_file:
+        import tokenize
+
+        with tokenize.open(filename) as stream:
+            return stream.read()
+    loader = namespace.get("__loader__")
+    name = namespace.get("__name__")
+    spec = namespace.get("__spec__")
+    if hasattr(loader, "get_source") and isinstance(name, str):
+        try:
+            text = loader.get_source(getattr(spec, "name", name))  # type: ignore[union-attr]
+        except (ImportError, OSError):
+            text = None
+        if isinstance(text, str):
+            return text
+    import linecache
+
+    return "".join(linecache.getlines(filename, namespace)) or None

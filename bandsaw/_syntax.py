@@ -1,0 +1,138 @@
+"""Syntax trees in a normal form that is the same on every supported Python.
+
+Left out: positions, comments, docstrings, the annotations of functions and of their variables,
+type comments, and decorators that the caller names. Kept: everything that is run, and the
+annotations in the bodies of classes, because dataclasses and their like read them.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+IsLeftOut = Callable[[ast.expr], bool]
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_WITH_DOCSTRING = (*_FUNCTIONS, ast.ClassDef, ast.Module)
+_SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
+_SKIPPED_IN_FUNCTIONS = frozenset({"returns", "type_params"})
+
+_fields: dict[type, tuple[str, ...]] = {}
+
+
+def write_syntax(node: ast.AST, is_left_out: IsLeftOut = lambda decorator: False) -> bytes:
+    """Writes a syntax tree.
+
+    Args:
+        node: The tree of a module, a class, a function or an expression.
+        is_left_out: Says of a decorator whether it does not count.
+
+    Returns:
+        The normal form: equal for two trees exactly when they mean the same code, up to what is
+        left out.
+
+    Raises:
+        RecursionError: The tree is nested too deeply.
+    """
+    parts: list[str] = []
+    _write(node, parts, is_left_out, isinstance(node, ast.ClassDef))
+    return "".join(parts).encode("utf-8", "surrogatepass")
+
+
+def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) -> None:
+    kind = type(node)
+    if kind is ast.Constant:
+        parts.append(_constant(node.value))
+        return
+    if kind is ast.JoinedStr:
+        node = ast.JoinedStr(values=_merged(node.values))
+    elif kind is ast.AnnAssign and not in_class:
+        if node.value is not None:
+            node = ast.Assign(targets=[node.target], value=node.value)
+        else:
+            node = ast.AnnAssign(target=node.target, simple=node.simple)
+        kind = type(node)
+    elif kind is ast.arg:
+        parts.append(f"(arg {node.arg})")
+        return
+    names = _fields.get(kind)
+    if names is None:
+        names = _fields[kind] = _counted_fields(kind)
+    parts.append(f"({kind.__name__}")
+    for name in names:
+        value = getattr(node, name, None)
+        inside = in_class
+        if name == "body" and isinstance(node, _WITH_DOCSTRING):
+            value = _without_docstring(value)
+            inside = kind is ast.ClassDef
+        elif name == "decorator_list":
+            value = [decorator for decorator in value if not is_left_out(decorator)]
+        if value is None or value == []:
+            continue
+        parts.append(f" {name}=")
+        _write_field(value, parts, is_left_out, inside)
+    parts.append(")")
+
+
+def _write_field(value: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) -> None:
+    if isinstance(value, ast.AST):
+        _write(value, parts, is_left_out, in_class)
+    elif isinstance(value, list):
+        parts.append(f"[{len(value)}:")
+        for item in value:
+            _write_field(item, parts, is_left_out, in_class)
+        parts.append("]")
+    else:
+        parts.append(_constant(value))
+
+
+def _counted_fields(kind: type[ast.AST]) -> tuple[str, ...]:
+    skipped = _SKIPPED | _SKIPPED_IN_FUNCTIONS if kind in _FUNCTIONS else _SKIPPED
+    return tuple(name for name in kind._fields if name not in skipped)
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        # A body that was only a docstring does what `pass` does.
+        return body[1:] or [ast.Pass()]
+    return body
+
+
+def _merged(values: list[Any]) -> list[Any]:
+    # Versions differ in where they cut the text between the fields of an f-string.
+    merged: list[Any] = []
+    for value in values:
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            if not value.value:
+                continue
+            last = merged[-1] if merged else None
+            if isinstance(last, ast.Constant):
+                merged[-1] = ast.Constant(value=last.value + value.value)
+                continue
+        merged.append(value)
+    return merged
+
+
+def _constant(value: Any) -> str:
+    kind = type(value)
+    if kind is str:
+        return f"s{len(value)}:{value}"
+    if kind is int:
+        return f"i{value:x};"
+    if kind is float:
+        return f"f{value.hex()};"
+    if kind is complex:
+        return f"j{value.real.hex()},{value.imag.hex()};"
+    if kind is bytes:
+        return f"b{value.hex()};"
+    if kind is tuple:
+        return f"t{len(value)}:" + "".join(map(_constant, value))
+    if kind is frozenset:
+        return f"z{len(value)}:" + "".join(sorted(map(_constant, value)))
+    return f"c{value!r};"

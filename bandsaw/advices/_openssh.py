@@ -1,0 +1,288 @@
+"""The backend that uses the OpenSSH client of this machine.
+
+    ssh HOST 'exec PYTHON -I -S -c ...'     one connection for each step
+        stdin  ─►  size, program (_far_side.py), what it is to do, bytes of a file
+        stdout ◄─  whatever a start-up file prints, MARK, answer, bytes of a file or output
+
+The far side needs a Python and nothing else: no scp, no particular login shell. Nothing of a call
+is part of a command line but the path of the interpreter. Closing standard input ends what runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Callable, Dict, List, Optional
+
+from ..errors import InvalidValueError, RemoteCommandError
+from ..workers._exit import describe_exit
+from ..workers.process import Tail, end_group, pass_on
+from ._remote import Remote, SshBackend
+
+# One line without single quotes and exclamation marks, which no login shell changes on the way.
+_BOOT = "import sys;b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
+_NOISE_LIMIT = 1 << 20
+_OPTIONS = {"BatchMode": "yes", "ConnectTimeout": "30", "ServerAliveInterval": "15"}
+
+
+class SshCommandLineBackend(SshBackend):
+    """Reaches remotes with the command line tool `ssh`.
+
+    Host aliases, users, ports, keys, jump hosts and the checking of host keys are as the user's
+    OpenSSH configuration says; only what was given to the `Remote` goes over it. It never asks for
+    a password (`BatchMode`).
+    """
+
+    @staticmethod
+    def login(remote: Remote) -> str:
+        """Returns `user@host`."""
+        return f"{remote.user}@{remote.host}"
+
+    @staticmethod
+    def get_remote_path(remote: Remote, path: Path) -> str:
+        """Returns `user@host:path`."""
+        return f"{SshCommandLineBackend.login(remote)}:{path.as_posix()}"
+
+    def create_dir(self, remote: Remote, remote_path: Path) -> None:
+        """Makes a folder, for its owner only. See `SshBackend.create_dir`."""
+        self._ask(remote, f"make {remote_path}", operation="make", path=remote_path.as_posix())
+
+    def copy_file_to_remote(self, remote: Remote, local_path: Path, remote_path: Path) -> None:
+        """Copies a file there, readable by its owner only. See `SshBackend.copy_file_to_remote`."""
+        with open(local_path, "rb") as file:
+            self._ask(
+                remote,
+                f"send {remote_path}",
+                payload=file,
+                operation="put",
+                path=remote_path.as_posix(),
+                size=os.fstat(file.fileno()).st_size,
+            )
+
+    def copy_file_from_remote(self, remote: Remote, remote_path: Path, local_path: Path) -> None:
+        """Copies a file from there. See `SshBackend.copy_file_from_remote`."""
+
+        def receive(answer: Dict[str, Any], stream: IO[bytes]) -> None:
+            with open(local_path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+                shutil.copyfileobj(stream, f, 1 << 20)
+                if f.tell() != answer["size"]:
+                    raise EOFError(f"{f.tell()} of {answer['size']} bytes arrived")
+
+        self._ask(
+            remote,
+            f"fetch {remote_path}",
+            receive=receive,
+            operation="get",
+            path=remote_path.as_posix(),
+        )
+
+    def delete_dir(self, remote: Remote, remote_path: Path) -> None:
+        """Removes a folder and all that is in it. See `SshBackend.delete_dir`."""
+        self._ask(remote, f"remove {remote_path}", operation="remove", path=remote_path.as_posix())
+
+    def execute_remote(self, remote: Remote, executable: str, *arguments: str) -> None:
+        """Runs a command, with the environment of the remote's interpreter.
+
+        What it writes comes through as it is written. If the connection breaks, it is ended. See
+        `SshBackend.execute_remote`.
+
+        Raises:
+            RemoteCommandError: If it fails (a `subprocess.CalledProcessError`).
+        """
+        request = {
+            "operation": "run",
+            "command": [executable, *arguments],
+            "environment": remote.interpreter.overlay(local=False),
+        }
+        with _Conversation(remote, request, None, "stderr") as conversation:
+            while True:
+                data = conversation.stdout.read1(65536)  # type: ignore[attr-defined]
+                if not data:
+                    break
+                pass_on(data.decode("utf-8", "replace"), "stdout")
+            conversation.finish(f"run {executable}")
+
+    def probe(self, remote: Remote) -> str:
+        """Asks a remote which Python it has.
+
+        Args:
+            remote: The machine.
+
+        Returns:
+            The version, as in `3.11.4`.
+
+        Raises:
+            RemoteCommandError: If it cannot be reached (a `subprocess.CalledProcessError`).
+        """
+        found: List[str] = []
+
+        def receive(answer: Dict[str, Any], stream: IO[bytes]) -> None:
+            found.append(answer["version"])
+
+        self._ask(remote, "ask for the version of Python", receive=receive, operation="probe")
+        return found[0]
+
+    def _ask(
+        self,
+        remote: Remote,
+        what: str,
+        payload: Optional[BinaryIO] = None,
+        receive: Optional[Callable[[Dict[str, Any], IO[bytes]], None]] = None,
+        **request: Any,
+    ) -> None:
+        with _Conversation(remote, request, payload, None) as conversation:
+            line = conversation.stdout.readline()
+            try:
+                answer = json.loads(line)
+            except ValueError:
+                answer = {"error": "the connection was closed before it answered"}
+            problem = answer.get("error")
+            if problem is None and receive is not None:
+                try:
+                    receive(answer, conversation.stdout)
+                except EOFError as error:
+                    problem = str(error)
+            conversation.finish(what, problem)
+
+
+class _Conversation:
+    """One `ssh` process: sends a program and its request, and skips to where the answer begins."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        request: Dict[str, Any],
+        payload: Optional[BinaryIO],
+        errors_to: Optional[str],
+    ) -> None:
+        self._remote = remote
+        self._mark = secrets.token_hex(16).encode()
+        self._command = ssh_command(remote)
+        try:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                # Ctrl-C is for us to handle: the far side is ended by closing the connection.
+                start_new_session=os.name == "posix",
+            )
+        except OSError as error:
+            raise RemoteCommandError(
+                f"The command 'ssh' of OpenSSH cannot be started: {error}", 127, self._command
+            ) from error
+        assert self._process.stdout and self._process.stderr and self._process.stdin
+        self.stdout = self._process.stdout
+        self._errors = Tail(self._process.stderr, errors_to)
+        self._writer = threading.Thread(
+            target=self._send, args=(request, payload), daemon=True, name="bandsaw-ssh"
+        )
+        self._writer.start()
+
+    def __enter__(self) -> "_Conversation":
+        try:
+            self._skip_to_mark()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            end_group(self._process)
+        self._writer.join()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        self.stdout.close()
+
+    def _send(self, request: Dict[str, Any], payload: Optional[BinaryIO]) -> None:
+        stream = self._process.stdin
+        assert stream is not None
+        program = f"mark={self._mark!r}\nrequest={ascii(request)}\n".encode() + far_side()
+        with contextlib.suppress(OSError, ValueError):
+            stream.write(b"%d\n" % len(program) + program)
+            if payload is not None:
+                shutil.copyfileobj(payload, stream, 1 << 20)
+            stream.flush()
+
+    def _skip_to_mark(self) -> None:
+        seen = b""
+        while not seen.endswith(self._mark):
+            byte = self.stdout.read(1)
+            if not byte or len(seen) > _NOISE_LIMIT:
+                self.finish("start the interpreter", "it did not answer")
+            seen += byte
+
+    def finish(self, what: str, problem: Optional[str] = None) -> None:
+        """Waits for the end.
+
+        Args:
+            what: What was asked for.
+            problem: What went wrong, as far as it is known.
+
+        Raises:
+            RemoteCommandError: If something did.
+        """
+        if problem is None:
+            self._writer.join()
+        status = self._process.wait()
+        errors = self._errors.finish()
+        if status == 0 and problem is None:
+            return
+        parts = [f"Could not {what} on {self._remote.host}"]
+        if problem is not None:
+            parts.append(problem)
+        if status == 255:
+            parts.append("the connection failed or was lost (ssh ended with exit code 255)")
+        elif status != 0:
+            parts.append(f"it ended with {describe_exit(status)}")
+        message = ": ".join(parts) + "."
+        if errors:
+            message += f" Its last words:\n{errors}"
+        raise RemoteCommandError(message, status or 1, self._command, None, errors)
+
+
+def ssh_command(remote: Remote) -> List[str]:
+    """Returns the command line that starts the remote's interpreter and has it wait for a program.
+
+    Args:
+        remote: The machine.
+
+    Returns:
+        The command and its arguments.
+    """
+    command = ["ssh", "-T"]
+    for name, value in {**_OPTIONS, **remote.options}.items():
+        command += ["-o", f"{name}={value}"]
+    if remote._port is not None:
+        command += ["-p", str(remote._port)]
+    if remote._user is not None:
+        command += ["-l", remote._user]
+    if remote.key_file is not None:
+        command += ["-i", os.path.expanduser(os.fspath(remote.key_file))]
+    executable = remote.interpreter.executable
+    if executable.startswith("-") or not executable.isprintable():
+        raise InvalidValueError(
+            "A remote interpreter's executable must not begin with '-' or contain control "
+            f"characters: {executable!r}."
+        )
+    return [*command, "--", remote.host, f"exec {shlex.quote(executable)} -I -S -c '{_BOOT}'"]
+
+
+def far_side() -> bytes:
+    """Returns the program for the far side, also where bandsaw itself runs from an archive."""
+    spec = importlib.util.find_spec("bandsaw.advices._far_side")
+    assert spec is not None and spec.origin is not None
+    loader: Any = spec.loader
+    data: bytes = loader.get_data(spec.origin)
+    return data

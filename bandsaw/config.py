@@ -1,0 +1,258 @@
+"""The configuration of a workflow: advice chains, extensions, serializer, modules to send along."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any, Dict, List, Optional, Tuple
+
+from .errors import (
+    ConfigurationMissingError,
+    ConfigurationNotFoundError,
+    ConfigurationTypeError,
+    UnknownChainError,
+)
+from .extensions import Extension
+from .modules import get_loaded_module_name_by_path, import_module
+from .serialization.pickle import PickleSerializer
+from .serialization.serializer import Serializer
+
+CONFIGURATION_MODULE_ENV_VARIABLE = "BANDSAW_CONFIG_MODULE"
+CONFIGURATION_MODULE_DEFAULT = "bandsaw_config"
+_OTHER_ENV_VARIABLE = "BANDSAW_CONFIG"
+
+_EXAMPLE = """
+A configuration module looks like this:
+
+    import bandsaw
+    configuration = bandsaw.Configuration()
+    configuration.add_advice_chain(bandsaw.advices.log.LoggingAdvice())
+"""
+
+_LOCK = threading.RLock()
+
+
+class Configuration:
+    """What happens around the tasks of a workflow.
+
+    A new configuration has an empty advice chain named `default`. Configurations are equal if their
+    modules have the same name.
+
+    Attributes:
+        serializer: Turns values into bytes and back, at first a `PickleSerializer`.
+        extensions: The extensions, in the order in which they were added.
+        distribution_modules: The names of the modules that are sent along with tasks.
+        module_name: The name of the module that the configuration comes from, `None` if it comes
+            from none.
+    """
+
+    def __init__(self) -> None:
+        self.serializer: Serializer = PickleSerializer()
+        self.extensions: List[Extension] = []
+        self.distribution_modules: List[str] = []
+        # Decorated functions look at these very lists, which are changed in place.
+        self._chains: Dict[str, List[Any]] = {"default": []}
+        self._tuples: Dict[str, Tuple[Any, ...]] = {"default": ()}
+        self._is_initialized = False
+        self.module_name = get_loaded_module_name_by_path(sys._getframe(1).f_code.co_filename)
+
+    def add_advice_chain(self, *advices: Any, name: str = "default") -> "Configuration":
+        """Adds an advice chain, replacing an earlier one of the same name.
+
+        Args:
+            *advices: The advices, the first one outermost.
+            name: The name under which tasks ask for the chain.
+
+        Returns:
+            This configuration.
+
+        Raises:
+            ConfigurationTypeError: If something given can be no advice (a `TypeError`).
+        """
+        for advice in advices:
+            _check_part(advice, "an advice: an object with before(session) and after(session)")
+        with _LOCK:
+            self._tuples[name] = advices
+            self._chains.setdefault(name, [])[:] = advices
+        return self
+
+    def get_advice_chain(self, name: str) -> Tuple[Any, ...]:
+        """Returns the advices of a chain.
+
+        Args:
+            name: The name of the chain.
+
+        Returns:
+            The advices, the first one outermost.
+
+        Raises:
+            UnknownChainError: If there is no such chain (a `KeyError` and a `ValueError`).
+        """
+        try:
+            return self._tuples[name]
+        except (KeyError, TypeError):
+            raise UnknownChainError(
+                f"Unknown advice chain {name}. {self} has: {', '.join(sorted(self._tuples))}."
+            ) from None
+
+    def add_extension(self, extension: Extension) -> "Configuration":
+        """Adds an extension.
+
+        Args:
+            extension: The extension.
+
+        Returns:
+            This configuration.
+
+        Raises:
+            ConfigurationTypeError: If it can be no extension (a `TypeError`).
+        """
+        _check_part(extension, "an extension: an object of a class derived from Extension")
+        self.extensions.append(extension)
+        return self
+
+    def set_serializer(self, serializer: Serializer) -> "Configuration":
+        """Sets the serializer.
+
+        Args:
+            serializer: The serializer.
+
+        Returns:
+            This configuration.
+
+        Raises:
+            ConfigurationTypeError: If it can be no serializer (a `TypeError`).
+        """
+        _check_part(serializer, "a serializer: an object of a class derived from Serializer")
+        self.serializer = serializer
+        return self
+
+    def add_modules_for_distribution(self, *names: str) -> "Configuration":
+        """Names modules that are sent along with tasks to other processes and machines.
+
+        Args:
+            *names: The names of modules or packages; a package is sent whole.
+
+        Returns:
+            This configuration.
+
+        Raises:
+            ConfigurationTypeError: If something given is not a name (a `TypeError`).
+        """
+        for name in names:
+            if not isinstance(name, str):
+                raise ConfigurationTypeError(
+                    f"add_modules_for_distribution takes names of modules, not {name!r}"
+                )
+            if name not in self.distribution_modules:
+                self.distribution_modules.append(name)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Configuration):
+            return NotImplemented
+        return self.module_name == other.module_name
+
+    def __hash__(self) -> int:
+        return hash(self.module_name)
+
+    def __str__(self) -> str:
+        return f"The configuration in {self.module_name or 'no module'}"
+
+
+def get_configuration(configuration_module: Optional[str] = None) -> Configuration:
+    """Imports a configuration module and returns its configuration.
+
+    The first time in a process, every extension's `on_init` is called.
+
+    Args:
+        configuration_module: The name of the module. By default what the environment variable
+            `BANDSAW_CONFIG_MODULE` says, else `BANDSAW_CONFIG`, else `bandsaw_config`.
+
+    Returns:
+        The module's variable `configuration`.
+
+    Raises:
+        ConfigurationNotFoundError: If there is no such module (a `ModuleNotFoundError`).
+        ConfigurationMissingError: If it has no variable `configuration` (a `LookupError`).
+        ConfigurationTypeError: If the variable is no `Configuration` (a `TypeError`).
+    """
+    name, named_by = _module_name(configuration_module)
+    module = _import_configuration_module(name, named_by)
+    # `__main__` while it runs, and a module in an import cycle, may not have come to it yet.
+    configuration = getattr(module, "configuration", None)
+    if configuration is None:
+        spec = getattr(module, "__spec__", None)
+        unfinished = getattr(spec, "_initializing", False)
+        raise ConfigurationMissingError(
+            f"The configuration module {name!r} ({getattr(module, '__file__', None)}) has no "
+            "variable 'configuration'"
+            + (
+                ": it is still being imported. It must not import the module that has the tasks "
+                "before that variable is set."
+                if unfinished
+                else f". It has: {', '.join(sorted(_public_names(module))) or 'nothing'}."
+            )
+            + "\n"
+            + _EXAMPLE
+        )
+    if not isinstance(configuration, Configuration):
+        raise ConfigurationTypeError(
+            f"The variable 'configuration' of the configuration module {name!r} "
+            f"({getattr(module, '__file__', None)}) is of type {type(configuration).__name__} and "
+            "has to be a bandsaw.Configuration.\n" + _EXAMPLE
+        )
+    with _LOCK:
+        if not configuration._is_initialized:
+            configuration._is_initialized = True
+            configuration.module_name = name
+            try:
+                for extension in configuration.extensions:
+                    extension.on_init(configuration)
+            except BaseException:
+                configuration._is_initialized = False
+                raise
+    return configuration
+
+
+def _check_part(part: Any, wanted: str) -> None:
+    # Anything may have the right methods but a class that was not called, a name, a number ...
+    if isinstance(part, type) or (
+        type(part).__module__ == "builtins" and type(part) is not object
+    ):
+        raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.")
+
+
+def _module_name(given: Optional[str]) -> Tuple[str, str]:
+    if given is not None:
+        return given, "named in the call"
+    for variable in (CONFIGURATION_MODULE_ENV_VARIABLE, _OTHER_ENV_VARIABLE):
+        name = os.environ.get(variable)
+        if name:
+            return name, f"named by the environment variable {variable}"
+    return CONFIGURATION_MODULE_DEFAULT, (
+        f"the default, as neither {CONFIGURATION_MODULE_ENV_VARIABLE} nor {_OTHER_ENV_VARIABLE} "
+        "is set"
+    )
+
+
+def _import_configuration_module(name: str, named_by: str) -> Any:
+    if not isinstance(name, str) or not name or name.startswith("."):
+        raise ConfigurationTypeError(f"A configuration module's name is a text, not {name!r}")
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        # What the module itself fails to import is its own error.
+        if error.name is None or not (name + ".").startswith(error.name + "."):
+            raise
+        places = "\n".join(f"    {entry or os.getcwd()}" for entry in sys.path)
+        raise ConfigurationNotFoundError(
+            f"No module named {error.name!r}: the configuration module {name!r} ({named_by}) was "
+            f"not found in sys.path:\n{places}\n{_EXAMPLE}",
+            name=error.name,
+        ) from None
+
+
+def _public_names(module: Any) -> List[str]:
+    return [name for name in vars(module) if not name.startswith("_")]

@@ -1,0 +1,93 @@
+"""The decorator that makes a function a task."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, overload
+
+from .advice import advise_task_with_chain
+from .config import get_configuration
+from .errors import InvalidDecoratorError
+from .execution import Execution
+from .run import get_run_id
+from .tasks import Task
+
+if TYPE_CHECKING:
+    if sys.version_info >= (3, 10):
+        from typing import ParamSpec
+    else:
+        from typing_extensions import ParamSpec
+
+    P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@overload
+def task(function: "Callable[P, R]", /) -> "Callable[P, R]": ...
+
+
+@overload
+def task(
+    *, config: Optional[str] = None, chain: Optional[str] = None, **task_kwargs: Any
+) -> "Callable[[Callable[P, R]], Callable[P, R]]": ...
+
+
+def task(
+    *task_args: Any,
+    config: Optional[str] = None,
+    chain: Optional[str] = None,
+    **task_kwargs: Any,
+) -> Any:
+    """Makes a function a task: `@task`, `@task()`, `@task(chain='x', any='thing')`.
+
+    Args:
+        *task_args: The function, where the decorator is used without parentheses.
+        config: The name of the configuration module. See `bandsaw.get_configuration` for the
+            default.
+        chain: The name of the advice chain, by default `default`.
+        **task_kwargs: Kept on the task as `task.kwargs`, for advices.
+
+    Returns:
+        A function to call like the one that was given. It has the attributes `__wrapped__`,
+        `bandsaw_task` and `bandsaw_configuration`.
+
+    Raises:
+        ModuleNotFoundError: If there is no such configuration module.
+        UnknownChainError: If the configuration has no such chain (a `ValueError`).
+        InvalidDecoratorError: If there is more than one positional argument (a `RuntimeError`).
+        UnsupportedTaskError: If it is not a plain function that is decorated (a `TypeError`).
+    """
+    if len(task_args) > 1:
+        raise InvalidDecoratorError(
+            "Invalid 'task' decorator. Its options are keywords: @task(chain='x')."
+        )
+    chain_name = "default" if chain is None else chain
+    configuration = get_configuration(config)
+    configuration.get_advice_chain(chain_name)
+    get_run_id()
+
+    def decorate(function: Any) -> Any:
+        the_task = Task.create_task(function, task_kwargs)
+        chain_list = configuration._chains[chain_name]
+        extensions = configuration.extensions
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            # These lists are changed in place: an empty one is all that an unadvised call looks at.
+            if not (chain_list or extensions):
+                return function(*args, **kwargs)
+            execution = Execution(None, args, kwargs)
+            execution._task = the_task
+            result = advise_task_with_chain(the_task, execution, configuration, chain_name)
+            exception = result.exception
+            if exception is None:
+                return result.value
+            # Raised any number of times, it shows the way to where it was raised first.
+            raise exception.with_traceback(getattr(result, "_traceback", exception.__traceback__))
+
+        call.bandsaw_task = the_task  # type: ignore[attr-defined]
+        call.bandsaw_configuration = configuration  # type: ignore[attr-defined]
+        return call
+
+    return decorate(task_args[0]) if task_args else decorate

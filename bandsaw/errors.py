@@ -1,0 +1,226 @@
+"""Every error that bandsaw itself raises.
+
+Each one is a `BandsawError`, and also of the built-in type that fits it, so that code which
+knows nothing of bandsaw can catch it. All of them pickle, and keep their data while they do.
+
+```
+BandsawError
+├── ConfigurationError
+│   ├── ConfigurationNotFoundError   ModuleNotFoundError
+│   ├── ConfigurationMissingError    LookupError
+│   ├── ConfigurationTypeError       TypeError
+│   ├── UnknownChainError            KeyError, ValueError
+│   ├── UnknownRemoteError           KeyError, ValueError
+│   └── InvalidValueError            ValueError
+├── TaskDefinitionError
+│   ├── InvalidDecoratorError        RuntimeError
+│   ├── UnsupportedTaskError         TypeError
+│   └── NotImportableError           ValueError
+├── RunIdError                       RuntimeError
+├── IdentityError                    TypeError
+├── AdviceError                      RuntimeError
+│   └── AdviceResultError            TypeError
+├── SessionError
+│   ├── SessionFinishedError         RuntimeError
+│   └── SessionFileError             ValueError
+├── SerializationError
+│   ├── UnserializableError          TypeError
+│   ├── UnknownSerializerError       TypeError
+│   ├── DeserializationError         ValueError
+│   └── RemoteError                  (an exception whose class is not to be had here)
+├── DistributionError
+│   └── DistributionModuleError      ModuleNotFoundError
+└── WorkerError
+    ├── WorkerStartError             OSError
+    ├── WorkerDiedError              subprocess.CalledProcessError
+    └── RemoteCommandError           subprocess.CalledProcessError
+RemoteTraceback                      (not raised: ends the cause chain of what came back)
+```
+"""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any, Optional
+
+
+class BandsawError(Exception):
+    """The base of all errors that bandsaw raises.
+
+    Attributes:
+        where: What was going on when the error was raised, as far as it is known: the advice, the
+            phase and the task. Appended to the message.
+    """
+
+    where: Optional[str] = None
+
+    def __str__(self) -> str:
+        message = str(self.args[0]) if self.args else type(self).__name__
+        return f"{message} [in {self.where}]" if self.where else message
+
+
+class ConfigurationError(BandsawError):
+    """Something is wrong with a configuration module or with a value in it."""
+
+
+class ConfigurationNotFoundError(ConfigurationError, ModuleNotFoundError):
+    """The configuration module does not exist."""
+
+
+class ConfigurationMissingError(ConfigurationError, LookupError):
+    """The configuration module has no variable `configuration`."""
+
+
+class ConfigurationTypeError(ConfigurationError, TypeError):
+    """The variable `configuration` or something in it is of the wrong type."""
+
+
+class UnknownChainError(ConfigurationError, KeyError, ValueError):
+    """No advice chain of that name is configured."""
+
+
+class UnknownRemoteError(ConfigurationError, KeyError, ValueError):
+    """No remote of that name was added to the advice."""
+
+
+class InvalidValueError(ConfigurationError, ValueError):
+    """A value given to a constructor or to a task's keywords cannot be used."""
+
+
+class TaskDefinitionError(BandsawError):
+    """A function cannot be made into a task, or not in this way."""
+
+
+class InvalidDecoratorError(TaskDefinitionError, RuntimeError):
+    """`@task` was used in a form that it does not have."""
+
+
+class UnsupportedTaskError(TaskDefinitionError, TypeError):
+    """`@task` was put above something that is not a plain function."""
+
+
+class NotImportableError(TaskDefinitionError, ValueError):
+    """An object has no name under which another process could import it."""
+
+
+class RunIdError(BandsawError, RuntimeError):
+    """The run id was set after it had been fixed."""
+
+
+class IdentityError(BandsawError, TypeError):
+    """A value has no canonical form, so that no id can be made of it."""
+
+
+class AdviceError(BandsawError, RuntimeError):
+    """An advice broke the rules of the chain, or raised an exception."""
+
+
+class AdviceResultError(AdviceError, TypeError):
+    """An advice concluded with something that is not a `Result`."""
+
+
+class SessionError(BandsawError):
+    """A session cannot do what it was asked to."""
+
+
+class SessionFinishedError(SessionError, RuntimeError):
+    """A step was taken after the walk along the chain had ended."""
+
+
+class SessionFileError(SessionError, ValueError):
+    """A stream does not hold a session, or not the one that was expected."""
+
+
+class SerializationError(BandsawError):
+    """A value cannot be written or read."""
+
+
+class UnserializableError(SerializationError, TypeError):
+    """No serializer can write the value."""
+
+
+class UnknownSerializerError(SerializationError, TypeError):
+    """The data names a value serializer that is not registered."""
+
+
+class DeserializationError(SerializationError, ValueError):
+    """The data cannot be turned back into a value."""
+
+
+class RemoteError(SerializationError):
+    """Stands for an exception whose class is not to be had in this process.
+
+    Attributes:
+        type_name: The full name of the class that the exception had.
+    """
+
+    def __init__(self, message: str, type_name: str = "") -> None:
+        super().__init__(message, type_name)
+        self.type_name = type_name
+
+
+class DistributionError(BandsawError):
+    """A distribution archive cannot be built."""
+
+
+class DistributionModuleError(DistributionError, ModuleNotFoundError):
+    """A module that was named for distribution does not exist."""
+
+
+class WorkerError(BandsawError):
+    """Something went wrong with the other process."""
+
+
+class WorkerStartError(WorkerError, OSError):
+    """The other process could not be started."""
+
+    def __str__(self) -> str:
+        return BandsawError.__str__(self)
+
+
+class _ProcessError(WorkerError, subprocess.CalledProcessError):
+    """A command that failed, with a message of its own.
+
+    Args:
+        message: What happened, for a person to read.
+        returncode: The exit status, negative for a signal.
+        cmd: The command.
+        output: The last lines that it wrote to its standard output.
+        stderr: The last lines that it wrote to its standard error.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        returncode: int = 1,
+        cmd: Any = None,
+        output: Any = None,
+        stderr: Any = None,
+    ) -> None:
+        BandsawError.__init__(self, message, returncode, cmd, output, stderr)
+        self.returncode = returncode
+        self.cmd = cmd
+        self.output = output
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        return BandsawError.__str__(self)
+
+
+class WorkerDiedError(_ProcessError):
+    """The process that ran a task ended without giving the session back."""
+
+
+class RemoteCommandError(_ProcessError):
+    """A command on a remote machine failed, or the machine could not be reached."""
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an exception that was raised in another process, as text.
+
+    It is never raised. It ends the cause chain of the exception that came back, so that Python
+    prints it together with that exception.
+    """
+
+    def __str__(self) -> str:
+        return "\n" + str(self.args[0]) if self.args else ""

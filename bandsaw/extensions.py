@@ -1,0 +1,43 @@
+"""Extensions: told of what happens to all tasks of a configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config import Configuration
+    from .context import Context
+    from .execution import Execution
+    from .result import Result
+
+
+class Extension:
+    """Base of an extension. Each method does nothing until a subclass overrides it."""
+
+    def on_init(self, configuration: "Configuration") -> None:
+        """Called once per process, when the configuration was loaded.
+
+        Args:
+            configuration: The configuration that the extension was added to.
+        """
+
+    def on_before_advice(self, task: Any, execution: "Execution", context: "Context") -> None:
+        """Called before the advice chain is walked, in the process that called the task.
+
+        Args:
+            task: The task that was called.
+            execution: The arguments of the call.
+            context: The session's context.
+        """
+
+    def on_after_advice(
+        self, task: Any, execution: "Execution", context: "Context", result: "Result"
+    ) -> None:
+        """Called after the advice chain was walked, in the process that called the task.
+
+        Args:
+            task: The task that was called.
+            execution: The arguments of the call.
+            context: The session's context.
+            result: What the call gives.
+        """

@@ -1,0 +1,142 @@
+"""Which Python a task runs in: executable, module search path and environment variables."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Dict, Iterable, Mapping, Optional, Tuple, Union
+
+from .errors import InvalidValueError
+from .serialization.values import SerializableValue
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+
+class Interpreter(SerializableValue):
+    """A Python interpreter.
+
+    Args:
+        path: The module search path. Where it is given it becomes `PYTHONPATH`, on a remote machine
+            too. Where it is not, the attribute reads as `sys.path`, which is passed on only to the
+            same executable on the same machine.
+        executable: The Python to run, by default the one that runs now.
+
+    Raises:
+        InvalidValueError: If a part is not a path (a `ValueError`).
+    """
+
+    def __init__(
+        self, path: Optional[Iterable[PathLike]] = None, executable: Optional[PathLike] = None
+    ) -> None:
+        if isinstance(path, (str, bytes, os.PathLike)):
+            raise InvalidValueError(
+                f"An interpreter's path is a list of folders, not one: write [{path!r}]"
+            )
+        self._path = None if path is None else tuple(_as_text("path", part) for part in path)
+        self._executable = (
+            sys.executable if executable is None else _as_text("executable", executable)
+        )
+        self._environment: Dict[str, str] = {}
+
+    @property
+    def path(self) -> Tuple[str, ...]:
+        """The module search path: what was given, else `sys.path`."""
+        return tuple(sys.path) if self._path is None else self._path
+
+    @property
+    def executable(self) -> str:
+        """The Python to run."""
+        return self._executable
+
+    @property
+    def environment(self) -> Dict[str, str]:
+        """A copy of the environment variables that are laid over the inherited ones."""
+        return dict(self._environment)
+
+    def set_environment(self, **variables: str) -> "Interpreter":
+        """Sets the environment variables that are laid over the inherited ones.
+
+        Args:
+            **variables: Name and value of each. They replace what an earlier call set.
+
+        Returns:
+            This interpreter.
+
+        Raises:
+            InvalidValueError: If a name or a value cannot be an environment variable.
+        """
+        for name, value in variables.items():
+            if not isinstance(value, str):
+                raise InvalidValueError(
+                    f"The environment variable {name} has to be a text, not {value!r} of type "
+                    f"{type(value).__name__}: write {name}={str(value)!r}"
+                )
+            if not name or "=" in name or "\0" in name + value:
+                raise InvalidValueError(f"{name!r}={value!r} cannot be an environment variable")
+        self._environment = dict(variables)
+        return self
+
+    def overlay(self, local: bool) -> Dict[str, str]:
+        """Returns the variables to lay over the environment of a process of this interpreter.
+
+        Args:
+            local: Whether the process runs on this machine.
+
+        Returns:
+            The variables that were set and, where a search path is to be passed on, `PYTHONPATH`.
+        """
+        variables = dict(self._environment)
+        path = self._path
+        if path is None and local and self._is_this_one():
+            path = tuple(sys.path)
+        if path is not None:
+            entries = [entry if entry or not local else os.getcwd() for entry in path]
+            if "PYTHONPATH" in variables:
+                entries.append(variables["PYTHONPATH"])
+            separator = os.pathsep if local else ":"
+            variables["PYTHONPATH"] = separator.join(entries)
+        return variables
+
+    def _is_this_one(self) -> bool:
+        # Without resolving links: the executable of a virtual environment is one to its base.
+        if self._executable == sys.executable:
+            return True
+        return os.path.normcase(os.path.abspath(self._executable)) == os.path.normcase(
+            os.path.abspath(sys.executable)
+        )
+
+    def serialized(self) -> Dict[str, Any]:
+        """Returns `path` (`None` where it was not given), `executable` and `environment`."""
+        return {
+            "path": self._path,
+            "executable": self._executable,
+            "environment": self.environment,
+        }
+
+    @classmethod
+    def deserialize(cls, values: Mapping[str, Any]) -> "Interpreter":
+        """Makes an interpreter from what `serialized` returned."""
+        interpreter = cls(path=values["path"], executable=values["executable"])
+        return interpreter.set_environment(**values["environment"])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Interpreter):
+            return NotImplemented
+        return self.serialized() == other.serialized()
+
+    def __hash__(self) -> int:
+        return hash((self._path, self._executable))
+
+    def __repr__(self) -> str:
+        path = "" if self._path is None else f"path={list(self._path)!r}, "
+        return f"Interpreter({path}executable={self._executable!r})"
+
+
+def _as_text(what: str, value: PathLike) -> str:
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = value
+    if not isinstance(text, str) or "\0" in text or (what == "executable" and not text):
+        raise InvalidValueError(f"An interpreter's {what} has to be a path, not {value!r}")
+    return text

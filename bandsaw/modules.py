@@ -1,0 +1,225 @@
+"""Under which names code can be imported, also by another process.
+
+The script that is run as `__main__` has no such name there. It gets the one under which it could
+be imported, and in its own process that name leads back to `__main__` itself, so that the script
+is never loaded twice and its classes stay the same classes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import types
+from importlib.machinery import ModuleSpec
+from typing import Any, Iterable, Optional, Tuple, Union
+
+from .errors import NotImportableError
+
+PathLike = Union[str, "os.PathLike[str]"]
+
+_known_main: Optional[Tuple[Tuple[Any, Any, Any], Optional[str]]] = None
+
+
+def object_as_import(obj: Any) -> Tuple[str, str]:
+    """Returns the names under which an object can be imported.
+
+    Args:
+        obj: A function or a class.
+
+    Returns:
+        The object's name, dotted if it is part of a class, and the module's name. For an object of
+        the `__main__` script it is the name under which the script can be imported.
+
+    Raises:
+        NotImportableError: If the object is local to a function, has no name, or was typed into an
+            interactive session (a `ValueError`).
+    """
+    object_name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
+    module_name = getattr(obj, "__module__", None)
+    if not object_name or not module_name:
+        raise NotImportableError(f"Can't import {obj!r}: it has no name and module.")
+    if "<locals>" in object_name:
+        raise NotImportableError(
+            f"Can't import local functions. Move {object_name} of {module_name} to the top level "
+            "of its module."
+        )
+    if "<" in object_name:
+        raise NotImportableError(
+            f"Can't import {object_name} of {module_name}: give it a name with 'def'."
+        )
+    if module_name == "__main__":
+        main_name = main_module_name()
+        if main_name is None:
+            raise NotImportableError(
+                f"Can't import {object_name} of __main__: it was not loaded from a script. Move it "
+                "into a module."
+            )
+        module_name = main_name
+    return object_name, module_name
+
+
+def import_object(object_name: str, module_name: str) -> Any:
+    """Imports an object.
+
+    Args:
+        object_name: The name of the object, dotted if it is part of a class.
+        module_name: The name of its module.
+
+    Returns:
+        The object.
+
+    Raises:
+        ModuleNotFoundError: If there is no such module.
+        AttributeError: If the module has no such object.
+    """
+    value: Any = import_module(module_name)
+    for part in object_name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def import_module(module_name: str) -> types.ModuleType:
+    """Imports a module, taking `__main__` where the name is that of the running script.
+
+    Args:
+        module_name: The dotted name.
+
+    Returns:
+        The module.
+    """
+    if module_name not in sys.modules and module_name == main_module_name():
+        return sys.modules["__main__"]
+    return importlib.import_module(module_name)
+
+
+def main_module_name() -> Optional[str]:
+    """Returns the name under which the `__main__` script can be imported.
+
+    Returns:
+        The name, or `None` where `__main__` does not come from a `.py` file: in an interactive
+        session, with `python -c`, and when a folder or an archive is run.
+    """
+    global _known_main
+    main = sys.modules.get("__main__")
+    key = (main, getattr(main, "__spec__", None), getattr(main, "__file__", None))
+    if _known_main is None or any(one is not other for one, other in zip(key, _known_main[0])):
+        _known_main = (key, _find_main_module_name(key[1], key[2]))
+    return _known_main[1]
+
+
+def _find_main_module_name(spec: Optional[ModuleSpec], file_path: Optional[str]) -> Optional[str]:
+    if spec is not None:
+        return None if spec.name == "__main__" else spec.name
+    if file_path is None or not os.path.isfile(file_path):
+        return None
+    stem, suffix = os.path.splitext(os.path.basename(file_path))
+    if suffix != ".py" or "." in stem:
+        return None
+    return _guess_module_name_by_path(file_path) or stem
+
+
+def importable_module_name(module_name: Optional[str]) -> Optional[str]:
+    """Returns the name under which another process can import a module.
+
+    Args:
+        module_name: A name that is valid in this process.
+
+    Returns:
+        The same name, for `__main__` that of the script, `None` where there is none.
+    """
+    return main_module_name() if module_name == "__main__" else module_name
+
+
+def adopt_main(name: str) -> None:
+    """Makes a module the `__main__` of a far end, as soon as something of it is asked for.
+
+    So what was pickled as part of `__main__` is found, and the script is one module under both its
+    names. It does nothing where `__main__` is anything but bandsaw's own runner.
+
+    Args:
+        name: The name under which the script can be imported here.
+    """
+    main = sys.modules.get("__main__")
+    if getattr(main, "IS_FAR_END", False) is True and not isinstance(main, _LazyMain):
+        sys.modules["__main__"] = sys.modules.get(name) or _LazyMain(name)
+
+
+class _LazyMain(types.ModuleType):
+    """Stands for a `__main__` script that may never be needed and is not loaded until it is."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("__main__")
+        self.__spec__ = ModuleSpec(name, None)
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        assert self.__spec__ is not None
+        module = importlib.import_module(self.__spec__.name)
+        sys.modules["__main__"] = module
+        return getattr(module, attribute)
+
+
+def get_loaded_module_name_by_path(file_path: PathLike) -> Optional[str]:
+    """Returns the name of the loaded module that comes from a file.
+
+    Args:
+        file_path: The path of the file.
+
+    Returns:
+        The name under which the module is loaded, or `None` if none comes from that file.
+    """
+    wanted = _normalized(file_path)
+    found = None
+    for name, module in list(sys.modules.items()):
+        module_file = getattr(module, "__file__", None)
+        if not isinstance(module_file, str):
+            continue
+        # Comparing the last part first spares a look at the disk for almost all modules.
+        if os.path.basename(module_file) != os.path.basename(wanted):
+            continue
+        if _normalized(module_file) == wanted:
+            if name != "__main__":
+                return name
+            found = name
+    return found
+
+
+def _guess_module_name_by_path(
+    file_path: PathLike, python_paths: Optional[Iterable[PathLike]] = None
+) -> Optional[str]:
+    """Returns the name under which a file could be imported.
+
+    Args:
+        file_path: The path of a Python file.
+        python_paths: The module search path, by default `sys.path`.
+
+    Returns:
+        The dotted name below the first matching entry, `None` if the file is below none.
+
+    Raises:
+        NotImportableError: If it is not a `.py` file (a `ValueError`).
+    """
+    path = os.path.abspath(os.fspath(file_path))
+    stem, suffix = os.path.splitext(path)
+    if suffix != ".py":
+        raise NotImportableError(f"Invalid python module {os.fspath(file_path)!r}: not a .py file.")
+    for entry in sys.path if python_paths is None else python_paths:
+        for base, target in (
+            (os.path.abspath(os.fspath(entry)), stem),
+            (os.path.realpath(os.fspath(entry)), os.path.realpath(stem + suffix)[:-3]),
+        ):
+            prefix = base if base.endswith(os.sep) else base + os.sep
+            if not target.startswith(prefix):
+                continue
+            parts = target[len(prefix) :].split(os.sep)
+            if parts[-1] == "__init__" and len(parts) > 1:
+                parts.pop()
+            if not any("." in part for part in parts):
+                return ".".join(parts)
+    return None
+
+
+def _normalized(path: PathLike) -> str:
+    return os.path.normcase(os.path.realpath(os.fspath(path)))

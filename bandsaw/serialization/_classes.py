@@ -1,0 +1,214 @@
+"""Classes by name, and the state of their instances: how both are read without running code.
+
+A name that arrives leads only to what stands in the namespace of a module that is loaded already,
+is first-party or is trusted. Attributes are read from the namespaces themselves, because a module
+may have a `__getattr__` that imports others.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable
+
+from ..errors import DeserializationError
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: set for all classes that are not built into C code
+
+
+def is_static(cls: type) -> bool:
+    """Says whether a class is part of the interpreter, so that its `__new__` is known code."""
+    return not cls.__flags__ & _HEAP_TYPE
+
+
+def name_of(obj: Any) -> tuple[str, str]:
+    """Gives the names under which another process finds a class or function.
+
+    Args:
+        obj: A class or a function.
+
+    Returns:
+        The name of the module and the qualified name. What is defined in the script that is being
+        run has the name under which that script can be imported, if there is one.
+    """
+    module = obj.__module__
+    if module == "__main__":
+        from ..modules import main_module_name
+
+        module = main_module_name() or module
+    return module, obj.__qualname__
+
+
+def importable_name_of(cls: type) -> tuple[str, str]:
+    """Gets the names of a class that a reader has to find.
+
+    Args:
+        cls: The class.
+
+    Returns:
+        The same as `name_of`.
+
+    Raises:
+        TypeError: If nobody can find it, because it is local to a function.
+    """
+    module, name = name_of(cls)
+    if "<" in name:
+        raise TypeError(f"the class {module}.{name} is local to a function, where no reader finds it")
+    return module, name
+
+
+def find_class(
+    module_name: str, qualified_name: str, trusted_modules: Sequence[str] | None = ()
+) -> type | None:
+    """Looks up a class by its name.
+
+    Args:
+        module_name: The name of its module.
+        qualified_name: Its qualified name in there.
+        trusted_modules: Modules that may be imported beside the first-party ones, with all that is
+            below them. `None`: all modules may be imported and may run code when they are asked.
+
+    Returns:
+        The class, or `None` when there is none of that name to be had.
+
+    Raises:
+        DeserializationError: If the name leads to something that is not a class.
+    """
+    if type(module_name) is not str or type(qualified_name) is not str:
+        raise DeserializationError("The name of a class is not a string")
+    found: Any = _find_module(module_name, trusted_modules)
+    for part in qualified_name.split("."):
+        if found is None:
+            return None
+        found = _attribute(found, part, trusted_modules is None)
+    if found is not None and not isinstance(found, type):
+        raise DeserializationError(f"{module_name}.{qualified_name} is not a class")
+    return found
+
+
+def require_class(
+    module_name: str,
+    qualified_name: str,
+    trusted_modules: Sequence[str],
+    is_kind: Callable[[type], bool],
+    kind: str,
+) -> Any:
+    """Looks up a class that has to be there, and of a certain kind.
+
+    Args:
+        module_name: The name of its module.
+        qualified_name: Its qualified name in there.
+        trusted_modules: As for `find_class`.
+        is_kind: Says whether a class is of the kind.
+        kind: What the kind is called in the error message.
+
+    Returns:
+        The class.
+
+    Raises:
+        DeserializationError: If there is no such class, or it is not of that kind.
+    """
+    cls = find_class(module_name, qualified_name, trusted_modules)
+    if cls is None:
+        raise DeserializationError(
+            f"The data needs the class {module_name}.{qualified_name}, which is not to be had "
+            "here: its module has to be loaded, to be importable first-party code, or to be named "
+            "in JsonSerializer(trusted_modules=...)"
+        )
+    if not is_kind(cls):
+        raise DeserializationError(f"{module_name}.{qualified_name} is not {kind}")
+    return cls
+
+
+def _find_module(name: str, trusted_modules: Sequence[str] | None) -> Any | None:
+    from ..modules import main_module_name
+
+    if name == main_module_name() and type(sys.modules["__main__"]) is types.ModuleType:
+        name = "__main__"
+    if name in sys.modules:
+        return sys.modules[name]
+    parts = name.split(".")
+    # Each parent on its own: to import a module is to run its parents too.
+    for end in range(1, len(parts) + 1):
+        ancestor = ".".join(parts[:end])
+        if ancestor in sys.modules:
+            continue
+        if not (trusted_modules is None or _may_import(ancestor, trusted_modules)):
+            return None
+        try:
+            importlib.import_module(ancestor)
+        except (ImportError, ValueError):
+            return None
+        except Exception as error:
+            raise DeserializationError(f"The module {ancestor} cannot be imported") from error
+    return sys.modules.get(name)
+
+
+def _may_import(name: str, trusted_modules: Sequence[str]) -> bool:
+    parts = name.split(".")
+    # A `__main__` is there to be run, not to be imported.
+    if not all(part.isidentifier() for part in parts) or parts[-1] == "__main__":
+        return False
+    if parts[0] == __name__.partition(".")[0]:
+        return True
+    for trusted in trusted_modules:
+        if f"{name}.".startswith(f"{trusted}.") or f"{trusted}.".startswith(f"{name}."):
+            return True
+    from .._firstparty import is_first_party
+
+    return is_first_party(name)
+
+
+def _attribute(owner: Any, name: str, may_run_code: bool) -> Any:
+    if may_run_code:
+        return getattr(owner, name, None)
+    if isinstance(owner, type):
+        return vars(owner).get(name)
+    if isinstance(owner, types.ModuleType):
+        return object.__getattribute__(owner, "__dict__").get(name)
+    return None
+
+
+def _slots(cls: type) -> Iterator[tuple[str, Any]]:
+    for base in cls.__mro__:
+        if not is_static(base):
+            for name, member in vars(base).items():
+                if type(member) is types.MemberDescriptorType:
+                    yield name, member
+
+
+def state_of(obj: Any) -> dict[str, Any]:
+    """Gives the attributes that an instance has of its own, in its `__dict__` and its slots."""
+    state = dict(getattr(obj, "__dict__", ()))
+    for name, member in _slots(type(obj)):
+        try:
+            state[name] = member.__get__(obj)
+        except AttributeError:
+            pass
+    return state
+
+
+def set_state(obj: Any, state: Mapping[str, Any]) -> None:
+    """Sets attributes of an instance, past all properties and `__setattr__` that its class has.
+
+    Args:
+        obj: The instance.
+        state: The attributes by name, as `state_of` gave them.
+
+    Raises:
+        DeserializationError: If an instance of this class cannot have such an attribute.
+    """
+    if not isinstance(state, dict) or not all(type(name) is str for name in state):
+        raise DeserializationError("The attributes of an object are not named by strings")
+    if not state:
+        return
+    slots = dict(_slots(type(obj)))
+    for name, value in state.items():
+        if name in slots:
+            slots[name].__set__(obj, value)
+        elif hasattr(obj, "__dict__"):
+            obj.__dict__[name] = value
+        else:
+            raise DeserializationError(f"A {type(obj).__name__} has no attribute {name!r}")

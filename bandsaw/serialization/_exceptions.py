@@ -1,0 +1,278 @@
+"""Exceptions as plain data, for all serializers.
+
+An exception is a small graph: causes, contexts, members of groups, and exceptions among the
+arguments and attributes refer to each other, possibly in circles. It is written as two lists:
+
+    shapes    what has to be known to make each exception: class, message, members of a group
+    contents  what is set once all are made: args, attributes, fields of the C structure, links
+
+The first exception of both lists is the one that was described. No constructor of a user's class
+runs: an exception is made by the `__new__` of the built-in class that it is derived from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable
+
+from ..errors import DeserializationError, RemoteError, RemoteTraceback
+from . import _classes
+from ._exception_fields import fields_of, set_fields, static_base
+
+Keep = Callable[[Any], Any]
+
+# Read past whatever the class of an exception may have defined under these names.
+_ARGS: Any = vars(BaseException)["args"]
+_CAUSE: Any = vars(BaseException)["__cause__"]
+_CONTEXT: Any = vars(BaseException)["__context__"]
+_SUPPRESS: Any = vars(BaseException)["__suppress_context__"]
+
+
+def describe(error: BaseException, keep: Keep | None = None) -> dict[str, Any]:
+    """Takes an exception apart.
+
+    Args:
+        error: The exception.
+        keep: Is given each argument and attribute, and returns what stands for it in the
+            description. By default they are taken as they are.
+
+    Returns:
+        A dict of `shapes`, `contents` and, if the exception was raised in this process, of its
+        formatted `traceback`.
+    """
+    text = _traceback_text(error)
+    chain = {id(link) for link in _chain(error)} if text is not None else set()
+    order: list[BaseException] = []
+    numbers: dict[int, int] = {}
+
+    def number(found: BaseException) -> int:
+        if id(found) not in numbers:
+            numbers[id(found)] = len(order)
+            order.append(found)
+        return numbers[id(found)]
+
+    number(error)
+    shapes: list[dict[str, Any]] = []
+    contents: list[dict[str, Any]] = []
+    # The list grows while it is walked: an endless chain of causes needs no recursion.
+    for current in order:
+        shapes.append(_shape(current, number))
+        # The new text holds the text of an earlier crossing, which must not be there twice.
+        cause = None if id(current) in chain and _is_text(current) else _CAUSE.__get__(current)
+        contents.append(_content(current, cause, number, keep or _as_it_is))
+    parts: dict[str, Any] = {"shapes": shapes, "contents": contents}
+    if text is not None:
+        parts["traceback"] = text
+    return parts
+
+
+def rebuild(parts: dict[str, Any], trusted_modules: Sequence[str] | None = ()) -> Any:
+    """Puts an exception together again.
+
+    Args:
+        parts: What `describe` returned.
+        trusted_modules: The modules that may be imported for it, as for `_classes.find_class`.
+
+    Returns:
+        The exception. The traceback of the other process ends its cause chain.
+
+    Raises:
+        DeserializationError: If the parts are not those of an exception.
+    """
+    made = make(parts["shapes"], trusted_modules)
+    fill(made, parts["contents"], parts.get("traceback"))
+    return made[0]
+
+
+def make(
+    shapes: list[dict[str, Any]], trusted_modules: Sequence[str] | None
+) -> list[BaseException]:
+    """Makes exceptions that hold nothing yet.
+
+    Args:
+        shapes: The list of that name from `describe`.
+        trusted_modules: The modules that may be imported for it, as for `_classes.find_class`.
+
+    Returns:
+        An exception for each shape.
+    """
+    made: dict[int, BaseException] = {}
+    pending = list(range(len(shapes)))[::-1]
+    opened = set()
+    while pending:
+        index = pending[-1]
+        members = shapes[index].get("members")
+        missing = [i for i in members or () if i not in made]
+        if missing and index in opened:
+            raise DeserializationError("A group of exceptions contains itself")
+        if missing:
+            # A group cannot be changed: its members have to be there before it.
+            opened.add(index)
+            pending.extend(missing)
+            continue
+        pending.pop()
+        if index not in made:
+            group = None if members is None else [made[i] for i in members]
+            made[index] = _make_one(shapes[index], group, trusted_modules)
+    return [made[index] for index in range(len(shapes))]
+
+
+def fill(
+    made: list[BaseException], contents: list[dict[str, Any]], text: str | None = None
+) -> None:
+    """Gives exceptions what they hold.
+
+    Args:
+        made: What `make` returned.
+        contents: The list of that name from `describe`.
+        text: The formatted traceback of the first one.
+    """
+    if len(made) != len(contents):
+        raise DeserializationError("The parts of an exception do not belong together")
+    for error, content in zip(made, contents):
+        args = list(content["args"])
+        state = dict(content["state"])
+        for place, key, index in content["links"]:
+            if place == "args":
+                args[key] = made[index]
+            elif place == "state":
+                state[key] = made[index]
+            elif place == "cause":
+                _CAUSE.__set__(error, made[index])
+            elif place == "context":
+                _CONTEXT.__set__(error, made[index])
+        if _is_stand_in(error):
+            _classes.set_state(error, {**state, "type_name": vars(error)["type_name"]})
+        else:
+            _classes.set_state(error, state)
+            set_fields(error, content["fields"])
+            if not _is_group(error):
+                _ARGS.__set__(error, tuple(args))
+        _SUPPRESS.__set__(error, bool(content["suppress"]))
+    if text is not None:
+        _attach(made[0], RemoteTraceback(text))
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _shape(error: BaseException, number: Callable[[BaseException], int]) -> dict[str, Any]:
+    module, name = _classes.name_of(type(error))
+    shape: dict[str, Any] = {"module": module, "type": name, "message": _message(error)}
+    if _is_group(error):
+        base: Any = static_base(type(error))
+        shape["message"] = str.__str__(base.message.__get__(error))
+        shape["members"] = [number(member) for member in base.exceptions.__get__(error)]
+    return shape
+
+
+def _is_group(error: BaseException) -> bool:
+    return hasattr(static_base(type(error)), "exceptions")
+
+
+def _is_stand_in(error: BaseException) -> bool:
+    # Any other exception that was just made has no arguments yet.
+    return type(error) is RemoteError and _ARGS.__get__(error) != ()
+
+
+def _content(
+    error: BaseException,
+    cause: BaseException | None,
+    number: Callable[[BaseException], int],
+    keep: Keep,
+) -> dict[str, Any]:
+    links: list[list[Any]] = []
+
+    def kept(place: str, key: Any, value: Any) -> Any:
+        if isinstance(value, BaseException):
+            links.append([place, key, number(value)])
+            return None
+        return keep(value)
+
+    args = () if _is_group(error) else _ARGS.__get__(error)
+    content = {
+        "args": [kept("args", index, value) for index, value in enumerate(args)],
+        "state": {
+            name: kept("state", name, value) for name, value in _classes.state_of(error).items()
+        },
+        "fields": {name: keep(value) for name, value in fields_of(error).items()},
+        "suppress": _SUPPRESS.__get__(error),
+        "links": links,
+    }
+    if cause is not None:
+        links.append(["cause", None, number(cause)])
+    context = _CONTEXT.__get__(error)
+    if context is not None:
+        links.append(["context", None, number(context)])
+    return content
+
+
+def _make_one(
+    shape: dict[str, Any],
+    members: list[BaseException] | None,
+    trusted_modules: Sequence[str] | None,
+) -> BaseException:
+    module, name, message = shape["module"], shape["type"], shape["message"]
+    if type(message) is not str:
+        raise DeserializationError("The message of an exception is not a string")
+    cls: Any = _classes.find_class(module, name, trusted_modules)
+    if cls is None:
+        return RemoteError(message, f"{module}.{name}")
+    if BaseException not in cls.__mro__:
+        raise DeserializationError(f"{module}.{name} is not an exception")
+    base: Any = static_base(cls)
+    args = (message, members) if hasattr(base, "exceptions") else ()
+    try:
+        made: BaseException = base.__new__(cls, *args)
+    except TypeError:
+        # A class with a constructor in C code of its own.
+        return RemoteError(message, f"{module}.{name}")
+    return made
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str.__str__(str(error))
+    except Exception:
+        return f"<{type(error).__name__} without message>"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Walks along what Python prints together with an exception, the exception first."""
+    seen = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        yield link
+        seen.add(id(link))
+        follower = _CAUSE.__get__(link)
+        if follower is None and not _SUPPRESS.__get__(link):
+            follower = _CONTEXT.__get__(link)
+        link = follower
+
+
+def _is_text(error: BaseException) -> bool:
+    return isinstance(_CAUSE.__get__(error), RemoteTraceback)
+
+
+def _attach(error: BaseException, text: RemoteTraceback) -> None:
+    free = [link for link in _chain(error) if _CAUSE.__get__(link) is None]
+    if free:
+        suppress = _SUPPRESS.__get__(free[-1])
+        _CAUSE.__set__(free[-1], text)
+        # Setting a cause sets this too, but what the task raised is to come back as it was.
+        _SUPPRESS.__set__(free[-1], suppress)
+
+
+def _traceback_text(error: BaseException) -> str | None:
+    if error.__traceback__ is None:
+        return None
+    import traceback
+
+    try:
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+    except Exception:
+        # For example a broken `__str__` somewhere in the chain.
+        lines = traceback.format_tb(error.__traceback__)
+        lines.append(f"{type(error).__qualname__}: {_message(error)}\n")
+    return "".join(lines)

@@ -1,0 +1,80 @@
+"""Where inside a value the part is that cannot be written. Used once writing it has failed."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Any, Callable
+
+_DEPTH = 100
+_OPAQUE = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
+
+
+def find_culprit(
+    value: Any,
+    works: Callable[[Any], bool],
+    is_open: Callable[[Any], bool] = lambda part: True,
+) -> tuple[str, Any]:
+    """Finds the innermost part of a value that cannot be written.
+
+    Args:
+        value: A value that cannot be written.
+        works: Says of a part whether it can be written.
+        is_open: Says of a part whether it is written by writing what is inside.
+
+    Returns:
+        The path to the part, like `value['a'][0].lock`, and the part itself.
+    """
+    path = "value"
+    seen = {id(value)}
+    for _ in range(_DEPTH):
+        if not is_open(value):
+            break
+        for step, child in _children(value):
+            if id(child) not in seen and not works(child):
+                path, value = path + step, child
+                seen.add(id(child))
+                break
+        else:
+            break
+    return path, value
+
+
+def _children(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, _OPAQUE):
+        return
+    if isinstance(value, dict):
+        for key, item in dict.items(value):
+            yield f"[{short_repr(key)}]", item
+            yield f".key({short_repr(key)})", key
+    elif isinstance(value, (list, tuple)):
+        names = getattr(value, "_fields", None)
+        for index, item in enumerate(value):
+            yield f".{names[index]}" if isinstance(names, tuple) else f"[{index}]", item
+    elif isinstance(value, (set, frozenset)):
+        for item in value:
+            yield f".item({short_repr(item)})", item
+    elif isinstance(value, types.MethodType):
+        yield ".__self__", value.__self__
+    if isinstance(value, BaseException):
+        yield ".args", value.args
+    from ._classes import state_of
+
+    for name, item in state_of(value).items():
+        yield f".{name}", item
+
+
+def short_repr(value: Any) -> str:
+    """Gives the `repr` of a value, shortened, and something readable where it has none.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        At most 200 characters.
+    """
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__module__}.{type(value).__qualname__} without repr>"
+    return text if len(text) <= 200 else text[:197] + "..."

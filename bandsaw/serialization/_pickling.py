@@ -1,0 +1,197 @@
+"""Pickling and unpickling: the part of the `PickleSerializer` that needs the `pickle` module."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+import types
+from typing import Any, BinaryIO
+
+from ..errors import DeserializationError, UnserializableError
+from . import _classes, _exceptions
+from ._paths import find_culprit, short_repr
+
+_PROTOCOL = 5
+_BY_NAME = (type, types.FunctionType)
+_NODES = "_bandsaw_nodes"
+
+
+def pickled(value: Any) -> memoryview:
+    """Pickles a value.
+
+    Args:
+        value: Any value.
+
+    Returns:
+        The pickled bytes.
+
+    Raises:
+        UnserializableError: If the value or a part of it cannot be pickled.
+    """
+    buffer = io.BytesIO()
+    try:
+        _Pickler(buffer, _PROTOCOL).dump(value)
+    except Exception:
+        # Exceptions that hold something unpicklable are rare, and to look for it takes time.
+        buffer = io.BytesIO()
+        try:
+            _CarefulPickler(buffer, {}).dump(value)
+        except Exception as error:
+            raise _explained(value, error) from error
+    return buffer.getbuffer()
+
+
+def unpickled(stream: BinaryIO) -> Any:
+    """Unpickles a value.
+
+    Args:
+        stream: A binary stream that is open for reading.
+
+    Returns:
+        The value.
+
+    Raises:
+        DeserializationError: If the data is damaged, or needs what is not to be had here.
+    """
+    try:
+        return _Unpickler(stream).load()
+    except DeserializationError:
+        raise
+    except EOFError as error:
+        raise DeserializationError("The data ends in the middle of a value.") from error
+    except Exception as error:
+        raise DeserializationError(
+            f"The data cannot be unpickled: {type(error).__name__}: {error}"
+        ) from error
+
+
+def find_global(module_name: str, name: str) -> Any:
+    """Finds what was pickled under the name by which its script can be imported.
+
+    Args:
+        module_name: The import name of a script.
+        name: The qualified name of a class or function in there.
+
+    Returns:
+        The class or function.
+    """
+    return _Unpickler(io.BytesIO()).find_class(module_name, name)
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, BaseException):
+            return _reduced(obj, self._keep)
+        if isinstance(obj, _BY_NAME) and obj.__module__ == "__main__":
+            return _reduced_by_name(obj)
+        return NotImplemented
+
+    def _keep(self, value: Any) -> Any:
+        return value
+
+
+class _CarefulPickler(_Pickler):
+    """Puts the `repr` in place of everything in an exception that cannot be pickled.
+
+    Args:
+        stream: Where to write.
+        known: Says of values, by their identity, whether they can be pickled. Shared with the
+            picklers that try out parts, so that no part is tried twice.
+    """
+
+    def __init__(self, stream: Any, known: dict[int, tuple[bool, Any]]) -> None:
+        super().__init__(stream, _PROTOCOL)
+        self._known = known
+
+    def _keep(self, value: Any) -> Any:
+        if id(value) not in self._known:
+            # Taken as good while it is looked at: it may lead back to itself. The value is kept
+            # alive along with its identity.
+            self._known[id(value)] = True, value
+            self._known[id(value)] = _works(value, self._known), value
+        return value if self._known[id(value)][0] else short_repr(value)
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        from ..modules import main_module_name
+
+        if module_name == main_module_name():
+            module_name = "__main__"
+        try:
+            return super().find_class(module_name, global_name)
+        except ModuleNotFoundError as error:
+            raise DeserializationError(
+                f"The data needs {module_name}.{global_name}, but the module {error.name!r} is not "
+                "to be had here. If it is part of your project, put it into the distribution "
+                "archive with Configuration.add_modules_for_distribution; otherwise install it for "
+                f"this Python ({sys.executable})."
+            ) from error
+        except (AttributeError, ImportError) as error:
+            raise DeserializationError(
+                f"The data needs {module_name}.{global_name}, which is not to be had here: {error}. "
+                "Is another version of the code in use at this end?"
+            ) from error
+
+
+class _Nowhere:
+    """A stream that forgets what is written."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def _works(value: Any, known: dict[int, tuple[bool, Any]]) -> bool:
+    try:
+        _CarefulPickler(_Nowhere(), known).dump(value)
+    except Exception:
+        return False
+    return True
+
+
+def _explained(value: Any, error: Exception) -> UnserializableError:
+    if isinstance(error, RecursionError):
+        return UnserializableError(
+            f"A value of type {_type_name(value)} cannot be pickled: it is nested too deeply."
+        )
+    known: dict[int, tuple[bool, Any]] = {}
+    path, culprit = find_culprit(value, lambda part: _works(part, known))
+    what = f"The {culprit.__name__!r}" if isinstance(culprit, _BY_NAME) else "The value"
+    return UnserializableError(
+        f"{what} of type {_type_name(culprit)} at {path} cannot be pickled: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def _type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _reduced_by_name(obj: Any) -> Any:
+    module, name = _classes.name_of(obj)
+    if module == "__main__" or "<" in name:
+        return NotImplemented
+    found: Any = sys.modules["__main__"]
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    # Left to pickle otherwise, which says what is wrong with the name.
+    return (find_global, (module, name)) if found is obj else NotImplemented
+
+
+def _reduced(error: BaseException, keep: _exceptions.Keep) -> Any:
+    parts = _exceptions.describe(error, keep)
+    content = (parts["contents"], parts.get("traceback"))
+    # Two steps, because what the exception holds may hold the exception.
+    return _make, (parts["shapes"],), content, None, None, _fill
+
+
+def _make(shapes: list[dict[str, Any]]) -> BaseException:
+    made = _exceptions.make(shapes, trusted_modules=None)
+    vars(made[0])[_NODES] = made
+    return made[0]
+
+
+def _fill(error: BaseException, content: tuple[list[dict[str, Any]], str | None]) -> None:
+    made = vars(error).pop(_NODES)
+    _exceptions.fill(made, *content)

@@ -1,0 +1,265 @@
+"""The session: one advised call."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, BinaryIO, Optional
+
+from ._moderator import _Moderator
+from .config import Configuration, get_configuration
+from .context import Context
+from .errors import AdviceError, SessionError
+from .modules import adopt_main, importable_module_name, main_module_name
+from .result import Result
+from .run import get_run_id
+from .serialization.serializer import Serializer
+
+if TYPE_CHECKING:
+    from .distribution import DistributionArchive
+    from .execution import Execution
+
+
+class Session:
+    """One advised call: task, execution, context, result, and the position in the advice chain.
+
+    A session can be saved, and restored to go on in another thread, process or on another machine,
+    any number of times.
+
+    Args:
+        task: The task: any object with `execute(execution)`.
+        execution: The arguments of the call.
+        configuration: The configuration that has the chain.
+        advice_chain: The name of the chain.
+
+    Attributes:
+        task: The task.
+        execution: The arguments of the call.
+        result: The result, `None` until there is one.
+        configuration: The configuration.
+        advice_chain: The name of the chain.
+    """
+
+    # With `__dict__`, so that nothing is forbidden; the slots are what makes a session cheap.
+    __slots__ = (
+        "__dict__",
+        "_context",
+        "_nonce",
+        "_walk",
+        "advice_chain",
+        "configuration",
+        "execution",
+        "result",
+        "task",
+    )
+
+    def __init__(
+        self,
+        task: Any = None,
+        execution: Any = None,
+        configuration: Any = None,
+        advice_chain: str = "default",
+    ) -> None:
+        self.task = task
+        self.execution = execution
+        self.configuration = configuration
+        self.advice_chain = advice_chain
+        self.result: Any = None
+        # Made when they are first asked for: a session has to cost next to nothing.
+        self._context: Optional[Context] = None
+        self._walk: Optional[_Moderator] = None
+        self._nonce: Optional[str] = None
+
+    @property
+    def context(self) -> Any:
+        """The state that advices keep on the session, a `Context`."""
+        if self._context is None:
+            self._context = Context()
+        return self._context
+
+    @context.setter
+    def context(self, context: Any) -> None:
+        self._context = context
+
+    @property
+    def serializer(self) -> Serializer:
+        """The serializer of the configuration."""
+        return self._known_configuration().serializer
+
+    @property
+    def distribution_archive(self) -> "DistributionArchive":
+        """The archive with the code that the task needs elsewhere."""
+        from .distribution import get_distribution_archive
+
+        return get_distribution_archive(self._known_configuration())
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run, the same in all its processes."""
+        return get_run_id()
+
+    def initiate(self) -> Result:
+        """Walks the whole chain.
+
+        Returns:
+            The result. The extensions have been told before and after.
+
+        Raises:
+            AdviceError: If an advice breaks the rules of the chain or raises an exception (a
+                `RuntimeError`).
+        """
+        configuration = self.configuration or self._known_configuration()
+        extensions = configuration.extensions
+        if extensions:
+            for extension in extensions:
+                extension.on_before_advice(self.task, self.execution, self.context)
+        if self._walk is None:
+            self._walk = _Moderator(configuration.get_advice_chain(self.advice_chain))
+        self._walk.next(self)
+        # A session that was restored on the way has another moderator than the one it began with.
+        moderator = self._moderator
+        if not moderator._is_finished:
+            raise self.stopped_short(moderator)
+        if extensions:
+            for extension in extensions:
+                extension.on_after_advice(self.task, self.execution, self.context, self.result)
+        return self.result  # type: ignore[no-any-return]
+
+    def proceed(self) -> None:
+        """Takes the next step along the chain, and returns when all that follows is over.
+
+        Raises:
+            SessionFinishedError: If the walk had ended (a `RuntimeError`).
+            AdviceError: If the advice has taken its step already (a `RuntimeError`).
+        """
+        moderator = self._walk
+        if moderator is None:
+            moderator = self._moderator
+        moderator.next(self)
+
+    def conclude(self, result: Any) -> None:
+        """Sets the result and goes on, before the task was executed past all that is later.
+
+        The afters that follow are those of the advices *before* the one that concluded.
+
+        Args:
+            result: The result of the call.
+
+        Raises:
+            AdviceResultError: If an advice gives something that is no `Result` (a `TypeError`).
+            SessionFinishedError: If the walk had ended (a `RuntimeError`).
+            AdviceError: If the advice has taken its step already (a `RuntimeError`).
+        """
+        self._moderator.conclude(self, result)
+
+    def save(self, stream: BinaryIO) -> None:
+        """Writes everything but the advices themselves, as a zip.
+
+        Args:
+            stream: A binary stream that is open for writing. It is left open.
+
+        Raises:
+            SessionError: If the configuration comes from no module, so that it could not be found
+                again.
+            SerializationError: If something cannot be written; names what.
+        """
+        from . import _session_file
+
+        name = importable_module_name(self._known_configuration().module_name)
+        if name is None:
+            raise SessionError(
+                "A session can be saved only if its configuration comes from a module that can be "
+                f"imported, and {self.configuration} does not."
+            )
+        if self._nonce is None:
+            self._nonce = os.urandom(16).hex()
+        header = {
+            "nonce": self._nonce,
+            "configuration": name,
+            "advice_chain": self.advice_chain,
+            "run_id": self.run_id,
+            "main": main_module_name(),
+            "moderator": self._moderator.serialized(),
+        }
+        values = {
+            "task": self.task,
+            "execution": self.execution,
+            "context": self.context,
+            "result": self.result,
+        }
+        _session_file.write(stream, header, values, self.serializer, str(self.task))
+
+    def restore(self, stream: BinaryIO) -> "Session":
+        """Replaces everything with what was saved, the position in the chain included.
+
+        Args:
+            stream: A binary stream that is open for reading. It is left open.
+
+        Returns:
+            This session.
+
+        Raises:
+            SessionFileError: If the stream holds no session (a `ValueError`).
+            SerializationError: If something in it cannot be read; names what.
+        """
+        from . import _session_file
+        from .execution import Execution
+        from .tasks import Task
+
+        header, members = _session_file.read(stream)
+        if header["main"] is not None:
+            adopt_main(header["main"])
+        configuration = get_configuration(header["configuration"])
+        values = _session_file.load(members, configuration.serializer)
+        moderator = _Moderator.deserialize(header["moderator"])
+        moderator.advice_chain = configuration.get_advice_chain(header["advice_chain"])
+        self.task, self.execution = values["task"], values["execution"]
+        self.context, self.result = values["context"], values["result"]
+        if isinstance(self.task, Task) and isinstance(self.execution, Execution):
+            self.execution.of_task(self.task)
+        self.configuration, self.advice_chain = configuration, header["advice_chain"]
+        self._nonce = header["nonce"]
+        self._moderator = moderator
+        return self
+
+    @property
+    def _moderator(self) -> _Moderator:
+        if self._walk is None:
+            configuration = self.configuration
+            self._walk = _Moderator(
+                None if configuration is None else configuration.get_advice_chain(self.advice_chain)
+            )
+        return self._walk
+
+    @_moderator.setter
+    def _moderator(self, moderator: _Moderator) -> None:
+        self._walk = moderator
+
+    @property
+    def _configuration(self) -> Any:
+        return self.configuration
+
+    @_configuration.setter
+    def _configuration(self, configuration: Any) -> None:
+        self.configuration = configuration
+
+    @property
+    def _advice_chain(self) -> str:
+        return self.advice_chain
+
+    @_advice_chain.setter
+    def _advice_chain(self, advice_chain: str) -> None:
+        self.advice_chain = advice_chain
+
+    def stopped_short(self, moderator: _Moderator, there: str = "") -> AdviceError:
+        advice = moderator.current_advice
+        phase = "after" if moderator.after_called else "before"
+        return AdviceError(
+            f"Not all advice has been applied. Misbehaving advice {advice!r}: "
+            f"{type(advice).__name__}.{phase} of task {self.task} neither proceeded nor "
+            f"concluded{there}."
+        )
+
+    def _known_configuration(self) -> Configuration:
+        if self.configuration is None:
+            raise SessionError("This session has no configuration: give it one, or restore it.")
+        return self.configuration  # type: ignore[no-any-return]

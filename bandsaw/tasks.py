@@ -1,0 +1,426 @@
+"""Tasks: the code to execute, and the id that is derived from it."""
+
+from __future__ import annotations
+
+import abc
+import sys
+import types
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
+
+from .errors import (
+    DeserializationError,
+    NotImportableError,
+    UnserializableError,
+    UnsupportedTaskError,
+)
+from .modules import import_object, object_as_import
+from .result import Result
+from .serialization.values import SerializableValue
+
+if TYPE_CHECKING:
+    import inspect
+
+    from .execution import Execution
+
+_CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
+
+
+class Task(SerializableValue, abc.ABC):
+    """The code to execute. Subclasses say how, in `_execute`.
+
+    Args:
+        task_id: The id. By default it is derived from the code when it is first read.
+        task_kwargs: What the author gave to `@task` for the advices.
+    """
+
+    _task_id: Optional[str] = None
+    _task_kwargs: Mapping[str, Any] = {}
+
+    def __init__(
+        self, task_id: Optional[str] = None, task_kwargs: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        if task_id is not None:
+            self._task_id = task_id
+        if task_kwargs:
+            self._task_kwargs = dict(task_kwargs)
+
+    @staticmethod
+    def create_task(obj: Any, task_kwargs: Optional[Mapping[str, Any]] = None) -> "Task":
+        """Makes a task of a function.
+
+        Args:
+            obj: The function.
+            task_kwargs: What the author gave to `@task` for the advices.
+
+        Returns:
+            A task that finds the function by its name, or for local functions one that holds it.
+
+        Raises:
+            UnsupportedTaskError: If it is anything but a plain function (a `TypeError`).
+        """
+        _check_supported(obj)
+        try:
+            function_name, module_name = object_as_import(obj)
+        except NotImportableError:
+            return _FunctionWithClosureTask(obj, task_kwargs)
+        return _FunctionTask(function_name, module_name, task_kwargs, _function=obj)
+
+    @property
+    def task_id(self) -> Any:
+        """The id: the same for the same code, and different for different code."""
+        if self._task_id is None:
+            self._task_id = self._make_task_id()
+        return self._task_id
+
+    @task_id.setter
+    def task_id(self, task_id: Optional[str]) -> None:
+        self._task_id = task_id
+
+    @property
+    def kwargs(self) -> Dict[str, Any]:
+        """A copy of what the author gave to `@task` for the advices."""
+        return dict(self._task_kwargs)
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function that the decorator was given."""
+        raise NotImplementedError(f"{type(self).__name__} is not made of a function")
+
+    @property
+    def source(self) -> str:
+        """The source code of the function, as it stands in its file."""
+        import inspect
+
+        return inspect.getsource(self.function)
+
+    @property
+    def bytecode(self) -> bytes:
+        """The byte code of the function."""
+        return self.function.__code__.co_code
+
+    @property
+    def signature(self) -> "inspect.Signature":
+        """The signature of the function."""
+        import inspect
+
+        return inspect.signature(self.function)
+
+    def execute(self, execution: "Execution") -> Result:
+        """Executes the task.
+
+        Args:
+            execution: The arguments.
+
+        Returns:
+            The result: the value that was returned, or the `Exception` that was raised.
+        """
+        try:
+            return Result(self._execute(execution.args, execution.kwargs))
+        except Exception as error:
+            # The first entry of the traceback is this very frame.
+            traceback = error.__traceback__
+            return Result(
+                exception=error.with_traceback(traceback.tb_next if traceback else None)
+            )
+
+    @abc.abstractmethod
+    def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Calls the code.
+
+        Args:
+            args: The positional arguments.
+            kwargs: The keyword arguments.
+
+        Returns:
+            What the code returns.
+        """
+
+    def execution_id_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+        """Derives an execution id from the arguments of a call.
+
+        Args:
+            args: The positional arguments.
+            kwargs: The keyword arguments.
+
+        Returns:
+            The id.
+
+        Raises:
+            IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
+        """
+        from .fingerprint import execution_id_of
+
+        return execution_id_of(self._bind(args, kwargs))
+
+    def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, Any]:
+        bind = self.__dict__.get("_binder")
+        if bind is None:
+            from ._binding import binder
+
+            bind = self.__dict__["_binder"] = binder(
+                self.function, ignore=self._task_kwargs.get("ignore", ())
+            )
+        return bind(args, kwargs)  # type: ignore[no-any-return]
+
+    def _make_task_id(self) -> str:
+        from .fingerprint import task_id_of
+
+        function = self.function
+        return task_id_of(
+            function,
+            function.__module__,
+            function.__qualname__,
+            version=self._task_kwargs.get("version"),
+            depends=self._task_kwargs.get("depends", ()),
+        )
+
+    def __str__(self) -> str:
+        try:
+            function = self.function
+        except Exception:
+            return type(self).__name__
+        return f"{function.__module__}.{function.__name__}"
+
+
+class _FunctionTask(Task):
+    """A task whose function can be imported by name.
+
+    Args:
+        function_name: The name of the function, dotted if it is part of a class.
+        module_name: The name of its module.
+        task_kwargs: What the author gave to `@task` for the advices.
+    """
+
+    def __init__(
+        self,
+        function_name: str,
+        module_name: str,
+        task_kwargs: Optional[Mapping[str, Any]] = None,
+        *,
+        _function: Optional[Callable[..., Any]] = None,
+        _layer: Optional[int] = None,
+    ) -> None:
+        super().__init__(None, task_kwargs)
+        self.function_name = function_name
+        self.module_name = module_name
+        self._function = _function
+        self._layer = _layer
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function that the decorator was given."""
+        if self._function is None:
+            found = _without_task(
+                import_object(self.function_name, self.module_name), self._layer or 0
+            )
+            # What else has this name by now is no function: say so here and not where it is called.
+            _check_supported(found)
+            self._function = found
+        return self._function
+
+    def execute(self, execution: "Execution") -> Result:
+        """Executes the task. See `Task.execute`."""
+        try:
+            return Result((self._function or self.function)(*execution.args, **execution.kwargs))
+        except Exception as error:
+            traceback = error.__traceback__
+            return Result(
+                exception=error.with_traceback(traceback.tb_next if traceback else None)
+            )
+
+    def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return self.function(*args, **kwargs)
+
+    def serialized(self) -> Dict[str, Any]:
+        """Returns the names, the keywords and, if somebody has read it, the id.
+
+        Raises:
+            NotImportableError: If the name leads to another function by now (a `ValueError`).
+        """
+        return {
+            "function_name": self.function_name,
+            "module_name": self.module_name,
+            "task_kwargs": dict(self._task_kwargs),
+            "task_id": self._task_id,
+            "layer": self._find_layer(),
+        }
+
+    def _find_layer(self) -> int:
+        """Says how many other tasks lie between the function and this one's decorator."""
+        if self._layer is None:
+            self._layer = 0 if self._function is None else self._search_layer(self._function)
+        return self._layer
+
+    def _search_layer(self, function: Callable[..., Any]) -> int:
+        try:
+            layers = _layers(import_object(self.function_name, self.module_name))
+        except (AttributeError, ImportError):
+            layers = []
+        for layer, found in enumerate(layers):
+            if found is function:
+                return layer
+        raise NotImportableError(
+            f"The name {self.module_name}.{self.function_name} does not lead to the function that "
+            "was made into a task under it: another process could not find it. Give each task a "
+            "name of its own at the top level of its module."
+        )
+
+    @classmethod
+    def deserialize(cls, values: Mapping[str, Any]) -> "_FunctionTask":
+        """Makes a task from what `serialized` returned."""
+        task = cls(
+            values["function_name"],
+            values["module_name"],
+            values["task_kwargs"],
+            _layer=values["layer"],
+        )
+        task._task_id = values["task_id"]
+        return task
+
+    def __reduce__(self) -> Any:
+        return _deserialize, (type(self), self.serialized())
+
+    def __repr__(self) -> str:
+        return f"_FunctionTask({self.function_name!r}, {self.module_name!r})"
+
+
+class _FunctionWithClosureTask(Task):
+    """A task whose function has no name elsewhere: local, a lambda, or typed into a REPL.
+
+    It runs in place. It crosses to another process only where cloudpickle is installed on both
+    sides, with the same minor version of Python.
+
+    Args:
+        function: The function.
+        task_kwargs: What the author gave to `@task` for the advices.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], task_kwargs: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        super().__init__(None, task_kwargs)
+        self._function = function
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function that the decorator was given."""
+        return self._function
+
+    def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        return self._function(*args, **kwargs)
+
+    def serialized(self) -> Dict[str, Any]:
+        """Returns the function as cloudpickle writes it, the keywords and the id.
+
+        Raises:
+            UnserializableError: If cloudpickle is not installed (a `TypeError`).
+        """
+        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        try:
+            import cloudpickle
+        except ImportError as error:
+            raise UnserializableError(
+                f"The task {name} is local, a lambda or interactive, and cannot be found by name "
+                "in another process. Move it to the top level of a module, or install cloudpickle "
+                "on both sides ('pip install bandsaw[cloudpickle]')."
+            ) from error
+        try:
+            written = cloudpickle.dumps(self._function)
+        except Exception as error:
+            raise UnserializableError(
+                f"The task {name} cannot be written by cloudpickle: {error}"
+            ) from error
+        return {
+            "function": written,
+            "python": list(sys.version_info[:2]),
+            "task_kwargs": dict(self._task_kwargs),
+            "task_id": self._task_id,
+        }
+
+    @classmethod
+    def deserialize(cls, values: Mapping[str, Any]) -> "_FunctionWithClosureTask":
+        """Makes a task from what `serialized` returned.
+
+        Raises:
+            DeserializationError: If this Python cannot read the function (a `ValueError`).
+        """
+        theirs, ours = tuple(values["python"]), sys.version_info[:2]
+        if theirs != ours:
+            raise DeserializationError(
+                "A local function crosses only between Pythons of the same minor version: it was "
+                f"written by {theirs[0]}.{theirs[1]} and this is {ours[0]}.{ours[1]}. Move it to "
+                "the top level of a module."
+            )
+        try:
+            import cloudpickle  # noqa: F401  # what was written imports it
+        except ImportError as error:
+            raise DeserializationError(
+                "A local function crosses only where cloudpickle is installed on both sides, and "
+                f"it is not in {sys.executable}."
+            ) from error
+        import pickle
+
+        task = cls(pickle.loads(values["function"]), values["task_kwargs"])
+        task._task_id = values["task_id"]
+        return task
+
+    def __reduce__(self) -> Any:
+        return _deserialize, (type(self), self.serialized())
+
+    def __repr__(self) -> str:
+        return f"_FunctionWithClosureTask({self._function!r})"
+
+
+def _deserialize(task_class: Any, values: Mapping[str, Any]) -> Any:
+    return task_class.deserialize(values)
+
+
+def _check_supported(obj: Any) -> None:
+    instead = None
+    if not isinstance(obj, types.FunctionType):
+        instead = "Decorate a plain function that calls it"
+        if isinstance(obj, (staticmethod, classmethod)):
+            instead = f"Write @task below @{type(obj).__name__}"
+        elif isinstance(obj, type):
+            instead = "Decorate a function that makes the object, or the class's methods"
+        kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+    elif obj.__code__.co_flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR):
+        kind = "coroutine function"
+        instead = "Write it without 'async', or decorate a function that calls asyncio.run(...)"
+    elif obj.__code__.co_flags & _CO_GENERATOR:
+        kind = "generator function"
+        instead = "Return a list, or decorate a function that consumes the generator"
+    if instead is not None:
+        name = getattr(obj, "__qualname__", None) or repr(obj)
+        raise UnsupportedTaskError(
+            f"Unsupported task object of type {kind}: {name}. {instead}."
+        )
+
+
+def _layers(obj: Any) -> List[Any]:
+    """Returns the functions that tasks were made of on the way down to the innermost one.
+
+    Decorators that use `functools.wraps` copy the attributes of what they wrap, so of several
+    wrappers with the same task the innermost is bandsaw's own.
+
+    Args:
+        obj: What a name leads to: decorated by bandsaw, by others, or not at all.
+
+    Returns:
+        The functions, from the innermost to the outermost; the object itself if it is no task.
+    """
+    seen: List[Any] = []
+    while obj is not None and not any(obj is other for other in seen):
+        seen.append(obj)
+        obj = getattr(obj, "__wrapped__", None)
+    found: List[Any] = []
+    for index, wrapper in enumerate(seen[:-1]):
+        task = getattr(wrapper, "bandsaw_task", None)
+        if task is not None and task is not getattr(seen[index + 1], "bandsaw_task", None):
+            found.append(seen[index + 1])
+    return found[::-1] or seen[:1]
+
+
+def _without_task(obj: Any, layer: int) -> Any:
+    layers = _layers(obj)
+    return layers[min(layer, len(layers) - 1)]

@@ -1,0 +1,474 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import bandsaw
+from bandsaw.advices.ssh import Remote, SshAdvice, SshBackend, SshCommandLineBackend
+from bandsaw.errors import (
+    InvalidValueError,
+    RemoteCommandError,
+    UnknownRemoteError,
+    WorkerDiedError,
+)
+from bandsaw.execution import Execution
+from bandsaw.result import Result
+from bandsaw.session import Session
+
+pytestmark = pytest.mark.xdist_group("sshd")
+
+PYTHON = bandsaw.Interpreter(executable=sys.executable)
+
+
+class Recording(SshBackend):
+    """A backend with only what the interface has: the far side is a folder here."""
+
+    def __init__(self, fail_in=None, error=None):
+        self.calls = []
+        self.fail_in = fail_in
+        self.error = error
+
+    def note(self, name, *what):
+        self.calls.append((name, *what))
+        if name == self.fail_in:
+            raise self.error
+
+    def create_dir(self, remote, remote_path):
+        self.note("create_dir", remote_path)
+        remote_path.mkdir()
+
+    def copy_file_to_remote(self, remote, local_path, remote_path):
+        self.note("to", local_path, remote_path)
+        remote_path.write_bytes(local_path.read_bytes())
+
+    def copy_file_from_remote(self, remote, remote_path, local_path):
+        self.note("from", remote_path, local_path)
+        local_path.write_bytes(remote_path.read_bytes())
+
+    def execute_remote(self, remote, executable, *arguments):
+        self.note("execute", executable, *arguments)
+        subprocess.run([executable, *arguments], check=True)
+
+    def delete_dir(self, remote, remote_path):
+        self.note("delete_dir", remote_path)
+        for path in remote_path.iterdir():
+            path.unlink()
+        remote_path.rmdir()
+
+
+@pytest.fixture
+def own_configuration(tmp_path, monkeypatch):
+    """Makes a configuration in a module that another process can import, and a task."""
+
+    def make(advice):
+        (tmp_path / "own_configuration.py").write_text(
+            "import bandsaw\n"
+            "configuration = bandsaw.Configuration()\n"
+            "configuration.add_advice_chain("
+            "bandsaw.advices.ssh.SshAdvice())\n"
+            "configuration.add_modules_for_distribution('own_module')\n"
+        )
+        (tmp_path / "own_module.py").write_text("def doubled(x):\n    return [x, x]\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        for name in ("own_configuration", "own_module"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        configuration = bandsaw.get_configuration("own_configuration")
+        configuration.add_advice_chain(advice)
+        return configuration
+
+    yield make
+    for name in ("own_configuration", "own_module"):
+        sys.modules.pop(name, None)
+
+
+def call(configuration, *args, **kwargs):
+    import own_module
+
+    task = bandsaw.tasks.Task.create_task(own_module.doubled, kwargs)
+    return Session(task, Execution("e", args), configuration).initiate()
+
+
+def test_a_backend_sees_the_steps_in_their_order(own_configuration, tmp_path):
+    backend = Recording()
+    (tmp_path / "far").mkdir()
+    advice = SshAdvice(tmp_path / "made" / "here", backend)
+    remote = Remote("host", interpreter=PYTHON, directory=tmp_path / "far")
+    assert advice.add_remote(remote) is advice
+    assert call(own_configuration(advice), (1,)) == Result([(1,), (1,)])
+    names = [name for name, *_ in backend.calls]
+    assert names == ["create_dir", "to", "to", "execute", "from", "delete_dir"]
+    folder = backend.calls[0][1]
+    assert folder.parent == tmp_path / "far"
+    assert backend.calls[-1][1] == folder
+    archive, given, returned = backend.calls[1][2], backend.calls[2][2], backend.calls[4][1]
+    run_id = bandsaw.get_run_id()
+    assert backend.calls[3][1:] == (
+        *(sys.executable, str(archive), "--input", str(given), "--output", str(returned)),
+        *("--run-id", run_id),
+    )
+    for step in backend.calls[1], backend.calls[2], backend.calls[4]:
+        assert all(isinstance(path, Path) for path in step[1:])
+    assert all(isinstance(argument, str) for argument in backend.calls[3][1:])
+    assert list((tmp_path / "far").iterdir()) == list((tmp_path / "made" / "here").iterdir()) == []
+
+
+def test_a_backend_needs_no_folders(own_configuration, tmp_path):
+    class Small(SshBackend):
+        def copy_file_to_remote(self, remote, local_path, remote_path):
+            remote_path.parent.mkdir(exist_ok=True)
+            remote_path.write_bytes(local_path.read_bytes())
+
+        def copy_file_from_remote(self, remote, remote_path, local_path):
+            local_path.write_bytes(remote_path.read_bytes())
+
+        def execute_remote(self, remote, executable, *arguments):
+            subprocess.run([executable, *arguments], check=True)
+
+    advice = SshAdvice(backend=Small())
+    advice.add_remote(Remote("host", interpreter=PYTHON, directory=tmp_path))
+    assert call(own_configuration(advice), 1) == Result([1, 1])
+
+
+@pytest.mark.parametrize("fail_in", ["create_dir", "to", "execute", "from", "delete_dir"])
+def test_the_folder_is_removed_whatever_fails(own_configuration, tmp_path, fail_in, caplog):
+    error = subprocess.CalledProcessError(9, ["x"], None, "last words")
+    backend = Recording(fail_in, error)
+    advice = SshAdvice(tmp_path / "here", backend)
+    advice.add_remote(Remote("host", interpreter=PYTHON, directory=tmp_path))
+    configuration = own_configuration(advice)
+    if fail_in == "delete_dir":
+        assert call(configuration, 1) == Result([1, 1])
+        assert "is left behind on host" in caplog.text
+    else:
+        with pytest.raises(RuntimeError if fail_in != "execute" else WorkerDiedError) as caught:
+            call(configuration, 1)
+        assert "own_module.doubled" in str(caught.value)
+        assert caught.value.__cause__ is error
+    assert backend.calls[-1][0] == "delete_dir"
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_the_death_of_the_remote_process_names_task_host_and_status(own_configuration, tmp_path):
+    error = subprocess.CalledProcessError(137, ["x"], "out", "err")
+    advice = SshAdvice(backend=Recording("execute", error))
+    advice.add_remote(Remote("my-host", interpreter=PYTHON, directory=tmp_path))
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        call(own_configuration(advice), 1)
+    for part in ("own_module.doubled", "my-host", "137", "SIGKILL"):
+        assert part in str(caught.value)
+    assert (caught.value.returncode, caught.value.stderr) == (137, "err")
+
+
+def test_a_task_picks_its_remote_by_name(own_configuration, tmp_path):
+    advice = SshAdvice(backend=Recording())
+    advice.add_remote(Remote("one", interpreter=PYTHON, directory=tmp_path / "1"), "one")
+    (tmp_path / "2").mkdir()
+    advice.add_remote(Remote("two", interpreter=PYTHON, directory=tmp_path / "2"), name="two")
+    assert set(advice.remotes) == {"one", "two"}
+    configuration = own_configuration(advice)
+    assert call(configuration, 1, ssh={"remote": "two"}) == Result([1, 1])
+    assert advice.backend.calls[0][1].parent == tmp_path / "2"
+    with pytest.raises(UnknownRemoteError, match="'three'.*'one', 'two'") as caught:
+        call(configuration, 1, ssh={"remote": "three"})
+    assert isinstance(caught.value, (KeyError, ValueError))
+    with pytest.raises(UnknownRemoteError, match="'default'"):
+        call(configuration, 1)
+    with pytest.raises(InvalidValueError, match="ssh='two' cannot be used"):
+        call(configuration, 1, ssh="two")
+
+
+def test_a_remote_has_defaults():
+    remote = Remote("host", interpreter=PYTHON)
+    assert (remote.host, remote.port, remote.key_file) == ("host", 22, None)
+    assert remote.user == bandsaw.user.get_current_username()
+    assert remote.directory == Path("/tmp")
+    assert remote.interpreter is PYTHON
+    given = Remote("host", 2222, "me", "/key", PYTHON, "/far")
+    assert (given.port, given.user, given.key_file) == (2222, "me", "/key")
+    assert given.directory == Path("/far")
+
+
+def test_a_remote_needs_a_host_and_an_interpreter():
+    with pytest.raises(ValueError, match="^Remote needs a host"):
+        Remote(interpreter=PYTHON)
+    with pytest.raises(ValueError, match="^Remote needs an interpreter"):
+        Remote(host="host")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"host": "-oProxyCommand=touch /tmp/x"},
+        {"host": "a b"},
+        {"host": "a;b"},
+        {"host": "$(a)"},
+        {"host": "a\nb"},
+        {"user": "-l"},
+        {"user": "a'b"},
+        {"port": 0},
+        {"port": 65536},
+        {"port": "22"},
+        {"port": True},
+        {"key_file": "/a%h"},
+        {"options": {"Proxy Command": "x"}},
+        {"options": {"User": "x\ny"}},
+    ],
+)
+def test_what_ssh_could_take_for_something_else_is_refused(arguments):
+    with pytest.raises(InvalidValueError):
+        Remote(**{"host": "host", "interpreter": PYTHON, **arguments})
+
+
+def test_names_are_put_together():
+    remote = Remote("host", user="me", interpreter=PYTHON)
+    assert SshCommandLineBackend.login(remote) == "me@host"
+    assert SshCommandLineBackend.get_remote_path(remote, Path("/a/b")) == "me@host:/a/b"
+    assert "@host" in SshCommandLineBackend.login(Remote("host", interpreter=PYTHON))
+
+
+def test_only_what_was_given_reaches_the_command_line():
+    from bandsaw.advices._openssh import ssh_command
+
+    command = ssh_command(Remote("alias", interpreter=PYTHON))
+    assert not {"-p", "-l", "-i"} & set(command)
+    assert command[command.index("--") + 1] == "alias"
+    command = ssh_command(Remote("alias", 22, "me", "/key", PYTHON, options={"LogLevel": "DEBUG"}))
+    for pair in (["-p", "22"], ["-l", "me"], ["-i", "/key"], ["-o", "LogLevel=DEBUG"]):
+        at = command.index(pair[1])
+        assert command[at - 1 : at + 1] == pair
+
+
+@pytest.mark.parametrize("executable", ["-c", "a\nb", "/bin/sh -c 'touch x'; $(touch y)`touch z`"])
+def test_an_interpreter_is_never_read_as_commands(executable, tmp_path, monkeypatch):
+    from bandsaw.advices._openssh import ssh_command
+
+    monkeypatch.chdir(tmp_path)
+    remote = Remote("host", interpreter=bandsaw.Interpreter(executable=executable))
+    try:
+        line = ssh_command(remote)[-1]
+    except InvalidValueError:
+        assert executable.startswith("-") or not executable.isprintable()
+        return
+    done = subprocess.run(["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True)
+    assert done.returncode == 127
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def server(remote_arguments, tmp_path):
+    far = tmp_path / "far"
+    interpreter = bandsaw.Interpreter(executable=sys.executable)
+    return Remote(interpreter=interpreter, directory=far, **remote_arguments)
+
+
+def test_files_go_there_and_back_through_a_real_server(server, tmp_path):
+    backend = SshCommandLineBackend()
+    content = os.urandom(3_000_000)
+    (tmp_path / "sent").write_bytes(content)
+    folder = tmp_path / "far" / "it's a $folder"
+    backend.create_dir(server, folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    backend.copy_file_to_remote(server, tmp_path / "sent", folder / "there")
+    assert (folder / "there").stat().st_mode & 0o777 == 0o600
+    backend.copy_file_from_remote(server, folder / "there", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+    backend.delete_dir(server, folder)
+    assert not folder.exists()
+
+
+def test_failures_there_are_typed_and_say_what_happened(server, tmp_path):
+    backend = SshCommandLineBackend()
+    with pytest.raises(RemoteCommandError, match="fetch .*127.0.0.1.*FileNotFoundError"):
+        backend.copy_file_from_remote(server, Path("/not/there"), tmp_path / "x")
+    (tmp_path / "far").mkdir()
+    backend.create_dir(server, tmp_path / "far" / "a")
+    with pytest.raises(RemoteCommandError, match="FileExistsError"):
+        backend.create_dir(server, tmp_path / "far" / "a")
+    with pytest.raises(subprocess.CalledProcessError, match="exit code 3") as caught:
+        backend.execute_remote(
+            server, sys.executable, "-c", "import sys; sys.stderr.write('oh'); sys.exit(3)"
+        )
+    assert caught.value.returncode == 3
+    assert caught.value.stderr == "oh"
+    with pytest.raises(subprocess.CalledProcessError, match="SIGKILL") as caught:
+        backend.execute_remote(
+            server, sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"
+        )
+    with pytest.raises(subprocess.CalledProcessError, match="not there"):
+        backend.execute_remote(server, "not there")
+
+
+def test_output_arguments_and_environment_pass_a_real_server(server, capfd):
+    server.interpreter.set_environment(ONE="it's $HOME `x` \n two")
+    code = "import os, sys; print(os.environ['ONE'], sys.argv[1:], flush=True)"
+    SshCommandLineBackend().execute_remote(
+        server, sys.executable, "-c", code, "a b", "$HOME", "'", ""
+    )
+    assert capfd.readouterr().out == "it's $HOME `x` \n two ['a b', '$HOME', \"'\", '']\n"
+
+
+def test_a_host_that_is_not_there_is_an_error_with_the_words_of_ssh(remote_arguments, sshd_module):
+    arguments = {**remote_arguments, "port": sshd_module._free_port()}
+    with pytest.raises(RemoteCommandError, match="Connection refused") as caught:
+        SshCommandLineBackend().create_dir(
+            Remote(interpreter=PYTHON, **arguments), Path("/tmp/never")
+        )
+    assert "127.0.0.1" in str(caught.value)
+    assert caught.value.returncode == 255
+
+
+def test_an_unknown_host_key_is_refused(remote_arguments):
+    options = {**remote_arguments["options"], "UserKnownHostsFile": "/dev/null"}
+    remote = Remote(interpreter=PYTHON, **{**remote_arguments, "options": options})
+    with pytest.raises(RemoteCommandError, match="Host key verification failed"):
+        SshCommandLineBackend().probe(remote)
+
+
+def test_a_missing_interpreter_there_is_named(remote_arguments):
+    interpreter = bandsaw.Interpreter(executable="/not/there/python")
+    with pytest.raises(RemoteCommandError, match="/not/there/python"):
+        SshCommandLineBackend().probe(Remote(interpreter=interpreter, **remote_arguments))
+
+
+def test_a_missing_ssh_is_named(server, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RemoteCommandError, match="'ssh' of OpenSSH cannot be started"):
+        SshCommandLineBackend().probe(server)
+
+
+@pytest.fixture
+def remote_project(project, remote_arguments, tmp_path):
+    def write(executable=sys.executable, path=None):
+        project.write(
+            "bandsaw_config.py",
+            f"""
+            import logging
+            import bandsaw
+            from bandsaw.advices.ssh import Remote, SshAdvice
+
+            logging.basicConfig(level=logging.INFO)
+            interpreter = bandsaw.Interpreter({path!r}, {executable!r}).set_environment(MARK='far')
+            advice = SshAdvice().add_remote(Remote(
+                interpreter=interpreter, directory={str(tmp_path / "far")!r},
+                **{remote_arguments!r}))
+            configuration = bandsaw.Configuration().add_advice_chain(advice)
+            configuration.add_advice_chain(
+                advice, bandsaw.advices.log.LoggingAdvice(), name='logged')
+            """,
+        )
+        project.write(
+            "workflow.py",
+            """
+            import os, sys, time
+            import bandsaw
+
+            class OwnError(Exception):
+                pass
+
+            @bandsaw.task
+            def f(value):
+                print('printed there')
+                if value is None:
+                    raise OwnError(1, (2,))
+                return value, os.environ['MARK'], tuple(sys.version_info[:2]), bandsaw.get_run_id()
+
+            @bandsaw.task(chain='logged')
+            def logged():
+                return 1
+
+            @bandsaw.task
+            def sleeps():
+                print(os.getpid(), flush=True)
+                time.sleep(600)
+
+            @bandsaw.task
+            def dies():
+                print('last words', file=sys.stderr, flush=True)
+                os._exit(7)
+
+            if __name__ == '__main__':
+                exec(sys.argv[1])
+            """,
+        )
+        return project
+
+    return write
+
+
+BODY = """
+value, mark, version, run_id = f([(1, {2: (3,)})])
+assert value == [(1, {2: (3,)})] and type(value[0]) is tuple
+assert mark == 'far' and run_id == bandsaw.get_run_id()
+try:
+    f(None)
+except OwnError as error:
+    assert error.args == (1, (2,)) and 'raise OwnError' in str(error.__cause__)
+else:
+    raise AssertionError
+assert logged() == 1
+print(version)
+"""
+
+
+def test_a_workflow_runs_on_a_real_server(remote_project, tmp_path, pythons):
+    for version in {min(pythons), max(pythons), tuple(sys.version_info[:2])}:
+        project = remote_project(pythons[version])
+        done = project.run("workflow.py", BODY)
+        lines = done.stdout.splitlines()
+        assert lines == ["printed there", "printed there", str(version)]
+        assert "BEFORE" in done.stderr
+        assert project.left_behind() == []
+        assert list((tmp_path / "far").iterdir()) == []
+
+
+def test_the_death_of_a_remote_process_is_explained(remote_project, tmp_path):
+    body = "import subprocess\ntry: dies()\nexcept subprocess.CalledProcessError as e: print(e)"
+    told = remote_project().run("workflow.py", body).stdout
+    for part in ("__main__.dies", "127.0.0.1", "exit code 7", "last words"):
+        assert part in told
+    assert list((tmp_path / "far").iterdir()) == []
+
+
+def test_an_interrupt_here_ends_what_runs_there_and_leaves_nothing(remote_project, tmp_path):
+    project = remote_project()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "TMPDIR": str(project.temporary),
+    }
+    with subprocess.Popen(
+        [sys.executable, "workflow.py", "sleeps()"],
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in process.communicate()[1]
+    assert project.left_behind() == []
+    assert list((tmp_path / "far").iterdir()) == []
+    for _ in range(1000):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.01)
+    raise AssertionError("the remote process is still there")
+
+
+def test_noise_of_a_start_up_file_does_no_harm(server, tmp_path, monkeypatch):
+    fake = tmp_path / "bin" / "ssh"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho 'Welcome! {\"error\": 1}'\nexec /usr/bin/env PATH=\"$REAL\" "
+                    'ssh "$@"\n')
+    fake.chmod(0o700)
+    monkeypatch.setenv("REAL", os.environ["PATH"])
+    monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert SshCommandLineBackend().probe(server) == version

@@ -1,0 +1,429 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import bandsaw
+from bandsaw.advices.subprocess import SubprocessAdvice
+from bandsaw.errors import WorkerDiedError
+
+CONFIGURATION = """
+    import bandsaw
+
+    class Fault(bandsaw.Advice):
+        def __init__(self, before='proceed', after='proceed'):
+            self.steps = {'before': before, 'after': after}
+
+        def before(self, session):
+            self.step(session, 'before')
+
+        def after(self, session):
+            self.step(session, 'after')
+
+        def step(self, session, phase):
+            for step in self.steps[phase].split():
+                if step == 'raise':
+                    raise ZeroDivisionError('by advice')
+                if step == 'conclude':
+                    session.conclude(bandsaw.Result('concluded'))
+                if step == 'proceed':
+                    session.proceed()
+
+    class Noting(bandsaw.Advice):
+        def before(self, session):
+            session.context['way'] = session.context.get('way', ()) + ('before',)
+            session.proceed()
+
+        def after(self, session):
+            way = session.context['way'] + ('after',)
+            session.context['way'] = way
+            session.conclude(bandsaw.Result(way))
+
+    configuration = bandsaw.Configuration()
+    sub = bandsaw.advices.subprocess.SubprocessAdvice()
+    configuration.add_advice_chain(sub)
+    configuration.add_advice_chain(sub, sub, sub, name='nested')
+    missing = bandsaw.Interpreter(executable='/not/there/python')
+    configuration.add_advice_chain(
+        bandsaw.advices.subprocess.SubprocessAdvice(interpreter=missing), name='missing')
+    configuration.add_advice_chain(Noting(), sub, Noting(), name='noting')
+    configuration.add_advice_chain(Fault(), sub, Fault('conclude'), name='concluding')
+    for name, fault in {
+        'proceed-twice': Fault('proceed proceed'),
+        'neither': Fault('nothing'),
+        'neither-after': Fault(after='nothing'),
+        'raise': Fault('raise'),
+        'raise-after': Fault(after='raise'),
+    }.items():
+        configuration.add_advice_chain(sub, fault, name=name)
+"""
+
+
+@pytest.fixture
+def run(project):
+    """Runs the body of a script whose tasks are given."""
+
+    def run(tasks, body, check=True, **variables):
+        project.write("bandsaw_config.py", CONFIGURATION)
+        lines = ["import os, signal, sys, threading, time", "import bandsaw", tasks]
+        lines += ["if __name__ == '__main__':", *("    " + line for line in body.splitlines())]
+        (project.folder / "workflow.py").write_text("\n".join(lines))
+        done = project.run("workflow.py", check=check, **variables)
+        assert project.left_behind() == []
+        return done
+
+    return run
+
+
+def test_the_attributes_are_what_was_given(tmp_path):
+    assert SubprocessAdvice().directory is None
+    assert SubprocessAdvice().interpreter == bandsaw.Interpreter()
+    interpreter = bandsaw.Interpreter(executable="/my/python")
+    advice = SubprocessAdvice(str(tmp_path), interpreter)
+    assert advice.directory == tmp_path
+    assert advice.interpreter is interpreter
+
+
+def test_after_takes_no_step():
+    assert SubprocessAdvice().after(None) is None
+
+
+def test_a_session_goes_through_several_processes_and_back(run):
+    tasks = "@bandsaw.task(chain='nested')\ndef f(x):\n    return os.getpid(), os.getppid(), x"
+    body = "pid, parent, x = f((1,))\nassert x == (1,)\nassert os.getpid() not in (pid, parent)"
+    run(tasks, body)
+
+
+def test_the_context_travels_and_the_afters_of_earlier_advices_run_here(run):
+    tasks = "@bandsaw.task(chain='noting')\ndef f():\n    return 'way'"
+    assert run(tasks, "assert f() == ('before', 'before', 'after', 'after')")
+
+
+def test_concluding_in_the_other_process_brings_the_result_back(run):
+    tasks = "@bandsaw.task(chain='concluding')\ndef f():\n    raise AssertionError"
+    assert run(tasks, "print(f())").stdout == "concluded\n"
+
+
+@pytest.mark.parametrize(
+    ("chain", "named"),
+    [
+        ("proceed-twice", "Fault.before"),
+        ("neither", "Fault.before"),
+        ("neither-after", "Fault.after"),
+        ("raise", "Fault.before"),
+        ("raise-after", "Fault.after"),
+    ],
+)
+def test_a_fault_of_an_advice_in_the_other_process_is_named_here(run, chain, named):
+    tasks = f"@bandsaw.task(chain={chain!r})\ndef f():\n    return 1"
+    body = (
+        "try:\n    f()\nexcept RuntimeError as error:\n"
+        "    print(type(error).__module__, error)\n"
+        "    if error.__cause__ is not None: print(type(error.__cause__).__name__)"
+    )
+    told = run(tasks, body).stdout
+    assert told.startswith("bandsaw.errors")
+    assert named in told
+    assert "f" in told.split("task ")[1]
+    assert ("ZeroDivisionError: by advice" in told) == chain.startswith("raise")
+
+
+@pytest.mark.parametrize(
+    ("how", "said", "code"),
+    [
+        ("sys.exit(0)", "exit code 0", 0),
+        ("sys.exit(3)", "exit code 3", 3),
+        ("os._exit(4)", "exit code 4", 4),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "signal SIGKILL (9)", -signal.SIGKILL),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "signal SIGSEGV (11)", -signal.SIGSEGV),
+        ("os.abort()", "signal SIGABRT (6)", -signal.SIGABRT),
+    ],
+)
+def test_the_death_of_the_process_is_explained(run, how, said, code):
+    tasks = (
+        f"@bandsaw.task\ndef f():\n    print('last words', file=sys.stderr, flush=True)\n    {how}"
+    )
+    body = (
+        "import subprocess\n"
+        "try:\n    f()\nexcept subprocess.CalledProcessError as error:\n"
+        "    print(error.returncode)\n    print(error)"
+    )
+    told = run(tasks, body).stdout
+    assert told.splitlines()[0] == str(code)
+    for part in ("task __main__.f", said, "last words", sys.executable, "pid"):
+        assert part in told
+
+
+def test_the_error_of_a_dead_process_pickles():
+    error = WorkerDiedError("died", -9, ["python"], "out", "err")
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.returncode, copy.stderr) == ("died", -9, "err")
+    assert isinstance(copy, subprocess.CalledProcessError)
+
+
+def test_a_missing_interpreter_is_named(run):
+    tasks = "@bandsaw.task(chain='missing')\ndef f():\n    pass"
+    body = (
+        "try:\n    f()\nexcept OSError as error:\n    print(type(error).__name__, error)"
+    )
+    told = run(tasks, body).stdout
+    assert told.startswith("WorkerStartError")
+    assert "/not/there" in told
+    assert "task __main__.f" in told
+
+
+def test_what_cannot_be_written_is_an_error_before_anything_is_started(run):
+    tasks = "@bandsaw.task\ndef f(x):\n    print('started')"
+    done = run(tasks, "f(threading.Lock())", check=False)
+    assert done.stdout == ""
+    assert "UnserializableError" in done.stderr
+    assert "The execution of task __main__.f" in done.stderr
+
+
+def test_a_result_that_cannot_be_written_is_an_error_that_says_so(run):
+    tasks = "@bandsaw.task\ndef f():\n    return [threading.Lock()]"
+    done = run(tasks, "f()", check=False)
+    assert "The result of task" in done.stderr
+    assert "lock" in done.stderr
+
+
+def test_output_comes_through_and_input_is_not_touched(run):
+    tasks = (
+        "@bandsaw.task\ndef f():\n    print('to stdout'); print('to stderr', file=sys.stderr)\n"
+        "    return sys.stdin.read()"
+    )
+    done = run(tasks, "assert f() == ''\nprint(sys.stdin.readline())", text="mine\n")
+    assert done.stdout.split() == ["to", "stdout", "mine"]
+    assert done.stderr == "to stderr\n"
+
+
+def test_output_is_seen_while_the_task_runs(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    gate = project.folder / "gate"
+    project.write(
+        "workflow.py",
+        f"""
+        import os, time
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            print('early')
+            while not os.path.exists({str(gate)!r}):
+                time.sleep(0.01)
+
+        if __name__ == '__main__':
+            f()
+        """,
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with subprocess.Popen(
+        [sys.executable, "workflow.py"],
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "early\n"
+        gate.touch()
+    assert process.returncode == 0
+
+
+def test_a_closed_stdout_does_no_harm(run):
+    tasks = "@bandsaw.task\ndef f():\n    print('x' * 100000)\n    return 1"
+    run(tasks, "sys.stdout.close()\nassert f() == 1")
+    run(tasks, "sys.stdout = None\nassert f() == 1")
+
+
+def test_a_process_that_something_else_outlives_is_not_waited_for(run):
+    # What the task started holds the pipes open: the call is over when the task is.
+    tasks = (
+        "import subprocess\n@bandsaw.task\ndef f():\n"
+        "    return subprocess.Popen(['sleep', '600'], start_new_session=True).pid"
+    )
+    run(tasks, "os.kill(f(), signal.SIGKILL)")
+
+
+def test_an_interrupt_ends_the_process_and_leaves_nothing(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import os, subprocess, sys, time
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            print(os.getpid(), subprocess.Popen(['sleep', '600']).pid, flush=True)
+            time.sleep(600)
+
+        if __name__ == '__main__':
+            f()
+        """,
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        "TMPDIR": str(project.temporary),
+    }
+    with subprocess.Popen(
+        [sys.executable, "workflow.py"],
+        cwd=project.folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        pids = list(map(int, process.stdout.readline().split()))
+        process.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in process.communicate()[1]
+    assert project.left_behind() == []
+    for pid in pids:
+        wait_until_gone(pid)
+
+
+def wait_until_gone(pid):
+    """Waits for the end of a process that is no child of ours; a zombie counts as gone."""
+    for _ in range(1000):
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                if stat.read().rpartition(")")[2].split()[0] == "Z":
+                    return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} is still there")
+
+
+def test_threads_share_an_advice(run):
+    tasks = "@bandsaw.task\ndef f(x):\n    return x, os.getpid()"
+    body = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(4) as pool:\n    found = list(pool.map(f, range(8)))\n"
+        "assert [x for x, _ in found] == list(range(8))\n"
+        "assert len({pid for _, pid in found}) == 8"
+    )
+    run(tasks, body)
+
+
+def test_tasks_call_tasks_in_processes_of_their_own(run):
+    tasks = (
+        "@bandsaw.task\ndef f(n):\n"
+        "    return [os.getpid()] + (f(n - 1) if n else [])"
+    )
+    run(tasks, "assert len(set(f(2) + [os.getpid()])) == 4")
+
+
+def test_the_environment_is_inherited_and_laid_over(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        interpreter = bandsaw.Interpreter().set_environment(LAID_OVER='new', ADDED='1')
+        configuration = bandsaw.Configuration().add_advice_chain(
+            bandsaw.advices.subprocess.SubprocessAdvice(interpreter=interpreter))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            return {name: os.environ.get(name) for name in ('INHERITED', 'LAID_OVER', 'ADDED')}, \\
+                os.getcwd(), bandsaw.get_run_id()
+
+        if __name__ == '__main__':
+            found, folder, run_id = f()
+            assert found == {'INHERITED': 'old', 'LAID_OVER': 'new', 'ADDED': '1'}
+            assert folder == os.getcwd()
+            assert run_id == bandsaw.get_run_id()
+        """,
+    )
+    project.run("workflow.py", INHERITED="old", LAID_OVER="old")
+
+
+@pytest.mark.parametrize("serializer", ["PickleSerializer", "JsonSerializer"])
+def test_a_task_runs_on_a_python_of_another_version(project, pythons, serializer):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import bandsaw
+        configuration = bandsaw.Configuration().set_serializer(bandsaw.{serializer}())
+        for version, executable in {pythons!r}.items():
+            interpreter = bandsaw.Interpreter(executable=executable)
+            configuration.add_advice_chain(
+                bandsaw.advices.subprocess.SubprocessAdvice(interpreter=interpreter),
+                name='.'.join(map(str, version)))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        f"""
+        import collections, datetime, decimal, sys
+        import bandsaw
+
+        class OwnError(Exception):
+            pass
+
+        def f(value):
+            if value is None:
+                raise OwnError('none', (1,))
+            return value, tuple(sys.version_info[:2])
+
+        VALUE = [(1, 2), {{3: (4,)}}, {{5}}, b'6', decimal.Decimal('7'), 8j,
+                 datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc), float('inf')]
+        if __name__ == '__main__':
+            for version in {list(pythons)!r}:
+                task = bandsaw.task(chain='.'.join(map(str, version)))(f)
+                value, found = task(VALUE)
+                assert found == version, (found, version)
+                assert value == VALUE and list(map(type, value)) == list(map(type, VALUE))
+                try:
+                    task(None)
+                except OwnError as error:
+                    assert error.args == ('none', (1,))
+                else:
+                    raise AssertionError
+        """,
+    )
+    project.run("workflow.py")
+    assert project.left_behind() == []
+
+
+def test_files_of_a_call_are_for_their_owner_only(project, tmp_path):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import bandsaw
+        configuration = bandsaw.Configuration().add_advice_chain(
+            bandsaw.advices.subprocess.SubprocessAdvice({str(tmp_path / "made")!r}))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        f"""
+        import os, pathlib
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            paths = [p for root in ({str(tmp_path / "made")!r}, {str(project.temporary)!r})
+                     for p in pathlib.Path(root).rglob('*')]
+            return [(path.name, oct(path.stat().st_mode & 0o077)) for path in paths]
+
+        if __name__ == '__main__':
+            os.umask(0)
+            found = f()
+            assert len(found) >= 4, found
+            assert {{mode for _, mode in found}} == {{'0o0'}}, found
+        """,
+    )
+    project.run("workflow.py")
+    assert list((tmp_path / "made").iterdir()) == []

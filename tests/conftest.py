@@ -1,0 +1,161 @@
+"""What the tests share: real projects in a folder, real interpreters, a real SSH server."""
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+import textwrap
+import types
+from pathlib import Path
+
+import pytest
+
+import bandsaw
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI", "") not in ("", "0", "false")
+_numbers = itertools.count()
+
+
+def lacking(what):
+    """Fails in CI and skips on a user's machine."""
+    (pytest.fail if IN_CI else pytest.skip)(what)
+
+
+@pytest.fixture
+def configure(monkeypatch):
+    """Makes configurations, each in a loaded module of its own."""
+
+    def make(*advices, name="default"):
+        module_name = f"configuration_of_test_{next(_numbers)}"
+        module = types.ModuleType(module_name)
+        module.configuration = bandsaw.Configuration().add_advice_chain(*advices, name=name)
+        module.configuration.module_name = module_name
+        monkeypatch.setitem(sys.modules, module_name, module)
+        return module.configuration
+
+    return make
+
+
+class Project:
+    """A user's project: a folder with a workflow and its configuration."""
+
+    def __init__(self, folder, temporary):
+        self.folder = folder
+        self.temporary = temporary
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    def run(self, *arguments, python=sys.executable, check=True, text=None, **variables):
+        """Runs Python in the project's folder, with bandsaw on its path."""
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith("BANDSAW_")
+        }
+        environment.update(
+            PYTHONPATH=os.pathsep.join([str(ROOT), *variables.pop("path", [])]),
+            TMPDIR=str(self.temporary),
+            **variables,
+        )
+        done = subprocess.run(
+            [str(python), *arguments],
+            cwd=self.folder,
+            env=environment,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        if check:
+            assert done.returncode == 0, done.stderr
+        return done
+
+    def left_behind(self):
+        return sorted(path.name for path in self.temporary.iterdir())
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder, temporary = tmp_path / "project", tmp_path / "temporary"
+    folder.mkdir()
+    temporary.mkdir()
+    return Project(folder, temporary)
+
+
+def interpreters():
+    """The Pythons from 3.9 on that this machine has, oldest first, as {version: executable}."""
+    given = os.environ.get("BANDSAW_TEST_PYTHONS")
+    candidates = given.split(os.pathsep) if given else []
+    if not given:
+        candidates = sorted(str(p) for p in Path.home().glob(".pyenv/versions/*/bin/python"))
+        candidates += [f"python3.{minor}" for minor in range(9, 20)]
+    found = {tuple(sys.version_info[:2]): sys.executable}
+    for candidate in candidates:
+        try:
+            asked = subprocess.run(
+                [candidate, "-I", "-c", "import sys; print(*sys.version_info[:2])"],
+                capture_output=True,
+                text=True,
+            )
+        except OSError:
+            continue
+        version = tuple(map(int, asked.stdout.split())) if asked.returncode == 0 else (0,)
+        if version >= (3, 9):
+            found.setdefault(version, candidate)
+    return dict(sorted(found.items()))
+
+
+@pytest.fixture(scope="session")
+def pythons():
+    return interpreters()
+
+
+@pytest.fixture(scope="session")
+def other_python(pythons):
+    """A Python of another minor version than this one: the oldest or the newest."""
+    this = tuple(sys.version_info[:2])
+    others = [executable for version, executable in pythons.items() if version != this]
+    if not others:
+        lacking("no Python of another version is installed")
+    return others[0]
+
+
+@pytest.fixture(scope="session")
+def sshd_module():
+    path = ROOT / "examples" / "remote" / "sshd.py"
+    spec = importlib.util.spec_from_file_location("bandsaw_example_sshd", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def sshd(sshd_module):
+    """A running SSH server on a loopback port."""
+    try:
+        server = sshd_module.Server()
+    except sshd_module.NotInstalledError as error:
+        lacking(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def remote_arguments(sshd):
+    """What a `Remote` needs to reach the server: also as text, for a configuration module."""
+    return {
+        "host": "127.0.0.1",
+        "port": sshd.port,
+        "user": sshd.user,
+        "key_file": str(sshd.key_file),
+        "options": {
+            "UserKnownHostsFile": str(sshd.known_hosts),
+            "GlobalKnownHostsFile": "/dev/null",
+            "IdentitiesOnly": "yes",
+        },
+    }

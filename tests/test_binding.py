@@ -1,0 +1,70 @@
+"""Arguments bound to the names of parameters."""
+
+import inspect
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandsaw._binding import binder
+from bandsaw.errors import InvalidValueError
+
+
+def f(a, b, /, c, d=4, *rest, e, g=7, **others):
+    return locals()
+
+
+def simple(a, b=2, *, c=3):
+    """Has the usual kinds of parameters."""
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ((1,), {}),
+        ((1, 2), {}),
+        ((1,), {"b": 2}),
+        ((), {"b": 2, "a": 1}),
+        ((1,), {"c": 3}),
+        ((), {"c": 3, "b": 2, "a": 1}),
+    ],
+)
+def test_one_mapping_however_the_arguments_are_passed(args, kwargs):
+    assert list(binder(simple)(args, kwargs).items()) == [("a", 1), ("b", 2), ("c", 3)]
+
+
+def test_every_kind_of_parameter_is_named():
+    bound = binder(f)((1, 2, 3, 4, 5, 6), {"e": 1, "a": 9, "z": 8})
+    assert bound == {
+        "a": 1, "b": 2, "c": 3, "d": 4, "rest": (5, 6), "e": 1, "g": 7, "others": {"a": 9, "z": 8},
+    }  # fmt: skip
+
+
+@given(
+    st.lists(st.integers(), max_size=7),
+    st.dictionaries(st.sampled_from("abcdeghrest"), st.integers()),
+)
+def test_binding_agrees_with_a_call(args, kwargs):
+    try:
+        bound = f(*args, **kwargs)
+    except TypeError:
+        assert binder(f)(tuple(args), kwargs) == {"*": tuple(args), "**": kwargs}
+    else:
+        assert binder(inspect.signature(f))(tuple(args), kwargs) == bound
+
+
+def test_arguments_that_do_not_fit_are_kept_as_they_are():
+    for args, kwargs in [((), {}), ((1, 2, 3), {}), ((1,), {"a": 1}), ((1,), {"x": 1})]:
+        assert binder(simple)(args, kwargs) == {"*": args, "**": kwargs}
+
+
+def test_ignored_parameters_are_left_out():
+    assert binder(simple, ["b"])((1, 5), {}) == {"a": 1, "c": 3}
+    assert binder(f, ["rest", "others"])((1, 2, 3, 4, 5), {"e": 1, "q": 2}) == {
+        "a": 1, "b": 2, "c": 3, "d": 4, "e": 1, "g": 7,
+    }  # fmt: skip
+
+
+def test_ignoring_an_unknown_parameter_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(InvalidValueError, match=r"'nope'.*'a', 'b', 'c'"):
+        binder(simple, ["nope"])

@@ -1,0 +1,106 @@
+"""Runs each example as a user does: in a process of its own, on a copy of the folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bandsaw
+
+ROOT = Path(__file__).resolve().parent.parent
+UNTRACKED = shutil.ignore_patterns(".cache", ".environments", "__pycache__")
+
+
+@pytest.fixture
+def examples(tmp_path):
+    """A copy of all examples, since one uses another's files."""
+    return shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=UNTRACKED)
+
+
+def run(script, *arguments, cwd):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("BANDSAW_")}
+    # Works for an installed bandsaw as well as for a checkout that is not installed.
+    environment["PYTHONPATH"] = str(Path(bandsaw.__file__).parent.parent)
+    return subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=500,
+    )
+
+
+def test_the_second_run_of_the_quick_start_is_served_by_the_cache(examples, tmp_path):
+    script = examples / "quickstart" / "workflow.py"
+
+    first = run(script, cwd=tmp_path)
+    second = run(script, cwd=tmp_path)
+
+    assert first.returncode == 0, first.stdout
+    assert second.returncode == 0, second.stdout
+    counted, processes, served = figures(first)
+    assert counted == processes > 10
+    assert served == 0
+    assert figures(second) == (0, 0, counted)
+    assert table(first) == table(second)
+    assert (examples / "quickstart" / ".cache").is_dir()
+
+
+def figures(process):
+    """How many packages were counted, in how many processes, and served by the cache."""
+    pattern = r"(\d+) packages counted in (\d+) processes, (\d+) served by the cache"
+    found = re.search(pattern, process.stdout)
+    assert found, process.stdout
+    return tuple(int(number) for number in found.groups())
+
+
+def table(process):
+    """What was printed above the last line, which names the time that was needed."""
+    return process.stdout.splitlines()[:-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the example's sshd.py is for POSIX")
+def test_the_remote_example_runs_over_ssh(examples, tmp_path):
+    process = run(examples / "remote" / "run.py", "json", "logging", cwd=tmp_path)
+
+    if process.returncode != 0 and "needs an SSH server" in process.stdout:
+        assert not os.environ.get("CI"), process.stdout
+        pytest.skip(process.stdout)
+    assert process.returncode == 0, process.stdout
+    assert figures(process) == (2, 2, 0)
+    logins = re.search(r"has let in (\d+) logins", process.stdout)
+    assert int(logins[1]) >= 1
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_one_workflow_uses_two_versions_of_numpy(examples, tmp_path):
+    folder = examples / "conflicting_dependencies"
+
+    made = run(folder / "make_environments.py", cwd=tmp_path)
+    if "Found no Python" in made.stdout and not os.environ.get("CI"):
+        pytest.skip(made.stdout)
+    assert made.returncode == 0, made.stdout
+    process = run(folder / "workflow.py", cwd=tmp_path)
+
+    assert process.returncode == 0, process.stdout
+    assert re.search(r"^NumPy +1\.26\.\d+ +2\.\d+\.\d+$", process.stdout, re.MULTILINE)
+    gini = re.search(
+        r"^Gini coefficient +([\d.]+) \(.*?\) +([\d.]+) ", process.stdout, re.MULTILINE
+    )
+    assert gini[1] == gini[2]
+    assert re.search(r"margin of 100 +\d+ \(int64\) +\d+ \(uint8\)", process.stdout)
+
+
+def test_the_conflicting_example_says_what_to_do_first(examples, tmp_path):
+    process = run(examples / "conflicting_dependencies" / "workflow.py", cwd=tmp_path)
+
+    assert process.returncode == 1
+    assert "make_environments.py" in process.stdout

@@ -1,0 +1,555 @@
+"""Fingerprints: which edits change an id, and which do not."""
+
+import importlib
+import itertools
+import os
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+import pytest
+
+from bandsaw.fingerprint import (
+    IdentityWarning,
+    execution_id_of,
+    fingerprint,
+    is_current,
+    task_id_of,
+)
+
+ROOT = Path(__file__).parent.parent
+numbers = itertools.count()
+
+
+def pythons():
+    """The interpreters at hand, 3.9 and newer."""
+    listed = os.environ.get("BANDSAW_TEST_PYTHONS")
+    if listed:
+        found = listed.split(os.pathsep)
+    else:
+        folder = Path.home() / ".pyenv" / "versions"
+        found = [
+            str(path)
+            for path in sorted(folder.glob("3.*/bin/python"))
+            if int(path.parent.parent.name.split(".")[1]) >= 9
+        ]
+    return list(dict.fromkeys([sys.executable, *found]))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Writes modules into fresh folders, so that the same program can be had in two states."""
+    added = []
+
+    def write(**files):
+        folder = tmp_path / f"state{next(numbers)}"
+        for name in added:
+            sys.modules.pop(name, None)
+        for name in list(sys.modules):
+            if name.partition(".")[0] in added:
+                del sys.modules[name]
+        for name, text in files.items():
+            path = folder / (name.replace("__dot__", "/") + ".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(text), encoding="utf-8")
+            added.append(name.partition("__dot__")[0])
+        if len(sys.path) and sys.path[0].startswith(str(tmp_path)):
+            sys.path.pop(0)
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+        return folder
+
+    before = list(sys.path)
+    yield write
+    sys.path[:] = before
+    for name in list(sys.modules):
+        if name.partition(".")[0] in added:
+            del sys.modules[name]
+
+
+def id_of(project, name="flow", function="f", **files):
+    project(**files)
+    module = importlib.import_module(name)
+    return fingerprint(getattr(module, function))
+
+
+PROGRAM = {
+    "flow": '''
+        import functools
+        import prep
+        import pkg.sub as s
+        import pkg
+        from prep import helper as h
+
+        LIMIT = 3
+        TABLE = {"a": [1, 2], "b": {3, 4}}
+
+        def make(n):
+            def add(x):
+                return x + n
+            return add
+
+        add_one = make(1)
+        add_two = make(2)
+        scaled = functools.partial(prep.scale, 2)
+
+        class Base:
+            rate = 10
+
+            def run(self):
+                return self.rate
+
+        class Model(Base):
+            """A model."""
+            size = 5
+
+            @property
+            def area(self):
+                return self.size * prep.FACTOR
+
+            @staticmethod
+            def static(x):
+                return x
+
+            @classmethod
+            def build(cls):
+                return cls()
+
+        def even(n):
+            return n == 0 or odd(n - 1)
+
+        def odd(n):
+            return n != 0 and even(n - 1)
+
+        def unrelated():
+            return 7
+
+        @prep.traced
+        def wrapped(x):
+            return x
+
+        def f(x, y=1, *, z=(1, 2)):
+            """Says what it does."""
+            from prep import lazy
+            import pkg.deep as d
+            # A comment.
+            total = prep.clean(x) + h(y) + s.inner(LIMIT) + pkg.top(1)
+            total += add_one(x) + add_two(x) + scaled(x) + Model().area
+            total += even(4) + lazy() + wrapped(x) + d.down(1) + len(TABLE)
+            total += prep.cached(x)
+            return sorted([total], key=lambda v: v + 1)
+    ''',
+    "prep": """
+        import functools
+
+        FACTOR = 2
+        SECRET = 11
+
+        def scale(a, b):
+            return a * b
+
+        def clean(x):
+            return deeper(x)
+
+        def deeper(x):
+            return x + SECRET
+
+        def helper(x):
+            return x
+
+        def lazy():
+            return 21
+
+        @functools.lru_cache(maxsize=None)
+        def cached(x):
+            return x + 5
+
+        def tracer(x):
+            return x + 13
+
+        def traced(function):
+            @functools.wraps(function)
+            def wrapper(*args):
+                return tracer(function(*args))
+            return wrapper
+    """,
+    "pkg__dot____init__": "def top(x):\n    return x + 17\n",
+    "pkg__dot__sub": "def inner(x):\n    return x + 19\n",
+    "pkg__dot__deep": "def down(x):\n    return x + 23\n",
+}
+
+
+def edited(name, old, new):
+    files = dict(PROGRAM)
+    assert old in files[name], old
+    files[name] = files[name].replace(old, new, 1)
+    return files
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("flow", "return sorted([total]", "return sorted([total, 1]"),
+        ("flow", "y=1", "y=2"),
+        ("flow", "z=(1, 2)", "z=(1, 2.0)"),
+        ("flow", "LIMIT = 3", "LIMIT = 4"),
+        ("flow", "LIMIT = 3", "LIMIT = 3.0"),
+        ("flow", "[1, 2], ", "[1, 3], "),
+        ("flow", "{3, 4}", "{3, 5}"),
+        ("flow", "make(1)", "make(5)"),
+        ("flow", "add_two = make(2)", "add_two = make(1)"),
+        ("flow", "return x + n", "return x - n"),
+        ("flow", "prep.scale, 2", "prep.scale, 3"),
+        ("flow", "rate = 10", "rate = 11"),
+        ("flow", "return self.rate", "return -self.rate"),
+        ("flow", "size = 5", "size = 6"),
+        ("flow", "self.size * prep", "self.size + prep"),
+        ("flow", "def static(x):", "def static(x, y=0):"),
+        ("flow", "return cls()", "return cls"),
+        ("flow", "class Model(Base)", "class Model(Base, dict)"),
+        ("flow", "n != 0 and", "n != 1 and"),
+        ("flow", "key=lambda v: v + 1", "key=lambda v: v + 2"),
+        ("flow", "from prep import helper as h", "from prep import lazy as h"),
+        ("prep", "FACTOR = 2", "FACTOR = 3"),
+        ("prep", "SECRET = 11", "SECRET = 12"),
+        ("prep", "return a * b", "return a + b"),
+        ("prep", "return 21", "return 22"),
+        ("prep", "return x + 5", "return x + 6"),
+        ("prep", "return x + 13", "return x + 14"),
+        ("prep", "maxsize=None", "maxsize=3"),
+        ("pkg__dot____init__", "17", "18"),
+        ("pkg__dot__sub", "19", "20"),
+        ("pkg__dot__deep", "23", "24"),
+    ],
+)
+def test_an_edit_of_anything_that_is_reached_changes_the_fingerprint(project, name, old, new):
+    before = id_of(project, **PROGRAM)
+    assert id_of(project, **edited(name, old, new)) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("flow", "# A comment.", "# Another one.\n\n"),
+        ("flow", '"""Says what it does."""', '"""Says something else."""'),
+        ("flow", '"""Says what it does."""', ""),
+        ("flow", '"""A model."""', ""),
+        ("flow", "return 7", "return 8"),
+        ("flow", "LIMIT = 3", "\n\n\n        LIMIT = (3)"),
+        ("flow", "def f(x, y=1", "def f(x: int, y: 'str' = 1"),
+        ("flow", "total = prep", "total: int = prep"),
+        ("flow", '{"a": [1, 2], "b": {3, 4}}', '{"b": {4, 3}, "a": [1, 2]}'),
+        ("prep", "return deeper(x)", "return (\n                deeper(x)\n            )"),
+    ],
+)
+def test_an_edit_that_changes_nothing_that_runs_keeps_the_fingerprint(project, name, old, new):
+    before = id_of(project, **PROGRAM)
+    assert id_of(project, **edited(name, old, new)) == before
+
+
+def test_swapping_two_closures_of_one_function_changes_the_fingerprint(project):
+    program = """
+        def make(n):
+            return lambda x: x + n
+        one, two = make({}), make({})
+        def f(x):
+            return one(x) - two(x)
+    """
+    first = id_of(project, flow=program.format(1, 2))
+    assert id_of(project, flow=program.format(2, 1)) != first
+
+
+def test_moving_a_function_in_its_file_keeps_the_fingerprint(project):
+    one, two = "def g(x):\n    return x\n", "def f(x):\n    return g(x)\n"
+    assert id_of(project, flow=one + two) == id_of(project, flow=two + "\n\n" + one)
+
+
+@pytest.mark.parametrize(
+    ("statement", "decorator"),
+    [
+        ("import bandsaw", "@bandsaw.task"),
+        ("import bandsaw as b", "@b.task()"),
+        ("from bandsaw import task", "@task(chain='default')"),
+        ("from bandsaw.decorator import task as t", "@t"),
+        ("import bandsaw.decorator as d\nthese = d.task", "@these(any='thing')"),
+    ],
+)
+def test_the_task_decorator_does_not_count_however_it_is_imported(
+    project, monkeypatch, statement, decorator
+):
+    plain = "{}\n{}\ndef f(x):\n    return x\n\ndef g():\n    return f(1)\n"
+    configuration = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+    monkeypatch.setenv("BANDSAW_CONFIG_MODULE", "my_config")
+    wanted = id_of(project, flow=plain.format("", ""), my_config=configuration)
+    project(flow=plain.format(statement, decorator), my_config=configuration)
+    module = importlib.import_module("flow")
+    assert fingerprint(module.f.__wrapped__) == wanted
+    text = plain.format(statement, decorator).replace("return x", "return 2")
+    project(flow=text, my_config=configuration)
+    other = importlib.import_module("flow")
+    assert fingerprint(module.g) != fingerprint(other.g)
+
+
+def test_a_computed_name_is_reported_with_its_place_and_a_remedy(project):
+    project(
+        flow="""
+        import importlib
+        def f(x, name):
+            return getattr(x, name), importlib.import_module(name), eval(name), globals()[name]
+        """
+    )
+    with pytest.warns(IdentityWarning, match=r"flow\.f: line 4.*version=") as caught:
+        fingerprint(importlib.import_module("flow").f)
+    assert len([w for w in caught if w.category is IdentityWarning]) == 4
+
+
+def test_a_value_without_a_form_is_reported_once_and_does_not_fail(project):
+    project(
+        flow="""
+        stream = open(__file__)
+        def f(x):
+            return stream.read(x)
+        """
+    )
+    module = importlib.import_module("flow")
+    with pytest.warns(IdentityWarning, match=r"flow\.f: line 4, stream"):
+        first = fingerprint(module.f)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fingerprint(module.f) == first
+    module.stream.close()
+
+
+def test_locks_and_loggers_count_by_name_without_a_warning(project):
+    project(
+        flow="""
+        import logging, threading
+        lock = threading.Lock()
+        logger = logging.getLogger("x")
+        def f(x):
+            with lock:
+                logger.info("x")
+        """
+    )
+    module = importlib.import_module("flow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = fingerprint(module.f)
+        module.logger.setLevel(10)
+        assert fingerprint(module.f) == first
+
+
+def test_what_a_run_changes_does_not_change_the_fingerprint(project):
+    project(
+        flow="""
+        CACHE = {}
+        COUNT = 0
+        class Stats:
+            seen = 0
+        def f(x):
+            global COUNT
+            COUNT += 1
+            Stats.seen += 1
+            CACHE[x] = x
+            return CACHE
+        """
+    )
+    module = importlib.import_module("flow")
+    before = fingerprint(module.f)
+    module.f(3)
+    assert fingerprint(module.f) == before
+
+
+def test_a_registry_of_functions_counts_by_what_it_holds(project):
+    program = """
+        HANDLERS = {{}}
+        def register(function):
+            HANDLERS[function.__name__] = function
+            return function
+        @register
+        def one(x):
+            return {}
+        def f(x):
+            return HANDLERS["one"](x)
+    """
+    assert id_of(project, flow=program.format(1)) != id_of(project, flow=program.format(2))
+
+
+def test_lambdas_on_one_line_are_told_apart(project):
+    project(flow="pair = [lambda x: x + 1, lambda x: x + 2, lambda x: x + 1]\n")
+    one, two, three = map(fingerprint, importlib.import_module("flow").pair)
+    assert one == three != two
+
+
+def test_functions_without_source_count_by_their_byte_code():
+    def made(text):
+        namespace = {"__name__": "__main__"}
+        exec(textwrap.dedent(text), namespace)
+        return fingerprint(namespace["f"])
+
+    text = "def g(x): return x{}\ndef f(x):\n    return g(x)\n"
+    assert made(text.format("+1")) == made("\n\n" + text.format("+1")) != made(text.format("+2"))
+
+
+def test_a_file_that_was_edited_after_its_import_is_not_believed(project):
+    folder = project(flow="def f(x):\n    return x + 1\n")
+    module = importlib.import_module("flow")
+    (folder / "flow.py").write_text("def f(x):\n    return x + 2\n")
+    stale = fingerprint(module.f)
+    assert fingerprint(importlib.reload(module).f) != stale
+
+
+def test_a_reload_is_noticed(project):
+    folder = project(
+        flow="import prep\ndef f():\n    return prep.g()\n", prep="def g(): return 1\n"
+    )
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    before = fingerprint(module.f)
+    assert is_current(module.f)
+    (folder / "prep.py").write_text("def g(): return 1234\n")
+    importlib.reload(prep)
+    assert not is_current(module.f)
+    assert fingerprint(module.f) != before
+
+
+def test_source_in_a_zip_archive_counts_as_it_does_in_a_folder(project, tmp_path):
+    import zipfile
+
+    text = "K = 3\ndef f(x):\n    'doc'\n    return x + K\n"
+    wanted = id_of(project, flow=text)
+    sys.modules.pop("flow")
+    archive = tmp_path / "code.zip"
+    with zipfile.ZipFile(archive, "w") as stream:
+        stream.writestr("flow.py", text)
+    sys.path.insert(0, str(archive))
+    importlib.invalidate_caches()
+    module = importlib.import_module("flow")
+    assert "code.zip" in module.__file__
+    assert fingerprint(module.f) == wanted
+
+
+SCRIPT = '''
+import dataclasses, enum, typing, collections, functools, contextlib
+import helpers
+P = collections.namedtuple("P", "a b")
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = "b"
+class Row(typing.NamedTuple):
+    a: int = 3
+@dataclasses.dataclass(frozen=True)
+class Data:
+    x: int
+    y: list = dataclasses.field(default_factory=list)
+    def total(self): return self.x
+@contextlib.contextmanager
+def managed():
+    yield helpers.one
+K = {"a": {1, "x", 2.5, None}, "b": frozenset(["p", "q", "r"])}
+INSTANCE = Data(3, [1])
+@functools.singledispatch
+def dispatch(x): return x
+@dispatch.register
+def _(x: int): return helpers.one(x)
+def f(x, y=P(1, 2), *, z=Row()):
+    """doc"""
+    with managed() as m:
+        pass
+    import helpers as again
+    return f"{x!r:>{y}} a" "b", Colour.RED, Data(1), K, INSTANCE, dispatch(x), {**K}, again.one, \\
+        [i for i in x if (j := i)], (lambda a, /, b=1, *c, d=2: a), x[1:2, ...], 1e400, -0.0, 1j, b"\\x00"
+if __name__ == "__main__":
+    import sys
+    sys.path.insert(0, %r)
+    from bandsaw.fingerprint import fingerprint, task_id_of, execution_id_of
+    print(fingerprint(f), task_id_of(f, __name__, "f"),
+          execution_id_of({"a": K, "b": INSTANCE, "c": f, "d": [Colour.RED, P(1, 2)]}))
+'''
+
+
+def test_one_fingerprint_on_every_python_and_hash_seed_and_as_main_or_imported(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT % str(ROOT))
+    (tmp_path / "helpers.py").write_text("def one(x):\n    return x\n")
+    imported = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.path.insert(0, '.')\n"
+        "import script; from script import *\n"
+        "from bandsaw.fingerprint import fingerprint, task_id_of, execution_id_of\n"
+        "print(fingerprint(f), task_id_of(f, 'script', 'f'), "
+        "execution_id_of({'a': K, 'b': INSTANCE, 'c': f, 'd': [Colour.RED, P(1, 2)]}))"
+    )
+    found = {}
+    for number, python in enumerate(pythons()):
+        for seed, arguments in ((number, ["script.py"]), (number + 50, ["-c", imported])):
+            environment = {**os.environ, "PYTHONHASHSEED": str(seed)}
+            environment.pop("PYTHONPATH", None)
+            done = subprocess.run(
+                [python, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+            found[python, arguments[0]] = done.stdout
+    assert len(set(found.values())) == 1, found
+
+
+def test_version_replaces_the_fingerprint_and_depends_adds_to_it(project, tmp_path):
+    from bandsaw._file import File
+
+    project(flow="def f(x):\n    return x\n", prep="def g():\n    return 1\n")
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    f = module.f
+    plain = task_id_of(f, "flow", "f")
+    assert task_id_of(f, "flow", "f", version="1") == task_id_of(prep.g, "flow", "f", version="1")
+    assert task_id_of(f, "flow", "f", version="1") != task_id_of(f, "flow", "f", version="2")
+    assert task_id_of(f, "flow", "g") != plain != task_id_of(f, "other", "f")
+    path = tmp_path / "data"
+    path.write_text("a")
+    ids = [task_id_of(f, "flow", "f", depends=d) for d in ([prep], [prep.g], [3], [File(path)])]
+    path.write_text("b")
+    ids.append(task_id_of(f, "flow", "f", depends=[File(path)]))
+    assert len({plain, *ids}) == 6
+
+
+def test_code_in_arguments_counts(project):
+    text = "class C:\n    def m(self): return {}\ndef g(): return {}\n"
+    project(flow=text.format(1, 1))
+    module = importlib.import_module("flow")
+    first = execution_id_of({"a": module.C()}), execution_id_of({"a": module.g})
+    project(flow=text.format(2, 2))
+    module = importlib.import_module("flow")
+    second = execution_id_of({"a": module.C()}), execution_id_of({"a": module.g})
+    assert first[0] != second[0] and first[1] != second[1]
+
+
+def test_a_closure_in_arguments_is_read_every_time():
+    state = [1]
+
+    def g():
+        return state
+
+    first = execution_id_of({"a": g})
+    state.append(2)
+    assert execution_id_of({"a": g}) != first
+
+
+def test_a_task_of_twenty_functions_takes_less_than_four_milliseconds(project):
+    import time
+
+    files = {}
+    for m in range(5):
+        files[f"m{m}"] = "K = [1, 2]\n" + "\n".join(
+            f"def g{n}(x):\n    return x + {n} + len(K)\n" for n in range(4)
+        )
+    calls = " + ".join(f"m{m}.g{n}(x)" for m in range(5) for n in range(4))
+    files["flow"] = "import m0, m1, m2, m3, m4\ndef f(x):\n    return " + calls + "\n"
+    project(**files)
+    module = importlib.import_module("flow")
+    fingerprint(module.f)
+    best = min(_timed(time.perf_counter, fingerprint, module.f) for _ in range(10))
+    assert best < 0.004
+
+
+def _timed(clock, function, *args):
+    start = clock()
+    function(*args)
+    return clock() - start

@@ -1,0 +1,60 @@
+"""Whose code a module is."""
+
+import sys
+import types
+import zipfile
+
+import pytest
+
+import bandsaw
+from bandsaw._firstparty import distribution_of, is_first_party, is_standard_library
+
+
+@pytest.mark.parametrize(
+    "name", ["os", "os.path", "sys", "json.decoder", "collections.abc", "builtins", "zipimport",
+             "_thread", "importlib._bootstrap", "encodings.utf_8", "bandsaw", "bandsaw.session",
+             "pytest", "hypothesis.strategies", "not_to_be_found_anywhere"],
+)  # fmt: skip
+def test_installed_code_is_not_first_party(name):
+    assert not is_first_party(name)
+
+
+def test_main_and_modules_outside_of_the_installation_are_first_party(tmp_path, monkeypatch):
+    (tmp_path / "own_module_1.py").write_text("")
+    (tmp_path / "own_package_1").mkdir()
+    (tmp_path / "own_package_1" / "below.py").write_text("")
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        archive.writestr("own_zipped_1.py", "")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path / "own.zip"))
+    for name in ("__main__", "own_module_1", "own_package_1", "own_package_1.below",
+                 "own_zipped_1"):  # fmt: skip
+        assert is_first_party(name)
+    assert "own_module_1" not in sys.modules
+
+
+def test_code_below_site_packages_is_not_first_party(tmp_path, monkeypatch):
+    folder = tmp_path / "lib" / "site-packages"
+    folder.mkdir(parents=True)
+    (folder / "installed_1.py").write_text("__version__ = '1.5'")
+    monkeypatch.syspath_prepend(str(folder))
+    assert not is_first_party("installed_1")
+    import installed_1
+
+    assert installed_1 and distribution_of("installed_1") == ("installed_1", "1.5")
+
+
+def test_a_module_made_by_hand_is_first_party(monkeypatch):
+    monkeypatch.setitem(sys.modules, "made_by_hand_1", types.ModuleType("made_by_hand_1"))
+    assert is_first_party("made_by_hand_1")
+
+
+def test_distributions_have_names_and_versions():
+    assert distribution_of("os.path") is None
+    assert distribution_of("_pytest.config") == ("pytest", pytest.__version__)
+    assert distribution_of("bandsaw.session") == ("bandsaw", bandsaw.__version__)
+
+
+def test_the_standard_library_is_known():
+    assert is_standard_library("json.decoder") and is_standard_library("_socket")
+    assert not is_standard_library("pytest")

@@ -1,0 +1,250 @@
+"""Functions of a script, run in all the ways in which a script can be run."""
+
+import sys
+
+import pytest
+
+CONFIGURATION = """
+    import bandsaw
+
+    configuration = bandsaw.Configuration()
+    configuration.add_advice_chain(bandsaw.advices.subprocess.SubprocessAdvice())
+    configuration.add_advice_chain(name='empty')
+    configuration.add_advice_chain(bandsaw.advices.cache.CachingAdvice('cache'), name='cache')
+"""
+
+WORKFLOW = """
+    import os
+    import bandsaw
+
+    class Point:
+        def __init__(self, x):
+            self.x = x
+
+    class OwnError(Exception):
+        def __init__(self, one, two):
+            super().__init__(f'{one}, {two}')
+            self.one = one
+
+    @bandsaw.task
+    def moved(point):
+        assert type(point) is Point
+        return [Point(point.x + 1), os.getpid(), (1, {2: 3})]
+
+    @bandsaw.task
+    def fails(x):
+        raise OwnError(x, 2)
+
+    @bandsaw.task(chain='empty')
+    def in_place():
+        return os.getpid()
+
+    class Thing:
+        @bandsaw.task
+        def method(self, x):
+            return x, type(self) is Thing
+
+        @staticmethod
+        @bandsaw.task
+        def static(x):
+            return x
+
+    if __name__ == '__main__':
+        point, pid, nested = moved(Point(1))
+        assert type(point) is Point and point.x == 2, point
+        assert pid != os.getpid() and in_place() == os.getpid()
+        assert nested == (1, {2: 3}) and type(nested) is tuple
+        try:
+            fails(1)
+        except OwnError as error:
+            assert error.args == ('1, 2',) and error.one == 1
+            cause = str(error.__cause__)
+            assert 'raise OwnError(x, 2)' in cause and 'in fails' in cause, cause
+        else:
+            raise AssertionError
+        assert Thing().method(1) == (1, True)
+        assert Thing.static(2) == 2
+        print('done')
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["workflow.py"],
+        ["./workflow.py"],
+        ["-m", "workflow"],
+        ["-m", "package.workflow"],
+        ["package/workflow.py"],
+        [
+            "-c",
+            "import workflow, runpy; runpy.run_module('workflow', run_name='__main__', "
+            "alter_sys=True)",
+        ],
+    ],
+)
+def test_tasks_of_a_script_run_in_another_process(project, arguments):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    for name in ("workflow.py", "package/workflow.py"):
+        project.write(name, WORKFLOW)
+    project.write("package/__init__.py", "")
+    path = [str(project.folder)]
+    assert project.run(*arguments, path=path).stdout.splitlines()[-1] == "done"
+    assert project.left_behind() == []
+
+
+def test_the_script_may_hold_the_configuration(project):
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw
+
+        configuration = bandsaw.Configuration()
+        configuration.add_advice_chain(bandsaw.advices.subprocess.SubprocessAdvice())
+
+        @bandsaw.task(config='workflow')
+        def elsewhere():
+            return os.getpid()
+
+        if __name__ == '__main__':
+            assert elsewhere() != os.getpid()
+        """,
+    )
+    project.run("workflow.py")
+
+
+def test_the_script_is_loaded_once_on_the_far_side(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import sys
+        import bandsaw
+
+        print('loaded as', __name__)
+
+        class OwnError(Exception):
+            pass
+
+        def fail():
+            raise OwnError
+
+        @bandsaw.task
+        def catches(error):
+            import __main__
+            import workflow
+            try:
+                fail()
+            except __main__.OwnError:
+                return type(error) is workflow.OwnError is __main__.OwnError
+
+        if __name__ == '__main__':
+            assert catches(OwnError()) is True
+        """,
+    )
+    lines = project.run("workflow.py").stdout.splitlines()
+    assert lines == ["loaded as __main__", "loaded as workflow"]
+
+
+COMMAND = (
+    "import bandsaw, os\n"
+    "@bandsaw.task(chain='empty')\n"
+    "def f(x):\n    return x + 1\n"
+    "@bandsaw.task(chain='cache')\n"
+    "def g(x):\n    return [x, (x,)]\n"
+    "assert f(1) == 2\n"
+    "assert g(1) == g(x=1) == [1, (1,)]\n"
+    "assert f.bandsaw_task.task_id != g.bandsaw_task.task_id\n"
+    "print('done')\n"
+)
+
+
+def test_tasks_given_on_the_command_line_run_in_place(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    assert project.run("-c", COMMAND).stdout == "done\n"
+
+
+def test_tasks_typed_into_an_interactive_session_run_in_place(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    typed = COMMAND.replace("\n@", "\n\n@").replace("\nassert f(1)", "\n\nassert f(1)")
+    assert "done" in project.run("-i", text=typed.replace("]\nassert", "]\n\nassert")).stdout
+
+
+def test_a_task_that_was_typed_crosses_with_cloudpickle_or_says_what_is_missing(project):
+    pytest.importorskip("cloudpickle")
+    project.write("bandsaw_config.py", CONFIGURATION)
+    code = "import bandsaw\n@bandsaw.task\ndef f(x):\n    return x + 1\nprint(f(1))\n"
+    assert project.run("-c", code).stdout == "2\n"
+    hidden = "import sys; sys.modules['cloudpickle'] = None\n" + code
+    done = project.run("-c", hidden, check=False)
+    assert done.returncode == 1
+    assert "install cloudpickle on both sides" in done.stderr.splitlines()[-1]
+    assert project.left_behind() == []
+
+
+def test_a_name_that_leads_elsewhere_by_now_is_an_error_before_anything_is_started(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def same():
+            return 1
+
+        first = same
+
+        @bandsaw.task
+        def same():
+            return 2
+
+        if __name__ == '__main__':
+            assert same() == 2
+            first()
+        """,
+    )
+    done = project.run("workflow.py", check=False)
+    assert "does not lead to the function" in done.stderr.splitlines()[-1]
+
+
+def test_tasks_above_tasks_and_other_decorators_keep_their_layers(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import functools
+        import os
+        import bandsaw
+
+        def listing(function):
+            @functools.wraps(function)
+            def wrapper(*args):
+                return [os.getpid(), *function(*args)]
+            return wrapper
+
+        @listing
+        @bandsaw.task
+        @listing
+        @bandsaw.task
+        @listing
+        def nested():
+            return []
+
+        if __name__ == '__main__':
+            pids = nested()
+            assert len(pids) == 3 and len(set(pids)) == 3, pids
+            assert pids[0] == os.getpid()
+        """,
+    )
+    project.run("workflow.py")
+    assert project.left_behind() == []
+
+
+def test_a_workflow_runs_on_every_python(project, pythons):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("workflow.py", WORKFLOW)
+    for python in pythons.values():
+        assert project.run("workflow.py", python=python).stdout == "done\n"
+    assert len(pythons) > 1 or sys.version_info[:2] in pythons

@@ -1,0 +1,68 @@
+"""The files around the library agree with it and with each other."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import bandsaw
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def public_modules():
+    folder = ROOT / "bandsaw"
+    for path in sorted(folder.rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        yield name[: -len(".__init__")] if name.endswith(".__init__") else name
+
+
+def test_the_version_is_a_literal_that_the_changelog_names():
+    tree = ast.parse((ROOT / "bandsaw" / "__init__.py").read_text(encoding="utf-8"))
+    literals = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        and "__version__" in ast.unparse(node).split("=")[0]
+    ]
+    assert literals == [bandsaw.__version__]
+    assert bandsaw.__version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_version_of_the_distribution_is_read_from_the_package():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert 'version = { attr = "bandsaw.__version__" }' in text
+    assert not re.search(r'^version = "', text, re.MULTILINE)
+
+
+def test_no_package_is_needed_at_run_time():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert re.search(r"^dependencies = \[\]$", text, re.MULTILINE)
+
+
+def test_every_page_of_the_documentation_is_in_its_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert f" {page.relative_to(ROOT / 'docs').as_posix()}\n" in navigation
+
+
+@pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
+def test_the_documentation_has_no_unfinished_places(word):
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        assert word not in page.read_text(encoding="utf-8"), page
+
+
+def test_every_public_module_has_a_page_in_the_reference():
+    pages = "".join(
+        page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md")
+    )
+    documented = set(re.findall(r"^::: (\S+)$", pages, re.MULTILINE))
+    inner = {"bandsaw", "bandsaw.advices", "bandsaw.serialization", "bandsaw.fingerprint"}
+    public = {
+        name
+        for name in public_modules()
+        if not any(part.startswith("_") for part in name.split("."))
+        and not name.startswith("bandsaw.workers")
+    }
+    assert public - inner == documented
