@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ._forms import Form, NoForm, PARTS, SEQUENCE
+from ._forms import PARTS, SEQUENCE, Form, NoForm
 
 if TYPE_CHECKING:
     from ._canonical import Writer
 
 _INLINE = 224
-_CHUNK = 1 << 20
+_CHUNK = 4 << 20
+_LARGEST_ROW = 2 << 20
+_ROWS_AT_ONCE = 8
+_TILE = 64
 
 
 def written_buffer(buffer: Any, writer: Writer) -> bytes:
@@ -64,18 +67,19 @@ def _new_hash(name: Any) -> Any:
         return sha256()
     from .errors import InvalidValueError
 
+    constructor = _BULK_HASHES.get(name)
+    if constructor is None:
+        known = ", ".join(map(repr, _BULK_HASHES))
+        raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are {known}")
+    from importlib import import_module
+
     try:
-        if name == "blake3":
-            import blake3
-
-            return blake3.blake3()
-        if name == "xxhash":
-            import xxhash
-
-            return xxhash.xxh3_128()
+        return getattr(import_module(name), constructor)()
     except ImportError as error:
         raise InvalidValueError(f"to hash with {name!r}, install the package {name!r}") from error
-    raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are 'blake3', 'xxhash'")
+
+
+_BULK_HASHES = {"blake3": "blake3", "xxhash": "xxh3_128"}
 
 
 def open_numpy(value: Any, writer: Writer) -> Any:
@@ -152,13 +156,26 @@ def _chunks(numpy: Any, value: Any) -> Iterable[Any]:
         # Not every dtype has a buffer; bytes have.
         yield value.reshape(-1).view(numpy.uint8)
         return
-    if value.nbytes <= _CHUNK:
-        yield numpy.ascontiguousarray(value).reshape(-1).view(numpy.uint8)
+    row = max(1, value.nbytes // len(value))
+    if row > _LARGEST_ROW:
+        for part in value:
+            yield from _chunks(numpy, part)
         return
-    rows = max(1, _CHUNK // max(1, value.nbytes // len(value)))
+    # In Fortran order neighbours lie in different rows: several rows at a time, in narrow tiles,
+    # use a line of the cache before it is gone. The buffer is used again, because fresh memory
+    # costs more than the copy.
+    rows = min(len(value), max(_ROWS_AT_ONCE, _CHUNK // row))
+    buffer = numpy.empty((rows, *value.shape[1:]), value.dtype)
     for start in range(0, len(value), rows):
         part = value[start : start + rows]
-        yield from _chunks(numpy, part[0] if len(part) == 1 else part)
+        copy = buffer[: len(part)]
+        if value.ndim == 1:
+            numpy.copyto(copy, part)
+        else:
+            for first in range(0, value.shape[-1], _TILE):
+                tile = slice(first, first + _TILE)
+                numpy.copyto(copy[..., tile], part[..., tile])
+        yield copy.reshape(-1).view(numpy.uint8)
 
 
 def open_array(value: Any, writer: Writer) -> bytes:

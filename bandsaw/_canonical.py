@@ -94,7 +94,7 @@ def digest_of_arguments(
     Raises:
         IdentityError: An argument has no canonical form.
     """
-    code_form = _as_leaf(function_digest)
+    code_form: Optional[CodeForm] = None
     parts = []
     for name in sorted(arguments):
         value = arguments[name]
@@ -102,6 +102,7 @@ def digest_of_arguments(
         if leaf is not None:
             parts.append(write_str(name) + leaf(value))
             continue
+        code_form = code_form or _as_leaf(function_digest)
         # Each argument is written by itself, so that they cannot see that they share anything.
         writer = Writer(code_form, name=name, hook=hook, bulk_hash=bulk_hash)
         parts.append(write_str(name) + writer.write(value))

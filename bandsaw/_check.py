@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from .config import Configuration, get_configuration
 from .distribution import get_distribution_archive
@@ -31,7 +32,7 @@ def check_configuration(module_name: Optional[str] = None) -> int:
     except Exception as error:
         print(f"error: the configuration cannot be loaded: {_reason(error)}", file=sys.stderr)
         return 1
-    problems: List[str] = []
+    problems: list[str] = []
     _print_parts(configuration)
     try:
         archive = get_distribution_archive(configuration).path
@@ -60,7 +61,7 @@ def _print_parts(configuration: Configuration) -> None:
     print(f"distribution modules: {', '.join(configuration.distribution_modules) or 'none'}")
 
 
-def _reach(advice: Any) -> Iterator[Tuple[str, str, Optional[str]]]:
+def _reach(advice: Any) -> Iterator[tuple[str, str, Optional[str]]]:
     interpreter = getattr(advice, "interpreter", None)
     if isinstance(interpreter, Interpreter):
         yield (f"interpreter {interpreter.executable}", *_probe_interpreter(interpreter))
@@ -72,7 +73,7 @@ def _reach(advice: Any) -> Iterator[Tuple[str, str, Optional[str]]]:
             yield (f"remote {name!r} ({remote.host})", *_probe_remote(advice.backend, remote))
 
 
-def _probe_interpreter(interpreter: Interpreter) -> Tuple[str, Optional[str]]:
+def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
     try:
         probed = subprocess.run(
             [interpreter.executable, "-c", _PROBE],
@@ -90,7 +91,7 @@ def _probe_interpreter(interpreter: Interpreter) -> Tuple[str, Optional[str]]:
     return f"Python {version}", _too_old(version)
 
 
-def _probe_remote(backend: Any, remote: Any) -> Tuple[str, Optional[str]]:
+def _probe_remote(backend: Any, remote: Any) -> tuple[str, Optional[str]]:
     try:
         if hasattr(backend, "probe"):
             version = backend.probe(remote)

@@ -92,11 +92,11 @@ def _refine(labels: list[tuple[bytes, int]], items: list[list[int]]) -> list[int
             groups.setdefault(classes[position], {}).setdefault(signature, []).append(position)
         moved: list[int] = []
         for label in sorted(groups):
-            parts = sorted(groups[label].items())
-            touched = sum(len(positions) for _, positions in parts)
+            split = sorted(groups[label].items())
+            touched = sum(len(positions) for _, positions in split)
             if touched == sizes[label]:
-                parts.remove(max(parts, key=_size))
-            for _, positions in parts:
+                split.remove(max(split, key=_size))
+            for _, positions in split:
                 for position in positions:
                     classes[position] = next_class
                 sizes[label] -= len(positions)

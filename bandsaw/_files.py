@@ -6,8 +6,9 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Optional, Union
+from typing import Optional, Union
 
 
 def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
@@ -33,7 +34,7 @@ def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
 
 
 @contextlib.contextmanager
-def private_folder(directory: "Optional[Union[str, os.PathLike[str]]]") -> Iterator[Path]:
+def private_folder(directory: Optional[Union[str, os.PathLike[str]]]) -> Iterator[Path]:
     """Makes a folder with an unpredictable name, for its owner only, and removes it at the end.
 
     Args:

@@ -11,7 +11,8 @@ that makes them.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 from .errors import AdviceError, AdviceResultError, BandsawError, SessionFinishedError
 from .result import Result
@@ -158,7 +159,7 @@ class _Moderator(SerializableValue):
         session.result = result
         self.skip(session)
 
-    def serialized(self) -> Dict[str, Any]:
+    def serialized(self) -> dict[str, Any]:
         """Returns the position; the advices are found again by the name of their chain."""
         return {
             "before_called": self.before_called,
@@ -169,7 +170,7 @@ class _Moderator(SerializableValue):
         }
 
     @classmethod
-    def deserialize(cls, values: Mapping[str, Any]) -> "_Moderator":
+    def deserialize(cls, values: Mapping[str, Any]) -> _Moderator:
         """Makes a moderator, without advices, from what `serialized` returned."""
         moderator = cls()
         moderator.before_called = values["before_called"]
@@ -199,9 +200,7 @@ def _fault(session: Any, advice: Any, phase: str, error: Exception) -> Exception
         if error.where is None and type(error) is not AdviceError:
             error.where = _named(session, advice, phase)
         return error
-    return AdviceError(
-        f"{_named(session, advice, phase)} raised {type(error).__name__}: {error}"
-    )
+    return AdviceError(f"{_named(session, advice, phase)} raised {type(error).__name__}: {error}")
 
 
 def _named(session: Any, advice: Any, phase: str) -> str:

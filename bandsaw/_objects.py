@@ -6,15 +6,16 @@ import functools
 import sys
 import types
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._buffers import open_array, open_numpy, written_buffer
-from ._forms import MAP, PARTS, SEQUENCE, SET, Fields, Form, NoForm, mapping, write_str
+from ._forms import PARTS, SEQUENCE, SET, Fields, Form, NoForm, mapping, write_str
 
 if TYPE_CHECKING:
     from ._canonical import Writer
 
 Opened = Union[bytes, Form]
+Maker = Callable[[Any, Any], Opened]
 
 _METHOD_STEPS = (".__func__", ".__self__")
 _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
@@ -38,22 +39,20 @@ def open_object(value: Any, writer: Writer) -> Opened:
         replaced = writer.hook(value)
         if replaced is not NotImplemented:
             return Form(b"!hook;", PARTS, (kind, replaced))
-    maker = _BY_TYPE.get(kind) or _by_name(kind)
+    maker: Optional[Maker] = _BY_TYPE.get(kind) or _by_name(kind)
     if maker is not None:
         return maker(value, writer)
     if isinstance(value, type):
         return writer.code_form(value)
     if isinstance(value, types.ModuleType):
         return writer.code_form(value)
-    opened = open_numpy(value, writer)
-    if opened is not None:
-        return opened  # type: ignore[no-any-return]
-    if kind.__module__.partition(".")[0] in ("pandas", "pyarrow"):
+    opened: Optional[Opened] = open_numpy(value, writer)
+    if opened is None and kind.__module__.partition(".")[0] in ("pandas", "pyarrow"):
         from ._tables import open_table
 
         opened = open_table(value, writer)
-        if opened is not None:
-            return opened  # type: ignore[no-any-return]
+    if opened is not None:
+        return opened
     enum = sys.modules.get("enum")
     if enum is not None and isinstance(value, enum.Enum):
         return _enum(value)
@@ -145,7 +144,7 @@ def _lru_cache(value: Any, writer: Writer) -> Form:
     return Form(b"!lru_cache;", PARTS, (value.__wrapped__, value.cache_parameters()))
 
 
-_BY_TYPE: dict[type, Callable[[Any, Any], Opened]] = {
+_BY_TYPE: dict[type, Maker] = {
     types.FunctionType: _code,
     types.CodeType: _code,
     types.ModuleType: _code,
@@ -194,8 +193,10 @@ def _no_form(reason: str) -> Callable[[Any, Writer], Opened]:
 
 
 def _alias(value: Any, writer: Writer) -> Form:
-    name = getattr(value, "_name", None) or type(value).__name__
     metadata = getattr(value, "__metadata__", None)
+    # `typing.List` and `list` have one origin. Other names differ between versions.
+    has_name = isinstance(value.__origin__, type) and metadata is None
+    name = getattr(value, "_name", None) if has_name else None
     return Form(b"!alias;", PARTS, (name, value.__origin__, value.__args__, metadata))
 
 
@@ -206,7 +207,7 @@ _ALIAS_TYPES = ("typing._GenericAlias", "typing._UnionGenericAlias", "typing._Li
 
 # By name, so that nothing has to be imported to ask. Their reduced forms differ between the
 # versions of Python, or say less or more than their value.
-_BY_NAME: dict[str, Callable[[Any, Any], Opened]] = {
+_BY_NAME: dict[str, Maker] = {
     "datetime.date": _parts(b"!date;", "year", "month", "day"),
     "datetime.time": _parts(b"!time;", *_time),
     "datetime.datetime": _parts(b"!datetime;", "year", "month", "day", *_time),
@@ -230,7 +231,7 @@ _BY_NAME: dict[str, Callable[[Any, Any], Opened]] = {
     "weakref.WeakValueDictionary": _no_form("it changes with what is alive"),
     "weakref.WeakSet": _no_form("it changes with what is alive"),
     f"{__name__.partition('.')[0]}._file.File": _file,
-    **{name: _alias for name in _ALIAS_TYPES},
+    **dict.fromkeys(_ALIAS_TYPES, _alias),
     **{f"{module}.{flavour}{name}": _path
        for module in ("pathlib", "pathlib._local")
        for flavour in ("PurePosix", "PureWindows", "Posix", "Windows") for name in ("Path",)},
@@ -239,15 +240,16 @@ _BY_NAME: dict[str, Callable[[Any, Any], Opened]] = {
 
 def _by_name(kind: type) -> Any:
     maker = _BY_NAME.get(f"{kind.__module__}.{kind.__qualname__}")
-    # Only exact types are asked for, but a name can be borrowed.
-    if maker is not None and (kind.__flags__ >> 9) & 1 and not _is_original(kind):
+    # A class of another module can claim to be one of these.
+    if maker is not None and kind.__flags__ & _IS_HEAP_TYPE and not _is_original(kind):
         return None
     return maker
 
 
+_IS_HEAP_TYPE = 1 << 9
+
+
 def _is_original(kind: type) -> bool:
     found: Any = sys.modules.get(kind.__module__)
+    # The views of dicts have no name in a module, but they are no heap types either.
     return getattr(found, kind.__qualname__, None) is kind
-
-
-__all__ = ["MAP", "frozenset_of", "global_name", "open_object"]

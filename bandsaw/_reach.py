@@ -8,6 +8,7 @@ function -> definition (_definitions) -> names (_scopes) -> values at run time (
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any, Union
@@ -136,7 +137,7 @@ class Reach:
 
     def _class(self, cls: type) -> Union[bytes, Form]:
         module = cls.__module__
-        if not self._is_followed(module):
+        if not self._is_followed(module) and not _is_made_by_types(cls):
             return global_name(module, cls.__qualname__)
         self._note_module(module)
         namespace = _namespace(cls)
@@ -180,7 +181,8 @@ class Reach:
             reason: Why it has none.
         """
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        if kind in _BY_NAME_ONLY:
+        is_stream = value is sys.stdin or value is sys.stdout or value is sys.stderr
+        if is_stream or kind in _BY_NAME_ONLY:
             return
         place = None
         for position, frame in enumerate(frames):
@@ -245,6 +247,11 @@ def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[s
         value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
         return getattr(value, "__module__", None) in ("builtins", "importlib")
     return chain[:-1] in (("importlib",), ("builtins",))
+
+
+def _is_made_by_types(cls: type) -> bool:
+    """Whether `types.new_class` made it, which claims such classes for its own module."""
+    return cls.__module__ == "types" and vars(types).get(cls.__qualname__) is not cls
 
 
 def _namespace(cls: type) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from typing import Any, BinaryIO, Dict, Mapping, Tuple
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 from .errors import (
     BandsawError,
@@ -33,7 +34,7 @@ from .serialization.serializer import Serializer
 _FORMAT = 1
 _VALUES = ("task", "execution", "context", "result")
 _MEMBERS = {"session.json", *_VALUES}
-_HEADER: Dict[str, Tuple[type, ...]] = {
+_HEADER: dict[str, tuple[type, ...]] = {
     "format": (int,),
     "nonce": (str,),
     "configuration": (str,),
@@ -82,7 +83,7 @@ def write(
                     raise UnserializableError(f"{what}: {error}") from error
 
 
-def read(stream: BinaryIO) -> Tuple[Dict[str, Any], Dict[str, bytes]]:
+def read(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Reads a session without loading any value of it.
 
     Args:
@@ -118,12 +119,12 @@ def read(stream: BinaryIO) -> Tuple[Dict[str, Any], Dict[str, bytes]]:
             raise SessionFileError(f"A session file's {name!r} cannot be {header.get(name)!r}.")
     for name, kind in _MODERATOR.items():
         value = header["moderator"].get(name)
-        if type(value) is not kind or value < 0:
+        if not (isinstance(value, int) and type(value) is kind and value >= 0):
             raise SessionFileError(f"A session file's position {name!r} cannot be {value!r}.")
     return header, members
 
 
-def load(members: Mapping[str, bytes], serializer: Serializer) -> Dict[str, Any]:
+def load(members: Mapping[str, bytes], serializer: Serializer) -> dict[str, Any]:
     """Loads the values of a session.
 
     Args:
@@ -176,7 +177,7 @@ def _failure(data: bytes) -> BaseException:
     return failure
 
 
-def _members(stream: BinaryIO) -> Dict[str, bytes]:
+def _members(stream: BinaryIO) -> dict[str, bytes]:
     seekable = stream if stream.seekable() else io.BytesIO(stream.read())
     try:
         with zipfile.ZipFile(seekable) as archive:

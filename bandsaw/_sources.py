@@ -197,7 +197,7 @@ def _exact(constant: Any) -> Any:
 
 def _narrowed(nodes: list[Any], code: CodeType) -> list[Any]:
     if sys.version_info >= (3, 11):
-        spots = [p for p in code.co_positions() if None not in p and p[0] != p[1] or p[2] != p[3]]
+        spots = [p for p in code.co_positions() if (None not in p and p[0] != p[1]) or p[2] != p[3]]
         inside = [node for node in nodes if all(_covers(node, spot) for spot in spots)]
         if inside:
             # The innermost one begins last.

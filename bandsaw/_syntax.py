@@ -48,11 +48,14 @@ def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) 
     if kind is ast.JoinedStr:
         node = ast.JoinedStr(values=_merged(node.values))
     elif kind is ast.AnnAssign and not in_class:
-        if node.value is not None:
-            node = ast.Assign(targets=[node.target], value=node.value)
-        else:
-            node = ast.AnnAssign(target=node.target, simple=node.simple)
-        kind = type(node)
+        if node.value is None:
+            # It still makes the name a local one.
+            parts.append("(AnnAssign ")
+            _write(node.target, parts, is_left_out, in_class)
+            parts.append(")")
+            return
+        node = ast.Assign(targets=[node.target], value=node.value)
+        kind = ast.Assign
     elif kind is ast.arg:
         parts.append(f"(arg {node.arg})")
         return
@@ -61,7 +64,7 @@ def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) 
         names = _fields[kind] = _counted_fields(kind)
     parts.append(f"({kind.__name__}")
     for name in names:
-        value = getattr(node, name, None)
+        value: Any = getattr(node, name, None)
         inside = in_class
         if name == "body" and isinstance(node, _WITH_DOCSTRING):
             value = _without_docstring(value)
@@ -112,7 +115,7 @@ def _merged(values: list[Any]) -> list[Any]:
             if not value.value:
                 continue
             last = merged[-1] if merged else None
-            if isinstance(last, ast.Constant):
+            if isinstance(last, ast.Constant) and isinstance(last.value, str):
                 merged[-1] = ast.Constant(value=last.value + value.value)
                 continue
         merged.append(value)

@@ -41,10 +41,10 @@ class Advice:
 
 def advise_task_with_chain(
     task: Any,
-    execution: "Execution",
-    configuration: "Configuration",
+    execution: Execution,
+    configuration: Configuration,
     advice_chain: str = "default",
-) -> "Result":
+) -> Result:
     """Executes a task with the advices of a chain around it.
 
     Args:

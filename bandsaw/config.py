@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Optional
 
 from .errors import (
     ConfigurationMissingError,
@@ -49,15 +49,15 @@ class Configuration:
 
     def __init__(self) -> None:
         self.serializer: Serializer = PickleSerializer()
-        self.extensions: List[Extension] = []
-        self.distribution_modules: List[str] = []
+        self.extensions: list[Extension] = []
+        self.distribution_modules: list[str] = []
         # Decorated functions look at these very lists, which are changed in place.
-        self._chains: Dict[str, List[Any]] = {"default": []}
-        self._tuples: Dict[str, Tuple[Any, ...]] = {"default": ()}
+        self._chains: dict[str, list[Any]] = {"default": []}
+        self._tuples: dict[str, tuple[Any, ...]] = {"default": ()}
         self._is_initialized = False
         self.module_name = get_loaded_module_name_by_path(sys._getframe(1).f_code.co_filename)
 
-    def add_advice_chain(self, *advices: Any, name: str = "default") -> "Configuration":
+    def add_advice_chain(self, *advices: Any, name: str = "default") -> Configuration:
         """Adds an advice chain, replacing an earlier one of the same name.
 
         Args:
@@ -77,7 +77,7 @@ class Configuration:
             self._chains.setdefault(name, [])[:] = advices
         return self
 
-    def get_advice_chain(self, name: str) -> Tuple[Any, ...]:
+    def get_advice_chain(self, name: str) -> tuple[Any, ...]:
         """Returns the advices of a chain.
 
         Args:
@@ -96,7 +96,7 @@ class Configuration:
                 f"Unknown advice chain {name}. {self} has: {', '.join(sorted(self._tuples))}."
             ) from None
 
-    def add_extension(self, extension: Extension) -> "Configuration":
+    def add_extension(self, extension: Extension) -> Configuration:
         """Adds an extension.
 
         Args:
@@ -112,7 +112,7 @@ class Configuration:
         self.extensions.append(extension)
         return self
 
-    def set_serializer(self, serializer: Serializer) -> "Configuration":
+    def set_serializer(self, serializer: Serializer) -> Configuration:
         """Sets the serializer.
 
         Args:
@@ -128,7 +128,7 @@ class Configuration:
         self.serializer = serializer
         return self
 
-    def add_modules_for_distribution(self, *names: str) -> "Configuration":
+    def add_modules_for_distribution(self, *names: str) -> Configuration:
         """Names modules that are sent along with tasks to other processes and machines.
 
         Args:
@@ -218,13 +218,11 @@ def get_configuration(configuration_module: Optional[str] = None) -> Configurati
 
 def _check_part(part: Any, wanted: str) -> None:
     # Anything may have the right methods but a class that was not called, a name, a number ...
-    if isinstance(part, type) or (
-        type(part).__module__ == "builtins" and type(part) is not object
-    ):
+    if isinstance(part, type) or (type(part).__module__ == "builtins" and type(part) is not object):
         raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.")
 
 
-def _module_name(given: Optional[str]) -> Tuple[str, str]:
+def _module_name(given: Optional[str]) -> tuple[str, str]:
     if given is not None:
         return given, "named in the call"
     for variable in (CONFIGURATION_MODULE_ENV_VARIABLE, _OTHER_ENV_VARIABLE):
@@ -254,5 +252,5 @@ def _import_configuration_module(name: str, named_by: str) -> Any:
         ) from None
 
 
-def _public_names(module: Any) -> List[str]:
+def _public_names(module: Any) -> list[str]:
     return [name for name in vars(module) if not name.startswith("_")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, Mapping, MutableMapping, Optional
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, Optional
 
 from .serialization.values import SerializableValue
 
@@ -19,8 +20,8 @@ class Context(SerializableValue, MutableMapping[str, Any]):
 
     __slots__ = ("attributes",)
 
-    def __init__(self, attributes: Optional[Dict[str, Any]] = None) -> None:
-        self.attributes: Dict[str, Any] = {} if attributes is None else attributes
+    def __init__(self, attributes: Optional[dict[str, Any]] = None) -> None:
+        self.attributes: dict[str, Any] = {} if attributes is None else attributes
 
     def __getitem__(self, key: str) -> Any:
         return self.attributes[key]
@@ -47,7 +48,7 @@ class Context(SerializableValue, MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return f"Context({self.attributes!r})"
 
-    def serialized(self) -> Dict[str, Any]:
+    def serialized(self) -> dict[str, Any]:
         """Returns `attributes`."""
         return {"attributes": self.attributes}
 
@@ -55,6 +56,6 @@ class Context(SerializableValue, MutableMapping[str, Any]):
         return type(self), (self.attributes,)
 
     @classmethod
-    def deserialize(cls, values: Mapping[str, Any]) -> "Context":
+    def deserialize(cls, values: Mapping[str, Any]) -> Context:
         """Makes a context from what `serialized` returned."""
         return cls(values["attributes"])

@@ -24,13 +24,13 @@ R = TypeVar("R")
 
 
 @overload
-def task(function: "Callable[P, R]", /) -> "Callable[P, R]": ...
+def task(function: Callable[P, R], /) -> Callable[P, R]: ...
 
 
 @overload
 def task(
     *, config: Optional[str] = None, chain: Optional[str] = None, **task_kwargs: Any
-) -> "Callable[[Callable[P, R]], Callable[P, R]]": ...
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
 def task(

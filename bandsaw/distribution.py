@@ -11,9 +11,10 @@ import sys
 import tempfile
 import threading
 import zipfile
+from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ._files import write_whole
 from .errors import DistributionError, DistributionModuleError
@@ -50,9 +51,9 @@ class DistributionArchive:
         modules: The names of the modules and packages in it.
     """
 
-    def __init__(self, path: "Union[str, os.PathLike[str]]", *modules: str) -> None:
+    def __init__(self, path: Union[str, os.PathLike[str]], *modules: str) -> None:
         self._path = Path(path)
-        self.modules: Tuple[str, ...] = modules
+        self.modules: tuple[str, ...] = modules
         self._lock = threading.Lock()
 
     @property
@@ -82,12 +83,12 @@ class DistributionArchive:
         return f"DistributionArchive({str(self._path)!r}, {', '.join(map(repr, self.modules))})"
 
 
-_ARCHIVES: Dict[Any, DistributionArchive] = {}
+_ARCHIVES: dict[Any, DistributionArchive] = {}
 _LOCK = threading.Lock()
-_FOLDER: Optional[Tuple[int, str]] = None
+_FOLDER: Optional[tuple[int, str]] = None
 
 
-def get_distribution_archive(configuration: "Configuration") -> DistributionArchive:
+def get_distribution_archive(configuration: Configuration) -> DistributionArchive:
     """Returns the archive of a configuration, one per configuration and process.
 
     Args:
@@ -121,7 +122,7 @@ def _remove_folder() -> None:
         shutil.rmtree(_FOLDER[1], ignore_errors=True)
 
 
-def _build(modules: Tuple[str, ...]) -> bytes:
+def _build(modules: tuple[str, ...]) -> bytes:
     content = {"__main__.py": _MAIN}
     main_name = main_module_name()
     if main_name is not None:
@@ -139,11 +140,11 @@ def _build(modules: Tuple[str, ...]) -> bytes:
     return written.getvalue()
 
 
-def _main_files(name: str) -> Dict[str, bytes]:
+def _main_files(name: str) -> dict[str, bytes]:
     file_path = getattr(sys.modules["__main__"], "__file__", None)
     if file_path is None or not os.path.isfile(file_path):
         return dict(_files_of(name))
-    files: Dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     package = name.rpartition(".")[0]
     if package and importlib.util.find_spec(package) is not None:
         files.update(_parents_of(name))
@@ -151,16 +152,14 @@ def _main_files(name: str) -> Dict[str, bytes]:
     return files
 
 
-def _files_of(name: str) -> Dict[str, bytes]:
+def _files_of(name: str) -> dict[str, bytes]:
     spec = _spec_of(name)
     files = _parents_of(name)
     folder = name.replace(".", "/")
     if spec.submodule_search_locations is not None:
         # Earlier locations of a namespace package win, as they do when it is imported.
         for location in reversed(list(spec.submodule_search_locations)):
-            files.update(
-                (f"{folder}/{inner}", data) for inner, data in _read_folder(location)
-            )
+            files.update((f"{folder}/{inner}", data) for inner, data in _read_folder(location))
     elif spec.origin is not None and spec.origin.endswith(".py"):
         files[folder + ".py"] = _read_source(spec)
     else:
@@ -172,7 +171,7 @@ def _files_of(name: str) -> Dict[str, bytes]:
     return files
 
 
-def _parents_of(name: str) -> Dict[str, bytes]:
+def _parents_of(name: str) -> dict[str, bytes]:
     files = {}
     parts = name.split(".")
     for length in range(1, len(parts)):
@@ -212,7 +211,7 @@ def _read_source(spec: ModuleSpec) -> bytes:
     return data
 
 
-def _read_folder(location: str) -> Iterator[Tuple[str, bytes]]:
+def _read_folder(location: str) -> Iterator[tuple[str, bytes]]:
     if os.path.isdir(location):
         for folder, folders, names in os.walk(location):
             folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)

@@ -40,8 +40,24 @@ RemoteTraceback                      (not raised: ends the cause chain of what c
 
 from __future__ import annotations
 
-import subprocess
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from ._process_errors import RemoteCommandError as RemoteCommandError
+    from ._process_errors import WorkerDiedError as WorkerDiedError
+
+_PROCESS_ERRORS = ("RemoteCommandError", "WorkerDiedError")
+
+
+def __getattr__(name: str) -> Any:
+    # Their base needs the module subprocess, which costs more to import than all of bandsaw.
+    if name in _PROCESS_ERRORS:
+        from . import _process_errors
+
+        for error_name in _PROCESS_ERRORS:
+            globals()[error_name] = getattr(_process_errors, error_name)
+        return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class BandsawError(Exception):
@@ -176,43 +192,6 @@ class WorkerStartError(WorkerError, OSError):
 
     def __str__(self) -> str:
         return BandsawError.__str__(self)
-
-
-class _ProcessError(WorkerError, subprocess.CalledProcessError):
-    """A command that failed, with a message of its own.
-
-    Args:
-        message: What happened, for a person to read.
-        returncode: The exit status, negative for a signal.
-        cmd: The command.
-        output: The last lines that it wrote to its standard output.
-        stderr: The last lines that it wrote to its standard error.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        returncode: int = 1,
-        cmd: Any = None,
-        output: Any = None,
-        stderr: Any = None,
-    ) -> None:
-        BandsawError.__init__(self, message, returncode, cmd, output, stderr)
-        self.returncode = returncode
-        self.cmd = cmd
-        self.output = output
-        self.stderr = stderr
-
-    def __str__(self) -> str:
-        return BandsawError.__str__(self)
-
-
-class WorkerDiedError(_ProcessError):
-    """The process that ran a task ended without giving the session back."""
-
-
-class RemoteCommandError(_ProcessError):
-    """A command on a remote machine failed, or the machine could not be reached."""
 
 
 class RemoteTraceback(Exception):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Optional
 
 from .serialization.values import SerializableValue
 
@@ -33,11 +34,11 @@ class Execution(SerializableValue):
         kwargs: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self._execution_id = execution_id
-        self._task: Optional["Task"] = None
+        self._task: Optional[Task] = None
         self.args: Sequence[Any] = () if args is None else args
         self.kwargs: Mapping[str, Any] = {} if kwargs is None else kwargs
 
-    def of_task(self, task: "Task") -> "Execution":
+    def of_task(self, task: Task) -> Execution:
         """Ties the execution to a task, whose signature its id is made with.
 
         Args:
@@ -64,12 +65,12 @@ class Execution(SerializableValue):
     def execution_id(self, execution_id: Optional[str]) -> None:
         self._execution_id = execution_id
 
-    def serialized(self) -> Dict[str, Any]:
+    def serialized(self) -> dict[str, Any]:
         """Returns `execution_id` (`None` if nobody has read it yet), `args` and `kwargs`."""
         return {"execution_id": self._execution_id, "args": self.args, "kwargs": self.kwargs}
 
     @classmethod
-    def deserialize(cls, values: Mapping[str, Any]) -> "Execution":
+    def deserialize(cls, values: Mapping[str, Any]) -> Execution:
         """Makes an execution from what `serialized` returned."""
         return cls(values["execution_id"], values["args"], values["kwargs"])
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 class Extension:
     """Base of an extension. Each method does nothing until a subclass overrides it."""
 
-    def on_init(self, configuration: "Configuration") -> None:
+    def on_init(self, configuration: Configuration) -> None:
         """Called once per process, when the configuration was loaded.
 
         Args:
             configuration: The configuration that the extension was added to.
         """
 
-    def on_before_advice(self, task: Any, execution: "Execution", context: "Context") -> None:
+    def on_before_advice(self, task: Any, execution: Execution, context: Context) -> None:
         """Called before the advice chain is walked, in the process that called the task.
 
         Args:
@@ -31,7 +31,7 @@ class Extension:
         """
 
     def on_after_advice(
-        self, task: Any, execution: "Execution", context: "Context", result: "Result"
+        self, task: Any, execution: Execution, context: Context, result: Result
     ) -> None:
         """Called after the advice chain was walked, in the process that called the task.
 

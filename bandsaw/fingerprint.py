@@ -109,7 +109,15 @@ def _warn(code: Any, label: str, reach: Reach) -> None:
             import warnings
 
             _reported.add(text)
-            warnings.warn(text, IdentityWarning, stacklevel=4)
+            # The place that matters is the code, not whoever asked for its id.
+            inner = getattr(code, "__code__", None)
+            warnings.warn_explicit(
+                text,
+                IdentityWarning,
+                getattr(inner, "co_filename", module),
+                getattr(inner, "co_firstlineno", 1),
+                module,
+            )
 
 
 def is_current(function: Any) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Dict, Iterable, Mapping, Optional, Tuple, Union
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional, Union
 
 from .errors import InvalidValueError
 from .serialization.values import SerializableValue
@@ -36,10 +37,10 @@ class Interpreter(SerializableValue):
         self._executable = (
             sys.executable if executable is None else _as_text("executable", executable)
         )
-        self._environment: Dict[str, str] = {}
+        self._environment: dict[str, str] = {}
 
     @property
-    def path(self) -> Tuple[str, ...]:
+    def path(self) -> tuple[str, ...]:
         """The module search path: what was given, else `sys.path`."""
         return tuple(sys.path) if self._path is None else self._path
 
@@ -49,11 +50,11 @@ class Interpreter(SerializableValue):
         return self._executable
 
     @property
-    def environment(self) -> Dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """A copy of the environment variables that are laid over the inherited ones."""
         return dict(self._environment)
 
-    def set_environment(self, **variables: str) -> "Interpreter":
+    def set_environment(self, **variables: str) -> Interpreter:
         """Sets the environment variables that are laid over the inherited ones.
 
         Args:
@@ -76,7 +77,7 @@ class Interpreter(SerializableValue):
         self._environment = dict(variables)
         return self
 
-    def overlay(self, local: bool) -> Dict[str, str]:
+    def overlay(self, local: bool) -> dict[str, str]:
         """Returns the variables to lay over the environment of a process of this interpreter.
 
         Args:
@@ -105,7 +106,7 @@ class Interpreter(SerializableValue):
             os.path.abspath(sys.executable)
         )
 
-    def serialized(self) -> Dict[str, Any]:
+    def serialized(self) -> dict[str, Any]:
         """Returns `path` (`None` where it was not given), `executable` and `environment`."""
         return {
             "path": self._path,
@@ -114,7 +115,7 @@ class Interpreter(SerializableValue):
         }
 
     @classmethod
-    def deserialize(cls, values: Mapping[str, Any]) -> "Interpreter":
+    def deserialize(cls, values: Mapping[str, Any]) -> Interpreter:
         """Makes an interpreter from what `serialized` returned."""
         interpreter = cls(path=values["path"], executable=values["executable"])
         return interpreter.set_environment(**values["environment"])
@@ -133,10 +134,9 @@ class Interpreter(SerializableValue):
 
 
 def _as_text(what: str, value: PathLike) -> str:
-    try:
+    text: Any = value
+    if isinstance(value, os.PathLike):
         text = os.fspath(value)
-    except TypeError:
-        text = value
     if not isinstance(text, str) or "\0" in text or (what == "executable" and not text):
         raise InvalidValueError(f"An interpreter's {what} has to be a path, not {value!r}")
-    return text
+    return str(text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import BinaryIO, Iterable, Iterator, Union
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, Union
 
 Buffer = Union[bytes, bytearray, memoryview]
 

@@ -11,17 +11,18 @@ import importlib
 import os
 import sys
 import types
+from collections.abc import Iterable
 from importlib.machinery import ModuleSpec
-from typing import Any, Iterable, Optional, Tuple, Union
+from typing import Any, Optional, Union
 
 from .errors import NotImportableError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
-_known_main: Optional[Tuple[Tuple[Any, Any, Any], Optional[str]]] = None
+_known_main: Optional[tuple[tuple[Any, Any, Any], Optional[str]]] = None
 
 
-def object_as_import(obj: Any) -> Tuple[str, str]:
+def object_as_import(obj: Any) -> tuple[str, str]:
     """Returns the names under which an object can be imported.
 
     Args:

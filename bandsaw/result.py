@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any, Optional
 
 from .serialization.values import SerializableValue
 
@@ -57,12 +58,12 @@ class Result(SerializableValue):
             return f"Result(exception={self.exception!r})"
         return f"Result(value={self.value!r})"
 
-    def serialized(self) -> Dict[str, Any]:
+    def serialized(self) -> dict[str, Any]:
         """Returns `value` and `exception`."""
         return {"value": self.value, "exception": self.exception}
 
     @classmethod
-    def deserialize(cls, values: Mapping[str, Any]) -> "Result":
+    def deserialize(cls, values: Mapping[str, Any]) -> Result:
         """Makes a result from what `serialized` returned."""
         return cls(value=values["value"], exception=values["exception"])
 

@@ -12,8 +12,9 @@ import argparse
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Optional
 
 from ._files import write_whole
 from .run import set_run_id

@@ -16,7 +16,6 @@ from .serialization.serializer import Serializer
 
 if TYPE_CHECKING:
     from .distribution import DistributionArchive
-    from .execution import Execution
 
 
 class Session:
@@ -86,7 +85,7 @@ class Session:
         return self._known_configuration().serializer
 
     @property
-    def distribution_archive(self) -> "DistributionArchive":
+    def distribution_archive(self) -> DistributionArchive:
         """The archive with the code that the task needs elsewhere."""
         from .distribution import get_distribution_archive
 
@@ -188,7 +187,7 @@ class Session:
         }
         _session_file.write(stream, header, values, self.serializer, str(self.task))
 
-    def restore(self, stream: BinaryIO) -> "Session":
+    def restore(self, stream: BinaryIO) -> Session:
         """Replaces everything with what was saved, the position in the chain included.
 
         Args:
@@ -251,6 +250,15 @@ class Session:
         self.advice_chain = advice_chain
 
     def stopped_short(self, moderator: _Moderator, there: str = "") -> AdviceError:
+        """Makes the error for a walk that ended too early.
+
+        Args:
+            moderator: Knows which advice took no step.
+            there: Where that was, if not in this process.
+
+        Returns:
+            The error, which names the advice, the phase and the task.
+        """
         advice = moderator.current_advice
         phase = "after" if moderator.after_called else "before"
         return AdviceError(

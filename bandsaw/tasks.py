@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .errors import (
     DeserializationError,
@@ -13,7 +14,7 @@ from .errors import (
     UnserializableError,
     UnsupportedTaskError,
 )
-from .modules import import_object, object_as_import
+from .modules import import_object, main_module_name, object_as_import
 from .result import Result
 from .serialization.values import SerializableValue
 
@@ -35,6 +36,8 @@ class Task(SerializableValue, abc.ABC):
 
     _task_id: Optional[str] = None
     _task_kwargs: Mapping[str, Any] = {}
+    # Tells which value each parameter gets. Made when an id is first read.
+    _binder: Optional[Callable[[Any, Any], dict[str, Any]]] = None
 
     def __init__(
         self, task_id: Optional[str] = None, task_kwargs: Optional[Mapping[str, Any]] = None
@@ -45,7 +48,7 @@ class Task(SerializableValue, abc.ABC):
             self._task_kwargs = dict(task_kwargs)
 
     @staticmethod
-    def create_task(obj: Any, task_kwargs: Optional[Mapping[str, Any]] = None) -> "Task":
+    def create_task(obj: Any, task_kwargs: Optional[Mapping[str, Any]] = None) -> Task:
         """Makes a task of a function.
 
         Args:
@@ -77,7 +80,7 @@ class Task(SerializableValue, abc.ABC):
         self._task_id = task_id
 
     @property
-    def kwargs(self) -> Dict[str, Any]:
+    def kwargs(self) -> dict[str, Any]:
         """A copy of what the author gave to `@task` for the advices."""
         return dict(self._task_kwargs)
 
@@ -99,13 +102,13 @@ class Task(SerializableValue, abc.ABC):
         return self.function.__code__.co_code
 
     @property
-    def signature(self) -> "inspect.Signature":
+    def signature(self) -> inspect.Signature:
         """The signature of the function."""
         import inspect
 
         return inspect.signature(self.function)
 
-    def execute(self, execution: "Execution") -> Result:
+    def execute(self, execution: Execution) -> Result:
         """Executes the task.
 
         Args:
@@ -119,9 +122,7 @@ class Task(SerializableValue, abc.ABC):
         except Exception as error:
             # The first entry of the traceback is this very frame.
             traceback = error.__traceback__
-            return Result(
-                exception=error.with_traceback(traceback.tb_next if traceback else None)
-            )
+            return Result(exception=error.with_traceback(traceback.tb_next if traceback else None))
 
     @abc.abstractmethod
     def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
@@ -152,15 +153,12 @@ class Task(SerializableValue, abc.ABC):
 
         return execution_id_of(self._bind(args, kwargs))
 
-    def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Dict[str, Any]:
-        bind = self.__dict__.get("_binder")
-        if bind is None:
+    def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        if self._binder is None:
             from ._binding import binder
 
-            bind = self.__dict__["_binder"] = binder(
-                self.function, ignore=self._task_kwargs.get("ignore", ())
-            )
-        return bind(args, kwargs)  # type: ignore[no-any-return]
+            self._binder = binder(self.function, ignore=self._task_kwargs.get("ignore", ()))
+        return self._binder(tuple(args), kwargs)
 
     def _make_task_id(self) -> str:
         from .fingerprint import task_id_of
@@ -208,30 +206,44 @@ class _FunctionTask(Task):
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The function that the decorator was given."""
+        """The function that the decorator was given.
+
+        Raises:
+            NotImportableError: If it is not to be had in this process (a `ValueError`).
+        """
         if self._function is None:
-            found = _without_task(
-                import_object(self.function_name, self.module_name), self._layer or 0
-            )
+            name = f"{self.module_name}.{self.function_name}"
+            try:
+                found = import_object(self.function_name, self.module_name)
+            except Exception as error:
+                raise NotImportableError(
+                    f"The task {name} cannot be imported by {sys.executable}: "
+                    f"{type(error).__name__}: {error}. If a module is missing there, send it along "
+                    "with Configuration.add_modules_for_distribution(), or install it."
+                ) from error
+            function = _without_task(found, self._layer or 0)
             # What else has this name by now is no function: say so here and not where it is called.
-            _check_supported(found)
-            self._function = found
+            _check_supported(function)
+            self._function = function
         return self._function
 
-    def execute(self, execution: "Execution") -> Result:
-        """Executes the task. See `Task.execute`."""
+    def execute(self, execution: Execution) -> Result:
+        """Executes the task. See `Task.execute`.
+
+        Raises:
+            NotImportableError: If the function is not to be had in this process (a `ValueError`).
+        """
+        function = self._function or self.function
         try:
-            return Result((self._function or self.function)(*execution.args, **execution.kwargs))
+            return Result(function(*execution.args, **execution.kwargs))
         except Exception as error:
             traceback = error.__traceback__
-            return Result(
-                exception=error.with_traceback(traceback.tb_next if traceback else None)
-            )
+            return Result(exception=error.with_traceback(traceback.tb_next if traceback else None))
 
     def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return self.function(*args, **kwargs)
 
-    def serialized(self) -> Dict[str, Any]:
+    def serialized(self) -> dict[str, Any]:
         """Returns the names, the keywords and, if somebody has read it, the id.
 
         Raises:
@@ -252,13 +264,16 @@ class _FunctionTask(Task):
         return self._layer
 
     def _search_layer(self, function: Callable[..., Any]) -> int:
-        try:
-            layers = _layers(import_object(self.function_name, self.module_name))
-        except (AttributeError, ImportError):
-            layers = []
-        for layer, found in enumerate(layers):
-            if found is function:
-                return layer
+        # A script that was imported, too, is there twice. Elsewhere it is one.
+        is_main = self.module_name == main_module_name()
+        for module_name in (self.module_name, *(["__main__"] if is_main else [])):
+            try:
+                layers = _layers(import_object(self.function_name, module_name))
+            except (AttributeError, ImportError):
+                continue
+            for layer, found in enumerate(layers):
+                if found is function:
+                    return layer
         raise NotImportableError(
             f"The name {self.module_name}.{self.function_name} does not lead to the function that "
             "was made into a task under it: another process could not find it. Give each task a "
@@ -266,7 +281,7 @@ class _FunctionTask(Task):
         )
 
     @classmethod
-    def deserialize(cls, values: Mapping[str, Any]) -> "_FunctionTask":
+    def deserialize(cls, values: Mapping[str, Any]) -> _FunctionTask:
         """Makes a task from what `serialized` returned."""
         task = cls(
             values["function_name"],
@@ -309,66 +324,73 @@ class _FunctionWithClosureTask(Task):
     def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return self._function(*args, **kwargs)
 
-    def serialized(self) -> Dict[str, Any]:
-        """Returns the function as cloudpickle writes it, the keywords and the id.
+    def serialized(self) -> dict[str, Any]:
+        """Refuses: data that is no code must not turn into a function.
 
         Raises:
-            UnserializableError: If cloudpickle is not installed (a `TypeError`).
+            UnserializableError: Always (a `TypeError`).
         """
-        name = f"{self._function.__module__}.{self._function.__qualname__}"
+        raise UnserializableError(
+            f"The task {self._name()} is local, a lambda or interactive: only a PickleSerializer "
+            "can write it. Move it to the top level of a module."
+        )
+
+    @classmethod
+    def deserialize(cls, values: Mapping[str, Any]) -> _FunctionWithClosureTask:
+        """Refuses, as `serialized` does.
+
+        Raises:
+            DeserializationError: Always (a `ValueError`).
+        """
+        raise DeserializationError("A local function can only be read by a PickleSerializer.")
+
+    def __reduce__(self) -> Any:
         try:
             import cloudpickle
         except ImportError as error:
             raise UnserializableError(
-                f"The task {name} is local, a lambda or interactive, and cannot be found by name "
-                "in another process. Move it to the top level of a module, or install cloudpickle "
-                "on both sides ('pip install bandsaw[cloudpickle]')."
+                f"The task {self._name()} is local, a lambda or interactive, and cannot be found "
+                "by name in another process. Move it to the top level of a module, or install "
+                "cloudpickle on both sides ('pip install bandsaw[cloudpickle]')."
             ) from error
         try:
             written = cloudpickle.dumps(self._function)
         except Exception as error:
             raise UnserializableError(
-                f"The task {name} cannot be written by cloudpickle: {error}"
+                f"The task {self._name()} cannot be written by cloudpickle: {error}"
             ) from error
-        return {
-            "function": written,
-            "python": list(sys.version_info[:2]),
-            "task_kwargs": dict(self._task_kwargs),
-            "task_id": self._task_id,
-        }
+        version = sys.version_info[:2]
+        return _read_closure_task, (version, written, dict(self._task_kwargs), self._task_id)
 
-    @classmethod
-    def deserialize(cls, values: Mapping[str, Any]) -> "_FunctionWithClosureTask":
-        """Makes a task from what `serialized` returned.
-
-        Raises:
-            DeserializationError: If this Python cannot read the function (a `ValueError`).
-        """
-        theirs, ours = tuple(values["python"]), sys.version_info[:2]
-        if theirs != ours:
-            raise DeserializationError(
-                "A local function crosses only between Pythons of the same minor version: it was "
-                f"written by {theirs[0]}.{theirs[1]} and this is {ours[0]}.{ours[1]}. Move it to "
-                "the top level of a module."
-            )
-        try:
-            import cloudpickle  # noqa: F401  # what was written imports it
-        except ImportError as error:
-            raise DeserializationError(
-                "A local function crosses only where cloudpickle is installed on both sides, and "
-                f"it is not in {sys.executable}."
-            ) from error
-        import pickle
-
-        task = cls(pickle.loads(values["function"]), values["task_kwargs"])
-        task._task_id = values["task_id"]
-        return task
-
-    def __reduce__(self) -> Any:
-        return _deserialize, (type(self), self.serialized())
+    def _name(self) -> str:
+        return f"{self._function.__module__}.{self._function.__qualname__}"
 
     def __repr__(self) -> str:
         return f"_FunctionWithClosureTask({self._function!r})"
+
+
+def _read_closure_task(
+    version: tuple[int, int], written: bytes, task_kwargs: Any, task_id: Any
+) -> _FunctionWithClosureTask:
+    ours = sys.version_info[:2]
+    if version != ours:
+        raise DeserializationError(
+            "A local function crosses only between Pythons of the same minor version: it was "
+            f"written by {version[0]}.{version[1]} and this is {ours[0]}.{ours[1]}. Move it to "
+            "the top level of a module."
+        )
+    import pickle
+
+    try:
+        function = pickle.loads(written)
+    except ImportError as error:
+        raise DeserializationError(
+            "A local function crosses only where cloudpickle and all that it needs itself are "
+            f"installed on both sides, and in {sys.executable} it does not load: {error}"
+        ) from error
+    task = _FunctionWithClosureTask(function, task_kwargs)
+    task._task_id = task_id
+    return task
 
 
 def _deserialize(task_class: Any, values: Mapping[str, Any]) -> Any:
@@ -392,12 +414,10 @@ def _check_supported(obj: Any) -> None:
         instead = "Return a list, or decorate a function that consumes the generator"
     if instead is not None:
         name = getattr(obj, "__qualname__", None) or repr(obj)
-        raise UnsupportedTaskError(
-            f"Unsupported task object of type {kind}: {name}. {instead}."
-        )
+        raise UnsupportedTaskError(f"Unsupported task object of type {kind}: {name}. {instead}.")
 
 
-def _layers(obj: Any) -> List[Any]:
+def _layers(obj: Any) -> list[Any]:
     """Returns the functions that tasks were made of on the way down to the innermost one.
 
     Decorators that use `functools.wraps` copy the attributes of what they wrap, so of several
@@ -409,11 +429,11 @@ def _layers(obj: Any) -> List[Any]:
     Returns:
         The functions, from the innermost to the outermost; the object itself if it is no task.
     """
-    seen: List[Any] = []
+    seen: list[Any] = []
     while obj is not None and not any(obj is other for other in seen):
         seen.append(obj)
         obj = getattr(obj, "__wrapped__", None)
-    found: List[Any] = []
+    found: list[Any] = []
     for index, wrapper in enumerate(seen[:-1]):
         task = getattr(wrapper, "bandsaw_task", None)
         if task is not None and task is not getattr(seen[index + 1], "bandsaw_task", None):

@@ -459,7 +459,8 @@ def f(x, y=P(1, 2), *, z=Row()):
         pass
     import helpers as again
     return f"{x!r:>{y}} a" "b", Colour.RED, Data(1), K, INSTANCE, dispatch(x), {**K}, again.one, \\
-        [i for i in x if (j := i)], (lambda a, /, b=1, *c, d=2: a), x[1:2, ...], 1e400, -0.0, 1j, b"\\x00"
+        [i for i in x if (j := i)], (lambda a, /, b=1, *c, d=2: a), x[1:2, ...], \\
+        1e400, -0.0, 1j, b"\\x00"
 if __name__ == "__main__":
     import sys
     sys.path.insert(0, %r)

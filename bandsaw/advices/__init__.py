@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, List
+from typing import Any
 
 __all__ = ["cache", "log", "ssh", "subprocess"]
 
@@ -14,5 +14,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__() -> List[str]:
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

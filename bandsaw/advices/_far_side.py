@@ -12,10 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any, Callable, Dict
-
-mark: bytes
-request: Dict[str, Any]
+from typing import Any, Callable
 
 
 def make(path: str) -> None:
@@ -52,7 +49,7 @@ def remove(path: str) -> None:
     answer({})
 
 
-def run(command: Any, environment: Dict[str, str]) -> int:
+def run(command: Any, environment: dict[str, str]) -> int:
     """Runs a command. When the connection is closed, it is ended with all that it started."""
     process = subprocess.Popen(
         command,
@@ -68,7 +65,7 @@ def run(command: Any, environment: Dict[str, str]) -> int:
             pass
 
     def watch() -> None:
-        while sys.stdin.buffer.read1(4096):
+        while os.read(0, 4096):
             pass
         end()
 
@@ -83,15 +80,15 @@ def probe() -> None:
     answer({"version": ".".join(map(str, sys.version_info[:3]))})
 
 
-def answer(parts: Dict[str, Any]) -> None:
+def answer(parts: dict[str, Any]) -> None:
     """Writes one line of plain data."""
     sys.stdout.buffer.write(json.dumps(parts).encode() + b"\n")
     sys.stdout.buffer.flush()
 
 
-def main() -> None:
+def main(mark: bytes, request: dict[str, Any]) -> None:
     """Does what was asked for."""
-    operations: Dict[str, Callable[..., Any]] = {
+    operations: dict[str, Callable[..., Any]] = {
         "probe": probe,
         "make": make,
         "put": put,
@@ -117,4 +114,4 @@ def main() -> None:
 
 
 if "mark" in globals():
-    main()
+    main(globals()["mark"], globals()["request"])

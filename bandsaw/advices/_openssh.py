@@ -18,10 +18,9 @@ import secrets
 import shlex
 import shutil
 import subprocess
-import sys
 import threading
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Callable, Dict, List, Optional
+from typing import IO, Any, BinaryIO, Callable, Optional
 
 from ..errors import InvalidValueError, RemoteCommandError
 from ..workers._exit import describe_exit
@@ -71,8 +70,10 @@ class SshCommandLineBackend(SshBackend):
     def copy_file_from_remote(self, remote: Remote, remote_path: Path, local_path: Path) -> None:
         """Copies a file from there. See `SshBackend.copy_file_from_remote`."""
 
-        def receive(answer: Dict[str, Any], stream: IO[bytes]) -> None:
-            with open(local_path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+        def receive(answer: dict[str, Any], stream: IO[bytes]) -> None:
+            with open(
+                local_path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)
+            ) as f:
                 shutil.copyfileobj(stream, f, 1 << 20)
                 if f.tell() != answer["size"]:
                     raise EOFError(f"{f.tell()} of {answer['size']} bytes arrived")
@@ -123,9 +124,9 @@ class SshCommandLineBackend(SshBackend):
         Raises:
             RemoteCommandError: If it cannot be reached (a `subprocess.CalledProcessError`).
         """
-        found: List[str] = []
+        found: list[str] = []
 
-        def receive(answer: Dict[str, Any], stream: IO[bytes]) -> None:
+        def receive(answer: dict[str, Any], stream: IO[bytes]) -> None:
             found.append(answer["version"])
 
         self._ask(remote, "ask for the version of Python", receive=receive, operation="probe")
@@ -136,7 +137,7 @@ class SshCommandLineBackend(SshBackend):
         remote: Remote,
         what: str,
         payload: Optional[BinaryIO] = None,
-        receive: Optional[Callable[[Dict[str, Any], IO[bytes]], None]] = None,
+        receive: Optional[Callable[[dict[str, Any], IO[bytes]], None]] = None,
         **request: Any,
     ) -> None:
         with _Conversation(remote, request, payload, None) as conversation:
@@ -160,7 +161,7 @@ class _Conversation:
     def __init__(
         self,
         remote: Remote,
-        request: Dict[str, Any],
+        request: dict[str, Any],
         payload: Optional[BinaryIO],
         errors_to: Optional[str],
     ) -> None:
@@ -188,7 +189,7 @@ class _Conversation:
         )
         self._writer.start()
 
-    def __enter__(self) -> "_Conversation":
+    def __enter__(self) -> _Conversation:
         try:
             self._skip_to_mark()
         except BaseException:
@@ -205,10 +206,10 @@ class _Conversation:
             self._process.stdin.close()
         self.stdout.close()
 
-    def _send(self, request: Dict[str, Any], payload: Optional[BinaryIO]) -> None:
+    def _send(self, request: dict[str, Any], payload: Optional[BinaryIO]) -> None:
         stream = self._process.stdin
         assert stream is not None
-        program = f"mark={self._mark!r}\nrequest={ascii(request)}\n".encode() + far_side()
+        program = f"mark={self._mark!r}\nrequest={request!a}\n".encode() + far_side()
         with contextlib.suppress(OSError, ValueError):
             stream.write(b"%d\n" % len(program) + program)
             if payload is not None:
@@ -252,7 +253,7 @@ class _Conversation:
         raise RemoteCommandError(message, status or 1, self._command, None, errors)
 
 
-def ssh_command(remote: Remote) -> List[str]:
+def ssh_command(remote: Remote) -> list[str]:
     """Returns the command line that starts the remote's interpreter and has it wait for a program.
 
     Args:

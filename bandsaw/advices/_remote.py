@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Union
+from typing import Optional, Union
 
 from ..errors import InvalidValueError
 from ..interpreter import Interpreter
@@ -78,7 +79,7 @@ class Remote:
             )
         self.interpreter = interpreter
         self.directory = Path("/tmp" if directory is None else directory)
-        self.options: Dict[str, str] = dict(options or {})
+        self.options: dict[str, str] = dict(options or {})
         for name, value in self.options.items():
             if not _OPTION_NAME.fullmatch(name) or _CONTROL.search(str(value)):
                 raise InvalidValueError(f"A remote's option cannot be {name!r}: {value!r}.")

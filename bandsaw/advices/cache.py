@@ -31,7 +31,7 @@ class CachingAdvice(Advice):
         directory: The directory, a `Path`.
     """
 
-    def __init__(self, directory: "Union[str, os.PathLike[str]]") -> None:
+    def __init__(self, directory: Union[str, os.PathLike[str]]) -> None:
         self.directory = Path(directory)
 
     def before(self, session: Session) -> None:
@@ -58,15 +58,18 @@ class CachingAdvice(Advice):
         session.proceed()
 
     def _path(self, session: Session) -> Path:
-        return (
-            self.directory / _name(session.task.task_id) / _name(session.execution.execution_id)
-        )
+        return self.directory / _name(session.task.task_id) / _name(session.execution.execution_id)
 
 
 def _name(an_id: Any) -> str:
     """Returns an id as the name of a file; one that cannot be is replaced by its digest."""
     text = str(an_id)
-    if text in ("", ".", "..") or len(text) > 128 or not text.isprintable() or set(text) & set("/\\:"):
+    if (
+        text in ("", ".", "..")
+        or len(text) > 128
+        or not text.isprintable()
+        or set(text) & set("/\\:")
+    ):
         return identifier_from_string(text)
     return text
 

@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Optional, Union
 
 from .._files import open_private, private_folder
 from ..advice import Advice
@@ -42,14 +42,14 @@ class SshAdvice(Advice):
 
     def __init__(
         self,
-        directory: "Optional[Union[str, os.PathLike[str]]]" = None,
+        directory: Optional[Union[str, os.PathLike[str]]] = None,
         backend: Optional[SshBackend] = None,
     ) -> None:
         self.directory = None if directory is None else Path(directory)
         self.backend: SshBackend = SshCommandLineBackend() if backend is None else backend
-        self.remotes: Dict[str, Remote] = {}
+        self.remotes: dict[str, Remote] = {}
 
-    def add_remote(self, remote: Remote, name: str = "default") -> "SshAdvice":
+    def add_remote(self, remote: Remote, name: str = "default") -> SshAdvice:
         """Adds a machine, replacing an earlier one of the same name.
 
         Args:
@@ -94,7 +94,8 @@ class SshAdvice(Advice):
         options = getattr(task, "kwargs", {}).get("ssh", {})
         if not isinstance(options, dict) or not set(options) <= {"remote"}:
             raise InvalidValueError(
-                f"Task {task}: ssh={options!r} cannot be used. Write @task(ssh={{'remote': 'NAME'}})."
+                f"Task {task}: ssh={options!r} cannot be used. Write "
+                "@task(ssh={'remote': 'NAME'})."
             )
         name = options.get("remote", "default")
         if name not in self.remotes:

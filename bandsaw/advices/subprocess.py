@@ -28,7 +28,7 @@ class SubprocessAdvice(Advice):
 
     def __init__(
         self,
-        directory: "Optional[Union[str, os.PathLike[str]]]" = None,
+        directory: Optional[Union[str, os.PathLike[str]]] = None,
         interpreter: Optional[Interpreter] = None,
     ) -> None:
         self.directory = None if directory is None else Path(directory)

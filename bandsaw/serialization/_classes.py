@@ -55,7 +55,9 @@ def importable_name_of(cls: type) -> tuple[str, str]:
     """
     module, name = name_of(cls)
     if "<" in name:
-        raise TypeError(f"the class {module}.{name} is local to a function, where no reader finds it")
+        raise TypeError(
+            f"the class {module}.{name} is local to a function, where no reader finds it"
+        )
     return module, name
 
 

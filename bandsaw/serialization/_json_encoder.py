@@ -250,7 +250,10 @@ def _builtin_serializer(value: Any) -> ValueSerializer:
 
         if NumpySerializer().can_serialize_value(value):
             return NumpySerializer()
-    raise UnserializableError(f"no value serializer knows the type {_type_name(value)}")
+    raise UnserializableError(
+        "no value serializer knows its type. Derive its class from bandsaw.SerializableValue, or "
+        "append a ValueSerializer for it to JsonSerializer.value_serializers"
+    )
 
 
 def _explained(
@@ -271,9 +274,7 @@ def _explained(
 
     path, culprit = find_culprit(value, works, lambda part: _is_known(part, value_serializers))
     return UnserializableError(
-        f"The value of type {_type_name(culprit)} at {path} cannot be written as JSON: {error}. "
-        "Derive its class from bandsaw.SerializableValue, or append a ValueSerializer for it to "
-        "JsonSerializer.value_serializers."
+        f"The value of type {_type_name(culprit)} at {path} cannot be written as JSON: {error}."
     )
 
 

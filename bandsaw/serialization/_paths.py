@@ -25,19 +25,24 @@ def find_culprit(
     Returns:
         The path to the part, like `value['a'][0].lock`, and the part itself.
     """
-    path = "value"
     seen = {id(value)}
-    for _ in range(_DEPTH):
-        if not is_open(value):
-            break
-        for step, child in _children(value):
-            if id(child) not in seen and not works(child):
-                path, value = path + step, child
-                seen.add(id(child))
-                break
-        else:
-            break
-    return path, value
+
+    def search(path: str, part: Any, depth: int) -> tuple[str, Any] | None:
+        leads_back = False
+        if depth and is_open(part):
+            for step, child in _children(part):
+                if works(child):
+                    continue
+                if id(child) not in seen:
+                    seen.add(id(child))
+                    found = search(path + step, child, depth - 1)
+                    if found is not None:
+                        return found
+                # What fails in here may fail because of what is outside.
+                leads_back = True
+        return None if leads_back else (path, part)
+
+    return search("value", value, _DEPTH) or ("value", value)
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:

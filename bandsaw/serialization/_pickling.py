@@ -15,6 +15,8 @@ from ._paths import find_culprit, short_repr
 _PROTOCOL = 5
 _BY_NAME = (type, types.FunctionType)
 _NODES = "_bandsaw_nodes"
+# What a newer Python writes, and older ones could not find.
+_MOVED = {"pathlib._local": "pathlib"}
 
 
 def pickled(value: Any) -> memoryview:
@@ -106,9 +108,9 @@ class _CarefulPickler(_Pickler):
 
     def _keep(self, value: Any) -> Any:
         if id(value) not in self._known:
-            # Taken as good while it is looked at: it may lead back to itself. The value is kept
-            # alive along with its identity.
-            self._known[id(value)] = True, value
+            # While it is looked at, its `repr` stands for it where it is part of itself. The value
+            # is kept alive along with its identity.
+            self._known[id(value)] = False, value
             self._known[id(value)] = _works(value, self._known), value
         return value if self._known[id(value)][0] else short_repr(value)
 
@@ -117,6 +119,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
         from ..modules import main_module_name
 
+        module_name = _MOVED.get(module_name, module_name)
         if module_name == main_module_name():
             module_name = "__main__"
         try:
@@ -130,8 +133,8 @@ class _Unpickler(pickle.Unpickler):
             ) from error
         except (AttributeError, ImportError) as error:
             raise DeserializationError(
-                f"The data needs {module_name}.{global_name}, which is not to be had here: {error}. "
-                "Is another version of the code in use at this end?"
+                f"The data needs {module_name}.{global_name}, which is not to be had here: "
+                f"{error}. Is another version of the code in use at this end?"
             ) from error
 
 

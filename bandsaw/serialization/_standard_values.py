@@ -26,7 +26,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import DeserializationError
 from ._tables import Kind, TableSerializer, checked, dict_of, pairs_of
 
 _FACTORIES = {
@@ -70,8 +69,6 @@ def _read_default_dict(cls: Any, data: Any) -> Any:
     name, pairs = checked(data, list)
     if name is None:
         return cls(None, dict_of(pairs))
-    if name not in _factories():
-        raise DeserializationError(f"{name!r} is not the name of a defaultdict's factory")
     return cls(_factories()[name], dict_of(pairs))
 
 

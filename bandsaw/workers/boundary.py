@@ -1,9 +1,9 @@
 """A session that goes to another process and comes back.
 
-    here                                   there
-    before(k) ─ send ──── session ───────► restore, proceed: before(k+1) ... task ... after(k+1)
-    before(k) ◄ take_back ─ session ────── save, when the walk has come to after(k), which stops it
-        └─ proceed: after(k-1) ...
+here                                   there
+before(k) ─ send ──── session ───────► restore, proceed: before(k+1) ... task ... after(k+1)
+before(k) ◄ take_back ─ session ────── save, when the walk has come to after(k), which stops it
+    └─ proceed: after(k-1) ...
 """
 
 from __future__ import annotations

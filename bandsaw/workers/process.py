@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import IO, Dict, List, NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import IO, NamedTuple, Optional
 
 from ..errors import WorkerDiedError, WorkerStartError
 from ._exit import describe_exit
@@ -83,7 +84,7 @@ class Ended(NamedTuple):
         errors: The last lines that it wrote to its standard error.
     """
 
-    command: List[str]
+    command: list[str]
     pid: int
     returncode: int
     output: str
@@ -107,7 +108,7 @@ class Ended(NamedTuple):
         )
 
 
-def run(command: Sequence[str], environment: Dict[str, str], what: str) -> Ended:
+def run(command: Sequence[str], environment: dict[str, str], what: str) -> Ended:
     """Runs a command to its end. What it writes comes through as it is written.
 
     Args:
@@ -136,7 +137,7 @@ def run(command: Sequence[str], environment: Dict[str, str], what: str) -> Ended
             f"{what} could not be started with the interpreter {command[0]!r}: {error}"
         ) from error
     assert process.stdout is not None and process.stderr is not None
-    tails: List[Tail] = []
+    tails: list[Tail] = []
     try:
         tails = [Tail(process.stdout, "stdout"), Tail(process.stderr, "stderr")]
         process.wait()
@@ -147,7 +148,7 @@ def run(command: Sequence[str], environment: Dict[str, str], what: str) -> Ended
     return Ended(list(command), process.pid, process.returncode, output, errors)
 
 
-def end_group(process: "subprocess.Popen[bytes]") -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """Kills a process and all that it started, and waits for it."""
     if _POSIX:
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -155,4 +156,3 @@ def end_group(process: "subprocess.Popen[bytes]") -> None:
     else:
         process.kill()
     process.wait()
-

@@ -295,9 +295,7 @@ def test_failures_there_are_typed_and_say_what_happened(server, tmp_path):
     assert caught.value.returncode == 3
     assert caught.value.stderr == "oh"
     with pytest.raises(subprocess.CalledProcessError, match="SIGKILL") as caught:
-        backend.execute_remote(
-            server, sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"
-        )
+        backend.execute_remote(server, sys.executable, "-c", "import os; os.kill(os.getpid(), 9)")
     with pytest.raises(subprocess.CalledProcessError, match="not there"):
         backend.execute_remote(server, "not there")
 
@@ -465,8 +463,9 @@ def test_an_interrupt_here_ends_what_runs_there_and_leaves_nothing(remote_projec
 def test_noise_of_a_start_up_file_does_no_harm(server, tmp_path, monkeypatch):
     fake = tmp_path / "bin" / "ssh"
     fake.parent.mkdir()
-    fake.write_text("#!/bin/sh\necho 'Welcome! {\"error\": 1}'\nexec /usr/bin/env PATH=\"$REAL\" "
-                    'ssh "$@"\n')
+    fake.write_text(
+        '#!/bin/sh\necho \'Welcome! {"error": 1}\'\nexec /usr/bin/env PATH="$REAL" ssh "$@"\n'
+    )
     fake.chmod(0o700)
     monkeypatch.setenv("REAL", os.environ["PATH"])
     monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")

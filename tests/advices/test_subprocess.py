@@ -167,9 +167,7 @@ def test_the_error_of_a_dead_process_pickles():
 
 def test_a_missing_interpreter_is_named(run):
     tasks = "@bandsaw.task(chain='missing')\ndef f():\n    pass"
-    body = (
-        "try:\n    f()\nexcept OSError as error:\n    print(type(error).__name__, error)"
-    )
+    body = "try:\n    f()\nexcept OSError as error:\n    print(type(error).__name__, error)"
     told = run(tasks, body).stdout
     assert told.startswith("WorkerStartError")
     assert "/not/there" in told
@@ -311,10 +309,7 @@ def test_threads_share_an_advice(run):
 
 
 def test_tasks_call_tasks_in_processes_of_their_own(run):
-    tasks = (
-        "@bandsaw.task\ndef f(n):\n"
-        "    return [os.getpid()] + (f(n - 1) if n else [])"
-    )
+    tasks = "@bandsaw.task\ndef f(n):\n    return [os.getpid()] + (f(n - 1) if n else [])"
     run(tasks, "assert len(set(f(2) + [os.getpid()])) == 4")
 
 

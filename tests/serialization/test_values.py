@@ -24,8 +24,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from bandsaw.errors import BandsawError, DeserializationError, UnserializableError
-from bandsaw.serialization import SerializableValue
+from bandsaw.errors import DeserializationError, UnserializableError
+from bandsaw.serialization import JsonSerializer, SerializableValue
 from bandsaw.serialization.values import (
     SerializableValueSerializer,
     TupleSerializer,
@@ -136,7 +136,7 @@ VALUES = [
     "\ud83d\ude00",
     "\U0001f600\ud83d",
     {"\ud83d\ude00": "\udc00\ud800\udc00\udc00"},
-    "\x00\x7f\u2028\\u0041 \"quoted\" '",
+    '\x00\x7f\u2028\\u0041 "quoted" \'',
     datetime.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=NEW_YORK),
     datetime.datetime(1, 1, 1, microsecond=1),
     datetime.time(1, 2, 3, 4, fold=1, tzinfo=datetime.timezone.utc),
@@ -192,6 +192,8 @@ def test_a_value_comes_back_equal_in_value_and_type(cross, value):
 
 def assert_same(one, other):
     assert type(one) is type(other)
+    for name in ("fold", "maxlen", "default_factory", "tzinfo", "is_safe", "flags"):
+        assert getattr(one, name, None) == getattr(other, name, None)
     if isinstance(other, float):
         # NaN is not equal to itself, and 0.0 is equal to -0.0.
         assert repr(one) == repr(other)
@@ -207,8 +209,6 @@ def assert_same(one, other):
     else:
         # A `repr` of large numbers is refused by newer Pythons.
         assert one == other or repr(one) == repr(other)
-        for name in ("fold", "maxlen", "default_factory", "tzinfo", "is_safe", "flags"):
-            assert getattr(one, name, None) == getattr(other, name, None)
 
 
 scalars = (
@@ -309,21 +309,22 @@ def test_deep_nesting_is_a_typed_error_or_works(cross, wrap, depth):
     value = None
     for _ in range(depth):
         value = wrap(value)
+    caught = None
     try:
         cross(value)
-    except BandsawError as error:
-        assert isinstance(error, (UnserializableError, DeserializationError))
-        assert "deep" in str(error)
+    except (UnserializableError, DeserializationError) as error:
+        caught = error
+    assert caught is None or "deep" in str(caught)
 
 
-def test_a_list_that_contains_itself_is_an_error_or_comes_back_as_one(cross):
+def test_a_list_that_contains_itself_is_an_error_or_comes_back_as_one(cross, serializer):
     value = [1]
     value.extend([value, value])
-    try:
-        read = cross(value)
-    except UnserializableError as error:
-        assert "contains itself" in str(error)
+    if isinstance(serializer, JsonSerializer):
+        with pytest.raises(UnserializableError, match="contains itself"):
+            cross(value)
     else:
+        read = cross(value)
         assert read[1] is read
 
 
@@ -368,8 +369,6 @@ def test_truncated_data_is_a_typed_error(serializer, cut):
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_random_bytes_make_a_value_or_a_typed_error(data):
-    from bandsaw.serialization import JsonSerializer
-
     try:
         JsonSerializer().deserialize(io.BytesIO(data))
     except DeserializationError:

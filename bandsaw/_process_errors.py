@@ -1,0 +1,49 @@
+"""The part of `bandsaw.errors` that is loaded when it is first used."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+from .errors import BandsawError, WorkerError
+
+
+class _ProcessError(WorkerError, subprocess.CalledProcessError):
+    """A command that failed, with a message of its own.
+
+    Args:
+        message: What happened, for a person to read.
+        returncode: The exit status, negative for a signal.
+        cmd: The command.
+        output: The last lines that it wrote to its standard output.
+        stderr: The last lines that it wrote to its standard error.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        returncode: int = 1,
+        cmd: Any = None,
+        output: Any = None,
+        stderr: Any = None,
+    ) -> None:
+        BandsawError.__init__(self, message, returncode, cmd, output, stderr)
+        self.returncode = returncode
+        self.cmd = cmd
+        self.output = output
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        return BandsawError.__str__(self)
+
+
+class WorkerDiedError(_ProcessError):
+    """The process that ran a task ended without giving the session back."""
+
+    __module__ = "bandsaw.errors"
+
+
+class RemoteCommandError(_ProcessError):
+    """A command on a remote machine failed, or the machine could not be reached."""
+
+    __module__ = "bandsaw.errors"

@@ -1,0 +1,126 @@
+"""The canonical forms of pandas and pyarrow: columns, independent of blocks, chunks and offsets.
+
+Neither is imported here: whoever has a table has them loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ._buffers import written_buffer
+from ._forms import PARTS, SEQUENCE, Fields, Form, Written
+
+if TYPE_CHECKING:
+    from ._canonical import Writer
+
+
+def open_table(value: Any, writer: Writer) -> Optional[Union[bytes, Form]]:
+    """Opens tables, columns and their like.
+
+    Args:
+        value: An object of pandas or pyarrow.
+        writer: Who writes it.
+
+    Returns:
+        Its form, or `None` for what counts by its reduced form.
+    """
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is not None:
+        opened = _open_pandas(pandas, value)
+        if opened is not None:
+            return opened
+    arrow: Any = sys.modules.get("pyarrow")
+    return _open_arrow(arrow, value, writer) if arrow is not None else None
+
+
+def _open_pandas(pandas: Any, value: Any) -> Optional[Form]:
+    kind = type(value)
+    if isinstance(value, pandas.DataFrame):
+        columns = [value.iloc[:, position].array for position in range(value.shape[1])]
+        parts = [kind, value.index, value.columns, columns, value.attrs or None, _extra(value)]
+        return Form(b"!frame;", PARTS, parts, ("", ".index", ".columns", "", ".attrs", ""))
+    if isinstance(value, pandas.Series):
+        parts = [kind, value.index, value.name, value.array, value.attrs or None, _extra(value)]
+        return Form(b"!series;", PARTS, parts, ("", ".index", ".name", "", ".attrs", ""))
+    if isinstance(value, pandas.MultiIndex):
+        levels = [value.get_level_values(n).array for n in range(value.nlevels)]
+        return Form(b"!index;", PARTS, (kind, list(value.names), levels))
+    if isinstance(value, pandas.RangeIndex):
+        return Form(
+            b"!range;", PARTS, (kind, value.name, range(value.start, value.stop, value.step))
+        )
+    if isinstance(value, pandas.Index):
+        return Form(b"!index;", PARTS, (kind, value.name, value.array))
+    if isinstance(value, pandas.Categorical):
+        parts = [kind, value.categories, value.ordered, value.codes]
+        return Form(b"!categorical;", PARTS, parts)
+    if isinstance(value, pandas.api.extensions.ExtensionArray):
+        return Form(b"!column;", PARTS, (kind, str(value.dtype), _content(pandas, value)))
+    if value is pandas.NaT or value is pandas.NA:
+        return Form(b"!missing;", PARTS, (kind,))
+    return None
+
+
+def _extra(value: Any) -> Any:
+    names = getattr(value, "_metadata", ())
+    extra = {name: getattr(value, name, None) for name in names if name != "name"}
+    return Fields(extra) if extra else None
+
+
+def _content(pandas: Any, value: Any) -> Any:
+    numpy: Any = sys.modules["numpy"]
+    if isinstance(value.dtype, numpy.dtype):
+        return numpy.asarray(value)
+    mask = numpy.asarray(value.isna())
+    data = getattr(value, "_data", None)
+    if isinstance(data, numpy.ndarray) and hasattr(value, "_mask"):
+        # What lies under the mask is nobody's value.
+        return [mask, numpy.where(mask, data.dtype.type(0), data)]
+    if value.dtype.kind == "M" and hasattr(value, "asi8"):
+        return [mask, value.asi8]
+    return [None if missing else item for missing, item in zip(mask, value)]
+
+
+def _open_arrow(arrow: Any, value: Any, writer: Writer) -> Optional[Union[bytes, Form]]:
+    if isinstance(value, (arrow.Table, arrow.RecordBatch)):
+        columns = [_Column(arrow, column).form(writer) for column in value.columns]
+        return Form(b"!table;", PARTS, (type(value).__name__, value.schema, columns))
+    if isinstance(value, arrow.ChunkedArray):
+        return Form(b"!chunked;", PARTS, (value.type, _Column(arrow, value).form(writer)))
+    if isinstance(value, arrow.Array):
+        return Form(b"!arrow;", PARTS, (value.type, _Column(arrow, value).form(writer)))
+    if isinstance(value, arrow.Schema):
+        fields = [value.field(position) for position in range(len(value.names))]
+        return Form(b"!schema;", PARTS, (fields, value.metadata))
+    if isinstance(value, arrow.Field):
+        parts = (value.name, value.type, value.nullable, value.metadata)
+        return Form(b"!field;", PARTS, parts)
+    if isinstance(value, arrow.DataType):
+        return Form(b"!type;", PARTS, (str(value),))
+    if isinstance(value, arrow.Scalar):
+        return Form(b"!scalar;", PARTS, (value.type, value.as_py()))
+    if isinstance(value, arrow.Buffer):
+        return b"!arrowbuffer;" + written_buffer(value, writer)
+    return None
+
+
+class _Column:
+    def __init__(self, arrow: Any, column: Any) -> None:
+        self.arrow = arrow
+        self.column = column
+
+    def form(self, writer: Writer) -> Form:
+        arrow, column = self.arrow, self.column
+        kind = column.type
+        numeric = arrow.types.is_integer(kind) or arrow.types.is_floating(kind)
+        if numeric and column.null_count == 0:
+            chunks = column.chunks if isinstance(column, arrow.ChunkedArray) else [column]
+            arrays = [chunk.to_numpy(zero_copy_only=True) for chunk in chunks]
+            if len(arrays) == 1:
+                return Form(b"!numbers;", PARTS, (arrays[0],))
+            numpy: Any = sys.modules["numpy"]
+            joined = numpy.concatenate(arrays) if arrays else numpy.zeros(0)
+            return Form(b"!numbers;", PARTS, (joined,))
+        # Offsets, and what lies below missing values, differ between equal columns.
+        return Form(b"!items;", SEQUENCE, (column.to_pylist(), Written(str(kind).encode())))

@@ -1,0 +1,156 @@
+import sys
+
+import pytest
+
+import bandsaw
+
+CONFIGURATION = """
+    import bandsaw
+
+    class Telling(bandsaw.Extension):
+        pass
+
+    configuration = bandsaw.Configuration()
+    configuration.add_extension(Telling())
+    configuration.add_modules_for_distribution({module!r})
+    configuration.set_serializer(bandsaw.JsonSerializer())
+    configuration.add_advice_chain(
+        bandsaw.advices.log.LoggingAdvice(),
+        bandsaw.advices.subprocess.SubprocessAdvice(
+            interpreter=bandsaw.Interpreter(executable={executable!r})),
+        name='mine',
+    )
+"""
+
+
+def check(project, *arguments, executable=sys.executable, module="json", **variables):
+    text = CONFIGURATION.format(executable=str(executable), module=module)
+    project.write("bandsaw_config.py", text)
+    return project.run("-m", "bandsaw", "check", *arguments, check=False, **variables)
+
+
+def test_the_version_and_the_help_are_told(project):
+    assert project.run("-m", "bandsaw", "--version").stdout == f"bandsaw {bandsaw.__version__}\n"
+    for arguments in (["--help"], [], ["check", "--help"]):
+        assert "check" in project.run("-m", "bandsaw", *arguments).stdout
+    assert project.run("-m", "bandsaw", "other", check=False).returncode == 2
+
+
+def test_a_good_configuration_is_listed(project, pythons):
+    version, executable = max(pythons.items())
+    done = check(project, executable=executable)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for part in (
+        "configuration: bandsaw_config (",
+        "JsonSerializer",
+        "bandsaw_config.Telling",
+        "distribution modules: json",
+        "advice chain 'default': no advices",
+        "advice chain 'mine':",
+        "bandsaw.advices.log.LoggingAdvice",
+        f"interpreter {executable}: Python {version[0]}.{version[1]}.",
+    ):
+        assert part in done.stdout
+    assert project.left_behind() == []
+
+
+def test_another_configuration_can_be_named(project):
+    project.write("other.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n")
+    done = check(project, "--config", "other")
+    assert done.returncode == 0
+    assert "configuration: other (" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No module named 'bandsaw_config'"),
+        ("x = 1", "no variable 'configuration'"),
+        ("configuration = 1", "is of type int"),
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_configuration_that_cannot_be_loaded_is_a_reason(project, text, said):
+    if text is not None:
+        project.write("bandsaw_config.py", text)
+    done = project.run("-m", "bandsaw", "check", check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_interpreter_that_cannot_be_reached_is_a_reason(project):
+    for executable, said in (("/not/there", "cannot be started"), ("/bin/false", "is no Python")):
+        done = check(project, executable=executable)
+        assert done.returncode == 1
+        assert f"interpreter {executable}: {said}" in done.stderr
+        assert "chain 'mine'" in done.stderr
+
+
+def test_an_interpreter_that_is_too_old_is_a_reason(project, tmp_path):
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\necho 3.8.1\n")
+    old.chmod(0o700)
+    done = check(project, executable=old)
+    assert done.returncode == 1
+    assert "Python 3.8.1 is too old" in done.stderr
+
+
+def test_a_distribution_module_that_is_missing_is_a_reason(project):
+    done = check(project, module="no_such_module")
+    assert done.returncode == 1
+    assert "no_such_module" in done.stderr
+
+
+@pytest.mark.xdist_group("sshd")
+def test_remotes_are_asked_which_python_they_have(project, remote_arguments, sshd_module):
+    other = {**remote_arguments, "port": sshd_module._free_port()}
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import sys
+        import bandsaw
+        from bandsaw.advices.ssh import Remote, SshAdvice
+
+        python = bandsaw.Interpreter(executable=sys.executable)
+        advice = SshAdvice().add_remote(Remote(interpreter=python, **{remote_arguments!r}))
+        advice.add_remote(Remote(interpreter=python, **{other!r}), 'down')
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        configuration.add_advice_chain(SshAdvice(), name='without')
+        """,
+    )
+    done = project.run("-m", "bandsaw", "check", check=False)
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert done.returncode == 1
+    assert f"remote 'default' (127.0.0.1): Python {version} at {sys.executable}" in done.stdout
+    assert "remote 'down' (127.0.0.1): cannot be reached:" in done.stderr
+    assert "Connection refused" in done.stderr
+    assert "chain 'without'" in done.stderr
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_backend_of_the_users_own_is_asked_to_run_python(project, works):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import sys
+        import bandsaw
+        from bandsaw.advices.ssh import Remote, SshAdvice, SshBackend
+
+        class Own(SshBackend):
+            def copy_file_to_remote(self, *_): pass
+            def copy_file_from_remote(self, *_): pass
+            def execute_remote(self, remote, executable, *arguments):
+                assert {works}, 'own words'
+
+        python = bandsaw.Interpreter(executable='/far/python')
+        advice = SshAdvice(backend=Own()).add_remote(Remote('host', interpreter=python))
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    done = project.run("-m", "bandsaw", "check", check=False)
+    assert done.returncode == (0 if works else 1)
+    assert ("/far/python runs" in done.stdout) is works
+    assert ("own words" in done.stderr) is not works

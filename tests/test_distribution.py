@@ -1,0 +1,231 @@
+import importlib
+import io
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+import bandsaw
+from bandsaw.distribution import DistributionArchive, get_distribution_archive
+from bandsaw.errors import DistributionError, DistributionModuleError
+from bandsaw.execution import Execution
+from bandsaw.result import Result
+from bandsaw.session import Session
+
+
+def names(path):
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        return set(archive.namelist())
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    root = tmp_path / "code"
+    for path, text in {
+        "pack/__init__.py": "",
+        "pack/data.txt": "data",
+        "pack/sub/__init__.py": "",
+        "pack/sub/mod.py": "value = 1",
+        "pack/__pycache__/mod.pyc": "left out",
+        "single.py": "value = 2",
+        "space/inner.py": "value = 3",
+    }.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    monkeypatch.syspath_prepend(str(root))
+    importlib.invalidate_caches()
+    return root
+
+
+def test_the_file_is_made_when_it_is_missing_and_never_rewritten(tmp_path):
+    archive = DistributionArchive(tmp_path / "new" / "archive.pyz", "json")
+    assert not (tmp_path / "new").exists()
+    assert archive.path == tmp_path / "new" / "archive.pyz"
+    assert archive.path.stat().st_mode & 0o077 == 0
+    archive.path.write_bytes(b"as it is")
+    assert archive.path.read_bytes() == b"as it is"
+    archive.path.unlink()
+    assert zipfile.is_zipfile(archive.path)
+
+
+def test_archives_are_equal_by_their_modules():
+    one, other = DistributionArchive("a", "x", "y"), DistributionArchive("b", "x", "y")
+    assert one.modules == ("x", "y")
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != DistributionArchive("a", "x")
+    assert one != "a"
+
+
+def test_the_same_content_is_the_same_bytes(tmp_path, package):
+    one = DistributionArchive(tmp_path / "1", "pack", "single").path.read_bytes()
+    assert DistributionArchive(tmp_path / "2", "single", "pack").path.read_bytes() == one
+    (package / "single.py").write_text("value = 4")
+    assert DistributionArchive(tmp_path / "3", "pack", "single").path.read_bytes() != one
+
+
+def test_modules_and_whole_packages_are_in_it_with_their_data(tmp_path, package):
+    found = names(DistributionArchive(tmp_path / "a", "pack", "single", "space").path)
+    assert {"__main__.py", "bandsaw/__init__.py", "bandsaw/advices/ssh.py"} <= found
+    assert {"pack/__init__.py", "pack/data.txt", "pack/sub/mod.py", "single.py"} <= found
+    assert "space/inner.py" in found
+    assert not any("__pycache__" in name for name in found)
+
+
+def test_a_submodule_keeps_its_place(tmp_path, package):
+    found = names(DistributionArchive(tmp_path / "a", "pack.sub.mod").path)
+    assert {"pack/__init__.py", "pack/sub/__init__.py", "pack/sub/mod.py"} <= found
+    assert "pack/data.txt" not in found
+
+
+@pytest.mark.parametrize("name", ["not_there", "json.not_there", "not.there", "single.x"])
+def test_a_missing_module_is_named(tmp_path, package, name):
+    with pytest.raises(DistributionModuleError, match=name) as caught:
+        DistributionArchive(tmp_path / "a", name).path  # noqa: B018  # builds it
+    assert isinstance(caught.value, ModuleNotFoundError)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["sys", "math"])
+def test_what_is_no_source_cannot_be_in_it(tmp_path, name):
+    spec = importlib.util.find_spec(name)
+    with pytest.raises(DistributionError, match=f"{name!r} cannot be put"):
+        DistributionArchive(tmp_path / "a", name).path  # noqa: B018  # builds it
+    assert not (spec.origin or "").endswith(".py")
+
+
+def test_there_is_one_archive_per_configuration(configure):
+    configuration = configure()
+    assert get_distribution_archive(configuration) is get_distribution_archive(configuration)
+    assert configuration.module_name in get_distribution_archive(configuration).modules
+    assert get_distribution_archive(configure()) != get_distribution_archive(configuration)
+
+
+@pytest.fixture
+def archive_project(project):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n")
+    project.write(
+        "workflow.py",
+        """
+        import io, sys
+        import bandsaw
+        from bandsaw.execution import Execution
+        from bandsaw.session import Session
+
+        def f(x):
+            import __main__
+            return x, __name__, bandsaw.get_run_id(), __main__.f is f
+
+        if __name__ == '__main__':
+            import shutil
+            task = bandsaw.task(f).bandsaw_task
+            session = Session(task, Execution('e', (1,)), bandsaw.get_configuration())
+            with open('session', 'wb') as stream:
+                session.save(stream)
+            shutil.copy(session.distribution_archive.path, 'archive.pyz')
+        """,
+    )
+    project.run("workflow.py")
+    assert project.left_behind() == []
+    for name in ("bandsaw_config.py", "workflow.py"):
+        (project.folder / name).unlink()
+    return project
+
+
+@pytest.mark.parametrize("way", ["executed", "on the path"])
+def test_an_archive_goes_on_with_a_session_on_every_python(archive_project, pythons, way):
+    folder = archive_project.folder
+    arguments = ["--input", "session", "--output", "back", "--run-id", "my-run"]
+    for python in pythons.values():
+        command = ["archive.pyz"] if way == "executed" else ["-m", "bandsaw.runner"]
+        environment = {"PATH": "/usr/bin:/bin"}
+        if way == "on the path":
+            environment["PYTHONPATH"] = "archive.pyz"
+        subprocess.run([python, *command, *arguments], cwd=folder, env=environment, check=True)
+        archive_project.write(
+            "bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+        )
+        archive_project.write("workflow.py", "def f(): pass\n")
+        code = (
+            "from bandsaw.session import Session\n"
+            "session = Session().restore(open('back', 'rb'))\n"
+            "assert session.result.value == (1, 'workflow', 'my-run', True), session.result\n"
+        )
+        archive_project.run("-W", "ignore", "-c", code)
+        for name in ("back", "bandsaw_config.py", "workflow.py"):
+            (folder / name).unlink()
+
+
+def test_an_archive_tells_how_it_is_used(archive_project):
+    done = archive_project.run("archive.pyz", "-h")
+    for option in ("--input", "--output", "--run-id"):
+        assert option in done.stdout
+        assert archive_project.run("archive.pyz", option, "x", check=False).returncode == 2
+
+
+def test_what_is_missing_at_the_far_end_is_said_there(archive_project):
+    # The archive without the script: the task cannot be found.
+    folder = archive_project.folder
+    with zipfile.ZipFile(folder / "archive.pyz") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    del members["workflow.py"]
+    with zipfile.ZipFile(folder / "archive.pyz", "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    arguments = ["--input", "session", "--output", "back", "--run-id", "my-run"]
+    archive_project.run("archive.pyz", *arguments)
+    with (
+        open(folder / "back", "rb") as stream,
+        pytest.raises(bandsaw.errors.BandsawError, match="workflow"),
+    ):
+        Session().restore(stream)
+
+
+def test_the_runner_takes_its_steps_through_the_names_of_its_module(monkeypatch, tmp_path):
+    steps = []
+
+    class FakeSession:
+        def restore(self, stream):
+            steps.append(("restore", stream.read()))
+
+        def proceed(self):
+            steps.append("proceed")
+
+        def save(self, stream):
+            stream.write(b"output")
+
+    monkeypatch.setattr("bandsaw.runner.Session", FakeSession)
+    monkeypatch.setattr("bandsaw.runner.set_run_id", lambda run_id: steps.append(run_id))
+    (tmp_path / "in").write_bytes(b"input")
+    arguments = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    bandsaw.runner.main([*arguments, "--run-id", "my-run"])
+    assert steps == ["my-run", ("restore", b"input"), "proceed"]
+    assert (tmp_path / "out").read_bytes() == b"output"
+
+
+def test_the_runner_sends_an_error_in_place_of_the_session(configure, monkeypatch, tmp_path):
+    class Failing(bandsaw.Advice):
+        def before(self, session):
+            raise ZeroDivisionError("by advice")
+
+    class Plain:
+        def execute(self, execution):
+            return Result()
+
+    monkeypatch.setattr("bandsaw.run._RUN_ID", None)
+    configuration = configure(Failing())
+    monkeypatch.setattr("bandsaw.session.get_configuration", lambda name: configuration)
+    monkeypatch.setattr(Plain, "__reduce__", lambda self: (str, ("a task",)), raising=False)
+    stream = io.BytesIO()
+    Session(Plain(), Execution("e"), configuration).save(stream)
+    monkeypatch.setattr("bandsaw.run._RUN_ID", None)
+    (tmp_path / "in").write_bytes(stream.getvalue())
+    arguments = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    assert bandsaw.runner.main([*arguments, "--run-id", "my-run"]) == 0
+    with open(tmp_path / "out", "rb") as back:
+        with pytest.raises(bandsaw.errors.AdviceError, match="Failing.before of task") as caught:
+            Session().restore(back)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert sys.executable

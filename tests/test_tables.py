@@ -1,0 +1,59 @@
+"""Digests of pandas and pyarrow tables."""
+
+import pytest
+
+from bandsaw._canonical import digest_of_value as digest
+
+
+def test_frames_count_by_columns_and_not_by_blocks():
+    pd = pytest.importorskip("pandas")
+    one = pd.DataFrame({"a": [1, 2], "b": [3, 4], "c": ["x", None]})
+    other = pd.DataFrame({"a": [1, 2]})
+    other["b"] = [3, 4]
+    other["c"] = ["x", None]
+    assert digest(one) == digest(other) == digest(one.copy())
+    changed = one.copy()
+    changed.loc[0, "a"] = 5
+    found = [
+        one, changed, one[["b", "a", "c"]], one.rename(columns={"a": "z"}), one["a"], one["c"],
+        one.set_index("a"), one.astype({"a": "f8"}), one["a"].rename("b"), one.iloc[:1],
+        one.astype({"c": "category"}), one.astype({"a": "Int64"}), one.index, one.columns,
+        pd.Series(pd.to_datetime(["2020-01-01", None])),
+        pd.Series(pd.to_datetime(["2020-01-01", None]).tz_localize("UTC")),
+        pd.MultiIndex.from_tuples([(1, 2), (3, 4)]), pd.Timestamp("2020-01-01"), pd.NaT, pd.NA,
+        pd.Interval(0, 1), pd.Period("2020-01"), pd.Timedelta(1),
+    ]  # fmt: skip
+    assert len({digest(value) for value in found}) == len(found)
+
+
+def test_masked_columns_do_not_count_what_lies_under_the_mask():
+    pd = pytest.importorskip("pandas")
+    one = pd.Series([1, 2, None], dtype="Int64")
+    other = pd.Series([1, 2, 3], dtype="Int64")
+    other[2] = pd.NA
+    assert digest(one) == digest(other)
+
+
+def test_arrow_tables_count_by_columns_and_not_by_chunks():
+    pa = pytest.importorskip("pyarrow")
+    one = pa.table({"a": [1, 2, 3], "b": ["x", None, "z"]})
+    chunked = pa.concat_tables([one.slice(0, 1), one.slice(1)])
+    assert digest(one) == digest(chunked)
+    longer = pa.table({"a": [0, 1, 2, 3], "b": ["", "x", None, "z"]})
+    assert digest(longer.slice(1)) == digest(one)
+    found = [
+        one, longer, one.select(["b", "a"]), one.column("a"), one.column("b"), one.schema,
+        pa.array([1, 2]), pa.array([1, 2], pa.int32()), pa.array([1, None]), pa.array([1.0, 2.0]),
+        pa.array([[1], [2]]), pa.scalar(1), pa.int32(), one.to_batches()[0],
+        one.replace_schema_metadata({"x": "y"}),
+    ]  # fmt: skip
+    assert len({digest(value) for value in found}) == len(found)
+
+
+@pytest.mark.parametrize("name", ["blake3", "xxhash"])
+def test_another_hash_can_be_asked_for_by_name(name):
+    pytest.importorskip(name)
+    large = b"x" * 10_000
+    assert digest(large, bulk_hash=name) == digest(bytes(bytearray(large)), bulk_hash=name)
+    assert digest(large, bulk_hash=name) != digest(large) != digest(b"y" * 10_000, bulk_hash=name)
+    assert digest(3, bulk_hash=name) == digest(3)
