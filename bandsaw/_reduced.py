@@ -5,7 +5,8 @@ from __future__ import annotations
 import copyreg
 from typing import TYPE_CHECKING, Any
 
-from ._forms import MAP, PARTS, Fields, Form, NoForm
+from ._firstparty import is_first_party
+from ._forms import MAP, PARTS, Fields, Form, NoForm, Written
 from ._objects import global_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Pairs:
         self.children = children
 
 
-def open_reduced(value: Any, writer: Writer) -> Any:
+def open_reduced(value: Any, writer: Writer) -> Form:
     """Opens an object by its reduced form.
 
     Args:
@@ -48,7 +49,8 @@ def open_reduced(value: Any, writer: Writer) -> Any:
     except Exception as error:
         raise NoForm(str(error) or type(error).__name__) from error
     if isinstance(reduced, str):
-        return Form(b"!global;", PARTS, (_module_of(value, reduced, writer),))
+        module = getattr(value, "__module__", None) or kind.__module__
+        return Form(b"!global;", PARTS, (_written_name(str(module), reduced),))
     if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6:
         raise NoForm("its __reduce__ returns neither a string nor a tuple")
     function, args, state, items, pairs = (*reduced[:5], None, None, None)[:5]
@@ -67,25 +69,12 @@ def open_reduced(value: Any, writer: Writer) -> Any:
     return Form(tag, PARTS, parts, ("", "", "", "", ""))
 
 
-def _module_of(value: Any, name: str, writer: Writer) -> Any:
-    module = getattr(value, "__module__", None) or type(value).__module__
-    return _Global(str(module), name)
+def _written_name(module: str, name: str) -> Written:
+    if is_first_party(module):
+        from ._names import canonical_module_name
 
-
-class _Global:
-    __slots__ = ("written",)
-
-    def __init__(self, module: str, name: str) -> None:
-        from ._firstparty import is_first_party
-
-        if is_first_party(module):
-            from .fingerprint import canonical_module_name
-
-            module = canonical_module_name(module)
-        self.written = global_name(module, name)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return str, (self.written.decode("latin-1"),)
+        module = canonical_module_name(module)
+    return Written(global_name(module, name))
 
 
 def _open_state(state: Any) -> Any:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import abc
 import sys
-import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from ._functions import check_is_plain, task_layers, without_task
 from .errors import (
     DeserializationError,
     NotImportableError,
     UnserializableError,
-    UnsupportedTaskError,
 )
 from .modules import import_object, main_module_name, object_as_import
 from .result import Result
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     import inspect
 
     from .execution import Execution
-
-_CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 class Task(SerializableValue, abc.ABC):
@@ -61,7 +58,7 @@ class Task(SerializableValue, abc.ABC):
         Raises:
             UnsupportedTaskError: If it is anything but a plain function (a `TypeError`).
         """
-        _check_supported(obj)
+        check_is_plain(obj)
         try:
             function_name, module_name = object_as_import(obj)
         except NotImportableError:
@@ -221,9 +218,9 @@ class _FunctionTask(Task):
                     f"{type(error).__name__}: {error}. If a module is missing there, send it along "
                     "with Configuration.add_modules_for_distribution(), or install it."
                 ) from error
-            function = _without_task(found, self._layer or 0)
+            function = without_task(found, self._layer or 0)
             # What else has this name by now is no function: say so here and not where it is called.
-            _check_supported(function)
+            check_is_plain(function)
             self._function = function
         return self._function
 
@@ -268,7 +265,7 @@ class _FunctionTask(Task):
         is_main = self.module_name == main_module_name()
         for module_name in (self.module_name, *(["__main__"] if is_main else [])):
             try:
-                layers = _layers(import_object(self.function_name, module_name))
+                layers = task_layers(import_object(self.function_name, module_name))
             except (AttributeError, ImportError):
                 continue
             for layer, found in enumerate(layers):
@@ -395,52 +392,3 @@ def _read_closure_task(
 
 def _deserialize(task_class: Any, values: Mapping[str, Any]) -> Any:
     return task_class.deserialize(values)
-
-
-def _check_supported(obj: Any) -> None:
-    instead = None
-    if not isinstance(obj, types.FunctionType):
-        instead = "Decorate a plain function that calls it"
-        if isinstance(obj, (staticmethod, classmethod)):
-            instead = f"Write @task below @{type(obj).__name__}"
-        elif isinstance(obj, type):
-            instead = "Decorate a function that makes the object, or the class's methods"
-        kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
-    elif obj.__code__.co_flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR):
-        kind = "coroutine function"
-        instead = "Write it without 'async', or decorate a function that calls asyncio.run(...)"
-    elif obj.__code__.co_flags & _CO_GENERATOR:
-        kind = "generator function"
-        instead = "Return a list, or decorate a function that consumes the generator"
-    if instead is not None:
-        name = getattr(obj, "__qualname__", None) or repr(obj)
-        raise UnsupportedTaskError(f"Unsupported task object of type {kind}: {name}. {instead}.")
-
-
-def _layers(obj: Any) -> list[Any]:
-    """Returns the functions that tasks were made of on the way down to the innermost one.
-
-    Decorators that use `functools.wraps` copy the attributes of what they wrap, so of several
-    wrappers with the same task the innermost is bandsaw's own.
-
-    Args:
-        obj: What a name leads to: decorated by bandsaw, by others, or not at all.
-
-    Returns:
-        The functions, from the innermost to the outermost; the object itself if it is no task.
-    """
-    seen: list[Any] = []
-    while obj is not None and not any(obj is other for other in seen):
-        seen.append(obj)
-        obj = getattr(obj, "__wrapped__", None)
-    found: list[Any] = []
-    for index, wrapper in enumerate(seen[:-1]):
-        task = getattr(wrapper, "bandsaw_task", None)
-        if task is not None and task is not getattr(seen[index + 1], "bandsaw_task", None):
-            found.append(seen[index + 1])
-    return found[::-1] or seen[:1]
-
-
-def _without_task(obj: Any, layer: int) -> Any:
-    layers = _layers(obj)
-    return layers[min(layer, len(layers) - 1)]

@@ -376,6 +376,9 @@ def test_a_file_counts_by_its_contents(tmp_path):
     assert digest(File(one)) == digest(File(str(other)))
     other.write_bytes(b"x" * 2_999_999 + b"y")
     assert digest(File(one)) != digest(File(other))
+    one.write_bytes(b"a")
+    other.write_bytes(b"a\0")
+    assert digest(File(one)) != digest(File(other))
     assert File(one) == File(str(one)) != File(other)
     assert os.fspath(File(one)) == str(one) and pickle.loads(pickle.dumps(File(one))) == File(one)
     with pytest.raises(IdentityError, match=r"missing.*does not exist"):

@@ -249,6 +249,32 @@ def test_an_edit_that_changes_nothing_that_runs_keeps_the_fingerprint(project, n
     assert id_of(project, **edited(name, old, new)) == before
 
 
+@pytest.mark.parametrize("signature", ["x=prep.K", "*, x=prep.K", "x=[prep.K]"])
+def test_defaults_count_by_their_values(project, signature):
+    flow = f"import prep\ndef f({signature}):\n    return x\n"
+    one = id_of(project, flow=flow, prep="K = 1\n")
+    assert id_of(project, flow=flow, prep="K = 2\n") != one
+
+
+def test_bases_that_are_computed_count(project):
+    program = """
+        def base(n):
+            class Base:
+                def m(self):
+                    return n
+            return Base
+        first, second = base(1), base(2)
+        class Model(globals()["{}"]):
+            pass
+        def f():
+            return Model().m()
+    """
+    with pytest.warns(IdentityWarning):
+        one = id_of(project, flow=program.format("first"))
+    # The same place is reported once in a process.
+    assert id_of(project, flow=program.format("second")) != one
+
+
 def test_swapping_two_closures_of_one_function_changes_the_fingerprint(project):
     program = """
         def make(n):
@@ -509,6 +535,27 @@ def test_version_replaces_the_fingerprint_and_depends_adds_to_it(project, tmp_pa
     path.write_text("b")
     ids.append(task_id_of(f, "flow", "f", depends=[File(path)]))
     assert len({plain, *ids}) == 6
+
+
+def test_a_module_in_depends_counts_with_everything_below_it(project):
+    def id_with(top, below):
+        project(**{"pkg__dot____init__": top, "pkg__dot__sub": below})
+        return task_id_of(len, "flow", "f", depends=[importlib.import_module("pkg")])
+
+    first = id_with("A = 1", "B = 1")
+    assert id_with("A = 1  # a comment", "'doc'\nB = 1") == first
+    assert len({first, id_with("A = 2", "B = 1"), id_with("A = 1", "B = 2")}) == 3
+
+
+def test_code_in_arguments_is_read_again_after_a_reload(project):
+    folder = project(
+        flow="import prep\ndef f():\n    return prep.g()\n", prep="def g(): return 1\n"
+    )
+    module = importlib.import_module("flow")
+    before = execution_id_of({"a": module.f})
+    (folder / "prep.py").write_text("def g(): return 1234\n")
+    importlib.reload(module.prep)
+    assert execution_id_of({"a": module.f}) != before
 
 
 def test_code_in_arguments_counts(project):

@@ -58,3 +58,10 @@ def test_distributions_have_names_and_versions():
 def test_the_standard_library_is_known():
     assert is_standard_library("json.decoder") and is_standard_library("_socket")
     assert not is_standard_library("pytest")
+
+
+def test_main_is_first_party_wherever_it_lies(monkeypatch):
+    main = types.ModuleType("__main__")
+    main.__file__ = "/somewhere/site-packages/tool/__main__.py"
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert is_first_party("__main__")

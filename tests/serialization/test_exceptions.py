@@ -11,7 +11,7 @@ import traceback
 
 import pytest
 
-from bandsaw.errors import ConfigurationError, RemoteError, RemoteTraceback
+from bandsaw.errors import ConfigurationError, RemoteError, RemoteTraceback, WorkerDiedError
 from bandsaw.serialization import JsonSerializer, PickleSerializer
 from bandsaw.serialization.values import ExceptionSerializer
 
@@ -212,6 +212,21 @@ def test_an_exception_whose_str_fails_crosses(cross):
     read = cross(raised(Unprintable("a")))
     assert type(read) is Unprintable
     assert read.args == ("a",)
+
+
+def test_errors_of_our_own_that_are_not_loaded_yet_are_found(tmp_path, serializer):
+    error = WorkerDiedError("died", -9, ["command"], "out", "err")
+    with open(tmp_path / "file", "wb") as stream:
+        serializer.serialize(error, stream)
+    code = f"""if True:
+        from bandsaw.serialization import {type(serializer).__name__} as Serializer
+        with open({str(tmp_path / "file")!r}, "rb") as stream:
+            error = Serializer().deserialize(stream)
+        print(type(error).__name__, error.returncode, error)
+    """
+    root = __file__.rpartition("tests")[0]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.stdout == "WorkerDiedError -9 died\n", done.stderr
 
 
 def test_notes_are_kept(cross):

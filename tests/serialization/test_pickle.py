@@ -248,7 +248,7 @@ def test_importing_the_package_loads_nothing_that_is_not_needed_yet():
         print(sorted(late & sys.modules.keys()))
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [sys.executable, "-S", "-c", textwrap.dedent(code)],
         capture_output=True,
         text=True,
         check=False,

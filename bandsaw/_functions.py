@@ -1,0 +1,76 @@
+"""Which functions can be tasks, and which function lies under a decorated one."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from .errors import UnsupportedTaskError
+
+_CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
+
+
+def check_is_plain(obj: Any) -> None:
+    """Refuses what cannot be a task.
+
+    Args:
+        obj: What was decorated.
+
+    Raises:
+        UnsupportedTaskError: If it is no plain function; says what to do instead.
+    """
+    instead = None
+    if not isinstance(obj, types.FunctionType):
+        instead = "Decorate a plain function that calls it"
+        if isinstance(obj, (staticmethod, classmethod)):
+            instead = f"Write @task below @{type(obj).__name__}"
+        elif isinstance(obj, type):
+            instead = "Decorate a function that makes the object, or the class's methods"
+        kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
+    elif obj.__code__.co_flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR):
+        kind = "coroutine function"
+        instead = "Write it without 'async', or decorate a function that calls asyncio.run(...)"
+    elif obj.__code__.co_flags & _CO_GENERATOR:
+        kind = "generator function"
+        instead = "Return a list, or decorate a function that consumes the generator"
+    if instead is not None:
+        name = getattr(obj, "__qualname__", None) or repr(obj)
+        raise UnsupportedTaskError(f"Unsupported task object of type {kind}: {name}. {instead}.")
+
+
+def task_layers(obj: Any) -> list[Any]:
+    """Returns the functions that tasks were made of on the way down to the innermost one.
+
+    Decorators that use `functools.wraps` copy the attributes of what they wrap, so of several
+    wrappers with the same task the innermost is bandsaw's own.
+
+    Args:
+        obj: What a name leads to: decorated by bandsaw, by others, or not at all.
+
+    Returns:
+        The functions, from the innermost to the outermost; the object itself if it is no task.
+    """
+    seen: list[Any] = []
+    while obj is not None and not any(obj is other for other in seen):
+        seen.append(obj)
+        obj = getattr(obj, "__wrapped__", None)
+    found: list[Any] = []
+    for index, wrapper in enumerate(seen[:-1]):
+        task = getattr(wrapper, "bandsaw_task", None)
+        if task is not None and task is not getattr(seen[index + 1], "bandsaw_task", None):
+            found.append(seen[index + 1])
+    return found[::-1] or seen[:1]
+
+
+def without_task(obj: Any, layer: int) -> Any:
+    """Takes bandsaw's own layer off a decorated function, and those of others above it.
+
+    Args:
+        obj: What a name leads to.
+        layer: How many other tasks lie between the function and that layer.
+
+    Returns:
+        What the decorator of that layer was given; the object itself if it is no task.
+    """
+    layers = task_layers(obj)
+    return layers[min(layer, len(layers) - 1)]
