@@ -22,9 +22,9 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional
 
-from ._canonical import Writer, digest_of_value
-from ._names import canonical_module_name
-from ._reach import Reach
+from ._identity.canonical import Writer, digest_of_value
+from ._identity.names import canonical_module_name
+from ._identity.reach import Reach
 from .identifier import identifier_from_string
 
 __all__ = [
@@ -188,7 +188,7 @@ def task_id_of(
 
 def _digest_of_dependency(dependency: Any, position: int) -> bytes:
     if isinstance(dependency, ModuleType):
-        from ._modules import digest_of_module
+        from ._identity.whole_modules import digest_of_module
 
         return digest_of_module(dependency)
     if isinstance(dependency, (FunctionType, type)):
@@ -206,8 +206,8 @@ def execution_id_of(
 
     Args:
         bound_arguments: The arguments by the names of their parameters, as a binder returns them.
-        hook: See `bandsaw._canonical.digest_of_value`.
-        bulk_hash: See `bandsaw._canonical.digest_of_value`.
+        hook: See `bandsaw._identity.canonical.digest_of_value`.
+        bulk_hash: See `bandsaw._identity.canonical.digest_of_value`.
 
     Returns:
         The id.
@@ -215,7 +215,7 @@ def execution_id_of(
     Raises:
         IdentityError: An argument has no canonical form; the message has the path to it.
     """
-    from ._canonical import digest_of_arguments
+    from ._identity.canonical import digest_of_arguments
 
     digest = digest_of_arguments(bound_arguments, digest_of_code, hook, bulk_hash)
     return identifier_from_string(digest.hex())

@@ -75,6 +75,6 @@ def _equal(one: Any, other: Any) -> bool:
         return bool(one == other)
     except ValueError:
         # Arrays compare element by element and refuse to be one truth value.
-        from ._canonical import digest_of_value
+        from ._identity.canonical import digest_of_value
 
         return digest_of_value(one) == digest_of_value(other)

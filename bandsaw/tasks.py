@@ -152,7 +152,7 @@ class Task(SerializableValue, abc.ABC):
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         if self._binder is None:
-            from ._binding import binder
+            from ._identity.binding import binder
 
             self._binder = binder(self.function, ignore=self._task_kwargs.get("ignore", ()))
         return self._binder(tuple(args), kwargs)

@@ -578,26 +578,3 @@ def test_a_closure_in_arguments_is_read_every_time():
     first = execution_id_of({"a": g})
     state.append(2)
     assert execution_id_of({"a": g}) != first
-
-
-def test_a_task_of_twenty_functions_takes_less_than_four_milliseconds(project):
-    import time
-
-    files = {}
-    for m in range(5):
-        files[f"m{m}"] = "K = [1, 2]\n" + "\n".join(
-            f"def g{n}(x):\n    return x + {n} + len(K)\n" for n in range(4)
-        )
-    calls = " + ".join(f"m{m}.g{n}(x)" for m in range(5) for n in range(4))
-    files["flow"] = "import m0, m1, m2, m3, m4\ndef f(x):\n    return " + calls + "\n"
-    project(**files)
-    module = importlib.import_module("flow")
-    fingerprint(module.f)
-    best = min(_timed(time.perf_counter, fingerprint, module.f) for _ in range(10))
-    assert best < 0.004
-
-
-def _timed(clock, function, *args):
-    start = clock()
-    function(*args)
-    return clock() - start

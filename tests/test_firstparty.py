@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 import bandsaw
-from bandsaw._firstparty import distribution_of, is_first_party, is_standard_library
+from bandsaw._identity.firstparty import distribution_of, is_first_party, is_standard_library
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ PACKAGE = Path(bandsaw.__file__).parent
 # or in the same room.
 FLOORS = [
     "errors _process_errors io user _files",
-    "run modules _binding _file identifier _entry _firstparty",
+    "run modules _file identifier _entry _identity",
     "serialization",
-    "interpreter context extensions _canonical execution result",
+    "interpreter context extensions execution result",
     "fingerprint",
     "_functions tasks config",
     "distribution _moderator _session_file",

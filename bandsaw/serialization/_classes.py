@@ -161,7 +161,7 @@ def _may_import(name: str, trusted_modules: Sequence[str]) -> bool:
     for trusted in trusted_modules:
         if f"{name}.".startswith(f"{trusted}.") or f"{trusted}.".startswith(f"{name}."):
             return True
-    from .._firstparty import is_first_party
+    from .._identity.firstparty import is_first_party
 
     return is_first_party(name)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copyreg
 from typing import TYPE_CHECKING, Any
 
-from ._firstparty import is_first_party
-from ._forms import MAP, PARTS, Fields, Form, NoForm, Written
-from ._objects import global_name
+from .firstparty import is_first_party
+from .forms import MAP, PARTS, Fields, Form, NoForm, Written
+from .objects import global_name
 
 if TYPE_CHECKING:
-    from ._canonical import Writer
+    from .canonical import Writer
 
 _PROTOCOL = 5
 _NEW = copyreg.__newobj__  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def open_reduced(value: Any, writer: Writer) -> Form:
 
 def _written_name(module: str, name: str) -> Written:
     if is_first_party(module):
-        from ._names import canonical_module_name
+        from .names import canonical_module_name
 
         module = canonical_module_name(module)
     return Written(global_name(module, name))

@@ -8,11 +8,11 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ._buffers import open_array, open_numpy, written_buffer
-from ._forms import PARTS, SEQUENCE, SET, Fields, Form, NoForm, mapping, write_str
+from .buffers import open_array, open_numpy, written_buffer
+from .forms import PARTS, SEQUENCE, SET, Fields, Form, NoForm, mapping, write_str
 
 if TYPE_CHECKING:
-    from ._canonical import Writer
+    from .canonical import Writer
 
 Opened = Union[bytes, Form]
 Maker = Callable[[Any, Any], Opened]
@@ -48,7 +48,7 @@ def open_object(value: Any, writer: Writer) -> Opened:
         return writer.code_form(value)
     opened: Optional[Opened] = open_numpy(value, writer)
     if opened is None and kind.__module__.partition(".")[0] in ("pandas", "pyarrow"):
-        from ._tables import open_table
+        from .tables import open_table
 
         opened = open_table(value, writer)
     if opened is not None:
@@ -59,7 +59,7 @@ def open_object(value: Any, writer: Writer) -> Opened:
     if isinstance(value, (set, frozenset)):
         state = _state(getattr(value, "__dict__", None))
         return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
-    from ._reduced import open_reduced
+    from .reduced import open_reduced
 
     return open_reduced(value, writer)
 
@@ -102,7 +102,7 @@ def global_name(module: Any, name: Any) -> bytes:
     Returns:
         A leaf: the names, and the version of the distribution if it is not Python's own.
     """
-    from ._firstparty import distribution_of
+    from .firstparty import distribution_of
 
     module = _RENAMED.get(str(module), module or "builtins")
     distribution = distribution_of(module)

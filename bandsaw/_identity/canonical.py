@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Optional, Union
 
-from ._forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, NoForm, open_form, write_str
+from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, NoForm, open_form, write_str
 
 LONGEST_INLINE = 256
 
@@ -67,7 +67,7 @@ def digest_of_value(
             message has the path to it.
     """
     if function_digest is None:
-        from .fingerprint import digest_of_code
+        from ..fingerprint import digest_of_code
 
         function_digest = digest_of_code
     writer = Writer(_as_leaf(function_digest), name=name, hook=hook, bulk_hash=bulk_hash)
@@ -190,7 +190,7 @@ class Writer:
                 return first
             result = self._walk()
         except RecursionError as error:
-            from .errors import IdentityError
+            from ..errors import IdentityError
 
             raise IdentityError(f"{self.path()} is nested too deeply for an id") from error
         return result
@@ -263,7 +263,7 @@ class Writer:
                 result = b"#" + sha256(result).digest()
                 self._done[id(frame.value)] = frame.value, result
             return result
-        from ._cycles import write_cycle
+        from .cycles import write_cycle
 
         start = self._unresolved.index(frame)
         members = self._unresolved[start:]
@@ -277,7 +277,7 @@ class Writer:
         if self._report is not None:
             self._report(self._stack, value, str(error))
             return opaque(value)
-        from .errors import IdentityError
+        from ..errors import IdentityError
 
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         raise IdentityError(

@@ -6,10 +6,10 @@ import os
 from hashlib import sha256
 from types import ModuleType
 
-from ._firstparty import is_first_party
-from ._names import canonical_module_name, module_source
-from ._objects import global_name
-from ._syntax import write_syntax
+from .firstparty import is_first_party
+from .names import canonical_module_name, module_source
+from .objects import global_name
+from .syntax import write_syntax
 
 
 def digest_of_module(module: ModuleType) -> bytes:
@@ -32,7 +32,7 @@ def digest_of_module(module: ModuleType) -> bytes:
     if source is not None:
         digest.update(write_syntax(source.tree))
     elif not folders:
-        from .errors import IdentityError
+        from ..errors import IdentityError
 
         raise IdentityError(f"the module {module.__name__!r} has no source to make an id of")
     for folder in folders:
@@ -52,11 +52,11 @@ def _files_below(folder: str) -> list[tuple[str, str]]:
 
 
 def _digest_of_file(path: str) -> bytes:
-    from ._sources import source_of
+    from .sources import source_of
 
     source = source_of(path, {})
     if source is None:
-        from .errors import IdentityError
+        from ..errors import IdentityError
 
         raise IdentityError(f"{path!r} cannot be parsed, so no id can be made of it")
     return sha256(write_syntax(source.tree)).digest()

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ._forms import PARTS, SEQUENCE, Form, NoForm
+from .forms import PARTS, SEQUENCE, Form, NoForm
 
 if TYPE_CHECKING:
-    from ._canonical import Writer
+    from .canonical import Writer
 
 _INLINE = 224
 _CHUNK = 4 << 20
@@ -65,7 +65,7 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
 def _new_hash(name: Any) -> Any:
     if name is None:
         return sha256()
-    from .errors import InvalidValueError
+    from ..errors import InvalidValueError
 
     constructor = _BULK_HASHES.get(name)
     if constructor is None:

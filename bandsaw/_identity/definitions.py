@@ -9,9 +9,9 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Optional
 
-from ._scopes import Use, Uses, chain_of, uses_of
-from ._sources import Source, source_of
-from ._syntax import write_syntax
+from .scopes import Use, Uses, chain_of, uses_of
+from .sources import Source, source_of
+from .syntax import write_syntax
 
 _OURS = __name__.partition(".")[0]
 

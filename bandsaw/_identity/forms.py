@@ -12,7 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 if TYPE_CHECKING:
-    from ._canonical import Writer
+    from .canonical import Writer
 
 # How the children of a form are to be read: in order, as one thing in several parts (also in
 # order), in any order, as keys and values in any order, as attribute names and values.
@@ -196,7 +196,7 @@ def _fields(value: Fields, writer: Writer) -> Form:
 
 def _bytes(tag: bytes) -> Callable[[Any, Writer], bytes]:
     def form(value: Any, writer: Writer) -> bytes:
-        from ._buffers import written_buffer
+        from .buffers import written_buffer
 
         return tag + written_buffer(value, writer)
 
@@ -249,6 +249,6 @@ def open_form(value: Any, writer: Writer) -> Union[bytes, Form]:
     maker = FORMS.get(type(value))
     if maker is not None:
         return maker(value, writer)
-    from ._objects import open_object
+    from .objects import open_object
 
     return open_object(value, writer)

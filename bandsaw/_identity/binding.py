@@ -68,7 +68,7 @@ def _checked(ignore: Iterable[str], parameters: Mapping[str, Any]) -> frozenset[
     ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
     unknown = sorted(str(name) for name in ignored if name not in parameters)
     if unknown:
-        from .errors import InvalidValueError
+        from ..errors import InvalidValueError
 
         known = ", ".join(repr(name) for name in parameters) or "none"
         raise InvalidValueError(

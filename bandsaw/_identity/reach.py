@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any, Union
 
-from ._canonical import Frame, opaque
-from ._definitions import Definition, definition_of, definition_of_class, write_code
-from ._firstparty import is_first_party, is_standard_library
-from ._forms import MAP, PARTS, Form, Written, write_str
-from ._names import canonical_module_name, cells_of, module_source, resolve
-from ._objects import global_name
-from ._syntax import write_syntax
+from .canonical import Frame, opaque
+from .definitions import Definition, definition_of, definition_of_class, write_code
+from .firstparty import is_first_party, is_standard_library
+from .forms import MAP, PARTS, Form, Written, write_str
+from .names import canonical_module_name, cells_of, module_source, resolve
+from .objects import global_name
+from .syntax import write_syntax
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)

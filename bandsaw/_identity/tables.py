@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from ._buffers import written_buffer
-from ._forms import PARTS, SEQUENCE, Fields, Form, Written
+from .buffers import written_buffer
+from .forms import PARTS, SEQUENCE, Fields, Form, Written
 
 if TYPE_CHECKING:
-    from ._canonical import Writer
+    from .canonical import Writer
 
 
 def open_table(value: Any, writer: Writer) -> Optional[Union[bytes, Form]]:

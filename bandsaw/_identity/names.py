@@ -7,12 +7,12 @@ import sys
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
-from ._firstparty import is_first_party
-from ._forms import PARTS, Form, Written, write_str
-from ._objects import global_name
-from ._scopes import Origin, Use
-from ._sources import Source, source_of
-from ._syntax import write_syntax
+from .firstparty import is_first_party
+from .forms import PARTS, Form, Written, write_str
+from .objects import global_name
+from .scopes import Origin, Use
+from .sources import Source, source_of
+from .syntax import write_syntax
 
 _MISSING = object()
 _UNRESOLVED = Written(b"u")
@@ -39,7 +39,7 @@ def canonical_module_name(name: Any) -> str:
     if name not in ("__main__", "__mp_main__"):
         return str(name)
     try:
-        from .modules import main_module_name
+        from ..modules import main_module_name
     except ImportError:
         return _main_by_file()
     return main_module_name() or "__main__"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from ._forms import FIELDS, MAP, SET
+from .forms import FIELDS, MAP, SET
 
 if TYPE_CHECKING:
-    from ._canonical import Frame
+    from .canonical import Frame
 
 Signature = tuple[Any, ...]
 
