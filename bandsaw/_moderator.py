@@ -35,14 +35,14 @@ class _Moderator(SerializableValue):
     # With `__dict__`, so that nothing is forbidden; the slots are what makes a session cheap.
     __slots__ = (
         "__dict__",
-        "_current_advice",
-        "_is_finished",
+        "_assigned",
         "_left_out",
         "_may_step",
         "advice_chain",
         "after_called",
         "before_called",
         "task_called",
+        "walked",
     )
 
     def __init__(self, advice_chain: Optional[Sequence[Any]] = None) -> None:
@@ -50,39 +50,43 @@ class _Moderator(SerializableValue):
         self.before_called = 0
         self.after_called = 0
         self.task_called = False
-        self._is_finished = False
+        self.walked = False
         # 1 after an advice concluded on the way to the task: its own `after` is left out.
         self._left_out = 0
-        self._current_advice: Any = None
-        # Whether the innermost open call has still to take its step. Once a later call returned,
-        # no call that is open has.
+        # Whether the innermost open call has still to take its step. Once a later call returned, no
+        # call that is open has, and none when the walk has come to its end.
         self._may_step = True
 
     @property
     def is_finished(self) -> bool:
         """Whether the walk has come to its end."""
-        return self._is_finished
+        return self.walked
 
     @is_finished.setter
     def is_finished(self, is_finished: bool) -> None:
-        self._is_finished = is_finished
+        self.walked = is_finished
+        self._may_step = not is_finished
+
+    _is_finished = is_finished
 
     @property
     def current_advice(self) -> Any:
         """The advice whose call was begun last, `None` when finished or without advices."""
-        if self._is_finished or not self.advice_chain:
+        if self.walked or not self.advice_chain:
             return None
-        if self._current_advice is not None:
-            return self._current_advice
-        # Restored: the position tells.
-        index = self.before_called - 1
-        if self.after_called:
-            index -= self.after_called - 1 + self._left_out
+        counts = (self.before_called, self.after_called)
+        assigned = getattr(self, "_assigned", None)
+        if assigned is not None and assigned[1] == counts:
+            return assigned[0]
+        index = counts[0] - 1
+        if counts[1]:
+            index -= counts[1] - 1 + self._left_out
         return self.advice_chain[index] if 0 <= index < len(self.advice_chain) else None
 
     @current_advice.setter
     def current_advice(self, advice: Any) -> None:
-        self._current_advice = advice
+        # Until the next call is begun.
+        self._assigned = (advice, (self.before_called, self.after_called))
 
     def next(self, session: Any) -> None:
         """Takes the next step: a `before`, the task, an `after`, or the end.
@@ -95,34 +99,34 @@ class _Moderator(SerializableValue):
                 taken its step already (a `RuntimeError`).
             AdviceError: If the advice that is called now raises an exception (a `RuntimeError`).
         """
-        if self._is_finished or not self._may_step:
+        if not self._may_step:
             raise _finished(self)
         chain = self.advice_chain
-        is_after = self.task_called
-        if not is_after:
+        if not self.task_called:
             index = self.before_called
             if index < len(chain):
                 self.before_called = index + 1
-            else:
-                self.task_called = is_after = True
-                session.result = session.task.execute(session.execution)
-        if is_after:
-            index = self.before_called - self.after_called - self._left_out - 1
-            if index < 0:
-                self._is_finished = True
+                advice = chain[index]
+                try:
+                    advice.before(session)
+                except Exception as error:
+                    _raise_fault(session, advice, "before", error)
+                finally:
+                    self._may_step = False
                 return
-            self.after_called += 1
-        self._current_advice = advice = chain[index]
+            self.task_called = True
+            session.result = session.task.execute(session.execution)
+        index = self.before_called - self.after_called - self._left_out - 1
+        if index < 0:
+            self.walked = True
+            self._may_step = False
+            return
+        self.after_called += 1
+        advice = chain[index]
         try:
-            if is_after:
-                advice.after(session)
-            else:
-                advice.before(session)
+            advice.after(session)
         except Exception as error:
-            fault = _fault(session, advice, "after" if is_after else "before", error)
-            if fault is error:
-                raise
-            raise fault from error
+            _raise_fault(session, advice, "after", error)
         finally:
             self._may_step = False
 
@@ -149,7 +153,7 @@ class _Moderator(SerializableValue):
             SessionFinishedError: If the walk had ended, or the advice that is being called has
                 taken its step already (a `RuntimeError`).
         """
-        if self._is_finished or not self._may_step:
+        if not self._may_step:
             raise _finished(self)
         if self.before_called and not isinstance(result, Result):
             raise AdviceResultError(
@@ -165,7 +169,7 @@ class _Moderator(SerializableValue):
             "before_called": self.before_called,
             "after_called": self.after_called,
             "task_called": self.task_called,
-            "is_finished": self._is_finished,
+            "is_finished": self.walked,
             "left_out": self._left_out,
         }
 
@@ -176,7 +180,7 @@ class _Moderator(SerializableValue):
         moderator.before_called = values["before_called"]
         moderator.after_called = values["after_called"]
         moderator.task_called = values["task_called"]
-        moderator._is_finished = values["is_finished"]
+        moderator.is_finished = values["is_finished"]
         moderator._left_out = values["left_out"]
         return moderator
 
@@ -186,7 +190,7 @@ class _Moderator(SerializableValue):
 
 def _finished(moderator: _Moderator) -> SessionFinishedError:
     message = "Session already finished advising."
-    if not moderator._is_finished:
+    if not moderator.walked:
         message += (
             " This call has taken its step: each call of before or after takes exactly one of "
             "proceed() and conclude(), once."
@@ -194,13 +198,14 @@ def _finished(moderator: _Moderator) -> SessionFinishedError:
     return SessionFinishedError(message)
 
 
-def _fault(session: Any, advice: Any, phase: str, error: Exception) -> Exception:
-    if isinstance(error, BandsawError):
-        # It names its own cause, and its type is what callers wait for.
-        if error.where is None and type(error) is not AdviceError:
-            error.where = _named(session, advice, phase)
-        return error
-    return AdviceError(f"{_named(session, advice, phase)} raised {type(error).__name__}: {error}")
+def _raise_fault(session: Any, advice: Any, phase: str, error: Exception) -> None:
+    if not isinstance(error, BandsawError):
+        message = f"{_named(session, advice, phase)} raised {type(error).__name__}: {error}"
+        raise AdviceError(message) from error
+    # It names its own cause, and its type is what callers wait for.
+    if error.where is None and type(error) is not AdviceError:
+        error.where = _named(session, advice, phase)
+    raise error
 
 
 def _named(session: Any, advice: Any, phase: str) -> str:

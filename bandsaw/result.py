@@ -30,7 +30,8 @@ class Result(SerializableValue):
     def __init__(self, value: Any = None, exception: Optional[BaseException] = None) -> None:
         self.value = value
         self.exception = exception
-        self._traceback = None if exception is None else exception.__traceback__
+        if exception is not None:
+            self._traceback = exception.__traceback__
 
     def __reduce__(self) -> Any:
         return type(self), (self.value, self.exception)

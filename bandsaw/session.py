@@ -63,21 +63,31 @@ class Session:
         self.configuration = configuration
         self.advice_chain = advice_chain
         self.result: Any = None
-        # Made when they are first asked for: a session has to cost next to nothing.
-        self._context: Optional[Context] = None
+        # Made when it is first asked for, as context and nonce are: a session has to cost next to
+        # nothing.
         self._walk: Optional[_Moderator] = None
-        self._nonce: Optional[str] = None
 
     @property
     def context(self) -> Any:
         """The state that advices keep on the session, a `Context`."""
-        if self._context is None:
-            self._context = Context()
-        return self._context
+        try:
+            return self._context
+        except AttributeError:
+            self._context: Any = Context()
+            return self._context
 
     @context.setter
     def context(self, context: Any) -> None:
         self._context = context
+
+    @property
+    def nonce(self) -> str:
+        """What a session is recognized by when it comes back: random, kept by save and restore."""
+        try:
+            return self._nonce
+        except AttributeError:
+            self._nonce: str = os.urandom(16).hex()
+            return self._nonce
 
     @property
     def serializer(self) -> Serializer:
@@ -106,17 +116,20 @@ class Session:
             AdviceError: If an advice breaks the rules of the chain or raises an exception (a
                 `RuntimeError`).
         """
-        configuration = self.configuration or self._known_configuration()
+        configuration = self.configuration
+        if configuration is None:
+            configuration = self._known_configuration()
         extensions = configuration.extensions
         if extensions:
             for extension in extensions:
                 extension.on_before_advice(self.task, self.execution, self.context)
-        if self._walk is None:
-            self._walk = _Moderator(configuration.get_advice_chain(self.advice_chain))
-        self._walk.next(self)
+        moderator = self._walk
+        if moderator is None:
+            moderator = self._walk = _Moderator(configuration.get_advice_chain(self.advice_chain))
+        moderator.next(self)
         # A session that was restored on the way has another moderator than the one it began with.
-        moderator = self._moderator
-        if not moderator._is_finished:
+        moderator = self._walk or self._moderator
+        if not moderator.walked:
             raise self.stopped_short(moderator)
         if extensions:
             for extension in extensions:
@@ -169,10 +182,8 @@ class Session:
                 "A session can be saved only if its configuration comes from a module that can be "
                 f"imported, and {self.configuration} does not."
             )
-        if self._nonce is None:
-            self._nonce = os.urandom(16).hex()
         header = {
-            "nonce": self._nonce,
+            "nonce": self.nonce,
             "configuration": name,
             "advice_chain": self.advice_chain,
             "run_id": self.run_id,

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .execution import Execution
 
 
+new_object = object.__new__
+
+
 class Task(SerializableValue, abc.ABC):
     """The code to execute. Subclasses say how, in `_execute`.
 
@@ -232,10 +235,13 @@ class _FunctionTask(Task):
         """
         function = self._function or self.function
         try:
-            return Result(function(*execution.args, **execution.kwargs))
+            value = function(*execution.args, **execution.kwargs)
         except Exception as error:
             traceback = error.__traceback__
             return Result(exception=error.with_traceback(traceback.tb_next if traceback else None))
+        result = new_object(Result)
+        result.value, result.exception = value, None
+        return result
 
     def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return self.function(*args, **kwargs)

@@ -248,7 +248,7 @@ def test_the_configuration_and_the_run_id_are_looked_up_when_they_are_needed(
 def test_saving_twice_keeps_what_the_session_is_recognized_by(configure):
     session = Session(Plain(), Execution("e"), configure())
     first, second = Session().restore(saved(session)), Session().restore(saved(session))
-    assert first._nonce == second._nonce == session._nonce
+    assert first.nonce == second.nonce == session.nonce
     other = Session(Plain(), Execution("e"), configure())
     saved(other)
-    assert other._nonce != session._nonce
+    assert other.nonce != session.nonce

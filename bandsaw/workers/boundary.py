@@ -41,10 +41,10 @@ def take_back(session: Session, stream: BinaryIO, place: int) -> None:
         AdviceError: If the walk stopped short of where it was to come back (a `RuntimeError`).
         BandsawError: The error that the other process sent instead.
     """
-    task, nonce = session.task, session._nonce
+    task, nonce = session.task, session.nonce
     returned = Session()
     returned.restore(stream)
-    if returned._nonce != nonce:
+    if returned.nonce != nonce:
         raise SessionFileError(
             f"Another session came back than the one of task {task} that was sent."
         )
