@@ -3,9 +3,11 @@
 import importlib.util
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 import types
 from pathlib import Path
 
@@ -53,18 +55,10 @@ class Project:
 
     def run(self, *arguments, python=sys.executable, check=True, text=None, **variables):
         """Runs Python in the project's folder, with bandsaw on its path."""
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("BANDSAW_")
-        }
-        environment.update(
-            PYTHONPATH=os.pathsep.join([str(ROOT), *variables.pop("path", [])]),
-            TMPDIR=str(self.temporary),
-            **variables,
-        )
         done = subprocess.run(
             [str(python), *arguments],
             cwd=self.folder,
-            env=environment,
+            env=self.environment(**variables),
             input=text,
             stdin=subprocess.DEVNULL if text is None else None,
             capture_output=True,
@@ -75,8 +69,59 @@ class Project:
             assert done.returncode == 0, done.stderr
         return done
 
+    def start(self, *arguments):
+        """Starts Python there, and leaves it to the caller."""
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def environment(self, path=(), **variables):
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("BANDSAW_")
+        }
+        return {
+            **inherited,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *path]),
+            "TMPDIR": str(self.temporary),
+            **variables,
+        }
+
     def left_behind(self):
         return sorted(path.name for path in self.temporary.iterdir())
+
+
+def wait_until_gone(pid):
+    """Waits for the end of a process that is no child of ours; a zombie counts as gone."""
+    for _ in range(1000):
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {pid} is still there")
+
+
+@pytest.fixture
+def interrupt():
+    """Interrupts a process whose first line names others, and sees that they end with it."""
+
+    def interrupt(process):
+        with process:
+            pids = list(map(int, process.stdout.readline().split()))
+            process.send_signal(signal.SIGINT)
+            assert "KeyboardInterrupt" in process.communicate()[1]
+        for pid in pids:
+            wait_until_gone(pid)
+        return pids
+
+    return interrupt
 
 
 @pytest.fixture

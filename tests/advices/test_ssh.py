@@ -1,8 +1,6 @@
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -431,33 +429,13 @@ def test_the_death_of_a_remote_process_is_explained(remote_project, tmp_path):
     assert list((tmp_path / "far").iterdir()) == []
 
 
-def test_an_interrupt_here_ends_what_runs_there_and_leaves_nothing(remote_project, tmp_path):
+def test_an_interrupt_here_ends_what_runs_there_and_leaves_nothing(
+    remote_project, tmp_path, interrupt
+):
     project = remote_project()
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "TMPDIR": str(project.temporary),
-    }
-    with subprocess.Popen(
-        [sys.executable, "workflow.py", "sleeps()"],
-        cwd=project.folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        pid = int(process.stdout.readline())
-        process.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt" in process.communicate()[1]
+    assert len(interrupt(project.start("workflow.py", "sleeps()"))) == 1
     assert project.left_behind() == []
     assert list((tmp_path / "far").iterdir()) == []
-    for _ in range(1000):
-        if not Path(f"/proc/{pid}").exists():
-            return
-        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return
-        time.sleep(0.01)
-    raise AssertionError("the remote process is still there")
 
 
 def test_noise_of_a_start_up_file_does_no_harm(server, tmp_path, monkeypatch):

@@ -1,9 +1,7 @@
-import os
 import pickle
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -218,14 +216,7 @@ def test_output_is_seen_while_the_task_runs(project):
             f()
         """,
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    with subprocess.Popen(
-        [sys.executable, "workflow.py"],
-        cwd=project.folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with project.start("workflow.py") as process:
         assert process.stdout.readline() == "early\n"
         gate.touch()
     assert process.returncode == 0
@@ -246,7 +237,7 @@ def test_a_process_that_something_else_outlives_is_not_waited_for(run):
     run(tasks, "os.kill(f(), signal.SIGKILL)")
 
 
-def test_an_interrupt_ends_the_process_and_leaves_nothing(project):
+def test_an_interrupt_ends_the_process_and_leaves_nothing(project, interrupt):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write(
         "workflow.py",
@@ -263,38 +254,8 @@ def test_an_interrupt_ends_the_process_and_leaves_nothing(project):
             f()
         """,
     )
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        "TMPDIR": str(project.temporary),
-    }
-    with subprocess.Popen(
-        [sys.executable, "workflow.py"],
-        cwd=project.folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        pids = list(map(int, process.stdout.readline().split()))
-        process.send_signal(signal.SIGINT)
-        assert "KeyboardInterrupt" in process.communicate()[1]
+    assert len(interrupt(project.start("workflow.py"))) == 2
     assert project.left_behind() == []
-    for pid in pids:
-        wait_until_gone(pid)
-
-
-def wait_until_gone(pid):
-    """Waits for the end of a process that is no child of ours; a zombie counts as gone."""
-    for _ in range(1000):
-        try:
-            with open(f"/proc/{pid}/stat") as stat:
-                if stat.read().rpartition(")")[2].split()[0] == "Z":
-                    return
-        except (FileNotFoundError, ProcessLookupError):
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"process {pid} is still there")
 
 
 def test_threads_share_an_advice(run):
