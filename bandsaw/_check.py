@@ -11,7 +11,7 @@ from typing import Any, Optional
 from .config import Configuration, get_configuration
 from .distribution import get_distribution_archive
 from .errors import BandsawError
-from .interpreter import Interpreter
+from .interpreter import Interpreter, checked_interpreter
 
 _OLDEST = (3, 9)
 _PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
@@ -62,15 +62,22 @@ def _print_parts(configuration: Configuration) -> None:
 
 
 def _reach(advice: Any) -> Iterator[tuple[str, str, Optional[str]]]:
-    interpreter = getattr(advice, "interpreter", None)
-    if isinstance(interpreter, Interpreter):
-        yield (f"interpreter {interpreter.executable}", *_probe_interpreter(interpreter))
+    if hasattr(advice, "interpreter"):
+        try:
+            interpreter = checked_interpreter(advice.interpreter, type(advice).__name__)
+        except BandsawError as error:
+            yield "interpreter", "", str(error)
+        else:
+            yield (f"interpreter {interpreter.executable}", *_probe_interpreter(interpreter))
     remotes = getattr(advice, "remotes", None)
     if isinstance(remotes, dict):
         if not remotes:
             yield "remotes", "", "none was added: call add_remote(bandsaw.advices.ssh.Remote(...))"
         for name, remote in remotes.items():
-            yield (f"remote {name!r} ({remote.host})", *_probe_remote(advice.backend, remote))
+            yield (
+                f"remote {name!r} ({getattr(remote, 'host', remote)})",
+                *_probe_remote(advice.backend, remote),
+            )
 
 
 def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
@@ -87,12 +94,14 @@ def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
         return "", f"cannot be started: {error}"
     version = probed.stdout.strip()
     if probed.returncode != 0 or not version:
-        return "", f"is no Python that works: {probed.stderr.strip() or version}"
+        said = probed.stderr.strip() or f"it ended with exit code {probed.returncode}"
+        return "", f"is no Python that works: {said}"
     return f"Python {version}", _too_old(version)
 
 
 def _probe_remote(backend: Any, remote: Any) -> tuple[str, Optional[str]]:
     try:
+        checked_interpreter(getattr(remote, "interpreter", None), "the remote")
         if hasattr(backend, "probe"):
             version = backend.probe(remote)
             return f"Python {version} at {remote.interpreter.executable}", _too_old(version)

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import struct
 from pathlib import Path
 
-from ._files import write_whole
+from ._files import make_private, write_whole
 
 _MAGIC = b"BANDSAW\x01"
 _HEADER = struct.Struct(">8sQ32s")
 # Never through a link: an entry is what lies in its folder. Windows has neither flag.
+# Never waiting for what is no file.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS |= getattr(os, "O_NONBLOCK", 0)
 
 
 class DamagedEntryError(Exception):
@@ -43,6 +46,10 @@ def read(path: Path) -> bytes:
     """
     descriptor = os.open(path, _FLAGS)
     with os.fdopen(descriptor, "rb") as file:
+        for status in (os.stat(path.parent), os.fstat(descriptor)):
+            _check_is_ours(status)
+        if not stat.S_ISREG(status.st_mode):
+            raise DamagedEntryError("it is no file")
         data = file.read()
     if len(data) < _HEADER.size:
         raise DamagedEntryError(f"it has {len(data)} bytes, too few for a header")
@@ -57,6 +64,12 @@ def read(path: Path) -> bytes:
     return bytes(payload)
 
 
+def _check_is_ours(status: os.stat_result) -> None:
+    # What others can write, they can fill with a payload that runs their code when it is read.
+    if os.name == "posix" and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+        raise DamagedEntryError("it or its folder belongs to or can be written by other users")
+
+
 def write(path: Path, payload: bytes) -> None:
     """Writes an entry, whole or not at all, readable by its owner only.
 
@@ -67,5 +80,5 @@ def write(path: Path, payload: bytes) -> None:
     Raises:
         OSError: If it cannot be written. Then nothing is left behind.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     write_whole(path, _HEADER.pack(_MAGIC, len(payload), hashlib.sha256(payload).digest()), payload)

@@ -33,6 +33,13 @@ def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
         raise
 
 
+def make_private(folder: Path) -> None:
+    """Makes a folder for its owner only, and likewise those above it, where they are missing."""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextlib.contextmanager
 def private_folder(directory: Optional[Union[str, os.PathLike[str]]]) -> Iterator[Path]:
     """Makes a folder with an unpredictable name, for its owner only, and removes it at the end.
@@ -44,7 +51,7 @@ def private_folder(directory: Optional[Union[str, os.PathLike[str]]]) -> Iterato
         The path of the folder.
     """
     if directory is not None:
-        os.makedirs(directory, exist_ok=True)
+        make_private(Path(directory))
     folder = tempfile.mkdtemp(prefix="bandsaw-", dir=directory)
     try:
         yield Path(folder).absolute()

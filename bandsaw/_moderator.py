@@ -14,9 +14,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from .errors import AdviceError, AdviceResultError, BandsawError, SessionFinishedError
+from .errors import (
+    AdviceError,
+    AdviceResultError,
+    BandsawError,
+    SecondStepError,
+    SessionFinishedError,
+)
 from .result import Result
 from .serialization.values import SerializableValue
+
+# What the innermost open call of this process has done. Without one, whoever calls may step.
+_NO_CALL, _CALLED, _STEPPED = 0, 1, 2
 
 
 class _Moderator(SerializableValue):
@@ -37,7 +46,7 @@ class _Moderator(SerializableValue):
         "__dict__",
         "_assigned",
         "_left_out",
-        "_may_step",
+        "_state",
         "advice_chain",
         "after_called",
         "before_called",
@@ -53,9 +62,7 @@ class _Moderator(SerializableValue):
         self.walked = False
         # 1 after an advice concluded on the way to the task: its own `after` is left out.
         self._left_out = 0
-        # Whether the innermost open call has still to take its step. Once a later call returned, no
-        # call that is open has, and none when the walk has come to its end.
-        self._may_step = True
+        self._state = _NO_CALL
 
     @property
     def is_finished(self) -> bool:
@@ -65,7 +72,6 @@ class _Moderator(SerializableValue):
     @is_finished.setter
     def is_finished(self, is_finished: bool) -> None:
         self.walked = is_finished
-        self._may_step = not is_finished
 
     _is_finished = is_finished
 
@@ -95,40 +101,50 @@ class _Moderator(SerializableValue):
             session: The session that is moderated.
 
         Raises:
-            SessionFinishedError: If the walk had ended, or the advice that is being called has
-                taken its step already (a `RuntimeError`).
+            SessionFinishedError: If the walk had ended (a `RuntimeError`).
+            SecondStepError: If the advice that is being called has taken its step already (a
+                `RuntimeError`).
             AdviceError: If the advice that is called now raises an exception (a `RuntimeError`).
         """
-        if not self._may_step:
-            raise _finished(self)
+        state = self._state
+        if state == _STEPPED or self.walked:
+            raise _no_step_left(self)
         chain = self.advice_chain
         if not self.task_called:
             index = self.before_called
             if index < len(chain):
                 self.before_called = index + 1
                 advice = chain[index]
+                self._state = _CALLED
                 try:
                     advice.before(session)
                 except Exception as error:
                     _raise_fault(session, advice, "before", error)
                 finally:
-                    self._may_step = False
+                    self._state = state and _STEPPED
                 return
             self.task_called = True
-            session.result = session.task.execute(session.execution)
+            try:
+                session.result = session.task.execute(session.execution)
+            except BandsawError as error:
+                error.where = error.where or f"task {session.task}"
+                raise
+            except Exception as error:
+                # A task of the user's own that does not catch what its code raises.
+                session.result = Result(exception=error)
         index = self.before_called - self.after_called - self._left_out - 1
         if index < 0:
             self.walked = True
-            self._may_step = False
             return
         self.after_called += 1
         advice = chain[index]
+        self._state = _CALLED
         try:
             advice.after(session)
         except Exception as error:
             _raise_fault(session, advice, "after", error)
         finally:
-            self._may_step = False
+            self._state = state and _STEPPED
 
     def skip(self, session: Any) -> None:
         """Takes a step past the later advices and the task, to the afters of the earlier ones.
@@ -136,7 +152,7 @@ class _Moderator(SerializableValue):
         Args:
             session: The session that is moderated.
         """
-        if not self.task_called and self._may_step:
+        if not self.task_called and self._state != _STEPPED and not self.walked:
             self.task_called = True
             self._left_out = 1
         self.next(session)
@@ -150,18 +166,28 @@ class _Moderator(SerializableValue):
 
         Raises:
             AdviceResultError: If an advice gives something that is no `Result` (a `TypeError`).
-            SessionFinishedError: If the walk had ended, or the advice that is being called has
-                taken its step already (a `RuntimeError`).
+            SessionFinishedError: If the walk had ended (a `RuntimeError`).
+            SecondStepError: If the advice that is being called has taken its step already (a
+                `RuntimeError`).
         """
-        if not self._may_step:
-            raise _finished(self)
-        if self.before_called and not isinstance(result, Result):
+        if self._state == _STEPPED or self.walked:
+            raise _no_step_left(self)
+        if self._state == _CALLED and not isinstance(result, Result):
             raise AdviceResultError(
                 f"conclude() takes a bandsaw.Result, not {result!r} of type "
                 f"{type(result).__name__}."
             )
         session.result = result
         self.skip(session)
+
+    def take_over(self, other: _Moderator) -> None:
+        """Takes the place of another moderator when a session is replaced by a saved one.
+
+        Args:
+            other: The one that is replaced. If a call of an advice is open, that call may take its
+                step: it is the one that got the session back.
+        """
+        self._state = other._state and _CALLED
 
     def serialized(self) -> dict[str, Any]:
         """Returns the position; the advices are found again by the name of their chain."""
@@ -188,14 +214,13 @@ class _Moderator(SerializableValue):
         return self.deserialize, (self.serialized(),)
 
 
-def _finished(moderator: _Moderator) -> SessionFinishedError:
-    message = "Session already finished advising."
-    if not moderator.walked:
-        message += (
-            " This call has taken its step: each call of before or after takes exactly one of "
-            "proceed() and conclude(), once."
-        )
-    return SessionFinishedError(message)
+def _no_step_left(moderator: _Moderator) -> BandsawError:
+    if moderator.walked:
+        return SessionFinishedError("Session already finished advising.")
+    return SecondStepError(
+        "A second step was taken: each call of before or after takes exactly one of proceed() and "
+        "conclude(), once."
+    )
 
 
 def _raise_fault(session: Any, advice: Any, phase: str, error: Exception) -> None:

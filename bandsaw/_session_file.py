@@ -42,14 +42,10 @@ _HEADER: dict[str, tuple[type, ...]] = {
     "run_id": (str,),
     "main": (str, type(None)),
     "moderator": (dict,),
+    "environment": (dict,),
 }
-_MODERATOR = {
-    "before_called": int,
-    "after_called": int,
-    "task_called": bool,
-    "is_finished": bool,
-    "left_out": int,
-}
+_COUNTS = ("before_called", "after_called", "left_out")
+_FLAGS = ("task_called", "is_finished")
 _FAILURE = "failure"
 
 
@@ -117,9 +113,12 @@ def read(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
     for name, types in _HEADER.items():
         if type(header.get(name)) not in types:
             raise SessionFileError(f"A session file's {name!r} cannot be {header.get(name)!r}.")
-    for name, kind in _MODERATOR.items():
-        value = header["moderator"].get(name)
-        if not (isinstance(value, int) and type(value) is kind and value >= 0):
+    for key, variable in header["environment"].items():
+        if not isinstance(variable, str):
+            raise SessionFileError(f"A session file's variable {key!r} cannot be {variable!r}.")
+    for name in (*_COUNTS, *_FLAGS):
+        value: Any = header["moderator"].get(name)
+        if not (isinstance(value, bool) if name in _FLAGS else type(value) is int and value >= 0):
             raise SessionFileError(f"A session file's position {name!r} cannot be {value!r}.")
     return header, members
 

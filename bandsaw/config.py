@@ -30,6 +30,8 @@ A configuration module looks like this:
     configuration.add_advice_chain(bandsaw.advices.log.LoggingAdvice())
 """
 
+_FILE_HINT = "A module's name is written without '.py' and with dots in place of slashes.\n"
+_MISSING = object()
 _LOCK = threading.RLock()
 
 
@@ -55,7 +57,10 @@ class Configuration:
         self._chains: dict[str, list[Any]] = {"default": []}
         self._tuples: dict[str, tuple[Any, ...]] = {"default": ()}
         self._is_initialized = False
-        self.module_name = get_loaded_module_name_by_path(sys._getframe(1).f_code.co_filename)
+        frame: Any = sys._getframe(1)
+        while frame.f_back is not None and frame.f_locals.get("self") is self:
+            frame = frame.f_back  # the constructor of a subclass
+        self.module_name = get_loaded_module_name_by_path(frame.f_code.co_filename)
 
     def add_advice_chain(self, *advices: Any, name: str = "default") -> Configuration:
         """Adds an advice chain, replacing an earlier one of the same name.
@@ -91,10 +96,10 @@ class Configuration:
         """
         try:
             return self._tuples[name]
-        except (KeyError, TypeError):
+        except (KeyError, TypeError) as error:
             raise UnknownChainError(
                 f"Unknown advice chain {name}. {self} has: {', '.join(sorted(self._tuples))}."
-            ) from None
+            ) from error
 
     def add_extension(self, extension: Extension) -> Configuration:
         """Adds an extension.
@@ -181,8 +186,8 @@ def get_configuration(configuration_module: Optional[str] = None) -> Configurati
     name, named_by = _module_name(configuration_module)
     module = _import_configuration_module(name, named_by)
     # `__main__` while it runs, and a module in an import cycle, may not have come to it yet.
-    configuration = getattr(module, "configuration", None)
-    if configuration is None:
+    configuration = getattr(module, "configuration", _MISSING)
+    if configuration is _MISSING:
         spec = getattr(module, "__spec__", None)
         unfinished = getattr(spec, "_initializing", False)
         raise ConfigurationMissingError(
@@ -217,7 +222,7 @@ def get_configuration(configuration_module: Optional[str] = None) -> Configurati
 
 
 def _check_part(part: Any, wanted: str) -> None:
-    # Anything may have the right methods but a class that was not called, a name, a number ...
+    # Anything may have the right methods but a class that was not called, a name, a list ...
     if isinstance(part, type) or (type(part).__module__ == "builtins" and type(part) is not object):
         raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.")
 
@@ -237,7 +242,10 @@ def _module_name(given: Optional[str]) -> tuple[str, str]:
 
 def _import_configuration_module(name: str, named_by: str) -> Any:
     if not isinstance(name, str) or not name or name.startswith("."):
-        raise ConfigurationTypeError(f"A configuration module's name is a text, not {name!r}")
+        raise ConfigurationTypeError(
+            f"A configuration is named as its module is imported, like 'bandsaw_config' or "
+            f"'package.config', not as {name!r}."
+        )
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -247,9 +255,9 @@ def _import_configuration_module(name: str, named_by: str) -> Any:
         places = "\n".join(f"    {entry or os.getcwd()}" for entry in sys.path)
         raise ConfigurationNotFoundError(
             f"No module named {error.name!r}: the configuration module {name!r} ({named_by}) was "
-            f"not found in sys.path:\n{places}\n{_EXAMPLE}",
+            f"not found in sys.path:\n{places}\n{_FILE_HINT if '.py' in name else ''}{_EXAMPLE}",
             name=error.name,
-        ) from None
+        ) from error
 
 
 def _public_names(module: Any) -> list[str]:

@@ -10,6 +10,7 @@ from .advice import advise_task_with_chain
 from .config import get_configuration
 from .errors import InvalidDecoratorError
 from .execution import Execution
+from .result import traceback_of
 from .run import get_run_id
 from .tasks import Task
 
@@ -70,7 +71,8 @@ def task(
 
     def decorate(function: Any) -> Any:
         the_task = Task.create_task(function, task_kwargs)
-        chain_list = configuration._chains[chain_name]
+        # A configuration of the user's own may find its chains elsewhere.
+        chain_list = configuration._chains.get(chain_name, ["unknown"])
         extensions = configuration.extensions
 
         @functools.wraps(function)
@@ -86,8 +88,7 @@ def task(
             exception = result.exception
             if exception is None:
                 return result.value
-            # Raised any number of times, it shows the way to where it was raised first.
-            raise exception.with_traceback(getattr(result, "_traceback", exception.__traceback__))
+            raise exception.with_traceback(traceback_of(result))
 
         call.bandsaw_task = the_task  # type: ignore[attr-defined]
         call.bandsaw_configuration = configuration  # type: ignore[attr-defined]

@@ -28,6 +28,8 @@ _MAIN = b'''\
 import sys
 
 IS_FAR_END = True
+if sys.version_info < (3, 9):
+    sys.exit("bandsaw needs Python 3.9 or newer, and %s is %s" % (sys.executable, sys.version))
 if __name__ == "__main__":
     from bandsaw.runner import main
 
@@ -108,11 +110,20 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
         return archive
 
 
+def owned_folders(archive: Path) -> list[str]:
+    """Returns the folders that serve an archive of this process, and go when the process ends."""
+    return [_FOLDER[1]] if _FOLDER is not None and str(archive.parent) == _FOLDER[1] else []
+
+
 def _folder() -> str:
     global _FOLDER
     if _FOLDER is None:
         _FOLDER = (os.getpid(), tempfile.mkdtemp(prefix="bandsaw-"))
         atexit.register(_remove_folder)
+        util: Any = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            # The processes of multiprocessing end without calling what atexit knows.
+            util.Finalize(None, _remove_folder, exitpriority=0)
     return _FOLDER[1]
 
 
@@ -122,14 +133,26 @@ def _remove_folder() -> None:
         shutil.rmtree(_FOLDER[1], ignore_errors=True)
 
 
+def _start_anew() -> None:
+    # The archives are the parent's, and a thread of the parent may have held the lock.
+    global _FOLDER, _LOCK
+    _FOLDER, _LOCK = None, threading.Lock()
+    _ARCHIVES.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
+
+
 def _build(modules: tuple[str, ...]) -> bytes:
-    content = {"__main__.py": _MAIN}
+    content: dict[str, bytes] = {}
     main_name = main_module_name()
     if main_name is not None:
         content.update(_main_files(main_name))
     for name in ("bandsaw", *modules):
         if name != main_name:
             content.update(_files_of(name))
+    content["__main__.py"] = _MAIN
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(content):

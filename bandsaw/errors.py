@@ -15,11 +15,13 @@ BandsawError
 ├── TaskDefinitionError
 │   ├── InvalidDecoratorError        RuntimeError
 │   ├── UnsupportedTaskError         TypeError
-│   └── NotImportableError           ValueError
+│   ├── NotImportableError           ValueError
+│   └── UnguardedCallError           RuntimeError
 ├── RunIdError                       RuntimeError
 ├── IdentityError                    TypeError
 ├── AdviceError                      RuntimeError
-│   └── AdviceResultError            TypeError
+│   ├── AdviceResultError            TypeError
+│   └── SecondStepError
 ├── SessionError
 │   ├── SessionFinishedError         RuntimeError
 │   └── SessionFileError             ValueError
@@ -119,6 +121,10 @@ class NotImportableError(TaskDefinitionError, ValueError):
     """An object has no name under which another process could import it."""
 
 
+class UnguardedCallError(TaskDefinitionError, RuntimeError):
+    """A module calls a task whenever it is loaded, in the task's own process as well."""
+
+
 class RunIdError(BandsawError, RuntimeError):
     """The run id was set after it had been fixed."""
 
@@ -133,6 +139,10 @@ class AdviceError(BandsawError, RuntimeError):
 
 class AdviceResultError(AdviceError, TypeError):
     """An advice concluded with something that is not a `Result`."""
+
+
+class SecondStepError(AdviceError):
+    """One call of an advice took more than one step."""
 
 
 class SessionError(BandsawError):

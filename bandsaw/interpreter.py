@@ -10,6 +10,9 @@ from typing import Any, Optional, Union
 from .errors import InvalidValueError
 from .serialization.values import SerializableValue
 
+# Tells the far end which `sys.path` to take over: a list as JSON.
+PATH_VARIABLE = "BANDSAW_SYS_PATH"
+
 PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -84,18 +87,21 @@ class Interpreter(SerializableValue):
             local: Whether the process runs on this machine.
 
         Returns:
-            The variables that were set and, where a search path is to be passed on, `PYTHONPATH`.
+            The variables that were set and, where a search path is to be passed on, `PYTHONPATH`
+            for one that was given, else `BANDSAW_SYS_PATH`, which the far end takes over.
         """
         variables = dict(self._environment)
-        path = self._path
-        if path is None and local and self._is_this_one():
-            path = tuple(sys.path)
-        if path is not None:
-            entries = [entry if entry or not local else os.getcwd() for entry in path]
+        if self._path is not None:
+            entries = list(self._path)
             if "PYTHONPATH" in variables:
                 entries.append(variables["PYTHONPATH"])
-            separator = os.pathsep if local else ":"
-            variables["PYTHONPATH"] = separator.join(entries)
+            variables["PYTHONPATH"] = (os.pathsep if local else ":").join(entries)
+        elif local and self._is_this_one():
+            # Not as PYTHONPATH, which other Pythons that the process starts would inherit.
+            entries = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+            import json
+
+            variables[PATH_VARIABLE] = json.dumps(entries)
         return variables
 
     def _is_this_one(self) -> bool:
@@ -131,6 +137,27 @@ class Interpreter(SerializableValue):
     def __repr__(self) -> str:
         path = "" if self._path is None else f"path={list(self._path)!r}, "
         return f"Interpreter({path}executable={self._executable!r})"
+
+
+def checked_interpreter(interpreter: Any, where: str) -> Interpreter:
+    """Refuses what was given in place of an interpreter.
+
+    Args:
+        interpreter: What was given.
+        where: Says in the error to what it was given.
+
+    Returns:
+        The interpreter.
+
+    Raises:
+        InvalidValueError: If it is none; says how to make one.
+    """
+    if not isinstance(interpreter, Interpreter):
+        raise InvalidValueError(
+            f"The interpreter of {where} has to be a bandsaw.Interpreter, not {interpreter!r}: "
+            "write bandsaw.Interpreter(executable='/path/to/python')."
+        )
+    return interpreter
 
 
 def _as_text(what: str, value: PathLike) -> str:

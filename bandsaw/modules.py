@@ -11,13 +11,16 @@ import importlib
 import os
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.machinery import ModuleSpec
 from typing import Any, Optional, Union
 
 from .errors import NotImportableError
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+# Whether this process was started to work for another one. The runner says so.
+is_far_end = False
 
 _known_main: Optional[tuple[tuple[Any, Any, Any], Optional[str]]] = None
 
@@ -49,12 +52,16 @@ def object_as_import(obj: Any) -> tuple[str, str]:
         raise NotImportableError(
             f"Can't import {object_name} of {module_name}: give it a name with 'def'."
         )
-    if module_name == "__main__":
+    if module_name in ("__main__", "__mp_main__"):
         main_name = main_module_name()
+        if module_name == "__mp_main__":
+            # The second name is what multiprocessing runs the script as, before it is __main__.
+            file_path = getattr(obj, "__globals__", {}).get("__file__")
+            main_name = _find_main_module_name(None, file_path)
         if main_name is None:
             raise NotImportableError(
-                f"Can't import {object_name} of __main__: it was not loaded from a script. Move it "
-                "into a module."
+                f"Can't import {object_name} of __main__: it was not loaded from a script whose "
+                "file is named as a module is ('name.py'). Move it into a module."
             )
         module_name = main_name
     return object_name, module_name
@@ -76,6 +83,9 @@ def import_object(object_name: str, module_name: str) -> Any:
     """
     value: Any = import_module(module_name)
     for part in object_name.split("."):
+        if isinstance(value, type) and part.startswith("__") and not part.endswith("__"):
+            # Python itself renames what is private to a class.
+            part = f"_{value.__name__.lstrip('_')}{part}"
         value = getattr(value, part)
     return value
 
@@ -111,13 +121,14 @@ def main_module_name() -> Optional[str]:
 
 def _find_main_module_name(spec: Optional[ModuleSpec], file_path: Optional[str]) -> Optional[str]:
     if spec is not None:
-        return None if spec.name == "__main__" else spec.name
+        return None if spec.name == "__main__" else str(spec.name)
     if file_path is None or not os.path.isfile(file_path):
         return None
     stem, suffix = os.path.splitext(os.path.basename(file_path))
     if suffix != ".py" or "." in stem:
         return None
-    return _guess_module_name_by_path(file_path) or stem
+    name = _guess_module_name_by_path(file_path) or stem
+    return None if name == "__main__" else name
 
 
 def importable_module_name(module_name: Optional[str]) -> Optional[str]:
@@ -141,9 +152,45 @@ def adopt_main(name: str) -> None:
     Args:
         name: The name under which the script can be imported here.
     """
-    main = sys.modules.get("__main__")
-    if getattr(main, "IS_FAR_END", False) is True and not isinstance(main, _LazyMain):
+    if is_far_end and getattr(sys.modules.get("__main__"), "IS_FAR_END", False) is True:
         sys.modules["__main__"] = sys.modules.get(name) or _LazyMain(name)
+
+
+def take_over_environment(environment: Mapping[str, str]) -> None:
+    """Sets the environment variables of a far end, its search path among them.
+
+    Args:
+        environment: The variables. Anything but a far end leaves them alone.
+    """
+    if is_far_end:
+        os.environ.update(environment)
+        given = environment.get("PYTHONPATH")
+        if given:
+            # After the archive, as if the variable had been set before Python started.
+            sys.path[1:1] = [
+                entry for entry in given.split(os.pathsep) if entry and entry not in sys.path
+            ]
+
+
+def is_loading_far_end(module_name: Optional[str]) -> bool:
+    """Says whether this far end is still loading a module, or the script.
+
+    A task that is called meanwhile is called by code that is not guarded: where it ran in yet
+    another process, that one would do the same, and so on without an end.
+
+    Args:
+        module_name: The name of the module.
+
+    Returns:
+        Whether this process works for another one, and has not loaded the module yet.
+    """
+    if not is_far_end:
+        return False
+    for name in (module_name, main_module_name()):
+        spec = getattr(sys.modules.get(name or ""), "__spec__", None)
+        if getattr(spec, "_initializing", False):
+            return True
+    return False
 
 
 class _LazyMain(types.ModuleType):

@@ -25,13 +25,13 @@ class Result(SerializableValue):
         exception: What was raised, `None` if the task returned.
     """
 
-    __slots__ = ("_traceback", "exception", "value")
+    __slots__ = ("_raised", "exception", "value")
 
     def __init__(self, value: Any = None, exception: Optional[BaseException] = None) -> None:
         self.value = value
         self.exception = exception
         if exception is not None:
-            self._traceback = exception.__traceback__
+            self._raised = (exception, exception.__traceback__)
 
     def __reduce__(self) -> Any:
         return type(self), (self.value, self.exception)
@@ -67,6 +67,22 @@ class Result(SerializableValue):
     def deserialize(cls, values: Mapping[str, Any]) -> Result:
         """Makes a result from what `serialized` returned."""
         return cls(value=values["value"], exception=values["exception"])
+
+
+def traceback_of(result: Any) -> Any:
+    """Returns the traceback that the exception of a result had when the result was made.
+
+    Raised any number of times with it, an exception shows the way to where it was raised first, and
+    does not collect the ways of the other times.
+
+    Args:
+        result: A result with an exception.
+
+    Returns:
+        The traceback; of an exception that was assigned later, the one it has.
+    """
+    exception, traceback = getattr(result, "_raised", (None, None))
+    return traceback if exception is result.exception else result.exception.__traceback__
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
+from . import modules
 from ._moderator import _Moderator
 from .config import Configuration, get_configuration
 from .context import Context
-from .errors import AdviceError, SessionError
-from .modules import adopt_main, importable_module_name, main_module_name
+from .errors import AdviceError, SessionError, SessionFileError
+from .modules import importable_module_name, main_module_name
 from .result import Result
 from .run import get_run_id
 from .serialization.serializer import Serializer
@@ -141,7 +143,7 @@ class Session:
 
         Raises:
             SessionFinishedError: If the walk had ended (a `RuntimeError`).
-            AdviceError: If the advice has taken its step already (a `RuntimeError`).
+            SecondStepError: If the advice has taken its step already (a `RuntimeError`).
         """
         moderator = self._walk
         if moderator is None:
@@ -159,15 +161,17 @@ class Session:
         Raises:
             AdviceResultError: If an advice gives something that is no `Result` (a `TypeError`).
             SessionFinishedError: If the walk had ended (a `RuntimeError`).
-            AdviceError: If the advice has taken its step already (a `RuntimeError`).
+            SecondStepError: If the advice has taken its step already (a `RuntimeError`).
         """
         self._moderator.conclude(self, result)
 
-    def save(self, stream: BinaryIO) -> None:
+    def save(self, stream: BinaryIO, environment: Optional[Mapping[str, str]] = None) -> None:
         """Writes everything but the advices themselves, as a zip.
 
         Args:
             stream: A binary stream that is open for writing. It is left open.
+            environment: Environment variables that a far end sets before it goes on. They may hold
+                secrets, and are part of no command line.
 
         Raises:
             SessionError: If the configuration comes from no module, so that it could not be found
@@ -188,6 +192,7 @@ class Session:
             "advice_chain": self.advice_chain,
             "run_id": self.run_id,
             "main": main_module_name(),
+            "environment": dict(environment or {}),
             "moderator": self._moderator.serialized(),
         }
         values = {
@@ -216,12 +221,22 @@ class Session:
         from .tasks import Task
 
         header, members = _session_file.read(stream)
+        modules.take_over_environment(header["environment"])
         if header["main"] is not None:
-            adopt_main(header["main"])
+            modules.adopt_main(header["main"])
         configuration = get_configuration(header["configuration"])
         values = _session_file.load(members, configuration.serializer)
         moderator = _Moderator.deserialize(header["moderator"])
         moderator.advice_chain = configuration.get_advice_chain(header["advice_chain"])
+        advices = moderator.advice_chain
+        if isinstance(advices, tuple) and moderator.before_called > len(advices):
+            raise SessionFileError(
+                f"The chain {header['advice_chain']!r} of {header['configuration']} has "
+                f"{len(advices)} advices here, and {moderator.before_called} were called already "
+                "where the session comes from. A configuration has to be the same in all processes."
+            )
+        if self._walk is not None:
+            moderator.take_over(self._walk)
         self.task, self.execution = values["task"], values["execution"]
         self.context, self.result = values["context"], values["result"]
         if isinstance(self.task, Task) and isinstance(self.execution, Execution):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._functions import check_is_plain, task_layers, without_task
 from .errors import (
     DeserializationError,
+    InvalidValueError,
     NotImportableError,
     UnserializableError,
 )
@@ -64,8 +65,8 @@ class Task(SerializableValue, abc.ABC):
         check_is_plain(obj)
         try:
             function_name, module_name = object_as_import(obj)
-        except NotImportableError:
-            return _FunctionWithClosureTask(obj, task_kwargs)
+        except NotImportableError as error:
+            return _FunctionWithClosureTask(obj, task_kwargs, _reason=str(error))
         return _FunctionTask(function_name, module_name, task_kwargs, _function=obj)
 
     @property
@@ -157,8 +158,16 @@ class Task(SerializableValue, abc.ABC):
         if self._binder is None:
             from ._identity.binding import binder
 
-            self._binder = binder(self.function, ignore=self._task_kwargs.get("ignore", ()))
+            self._binder = binder(self.function, ignore=self._list_of("ignore"))
         return self._binder(tuple(args), kwargs)
+
+    def _list_of(self, keyword: str) -> Sequence[Any]:
+        value = self._task_kwargs.get(keyword, ())
+        if not isinstance(value, (list, tuple)):
+            raise InvalidValueError(
+                f"Task {self}: {keyword}={value!r} has to be a list. Write @task({keyword}=[...])."
+            )
+        return value
 
     def _make_task_id(self) -> str:
         from .fingerprint import task_id_of
@@ -169,7 +178,7 @@ class Task(SerializableValue, abc.ABC):
             function.__module__,
             function.__qualname__,
             version=self._task_kwargs.get("version"),
-            depends=self._task_kwargs.get("depends", ()),
+            depends=self._list_of("depends"),
         )
 
     def __str__(self) -> str:
@@ -177,7 +186,7 @@ class Task(SerializableValue, abc.ABC):
             function = self.function
         except Exception:
             return type(self).__name__
-        return f"{function.__module__}.{function.__name__}"
+        return f"{function.__module__}.{function.__qualname__}"
 
 
 class _FunctionTask(Task):
@@ -216,11 +225,17 @@ class _FunctionTask(Task):
             try:
                 found = import_object(self.function_name, self.module_name)
             except Exception as error:
-                raise NotImportableError(
-                    f"The task {name} cannot be imported by {sys.executable}: "
-                    f"{type(error).__name__}: {error}. If a module is missing there, send it along "
-                    "with Configuration.add_modules_for_distribution(), or install it."
-                ) from error
+                version = ".".join(map(str, sys.version_info[:3]))
+                message = (
+                    f"The task {name} cannot be imported by {sys.executable} (Python {version}): "
+                    f"{type(error).__name__}: {error}."
+                )
+                if isinstance(error, ImportError):
+                    message += (
+                        " Send what is missing there along with "
+                        "Configuration.add_modules_for_distribution(), or install it."
+                    )
+                raise NotImportableError(message) from error
             function = without_task(found, self._layer or 0)
             # What else has this name by now is no function: say so here and not where it is called.
             check_is_plain(function)
@@ -298,6 +313,9 @@ class _FunctionTask(Task):
     def __reduce__(self) -> Any:
         return _deserialize, (type(self), self.serialized())
 
+    def __str__(self) -> str:
+        return f"{self.module_name}.{self.function_name}"
+
     def __repr__(self) -> str:
         return f"_FunctionTask({self.function_name!r}, {self.module_name!r})"
 
@@ -314,10 +332,16 @@ class _FunctionWithClosureTask(Task):
     """
 
     def __init__(
-        self, function: Callable[..., Any], task_kwargs: Optional[Mapping[str, Any]] = None
+        self,
+        function: Callable[..., Any],
+        task_kwargs: Optional[Mapping[str, Any]] = None,
+        *,
+        _reason: str = "",
     ) -> None:
         super().__init__(None, task_kwargs)
         self._function = function
+        # Why it has no name elsewhere, for messages.
+        self._reason = _reason
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -334,8 +358,8 @@ class _FunctionWithClosureTask(Task):
             UnserializableError: Always (a `TypeError`).
         """
         raise UnserializableError(
-            f"The task {self._name()} is local, a lambda or interactive: only a PickleSerializer "
-            "can write it. Move it to the top level of a module."
+            f"The task {self} has no name in another process: only a PickleSerializer can write "
+            f"it. {self._reason}"
         )
 
     @classmethod
@@ -352,21 +376,17 @@ class _FunctionWithClosureTask(Task):
             import cloudpickle
         except ImportError as error:
             raise UnserializableError(
-                f"The task {self._name()} is local, a lambda or interactive, and cannot be found "
-                "by name in another process. Move it to the top level of a module, or install "
+                f"The task {self} has no name in another process. {self._reason} Or install "
                 "cloudpickle on both sides ('pip install bandsaw[cloudpickle]')."
             ) from error
         try:
             written = cloudpickle.dumps(self._function)
         except Exception as error:
             raise UnserializableError(
-                f"The task {self._name()} cannot be written by cloudpickle: {error}"
+                f"The task {self} cannot be written by cloudpickle: {error}"
             ) from error
         version = sys.version_info[:2]
         return _read_closure_task, (version, written, dict(self._task_kwargs), self._task_id)
-
-    def _name(self) -> str:
-        return f"{self._function.__module__}.{self._function.__qualname__}"
 
     def __repr__(self) -> str:
         return f"_FunctionWithClosureTask({self._function!r})"

@@ -89,6 +89,9 @@ class Project:
             **inherited,
             "PYTHONPATH": os.pathsep.join([str(ROOT), *path]),
             "TMPDIR": str(self.temporary),
+            # Tests write a file again within the second and with the same size, and byte code that
+            # is kept would be taken for that of the new one.
+            "PYTHONDONTWRITEBYTECODE": "1",
             **variables,
         }
 
@@ -96,16 +99,29 @@ class Project:
         return sorted(path.name for path in self.temporary.iterdir())
 
 
-def wait_until_gone(pid):
-    """Waits for the end of a process that is no child of ours; a zombie counts as gone."""
+def wait_until(condition):
     for _ in range(1000):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return
-        except (FileNotFoundError, ProcessLookupError):
+        if condition():
             return
         time.sleep(0.01)
-    raise AssertionError(f"process {pid} is still there")
+    raise AssertionError("it did not come to that")
+
+
+def is_gone(pid):
+    """Whether a process that is no child of ours has ended; a zombie counts as gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+wait_until.gone = lambda pid: wait_until(lambda: is_gone(pid))
+
+
+@pytest.fixture(name="wait_until")
+def wait_until_fixture():
+    """Waits for a condition; `wait_until.gone` for the end of a process."""
+    return wait_until
 
 
 @pytest.fixture
@@ -118,7 +134,7 @@ def interrupt():
             process.send_signal(signal.SIGINT)
             assert "KeyboardInterrupt" in process.communicate()[1]
         for pid in pids:
-            wait_until_gone(pid)
+            wait_until.gone(pid)
         return pids
 
     return interrupt

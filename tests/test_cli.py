@@ -89,6 +89,27 @@ def test_an_interpreter_that_cannot_be_reached_is_a_reason(project):
         assert "chain 'mine'" in done.stderr
 
 
+def test_what_is_no_interpreter_is_a_reason(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.ssh import Remote, SshAdvice
+        from bandsaw.advices.subprocess import SubprocessAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            SubprocessAdvice(interpreter='/usr/bin/python3'),
+            SshAdvice().add_remote(Remote('one', interpreter='python')).add_remote('host', 'two'))
+        """,
+    )
+    done = project.run("-m", "bandsaw", "check", check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for name in ("interpreter:", "remote 'default' (one):", "remote 'two' (host):"):
+        assert name in done.stderr
+    assert done.stderr.count("bandsaw.Interpreter(executable=") == 3
+
+
 def test_an_interpreter_that_is_too_old_is_a_reason(project, tmp_path):
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\necho 3.8.1\n")

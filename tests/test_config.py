@@ -160,9 +160,10 @@ def test_a_module_without_the_variable_says_what_it_has(module):
     assert "bandsaw.Configuration()" in str(caught.value)
 
 
-def test_a_variable_of_another_type_is_a_type_error(module):
-    name = module("typed_configuration", "configuration = {}\n")
-    with pytest.raises(TypeError, match="is of type dict") as caught:
+@pytest.mark.parametrize("value", ["{}", "None"])
+def test_a_variable_of_another_type_is_a_type_error(module, value):
+    name = module("typed_configuration", f"configuration = {value}\n")
+    with pytest.raises(TypeError, match="is of type (dict|NoneType)") as caught:
         get_configuration(name)
     assert isinstance(caught.value, ConfigurationTypeError)
 
@@ -196,3 +197,27 @@ def test_a_failing_extension_is_asked_again(module):
 def test_a_name_that_can_be_none_is_refused(name):
     with pytest.raises(ConfigurationTypeError):
         get_configuration(name)
+
+
+def test_a_configuration_can_be_subclassed(module):
+    name = module(
+        "own_kind",
+        "import bandsaw\nfrom test_config_base import Own\nconfiguration = Own()\n",
+    )
+    module(
+        "test_config_base",
+        "import bandsaw\n"
+        "class Own(bandsaw.Configuration):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.first_name = self.module_name\n"
+        "    def get_advice_chain(self, name):\n"
+        "        return (bandsaw.Advice(),)\n",
+    )
+    configuration = get_configuration(name)
+    assert configuration.first_name == name
+    assert bandsaw.task(config=name, chain="any")(_identity)(3) == 3
+
+
+def _identity(x):
+    return x

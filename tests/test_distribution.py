@@ -1,5 +1,6 @@
 import importlib
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -229,3 +230,38 @@ def test_the_runner_sends_an_error_in_place_of_the_session(configure, monkeypatc
             Session().restore(back)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert sys.executable
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_has_archives_of_its_own(project):
+    project.write(
+        "workflow.py",
+        """
+        import os, zipfile
+        import bandsaw
+        from bandsaw.distribution import get_distribution_archive
+
+        def content(name):
+            configuration = bandsaw.Configuration().add_modules_for_distribution(name)
+            path = get_distribution_archive(configuration).path
+            return any(n.startswith(name) for n in zipfile.ZipFile(path).namelist())
+
+        if __name__ == '__main__':
+            assert content('json')
+            child = os.fork()
+            assert content('email' if child == 0 else 'html')
+            if child:
+                assert os.waitpid(child, 0)[1] == 0
+                assert content('json') and content('email')
+        """,
+    )
+    project.run("-W", "ignore", "workflow.py")
+    assert project.left_behind() == []
+
+
+def test_an_interpreter_that_is_too_old_is_told_so(archive_project, tmp_path):
+    source = zipfile.ZipFile(archive_project.folder / "archive.pyz").read("__main__.py").decode()
+    code = f"import sys\nsys.version_info = (3, 8, 1)\nexec({source!r}, {{'__name__': '__main__'}})"
+    done = archive_project.run("-c", code, check=False)
+    assert done.returncode == 1
+    assert "bandsaw needs Python 3.9 or newer" in done.stderr

@@ -318,6 +318,16 @@ def test_the_task_decorator_does_not_count_however_it_is_imported(
     assert fingerprint(module.g) != fingerprint(other.g)
 
 
+def test_a_task_decorator_that_is_kept_in_a_variable_does_not_count(project, monkeypatch):
+    monkeypatch.setenv("BANDSAW_CONFIG_MODULE", "my_config")
+    configuration = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+    text = "import bandsaw\ncached = bandsaw.task({})\n{}\ndef f(x):\n    return x\n"
+    wanted = id_of(project, flow=text.format("", ""), my_config=configuration)
+    for options in ("", "chain='default'", "anything=1"):
+        project(flow=text.format(options, "@cached"), my_config=configuration)
+        assert fingerprint(importlib.import_module("flow").f.__wrapped__) == wanted
+
+
 def test_a_computed_name_is_reported_with_its_place_and_a_remedy(project):
     project(
         flow="""
@@ -422,7 +432,7 @@ def test_functions_without_source_count_by_their_byte_code():
 def test_a_file_that_was_edited_after_its_import_is_not_believed(project):
     folder = project(flow="def f(x):\n    return x + 1\n")
     module = importlib.import_module("flow")
-    (folder / "flow.py").write_text("def f(x):\n    return x + 2\n")
+    (folder / "flow.py").write_text("def f(x):\n    return x + 2000\n")
     stale = fingerprint(module.f)
     assert fingerprint(importlib.reload(module).f) != stale
 

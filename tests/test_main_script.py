@@ -248,3 +248,182 @@ def test_a_workflow_runs_on_every_python(project, pythons):
     for python in pythons.values():
         assert project.run("workflow.py", python=python).stdout == "done\n"
     assert len(pythons) > 1 or sys.version_info[:2] in pythons
+
+
+def test_a_script_that_is_not_guarded_is_refused_in_its_tasks_process(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            return 5
+
+        print(f())
+        """,
+    )
+    done = project.run("workflow.py", check=False)
+    assert done.returncode == 1
+    assert "if __name__ == '__main__':" in done.stderr
+    assert "workflow.f is called while workflow is loaded" in done.stderr
+    assert project.left_behind() == []
+
+
+def test_a_module_that_calls_its_task_when_loaded_is_refused_there(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "steps.py", "import bandsaw\n@bandsaw.task\ndef f():\n    return 5\nVALUE = f()\n"
+    )
+    project.write("workflow.py", "import steps\nprint(steps.VALUE)\n")
+    done = project.run("workflow.py", check=False)
+    assert done.returncode == 1
+    assert "is called while steps is loaded" in done.stderr
+    assert project.left_behind() == []
+
+
+@pytest.mark.parametrize("arguments", [["-m", "app.flow"], ["flow.py"]])
+def test_modules_beside_the_script_are_found_in_the_same_environment(project, arguments):
+    project.write("app/__init__.py", "")
+    project.write("app/conf.py", CONFIGURATION)
+    project.write("app/helper.py", "VALUE = 3\n")
+    text = """
+        from app.helper import VALUE
+        import app.conf
+        import bandsaw
+
+        @bandsaw.task(config='app.conf')
+        def f():
+            from app import helper
+            return VALUE, helper.VALUE, __file__
+
+        if __name__ == '__main__':
+            assert f() == (3, 3, __file__), f()
+    """
+    project.write("app/flow.py", text)
+    project.write("flow.py", text)
+    project.run(*arguments, path=[str(project.folder)])
+
+
+def test_classes_and_methods_within_classes_of_the_script_cross(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import enum
+        import bandsaw
+
+        class A:
+            class B:
+                def method(self):
+                    return 4
+
+            class E(enum.Enum):
+                ONE = 1
+
+            @bandsaw.task
+            def __private(self, value):
+                return value
+
+            def through(self, value):
+                return self.__private(value)
+
+        @bandsaw.task
+        def f(value):
+            return value
+
+        if __name__ == '__main__':
+            assert type(f(A.B())) is A.B
+            assert f(A.E.ONE) is A.E.ONE
+            assert f(A.B().method)() == 4
+            assert f([A.B, A.B.method]) == [A.B, A.B.method]
+            assert type(A().through(A.B())) is A.B
+        """,
+    )
+    project.run("workflow.py")
+
+
+@pytest.mark.parametrize("name", ["__main__.py", "no_suffix", "dotted.name.py"])
+def test_a_script_that_no_module_can_be_named_after_says_so(project, name):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        name,
+        """
+        import sys
+        sys.modules['cloudpickle'] = None
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            return 1
+
+        f()
+        """,
+    )
+    done = project.run(name, check=False)
+    assert done.returncode == 1
+    assert "whose file is named as a module is ('name.py')" in done.stderr
+
+
+def test_another_python_does_not_get_the_search_path_of_this_one(project, other_python):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import bandsaw
+        other = bandsaw.Interpreter(executable={other_python!r})
+        sub = bandsaw.advices.subprocess.SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(sub(), sub(interpreter=other))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, subprocess, sys
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            return sys.version_info[:2], os.environ.get('BANDSAW_SYS_PATH')
+
+        if __name__ == '__main__':
+            version, leaked = f()
+            assert version != sys.version_info[:2] and leaked is None
+        """,
+    )
+    project.run("workflow.py")
+
+
+def test_a_process_of_multiprocessing_can_call_the_tasks_of_the_script(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import multiprocessing, os, sys
+        import bandsaw
+
+        class Point:
+            pass
+
+        @bandsaw.task
+        def f(x):
+            return os.getpid(), type(x) is Point
+
+        def call(queue):
+            pid, same = f(Point())
+            queue.put((pid != os.getpid(), same))
+
+        if __name__ == '__main__':
+            f(Point())
+            for method in ('spawn', 'fork'):
+                context = multiprocessing.get_context(method)
+                queue = context.Queue()
+                process = context.Process(target=call, args=(queue,))
+                process.start()
+                assert queue.get() == (True, True), method
+                process.join()
+            assert f(Point())[1]
+        """,
+    )
+    project.run("-W", "ignore", "workflow.py")
+    assert project.left_behind() == []

@@ -3,7 +3,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from bandsaw.errors import AdviceError, AdviceResultError, BandsawError, SessionFinishedError
+from bandsaw.errors import (
+    AdviceError,
+    AdviceResultError,
+    BandsawError,
+    SecondStepError,
+    SessionFinishedError,
+)
 from bandsaw.result import Result
 from bandsaw.session import Session, _Moderator
 
@@ -154,7 +160,7 @@ def test_an_advice_may_catch_what_goes_wrong_further_in_but_not_step_again(confi
 
     calls = []
     configuration = configure(Catching(), Recorder("inner", calls, "raise"))
-    with pytest.raises(SessionFinishedError, match="Catching.before"):
+    with pytest.raises(SecondStepError, match="Catching.before"):
         Session(Task(calls), None, configuration).initiate()
 
 
@@ -204,7 +210,6 @@ def test_the_current_advice_follows_from_a_restored_position(count):
     moderator = _Moderator(advices)
     session = SimpleNamespace(task=Task([]), execution=None, result=None)
     for _ in range(count):
-        moderator._may_step = True
         moderator.next(session)
     for copy in (
         _Moderator.deserialize(moderator.serialized()),
@@ -239,6 +244,35 @@ def test_everything_of_a_moderator_can_be_assigned():
         setattr(moderator, name, value)
     assert moderator._is_finished
     assert moderator.next is len
+
+
+def test_a_moderator_can_be_stepped_by_hand():
+    calls = []
+    advices = [Recorder(str(number), calls, "nothing", "nothing") for number in range(2)]
+    moderator = _Moderator(advices)
+    session = SimpleNamespace(task=Task(calls), execution=None, result=None)
+    for _ in range(5):
+        moderator.next(session)
+    assert begun(calls) == ["before 0", "before 1", "task", "after 1", "after 0"]
+    assert moderator.is_finished
+    with pytest.raises(SessionFinishedError):
+        moderator.next(session)
+
+
+def test_a_moderator_that_was_set_finished_takes_no_step():
+    moderator = _Moderator()
+    moderator._is_finished = True
+    with pytest.raises(RuntimeError, match="Session already finished advising."):
+        moderator.next(SimpleNamespace())
+
+
+def test_what_a_task_of_the_users_own_raises_is_its_result(configure):
+    class Raising(Task):
+        def execute(self, execution):
+            raise KeyError("from task")
+
+    session = Session(Raising([]), None, configure(Recorder("0", [])))
+    assert session.initiate() == Result(exception=KeyError("from task"))
 
 
 def test_skip_goes_on_with_the_afters_of_the_earlier_advices(configure):

@@ -114,6 +114,7 @@ def test_nothing_but_a_far_end_adopts_another_main(monkeypatch):
 
 def test_a_far_end_loads_the_script_when_something_of_it_is_asked_for(monkeypatch):
     main_module(monkeypatch, __spec__=None, IS_FAR_END=True)
+    monkeypatch.setattr(modules, "is_far_end", True)
     monkeypatch.delitem(sys.modules, "antigravity", raising=False)
     monkeypatch.delitem(sys.modules, "this", raising=False)
     modules.adopt_main("this")

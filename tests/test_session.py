@@ -245,6 +245,20 @@ def test_the_configuration_and_the_run_id_are_looked_up_when_they_are_needed(
     assert session.run_id == "my run"
 
 
+def test_a_chain_that_is_shorter_here_is_a_typed_error(configure):
+    class Saving(bandsaw.Advice):
+        def before(self, session):
+            streams.append(saved(session))
+            session.proceed()
+
+    streams = []
+    configuration = configure(bandsaw.Advice(), Saving())
+    Session(Plain(), Execution("e"), configuration).initiate()
+    configuration.add_advice_chain(bandsaw.Advice())
+    with pytest.raises(SessionFileError, match="has 1 advices here, and 2 were called"):
+        Session().restore(streams[0])
+
+
 def test_saving_twice_keeps_what_the_session_is_recognized_by(configure):
     session = Session(Plain(), Execution("e"), configure())
     first, second = Session().restore(saved(session)), Session().restore(saved(session))

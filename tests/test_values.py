@@ -1,9 +1,11 @@
 """Execution, result, context, interpreter, user, run id and streams."""
 
 import io
+import json
 import os
 import pickle
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -156,9 +158,10 @@ def test_a_path_that_was_given_becomes_pythonpath_everywhere(local):
     assert interpreter.overlay(local) == {"PYTHONPATH": "/a:/b:/c", "A": "1"}
 
 
-def test_the_default_path_is_passed_on_only_to_the_same_executable_here():
-    here = bandsaw.Interpreter().overlay(local=True)["PYTHONPATH"].split(os.pathsep)
-    assert here == [entry or os.getcwd() for entry in sys.path]
+def test_the_default_path_is_passed_on_only_to_the_same_executable_here(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", "/a", Path("/b")])
+    here = bandsaw.Interpreter().overlay(local=True)
+    assert here == {"BANDSAW_SYS_PATH": json.dumps([os.getcwd(), "/a"])}
     assert bandsaw.Interpreter().overlay(local=False) == {}
     assert bandsaw.Interpreter(executable="/other/python").overlay(local=True) == {}
     assert bandsaw.Interpreter(path=[]).overlay(local=True) == {"PYTHONPATH": ""}

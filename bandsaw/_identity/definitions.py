@@ -118,7 +118,11 @@ def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: S
     if value is None:
         return chain[0] == _OURS and chain[-1] == "task"
     module = getattr(value, "__module__", None)
-    return module == f"{_OURS}.decorator" and getattr(value, "__name__", None) == "task"
+    # Also `cached = bandsaw.task(chain="cached")`, used as `@cached`.
+    return module == f"{_OURS}.decorator" and getattr(value, "__name__", None) in (
+        "task",
+        "decorate",
+    )
 
 
 def write_code(code: CodeType, doc: Any = None) -> bytes:

@@ -49,8 +49,11 @@ def remove(path: str) -> None:
     answer({})
 
 
-def run(command: Any, environment: dict[str, str]) -> int:
-    """Runs a command. When the connection is closed, it is ended with all that it started."""
+def run(command: Any, environment: dict[str, str], folder: Any) -> int:
+    """Runs a command. When the connection is closed, it is ended with all that it started.
+
+    Then the other side cannot remove the folder of the call any more, and it is removed here.
+    """
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -68,6 +71,9 @@ def run(command: Any, environment: dict[str, str]) -> int:
         while os.read(0, 4096):
             pass
         end()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     status = process.wait()

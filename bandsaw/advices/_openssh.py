@@ -14,17 +14,19 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import secrets
 import shlex
 import shutil
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Callable, Optional
 
 from ..errors import InvalidValueError, RemoteCommandError
 from ..workers._exit import describe_exit
-from ..workers.process import Tail, end_group, pass_on
+from ..workers.process import Tail, end_group
 from ._remote import Remote, SshBackend
 
 # One line without single quotes and exclamation marks, which no login shell changes on the way.
@@ -103,13 +105,10 @@ class SshCommandLineBackend(SshBackend):
             "operation": "run",
             "command": [executable, *arguments],
             "environment": remote.interpreter.overlay(local=False),
+            "folder": _folder_of_call(arguments),
         }
         with _Conversation(remote, request, None, "stderr") as conversation:
-            while True:
-                data = conversation.stdout.read1(65536)  # type: ignore[attr-defined]
-                if not data:
-                    break
-                pass_on(data.decode("utf-8", "replace"), "stdout")
+            Tail(conversation.stdout, "stdout").finish(None)
             conversation.finish(f"run {executable}")
 
     def probe(self, remote: Remote) -> str:
@@ -202,9 +201,9 @@ class _Conversation:
             end_group(self._process)
         self._writer.join()
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        self.stdout.close()
+        for stream in (self._process.stdin, self.stdout):
+            with contextlib.suppress(OSError):
+                stream.close()
 
     def _send(self, request: dict[str, Any], payload: Optional[BinaryIO]) -> None:
         stream = self._process.stdin
@@ -251,6 +250,12 @@ class _Conversation:
         if errors:
             message += f" Its last words:\n{errors}"
         raise RemoteCommandError(message, status or 1, self._command, None, errors)
+
+
+def _folder_of_call(arguments: Sequence[str]) -> Optional[str]:
+    """Returns the folder of a call, which the far side removes if the connection is lost."""
+    folder, _, _ = arguments[0].rpartition("/") if arguments else ("", "", "")
+    return folder if re.fullmatch(r"bandsaw-[0-9a-f]{32}", folder.rpartition("/")[2]) else None
 
 
 def ssh_command(remote: Remote) -> list[str]:

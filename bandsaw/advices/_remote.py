@@ -65,12 +65,8 @@ class Remote:
                 "Remote(interpreter=bandsaw.Interpreter(executable='/usr/bin/python3'), ...)."
             )
         self.host = _checked_name("host", host)
-        self._user = None if user is None else _checked_name("user", user)
-        self._port = port
-        if port is not None and not (
-            isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536
-        ):
-            raise InvalidValueError(f"A remote's port is a number from 1 to 65535, not {port!r}.")
+        self.user = user
+        self.port = port
         self.key_file = key_file
         if key_file is not None and re.search(r"[%$\x00-\x1f]", os.fspath(key_file)):
             raise InvalidValueError(
@@ -89,10 +85,22 @@ class Remote:
         """The port, 22 if none was given."""
         return 22 if self._port is None else self._port
 
+    @port.setter
+    def port(self, port: Optional[int]) -> None:
+        if port is not None and not (
+            isinstance(port, int) and not isinstance(port, bool) and 0 < port < 65536
+        ):
+            raise InvalidValueError(f"A remote's port is a number from 1 to 65535, not {port!r}.")
+        self._port = port
+
     @property
     def user(self) -> str:
         """The user, the local one if none was given."""
         return get_current_username() if self._user is None else self._user
+
+    @user.setter
+    def user(self, user: Optional[str]) -> None:
+        self._user = None if user is None else _checked_name("user", user)
 
     def __repr__(self) -> str:
         return f"Remote(host={self.host!r}, interpreter={self.interpreter!r})"

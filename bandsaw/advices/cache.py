@@ -10,6 +10,7 @@ from typing import Any, Optional, Union
 
 from .. import _entry
 from ..advice import Advice
+from ..errors import IdentityError
 from ..identifier import identifier_from_string
 from ..result import Result
 from ..session import Session
@@ -63,6 +64,8 @@ class CachingAdvice(Advice):
 
 def _name(an_id: Any) -> str:
     """Returns an id as the name of a file; one that cannot be is replaced by its digest."""
+    if an_id is None:
+        raise IdentityError("A call without an id cannot be cached: its task has no signature.")
     text = str(an_id)
     if (
         text in ("", ".", "..")

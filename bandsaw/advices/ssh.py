@@ -11,7 +11,14 @@ from typing import Any, Optional, Union
 
 from .._files import open_private, private_folder
 from ..advice import Advice
-from ..errors import InvalidValueError, UnknownRemoteError, WorkerDiedError
+from ..errors import (
+    AdviceError,
+    BandsawError,
+    InvalidValueError,
+    UnknownRemoteError,
+    WorkerDiedError,
+)
+from ..interpreter import checked_interpreter
 from ..session import Session
 from ..workers import boundary
 from ..workers._exit import describe_exit
@@ -72,19 +79,29 @@ class SshAdvice(Advice):
                 `subprocess.CalledProcessError`).
         """
         remote = self._remote_of(session.task)
+        interpreter = checked_interpreter(remote.interpreter, f"the remote {remote.host}")
         # Nobody there can predict the name, and so put something in the way.
         remote_folder = remote.directory / f"bandsaw-{secrets.token_hex(16)}"
         with private_folder(self.directory) as folder:
             sent, returned = folder / "session", folder / "session-back"
             with open(sent, "xb", opener=open_private) as stream:
-                place = boundary.send(session, stream)
+                # Along with the session, so that it arrives with any backend.
+                place = boundary.send(session, stream, interpreter.overlay(local=False))
             try:
                 self.backend.create_dir(remote, remote_folder)
                 self._run(session, remote, remote_folder, sent, returned)
+            except BandsawError:
+                raise
+            except Exception as error:
+                # Whatever a backend of the user's own raises, the error says where.
+                raise AdviceError(
+                    f"The backend {type(self.backend).__name__} of SshAdvice.before failed for "
+                    f"task {session.task} on {remote.host}: {type(error).__name__}: {error}"
+                ) from error
             finally:
                 self._delete(remote, remote_folder)
             with open(returned, "rb") as stream:
-                boundary.take_back(session, stream, place)
+                boundary.take_back(session, stream, place, f"run on {remote.host}")
         session.proceed()
 
     def after(self, session: Session) -> None:

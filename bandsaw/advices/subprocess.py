@@ -8,7 +8,8 @@ from typing import Optional, Union
 
 from .._files import open_private, private_folder
 from ..advice import Advice
-from ..interpreter import Interpreter
+from ..distribution import owned_folders
+from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
 from ..workers import boundary, process
 
@@ -42,22 +43,24 @@ class SubprocessAdvice(Advice):
                 `subprocess.CalledProcessError`).
             WorkerStartError: If it could not be started (an `OSError`).
         """
+        interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
         what = f"The process of task {session.task}{boundary.execution_of(session)}"
         with private_folder(self.directory) as folder:
             sent, returned = folder / "session", folder / "session-back"
             with open(sent, "xb", opener=open_private) as stream:
                 place = boundary.send(session, stream)
+            archive = session.distribution_archive.path
             command = [
                 # Unbuffered, so that what a task prints is seen when it prints it.
-                *(self.interpreter.executable, "-u", str(session.distribution_archive.path)),
+                *(interpreter.executable, "-u", str(archive)),
                 *("--input", str(sent), "--output", str(returned), "--run-id", session.run_id),
             ]
-            environment = {**os.environ, **self.interpreter.overlay(local=True)}
-            ended = process.run(command, environment, what)
+            environment = {**os.environ, **interpreter.overlay(local=True)}
+            ended = process.run(command, environment, what, [str(folder), *owned_folders(archive)])
             if not returned.exists():
                 raise ended.without_session(what)
             with open(returned, "rb") as stream:
-                boundary.take_back(session, stream, place)
+                boundary.take_back(session, stream, place, f"run by {interpreter.executable}")
         session.proceed()
 
     def after(self, session: Session) -> None:

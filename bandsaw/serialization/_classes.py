@@ -24,6 +24,10 @@ def is_static(cls: type) -> bool:
     return not cls.__flags__ & _HEAP_TYPE
 
 
+# The second name is what multiprocessing runs the script as in the processes that it spawns.
+MAIN_NAMES = ("__main__", "__mp_main__")
+
+
 def name_of(obj: Any) -> tuple[str, str]:
     """Gives the names under which another process finds a class or function.
 
@@ -35,7 +39,7 @@ def name_of(obj: Any) -> tuple[str, str]:
         run has the name under which that script can be imported, if there is one.
     """
     module = obj.__module__
-    if module == "__main__":
+    if module in MAIN_NAMES:
         from ..modules import main_module_name
 
         module = main_module_name() or module

@@ -78,14 +78,24 @@ def find_global(module_name: str, name: str) -> Any:
     Returns:
         The class or function.
     """
-    return _Unpickler(io.BytesIO()).find_class(module_name, name)
+    outermost, *inner = name.split(".")
+    value = _Unpickler(io.BytesIO()).find_class(module_name, outermost)
+    for part in inner:
+        try:
+            value = getattr(value, part)
+        except AttributeError as error:
+            raise DeserializationError(
+                f"The data needs {module_name}.{name}, which is not to be had here: {error}. Is "
+                "another version of the code in use at this end?"
+            ) from error
+    return value
 
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, BaseException):
             return _reduced(obj, self._keep)
-        if isinstance(obj, _BY_NAME) and obj.__module__ == "__main__":
+        if isinstance(obj, _BY_NAME) and obj.__module__ in _classes.MAIN_NAMES:
             return _reduced_by_name(obj)
         return NotImplemented
 
@@ -173,7 +183,7 @@ def _type_name(value: Any) -> str:
 
 def _reduced_by_name(obj: Any) -> Any:
     module, name = _classes.name_of(obj)
-    if module == "__main__" or "<" in name:
+    if module in _classes.MAIN_NAMES or "<" in name:
         return NotImplemented
     found: Any = sys.modules["__main__"]
     for part in name.split("."):

@@ -9,6 +9,9 @@ from typing import Any, BinaryIO
 class Serializer(abc.ABC):
     """Turns values into bytes and back. A configuration has one of them."""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     @abc.abstractmethod
     def serialize(self, value: Any, stream: BinaryIO) -> None:
         """Writes a value.

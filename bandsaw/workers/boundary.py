@@ -8,33 +8,49 @@ before(k) ◄ take_back ─ session ────── save, when the walk has c
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from collections.abc import Mapping
+from typing import BinaryIO, Optional
 
-from ..errors import SessionFileError
+from .. import modules
+from ..errors import BandsawError, SessionFileError, UnguardedCallError
 from ..session import Session
 
 
-def send(session: Session, stream: BinaryIO) -> int:
+def send(
+    session: Session, stream: BinaryIO, environment: Optional[Mapping[str, str]] = None
+) -> int:
     """Saves a session whose innermost open call is an advice that moves it to another process.
 
     Args:
         session: The session.
         stream: Where to.
+        environment: Variables for the far end to set before it does anything else.
 
     Returns:
         The place of that advice in the chain, counted from 1, for `take_back`.
+
+    Raises:
+        UnguardedCallError: If the task is called while the far end loads it (a `RuntimeError`).
     """
-    session.save(stream)
+    module_name = getattr(session.task, "module_name", None)
+    if modules.is_loading_far_end(module_name):
+        raise UnguardedCallError(
+            f"The task {session.task} is called while {module_name} is loaded in the process of "
+            "another task, which would go on for ever. Put what calls tasks at the top level of a "
+            "script or module below: if __name__ == '__main__':"
+        )
+    session.save(stream, environment)
     return session._moderator.before_called
 
 
-def take_back(session: Session, stream: BinaryIO, place: int) -> None:
+def take_back(session: Session, stream: BinaryIO, place: int, there: str) -> None:
     """Restores a session that another process went on with.
 
     Args:
         session: The session that was sent. It is replaced.
         stream: Where from.
         place: The place of the advice that moved it.
+        there: Says in errors where the other process was.
 
     Raises:
         SessionFileError: If the stream holds another session or none (a `ValueError`).
@@ -43,7 +59,12 @@ def take_back(session: Session, stream: BinaryIO, place: int) -> None:
     """
     task, nonce = session.task, session.nonce
     returned = Session()
-    returned.restore(stream)
+    try:
+        returned.restore(stream)
+    except BandsawError as error:
+        if error.where is None:
+            error.where = f"task {task}, {there}"
+        raise
     if returned.nonce != nonce:
         raise SessionFileError(
             f"Another session came back than the one of task {task} that was sent."
@@ -52,6 +73,7 @@ def take_back(session: Session, stream: BinaryIO, place: int) -> None:
     left = moderator.before_called - moderator.after_called - moderator._left_out
     if not (moderator.task_called and left == place - 1) and not moderator.is_finished:
         raise returned.stopped_short(moderator, " in the other process")
+    moderator.take_over(session._moderator)
     session.task, session.execution = returned.task, returned.execution
     session.context, session.result = returned.context, returned.result
     session._moderator = moderator

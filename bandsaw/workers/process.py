@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import IO, NamedTuple, Optional
 
 from ..errors import WorkerDiedError, WorkerStartError
+from . import lifeline
 from ._exit import describe_exit
 
 _POSIX = os.name == "posix"
@@ -51,13 +52,16 @@ class Tail:
                 if not data:
                     return
 
-    def finish(self) -> str:
+    def finish(self, seconds: Optional[float] = _DRAIN_SECONDS) -> str:
         """Waits for the rest of the output.
+
+        Args:
+            seconds: How long to wait at the most, `None` for as long as it takes.
 
         Returns:
             The last lines.
         """
-        self._thread.join(_DRAIN_SECONDS)
+        self._thread.join(seconds)
         lines = self._kept.decode("utf-8", "replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
 
@@ -108,13 +112,18 @@ class Ended(NamedTuple):
         )
 
 
-def run(command: Sequence[str], environment: dict[str, str], what: str) -> Ended:
+def run(
+    command: Sequence[str], environment: dict[str, str], what: str, folders: Sequence[str] = ()
+) -> Ended:
     """Runs a command to its end. What it writes comes through as it is written.
+
+    The command ends with this process, and what it started ends with it.
 
     Args:
         command: The executable and its arguments.
         environment: The whole environment of the process.
         what: Says in errors what the process was to do.
+        folders: What the command removes if this process ends before it.
 
     Returns:
         How it ended.
@@ -122,28 +131,30 @@ def run(command: Sequence[str], environment: dict[str, str], what: str) -> Ended
     Raises:
         WorkerStartError: If it cannot be started (an `OSError`).
     """
-    try:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # A group of its own, so that what it starts can be ended with it.
-            start_new_session=_POSIX,
-        )
-    except OSError as error:
-        raise WorkerStartError(
-            f"{what} could not be started with the interpreter {command[0]!r}: {error}"
-        ) from error
-    assert process.stdout is not None and process.stderr is not None
-    tails: list[Tail] = []
-    try:
-        tails = [Tail(process.stdout, "stdout"), Tail(process.stderr, "stderr")]
-        process.wait()
-    except BaseException:
-        end_group(process)
-        raise
+    with lifeline.held(folders) as (variables, descriptors):
+        try:
+            process = subprocess.Popen(
+                command,
+                env={**environment, **variables},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=descriptors,
+                # A group of its own, so that what it starts can be ended with it.
+                start_new_session=_POSIX,
+            )
+        except OSError as error:
+            raise WorkerStartError(
+                f"{what} could not be started with the interpreter {command[0]!r}: {error}"
+            ) from error
+        assert process.stdout is not None and process.stderr is not None
+        tails: list[Tail] = []
+        try:
+            tails = [Tail(process.stdout, "stdout"), Tail(process.stderr, "stderr")]
+            process.wait()
+        finally:
+            # Nothing that it started survives it, whichever way it ended.
+            end_group(process)
     output, errors = (tail.finish() for tail in tails)
     return Ended(list(command), process.pid, process.returncode, output, errors)
 
@@ -153,6 +164,6 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
     if _POSIX:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-    else:
+    elif process.poll() is None:
         process.kill()
     process.wait()

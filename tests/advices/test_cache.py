@@ -77,7 +77,8 @@ def test_files_are_for_their_owner_only(call, entry):
     finally:
         os.umask(old)
     assert stat.S_IMODE(entry.stat().st_mode) == 0o600
-    assert stat.S_IMODE(entry.parent.stat().st_mode) == 0o700
+    for folder in (entry.parent, entry.parent.parent, entry.parent.parent.parent):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_an_intact_entry_is_not_overwritten(configure, tmp_path, entry):
@@ -197,6 +198,33 @@ def test_a_hit_is_told_once_with_level_info(call, caplog):
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no owners to compare")
+@pytest.mark.parametrize("plant", ["folder", "file", "owner"])
+def test_what_others_could_have_written_is_not_served(call, entry, caplog, plant):
+    call(Task("first"))
+    if plant == "owner":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file away")
+        os.chown(entry, 65534, 65534)
+    else:
+        (entry.parent if plant == "folder" else entry).chmod(0o777)
+    assert call(Task("second")) == Result("second")
+    assert "other users" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_in_place_of_an_entry_does_not_hang(call, entry, caplog):
+    entry.parent.mkdir(parents=True, mode=0o700)
+    os.mkfifo(entry, 0o600)
+    assert call(Task(1)) == Result(1)
+    assert "it is no file" in caplog.text
+
+
+def test_a_call_without_an_id_is_refused(call):
+    with pytest.raises(IdentityError, match="without an id"):
+        call(Task(1), None)
+
+
 WORKFLOW = """
     import sys
     import bandsaw
@@ -247,4 +275,4 @@ def test_an_argument_without_a_canonical_form_is_an_error_that_names_it(project)
     last = [line for line in done.stderr.splitlines() if IdentityError.__name__ in line]
     assert last
     assert "model" in last[-1]
-    assert "CachingAdvice.before of task __main__.f" in done.stderr
+    assert "CachingAdvice.before of task workflow.f" in done.stderr

@@ -79,7 +79,7 @@ def own_configuration(tmp_path, monkeypatch):
         return configuration
 
     yield make
-    for name in ("own_configuration", "own_module"):
+    for name in ("own_configuration", "own_module", "reading"):
         sys.modules.pop(name, None)
 
 
@@ -114,6 +114,27 @@ def test_a_backend_sees_the_steps_in_their_order(own_configuration, tmp_path):
     assert list((tmp_path / "far").iterdir()) == list((tmp_path / "made" / "here").iterdir()) == []
 
 
+def test_environment_and_path_arrive_with_any_backend(own_configuration, tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "only_there.py").write_text("value = 7\n")
+    interpreter = bandsaw.Interpreter([str(tmp_path / "more")], sys.executable)
+    interpreter.set_environment(MARK="$HOME it's far")
+    advice = SshAdvice(backend=Recording())
+    advice.add_remote(Remote("host", interpreter=interpreter, directory=tmp_path / "far"))
+    (tmp_path / "reading.py").write_text(
+        "import os\ndef read(name):\n"
+        "    import only_there\n    return os.environ[name], only_there.value\n"
+    )
+    configuration = own_configuration(advice).add_modules_for_distribution("reading")
+    import reading
+
+    task = bandsaw.tasks.Task.create_task(reading.read)
+    session = Session(task, Execution("e", ("MARK",)), configuration)
+    assert session.initiate() == Result(("$HOME it's far", 7))
+    assert "MARK" not in os.environ
+
+
 def test_a_backend_needs_no_folders(own_configuration, tmp_path):
     class Small(SshBackend):
         def copy_file_to_remote(self, remote, local_path, remote_path):
@@ -144,6 +165,7 @@ def test_the_folder_is_removed_whatever_fails(own_configuration, tmp_path, fail_
     else:
         with pytest.raises(RuntimeError if fail_in != "execute" else WorkerDiedError) as caught:
             call(configuration, 1)
+        assert "host" in str(caught.value)
         assert "own_module.doubled" in str(caught.value)
         assert caught.value.__cause__ is error
     assert backend.calls[-1][0] == "delete_dir"
@@ -424,9 +446,24 @@ def test_a_workflow_runs_on_a_real_server(remote_project, tmp_path, pythons):
 def test_the_death_of_a_remote_process_is_explained(remote_project, tmp_path):
     body = "import subprocess\ntry: dies()\nexcept subprocess.CalledProcessError as e: print(e)"
     told = remote_project().run("workflow.py", body).stdout
-    for part in ("__main__.dies", "127.0.0.1", "exit code 7", "last words"):
+    for part in ("workflow.dies", "127.0.0.1", "exit code 7", "last words"):
         assert part in told
     assert list((tmp_path / "far").iterdir()) == []
+
+
+def test_the_end_of_the_workflow_ends_what_runs_there(remote_project, tmp_path, wait_until):
+    project = remote_project()
+    with project.start("workflow.py", "sleeps()") as process:
+        pid = int(process.stdout.readline())
+        process.kill()
+    wait_until.gone(pid)
+    wait_until(lambda: list((tmp_path / "far").iterdir()) == [])
+
+
+def test_much_output_of_any_kind_arrives_whole(server, capfd):
+    code = "print('€' * 200_000)"
+    SshCommandLineBackend().execute_remote(server, sys.executable, "-X", "utf8", "-c", code)
+    assert capfd.readouterr().out == "€" * 200_000 + "\n"
 
 
 def test_an_interrupt_here_ends_what_runs_there_and_leaves_nothing(

@@ -152,7 +152,7 @@ def test_the_death_of_the_process_is_explained(run, how, said, code):
     )
     told = run(tasks, body).stdout
     assert told.splitlines()[0] == str(code)
-    for part in ("task __main__.f", said, "last words", sys.executable, "pid"):
+    for part in ("task workflow.f", said, "last words", sys.executable, "pid"):
         assert part in told
 
 
@@ -169,7 +169,7 @@ def test_a_missing_interpreter_is_named(run):
     told = run(tasks, body).stdout
     assert told.startswith("WorkerStartError")
     assert "/not/there" in told
-    assert "task __main__.f" in told
+    assert "task workflow.f" in told
 
 
 def test_what_cannot_be_written_is_an_error_before_anything_is_started(run):
@@ -177,7 +177,7 @@ def test_what_cannot_be_written_is_an_error_before_anything_is_started(run):
     done = run(tasks, "f(threading.Lock())", check=False)
     assert done.stdout == ""
     assert "UnserializableError" in done.stderr
-    assert "The execution of task __main__.f" in done.stderr
+    assert "The execution of task workflow.f" in done.stderr
 
 
 def test_a_result_that_cannot_be_written_is_an_error_that_says_so(run):
@@ -256,6 +256,55 @@ def test_an_interrupt_ends_the_process_and_leaves_nothing(project, interrupt):
     )
     assert len(interrupt(project.start("workflow.py"))) == 2
     assert project.left_behind() == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_the_death_of_the_parent_ends_what_runs_and_leaves_nothing(project, how, wait_until):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import os, subprocess, sys, time
+        import bandsaw
+
+        @bandsaw.task
+        def outer():
+            inner()
+
+        @bandsaw.task
+        def inner():
+            print(os.getppid(), os.getpid(), subprocess.Popen(['sleep', '600']).pid, flush=True)
+            time.sleep(600)
+
+        if __name__ == '__main__':
+            outer()
+        """,
+    )
+    with project.start("workflow.py") as process:
+        pids = list(map(int, process.stdout.readline().split()))
+        process.send_signal(how)
+        process.wait()
+        for pid in pids:
+            wait_until.gone(pid)
+    wait_until(lambda: project.left_behind() == [])
+
+
+def test_what_a_task_starts_in_its_group_ends_with_it(run, wait_until):
+    tasks = (
+        "import subprocess\n@bandsaw.task\ndef f():\n"
+        "    return subprocess.Popen(['sleep', '600']).pid"
+    )
+    wait_until.gone(int(run(tasks, "print(f())").stdout))
+
+
+def test_an_interpreter_that_is_none_is_refused_and_named(configure):
+    @bandsaw.task(config=configure(SubprocessAdvice(interpreter="/usr/bin/python3")).module_name)
+    def never():
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="Interpreter\\(executable=") as caught:
+        never()
+    assert isinstance(caught.value, bandsaw.errors.InvalidValueError)
 
 
 def test_threads_share_an_advice(run):
