@@ -258,7 +258,7 @@ def test_an_interrupt_ends_the_process_and_leaves_nothing(project, interrupt):
     assert project.left_behind() == []
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_the_death_of_the_parent_ends_what_runs_and_leaves_nothing(project, how, wait_until):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write(
