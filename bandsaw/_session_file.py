@@ -4,7 +4,8 @@ A zip, whose members are stored as they are:
 
 | member         | holds                                                                        |
 |----------------|------------------------------------------------------------------------------|
-| `session.json` | format, nonce, names of configuration, chain and main script, run id, position |
+| `session.json` | format, nonce, names of configuration, chain and main script, run id,       |
+|                | position, environment variables and callers of the far end                   |
 | `task`         | the task, written by the configuration's serializer                          |
 | `execution`    | the execution, likewise                                                      |
 | `context`      | the context, likewise                                                        |
@@ -43,6 +44,7 @@ _HEADER: dict[str, tuple[type, ...]] = {
     "main": (str, type(None)),
     "moderator": (dict,),
     "environment": (dict,),
+    "callers": (list,),
 }
 _COUNTS = ("before_called", "after_called", "left_out")
 _FLAGS = ("task_called", "is_finished")
@@ -113,9 +115,9 @@ def read(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
     for name, types in _HEADER.items():
         if type(header.get(name)) not in types:
             raise SessionFileError(f"A session file's {name!r} cannot be {header.get(name)!r}.")
-    for key, variable in header["environment"].items():
-        if not isinstance(variable, str):
-            raise SessionFileError(f"A session file's variable {key!r} cannot be {variable!r}.")
+    for text in (*header["environment"].values(), *header["callers"]):
+        if not isinstance(text, str):
+            raise SessionFileError(f"A session file cannot have {text!r} in place of a text.")
     for name in (*_COUNTS, *_FLAGS):
         value: Any = header["moderator"].get(name)
         if not (isinstance(value, bool) if name in _FLAGS else type(value) is int and value >= 0):

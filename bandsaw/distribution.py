@@ -88,6 +88,8 @@ class DistributionArchive:
 _ARCHIVES: dict[Any, DistributionArchive] = {}
 _LOCK = threading.Lock()
 _FOLDER: Optional[tuple[int, str]] = None
+# Where it is made, by default where temporary files go.
+_parent_folder: Optional[str] = None
 
 
 def get_distribution_archive(configuration: Configuration) -> DistributionArchive:
@@ -115,10 +117,20 @@ def owned_folders(archive: Path) -> list[str]:
     return [_FOLDER[1]] if _FOLDER is not None and str(archive.parent) == _FOLDER[1] else []
 
 
+def make_folders_in(folder: str) -> None:
+    """Has the folder for the archives of this process made in another one, which goes anyway.
+
+    Args:
+        folder: The folder.
+    """
+    global _parent_folder
+    _parent_folder = folder
+
+
 def _folder() -> str:
     global _FOLDER
     if _FOLDER is None:
-        _FOLDER = (os.getpid(), tempfile.mkdtemp(prefix="bandsaw-"))
+        _FOLDER = (os.getpid(), tempfile.mkdtemp(prefix="bandsaw-", dir=_parent_folder))
         atexit.register(_remove_folder)
         util: Any = sys.modules.get("multiprocessing.util")
         if util is not None:
@@ -135,7 +147,10 @@ def _remove_folder() -> None:
 
 def _start_anew() -> None:
     # The archives are the parent's, and a thread of the parent may have held the lock.
-    global _FOLDER, _LOCK
+    global _FOLDER, _LOCK, _parent_folder
+    if _FOLDER is not None:
+        # It may end without a word: then its folder goes with the parent's.
+        _parent_folder = _FOLDER[1]
     _FOLDER, _LOCK = None, threading.Lock()
     _ARCHIVES.clear()
 

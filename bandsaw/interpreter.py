@@ -98,7 +98,7 @@ class Interpreter(SerializableValue):
             variables["PYTHONPATH"] = (os.pathsep if local else ":").join(entries)
         elif local and self._is_this_one():
             # Not as PYTHONPATH, which other Pythons that the process starts would inherit.
-            entries = [entry or os.getcwd() for entry in sys.path if isinstance(entry, str)]
+            entries = [entry or _here() for entry in sys.path if isinstance(entry, str)]
             import json
 
             variables[PATH_VARIABLE] = json.dumps(entries)
@@ -137,6 +137,13 @@ class Interpreter(SerializableValue):
     def __repr__(self) -> str:
         path = "" if self._path is None else f"path={list(self._path)!r}, "
         return f"Interpreter({path}executable={self._executable!r})"
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""  # the folder is gone, and nothing can be imported from it
 
 
 def checked_interpreter(interpreter: Any, where: str) -> Interpreter:

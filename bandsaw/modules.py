@@ -15,12 +15,14 @@ from collections.abc import Iterable, Mapping
 from importlib.machinery import ModuleSpec
 from typing import Any, Optional, Union
 
-from .errors import NotImportableError
+from .errors import NotImportableError, UnguardedCallError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
 # Whether this process was started to work for another one. The runner says so.
 is_far_end = False
+# There, the tasks that its task was called for, itself included.
+_callers: tuple[str, ...] = ()
 
 _known_main: Optional[tuple[tuple[Any, Any, Any], Optional[str]]] = None
 
@@ -156,41 +158,59 @@ def adopt_main(name: str) -> None:
         sys.modules["__main__"] = sys.modules.get(name) or _LazyMain(name)
 
 
-def take_over_environment(environment: Mapping[str, str]) -> None:
-    """Sets the environment variables of a far end, its search path among them.
+def take_over(environment: Mapping[str, str], callers: Iterable[str]) -> None:
+    """Sets what a far end is told by the session that it goes on with.
+
+    Anything but a far end, and a far end that another session comes back to, leaves it alone.
 
     Args:
-        environment: The variables. Anything but a far end leaves them alone.
+        environment: Environment variables, the search path among them.
+        callers: See `callers_of`.
     """
-    if is_far_end:
-        os.environ.update(environment)
-        given = environment.get("PYTHONPATH")
-        if given:
-            # After the archive, as if the variable had been set before Python started.
-            sys.path[1:1] = [
-                entry for entry in given.split(os.pathsep) if entry and entry not in sys.path
-            ]
+    global _callers
+    if not is_far_end or _callers:
+        return
+    _callers = tuple(callers)
+    os.environ.update(environment)
+    given = environment.get("PYTHONPATH")
+    if given:
+        # After the archive, as if the variable had been set before Python started.
+        sys.path[1:1] = [entry for entry in given.split(os.pathsep) if entry not in (*sys.path, "")]
 
 
-def is_loading_far_end(module_name: Optional[str]) -> bool:
-    """Says whether this far end is still loading a module, or the script.
-
-    A task that is called meanwhile is called by code that is not guarded: where it ran in yet
-    another process, that one would do the same, and so on without an end.
+def callers_of(task_name: str) -> list[str]:
+    """Returns the tasks that a call is made for: itself, and those whose code is being loaded.
 
     Args:
-        module_name: The name of the module.
+        task_name: The name of the task that is called.
 
     Returns:
-        Whether this process works for another one, and has not loaded the module yet.
+        The names, for the far end of the call.
+
+    Raises:
+        UnguardedCallError: If loading the code of a task calls that task again. Where it ran in yet
+            another process, that one would do the same, and so on without an end.
     """
-    if not is_far_end:
-        return False
-    for name in (module_name, main_module_name()):
-        spec = getattr(sys.modules.get(name or ""), "__spec__", None)
-        if getattr(spec, "_initializing", False):
-            return True
-    return False
+    loading = _loading_module() if is_far_end else None
+    if loading is None:
+        return [task_name]
+    if task_name in _callers:
+        raise UnguardedCallError(
+            f"The task {task_name} is called while {loading} is loaded in the process of that "
+            "task, which would go on for ever. Put what calls tasks at the top level of a script "
+            "or module below: if __name__ == '__main__':"
+        )
+    return [*_callers, task_name]
+
+
+def _loading_module() -> Optional[str]:
+    frame: Optional[types.FrameType] = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__")
+        if frame.f_code.co_name == "<module>" and name != "__main__":
+            return str(name)
+        frame = frame.f_back
+    return None
 
 
 class _LazyMain(types.ModuleType):

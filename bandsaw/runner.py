@@ -14,10 +14,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
-from . import modules
+from . import distribution, modules
 from ._files import write_whole
 from .interpreter import PATH_VARIABLE
 from .run import set_run_id
@@ -47,36 +48,54 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--output", metavar="FILE", required=True, help="where it is saved then")
     parser.add_argument("--run-id", metavar="ID", required=True, help="the id of the run")
     parsed = parser.parse_args(args)
-    modules.is_far_end = getattr(sys.modules["__main__"], "IS_FAR_END", False)
-    lifeline.follow()
-    _take_over_path()
+    if getattr(sys.modules["__main__"], "IS_FAR_END", False):
+        modules.is_far_end = True
+        lifeline.follow()
+        _take_over_path()
+        # What this process makes for calls of its own goes with the files of the call it serves.
+        distribution.make_folders_in(os.path.dirname(os.path.abspath(parsed.output)))
     set_run_id(parsed.run_id)
+    # Read whole: no descriptor stays open that a task could close or replace.
+    given = io.BytesIO(Path(parsed.input).read_bytes())
     output = io.BytesIO()
-    with open(parsed.input, "rb") as stream:
-        try:
-            session = Session()
-            session.restore(stream)
-            session.proceed()
-            session.save(output)
-        except Exception as error:
-            from . import _session_file
+    try:
+        session = Session()
+        session.restore(given)
+        session.proceed()
+        session.save(output)
+    except Exception as error:
+        from . import _session_file
 
-            output = io.BytesIO()
-            _session_file.write_failure(output, error)
+        output = io.BytesIO()
+        _session_file.write_failure(output, error)
     write_whole(Path(os.path.abspath(parsed.output)), output.getbuffer())
     return 0
 
 
 def _take_over_path() -> None:
-    """Imports from where the process on the other side does, and only then from the archive.
-
-    So whatever lies beside what was sent is found, and is the same. Without that search path, which
-    only an interpreter in the same environment is given, the archive comes first.
-    """
+    """Imports what is not in the archive from where the process on the other side does."""
     given = os.environ.pop(PATH_VARIABLE, None)
     if given is not None:
-        path = json.loads(given)
-        sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+        sys.path[1:1] = [entry for entry in json.loads(given) if entry not in sys.path]
+    sys.meta_path.append(_RestOfPackages)
+
+
+class _RestOfPackages:
+    """Finds modules of packages of which an archive holds a part.
+
+    The archive comes first on the search path of a far end, so that what it holds is what was sent.
+    What else is in such a package is found where the package lies otherwise.
+    """
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: Any = None, target: Any = None) -> Optional[ModuleSpec]:
+        """Looks for a module that is not in the folders of its package. See `importlib.abc`."""
+        package = fullname.rpartition(".")[0]
+        if not package or path is None:
+            return None
+        inner = package.split(".")
+        folders = [os.path.join(entry, *inner) for entry in sys.path if isinstance(entry, str)]
+        return PathFinder.find_spec(fullname, [folder for folder in folders if folder not in path])
 
 
 if __name__ == "__main__":

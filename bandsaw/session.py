@@ -193,6 +193,7 @@ class Session:
             "run_id": self.run_id,
             "main": main_module_name(),
             "environment": dict(environment or {}),
+            "callers": modules.callers_of(str(self.task)),
             "moderator": self._moderator.serialized(),
         }
         values = {
@@ -221,7 +222,7 @@ class Session:
         from .tasks import Task
 
         header, members = _session_file.read(stream)
-        modules.take_over_environment(header["environment"])
+        modules.take_over(header["environment"], header["callers"])
         if header["main"] is not None:
             modules.adopt_main(header["main"])
         configuration = get_configuration(header["configuration"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._functions import check_is_plain, task_layers, without_task
 from .errors import (
+    BandsawError,
     DeserializationError,
     InvalidValueError,
     NotImportableError,
@@ -224,6 +225,8 @@ class _FunctionTask(Task):
             name = f"{self.module_name}.{self.function_name}"
             try:
                 found = import_object(self.function_name, self.module_name)
+            except BandsawError:
+                raise
             except Exception as error:
                 version = ".".join(map(str, sys.version_info[:3]))
                 message = (

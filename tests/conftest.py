@@ -69,13 +69,13 @@ class Project:
             assert done.returncode == 0, done.stderr
         return done
 
-    def start(self, *arguments):
+    def start(self, *arguments, stdin=subprocess.DEVNULL):
         """Starts Python there, and leaves it to the caller."""
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self.folder,
             env=self.environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -296,10 +296,10 @@ def test_modules_beside_the_script_are_found_in_the_same_environment(project, ar
         @bandsaw.task(config='app.conf')
         def f():
             from app import helper
-            return VALUE, helper.VALUE, __file__
+            return VALUE, helper.VALUE
 
         if __name__ == '__main__':
-            assert f() == (3, 3, __file__), f()
+            assert f() == (3, 3)
     """
     project.write("app/flow.py", text)
     project.write("flow.py", text)
@@ -427,3 +427,58 @@ def test_a_process_of_multiprocessing_can_call_the_tasks_of_the_script(project):
     )
     project.run("-W", "ignore", "workflow.py")
     assert project.left_behind() == []
+
+
+def test_a_package_that_calls_its_task_when_loaded_is_refused_there(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("app/__init__.py", "from .flow import f\nVALUE = f()\n")
+    project.write("app/flow.py", "import bandsaw\n@bandsaw.task\ndef f():\n    return 5\n")
+    project.write("workflow.py", "import app\nprint(app.VALUE)\n")
+    done = project.run("workflow.py", check=False)
+    assert done.returncode == 1
+    assert "app.flow.f is called while app is loaded" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("bandsaw.errors.UnguardedCallError")
+
+
+def test_another_task_may_be_called_while_a_script_is_loaded(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("helpers.py", "import bandsaw\n@bandsaw.task\ndef g():\n    return 41\n")
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+        import helpers
+
+        X = helpers.g()
+
+        @bandsaw.task
+        def f(n):
+            return X + 1 if n == 0 else f(n - 1)
+
+        if __name__ == '__main__':
+            assert f(2) == 42
+        """,
+    )
+    project.run("workflow.py")
+
+
+def test_what_was_sent_is_what_runs_when_the_script_is_edited_meanwhile(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        from pathlib import Path
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            return 'old'
+
+        if __name__ == '__main__':
+            script = Path(__file__)
+            assert f() == 'old'
+            script.write_text(script.read_text().replace("return 'old'", "return 'new'"))
+            assert f() == 'old'
+        """,
+    )
+    project.run("workflow.py")

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import BinaryIO, Optional
 
-from .. import modules
-from ..errors import BandsawError, SessionFileError, UnguardedCallError
+from ..errors import BandsawError, SessionFileError
 from ..session import Session
 
 
@@ -30,15 +29,8 @@ def send(
         The place of that advice in the chain, counted from 1, for `take_back`.
 
     Raises:
-        UnguardedCallError: If the task is called while the far end loads it (a `RuntimeError`).
+        UnguardedCallError: If loading the task calls it again (a `RuntimeError`).
     """
-    module_name = getattr(session.task, "module_name", None)
-    if modules.is_loading_far_end(module_name):
-        raise UnguardedCallError(
-            f"The task {session.task} is called while {module_name} is loaded in the process of "
-            "another task, which would go on for ever. Put what calls tasks at the top level of a "
-            "script or module below: if __name__ == '__main__':"
-        )
     session.save(stream, environment)
     return session._moderator.before_called
 

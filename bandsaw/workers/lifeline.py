@@ -5,6 +5,7 @@
                                                               kills its own group, itself included
 
 What the child has started across a boundary of its own holds a lifeline of the child, and follows.
+The thread waits its turn, as all threads of Python do: C code that lets no other run delays it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ import json
 import os
 import shutil
 import signal
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 
 _VARIABLE = "BANDSAW_LIFELINE"
+# The writing ends of the calls that are being made.
+_held: set[int] = set()
 
 
 @contextlib.contextmanager
@@ -34,18 +38,40 @@ def held(folders: Sequence[str]) -> Iterator[tuple[dict[str, str], tuple[int, ..
         yield {}, ()
         return
     reading, writing = os.pipe()
+    _held.add(writing)
+    status = os.fstat(reading)
+    known_by = [reading, status.st_dev, status.st_ino]
     try:
-        yield {_VARIABLE: json.dumps([reading, *folders])}, (reading,)
+        yield {_VARIABLE: json.dumps([known_by, list(folders)])}, (reading,)
     finally:
         os.close(reading)
-        os.close(writing)
+        if writing in _held:
+            _held.discard(writing)
+            os.close(writing)
+
+
+def _let_go() -> None:
+    # A forked child would keep the lifelines of its parent's calls from ending with the parent.
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def follow() -> None:
     """Ends this process and its group when the parent is gone. Called by the child."""
     given = os.environ.pop(_VARIABLE, None)
-    if given is not None:
-        descriptor, *folders = json.loads(given)
+    if given is None:
+        return
+    (descriptor, *identity), folders = json.loads(given)
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return
+    # Behind a launcher that closes descriptors, the number may be that of something else.
+    if stat.S_ISFIFO(status.st_mode) and [status.st_dev, status.st_ino] == identity:
         os.set_inheritable(descriptor, False)
         threading.Thread(
             target=_watch, args=(descriptor, folders), daemon=True, name="bandsaw-lifeline"

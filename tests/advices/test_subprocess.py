@@ -1,3 +1,4 @@
+import os
 import pickle
 import signal
 import subprocess
@@ -295,6 +296,77 @@ def test_what_a_task_starts_in_its_group_ends_with_it(run, wait_until):
         "    return subprocess.Popen(['sleep', '600']).pid"
     )
     wait_until.gone(int(run(tasks, "print(f())").stdout))
+
+
+def test_a_launcher_that_closes_descriptors_works(project, tmp_path):
+    launcher = tmp_path / "launcher"
+    launcher.write_text(
+        f"#!{sys.executable}\nimport subprocess, sys\n"
+        f"sys.exit(subprocess.call([{sys.executable!r}, *sys.argv[1:]]))\n"
+    )
+    launcher.chmod(0o700)
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import bandsaw
+        interpreter = bandsaw.Interpreter(executable={str(launcher)!r})
+        configuration = bandsaw.Configuration().add_advice_chain(
+            bandsaw.advices.subprocess.SubprocessAdvice(interpreter=interpreter))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        "import bandsaw\n@bandsaw.task\ndef f():\n    return 1\n"
+        "if __name__ == '__main__':\n    assert f() == 1\n",
+    )
+    project.run("workflow.py")
+
+
+def test_a_task_may_close_all_descriptors(run):
+    run("@bandsaw.task\ndef f():\n    os.closerange(3, 100)\n    return 1", "assert f() == 1")
+
+
+def test_a_forked_child_of_the_parent_does_not_keep_the_task(project, wait_until):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import os, sys, threading, time
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            print(os.getpid(), flush=True)
+            time.sleep(600)
+
+        if __name__ == '__main__':
+            threading.Thread(target=f, daemon=True).start()
+            sys.stdin.readline()
+            child = os.fork()
+            if child == 0:
+                os.close(1)
+                time.sleep(600)
+            print(child, flush=True)
+            time.sleep(600)
+        """,
+    )
+    with project.start("workflow.py", stdin=subprocess.PIPE) as process:
+        task = int(process.stdout.readline())
+        process.stdin.write("\n")
+        process.stdin.flush()
+        child = int(process.stdout.readline())
+        process.kill()
+        wait_until.gone(task)
+        os.kill(child, signal.SIGKILL)
+
+
+def test_a_task_that_made_calls_and_dies_leaves_nothing(run):
+    tasks = (
+        "@bandsaw.task\ndef inner():\n    return 1\n"
+        "@bandsaw.task\ndef outer():\n    inner()\n    os._exit(3)"
+    )
+    body = "import subprocess\ntry: outer()\nexcept subprocess.CalledProcessError: print('died')"
+    assert run(tasks, body).stdout == "died\n"
 
 
 def test_an_interpreter_that_is_none_is_refused_and_named(configure):
