@@ -8,7 +8,7 @@ import pytest
 
 import bandsaw
 from bandsaw.context import Context
-from bandsaw.errors import SessionError, SessionFileError, UnserializableError
+from bandsaw.errors import SecondStepError, SessionError, SessionFileError, UnserializableError
 from bandsaw.execution import Execution
 from bandsaw.io import BytearrayGeneratorToStream, read_stream_to_generator
 from bandsaw.result import Result
@@ -133,6 +133,26 @@ _TASKS = []
 
 def _find_task():
     return _TASKS[0]
+
+
+def test_a_restored_walk_still_knows_who_took_a_step(configure):
+    class Restoring(bandsaw.Advice):
+        def before(self, session):
+            session.restore(saved(session))
+            session.proceed()
+
+    class Stopping(bandsaw.Advice):
+        def after(self, session):
+            pass
+
+    class Twice(bandsaw.Advice):
+        def before(self, session):
+            session.proceed()
+            session.proceed()
+
+    configuration = configure(Twice(), Restoring(), Stopping())
+    with pytest.raises(SecondStepError, match=r"Twice\.before"):
+        Session(Plain(), Execution("e", (1, 2)), configuration).initiate()
 
 
 def test_streams_that_cannot_seek_are_enough(configure):

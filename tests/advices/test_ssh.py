@@ -10,6 +10,7 @@ from bandsaw.advices.ssh import Remote, SshAdvice, SshBackend, SshCommandLineBac
 from bandsaw.errors import (
     InvalidValueError,
     RemoteCommandError,
+    SessionFileError,
     UnknownRemoteError,
     WorkerDiedError,
 )
@@ -133,6 +134,22 @@ def test_environment_and_path_arrive_with_any_backend(own_configuration, tmp_pat
     session = Session(task, Execution("e", ("MARK",)), configuration)
     assert session.initiate() == Result(("$HOME it's far", 7))
     assert "MARK" not in os.environ
+
+
+def test_a_session_that_was_not_sent_is_not_taken_back(own_configuration, tmp_path):
+    class Stale(Recording):
+        first = None
+
+        def copy_file_from_remote(self, remote, remote_path, local_path):
+            self.first = self.first or remote_path.read_bytes()
+            local_path.write_bytes(self.first)
+
+    advice = SshAdvice(backend=Stale())
+    advice.add_remote(Remote("host", interpreter=PYTHON, directory=tmp_path))
+    configuration = own_configuration(advice)
+    assert call(configuration, 1) == Result([1, 1])
+    with pytest.raises(SessionFileError, match="Another session came back"):
+        call(configuration, 2)
 
 
 def test_a_backend_needs_no_folders(own_configuration, tmp_path):
