@@ -130,7 +130,10 @@ def make_folders_in(folder: str) -> None:
 def _folder() -> str:
     global _FOLDER
     if _FOLDER is None:
-        _FOLDER = (os.getpid(), tempfile.mkdtemp(prefix="bandsaw-", dir=_parent_folder))
+        # A forked child may outlive the parent whose folder it is.
+        there = _parent_folder is not None and os.path.isdir(_parent_folder)
+        folder = tempfile.mkdtemp(prefix="bandsaw-", dir=_parent_folder if there else None)
+        _FOLDER = (os.getpid(), folder)
         atexit.register(_remove_folder)
         util: Any = sys.modules.get("multiprocessing.util")
         if util is not None:

@@ -259,6 +259,31 @@ def test_a_forked_child_has_archives_of_its_own(project):
     assert project.left_behind() == []
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_that_outlives_its_parent_makes_archives_all_the_same(project):
+    project.write(
+        "workflow.py",
+        """
+        import os, sys, time
+        import bandsaw
+        from bandsaw.distribution import get_distribution_archive
+
+        def archive():
+            configuration = bandsaw.Configuration().add_modules_for_distribution('json')
+            return get_distribution_archive(configuration).path
+
+        if __name__ == '__main__':
+            folder = archive().parent
+            if os.fork() == 0:
+                while folder.exists():
+                    time.sleep(0.01)
+                print(archive().exists())
+        """,
+    )
+    assert project.run("-W", "ignore", "workflow.py").stdout == "True\n"
+    assert project.left_behind() == []
+
+
 def test_an_interpreter_that_is_too_old_is_told_so(archive_project, tmp_path):
     source = zipfile.ZipFile(archive_project.folder / "archive.pyz").read("__main__.py").decode()
     code = f"import sys\nsys.version_info = (3, 8, 1)\nexec({source!r}, {{'__name__': '__main__'}})"
