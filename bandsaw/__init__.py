@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import advices as advices
+    from ._explain import explain
     from ._file import File
     from .advice import Advice
     from .config import Configuration, get_configuration
@@ -33,6 +34,7 @@ __all__ = [
     "SerializableValue",
     "Session",
     "__version__",
+    "explain",
     "get_configuration",
     "get_run_id",
     "identifier_from_string",
@@ -51,6 +53,7 @@ _HOMES = {
     "Result": "result",
     "SerializableValue": "serialization",
     "Session": "session",
+    "explain": "_explain",
     "get_configuration": "config",
     "get_run_id": "run",
     "identifier_from_string": "identifier",

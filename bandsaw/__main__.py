@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from . import __version__
+from . import __version__, _cache_command
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
@@ -40,13 +40,21 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         metavar="MODULE",
         help="the configuration module (default: the one that tasks would get)",
     )
+    cache = commands.add_parser(
+        "cache",
+        help="look into caches and manage them",
+        description="Lists, explains, verifies and removes what CachingAdvices have kept.",
+    )
+    _cache_command.add_arguments(cache)
     parsed = parser.parse_args(args)
-    if parsed.command is None:
-        parser.print_help()
-        return 0
-    from ._check import check_configuration
+    if parsed.command == "cache":
+        return _cache_command.run(parsed, cache)
+    if parsed.command == "check":
+        from ._check import check_configuration
 
-    return check_configuration(parsed.config)
+        return check_configuration(parsed.config)
+    parser.print_help()
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ A zip, whose members are stored as they are:
 | member         | holds                                                                        |
 |----------------|------------------------------------------------------------------------------|
 | `session.json` | format, nonce, names of configuration, chain and main script, run id,       |
-|                | position, environment variables and callers of the far end                   |
+|                | position, environment variables and callers of the far end, the cache        |
+|                | entries that wait for it                                                     |
 | `task`         | the task, written by the configuration's serializer                          |
 | `execution`    | the execution, likewise                                                      |
 | `context`      | the context, likewise                                                        |
@@ -45,6 +46,7 @@ _HEADER: dict[str, tuple[type, ...]] = {
     "moderator": (dict,),
     "environment": (dict,),
     "callers": (list,),
+    "computing": (list,),
 }
 _COUNTS = ("before_called", "after_called", "left_out")
 _FLAGS = ("task_called", "is_finished")
@@ -115,7 +117,7 @@ def read(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
     for name, types in _HEADER.items():
         if type(header.get(name)) not in types:
             raise SessionFileError(f"A session file's {name!r} cannot be {header.get(name)!r}.")
-    for text in (*header["environment"].values(), *header["callers"]):
+    for text in (*header["environment"].values(), *header["callers"], *header["computing"]):
         if not isinstance(text, str):
             raise SessionFileError(f"A session file cannot have {text!r} in place of a text.")
     for name in (*_COUNTS, *_FLAGS):

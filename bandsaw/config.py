@@ -45,12 +45,14 @@ class Configuration:
         serializer: Turns values into bytes and back, at first a `PickleSerializer`.
         extensions: The extensions, in the order in which they were added.
         distribution_modules: The names of the modules that are sent along with tasks.
+        bulk_hash: The name of the hash of large arguments, at first `None` for SHA-256.
         module_name: The name of the module that the configuration comes from, `None` if it comes
             from none.
     """
 
     def __init__(self) -> None:
         self.serializer: Serializer = PickleSerializer()
+        self.bulk_hash: Optional[str] = None
         self.extensions: list[Extension] = []
         self.distribution_modules: list[str] = []
         # Decorated functions look at these very lists, which are changed in place.
@@ -131,6 +133,30 @@ class Configuration:
         """
         _check_part(serializer, "a serializer: an object of a class derived from Serializer")
         self.serializer = serializer
+        return self
+
+    def set_bulk_hash(self, name: Optional[str]) -> Configuration:
+        """Sets the hash of large buffers (arrays, bytes) among the arguments of tasks.
+
+        The execution ids of such arguments differ from those that another hash makes.
+
+        Args:
+            name: `'blake3'`, or `'xxhash'` for XXH3 with 128 bits: the fastest, but *not collision
+                resistant*: whoever can choose the data can give two arguments one id. Each needs
+                the package of that name. `None` for SHA-256.
+
+        Returns:
+            This configuration.
+
+        Raises:
+            InvalidValueError: If there is no such hash, or its package is not installed (a
+                `ValueError`).
+        """
+        if name is not None:
+            from ._identity.bulk_hashes import new_hash
+
+            new_hash(name)
+        self.bulk_hash = name
         return self
 
     def add_modules_for_distribution(self, *names: str) -> Configuration:

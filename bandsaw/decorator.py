@@ -52,7 +52,7 @@ def task(
 
     Returns:
         A function to call like the one that was given. It has the attributes `__wrapped__`,
-        `bandsaw_task` and `bandsaw_configuration`.
+        `bandsaw_task`, `bandsaw_configuration` and `bandsaw_chain`.
 
     Raises:
         ModuleNotFoundError: If there is no such configuration module.
@@ -71,6 +71,7 @@ def task(
 
     def decorate(function: Any) -> Any:
         the_task = Task.create_task(function, task_kwargs)
+        the_task._configuration = configuration
         # A configuration of the user's own may find its chains elsewhere.
         chain_list = configuration._chains.get(chain_name, ["unknown"])
         extensions = configuration.extensions
@@ -92,6 +93,7 @@ def task(
 
         call.bandsaw_task = the_task  # type: ignore[attr-defined]
         call.bandsaw_configuration = configuration  # type: ignore[attr-defined]
+        call.bandsaw_chain = chain_name  # type: ignore[attr-defined]
         return call
 
     return decorate(task_args[0]) if task_args else decorate

@@ -25,7 +25,7 @@ class Execution(SerializableValue):
         kwargs: The keyword arguments.
     """
 
-    __slots__ = ("_execution_id", "_task", "args", "kwargs")
+    __slots__ = ("_execution_id", "_task", "_written", "args", "kwargs")
 
     def __init__(
         self,
@@ -35,6 +35,8 @@ class Execution(SerializableValue):
     ) -> None:
         self._execution_id = execution_id
         self._task: Optional[Task] = None
+        # What the arguments were written as when the id was made.
+        self._written: Optional[dict[str, bytes]] = None
         self.args: Sequence[Any] = () if args is None else args
         self.kwargs: Mapping[str, Any] = {} if kwargs is None else kwargs
 
@@ -58,12 +60,50 @@ class Execution(SerializableValue):
             IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
         """
         if self._execution_id is None and self._task is not None:
-            self._execution_id = self._task.execution_id_of(self.args, self.kwargs)
+            self._execution_id, self._written = self._task._identify_execution(
+                self.args, self.kwargs
+            )
         return self._execution_id
 
     @execution_id.setter
     def execution_id(self, execution_id: Optional[str]) -> None:
         self._execution_id = execution_id
+
+    def bound_arguments(self) -> dict[str, Any]:
+        """Tells which value each parameter gets.
+
+        Returns:
+            The values by the names of the parameters, with defaults applied and without the
+            parameters that the task ignores: `*args` as a tuple, `**kwargs` as a dict. Arguments
+            that do not fit the signature stand under `'*'` and `'**'`. Empty where there is no
+            task, or one that is not made of a function.
+        """
+        if self._task is None:
+            return {}
+        try:
+            return self._task._bind(self.args, self.kwargs)
+        except NotImplementedError:
+            return {}
+
+    def argument_digests(self) -> dict[str, str]:
+        """Digests each argument, to see which of them differ between two executions.
+
+        Returns:
+            16 hex digits by the names of the parameters, as in `bound_arguments`.
+
+        Raises:
+            IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
+        """
+        task = self._task
+        if task is None:
+            return {}
+        try:
+            written = getattr(self, "_written", None)
+            if written is None:
+                self._written = written = task._write_arguments(self.args, self.kwargs)
+            return task._known_arguments().digests_of(written)
+        except NotImplementedError:
+            return {}
 
     def serialized(self) -> dict[str, Any]:
         """Returns `execution_id` (`None` if nobody has read it yet), `args` and `kwargs`."""

@@ -22,10 +22,17 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional
 
-from ._identity.canonical import Writer, digest_of_value
+from ._identity.canonical import (
+    Writer,
+    digest_of_value,
+    joined_arguments,
+    write_arguments,
+)
+from ._identity.firstparty import is_first_party
 from ._identity.names import canonical_module_name
 from ._identity.reach import Reach
-from .identifier import identifier_from_string
+from ._identity.watch import Watch
+from .identifier import identifier_from_bytes, identifier_from_string
 
 __all__ = [
     "IdentityWarning",
@@ -34,7 +41,9 @@ __all__ = [
     "execution_id_of",
     "fingerprint",
     "is_current",
+    "parts_of",
     "task_id_of",
+    "watched_task_id_of",
 ]
 
 _reported: set[str] = set()
@@ -47,26 +56,104 @@ class IdentityWarning(UserWarning):
 class _Snapshot:
     """The digest of code, for as long as no module that it reaches is reloaded."""
 
-    __slots__ = ("_modules", "_reference", "digest")
+    __slots__ = ("_reference", "digest", "modules", "watch")
 
-    def __init__(self, code: Any, digest: bytes, reach: Reach) -> None:
+    def __init__(self, code: Any, digest: bytes, modules: dict[str, Any]) -> None:
         identity = id(code)
         self._reference = weakref.ref(code, lambda _: _snapshots.pop(identity, None))
-        self._modules = list(reach.modules.items())
+        self.modules = modules
+        self.watch = Watch(modules)
         self.digest = digest
-
-    def is_current(self) -> bool:
-        import sys
-
-        modules = sys.modules
-        return all(
-            modules.get(name) is module and getattr(module, "__spec__", None) is spec
-            for name, (module, spec) in self._modules
-        )
 
 
 # By identity, because classes may define equality.
 _snapshots: dict[int, _Snapshot] = {}
+
+
+class _Walk:
+    """What is found on the way of making one id.
+
+    Attributes:
+        modules: The first-party modules that were reached, with their specs.
+        problems: What could not be followed: the place and the reason.
+    """
+
+    __slots__ = ("modules", "problems")
+
+    def __init__(self) -> None:
+        self.modules: dict[str, tuple[Any, Any]] = {}
+        self.problems: list[tuple[str, str]] = []
+
+    def digest(self, code: Any, skip: tuple[str, ...] = ()) -> bytes:
+        """Digests code with all that it reaches, as it is now."""
+        reach = Reach(skip)
+        writer = Writer(reach.form, name=_label(code), report=reach.report)
+        digest = sha256(writer.write(code)).digest()
+        self.problems += reach.problems
+        self.modules.update(reach.modules)
+        if isinstance(code, (FunctionType, type)) and not skip:
+            _snapshots[id(code)] = _Snapshot(code, digest, reach.modules)
+        return digest
+
+    def digest_in_value(self, code: Any) -> bytes:
+        """Digests code that is part of a value, see `digest_of_code`."""
+        if isinstance(code, ModuleType):
+            return sha256(b"module " + canonical_module_name(code.__name__).encode()).digest()
+        snapshot = _snapshot_of(code)
+        if snapshot is None:
+            return self.digest(code)
+        self.modules.update(snapshot.modules)
+        return snapshot.digest
+
+    def digest_of_dependency(self, dependency: Any, position: int) -> bytes:
+        """Digests something that `depends` names."""
+        if isinstance(dependency, ModuleType):
+            from ._identity.whole_modules import digest_of_module, loaded_modules
+
+            self.modules.update(loaded_modules(dependency))
+            return digest_of_module(dependency)
+        if isinstance(dependency, (FunctionType, type)):
+            return self.digest(dependency)
+        return digest_of_value(dependency, self.digest_in_value, name=f"depends[{position}]")
+
+    def warn(self, code: Any) -> None:
+        """Reports all that could not be followed, once in a process."""
+        if not self.problems:
+            return
+        module = canonical_module_name(getattr(code, "__module__", "?"))
+        places = dict.fromkeys(f"\n    {place}: {reason}" for place, reason in self.problems)
+        text = (
+            f"The id of {module}.{_label(code)} does not depend on what cannot be followed:"
+            + "".join(places)
+            + "\nIf results do, name what they depend on with @task(depends=[...]), or write "
+            "@task(version=...) and change it whenever the code changes."
+        )
+        if text in _reported:
+            return
+        import warnings
+
+        _reported.add(text)
+        # The place that matters is the code, not whoever asked for its id.
+        inner = getattr(code, "__code__", None)
+        warnings.warn_explicit(
+            text,
+            IdentityWarning,
+            getattr(inner, "co_filename", module),
+            getattr(inner, "co_firstlineno", 1),
+            module,
+        )
+
+
+def _snapshot_of(code: Any) -> Optional[_Snapshot]:
+    # What a function closes over can change at any time.
+    if isinstance(code, CodeType) or getattr(code, "__closure__", None) is not None:
+        return None
+    snapshot = _snapshots.get(id(code))
+    return snapshot if snapshot is not None and snapshot.watch.is_current() else None
+
+
+def _label(code: Any) -> str:
+    return str(getattr(code, "__qualname__", type(code).__name__))
 
 
 def fingerprint(function: Any, *, skip: Iterable[str] = ()) -> str:
@@ -81,43 +168,13 @@ def fingerprint(function: Any, *, skip: Iterable[str] = ()) -> str:
         the module imported by its name.
 
     Warns:
-        IdentityWarning: Something cannot be followed. It is named, once in a process.
+        IdentityWarning: Something cannot be followed. All such places are named together, once in
+            a process.
     """
-    return _digest(function, tuple(skip)).hex()
-
-
-def _digest(code: Any, skip: tuple[str, ...] = ()) -> bytes:
-    reach = Reach(skip)
-    label = getattr(code, "__qualname__", type(code).__name__)
-    writer = Writer(reach.form, name=label, report=reach.report)
-    digest = sha256(writer.write(code)).digest()
-    _warn(code, label, reach)
-    if isinstance(code, (FunctionType, type)):
-        _snapshots[id(code)] = _Snapshot(code, digest, reach)
-    return digest
-
-
-def _warn(code: Any, label: str, reach: Reach) -> None:
-    module = canonical_module_name(getattr(code, "__module__", "?"))
-    for place, reason in dict.fromkeys(reach.problems):
-        text = (
-            f"{place}: {reason}, so the id of {module}.{label} does not depend on it. If results "
-            "do, name what they depend on with @task(depends=[...]), or write @task(version=...) "
-            "and change it whenever the code changes."
-        )
-        if text not in _reported:
-            import warnings
-
-            _reported.add(text)
-            # The place that matters is the code, not whoever asked for its id.
-            inner = getattr(code, "__code__", None)
-            warnings.warn_explicit(
-                text,
-                IdentityWarning,
-                getattr(inner, "co_filename", module),
-                getattr(inner, "co_firstlineno", 1),
-                module,
-            )
+    walk = _Walk()
+    digest = walk.digest(function, tuple(skip))
+    walk.warn(function)
+    return digest.hex()
 
 
 def is_current(function: Any) -> bool:
@@ -130,7 +187,7 @@ def is_current(function: Any) -> bool:
         `False` if there is none, or if a module that it reaches was reloaded since.
     """
     snapshot = _snapshots.get(id(function))
-    return snapshot is not None and snapshot.is_current()
+    return snapshot is not None and snapshot.watch.is_current()
 
 
 def digest_of_code(code: Any) -> bytes:
@@ -143,15 +200,13 @@ def digest_of_code(code: Any) -> bytes:
     Returns:
         32 bytes.
     """
-    if isinstance(code, ModuleType):
-        return sha256(b"module " + canonical_module_name(code.__name__).encode()).digest()
-    if isinstance(code, CodeType):
-        return _digest(code)
-    if getattr(code, "__closure__", None) is None:
-        snapshot = _snapshots.get(id(code))
-        if snapshot is not None and snapshot.is_current():
-            return snapshot.digest
-    return _digest(code)
+    snapshot = _snapshot_of(code)
+    if snapshot is not None:
+        return snapshot.digest
+    walk = _Walk()
+    digest = walk.digest_in_value(code)
+    walk.warn(code)
+    return digest
 
 
 def task_id_of(
@@ -177,23 +232,107 @@ def task_id_of(
 
     Raises:
         IdentityError: Something in `depends` or the version has no canonical form.
+
+    Warns:
+        IdentityWarning: See `fingerprint`.
     """
-    code = fingerprint(function) if version is None else digest_of_value(version, name="version")
-    depends = tuple(depends)
-    digests = sorted({_digest_of_dependency(d, n) for n, d in enumerate(depends)})
+    return watched_task_id_of(
+        function, module_name, qualified_name, version=version, depends=depends
+    )[0]
+
+
+def watched_task_id_of(
+    function: Any,
+    module_name: str,
+    qualified_name: str,
+    *,
+    version: Optional[Any] = None,
+    depends: Iterable[Any] = (),
+) -> tuple[str, Watch]:
+    """Makes the id of a task, and what notices when it does not hold any more.
+
+    Args:
+        function: See `task_id_of`.
+        module_name: See `task_id_of`.
+        qualified_name: See `task_id_of`.
+        version: See `task_id_of`.
+        depends: See `task_id_of`.
+
+    Returns:
+        The id, and a watch on the modules that it was made from.
+
+    Raises:
+        IdentityError: Something in `depends` or the version has no canonical form.
+
+    Warns:
+        IdentityWarning: See `fingerprint`.
+    """
+    walk = _Walk()
+    code: Any
+    if version is None:
+        code = walk.digest(function).hex()
+    else:
+        code = digest_of_value(version, name="version")
+    digests = sorted({walk.digest_of_dependency(d, n) for n, d in enumerate(tuple(depends))})
     name = canonical_module_name(module_name)
     parts = ("task", name, qualified_name, version is None, code, digests)
-    return identifier_from_string(digest_of_value(parts).hex())
+    walk.warn(function)
+    return identifier_from_string(digest_of_value(parts).hex()), Watch(walk.modules)
 
 
-def _digest_of_dependency(dependency: Any, position: int) -> bytes:
-    if isinstance(dependency, ModuleType):
-        from ._identity.whole_modules import digest_of_module
+def parts_of(
+    function: Any, *, version: Optional[Any] = None, depends: Iterable[Any] = (), limit: int = 200
+) -> list[list[str]]:
+    """Says what a task id is made of, to explain why two of them differ.
 
-        return digest_of_module(dependency)
-    if isinstance(dependency, (FunctionType, type)):
-        return _digest(dependency)
-    return digest_of_value(dependency, name=f"depends[{position}]")
+    Args:
+        function: See `task_id_of`.
+        version: See `task_id_of`.
+        depends: See `task_id_of`.
+        limit: How many parts there may be before functions, classes and values are told by module
+            only.
+
+    Returns:
+        Sorted items of four strings: the kind, the name, the place and a text. Digests are 16 hex
+        digits.
+
+        | kind           | name           | place         | text                                |
+        |----------------|----------------|---------------|-------------------------------------|
+        | `function`     | qualified name | `pkg/prep.py` | digest of the definition itself     |
+        | `class`        | qualified name | `pkg/prep.py` | the same, with its methods          |
+        | `value`        | name           | where used    | its `repr`, or type and digest      |
+        | `module`       | name           | `pkg/prep.py` | digest                              |
+        | `distribution` | name           |               | version                             |
+        | `version`      | of which task  | where         | `repr`; no name for the task itself |
+        | `depends`      | what           |               | digest                              |
+
+        Something is different whenever the task id of the function is, and nothing where it is the
+        same, except for the names of dependencies, such as the paths of files. They do not depend
+        on the version of Python.
+
+    Raises:
+        IdentityError: Something in `depends` or the version has no canonical form.
+    """
+    from ._file import File
+    from ._identity.parts import dependency_item, module_item, parts_of_code, text_of
+
+    def is_whole(dependency: Any) -> bool:
+        return isinstance(dependency, ModuleType) and is_first_party(dependency.__name__)
+
+    depends = tuple(depends)
+    items = set()
+    walk = _Walk()
+    for position, dependency in enumerate(depends):
+        digest = walk.digest_of_dependency(dependency, position)
+        items.add(dependency_item(dependency, digest))
+        if is_whole(dependency):
+            items.add(module_item(dependency.__name__, digest))
+    if version is not None:
+        items.add(("version", "", "", text_of(version)))
+    else:
+        reached = [part for part in depends if not (is_whole(part) or isinstance(part, File))]
+        items |= set(parts_of_code([function, *reached], limit))
+    return [list(item) for item in sorted(items)]
 
 
 def execution_id_of(
@@ -215,7 +354,5 @@ def execution_id_of(
     Raises:
         IdentityError: An argument has no canonical form; the message has the path to it.
     """
-    from ._identity.canonical import digest_of_arguments
-
-    digest = digest_of_arguments(bound_arguments, digest_of_code, hook, bulk_hash)
-    return identifier_from_string(digest.hex())
+    written = write_arguments(bound_arguments, digest_of_code, hook, bulk_hash)
+    return identifier_from_bytes(joined_arguments(written))

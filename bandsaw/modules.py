@@ -24,7 +24,7 @@ is_far_end = False
 # There, the tasks that its task was called for, itself included.
 _callers: tuple[str, ...] = ()
 
-_known_main: Optional[tuple[tuple[Any, Any, Any], Optional[str]]] = None
+_known_main: Optional[tuple[Any, Any, Any, Optional[str]]] = None
 
 
 def object_as_import(obj: Any) -> tuple[str, str]:
@@ -115,10 +115,12 @@ def main_module_name() -> Optional[str]:
     """
     global _known_main
     main = sys.modules.get("__main__")
-    key = (main, getattr(main, "__spec__", None), getattr(main, "__file__", None))
-    if _known_main is None or any(one is not other for one, other in zip(key, _known_main[0])):
-        _known_main = (key, _find_main_module_name(key[1], key[2]))
-    return _known_main[1]
+    spec, file_path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    known = _known_main
+    # Asked for whenever something is unpickled.
+    if known is None or not (known[0] is main and known[1] is spec and known[2] is file_path):
+        known = _known_main = (main, spec, file_path, _find_main_module_name(spec, file_path))
+    return known[3]
 
 
 def _find_main_module_name(spec: Optional[ModuleSpec], file_path: Optional[str]) -> Optional[str]:

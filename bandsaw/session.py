@@ -179,6 +179,7 @@ class Session:
             SerializationError: If something cannot be written; names what.
         """
         from . import _session_file
+        from ._cache import locks
 
         name = importable_module_name(self._known_configuration().module_name)
         if name is None:
@@ -194,6 +195,7 @@ class Session:
             "main": main_module_name(),
             "environment": dict(environment or {}),
             "callers": modules.callers_of(str(self.task)),
+            "computing": locks.held(),
             "moderator": self._moderator.serialized(),
         }
         values = {
@@ -223,6 +225,10 @@ class Session:
 
         header, members = _session_file.read(stream)
         modules.take_over(header["environment"], header["callers"])
+        if modules.is_far_end and header["computing"]:
+            from ._cache import locks
+
+            locks.inherit(header["computing"])
         if header["main"] is not None:
             modules.adopt_main(header["main"])
         configuration = get_configuration(header["configuration"])
@@ -242,6 +248,7 @@ class Session:
         self.context, self.result = values["context"], values["result"]
         if isinstance(self.task, Task) and isinstance(self.execution, Execution):
             self.execution.of_task(self.task)
+            self.task._configuration = configuration
         self.configuration, self.advice_chain = configuration, header["advice_chain"]
         self._nonce = header["nonce"]
         self._moderator = moderator

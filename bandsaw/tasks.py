@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copyreg
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -17,15 +18,19 @@ from .errors import (
 )
 from .modules import import_object, main_module_name, object_as_import
 from .result import Result
-from .serialization.values import SerializableValue
+from .serialization.serializer import Serializer
+from .serialization.values import SerializableValue, ValueSerializer
 
 if TYPE_CHECKING:
     import inspect
 
+    from ._identity.arguments import Arguments
+    from ._identity.watch import Watch
     from .execution import Execution
 
 
 new_object = object.__new__
+_OF_THIS_PROCESS = ("_arguments", "_configuration", "_watch")
 
 
 class Task(SerializableValue, abc.ABC):
@@ -38,8 +43,12 @@ class Task(SerializableValue, abc.ABC):
 
     _task_id: Optional[str] = None
     _task_kwargs: Mapping[str, Any] = {}
-    # Tells which value each parameter gets. Made when an id is first read.
-    _binder: Optional[Callable[[Any, Any], dict[str, Any]]] = None
+    # Made when an id is first read.
+    _arguments: Optional[Arguments] = None
+    # Notices when code was reloaded; `None` for an id that was assigned or came from elsewhere.
+    _watch: Optional[Watch] = None
+    # The configuration of the task in this process, where it has one.
+    _configuration: Any = None
 
     def __init__(
         self, task_id: Optional[str] = None, task_kwargs: Optional[Mapping[str, Any]] = None
@@ -72,13 +81,19 @@ class Task(SerializableValue, abc.ABC):
 
     @property
     def task_id(self) -> Any:
-        """The id: the same for the same code, and different for different code."""
-        if self._task_id is None:
-            self._task_id = self._make_task_id()
+        """The id: the same for the same code, and different for different code.
+
+        One that is derived is derived again when a module that it depends on was reloaded.
+        """
+        watch = self._watch
+        if self._task_id is None or (watch is not None and not watch.is_current()):
+            # In this order, for other threads: a new id with an old watch is only made again.
+            self._task_id, self._watch = self._make_task_id()
         return self._task_id
 
     @task_id.setter
     def task_id(self, task_id: Optional[str]) -> None:
+        self._watch = None
         self._task_id = task_id
 
     @property
@@ -151,16 +166,40 @@ class Task(SerializableValue, abc.ABC):
         Raises:
             IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
         """
-        from .fingerprint import execution_id_of
+        return self._known_arguments().id_of(self._write_arguments(args, kwargs))
 
-        return execution_id_of(self._bind(args, kwargs))
+    def _identify_execution(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[str, Optional[dict[str, bytes]]]:
+        """Makes the id of an execution.
+
+        Returns:
+            The id, and what each argument was written as: `None` where a subclass makes ids in a
+            way of its own.
+        """
+        if type(self).execution_id_of is not Task.execution_id_of:
+            return self.execution_id_of(args, kwargs), None
+        written = self._write_arguments(args, kwargs)
+        return self._known_arguments().id_of(written), written
+
+    def _write_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, bytes]:
+        arguments = self._arguments or self._known_arguments()
+        configuration = self._configuration
+        if configuration is None:
+            return arguments.write(args, kwargs)
+        hook = _hook_of(getattr(configuration, "serializer", None))
+        return arguments.write(args, kwargs, hook, getattr(configuration, "bulk_hash", None))
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        if self._binder is None:
-            from ._identity.binding import binder
+        return self._known_arguments().bind(tuple(args), kwargs)
 
-            self._binder = binder(self.function, ignore=self._list_of("ignore"))
-        return self._binder(tuple(args), kwargs)
+    def _known_arguments(self) -> Arguments:
+        if self._arguments is None:
+            from ._identity.arguments import Arguments
+            from .fingerprint import digest_of_code
+
+            self._arguments = Arguments(self.function, self._list_of("ignore"), digest_of_code)
+        return self._arguments
 
     def _list_of(self, keyword: str) -> Sequence[Any]:
         value = self._task_kwargs.get(keyword, ())
@@ -170,17 +209,28 @@ class Task(SerializableValue, abc.ABC):
             )
         return value
 
-    def _make_task_id(self) -> str:
-        from .fingerprint import task_id_of
+    def _make_task_id(self) -> tuple[str, Watch]:
+        from .fingerprint import watched_task_id_of
 
         function = self.function
-        return task_id_of(
+        return watched_task_id_of(
             function,
             function.__module__,
             function.__qualname__,
             version=self._task_kwargs.get("version"),
             depends=self._list_of("depends"),
         )
+
+    def _known_id(self) -> Optional[str]:
+        """Returns the id if somebody has read it."""
+        return None if self._task_id is None else self.task_id
+
+    def __getstate__(self) -> Any:
+        # For subclasses that pickle as any object does.
+        state = {n: value for n, value in self.__dict__.items() if n not in _OF_THIS_PROCESS}
+        names: Any = copyreg._slotnames(type(self))  # type: ignore[attr-defined]
+        slots = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return (state, slots) if slots else state
 
     def __str__(self) -> str:
         try:
@@ -274,7 +324,7 @@ class _FunctionTask(Task):
             "function_name": self.function_name,
             "module_name": self.module_name,
             "task_kwargs": dict(self._task_kwargs),
-            "task_id": self._task_id,
+            "task_id": self._known_id(),
             "layer": self._find_layer(),
         }
 
@@ -389,7 +439,7 @@ class _FunctionWithClosureTask(Task):
                 f"The task {self} cannot be written by cloudpickle: {error}"
             ) from error
         version = sys.version_info[:2]
-        return _read_closure_task, (version, written, dict(self._task_kwargs), self._task_id)
+        return _read_closure_task, (version, written, dict(self._task_kwargs), self._known_id())
 
     def __repr__(self) -> str:
         return f"_FunctionWithClosureTask({self._function!r})"
@@ -421,3 +471,17 @@ def _read_closure_task(
 
 def _deserialize(task_class: Any, values: Mapping[str, Any]) -> Any:
     return task_class.deserialize(values)
+
+
+def _hook_of(serializer: Any) -> Any:
+    """Finds what asks a serializer for canonical forms, if it would ever give one."""
+    method = getattr(serializer, "canonical_form", None)
+    base = getattr(method, "__func__", None)
+    if base is Serializer.canonical_form:
+        return None
+    json: Any = sys.modules.get(f"{__package__}.serialization.json")
+    if json is not None and base is json.JsonSerializer.canonical_form:
+        own = (getattr(type(v), "canonical_form", None) for v in serializer.value_serializers)
+        if all(form in (None, ValueSerializer.canonical_form) for form in own):
+            return None
+    return method

@@ -29,6 +29,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandsaw._file import File
+from bandsaw._identity import buffers, strided
 from bandsaw._identity.canonical import digest_of_value
 from bandsaw.errors import IdentityError, InvalidValueError
 from bandsaw.fingerprint import execution_id_of
@@ -389,6 +390,57 @@ def test_a_hook_can_define_the_form_of_a_type():
     assert digest(Node(a=1), hook=hook) != digest(1, hook=hook)
 
 
+def test_a_hook_is_not_asked_about_plain_types_and_code():
+    asked = []
+
+    def hook(value):
+        asked.append(value)
+        return NotImplemented
+
+    node = Node(a=[1, "x", None, {"k": (1.5, {2})}, b"y"], b=[len, Node, helper, os])
+    digest(node, hook=hook)
+    assert all(value is node or value is len for value in asked)
+
+
+@pytest.mark.parametrize(
+    "hook",
+    [
+        lambda value: value,
+        lambda value: [{"again": value}],
+        lambda value: copy.copy(value),
+        lambda value: [copy.copy(value)],
+        lambda value: value.a,
+    ],
+)
+def test_a_hook_that_leads_back_to_the_value_is_an_error(hook):
+    node = Node(a=[1])
+    node.a.append(node)
+    with pytest.raises(IdentityError, match=r"^value\[1\].*Node.*canonical form"):
+        digest([0, node], hook=lambda v: hook(v) if isinstance(v, Node) else NotImplemented)
+
+
+def test_an_error_of_a_hook_is_chained_and_has_the_path():
+    def hook(value):
+        return value.missing if isinstance(value, Node) else NotImplemented
+
+    with pytest.raises(IdentityError, match=r"^value\['k'\]\[0\].*no attribute 'missing'") as info:
+        digest({"k": [Node(a=1)]}, hook=hook)
+    assert isinstance(info.value.__cause__, AttributeError)
+
+
+def test_canonical_forms_may_lie_in_each_other():
+    def chain_of(length, leaf):
+        for _ in range(length):
+            leaf = Node(below=[leaf])
+        return leaf
+
+    def hook(value):
+        return value.below if hasattr(value, "below") else NotImplemented
+
+    assert digest(chain_of(500, 1), hook=hook) == digest(chain_of(500, 1), hook=hook)
+    assert digest(chain_of(500, 1), hook=hook) != digest(chain_of(500, 2), hook=hook)
+
+
 def test_an_unknown_or_missing_bulk_hash_is_an_error_that_names_it():
     with pytest.raises(InvalidValueError, match="md4"):
         digest(b"x" * 10_000, bulk_hash="md4")
@@ -406,6 +458,77 @@ def test_large_buffers_are_hashed_where_they_lie():
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak < 10_000_000
+
+
+@st.composite
+def layouts(draw):
+    """Arrays of any shape whose elements lie in memory in any order."""
+    shape = draw(st.lists(st.integers(0, 7) | st.just(1), max_size=5))
+    dtype = draw(st.sampled_from(["u1", "i2", "f4", "f8", "c16", "S3", "M8[s]"]))
+    held = np.arange(math.prod(n * 2 for n in shape)).astype("u8").astype(dtype)
+    array_ = held.reshape([n * 2 for n in shape])
+    array_ = array_[tuple(
+        draw(st.sampled_from([slice(None, n), slice(None, None, 2), slice(None, None, -2)]))
+        for n in shape
+    )]  # fmt: skip
+    array_ = np.asarray(array_).transpose(draw(st.permutations(range(len(shape)))))
+    if draw(st.booleans()):
+        array_ = np.broadcast_to(array_, (draw(st.integers(0, 3)), *array_.shape))
+    return array_
+
+
+@settings(max_examples=150, deadline=None)
+@given(layouts(), st.integers(1, 300), st.integers(1, 40), st.integers(1, 5))
+def test_arrays_count_by_their_elements_in_c_order_in_whatever_layout(array_, chunk, tile, short):
+    wanted = digest(np.ascontiguousarray(array_).reshape(array_.shape))
+    assert digest(array_) == wanted
+    with pytest.MonkeyPatch.context() as patch:
+        # So that small arrays go the ways of large ones.
+        patch.setattr(strided, "_CHUNK", chunk)
+        patch.setattr(strided, "_LARGEST_CHUNK", 2 * chunk)
+        patch.setattr(strided, "_NEIGHBOURS", tile)
+        patch.setattr(strided, "_OTHERS", tile)
+        patch.setattr(strided, "_OTHERS_OF_BYTES", tile)
+        patch.setattr(strided, "_SHORT", short)
+        patch.setattr(buffers, "_INLINE", 0)
+        wanted = digest(np.ascontiguousarray(array_).reshape(array_.shape))
+        assert digest(array_) == wanted
+        patch.setattr(buffers, "_LARGE", 0)
+        assert digest(array_) == wanted
+
+
+def test_large_arrays_count_by_their_elements_in_c_order_in_whatever_layout():
+    held = np.arange(3_000_000, dtype="f8")
+    cube = held.reshape(100, 200, 150)
+    deep = held[: 1 << 20].reshape([2] * 20)
+    for array_ in (
+        cube.T, cube.transpose(1, 2, 0), cube.transpose(1, 0, 2), cube[::-1, ::3, ::-2], held[::2],
+        held.reshape(3, -1).T, held.reshape(-1, 3).T, deep.T, deep.transpose(range(-10, 10)),
+        np.broadcast_to(held[:1000], (2000, 1000)), np.broadcast_to(held[:2000, None], (2000, 999)),
+        held.reshape(1000, 3000).T.astype("u1", order="K"),
+    ):  # fmt: skip
+        assert digest(array_) == digest(array_.copy(order="C"))
+
+
+def test_an_error_in_the_thread_that_hashes_is_raised(monkeypatch):
+    class Failing:
+        def update(self, chunk):
+            raise ArithmeticError
+
+    monkeypatch.setattr(buffers, "new_hash", lambda name: Failing())
+    with pytest.raises(ArithmeticError):
+        digest(np.zeros((2000, 2000)).T)
+
+
+def test_large_arrays_are_hashed_where_no_thread_can_be_started(monkeypatch):
+    array_ = np.arange(4_000_000.0).reshape(2000, 2000).T
+    wanted = digest(array_)
+
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert digest(array_) == wanted
 
 
 PROGRAM = """

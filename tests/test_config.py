@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ from bandsaw.errors import (
     ConfigurationMissingError,
     ConfigurationNotFoundError,
     ConfigurationTypeError,
+    InvalidValueError,
     UnknownChainError,
 )
 
@@ -221,3 +223,27 @@ def test_a_configuration_can_be_subclassed(module):
 
 def _identity(x):
     return x
+
+
+@pytest.mark.parametrize("name", ["xxhash", "blake3"])
+def test_the_hash_of_large_arguments_is_named_in_the_configuration(name):
+    configuration = bandsaw.Configuration()
+    assert configuration.bulk_hash is None
+    assert configuration.set_bulk_hash(name) is configuration
+    assert configuration.bulk_hash == name
+    assert configuration.set_bulk_hash(None).bulk_hash is None
+
+
+@pytest.mark.parametrize("name", ["md5", "", 3, ["xxhash"]])
+def test_an_unknown_hash_is_refused_at_once(name):
+    configuration = bandsaw.Configuration()
+    with pytest.raises(InvalidValueError, match=f"{re.escape(repr(name))}.*'xxhash'"):
+        configuration.set_bulk_hash(name)
+    assert configuration.bulk_hash is None
+
+
+@pytest.mark.parametrize("name", ["xxhash", "blake3"])
+def test_a_hash_whose_package_is_not_installed_is_refused_at_once(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InvalidValueError, match=f"install the package '{name}'"):
+        bandsaw.Configuration().set_bulk_hash(name)

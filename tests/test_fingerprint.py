@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from bandsaw.fingerprint import (
     execution_id_of,
     fingerprint,
     is_current,
+    parts_of,
     task_id_of,
 )
+from bandsaw.tasks import Task
 
 ROOT = Path(__file__).parent.parent
 numbers = itertools.count()
@@ -188,62 +191,62 @@ def edited(name, old, new):
     return files
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        ("flow", "return sorted([total]", "return sorted([total, 1]"),
-        ("flow", "y=1", "y=2"),
-        ("flow", "z=(1, 2)", "z=(1, 2.0)"),
-        ("flow", "LIMIT = 3", "LIMIT = 4"),
-        ("flow", "LIMIT = 3", "LIMIT = 3.0"),
-        ("flow", "[1, 2], ", "[1, 3], "),
-        ("flow", "{3, 4}", "{3, 5}"),
-        ("flow", "make(1)", "make(5)"),
-        ("flow", "add_two = make(2)", "add_two = make(1)"),
-        ("flow", "return x + n", "return x - n"),
-        ("flow", "prep.scale, 2", "prep.scale, 3"),
-        ("flow", "rate = 10", "rate = 11"),
-        ("flow", "return self.rate", "return -self.rate"),
-        ("flow", "size = 5", "size = 6"),
-        ("flow", "self.size * prep", "self.size + prep"),
-        ("flow", "def static(x):", "def static(x, y=0):"),
-        ("flow", "return cls()", "return cls"),
-        ("flow", "class Model(Base)", "class Model(Base, dict)"),
-        ("flow", "n != 0 and", "n != 1 and"),
-        ("flow", "key=lambda v: v + 1", "key=lambda v: v + 2"),
-        ("flow", "from prep import helper as h", "from prep import lazy as h"),
-        ("prep", "FACTOR = 2", "FACTOR = 3"),
-        ("prep", "SECRET = 11", "SECRET = 12"),
-        ("prep", "return a * b", "return a + b"),
-        ("prep", "return 21", "return 22"),
-        ("prep", "return x + 5", "return x + 6"),
-        ("prep", "return x + 13", "return x + 14"),
-        ("prep", "maxsize=None", "maxsize=3"),
-        ("pkg__dot____init__", "17", "18"),
-        ("pkg__dot__sub", "19", "20"),
-        ("pkg__dot__deep", "23", "24"),
-    ],
-)
+EDITS = [
+    ("flow", "return sorted([total]", "return sorted([total, 1]"),
+    ("flow", "y=1", "y=2"),
+    ("flow", "z=(1, 2)", "z=(1, 2.0)"),
+    ("flow", "LIMIT = 3", "LIMIT = 4"),
+    ("flow", "LIMIT = 3", "LIMIT = 3.0"),
+    ("flow", "[1, 2], ", "[1, 3], "),
+    ("flow", "{3, 4}", "{3, 5}"),
+    ("flow", "make(1)", "make(5)"),
+    ("flow", "add_two = make(2)", "add_two = make(1)"),
+    ("flow", "return x + n", "return x - n"),
+    ("flow", "prep.scale, 2", "prep.scale, 3"),
+    ("flow", "rate = 10", "rate = 11"),
+    ("flow", "return self.rate", "return -self.rate"),
+    ("flow", "size = 5", "size = 6"),
+    ("flow", "self.size * prep", "self.size + prep"),
+    ("flow", "def static(x):", "def static(x, y=0):"),
+    ("flow", "return cls()", "return cls"),
+    ("flow", "class Model(Base)", "class Model(Base, dict)"),
+    ("flow", "n != 0 and", "n != 1 and"),
+    ("flow", "key=lambda v: v + 1", "key=lambda v: v + 2"),
+    ("flow", "from prep import helper as h", "from prep import lazy as h"),
+    ("prep", "FACTOR = 2", "FACTOR = 3"),
+    ("prep", "SECRET = 11", "SECRET = 12"),
+    ("prep", "return a * b", "return a + b"),
+    ("prep", "return 21", "return 22"),
+    ("prep", "return x + 5", "return x + 6"),
+    ("prep", "return x + 13", "return x + 14"),
+    ("prep", "maxsize=None", "maxsize=3"),
+    ("pkg__dot____init__", "17", "18"),
+    ("pkg__dot__sub", "19", "20"),
+    ("pkg__dot__deep", "23", "24"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), EDITS)
 def test_an_edit_of_anything_that_is_reached_changes_the_fingerprint(project, name, old, new):
     before = id_of(project, **PROGRAM)
     assert id_of(project, **edited(name, old, new)) != before
 
 
-@pytest.mark.parametrize(
-    ("name", "old", "new"),
-    [
-        ("flow", "# A comment.", "# Another one.\n\n"),
-        ("flow", '"""Says what it does."""', '"""Says something else."""'),
-        ("flow", '"""Says what it does."""', ""),
-        ("flow", '"""A model."""', ""),
-        ("flow", "return 7", "return 8"),
-        ("flow", "LIMIT = 3", "\n\n\n        LIMIT = (3)"),
-        ("flow", "def f(x, y=1", "def f(x: int, y: 'str' = 1"),
-        ("flow", "total = prep", "total: int = prep"),
-        ("flow", '{"a": [1, 2], "b": {3, 4}}', '{"b": {4, 3}, "a": [1, 2]}'),
-        ("prep", "return deeper(x)", "return (\n                deeper(x)\n            )"),
-    ],
-)
+HARMLESS_EDITS = [
+    ("flow", "# A comment.", "# Another one.\n\n"),
+    ("flow", '"""Says what it does."""', '"""Says something else."""'),
+    ("flow", '"""Says what it does."""', ""),
+    ("flow", '"""A model."""', ""),
+    ("flow", "return 7", "return 8"),
+    ("flow", "LIMIT = 3", "\n\n\n        LIMIT = (3)"),
+    ("flow", "def f(x, y=1", "def f(x: int, y: 'str' = 1"),
+    ("flow", "total = prep", "total: int = prep"),
+    ("flow", '{"a": [1, 2], "b": {3, 4}}', '{"b": {4, 3}, "a": [1, 2]}'),
+    ("prep", "return deeper(x)", "return (\n                deeper(x)\n            )"),
+]
+
+
+@pytest.mark.parametrize(("name", "old", "new"), HARMLESS_EDITS)
 def test_an_edit_that_changes_nothing_that_runs_keeps_the_fingerprint(project, name, old, new):
     before = id_of(project, **PROGRAM)
     assert id_of(project, **edited(name, old, new)) == before
@@ -336,9 +339,36 @@ def test_a_computed_name_is_reported_with_its_place_and_a_remedy(project):
             return getattr(x, name), importlib.import_module(name), eval(name), globals()[name]
         """
     )
-    with pytest.warns(IdentityWarning, match=r"flow\.f: line 4.*version=") as caught:
+    with pytest.warns(IdentityWarning, match=r"(?s)flow\.f: line 4, getattr.*version=") as caught:
         fingerprint(importlib.import_module("flow").f)
-    assert len([w for w in caught if w.category is IdentityWarning]) == 4
+    assert len(caught) == 1
+    text = str(caught[0].message)
+    assert text.count("flow.f: line 4, ") == 4 and text.count("version=") == 1
+
+
+def test_a_task_is_reported_once_with_all_that_it_and_its_dependencies_reach(project):
+    project(
+        flow="""
+        import prep
+        def f(x, name):
+            return prep.g(x, name), eval(name)
+        """,
+        prep="""
+        def g(x, name):
+            return getattr(x, name)
+        def h(x, name):
+            return getattr(x, name + "_")
+        """,
+    )
+    module = importlib.import_module("flow")
+    with pytest.warns(IdentityWarning) as caught:
+        task_id_of(module.f, "flow", "f", depends=[module.prep.h])
+    assert len(caught) == 1
+    for place in ("flow.f: line 4, eval(name)", "prep.g: line 3", "prep.h: line 5"):
+        assert place in str(caught[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task_id_of(module.f, "flow", "f", depends=[module.prep.h])
 
 
 def test_a_value_without_a_form_is_reported_once_and_does_not_fail(project):
@@ -500,8 +530,8 @@ def f(x, y=P(1, 2), *, z=Row()):
 if __name__ == "__main__":
     import sys
     sys.path.insert(0, %r)
-    from bandsaw.fingerprint import fingerprint, task_id_of, execution_id_of
-    print(fingerprint(f), task_id_of(f, __name__, "f"),
+    from bandsaw.fingerprint import fingerprint, task_id_of, execution_id_of, parts_of
+    print(parts_of(f), fingerprint(f), task_id_of(f, __name__, "f"),
           execution_id_of({"a": K, "b": INSTANCE, "c": f, "d": [Colour.RED, P(1, 2)]}))
 '''
 
@@ -512,8 +542,8 @@ def test_one_fingerprint_on_every_python_and_hash_seed_and_as_main_or_imported(t
     imported = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.path.insert(0, '.')\n"
         "import script; from script import *\n"
-        "from bandsaw.fingerprint import fingerprint, task_id_of, execution_id_of\n"
-        "print(fingerprint(f), task_id_of(f, 'script', 'f'), "
+        "from bandsaw.fingerprint import fingerprint, task_id_of, execution_id_of, parts_of\n"
+        "print(parts_of(f), fingerprint(f), task_id_of(f, 'script', 'f'), "
         "execution_id_of({'a': K, 'b': INSTANCE, 'c': f, 'd': [Colour.RED, P(1, 2)]}))"
     )
     found = {}
@@ -588,3 +618,294 @@ def test_a_closure_in_arguments_is_read_every_time():
     first = execution_id_of({"a": g})
     state.append(2)
     assert execution_id_of({"a": g}) != first
+
+
+def reloaded(folder, module, text):
+    path = folder.joinpath(*module.__name__.split(".")).with_suffix(".py")
+    path.write_text(textwrap.dedent(text))
+    # Byte code is found by the time in seconds and the size.
+    os.utime(path, (next(numbers) + 10**9,) * 2)
+    return importlib.reload(module)
+
+
+@pytest.mark.parametrize(
+    ("flow", "before", "after"),
+    [
+        ("import prep\ndef f(): return prep.g()", "def g(): return 1", "def g(): return 12"),
+        ("import prep\ndef f(): return prep.K", "K = 1", "K = 12"),
+        ("def f():\n    import prep\n    return prep.K", "K = 1", "K = 12"),
+        (
+            "import prep\ndef f(): return prep.C().m()",
+            "class C:\n    def m(self): return 1",
+            "class C:\n    def m(self): return 12",
+        ),
+        # The function is the old one, but its globals are those of the module.
+        (
+            "from prep import g\ndef f(): return g()",
+            "K = 1\ndef g(): return K",
+            "K = 12\ndef g(): return K",
+        ),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"depends": [1]}])
+def test_a_task_id_is_made_again_after_a_reload_of_what_the_task_reaches(
+    project, flow, before, after, options
+):
+    folder = project(flow=flow, prep=before)
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    task = Task.create_task(module.f, options)
+    first = task.task_id
+    assert task.task_id == first
+    reloaded(folder, prep, after)
+    second = task.task_id
+    assert second != first
+    assert Task.create_task(module.f, options).task_id == second
+    assert task.serialized()["task_id"] == second
+
+
+def test_a_reload_without_a_change_keeps_the_task_id(project):
+    project(flow="import prep\ndef f(): return prep.g()", prep="def g(): return 1")
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    task = Task.create_task(module.f)
+    first = task.task_id
+    importlib.reload(prep)
+    assert task.task_id == first
+
+
+def test_a_task_id_that_was_assigned_or_came_along_is_not_made_again(project):
+    folder = project(flow="import prep\ndef f(): return prep.g()", prep="def g(): return 1")
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    computed, assigned = Task.create_task(module.f), Task.create_task(module.f)
+    assert computed.task_id == assigned.task_id
+    assigned.task_id = "mine"
+    came = type(computed).deserialize(computed.serialized())
+    first = computed.task_id
+    reloaded(folder, prep, "def g(): return 12")
+    assert assigned.task_id == "mine"
+    assert came.task_id == first != computed.task_id
+
+
+def dependency(kind, prep):
+    import functools
+
+    return {"module": prep, "function": prep.g, "partial": functools.partial(prep.g)}[kind]
+
+
+@pytest.mark.parametrize("kind", ["module", "function", "partial"])
+@pytest.mark.parametrize("options", [{}, {"version": "1"}])
+def test_a_reload_of_a_dependency_counts_with_and_without_a_version(project, kind, options):
+    folder = project(flow="def f(): return 1", prep="K = 1\ndef g(): return K")
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    task = Task.create_task(module.f, {"depends": [dependency(kind, prep)], **options})
+    first = task.task_id
+    reloaded(folder, prep, "K = 12\ndef g(): return K")
+    assert task.task_id != first
+
+
+def test_an_id_with_a_version_is_not_made_again_when_the_function_is_reloaded(project, monkeypatch):
+    folder = project(flow="import prep\ndef f(): return prep.g()", prep="def g(): return 1")
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    task = Task.create_task(module.f, {"version": "1"})
+    first = task.task_id
+    reloaded(folder, prep, "def g(): return 12")
+    monkeypatch.setattr(Task, "_make_task_id", None)
+    assert task.task_id == first
+
+
+def test_a_reload_of_a_module_below_a_package_in_depends_counts(project):
+    folder = project(flow="def f(): return 1", pkg__dot____init__="A = 1", pkg__dot__sub="B = 1")
+    module, sub = importlib.import_module("flow"), importlib.import_module("pkg.sub")
+    task = Task.create_task(module.f, {"depends": [sys.modules["pkg"]]})
+    first = task.task_id
+    reloaded(folder, sub, "B = 12")
+    assert task.task_id != first
+
+
+def test_problems_that_change_with_a_reload_are_reported_again(project):
+    folder = project(
+        flow="import prep\ndef f(x): return prep.g(x)", prep="def g(x): return eval(x)"
+    )
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    task = Task.create_task(module.f)
+    with pytest.warns(IdentityWarning, match="line 1, eval"):
+        task.task_id  # noqa: B018
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        importlib.reload(prep)
+        task.task_id  # noqa: B018
+    reloaded(folder, prep, "def g(x): return eval(x), exec(x)")
+    with pytest.warns(IdentityWarning, match="line 1, exec"):
+        task.task_id  # noqa: B018
+
+
+def parts_and_id(project, files, function="f", **options):
+    project(**files)
+    code = getattr(importlib.import_module("flow"), function)
+    parts = parts_of(code, **options)
+    assert parts == sorted(parts) == parts_of(code, **options)
+    assert all(len(part) == 4 and all(type(text) is str for text in part) for part in parts)
+    assert len({tuple(part) for part in parts}) == len(parts)
+    return parts, task_id_of(code, "flow", function)
+
+
+@pytest.mark.parametrize("limit", [200, 5])
+@pytest.mark.parametrize(("name", "old", "new"), EDITS + HARMLESS_EDITS)
+def test_parts_differ_exactly_when_the_task_id_does(project, name, old, new, limit):
+    before, first = parts_and_id(project, PROGRAM, limit=limit)
+    after, second = parts_and_id(project, edited(name, old, new), limit=limit)
+    assert (before == after) == (first == second)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("one, two = make(1), make(2)", "one, two = make(2), make(1)"),
+        ("from math import sin as one, cos as two", "from math import cos as one, sin as two"),
+        ("from prep import a as one, b as two", "from prep import b as one, a as two"),
+        ("import prep\none, two = deco(prep.a), deco(prep.b)",
+         "import prep\none, two = deco(prep.b), deco(prep.a)"),
+        ("one, two = (lambda x: x), (lambda x: -x)", "one, two = (lambda x: -x), (lambda x: x)"),
+        ("one, two = 1, 2", "one, two = 2, 1"),
+        ("one, two = base(1), base(2)", "one, two = base(2), base(1)"),
+        ("one = two = functools.partial(make, 1)", "one = two = functools.partial(make, 2)"),
+        ("one, two = retry(3)(make), 1", "one, two = retry(4)(make), 1"),
+    ],
+)  # fmt: skip
+def test_what_is_exchanged_is_seen_in_the_parts(project, one, other):
+    text = """
+import functools
+def make(n):
+    return lambda x: x + n
+def deco(f):
+    def inner(x):
+        return f(x)
+    return inner
+def retry(times):
+    def outer(f):
+        @functools.wraps(f)
+        def inner(x):
+            return [f(x)] * times
+        return inner
+    return outer
+def base(n):
+    class Base:
+        def m(self):
+            return n
+    return Base
+{}
+def f(x):
+    return one(x) - two(x)
+"""
+    prep = "def a(x): return 1\ndef b(x): return 2\n"
+    before, first = parts_and_id(project, {"flow": text.format(one), "prep": prep})
+    after, second = parts_and_id(project, {"flow": text.format(other), "prep": prep})
+    assert first != second
+    assert before != after
+
+
+def difference(before, after):
+    keys = {tuple(part) for part in before} ^ {tuple(part) for part in after}
+    return {key[:3] for key in keys}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "changed"),
+    [
+        ("prep", "return a * b", "return a + b", ("function", "scale", "prep.py")),
+        ("flow", "LIMIT = 3", "LIMIT = 4", ("value", "LIMIT", "flow.py")),
+        ("flow", "y=1", "y=2", ("function", "f", "flow.py")),
+        ("prep", "SECRET = 11", "SECRET = 12", ("value", "SECRET", "prep.py")),
+        ("flow", "return self.rate", "return -self.rate", ("class", "Base", "flow.py")),
+        ("pkg__dot__sub", "19", "20", ("function", "inner", "pkg/sub.py")),
+        ("pkg__dot____init__", "17", "18", ("function", "top", "pkg/__init__.py")),
+        ("prep", "return x + 13", "return x + 14", ("function", "tracer", "prep.py")),
+    ],
+)
+def test_exactly_what_was_edited_is_named(project, name, old, new, changed):
+    before, _ = parts_and_id(project, PROGRAM)
+    after, _ = parts_and_id(project, edited(name, old, new))
+    assert difference(before, after) == {changed}
+
+
+def test_values_that_are_short_are_told_as_they_are(project):
+    parts, _ = parts_and_id(
+        project,
+        {
+            "flow": """
+            ALPHA, NAME, LONG, LIST = 0.1, "n\u00e4me", "x" * 100, [1]
+            def outer(inner):
+                def f():
+                    return ALPHA, NAME, LONG, LIST, inner
+                return f
+            f = outer(7)
+            """
+        },
+    )
+    told = {name: text for kind, name, place, text in parts if kind == "value"}
+    assert told["ALPHA"] == "0.1" and told["NAME"] == r"'n\xe4me'" and told["inner"] == "7"
+    assert told["LONG"].startswith("str ") and told["LIST"].startswith("list ")
+    assert {len(told["LONG"]), len(told["LIST"])} == {4 + 16, 5 + 16}
+    assert {place for kind, _, place, _ in parts} == {"flow.py"}
+
+
+def test_many_parts_are_told_by_module(project):
+    parts, _ = parts_and_id(project, PROGRAM, limit=5)
+    assert {tuple(part[:3]) for part in parts} == {
+        ("module", "flow", "flow.py"),
+        ("module", "pkg", "pkg/__init__.py"),
+        ("module", "pkg.deep", "pkg/deep.py"),
+        ("module", "pkg.sub", "pkg/sub.py"),
+        ("module", "prep", "prep.py"),
+    }
+
+
+def test_installed_distributions_are_parts_and_their_versions_change_nothing_else(
+    project, monkeypatch
+):
+    import numpy
+
+    from bandsaw._identity import firstparty
+
+    files = {"flow": "import numpy as np\ndef f(x): return np.sum(x), np.add, np.linalg.inv(x)"}
+    before, _ = parts_and_id(project, files)
+    assert ["distribution", "numpy", "", numpy.__version__] in before
+    monkeypatch.setitem(firstparty._distributions, "numpy", ("numpy", "0.1"))
+    after, _ = parts_and_id(project, files)
+    assert difference(before, after) == {("distribution", "numpy", "")}
+
+
+def test_versions_and_dependencies_are_parts(project, tmp_path):
+    from bandsaw._file import File
+
+    path = tmp_path / "data"
+    path.write_text("a")
+    project(flow="import json\ndef f(): return 1", prep="K = 1\ndef g(): return K")
+    module, prep = importlib.import_module("flow"), importlib.import_module("prep")
+    depends = [File(path), prep.g, prep, 3, [1], json]
+    parts = parts_of(module.f, depends=depends)
+    assert {tuple(part[:3]) for part in parts} == {
+        ("function", "f", "flow.py"), ("function", "g", "prep.py"), ("value", "K", "prep.py"),
+        ("module", "prep", "prep.py"), ("depends", str(path), ""), ("depends", "g", ""),
+        ("depends", "prep", ""), ("depends", "3", ""), ("depends", "list", ""),
+        ("depends", "json", ""),
+    }  # fmt: skip
+    path.write_text("b")
+    assert difference(parts, parts_of(module.f, depends=depends)) == {("depends", str(path), "")}
+    versioned = parts_of(module.f, depends=depends, version="2")
+    assert ["version", "", "", "'2'"] in versioned
+    assert {kind for kind, *_ in versioned} == {"version", "depends", "module"}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("version='1'", "version='2'"), ("depends=[1]", "depends=[2]"), ("", "version='2'")],
+)
+def test_the_options_of_a_task_that_is_reached_are_seen_in_the_parts(
+    project, monkeypatch, one, other
+):
+    monkeypatch.setenv("BANDSAW_CONFIG_MODULE", "my_config")
+    text = "import bandsaw\n@bandsaw.task({})\ndef g(): return 1\ndef f(): return g()\n"
+    files = {"my_config": "import bandsaw\nconfiguration = bandsaw.Configuration()\n"}
+    before, first = parts_and_id(project, {**files, "flow": text.format(one)})
+    after, second = parts_and_id(project, {**files, "flow": text.format(other)})
+    assert first != second and before != after

@@ -11,17 +11,19 @@ PACKAGE = Path(bandsaw.__file__).parent
 # or in the same room.
 FLOORS = [
     "errors _process_errors io user _files",
-    "run modules _file identifier _entry _identity",
+    "run modules _file identifier _identity",
     "serialization",
     "interpreter context extensions execution result",
     "fingerprint",
     "_functions tasks config",
+    "_cache",
     "distribution _moderator _session_file",
     "session",
     "advice",
     "decorator workers",
     "runner advices",
-    "_check __main__",
+    "_explain",
+    "_check _cache_command __main__",
 ]
 
 

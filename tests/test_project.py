@@ -65,4 +65,5 @@ def test_every_public_module_has_a_page_in_the_reference():
         if not any(part.startswith("_") for part in name.split("."))
         and not name.startswith("bandsaw.workers")
     }
-    assert public - inner == documented
+    # What the façade takes from a private module is on the façade's page.
+    assert public - inner == {name for name in documented if "._" not in name}

@@ -2,15 +2,20 @@ import functools
 import inspect
 import io
 import pickle
+import re
 import sys
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import bandsaw
+import bandsaw.session
 from bandsaw.errors import DeserializationError, NotImportableError, UnserializableError
 from bandsaw.execution import Execution
 from bandsaw.result import Result
+from bandsaw.serialization.values import ValueSerializer
 from bandsaw.tasks import Task, _FunctionTask, _FunctionWithClosureTask
 
 
@@ -179,7 +184,7 @@ def test_an_id_that_nobody_read_is_not_made_for_the_way(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr("bandsaw.fingerprint.task_id_of", refuse)
+    monkeypatch.setattr("bandsaw.fingerprint.watched_task_id_of", refuse)
     pickle.dumps(Task.create_task(subprocess.getoutput))
 
 
@@ -193,3 +198,190 @@ def test_the_arguments_of_a_function_that_others_decorated_are_bound():
 
     task = Task.create_task(passing(add))
     assert task.execution_id_of((1,), {}) == task.execution_id_of((), {"a": 1, "b": 1})
+
+
+def table(data, /, *rest, rate=0.5, verbose=False, **options):
+    return data
+
+
+def execution_of(task, *args, **kwargs):
+    return Execution(None, args, kwargs).of_task(task)
+
+
+def test_arguments_are_told_by_parameter():
+    task = Task.create_task(table, {"ignore": ["verbose"]})
+    execution = execution_of(task, [1], 2, verbose=True, deep=1)
+    assert execution.bound_arguments() == {
+        "data": [1], "rest": (2,), "rate": 0.5, "options": {"deep": 1},
+    }  # fmt: skip
+    digests = execution.argument_digests()
+    assert set(digests) == set(execution.bound_arguments())
+    assert all(re.fullmatch("[0-9a-f]{16}", text) for text in digests.values())
+    assert execution_of(task).bound_arguments() == {"*": (), "**": {}}
+    assert Execution("id", (1,)).bound_arguments() == {}
+    assert Execution("id", (1,)).argument_digests() == {}
+    assert execution_of(Summing(1), 2).bound_arguments() == {}
+    assert execution_of(Summing(1), 2).argument_digests() == {}
+
+
+values = st.lists(st.integers(0, 2), min_size=3, max_size=3)
+
+
+@given(values, values)
+def test_digests_of_arguments_differ_where_the_arguments_do(one, other):
+    task = Task.create_task(table)
+    first, second = (execution_of(task, [v[0]], rate=v[1], extra=(v[2],)) for v in (one, other))
+    assert (first.execution_id == second.execution_id) == (one == other)
+    mine, others = first.argument_digests(), second.argument_digests()
+    assert [mine[n] == others[n] for n in ("data", "rate", "options")] == [
+        a == b for a, b in zip(one, other)
+    ]
+
+
+def test_digests_of_arguments_are_those_of_the_id_and_are_not_made_twice(monkeypatch):
+    task = Task.create_task(table)
+    execution, other = execution_of(task, [1], deep=2), execution_of(task, [1], deep=2)
+    bare = object.__new__(Execution)
+    bare._execution_id, bare._task, bare.args, bare.kwargs = None, task, ([1],), {"deep": 2}
+    other.execution_id = "mine"
+    assert execution.execution_id == bare.execution_id
+    assert other.argument_digests() == bare.argument_digests()
+    monkeypatch.setattr(Task, "_write_arguments", None)
+    assert execution.argument_digests() == other.argument_digests()
+
+
+class Naming(Task):
+    """A user's own task with ids of its own."""
+
+    def _execute(self, args, kwargs):
+        return args
+
+    def execution_id_of(self, args, kwargs):
+        return f"mine-{super().execution_id_of(args, kwargs)}"
+
+    @property
+    def function(self):
+        return add
+
+    def serialized(self):
+        return {}
+
+    @classmethod
+    def deserialize(cls, values):
+        return cls()
+
+
+def test_a_task_can_make_execution_ids_of_its_own():
+    execution = execution_of(Naming("id"), 1)
+    assert execution.execution_id == f"mine-{Task.create_task(add).execution_id_of((1,), {})}"
+    assert set(execution.argument_digests()) == {"a", "b"}
+
+
+def test_what_belongs_to_a_process_does_not_cross_with_a_task_that_pickles_as_any_object():
+    task = Naming("id", {"a": 1})
+    task._configuration = open(__file__)
+    execution_of(task, 1).argument_digests()
+    copy = pickle.loads(pickle.dumps(task))
+    task._configuration.close()
+    assert (copy.task_id, copy.kwargs, copy._configuration) == ("id", {"a": 1}, None)
+
+
+class Money:
+    def __init__(self, amount, note=""):
+        self.amount, self.note = amount, note
+
+
+class MoneySerializer(ValueSerializer):
+    def can_serialize_value(self, value):
+        return isinstance(value, Money)
+
+    def serialize_value(self, value):
+        return [value.amount, value.note]
+
+    def deserialize_value(self, representation):
+        return Money(*representation)
+
+
+class MoneyByAmount(MoneySerializer):
+    def canonical_form(self, value):
+        return value.amount
+
+
+class OwnSerializer(bandsaw.PickleSerializer):
+    def canonical_form(self, value):
+        return value.amount if isinstance(value, Money) else NotImplemented
+
+
+class DuckValueSerializer:
+    can_serialize_value = staticmethod(lambda value: True)
+
+
+def json_with(*value_serializers):
+    serializer = bandsaw.JsonSerializer()
+    serializer.value_serializers += value_serializers
+    return serializer
+
+
+def ids_with(configuration, *values):
+    task = Task.create_task(add)
+    task._configuration = configuration
+    return [task.execution_id_of((value,), {}) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("serializer", "counts"),
+    [
+        (bandsaw.PickleSerializer(), True),
+        (bandsaw.JsonSerializer(), True),
+        (json_with(MoneySerializer()), True),
+        (json_with(DuckValueSerializer()), True),
+        (json_with(MoneyByAmount()), False),
+        (json_with(MoneyByAmount(), MoneySerializer(), DuckValueSerializer()), False),
+        (OwnSerializer(), False),
+        (object(), True),
+    ],
+)
+def test_a_serializer_can_define_the_canonical_form_of_its_type(serializer, counts):
+    configuration = SimpleNamespace(serializer=serializer)
+    one, other, more = ids_with(configuration, [Money(1, "a")], [Money(1, "b")], [Money(2, "a")])
+    assert (one != other) == counts
+    assert one != more
+    plain = ids_with(None, [Money(1, "a")])[0]
+    assert (one == plain) == counts
+    assert ids_with(configuration, [1, "x", {2}]) == ids_with(None, [1, "x", {2}])
+
+
+@pytest.mark.parametrize(
+    "serializer",
+    [bandsaw.PickleSerializer(), bandsaw.JsonSerializer(), json_with(MoneySerializer())],
+)
+def test_a_serializer_without_forms_of_its_own_is_not_asked(serializer, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "bandsaw._identity.arguments.write_arguments",
+        lambda bound, digest, hook, bulk: seen.append(hook) or {},
+    )
+    ids_with(SimpleNamespace(serializer=serializer), 1)
+    assert seen == [None]
+
+
+def test_the_hash_of_the_configuration_is_used_for_large_arguments():
+    large = [b"x" * 1000]
+    ids = {ids_with(None, large)[0], ids_with(SimpleNamespace(), large)[0]}
+    assert len(ids) == 1
+    for name in ("xxhash", "blake3"):
+        ids.add(ids_with(bandsaw.Configuration().set_bulk_hash(name), large)[0])
+    assert len(ids) == 3
+
+
+def test_tasks_know_their_configuration_in_every_process(configure):
+    configuration = configure()
+    task = bandsaw.task(config=configuration.module_name)(add).bandsaw_task
+    assert task._configuration is configuration
+    session = bandsaw.session.Session(task, execution_of(task, 1), configuration)
+    stream = io.BytesIO()
+    session.save(stream)
+    stream.seek(0)
+    restored = bandsaw.session.Session().restore(stream)
+    assert restored.task is not task
+    assert restored.task._configuration is configuration

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from hashlib import sha256
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .bulk_hashes import new_hash
 from .forms import PARTS, SEQUENCE, Form, NoForm
+from .strided import BUFFERS, chunks_of
 
 if TYPE_CHECKING:
     from .canonical import Writer
 
 _INLINE = 224
-_CHUNK = 4 << 20
-_LARGEST_ROW = 2 << 20
-_ROWS_AT_ONCE = 8
-_TILE = 64
+# From here on it is worth while to hash in one thread and to copy in another.
+_LARGE = 8 << 20
 
 
 def written_buffer(buffer: Any, writer: Writer) -> bytes:
@@ -54,32 +53,54 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
     """
     if size <= _INLINE:
         return b"%d:" % size + b"".join(bytes(chunk) for chunk in chunks)
-    digest = _new_hash(writer.bulk_hash)
-    for chunk in chunks:
-        digest.update(chunk)
+    digest = new_hash(writer.bulk_hash)
+    if size >= _LARGE and isinstance(chunks, Iterator):
+        _update_meanwhile(digest, chunks)
+    else:
+        for chunk in chunks:
+            digest.update(chunk)
     name = (writer.bulk_hash or "").encode()
     content: bytes = digest.digest()
     return b"%d#%b:%b" % (size, name, content)
 
 
-def _new_hash(name: Any) -> Any:
-    if name is None:
-        return sha256()
-    from ..errors import InvalidValueError
+def _update_meanwhile(digest: Any, chunks: Iterator[Any]) -> None:
+    """Hashes chunks in another thread while the next ones are made."""
+    from queue import SimpleQueue
+    from threading import Semaphore, Thread
 
-    constructor = _BULK_HASHES.get(name)
-    if constructor is None:
-        known = ", ".join(map(repr, _BULK_HASHES))
-        raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are {known}")
-    from importlib import import_module
+    made: SimpleQueue[Any] = SimpleQueue()
+    free = Semaphore(BUFFERS)
+    errors: list[BaseException] = []
 
+    def update() -> None:
+        while (chunk := made.get()) is not None:
+            try:
+                digest.update(chunk)
+            except BaseException as error:
+                errors.append(error)
+            free.release()
+
+    thread = Thread(target=update, name="bandsaw-hash", daemon=True)
     try:
-        return getattr(import_module(name), constructor)()
-    except ImportError as error:
-        raise InvalidValueError(f"to hash with {name!r}, install the package {name!r}") from error
-
-
-_BULK_HASHES = {"blake3": "blake3", "xxhash": "xxh3_128"}
+        thread.start()
+    except RuntimeError:
+        # There are too many, or the interpreter is about to end.
+        for chunk in chunks:
+            digest.update(chunk)
+        return
+    try:
+        # A chunk is made only when one of the buffers is free.
+        while free.acquire():
+            chunk = next(chunks, None)
+            if chunk is None:
+                break
+            made.put(chunk)
+    finally:
+        made.put(None)
+        thread.join()
+    if errors:
+        raise errors[0]
 
 
 def open_numpy(value: Any, writer: Writer) -> Any:
@@ -131,7 +152,12 @@ def _array(numpy: Any, value: Any, writer: Writer, tag: bytes) -> Any:
         return Form(b"!" + head, SEQUENCE, value.ravel(order="C").tolist())
     if dtype.kind == "V" and value.nbytes == 0:
         return head
-    return head + written_chunks(value.nbytes, _chunks(numpy, value), writer)
+    if value.nbytes == 0:
+        return head + written_chunks(0, [], writer)
+    if value.flags.c_contiguous:
+        # Not every dtype has a buffer; bytes have.
+        return head + written_chunks(value.nbytes, [value.reshape(-1).view(numpy.uint8)], writer)
+    return head + written_chunks(value.nbytes, chunks_of(numpy, value), writer)
 
 
 def _dtype(dtype: Any) -> bytes:
@@ -147,35 +173,6 @@ def _dtype(dtype: Any) -> bytes:
         return b"(%b%b)" % (_dtype(base), repr(tuple(map(int, shape))).encode())
     name = dtype.str if dtype.kind != "T" else str(dtype)
     return b"<%b>" % name.encode()
-
-
-def _chunks(numpy: Any, value: Any) -> Iterable[Any]:
-    if value.nbytes == 0:
-        return
-    if value.flags.c_contiguous:
-        # Not every dtype has a buffer; bytes have.
-        yield value.reshape(-1).view(numpy.uint8)
-        return
-    row = max(1, value.nbytes // len(value))
-    if row > _LARGEST_ROW:
-        for part in value:
-            yield from _chunks(numpy, part)
-        return
-    # In Fortran order neighbours lie in different rows: several rows at a time, in narrow tiles,
-    # use a line of the cache before it is gone. The buffer is used again, because fresh memory
-    # costs more than the copy.
-    rows = min(len(value), max(_ROWS_AT_ONCE, _CHUNK // row))
-    buffer = numpy.empty((rows, *value.shape[1:]), value.dtype)
-    for start in range(0, len(value), rows):
-        part = value[start : start + rows]
-        copy = buffer[: len(part)]
-        if value.ndim == 1:
-            numpy.copyto(copy, part)
-        else:
-            for first in range(0, value.shape[-1], _TILE):
-                tile = slice(first, first + _TILE)
-                numpy.copyto(copy[..., tile], part[..., tile])
-        yield copy.reshape(-1).view(numpy.uint8)
 
 
 def open_array(value: Any, writer: Writer) -> bytes:

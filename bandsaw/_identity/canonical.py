@@ -21,12 +21,20 @@ difference that stays: an object that is not itself on the cycle but repeats one
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, NoForm, open_form, write_str
 
+if TYPE_CHECKING:
+    from ..errors import IdentityError
+
 LONGEST_INLINE = 256
+# The tag of what a hook gave, and how many levels deep it may lie: it may give something new of the
+# same kind every time.
+HOOKED = b"!hook;"
+DEEPEST_HOOKED = 10_000
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
 Reporter = Callable[[list["Frame"], Any, str], None]
@@ -52,8 +60,8 @@ def digest_of_value(
         function_digest: Digests functions and classes that are first-party. By default the
             fingerprint of their code.
         name: What the value is called in errors.
-        hook: Is asked first for everything but Python's plain types. It returns a value to be
-            digested in place of the one that it was given, together with its type, or
+        hook: Is asked first for everything but Python's plain types and code. It returns a value
+            to be digested in place of the one that it was given, together with its type, or
             `NotImplemented`.
         bulk_hash: `'blake3'` or `'xxhash'`, to be used for large buffers instead of SHA-256; the
             package has to be installed. xxHash is fast but not collision resistant.
@@ -74,39 +82,55 @@ def digest_of_value(
     return sha256(writer.write(value)).digest()
 
 
-def digest_of_arguments(
+def write_arguments(
     arguments: Mapping[str, Any],
     function_digest: Callable[[Any], bytes],
     hook: Optional[Hook] = None,
     bulk_hash: Optional[str] = None,
-) -> bytes:
-    """Digests arguments, in any order, by the names of their parameters.
+) -> dict[str, bytes]:
+    """Writes arguments, each by itself, so that they cannot see that they share anything.
 
     Args:
-        arguments: The arguments. Paths in errors begin with the parameter's name.
+        arguments: The arguments by the names of their parameters, in any order. Paths in errors
+            begin with the name.
         function_digest: See `digest_of_value`.
         hook: See `digest_of_value`.
         bulk_hash: See `digest_of_value`.
 
     Returns:
-        32 bytes.
+        What each of them was written as, sorted by name.
 
     Raises:
         IdentityError: An argument has no canonical form.
     """
     code_form: Optional[CodeForm] = None
-    parts = []
+    written = {}
     for name in sorted(arguments):
         value = arguments[name]
         leaf = LEAVES.get(type(value))
         if leaf is not None:
-            parts.append(write_str(name) + leaf(value))
+            written[name] = leaf(value)
             continue
         code_form = code_form or _as_leaf(function_digest)
-        # Each argument is written by itself, so that they cannot see that they share anything.
         writer = Writer(code_form, name=name, hook=hook, bulk_hash=bulk_hash)
-        parts.append(write_str(name) + writer.write(value))
-    return sha256(b"".join(parts)).digest()
+        written[name] = writer.write(value)
+    return written
+
+
+def joined_arguments(written: Mapping[str, bytes]) -> bytes:
+    """Joins what `write_arguments` returned.
+
+    Args:
+        written: The arguments.
+
+    Returns:
+        What the id of the call is made of.
+    """
+    return b"".join([_write_name(name) + form for name, form in written.items()])
+
+
+# The names of parameters come again with every call.
+_write_name = lru_cache(maxsize=4096)(write_str)
 
 
 def _as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
@@ -268,6 +292,9 @@ class Writer:
         start = self._unresolved.index(frame)
         members = self._unresolved[start:]
         del self._unresolved[start:]
+        for member in members:
+            if member.form.tag == HOOKED:
+                raise self.error(member.value, "its canonical form contains it again")
         for member, result in zip(members, write_cycle(members)):
             del self._open[id(member.value)]
             self._done[id(member.value)] = member.value, result
@@ -277,12 +304,47 @@ class Writer:
         if self._report is not None:
             self._report(self._stack, value, str(error))
             return opaque(value)
+        raise self.error(value, str(error)) from (error.__cause__ or error)
+
+    def replaced(self, value: Any) -> Any:
+        """Asks the hook about a value.
+
+        Args:
+            value: The value.
+
+        Returns:
+            What is to be written in place of it, or `NotImplemented`.
+
+        Raises:
+            IdentityError: The hook fails, or never comes to an end.
+        """
+        if self.hook is None:
+            return NotImplemented
+        try:
+            replaced = self.hook(value)
+        except Exception as error:
+            reason = f"its canonical form cannot be made: {type(error).__name__}: {error}"
+            raise self.error(value, reason) from error
+        if replaced is not NotImplemented and len(self._stack) > DEEPEST_HOOKED:
+            raise self.error(value, "canonical forms contain each other without end")
+        return replaced
+
+    def error(self, value: Any, reason: str) -> IdentityError:
+        """Makes the error for a value that cannot be written.
+
+        Args:
+            value: The value, which lies where the path leads.
+            reason: Why not.
+
+        Returns:
+            The error.
+        """
         from ..errors import IdentityError
 
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise IdentityError(
-            f"{self.path()} has no canonical form, so no id can be made of it: {kind}: {error}"
-        ) from (error.__cause__ or error)
+        return IdentityError(
+            f"{self.path()} has no canonical form, so no id can be made of it: {kind}: {reason}"
+        )
 
     def path(self) -> str:
         """Names what is being written.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
@@ -14,6 +15,8 @@ from .scopes import Origin, Use
 from .sources import Source, source_of
 from .syntax import write_syntax
 
+# The tag of a name that the program changes while it runs.
+CHANGING = b"!changing;"
 _MISSING = object()
 _UNRESOLVED = Written(b"u")
 
@@ -77,7 +80,11 @@ def cells_of(function: FunctionType) -> dict[str, Any]:
 
 
 def resolve(
-    use: Use, namespace: dict[str, Any], cells: dict[str, Any], source: Optional[Source]
+    use: Use,
+    namespace: dict[str, Any],
+    cells: dict[str, Any],
+    source: Optional[Source],
+    note: Callable[[str], None],
 ) -> tuple[str, Any]:
     """Finds what a use of a name stands for.
 
@@ -86,16 +93,17 @@ def resolve(
         namespace: The globals of the module.
         cells: What the function closes over.
         source: The source of the module, where there is one.
+        note: Is told the names of the first-party modules that lie on the way.
 
     Returns:
         The chain as far as it was followed, and what is there: any value, something `Written` by
         its name, or an exception that says why it cannot be followed.
     """
     if use.origin is not None:
-        return _imported(use, use.origin, namespace)
+        return _imported(use, use.origin, namespace, note)
     name, rest = use.chain[0], use.chain[1:]
     if name in cells:
-        return _followed(name, cells[name], rest)
+        return _followed(name, cells[name], rest, note)
     if name == "__name__":
         return name, Written(write_str(canonical_module_name(namespace.get(name))))
     if name in _OF_THE_MODULE:
@@ -114,16 +122,19 @@ def resolve(
         if name in source.changing and name in source.assigned and not _holds_code(value):
             if not isinstance(value, (FunctionType, type, ModuleType)):
                 return name, _at_first(name, source)
-    return _followed(name, value, rest)
+    return _followed(name, value, rest, note)
 
 
-def _followed(key: str, value: Any, rest: tuple[str, ...]) -> tuple[str, Any]:
+def _followed(
+    key: str, value: Any, rest: tuple[str, ...], note: Callable[[str], None]
+) -> tuple[str, Any]:
     for position, name in enumerate(rest):
         if not isinstance(value, ModuleType):
             break
         if not is_first_party(value.__name__):
             dotted = ".".join(rest[position:])
             return f"{key}.{dotted}", Written(global_name(value.__name__, dotted))
+        note(value.__name__)
         key = f"{key}.{name}"
         source = module_source(value)
         module = value
@@ -163,7 +174,7 @@ def _holds_code(value: Any) -> bool:
 def _at_first(name: str, source: Source) -> Form:
     """A name that the program changes while it runs, by the statements that first set it."""
     written = [write_syntax(statement) for statement in source.assigned[name]]
-    return Form(b"!changing;", PARTS, written)
+    return Form(CHANGING, PARTS, written)
 
 
 def _absolute(origin: Origin, namespace: dict[str, Any]) -> str:
@@ -175,7 +186,9 @@ def _absolute(origin: Origin, namespace: dict[str, Any]) -> str:
     return ".".join([*kept, origin.module] if origin.module else kept)
 
 
-def _imported(use: Use, origin: Origin, namespace: dict[str, Any]) -> tuple[str, Any]:
+def _imported(
+    use: Use, origin: Origin, namespace: dict[str, Any], note: Callable[[str], None]
+) -> tuple[str, Any]:
     module_name = _absolute(origin, namespace)
     rest = use.chain[1:]
     if origin.name is None:
@@ -198,7 +211,7 @@ def _imported(use: Use, origin: Origin, namespace: dict[str, Any]) -> tuple[str,
             importlib.import_module(f"{module_name}.{origin.name}")
     except Exception as error:
         return key, ImportError(f"it cannot be imported here: {error}")
-    return _followed(key, module, rest)
+    return _followed(key, module, rest, note)
 
 
 def module_source(module: ModuleType) -> Optional[Source]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Opened = Union[bytes, Form]
 Maker = Callable[[Any, Any], Opened]
 
+_CODE = (type, types.FunctionType, types.ModuleType, types.CodeType)
 _METHOD_STEPS = (".__func__", ".__self__")
 _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
 
@@ -35,8 +36,8 @@ def open_object(value: Any, writer: Writer) -> Opened:
         NoForm: It has none.
     """
     kind = type(value)
-    if writer.hook is not None:
-        replaced = writer.hook(value)
+    if writer.hook is not None and not isinstance(value, _CODE):
+        replaced = writer.replaced(value)
         if replaced is not NotImplemented:
             return Form(b"!hook;", PARTS, (kind, replaced))
     maker: Optional[Maker] = _BY_TYPE.get(kind) or _by_name(kind)
@@ -108,6 +109,38 @@ def global_name(module: Any, name: Any) -> bytes:
     distribution = distribution_of(module)
     parts = [str(module), str(name), *(distribution or ())]
     return b"g%d:" % len(parts) + b"".join(write_str(part) for part in parts)
+
+
+def names_of_global(written: bytes) -> tuple[str, str, str, str]:
+    """Reads what `global_name` wrote.
+
+    Args:
+        written: What it wrote.
+
+    Returns:
+        The module, the name in it, and the distribution and its version: empty for Python's own.
+    """
+    count, _, rest = written[1:].partition(b":")
+    names = []
+    for _ in range(int(count)):
+        length, _, rest = rest[1:].partition(b":")
+        names.append(rest[: int(length)].decode("utf-8", "surrogatepass"))
+        rest = rest[int(length) :]
+    module, name, distribution, version = (*names, "", "")[:4]
+    return module, name, distribution, version
+
+
+def unversioned_name(written: bytes) -> bytes:
+    """Takes the distribution and its version out of what `global_name` wrote.
+
+    Args:
+        written: What it wrote.
+
+    Returns:
+        What it writes for the same name of a module of Python's own.
+    """
+    module, name, _, _ = names_of_global(written)
+    return b"g2:" + write_str(module) + write_str(name)
 
 
 def _builtin_function(value: Any, writer: Writer) -> Opened:

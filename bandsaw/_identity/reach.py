@@ -21,6 +21,8 @@ from .names import canonical_module_name, cells_of, module_source, resolve
 from .objects import global_name
 from .syntax import write_syntax
 
+# The tags of installed functions, of what a definition uses from outside, and of tasks.
+FOREIGN, NAMES, TASK = b"!foreign;", b"!names;", b"!task;"
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 
@@ -84,7 +86,7 @@ class Reach:
             cells = _foreign_cells(module, function)
             if not cells and wrapped is None:
                 return name
-            return Form(b"!foreign;", PARTS, (Written(name), tuple(cells), wrapped))
+            return Form(FOREIGN, PARTS, (Written(name), tuple(cells), wrapped))
         self._note_module(module)
         definition = definition_of(function)
         names = self._names(function, definition, function.__globals__, cells_of(function))
@@ -108,7 +110,7 @@ class Reach:
         if version is not None:
             name = f"{canonical_module_name(function.__module__)}.{function.__qualname__}"
             inner = (name, version)
-        return Form(b"!task;", PARTS, (inner, kwargs.get("depends") or None))
+        return Form(TASK, PARTS, (inner, kwargs.get("depends") or None))
 
     def _names(
         self, code: Any, definition: Definition, namespace: dict[str, Any], cells: dict[str, Any]
@@ -117,7 +119,7 @@ class Reach:
         lines = self._lines[id(code)] = {}
         found: dict[str, Any] = {}
         for use in definition.uses.names:
-            key, value = resolve(use, namespace, cells, definition.source)
+            key, value = resolve(use, namespace, cells, definition.source, self._note_module)
             if isinstance(value, Exception):
                 self.problems.append((f"{label}: line {use.line}, {key}", str(value)))
                 value = Written(b"u")
@@ -133,7 +135,7 @@ class Reach:
         children: list[Any] = []
         for key, value in sorted(found.items()):
             children += (key, value)
-        return Form(b"!names;", MAP, children)
+        return Form(NAMES, MAP, children)
 
     def _class(self, cls: type) -> Union[bytes, Form]:
         module = cls.__module__
@@ -186,14 +188,14 @@ class Reach:
             return
         place = None
         for position, frame in enumerate(frames):
-            if frame.form.tag == b"!foreign;":
+            if frame.form.tag == FOREIGN:
                 place = None
             lines = self._lines.get(id(frame.value))
             if lines is None:
                 continue
             place = _label(frame.value)
             inner = frames[position + 1] if position + 1 < len(frames) else None
-            if inner is not None and inner.form.tag == b"!names;":
+            if inner is not None and inner.form.tag == NAMES:
                 index = len(inner.written)
                 key = str(inner.form.children[index - index % 2])
                 place = f"{place}: line {lines.get(key, 0)}, {key}"

@@ -82,12 +82,24 @@ class _Scope:
         self.bound.setdefault(name, line)
 
 
+_methods: dict[type, Callable[[Any, Any], None]] = {}
+
+
 class _Visitor(ast.NodeVisitor):
     def __init__(self, is_left_out: IsLeftOut) -> None:
         self.is_left_out = is_left_out
         self.scope = _Scope("outside", None)
         self.dynamic: list[tuple[tuple[str, ...], int, str]] = []
         self.in_decorator = False
+
+    def visit(self, node: ast.AST) -> None:
+        # As the base does it, without making the name of the method each time.
+        kind = type(node)
+        method = _methods.get(kind)
+        if method is None:
+            name = f"visit_{kind.__name__}"
+            method = _methods[kind] = getattr(_Visitor, name, _Visitor.generic_visit)
+        method(self, node)
 
     def within(self, kind: str) -> _Scope:
         self.scope = _Scope(kind, self.scope)

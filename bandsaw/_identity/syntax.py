@@ -18,7 +18,8 @@ _WITH_DOCSTRING = (*_FUNCTIONS, ast.ClassDef, ast.Module)
 _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _SKIPPED_IN_FUNCTIONS = frozenset({"returns", "type_params"})
 
-_fields: dict[type, tuple[str, ...]] = {}
+# By type: what begins it, and the names of its fields with what begins each.
+_fields: dict[type, tuple[str, list[tuple[str, str]]]] = {}
 
 
 def write_syntax(node: ast.AST, is_left_out: IsLeftOut = lambda decorator: False) -> bytes:
@@ -59,11 +60,12 @@ def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) 
     elif kind is ast.arg:
         parts.append(f"(arg {node.arg})")
         return
-    names = _fields.get(kind)
-    if names is None:
-        names = _fields[kind] = _counted_fields(kind)
-    parts.append(f"({kind.__name__}")
-    for name in names:
+    known = _fields.get(kind)
+    if known is None:
+        fields = [(name, f" {name}=") for name in _counted_fields(kind)]
+        known = _fields[kind] = f"({kind.__name__}", fields
+    parts.append(known[0])
+    for name, begin in known[1]:
         value: Any = getattr(node, name, None)
         inside = in_class
         if name == "body" and isinstance(node, _WITH_DOCSTRING):
@@ -73,8 +75,11 @@ def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) 
             value = [decorator for decorator in value if not is_left_out(decorator)]
         if value is None or value == []:
             continue
-        parts.append(f" {name}=")
-        _write_field(value, parts, is_left_out, inside)
+        parts.append(begin)
+        if type(value) is str:
+            parts.append(f"s{len(value)}:{value}")
+        else:
+            _write_field(value, parts, is_left_out, inside)
     parts.append(")")
 
 

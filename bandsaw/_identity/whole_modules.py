@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from hashlib import sha256
 from types import ModuleType
+from typing import Any
 
 from .firstparty import is_first_party
 from .names import canonical_module_name, module_source
@@ -39,6 +41,25 @@ def digest_of_module(module: ModuleType) -> bytes:
         for name, path in sorted(_files_below(folder)):
             digest.update(b"%d:" % len(name) + name.encode() + _digest_of_file(path))
     return digest.digest()
+
+
+def loaded_modules(module: ModuleType) -> dict[str, tuple[Any, Any]]:
+    """Finds what of a module is loaded.
+
+    Args:
+        module: The module.
+
+    Returns:
+        The module and the loaded ones below it, with their specs, by their names. Nothing for one
+        that is installed.
+    """
+    if not is_first_party(module.__name__):
+        return {}
+    below = module.__name__ + "."
+    loaded = {name: found for name, found in list(sys.modules.items()) if name.startswith(below)}
+    loaded[module.__name__] = module
+    return {name: (found, getattr(found, "__spec__", None)) for name, found in loaded.items()
+            if isinstance(found, ModuleType)}  # fmt: skip
 
 
 def _files_below(folder: str) -> list[tuple[str, str]]:

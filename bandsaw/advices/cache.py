@@ -1,21 +1,36 @@
-"""An advice that keeps results and serves them again."""
+"""An advice that keeps results and serves them again.
+
+```
+before: ids ─► entry? ──► intact ──────────────────────────────────► conclude
+                 └─ none, damaged or too old ─► wait for whoever computes it ─► entry? ─► conclude
+                                                                                  └─ none ─► proceed
+after:  result ─► written to the locked temporary file ─► renamed ─► proceed
+```
+"""
 
 from __future__ import annotations
 
 import io
 import logging
 import os
+import time
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
-from .. import _entry
+from .._cache import entry, locks, record
 from ..advice import Advice
-from ..errors import IdentityError
+from ..errors import IdentityError, InvalidValueError
 from ..identifier import identifier_from_string
 from ..result import Result
 from ..session import Session
 
 logger = logging.getLogger(__name__)
+
+MODE_ENV_VARIABLE = "BANDSAW_CACHE"
+_MODES = ("off", "refresh", "read-only")
+_LONGEST_NAME = 128
 
 
 class CachingAdvice(Advice):
@@ -23,80 +38,317 @@ class CachingAdvice(Advice):
 
     A result is kept in one file, `directory / task_id / execution_id`, readable by its owner only.
     Exceptions are not kept. A file that is damaged or cannot be read or written costs a warning and
-    a computation, and never the call.
+    a computation, and never the call. Of several calls for the same missing entry, in threads and
+    processes, one computes it and the others wait.
+
+    A task says `@task(cache=False)` to be left alone and `@task(cache={'refresh': True})` to be
+    computed at each call. The environment variable `BANDSAW_CACHE` does it for all tasks: `off`
+    neither reads nor writes, `refresh` computes and replaces what is there, `read-only` serves what
+    is there and keeps nothing new.
 
     Args:
         directory: Where the files are. Made on first use if it is missing.
+        max_bytes: What all entries together may have, in bytes; by default any number. What was
+            used longest ago goes first, when an entry is written.
+        max_age: How old an entry may get, in seconds or as a `timedelta`; by default any age. An
+            older one is computed again, and removed when another one is written.
+        mmap: Whether large data in results (the arrays of NumPy, pandas and Arrow) is not read but
+            mapped from the file, read-only. Needs a `PickleSerializer`.
+        keep_if: Is given the value of a result and says whether to keep it; by default all are.
 
     Attributes:
         directory: The directory, a `Path`.
+        max_bytes: The bytes that all entries together may have, or `None`.
+        max_age: The seconds that an entry is served for, or `None`.
+        mmap: Whether large data is mapped.
+        keep_if: Says which values to keep, or `None`.
+
+    Raises:
+        InvalidValueError: If a bound is no positive number (a `ValueError`).
     """
 
-    def __init__(self, directory: Union[str, os.PathLike[str]]) -> None:
+    def __init__(
+        self,
+        directory: Union[str, os.PathLike[str]],
+        max_bytes: Optional[int] = None,
+        max_age: Union[float, timedelta, None] = None,
+        *,
+        mmap: bool = False,
+        keep_if: Optional[Callable[[Any], Any]] = None,
+    ) -> None:
         self.directory = Path(directory)
+        self.max_bytes = _checked_bound("max_bytes", max_bytes)
+        if isinstance(max_age, timedelta):
+            max_age = max_age.total_seconds()
+        self.max_age = _checked_bound("max_age", max_age)
+        self.mmap = mmap
+        self.keep_if = keep_if
 
     def before(self, session: Session) -> None:
         """Concludes with the result that was kept, where there is one. See `Advice.before`.
 
         Raises:
             IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
+            InvalidValueError: If the task's `cache` keyword or `BANDSAW_CACHE` has a value that
+                means nothing (a `ValueError`).
         """
-        path = self._path(session)
-        result = _load(path, session, logging.WARNING)
-        if result is None:
+        mode = mode_of(session.task)
+        if mode == "off":
+            session.proceed()
+            return
+        folder, name = self.place_of(session.task, session.execution)
+        result = None
+        if mode != "refresh":
+            result = self._load(folder, name, session, logging.WARNING)
+        if result is not None:
+            _serve(result, name, session)
+        elif mode == "read-only":
             session.proceed()
         else:
-            logger.info("Served from the cache: %s (%s)", session.task, path.name)
-            session.conclude(result)
+            self._compute(_Computation(folder, name, mode), session)
 
     def after(self, session: Session) -> None:
         """Keeps the value that the task returned. See `Advice.after`."""
-        if session.result.exception is None:
-            path = self._path(session)
-            # It may have come in the meantime; an intact one stays as it is.
-            if _load(path, session, logging.DEBUG) is None:
-                _store(path, session)
+        # There is none where the session came from another process on its way.
+        computation = _computations.get((id(session), id(self)))
+        try:
+            if session.result.exception is None:
+                if computation is None:
+                    mode = mode_of(session.task)
+                    if mode in (None, "refresh"):
+                        place = self.place_of(session.task, session.execution)
+                        self._keep(session, _Computation(*place, mode))
+                else:
+                    self._keep(session, computation)
+        finally:
+            if computation is not None:
+                computation.close()
         session.proceed()
 
-    def _path(self, session: Session) -> Path:
-        return self.directory / _name(session.task.task_id) / _name(session.execution.execution_id)
+    def place_of(self, task: Any, execution: Any) -> tuple[str, str]:
+        """Says where the result of a call is kept.
+
+        Args:
+            task: The task.
+            execution: The arguments.
+
+        Returns:
+            The path of the folder, and the name of the file in it.
+
+        Raises:
+            IdentityError: If the call has no id (a `TypeError`).
+        """
+        task_id, execution_id = task.task_id, execution.execution_id
+        return f"{self.directory}{os.sep}{_name(task_id)}", _name(execution_id)
+
+    def _compute(self, computation: _Computation, session: Session) -> None:
+        key = id(session), id(self)
+        path = computation.path
+        try:
+            if computation.mode is None and not locks.is_held(path):
+                result = self._wait(computation, session)
+                if result is not None:
+                    computation.close()
+                    _serve(result, computation.name, session)
+                    return
+            computation.begin(session)
+            _computations[key] = computation
+            locks.hold(path)
+            try:
+                session.proceed()
+            finally:
+                locks.release(path)
+        finally:
+            _computations.pop(key, None)
+            computation.close()
+
+    def _wait(self, computation: _Computation, session: Session) -> Optional[Result]:
+        """Waits for the right to compute an entry, and returns the result if it is there then."""
+        try:
+            while computation.temporary is None:
+                computation.temporary = locks.wait_for(computation.folder, computation.name)
+                result = self._load_if_there(computation, session)
+                if result is not None:
+                    return result
+        except (OSError, entry.DamagedEntryError) as error:
+            logger.debug("Nobody waits for %s: %s", computation.path, error)
+        return None
+
+    def _load_if_there(self, computation: _Computation, session: Session) -> Optional[Result]:
+        # Cheaper than the exception that says so.
+        if not os.access(computation.path, os.F_OK):
+            return None
+        return self._load(computation.folder, computation.name, session, logging.DEBUG)
+
+    def _load(self, folder: str, name: str, session: Session, level: int) -> Optional[Result]:
+        try:
+            found = entry.read(folder, name, mapped=self.mmap, stamped=self.max_bytes is not None)
+            if self.max_age is not None and entry.age_of(found.status) > self.max_age:
+                return None
+            stream = io.BytesIO(found.payload)
+            if found.buffers:
+                result = session.serializer.deserialize_with_buffers(stream, found.buffers)
+            else:
+                result = session.serializer.deserialize(stream)
+        except FileNotFoundError:
+            return None
+        except Exception as error:
+            path = os.path.join(folder, name)
+            logger.log(level, "The cache entry %s is not used: %s", path, error)
+            return None
+        if not isinstance(result, Result) or result.exception is not None:
+            path = os.path.join(folder, name)
+            logger.log(level, "The cache entry %s is not used: it holds %r", path, type(result))
+            return None
+        return result
+
+    def _keep(self, session: Session, computation: _Computation) -> None:
+        try:
+            if self.keep_if is not None and not self.keep_if(session.result.value):
+                return
+            # It may have come in the meantime; an intact one stays as it is.
+            is_refresh = computation.mode == "refresh"
+            if is_refresh or self._load_if_there(computation, session) is None:
+                has_buffers = self._store(computation, session)
+                if self.mmap and has_buffers:
+                    # The first call returns what the later ones do.
+                    place = computation.folder, computation.name
+                    loaded = self._load(*place, session, logging.WARNING)
+                    session.result = loaded or session.result
+        except Exception as error:
+            logger.warning("The result of %s is not kept in the cache: %s", session.task, error)
+        finally:
+            computation.close()
+
+    def _store(self, computation: _Computation, session: Session) -> bool:
+        begun = computation.begun
+        seconds = None if begun is None else time.perf_counter() - begun
+        folder, name = computation.folder, computation.name
+        payload = io.BytesIO()
+        serializer = session.serializer
+        buffers: Sequence[Any] = ()
+        if hasattr(serializer, "serialize_with_buffers"):
+            buffers = serializer.serialize_with_buffers(session.result, payload)
+        else:
+            serializer.serialize(session.result, payload)
+        remembered = record.written(session.task, folder, computation.arguments, seconds)
+        ids = entry.ids_of(folder, name)
+        parts = entry.packed(ids, remembered, payload.getbuffer(), buffers)
+        is_bounded = self.max_bytes is not None or self.max_age is not None
+        times = size = 0
+        if is_bounded:
+            times, size = time.time_ns(), sum(map(len, parts))
+            if self.max_bytes is not None and size > self.max_bytes:
+                raise ValueError(f"its {size} bytes are more than max_bytes={self.max_bytes}")
+        temporary = computation.temporary
+        if temporary is None:
+            temporary = computation.temporary = locks.separate(folder, name)
+        temporary.finish(parts, times)
+        if is_bounded:
+            from .._cache import bounds
+
+            directory = os.path.dirname(folder)
+            bounds.enforce(directory, computation.path, size, self.max_bytes, self.max_age)
+        return bool(buffers)
+
+
+class _Computation:
+    """What a call in this process needs to know between `before` and `after`.
+
+    Attributes:
+        folder: The absolute path of the task's folder: the task may change the working directory.
+        name: The name of the entry.
+        path: The path of the entry.
+        mode: What `mode_of` said.
+        temporary: The file that becomes the entry, if this call has it.
+        begun: The clock when the task was begun, `None` if that was in another process.
+        arguments: The descriptions of the arguments then, which the task may change.
+    """
+
+    __slots__ = ("arguments", "begun", "folder", "mode", "name", "path", "temporary")
+
+    def __init__(self, folder: str, name: str, mode: Optional[str]) -> None:
+        self.folder = folder if os.path.isabs(folder) else os.path.abspath(folder)
+        self.name = name
+        self.path = f"{self.folder}{os.sep}{name}"
+        self.mode = mode
+        self.temporary: Optional[locks.Temporary] = None
+        self.arguments: Mapping[str, Any] = {}
+        self.begun: Optional[float] = None
+
+    def begin(self, session: Session) -> None:
+        try:
+            self.arguments = record.arguments_of(session.execution)
+        except Exception as error:
+            logger.debug("The arguments of %s cannot be described: %s", session.task, error)
+        self.begun = time.perf_counter()
+
+    def close(self) -> None:
+        temporary, self.temporary = self.temporary, None
+        if temporary is not None:
+            temporary.close()
+
+
+def _serve(result: Result, name: str, session: Session) -> None:
+    logger.info("Served from the cache: %s (%s)", session.task, name)
+    session.conclude(result)
+
+
+# By the session and the advice: a chain may have several caches.
+_computations: dict[tuple[int, int], _Computation] = {}
+
+
+def mode_of(task: Any) -> Optional[str]:
+    """Says what a cache is to do with the calls of a task.
+
+    Args:
+        task: The task.
+
+    Returns:
+        `'off'`, `'refresh'`, `'read-only'`, or `None` for the usual.
+
+    Raises:
+        InvalidValueError: If the task's `cache` keyword or `BANDSAW_CACHE` has a value that means
+            nothing (a `ValueError`).
+    """
+    mode = os.environ.get(MODE_ENV_VARIABLE) or None
+    if mode is not None and mode not in _MODES:
+        known = ", ".join(map(repr, _MODES))
+        raise InvalidValueError(
+            f"The environment variable {MODE_ENV_VARIABLE} cannot be {mode!r}. It may be {known}, "
+            "or not set."
+        )
+    option = (getattr(task, "kwargs", None) or {}).get("cache", True)
+    if option is True or mode == "off":
+        return mode
+    if option is False:
+        return "off"
+    if not isinstance(option, Mapping) or not {"refresh"}.issuperset(option):
+        raise InvalidValueError(
+            f"The task {task} has cache={option!r}. Write cache=False, or cache={{'refresh': True}}"
+            " for a task that is computed at each call."
+        )
+    return "refresh" if option.get("refresh") and mode is None else mode
+
+
+def _checked_bound(name: str, bound: Any) -> Any:
+    is_number = isinstance(bound, (int, float)) and not isinstance(bound, bool)
+    if bound is None or (is_number and bound > 0):
+        return bound
+    raise InvalidValueError(
+        f"{name} has to be a number above zero, or None for none, not {bound!r}"
+    )
 
 
 def _name(an_id: Any) -> str:
     """Returns an id as the name of a file; one that cannot be is replaced by its digest."""
+    if type(an_id) is str and an_id.isalnum() and an_id.isascii() and len(an_id) <= _LONGEST_NAME:
+        return an_id
     if an_id is None:
         raise IdentityError("A call without an id cannot be cached: its task has no signature.")
     text = str(an_id)
-    if (
-        text in ("", ".", "..")
-        or len(text) > 128
-        or not text.isprintable()
-        or set(text) & set("/\\:")
-    ):
+    is_name = text.isprintable() and 0 < len(text.encode()) <= _LONGEST_NAME
+    # What begins with a dot is ours.
+    if not is_name or text.startswith(".") or set(text) & set("/\\:"):
         return identifier_from_string(text)
     return text
-
-
-def _load(path: Path, session: Session, level: int) -> Optional[Result]:
-    try:
-        result = session.serializer.deserialize(io.BytesIO(_entry.read(path)))
-    except FileNotFoundError:
-        return None
-    except Exception as error:
-        logger.log(level, "The cache entry %s is not used: %s", path, error)
-        return None
-    if not isinstance(result, Result) or result.exception is not None:
-        logger.log(level, "The cache entry %s is not used: it holds %r", path, type(result))
-        return None
-    return result
-
-
-def _store(path: Path, session: Session) -> None:
-    payload = io.BytesIO()
-    try:
-        session.serializer.serialize(session.result, payload)
-        _entry.write(path, payload.getvalue())
-    except Exception as error:
-        logger.warning(
-            "The result of %s is not kept in the cache as %s: %s", session.task, path, error
-        )

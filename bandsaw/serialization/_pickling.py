@@ -6,9 +6,11 @@ import io
 import pickle
 import sys
 import types
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from ..errors import DeserializationError, UnserializableError
+from ..modules import main_module_name
 from . import _classes, _exceptions
 from ._paths import find_culprit, short_repr
 
@@ -44,11 +46,41 @@ def pickled(value: Any) -> memoryview:
     return buffer.getbuffer()
 
 
-def unpickled(stream: BinaryIO) -> Any:
+def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> memoryview:
+    """Pickles a value exactly, with the buffers of arrays and the like out of band.
+
+    Args:
+        value: Any value.
+        buffers: Gets the buffers.
+
+    Returns:
+        The pickled bytes.
+
+    Raises:
+        UnserializableError: If the value or a part of it cannot be pickled.
+    """
+    stream = io.BytesIO()
+
+    def is_in_band(buffer: pickle.PickleBuffer) -> bool:
+        try:
+            buffers.append(buffer.raw())
+        except BufferError:
+            return True
+        return False
+
+    try:
+        _Pickler(stream, _PROTOCOL, buffer_callback=is_in_band).dump(value)
+    except Exception as error:
+        raise _explained(value, error) from error
+    return stream.getbuffer()
+
+
+def unpickled(stream: BinaryIO, buffers: Sequence[Any] = ()) -> Any:
     """Unpickles a value.
 
     Args:
         stream: A binary stream that is open for reading.
+        buffers: The buffers that are out of band.
 
     Returns:
         The value.
@@ -57,7 +89,7 @@ def unpickled(stream: BinaryIO) -> Any:
         DeserializationError: If the data is damaged, or needs what is not to be had here.
     """
     try:
-        return _Unpickler(stream).load()
+        return _Unpickler(stream, buffers=buffers).load()
     except DeserializationError:
         raise
     except EOFError as error:
@@ -127,8 +159,6 @@ class _CarefulPickler(_Pickler):
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module_name: str, global_name: str) -> Any:
-        from ..modules import main_module_name
-
         module_name = _MOVED.get(module_name, module_name)
         if module_name == main_module_name():
             module_name = "__main__"

@@ -78,3 +78,20 @@ class JsonSerializer(Serializer):
 
         data = stream.read()
         return _json_decoder.decoded(data, self.value_serializers, self.trusted_modules)
+
+    def canonical_form(self, value: Any) -> Any:
+        """Asks your own value serializers that can serialize the value, the last one first.
+
+        Args:
+            value: Any value.
+
+        Returns:
+            See `Serializer.canonical_form`.
+        """
+        for serializer in reversed(self.value_serializers):
+            form = getattr(serializer, "canonical_form", None)
+            if form is not None and serializer.can_serialize_value(value):
+                replaced = form(value)
+                if replaced is not NotImplemented:
+                    return replaced
+        return NotImplemented

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 
@@ -31,3 +32,47 @@ class Serializer(abc.ABC):
         Returns:
             The value that was written.
         """
+
+    def serialize_with_buffers(self, value: Any, stream: BinaryIO) -> Sequence[memoryview]:
+        """Writes a value, and may leave bulk data out of the stream, uncopied.
+
+        Where a file can hold the buffers beside the stream's contents, as a cache entry can, this
+        is used in place of `serialize`. Unlike that, it may leave nothing out and replace nothing.
+
+        Args:
+            value: What to write.
+            stream: A binary stream that is open for writing. It is left open.
+
+        Returns:
+            The buffers that were left out, each contiguous bytes. By default there are none.
+        """
+        self.serialize(value, stream)
+        return ()
+
+    def deserialize_with_buffers(self, stream: BinaryIO, buffers: Sequence[Any]) -> Any:
+        """Reads what `serialize_with_buffers` wrote.
+
+        Args:
+            stream: A binary stream that is open for reading. It is left open.
+            buffers: The buffers that were left out, in order. The value may be backed by them.
+
+        Returns:
+            The value that was written.
+        """
+        return self.deserialize(stream)
+
+    def canonical_form(self, value: Any) -> Any:
+        """Defines what a value counts as in the ids of executions. By default nothing special.
+
+        It is asked about each part of an argument that is not of one of Python's plain types
+        (numbers, strings, lists, dicts ...), nor a function, class or module.
+
+        Args:
+            value: Any value.
+
+        Returns:
+            A value that is digested in place of it, together with the type of the given one: equal
+            for values that have to share an id, and different for all others. It must not contain
+            the given value again. Or `NotImplemented` for a value that counts as it is.
+        """
+        return NotImplemented

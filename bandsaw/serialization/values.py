@@ -74,6 +74,18 @@ class ValueSerializer(abc.ABC):
             A value equal to the one that was serialized, of the same type.
         """
 
+    def canonical_form(self, value: Any) -> Any:
+        """Defines what a value counts as in the ids of executions. By default nothing special.
+
+        Args:
+            value: A value for which `can_serialize_value` said yes. It is not of one of Python's
+                plain types, nor a function, class or module.
+
+        Returns:
+            See `Serializer.canonical_form`.
+        """
+        return NotImplemented
+
 
 class ExceptionSerializer(ValueSerializer):
     """Writes exceptions: type, arguments, attributes, notes, causes, groups and traceback text.

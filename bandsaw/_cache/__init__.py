@@ -1,0 +1,1 @@
+"""The files of a cache: entries, the locks on them, their bounds, and what they remember."""

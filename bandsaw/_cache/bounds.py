@@ -1,0 +1,228 @@
+"""Keeps a cache within its bounds: what was used longest ago goes first.
+
+What the entries have in all is kept in one small file beside them, so that not every write has to
+look at every entry. It is an estimate, which is corrected by looking when it says that there is
+too much, when the oldest entry is too old, and after a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import struct
+import time
+from collections.abc import Iterator
+from typing import NamedTuple, Optional
+
+from . import entry
+from .locks import SUFFIX, fcntl, remove_abandoned
+
+NAME = ".bounds"
+# The bytes of all entries, when the oldest was written, when they were looked at last.
+_ESTIMATE = struct.Struct(">Qdd")
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_SECONDS_BETWEEN_LOOKS = 60.0
+_SECONDS_ABANDONED = 60.0
+# A full cache looks at all its entries again when one in a hundred is replaced, not at each write.
+_SPARE = 100
+
+
+class Found(NamedTuple):
+    """An entry in a cache's directory.
+
+    Attributes:
+        used: When it was last used, in nanoseconds since the epoch.
+        written: When it was written, in seconds since the epoch.
+        size: Its bytes.
+        path: Its path.
+    """
+
+    used: int
+    written: float
+    size: int
+    path: str
+
+
+class Removed(NamedTuple):
+    """What a look at a cache removed.
+
+    Attributes:
+        entries: The number of entries.
+        files: The number of temporary files whose writers had died.
+        size: The bytes of all of them.
+    """
+
+    entries: int
+    files: int
+    size: int
+
+
+def folders_in(directory: str) -> Iterator[str]:
+    """Lists the folders of tasks in a cache.
+
+    Args:
+        directory: The cache's directory.
+
+    Yields:
+        Their paths.
+    """
+    try:
+        with os.scandir(directory) as items:
+            folders = [
+                item.path
+                for item in items
+                if not item.name.startswith(".") and item.is_dir(follow_symlinks=False)
+            ]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    yield from sorted(folders)
+
+
+def entries_in(directory: str) -> Iterator[Found]:
+    """Lists the entries of a cache.
+
+    Args:
+        directory: The cache's directory.
+
+    Yields:
+        The entries, also those that turn out to be damaged when they are read.
+    """
+    for folder in folders_in(directory):
+        yield from _files_in(folder, temporary=False)
+
+
+def _files_in(folder: str, temporary: bool) -> Iterator[Found]:
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as items:
+        for item in items:
+            name = item.name
+            if name.startswith(".") is temporary and (not temporary or name.endswith(SUFFIX)):
+                try:
+                    status = item.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    used = max(status.st_atime_ns, status.st_mtime_ns)
+                    yield Found(used, status.st_mtime, status.st_size, item.path)
+
+
+def enforce(
+    directory: str, path: str, size: int, max_bytes: Optional[int], max_age: Optional[float]
+) -> None:
+    """Removes what is too much after an entry was written.
+
+    Args:
+        directory: The cache's directory.
+        path: The entry that was written. It stays.
+        size: Its bytes.
+        max_bytes: The bytes that all entries may have, `None` for any number.
+        max_age: The seconds after which an entry goes, `None` for never.
+
+    Raises:
+        OSError: If that failed.
+        entry.DamagedEntryError: If the file with the estimate is not to be trusted.
+    """
+    descriptor = os.open(os.path.join(directory, NAME), _FLAGS, 0o600)
+    try:
+        status = os.fstat(descriptor)
+        entry.check_is_ours(status)
+        if not stat.S_ISREG(status.st_mode):
+            raise entry.DamagedEntryError(f"{NAME} is no file")
+        if fcntl is not None:
+            # One at a time, or several would remove the same entries and more than needed.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        now = time.time()
+        data = os.read(descriptor, _ESTIMATE.size)
+        look = len(data) != _ESTIMATE.size
+        total, oldest, looked = (0, now, now) if look else _ESTIMATE.unpack(data)
+        total += size
+        look = look or not 0 <= now - looked <= _SECONDS_BETWEEN_LOOKS
+        look = look or (max_bytes is not None and total > max_bytes)
+        if max_age is not None:
+            look = look or oldest + max_age * (1 + 1 / _SPARE) < now
+        if look:
+            total, oldest = _look(directory, path, max_bytes, max_age, now)
+            looked = now
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, _ESTIMATE.pack(total, oldest, looked))
+    finally:
+        os.close(descriptor)
+
+
+def _look(
+    directory: str, path: str, max_bytes: Optional[int], max_age: Optional[float], now: float
+) -> tuple[int, float]:
+    _remove_abandoned(directory, now)
+    kept, _ = _remove(directory, max_bytes, max_age, now, path, spare=True)
+    return sum(found.size for found in kept), min((f.written for f in kept), default=now)
+
+
+def prune(
+    directory: str, max_bytes: Optional[int] = None, max_age: Optional[float] = None
+) -> Removed:
+    """Removes what is too much, and what writers that died left behind.
+
+    Args:
+        directory: The cache's directory.
+        max_bytes: The bytes that all entries may have, `None` for any number.
+        max_age: The seconds after which an entry goes, `None` for never.
+
+    Returns:
+        What was removed.
+    """
+    now = time.time()
+    abandoned = _remove_abandoned(directory, now)
+    _, removed = _remove(directory, max_bytes, max_age, now)
+    for folder in folders_in(directory):
+        with contextlib.suppress(OSError):
+            # The folders of code that has changed since.
+            os.rmdir(folder)
+    size = sum(found.size for found in removed) + sum(abandoned)
+    return Removed(len(removed), len(abandoned), size)
+
+
+def _remove_abandoned(directory: str, now: float) -> list[int]:
+    sizes = []
+    for folder in folders_in(directory):
+        for found in _files_in(folder, temporary=True):
+            if found.written < now - _SECONDS_ABANDONED:
+                sizes.append(remove_abandoned(found.path))
+    return [size for size in sizes if size >= 0]
+
+
+def _remove(
+    directory: str,
+    max_bytes: Optional[int],
+    max_age: Optional[float],
+    now: float,
+    keep: str = "",
+    spare: bool = False,
+) -> tuple[list[Found], list[Found]]:
+    """Removes entries that are too old, and then those that were used longest ago."""
+    entries = sorted(entries_in(directory))
+    total = sum(found.size for found in entries)
+    more = len(entries) // _SPARE if spare else 0
+    was_full = False
+    kept: list[Found] = []
+    removed: list[Found] = []
+    for found in entries:
+        too_old = max_age is not None and found.written < now - max_age
+        too_much = max_bytes is not None and total > max_bytes
+        was_full = was_full or too_much
+        is_spare = was_full and more > 0 and not (too_old or too_much)
+        if not (too_old or too_much or is_spare) or found.path == keep:
+            kept.append(found)
+            continue
+        more -= is_spare
+        try:
+            os.unlink(found.path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            # On Windows, somebody reads it.
+            kept.append(found)
+            continue
+        total -= found.size
+        removed.append(found)
+    return kept, removed

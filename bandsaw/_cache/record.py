@@ -1,0 +1,248 @@
+"""What an entry remembers: the call that it is the result of, and what its ids were made of.
+
+Two lines of JSON: one for the call, and one for the code, which is the same for all entries of a
+task. Values are remembered as short texts and as digests, never as themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any, NamedTuple, Optional
+
+from ..execution import Execution
+from ..tasks import Task
+
+_LONGEST_TEXT = 80
+_MOST_TEXTS = 24
+_DEEPEST = 4
+_LARGEST_INT = 1 << 200
+_CONTAINERS = (dict, list, tuple)
+_MOST_KNOWN = 1000
+
+# The lines of the tasks of this process, by their folders.
+_code_lines: dict[str, bytes] = {}
+
+
+class Argument(NamedTuple):
+    """What is remembered of an argument.
+
+    Attributes:
+        digest: The digest of the value; `None` where its one text says all, or it is not known.
+        texts: Short texts of the value and of its parts, by their paths.
+    """
+
+    digest: Optional[str]
+    texts: dict[str, str]
+
+
+class Record(NamedTuple):
+    """What an entry remembers.
+
+    Attributes:
+        task: The name of the task.
+        made: When it was made, in seconds since the epoch.
+        seconds: How long the computation took, `None` where it is not known.
+        arguments: The arguments by the names of their parameters.
+        parts: What the task id was made of, see `bandsaw.fingerprint.parts_of`.
+    """
+
+    task: str
+    made: float
+    seconds: Optional[float]
+    arguments: dict[str, Argument]
+    parts: list[list[str]]
+
+
+def arguments_of(execution: Any) -> dict[str, Argument]:
+    """Describes the arguments of a call, before the task can change them.
+
+    Args:
+        execution: The execution.
+
+    Returns:
+        The descriptions by the names of the parameters; none where nothing is known of them.
+    """
+    if not isinstance(execution, Execution):
+        return {}
+    described: dict[str, Argument] = {}
+    digests: Optional[dict[str, str]] = None
+    for name, value in execution.bound_arguments().items():
+        text = _exact_text(value)
+        if text is not None:
+            described[name] = Argument(None, {name: text})
+            continue
+        if digests is None:
+            digests = execution.argument_digests()
+        described[name] = Argument(digests.get(name), texts_of(name, value))
+    return described
+
+
+def parts_of(task: Any) -> list[list[str]]:
+    """Says what a task id is made of.
+
+    Args:
+        task: The task.
+
+    Returns:
+        See `bandsaw.fingerprint.parts_of`; nothing for tasks that are not made of a function.
+    """
+    if not isinstance(task, Task):
+        return []
+    from ..fingerprint import parts_of as parts_of_function
+
+    kwargs = task.kwargs
+    return parts_of_function(
+        task.function, version=kwargs.get("version"), depends=kwargs.get("depends", ())
+    )
+
+
+def written(
+    task: Any, folder: str, arguments: Mapping[str, Argument], seconds: Optional[float]
+) -> bytes:
+    """Writes a record.
+
+    Args:
+        task: The task.
+        folder: Where the entries of the task are; tells whether its code is the same as before.
+        arguments: What `arguments_of` returned.
+        seconds: How long the computation took.
+
+    Returns:
+        The record.
+    """
+    # By hand, because this is on the way of every call that is computed; in ASCII, because a text
+    # may hold lone surrogates.
+    told = []
+    for name, (digest, texts) in arguments.items():
+        parts = ",".join([f"{_quoted(path)}:{_quoted(text)}" for path, text in texts.items()])
+        quoted = "null" if digest is None else _quoted(digest)
+        told.append(f"{_quoted(name)}:[{quoted},{{{parts}}}]")
+    took = "null" if seconds is None else f"{seconds:.6f}"
+    call = (
+        f'{{"task":{_quoted(str(task))},"made":{time.time():.3f},"seconds":{took},'
+        f'"arguments":{{{",".join(told)}}}}}\n'
+    )
+    return call.encode("ascii") + _code(task, folder)
+
+
+def _code(task: Any, folder: str) -> bytes:
+    line = _code_lines.get(folder)
+    if line is None:
+        try:
+            parts = parts_of(task)
+        except Exception:
+            # What cannot be said is not worth a result.
+            parts = []
+        if len(_code_lines) >= _MOST_KNOWN:
+            _code_lines.clear()
+        line = _code_lines[folder] = json.dumps(parts, separators=(",", ":")).encode("ascii")
+    return line
+
+
+def read(data: bytes) -> Record:
+    """Reads a record.
+
+    Args:
+        data: What `written` returned.
+
+    Returns:
+        The record.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    try:
+        call, parts = (json.loads(line) for line in data.split(b"\n"))
+        seconds = call["seconds"]
+        return Record(
+            str(call["task"]),
+            float(call["made"]),
+            None if seconds is None else float(seconds),
+            {name: Argument(digest, dict(texts)) for name, (digest, texts) in
+             call["arguments"].items()},
+            [[str(kind), str(name), str(place), str(text)] for kind, name, place, text in parts],
+        )  # fmt: skip
+    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+        raise ValueError(f"its record is damaged: {error}") from error
+
+
+def texts_of(name: str, value: Any) -> dict[str, str]:
+    """Describes a value in short texts.
+
+    Args:
+        name: What it is called.
+        value: The value.
+
+    Returns:
+        A text for each of its parts that is a plain value, and for what is none, by path. What is
+        too much is left out.
+    """
+    texts: dict[str, str] = {}
+    pending = [(name, value, 0)]
+    while pending and len(texts) < _MOST_TEXTS:
+        path, value, depth = pending.pop(0)
+        if type(value) in _CONTAINERS and value and depth < _DEEPEST and len(value) <= _MOST_TEXTS:
+            pending += [(path + step, part, depth + 1) for step, part in _parts(value)]
+        else:
+            texts[path] = _text(value)
+    return texts
+
+
+def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield f"[{_text(key)}]", part
+    else:
+        for index, part in enumerate(value):
+            yield f"[{index}]", part
+
+
+def _exact_text(value: Any) -> Optional[str]:
+    """Tells a value that its text says all about, type and value."""
+    kind = type(value)
+    if kind is str:
+        return repr(value) if len(value) <= _LONGEST_TEXT else None
+    if kind is int:
+        return repr(value) if -_LARGEST_INT < value < _LARGEST_INT else None
+    return repr(value) if kind in _EXACT else None
+
+
+_EXACT = (float, bool, type(None), complex)
+
+
+def _text(value: Any) -> str:
+    text = _exact_text(value)
+    if text is not None:
+        return text
+    kind = type(value)
+    if kind is str:
+        return f"{value[:_LONGEST_TEXT]!r}... ({len(value)} characters)"
+    if kind.__module__ in _TOLD_BY_REPR:
+        return repr(value)[:_LONGEST_TEXT]
+    name = kind.__qualname__
+    if kind.__module__ != "builtins":
+        name = f"{kind.__module__}.{name}"
+    if kind in (dict, list, tuple, set, frozenset, bytes, bytearray):
+        return f"{name} of {len(value)}"
+    shape, dtype = _attribute(value, "shape"), _attribute(value, "dtype")
+    if type(shape) is tuple:
+        if shape == () and kind.__module__ == "numpy":
+            return f"{name} {value!s}"[:_LONGEST_TEXT]
+        return f"{name} {shape}" if dtype is None else f"{name} {shape} {str(dtype)[:40]}"
+    label = _attribute(value, "_name_") or _attribute(value, "__qualname__")
+    return f"{name} {label}" if isinstance(label, str) else name
+
+
+_TOLD_BY_REPR = frozenset(
+    ("datetime", "decimal", "fractions", "uuid", "pathlib", "pathlib._local", "bandsaw._file")
+)
+
+
+def _attribute(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None

@@ -1,0 +1,378 @@
+"""`python -m bandsaw cache`: what caches hold, why, and how it goes again."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Optional
+
+from ._cache import bounds, compare, entry
+from ._cache.record import Record
+from .config import get_configuration
+from .errors import BandsawError, InvalidValueError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+          "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+
+
+class Row(NamedTuple):
+    """An entry, as it is listed.
+
+    Attributes:
+        entry: The ids, `task id/execution id`.
+        found: The file.
+        record: What it remembers, `None` where that cannot be read.
+        problem: Why not.
+    """
+
+    entry: str
+    found: bounds.Found
+    record: Optional[Record]
+    problem: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands and their options.
+
+    Args:
+        parser: The parser of `python -m bandsaw cache`.
+    """
+    commands = parser.add_subparsers(dest="action", metavar="COMMAND")
+    ls = _add(commands, "ls", "list the entries, the one that was used last first")
+    ls.add_argument("--task", metavar="NAME", help="only the entries of this task")
+    ls.add_argument("--json", action="store_true", help="print JSON")
+    show = _add(commands, "show", "show what an entry remembers")
+    show.add_argument("entry", help="the ids as `ls` prints them, or the beginning of one")
+    explain = _add(
+        commands, "explain", "say what differs between an entry or a call and the nearest entry"
+    )
+    explain.add_argument("target", help="an entry as for `show`, or a task: module.function")
+    explain.add_argument(
+        "arguments", nargs="*", metavar="ARGUMENT",
+        help="the arguments of a call of the task, as Python literals: 1 \"'text'\" alpha=0.1",
+    )  # fmt: skip
+    rm = _add(commands, "rm", "remove entries")
+    rm.add_argument("entry", nargs="*", help="the ids as `ls` prints them, or the beginning of one")
+    rm.add_argument("--task", metavar="NAME", help="all entries of this task")
+    rm.add_argument("--all", action="store_true", help="all entries")
+    verify = _add(commands, "verify", "read every entry, and list those that are damaged")
+    verify.add_argument("--rm", action="store_true", help="remove them")
+    prune = _add(commands, "prune", "remove what is too much or too old, and what is left over")
+    prune.add_argument("--max-bytes", metavar="SIZE", type=_size, help="like 500MB or 2GiB")
+    prune.add_argument("--max-age", metavar="AGE", type=_age, help="like 90m, 12h or 30d")
+
+
+def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text.capitalize() + "."
+    )
+    command.add_argument(
+        "--directory", action="append", metavar="DIR",
+        help="the directory of a cache (default: those of the configuration's CachingAdvices)",
+    )  # fmt: skip
+    command.add_argument("--config", metavar="MODULE", help="the configuration module")
+    return command
+
+
+def _size(text: str) -> int:
+    return int(_number(text, re.sub("b$", "", text.strip().lower()), _UNITS))
+
+
+def _age(text: str) -> float:
+    return _number(text, text.strip().lower(), _SECONDS)
+
+
+def _number(text: str, lowered: str, units: dict[str, int]) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]*)", lowered)
+    if match is None or match[2] not in units or not float(match[1]):
+        known = ", ".join(unit for unit in units if unit)
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above zero with a unit of {known}")
+    return float(match[1]) * units[match[2]]
+
+
+def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Runs a command.
+
+    Args:
+        parsed: The arguments.
+        parser: Prints the help where there is no command.
+
+    Returns:
+        The exit status: 0 for success, 1 if something is wrong. The reason is printed to standard
+        error.
+    """
+    if parsed.action is None:
+        parser.print_help()
+        return 0
+    try:
+        directories = parsed.directory or _configured(parsed.config)
+        for directory in directories:
+            if not os.path.isdir(directory) and parsed.directory:
+                raise InvalidValueError(f"There is no directory {directory!r}.")
+        status: int = _ACTIONS[parsed.action](parsed, directories)
+    except (BandsawError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _configured(module_name: Optional[str]) -> list[str]:
+    from .advices.cache import CachingAdvice
+
+    configuration = get_configuration(module_name)
+    found = {
+        os.fspath(advice.directory): None
+        for chain in configuration._tuples.values()
+        for advice in chain
+        if isinstance(advice, CachingAdvice)
+    }
+    if not found:
+        raise InvalidValueError(
+            f"{configuration} has no CachingAdvice. Name a cache with --directory."
+        )
+    return list(found)
+
+
+def _rows(directories: Sequence[str]) -> Iterator[Row]:
+    for directory in directories:
+        for found, remembered, problem in compare.records_in(directory):
+            folder, name = os.path.split(found.path)
+            yield Row(f"{os.path.basename(folder)}/{name}", found, remembered, problem)
+
+
+def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
+    now = time.time()
+    rows = sorted(_rows(directories), key=lambda row: -row.found.used)
+    if parsed.task:
+        rows = [row for row in rows if row.record is not None and row.record.task == parsed.task]
+    if parsed.json:
+        print(json.dumps([_as_json(row) for row in rows], indent=1))
+        return 0
+    lines = [("TASK", "ENTRY", "AGE", "USED", "SIZE", "SAVES")]
+    for row in rows:
+        task, saves = f"({row.problem})", ""
+        if row.record is not None:
+            task = row.record.task
+            saves = "?" if row.record.seconds is None else _told_seconds(row.record.seconds)
+        age, used = now - row.found.written, now - row.found.used / 1e9
+        lines.append(
+            (task, row.entry, _told_seconds(age), _told_seconds(used), told_size(row.found.size),
+             saves)
+        )  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*lines)]
+    for line in lines:
+        print("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+    size = told_size(sum(row.found.size for row in rows))
+    saved = sum(row.record.seconds or 0.0 for row in rows if row.record is not None)
+    print(f"{_counted(len(rows))}, {size}, {_told_seconds(saved)} of computing")
+    return 0
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    record = row.record
+    told: dict[str, Any] = {
+        "entry": row.entry,
+        "path": row.found.path,
+        "size": row.found.size,
+        "written": row.found.written,
+        "used": row.found.used / 1e9,
+    }
+    if record is None:
+        return {**told, "problem": row.problem}
+    arguments = {name: argument.texts for name, argument in record.arguments.items()}
+    return {**told, "task": record.task, "seconds": record.seconds, "arguments": arguments}
+
+
+def _show(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
+    row = _find(parsed.entry, directories)
+    print(f"entry: {row.entry}\nfile: {row.found.path}")
+    print(f"size: {told_size(row.found.size)}")
+    print(f"written: {_told_time(row.found.written)}\nused: {_told_time(row.found.used / 1e9)}")
+    problem = row.problem or _problem(row)
+    print(f"state: {problem or 'intact'}")
+    record = row.record
+    if record is not None:
+        took = "unknown" if record.seconds is None else _told_seconds(record.seconds)
+        print(f"task: {record.task}\ncomputed in: {took}")
+        print("arguments:")
+        for argument in record.arguments.values():
+            for path, text in argument.texts.items():
+                print(f"  {path} = {text}")
+        print("code:")
+        for kind, name, place, text in record.parts:
+            print("  " + " ".join(part for part in (kind, name, place, text) if part))
+    return 1 if problem else 0
+
+
+def _problem(row: Row) -> str:
+    try:
+        entry.read(*os.path.split(row.found.path))
+    except (OSError, entry.DamagedEntryError) as error:
+        return str(error)
+    return ""
+
+
+def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
+    module_name, _, _ = parsed.target.partition(".")
+    if "/" in parsed.target or (module_name == parsed.target and not parsed.arguments):
+        row = _find(parsed.target, directories)
+        if row.record is None:
+            raise InvalidValueError(f"The entry {row.entry} cannot be read: {row.problem}.")
+        directory = os.path.dirname(os.path.dirname(row.found.path))
+        nearest = compare.nearest_entry(directory, row.record, row.found.path)
+        if nearest is None:
+            print(f"{row.entry} is the only entry of {row.record.task}.")
+            return 0
+        print(f"The entry of {row.record.task} nearest to {row.entry} is {nearest.path}.")
+        print("It differs in this:")
+        for difference in nearest.differences:
+            print(f"  {difference}")
+        return 0
+    from ._explain import explain
+
+    args, kwargs = _arguments(parsed.arguments)
+    print(explain(_task(parsed.target), *args, **kwargs))
+    return 0
+
+
+def _task(target: str) -> Any:
+    from .modules import import_object
+
+    names = target.split(".")
+    for count in range(len(names) - 1, 0, -1):
+        module_name = ".".join(names[:count])
+        try:
+            return import_object(".".join(names[count:]), module_name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+                raise InvalidValueError(f"{module_name} cannot be imported: {error}.") from error
+        except AttributeError as error:
+            raise InvalidValueError(f"There is no {target}: {error}.") from error
+    raise InvalidValueError(f"There is neither an entry nor a task {target!r}.")
+
+
+def _arguments(texts: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in texts:
+        match = _KEYWORD.fullmatch(text)
+        value = match[2] if match else text
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value = ast.literal_eval(value)
+        if match:
+            kwargs[match[1]] = value
+        else:
+            args.append(value)
+    return args, kwargs
+
+
+def _find(text: str, directories: Sequence[str]) -> Row:
+    found = list(_matching([text], directories))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InvalidValueError(f"There is no entry {text!r} in {', '.join(directories)}.")
+    raise InvalidValueError(
+        f"{len(found)} entries begin with {text!r}: {', '.join(row.entry for row in found[:5])}"
+    )
+
+
+def _matching(texts: Sequence[str], directories: Sequence[str]) -> Iterator[Row]:
+    for row in _rows(directories):
+        name = row.entry.partition("/")[2]
+        if any(row.entry.startswith(text) or name.startswith(text) for text in texts if text):
+            yield row
+
+
+def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
+    if not (parsed.all or parsed.task or parsed.entry):
+        raise InvalidValueError("Say what to remove: entries, --task NAME or --all.")
+    rows = []
+    if parsed.all:
+        rows = list(_rows(directories))
+    elif parsed.task:
+        rows = [row for row in _rows(directories) if row.record and row.record.task == parsed.task]
+    rows += [_find(text, directories) for text in parsed.entry]
+    size = _remove(rows)
+    for directory in directories:
+        bounds.prune(directory)
+    print(f"removed {_counted(len(rows))}, {told_size(size)}")
+    return 0
+
+
+def _remove(rows: Sequence[Row]) -> int:
+    for row in rows:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(row.found.path)
+    return sum(row.found.size for row in rows)
+
+
+def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
+    rows = list(_rows(directories))
+    damaged = []
+    for row in rows:
+        problem = row.problem or _problem(row)
+        if problem and os.path.lexists(row.found.path):
+            print(f"{row.found.path}: {problem}")
+            damaged.append(row)
+    if parsed.rm:
+        _remove(damaged)
+    end = ", removed" if parsed.rm and damaged else ""
+    print(f"{_counted(len(rows))}, {len(damaged)} damaged{end}")
+    return 1 if damaged and not parsed.rm else 0
+
+
+def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
+    for directory in directories:
+        removed = bounds.prune(directory, parsed.max_bytes, parsed.max_age)
+        print(
+            f"{directory}: removed {_counted(removed.entries)} and {removed.files} abandoned "
+            f"files, {told_size(removed.size)}"
+        )
+    return 0
+
+
+_ACTIONS = {
+    "ls": _ls, "show": _show, "explain": _explain, "rm": _rm, "verify": _verify, "prune": _prune,
+}  # fmt: skip
+
+
+def _counted(number: int) -> str:
+    return f"{number} {'entry' if number == 1 else 'entries'}"
+
+
+def told_size(size: float) -> str:
+    """Tells a size to humans.
+
+    Args:
+        size: The size in bytes.
+
+    Returns:
+        A number of at most four digits and a unit, powers of a thousand.
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _told_seconds(seconds: float) -> str:
+    seconds = max(0.0, seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def _told_time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

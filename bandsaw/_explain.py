@@ -1,0 +1,128 @@
+"""Why a call is served from the cache, or is not."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Optional
+
+from ._cache import compare, entry, record
+from .advices.cache import CachingAdvice, mode_of
+from .errors import InvalidValueError
+from .execution import Execution
+
+
+class Explanation:
+    """Why a call would be served from the cache, or would not.
+
+    `print` it, or use its attributes.
+
+    Attributes:
+        task: The name of the task.
+        is_hit: Whether the call would be served.
+        reason: Why or why not.
+        path: The path of the entry that the call has or would have.
+        nearest: The path of the entry that differs least from the call, if it is not served and
+            there is another entry of the task.
+        differences: In what that entry differs, a sentence each.
+    """
+
+    __slots__ = ("differences", "is_hit", "nearest", "path", "reason", "task")
+
+    def __init__(
+        self,
+        task: str,
+        is_hit: bool,
+        reason: str,
+        path: str,
+        nearest: Optional[str] = None,
+        differences: Sequence[str] = (),
+    ) -> None:
+        self.task = task
+        self.is_hit = is_hit
+        self.reason = reason
+        self.path = path
+        self.nearest = nearest
+        self.differences = list(differences)
+
+    def __str__(self) -> str:
+        outcome = "served from the cache" if self.is_hit else "computed"
+        lines = [f"{self.task} would be {outcome}: {self.reason}"]
+        if self.nearest is not None:
+            lines.append(f"The nearest entry is {self.nearest}. It differs in this:")
+            lines += [f"  {difference}" for difference in self.differences]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
+
+
+def explain(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanation:
+    """Says whether a call would be served from the cache, and if not, what differs.
+
+    The task is not executed, and nothing is written.
+
+    Args:
+        task: A decorated function, in whose chain is a `bandsaw.advices.cache.CachingAdvice`.
+        *args: The positional arguments of the call.
+        **kwargs: The keyword arguments of the call.
+
+    Returns:
+        The explanation. Of several caches in the chain it is that of the first one that would serve
+        the call, or else of the first one.
+
+    Raises:
+        InvalidValueError: If the function is no task, or its chain has no cache (a `ValueError`).
+        IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
+    """
+    the_task = getattr(task, "bandsaw_task", None)
+    if the_task is None:
+        raise InvalidValueError(f"explain() takes a function decorated with @task, not {task!r}.")
+    chain = getattr(task, "bandsaw_chain", "default")
+    advices = task.bandsaw_configuration.get_advice_chain(chain)  # type: ignore[attr-defined]
+    caches = [advice for advice in advices if isinstance(advice, CachingAdvice)]
+    if not caches:
+        raise InvalidValueError(
+            f"The advice chain {chain!r} of the task {the_task} has no CachingAdvice."
+        )
+    execution = Execution(None, args, kwargs).of_task(the_task)
+    explanations = [_of_cache(cache, the_task, execution) for cache in caches]
+    return next((found for found in explanations if found.is_hit), explanations[0])
+
+
+def _of_cache(cache: CachingAdvice, task: Any, execution: Execution) -> Explanation:
+    folder, name = cache.place_of(task, execution)
+    path = os.path.join(folder, name)
+    mode = mode_of(task)
+    if mode in ("off", "refresh"):
+        what = "the cache is off" if mode == "off" else "it is to be refreshed"
+        return Explanation(str(task), False, f"{what} for it.", path)
+    problem = _problem(cache, folder, name)
+    if problem is None:
+        return Explanation(str(task), True, "there is an intact entry.", path)
+    if problem:
+        return Explanation(str(task), False, problem, path)
+    wanted = record.Record(
+        str(task), time.time(), None, record.arguments_of(execution), record.parts_of(task)
+    )
+    nearest = compare.nearest_entry(os.fspath(cache.directory), wanted, path)
+    if nearest is None:
+        reason = f"{cache.directory} has no entry of this task."
+        return Explanation(str(task), False, reason, path)
+    reason = "there is no entry for this code and these arguments."
+    return Explanation(str(task), False, reason, path, nearest.path, nearest.differences)
+
+
+def _problem(cache: CachingAdvice, folder: str, name: str) -> Optional[str]:
+    """Says what is wrong with an entry: `None` for nothing, nothing if it is not there."""
+    try:
+        found = entry.read(folder, name)
+    except FileNotFoundError:
+        return ""
+    except (OSError, entry.DamagedEntryError) as error:
+        return f"its entry cannot be used: {error}."
+    age = entry.age_of(found.status)
+    if cache.max_age is not None and age > cache.max_age:
+        return f"its entry is {age:.0f} s old, and max_age is {cache.max_age:g} s."
+    return None

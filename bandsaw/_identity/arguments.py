@@ -1,0 +1,85 @@
+"""The arguments of the calls of one function: bound, written, and made into ids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Optional
+
+from ..identifier import identifier_from_bytes
+from .binding import binder
+from .canonical import Hook, joined_arguments, write_arguments
+
+_DIGITS = 16
+
+
+class Arguments:
+    """What is known of a function's parameters, read once.
+
+    Args:
+        function: The function.
+        ignore: Names of parameters that do not count.
+        function_digest: See `bandsaw._identity.canonical.digest_of_value`.
+
+    Attributes:
+        bind: Tells which value each parameter gets; see `bandsaw._identity.binding.binder`.
+
+    Raises:
+        InvalidValueError: `ignore` names something that is not a parameter.
+    """
+
+    __slots__ = ("_function_digest", "bind")
+
+    def __init__(
+        self, function: Any, ignore: Sequence[str], function_digest: Callable[[Any], bytes]
+    ) -> None:
+        self.bind = binder(function, ignore)
+        self._function_digest = function_digest
+
+    def write(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        hook: Optional[Hook] = None,
+        bulk_hash: Optional[str] = None,
+    ) -> dict[str, bytes]:
+        """Writes the arguments of one call.
+
+        Args:
+            args: The positional arguments.
+            kwargs: The keyword arguments.
+            hook: See `bandsaw._identity.canonical.digest_of_value`.
+            bulk_hash: See `bandsaw._identity.canonical.digest_of_value`.
+
+        Returns:
+            What each of them was written as, by the names of the parameters.
+
+        Raises:
+            IdentityError: An argument has no canonical form; the message has the path to it.
+        """
+        bound = self.bind(tuple(args), kwargs)
+        return write_arguments(bound, self._function_digest, hook, bulk_hash)
+
+    @staticmethod
+    def id_of(written: Mapping[str, bytes]) -> str:
+        """Makes the id of an execution.
+
+        Args:
+            written: What the arguments were written as.
+
+        Returns:
+            The id.
+        """
+        return identifier_from_bytes(joined_arguments(written))
+
+    @staticmethod
+    def digests_of(written: Mapping[str, bytes]) -> dict[str, str]:
+        """Makes a short digest of each argument, to see which of them differ between two calls.
+
+        Args:
+            written: What the arguments were written as.
+
+        Returns:
+            16 hex digits by the names of the parameters.
+        """
+        return {name: sha256(form).hexdigest()[:_DIGITS] for name, form in written.items()}

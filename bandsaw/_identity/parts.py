@@ -1,0 +1,284 @@
+"""What a task id is made of, item by item, so that two of them can be compared.
+
+```
+walk as for the id -> functions, classes, modules, names of distributions -> items
+```
+
+The walk is that of the id. What it comes across is digested once more, each by itself: other code
+counts by its name there, so that an edit shows up where it was made and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, Optional, Union
+
+from .canonical import Frame, Writer
+from .definitions import write_code
+from .firstparty import is_first_party
+from .forms import LEAVES, PARTS, Form, Written, write_str
+from .names import CHANGING, canonical_module_name
+from .objects import names_of_global, unversioned_name
+from .reach import FOREIGN, NAMES, TASK, Reach
+
+_DIGITS = 16
+_LONGEST_TEXT = 60
+_LARGEST_INT = 1 << 200
+_CODE = (FunctionType, type, ModuleType)
+_CODE_TAGS = (b"!function;", b"!class;", FOREIGN, TASK)
+
+Item = tuple[str, str, str, str]
+
+
+class _Recorder(Writer):
+    """Writes as for an id, and keeps what it comes across."""
+
+    def __init__(self) -> None:
+        reach = Reach()
+        super().__init__(reach.form, report=reach.report)
+        # By identity, because classes may define equality.
+        self.code: dict[int, tuple[Any, Form]] = {}
+        self.modules: dict[str, tuple[ModuleType, bytes]] = {}
+        self.distributions: set[tuple[str, str]] = set()
+
+    def _enter(self, value: Any) -> Union[bytes, Frame]:
+        entered = super()._enter(value)
+        if isinstance(entered, Frame):
+            if entered.form.tag in _CODE_TAGS:
+                self.code[id(value)] = value, entered.form
+        elif isinstance(value, ModuleType) and is_first_party(value.__name__):
+            self.modules[value.__name__] = value, entered
+        elif entered[:1] == b"g":
+            self.distributions |= {(name, version) for _, _, name, version in
+                                   [names_of_global(entered)] if name}  # fmt: skip
+        return entered
+
+
+class _ByName(Writer):
+    """Writes values in which code counts by its name only.
+
+    Args:
+        told_apart: What is added to names that several functions or classes have.
+    """
+
+    def __init__(self, told_apart: Mapping[int, bytes]) -> None:
+        super().__init__(self._write_name, report=lambda frames, value, reason: None)
+        self._told_apart = told_apart
+
+    def _write_name(self, code: Any) -> bytes:
+        if isinstance(code, CodeType):
+            return b"!code;" + sha256(write_code(code)).digest()
+        return _name_of(code) + self._told_apart.get(id(code), b"")
+
+    def _enter(self, value: Any) -> Union[bytes, Frame]:
+        entered = super()._enter(value)
+        if isinstance(entered, bytes) and entered[:1] == b"g":
+            return unversioned_name(entered)
+        return entered
+
+    def hex(self, value: Any) -> str:
+        """Digests a value."""
+        return sha256(self.write(value)).hexdigest()[:_DIGITS]
+
+
+def parts_of_code(codes: Iterable[Any], limit: int) -> list[Item]:
+    """Says what the digest of code is made of.
+
+    Args:
+        codes: Functions, classes and values.
+        limit: How many functions, classes and values may stand for themselves. When there are
+            more, there is one item for each module.
+
+    Returns:
+        The items, in no order: kind, name, place, text.
+    """
+    recorder = _Recorder()
+    for code in codes:
+        recorder.write(code)
+    by_name = _ByName(_told_apart(recorder.code.values()))
+    items: list[tuple[Any, Item]] = []
+    for code, form in recorder.code.values():
+        items += ((_home(code), item) for item in _items_of(code, form, by_name))
+    items = _merged(items)
+    if len(items) + len(recorder.distributions) + len(recorder.modules) > limit:
+        items = _by_module(items)
+    found = [item for _, item in items]
+    found += [("distribution", name, "", version) for name, version in recorder.distributions]
+    for name, (_, written) in recorder.modules.items():
+        found.append(module_item(name, sha256(written).digest()))
+    return found
+
+
+def module_item(module_name: str, digest: bytes) -> Item:
+    """Makes the item of a module that counts as a whole.
+
+    Args:
+        module_name: The name of the module.
+        digest: Its digest.
+
+    Returns:
+        The item.
+    """
+    name = canonical_module_name(module_name)
+    return "module", name, _place(module_name), digest.hex()[:_DIGITS]
+
+
+def dependency_item(dependency: Any, digest: Optional[bytes] = None) -> Item:
+    """Makes the item of something that `depends` names.
+
+    Args:
+        dependency: The dependency.
+        digest: Its digest, where that is not to be made of its value alone.
+
+    Returns:
+        The item.
+    """
+    from .._file import File
+
+    if isinstance(dependency, ModuleType):
+        what = canonical_module_name(dependency.__name__)
+    elif isinstance(dependency, (FunctionType, type)):
+        what = dependency.__qualname__
+    elif isinstance(dependency, File):
+        what = os.fsdecode(dependency.path)
+    else:
+        what = _plain(dependency) or type(dependency).__name__
+    text = _ByName({}).hex(dependency) if digest is None else digest.hex()[:_DIGITS]
+    return "depends", what, "", text
+
+
+def text_of(value: Any) -> str:
+    """Describes a value by a short text that is different for every value.
+
+    Args:
+        value: The value.
+
+    Returns:
+        The `repr` of a short plain value, else the type and a digest.
+    """
+    return _text(value, _ByName({}))
+
+
+def _text(value: Any, by_name: _ByName) -> str:
+    if isinstance(value, Form) and value.tag == CHANGING:
+        return f"at first {by_name.hex(value)}"
+    return _plain(value) or f"{type(value).__name__} {by_name.hex(value)}"
+
+
+def _plain(value: Any) -> Optional[str]:
+    kind = type(value)
+    if kind not in LEAVES and kind is not bytes:
+        return None
+    if kind is int and not -_LARGEST_INT < value < _LARGEST_INT:
+        return None
+    if kind in (str, bytes) and len(value) > _LONGEST_TEXT:
+        return None
+    # Which characters can be printed differs between versions of Python.
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_TEXT else None
+
+
+def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
+    place = _place(_home(code))
+    name = code.__qualname__
+    if form.tag == TASK:
+        inner, depends = form.children
+        if not isinstance(inner, FunctionType):
+            yield "version", name, place, _text(inner[1], by_name)
+        for dependency in depends or ():
+            yield dependency_item(dependency)
+        return
+    if form.tag == FOREIGN:
+        yield "value", name, place, f"function {by_name.hex(form)}"
+        return
+    if isinstance(code, FunctionType) and "__wrapped__" in code.__dict__:
+        # `functools.wraps` gave it the name of what it wraps.
+        name = code.__code__.co_name
+    children = []
+    for child in form.children:
+        if isinstance(child, Form) and child.tag == NAMES:
+            pairs = list(zip(child.children[::2], child.children[1::2]))
+            for key, value in pairs:
+                if not isinstance(value, (*_CODE, Written)):
+                    yield "value", key.rpartition(" ")[2], place, _text(value, by_name)
+            kept = [part for pair in pairs if isinstance(pair[1], (*_CODE, Written))
+                    for part in pair]  # fmt: skip
+            child = Form(NAMES, child.kind, kept)
+        children.append(child)
+    kind = "class" if isinstance(code, type) else "function"
+    yield kind, name, place, by_name.hex(Form(form.tag, PARTS, children))
+
+
+def _merged(items: list[tuple[Any, Item]]) -> list[tuple[Any, Item]]:
+    """Makes one item of functions or classes that have one name, as closures have."""
+    found: dict[tuple[str, str, str], tuple[Any, set[str]]] = {}
+    kept = {}
+    for home, item in items:
+        if item[0] in ("function", "class"):
+            found.setdefault(item[:3], (home, set()))[1].add(item[3])
+        else:
+            kept[item] = home
+    merged: list[tuple[Any, Item]] = [(home, item) for item, home in kept.items()]
+    for key, (home, texts) in found.items():
+        text = texts.pop() if len(texts) == 1 else _hex_of(texts)
+        merged.append((home, (*key, text)))
+    return merged
+
+
+def _by_module(items: list[tuple[Any, Item]]) -> list[tuple[Any, Item]]:
+    kept = []
+    groups: dict[Any, list[str]] = {}
+    for home, item in items:
+        if item[0] in ("function", "class", "value"):
+            groups.setdefault(home, []).append(repr(item))
+        else:
+            kept.append((home, item))
+    for home, texts in groups.items():
+        kept.append((home, module_item(str(home), bytes.fromhex(_hex_of(texts)))))
+    return kept
+
+
+def _hex_of(texts: Iterable[str]) -> str:
+    return sha256("\n".join(sorted(texts)).encode("ascii", "backslashreplace")).hexdigest()[
+        :_DIGITS
+    ]
+
+
+def _told_apart(found: Iterable[tuple[Any, Form]]) -> dict[int, bytes]:
+    """Finds what several functions or classes of one name, as closures are, differ in."""
+    named: dict[bytes, list[tuple[Any, Form]]] = {}
+    for code, form in found:
+        named.setdefault(_name_of(code), []).append((code, form))
+    return {
+        id(code): sha256(_ByName({}).write(form)).digest()
+        for same in named.values()
+        if len(same) > 1
+        for code, form in same
+    }
+
+
+def _name_of(code: Any) -> bytes:
+    if isinstance(code, ModuleType):
+        return b"!module;" + write_str(canonical_module_name(code.__name__))
+    module = canonical_module_name(code.__module__)
+    return b"!name;" + write_str(module) + write_str(code.__qualname__)
+
+
+def _home(code: Any) -> Any:
+    """The name of the module in which code is defined."""
+    if isinstance(code, FunctionType) and "bandsaw_task" not in code.__dict__:
+        # Not `__module__`: decorators copy that from what they wrap.
+        return code.__globals__.get("__name__")
+    return code.__module__
+
+
+def _place(module_name: Any) -> str:
+    if not isinstance(module_name, str) or not is_first_party(module_name):
+        return ""
+    path = canonical_module_name(module_name).replace(".", "/")
+    is_package = hasattr(sys.modules.get(module_name), "__path__")
+    return f"{path}/__init__.py" if is_package else f"{path}.py"

@@ -1,0 +1,366 @@
+"""What users can say about a cache: its mode, its bounds, what is kept, what is mapped."""
+
+import datetime
+import io
+import logging
+import os
+import threading
+import time
+import zlib
+
+import numpy as np
+import pytest
+
+import bandsaw
+from bandsaw._cache import bounds
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.errors import InvalidValueError
+from bandsaw.execution import Execution
+from bandsaw.result import Result
+from bandsaw.session import Session
+
+
+class Task:
+    """A task that counts how often it is executed."""
+
+    task_id = "task"
+
+    def __init__(self, value, **kwargs):
+        self.value, self.kwargs, self.executed = value, kwargs, 0
+
+    def execute(self, execution):
+        self.executed += 1
+        return Result(self.value)
+
+    def __str__(self):
+        return "some.task"
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def call(configure, directory):
+    def call(task, execution_id="execution", **options):
+        configuration = configure(CachingAdvice(directory, **options))
+        return Session(task, Execution(execution_id), configuration).initiate().value
+
+    return call
+
+
+def names(directory):
+    return sorted(path.name for path in directory.glob("*/*"))
+
+
+def grow_old(path, seconds, used=None):
+    now = time.time()
+    os.utime(path, (now - (seconds if used is None else used), now - seconds))
+
+
+def test_a_task_can_be_left_alone(call, directory):
+    task = Task(1, cache=False)
+    assert [call(task), call(task)] == [1, 1]
+    assert task.executed == 2
+    assert not directory.exists()
+
+
+def test_a_task_can_be_refreshed_at_each_call(call):
+    call(Task("old"))
+    assert call(Task("new", cache={"refresh": True})) == "new"
+    assert call(Task("newer", cache={"refresh": False})) == "new"
+    assert call(Task("newer", cache=True)) == "new"
+
+
+@pytest.mark.parametrize("option", [None, 1, "refresh", {"fresh": True}, [False]])
+def test_an_option_that_means_nothing_is_refused_by_name(call, option):
+    with pytest.raises(InvalidValueError, match=r"some\.task has cache=.*refresh"):
+        call(Task(1, cache=option))
+
+
+def test_the_environment_turns_the_cache_off(call, directory, monkeypatch):
+    monkeypatch.setenv("BANDSAW_CACHE", "off")
+    task = Task(1)
+    assert [call(task), call(task)] == [1, 1]
+    assert task.executed == 2
+    assert not directory.exists()
+    monkeypatch.delenv("BANDSAW_CACHE")
+    call(task)
+    monkeypatch.setenv("BANDSAW_CACHE", "off")
+    assert call(Task(2, cache={"refresh": True})) == 2
+    monkeypatch.setenv("BANDSAW_CACHE", "")
+    assert call(Task(3)) == 1
+
+
+def test_the_environment_refreshes(call, monkeypatch):
+    call(Task("old"))
+    monkeypatch.setenv("BANDSAW_CACHE", "refresh")
+    assert call(Task("new")) == "new"
+    assert call(Task("newer", cache=False)) == "newer"
+    monkeypatch.delenv("BANDSAW_CACHE")
+    assert call(Task("newest")) == "new"
+
+
+def test_the_environment_makes_the_cache_read_only(call, directory, monkeypatch):
+    monkeypatch.setenv("BANDSAW_CACHE", "read-only")
+    assert call(Task(1)) == 1
+    assert not directory.exists()
+    monkeypatch.delenv("BANDSAW_CACHE")
+    call(Task("kept"))
+    monkeypatch.setenv("BANDSAW_CACHE", "read-only")
+    assert call(Task("other")) == "kept"
+    assert call(Task("other", cache={"refresh": True})) == "kept"
+    assert call(Task("other"), "other") == "other"
+    assert names(directory) == ["execution"]
+
+
+def test_an_environment_variable_that_means_nothing_is_refused_by_name(call, monkeypatch):
+    monkeypatch.setenv("BANDSAW_CACHE", "readonly")
+    with pytest.raises(InvalidValueError, match="BANDSAW_CACHE.*'readonly'.*'read-only'"):
+        call(Task(1))
+
+
+def test_a_predicate_decides_from_the_value_what_is_kept(call, directory):
+    assert call(Task([]), "empty", keep_if=bool) == []
+    assert call(Task([1]), "full", keep_if=bool) == [1]
+    assert names(directory) == ["full"]
+
+
+def test_a_predicate_that_fails_costs_a_warning(call, directory, caplog):
+    assert call(Task([]), keep_if=lambda value: value[0]) == []
+    assert "is not kept in the cache: list index out of range" in caplog.text
+    assert names(directory) == []
+
+
+@pytest.mark.parametrize("bound", [0, -1, "1", True, float("nan")])
+@pytest.mark.parametrize("name", ["max_bytes", "max_age"])
+def test_a_bound_that_is_no_number_above_zero_is_refused_by_name(directory, name, bound):
+    with pytest.raises(InvalidValueError, match=name):
+        CachingAdvice(directory, **{name: bound})
+
+
+def test_what_was_used_longest_ago_goes_first(call, directory):
+    data = bytes(10_000)
+    for name in "abc":
+        call(Task(data), name, max_bytes=35_000)
+    task = Task(data)
+    call(task, "a", max_bytes=35_000)
+    assert task.executed == 0
+    call(Task(data), "d", max_bytes=35_000)
+    assert names(directory) == ["a", "c", "d"]
+    call(Task(data), "e", max_bytes=35_000)
+    assert names(directory) == ["a", "d", "e"]
+    assert sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) < 35_000
+
+
+def test_what_others_wrote_counts(call, directory):
+    for name in "abcdef":
+        call(Task(bytes(10_000)), name)
+    call(Task(bytes(10_000)), "g", max_bytes=25_000)
+    assert len(names(directory)) == 2
+    assert "g" in names(directory)
+
+
+def test_a_result_larger_than_the_cache_is_not_kept_and_removes_nothing(call, directory, caplog):
+    call(Task(bytes(1000)), "small", max_bytes=5_000)
+    value = bytes(10_000)
+    assert call(Task(value), "large", max_bytes=5_000) is value
+    assert "max_bytes=5000" in caplog.text
+    assert names(directory) == ["small"]
+
+
+@pytest.mark.parametrize("age", [3600, datetime.timedelta(hours=1)])
+def test_an_entry_that_is_too_old_is_computed_again(call, directory, age, caplog):
+    call(Task("old"), max_age=age)
+    assert call(Task("new"), max_age=age) == "old"
+    grow_old(directory / "task" / "execution", 3601)
+    assert call(Task("new"), max_age=age) == "new"
+    assert call(Task("newer"), max_age=age) == "new"
+    assert not caplog.records
+
+
+def test_entries_that_are_too_old_go_when_another_one_is_written(call, directory):
+    for name in "abc":
+        call(Task(1), name)
+    grow_old(directory / "task" / "a", 4000, used=0)
+    grow_old(directory / "task" / "b", 3000)
+    call(Task(1), "d", max_age=3600)
+    assert names(directory) == ["b", "c", "d"]
+    # Nobody has to look at the entries to know that one of them is older than this.
+    call(Task(1), "e", max_age=2900)
+    assert names(directory) == ["c", "d", "e"]
+
+
+def test_a_full_cache_of_many_entries_makes_room_for_some(call, directory):
+    for number in range(300):
+        call(Task(bytes(1000)), str(number))
+    bound = sum(path.stat().st_size for path in directory.glob("task/*")) + 100
+    call(Task(bytes(1000)), "new", max_bytes=bound)
+    # Three in three hundred more than needed, so that not every write looks at all of them.
+    assert len(names(directory)) == 301 - 1 - 3
+    assert "new" in names(directory)
+    call(Task(bytes(1000)), "newer", max_bytes=bound)
+    assert len(names(directory)) == 301 - 1 - 3 + 1
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"\xff" * 24, b"\0" * 24])
+def test_a_damaged_estimate_is_corrected(call, directory, content):
+    for name in "ab":
+        call(Task(bytes(10_000)), name, max_bytes=35_000)
+    (directory / bounds.NAME).write_bytes(content)
+    for name in "cde":
+        call(Task(bytes(10_000)), name, max_bytes=35_000)
+    assert names(directory) == ["c", "d", "e"]
+
+
+def test_files_of_writers_that_died_go_when_they_are_old(call, directory):
+    call(Task(1))
+    abandoned, fresh = (directory / "task" / f".{name}.tmp" for name in ("dead", "alive"))
+    for path in (abandoned, fresh):
+        path.write_bytes(bytes(100))
+        path.chmod(0o600)
+    grow_old(abandoned, 100)
+    assert bounds.prune(str(directory)) == (0, 1, 100)
+    assert not abandoned.exists()
+    assert fresh.exists()
+
+
+def test_folders_of_code_that_has_changed_go_with_their_last_entry(call, directory):
+    call(Task(1))
+    grow_old(directory / "task" / "execution", 100)
+    assert bounds.prune(str(directory), max_age=50).entries == 1
+    assert not (directory / "task").exists()
+    assert call(Task(2)) == 2
+
+
+ARRAYS = {
+    "plain": np.arange(10.0),
+    "large": np.arange(300_000.0).reshape(300, -1),
+    "fortran": np.asfortranarray(np.arange(12).reshape(3, 4)),
+    "empty": np.zeros((0, 3)),
+}
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_are_the_same_and_writable_unless_they_are_mapped(call, name, mmap):
+    array = ARRAYS[name]
+    first = call(Task({"array": array.copy(order="K")}), mmap=mmap)["array"]
+    task = Task(None)
+    found = call(task, mmap=mmap)["array"]
+    assert task.executed == 0
+    for one in (first, found):
+        assert one.dtype == array.dtype
+        assert one.flags.f_contiguous == array.flags.f_contiguous
+        np.testing.assert_array_equal(one, array)
+        if array.size:
+            assert one.flags.writeable is not mmap
+    assert found.ctypes.data % 64 == 0 or not mmap or not array.size
+
+
+def test_a_read_only_array_stays_read_only(call):
+    array = np.arange(5)
+    array.flags.writeable = False
+    call(Task(array))
+    assert not call(Task(None)).flags.writeable
+
+
+def test_a_mapped_array_outlives_its_entry(call, directory):
+    call(Task(np.arange(100_000)), mmap=True)
+    found = call(Task(None), mmap=True)
+    (directory / "task" / "execution").unlink()
+    np.testing.assert_array_equal(found, np.arange(100_000))
+
+
+def test_a_mapped_entry_is_verified_again_when_its_file_has_changed(call, directory, caplog):
+    path = directory / "task" / "execution"
+    array = np.arange(100_000)
+    call(Task(array), mmap=True)
+    grow_old(path, 10)
+    for _ in range(2):
+        call(Task(None), mmap=True)
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(content)
+    np.testing.assert_array_equal(call(Task(array), mmap=True), array)
+    assert "another one" in caplog.text
+    caplog.clear()
+    # At once, too, while the times of the file say nothing yet.
+    content[-8] ^= 1
+    path.write_bytes(content)
+    call(Task(None), mmap=True)
+    content[-8] ^= 1
+    path.write_bytes(content)
+    np.testing.assert_array_equal(call(Task(array), mmap=True), array)
+    assert "another one" in caplog.text
+
+
+def test_a_stamp_of_use_does_not_hide_a_change(call, directory, caplog):
+    path = directory / "task" / "execution"
+    array = np.arange(100_000)
+    call(Task(array), mmap=True, max_bytes=10**9)
+    grow_old(path, 10)
+    for _ in range(3):
+        call(Task(None), mmap=True, max_bytes=10**9)
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1
+    path.write_bytes(content)
+    np.testing.assert_array_equal(call(Task(array), mmap=True, max_bytes=10**9), array)
+    assert "another one" in caplog.text
+
+
+class Compressing(bandsaw.PickleSerializer):
+    """A serializer of a user's own that knows nothing of buffers."""
+
+    def serialize(self, value, stream):
+        inner = io.BytesIO()
+        super().serialize(value, inner)
+        stream.write(zlib.compress(inner.getvalue()))
+
+    def deserialize(self, stream):
+        return super().deserialize(io.BytesIO(zlib.decompress(stream.read())))
+
+
+def test_a_serializer_of_a_users_own_is_asked(configure, directory):
+    configuration = configure(CachingAdvice(directory, mmap=True))
+    configuration.set_serializer(Compressing())
+    array = np.zeros(100_000)
+    for task in (Task(array), Task(None)):
+        session = Session(task, Execution("execution"), configuration)
+        np.testing.assert_array_equal(session.initiate().value, array)
+    assert (directory / "task" / "execution").stat().st_size < 10_000
+
+
+class Duck:
+    """A serializer that is derived from nothing."""
+
+    def serialize(self, value, stream):
+        stream.write(repr(value.value).encode())
+
+    def deserialize(self, stream):
+        return Result(eval(stream.read()))
+
+
+def test_a_serializer_that_is_derived_from_nothing_is_enough(configure, directory):
+    configuration = configure(CachingAdvice(directory))
+    configuration.set_serializer(Duck())
+    for task in (Task([1]), Task(None)):
+        session = Session(task, Execution("execution"), configuration)
+        assert session.initiate().value == [1]
+
+
+def test_what_cannot_be_kept_exactly_is_not_kept(call, directory, caplog):
+    error = ValueError("x")
+    error.lock = threading.Lock()
+    assert call(Task([error])) == [error]
+    assert "is not kept" in caplog.text
+    assert names(directory) == []
+
+
+def test_nothing_is_logged_above_debug_but_hits(call, caplog):
+    caplog.set_level(logging.INFO)
+    call(Task(1), max_bytes=10_000, max_age=10)
+    assert not caplog.records
+    call(Task(1), max_bytes=10_000, max_age=10)
+    assert len(caplog.records) == 1

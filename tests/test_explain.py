@@ -1,0 +1,279 @@
+import json
+import re
+
+import pytest
+
+import bandsaw
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.errors import IdentityError, InvalidValueError
+
+CONFIGURATION = """
+    import bandsaw
+    configuration = bandsaw.Configuration()
+    configuration.add_advice_chain(bandsaw.advices.cache.CachingAdvice('cache'))
+    configuration.add_advice_chain(name='none')
+"""
+
+WORKFLOW = """
+    import sys
+    import bandsaw
+    import numpy
+    from package import prep
+
+    SCALE = 2.0
+
+    @bandsaw.task
+    def train(data, alpha=0.1, *, options=None):
+        return [prep.clean(value) * alpha * SCALE for value in data], numpy.pi
+
+    if __name__ == '__main__':
+        exec(sys.argv[1])
+"""
+
+PREP = """
+    LOWEST = 0
+
+    def clean(value):
+        return max(value, LOWEST)
+"""
+
+
+@pytest.fixture
+def workflow(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("package/__init__.py", "")
+    project.write("package/prep.py", PREP)
+    project.write("workflow.py", WORKFLOW)
+
+    def explained(call):
+        body = f"print(bandsaw.explain(train, {call}))"
+        return project.run("workflow.py", body).stdout
+
+    project.explained = explained
+    return project
+
+
+def call(project, arguments):
+    project.run("workflow.py", f"train({arguments})")
+
+
+def found(text):
+    return [line.strip() for line in text.splitlines()[2:]]
+
+
+def test_a_call_that_was_made_would_be_served(workflow):
+    call(workflow, "[1, 2]")
+    text = workflow.explained("data=[1, 2], alpha=0.1")
+    assert text == "workflow.train would be served from the cache: there is an intact entry.\n"
+
+
+def test_a_task_that_was_never_called_has_no_entry(workflow):
+    assert "has no entry of this task" in workflow.explained("[1, 2]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "differences"),
+    [
+        ("[1, 2], 0.2", ["argument `alpha`: 0.2, was 0.1"]),
+        ("[1, 3]", ["argument `data[1]`: 3, was 2"]),
+        ("[1, 2, 3]", ["argument `data[2]` is new: 3"]),
+        ("[1]", ["argument `data[1]` is not there any more: it was 2"]),
+        ("(1, 2)", ["argument `data` differs in its contents: 1, 2"]),
+        (
+            "[1, 2], options={'a': [True]}",
+            [
+                "argument `options` is not there any more: it was None",
+                "argument `options['a'][0]` is new: True",
+            ],
+        ),
+        ("['1', 2]", ["argument `data[0]`: '1', was 1"]),
+    ],
+)
+def test_an_argument_that_differs_is_named_with_both_values(workflow, arguments, differences):
+    call(workflow, "[1, 2]")
+    assert sorted(found(workflow.explained(arguments))) == sorted(differences)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "difference"),
+    [
+        (
+            "package/prep.py",
+            "max(value",
+            "min(value",
+            "helper `clean` in `package/prep.py` changed",
+        ),
+        ("package/prep.py", "= 0", "= 1", "`LOWEST` in `package/prep.py`: 1, was 0"),
+        ("workflow.py", "SCALE = 2.0", "SCALE = 3.0", "`SCALE` in `workflow.py`: 3.0, was 2.0"),
+        ("workflow.py", "* alpha", "+ alpha", "the task `train` in `workflow.py` changed"),
+    ],
+)
+def test_code_that_differs_is_named_with_its_place(workflow, name, old, new, difference):
+    call(workflow, "[1, 2]")
+    text = (workflow.folder / name).read_text()
+    assert old in text
+    (workflow.folder / name).write_text(text.replace(old, new))
+    assert found(workflow.explained("[1, 2]")) == [difference]
+
+
+def test_another_version_of_a_distribution_is_named(workflow):
+    call(workflow, "[1, 2]")
+    fake = "import importlib.metadata as m\n" + "m.version = lambda name: '0.1'\n"
+    fake += "import bandsaw._identity.firstparty as f\n"
+    fake += "real = f.distribution_of\n"
+    fake += "f.distribution_of = lambda n: ('numpy', '0.1') if n == 'numpy' else real(n)\n"
+    fake += "import bandsaw._identity.objects as o\n"
+    text = workflow.run(
+        "workflow.py", fake + "print(bandsaw.explain(train, [1, 2]))", check=False
+    ).stdout
+    assert re.search(r"numpy 0\.1, was \d+\.\d+", text), text
+
+
+def test_a_nearer_entry_is_preferred(workflow):
+    call(workflow, "[1, 2], 0.1")
+    call(workflow, "[7, 8], 0.5")
+    assert found(workflow.explained("[7, 8], 0.6")) == ["argument `alpha`: 0.6, was 0.5"]
+
+
+def test_a_damaged_entry_is_said_to_be_damaged(workflow):
+    call(workflow, "[1, 2]")
+    (path,) = (workflow.folder / "cache").glob("*/*")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "its entry cannot be used: it has" in workflow.explained("[1, 2]")
+
+
+def test_nothing_is_written_and_nothing_executed(workflow):
+    workflow.explained("[1, 2]")
+    assert not (workflow.folder / "cache").exists()
+
+
+def test_what_is_no_task_or_has_no_cache_is_refused_by_name(configure):
+    with pytest.raises(InvalidValueError, match="decorated with @task, not <built-in.*len"):
+        bandsaw.explain(len)
+
+
+def test_modes_and_ages_are_told(configure, tmp_path, monkeypatch):
+    import os
+    import sys
+
+    configuration = configure(CachingAdvice(tmp_path, max_age=100))
+    task = bandsaw.task(config=configuration.module_name)(_function)
+    assert not bandsaw.explain(task, 1).is_hit
+    task(1)
+    explanation = bandsaw.explain(task, 1)
+    assert explanation.is_hit
+    assert os.path.exists(explanation.path)
+    os.utime(explanation.path, (0, 0))
+    assert "max_age is 100 s" in bandsaw.explain(task, 1).reason
+    monkeypatch.setenv("BANDSAW_CACHE", "off")
+    assert "the cache is off" in bandsaw.explain(task, 1).reason
+    monkeypatch.delenv("BANDSAW_CACHE")
+    with pytest.raises(IdentityError, match="value"):
+        bandsaw.explain(task, sys.stdout)
+    configuration.add_advice_chain()
+    with pytest.raises(InvalidValueError, match="'default'.*has no CachingAdvice"):
+        bandsaw.explain(task, 1)
+
+
+def _function(value):
+    return value
+
+
+def command(project, *arguments):
+    return project.run("-m", "bandsaw", "cache", *arguments, check=False)
+
+
+def test_the_command_line_lists_shows_and_removes_entries(workflow):
+    assert command(workflow, "ls").stdout.splitlines()[-1].startswith("0 entries")
+    call(workflow, "[1, 2]")
+    call(workflow, "[1, 2], 0.2")
+    lines = command(workflow, "ls").stdout.splitlines()
+    assert lines[0].split() == ["TASK", "ENTRY", "AGE", "USED", "SIZE", "SAVES"]
+    assert [line.split()[0] for line in lines[1:3]] == ["workflow.train"] * 2
+    assert lines[3].startswith("2 entries, ")
+    told = json.loads(command(workflow, "ls", "--json", "--task", "workflow.train").stdout)
+    (entry,) = (one["entry"] for one in told if one["arguments"]["alpha"] == {"alpha": "0.2"})
+    shown = command(workflow, "show", entry).stdout
+    for part in (
+        entry, "task: workflow.train", "state: intact", "  alpha = 0.2", "  data[1] = 2",
+        "function clean package/prep.py ", "distribution numpy ", "value SCALE workflow.py 2.0",
+    ):  # fmt: skip
+        assert part in shown
+    assert command(workflow, "rm", entry.partition("/")[2][:12]).stdout.startswith("removed 1 ")
+    assert command(workflow, "rm", "--task", "workflow.other").stdout.startswith("removed 0 ")
+    assert command(workflow, "rm", "--all").stdout.startswith("removed 1 entry")
+    assert [path for path in (workflow.folder / "cache").iterdir() if path.is_dir()] == []
+
+
+def test_the_command_line_explains_entries_and_calls(workflow):
+    call(workflow, "[1, 2]")
+    told = json.loads(command(workflow, "ls", "--json").stdout)
+    only = command(workflow, "explain", told[0]["entry"])
+    assert only.stdout.endswith("is the only entry of workflow.train.\n")
+    call(workflow, "[1, 2], 0.2")
+    for arguments in (
+        [told[0]["entry"]],
+        ["workflow.train", "[1, 2]", "alpha=0.2"],
+        ["workflow.train", "[1, 2]", "0.3"],
+    ):
+        done = command(workflow, "explain", *arguments)
+        assert done.returncode == 0, done.stderr
+    assert "argument `alpha`: 0.3, was 0.2" in done.stdout
+
+
+def test_the_command_line_verifies_and_prunes(workflow):
+    for alpha in (0.1, 0.2, 0.3):
+        call(workflow, f"[1, 2], {alpha}")
+    done = command(workflow, "verify")
+    assert (done.returncode, done.stdout) == (0, "3 entries, 0 damaged\n")
+    first, *_ = sorted((workflow.folder / "cache").glob("*/*"))
+    first.write_bytes(first.read_bytes()[:-1] + b"?")
+    done = command(workflow, "verify", "--directory", "cache")
+    assert done.returncode == 1
+    assert str(first.name) in done.stdout
+    assert command(workflow, "verify", "--rm").stdout.endswith("1 damaged, removed\n")
+    assert not first.exists()
+    assert "removed 2 entries and 0 abandoned files" in (
+        command(workflow, "prune", "--max-bytes", "1B").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["ls", "--directory", "nowhere"], 1, "There is no directory 'nowhere'"),
+        (["ls", "--config", "nowhere"], 1, "No module named 'nowhere'"),
+        (["show", "nothing"], 1, "There is no entry 'nothing' in "),
+        (["rm"], 1, "Say what to remove"),
+        (["explain", "workflow.other"], 1, "There is no workflow.other"),
+        (["explain", "nowhere.other"], 1, "neither an entry nor a task 'nowhere.other'"),
+        (["explain", "workflow.sys", "1"], 1, "decorated with @task"),
+        (["prune", "--max-bytes", "1X"], 2, "'1X' is no number above zero"),
+        (["prune", "--max-age", "soon"], 2, "'soon'"),
+        (["other"], 2, "invalid choice"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong(workflow, arguments, status, message):
+    done = command(workflow, *arguments)
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_line_needs_a_cache(project):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n")
+    done = command(project, "ls")
+    assert done.returncode == 1
+    assert "has no CachingAdvice. Name a cache with --directory." in done.stderr
+    assert command(project).stdout.startswith("usage: ")
+
+
+def test_an_entry_that_is_ambiguous_is_listed(workflow):
+    for alpha in range(2):
+        call(workflow, f"[], {alpha}")
+    first, second = sorted((workflow.folder / "cache").glob("*/*"))
+    folder = first.parent.name
+    done = command(workflow, "show", folder)
+    assert done.returncode == 1
+    assert f"2 entries begin with '{folder}'" in done.stderr
+    assert second.name in done.stderr
