@@ -7,11 +7,12 @@ was imported or reloaded.
 from __future__ import annotations
 
 import os
-from typing import Union
+from typing import Any, Union
 
 ID_LENGTH_ENV_VARIABLE = "BANDSAW_ID_LENGTH"
 ID_LENGTH_DEFAULT = 16
 _LONGEST = 64
+_sha256: Any = None
 
 
 def _id_length() -> int:
@@ -39,10 +40,11 @@ def identifier_from_bytes(buffer: Union[bytes, bytearray, memoryview]) -> str:
     Returns:
         The first 16 hex digits of its SHA-256, or as many as `BANDSAW_ID_LENGTH` asks for.
     """
-    # OpenSSL takes longer to load than all the rest of `import bandsaw`.
-    from hashlib import sha256
-
-    return sha256(buffer).hexdigest()[:ID_LENGTH]
+    global _sha256
+    if _sha256 is None:
+        # OpenSSL takes longer to load than all the rest of `import bandsaw`.
+        from hashlib import sha256 as _sha256
+    return str(_sha256(buffer).hexdigest()[:ID_LENGTH])
 
 
 def identifier_from_string(string: str) -> str:
