@@ -35,7 +35,7 @@ def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
 
 def make_private(folder: Path) -> None:
     """Makes a folder for its owner only, and likewise those above it, where they are missing."""
-    if not folder.is_dir():
+    if not folder.is_dir() and folder != folder.parent:
         make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
 

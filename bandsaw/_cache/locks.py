@@ -32,6 +32,7 @@ logger = logging.getLogger("bandsaw.advices.cache")
 _WRITE = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _WRITE |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 SUFFIX = ".tmp"
+_STANDARD = 2
 
 # The entries that the calls of this thread compute, and those that this process was started for:
 # to wait for one of them would be to wait for oneself.
@@ -47,15 +48,18 @@ class Temporary:
     Attributes:
         path: The path of the entry.
         descriptor: The open file, `None` when it is closed.
+        is_empty: Whether nobody has written into it.
+        is_new: Whether it was made for this, and nobody else has it.
     """
 
-    __slots__ = ("_is_empty", "_temporary", "descriptor", "path")
+    __slots__ = ("_temporary", "descriptor", "is_empty", "is_new", "path")
 
-    def __init__(self, path: str, temporary: str, descriptor: int, is_empty: bool = True) -> None:
+    def __init__(self, path: str, temporary: str, descriptor: int, is_new: bool) -> None:
         self.path = path
         self._temporary = temporary
-        self._is_empty = is_empty
-        self.descriptor: Optional[int] = descriptor
+        self.is_new = is_new
+        self.is_empty = is_new
+        self.descriptor: Any = descriptor
         _open_files[id(self)] = self
 
     def finish(self, parts: Iterable[Any], now: int = 0) -> None:
@@ -72,10 +76,10 @@ class Temporary:
         descriptor = self.descriptor
         if descriptor is None:
             raise OSError("this process was forked from the one that was to write the entry")
-        if not self._is_empty:
+        if not self.is_empty:
             # Somebody died while writing it.
             os.ftruncate(descriptor, 0)
-        self._is_empty = False
+        self.is_empty = False
         for part in parts:
             _write_all(descriptor, part)
         if now:
@@ -89,25 +93,34 @@ class Temporary:
 
     def close(self) -> None:
         """Gives the lock back, and removes what was not finished."""
-        _open_files.pop(id(self), None)
-        descriptor, self.descriptor = self.descriptor, None
-        if descriptor is None and fcntl is not None:
+        if self.descriptor is None and fcntl is not None:
             return
-        try:
-            if self._temporary:
-                with contextlib.suppress(OSError):
-                    os.unlink(self._temporary)
-        finally:
-            if descriptor is not None:
-                with contextlib.suppress(OSError):
-                    os.close(descriptor)
+        if self._temporary:
+            with contextlib.suppress(OSError):
+                os.unlink(self._temporary)
+        self._unlock()
+
+    def abandon(self) -> None:
+        """Closes a file that could not be locked, and removes it if it was not there before."""
+        if self.is_new:
+            self.close()
+        else:
+            self._unlock()
 
     def forget(self) -> None:
-        """Closes a copy that a forked process has, which would keep the lock."""
+        """Closes a file or, in a forked process, a copy of it, and leaves the lock as it is."""
+        _open_files.pop(id(self), None)
         descriptor, self.descriptor = self.descriptor, None
         if descriptor is not None:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
+
+    def _unlock(self) -> None:
+        if self.descriptor is not None and fcntl is not None:
+            # A copy of the descriptor in another process would keep the lock.
+            with contextlib.suppress(OSError):
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        self.forget()
 
 
 def _write_all(descriptor: int, part: Any) -> None:
@@ -138,21 +151,22 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
     path = f"{folder}{os.sep}{name}"
     temporary = f"{folder}{os.sep}.{name}{SUFFIX}"
     while True:
-        descriptor, opened = _open(folder, temporary)
+        found, opened = _open(path, temporary)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(found.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 logger.info("Waiting for the call that computes %s", path)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                found.is_new = False
+                fcntl.flock(found.descriptor, fcntl.LOCK_EX)
             there = _status_of(temporary)
-            if there is not None and _is_same(there, opened):
-                found = Temporary(path, temporary, descriptor, there.st_size == 0)
-                descriptor = -1
-                return found
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+        except BaseException:
+            found.abandon()
+            raise
+        if there is not None and _is_same(there, opened):
+            found.is_empty = there.st_size == 0
+            return found
+        found.forget()
         if os.path.lexists(path):
             return None
 
@@ -173,7 +187,7 @@ def separate(folder: str, name: str) -> Temporary:
     """
     path = f"{folder}{os.sep}{name}"
     temporary = f"{folder}{os.sep}.{name}.{os.urandom(8).hex()}{SUFFIX}"
-    made = Temporary(path, temporary, _open(folder, temporary)[0])
+    made, _ = _open(path, temporary)
     if fcntl is not None:
         with contextlib.suppress(OSError):
             # Says that somebody is still at it.
@@ -181,26 +195,40 @@ def separate(folder: str, name: str) -> Temporary:
     return made
 
 
-def _open(folder: str, temporary: str) -> tuple[int, os.stat_result]:
+def _open(path: str, temporary: str) -> tuple[Temporary, os.stat_result]:
+    folder = os.path.dirname(path)
     try:
         entry.check_folder(folder)
-        descriptor = os.open(temporary, _WRITE, 0o600)
+        descriptor, is_new = _create(temporary)
     except FileNotFoundError:
         from .._files import make_private
 
         # Not there yet, or just removed because it was empty.
         make_private(Path(folder))
         entry.check_folder(folder)
-        descriptor = os.open(temporary, _WRITE, 0o600)
+        descriptor, is_new = _create(temporary)
+    # Known from now on, so that a process that is forked meanwhile closes its copy.
+    made = Temporary(path, temporary, descriptor, is_new)
     try:
-        status = os.fstat(descriptor)
+        if descriptor <= _STANDARD and fcntl is not None:
+            # What the task prints would go into the file.
+            made.descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD + 1)
+            os.close(descriptor)
+        status = os.fstat(made.descriptor)
         entry.check_is_ours(status)
-        if not stat.S_ISREG(status.st_mode):
-            raise entry.DamagedEntryError("the temporary file is no file")
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise entry.DamagedEntryError("the temporary file is no file of its own")
     except BaseException:
-        os.close(descriptor)
+        made.abandon()
         raise
-    return descriptor, status
+    return made, status
+
+
+def _create(temporary: str) -> tuple[int, bool]:
+    try:
+        return os.open(temporary, _WRITE | os.O_EXCL, 0o600), True
+    except FileExistsError:
+        return os.open(temporary, _WRITE, 0o600), False
 
 
 def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
@@ -292,9 +320,8 @@ def release(path: str) -> None:
 
 
 def _forget_in_child() -> None:
-    for temporary in _open_files.values():
+    for temporary in list(_open_files.values()):
         temporary.forget()
-    _open_files.clear()
 
 
 if hasattr(os, "register_at_fork"):

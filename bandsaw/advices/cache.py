@@ -10,6 +10,7 @@ after:  result ─► written to the locked temporary file ─► renamed ─►
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -268,7 +269,11 @@ class _Computation:
     __slots__ = ("arguments", "begun", "folder", "mode", "name", "path", "temporary")
 
     def __init__(self, folder: str, name: str, mode: Optional[str]) -> None:
-        self.folder = folder if os.path.isabs(folder) else os.path.abspath(folder)
+        self.folder = folder
+        if not os.path.isabs(folder):
+            # There may be no working directory any more.
+            with contextlib.suppress(OSError):
+                self.folder = os.path.abspath(folder)
         self.name = name
         self.path = f"{self.folder}{os.sep}{name}"
         self.mode = mode
