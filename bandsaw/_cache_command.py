@@ -84,7 +84,7 @@ def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def _size(text: str) -> int:
-    return int(_number(text, re.sub("b$", "", text.strip().lower()), _UNITS))
+    return max(1, int(_number(text, re.sub("b$", "", text.strip().lower()), _UNITS)))
 
 
 def _age(text: str) -> float:
@@ -120,7 +120,7 @@ def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 raise InvalidValueError(f"There is no directory {directory!r}.")
         status: int = _ACTIONS[parsed.action](parsed, directories)
     except (BandsawError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(f"error: {error}", sys.stderr)
         return 1
     return status
 
@@ -155,7 +155,7 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     if parsed.task:
         rows = [row for row in rows if row.record is not None and row.record.task == parsed.task]
     if parsed.json:
-        print(json.dumps([_as_json(row) for row in rows], indent=1))
+        _say(json.dumps([_as_json(row) for row in rows], indent=1))
         return 0
     lines = [("TASK", "ENTRY", "AGE", "USED", "SIZE", "SAVES")]
     for row in rows:
@@ -170,10 +170,10 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         )  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
-        print("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+        _say("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
     size = told_size(sum(row.found.size for row in rows))
     saved = sum(row.record.seconds or 0.0 for row in rows if row.record is not None)
-    print(f"{_counted(len(rows))}, {size}, {_told_seconds(saved)} of computing")
+    _say(f"{_counted(len(rows))}, {size}, {_told_seconds(saved)} of computing")
     return 0
 
 
@@ -194,31 +194,30 @@ def _as_json(row: Row) -> dict[str, Any]:
 
 def _show(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     row = _find(parsed.entry, directories)
-    print(f"entry: {row.entry}\nfile: {row.found.path}")
-    print(f"size: {told_size(row.found.size)}")
-    print(f"written: {_told_time(row.found.written)}\nused: {_told_time(row.found.used / 1e9)}")
-    problem = row.problem or _problem(row)
-    print(f"state: {problem or 'intact'}")
+    _say(f"entry: {row.entry}\nfile: {row.found.path}")
+    _say(f"size: {told_size(row.found.size)}")
+    _say(f"written: {_told_time(row.found.written)}\nused: {_told_time(row.found.used / 1e9)}")
+    problem = _problem(row)
+    _say(f"state: {problem or 'intact'}")
     record = row.record
     if record is not None:
         took = "unknown" if record.seconds is None else _told_seconds(record.seconds)
-        print(f"task: {record.task}\ncomputed in: {took}")
-        print("arguments:")
+        _say(f"task: {record.task}\ncomputed in: {took}")
+        _say("arguments:")
         for argument in record.arguments.values():
             for path, text in argument.texts.items():
-                print(f"  {path} = {text}")
-        print("code:")
+                _say(f"  {path} = {text}")
+        _say("code:")
         for kind, name, place, text in record.parts:
-            print("  " + " ".join(part for part in (kind, name, place, text) if part))
+            _say("  " + " ".join(part for part in (kind, name, place, text) if part))
     return 1 if problem else 0
 
 
 def _problem(row: Row) -> str:
     try:
-        entry.read(*os.path.split(row.found.path))
-    except (OSError, entry.DamagedEntryError) as error:
-        return str(error)
-    return ""
+        return row.problem or entry.problem_of(*os.path.split(row.found.path)) or ""
+    except FileNotFoundError:
+        return "it is gone"
 
 
 def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
@@ -230,17 +229,17 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         directory = os.path.dirname(os.path.dirname(row.found.path))
         nearest = compare.nearest_entry(directory, row.record, row.found.path)
         if nearest is None:
-            print(f"{row.entry} is the only entry of {row.record.task}.")
+            _say(f"{row.entry} is the only entry of {row.record.task}.")
             return 0
-        print(f"The entry of {row.record.task} nearest to {row.entry} is {nearest.path}.")
-        print("It differs in this:")
-        for difference in nearest.differences:
-            print(f"  {difference}")
+        _say(f"The entry of {row.record.task} nearest to {row.entry} is {nearest.path}.")
+        _say("It differs in this:")
+        for line in compare.lines_of(nearest.differences):
+            _say(line)
         return 0
     from ._explain import explain
 
     args, kwargs = _arguments(parsed.arguments)
-    print(explain(_task(parsed.target), *args, **kwargs))
+    _say(str(explain(_task(parsed.target), *args, **kwargs)))
     return 0
 
 
@@ -302,10 +301,11 @@ def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     elif parsed.task:
         rows = [row for row in _rows(directories) if row.record and row.record.task == parsed.task]
     rows += [_find(text, directories) for text in parsed.entry]
+    rows = list({row.found.path: row for row in rows}.values())
     size = _remove(rows)
     for directory in directories:
         bounds.prune(directory)
-    print(f"removed {_counted(len(rows))}, {told_size(size)}")
+    _say(f"removed {_counted(len(rows))}, {told_size(size)}")
     return 0
 
 
@@ -320,21 +320,21 @@ def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     rows = list(_rows(directories))
     damaged = []
     for row in rows:
-        problem = row.problem or _problem(row)
+        problem = _problem(row)
         if problem and os.path.lexists(row.found.path):
-            print(f"{row.found.path}: {problem}")
+            _say(f"{row.found.path}: {problem}")
             damaged.append(row)
     if parsed.rm:
         _remove(damaged)
     end = ", removed" if parsed.rm and damaged else ""
-    print(f"{_counted(len(rows))}, {len(damaged)} damaged{end}")
+    _say(f"{_counted(len(rows))}, {len(damaged)} damaged{end}")
     return 1 if damaged and not parsed.rm else 0
 
 
 def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     for directory in directories:
         removed = bounds.prune(directory, parsed.max_bytes, parsed.max_age)
-        print(
+        _say(
             f"{directory}: removed {_counted(removed.entries)} and {removed.files} abandoned "
             f"files, {told_size(removed.size)}"
         )
@@ -376,3 +376,8 @@ def _told_seconds(seconds: float) -> str:
 
 def _told_time(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _say(text: str, stream: Any = None) -> None:
+    # What a file is called and what is in it may be anything.
+    print("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text), file=stream)

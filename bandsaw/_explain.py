@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from types import MethodType
 from typing import Any, Optional
 
 from ._cache import compare, entry, record
@@ -51,7 +52,7 @@ class Explanation:
         lines = [f"{self.task} would be {outcome}: {self.reason}"]
         if self.nearest is not None:
             lines.append(f"The nearest entry is {self.nearest}. It differs in this:")
-            lines += [f"  {difference}" for difference in self.differences]
+            lines += compare.lines_of(self.differences)
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -76,6 +77,8 @@ def explain(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanati
         InvalidValueError: If the function is no task, or its chain has no cache (a `ValueError`).
         IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
     """
+    if isinstance(task, MethodType):
+        args = (task.__self__, *args)
     the_task = getattr(task, "bandsaw_task", None)
     if the_task is None:
         raise InvalidValueError(f"explain() takes a function decorated with @task, not {task!r}.")
@@ -117,12 +120,12 @@ def _of_cache(cache: CachingAdvice, task: Any, execution: Execution) -> Explanat
 def _problem(cache: CachingAdvice, folder: str, name: str) -> Optional[str]:
     """Says what is wrong with an entry: `None` for nothing, nothing if it is not there."""
     try:
-        found = entry.read(folder, name)
+        problem = entry.problem_of(folder, name)
+        age = entry.age_of(os.stat(os.path.join(folder, name)))
     except FileNotFoundError:
         return ""
-    except (OSError, entry.DamagedEntryError) as error:
-        return f"its entry cannot be used: {error}."
-    age = entry.age_of(found.status)
+    if problem is not None:
+        return f"its entry cannot be used: {problem}."
     if cache.max_age is not None and age > cache.max_age:
         return f"its entry is {age:.0f} s old, and max_age is {cache.max_age:g} s."
     return None

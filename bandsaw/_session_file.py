@@ -4,53 +4,74 @@ A zip, whose members are stored as they are:
 
 | member         | holds                                                                        |
 |----------------|------------------------------------------------------------------------------|
-| `session.json` | format, nonce, names of configuration, chain and main script, run id,       |
-|                | position, environment variables and callers of the far end, the cache        |
-|                | entries that wait for it                                                     |
+| `session.json` | format, nonce, ids of task and execution as far as they are known, names of  |
+|                | configuration, chain and main script, run id, position, environment          |
+|                | variables and callers of the far end, the cache entries that wait for it,    |
+|                | a random number of this file, the lengths of the buffers                     |
+| `seal`         | the SHA-256 of `session.json`, written by the serializer, if that one signs  |
 | `task`         | the task, written by the configuration's serializer                          |
 | `execution`    | the execution, likewise                                                      |
 | `context`      | the context, likewise                                                        |
 | `result`       | the result, likewise                                                         |
+| `task.buffers` | what the serializer left out of `task`, one after the other, if it did       |
+| ...            | likewise for the others                                                      |
 
-Where the far end failed outside of the task, it sends back the one member `failure` instead.
+A serializer that signs does so for a purpose, which names nonce, file and member: no member can
+take the place of another one, of another session or of another file of the same session.
+
+Where the far end failed outside of the task, it sends back the one member `failure` instead. It is
+JSON and is never signed: the far end may have no configuration, and so no key, to sign it with.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
-from collections.abc import Mapping
-from typing import Any, BinaryIO
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, BinaryIO, NamedTuple
 
+from . import _session_header, _session_zip
 from .errors import (
     BandsawError,
     DeserializationError,
     RemoteError,
     SessionFileError,
+    SignatureError,
     UnserializableError,
 )
 from .serialization.json import JsonSerializer
-from .serialization.serializer import Serializer
+from .serialization.serializer import Serializer, for_purpose
 
-_FORMAT = 1
 _VALUES = ("task", "execution", "context", "result")
-_MEMBERS = {"session.json", *_VALUES}
-_HEADER: dict[str, tuple[type, ...]] = {
-    "format": (int,),
-    "nonce": (str,),
-    "configuration": (str,),
-    "advice_chain": (str,),
-    "run_id": (str,),
-    "main": (str, type(None)),
-    "moderator": (dict,),
-    "environment": (dict,),
-    "callers": (list,),
-    "computing": (list,),
-}
-_COUNTS = ("before_called", "after_called", "left_out")
-_FLAGS = ("task_called", "is_finished")
+_BUFFERS = {f"{name}.buffers": name for name in _VALUES}
+_HEAD = "session.json"
+_SEAL = "seal"
 _FAILURE = "failure"
+_NEEDED = {_HEAD, *_VALUES}
+_KNOWN = {*_NEEDED, *_BUFFERS, _SEAL}
+_CHUNK = 1 << 20
+_MOST_HEADER = 1 << 26
+
+
+class Saved(NamedTuple):
+    """A session that was read, with its values not loaded yet.
+
+    Attributes:
+        header: The plain data.
+        values: What the serializer wrote, by the names of the values.
+        buffers: The buffers that it left out of each.
+        digest: The digest of the header.
+        seal: The digest that the serializer signed, as it wrote it; `None` if there is none.
+    """
+
+    header: dict[str, Any]
+    values: dict[str, bytes]
+    buffers: dict[str, list[bytearray]]
+    digest: str
+    seal: bytes | None
 
 
 def write(
@@ -72,80 +93,175 @@ def write(
     Raises:
         SerializationError: If a value cannot be written; names which.
     """
+    header = {"format": _session_header.FORMAT, "file": os.urandom(16).hex(), **header}
+    members: dict[str, Sequence[Any]] = {}
+    lengths = {}
+    for name in _VALUES:
+        own = for_purpose(serializer, _purpose(header, name))
+        try:
+            members[name], buffers = _written(values[name], own)
+        except Exception as error:
+            what = f"The {name} of task {task_name} cannot be written by {serializer!r}"
+            raise UnserializableError(f"{what}: {error}") from error
+        if buffers:
+            members[f"{name}.buffers"] = buffers
+            lengths[name] = [buffer.nbytes for buffer in buffers]
+    head = json.dumps({**header, "buffers": lengths}).encode("ascii")
+    first: dict[str, Sequence[Any]] = {_HEAD: [head]}
+    if getattr(serializer, "is_signed", False):
+        seal = _Pieces()
+        for_purpose(serializer, _SEAL_PURPOSE).serialize(sha256(head).hexdigest(), seal)
+        first[_SEAL] = seal.pieces
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("session.json", json.dumps({"format": _FORMAT, **header}))
-        for name in _VALUES:
-            with archive.open(name, "w", force_zip64=True) as member:
-                try:
-                    serializer.serialize(values[name], member)  # type: ignore[arg-type]
-                except Exception as error:
-                    what = f"The {name} of task {task_name} cannot be written by {serializer!r}"
-                    raise UnserializableError(f"{what}: {error}") from error
+        for name, pieces in {**first, **members}.items():
+            info = zipfile.ZipInfo(name)
+            size = info.file_size = sum(memoryview(piece).nbytes for piece in pieces)
+            with archive.open(info, "w", force_zip64=size >= zipfile.ZIP64_LIMIT) as member:
+                for piece in pieces:
+                    view = memoryview(piece)
+                    for start in range(0, view.nbytes, _CHUNK):
+                        member.write(view[start : start + _CHUNK])
 
 
-def read(stream: BinaryIO) -> tuple[dict[str, Any], dict[str, bytes]]:
+_SEAL_PURPOSE = "session header"
+
+
+def _purpose(header: Mapping[str, Any], name: str) -> str:
+    return f"session {header['nonce']} {header['file']} {name}"
+
+
+class _Pieces(io.BufferedIOBase):
+    """A stream that keeps what is written, large `bytes` as the very objects they are."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        # Anything else may be changed by its owner once this returns.
+        self.pieces.append(data if type(data) is bytes else bytes(data))
+        return len(self.pieces[-1])
+
+
+def _written(value: Any, serializer: Any) -> tuple[list[bytes], Sequence[memoryview]]:
+    if hasattr(serializer, "serialize_with_buffers"):
+        stream = _Pieces()
+        try:
+            buffers = serializer.serialize_with_buffers(value, stream)
+            return stream.pieces, [memoryview(buffer).cast("B") for buffer in buffers]
+        except Exception:
+            # An exception has to travel, whatever it holds that cannot be written exactly.
+            pass
+    stream = _Pieces()
+    serializer.serialize(value, stream)
+    return stream.pieces, ()
+
+
+def read(stream: BinaryIO) -> Saved:
     """Reads a session without loading any value of it.
 
     Args:
         stream: Where from.
 
     Returns:
-        The plain data, and the bytes of each value.
+        What it holds.
 
     Raises:
         SessionFileError: If the stream holds no session (a `ValueError`).
         BandsawError: The error that the far end sent in place of a session.
     """
-    members = _members(stream)
-    if set(members) == {_FAILURE}:
-        raise _failure(members[_FAILURE])
-    if set(members) != _MEMBERS:
-        raise SessionFileError(
-            f"A session file has the members {', '.join(sorted(_MEMBERS))}, and this one has "
-            f"{', '.join(sorted(members)) or 'none'}."
-        )
-    try:
-        header = json.loads(members.pop("session.json"))
-    except (ValueError, RecursionError) as error:
-        raise SessionFileError(f"The session.json of a session file is no JSON: {error}") from error
-    if not isinstance(header, dict) or header.get("format") != _FORMAT:
-        found = header.get("format") if isinstance(header, dict) else None
-        raise SessionFileError(
-            f"A session file of format {_FORMAT} was expected, and this one has {found!r}. Both "
-            "sides need the same version of bandsaw."
-        )
-    for name, types in _HEADER.items():
-        if type(header.get(name)) not in types:
-            raise SessionFileError(f"A session file's {name!r} cannot be {header.get(name)!r}.")
-    for text in (*header["environment"].values(), *header["callers"], *header["computing"]):
-        if not isinstance(text, str):
-            raise SessionFileError(f"A session file cannot have {text!r} in place of a text.")
-    for name in (*_COUNTS, *_FLAGS):
-        value: Any = header["moderator"].get(name)
-        if not (isinstance(value, bool) if name in _FLAGS else type(value) is int and value >= 0):
-            raise SessionFileError(f"A session file's position {name!r} cannot be {value!r}.")
-    return header, members
+    # What zipfile raises is translated in there, so that an error that was sent is raised outside.
+    found = _read(stream)
+    if isinstance(found, Saved):
+        return found
+    raise _failure(found)
 
 
-def load(members: Mapping[str, bytes], serializer: Serializer) -> dict[str, Any]:
+def _read(stream: BinaryIO) -> Saved | bytes:
+    with _session_zip.opened(stream) as members:
+        names = set(members)
+        if names == {_FAILURE}:
+            return members[_FAILURE].data(_MOST_HEADER)
+        if not _NEEDED <= names <= _KNOWN:
+            raise SessionFileError(
+                f"A session file has the members {', '.join(sorted(_NEEDED))} and maybe others, "
+                f"and this one has {', '.join(sorted(names)) or 'none'}."
+            )
+        head = members[_HEAD].data(_MOST_HEADER)
+        header = _session_header.checked(head)
+        lengths = header["buffers"]
+        if set(lengths) != {_BUFFERS[name] for name in names & set(_BUFFERS)}:
+            raise SessionFileError(
+                f"A session file has buffers of {', '.join(sorted(lengths)) or 'no value'} by its "
+                f"header, and the members {', '.join(sorted(names))}."
+            )
+        buffers = {name: members[f"{name}.buffers"].parts(lengths[name]) for name in lengths}
+        values = {name: members[name].data() for name in _VALUES}
+        seal = members[_SEAL].data(_MOST_HEADER) if _SEAL in names else None
+    return Saved(header, values, buffers, sha256(head).hexdigest(), seal)
+
+
+def verify(saved: Saved, serializer: Any) -> None:
+    """Checks that the header is signed where the serializer signs.
+
+    Args:
+        saved: What was read.
+        serializer: The serializer of the configuration.
+
+    Raises:
+        SignatureError: If it is not, or not by somebody with the key.
+    """
+    if not getattr(serializer, "is_signed", False):
+        if saved.seal is None:
+            return
+        raise SignatureError(
+            f"The session is signed, and the serializer here, {serializer!r}, has no key to verify "
+            "it with. Both sides need the same key."
+        )
+    if saved.seal is None:
+        raise SignatureError(
+            f"The session is not signed, and {serializer!r} reads nothing else: whoever sends it "
+            "needs the same key."
+        )
+    own = for_purpose(serializer, _SEAL_PURPOSE)
+    stream = io.BytesIO(saved.seal)
+    if own.deserialize(stream) != saved.digest or stream.read(1):
+        raise SignatureError(
+            "The session.json of the session file is not the one that was signed. Do not use it."
+        )
+
+
+def load(saved: Saved, serializer: Any) -> dict[str, Any]:
     """Loads the values of a session.
 
     Args:
-        members: The bytes of each value.
+        saved: What was read.
         serializer: Reads the values.
 
     Returns:
         The values under the names of the members.
 
     Raises:
+        SignatureError: If one is not signed with the key of the serializer, for its place in this
+            session.
         SerializationError: If a value cannot be read; names which.
     """
     values = {}
     for name in _VALUES:
+        own = for_purpose(serializer, _purpose(saved.header, name))
+        stream = io.BytesIO(saved.values[name])
         try:
-            values[name] = serializer.deserialize(io.BytesIO(members[name]))
+            if name in saved.buffers:
+                values[name] = own.deserialize_with_buffers(stream, saved.buffers[name])
+            else:
+                values[name] = own.deserialize(stream)
+            if saved.seal is not None and stream.read(1):
+                raise SignatureError("there is more than was signed")
         except Exception as error:
-            raise DeserializationError(
+            kind = type(error) if isinstance(error, SignatureError) else DeserializationError
+            raise kind(
                 f"The {name} of a session cannot be read by {serializer!r}: {error}"
             ) from error
     return values
@@ -178,23 +294,3 @@ def _failure(data: bytes) -> BaseException:
     failure = RemoteError(message, type(error).__name__)
     failure.__cause__ = error if isinstance(error, BaseException) else None
     return failure
-
-
-def _members(stream: BinaryIO) -> dict[str, bytes]:
-    seekable = stream if stream.seekable() else io.BytesIO(stream.read())
-    try:
-        with zipfile.ZipFile(seekable) as archive:
-            names = archive.namelist()
-            if len(set(names)) != len(names) or not set(names) <= _MEMBERS | {_FAILURE}:
-                raise SessionFileError(f"A session file cannot have the members {names}.")
-            for info in archive.infolist():
-                if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
-                    raise SessionFileError("The members of a session file are stored as they are.")
-            return {name: archive.read(name) for name in names}
-    except SessionFileError:
-        raise
-    # A damaged zip is reported by zipfile in all these ways.
-    except (zipfile.BadZipFile, EOFError, ValueError, OSError, NotImplementedError, KeyError) as e:
-        raise SessionFileError(
-            f"A session file was expected, and this is none or is damaged: {e or type(e).__name__}"
-        ) from e

@@ -29,6 +29,8 @@ BandsawError
 │   ├── UnserializableError          TypeError
 │   ├── UnknownSerializerError       TypeError
 │   ├── DeserializationError         ValueError
+│   │   ├── LimitError               (the data is larger or deeper than the reader allows)
+│   │   └── SignatureError           (the data is not signed by who has the key)
 │   └── RemoteError                  (an exception whose class is not to be had here)
 ├── DistributionError
 │   └── DistributionModuleError      ModuleNotFoundError
@@ -171,6 +173,14 @@ class UnknownSerializerError(SerializationError, TypeError):
 
 class DeserializationError(SerializationError, ValueError):
     """The data cannot be turned back into a value."""
+
+
+class LimitError(DeserializationError):
+    """The data is larger, deeper or more than the one who reads it allows."""
+
+
+class SignatureError(DeserializationError):
+    """The data is not signed with the key of who reads it, or for another purpose."""
 
 
 class RemoteError(SerializationError):

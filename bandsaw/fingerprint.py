@@ -56,12 +56,11 @@ class IdentityWarning(UserWarning):
 class _Snapshot:
     """The digest of code, for as long as no module that it reaches is reloaded."""
 
-    __slots__ = ("_reference", "digest", "modules", "watch")
+    __slots__ = ("_reference", "digest", "watch")
 
     def __init__(self, code: Any, digest: bytes, modules: dict[str, Any]) -> None:
         identity = id(code)
         self._reference = weakref.ref(code, lambda _: _snapshots.pop(identity, None))
-        self.modules = modules
         self.watch = Watch(modules)
         self.digest = digest
 
@@ -102,7 +101,7 @@ class _Walk:
         snapshot = _snapshot_of(code)
         if snapshot is None:
             return self.digest(code)
-        self.modules.update(snapshot.modules)
+        self.modules.update(snapshot.watch.modules())
         return snapshot.digest
 
     def digest_of_dependency(self, dependency: Any, position: int) -> bytes:

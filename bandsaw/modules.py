@@ -160,19 +160,29 @@ def adopt_main(name: str) -> None:
         sys.modules["__main__"] = sys.modules.get(name) or _LazyMain(name)
 
 
-def take_over(environment: Mapping[str, str], callers: Iterable[str]) -> None:
-    """Sets what a far end is told by the session that it goes on with.
-
-    Anything but a far end, and a far end that another session comes back to, leaves it alone.
+def note_callers(callers: Iterable[str]) -> bool:
+    """Remembers what the session that a far end goes on with says about those that sent it.
 
     Args:
-        environment: Environment variables, the search path among them.
         callers: See `callers_of`.
+
+    Returns:
+        Whether this process is a far end, and this the first session it is given: anything else
+        leaves its environment alone.
     """
     global _callers
     if not is_far_end or _callers:
-        return
+        return False
     _callers = tuple(callers)
+    return True
+
+
+def set_variables(environment: Mapping[str, str]) -> None:
+    """Sets what a far end is told by the session that it goes on with.
+
+    Args:
+        environment: Environment variables, the search path among them.
+    """
     os.environ.update(environment)
     given = environment.get("PYTHONPATH")
     if given:

@@ -178,7 +178,7 @@ class Session:
                 again.
             SerializationError: If something cannot be written; names what.
         """
-        from . import _session_file
+        from . import _session_file, _session_header
         from ._cache import locks
 
         name = importable_module_name(self._known_configuration().module_name)
@@ -187,15 +187,20 @@ class Session:
                 "A session can be saved only if its configuration comes from a module that can be "
                 f"imported, and {self.configuration} does not."
             )
+        # Those of where it comes from: an advice may put another execution in place of this one.
+        ids = getattr(self, "_ids", None)
+        if ids is None:
+            ids = _session_header.ids_of(self.task, self.execution)
         header = {
             "nonce": self.nonce,
+            "ids": ids,
             "configuration": name,
             "advice_chain": self.advice_chain,
             "run_id": self.run_id,
             "main": main_module_name(),
             "environment": dict(environment or {}),
             "callers": modules.callers_of(str(self.task)),
-            "computing": locks.held(),
+            "computing": locks.held(self),
             "moderator": self._moderator.serialized(),
         }
         values = {
@@ -204,6 +209,7 @@ class Session:
             "context": self.context,
             "result": self.result,
         }
+        self._sent = {name: header[name] for name in _session_header.KEPT}
         _session_file.write(stream, header, values, self.serializer, str(self.task))
 
     def restore(self, stream: BinaryIO) -> Session:
@@ -217,22 +223,36 @@ class Session:
 
         Raises:
             SessionFileError: If the stream holds no session (a `ValueError`).
+            SignatureError: If it is not signed with the key of the serializer that has one.
             SerializationError: If something in it cannot be read; names what.
         """
-        from . import _session_file
+        return self._restore(stream)
+
+    def _restore(self, stream: BinaryIO, sent: Optional[Session] = None) -> Session:
+        """Does what `restore` does, and accepts only the session that was sent, if one is given."""
+        from . import _session_file, _session_header
         from .execution import Execution
         from .tasks import Task
 
-        header, members = _session_file.read(stream)
-        modules.take_over(header["environment"], header["callers"])
-        if modules.is_far_end and header["computing"]:
-            from ._cache import locks
-
-            locks.inherit(header["computing"])
-        if header["main"] is not None:
-            modules.adopt_main(header["main"])
-        configuration = get_configuration(header["configuration"])
-        values = _session_file.load(members, configuration.serializer)
+        saved = _session_file.read(stream)
+        header = saved.header
+        is_first = modules.note_callers(header["callers"])
+        # Nothing that is signed has an effect before it is verified, but for the names of the
+        # modules that have the key: variables could say what that is.
+        if saved.seal is None and sent is None:
+            self._take_over(header, is_first)
+        if sent is None:
+            if header["main"] is not None:
+                modules.adopt_main(header["main"])
+            configuration = get_configuration(header["configuration"])
+        else:
+            configuration = sent._known_configuration()
+        _session_file.verify(saved, configuration.serializer)
+        if sent is not None:
+            _session_header.check_returned(header, sent._sent, str(sent.task))
+        if saved.seal is not None or sent is not None:
+            self._take_over(header, is_first)
+        values = _session_file.load(saved, configuration.serializer)
         moderator = _Moderator.deserialize(header["moderator"])
         moderator.advice_chain = configuration.get_advice_chain(header["advice_chain"])
         advices = moderator.advice_chain
@@ -251,8 +271,17 @@ class Session:
             self.task._configuration = configuration
         self.configuration, self.advice_chain = configuration, header["advice_chain"]
         self._nonce = header["nonce"]
+        self._ids = header["ids"]
         self._moderator = moderator
         return self
+
+    def _take_over(self, header: Mapping[str, Any], is_first: bool) -> None:
+        if is_first:
+            modules.set_variables(header["environment"])
+        if modules.is_far_end and header["computing"]:
+            from ._cache import locks
+
+            locks.inherit(header["computing"])
 
     @property
     def _moderator(self) -> _Moderator:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 new_object = object.__new__
-_OF_THIS_PROCESS = ("_arguments", "_configuration", "_watch")
+_OF_THIS_PROCESS = ("_arguments", "_configuration", "_derived")
 
 
 class Task(SerializableValue, abc.ABC):
@@ -45,8 +45,8 @@ class Task(SerializableValue, abc.ABC):
     _task_kwargs: Mapping[str, Any] = {}
     # Made when an id is first read.
     _arguments: Optional[Arguments] = None
-    # Notices when code was reloaded; `None` for an id that was assigned or came from elsewhere.
-    _watch: Optional[Watch] = None
+    # An id that was derived, and what notices when code was reloaded. In one piece, for threads.
+    _derived: Optional[tuple[str, Watch]] = None
     # The configuration of the task in this process, where it has one.
     _configuration: Any = None
 
@@ -85,15 +85,16 @@ class Task(SerializableValue, abc.ABC):
 
         One that is derived is derived again when a module that it depends on was reloaded.
         """
-        watch = self._watch
-        if self._task_id is None or (watch is not None and not watch.is_current()):
-            # In this order, for other threads: a new id with an old watch is only made again.
-            self._task_id, self._watch = self._make_task_id()
-        return self._task_id
+        if self._task_id is not None:
+            return self._task_id
+        derived = self._derived
+        if derived is None or not derived[1].is_current():
+            derived = self._derived = self._make_task_id()
+        return derived[0]
 
     @task_id.setter
     def task_id(self, task_id: Optional[str]) -> None:
-        self._watch = None
+        self._derived = None
         self._task_id = task_id
 
     @property
@@ -223,11 +224,13 @@ class Task(SerializableValue, abc.ABC):
 
     def _known_id(self) -> Optional[str]:
         """Returns the id if somebody has read it."""
-        return None if self._task_id is None else self.task_id
+        return self._task_id if self._derived is None else self.task_id
 
     def __getstate__(self) -> Any:
         # For subclasses that pickle as any object does.
         state = {n: value for n, value in self.__dict__.items() if n not in _OF_THIS_PROCESS}
+        if self._derived is not None:
+            state["_task_id"] = self.task_id
         names: Any = copyreg._slotnames(type(self))  # type: ignore[attr-defined]
         slots = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return (state, slots) if slots else state

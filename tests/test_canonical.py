@@ -567,3 +567,23 @@ def test_one_execution_id_on_every_python_and_hash_seed():
         assert done.returncode == 0, done.stderr
         found[python] = done.stdout
     assert len(set(found.values())) == 1, found
+
+
+@pytest.mark.parametrize("name", ["longdouble", "clongdouble"])
+def test_what_lies_in_memory_behind_long_numbers_does_not_count(name):
+    numbers = np.arange(1000, dtype=name)
+    digests = {digest_of_value(numbers + numbers) for _ in range(6)}
+    doubled = (numbers + numbers).reshape(10, 100)
+    digests.add(digest_of_value(np.asfortranarray(doubled).reshape(-1)))
+    assert len(digests) == 1
+    assert digest_of_value(np.asfortranarray(doubled)) == digest_of_value(doubled)
+    assert digest_of_value(numbers * 3) not in digests
+    assert digest_of_value(numbers[3] + 0) == digest_of_value(numbers[3])
+
+
+def test_an_array_that_is_mapped_from_a_file_counts_by_its_values(tmp_path):
+    mapped = np.memmap(tmp_path / "data", dtype="f8", mode="w+", shape=(10,))
+    other = np.memmap(tmp_path / "other", dtype="f8", mode="w+", shape=(10,))
+    assert digest_of_value(mapped) == digest_of_value(other)
+    other[0] = 1
+    assert digest_of_value(mapped) != digest_of_value(other)

@@ -4,6 +4,7 @@ import re
 import pytest
 
 import bandsaw
+from bandsaw._cache.record import texts_of
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import IdentityError, InvalidValueError
 
@@ -277,3 +278,97 @@ def test_an_entry_that_is_ambiguous_is_listed(workflow):
     assert done.returncode == 1
     assert f"2 entries begin with '{folder}'" in done.stderr
     assert second.name in done.stderr
+
+
+def test_a_method_is_explained_as_it_is_called(configure, tmp_path):
+    configuration = configure(CachingAdvice(tmp_path))
+    _Adder.add = bandsaw.task(config=configuration.module_name)(_Adder.add)
+    adder = _Adder()
+    adder.add(2)
+    assert bandsaw.explain(adder.add, 2).is_hit
+    assert bandsaw.explain(_Adder.add, adder, 2).is_hit
+    assert "argument `number`: 3, was 2" in str(bandsaw.explain(adder.add, 3))
+
+
+class _Adder:
+    def add(self, number):
+        return number + 1
+
+
+def entry_with(project, record):
+    from bandsaw._cache import entry
+
+    folder = project.folder / "cache" / "0123456789abcdef"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "fedcba9876543210"
+    ids = entry.ids_of(str(folder), path.name)
+    path.write_bytes(b"".join(entry.packed(ids, record, b"")))
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"",
+        b"{}\n[]",
+        b"\xff\n\xff",
+        b'{"task":"t","made":1' + b"0" * 400 + b',"seconds":null,"arguments":{}}\n[]',
+        b'{"task":"t","made":1,"seconds":null,"arguments":{"a":[null,[1]]}}\n[]',
+        b'{"task":"t","made":1,"seconds":null,"arguments":{"a":[1,{"a":2}]}}\n[[1,2,3,4]]',
+        b'{"task":"\\u001b[2J\\ud800","made":1,"seconds":null,"arguments":{}}\n[]',
+        b"[" * 100_000,
+    ],
+)
+def test_an_odd_record_is_told_and_harms_nobody(workflow, record):
+    entry_with(workflow, record)
+    call(workflow, "[1, 2]")
+    for arguments in (["ls"], ["verify"], ["show", "fedcba"], ["explain", "workflow.train", "[1]"]):
+        done = command(workflow, *arguments)
+        assert "Traceback" not in done.stderr
+        assert "\x1b" not in done.stdout
+        assert done.stdout
+    assert found(workflow.explained("[1, 3]")) == ["argument `data[1]`: 3, was 2"]
+
+
+def test_a_file_with_a_name_that_is_no_text_harms_nobody(workflow):
+    call(workflow, "[1, 2]")
+    (folder,) = (workflow.folder / "cache").iterdir()
+    for name in (b"\xff\xfe", b"a\nb"):
+        with open(bytes(folder) + b"/" + name, "wb") as file:
+            file.write(b"BANDSAW\x02" + bytes(100))
+    for arguments in (["ls"], ["verify"]):
+        done = command(workflow, *arguments)
+        assert "Traceback" not in done.stderr
+        assert "workflow.train" in done.stdout or "2 damaged" in done.stdout
+
+
+def test_other_files_in_a_cache_are_neither_listed_nor_removed(workflow):
+    call(workflow, "[1, 2]")
+    other = workflow.write("cache/src/main.py", "print(1)")
+    assert command(workflow, "verify", "--rm").stdout == "1 entry, 0 damaged\n"
+    assert command(workflow, "rm", "--all").stdout.startswith("removed 1 entry")
+    assert other.exists()
+
+
+class Hostile:
+    @property
+    def shape(self):
+        raise RuntimeError("asked")
+
+    dtype = shape
+
+
+@pytest.mark.parametrize(
+    "value", [Hostile(), [[[[0] * 24] * 24] * 24] * 24, {"a" * 1000: "b" * 1000}, 10**400]
+)
+def test_arguments_are_told_in_few_and_short_texts(value):
+    texts = texts_of("x", value)
+    assert 1 <= len(texts) <= 24
+    assert all(len(text) < 200 for text in texts.values())
+
+
+def test_a_list_that_holds_itself_is_told():
+    value = [1]
+    value += [value] * 3
+    assert texts_of("x", value)["x[0]"] == "1"

@@ -1,5 +1,6 @@
 """Fingerprints: which edits change an id, and which do not."""
 
+import gc
 import importlib
 import itertools
 import json
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+import weakref
 from pathlib import Path
 
 import pytest
@@ -909,3 +911,15 @@ def test_the_options_of_a_task_that_is_reached_are_seen_in_the_parts(
     before, first = parts_and_id(project, {**files, "flow": text.format(one)})
     after, second = parts_and_id(project, {**files, "flow": text.format(other)})
     assert first != second and before != after
+
+
+def test_a_module_that_was_thrown_away_is_not_kept_alive(project):
+    alive = []
+    for number in range(3):
+        project(thrown=f"def helper(): return {number}\ndef f(): return helper()\n")
+        function = importlib.import_module("thrown").f
+        fingerprint(function)
+        alive.append(weakref.ref(function))
+        del function, sys.modules["thrown"]
+    gc.collect()
+    assert [reference() for reference in alive] == [None] * 3

@@ -17,7 +17,7 @@ FLOORS = [
     "fingerprint",
     "_functions tasks config",
     "_cache",
-    "distribution _moderator _session_file",
+    "distribution _moderator _session_file _session_header _session_zip",
     "session",
     "advice",
     "decorator workers",

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import struct
 import time
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
-from . import entry
-from .locks import SUFFIX, fcntl, remove_abandoned
+from . import entry, files
+from .locks import SUFFIX, Locked, fcntl, remove_abandoned
 
 NAME = ".bounds"
 # The bytes of all entries, when the oldest was written, when they were looked at last.
 _ESTIMATE = struct.Struct(">Qdd")
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_FLAGS |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+# What entries and their folders are named as, unless somebody assigned ids of another form.
+_ID = re.compile("_?[0-9a-f]{4,64}")
 _SECONDS_BETWEEN_LOOKS = 60.0
-_SECONDS_ABANDONED = 60.0
+# Where there are no locks, only time tells that nobody writes it any more.
+_SECONDS_ABANDONED = 60.0 if fcntl is not None else 86400.0
 # A full cache looks at all its entries again when one in a hundred is replaced, not at each write.
 _SPARE = 100
 
@@ -87,24 +89,30 @@ def entries_in(directory: str) -> Iterator[Found]:
         directory: The cache's directory.
 
     Yields:
-        The entries, also those that turn out to be damaged when they are read.
+        The entries, also those that turn out to be damaged when they are read. Files that are
+        neither named nor begin as entries do are left out: they are somebody else's.
     """
     for folder in folders_in(directory):
-        yield from _files_in(folder, temporary=False)
+        is_id = _ID.fullmatch(os.path.basename(folder))
+        for found in _files_in(folder):
+            name = os.path.basename(found.path)
+            if not name.startswith(".") and (
+                (is_id and _ID.fullmatch(name)) or entry.has_mark(found.path)
+            ):
+                yield found
 
 
-def _files_in(folder: str, temporary: bool) -> Iterator[Found]:
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as items:
+def _files_in(folder: str) -> Iterator[Found]:
+    # One folder that cannot be looked into does not keep the others from it.
+    with contextlib.suppress(OSError), os.scandir(folder) as items:
         for item in items:
-            name = item.name
-            if name.startswith(".") is temporary and (not temporary or name.endswith(SUFFIX)):
-                try:
-                    status = item.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                if stat.S_ISREG(status.st_mode):
-                    used = max(status.st_atime_ns, status.st_mtime_ns)
-                    yield Found(used, status.st_mtime, status.st_size, item.path)
+            try:
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                used = max(status.st_atime_ns, status.st_mtime_ns)
+                yield Found(used, status.st_mtime, status.st_size, item.path)
 
 
 def enforce(
@@ -123,17 +131,13 @@ def enforce(
         OSError: If that failed.
         entry.DamagedEntryError: If the file with the estimate is not to be trusted.
     """
-    descriptor = os.open(os.path.join(directory, NAME), _FLAGS, 0o600)
+    file = Locked(os.open(os.path.join(directory, NAME), files.WRITE, 0o600))
     try:
-        status = os.fstat(descriptor)
-        entry.check_is_ours(status)
-        if not stat.S_ISREG(status.st_mode):
-            raise entry.DamagedEntryError(f"{NAME} is no file")
-        if fcntl is not None:
-            # One at a time, or several would remove the same entries and more than needed.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        files.check_status(os.fstat(file.descriptor), is_written=True)
+        # One at a time, or several would remove the same entries and more than needed.
+        file.lock()
         now = time.time()
-        data = os.read(descriptor, _ESTIMATE.size)
+        data = os.read(file.descriptor, _ESTIMATE.size)
         look = len(data) != _ESTIMATE.size
         total, oldest, looked = (0, now, now) if look else _ESTIMATE.unpack(data)
         total += size
@@ -144,10 +148,10 @@ def enforce(
         if look:
             total, oldest = _look(directory, path, max_bytes, max_age, now)
             looked = now
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, _ESTIMATE.pack(total, oldest, looked))
+        os.lseek(file.descriptor, 0, os.SEEK_SET)
+        os.write(file.descriptor, _ESTIMATE.pack(total, oldest, looked))
     finally:
-        os.close(descriptor)
+        file.unlock()
 
 
 def _look(
@@ -174,10 +178,12 @@ def prune(
     now = time.time()
     abandoned = _remove_abandoned(directory, now)
     _, removed = _remove(directory, max_bytes, max_age, now)
+    emptied = {os.path.dirname(found.path) for found in removed}
     for folder in folders_in(directory):
-        with contextlib.suppress(OSError):
-            # The folders of code that has changed since.
-            os.rmdir(folder)
+        # Of code that has changed since.
+        if folder in emptied or _ID.fullmatch(os.path.basename(folder)):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
     size = sum(found.size for found in removed) + sum(abandoned)
     return Removed(len(removed), len(abandoned), size)
 
@@ -185,8 +191,10 @@ def prune(
 def _remove_abandoned(directory: str, now: float) -> list[int]:
     sizes = []
     for folder in folders_in(directory):
-        for found in _files_in(folder, temporary=True):
-            if found.written < now - _SECONDS_ABANDONED:
+        for found in _files_in(folder):
+            name = os.path.basename(found.path)
+            is_temporary = name.startswith(".") and name.endswith(SUFFIX)
+            if is_temporary and found.written < now - _SECONDS_ABANDONED:
                 sizes.append(remove_abandoned(found.path))
     return [size for size in sizes if size >= 0]
 
@@ -215,6 +223,10 @@ def _remove(
             kept.append(found)
             continue
         more -= is_spare
+        if not entry.has_mark(found.path) and os.path.lexists(found.path):
+            # It is named as an entry, and is none.
+            total -= found.size
+            continue
         try:
             os.unlink(found.path)
         except FileNotFoundError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Optional
 
-from . import bounds, entry, record
+from . import bounds, entry, files, record
 from .record import Argument, Record
 
 _MOST_DIFFERENCES = 5
@@ -40,7 +40,7 @@ def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record],
             yield found, record.read(entry.read_record(found.path)[0]), ""
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, entry.DamagedEntryError) as error:
+        except (OSError, ValueError, files.DamagedEntryError) as error:
             yield found, None, str(error)
 
 
@@ -150,3 +150,18 @@ def _in_argument(name: str, new: Argument, old: Argument) -> Iterator[str]:
 
 def _short(argument: Argument) -> str:
     return ", ".join(list(argument.texts.values())[:3]) or "a value"
+
+
+def lines_of(differences: Sequence[str]) -> list[str]:
+    """Lays out differences.
+
+    Args:
+        differences: What `differences` returned.
+
+    Returns:
+        Indented lines, at least one.
+    """
+    nothing = (
+        "nothing that is remembered: the length of ids or the hash for bulk data may be another"
+    )
+    return [f"  {difference}" for difference in differences or [nothing]]

@@ -22,14 +22,17 @@ exception are files that are mapped into memory: see `read`.
 from __future__ import annotations
 
 import os
-import stat
 import struct
+import sys
 import time
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Optional, Union
 
-MAGIC = b"BANDSAW\x02"
+from .files import LOOK, READ, DamagedEntryError, check_folder, check_status
+
+_MARK = b"BANDSAW"
+MAGIC = _MARK + b"\x02"
 _START = 48
 _HEADER = struct.Struct(">8sQ32sIIQ")
 _REST = struct.Struct(">IIQ")
@@ -38,27 +41,17 @@ _BUFFER = struct.Struct(">QQ")
 _ALIGNMENT = 64
 # What is no larger is read at once, and its buffers are copied out of it.
 _SMALL = 1 << 20
-# Never through a link: an entry is what lies in its folder. Windows has neither flag.
-# Never waiting for what is no file.
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_READ |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+# A mapping holds a descriptor and whole pages, which small results are not worth.
+_LEAST_MAPPED = 1 << 16
+# As much of a mapped file is read at once: record and payload, most often.
+_HEAD = 1 << 12
 # Some file systems stamp a file no more often than this; until then a change cannot be seen.
 _STAMP_NS = 2_000_000_000
 _MOST_KNOWN = 4096
-# Only its owner can open a folder to others. To look again and again costs as much as to open it.
-_SECONDS_TRUSTED = 1.0
 
 # The mapped files that were verified, and their stamps then.
 _verified: dict[str, tuple[int, ...]] = {}
-# The folders that were looked at, and until when that holds.
-_trusted: dict[str, float] = {}
-
-
 _OTHER_DIGEST = "the digest of its contents is another one"
-
-
-class DamagedEntryError(Exception):
-    """A file is no entry, or not a whole one. Says why."""
 
 
 class Entry(NamedTuple):
@@ -101,19 +94,16 @@ def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False)
     """
     path = f"{folder}{os.sep}{name}"
     check_folder(folder)
-    descriptor = os.open(path, _READ)
+    descriptor = os.open(path, READ)
     try:
         status = os.fstat(descriptor)
-        check_is_ours(status)
-        if not stat.S_ISREG(status.st_mode):
-            raise DamagedEntryError("it is no file")
+        check_status(status)
         size = status.st_size
         ids = ids_of(folder, name)
-        if size > _SMALL:
-            if mapped:
-                entry = _read_mapped(path, ids, descriptor, status)
-            else:
-                entry = _read_large(descriptor, status, sha256(ids))
+        if mapped and size > _LEAST_MAPPED:
+            entry = _read_mapped(path, ids, descriptor, status)
+        elif size > _SMALL:
+            entry = _read_large(descriptor, status, sha256(ids))
         else:
             data = os.read(descriptor, size)
             if len(data) < size:
@@ -121,11 +111,10 @@ def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False)
             start, middle, end, places = _parse(data, size)
             if sha256(ids + data[_START:]).digest() != data[16:_START]:
                 raise DamagedEntryError(_OTHER_DIGEST)
-            if places and mapped:
-                entry = _read_mapped(path, ids, descriptor, status)
-            else:
-                buffers = [bytearray(data[first:last]) for first, last in places]
-                entry = Entry(data[middle:end], buffers, data[start:middle], status)
+            # Of bytes, arrays are made that are read-only, as those of a mapping are.
+            kind = bytes if mapped else bytearray
+            buffers = [kind(data[first:last]) for first, last in places]
+            entry = Entry(data[middle:end], buffers, data[start:middle], status)
         if stamped:
             _stamp(path, descriptor, status)
         return entry
@@ -146,16 +135,10 @@ def read_record(path: str) -> tuple[bytes, os.stat_result]:
         DamagedEntryError: If it is no entry.
         OSError: If it cannot be read.
     """
-    flags = _READ
-    if hasattr(os, "geteuid"):
-        # To look at an entry is not to use it.
-        flags |= getattr(os, "O_NOATIME", 0)
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, LOOK)
     try:
         status = os.fstat(descriptor)
-        check_is_ours(status)
-        if not stat.S_ISREG(status.st_mode):
-            raise DamagedEntryError("it is no file")
+        check_status(status)
         head = _read_all(descriptor, min(_HEADER.size, status.st_size))
         start, middle, _, _ = _parse(head, status.st_size)
         return _read_all(descriptor, middle - len(head))[start - len(head) :], status
@@ -163,45 +146,25 @@ def read_record(path: str) -> tuple[bytes, os.stat_result]:
         os.close(descriptor)
 
 
-def check_folder(folder: str) -> None:
-    """Refuses a folder that is not there, leads elsewhere, or that others can write to.
-
-    What was found holds for a second.
+def has_mark(path: str) -> bool:
+    """Says whether a file begins as entries do, of this version or another.
 
     Args:
-        folder: The folder.
+        path: The file.
 
-    Raises:
-        DamagedEntryError: If it is not to be trusted.
-        OSError: If it cannot be looked at.
+    Returns:
+        Whether it does. What does not is somebody else's.
     """
-    now = time.monotonic()
-    if _trusted.get(folder, 0.0) > now:
-        return
-    status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode):
-        raise DamagedEntryError("the folder it is in is a link or no folder")
-    check_is_ours(status)
-    if len(_trusted) >= _MOST_KNOWN:
-        _trusted.clear()
-    _trusted[folder] = now + _SECONDS_TRUSTED
-
-
-def check_is_ours(status: os.stat_result) -> None:
-    """Refuses what others own or can write to.
-
-    Args:
-        status: The state of the file or folder.
-
-    Raises:
-        DamagedEntryError: If it is not to be trusted.
-    """
-    # What others can write, they can fill with a payload that runs their code when it is read.
-    if _HAS_OWNERS and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
-        raise DamagedEntryError("it or its folder belongs to or can be written by other users")
-
-
-_HAS_OWNERS = hasattr(os, "geteuid")
+    try:
+        descriptor = os.open(path, LOOK)
+    except OSError:
+        return False
+    try:
+        return os.read(descriptor, len(_MARK)) == _MARK
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def ids_of(folder: str, name: str) -> bytes:
@@ -214,7 +177,7 @@ def ids_of(folder: str, name: str) -> bytes:
     Returns:
         The ids.
     """
-    return f"{folder[folder.rfind(os.sep) + 1 :]}/{name}\n".encode()
+    return f"{folder[folder.rfind(os.sep) + 1 :]}/{name}\n".encode("utf-8", "surrogateescape")
 
 
 def packed(ids: bytes, record: bytes, payload: Any, buffers: Sequence[Any] = ()) -> list[Any]:
@@ -320,12 +283,22 @@ def _fill(file: Any, view: memoryview) -> None:
         done += count
 
 
+# A mapping keeps a copy of the descriptor where it cannot be told not to.
+_NO_DESCRIPTOR: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}
+
+
 def _read_mapped(path: str, ids: bytes, descriptor: int, status: os.stat_result) -> Entry:
     import mmap
 
+    # To touch a page of the mapping costs more than to read it.
+    size = status.st_size
+    head = _read_all(descriptor, _HEAD)
+    end = _parse(head[: _HEADER.size], size)[2]
+    if end > len(head):
+        head += _read_all(descriptor, end - len(head))
+    start, middle, end, places = _parse(head, size)
     # The views keep the mapping alive, and the last of them ends it.
-    data = memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ))
-    start, middle, end, places = _parse(data, len(data))
+    data = memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, **_NO_DESCRIPTOR))
     if _verified.get(path) != _stamps(status):
         begun = time.time_ns()
         digest = sha256(ids)
@@ -335,7 +308,7 @@ def _read_mapped(path: str, ids: bytes, descriptor: int, status: os.stat_result)
         if status.st_mtime_ns + _STAMP_NS < begun:
             _remember(path, status)
     buffers = [data[first:last] for first, last in places]
-    return Entry(data[middle:end], buffers, bytes(data[start:middle]), status)
+    return Entry(head[middle:end], buffers, head[start:middle], status)
 
 
 def _stamps(status: os.stat_result) -> tuple[int, ...]:
@@ -368,14 +341,35 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
             _remember(path, now)
 
 
-def age_of(status: os.stat_result, now: Optional[float] = None) -> float:
+def age_of(status: os.stat_result) -> float:
     """Says how old an entry is.
 
     Args:
         status: The state of its file.
-        now: The time in seconds since the epoch, by default this moment.
 
     Returns:
         The seconds since it was written.
     """
-    return (time.time() if now is None else now) - status.st_mtime
+    return time.time() - status.st_mtime
+
+
+def problem_of(folder: str, name: str) -> Optional[str]:
+    """Verifies an entry.
+
+    Args:
+        folder: The path of the folder, named as the task id.
+        name: The name of the file, the execution id.
+
+    Returns:
+        What is wrong with it, `None` if it is intact.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    try:
+        read(folder, name, mapped=True)
+    except FileNotFoundError:
+        raise
+    except (OSError, DamagedEntryError) as error:
+        return str(error)
+    return None

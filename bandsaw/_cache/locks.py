@@ -13,13 +13,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import stat
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Optional
 
-from . import entry
+from . import files
 
 fcntl: Any
 try:
@@ -29,38 +28,87 @@ except ImportError:
 
 logger = logging.getLogger("bandsaw.advices.cache")
 
-_WRITE = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_WRITE |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 SUFFIX = ".tmp"
 _STANDARD = 2
 
-# The entries that the calls of this thread compute, and those that this process was started for:
-# to wait for one of them would be to wait for oneself.
-_thread = threading.local()
+# The entries that calls of this process compute, each with the thread and the session, and those
+# that this process was started for: to wait for one of them may be to wait for oneself.
+_held: list[tuple[int, Any, str]] = []
 _inherited: frozenset[str] = frozenset()
 # By identity: what a forked process has to close.
-_open_files: dict[int, Temporary] = {}
+_open_files: dict[int, Locked] = {}
 
 
-class Temporary:
-    """A file that becomes an entry, locked.
+class Locked:
+    """An open file that may be locked.
+
+    Attributes:
+        descriptor: The open file, `None` when it is closed.
+
+    Args:
+        descriptor: The open file.
+    """
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor: Any = descriptor
+        # Known from now on, so that a process that is forked meanwhile closes its copy.
+        _open_files[id(self)] = self
+
+    def lock(self, *, wait: bool = True) -> None:
+        """Locks the file, where that can be done.
+
+        Args:
+            wait: Whether to wait for whoever has it locked.
+
+        Raises:
+            BlockingIOError: If it is not to wait, and somebody has it locked.
+            OSError: If it cannot be locked.
+        """
+        if fcntl is not None:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+    def unlock(self) -> None:
+        """Gives the lock back and closes the file."""
+        if self.descriptor is not None and fcntl is not None:
+            # A copy of the descriptor in another process would keep the lock.
+            with contextlib.suppress(OSError):
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+        self.forget()
+
+    def forget(self) -> None:
+        """Closes the file or, in a forked process, a copy of it, and leaves the lock as it is."""
+        _open_files.pop(id(self), None)
+        descriptor, self.descriptor = self.descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+class Temporary(Locked):
+    """A file that becomes an entry.
 
     Attributes:
         path: The path of the entry.
-        descriptor: The open file, `None` when it is closed.
         is_empty: Whether nobody has written into it.
         is_new: Whether it was made for this, and nobody else has it.
+
+    Args:
+        path: The path of the entry.
+        temporary: The path of the file.
+        descriptor: The open file.
+        is_new: Whether it was made for this.
     """
 
-    __slots__ = ("_temporary", "descriptor", "is_empty", "is_new", "path")
+    __slots__ = ("_temporary", "is_empty", "is_new", "path")
 
     def __init__(self, path: str, temporary: str, descriptor: int, is_new: bool) -> None:
+        super().__init__(descriptor)
         self.path = path
         self._temporary = temporary
         self.is_new = is_new
         self.is_empty = is_new
-        self.descriptor: Any = descriptor
-        _open_files[id(self)] = self
 
     def finish(self, parts: Iterable[Any], now: int = 0) -> None:
         """Writes the entry.
@@ -98,29 +146,14 @@ class Temporary:
         if self._temporary:
             with contextlib.suppress(OSError):
                 os.unlink(self._temporary)
-        self._unlock()
+        self.unlock()
 
     def abandon(self) -> None:
         """Closes a file that could not be locked, and removes it if it was not there before."""
         if self.is_new:
             self.close()
         else:
-            self._unlock()
-
-    def forget(self) -> None:
-        """Closes a file or, in a forked process, a copy of it, and leaves the lock as it is."""
-        _open_files.pop(id(self), None)
-        descriptor, self.descriptor = self.descriptor, None
-        if descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-
-    def _unlock(self) -> None:
-        if self.descriptor is not None and fcntl is not None:
-            # A copy of the descriptor in another process would keep the lock.
-            with contextlib.suppress(OSError):
-                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
-        self.forget()
+            self.unlock()
 
 
 def _write_all(descriptor: int, part: Any) -> None:
@@ -144,7 +177,7 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
 
     Raises:
         OSError: If the file cannot be made or locked.
-        entry.DamagedEntryError: If its folder is not to be trusted.
+        files.DamagedEntryError: If its folder is not to be trusted.
     """
     if fcntl is None:
         return separate(folder, name)
@@ -154,11 +187,11 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
         found, opened = _open(path, temporary)
         try:
             try:
-                fcntl.flock(found.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found.lock(wait=False)
             except BlockingIOError:
                 logger.info("Waiting for the call that computes %s", path)
                 found.is_new = False
-                fcntl.flock(found.descriptor, fcntl.LOCK_EX)
+                found.lock()
             there = _status_of(temporary)
         except BaseException:
             found.abandon()
@@ -166,7 +199,7 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
         if there is not None and _is_same(there, opened):
             found.is_empty = there.st_size == 0
             return found
-        found.forget()
+        found.unlock()
         if os.path.lexists(path):
             return None
 
@@ -183,31 +216,29 @@ def separate(folder: str, name: str) -> Temporary:
 
     Raises:
         OSError: If it cannot be made.
-        entry.DamagedEntryError: If its folder is not to be trusted.
+        files.DamagedEntryError: If its folder is not to be trusted.
     """
     path = f"{folder}{os.sep}{name}"
     temporary = f"{folder}{os.sep}.{name}.{os.urandom(8).hex()}{SUFFIX}"
     made, _ = _open(path, temporary)
-    if fcntl is not None:
-        with contextlib.suppress(OSError):
-            # Says that somebody is still at it.
-            fcntl.flock(made.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with contextlib.suppress(OSError):
+        # Says that somebody is still at it.
+        made.lock(wait=False)
     return made
 
 
 def _open(path: str, temporary: str) -> tuple[Temporary, os.stat_result]:
     folder = os.path.dirname(path)
     try:
-        entry.check_folder(folder)
+        files.check_folder(folder)
         descriptor, is_new = _create(temporary)
     except FileNotFoundError:
         from .._files import make_private
 
         # Not there yet, or just removed because it was empty.
         make_private(Path(folder))
-        entry.check_folder(folder)
+        files.check_folder(folder)
         descriptor, is_new = _create(temporary)
-    # Known from now on, so that a process that is forked meanwhile closes its copy.
     made = Temporary(path, temporary, descriptor, is_new)
     try:
         if descriptor <= _STANDARD and fcntl is not None:
@@ -215,9 +246,7 @@ def _open(path: str, temporary: str) -> tuple[Temporary, os.stat_result]:
             made.descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD + 1)
             os.close(descriptor)
         status = os.fstat(made.descriptor)
-        entry.check_is_ours(status)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise entry.DamagedEntryError("the temporary file is no file of its own")
+        files.check_status(status, is_written=True)
     except BaseException:
         made.abandon()
         raise
@@ -226,9 +255,9 @@ def _open(path: str, temporary: str) -> tuple[Temporary, os.stat_result]:
 
 def _create(temporary: str) -> tuple[int, bool]:
     try:
-        return os.open(temporary, _WRITE | os.O_EXCL, 0o600), True
+        return os.open(temporary, files.WRITE | os.O_EXCL, 0o600), True
     except FileExistsError:
-        return os.open(temporary, _WRITE, 0o600), False
+        return os.open(temporary, files.WRITE, 0o600), False
 
 
 def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
@@ -251,32 +280,62 @@ def remove_abandoned(path: str) -> int:
     Returns:
         How many bytes it had; -1 if it is not abandoned.
     """
-    if fcntl is None:
-        return -1
     try:
-        descriptor = os.open(path, _WRITE & ~os.O_CREAT)
+        found = Locked(os.open(path, files.WRITE & ~os.O_CREAT))
     except OSError:
         return -1
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found.lock(wait=False)
         there = _status_of(path)
-        if there is None or not _is_same(there, os.fstat(descriptor)):
+        if there is None or not _is_same(there, os.fstat(found.descriptor)):
             return -1
+        if fcntl is None:
+            found.forget()
         os.unlink(path)
         return there.st_size
     except OSError:
         return -1
     finally:
-        os.close(descriptor)
+        found.unlock()
 
 
-def held() -> Sequence[str]:
-    """Lists the entries that this thread's calls compute.
+def hold(path: str, session: Any) -> None:
+    """Notes that a call computes an entry.
+
+    Args:
+        path: The absolute path of the entry.
+        session: The call.
+    """
+    _held.append((threading.get_ident(), session, path))
+
+
+def release(path: str, session: Any) -> None:
+    """Notes that an entry is computed.
+
+    Args:
+        path: What was given to `hold`.
+        session: Likewise.
+    """
+    _held.remove((threading.get_ident(), session, path))
+
+
+def held(session: Any) -> list[str]:
+    """Lists the entries that wait for a call: those that its thread or itself computes.
+
+    Args:
+        session: The call.
 
     Returns:
-        Their absolute paths.
+        The absolute paths, also of those that this process was started for.
     """
-    return [*_inherited, *getattr(_thread, "held", ())]
+    thread = threading.get_ident()
+    found = [
+        path
+        for where, other, path in list(_held)
+        # A call may have gone on in another thread, also by being saved and restored.
+        if where == thread or other is session or other.nonce == session.nonce
+    ]
+    return [*_inherited, *found]
 
 
 def inherit(paths: Iterable[str]) -> None:
@@ -289,39 +348,9 @@ def inherit(paths: Iterable[str]) -> None:
     _inherited = frozenset(paths)
 
 
-def is_held(path: str) -> bool:
-    """Says whether to wait for an entry would be to wait for oneself.
-
-    Args:
-        path: The absolute path of the entry.
-
-    Returns:
-        Whether this thread, or the process that it works for, computes it.
-    """
-    return path in getattr(_thread, "held", ()) or path in _inherited
-
-
-def hold(path: str) -> None:
-    """Notes that the calls of this thread are made in order to compute an entry.
-
-    Args:
-        path: The absolute path of the entry.
-    """
-    _thread.__dict__.setdefault("held", []).append(path)
-
-
-def release(path: str) -> None:
-    """Notes that an entry is computed.
-
-    Args:
-        path: What was given to `hold`.
-    """
-    _thread.held.remove(path)
-
-
 def _forget_in_child() -> None:
-    for temporary in list(_open_files.values()):
-        temporary.forget()
+    for file in list(_open_files.values()):
+        file.forget()
 
 
 if hasattr(os, "register_at_fork"):

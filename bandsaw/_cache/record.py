@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from json.encoder import encode_basestring_ascii as _quoted
+from types import FunctionType
 from typing import Any, NamedTuple, Optional
 
 from ..execution import Execution
@@ -157,16 +160,22 @@ def read(data: bytes) -> Record:
     try:
         call, parts = (json.loads(line) for line in data.split(b"\n"))
         seconds = call["seconds"]
+        arguments = {
+            str(name): Argument(
+                None if digest is None else str(digest),
+                {str(path): str(text) for path, text in dict(texts).items()},
+            )
+            for name, (digest, texts) in call["arguments"].items()
+        }
         return Record(
             str(call["task"]),
             float(call["made"]),
             None if seconds is None else float(seconds),
-            {name: Argument(digest, dict(texts)) for name, (digest, texts) in
-             call["arguments"].items()},
+            arguments,
             [[str(kind), str(name), str(place), str(text)] for kind, name, place, text in parts],
-        )  # fmt: skip
-    except (KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
-        raise ValueError(f"its record is damaged: {error}") from error
+        )
+    except (LookupError, TypeError, AttributeError, RecursionError, ArithmeticError) as error:
+        raise ValueError(f"its record is damaged: {error!r}") from error
 
 
 def texts_of(name: str, value: Any) -> dict[str, str]:
@@ -177,14 +186,15 @@ def texts_of(name: str, value: Any) -> dict[str, str]:
         value: The value.
 
     Returns:
-        A text for each of its parts that is a plain value, and for what is none, by path. What is
-        too much is left out.
+        A text for each of its parts that is a plain value, and for what is none, by path.
+        Containers for which there is no room are told by their size.
     """
     texts: dict[str, str] = {}
-    pending = [(name, value, 0)]
-    while pending and len(texts) < _MOST_TEXTS:
-        path, value, depth = pending.pop(0)
-        if type(value) in _CONTAINERS and value and depth < _DEEPEST and len(value) <= _MOST_TEXTS:
+    pending = deque([(name, value, 0)])
+    while pending:
+        path, value, depth = pending.popleft()
+        room = _MOST_TEXTS - len(texts) - len(pending)
+        if type(value) in _CONTAINERS and value and depth < _DEEPEST and len(value) <= room:
             pending += [(path + step, part, depth + 1) for step, part in _parts(value)]
         else:
             texts[path] = _text(value)
@@ -227,22 +237,28 @@ def _text(value: Any) -> str:
         name = f"{kind.__module__}.{name}"
     if kind in (dict, list, tuple, set, frozenset, bytes, bytearray):
         return f"{name} of {len(value)}"
-    shape, dtype = _attribute(value, "shape"), _attribute(value, "dtype")
-    if type(shape) is tuple:
-        if shape == () and kind.__module__ == "numpy":
-            return f"{name} {value!s}"[:_LONGEST_TEXT]
-        return f"{name} {shape}" if dtype is None else f"{name} {shape} {str(dtype)[:40]}"
-    label = _attribute(value, "_name_") or _attribute(value, "__qualname__")
+    if kind.__module__.partition(".")[0] in _WITH_SHAPES:
+        return f"{name} {_shape_of(value)}"[: 2 * _LONGEST_TEXT]
+    label = value.__dict__.get("_name_") if isinstance(value, Enum) else None
+    if isinstance(value, (type, FunctionType)):
+        label = value.__qualname__
     return f"{name} {label}" if isinstance(label, str) else name
 
 
+def _shape_of(value: Any) -> str:
+    try:
+        shape = getattr(value, "shape", "")
+        if shape == ():
+            return str(value)
+        return f"{shape} {getattr(value, 'dtype', '')}".strip()
+    except Exception:
+        return ""
+
+
+# Others might run code of the user's own to say what they are like.
+_WITH_SHAPES = frozenset(
+    ("numpy", "pandas", "pyarrow", "polars", "scipy", "torch", "tensorflow", "jax", "jaxlib")
+)
 _TOLD_BY_REPR = frozenset(
     ("datetime", "decimal", "fractions", "uuid", "pathlib", "pathlib._local", "bandsaw._file")
 )
-
-
-def _attribute(value: Any, name: str) -> Any:
-    try:
-        return getattr(value, name, None)
-    except Exception:
-        return None

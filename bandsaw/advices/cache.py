@@ -20,11 +20,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from .._cache import entry, locks, record
+from .._cache import entry, files, locks, record
 from ..advice import Advice
 from ..errors import IdentityError, InvalidValueError
-from ..identifier import identifier_from_string
 from ..result import Result
+from ..serialization._exactness import exactly
+from ..serialization.serializer import for_purpose
 from ..session import Session
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,8 @@ class CachingAdvice(Advice):
         # There is none where the session came from another process on its way.
         computation = _computations.get((id(session), id(self)))
         try:
-            if session.result.exception is None:
+            # A task of the user's own may return anything.
+            if getattr(session.result, "exception", None) is None:
                 if computation is None:
                     mode = mode_of(session.task)
                     if mode in (None, "refresh"):
@@ -146,7 +148,7 @@ class CachingAdvice(Advice):
         key = id(session), id(self)
         path = computation.path
         try:
-            if computation.mode is None and not locks.is_held(path):
+            if computation.mode is None and path not in locks.held(session):
                 result = self._wait(computation, session)
                 if result is not None:
                     computation.close()
@@ -154,11 +156,11 @@ class CachingAdvice(Advice):
                     return
             computation.begin(session)
             _computations[key] = computation
-            locks.hold(path)
+            locks.hold(path, session)
             try:
                 session.proceed()
             finally:
-                locks.release(path)
+                locks.release(path, session)
         finally:
             _computations.pop(key, None)
             computation.close()
@@ -171,7 +173,7 @@ class CachingAdvice(Advice):
                 result = self._load_if_there(computation, session)
                 if result is not None:
                     return result
-        except (OSError, entry.DamagedEntryError) as error:
+        except (OSError, files.DamagedEntryError) as error:
             logger.debug("Nobody waits for %s: %s", computation.path, error)
         return None
 
@@ -187,35 +189,38 @@ class CachingAdvice(Advice):
             if self.max_age is not None and entry.age_of(found.status) > self.max_age:
                 return None
             stream = io.BytesIO(found.payload)
+            serializer = _serializer(session, folder, name)
             if found.buffers:
-                result = session.serializer.deserialize_with_buffers(stream, found.buffers)
+                result = serializer.deserialize_with_buffers(stream, found.buffers)
             else:
-                result = session.serializer.deserialize(stream)
+                result = serializer.deserialize(stream)
+            if isinstance(result, Result) and result.exception is None:
+                return result
+            problem = f"it holds {type(result)!r}"
         except FileNotFoundError:
             return None
         except Exception as error:
-            path = os.path.join(folder, name)
-            logger.log(level, "The cache entry %s is not used: %s", path, error)
-            return None
-        if not isinstance(result, Result) or result.exception is not None:
-            path = os.path.join(folder, name)
-            logger.log(level, "The cache entry %s is not used: it holds %r", path, type(result))
-            return None
-        return result
+            # Not the error itself, whose traceback would keep the session alive.
+            problem = str(error) or type(error).__name__
+        logger.log(level, "The cache entry %s is not used: %s", os.path.join(folder, name), problem)
+        return None
 
     def _keep(self, session: Session, computation: _Computation) -> None:
         try:
+            if not isinstance(session.result, Result):
+                raise TypeError(f"{session.result!r} is no bandsaw.Result")
             if self.keep_if is not None and not self.keep_if(session.result.value):
                 return
             # It may have come in the meantime; an intact one stays as it is.
-            is_refresh = computation.mode == "refresh"
-            if is_refresh or self._load_if_there(computation, session) is None:
-                has_buffers = self._store(computation, session)
-                if self.mmap and has_buffers:
-                    # The first call returns what the later ones do.
-                    place = computation.folder, computation.name
-                    loaded = self._load(*place, session, logging.WARNING)
-                    session.result = loaded or session.result
+            found = None
+            if computation.mode != "refresh":
+                found = self._load_if_there(computation, session)
+            if found is None and self._store(computation, session) and self.mmap:
+                place = computation.folder, computation.name
+                found = self._load(*place, session, logging.WARNING)
+            if found is not None and self.mmap:
+                # The first call returns what the later ones do.
+                session.result = found
         except Exception as error:
             logger.warning("The result of %s is not kept in the cache: %s", session.task, error)
         finally:
@@ -226,12 +231,13 @@ class CachingAdvice(Advice):
         seconds = None if begun is None else time.perf_counter() - begun
         folder, name = computation.folder, computation.name
         payload = io.BytesIO()
-        serializer = session.serializer
+        serializer = _serializer(session, folder, name)
         buffers: Sequence[Any] = ()
-        if hasattr(serializer, "serialize_with_buffers"):
-            buffers = serializer.serialize_with_buffers(session.result, payload)
-        else:
-            serializer.serialize(session.result, payload)
+        with exactly():
+            if hasattr(serializer, "serialize_with_buffers"):
+                buffers = serializer.serialize_with_buffers(session.result, payload)
+            else:
+                serializer.serialize(session.result, payload)
         remembered = record.written(session.task, folder, computation.arguments, seconds)
         ids = entry.ids_of(folder, name)
         parts = entry.packed(ids, remembered, payload.getbuffer(), buffers)
@@ -246,11 +252,17 @@ class CachingAdvice(Advice):
             temporary = computation.temporary = locks.separate(folder, name)
         temporary.finish(parts, times)
         if is_bounded:
-            from .._cache import bounds
-
-            directory = os.path.dirname(folder)
-            bounds.enforce(directory, computation.path, size, self.max_bytes, self.max_age)
+            self._enforce_bounds(computation, size)
         return bool(buffers)
+
+    def _enforce_bounds(self, computation: _Computation, size: int) -> None:
+        from .._cache import bounds
+
+        directory = os.path.dirname(computation.folder)
+        try:
+            bounds.enforce(directory, computation.path, size, self.max_bytes, self.max_age)
+        except (OSError, files.DamagedEntryError) as error:
+            logger.warning("The bounds of the cache %s cannot be kept: %s", directory, error)
 
 
 class _Computation:
@@ -292,6 +304,14 @@ class _Computation:
         temporary, self.temporary = self.temporary, None
         if temporary is not None:
             temporary.close()
+
+
+def _serializer(session: Session, folder: str, name: str) -> Any:
+    """Returns the serializer for one entry: what was signed for another is none of this call's."""
+    serializer = session.serializer
+    if getattr(serializer, "is_signed", False):
+        return for_purpose(serializer, f"cache entry {os.path.basename(folder)}/{name}")
+    return serializer
 
 
 def _serve(result: Result, name: str, session: Session) -> None:
@@ -352,8 +372,11 @@ def _name(an_id: Any) -> str:
     if an_id is None:
         raise IdentityError("A call without an id cannot be cached: its task has no signature.")
     text = str(an_id)
-    is_name = text.isprintable() and 0 < len(text.encode()) <= _LONGEST_NAME
-    # What begins with a dot is ours.
-    if not is_name or text.startswith(".") or set(text) & set("/\\:"):
-        return identifier_from_string(text)
-    return text
+    if type(an_id) is str and text.isprintable() and 0 < len(text.encode()) <= _LONGEST_NAME:
+        # What begins with a dot or an underscore is ours.
+        if text[0] not in "._" and not set(text) & set("/\\:"):
+            return text
+    from hashlib import sha256
+
+    named = text if type(an_id) is str else f"{type(an_id).__qualname__} {text}"
+    return "_" + sha256(named.encode("utf-8", "surrogatepass")).hexdigest()

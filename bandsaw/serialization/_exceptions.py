@@ -12,11 +12,13 @@ runs: an exception is made by the `__new__` of the built-in class that it is der
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable
 
-from ..errors import DeserializationError, RemoteError, RemoteTraceback
+from ..errors import DeserializationError, RemoteError, RemoteTraceback, UnserializableError
 from . import _classes
+from ._exactness import is_required
 from ._exception_fields import fields_of, set_fields, static_base
 
 Keep = Callable[[Any], Any]
@@ -39,7 +41,13 @@ def describe(error: BaseException, keep: Keep | None = None) -> dict[str, Any]:
     Returns:
         A dict of `shapes`, `contents` and, if the exception was raised in this process, of its
         formatted `traceback`.
+
+    Raises:
+        UnserializableError: If it has to come back as it is, and its class cannot be found.
     """
+    is_exact = is_required()
+    if is_exact:
+        keep = None
     text = _traceback_text(error)
     chain = {id(link) for link in _chain(error)} if text is not None else set()
     order: list[BaseException] = []
@@ -56,6 +64,8 @@ def describe(error: BaseException, keep: Keep | None = None) -> dict[str, Any]:
     contents: list[dict[str, Any]] = []
     # The list grows while it is walked: an endless chain of causes needs no recursion.
     for current in order:
+        if is_exact:
+            _check_is_found(type(current))
         shapes.append(_shape(current, number))
         # The new text holds the text of an earlier crossing, which must not be there twice.
         cause = None if id(current) in chain and _is_text(current) else _CAUSE.__get__(current)
@@ -64,6 +74,17 @@ def describe(error: BaseException, keep: Keep | None = None) -> dict[str, Any]:
     if text is not None:
         parts["traceback"] = text
     return parts
+
+
+def _check_is_found(cls: type) -> None:
+    found: Any = sys.modules.get(cls.__module__)
+    for name in cls.__qualname__.split("."):
+        found = getattr(found, name, None)
+    if found is not cls:
+        raise UnserializableError(
+            f"An exception of the class {cls.__module__}.{cls.__qualname__} would not come back as "
+            "one: no such class is found under that name. Move it to the top level of its module."
+        )
 
 
 def rebuild(parts: dict[str, Any], trusted_modules: Sequence[str] | None = ()) -> Any:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from ..errors import DeserializationError, UnknownSerializerError
+from ..errors import DeserializationError, LimitError, UnknownSerializerError
 from ._builtin_values import BuiltinSerializer
 from ._class_values import DataclassSerializer, EnumSerializer
 from ._standard_values import StandardSerializer
@@ -32,6 +32,8 @@ _WITH_CLASSES = (
 )
 # Fewer digits than any limit that Python lets a user set.
 _DIGITS = 500
+# To read digits takes more than twice as long for twice as many. Ours are hexadecimal by then.
+_MOST_DIGITS = 1_000_000
 
 
 def decoded(
@@ -81,6 +83,8 @@ def _int_of(digits: str) -> int:
         return -_int_of(digits[1:])
     if len(digits) <= _DIGITS:
         return int(digits)
+    if len(digits) > _MOST_DIGITS:
+        raise LimitError(f"The data has an integer of more than {_MOST_DIGITS} digits.")
     half = len(digits) // 2
     value: int = _int_of(digits[:-half]) * 10**half + _int_of(digits[-half:])
     return value

@@ -12,14 +12,13 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from itertools import chain, repeat
-from operator import contains
+from itertools import chain
 from typing import Any
 
 from ..errors import UnserializableError
 from ._builtin_values import BuiltinSerializer
 from ._class_values import DataclassSerializer, EnumSerializer
-from ._paths import find_culprit, short_repr
+from ._paths import find_circle, find_culprit, short_repr
 from ._standard_values import StandardSerializer
 from .values import (
     ExceptionSerializer,
@@ -33,6 +32,7 @@ SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 _KEY = "_serializer"
 _PLAIN_LEVELS = 100
+_FLAT_LEVELS = 10
 _MOST_LEVELS = 1000
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _CONTAINERS = frozenset({list, dict})
@@ -91,7 +91,7 @@ def if_writable(value: Any) -> Any:
 def _is_plain(value: Any) -> bool:
     level = [value]
     # What is nested deeper, or contains itself, takes the slower way.
-    for _ in range(_PLAIN_LEVELS):
+    for depth in range(_PLAIN_LEVELS):
         types = set(map(type, level))
         if types <= _SCALARS:
             return True
@@ -99,14 +99,18 @@ def _is_plain(value: Any) -> bool:
             return False
         if types & _SCALARS:
             level = [item for item in level if type(item) in _CONTAINERS]
-        # Each one once, or what contains itself twice would double with each level.
-        if len(level) > 1:
+        # Each one once, or what contains itself twice would double with each level. That takes as
+        # long as all the rest, so it waits for a level that would grow.
+        count = len(level)
+        if count > 1 and (depth > _FLAT_LEVELS or sum(map(len, level)) > 2 * count):
             level = list(dict(zip(map(id, level), level)).values())
+        if dict not in types:
+            level = list(chain.from_iterable(level))
+            continue
         dicts = [item for item in level if type(item) is dict] if list in types else level
         lists = [item for item in level if type(item) is list] if list in types else []
-        if not _STR.issuperset(map(type, chain.from_iterable(dicts))):
-            return False
-        if any(map(contains, dicts, repeat(_KEY))):
+        keys = list(chain.from_iterable(dicts))
+        if not _STR.issuperset(map(type, keys)) or _KEY in keys:
             return False
         level = list(chain.from_iterable(chain(lists, map(dict.values, dicts))))
     return False
@@ -129,6 +133,10 @@ def _encoded_tree(value: Any, value_serializers: Sequence[ValueSerializer]) -> b
     except ValueError:
         # A NaN or the like is somewhere. To look at each number and string takes longer.
         return _text(_TreeBuilder(value_serializers, strict=True).build(value))
+
+
+class _CircleError(Exception):
+    """A value contains itself."""
 
 
 class _Built:
@@ -165,7 +173,8 @@ class _TreeBuilder:
             The tree, made of what the JSON encoder writes.
 
         Raises:
-            UnserializableError: If the value contains itself or what no value serializer knows.
+            UnserializableError: If there is something in it that no value serializer knows.
+            _CircleError: If it contains itself.
             RecursionError: If it is nested too deeply.
         """
         cls = type(value)
@@ -176,7 +185,7 @@ class _TreeBuilder:
         if cls is list and self._unseen.issuperset(map(type, value)):
             return value
         if cls not in _ATOMS and id(value) in self._open:
-            raise UnserializableError("it contains itself")
+            raise _CircleError("it contains itself")
         # Some versions of Python do not count every call towards their own limit.
         if len(self._open) >= _MOST_LEVELS:
             raise RecursionError
@@ -272,7 +281,10 @@ def _explained(
             return False
         return True
 
-    path, culprit = find_culprit(value, works, lambda part: _is_known(part, value_serializers))
+    found = find_circle(value) if isinstance(error, _CircleError) else None
+    path, culprit = found or find_culprit(
+        value, works, lambda part: _is_known(part, value_serializers)
+    )
     return UnserializableError(
         f"The value of type {_type_name(culprit)} at {path} cannot be written as JSON: {error}."
     )

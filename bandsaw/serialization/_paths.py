@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 _DEPTH = 100
+_SIMPLE = (str, bytes, int, float, complex, type(None))
 _OPAQUE = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 
@@ -43,6 +44,35 @@ def find_culprit(
         return None if leads_back else (path, part)
 
     return search("value", value, _DEPTH) or ("value", value)
+
+
+def find_circle(value: Any) -> tuple[str, Any] | None:
+    """Finds where a value is inside of itself.
+
+    Args:
+        value: A value that cannot be written because of that.
+
+    Returns:
+        The path to the place where one of the parts around it is found again, and that part; `None`
+        if there is no such place among what values are seen to consist of.
+    """
+    is_open, done = {id(value)}, set()
+    # What is kept alive cannot lend its identity to another.
+    stack = [("value", value, _children(value))]
+    while stack:
+        path, part, children = stack[-1]
+        for step, child in children:
+            if id(child) in is_open:
+                return path + step, child
+            if id(child) not in done and not isinstance(child, _SIMPLE):
+                is_open.add(id(child))
+                stack.append((path + step, child, _children(child)))
+                break
+        else:
+            stack.pop()
+            is_open.discard(id(part))
+            done.add(id(part))
+    return None
 
 
 def _children(value: Any) -> Iterator[tuple[str, Any]]:

@@ -1,52 +1,62 @@
-"""Pickling and unpickling: the part of the `PickleSerializer` that needs the `pickle` module."""
+"""Pickling: with `_unpickling`, the part of the serializer that needs the `pickle` module."""
 
 from __future__ import annotations
 
-import io
+import copyreg
+import operator
 import pickle
 import sys
 import types
-from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
-from ..errors import DeserializationError, UnserializableError
+from ..errors import UnserializableError
 from ..modules import main_module_name
 from . import _classes, _exceptions
 from ._paths import find_culprit, short_repr
+from ._unpickling import find_global, unpickled
+
+__all__ = ["find_global", "pickled", "pickled_with_buffers", "unpickled"]
 
 _PROTOCOL = 5
+# A frame ends with the first value behind 64 KiB, and values that are as long stand alone.
+_LONGEST_FRAME = 1 << 18
+# The names of the script's module as pickle writes them.
+_WRITTEN_NAMES = [b"\x8c" + bytes([len(name)]) + name.encode() for name in _classes.MAIN_NAMES]
 _BY_NAME = (type, types.FunctionType)
 _NODES = "_bandsaw_nodes"
-# What a newer Python writes, and older ones could not find.
-_MOVED = {"pathlib._local": "pathlib"}
 
 
-def pickled(value: Any) -> memoryview:
+class _Chunks(list[bytes]):
+    """A stream that keeps what the pickler writes, large `bytes` as the very objects they are."""
+
+    write = list.append
+
+
+def pickled(value: Any) -> list[bytes]:
     """Pickles a value.
 
     Args:
         value: Any value.
 
     Returns:
-        The pickled bytes.
+        The pickled bytes, in pieces.
 
     Raises:
         UnserializableError: If the value or a part of it cannot be pickled.
     """
-    buffer = io.BytesIO()
     try:
-        _Pickler(buffer, _PROTOCOL).dump(value)
+        return _pickled(value, None, [])
     except Exception:
         # Exceptions that hold something unpicklable are rare, and to look for it takes time.
-        buffer = io.BytesIO()
+        chunks = _Chunks()
         try:
-            _CarefulPickler(buffer, {}).dump(value)
+            _CarefulPickler(chunks, {}).dump(value)
         except Exception as error:
             raise _explained(value, error) from error
-    return buffer.getbuffer()
+        return chunks
 
 
-def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> memoryview:
+def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
     """Pickles a value exactly, with the buffers of arrays and the like out of band.
 
     Args:
@@ -54,14 +64,16 @@ def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> memoryview:
         buffers: Gets the buffers.
 
     Returns:
-        The pickled bytes.
+        The pickled bytes, in pieces.
 
     Raises:
         UnserializableError: If the value or a part of it cannot be pickled.
     """
-    stream = io.BytesIO()
 
     def is_in_band(buffer: pickle.PickleBuffer) -> bool:
+        # Others may do anything with the buffer that they are given back, which is another one.
+        if not _is_array(memoryview(buffer).obj):
+            return True
         try:
             buffers.append(buffer.raw())
         except BufferError:
@@ -69,70 +81,90 @@ def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> memoryview:
         return False
 
     try:
-        _Pickler(stream, _PROTOCOL, buffer_callback=is_in_band).dump(value)
+        return _pickled(value, is_in_band, buffers)
     except Exception as error:
         raise _explained(value, error) from error
-    return stream.getbuffer()
 
 
-def unpickled(stream: BinaryIO, buffers: Sequence[Any] = ()) -> Any:
-    """Unpickles a value.
+def _is_array(owner: Any) -> bool:
+    numpy: Any = sys.modules.get("numpy")
+    arrow: Any = sys.modules.get("pyarrow")
+    return (numpy is not None and isinstance(owner, numpy.ndarray)) or (
+        arrow is not None and isinstance(owner, arrow.Buffer)
+    )
 
-    Args:
-        stream: A binary stream that is open for reading.
-        buffers: The buffers that are out of band.
 
-    Returns:
-        The value.
-
-    Raises:
-        DeserializationError: If the data is damaged, or needs what is not to be had here.
-    """
+def _pickled(value: Any, callback: Any, buffers: list[memoryview]) -> list[bytes]:
+    """Pickles without a call of Python code for each object, if nothing needs one."""
+    chunks = _Chunks() if main_module_name() is None else _Watching()
+    pickler = pickle.Pickler(chunks, _PROTOCOL, buffer_callback=callback)
+    pickler.dispatch_table = _Reducers()
     try:
-        return _Unpickler(stream, buffers=buffers).load()
-    except DeserializationError:
-        raise
-    except EOFError as error:
-        raise DeserializationError("The data ends in the middle of a value.") from error
-    except Exception as error:
-        raise DeserializationError(
-            f"The data cannot be unpickled: {type(error).__name__}: {error}"
-        ) from error
+        pickler.dump(value)
+    except _MainNamedError:
+        buffers.clear()
+        chunks = _Chunks()
+        _Pickler(chunks, _PROTOCOL, buffer_callback=callback).dump(value)
+    return chunks
 
 
-def find_global(module_name: str, name: str) -> Any:
-    """Finds what was pickled under the name by which its script can be imported.
+class _MainNamedError(Exception):
+    """Something may be written by its name in the script, which readers know by another name."""
 
-    Args:
-        module_name: The import name of a script.
-        name: The qualified name of a class or function in there.
 
-    Returns:
-        The class or function.
+class _Watching(_Chunks):
+    """Stops the pickler, which asks nobody about functions and classes, at the script's module."""
+
+    def __init__(self) -> None:
+        count = 2 if _classes.MAIN_NAMES[1] in sys.modules else 1
+        self._written = _WRITTEN_NAMES[:count]
+
+    def write(self, chunk: bytes) -> None:
+        # Anything longer is a single large value.
+        if len(chunk) <= _LONGEST_FRAME:
+            for name in self._written:
+                if name in chunk:
+                    raise _MainNamedError
+        self.append(chunk)
+
+
+class _Reducers(dict[type, Any]):
+    """How objects are taken apart, by their type: all as they say themselves, but for exceptions.
+
+    The pickler looks here in C code, for each type once.
     """
-    outermost, *inner = name.split(".")
-    value = _Unpickler(io.BytesIO()).find_class(module_name, outermost)
-    for part in inner:
-        try:
-            value = getattr(value, part)
-        except AttributeError as error:
-            raise DeserializationError(
-                f"The data needs {module_name}.{name}, which is not to be had here: {error}. Is "
-                "another version of the code in use at this end?"
-            ) from error
-    return value
+
+    def __missing__(self, cls: type) -> Any:
+        if issubclass(cls, type):
+            # A class, which is written by its name.
+            raise KeyError(cls)
+        found = copyreg.dispatch_table.get(cls)
+        if issubclass(cls, BaseException):
+            found = _reduced_exactly
+        self[cls] = found or _reduced_as_usual
+        return self[cls]
 
 
 class _Pickler(pickle.Pickler):
+    def __init__(self, stream: Any, *arguments: Any, **more: Any) -> None:
+        super().__init__(stream, *arguments, **more)
+        # Types of which nothing has to be looked at.
+        self._ordinary: set[type] = set()
+
     def reducer_override(self, obj: Any) -> Any:
+        cls = type(obj)
+        if cls in self._ordinary:
+            return NotImplemented
         if isinstance(obj, BaseException):
             return _reduced(obj, self._keep)
         if isinstance(obj, _BY_NAME) and obj.__module__ in _classes.MAIN_NAMES:
             return _reduced_by_name(obj)
+        if not issubclass(cls, _BY_NAME):
+            self._ordinary.add(cls)
         return NotImplemented
 
     def _keep(self, value: Any) -> Any:
-        return value
+        return _as_it_is(value)
 
 
 class _CarefulPickler(_Pickler):
@@ -155,27 +187,6 @@ class _CarefulPickler(_Pickler):
             self._known[id(value)] = False, value
             self._known[id(value)] = _works(value, self._known), value
         return value if self._known[id(value)][0] else short_repr(value)
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        module_name = _MOVED.get(module_name, module_name)
-        if module_name == main_module_name():
-            module_name = "__main__"
-        try:
-            return super().find_class(module_name, global_name)
-        except ModuleNotFoundError as error:
-            raise DeserializationError(
-                f"The data needs {module_name}.{global_name}, but the module {error.name!r} is not "
-                "to be had here. If it is part of your project, put it into the distribution "
-                "archive with Configuration.add_modules_for_distribution; otherwise install it for "
-                f"this Python ({sys.executable})."
-            ) from error
-        except (AttributeError, ImportError) as error:
-            raise DeserializationError(
-                f"The data needs {module_name}.{global_name}, which is not to be had here: "
-                f"{error}. Is another version of the code in use at this end?"
-            ) from error
 
 
 class _Nowhere:
@@ -220,6 +231,17 @@ def _reduced_by_name(obj: Any) -> Any:
         found = getattr(found, part, None)
     # Left to pickle otherwise, which says what is wrong with the name.
     return (find_global, (module, name)) if found is obj else NotImplemented
+
+
+def _reduced_exactly(error: BaseException) -> Any:
+    return _reduced(error, _as_it_is)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_reduced_as_usual = operator.methodcaller("__reduce_ex__", _PROTOCOL)
 
 
 def _reduced(error: BaseException, keep: _exceptions.Keep) -> Any:

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Optional
 
+from ..errors import InvalidValueError
 from .serializer import Serializer
 from .values import ValueSerializer
+
+_loaded: Any = None
+
+
+def _encoder() -> Any:
+    # `import bandsaw` should not load what only JSON needs, and an import statement would cost as
+    # much as to write a small value.
+    global _loaded
+    if _loaded is None:
+        from . import _json_encoder as module
+
+        _loaded = module
+    return _loaded
 
 
 class JsonSerializer(Serializer):
@@ -27,6 +41,11 @@ class JsonSerializer(Serializer):
     Args:
         trusted_modules: Names of further modules, with all that is below them, that may be
             imported because data names a class in them.
+        max_size: How long the text may be that is read, in bytes; by default 4 GiB.
+        max_depth: How deep lists and objects in it may be in each other; by default as deep as
+            Python reads, which is around a thousand or some thousands.
+        max_count: How many values it may have, counted by its commas and brackets; by default 100
+            million.
 
     Attributes:
         value_serializers: Your own value serializers. They are asked before the built-in ones, the
@@ -34,15 +53,29 @@ class JsonSerializer(Serializer):
             of dicts that have only strings as keys). What a serializer returns for a value is
             written in turn, but it is not asked about that itself again.
         trusted_modules: As given.
+        max_size: As given.
+        max_depth: As given.
+        max_count: As given.
+
+    Raises:
+        InvalidValueError: If a limit is no positive integer (a `ValueError`).
     """
 
-    def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        trusted_modules: Sequence[str] = (),
+        *,
+        max_size: int = 1 << 32,
+        max_depth: Optional[int] = None,
+        max_count: int = 100_000_000,
+    ) -> None:
         if isinstance(trusted_modules, str):
             trusted_modules = (trusted_modules,)
         self.trusted_modules = tuple(trusted_modules)
+        self.max_size = _checked_limit("max_size", max_size)
+        self.max_depth = None if max_depth is None else _checked_limit("max_depth", max_depth)
+        self.max_count = _checked_limit("max_count", max_count)
         self.value_serializers: list[ValueSerializer] = []
-
-    # The work is done elsewhere: `import bandsaw` should not load what only JSON needs.
 
     def serialize(self, value: Any, stream: BinaryIO) -> None:
         """Writes a value.
@@ -55,9 +88,7 @@ class JsonSerializer(Serializer):
             bandsaw.errors.UnserializableError: If no value serializer knows the value or a part of
                 it, or it is nested too deeply.
         """
-        from . import _json_encoder
-
-        stream.write(_json_encoder.encoded(value, self.value_serializers))
+        stream.write(_encoder().encoded(value, self.value_serializers))
 
     def deserialize(self, stream: BinaryIO) -> Any:
         """Reads a value.
@@ -71,12 +102,14 @@ class JsonSerializer(Serializer):
         Raises:
             bandsaw.errors.UnknownSerializerError: If the data names a value serializer that is not
                 there.
+            bandsaw.errors.LimitError: If the data is longer, deeper or more than it may be.
             bandsaw.errors.DeserializationError: If the data is damaged, or names a class that it
                 must not name or that is not to be had.
         """
-        from . import _json_decoder
+        from . import _json_decoder, _json_limits
 
-        data = stream.read()
+        data = _json_limits.read(stream, self.max_size)
+        _json_limits.check(data, self.max_depth, self.max_count)
         return _json_decoder.decoded(data, self.value_serializers, self.trusted_modules)
 
     def canonical_form(self, value: Any) -> Any:
@@ -95,3 +128,9 @@ class JsonSerializer(Serializer):
                 if replaced is not NotImplemented:
                     return replaced
         return NotImplemented
+
+
+def _checked_limit(name: str, limit: Any) -> int:
+    if type(limit) is not int or limit < 1:
+        raise InvalidValueError(f"{name} has to be a positive integer, not {limit!r}")
+    return limit

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Optional
 
+from ..errors import InvalidValueError
 from .serializer import Serializer
+
+_SHORTEST_KEY = 16
 
 _loaded: Any = None
 
@@ -32,8 +35,75 @@ class PickleSerializer(Serializer):
       it can be imported, and are read in its own process as those of `__main__`.
     - Nothing is written when a value cannot be pickled.
 
-    Unpickling runs what the data says. Only read data from a source that you trust.
+    Unpickling runs what the data says. Only read data from a source that you trust, or use a key:
+    then all data is signed (HMAC-SHA256), together with what it is for, and what is not signed with
+    the key is refused before a byte of it is unpickled. The key is part of nothing that is written
+    or sent. Both sides have to get it by themselves, for example from the environment.
+
+    Args:
+        key: The secret of those that write and read, at least 16 bytes. By default nothing is
+            signed.
+
+    Attributes:
+        is_signed: Whether there is a key.
+
+    Raises:
+        InvalidValueError: If the key is not bytes, or is too short (a `ValueError`).
     """
+
+    # A derived class need not call our constructor.
+    _key: Optional[bytes] = None
+    _purpose = ""
+
+    def __init__(self, key: Optional[bytes] = None) -> None:
+        if key is not None and (not isinstance(key, bytes) or len(key) < _SHORTEST_KEY):
+            raise InvalidValueError(
+                f"The key of a PickleSerializer has to be at least {_SHORTEST_KEY} random bytes, "
+                "such as secrets.token_bytes(32) gives"
+                + ("." if isinstance(key, bytes) else f", not of type {type(key).__name__}.")
+            )
+        self._key = key
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self._key is None else 'key=...'})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._key is not None:
+            raise TypeError(
+                "a PickleSerializer with a key is not pickled: the key would go wherever the data "
+                "goes. Each process makes its own, in the configuration module"
+            )
+        return super().__reduce_ex__(protocol)
+
+    def __copy__(self) -> PickleSerializer:
+        cls = type(self)
+        twin = cls.__new__(cls)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __deepcopy__(self, memo: Any) -> PickleSerializer:
+        return self.__copy__()
+
+    @property
+    def is_signed(self) -> bool:  # type: ignore[override]
+        """Whether there is a key."""
+        return self._key is not None
+
+    def for_purpose(self, purpose: str) -> Serializer:
+        """Returns a serializer whose signatures are for one purpose.
+
+        Args:
+            purpose: What is written or read, the same on both sides.
+
+        Returns:
+            A copy with the same key that signs for this purpose, and refuses what was signed for
+            another or for none. Without a key this serializer itself.
+        """
+        if self._key is None:
+            return self
+        bound = self.__copy__()
+        bound._purpose = purpose
+        return bound
 
     def serialize(self, value: Any, stream: BinaryIO) -> None:
         """Writes a value.
@@ -45,7 +115,7 @@ class PickleSerializer(Serializer):
         Raises:
             bandsaw.errors.UnserializableError: If the value or a part of it cannot be pickled.
         """
-        stream.write(_pickling().pickled(value))
+        self._write(stream, _pickling().pickled(value))
 
     def deserialize(self, stream: BinaryIO) -> Any:
         """Reads a value.
@@ -57,10 +127,12 @@ class PickleSerializer(Serializer):
             The value that was written.
 
         Raises:
+            bandsaw.errors.SignatureError: If there is a key, and the data is not signed with it for
+                this purpose; or if there is none, and the data is signed.
             bandsaw.errors.DeserializationError: If the data is damaged, or needs a class or
                 function that is not to be had here.
         """
-        return _pickling().unpickled(stream)
+        return self._read(stream)
 
     def serialize_with_buffers(self, value: Any, stream: BinaryIO) -> Sequence[memoryview]:
         """Writes a value exactly, and leaves the data of arrays and the like out of the stream.
@@ -78,7 +150,7 @@ class PickleSerializer(Serializer):
         if self._is_derived():
             return super().serialize_with_buffers(value, stream)
         buffers: list[memoryview] = []
-        stream.write(_pickling().pickled_with_buffers(value, buffers))
+        self._write(stream, _pickling().pickled_with_buffers(value, buffers), buffers)
         return buffers
 
     def deserialize_with_buffers(self, stream: BinaryIO, buffers: Sequence[Any]) -> Any:
@@ -92,11 +164,32 @@ class PickleSerializer(Serializer):
             The value that was written.
 
         Raises:
+            bandsaw.errors.SignatureError: If there is a key, and the data is not signed with it for
+                this purpose; or if there is none, and the data is signed.
             bandsaw.errors.DeserializationError: If the data is damaged, or needs a class or
                 function that is not to be had here.
         """
         if self._is_derived():
             return super().deserialize_with_buffers(stream, buffers)
+        return self._read(stream, buffers)
+
+    def _write(
+        self, stream: BinaryIO, payload: Sequence[bytes], buffers: Sequence[Any] = ()
+    ) -> None:
+        if self._key is not None:
+            from . import _signing
+
+            stream.write(_signing.signed(self._key, self._purpose, payload, buffers))
+        for part in payload:
+            stream.write(part)
+
+    def _read(self, stream: BinaryIO, buffers: Sequence[Any] = ()) -> Any:
+        if self._key is not None:
+            import io
+
+            from . import _signing
+
+            stream = io.BytesIO(_signing.verified(self._key, self._purpose, stream, buffers))
         return _pickling().unpickled(stream, buffers)
 
     def _is_derived(self) -> bool:

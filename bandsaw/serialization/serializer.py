@@ -8,7 +8,14 @@ from typing import Any, BinaryIO
 
 
 class Serializer(abc.ABC):
-    """Turns values into bytes and back. A configuration has one of them."""
+    """Turns values into bytes and back. A configuration has one of them.
+
+    Attributes:
+        is_signed: Whether what this serializer reads is verified to come from somebody who has its
+            key. Sessions are then signed as a whole, and those that are not are refused.
+    """
+
+    is_signed: bool = False
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -61,6 +68,18 @@ class Serializer(abc.ABC):
         """
         return self.deserialize(stream)
 
+    def for_purpose(self, purpose: str) -> Serializer:
+        """Returns a serializer for one purpose, which refuses what was written for another.
+
+        Args:
+            purpose: What is written or read, the same on both sides: the result of one session,
+                the entry of one call in a cache.
+
+        Returns:
+            A serializer. By default this one, which does not tell purposes apart.
+        """
+        return self
+
     def canonical_form(self, value: Any) -> Any:
         """Defines what a value counts as in the ids of executions. By default nothing special.
 
@@ -76,3 +95,17 @@ class Serializer(abc.ABC):
             the given value again. Or `NotImplemented` for a value that counts as it is.
         """
         return NotImplemented
+
+
+def for_purpose(serializer: Any, purpose: str) -> Any:
+    """Binds a serializer to a purpose, if it knows of purposes.
+
+    Args:
+        serializer: Anything that can `serialize` and `deserialize`.
+        purpose: As for `Serializer.for_purpose`.
+
+    Returns:
+        What its `for_purpose` returns, or the serializer itself where it has none.
+    """
+    bind = getattr(serializer, "for_purpose", None)
+    return serializer if bind is None else bind(purpose)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import BinaryIO, Optional
 
-from ..errors import BandsawError, SessionFileError
+from ..errors import BandsawError
 from ..session import Session
 
 
@@ -45,22 +45,20 @@ def take_back(session: Session, stream: BinaryIO, place: int, there: str) -> Non
         there: Says in errors where the other process was.
 
     Raises:
-        SessionFileError: If the stream holds another session or none (a `ValueError`).
+        SessionFileError: If the stream holds another session or none (a `ValueError`). No value of
+            it was loaded.
+        SignatureError: If the serializer has a key, and the session is not signed with it.
         AdviceError: If the walk stopped short of where it was to come back (a `RuntimeError`).
         BandsawError: The error that the other process sent instead.
     """
-    task, nonce = session.task, session.nonce
+    task = session.task
     returned = Session()
     try:
-        returned.restore(stream)
+        returned._restore(stream, session)
     except BandsawError as error:
         if error.where is None:
             error.where = f"task {task}, {there}"
         raise
-    if returned.nonce != nonce:
-        raise SessionFileError(
-            f"Another session came back than the one of task {task} that was sent."
-        )
     moderator = returned._moderator
     left = moderator.before_called - moderator.after_called - moderator._left_out
     if not (moderator.task_called and left == place - 1) and not moderator.is_finished:

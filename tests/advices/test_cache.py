@@ -201,7 +201,7 @@ def test_a_hit_is_told_once_with_level_info(call, caplog):
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no owners to compare")
 @pytest.mark.parametrize("plant", ["folder", "file", "owner"])
 def test_what_others_could_have_written_is_not_served(call, entry, caplog, plant, monkeypatch):
-    monkeypatch.setattr("bandsaw._cache.entry._SECONDS_TRUSTED", 0)
+    monkeypatch.setattr("bandsaw._cache.files._SECONDS_TRUSTED", 0)
     call(Task("first"))
     if plant == "owner":
         if os.geteuid() != 0:

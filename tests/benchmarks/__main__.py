@@ -1,10 +1,10 @@
-"""Runs benchmarks: `python -m tests.benchmarks [cache] [identity]`, by default all of them."""
+"""Runs benchmarks: `python -m tests.benchmarks [cache] [identity] ...`, by default all of them."""
 
 import importlib
 import platform
 import sys
 
-MODULES = ("identity", "cache")
+MODULES = ("identity", "cache", "serialization")
 
 
 def main():

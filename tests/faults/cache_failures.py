@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy
 
-from bandsaw._cache import entry, locks
+from bandsaw._cache import entry, files, locks
 
 from .cache_calls import Cache, Child, Task, records, same
 
@@ -151,7 +151,7 @@ class Scene(NamedTuple):
                 file.seek(-1, os.SEEK_END)
                 file.write(bytes([last ^ 1]))
         # What is known of files and folders saves system calls.
-        entry._trusted.clear()
+        files._trusted.clear()
         entry._verified.clear()
         return cache, lambda: Task(lambda _: value, **self.task)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import types
 
 import pytest
 
@@ -373,3 +374,24 @@ def test_an_exception_that_is_a_named_value_too_is_an_exception(cross):
     read = cross(Both(Pair(1, 2)))
     assert type(read) is Picky
     assert read.args[0].b == 2 if isinstance(read.args[0], tuple) else "Pair" in read.args[0]
+
+
+def test_an_exception_without_its_class_keeps_name_message_and_traceback(serializer, monkeypatch):
+    module = types.ModuleType("a_module_of_the_far_end")
+    exec("class FarError(Exception):\n    pass", vars(module))
+    module.FarError.__module__ = module.__name__
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    stream = io.BytesIO()
+    try:
+        raise module.FarError("it failed", 5)
+    except module.FarError as error:
+        serializer.serialize(error, stream)
+    monkeypatch.delitem(sys.modules, module.__name__)
+    stream.seek(0)
+    back = serializer.deserialize(stream)
+    assert type(back) is RemoteError
+    assert back.type_name == "a_module_of_the_far_end.FarError"
+    assert str(back) == "('it failed', 5)"
+    text = str(back.__cause__)
+    assert "test_an_exception_without_its_class" in text
+    assert "FarError: ('it failed', 5)" in text

@@ -1,0 +1,75 @@
+"""Files of a cache are opened only if they are ours, and never through a link."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+
+# Never waiting for what is no file. Windows lacks most of these.
+_ALWAYS = 0
+for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
+    _ALWAYS |= getattr(os, _name, 0)
+READ = os.O_RDONLY | _ALWAYS
+WRITE = os.O_RDWR | os.O_CREAT | _ALWAYS
+# To look at an entry is not to use it.
+LOOK = READ | getattr(os, "O_NOATIME", 0)
+_HAS_OWNERS = hasattr(os, "geteuid")
+# Only its owner can open a folder to others. To look again and again costs as much as to open it.
+_SECONDS_TRUSTED = 1.0
+_MOST_TRUSTED = 4096
+
+# The folders that were looked at, and until when that holds.
+_trusted: dict[str, float] = {}
+
+
+class DamagedEntryError(Exception):
+    """A file is no entry, or not a whole one, or not to be trusted. Says why."""
+
+
+def check_status(status: os.stat_result, *, is_written: bool = False) -> None:
+    """Refuses what is no file, or what others own or can write to.
+
+    Args:
+        status: The state of the open file.
+        is_written: Whether it is to be written: then it may have one name only.
+
+    Raises:
+        DamagedEntryError: If it is not to be trusted.
+    """
+    _check_owner(status)
+    if not stat.S_ISREG(status.st_mode):
+        raise DamagedEntryError("it is no file")
+    if is_written and status.st_nlink > 1:
+        raise DamagedEntryError("the file has another name, too")
+
+
+def check_folder(folder: str) -> None:
+    """Refuses a folder that is not there, leads elsewhere, or that others can write to.
+
+    What was found of an absolute path holds for a second.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        DamagedEntryError: If it is not to be trusted.
+        OSError: If it cannot be looked at.
+    """
+    now = time.monotonic()
+    if _trusted.get(folder, 0.0) > now:
+        return
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode):
+        raise DamagedEntryError("the folder it is in is a link or no folder")
+    _check_owner(status)
+    if os.path.isabs(folder):
+        if len(_trusted) >= _MOST_TRUSTED:
+            _trusted.clear()
+        _trusted[folder] = now + _SECONDS_TRUSTED
+
+
+def _check_owner(status: os.stat_result) -> None:
+    # What others can write, they can fill with a payload that runs their code when it is read.
+    if _HAS_OWNERS and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+        raise DamagedEntryError("it or its folder belongs to or can be written by other users")

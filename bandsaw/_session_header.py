@@ -1,0 +1,108 @@
+"""The plain data of a saved session: what has to be in it, and what has to come back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .errors import SessionFileError
+
+FORMAT = 2
+_HEADER: dict[str, tuple[type, ...]] = {
+    "format": (int,),
+    "file": (str,),
+    "nonce": (str,),
+    "ids": (dict,),
+    "configuration": (str,),
+    "advice_chain": (str,),
+    "run_id": (str,),
+    "main": (str, type(None)),
+    "moderator": (dict,),
+    "environment": (dict,),
+    "callers": (list,),
+    "computing": (list,),
+    "buffers": (dict,),
+}
+# What a session that comes back still has.
+KEPT = ("nonce", "ids", "configuration", "run_id")
+_COUNTS = ("before_called", "after_called", "left_out")
+_FLAGS = ("task_called", "is_finished")
+
+
+def checked(data: bytes) -> dict[str, Any]:
+    """Reads a header.
+
+    Args:
+        data: The text of `session.json`.
+
+    Returns:
+        The plain data. All that has to be there is, and is of the right type.
+
+    Raises:
+        SessionFileError: If that is not so (a `ValueError`).
+    """
+    try:
+        # As text: of bytes, it would guess an encoding, and import that.
+        header = json.loads(data.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise SessionFileError(f"The session.json of a session file is no JSON: {error}") from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        found = header.get("format") if isinstance(header, dict) else None
+        raise SessionFileError(
+            f"A session file of format {FORMAT} was expected, and this one has {found!r:.100}. "
+            "Both sides need the same version of bandsaw."
+        )
+    for name, types in _HEADER.items():
+        if name not in header or type(header[name]) not in types:
+            raise SessionFileError(
+                f"A session file's {name!r} cannot be {header.get(name)!r:.100}."
+            )
+    texts = (*header["environment"].values(), *header["ids"].values())
+    for text in (*texts, *header["callers"], *header["computing"]):
+        if not isinstance(text, str):
+            raise SessionFileError(f"A session file cannot have {text!r:.100} in place of a text.")
+    for name in (*_COUNTS, *_FLAGS):
+        value: Any = header["moderator"].get(name)
+        if not (isinstance(value, bool) if name in _FLAGS else type(value) is int and value >= 0):
+            raise SessionFileError(f"A session file's position {name!r} cannot be {value!r:.100}.")
+    for lengths in header["buffers"].values():
+        if type(lengths) is not list or not all(type(n) is int and n >= 0 for n in lengths):
+            raise SessionFileError("The lengths of buffers in a session file are no list of sizes.")
+    return header
+
+
+def ids_of(task: Any, execution: Any) -> dict[str, str]:
+    """Returns the ids of a call that are known already: to make them may cost much.
+
+    Args:
+        task: The task.
+        execution: The arguments.
+
+    Returns:
+        The ids, by the names of the members.
+    """
+    ids = {
+        "task": getattr(task, "_task_id", None),
+        "execution": getattr(execution, "_execution_id", None),
+    }
+    return {name: str(an_id) for name, an_id in ids.items() if an_id is not None}
+
+
+def check_returned(header: Mapping[str, Any], sent: Mapping[str, Any], task_name: str) -> None:
+    """Sees by its header that a session that comes back is the one that was sent.
+
+    Args:
+        header: The plain data of the session that came.
+        sent: What of the plain data that was sent is to come back.
+        task_name: Names the task in errors.
+
+    Raises:
+        SessionFileError: If it is another one (a `ValueError`).
+    """
+    for name, expected in sent.items():
+        if header[name] != expected:
+            raise SessionFileError(
+                f"Another session came back than the one of task {task_name} that was sent: its "
+                f"{name} should be {expected!r:.200}, and is {header[name]!r:.200}."
+            )

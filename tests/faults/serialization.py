@@ -1,0 +1,210 @@
+"""Looks for faults in reading: `python -m tests.faults.serialization --mutants 100000`.
+
+Serialized values and sessions are changed at random, and read. Each makes a value or a typed error
+of bandsaw. Nothing is imported, run, written or connected to meanwhile, and no signed pickle that
+was changed is unpickled. The one thing that a session names and that is not looked at here is its
+configuration: a module that the far end imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import importlib
+import io
+import json
+import random
+import sys
+import time
+import traceback
+import zoneinfo
+from pathlib import Path
+from unittest import mock
+
+import bandsaw
+from bandsaw.errors import BandsawError, ConfigurationNotFoundError, SignatureError
+from bandsaw.serialization import _pickling
+from bandsaw.session import Session
+
+from . import serialization_audit as audit
+from . import serialization_mutants as mutants
+from . import serialization_values as values
+
+ROOT = Path(__file__).parents[2]
+SIGNED = bandsaw.PickleSerializer(key=values.KEY)
+CONFIGURATIONS = {
+    "tests.faults.json": values.configuration("tests.faults.json", bandsaw.JsonSerializer()),
+    "tests.faults.signed": values.configuration("tests.faults.signed", SIGNED),
+}
+
+
+def configuration_of(name):
+    """Stands for the import of a configuration."""
+    if name not in CONFIGURATIONS:
+        raise ConfigurationNotFoundError(f"No module named {name!r}")
+    return CONFIGURATIONS[name]
+
+
+def read_json(data):
+    """Reads a JSON text."""
+    return bandsaw.JsonSerializer().deserialize(io.BytesIO(data))
+
+
+def read_signed(data):
+    """Reads a signed pickle."""
+    return SIGNED.deserialize(io.BytesIO(data))
+
+
+def read_session(data):
+    """Reads the file of a session."""
+    return Session().restore(io.BytesIO(data))
+
+
+class Watched:
+    """Notes what is unpickled, unless it is a whole payload that was signed."""
+
+    def __init__(self):
+        self.genuine = None
+        self.unpickled = _pickling.unpickled
+
+    def __call__(self, stream, buffers=()):
+        if self.genuine is not None and stream.getvalue() not in self.genuine:
+            audit.seen.append(f"unpickled: {stream.getvalue()[:200]!r}")
+            return None
+        return self.unpickled(stream, buffers)
+
+
+def payloads_of(known):
+    """Returns the payloads in signed data and sessions."""
+    found = set()
+    for name, (whole, _, _) in known.items():
+        if "signed" in name:
+            for data in whole:
+                members = mutants.members_of(data) if "sessions" in name else [("", data)]
+                # The payload follows the mark, the signature and the length.
+                found.update(content[24 + 32 + 8 :] for _, content in members)
+    return found
+
+
+def read_signed_session(data):
+    """Reads a signed session, which is one of those that were written or none."""
+    session = read_session(data)
+    assert sorted(mutants.members_of(data)) in WHOLE, "a changed session was read"
+    return session
+
+
+WHOLE = []
+
+
+def kinds():
+    """Returns what there is: the whole data, how it is changed, how it is read, by name."""
+    session = [
+        values.sessions(CONFIGURATIONS[f"tests.faults.{name}"]) for name in ("json", "signed")
+    ]
+    WHOLE.extend(sorted(mutants.members_of(data)) for data in session[1])
+    text = values.written(bandsaw.JsonSerializer())
+    return {
+        "JSON, bytes": (text, mutants.of_bytes, read_json),
+        "JSON, structure": (text, mutants.of_json, read_json),
+        "JSON sessions, bytes": (session[0], mutants.of_bytes, read_session),
+        "JSON sessions, structure": (session[0], mutants.of_zip, read_session),
+        "signed pickles, bytes": (values.written(SIGNED), mutants.of_bytes, read_signed),
+        "signed sessions, bytes": (session[1], mutants.of_bytes, read_signed_session),
+        "signed sessions, structure": (session[1], mutants.of_zip, read_signed_session),
+    }
+
+
+def warm_up(known):
+    """Has everything loaded that reading whole data loads."""
+    from bandsaw.serialization import _builtin_values, _numpy, _standard_values  # noqa: F401
+
+    for table in (_builtin_values.BuiltinSerializer, _standard_values.StandardSerializer):
+        for name in table.kinds:
+            importlib.import_module(name.rpartition(".")[0])
+    for name in ("importlib.resources", "encodings.idna", "bandsaw._process_errors", "numpy"):
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue
+    # Where there is no such zone, zoneinfo looks into the package tzdata.
+    for folder in {key.rpartition("/")[0] for key in zoneinfo.available_timezones()}:
+        try:
+            zoneinfo.ZoneInfo(f"{folder}/nothing".lstrip("/"))
+        except zoneinfo.ZoneInfoNotFoundError:
+            continue
+    unknown = {"shapes": [{"module": "nothing_of_that_name", "type": "A", "message": ""}]}
+    unknown["contents"] = [{"args": [], "state": {}, "fields": {}, "suppress": False, "links": []}]
+    read_json(json.dumps({"_serializer": "ExceptionSerializer", "value": unknown}).encode())
+    for whole, _, read in known.values():
+        for data in whole:
+            read(data)
+    for data in (b"", b"[" * 10**5, b'{"_serializer":"x","value":1}', b"\xff", b"9" * 5000):
+        for read in (read_json, read_session, read_signed):
+            try:
+                read(data)
+            except BandsawError:
+                continue
+
+
+def look(name, whole, change, read, count, dice):
+    """Reads mutants, and returns what came of them and the faults that were found."""
+    figures = {"values": 0, "errors": 0}
+    faults = []
+    for _ in range(count):
+        data = change(dice, dice.choice(whole), whole)
+        audit.seen.clear()
+        audit.is_watching = True
+        try:
+            read(data)
+        except BandsawError as error:
+            outcome = "errors"
+            if "signed pickles" in name and not isinstance(error, SignatureError):
+                audit.seen.append(f"{type(error).__name__} where the signature has to be the error")
+        except BaseException:
+            outcome = "errors"
+            audit.is_watching = False
+            audit.seen.append(traceback.format_exc(limit=-4))
+        else:
+            outcome = "values"
+        audit.is_watching = False
+        figures[outcome] += 1
+        if audit.seen:
+            faults.append((data, list(audit.seen)))
+    return figures, faults
+
+
+def main(arguments=None):
+    """Reads the mutants and prints a table; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.serialization")
+    parser.add_argument("--mutants", type=int, default=100_000, help="how many (100000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
+    parser.add_argument("--deadline", type=int, default=3600, help="seconds for all (3600)")
+    options = parser.parse_args(arguments)
+    faulthandler.dump_traceback_later(options.deadline, exit=True)
+    known = kinds()
+    failed = 0
+    watched = Watched()
+    configurations = mock.patch("bandsaw.session.get_configuration", configuration_of)
+    unpickling = mock.patch("bandsaw.serialization._pickling.unpickled", watched)
+    with configurations, unpickling:
+        warm_up(known)
+        watched.genuine = payloads_of(known)
+        audit.watch([ROOT, sys.prefix, sys.base_prefix, *zoneinfo.TZPATH])
+        for number, (name, parts) in enumerate(known.items()):
+            begun = time.monotonic()
+            count = options.mutants // len(known) + (number < options.mutants % len(known))
+            dice = random.Random(f"{options.seed} {name}")
+            figures, faults = look(name, *parts, count, dice)
+            told = ", ".join(f"{figure} {what}" for what, figure in figures.items())
+            took = time.monotonic() - begun
+            print(f"{name:<28} {took:6.1f} s  {told}, {len(faults)} faults", flush=True)
+            for data, seen in faults[:3]:
+                print(f"  {data[:300]!r}\n    " + "\n    ".join(seen), flush=True)
+            failed += len(faults)
+    print(f"{failed} faults in {options.mutants} mutants", flush=True)
+    faulthandler.cancel_dump_traceback_later()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
