@@ -8,15 +8,18 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional, Union
+from typing import BinaryIO, Optional, Union
 
 
-def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
-    """Writes a file so that it is there whole or not at all, readable by its owner only.
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Makes a file that is there whole or not at all, readable by its owner only.
 
     Args:
-        path: Where to. An existing file is replaced at once.
-        *parts: The content.
+        path: Where to. An existing file is replaced at once, when the block ends without an error.
+
+    Yields:
+        A binary stream to write to.
 
     Raises:
         OSError: If it cannot be written. Then nothing is left behind.
@@ -24,13 +27,27 @@ def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:32]}-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            for part in parts:
-                file.write(part)
+            yield file
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
+    """Writes a file so that it is there whole or not at all, see `whole_file`.
+
+    Args:
+        path: Where to.
+        *parts: The content.
+
+    Raises:
+        OSError: If it cannot be written. Then nothing is left behind.
+    """
+    with whole_file(path) as file:
+        for part in parts:
+            file.write(part)
 
 
 def make_private(folder: Path) -> None:

@@ -9,7 +9,6 @@ the session from going on.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import distribution, modules
-from ._files import write_whole
+from ._files import whole_file
 from .interpreter import PATH_VARIABLE
 from .run import set_run_id
 from .session import Session
@@ -55,20 +54,21 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # What this process makes for calls of its own goes with the files of the call it serves.
         distribution.make_folders_in(os.path.dirname(os.path.abspath(parsed.output)))
     set_run_id(parsed.run_id)
-    # Read whole: no descriptor stays open that a task could close or replace.
-    given = io.BytesIO(Path(parsed.input).read_bytes())
-    output = io.BytesIO()
+    given = open(parsed.input, "rb")
+    path = Path(os.path.abspath(parsed.output))
     try:
         session = Session()
-        session.restore(given)
+        # Closed again before the task is called, which could close or replace it.
+        with given:
+            session.restore(given)
         session.proceed()
-        session.save(output)
+        with whole_file(path) as output:
+            session.save(output)
     except Exception as error:
         from . import _session_file
 
-        output = io.BytesIO()
-        _session_file.write_failure(output, error)
-    write_whole(Path(os.path.abspath(parsed.output)), output.getbuffer())
+        with whole_file(path) as output:
+            _session_file.write_failure(output, error)
     return 0
 
 
