@@ -119,6 +119,11 @@ def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             if not os.path.isdir(directory) and parsed.directory:
                 raise InvalidValueError(f"There is no directory {directory!r}.")
         status: int = _ACTIONS[parsed.action](parsed, directories)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has seen enough. Nothing more is written when the process ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (BandsawError, OSError) as error:
         _say(f"error: {error}", sys.stderr)
         return 1
@@ -128,7 +133,15 @@ def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
 def _configured(module_name: Optional[str]) -> list[str]:
     from .advices.cache import CachingAdvice
 
-    configuration = get_configuration(module_name)
+    try:
+        configuration = get_configuration(module_name)
+    except BandsawError:
+        raise
+    except Exception as error:
+        raise InvalidValueError(
+            f"The configuration cannot be loaded: {type(error).__name__}: {error}. Name a cache "
+            "with --directory."
+        ) from error
     found = {
         os.fspath(advice.directory): None
         for chain in configuration._tuples.values()
@@ -293,8 +306,8 @@ def _matching(texts: Sequence[str], directories: Sequence[str]) -> Iterator[Row]
 
 
 def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
-    if not (parsed.all or parsed.task or parsed.entry):
-        raise InvalidValueError("Say what to remove: entries, --task NAME or --all.")
+    if bool(parsed.all) + bool(parsed.task) + bool(parsed.entry) != 1:
+        raise InvalidValueError("Say what to remove: entries, or --task NAME, or --all.")
     rows = []
     if parsed.all:
         rows = list(_rows(directories))

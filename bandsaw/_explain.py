@@ -12,6 +12,7 @@ from ._cache import compare, entry, record
 from .advices.cache import CachingAdvice, mode_of
 from .errors import InvalidValueError
 from .execution import Execution
+from .session import Session
 
 
 class Explanation:
@@ -90,11 +91,13 @@ def explain(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanati
             f"The advice chain {chain!r} of the task {the_task} has no CachingAdvice."
         )
     execution = Execution(None, args, kwargs).of_task(the_task)
-    explanations = [_of_cache(cache, the_task, execution) for cache in caches]
+    session = Session(the_task, execution, task.bandsaw_configuration, chain)  # type: ignore[attr-defined]
+    explanations = [_of_cache(cache, session) for cache in caches]
     return next((found for found in explanations if found.is_hit), explanations[0])
 
 
-def _of_cache(cache: CachingAdvice, task: Any, execution: Execution) -> Explanation:
+def _of_cache(cache: CachingAdvice, session: Session) -> Explanation:
+    task, execution = session.task, session.execution
     folder, name = cache.place_of(task, execution)
     path = os.path.join(folder, name)
     mode = mode_of(task)
@@ -102,6 +105,11 @@ def _of_cache(cache: CachingAdvice, task: Any, execution: Execution) -> Explanat
         what = "the cache is off" if mode == "off" else "it is to be refreshed"
         return Explanation(str(task), False, f"{what} for it.", path)
     problem = _problem(cache, folder, name)
+    if problem is None and not cache.can_load(session):
+        problem = (
+            "its entry cannot be read: it was written by another serializer, or signed with "
+            "another key or not at all."
+        )
     if problem is None:
         return Explanation(str(task), True, "there is an intact entry.", path)
     if problem:

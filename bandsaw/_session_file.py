@@ -54,6 +54,8 @@ _NEEDED = {_HEAD, *_VALUES}
 _KNOWN = {*_NEEDED, *_BUFFERS, _SEAL}
 _CHUNK = 1 << 20
 _MOST_HEADER = 1 << 26
+_MOST_FAILURE = 1 << 22
+_BEGINNING_OF_FAILURES = b'{"_serializer":"ExceptionSerializer",'
 
 
 class Saved(NamedTuple):
@@ -108,7 +110,7 @@ def write(
             lengths[name] = [buffer.nbytes for buffer in buffers]
     head = json.dumps({**header, "buffers": lengths}).encode("ascii")
     first: dict[str, Sequence[Any]] = {_HEAD: [head]}
-    if getattr(serializer, "is_signed", False):
+    if getattr(serializer, "is_signed", False) is True:
         seal = _Pieces()
         for_purpose(serializer, _SEAL_PURPOSE).serialize(sha256(head).hexdigest(), seal)
         first[_SEAL] = seal.pieces
@@ -120,7 +122,9 @@ def write(
                 for piece in pieces:
                     view = memoryview(piece)
                     for start in range(0, view.nbytes, _CHUNK):
-                        member.write(view[start : start + _CHUNK])
+                        # A copy, because the checksum is made first, and somebody else may change
+                        # an array meanwhile.
+                        member.write(bytes(view[start : start + _CHUNK]))
 
 
 _SEAL_PURPOSE = "session header"
@@ -203,6 +207,23 @@ def _read(stream: BinaryIO) -> Saved | bytes:
     return Saved(header, values, buffers, sha256(head).hexdigest(), seal)
 
 
+def check_is_sealed(saved: Saved, configuration: str) -> None:
+    """Checks that a session says that it is signed, and with whose key.
+
+    Args:
+        saved: What was read.
+        configuration: The name of the configuration that has the key.
+
+    Raises:
+        SignatureError: If it is not signed, or names another configuration.
+    """
+    if saved.seal is None or saved.header["configuration"] != configuration:
+        raise SignatureError(
+            f"A session that is signed with the key of {configuration!r} was expected, and this "
+            "one is not signed, or by another configuration."
+        )
+
+
 def verify(saved: Saved, serializer: Any) -> None:
     """Checks that the header is signed where the serializer signs.
 
@@ -213,7 +234,7 @@ def verify(saved: Saved, serializer: Any) -> None:
     Raises:
         SignatureError: If it is not, or not by somebody with the key.
     """
-    if not getattr(serializer, "is_signed", False):
+    if getattr(serializer, "is_signed", False) is not True:
         if saved.seal is None:
             return
         raise SignatureError(
@@ -227,7 +248,13 @@ def verify(saved: Saved, serializer: Any) -> None:
         )
     own = for_purpose(serializer, _SEAL_PURPOSE)
     stream = io.BytesIO(saved.seal)
-    if own.deserialize(stream) != saved.digest or stream.read(1):
+    try:
+        digest = own.deserialize(stream)
+    except SignatureError:
+        raise
+    except Exception as error:
+        raise SignatureError(f"The seal of the session file cannot be read: {error}") from error
+    if digest != saved.digest or stream.read(1):
         raise SignatureError(
             "The session.json of the session file is not the one that was signed. Do not use it."
         )
@@ -287,10 +314,20 @@ def write_failure(stream: BinaryIO, error: BaseException) -> None:
 
 
 def _failure(data: bytes) -> BaseException:
-    error = JsonSerializer().deserialize(io.BytesIO(data))
+    # It is not signed.
+    if not data.startswith(_BEGINNING_OF_FAILURES):
+        raise DeserializationError("The far end sent something that is no error.")
+    error = JsonSerializer(max_size=_MOST_FAILURE, max_count=_MOST_FAILURE // 10).deserialize(
+        io.BytesIO(data)
+    )
     if isinstance(error, BandsawError):
         return error
-    message = f"The far end failed with {type(error).__name__}: {error}"
-    failure = RemoteError(message, type(error).__name__)
+    try:
+        said = str(error)
+    except Exception:
+        said = "it cannot say what"
+    failure = RemoteError(
+        f"The far end failed with {type(error).__name__}: {said}", type(error).__name__
+    )
     failure.__cause__ = error if isinstance(error, BaseException) else None
     return failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,6 +63,9 @@ def checked(data: bytes) -> dict[str, Any]:
     for text in (*texts, *header["callers"], *header["computing"]):
         if not isinstance(text, str):
             raise SessionFileError(f"A session file cannot have {text!r:.100} in place of a text.")
+    for name, text in header["environment"].items():
+        if not name or "=" in name or "\0" in name + text or _has_no_bytes(name + text):
+            raise SessionFileError(f"A session file cannot have a variable {name!r:.100}.")
     for name in (*_COUNTS, *_FLAGS):
         value: Any = header["moderator"].get(name)
         if not (isinstance(value, bool) if name in _FLAGS else type(value) is int and value >= 0):
@@ -70,6 +74,14 @@ def checked(data: bytes) -> dict[str, Any]:
         if type(lengths) is not list or not all(type(n) is int and n >= 0 for n in lengths):
             raise SessionFileError("The lengths of buffers in a session file are no list of sizes.")
     return header
+
+
+def _has_no_bytes(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeError:
+        return True
+    return False
 
 
 def ids_of(task: Any, execution: Any) -> dict[str, str]:

@@ -28,6 +28,7 @@ _MAIN = b'''\
 import sys
 
 IS_FAR_END = True
+SIGNED_BY = None
 if sys.version_info < (3, 9):
     sys.exit("bandsaw needs Python 3.9 or newer, and %s is %s" % (sys.executable, sys.version))
 if __name__ == "__main__":
@@ -51,11 +52,14 @@ class DistributionArchive:
 
     Attributes:
         modules: The names of the modules and packages in it.
+        signed_by: The name of the configuration by whose key all sessions have to be signed that
+            the archive is given, `None` for any session. Set before the file is made.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]], *modules: str) -> None:
         self._path = Path(path)
         self.modules: tuple[str, ...] = modules
+        self.signed_by: Optional[str] = None
         self._lock = threading.Lock()
 
     @property
@@ -68,7 +72,7 @@ class DistributionArchive:
         if not self._path.exists():
             with self._lock:
                 if not self._path.exists():
-                    content = _build(self.modules)
+                    content = _build(self.modules, self.signed_by)
                     self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                     write_whole(self._path, content)
         return self._path
@@ -103,12 +107,15 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
     """
     name = importable_module_name(configuration.module_name)
     modules = tuple(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
+    is_signed = getattr(configuration.serializer, "is_signed", False) is True
+    key = modules, is_signed
     with _LOCK:
-        archive = _ARCHIVES.get(modules)
+        archive = _ARCHIVES.get(key)
         if archive is None:
             file_name = f"distribution-{len(_ARCHIVES)}.pyz"
             archive = DistributionArchive(os.path.join(_folder(), file_name), *modules)
-            _ARCHIVES[modules] = archive
+            archive.signed_by = name if is_signed else None
+            _ARCHIVES[key] = archive
         return archive
 
 
@@ -162,7 +169,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
 
 
-def _build(modules: tuple[str, ...]) -> bytes:
+def _build(modules: tuple[str, ...], signed_by: Optional[str]) -> bytes:
     content: dict[str, bytes] = {}
     main_name = main_module_name()
     if main_name is not None:
@@ -170,7 +177,7 @@ def _build(modules: tuple[str, ...]) -> bytes:
     for name in ("bandsaw", *modules):
         if name != main_name:
             content.update(_files_of(name))
-    content["__main__.py"] = _MAIN
+    content["__main__.py"] = _MAIN.replace(b"= None", f"= {signed_by!r}".encode())
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(content):

@@ -21,6 +21,9 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 # Whether this process was started to work for another one. The runner says so.
 is_far_end = False
+# There, the name of the configuration by whose key every session has to be signed, if there is one.
+# It comes with the archive, because a session cannot say of itself that it need not be signed.
+signed_by: Optional[str] = None
 # There, the tasks that its task was called for, itself included.
 _callers: tuple[str, ...] = ()
 

@@ -49,6 +49,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     parsed = parser.parse_args(args)
     if getattr(sys.modules["__main__"], "IS_FAR_END", False):
         modules.is_far_end = True
+        modules.signed_by = getattr(sys.modules["__main__"], "SIGNED_BY", None)
         lifeline.follow()
         _take_over_path()
         # What this process makes for calls of its own goes with the files of the call it serves.

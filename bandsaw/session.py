@@ -44,7 +44,6 @@ class Session:
     __slots__ = (
         "__dict__",
         "_context",
-        "_nonce",
         "_walk",
         "advice_chain",
         "configuration",
@@ -85,11 +84,9 @@ class Session:
     @property
     def nonce(self) -> str:
         """What a session is recognized by when it comes back: random, kept by save and restore."""
-        try:
-            return self._nonce
-        except AttributeError:
-            self._nonce: str = os.urandom(16).hex()
-            return self._nonce
+        nonce: Optional[str] = self.__dict__.get("_nonce")
+        # In one step: several threads may ask first.
+        return nonce or str(self.__dict__.setdefault("_nonce", os.urandom(16).hex()))
 
     @property
     def serializer(self) -> Serializer:
@@ -236,6 +233,8 @@ class Session:
 
         saved = _session_file.read(stream)
         header = saved.header
+        if modules.signed_by is not None and sent is None:
+            _session_file.check_is_sealed(saved, modules.signed_by)
         is_first = modules.note_callers(header["callers"])
         # Nothing that is signed has an effect before it is verified, but for the names of the
         # modules that have the key: variables could say what that is.

@@ -246,6 +246,7 @@ def test_the_command_line_verifies_and_prunes(workflow):
         (["ls", "--config", "nowhere"], 1, "No module named 'nowhere'"),
         (["show", "nothing"], 1, "There is no entry 'nothing' in "),
         (["rm"], 1, "Say what to remove"),
+        (["rm", "--all", "--task", "workflow.train"], 1, "Say what to remove"),
         (["explain", "workflow.other"], 1, "There is no workflow.other"),
         (["explain", "nowhere.other"], 1, "neither an entry nor a task 'nowhere.other'"),
         (["explain", "workflow.sys", "1"], 1, "decorated with @task"),
@@ -372,3 +373,22 @@ def test_a_list_that_holds_itself_is_told():
     value = [1]
     value += [value] * 3
     assert texts_of("x", value)["x[0]"] == "1"
+
+
+def test_an_entry_that_the_serializer_cannot_read_is_no_hit(configure, tmp_path):
+    configuration = configure(CachingAdvice(tmp_path))
+    task = bandsaw.task(config=configuration.module_name)(_function)
+    task(1)
+    assert bandsaw.explain(task, 1).is_hit
+    configuration.set_serializer(bandsaw.PickleSerializer(key=bytes(16)))
+    assert "signed with another key or not at all" in bandsaw.explain(task, 1).reason
+    configuration.set_serializer(bandsaw.JsonSerializer())
+    assert "by another serializer" in bandsaw.explain(task, 1).reason
+
+
+def test_a_configuration_that_fails_to_load_is_an_error_in_one_line(workflow):
+    workflow.write("bandsaw_config.py", "import os\nos.environ['WORKFLOW_KEY_OF_NOBODY']\n")
+    done = command(workflow, "ls")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The configuration cannot be loaded: KeyError")
+    assert done.stderr.count("\n") == 1

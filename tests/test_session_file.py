@@ -111,7 +111,8 @@ def test_arrays_are_copied_once_each_way_and_come_back_writable(configure, key):
         back = Session().restore(file)
         to_restore = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-    assert to_save < 3_000_000
+    # What is signed is a copy, which nobody else changes until it is written.
+    assert to_save < (0 if key is None else size) + 3_000_000
     assert to_restore < size + 3_000_000
     ours, theirs = back.execution.args
     assert (ours == array).all()

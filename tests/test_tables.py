@@ -57,3 +57,37 @@ def test_another_hash_can_be_asked_for_by_name(name):
     assert digest(large, bulk_hash=name) == digest(bytes(bytearray(large)), bulk_hash=name)
     assert digest(large, bulk_hash=name) != digest(large) != digest(b"y" * 10_000, bulk_hash=name)
     assert digest(3, bulk_hash=name) == digest(3)
+
+
+def test_missing_values_of_different_types_are_different_in_columns_of_objects():
+    pd = pytest.importorskip("pandas")
+    values = [None, float("nan"), pd.NaT, pd.NA, "x"]
+    for kind in (pd.Series, pd.Index):
+        found = {digest(kind([value, 1], dtype=object)) for value in values}
+        assert len(found) == len(values)
+    found = {digest(pd.DataFrame({"a": [value, 1]}, dtype=object)) for value in values}
+    assert len(found) == len(values)
+
+
+def test_numbers_in_columns_are_read_as_arrays_are(monkeypatch):
+    pd = pytest.importorskip("pandas")
+    np = pytest.importorskip("numpy")
+    from bandsaw._identity import buffers
+
+    seen = []
+    array = buffers._array
+    monkeypatch.setattr(
+        buffers, "_array", lambda numpy, value, *more: seen.append(value.dtype) or array(
+            numpy, value, *more)
+    )  # fmt: skip
+    digest(pd.DataFrame({"a": np.arange(3.0), "b": np.arange(3), "c": [True, False, True]}))
+    assert {"f", "i", "b"} <= {dtype.kind for dtype in seen}
+
+
+def test_the_frequency_of_an_index_and_the_flags_of_a_frame_count():
+    pd = pytest.importorskip("pandas")
+    daily, monthly = (pd.date_range("2020-01-01", periods=1, freq=f) for f in ("D", "MS"))
+    assert digest(daily) != digest(monthly)
+    assert digest(pd.Series([1], index=daily)) != digest(pd.Series([1], index=monthly))
+    frame = pd.DataFrame({"a": [1]})
+    assert digest(frame) != digest(frame.set_flags(allows_duplicate_labels=False))

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Optional, Union
 
-from .files import LOOK, READ, DamagedEntryError, check_folder, check_status
+from .files import READ, DamagedEntryError, check_folder, check_status, open_to_look
 
 _MARK = b"BANDSAW"
 MAGIC = _MARK + b"\x02"
@@ -135,7 +135,7 @@ def read_record(path: str) -> tuple[bytes, os.stat_result]:
         DamagedEntryError: If it is no entry.
         OSError: If it cannot be read.
     """
-    descriptor = os.open(path, LOOK)
+    descriptor = open_to_look(path)
     try:
         status = os.fstat(descriptor)
         check_status(status)
@@ -156,7 +156,7 @@ def has_mark(path: str) -> bool:
         Whether it does. What does not is somebody else's.
     """
     try:
-        descriptor = os.open(path, LOOK)
+        descriptor = open_to_look(path)
     except OSError:
         return False
     try:

@@ -27,6 +27,24 @@ class DamagedEntryError(Exception):
     """A file is no entry, or not a whole one, or not to be trusted. Says why."""
 
 
+def open_to_look(path: str) -> int:
+    """Opens a file to look at it, which is not to use it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The descriptor. The time of the last access stays as it is where the file is ours.
+
+    Raises:
+        OSError: If it cannot be opened.
+    """
+    try:
+        return os.open(path, LOOK)
+    except PermissionError:
+        return os.open(path, READ)
+
+
 def check_status(status: os.stat_result, *, is_written: bool = False) -> None:
     """Refuses what is no file, or what others own or can write to.
 

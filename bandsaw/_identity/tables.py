@@ -51,7 +51,8 @@ def _open_pandas(pandas: Any, value: Any) -> Optional[Form]:
             b"!range;", PARTS, (kind, value.name, range(value.start, value.stop, value.step))
         )
     if isinstance(value, pandas.Index):
-        return Form(b"!index;", PARTS, (kind, value.name, value.array))
+        frequency = getattr(value, "freqstr", None)
+        return Form(b"!index;", PARTS, (kind, value.name, value.array, frequency))
     if isinstance(value, pandas.Categorical):
         parts = [kind, value.categories, value.ordered, value.codes]
         return Form(b"!categorical;", PARTS, parts)
@@ -65,12 +66,19 @@ def _open_pandas(pandas: Any, value: Any) -> Optional[Form]:
 def _extra(value: Any) -> Any:
     names = getattr(value, "_metadata", ())
     extra = {name: getattr(value, name, None) for name in names if name != "name"}
+    if not value.flags.allows_duplicate_labels:
+        extra["flags.allows_duplicate_labels"] = False
     return Fields(extra) if extra else None
+
+
+# What pandas calls a type of numpy's in a column, in its newer and older versions.
+_OF_NUMPY = ("NumpyEADtype", "PandasDtype")
 
 
 def _content(pandas: Any, value: Any) -> Any:
     numpy: Any = sys.modules["numpy"]
-    if isinstance(value.dtype, numpy.dtype):
+    if isinstance(value.dtype, numpy.dtype) or type(value.dtype).__name__ in _OF_NUMPY:
+        # Missing values are of different types in an array of objects, and are told apart there.
         return numpy.asarray(value)
     mask = numpy.asarray(value.isna())
     data = getattr(value, "_data", None)

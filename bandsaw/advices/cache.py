@@ -144,6 +144,18 @@ class CachingAdvice(Advice):
         task_id, execution_id = task.task_id, execution.execution_id
         return f"{self.directory}{os.sep}{_name(task_id)}", _name(execution_id)
 
+    def can_load(self, session: Session) -> bool:
+        """Says whether the entry of a call can be read with the session's serializer.
+
+        Args:
+            session: The call.
+
+        Returns:
+            Whether there is a result that could be served.
+        """
+        place = self.place_of(session.task, session.execution)
+        return self._load(*place, session, logging.DEBUG) is not None
+
     def _compute(self, computation: _Computation, session: Session) -> None:
         key = id(session), id(self)
         path = computation.path
@@ -309,7 +321,7 @@ class _Computation:
 def _serializer(session: Session, folder: str, name: str) -> Any:
     """Returns the serializer for one entry: what was signed for another is none of this call's."""
     serializer = session.serializer
-    if getattr(serializer, "is_signed", False):
+    if getattr(serializer, "is_signed", False) is True:
         return for_purpose(serializer, f"cache entry {os.path.basename(folder)}/{name}")
     return serializer
 

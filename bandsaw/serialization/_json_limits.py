@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ..errors import LimitError
 
 _CHUNK = 1 << 20
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_STRING = re.compile(rb'"[^"]*"?')
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OTHER_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 # After so many levels, to look at each bracket takes no longer.
@@ -64,7 +64,11 @@ def check(data: bytes, max_depth: int | None, max_count: int) -> None:
     opening = data.count(b"[") + data.count(b"{")
     if opening <= max_depth and opening + data.count(b",") < max_count:
         return
-    without_strings = _STRING.sub(b"", data) if b'"' in data else data
+    without_strings = data
+    if b'"' in data:
+        # Without escapes, a string ends at the next quotation mark.
+        plain = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+        without_strings = _STRING.sub(b"", plain)
     brackets = without_strings.translate(_OTHER_TO_SQUARE, _NO_BRACKETS)
     if brackets.count(b"[") + without_strings.count(b",") >= max_count:
         raise LimitError(

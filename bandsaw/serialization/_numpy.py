@@ -74,7 +74,7 @@ def _empty(dtype: Any, shape: Any) -> Any:
     # Items without a size, or none at all: `frombuffer` takes neither.
     if dtype.itemsize and 0 not in shape:
         raise DeserializationError("An array has no data")
-    return numpy.zeros(shape, dtype=dtype)
+    return numpy.ndarray(shape, dtype=dtype)
 
 
 def _described(descr: Any) -> Any:

@@ -51,9 +51,9 @@ class PickleSerializer(Serializer):
         InvalidValueError: If the key is not bytes, or is too short (a `ValueError`).
     """
 
-    # A derived class need not call our constructor.
-    _key: Optional[bytes] = None
-    _purpose = ""
+    # A derived class need not call our constructor, and may have names of its own.
+    __key: Optional[bytes] = None
+    __purpose = ""
 
     def __init__(self, key: Optional[bytes] = None) -> None:
         if key is not None and (not isinstance(key, bytes) or len(key) < _SHORTEST_KEY):
@@ -62,13 +62,13 @@ class PickleSerializer(Serializer):
                 "such as secrets.token_bytes(32) gives"
                 + ("." if isinstance(key, bytes) else f", not of type {type(key).__name__}.")
             )
-        self._key = key
+        self.__key = key
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({'' if self._key is None else 'key=...'})"
+        return f"{type(self).__name__}({'' if self.__key is None else 'key=...'})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if self._key is not None:
+        if self.__key is not None:
             raise TypeError(
                 "a PickleSerializer with a key is not pickled: the key would go wherever the data "
                 "goes. Each process makes its own, in the configuration module"
@@ -87,7 +87,7 @@ class PickleSerializer(Serializer):
     @property
     def is_signed(self) -> bool:  # type: ignore[override]
         """Whether there is a key."""
-        return self._key is not None
+        return self.__key is not None
 
     def for_purpose(self, purpose: str) -> Serializer:
         """Returns a serializer whose signatures are for one purpose.
@@ -99,10 +99,10 @@ class PickleSerializer(Serializer):
             A copy with the same key that signs for this purpose, and refuses what was signed for
             another or for none. Without a key this serializer itself.
         """
-        if self._key is None:
+        if self.__key is None:
             return self
         bound = self.__copy__()
-        bound._purpose = purpose
+        bound.__purpose = purpose
         return bound
 
     def serialize(self, value: Any, stream: BinaryIO) -> None:
@@ -150,7 +150,11 @@ class PickleSerializer(Serializer):
         if self._is_derived():
             return super().serialize_with_buffers(value, stream)
         buffers: list[memoryview] = []
-        self._write(stream, _pickling().pickled_with_buffers(value, buffers), buffers)
+        payload = _pickling().pickled_with_buffers(value, buffers)
+        if self.__key is not None:
+            # What is signed has to be what is written, whoever changes an array meanwhile.
+            buffers = [memoryview(bytes(buffer)) for buffer in buffers]
+        self._write(stream, payload, buffers)
         return buffers
 
     def deserialize_with_buffers(self, stream: BinaryIO, buffers: Sequence[Any]) -> Any:
@@ -176,20 +180,20 @@ class PickleSerializer(Serializer):
     def _write(
         self, stream: BinaryIO, payload: Sequence[bytes], buffers: Sequence[Any] = ()
     ) -> None:
-        if self._key is not None:
+        if self.__key is not None:
             from . import _signing
 
-            stream.write(_signing.signed(self._key, self._purpose, payload, buffers))
+            stream.write(_signing.signed(self.__key, self.__purpose, payload, buffers))
         for part in payload:
             stream.write(part)
 
     def _read(self, stream: BinaryIO, buffers: Sequence[Any] = ()) -> Any:
-        if self._key is not None:
+        if self.__key is not None:
             import io
 
             from . import _signing
 
-            stream = io.BytesIO(_signing.verified(self._key, self._purpose, stream, buffers))
+            stream = io.BytesIO(_signing.verified(self.__key, self.__purpose, stream, buffers))
         return _pickling().unpickled(stream, buffers)
 
     def _is_derived(self) -> bool:

@@ -257,3 +257,94 @@ def test_a_cache_entry_is_bound_to_its_ids_and_to_the_key(configure, tmp_path, c
     assert cached(configuration, "task", "old", "signed") == "signed"
     configuration.set_serializer(PickleSerializer(key=KEY[::-1]))
     assert cached(configuration, "task", "one", "third") == "third"
+
+
+def test_a_far_end_of_a_configuration_with_a_key_takes_nothing_unsigned(project):
+    """Not even the variables of a session that says that it is not signed."""
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        configuration = bandsaw.Configuration()
+        configuration.set_serializer(bandsaw.PickleSerializer(key=b"0123456789abcdef"))
+        """,
+    )
+    project.write("evil/evil_config.py", "open('pwned', 'w').close()\nconfiguration = None\n")
+    project.write(
+        "workflow.py",
+        """
+        import io, json, os, shutil, subprocess, sys, zipfile
+        import bandsaw
+        from bandsaw.execution import Execution
+        from bandsaw.session import Session
+
+        @bandsaw.task
+        def f(x):
+            return x
+
+        if __name__ == "__main__":
+            session = Session(f.bandsaw_task, Execution(None, (1,)), f.bandsaw_configuration)
+            stream = io.BytesIO()
+            session.save(stream)
+            with zipfile.ZipFile(stream) as given, zipfile.ZipFile("in", "w") as forged:
+                for name in given.namelist():
+                    data = given.read(name)
+                    if name == "session.json":
+                        header = json.loads(data)
+                        header["configuration"] = "evil_config"
+                        header["environment"] = {"PYTHONPATH": os.path.abspath("evil")}
+                        data = json.dumps(header)
+                    if name != "seal":
+                        forged.writestr(name, data)
+            archive = session.distribution_archive.path
+            arguments = ["--input", "in", "--output", "out", "--run-id", session.run_id]
+            subprocess.run([sys.executable, archive, *arguments], check=True)
+            print(zipfile.ZipFile("out").read("failure").decode())
+        """,
+    )
+    done = project.run("workflow.py")
+    assert "SignatureError" in done.stdout
+    assert "was expected" in done.stdout
+    assert not (project.folder / "pwned").exists()
+
+
+class OwnNames(PickleSerializer):
+    """A serializer of a user's own, whose names may be ours."""
+
+    def __init__(self):
+        self._key, self._purpose = ["not ours"], 5
+
+
+def test_a_derived_serializer_may_have_any_attributes():
+    serializer = OwnNames()
+    assert not serializer.is_signed
+    stream = io.BytesIO()
+    serializer.serialize([1], stream)
+    stream.seek(0)
+    assert serializer.deserialize(stream) == [1]
+
+
+def test_an_array_that_changes_while_it_is_written_is_still_a_whole_session(configure):
+    import threading
+
+    configuration = configure()
+    for serializer in (PickleSerializer(), SIGNED):
+        configuration.set_serializer(serializer)
+        array = numpy.zeros(500_000)
+        ended = threading.Event()
+
+        def change(array=array, ended=ended):
+            while not ended.is_set():
+                array += 1
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            for _ in range(3):
+                stream = io.BytesIO()
+                Session(None, Execution("id", (array,)), configuration).save(stream)
+                stream.seek(0)
+                assert Session().restore(stream).execution.args[0].shape == array.shape
+        finally:
+            ended.set()
+            thread.join()
