@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import bandsaw
+from tests.interpreters import interpreters
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "") not in ("", "0", "false")
@@ -146,29 +147,6 @@ def project(tmp_path):
     folder.mkdir()
     temporary.mkdir()
     return Project(folder, temporary)
-
-
-def interpreters():
-    """The Pythons from 3.9 on that this machine has, oldest first, as {version: executable}."""
-    given = os.environ.get("BANDSAW_TEST_PYTHONS")
-    candidates = given.split(os.pathsep) if given else []
-    if not given:
-        candidates = sorted(str(p) for p in Path.home().glob(".pyenv/versions/*/bin/python"))
-        candidates += [f"python3.{minor}" for minor in range(9, 20)]
-    found = {tuple(sys.version_info[:2]): sys.executable}
-    for candidate in candidates:
-        try:
-            asked = subprocess.run(
-                [candidate, "-I", "-c", "import sys; print(*sys.version_info[:2])"],
-                capture_output=True,
-                text=True,
-            )
-        except OSError:
-            continue
-        version = tuple(map(int, asked.stdout.split())) if asked.returncode == 0 else (0,)
-        if version >= (3, 9):
-            found.setdefault(version, candidate)
-    return dict(sorted(found.items()))
 
 
 @pytest.fixture(scope="session")

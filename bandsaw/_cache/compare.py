@@ -37,7 +37,7 @@ def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record],
     """
     for found in bounds.entries_in(directory):
         try:
-            yield found, record.read(entry.read_record(found.path)[0]), ""
+            yield found, record.read(entry.read_record(found.path)), ""
         except FileNotFoundError:
             continue
         except (OSError, ValueError, files.DamagedEntryError) as error:

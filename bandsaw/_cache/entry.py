@@ -122,14 +122,14 @@ def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False)
         os.close(descriptor)
 
 
-def read_record(path: str) -> tuple[bytes, os.stat_result]:
+def read_record(path: str) -> bytes:
     """Reads what an entry remembers, without verifying the rest of it.
 
     Args:
         path: The file.
 
     Returns:
-        The record, and the state of the file.
+        The record.
 
     Raises:
         DamagedEntryError: If it is no entry.
@@ -141,7 +141,7 @@ def read_record(path: str) -> tuple[bytes, os.stat_result]:
         check_status(status)
         head = _read_all(descriptor, min(_HEADER.size, status.st_size))
         start, middle, _, _ = _parse(head, status.st_size)
-        return _read_all(descriptor, middle - len(head))[start - len(head) :], status
+        return _read_all(descriptor, middle - len(head))[start - len(head) :]
     finally:
         os.close(descriptor)
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, BinaryIO, Optional
 
 from ..errors import InvalidValueError
 from .serializer import Serializer
 from .values import ValueSerializer
 
-_loaded: Any = None
 
-
+@cache
 def _encoder() -> Any:
     # `import bandsaw` should not load what only JSON needs, and an import statement would cost as
     # much as to write a small value.
-    global _loaded
-    if _loaded is None:
-        from . import _json_encoder as module
+    from . import _json_encoder as module
 
-        _loaded = module
-    return _loaded
+    return module
 
 
 class JsonSerializer(Serializer):

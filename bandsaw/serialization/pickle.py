@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, BinaryIO, Optional
 
 from ..errors import InvalidValueError
@@ -10,18 +11,14 @@ from .serializer import Serializer
 
 _SHORTEST_KEY = 16
 
-_loaded: Any = None
 
-
+@cache
 def _pickling() -> Any:
     # `import bandsaw` makes a serializer, so the `pickle` module waits for its first use. An import
     # statement would cost as much as to unpickle a small value.
-    global _loaded
-    if _loaded is None:
-        from . import _pickling as module
+    from . import _pickling as module
 
-        _loaded = module
-    return _loaded
+    return module
 
 
 class PickleSerializer(Serializer):

@@ -23,33 +23,12 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.interpreters import interpreters
+
 ROOT = Path(__file__).absolute().parent.parent.parent
 # A program is the base of as many edits: its own id is made once.
 EDITS = 8
 LONGEST = 5
-
-
-def interpreters():
-    """Finds the Pythons from 3.9 on, one of each minor version, this one among them."""
-    given = os.environ.get("BANDSAW_TEST_PYTHONS")
-    candidates = given.split(os.pathsep) if given else []
-    if not given:
-        candidates = sorted(str(p) for p in Path.home().glob(".pyenv/versions/3.*/bin/python"))
-        candidates += [f"python3.{minor}" for minor in range(9, 20)]
-    found = {tuple(sys.version_info[:2]): sys.executable}
-    for candidate in candidates:
-        try:
-            asked = subprocess.run(
-                [candidate, "-I", "-c", "import sys; print(*sys.version_info[:2])"],
-                capture_output=True,
-                text=True,
-            )
-        except OSError:
-            continue
-        version = tuple(map(int, asked.stdout.split())) if asked.returncode == 0 else (0,)
-        if version >= (3, 9):
-            found.setdefault(version, candidate)
-    return [executable for _, executable in sorted(found.items())]
 
 
 # In each process.
@@ -193,7 +172,7 @@ def main():
         (python, seed, kind, options.examples)
         for seed in options.seeds
         for kind in options.kinds
-        for python in options.pythons or interpreters()
+        for python in options.pythons or interpreters().values()
     ]
     problems = run_all(wanted, options.jobs, lambda line: print(line, flush=True))
     for problem in problems:
