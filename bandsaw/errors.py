@@ -34,9 +34,13 @@ BandsawError
 │   └── RemoteError                  (an exception whose class is not to be had here)
 ├── DistributionError
 │   └── DistributionModuleError      ModuleNotFoundError
+├── KeptFolderError                  OSError
+├── EnvironmentBuildError            RuntimeError
 └── WorkerError
     ├── WorkerStartError             OSError
     ├── WorkerDiedError              subprocess.CalledProcessError
+    ├── TaskTimeoutError             TimeoutError
+    ├── ProtocolError
     └── RemoteCommandError           subprocess.CalledProcessError
 RemoteTraceback                      (not raised: ends the cause chain of what came back)
 ```
@@ -203,6 +207,17 @@ class DistributionModuleError(DistributionError, ModuleNotFoundError):
     """A module that was named for distribution does not exist."""
 
 
+class KeptFolderError(BandsawError, OSError):
+    """The folder for archives and environments cannot be used, or not safely."""
+
+    def __str__(self) -> str:
+        return BandsawError.__str__(self)
+
+
+class EnvironmentBuildError(BandsawError, RuntimeError):
+    """An environment with the packages that were asked for cannot be made."""
+
+
 class WorkerError(BandsawError):
     """Something went wrong with the other process."""
 
@@ -212,6 +227,17 @@ class WorkerStartError(WorkerError, OSError):
 
     def __str__(self) -> str:
         return BandsawError.__str__(self)
+
+
+class TaskTimeoutError(WorkerError, TimeoutError):
+    """A task took longer than its `timeout` and was ended, with all that it had started."""
+
+    def __str__(self) -> str:
+        return BandsawError.__str__(self)
+
+
+class ProtocolError(WorkerError):
+    """The other process said something that is no message of ours, or not the one that is due."""
 
 
 class RemoteTraceback(Exception):

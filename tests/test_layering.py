@@ -10,7 +10,7 @@ PACKAGE = Path(bandsaw.__file__).parent
 # From the inner rooms to the outer ones. What a module imports when it is loaded lies further in,
 # or in the same room.
 FLOORS = [
-    "errors _process_errors io user _files",
+    "errors _process_errors io user _files _kept",
     "run modules _file identifier _identity",
     "serialization",
     "interpreter context extensions execution result",

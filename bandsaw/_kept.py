@@ -1,0 +1,69 @@
+"""The folder for what is kept between runs: archives and environments, each named by a digest.
+
+    $BANDSAW_HOME, else $XDG_CACHE_HOME/bandsaw, else ~/.cache/bandsaw
+    (on Windows %LOCALAPPDATA%\\bandsaw)
+        archives/       see `distribution`
+        environments/   see `environments`
+
+All that is in it can be made again: removing it costs time and nothing else. Because the names in
+it can be predicted, it has to be ours and closed to others.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from ._files import make_private
+from .errors import KeptFolderError
+
+HOME_ENV_VARIABLE = "BANDSAW_HOME"
+
+
+def kept_folder(kind: str) -> Path:
+    """Returns a folder for things that are kept, made if it is missing.
+
+    Args:
+        kind: What they are, as in `archives`.
+
+    Returns:
+        The absolute path of the folder. Only its owner can write to it and list it.
+
+    Raises:
+        KeptFolderError: If it cannot be made, or is open to other users (an `OSError`).
+    """
+    home = _home()
+    folder = home / kind
+    try:
+        make_private(folder)
+        for path in (home, folder):
+            _check(path)
+    except OSError as error:
+        raise KeptFolderError(
+            f"The folder {str(folder)!r}, where bandsaw keeps {kind}, cannot be used: {error}. "
+            f"Set {HOME_ENV_VARIABLE} to a folder that you alone can write to."
+        ) from error
+    return folder
+
+
+def _home() -> Path:
+    given = os.environ.get(HOME_ENV_VARIABLE)
+    if given:
+        return Path(given).absolute()
+    if os.name == "nt":
+        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser(r"~\AppData\Local")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base).absolute() / "bandsaw"
+
+
+def _check(path: Path) -> None:
+    status = os.lstat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise OSError(f"{path} is a link or no folder")
+    if hasattr(os, "geteuid"):
+        if status.st_uid != os.geteuid():
+            raise OSError(f"{path} belongs to another user")
+        if status.st_mode & 0o022:
+            raise OSError(f"{path} can be written by other users")
