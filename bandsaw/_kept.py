@@ -1,7 +1,7 @@
-"""The folder for what is kept between runs: archives and environments, each named by a digest.
+r"""The folder for what is kept between runs: archives and environments, each named by a digest.
 
     $BANDSAW_HOME, else $XDG_CACHE_HOME/bandsaw, else ~/.cache/bandsaw
-    (on Windows %LOCALAPPDATA%\\bandsaw)
+    (on Windows %LOCALAPPDATA%\bandsaw)
         archives/       see `distribution`
         environments/   see `environments`
 

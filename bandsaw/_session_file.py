@@ -1,13 +1,15 @@
 """The file that a session is saved to.
 
-A zip, whose members are stored as they are:
+A zip, whose members are stored as they are. A session that crosses a channel between processes
+(`workers/wire.py`) has the same members, without the zip:
 
 | member         | holds                                                                        |
 |----------------|------------------------------------------------------------------------------|
 | `session.json` | format, nonce, ids of task and execution as far as they are known, names of  |
 |                | configuration, chain and main script, run id, position, environment          |
 |                | variables and callers of the far end, the cache entries that wait for it,    |
-|                | a random number of this file, the lengths of the buffers                     |
+|                | a random number of this file, the lengths of the buffers, which values are   |
+|                | left out: where it goes they are known                                       |
 | `seal`         | the SHA-256 of `session.json`, written by the serializer, if that one signs  |
 | `task`         | the task, written by the configuration's serializer                          |
 | `execution`    | the execution, likewise                                                      |
@@ -28,12 +30,11 @@ from __future__ import annotations
 import io
 import json
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from . import _session_header, _session_zip
+from . import _session_header
 from .errors import (
     BandsawError,
     DeserializationError,
@@ -42,7 +43,6 @@ from .errors import (
     SignatureError,
     UnserializableError,
 )
-from .serialization.json import JsonSerializer
 from .serialization.serializer import Serializer, for_purpose
 
 _VALUES = ("task", "execution", "context", "result")
@@ -51,7 +51,9 @@ _HEAD = "session.json"
 _SEAL = "seal"
 _FAILURE = "failure"
 _NEEDED = {_HEAD, *_VALUES}
-_KNOWN = {*_NEEDED, *_BUFFERS, _SEAL}
+# In the order in which they are written.
+MEMBERS = (_HEAD, _SEAL, *_VALUES, *_BUFFERS)
+_KNOWN = set(MEMBERS)
 _CHUNK = 1 << 20
 _MOST_HEADER = 1 << 26
 _MOST_FAILURE = 1 << 22
@@ -71,26 +73,28 @@ class Saved(NamedTuple):
 
     header: dict[str, Any]
     values: dict[str, bytes]
-    buffers: dict[str, list[bytearray]]
+    buffers: dict[str, Sequence[Any]]
     digest: str
     seal: bytes | None
 
 
-def write(
-    stream: BinaryIO,
+def members_of(
     header: Mapping[str, Any],
     values: Mapping[str, Any],
     serializer: Serializer,
     task_name: str,
-) -> None:
-    """Writes a session.
+) -> dict[str, Sequence[Any]]:
+    """Writes a session as members.
 
     Args:
-        stream: Where to.
         header: The plain data.
-        values: What the serializer writes, under the names of the members.
+        values: What the serializer writes, under the names of the members. Those that are missing
+            are left out, as the header says.
         serializer: Writes the values.
         task_name: Names the task in errors.
+
+    Returns:
+        The members, each as pieces that follow each other.
 
     Raises:
         SerializationError: If a value cannot be written; names which.
@@ -98,24 +102,36 @@ def write(
     header = {"format": _session_header.FORMAT, "file": os.urandom(16).hex(), **header}
     members: dict[str, Sequence[Any]] = {}
     lengths = {}
-    for name in _VALUES:
+    for name, value in values.items():
         own = for_purpose(serializer, _purpose(header, name))
         try:
-            members[name], buffers = _written(values[name], own)
+            members[name], buffers = _written(value, own)
         except Exception as error:
             what = f"The {name} of task {task_name} cannot be written by {serializer!r}"
             raise UnserializableError(f"{what}: {error}") from error
         if buffers:
             members[f"{name}.buffers"] = buffers
             lengths[name] = [buffer.nbytes for buffer in buffers]
-    head = json.dumps({**header, "buffers": lengths}).encode("ascii")
+    head = _encode({**header, "buffers": lengths}).encode("ascii")
     first: dict[str, Sequence[Any]] = {_HEAD: [head]}
     if getattr(serializer, "is_signed", False) is True:
         seal = _Pieces()
         for_purpose(serializer, _SEAL_PURPOSE).serialize(sha256(head).hexdigest(), seal)
         first[_SEAL] = seal.pieces
+    return {**first, **members}
+
+
+def write(stream: BinaryIO, members: Mapping[str, Sequence[Any]]) -> None:
+    """Writes the members of a session as a zip.
+
+    Args:
+        stream: Where to.
+        members: What `members_of` returned.
+    """
+    import zipfile
+
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        for name, pieces in {**first, **members}.items():
+        for name, pieces in members.items():
             info = zipfile.ZipInfo(name)
             size = info.file_size = sum(memoryview(piece).nbytes for piece in pieces)
             with archive.open(info, "w", force_zip64=size >= zipfile.ZIP64_LIMIT) as member:
@@ -127,6 +143,8 @@ def write(
                         member.write(bytes(view[start : start + _CHUNK]))
 
 
+# In C code, and made once.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _SEAL_PURPOSE = "session header"
 
 
@@ -163,6 +181,16 @@ def _written(value: Any, serializer: Any) -> tuple[list[bytes], Sequence[memoryv
     return stream.pieces, ()
 
 
+class Member(Protocol):
+    """A member that was not read yet."""
+
+    def data(self, most: int | None = None) -> bytes:
+        """Reads all of it, or raises `SessionFileError` if it has more bytes than that."""
+
+    def parts(self, lengths: Sequence[int]) -> Sequence[Any]:
+        """Reads it as buffers of these lengths, or raises `SessionFileError` if it has others."""
+
+
 def read(stream: BinaryIO) -> Saved:
     """Reads a session without loading any value of it.
 
@@ -176,34 +204,51 @@ def read(stream: BinaryIO) -> Saved:
         SessionFileError: If the stream holds no session (a `ValueError`).
         BandsawError: The error that the far end sent in place of a session.
     """
+    from . import _session_zip
+
     # What zipfile raises is translated in there, so that an error that was sent is raised outside.
-    found = _read(stream)
-    if isinstance(found, Saved):
-        return found
-    raise _failure(found)
-
-
-def _read(stream: BinaryIO) -> Saved | bytes:
     with _session_zip.opened(stream) as members:
-        names = set(members)
-        if names == {_FAILURE}:
-            return members[_FAILURE].data(_MOST_HEADER)
-        if not _NEEDED <= names <= _KNOWN:
+        if set(members) == {_FAILURE}:
+            failure = members[_FAILURE].data(_MOST_HEADER)
+        else:
+            return read_members(members)
+    raise failure_of(failure)
+
+
+def read_members(members: Mapping[str, Member]) -> Saved:
+    """Reads the members of a session without loading any value of it.
+
+    Args:
+        members: The members by their names.
+
+    Returns:
+        What they hold.
+
+    Raises:
+        SessionFileError: If they are not those of a session (a `ValueError`).
+    """
+    if _HEAD not in members or not members.keys() <= _KNOWN:
+        raise SessionFileError(
+            f"A session file has the members {', '.join(sorted(_NEEDED))} and maybe others, "
+            f"and this one has {', '.join(sorted(members)) or 'none'}."
+        )
+    head = members[_HEAD].data(_MOST_HEADER)
+    header = _session_header.checked(head)
+    values, lengths = {}, header["buffers"]
+    for name in _VALUES:
+        if (name in members) == (name in header["left_out"]):
             raise SessionFileError(
-                f"A session file has the members {', '.join(sorted(_NEEDED))} and maybe others, "
-                f"and this one has {', '.join(sorted(names)) or 'none'}."
+                f"A session file has or leaves out its {name} otherwise than its header says."
             )
-        head = members[_HEAD].data(_MOST_HEADER)
-        header = _session_header.checked(head)
-        lengths = header["buffers"]
-        if set(lengths) != {_BUFFERS[name] for name in names & set(_BUFFERS)}:
+        if name in members:
+            values[name] = members[name].data()
+        if (f"{name}.buffers" in members) != (name in lengths):
             raise SessionFileError(
                 f"A session file has buffers of {', '.join(sorted(lengths)) or 'no value'} by its "
-                f"header, and the members {', '.join(sorted(names))}."
+                f"header, and the members {', '.join(sorted(members))}."
             )
-        buffers = {name: members[f"{name}.buffers"].parts(lengths[name]) for name in lengths}
-        values = {name: members[name].data() for name in _VALUES}
-        seal = members[_SEAL].data(_MOST_HEADER) if _SEAL in names else None
+    buffers = {name: members[f"{name}.buffers"].parts(lengths[name]) for name in lengths}
+    seal = members[_SEAL].data(_MOST_HEADER) if _SEAL in members else None
     return Saved(header, values, buffers, sha256(head).hexdigest(), seal)
 
 
@@ -268,7 +313,7 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
         serializer: Reads the values.
 
     Returns:
-        The values under the names of the members.
+        The values under the names of the members, but for those that are left out.
 
     Raises:
         SignatureError: If one is not signed with the key of the serializer, for its place in this
@@ -276,9 +321,9 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
         SerializationError: If a value cannot be read; names which.
     """
     values = {}
-    for name in _VALUES:
+    for name, data in saved.values.items():
         own = for_purpose(serializer, _purpose(saved.header, name))
-        stream = io.BytesIO(saved.values[name])
+        stream = io.BytesIO(data)
         try:
             if name in saved.buffers:
                 values[name] = own.deserialize_with_buffers(stream, saved.buffers[name])
@@ -301,6 +346,23 @@ def write_failure(stream: BinaryIO, error: BaseException) -> None:
         stream: Where to.
         error: What went wrong at this end, outside of the task.
     """
+    import zipfile
+
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_FAILURE, written_failure(error))
+
+
+def written_failure(error: BaseException) -> bytes:
+    """Writes an error that kept a session from going on.
+
+    Args:
+        error: What went wrong at this end, outside of the task.
+
+    Returns:
+        The error as JSON, for `failure_of`.
+    """
+    from .serialization.json import JsonSerializer
+
     written = io.BytesIO()
     try:
         JsonSerializer().serialize(error, written)
@@ -309,11 +371,23 @@ def write_failure(stream: BinaryIO, error: BaseException) -> None:
         name = f"{type(error).__module__}.{type(error).__qualname__}"
         stand_in = RemoteError(f"{name}: {error}", name).with_traceback(error.__traceback__)
         JsonSerializer().serialize(stand_in, written)
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_FAILURE, written.getvalue())
+    return written.getvalue()
 
 
-def _failure(data: bytes) -> BaseException:
+def failure_of(data: bytes) -> BaseException:
+    """Reads an error that was sent in place of a session.
+
+    Args:
+        data: What `written_failure` returned.
+
+    Returns:
+        The error, to be raised.
+
+    Raises:
+        DeserializationError: If it is none.
+    """
+    from .serialization.json import JsonSerializer
+
     # It is not signed.
     if not data.startswith(_BEGINNING_OF_FAILURES):
         raise DeserializationError("The far end sent something that is no error.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import SessionFileError
 
-FORMAT = 2
+FORMAT = 3
 _HEADER: dict[str, tuple[type, ...]] = {
     "format": (int,),
     "file": (str,),
@@ -24,7 +24,10 @@ _HEADER: dict[str, tuple[type, ...]] = {
     "callers": (list,),
     "computing": (list,),
     "buffers": (dict,),
+    "left_out": (dict,),
 }
+# Why a value is not there: whoever reads has the very same, or it is the one of a new session.
+SAME, NEW = "same", "new"
 # What a session that comes back still has.
 KEPT = ("nonce", "ids", "configuration", "run_id")
 _COUNTS = ("before_called", "after_called", "left_out")
@@ -70,6 +73,9 @@ def checked(data: bytes) -> dict[str, Any]:
         value: Any = header["moderator"].get(name)
         if not (isinstance(value, bool) if name in _FLAGS else type(value) is int and value >= 0):
             raise SessionFileError(f"A session file's position {name!r} cannot be {value!r:.100}.")
+    for name, why in header["left_out"].items():
+        if why not in (SAME, NEW):
+            raise SessionFileError(f"A session file cannot leave out {name!r:.100}: {why!r:.100}.")
     for lengths in header["buffers"].values():
         if type(lengths) is not list or not all(type(n) is int and n >= 0 for n in lengths):
             raise SessionFileError("The lengths of buffers in a session file are no list of sizes.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
 from . import modules
@@ -17,6 +17,7 @@ from .run import get_run_id
 from .serialization.serializer import Serializer
 
 if TYPE_CHECKING:
+    from ._session_file import Saved
     from .distribution import DistributionArchive
 
 
@@ -175,6 +176,21 @@ class Session:
                 again.
             SerializationError: If something cannot be written; names what.
         """
+        from . import _session_file
+
+        _session_file.write(stream, self._pack(environment))
+
+    def _pack(
+        self,
+        environment: Optional[Mapping[str, str]] = None,
+        left_out: Optional[Mapping[str, str]] = None,
+    ) -> dict[str, Sequence[Any]]:
+        """Writes everything as members: see `save`, and `_session_file.members_of`.
+
+        Args:
+            environment: As for `save`.
+            left_out: The values that whoever reads it has: `_session_header.SAME` or `NEW`.
+        """
         from . import _session_file, _session_header
         from ._cache import locks
 
@@ -188,6 +204,7 @@ class Session:
         ids = getattr(self, "_ids", None)
         if ids is None:
             ids = _session_header.ids_of(self.task, self.execution)
+        left_out = left_out or {}
         header = {
             "nonce": self.nonce,
             "ids": ids,
@@ -199,6 +216,7 @@ class Session:
             "callers": modules.callers_of(str(self.task)),
             "computing": locks.held(self),
             "moderator": self._moderator.serialized(),
+            "left_out": left_out,
         }
         values = {
             "task": self.task,
@@ -206,8 +224,10 @@ class Session:
             "context": self.context,
             "result": self.result,
         }
+        for value in left_out:
+            del values[value]
         self._sent = {name: header[name] for name in _session_header.KEPT}
-        _session_file.write(stream, header, values, self.serializer, str(self.task))
+        return _session_file.members_of(header, values, self.serializer, str(self.task))
 
     def restore(self, stream: BinaryIO) -> Session:
         """Replaces everything with what was saved, the position in the chain included.
@@ -223,15 +243,16 @@ class Session:
             SignatureError: If it is not signed with the key of the serializer that has one.
             SerializationError: If something in it cannot be read; names what.
         """
-        return self._restore(stream)
+        from . import _session_file
 
-    def _restore(self, stream: BinaryIO, sent: Optional[Session] = None) -> Session:
+        return self._unpack(_session_file.read(stream))
+
+    def _unpack(self, saved: Saved, sent: Optional[Session] = None) -> Session:
         """Does what `restore` does, and accepts only the session that was sent, if one is given."""
         from . import _session_file, _session_header
         from .execution import Execution
         from .tasks import Task
 
-        saved = _session_file.read(stream)
         header = saved.header
         if modules.signed_by is not None and sent is None:
             _session_file.check_is_sealed(saved, modules.signed_by)
@@ -252,6 +273,13 @@ class Session:
         if saved.seal is not None or sent is not None:
             self._take_over(header, is_first)
         values = _session_file.load(saved, configuration.serializer)
+        for value, why in header["left_out"].items():
+            if why == _session_header.NEW:
+                values[value] = Context() if value == "context" else None
+            elif sent is not None:
+                values[value] = getattr(sent, value)
+            else:
+                raise SessionFileError(f"A session file leaves out the {value}, which it needs.")
         moderator = _Moderator.deserialize(header["moderator"])
         moderator.advice_chain = configuration.get_advice_chain(header["advice_chain"])
         advices = moderator.advice_chain

@@ -211,7 +211,7 @@ def rewritten(data, change):
         lambda members: [("session.json", b"{"), *members[1:]],
         lambda members: [("session.json", b'{"format": 99}'), *members[1:]],
         lambda members: [
-            ("session.json", members[0][1].replace(b'"before_called": 0', b'"before_called": -1')),
+            ("session.json", members[0][1].replace(b'"before_called":0', b'"before_called":-1')),
             *members[1:],
         ],
     ],

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import BinaryIO, Optional
 
+from .. import _session_file
 from ..errors import BandsawError
 from ..session import Session
 
@@ -54,7 +55,7 @@ def take_back(session: Session, stream: BinaryIO, place: int, there: str) -> Non
     task = session.task
     returned = Session()
     try:
-        returned._restore(stream, session)
+        returned._unpack(_session_file.read(stream), session)
     except BandsawError as error:
         if error.where is None:
             error.where = f"task {task}, {there}"
