@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .advice import Advice
     from .config import Configuration, get_configuration
     from .decorator import task
+    from .environments import Environment
     from .extensions import Extension
     from .identifier import identifier_from_string
     from .interpreter import Interpreter
@@ -25,6 +26,7 @@ __version__ = "1.0.0.dev0"
 __all__ = [
     "Advice",
     "Configuration",
+    "Environment",
     "Extension",
     "File",
     "Interpreter",
@@ -45,6 +47,7 @@ __all__ = [
 _HOMES = {
     "Advice": "advice",
     "Configuration": "config",
+    "Environment": "environments",
     "Extension": "extensions",
     "File": "_file",
     "Interpreter": "interpreter",
@@ -67,6 +70,7 @@ _ROOMS = (
     "context",
     "decorator",
     "distribution",
+    "environments",
     "errors",
     "execution",
     "extensions",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from . import __version__, _cache_command
+from . import __version__, _archive_command, _cache_command, _environment_command
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
@@ -46,9 +46,25 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         description="Lists, explains, verifies and removes what CachingAdvices have kept.",
     )
     _cache_command.add_arguments(cache)
+    archive = commands.add_parser(
+        "archive",
+        help="look at what travels with tasks",
+        description="Builds, lists and runs the archives that carry the code of tasks.",
+    )
+    _archive_command.add_arguments(archive)
+    env = commands.add_parser(
+        "env",
+        help="look at environments and manage them",
+        description="Lists, makes and removes the environments that bandsaw.Environment keeps.",
+    )
+    _environment_command.add_arguments(env)
     parsed = parser.parse_args(args)
     if parsed.command == "cache":
         return _cache_command.run(parsed, cache)
+    if parsed.command == "archive":
+        return _archive_command.run(parsed, archive)
+    if parsed.command == "env":
+        return _environment_command.run(parsed, env)
     if parsed.command == "check":
         from ._check import check_configuration
 

@@ -8,13 +8,14 @@ import contextlib
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
+from . import _console
 from ._cache import bounds, compare, entry
 from ._cache.record import Record
+from ._console import say, told_seconds, told_size, told_time
 from .config import get_configuration
 from .errors import BandsawError, InvalidValueError
 
@@ -110,24 +111,16 @@ def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         The exit status: 0 for success, 1 if something is wrong. The reason is printed to standard
         error.
     """
-    if parsed.action is None:
-        parser.print_help()
-        return 0
-    try:
+
+    def action() -> int:
         directories = parsed.directory or _configured(parsed.config)
         for directory in directories:
             if not os.path.isdir(directory) and parsed.directory:
                 raise InvalidValueError(f"There is no directory {directory!r}.")
         status: int = _ACTIONS[parsed.action](parsed, directories)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read it has seen enough. Nothing more is written when the process ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (BandsawError, OSError) as error:
-        _say(f"error: {error}", sys.stderr)
-        return 1
-    return status
+        return status
+
+    return _console.run(None if parsed.action is None else action, parser)
 
 
 def _configured(module_name: Optional[str]) -> list[str]:
@@ -168,25 +161,25 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     if parsed.task:
         rows = [row for row in rows if row.record is not None and row.record.task == parsed.task]
     if parsed.json:
-        _say(json.dumps([_as_json(row) for row in rows], indent=1))
+        say(json.dumps([_as_json(row) for row in rows], indent=1))
         return 0
     lines = [("TASK", "ENTRY", "AGE", "USED", "SIZE", "SAVES")]
     for row in rows:
         task, saves = f"({row.problem})", ""
         if row.record is not None:
             task = row.record.task
-            saves = "?" if row.record.seconds is None else _told_seconds(row.record.seconds)
+            saves = "?" if row.record.seconds is None else told_seconds(row.record.seconds)
         age, used = now - row.found.written, now - row.found.used / 1e9
         lines.append(
-            (task, row.entry, _told_seconds(age), _told_seconds(used), told_size(row.found.size),
+            (task, row.entry, told_seconds(age), told_seconds(used), told_size(row.found.size),
              saves)
         )  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
-        _say("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+        say("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
     size = told_size(sum(row.found.size for row in rows))
     saved = sum(row.record.seconds or 0.0 for row in rows if row.record is not None)
-    _say(f"{_counted(len(rows))}, {size}, {_told_seconds(saved)} of computing")
+    say(f"{_counted(len(rows))}, {size}, {told_seconds(saved)} of computing")
     return 0
 
 
@@ -207,22 +200,22 @@ def _as_json(row: Row) -> dict[str, Any]:
 
 def _show(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     row = _find(parsed.entry, directories)
-    _say(f"entry: {row.entry}\nfile: {row.found.path}")
-    _say(f"size: {told_size(row.found.size)}")
-    _say(f"written: {_told_time(row.found.written)}\nused: {_told_time(row.found.used / 1e9)}")
+    say(f"entry: {row.entry}\nfile: {row.found.path}")
+    say(f"size: {told_size(row.found.size)}")
+    say(f"written: {told_time(row.found.written)}\nused: {told_time(row.found.used / 1e9)}")
     problem = _problem(row)
-    _say(f"state: {problem or 'intact'}")
+    say(f"state: {problem or 'intact'}")
     record = row.record
     if record is not None:
-        took = "unknown" if record.seconds is None else _told_seconds(record.seconds)
-        _say(f"task: {record.task}\ncomputed in: {took}")
-        _say("arguments:")
+        took = "unknown" if record.seconds is None else told_seconds(record.seconds)
+        say(f"task: {record.task}\ncomputed in: {took}")
+        say("arguments:")
         for argument in record.arguments.values():
             for path, text in argument.texts.items():
-                _say(f"  {path} = {text}")
-        _say("code:")
+                say(f"  {path} = {text}")
+        say("code:")
         for kind, name, place, text in record.parts:
-            _say("  " + " ".join(part for part in (kind, name, place, text) if part))
+            say("  " + " ".join(part for part in (kind, name, place, text) if part))
     return 1 if problem else 0
 
 
@@ -242,17 +235,17 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         directory = os.path.dirname(os.path.dirname(row.found.path))
         nearest = compare.nearest_entry(directory, row.record, row.found.path)
         if nearest is None:
-            _say(f"{row.entry} is the only entry of {row.record.task}.")
+            say(f"{row.entry} is the only entry of {row.record.task}.")
             return 0
-        _say(f"The entry of {row.record.task} nearest to {row.entry} is {nearest.path}.")
-        _say("It differs in this:")
+        say(f"The entry of {row.record.task} nearest to {row.entry} is {nearest.path}.")
+        say("It differs in this:")
         for line in compare.lines_of(nearest.differences):
-            _say(line)
+            say(line)
         return 0
     from ._explain import explain
 
     args, kwargs = _arguments(parsed.arguments)
-    _say(str(explain(_task(parsed.target), *args, **kwargs)))
+    say(str(explain(_task(parsed.target), *args, **kwargs)))
     return 0
 
 
@@ -318,7 +311,7 @@ def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     size = _remove(rows)
     for directory in directories:
         bounds.prune(directory)
-    _say(f"removed {_counted(len(rows))}, {told_size(size)}")
+    say(f"removed {_counted(len(rows))}, {told_size(size)}")
     return 0
 
 
@@ -335,19 +328,19 @@ def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     for row in rows:
         problem = _problem(row)
         if problem and os.path.lexists(row.found.path):
-            _say(f"{row.found.path}: {problem}")
+            say(f"{row.found.path}: {problem}")
             damaged.append(row)
     if parsed.rm:
         _remove(damaged)
     end = ", removed" if parsed.rm and damaged else ""
-    _say(f"{_counted(len(rows))}, {len(damaged)} damaged{end}")
+    say(f"{_counted(len(rows))}, {len(damaged)} damaged{end}")
     return 1 if damaged and not parsed.rm else 0
 
 
 def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     for directory in directories:
         removed = bounds.prune(directory, parsed.max_bytes, parsed.max_age)
-        _say(
+        say(
             f"{directory}: removed {_counted(removed.entries)} and {removed.files} abandoned "
             f"files, {told_size(removed.size)}"
         )
@@ -361,36 +354,3 @@ _ACTIONS = {
 
 def _counted(number: int) -> str:
     return f"{number} {'entry' if number == 1 else 'entries'}"
-
-
-def told_size(size: float) -> str:
-    """Tells a size to humans.
-
-    Args:
-        size: The size in bytes.
-
-    Returns:
-        A number of at most four digits and a unit, powers of a thousand.
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def _told_seconds(seconds: float) -> str:
-    seconds = max(0.0, seconds)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
-
-
-def _told_time(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
-def _say(text: str, stream: Any = None) -> None:
-    # What a file is called and what is in it may be anything.
-    print("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text), file=stream)

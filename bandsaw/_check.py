@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from .config import Configuration, get_configuration
 from .distribution import get_distribution_archive
+from .environments import Environment
 from .errors import BandsawError
 from .interpreter import Interpreter, checked_interpreter
 
@@ -68,7 +69,7 @@ def _reach(advice: Any) -> Iterator[tuple[str, str, Optional[str]]]:
         except BandsawError as error:
             yield "interpreter", "", str(error)
         else:
-            yield (f"interpreter {interpreter.executable}", *_probe_interpreter(interpreter))
+            yield _reach_interpreter(interpreter)
     remotes = getattr(advice, "remotes", None)
     if isinstance(remotes, dict):
         if not remotes:
@@ -78,6 +79,19 @@ def _reach(advice: Any) -> Iterator[tuple[str, str, Optional[str]]]:
                 f"remote {name!r} ({getattr(remote, 'host', remote)})",
                 *_probe_remote(advice.backend, remote),
             )
+
+
+def _reach_interpreter(interpreter: Interpreter) -> tuple[str, str, Optional[str]]:
+    if isinstance(interpreter, Environment):
+        what = f"environment {interpreter!r}"
+        try:
+            if not interpreter.is_made:
+                # To check is not to install.
+                return what, "not made yet, the first task that needs it will have it made", None
+            return (f"{what} {interpreter.executable}", *_probe_interpreter(interpreter))
+        except BandsawError as error:
+            return what, "", str(error)
+    return (f"interpreter {interpreter.executable}", *_probe_interpreter(interpreter))
 
 
 def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
@@ -101,7 +115,8 @@ def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
 
 def _probe_remote(backend: Any, remote: Any) -> tuple[str, Optional[str]]:
     try:
-        checked_interpreter(getattr(remote, "interpreter", None), "the remote")
+        # An environment is for this machine, and says so.
+        checked_interpreter(getattr(remote, "interpreter", None), "the remote").overlay(local=False)
         if hasattr(backend, "probe"):
             version = backend.probe(remote)
             return f"Python {version} at {remote.interpreter.executable}", _too_old(version)

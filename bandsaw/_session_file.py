@@ -99,7 +99,13 @@ def members_of(
     Raises:
         SerializationError: If a value cannot be written; names which.
     """
-    header = {"format": _session_header.FORMAT, "file": os.urandom(16).hex(), **header}
+    is_signed = getattr(serializer, "is_signed", False) is True
+    header = {
+        "format": _session_header.FORMAT,
+        # What is signed is signed for one file.
+        "file": os.urandom(16).hex() if is_signed else "",
+        **header,
+    }
     members: dict[str, Sequence[Any]] = {}
     lengths = {}
     for name, value in values.items():
@@ -114,7 +120,7 @@ def members_of(
             lengths[name] = [buffer.nbytes for buffer in buffers]
     head = _encode({**header, "buffers": lengths}).encode("ascii")
     first: dict[str, Sequence[Any]] = {_HEAD: [head]}
-    if getattr(serializer, "is_signed", False) is True:
+    if is_signed:
         seal = _Pieces()
         for_purpose(serializer, _SEAL_PURPOSE).serialize(sha256(head).hexdigest(), seal)
         first[_SEAL] = seal.pieces

@@ -59,10 +59,20 @@ class Configuration:
         self._chains: dict[str, list[Any]] = {"default": []}
         self._tuples: dict[str, tuple[Any, ...]] = {"default": ()}
         self._is_initialized = False
+        # How many tasks of this configuration each module has.
+        self._task_modules: dict[str, int] = {}
+        self._distributes_first_party = True
         frame: Any = sys._getframe(1)
         while frame.f_back is not None and frame.f_locals.get("self") is self:
             frame = frame.f_back  # the constructor of a subclass
-        self.module_name = get_loaded_module_name_by_path(frame.f_code.co_filename)
+        name = frame.f_globals.get("__name__")
+        module = sys.modules.get(name) if isinstance(name, str) else None
+        path = getattr(module, "__file__", None)
+        if name != "__main__" and path is not None and path == frame.f_code.co_filename:
+            # To look at all modules takes longer than to load this one.
+            self.module_name: Optional[str] = name
+        else:
+            self.module_name = get_loaded_module_name_by_path(frame.f_code.co_filename)
 
     def add_advice_chain(self, *advices: Any, name: str = "default") -> Configuration:
         """Adds an advice chain, replacing an earlier one of the same name.
@@ -179,6 +189,25 @@ class Configuration:
             if name not in self.distribution_modules:
                 self.distribution_modules.append(name)
         return self
+
+    def distribute_first_party(self, enabled: bool = True) -> Configuration:
+        """Says whether the project's own modules are sent along without being named.
+
+        At first they are: those that the script, this configuration, its tasks and the modules
+        named with `add_modules_for_distribution` reach, by imports or at run time.
+
+        Args:
+            enabled: Whether they are. If not, only what is named is sent along.
+
+        Returns:
+            This configuration.
+        """
+        self._distributes_first_party = bool(enabled)
+        return self
+
+    def _note_task(self, module_name: str) -> None:
+        with _LOCK:
+            self._task_modules[module_name] = self._task_modules.get(module_name, 0) + 1
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Configuration):

@@ -72,6 +72,7 @@ def task(
     def decorate(function: Any) -> Any:
         the_task = Task.create_task(function, task_kwargs)
         the_task._configuration = configuration
+        configuration._note_task(function.__module__)
         # A configuration of the user's own may find its chains elsewhere.
         chain_list = configuration._chains.get(chain_name, ["unknown"])
         extensions = configuration.extensions

@@ -1,44 +1,30 @@
-"""Distribution archives: executable zips with the code that a task needs elsewhere."""
+"""Distribution archives: executable zips with the code that a task needs elsewhere.
+
+```
+names, script, tasks ─► content, digest ─┬─► folder   DIGEST/      a process of this machine runs it
+                                         └─► path     DIGEST.pyz   another machine is sent it
+```
+"""
 
 from __future__ import annotations
 
-import atexit
-import importlib.util
-import io
 import os
-import shutil
 import sys
-import tempfile
 import threading
-import zipfile
-from collections.abc import Iterator
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from ._files import write_whole
-from .errors import DistributionError, DistributionModuleError
-from .modules import importable_module_name, main_module_name
+from . import modules as names_of_modules
+from .errors import DistributionError
+from .modules import importable_module_name
 
 if TYPE_CHECKING:
+    from ._archive.contents import Content
     from .config import Configuration
 
-_MAIN = b'''\
-"""Executes a task that was sent here. Made by bandsaw."""
-import sys
-
-IS_FAR_END = True
-SIGNED_BY = None
-if sys.version_info < (3, 9):
-    sys.exit("bandsaw needs Python 3.9 or newer, and %s is %s" % (sys.executable, sys.version))
-if __name__ == "__main__":
-    from bandsaw.runner import main
-
-    sys.exit(main(sys.argv[1:]))
-'''
-# The earliest time that a zip can hold: archives of the same content are the same bytes.
-_TIME = (1980, 1, 1, 0, 0, 0)
-_LEFT_OUT = ("__pycache__",)
+# How often an archive that is kept is marked as being in use.
+_TOUCH_SECONDS = 3600.0
 
 
 class DistributionArchive:
@@ -51,31 +37,133 @@ class DistributionArchive:
         *modules: The names of the modules and packages in it.
 
     Attributes:
-        modules: The names of the modules and packages in it.
+        modules: The names of the modules and packages in it that were named.
         signed_by: The name of the configuration by whose key all sessions have to be signed that
             the archive is given, `None` for any session. Set before the file is made.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]], *modules: str) -> None:
-        self._path = Path(path)
+        self._path: Optional[Path] = Path(path)
         self.modules: tuple[str, ...] = modules
         self.signed_by: Optional[str] = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        # In memory, until it is on the disk.
+        self._content: Optional[Content] = None
+        self._digest: Optional[str] = None
+        self._folder: Optional[Path] = None
+        self._touched = 0.0
 
     @property
     def path(self) -> Path:
         """The path of the file, which is made if it is missing. An existing one stays as it is.
 
         Raises:
+            DistributionError: If a module cannot be put into it, or it cannot be written.
+        """
+        path = self._path
+        assert path is not None
+        if not path.exists():
+            with self._lock:
+                if not path.exists():
+                    self._write(path)
+        return path
+
+    @property
+    def digest(self) -> str:
+        """What names all that is in it: 32 hexadecimal digits of a SHA-256.
+
+        Archives of the same digest have the same members, with the same bytes.
+
+        Raises:
             DistributionError: If a module cannot be put into it.
         """
-        if not self._path.exists():
+        with self._lock:
+            if self._digest is None:
+                self._digest = self._current().digest
+            return self._digest
+
+    @property
+    def folder(self) -> Path:
+        """The folder with its members, from which a process of this machine is started.
+
+        `PYTHON FOLDER ...` does what `PYTHON ARCHIVE ...` does, and byte code is kept there. It is
+        made if it is missing, and does not need the file.
+
+        Raises:
+            DistributionError: If a module cannot be put into it, or it cannot be written.
+        """
+        folder = self._folder
+        if folder is None or not _is_there(folder):
             with self._lock:
-                if not self._path.exists():
-                    content = _build(self.modules, self.signed_by)
-                    self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    write_whole(self._path, content)
-        return self._path
+                folder = self._folder
+                if folder is None or not _is_there(folder):
+                    from ._archive import store
+
+                    folder = self._folder = self._put(store.put_folder)
+        self._mark_use(folder)
+        return folder
+
+    def _collect(self) -> Content:
+        from ._archive.contents import collect
+
+        return collect(self.modules, self.signed_by)
+
+    def _current(self) -> Content:
+        """The content as it is on the disk, or in memory. Called under the lock."""
+        from ._archive.zipped import content_of_folder, content_of_zip
+
+        if self._content is None:
+            for place, content_of in (
+                (self._folder, content_of_folder),
+                (self._path, content_of_zip),
+            ):
+                if place is not None and place.exists():
+                    try:
+                        return content_of(place)
+                    except DistributionError:
+                        continue  # it is gone by now, or damaged
+            self._content = self._collect()
+            self._digest = self._content.digest
+        return self._content
+
+    def _write(self, path: Path) -> None:
+        from ._archive.zipped import write_zip
+        from ._files import make_private, whole_file
+
+        try:
+            content = self._current()
+            make_private(path.parent)
+            with whole_file(path) as stream:
+                write_zip(content, stream)
+        except OSError as error:
+            raise DistributionError(f"The archive {str(path)!r} cannot be made: {error}") from error
+        self._content = None
+
+    def _put(self, put: Callable[[Path, Content], Path]) -> Path:
+        from ._archive import process_folder, store
+
+        for _ in range(3):
+            content = self._current()
+            try:
+                place = store.kept_or(process_folder.process_folder, content, put)
+            except FileNotFoundError:
+                # What it was to be made from was removed meanwhile.
+                continue
+            except OSError as error:
+                raise DistributionError(
+                    f"The distribution archive {content.digest} cannot be written: {error}"
+                ) from error
+            self._content, self._digest, self._touched = None, content.digest, time.monotonic()
+            return place
+        raise DistributionError("The distribution archive is removed as soon as it is made.")
+
+    def _mark_use(self, place: Path) -> None:
+        now = time.monotonic()
+        if now - self._touched > _TOUCH_SECONDS:
+            from ._archive.store import touch
+
+            self._touched = now
+            touch(place)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DistributionArchive):
@@ -86,42 +174,137 @@ class DistributionArchive:
         return hash(self.modules)
 
     def __repr__(self) -> str:
-        return f"DistributionArchive({str(self._path)!r}, {', '.join(map(repr, self.modules))})"
+        place = "" if self._path is None else f"{str(self._path)!r}, "
+        return f"DistributionArchive({place}{', '.join(map(repr, self.modules))})"
 
 
-_ARCHIVES: dict[Any, DistributionArchive] = {}
+class _KeptArchive(DistributionArchive):
+    """The archive of a configuration, kept under its digest.
+
+    Args:
+        configuration: What it is for.
+        modules: The names of the modules in it that were named.
+        running: The archive that this process runs from, if it holds what this one has to.
+    """
+
+    def __init__(
+        self, configuration: Configuration, modules: tuple[str, ...], running: Optional[_Running]
+    ) -> None:
+        super().__init__("", *modules)
+        self._path = None
+        self._configuration = configuration
+        self._running = running
+        self._tasks_seen = 0
+        if running is not None:
+            self._content, self._digest = running.content, running.content.digest
+            self._folder, self._path = running.folder, running.path
+
+    @property
+    def path(self) -> Path:
+        path = self._path
+        if path is None or not path.is_file():
+            with self._lock:
+                path = self._path
+                if path is None or not path.is_file():
+                    from ._archive import store
+
+                    path = self._path = self._put(store.put_zip)
+        self._mark_use(path)
+        return path
+
+    def _collect(self) -> Content:
+        from ._archive.contents import collect
+
+        configuration = self._configuration
+        self._tasks_seen = _number_of_tasks(configuration)
+        reached_from = None
+        if configuration._distributes_first_party:
+            reached_from = dict.fromkeys(_modules_of_parts(configuration), "configuration")
+            reached_from.update(dict.fromkeys(list(configuration._task_modules), "has a task"))
+        running = self._running or _running_archive()
+        return collect(
+            self.modules,
+            self.signed_by,
+            importable_module_name(configuration.module_name),
+            reached_from,
+            running.content if running is not None else None,
+        )
+
+    def lacks_a_task(self) -> bool:
+        """Says whether a task was defined since that needs a module that is not in it."""
+        number = _number_of_tasks(self._configuration)
+        if number == self._tasks_seen or not self._configuration._distributes_first_party:
+            return False
+        with self._lock:
+            if self._digest is None:
+                return False  # it is collected later
+            from ._archive.closure import referred_to
+            from ._identity.firstparty import is_first_party
+
+            content = self._current()
+            needed = list(self._configuration._task_modules)
+            if "__main__" in needed and content.manifest["main"] is None:
+                needed += referred_to("__main__")  # a notebook, where imports go on
+            if all(content.holds(name) for name in needed if is_first_party(name)):
+                self._tasks_seen = number
+                return False
+            return True
+
+
+class _Running:
+    """The archive that this process was started from."""
+
+    def __init__(self, content: Content, folder: Optional[Path], path: Optional[Path]) -> None:
+        self.content = content
+        self.folder = folder
+        self.path = path
+
+
+_ARCHIVES: dict[Any, _KeptArchive] = {}
 _LOCK = threading.Lock()
-_FOLDER: Optional[tuple[int, str]] = None
-# Where it is made, by default where temporary files go.
-_parent_folder: Optional[str] = None
 
 
 def get_distribution_archive(configuration: Configuration) -> DistributionArchive:
     """Returns the archive of a configuration, one per configuration and process.
 
+    It holds bandsaw, the `__main__` script, the configuration's module, the modules that the
+    configuration names and, as long as `distribute_first_party` is on, what of the project's own
+    code these and the modules of tasks reach. When a task is defined in a module that is not in it,
+    the next call returns an archive that has that one, too.
+
     Args:
-        configuration: Names the modules. Its own module is in the archive, too.
+        configuration: Names the modules.
 
     Returns:
-        The archive. Its file goes when the process ends.
+        The archive. It is kept in the folder that `BANDSAW_HOME` names, by default
+        `~/.cache/bandsaw`, until it was not used for 30 days; where that folder cannot be used, in
+        one for temporary files, and goes when the process ends.
     """
     name = importable_module_name(configuration.module_name)
     modules = tuple(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
     is_signed = getattr(configuration.serializer, "is_signed", False) is True
-    key = modules, is_signed
-    with _LOCK:
-        archive = _ARCHIVES.get(key)
-        if archive is None:
-            file_name = f"distribution-{len(_ARCHIVES)}.pyz"
-            archive = DistributionArchive(os.path.join(_folder(), file_name), *modules)
-            archive.signed_by = name if is_signed else None
-            _ARCHIVES[key] = archive
-        return archive
+    key = modules, is_signed, configuration._distributes_first_party
+    archive = _ARCHIVES.get(key)
+    if archive is None or archive.lacks_a_task():
+        with _LOCK:
+            archive = _ARCHIVES.get(key)
+            if archive is None or archive.lacks_a_task():
+                signed_by = name if is_signed else None
+                running = _running_archive() if archive is None else None
+                if running is not None and not _is_made_for(running, key, signed_by):
+                    running = None
+                archive = _KeptArchive(configuration, modules, running)
+                archive.signed_by = signed_by
+                _ARCHIVES[key] = archive
+    return archive
 
 
 def owned_folders(archive: Path) -> list[str]:
     """Returns the folders that serve an archive of this process, and go when the process ends."""
-    return [_FOLDER[1]] if _FOLDER is not None and str(archive.parent) == _FOLDER[1] else []
+    from ._archive.process_folder import known_folder
+
+    folder = known_folder()
+    return [folder] if folder is not None and str(archive.parent) == folder else []
 
 
 def make_folders_in(folder: str) -> None:
@@ -130,153 +313,62 @@ def make_folders_in(folder: str) -> None:
     Args:
         folder: The folder.
     """
-    global _parent_folder
-    _parent_folder = folder
+    from ._archive.process_folder import make_in
+
+    make_in(folder)
 
 
-def _folder() -> str:
-    global _FOLDER
-    if _FOLDER is None:
-        # A forked child may outlive the parent whose folder it is.
-        there = _parent_folder is not None and os.path.isdir(_parent_folder)
-        folder = tempfile.mkdtemp(prefix="bandsaw-", dir=_parent_folder if there else None)
-        _FOLDER = (os.getpid(), folder)
-        atexit.register(_remove_folder)
-        util: Any = sys.modules.get("multiprocessing.util")
-        if util is not None:
-            # The processes of multiprocessing end without calling what atexit knows.
-            util.Finalize(None, _remove_folder, exitpriority=0)
-    return _FOLDER[1]
+def _number_of_tasks(configuration: Configuration) -> int:
+    return sum(list(configuration._task_modules.values()))
 
 
-def _remove_folder() -> None:
-    # A forked child that ends in the ordinary way must not take its parent's archives along.
-    if _FOLDER is not None and _FOLDER[0] == os.getpid():
-        shutil.rmtree(_FOLDER[1], ignore_errors=True)
+def _modules_of_parts(configuration: Configuration) -> list[str]:
+    """The modules of what a configuration was given: advices, extensions, serializer."""
+    chains = [part for chain in list(configuration._tuples.values()) for part in chain]
+    parts = [*chains, *configuration.extensions, configuration.serializer, configuration]
+    return [type(part).__module__ for part in parts]
+
+
+def _is_there(folder: Path) -> bool:
+    return os.path.isfile(os.path.join(folder, "__main__.py"))
+
+
+def _running_archive() -> Optional[_Running]:
+    """Finds the archive that this process was started from, if it is a far end."""
+    if not names_of_modules.is_far_end:
+        return None
+    from ._archive import start, zipped
+
+    root = Path(start.running_root())
+    try:
+        if root.is_dir():
+            return _Running(zipped.content_of_folder(root), root, None)
+        return _Running(zipped.content_of_zip(root), None, root)
+    except DistributionError:
+        return None  # bandsaw is installed here, or the archive is gone
+
+
+def _is_made_for(running: _Running, key: Any, signed_by: Optional[str]) -> bool:
+    from ._archive.contents import main_name
+
+    modules, _, first_party = key
+    manifest = running.content.manifest
+    return (manifest["modules"], manifest["signed_by"], manifest["first_party"]) == (
+        sorted(modules),
+        signed_by,
+        first_party,
+    ) and manifest["main"] in (None, main_name())
 
 
 def _start_anew() -> None:
-    # The archives are the parent's, and a thread of the parent may have held the lock.
-    global _FOLDER, _LOCK, _parent_folder
-    if _FOLDER is not None:
-        # It may end without a word: then its folder goes with the parent's.
-        _parent_folder = _FOLDER[1]
-    _FOLDER, _LOCK = None, threading.Lock()
+    # The archives are the parent's, and a thread of the parent may have held a lock.
+    global _LOCK
+    _LOCK = threading.Lock()
     _ARCHIVES.clear()
+    process_folder: Any = sys.modules.get(f"{__package__}._archive.process_folder")
+    if process_folder is not None:
+        process_folder.start_anew()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
-
-
-def _build(modules: tuple[str, ...], signed_by: Optional[str]) -> bytes:
-    content: dict[str, bytes] = {}
-    main_name = main_module_name()
-    if main_name is not None:
-        content.update(_main_files(main_name))
-    for name in ("bandsaw", *modules):
-        if name != main_name:
-            content.update(_files_of(name))
-    content["__main__.py"] = _MAIN.replace(b"= None", f"= {signed_by!r}".encode())
-    written = io.BytesIO()
-    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(content):
-            info = zipfile.ZipInfo(name, _TIME)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o600 << 16
-            archive.writestr(info, content[name])
-    return written.getvalue()
-
-
-def _main_files(name: str) -> dict[str, bytes]:
-    file_path = getattr(sys.modules["__main__"], "__file__", None)
-    if file_path is None or not os.path.isfile(file_path):
-        return dict(_files_of(name))
-    files: dict[str, bytes] = {}
-    package = name.rpartition(".")[0]
-    if package and importlib.util.find_spec(package) is not None:
-        files.update(_parents_of(name))
-    files[name.replace(".", "/") + ".py"] = Path(file_path).read_bytes()
-    return files
-
-
-def _files_of(name: str) -> dict[str, bytes]:
-    spec = _spec_of(name)
-    files = _parents_of(name)
-    folder = name.replace(".", "/")
-    if spec.submodule_search_locations is not None:
-        # Earlier locations of a namespace package win, as they do when it is imported.
-        for location in reversed(list(spec.submodule_search_locations)):
-            files.update((f"{folder}/{inner}", data) for inner, data in _read_folder(location))
-    elif spec.origin is not None and spec.origin.endswith(".py"):
-        files[folder + ".py"] = _read_source(spec)
-    else:
-        raise DistributionError(
-            f"The module {name!r} cannot be put into a distribution archive: it is made of "
-            f"{spec.origin!r}, and only Python source can be imported from a zip. Install it on "
-            "the other side."
-        )
-    return files
-
-
-def _parents_of(name: str) -> dict[str, bytes]:
-    files = {}
-    parts = name.split(".")
-    for length in range(1, len(parts)):
-        spec = _spec_of(".".join(parts[:length]))
-        if spec.origin is not None and spec.origin.endswith(".py"):
-            files["/".join(parts[:length]) + "/__init__.py"] = _read_source(spec)
-    return files
-
-
-def _spec_of(name: str) -> ModuleSpec:
-    loaded = sys.modules.get(name)
-    try:
-        if loaded is not None and loaded.__spec__ is None and loaded.__file__ is not None:
-            # Made by a program and not by an import, but from a file all the same.
-            return importlib.util.spec_from_file_location(name, loaded.__file__)  # type: ignore
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError) as error:
-        raise DistributionModuleError(
-            f"No module named {name!r}, which was to be put into a distribution archive: {error}",
-            name=name,
-        ) from error
-    if spec is None:
-        raise DistributionModuleError(
-            f"No module named {name!r}, which was to be put into a distribution archive. Check the "
-            "names given to add_modules_for_distribution().",
-            name=name,
-        )
-    return spec
-
-
-def _read_source(spec: ModuleSpec) -> bytes:
-    assert spec.origin is not None
-    if os.path.isfile(spec.origin):
-        return Path(spec.origin).read_bytes()
-    loader: Any = spec.loader
-    data: bytes = loader.get_data(spec.origin)
-    return data
-
-
-def _read_folder(location: str) -> Iterator[tuple[str, bytes]]:
-    if os.path.isdir(location):
-        for folder, folders, names in os.walk(location):
-            folders[:] = sorted(name for name in folders if name not in _LEFT_OUT)
-            for name in sorted(names):
-                if not name.endswith((".pyc", *EXTENSION_SUFFIXES)):
-                    path = os.path.join(folder, name)
-                    inner = os.path.relpath(path, location).replace(os.sep, "/")
-                    yield inner, Path(path).read_bytes()
-        return
-    # The location may lie in a zip: a far end that builds an archive of its own.
-    archive_path, inner_path = location, ""
-    while archive_path and not os.path.isfile(archive_path):
-        archive_path, _, last = archive_path.rpartition(os.sep)
-        inner_path = f"{last}/{inner_path}"
-    if not archive_path or not zipfile.is_zipfile(archive_path):
-        raise DistributionError(f"The folder {location!r} of a package does not exist.")
-    with zipfile.ZipFile(archive_path) as archive:
-        for name in archive.namelist():
-            if name.startswith(inner_path) and not name.endswith("/"):
-                yield name[len(inner_path) :], archive.read(name)

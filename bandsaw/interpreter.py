@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, Optional, Union
+from typing import Any, Optional, TypeVar, Union
 
 from .errors import InvalidValueError
 from .serialization.values import SerializableValue
@@ -14,6 +14,7 @@ from .serialization.values import SerializableValue
 PATH_VARIABLE = "BANDSAW_SYS_PATH"
 
 PathLike = Union[str, "os.PathLike[str]"]
+_Self = TypeVar("_Self", bound="Interpreter")
 
 
 class Interpreter(SerializableValue):
@@ -57,7 +58,7 @@ class Interpreter(SerializableValue):
         """A copy of the environment variables that are laid over the inherited ones."""
         return dict(self._environment)
 
-    def set_environment(self, **variables: str) -> Interpreter:
+    def set_environment(self: _Self, **variables: str) -> _Self:
         """Sets the environment variables that are laid over the inherited ones.
 
         Args:
@@ -90,19 +91,34 @@ class Interpreter(SerializableValue):
             The variables that were set and, where a search path is to be passed on, `PYTHONPATH`
             for one that was given, else `BANDSAW_SYS_PATH`, which the far end takes over.
         """
+        variables, path = self.local_overlay(os.pathsep if local else ":")
+        if local and path is not None:
+            import json
+
+            # Not as PYTHONPATH, which other Pythons that the process starts would inherit.
+            variables[PATH_VARIABLE] = json.dumps(path)
+        return variables
+
+    def local_overlay(self, separator: str = os.pathsep) -> tuple[dict[str, str], list[str] | None]:
+        """Returns what a process of this interpreter on this machine is given by this one.
+
+        Args:
+            separator: Stands between the entries of a search path.
+
+        Returns:
+            The variables to lay over the environment, and the search path to take over if one is to
+            be passed on.
+        """
         variables = dict(self._environment)
         if self._path is not None:
             entries = list(self._path)
             if "PYTHONPATH" in variables:
                 entries.append(variables["PYTHONPATH"])
-            variables["PYTHONPATH"] = (os.pathsep if local else ":").join(entries)
-        elif local and self._is_this_one():
-            # Not as PYTHONPATH, which other Pythons that the process starts would inherit.
-            entries = [entry or _here() for entry in sys.path if isinstance(entry, str)]
-            import json
-
-            variables[PATH_VARIABLE] = json.dumps(entries)
-        return variables
+            variables["PYTHONPATH"] = separator.join(entries)
+            return variables, None
+        if not self._is_this_one():
+            return variables, None
+        return variables, [entry or _here() for entry in sys.path if isinstance(entry, str)]
 
     def _is_this_one(self) -> bool:
         # Without resolving links: the executable of a virtual environment is one to its base.

@@ -180,6 +180,12 @@ def note_callers(callers: Iterable[str]) -> bool:
     return True
 
 
+def forget_callers() -> None:
+    """Has the next session that a far end is given count as its first one."""
+    global _callers
+    _callers = ()
+
+
 def set_variables(environment: Mapping[str, str]) -> None:
     """Sets what a far end is told by the session that it goes on with.
 

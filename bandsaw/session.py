@@ -305,7 +305,7 @@ class Session:
     def _take_over(self, header: Mapping[str, Any], is_first: bool) -> None:
         if is_first:
             modules.set_variables(header["environment"])
-        if modules.is_far_end and header["computing"]:
+        if modules.is_far_end:
             from ._cache import locks
 
             locks.inherit(header["computing"])

@@ -41,6 +41,18 @@ def configure(monkeypatch):
     return make
 
 
+@pytest.fixture(scope="session", autouse=True)
+def bandsaw_home(tmp_path_factory):
+    """Where archives and environments are kept: not in the cache of who runs the tests."""
+    if "BANDSAW_HOME" in os.environ:
+        yield Path(os.environ["BANDSAW_HOME"])
+        return
+    home = tmp_path_factory.mktemp("home")
+    os.environ["BANDSAW_HOME"] = str(home)
+    yield home
+    del os.environ["BANDSAW_HOME"]
+
+
 class Project:
     """A user's project: a folder with a workflow and its configuration."""
 
@@ -84,7 +96,9 @@ class Project:
 
     def environment(self, path=(), **variables):
         inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith("BANDSAW_")
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("BANDSAW_") or name == "BANDSAW_HOME"
         }
         return {
             **inherited,

@@ -103,7 +103,11 @@ def pages_with_blocks():
     found = []
     for page in PAGES:
         blocks = [block for block in blocks_of(page) if block.language != "text" or block.title]
-        installs = any("pip install" in b.text and b.reason_not_to_run is None for b in blocks)
+        installs = any(
+            re.search(r"pip install|Environment[.(]|bandsaw env build", b.text)
+            and b.reason_not_to_run is None
+            for b in blocks
+        )
         if blocks:
             marks = [pytest.mark.network] if installs else []
             found.append(pytest.param(page, id=page.relative_to(ROOT).as_posix(), marks=marks))
@@ -206,6 +210,8 @@ class Namespace:
 def environment(tmp_path):
     """The environment of the commands: this interpreter is `python`, and has bandsaw."""
     variables = {key: value for key, value in os.environ.items() if not key.startswith("BANDSAW_")}
+    # Of its own, so that a page can show what is kept.
+    variables["BANDSAW_HOME"] = str(tmp_path / "home")
     commands = tmp_path / "bin"
     commands.mkdir()
     for name in ("python", "python3"):

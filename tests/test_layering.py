@@ -17,13 +17,13 @@ FLOORS = [
     "fingerprint",
     "_functions tasks config",
     "_cache",
-    "distribution _moderator _session_file _session_header _session_zip",
+    "_archive distribution _far_end _moderator _session_file _session_header _session_zip",
     "session",
     "advice",
     "decorator workers",
-    "runner advices",
+    "runner advices _environments environments",
     "_explain",
-    "_check _cache_command __main__",
+    "_console _check _archive_command _cache_command _environment_command __main__",
 ]
 
 

@@ -341,7 +341,8 @@ def test_a_session_that_comes_back_is_the_one_that_was_sent(configure):
         return session, place, there
 
     def returns(session, place, data):
-        boundary.take_back(session, io.BytesIO(data), place, "somewhere")
+        saved_there = boundary.read(io.BytesIO(data), session, "somewhere")
+        boundary.take_back(session, saved_there, place, "somewhere")
 
     session, place, there = sent()
     returns(session, place, saved(there))
@@ -375,7 +376,7 @@ def test_another_execution_that_an_advice_put_there_may_come_back(configure):
     there = restored(stream.getvalue())
     there.execution = Execution("other", (2,))
     there._moderator.task_called = there._moderator.is_finished = True
-    boundary.take_back(session, io.BytesIO(saved(there)), place, "somewhere")
+    boundary.take_back(session, _session_file.read(io.BytesIO(saved(there))), place, "somewhere")
     assert session.execution.execution_id == "other"
 
 

@@ -101,7 +101,8 @@ class SshAdvice(Advice):
             finally:
                 self._delete(remote, remote_folder)
             with open(returned, "rb") as stream:
-                boundary.take_back(session, stream, place, f"run on {remote.host}")
+                there = f"run on {remote.host}"
+                boundary.take_back(session, boundary.read(stream, session, there), place, there)
         session.proceed()
 
     def after(self, session: Session) -> None:

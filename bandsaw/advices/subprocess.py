@@ -2,38 +2,99 @@
 
 from __future__ import annotations
 
+import math
 import os
+import threading
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
-from .._files import open_private, private_folder
+from .._files import make_private
 from ..advice import Advice
-from ..distribution import owned_folders
+from ..errors import InvalidValueError
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
-from ..workers import boundary, process
+
+_HAS_CHANNELS = os.name == "posix"
 
 
 class SubprocessAdvice(Advice):
-    """Runs the rest of the chain and the task in a process of its own.
+    """Runs the rest of the chain and the task in another process.
+
+    By default each execution has a process of its own. Where the platform allows it, it is forked
+    from a clean process of one thread, the template, which has imported what every task needs; so
+    Python starts once and not for each call. Nothing of a call is left in it.
+
+    What the process writes comes through as it is written, and what it logs reaches the loggers
+    here. It has the working directory and the environment of this process, and an empty standard
+    input. When the call ends, in whatever way, all that was started in it has ended too. A task
+    with `@task(timeout=30)` may take that many seconds.
 
     Args:
-        directory: Where the files that the session travels in are made, for the time of the call.
-            Made on first use if it is missing. By default the folder for temporary files.
+        directory: Where a file for bulk data is made if there is no room for it in memory. Made on
+            first use if it is missing. By default the folder for temporary files.
         interpreter: The Python of the process, by default the one that runs now.
+        workers: How many processes to keep warm and to use again, by default none. What one task
+            leaves in the memory of such a process, the next one finds.
+        fork: Whether processes may be forked. If not, each starts Python anew.
+        preload: Names of modules to import once, before processes are forked. If they start
+            threads, processes start anew, without them.
+        max_tasks: After how many executions a warm process is replaced, by default never.
+        idle_timeout: After how many seconds without work a warm process ends, by default never.
+        heartbeat: After how many seconds each time the process gives a sign of life. One that
+            misses three, for example because somebody has stopped it, is ended. By default it need
+            not: a process that dies is noticed without it, and one that is busy in C code may give
+            none.
 
     Attributes:
         directory: The directory as a `Path`, `None` if none was given.
         interpreter: The interpreter.
+        workers: As given.
+        fork: As given.
+        preload: As given, as a tuple.
+        max_tasks: As given.
+        idle_timeout: As given.
+        heartbeat: As given.
+
+    Raises:
+        InvalidValueError: If a value cannot be used (a `ValueError`).
     """
 
     def __init__(
         self,
         directory: Optional[Union[str, os.PathLike[str]]] = None,
         interpreter: Optional[Interpreter] = None,
+        *,
+        workers: Optional[int] = None,
+        fork: bool = True,
+        preload: Sequence[str] = (),
+        max_tasks: Optional[int] = None,
+        idle_timeout: Optional[float] = None,
+        heartbeat: Optional[float] = None,
     ) -> None:
         self.directory = None if directory is None else Path(directory)
         self.interpreter = Interpreter() if interpreter is None else interpreter
+        for name, value in (("workers", workers), ("max_tasks", max_tasks)):
+            if value is not None and not (type(value) is int and value > 0):
+                raise InvalidValueError(f"{name}={value!r} has to be a whole number above 0.")
+        for name, seconds in (("idle_timeout", idle_timeout), ("heartbeat", heartbeat)):
+            if seconds is not None:
+                checked_seconds(name, seconds, "SubprocessAdvice")
+        if workers is None and not (max_tasks is None and idle_timeout is None):
+            raise InvalidValueError(
+                "max_tasks and idle_timeout are about warm processes: add workers=N."
+            )
+        if isinstance(preload, str) or not all(isinstance(name, str) for name in preload):
+            raise InvalidValueError(
+                f"preload={preload!r} has to be a list of the names of modules: preload=['numpy']."
+            )
+        self.workers = workers
+        self.fork = fork
+        self.preload = tuple(preload)
+        self.max_tasks = max_tasks
+        self.idle_timeout = idle_timeout
+        self.heartbeat = heartbeat
 
     def before(self, session: Session) -> None:
         """Moves the session into another process and takes it back. See `Advice.before`.
@@ -42,26 +103,75 @@ class SubprocessAdvice(Advice):
             WorkerDiedError: If the process ended before it gave the session back (a
                 `subprocess.CalledProcessError`).
             WorkerStartError: If it could not be started (an `OSError`).
+            TaskTimeoutError: If the task took longer than its `timeout` (a `TimeoutError`).
         """
         interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
-        what = f"The process of task {session.task}{boundary.execution_of(session)}"
-        with private_folder(self.directory) as folder:
-            sent, returned = folder / "session", folder / "session-back"
-            with open(sent, "xb", opener=open_private) as stream:
-                place = boundary.send(session, stream)
-            archive = session.distribution_archive.path
-            command = [
-                # Unbuffered, so that what a task prints is seen when it prints it.
-                *(interpreter.executable, "-u", str(archive)),
-                *("--input", str(sent), "--output", str(returned), "--run-id", session.run_id),
-            ]
-            environment = {**os.environ, **interpreter.overlay(local=True)}
-            ended = process.run(command, environment, what, [str(folder), *owned_folders(archive)])
-            if not returned.exists():
-                raise ended.without_session(what)
-            with open(returned, "rb") as stream:
-                boundary.take_back(session, stream, place, f"run by {interpreter.executable}")
+        seconds = getattr(session.task, "kwargs", {}).get("timeout")
+        if seconds is not None:
+            checked_seconds("timeout", seconds, f"Task {session.task}")
+        directory = None
+        if self.directory is not None:
+            make_private(self.directory)
+            directory = str(self.directory)
+        if _HAS_CHANNELS:
+            from ..workers.call import Call
+
+            call = Call(
+                session, interpreter, self.preload, self.fork, directory, seconds, self.heartbeat
+            )
+            if self.workers is None:
+                call.in_own_process()
+            else:
+                call.in_warm_process(_pool_of(self), self.idle_timeout)
+        else:
+            from ..workers import files
+
+            files.run(session, interpreter, directory, seconds)
         session.proceed()
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""
+
+
+# Not on the advice, which may be copied and pickled.
+_pools: weakref.WeakKeyDictionary[SubprocessAdvice, Any] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def _pool_of(advice: SubprocessAdvice) -> Any:
+    from ..workers.pool import Pool
+
+    with _lock:
+        pool = _pools.get(advice)
+        if pool is None:
+            assert advice.workers is not None
+            pool = _pools[advice] = Pool(advice.workers, advice.max_tasks)
+            weakref.finalize(advice, pool.close).atexit = False
+        return pool
+
+
+def _let_go() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+def checked_seconds(name: str, value: Any, whose: str) -> None:
+    """Refuses what is no time span.
+
+    Args:
+        name: The name of the option.
+        value: What was given.
+        whose: Says in the error to what it was given.
+
+    Raises:
+        InvalidValueError: If it is no number of seconds above 0 (a `ValueError`).
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise InvalidValueError(
+            f"{whose}: {name}={value!r} has to be a number of seconds above 0, such as {name}=30."
+        )

@@ -134,6 +134,9 @@ class _Reducers(dict[type, Any]):
     The pickler looks here in C code, for each type once.
     """
 
+    def __init__(self) -> None:
+        super().__init__(_ours)
+
     def __missing__(self, cls: type) -> Any:
         if issubclass(cls, type):
             # A class, which is written by its name.
@@ -142,7 +145,14 @@ class _Reducers(dict[type, Any]):
         if issubclass(cls, BaseException):
             found = _reduced_exactly
         self[cls] = found or _reduced_as_usual
+        if found is None and cls.__module__.startswith(_OUR_MODULES):
+            # One of them is in everything that is kept or sent.
+            _ours[cls] = _reduced_as_usual
         return self[cls]
+
+
+_OUR_MODULES = f"{__name__.partition('.')[0]}."
+_ours: dict[type, Any] = {}
 
 
 class _Pickler(pickle.Pickler):

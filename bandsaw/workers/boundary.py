@@ -8,10 +8,13 @@ before(k) ◄ take_back ─ session ────── save, when the walk has c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import BinaryIO, Optional
+from collections.abc import Mapping, Sequence
+from typing import Any, BinaryIO, Optional
 
 from .. import _session_file
+from .._session_file import Saved
+from .._session_header import NEW
+from ..context import Context
 from ..errors import BandsawError
 from ..session import Session
 
@@ -36,29 +39,55 @@ def send(
     return session._moderator.before_called
 
 
-def take_back(session: Session, stream: BinaryIO, place: int, there: str) -> None:
+def packed(session: Session) -> tuple[int, dict[str, Sequence[Any]]]:
+    """Writes a session as members, see `send`.
+
+    Args:
+        session: The session.
+
+    Returns:
+        The place for `take_back`, and the members.
+    """
+    return session._moderator.before_called, session._pack(left_out=new_values(session))
+
+
+def new_values(session: Session) -> dict[str, str]:
+    """Says which values of a session are those of a new one.
+
+    Args:
+        session: The session.
+
+    Returns:
+        For the header's `left_out`.
+    """
+    found = {}
+    if type(session.context) is Context and not session.context.attributes:
+        found["context"] = NEW
+    if session.result is None:
+        found["result"] = NEW
+    return found
+
+
+def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
     """Restores a session that another process went on with.
 
     Args:
         session: The session that was sent. It is replaced.
-        stream: Where from.
+        saved: What came back.
         place: The place of the advice that moved it.
         there: Says in errors where the other process was.
 
     Raises:
-        SessionFileError: If the stream holds another session or none (a `ValueError`). No value of
-            it was loaded.
+        SessionFileError: If that is another session or none (a `ValueError`). No value of it was
+            loaded.
         SignatureError: If the serializer has a key, and the session is not signed with it.
         AdviceError: If the walk stopped short of where it was to come back (a `RuntimeError`).
-        BandsawError: The error that the other process sent instead.
     """
-    task = session.task
     returned = Session()
     try:
-        returned._unpack(_session_file.read(stream), session)
+        returned._unpack(saved, session)
     except BandsawError as error:
-        if error.where is None:
-            error.where = f"task {task}, {there}"
+        located(error, session, there)
         raise
     moderator = returned._moderator
     left = moderator.before_called - moderator.after_called - moderator._left_out
@@ -70,7 +99,49 @@ def take_back(session: Session, stream: BinaryIO, place: int, there: str) -> Non
     session._moderator = moderator
 
 
+def read(stream: BinaryIO, session: Session, there: str) -> Saved:
+    """Reads a session that comes back, or raises what came in its place.
+
+    Args:
+        stream: Where from.
+        session: The session that was sent.
+        there: Says in errors where the other process was.
+
+    Returns:
+        The session, for `take_back`.
+
+    Raises:
+        SessionFileError: If the stream holds none (a `ValueError`).
+        BandsawError: The error that the other process sent instead.
+    """
+    try:
+        return _session_file.read(stream)
+    except BandsawError as error:
+        located(error, session, there)
+        raise
+
+
+def located(error: BaseException, session: Session, there: str) -> BaseException:
+    """Has an error of ours say where it happened, if it does not.
+
+    Args:
+        error: The error.
+        session: The session that was sent.
+        there: Says where the other process was.
+
+    Returns:
+        The error.
+    """
+    if isinstance(error, BandsawError) and error.where is None:
+        error.where = f"task {session.task}{execution_of(session) or ','} {there}"
+    return error
+
+
 def execution_of(session: Session) -> str:
-    """Names the execution in messages, as far as its id is known already: it may cost much."""
-    execution_id = getattr(session.execution, "_execution_id", None)
+    """Names the execution in the message of an error, where it has an id."""
+    try:
+        execution_id = session.execution.execution_id
+    except Exception:
+        # Arguments of which no id can be made, or an execution of the user's own.
+        execution_id = None
     return "" if execution_id is None else f", execution {execution_id},"

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Sequence
 from typing import IO, NamedTuple, Optional
 
-from ..errors import WorkerDiedError, WorkerStartError
+from ..errors import TaskTimeoutError, WorkerDiedError, WorkerStartError
 from . import lifeline
 from ._exit import describe_exit
 
 _POSIX = os.name == "posix"
-# What is kept of the output for an error's message.
-_TAIL_BYTES = 4096
-_TAIL_LINES = 20
+# What is kept of the output for an error's message: the stack of a crash, and what came before it.
+TAIL_BYTES = 8192
+_TAIL_LINES = 50
 # After the process has ended, something it started may hold its pipes open for ever.
 _DRAIN_SECONDS = 1.0
 
@@ -46,7 +46,7 @@ class Tail:
         with self._pipe:
             while True:
                 data = os.read(descriptor, 65536)
-                self._kept = (self._kept + data)[-_TAIL_BYTES:]
+                self._kept = (self._kept + data)[-TAIL_BYTES:]
                 if self._stream_name is not None:
                     pass_on(decoder.decode(data, final=not data), self._stream_name)
                 if not data:
@@ -62,8 +62,12 @@ class Tail:
             The last lines.
         """
         self._thread.join(seconds)
-        lines = self._kept.decode("utf-8", "replace").splitlines()
-        return "\n".join(lines[-_TAIL_LINES:])
+        return last_lines(self._kept)
+
+
+def last_lines(data: bytes) -> str:
+    """Returns the last lines of an output, for a message."""
+    return "\n".join(data.decode("utf-8", "replace").splitlines()[-_TAIL_LINES:])
 
 
 def pass_on(text: str, stream_name: str) -> None:
@@ -113,7 +117,11 @@ class Ended(NamedTuple):
 
 
 def run(
-    command: Sequence[str], environment: dict[str, str], what: str, folders: Sequence[str] = ()
+    command: Sequence[str],
+    environment: dict[str, str],
+    what: str,
+    folders: Sequence[str] = (),
+    seconds: Optional[float] = None,
 ) -> Ended:
     """Runs a command to its end. What it writes comes through as it is written.
 
@@ -124,12 +132,14 @@ def run(
         environment: The whole environment of the process.
         what: Says in errors what the process was to do.
         folders: What the command removes if this process ends before it.
+        seconds: How long it may take, `None` for ever.
 
     Returns:
         How it ended.
 
     Raises:
         WorkerStartError: If it cannot be started (an `OSError`).
+        TaskTimeoutError: If it took longer (a `TimeoutError`).
     """
     with lifeline.held(folders) as (variables, descriptors):
         try:
@@ -151,7 +161,12 @@ def run(
         tails: list[Tail] = []
         try:
             tails = [Tail(process.stdout, "stdout"), Tail(process.stderr, "stderr")]
-            process.wait()
+            process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise TaskTimeoutError(
+                f"{what} took longer than {seconds:g} s and was ended, with all that it had "
+                f"started (interpreter {command[0]}, pid {process.pid})."
+            ) from error
         finally:
             # Nothing that it started survives it, whichever way it ended.
             end_group(process)

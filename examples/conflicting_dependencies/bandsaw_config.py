@@ -2,12 +2,13 @@
 
 import bandsaw
 from bandsaw.advices.subprocess import SubprocessAdvice
-from make_environments import python_of
+
+# Each is made by the first task that needs it. NumPy 1.26 has wheels for these versions of Python.
+environments = {
+    "numpy-1": bandsaw.Environment(["numpy==1.26.*"], python=">=3.9,<3.13"),
+    "numpy-2": bandsaw.Environment(["numpy==2.*"]),
+}
 
 configuration = bandsaw.Configuration()
-for name in ("numpy-1", "numpy-2"):
-    interpreter = bandsaw.Interpreter(executable=str(python_of(name)))
-    configuration.add_advice_chain(SubprocessAdvice(interpreter=interpreter), name=name)
-
-# This module needs it where a task runs, too.
-configuration.add_modules_for_distribution("make_environments")
+for name, environment in environments.items():
+    configuration.add_advice_chain(SubprocessAdvice(interpreter=environment), name=name)

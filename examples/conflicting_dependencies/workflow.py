@@ -6,7 +6,8 @@ The data: the length of every line of the standard library's modules, as they li
 - `inequality_2024` uses names that NumPy 1 does not have.
 - `margins` is code that both versions run, and to which they give different answers.
 
-The process that runs the workflow needs no NumPy at all.
+The process that runs the workflow needs no NumPy at all. The environments with NumPy are made when
+the first task needs them: see `bandsaw_config.py`.
 """
 
 import importlib.util
@@ -15,7 +16,6 @@ import sysconfig
 from pathlib import Path
 
 import bandsaw
-import make_environments
 
 OLD, NEW = "numpy-1", "numpy-2"
 
@@ -83,10 +83,6 @@ def versions():
 
 def main():
     """Runs the workflow."""
-    missing = [name for name in (OLD, NEW) if not make_environments.is_made(name)]
-    if missing:
-        sys.exit(f"Run make_environments.py first: no environment {' and '.join(missing)}")
-
     lengths = line_lengths()
     lines = [length for module in lengths.values() for length in module]
     sizes = [len(module) for module in lengths.values()]

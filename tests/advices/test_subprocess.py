@@ -474,7 +474,7 @@ def test_a_task_runs_on_a_python_of_another_version(project, pythons, serializer
     assert project.left_behind() == []
 
 
-def test_files_of_a_call_are_for_their_owner_only(project, tmp_path):
+def test_no_files_of_a_call_lie_anywhere(project, tmp_path):
     project.write(
         "bandsaw_config.py",
         f"""
@@ -486,21 +486,75 @@ def test_files_of_a_call_are_for_their_owner_only(project, tmp_path):
     project.write(
         "workflow.py",
         f"""
-        import os, pathlib
+        import pathlib
         import bandsaw
 
         @bandsaw.task
-        def f():
+        def f(data):
             paths = [p for root in ({str(tmp_path / "made")!r}, {str(project.temporary)!r})
                      for p in pathlib.Path(root).rglob('*')]
-            return [(path.name, oct(path.stat().st_mode & 0o077)) for path in paths]
+            return len(data), [str(path) for path in paths if not path.is_dir()]
 
         if __name__ == '__main__':
-            os.umask(0)
-            found = f()
-            assert len(found) >= 4, found
-            assert {{mode for _, mode in found}} == {{'0o0'}}, found
+            assert f(bytes(10_000_000)) == (10_000_000, [])
         """,
     )
     project.run("workflow.py")
     assert list((tmp_path / "made").iterdir()) == []
+
+
+@pytest.mark.parametrize("is_environment", [True, False])
+def test_the_activated_environment_is_that_of_the_interpreter(project, tmp_path, is_environment):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        (folder / "bin").mkdir(parents=True)
+    if is_environment:
+        (theirs / "pyvenv.cfg").write_text("")
+    launcher = theirs / "bin" / "python"
+    launcher.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    launcher.chmod(0o700)
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        there, given = (bandsaw.Interpreter(executable={str(launcher)!r}) for _ in range(2))
+        given.set_environment(VIRTUAL_ENV="mine", PATH="also mine")
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(SubprocessAdvice())
+            .add_advice_chain(SubprocessAdvice(interpreter=there), name="there")
+            .add_advice_chain(SubprocessAdvice(interpreter=given), name="given"))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        f"""
+        import os
+        import bandsaw
+
+        def activated():
+            return os.environ.get("VIRTUAL_ENV"), os.environ["PATH"]
+
+        @bandsaw.task
+        def here():
+            return activated()
+
+        @bandsaw.task(chain="there")
+        def there():
+            return activated()
+
+        @bandsaw.task(chain="given")
+        def given():
+            return activated()
+
+        if __name__ == "__main__":
+            assert here() == ({str(ours)!r}, {f"/first:{ours}/bin:/last"!r}), here()
+            expected = {(str(theirs), f"/first:{theirs}/bin:/last")!r}
+            if not {is_environment}:
+                expected = "", "/first:/last"
+            assert there() == expected, there()
+            assert given() == ("mine", "also mine"), given()
+        """,
+    )
+    project.run("workflow.py", VIRTUAL_ENV=str(ours), PATH=f"/first:{ours}/bin:/last")

@@ -4,7 +4,7 @@ import importlib
 import platform
 import sys
 
-MODULES = ("identity", "cache", "serialization")
+MODULES = ("identity", "cache", "serialization", "workers")
 
 
 def main():

@@ -4,6 +4,7 @@ from typing_extensions import assert_type
 
 import bandsaw
 from bandsaw.advices.ssh import Remote, SshAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
 from bandsaw.session import Session
 
 
@@ -48,5 +49,9 @@ configuration = (
 assert_type(configuration, bandsaw.Configuration)
 interpreter = bandsaw.Interpreter(executable="/usr/bin/python3").set_environment(A="1")
 assert_type(interpreter, bandsaw.Interpreter)
+environment = bandsaw.Environment(["numpy<2"], python=">=3.9,<3.13").set_environment(A="1")
+assert_type(environment, bandsaw.Environment)
+assert_type(bandsaw.Environment.from_script("script.py").executable, str)
+SubprocessAdvice(interpreter=environment)
 SshAdvice().add_remote(Remote("host", interpreter=interpreter))
 assert_type(bandsaw.get_run_id(), str)

@@ -1,0 +1,227 @@
+"""What goes into a distribution archive, and why.
+
+Everything that goes in is known by its digest before anything is written: the digest is over the
+names and bytes of all members, and is the name under which the archive is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Callable, Optional
+
+from .._identity.firstparty import is_first_party
+from ..errors import DistributionError
+from ..modules import main_module_name
+from . import files
+
+FORMAT = 1
+# Plain data about the archive, in the archive.
+MANIFEST = "bandsaw-archive.json"
+# Part of what is made of an archive by name; SHA-256 cut to 128 bits.
+_DIGITS = 32
+
+_MAIN = b'''\
+"""Executes a task that was sent here. Made by bandsaw."""
+import sys
+
+IS_FAR_END = True
+SIGNED_BY = None
+HAS_EXTENSIONS = False
+if sys.version_info < (3, 9):
+    sys.exit("bandsaw needs Python 3.9 or newer, and %s is %s" % (sys.executable, sys.version))
+if __name__ == "__main__":
+    from bandsaw._archive import start
+
+    start.prepare(HAS_EXTENSIONS)
+    if sys.argv[1:2] in (["--template"], ["--worker"]):
+        from bandsaw.workers.far_end import main
+    else:
+        from bandsaw.runner import main
+    sys.exit(main(sys.argv[1:]))
+'''
+
+
+class Content:
+    """What an archive holds.
+
+    Args:
+        manifest: What is said of it in its member `bandsaw-archive.json`.
+        read: Gives the bytes of a member.
+
+    Attributes:
+        manifest: See above.
+        read: See above.
+    """
+
+    def __init__(self, manifest: dict[str, Any], read: Callable[[str], bytes]) -> None:
+        self.manifest = manifest
+        self.read = read
+
+    @property
+    def digest(self) -> str:
+        """The name of all that is in it."""
+        return str(self.manifest["digest"])
+
+    @property
+    def members(self) -> dict[str, dict[str, Any]]:
+        """The members by name, with `size`, `digest` and `why`; the manifest is not among them."""
+        members: dict[str, dict[str, Any]] = self.manifest["members"]
+        return members
+
+    def manifest_bytes(self) -> bytes:
+        """Returns the member that says what is in it."""
+        return _as_bytes(self.manifest)
+
+    def holds(self, module_name: str) -> bool:
+        """Says whether a module is in it.
+
+        Args:
+            module_name: The name of the module; that of the running script may be `__main__`.
+        """
+        if module_name in ("__main__", self.manifest["main"]):
+            return True
+        inner = module_name.replace(".", "/")
+        return any(inner + suffix in self.members for suffix in ("/__init__.py", *files.SUFFIXES))
+
+
+def main_name() -> Optional[str]:
+    """Returns the name of the script that goes in: bandsaw's own commands are none."""
+    if getattr(sys.modules.get("__main__"), "IS_FAR_END", False) is True:
+        return None
+    name = main_module_name()
+    return None if name is None or name.partition(".")[0] == "bandsaw" else name
+
+
+def collect(
+    modules: Iterable[str],
+    signed_by: Optional[str] = None,
+    configuration_name: Optional[str] = None,
+    reached_from: Optional[Mapping[str, str]] = None,
+    earlier: Optional[Content] = None,
+) -> Content:
+    """Collects what goes into an archive.
+
+    Args:
+        modules: The names of the modules and packages that were named explicitly.
+        signed_by: The name of the configuration by whose key sessions have to be signed.
+        configuration_name: Which of the modules is there as the configuration.
+        reached_from: Modules from which first-party modules are reached, besides those named and
+            the script, and what they are there for; `None` leaves out all that is only reached.
+        earlier: An archive all of whose members go in as well.
+
+    Returns:
+        The content, in memory.
+
+    Raises:
+        DistributionError: If a module cannot be found or read.
+    """
+    named = sorted(set(modules))
+    collected = _Collected()
+    if earlier is not None:
+        for member, known in earlier.members.items():
+            if member != "__main__.py":
+                collected.add(member, earlier.read(member), known["why"])
+    script = main_name()
+    collected.add_named("bandsaw", "bandsaw")
+    if script is not None:
+        collected.add_script(script)
+    for name in named:
+        if name != script:
+            collected.add_named(name, "configuration" if name == configuration_name else "named")
+    if reached_from is not None:
+        from .closure import reached
+
+        known = dict(collected.modules())
+        # What is installed reaches no code of the project.
+        begin = [item for item in known.items() if item[0] == script or is_first_party(item[0])]
+        for found in reached(known, begin, sorted(reached_from.items())):
+            collected.add(found.member, found.data, found.why)
+    has_extensions = any(map(files.is_extension, collected.files))
+    main = _MAIN.replace(b"SIGNED_BY = None", f"SIGNED_BY = {signed_by!r}".encode())
+    collected.add(
+        "__main__.py",
+        main.replace(b"EXTENSIONS = False", f"EXTENSIONS = {has_extensions}".encode()),
+        "bandsaw",
+    )
+    manifest = {
+        "format": FORMAT,
+        "main": script,
+        "modules": named,
+        "signed_by": signed_by,
+        "first_party": reached_from is not None,
+        "has_extensions": has_extensions,
+        "members": {
+            name: {
+                "size": len(data),
+                "digest": hashlib.sha256(data).hexdigest()[:_DIGITS],
+                "why": collected.why[name],
+            }
+            for name, data in sorted(collected.files.items())
+        },
+    }
+    manifest["digest"] = hashlib.sha256(_as_bytes(manifest)).hexdigest()[:_DIGITS]
+    return Content(manifest, collected.files.__getitem__)
+
+
+def _as_bytes(manifest: dict[str, Any]) -> bytes:
+    return json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n"
+
+
+class _Collected:
+    """Files by their paths, each with the first reason for which it was added."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.why: dict[str, str] = {}
+
+    def add(self, member: str, data: bytes, why: str) -> None:
+        if member not in self.files:
+            self.files[member], self.why[member] = data, why
+
+    def add_script(self, name: str) -> None:
+        path = getattr(sys.modules["__main__"], "__file__", None)
+        if path is None or not os.path.isfile(path):
+            self.add_named(name, "main script")
+            return
+        self._add_packages_of(name)
+        self.add(name.replace(".", "/") + ".py", files.read_file(path), "main script")
+
+    def add_named(self, name: str, why: str) -> None:
+        spec = files.located(name)
+        folder = name.replace(".", "/")
+        if files.is_package(spec):
+            locations = spec.submodule_search_locations or ()
+            for inner, data in files.read_package(locations).items():
+                self.add(f"{folder}/{inner}", data, why)
+        else:
+            member = files.member_of(name, spec)
+            if member is None:
+                raise DistributionError(
+                    f"The module {name!r} cannot be put into a distribution archive: it has no "
+                    f"file ({spec.origin!r}). Every Python that has it has it built in."
+                )
+            self.add(member, files.read_origin(spec), why)
+        self._add_packages_of(name)
+
+    def _add_packages_of(self, name: str) -> None:
+        parts = name.split(".")
+        for length in range(1, len(parts)):
+            package = ".".join(parts[:length])
+            spec = files.locate(package)
+            member = None if spec is None else files.member_of(package, spec)
+            if spec is not None and member is not None:
+                self.add(member, files.read_origin(spec), f"package of {name}")
+
+    def modules(self) -> Iterator[tuple[str, bytes]]:
+        """Yields the names of the modules in it, with their sources, empty for compiled ones."""
+        for member, data in sorted(self.files.items()):
+            for suffix in files.SUFFIXES:
+                if member.endswith(suffix):
+                    name = member[: -len(suffix)].replace("/", ".")
+                    name = name[: -len(".__init__")] if name.endswith(".__init__") else name
+                    yield name, data if suffix == ".py" else b""
+                    break

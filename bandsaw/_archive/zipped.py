@@ -1,0 +1,101 @@
+"""Archives as zips that are the same bytes wherever the content is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ..errors import DistributionError
+from .contents import FORMAT, MANIFEST, Content
+
+# The earliest time that a zip can hold: archives of the same content are the same bytes.
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def write_zip(content: Content, stream: BinaryIO) -> None:
+    """Writes an archive.
+
+    Args:
+        content: What is in it.
+        stream: A binary stream to write to.
+    """
+    import zipfile
+
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted([*content.members, MANIFEST]):
+            info = zipfile.ZipInfo(name, _TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.create_system = 3  # what it is on POSIX, and elsewhere would not be
+            info.external_attr = 0o600 << 16
+            data = content.manifest_bytes() if name == MANIFEST else content.read(name)
+            archive.writestr(info, data)
+
+
+def content_of_zip(path: Path) -> Content:
+    """Reads an archive.
+
+    Args:
+        path: The zip.
+
+    Returns:
+        What is in it. Members are read when they are asked for.
+
+    Raises:
+        DistributionError: If it is no archive of ours.
+    """
+    import zipfile
+
+    def read(name: str) -> bytes:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+
+    try:
+        return Content(checked_manifest(read(MANIFEST)), read)
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise DistributionError(f"{str(path)!r} is no distribution archive: {error}") from error
+
+
+def content_of_folder(folder: Path) -> Content:
+    """Reads an archive that was unpacked.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        What is in it. Members are read when they are asked for.
+
+    Raises:
+        DistributionError: If there is no archive of ours.
+    """
+
+    def read(name: str) -> bytes:
+        with open(os.path.join(folder, *name.split("/")), "rb") as file:
+            return file.read()
+
+    try:
+        return Content(checked_manifest(read(MANIFEST)), read)
+    except (OSError, KeyError, ValueError) as error:
+        raise DistributionError(f"{str(folder)!r} is no distribution archive: {error}") from error
+
+
+def checked_manifest(data: bytes) -> dict[str, Any]:
+    """Reads what an archive says of itself.
+
+    Args:
+        data: The member `bandsaw-archive.json`.
+
+    Returns:
+        The plain data.
+
+    Raises:
+        ValueError: If it is not of this format.
+        KeyError: If a part is missing.
+    """
+    manifest = json.loads(data)
+    if not isinstance(manifest, dict) or manifest["format"] != FORMAT:
+        raise ValueError("its format is that of another version of bandsaw")
+    for name in ("digest", "main", "modules", "signed_by", "first_party", "members"):
+        manifest[name]
+    return manifest

@@ -1,0 +1,184 @@
+"""`python -m bandsaw archive`: what travels with tasks, and why."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Optional
+
+from . import _console
+from ._archive import store
+from ._archive.contents import Content
+from ._archive.zipped import content_of_folder, content_of_zip
+from ._console import add, say, say_table, told_seconds, told_size
+from ._files import whole_file
+from ._kept import kept_folder
+from .config import get_configuration
+from .distribution import DistributionArchive, get_distribution_archive
+from .errors import DistributionError, InvalidValueError
+
+_SHORT = 12
+_DAY = 86400
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands and their options.
+
+    Args:
+        parser: The parser of `python -m bandsaw archive`.
+    """
+    commands = parser.add_subparsers(dest="action", metavar="COMMAND")
+    build = add(commands, "build", "build the archive of a configuration, and print its path")
+    build.add_argument("--output", metavar="FILE", help="where to (default: where they are kept)")
+    ls = add(commands, "ls", "list what is in an archive and why, or the archives that are kept")
+    ls.add_argument("archive", nargs="?", help="a file or folder (default: of the configuration)")
+    ls.add_argument("--kept", action="store_true", help="the archives that are kept")
+    for command in (build, ls):
+        command.add_argument(
+            "--config",
+            metavar="MODULE",
+            help="the configuration module (default: the one that tasks would get)",
+        )
+        command.add_argument(
+            "--module",
+            metavar="NAME",
+            action="append",
+            default=[],
+            help="a module with tasks, which is imported: what these reach is in it",
+        )
+    run = add(commands, "run", "go on with a saved session, as a far end does")
+    run.add_argument("archive", help="the file or folder")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="see `run ARCHIVE -h`")
+    rm = add(commands, "rm", "remove archives that are kept and were not used within a day")
+    rm.add_argument("--older-than", metavar="DAYS", type=float, help="and not for so many days")
+    rm.add_argument("--all", action="store_true", help="no matter how long")
+
+
+def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Runs a command.
+
+    Args:
+        parsed: The arguments.
+        parser: Prints the help where there is no command.
+
+    Returns:
+        The exit status: 0 for success, 1 if something is wrong. The reason is printed to standard
+        error.
+    """
+    action = parsed.action and functools.partial(_ACTIONS[parsed.action], parsed)
+    return _console.run(action, parser)
+
+
+def _build(parsed: argparse.Namespace) -> int:
+    archive = _configured(parsed)
+    path = archive.path
+    if parsed.output is not None:
+        output = Path(parsed.output)
+        with open(path, "rb") as source, whole_file(output) as target:
+            shutil.copyfileobj(source, target)
+        path = output
+    # Not escaped as what is only to be read: a script takes it as it is.
+    print(path)
+    return 0
+
+
+def _configured(parsed: argparse.Namespace) -> DistributionArchive:
+    configuration = get_configuration(parsed.config)
+    for name in parsed.module:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise InvalidValueError(f"The module {name!r} cannot be imported: {error}") from error
+    return get_distribution_archive(configuration)
+
+
+def _ls(parsed: argparse.Namespace) -> int:
+    if parsed.kept:
+        return _ls_kept()
+    content = _content(parsed.archive) if parsed.archive else _content(_configured(parsed).folder)
+    lines = [("SIZE", "MEMBER", "WHY")]
+    for name, member in sorted(content.members.items()):
+        lines.append((told_size(member["size"]), name, member["why"]))
+    say_table(lines)
+    total = sum(member["size"] for member in content.members.values())
+    say(f"{len(content.members)} files, {told_size(total)}, digest {content.digest}")
+    if content.manifest["signed_by"] is not None:
+        say(f"takes only sessions that are signed with the key of {content.manifest['signed_by']}")
+    return 0
+
+
+def _content(archive: str | Path) -> Content:
+    path = Path(archive)
+    return content_of_folder(path) if path.is_dir() else content_of_zip(path)
+
+
+def _ls_kept() -> int:
+    base = kept_folder("archives")
+    found: dict[str, list[Path]] = {}
+    for path in store.kept(base):
+        found.setdefault(path.name.partition(".")[0], []).append(path)
+    now = time.time()
+    lines, total = [("DIGEST", "USED", "SIZE", "FORMS")], 0
+    for digest, paths in sorted(found.items(), key=lambda item: -max(map(_used, item[1]))):
+        size = sum(map(_size, paths))
+        total += size
+        forms = " and ".join(sorted("folder" if path.is_dir() else "file" for path in paths))
+        used = told_seconds(now - max(map(_used, paths)))
+        lines.append((digest[:_SHORT], used, told_size(size), forms))
+    say_table(lines)
+    say(f"{len(found)} archives, {told_size(total)} in {base}")
+    return 0
+
+
+def _used(path: Path) -> float:
+    try:
+        return os.lstat(path).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    inner = [path, *path.rglob("*")] if path.is_dir() else [path]
+    total = 0
+    for file in inner:
+        try:
+            total += os.lstat(file).st_size
+        except OSError:
+            continue  # removed meanwhile
+    return total
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    # Refuses anything that is no archive of ours, with an error that says so.
+    _content(parsed.archive)
+    status = subprocess.call([sys.executable, "-u", parsed.archive, *parsed.arguments])
+    return status if status >= 0 else 128 - status
+
+
+def _rm(parsed: argparse.Namespace) -> int:
+    days: Optional[float] = parsed.older_than
+    if parsed.all == (days is not None):
+        raise InvalidValueError("Say what to remove: --older-than DAYS, or --all.")
+    if days is not None and not days >= 0:
+        raise InvalidValueError(f"--older-than takes a number of days, not {days}.")
+    base = kept_folder("archives")
+    sizes = {path: _size(path) for path in store.kept(base)}
+    removed = store.prune(base, (days or 0) * _DAY)
+    number = len({path.name.partition(".")[0] for path in removed})
+    say(f"removed {number} archives, {told_size(sum(sizes.get(path, 0) for path in removed))}")
+    left = len(sizes) - len(removed)
+    if parsed.all and left:
+        raise DistributionError(
+            f"{left} files and folders were used within a day and may be in use: they are left."
+        )
+    return 0
+
+
+_ACTIONS = {"build": _build, "ls": _ls, "run": _run, "rm": _rm}

@@ -1,0 +1,141 @@
+"""`python -m bandsaw env`: the environments that are kept."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+import time
+from typing import Any
+
+from . import _console
+from ._console import add, say, say_table, told_seconds, told_size
+from ._environments import store
+from .environments import Environment
+from .errors import InvalidValueError
+
+_SHORT = 12
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands and their options.
+
+    Args:
+        parser: The parser of `python -m bandsaw env`.
+    """
+    commands = parser.add_subparsers(dest="action", metavar="COMMAND")
+    ls = add(commands, "ls", "list the environments, the one that was used last first")
+    ls.add_argument("--json", action="store_true", help="print JSON")
+    build = add(commands, "build", "make an environment, and print the path of its Python")
+    build.add_argument("requirement", nargs="*", help="what to install, as in 'numpy>=1.26,<2'")
+    build.add_argument(
+        "--python",
+        metavar="PYTHON",
+        help="a version, version specifiers or an executable (default: this Python)",
+    )
+    build.add_argument("--script", metavar="FILE", help="what the inline metadata of FILE says")
+    rm = add(commands, "rm", "remove environments")
+    rm.add_argument("digest", nargs="*", help="the digest as `ls` prints it, or its beginning")
+    rm.add_argument("--all", action="store_true", help="all environments")
+
+
+def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Runs a command.
+
+    Args:
+        parsed: The arguments.
+        parser: Prints the help where there is no command.
+
+    Returns:
+        The exit status: 0 for success, 1 if something is wrong. The reason is printed to standard
+        error.
+    """
+    action = parsed.action and functools.partial(_ACTIONS[parsed.action], parsed)
+    return _console.run(action, parser)
+
+
+def _ls(parsed: argparse.Namespace) -> int:
+    found = [(environment, store.size_of(environment.folder)) for environment in store.kept()]
+    if parsed.json:
+        say(json.dumps([_as_json(environment, size) for environment, size in found], indent=1))
+        return 0
+    now = time.time()
+    lines = [("DIGEST", "PYTHON", "AGE", "USED", "SIZE", "REQUIREMENTS")]
+    for environment, size in found:
+        record = environment.record
+        used = told_seconds(now - environment.used)
+        python, age, requirements = "", "", f"({_state(environment)})"
+        if record is not None:
+            python, age = record["python"], told_seconds(now - record["made"])
+            requirements = ", ".join(record["requirements"]) or "-"
+        lines.append(
+            (environment.digest[:_SHORT], python, age, used, told_size(size), requirements)
+        )
+    say_table(lines)
+    say(f"{_counted(len(found))}, {told_size(sum(size for _, size in found))}")
+    return 0
+
+
+def _state(environment: store.Kept) -> str:
+    if environment.record is not None:
+        return "whole"
+    return "being made" if environment.is_busy else "interrupted"
+
+
+def _as_json(environment: store.Kept, size: int) -> dict[str, Any]:
+    return {
+        "digest": environment.digest,
+        "path": str(environment.folder),
+        "state": _state(environment),
+        "size": size,
+        "used": environment.used,
+        **(environment.record or {}),
+    }
+
+
+def _build(parsed: argparse.Namespace) -> int:
+    if parsed.script is not None:
+        if parsed.requirement or parsed.python is not None:
+            raise InvalidValueError("A script says itself what it needs: give nothing else.")
+        environment = Environment.from_script(parsed.script)
+    else:
+        environment = Environment(parsed.requirement, parsed.python)
+    # Not escaped as what is only to be read: a script takes it as it is.
+    print(environment.executable)
+    return 0
+
+
+def _rm(parsed: argparse.Namespace) -> int:
+    if bool(parsed.all) + bool(parsed.digest) != 1:
+        raise InvalidValueError("Say what to remove: digests, or --all.")
+    there = store.kept()
+    found = there if parsed.all else [_find(text, there) for text in parsed.digest]
+    removed, size, status = 0, 0, 0
+    for environment in {environment.digest: environment for environment in found}.values():
+        bytes_of_it = store.size_of(environment.folder)
+        if store.remove(environment.folder):
+            removed, size = removed + 1, size + bytes_of_it
+        else:
+            status = 1
+            name = environment.digest[:_SHORT]
+            say(f"error: {name} is just being made, and is left alone", sys.stderr)
+    say(f"removed {_counted(removed)}, {told_size(size)}")
+    return status
+
+
+def _find(text: str, there: list[store.Kept]) -> store.Kept:
+    found = [environment for environment in there if text and environment.digest.startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InvalidValueError(f"There is no environment {text!r}.")
+    digests = ", ".join(environment.digest[:_SHORT] for environment in found[:5])
+    raise InvalidValueError(f"{len(found)} environments begin with {text!r}: {digests}")
+
+
+_ACTIONS = {"ls": _ls, "build": _build, "rm": _rm}
+
+
+def _counted(number: int) -> str:
+    return f"{number} {'environment' if number == 1 else 'environments'}"

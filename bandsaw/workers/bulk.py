@@ -1,0 +1,95 @@
+"""Files for bulk data that both sides map, and that are gone as soon as nobody has them open.
+
+sender: write(2), so that its memory does not grow
+receiver: maps it privately, so that it may change what it got, and pays for the pages it touches
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable
+from typing import Any, Optional
+
+# Every buffer begins at a multiple of this: the length of a cache line, more than any type needs.
+ALIGNMENT = 64
+# What is asked of the system at once: Linux writes less than 2 GiB.
+_CHUNK = 1 << 30
+# Above this it is worth asking how much memory there is.
+_SMALL = 1 << 20
+
+
+def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
+    """Writes data to a file without a name, readable by its owner only.
+
+    The file is in memory where the platform has such files and twice the room that it needs is
+    free, else in the directory.
+
+    Args:
+        pieces: The data: bytes-like objects that follow each other.
+        size: How many bytes that is.
+        directory: For a file on disk, by default where temporary files go.
+
+    Returns:
+        The descriptor of the file.
+
+    Raises:
+        OSError: If there is no room for it anywhere.
+    """
+    pieces = list(pieces)
+    if hasattr(os, "memfd_create") and (size < _SMALL or 2 * size <= _available_memory()):
+        try:
+            return _written(os.memfd_create("bandsaw", os.MFD_CLOEXEC), pieces)
+        except OSError:
+            pass  # no room, or not allowed here
+    descriptor, path = tempfile.mkstemp(prefix="bandsaw-", dir=directory)
+    os.unlink(path)
+    return _written(descriptor, pieces)
+
+
+def _written(descriptor: int, pieces: Iterable[Any]) -> int:
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(descriptor, view[:_CHUNK]) :]
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _available_memory() -> int:
+    try:
+        with open("/proc/meminfo", "rb") as file:
+            for line in file:
+                if line.startswith(b"MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    return 0
+
+
+def mapped(descriptor: int) -> memoryview:
+    """Maps a file privately: what is changed in it is changed for nobody else.
+
+    Args:
+        descriptor: The open file, which is closed.
+
+    Returns:
+        Its contents, writable.
+
+    Raises:
+        OSError: If it cannot be mapped.
+        ValueError: If it is empty.
+    """
+    try:
+        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+    finally:
+        os.close(descriptor)
+
+
+def padding(size: int) -> int:
+    """Returns how many bytes follow so many until the next multiple of the alignment."""
+    return -size % ALIGNMENT

@@ -1,0 +1,294 @@
+"""One session in another process of this machine: sent, followed, and taken back.
+
+here                                    there
+STATE, SESSION ───────────────────────► restore, proceed ...
+output, LOG: passed on ◄─────────────── ... task ...
+RETURN, FAILURE or the end ◄─────────── save
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Optional
+
+from .. import _session_file
+from .._session_file import failure_of
+from ..errors import (
+    BandsawError,
+    ProtocolError,
+    TaskTimeoutError,
+    UnserializableError,
+    WorkerDiedError,
+    WorkerStartError,
+)
+from ..interpreter import Interpreter
+from ..session import Session
+from ..tasks import _FunctionWithClosureTask
+from . import boundary, frames, launcher, logs, state, wire
+from ._exit import describe_exit
+from .child import Child, DeadlineError
+from .frames import Frame, Message
+from .near_template import Kind
+from .pool import Pool, Worker
+
+# So many have to be missing until a process counts as lost.
+_MISSED_HEARTBEATS = 3
+
+
+class Call:
+    """A call in another process.
+
+    Args:
+        session: The session that is moved.
+        interpreter: The Python to run it.
+        preload: The modules to import before processes are forked.
+        fork: Whether processes may be forked.
+        directory: Where to put bulk data if there is no room for it in memory.
+        seconds: How long it may take, `None` for ever.
+        heartbeat: After how many seconds the process gives a sign of life each time, `None` for
+            never.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        interpreter: Interpreter,
+        preload: tuple[str, ...],
+        fork: bool,
+        directory: Optional[str],
+        seconds: Optional[float],
+        heartbeat: Optional[float],
+    ) -> None:
+        self._heartbeat = heartbeat
+        self._session = session
+        self._fork = fork
+        self._directory = directory
+        self._seconds = seconds
+        self._inherited = state.inherited(interpreter)
+        self._executable = interpreter.executable
+        folder = str(session.distribution_archive.folder)
+        self.kind = Kind(self._executable, folder, preload, self._inherited.at_start)
+
+    @property
+    def _what(self) -> str:
+        # To make the id of an execution may cost much.
+        session = self._session
+        return f"The process of task {session.task}{boundary.execution_of(session)}"
+
+    def in_own_process(self) -> None:
+        """Goes on with the session in a process of its own, and takes it back."""
+        with self._packed() as message:
+            child = self._start()
+            try:
+                self._send(child, self._news(child, True), message, last=True)
+                launcher.prepare_next(self.kind, fork=self._fork)
+                deadline = self._deadline()
+                answer = self._answer(child, deadline)
+                # What the task has left to be done at the end belongs to the call.
+                child.finish(deadline)
+            except DeadlineError as error:
+                raise self._timeout(child) from error
+            finally:
+                child.end()
+            self._take_back(child, answer)
+
+    def in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> None:
+        """Goes on with the session in a process of a pool, and takes it back.
+
+        Args:
+            pool: The pool.
+            idle_seconds: After how long without work such a process ends itself.
+        """
+
+        def start() -> Worker:
+            return Worker(self._start())
+
+        with self._packed() as message:
+            while True:
+                worker = pool.take(self.kind, start)
+                try:
+                    answer = self._in_worker(worker, message, idle_seconds)
+                except BaseException:
+                    pool.drop(worker)
+                    raise
+                if answer is None:
+                    # It had ended itself just when this session was sent, and did not take it.
+                    pool.drop(worker)
+                    continue
+                break
+            pool.give(worker)
+            self._take_back(worker.child, answer)
+
+    def _in_worker(
+        self, worker: Worker, message: Message, idle_seconds: Optional[float]
+    ) -> Optional[Frame]:
+        child = worker.child
+        news = self._news(child, worker.calls == 0)
+        if worker.calls == 0:
+            news["idle_seconds"] = idle_seconds
+        child.forget_output()
+        worker.calls += 1
+        try:
+            self._send(child, news, message, last=False)
+            answer = self._answer(child, self._deadline())
+        except DeadlineError as error:
+            raise self._timeout(child) from error
+        child.drain()
+        return None if answer.kind == frames.BYE else answer
+
+    def _start(self) -> Child:
+        template = launcher.template_for(self.kind, self._inherited)
+        self._check_can_read(template.hello)
+        return launcher.start(self.kind, self._inherited, fork=self._fork)
+
+    def _check_can_read(self, hello: Mapping[str, Any]) -> None:
+        """Refuses what the other side could not read, before it is sent."""
+        if not isinstance(self._session.task, _FunctionWithClosureTask):
+            return
+        theirs, ours = tuple(hello["python"]), tuple(sys.version_info[:3])
+        problem = None
+        if theirs[:2] != ours[:2]:
+            problem = "local functions cross only between Pythons of the same minor version"
+        elif "cloudpickle" in hello["missing"]:
+            problem = "cloudpickle, which it takes to read local functions, is not installed there"
+        if problem is not None:
+            raise UnserializableError(
+                f"The task {self._session.task} cannot go to {self._executable}: that is Python "
+                f"{_dotted(theirs)}, this is Python {_dotted(ours)}, and {problem}. Move it to the "
+                "top level of a module."
+            )
+
+    @contextlib.contextmanager
+    def _packed(self) -> Iterator[Message]:
+        self._place, members = boundary.packed(self._session)
+        message = wire.message(frames.SESSION, members, self._directory)
+        # The pieces are in the file now, or about to be sent.
+        del members
+        try:
+            yield message
+        finally:
+            if message[2] is not None:
+                os.close(message[2])
+
+    def _news(self, child: Child, is_new: bool) -> dict[str, Any]:
+        """Returns what the process does not know yet of what it inherits."""
+        content: dict[str, Any] = {
+            "environment": self._inherited.environment,
+            "path": self._inherited.path,
+            "directory": state.working_directory(),
+            "levels": logs.levels(),
+            "disable": logging.root.manager.disable,
+        }
+        told = child.told
+        news = {name: value for name, value in content.items() if told.get(name, self) != value}
+        told.update(news)
+        if is_new:
+            news["run_id"] = self._session.run_id
+            news["umask"] = state.umask()
+            news["bulk_directory"] = self._directory
+            news["heartbeat_seconds"] = self._heartbeat
+        return news
+
+    def _send(self, child: Child, told: Mapping[str, Any], message: Message, last: bool) -> None:
+        messages: list[Message] = []
+        if told:
+            messages.append((frames.STATE, (json.dumps(told).encode("ascii"),), None))
+        messages.append(message)
+        if last:
+            messages.append((frames.BYE, (), None))
+        # Where nobody reads it, what the process has said last says why.
+        with contextlib.suppress(OSError):
+            child.channel.send(*messages)
+
+    def _deadline(self) -> Optional[float]:
+        return None if self._seconds is None else time.monotonic() + self._seconds
+
+    def _answer(self, child: Child, deadline: Optional[float]) -> Frame:
+        emit = None
+        while True:
+            frame = self._next(child, deadline)
+            if frame is None:
+                raise self._death(child)
+            if frame.kind == frames.LOG:
+                emit = emit or logs.emitter(str(self._session.task), socket.gethostname())
+                emit(frames.from_json(frame))
+            elif frame.kind in (frames.RETURN, frames.FAILURE, frames.BYE):
+                return frame
+            elif frame.kind != frames.HEARTBEAT:
+                raise ProtocolError(
+                    f"{self._what} sent a message {frames.NAMES[frame.kind]} where none is due "
+                    f"({self._where(child)})."
+                )
+
+    def _next(self, child: Child, deadline: Optional[float]) -> Optional[Frame]:
+        if self._heartbeat is None:
+            return child.next(deadline)
+        silence = self._heartbeat * _MISSED_HEARTBEATS
+        end = time.monotonic() + silence
+        try:
+            return child.next(end if deadline is None else min(deadline, end))
+        except DeadlineError as error:
+            if deadline is not None and deadline <= end:
+                raise
+            child.end()
+            how = f"gave no sign of life for {silence:g} s and was ended"
+            raise self._death(child, how) from error
+
+    def _where(self, child: Child) -> str:
+        return f"interpreter {self._executable}, pid {child.pid}"
+
+    def _take_back(self, child: Child, answer: Frame) -> None:
+        where = f"run by {self._where(child)}"
+        if answer.kind == frames.FAILURE:
+            raise boundary.located(failure_of(answer.body), self._session, where)
+        saved = _session_file.read_members(wire.members(answer))
+        boundary.take_back(self._session, saved, self._place, where)
+
+    def _timeout(self, child: Child) -> TaskTimeoutError:
+        child.end()
+        _, errors = child.tails()
+        return TaskTimeoutError(
+            f"{self._what} took longer than {self._seconds:g} s and was ended, with all that it "
+            f"had started ({self._where(child)})." + _last_words(errors)
+        )
+
+    def _death(self, child: Child, how: str = "") -> BandsawError:
+        if child.start_error is not None:
+            return WorkerStartError(
+                f"{self._what} could not be started with the interpreter {self._executable!r}: "
+                f"{os.strerror(child.start_error)}"
+            )
+        output, errors = child.tails()
+        if how:
+            pass
+        elif child.returncode is None:
+            how = "was lost: the process that had started it has ended"
+        elif child.is_cancelled:
+            how = "closed its channel, and was ended,"
+        else:
+            how = f"ended with {describe_exit(child.returncode)}"
+        last = errors or output
+        return WorkerDiedError(
+            f"{self._what} {how} before it gave the session back ({self._where(child)})."
+            + (_last_words(last) or " It wrote nothing."),
+            -signal.SIGKILL if child.returncode is None else child.returncode,
+            [self._executable, self.kind.folder],
+            output,
+            errors,
+        )
+
+
+def _last_words(text: str) -> str:
+    return f" The last lines that it wrote:\n{text}" if text else ""
+
+
+def _dotted(version: Sequence[int]) -> str:
+    return ".".join(map(str, version))

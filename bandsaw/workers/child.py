@@ -1,0 +1,268 @@
+"""The near end of a process for tasks: its messages, its output and its end, in one loop."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import select
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+from .frames import BYE, EVENT, Channel, Frame
+from .process import TAIL_BYTES, last_lines, pass_on
+
+# A process that has closed its channel is about to end; one that is not is ended.
+_SECONDS_TO_END = 1.0
+# The most that is waited for something that has been killed.
+_SECONDS_TO_DIE = 10.0
+_READ = 65536
+
+
+# What a forked process has to close.
+_open: set[Child] = set()
+
+
+class DeadlineError(Exception):
+    """The time was up. Not for users."""
+
+
+class _Output:
+    """What a process writes to one of its standard streams: passed on, and its last bytes kept."""
+
+    def __init__(self, descriptor: int, stream_name: str) -> None:
+        self.descriptor = descriptor
+        self._stream_name = stream_name
+        self._decoder: Optional[codecs.IncrementalDecoder] = None
+        self.kept = b""
+
+    def pump(self) -> bool:
+        """Reads once, and returns whether there may be more."""
+        try:
+            data = os.read(self.descriptor, _READ)
+        except BlockingIOError:
+            return True
+        if self._decoder is None:
+            if not data:
+                return False
+            self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.kept = (self.kept + data)[-TAIL_BYTES:]
+        pass_on(self._decoder.decode(data, final=not data), self._stream_name)
+        return bool(data)
+
+
+class Child:
+    """A process of tasks, which a template has started.
+
+    Args:
+        channel: Its channel.
+        status: The socket on which the template says how it goes.
+        out: What it writes to its standard output is read from here.
+        errors: Likewise its standard error.
+        kind: Of what kind it is, see `near_template.Kind`.
+        closed: Called when nothing of it is open any more, with whether its template was found
+            gone.
+        told: What it knows of the state of this process already.
+
+    Attributes:
+        channel: Its channel.
+        kind: Of what kind it is.
+        told: What it knows of the state of this process.
+        pid: Its process id, `None` as long as the template has not said it.
+        returncode: How it ended, negative for a signal; `None` if it runs, or nobody knows.
+        start_error: The `errno` for which it could not be started.
+        is_over: Whether it has ended.
+        is_cancelled: Whether it was ended from here.
+    """
+
+    def __init__(
+        self,
+        channel: socket.socket,
+        status: socket.socket,
+        out: int,
+        errors: int,
+        kind: Any,
+        closed: Callable[[bool], None],
+        told: Mapping[str, Any],
+    ) -> None:
+        self.channel = Channel(channel)
+        self.pid: Optional[int] = None
+        self.returncode: Optional[int] = None
+        self.start_error: Optional[int] = None
+        self.is_over = False
+        self._status = status
+        self._out = _Output(out, "stdout")
+        self._errors = _Output(errors, "stderr")
+        self._poll = select.poll()
+        self._readers: dict[int, Callable[[], bool]] = {
+            channel.fileno(): self._read_channel,
+            status.fileno(): self._read_status,
+            out: self._out.pump,
+            errors: self._errors.pump,
+        }
+        for descriptor in self._readers:
+            os.set_blocking(descriptor, descriptor == channel.fileno())
+            self._poll.register(descriptor, select.POLLIN)
+        self._has_channel = True
+        self._lost_at = 0.0
+        self._is_lost = False
+        self.is_cancelled = False
+        self.kind = kind
+        self.told = dict(told)
+        self._closed: Optional[Callable[[bool], None]] = closed
+        _open.add(self)
+
+    def next(self, deadline: Optional[float] = None) -> Optional[Frame]:
+        """Waits for the next message. What the process writes meanwhile is passed on.
+
+        Args:
+            deadline: Until when to wait, by `time.monotonic`.
+
+        Returns:
+            The message, `None` when the process has ended and none is left.
+
+        Raises:
+            DeadlineError: If the time is up.
+            ProtocolError: If something else than a message came.
+        """
+        while True:
+            frame = self.channel.next()
+            if frame is not None:
+                return frame
+            if self.is_over:
+                if not self._step(0.0):
+                    return None
+                continue
+            limit = deadline
+            if not self._has_channel and not self.is_cancelled:
+                lost = self._lost_at + _SECONDS_TO_END
+                limit = lost if limit is None else min(limit, lost)
+            left = None if limit is None else limit - time.monotonic()
+            if left is None or left > 0:
+                self._step(left)
+            elif limit == deadline:
+                raise DeadlineError
+            else:
+                self.cancel()
+
+    def _step(self, seconds: Optional[float]) -> bool:
+        """Waits until something can be read, and reads it; returns whether there was anything."""
+        ready = self._poll.poll(None if seconds is None else seconds * 1000)
+        for descriptor, _ in ready:
+            if not self._readers[descriptor]():
+                self._poll.unregister(descriptor)
+        return bool(ready)
+
+    def _read_channel(self) -> bool:
+        try:
+            self.channel.read()
+        except (EOFError, OSError):
+            self._has_channel, self._lost_at = False, time.monotonic()
+        return self._has_channel
+
+    def _read_status(self) -> bool:
+        try:
+            data = self._status.recv(EVENT.size, socket.MSG_WAITALL)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""
+        if len(data) < EVENT.size:
+            # The template is gone, and with it whoever knew more.
+            self.is_over = self._is_lost = True
+            if self.pid is not None and self.returncode is None:
+                _kill_group(self.pid)
+            return False
+        letter, number = EVENT.unpack(data)
+        if letter == b"P":
+            self.pid = number
+        elif letter == b"E":
+            self.start_error, self.is_over = number, True
+        elif letter == b"X":
+            self.returncode, self.is_over = number, True
+        return not self.is_over
+
+    def drain(self) -> None:
+        """Passes on what the process has written by now."""
+        while self._step(0.0):
+            pass
+
+    def seems_alive(self) -> bool:
+        """Looks whether anything says that a process that waits for work will not take it."""
+        self.drain()
+        return not self.is_over and self._has_channel and self.channel.next() is None
+
+    def cancel(self) -> None:
+        """Has the template end the process and all that it started."""
+        self.is_cancelled = True
+        with contextlib.suppress(OSError):
+            self._status.send(EVENT.pack(b"K", 0))
+
+    def finish(self, deadline: Optional[float] = None) -> None:
+        """Waits until the process has ended by itself, for as long as it takes.
+
+        Args:
+            deadline: Until when, by `time.monotonic`.
+
+        Raises:
+            DeadlineError: If the time is up.
+        """
+        while self.next(deadline) is not None:
+            pass
+
+    def retire(self) -> None:
+        """Says that nothing more will be asked of the process, and waits until it has ended."""
+        with contextlib.suppress(Exception):
+            self.channel.send((BYE, (), None))
+            self.finish()
+
+    def end(self) -> None:
+        """Ends the process if it runs, and gives up all that belongs to it."""
+        try:
+            if not self.is_over:
+                self.cancel()
+                with contextlib.suppress(Exception):
+                    self.finish(time.monotonic() + _SECONDS_TO_DIE)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Closes what is open here. The template ends a process that still runs."""
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            self._let_go()
+            closed(self._is_lost)
+
+    def _let_go(self) -> None:
+        _open.discard(self)
+        self.channel.close()
+        self._status.close()
+        for output in (self._out, self._errors):
+            os.close(output.descriptor)
+
+    def tails(self) -> tuple[str, str]:
+        """Returns the last lines that the process wrote, to its standard output and its error."""
+        return last_lines(self._out.kept), last_lines(self._errors.kept)
+
+    def forget_output(self) -> None:
+        """Has the last lines be those of the next call only."""
+        self._out.kept = self._errors.kept = b""
+
+
+def _let_go() -> None:
+    # They are the parent's. What holds their sockets open keeps their ends from being noticed.
+    for child in list(_open):
+        child._let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+def _kill_group(pid: int) -> None:
+    import signal
+
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)

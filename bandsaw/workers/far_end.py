@@ -1,0 +1,230 @@
+"""The far side of a channel: goes on with sessions and sends them back.
+
+    STATE ─► take over;  SESSION ─► restore, proceed, save ─► RETURN or FAILURE;  BYE ─► end
+
+The archive starts it: as `--template SETTINGS`, which has its socket as standard input (see
+`template`), or as `--worker FD`, which has its channel open under that number.
+"""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import faulthandler
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from .. import _far_end, _session_file, modules, run
+from .._session_header import SAME
+from ..errors import ProtocolError
+from ..session import Session
+from . import boundary, frames, state, wire
+from .frames import Channel
+
+_open_until_the_end: list[Channel] = []
+
+
+def main(args: Sequence[str]) -> int:
+    """Serves the process on the other side.
+
+    Args:
+        args: `--worker FD`, or `--template SETTINGS`.
+
+    Returns:
+        The exit status.
+    """
+    mode, argument = args
+    _far_end.prepare()
+    # What a task sees is no business of ours.
+    del sys.argv[1:]
+    if mode == "--template":
+        from . import template
+
+        end = socket.socket(fileno=os.dup(0))
+        nowhere = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nowhere, 0)
+        os.close(nowhere)
+        return template.run(end, json.loads(argument))
+    # So that a process that crashes in C code says where.
+    faulthandler.enable()
+    os.set_inheritable(int(argument), False)
+    end = socket.socket(fileno=int(argument))
+    channel = Channel(end)
+    # Open until the process has ended: to close it says that it is about to.
+    _open_until_the_end.append(channel)
+    # As a forked process does: to take Python apart takes time, and nobody gains from it.
+    os._exit(serve_to_the_end(channel))
+
+
+def serve_to_the_end(channel: Channel) -> int:
+    """Goes on with the sessions that come, and ends as Python does, but for the exit itself.
+
+    Args:
+        channel: Where they come from.
+
+    Returns:
+        The exit status.
+    """
+    code = 0
+    try:
+        serve(channel)
+    except SystemExit as error:
+        code = _exit_code(error)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
+    # The task may have left threads, and things to be done at the end.
+    shutdown: Any = vars(threading)["_shutdown"]
+    run_exit_functions: Any = vars(atexit)["_run_exitfuncs"]
+    for step in (shutdown, run_exit_functions, _flush):
+        try:
+            step()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+    return code
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    try:
+        print(error.code, file=sys.stderr)
+    except (OSError, ValueError):
+        pass
+    return 1
+
+
+def serve(channel: Channel) -> None:
+    """Goes on with the sessions that come, until no more do.
+
+    Args:
+        channel: Where they come from.
+
+    Raises:
+        ProtocolError: If something else comes.
+    """
+    from . import logs
+
+    handler = logs.Sender(channel)
+    handler.install()
+    idle_seconds: Optional[float] = None
+    directory: Optional[str] = None
+    try:
+        while True:
+            frame = _next(channel, idle_seconds)
+            if frame is None or frame.kind == frames.BYE:
+                return
+            if frame.kind == frames.STATE:
+                content = frames.from_json(frame)
+                _take_over(content)
+                idle_seconds = content.get("idle_seconds", idle_seconds)
+                directory = content.get("bulk_directory", directory)
+                _give_signs_of_life(channel, content.get("heartbeat_seconds"))
+            elif frame.kind == frames.SESSION:
+                _go_on(channel, frame, directory)
+            else:
+                raise ProtocolError(f"A message {frames.NAMES[frame.kind]} came here.")
+    except (EOFError, BrokenPipeError):
+        return  # nobody waits for us any more
+
+
+def _next(channel: Channel, idle_seconds: Optional[float]) -> Optional[frames.Frame]:
+    frame = channel.next()
+    if frame is None and idle_seconds is not None:
+        waiting = select.poll()
+        waiting.register(channel, select.POLLIN)
+        if not waiting.poll(idle_seconds * 1000):
+            channel.send((frames.BYE, (), None))
+            return None
+    return frame or channel.receive()
+
+
+def _give_signs_of_life(channel: Channel, seconds: Optional[float]) -> None:
+    if seconds is None:
+        return
+
+    def beat() -> None:
+        while True:
+            time.sleep(seconds)
+            try:
+                channel.send((frames.HEARTBEAT, (), None))
+            except OSError:
+                return
+
+    threading.Thread(target=beat, daemon=True, name="bandsaw-heartbeat").start()
+
+
+def _take_over(content: dict[str, Any]) -> None:
+    run_id = content.get("run_id")
+    if run_id is not None and run._RUN_ID is None:
+        run.set_run_id(run_id)
+    state.apply(content)
+
+
+def _go_on(channel: Channel, frame: frames.Frame, directory: Optional[str]) -> None:
+    modules.forget_callers()
+    # An earlier task may have gone elsewhere.
+    state.undo()
+    try:
+        session = Session()
+        session._unpack(_session_file.read_members(wire.members(frame)))
+        # Whatever else refers to what was sent would keep it in memory.
+        del frame
+        had = _parts(session)
+        session.proceed()
+        message = wire.message(
+            frames.RETURN, session._pack(left_out=_same(session, had)), directory
+        )
+    except Exception as error:
+        message = (frames.FAILURE, (_session_file.written_failure(error),), None)
+    _flush()
+    try:
+        channel.send(message)
+    except OSError as error:
+        if error.errno not in (errno.EBADF, errno.ENOTSOCK):
+            raise
+        raise ProtocolError(
+            "The task has closed file descriptors that are not its own: the channel on which its "
+            "result was to be sent is among them."
+        ) from error
+    if message[2] is not None:
+        os.close(message[2])
+
+
+def _parts(session: Session) -> tuple[Any, ...]:
+    execution = session.execution
+    return (
+        session.task,
+        execution,
+        getattr(execution, "args", None),
+        getattr(execution, "kwargs", None),
+    )
+
+
+def _same(session: Session, had: tuple[Any, ...]) -> dict[str, str]:
+    """Says what the other side has: what was sent and is the same object still, and empty ones."""
+    has = _parts(session)
+    left_out = boundary.new_values(session)
+    if has[0] is had[0]:
+        left_out["task"] = SAME
+    if all(mine is given for mine, given in zip(has[1:], had[1:])):
+        left_out["execution"] = SAME
+    return left_out
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # missing, or closed by the task

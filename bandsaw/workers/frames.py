@@ -1,0 +1,277 @@
+"""The messages between the two sides of a process boundary, and the channel they travel on.
+
+The channel is a socket of its own: what a task prints goes elsewhere and cannot enter it. Each
+message is a frame: 16 bytes with a mark, the kind, a flag and the length of the body, and the body.
+
+| kind      | way          | body                                                                  |
+|-----------|--------------|-----------------------------------------------------------------------|
+| HELLO     | far to near  | JSON: versions, platform, process id, what is missing there; first    |
+| STATE     | near to far  | JSON: what a process inherits, and the process there does not have    |
+| SESSION   | near to far  | the members of a session, see `wire`                                  |
+| HEARTBEAT | far to near  | nothing: the process is alive; where it was asked for, every so often |
+| LOG       | far to near  | JSON: one record of `logging`                                         |
+| RETURN    | far to near  | the members of the session that comes back                            |
+| FAILURE   | far to near  | JSON: the error that kept the session from going on                   |
+| BYE       | both         | nothing: no more sessions will be sent, or taken                      |
+
+Where a body is large, the frame brings the descriptor of a file that holds it (`bulk`). A second
+socket belongs to the process as a whole, and has messages of 9 bytes, a letter and a number:
+
+| letter | way         | number                                                                  |
+|--------|-------------|-------------------------------------------------------------------------|
+| P      | far to near | the id of the process that was started                                  |
+| E      | far to near | why it could not be started: an `errno`                                 |
+| K      | near to far | 0: cancel, which ends the process and all that it has started           |
+| X      | far to near | how the process ended: its exit status, negative for a signal           |
+
+To close either has the same effect as K.
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import socket
+import struct
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
+
+from ..errors import ProtocolError
+
+FORMAT = 1
+HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE, BYE = range(1, 9)
+NAMES = "", "HELLO", "STATE", "SESSION", "HEARTBEAT", "LOG", "RETURN", "FAILURE", "BYE"
+_HEAD = struct.Struct("!4sBB2xQ")
+_MARK = b"bsw\1"
+_PLAIN, _WITH_FILE = 0, 1
+# What is larger travels in a file, so that no sender has to wait for a reader.
+LARGEST_BODY = 1 << 16
+_MOST_BODY = 1 << 26
+_CHUNK = 1 << 17
+_ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize) if os.name == "posix" else 0
+# Programs that a task starts are not to have what came along.
+_FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_FAR_UP = 256
+
+EVENT = struct.Struct("!cq")
+
+
+# Kind, pieces of the body, and the descriptor that goes along if there is one.
+Message = tuple[int, Sequence[Any], Optional[int]]
+
+
+class Frame(NamedTuple):
+    """A message.
+
+    Attributes:
+        kind: One of the kinds of the table.
+        body: The body.
+        descriptor: The open file that came along, `None` if none did. Whoever takes the frame
+            closes it.
+    """
+
+    kind: int
+    body: bytes
+    descriptor: Optional[int] = None
+
+
+class Channel:
+    """One end of a channel.
+
+    Args:
+        end: The socket.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._lock = threading.Lock()
+        self._data = bytearray()
+        self._descriptors: deque[int] = deque()
+
+    def fileno(self) -> int:
+        """Returns the descriptor, for `poll`."""
+        return self._socket.fileno()
+
+    def send(self, *messages: Message) -> None:
+        """Sends messages, all at once. Threads may do so at the same time.
+
+        Args:
+            *messages: Kind, pieces of the body, and the descriptor that goes along if there is one,
+                which stays open here. One descriptor at the most.
+
+        Raises:
+            OSError: If nobody is there to read them.
+        """
+        pieces: list[Any] = []
+        going_along = None
+        for kind, body, descriptor in messages:
+            size = sum(map(len, body))
+            flag = _PLAIN if descriptor is None else _WITH_FILE
+            if descriptor is not None:
+                going_along = descriptor
+            pieces.append(_HEAD.pack(_MARK, kind, flag, size))
+            pieces += body
+        data = b"".join(pieces)
+        with self._lock:
+            sent = 0
+            if going_along is not None:
+                rights = array.array("i", [going_along])
+                ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+                sent = self._socket.sendmsg([data], ancillary)
+            if sent < len(data):
+                self._socket.sendall(memoryview(data)[sent:])
+
+    def send_json(self, kind: int, content: Any) -> None:
+        """Sends a message whose body is JSON. See `send`."""
+        self.send((kind, (json.dumps(content).encode("ascii"),), None))
+
+    def receive(self) -> Frame:
+        """Waits for the next message.
+
+        Returns:
+            The message.
+
+        Raises:
+            EOFError: If the other side has closed the channel.
+            ProtocolError: If something else than a message came.
+        """
+        while True:
+            frame = self.next()
+            if frame is not None:
+                return frame
+            self.read()
+
+    def next(self) -> Optional[Frame]:
+        """Takes a message that has arrived already.
+
+        Returns:
+            The message, `None` if there is none, or not all of it.
+
+        Raises:
+            ProtocolError: If something else came.
+        """
+        data = self._data
+        if len(data) < _HEAD.size:
+            if data and not _MARK.startswith(data[:4]):
+                raise _no_message(data)
+            return None
+        mark, kind, flag, size = _HEAD.unpack_from(data)
+        if mark != _MARK or not HELLO <= kind <= BYE or flag > _WITH_FILE or size > _MOST_BODY:
+            raise _no_message(data)
+        end = _HEAD.size + size
+        if len(data) < end:
+            return None
+        body = bytes(memoryview(data)[_HEAD.size : end])
+        del data[:end]
+        if flag == _PLAIN:
+            return Frame(kind, body)
+        if kind not in (SESSION, RETURN) or not self._descriptors:
+            raise ProtocolError(f"A message {NAMES[kind]} has no file that could come along.")
+        return Frame(kind, body, self._descriptors.popleft())
+
+    def read(self) -> None:
+        """Reads what has arrived, and waits if that is nothing.
+
+        Raises:
+            EOFError: If the other side has closed the channel.
+        """
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, _ONE_DESCRIPTOR, _FLAGS)
+        except ConnectionResetError:
+            data, ancillary = b"", []
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                received = array.array("i")
+                received.frombytes(content[: len(content) - len(content) % received.itemsize])
+                self._descriptors.extend(received)
+        if not data:
+            raise EOFError("the other side has closed the channel")
+        self._data += data
+
+    def close(self) -> None:
+        """Closes this end."""
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+        self._socket.close()
+
+
+def _no_message(data: bytearray) -> ProtocolError:
+    return ProtocolError(
+        f"Something came through the channel between the processes that is no message: "
+        f"{bytes(data[:40])!r}."
+    )
+
+
+def from_json(frame: Frame) -> dict[str, Any]:
+    """Reads the body of a message that is JSON.
+
+    Args:
+        frame: The message.
+
+    Returns:
+        The plain data.
+
+    Raises:
+        ProtocolError: If it is none.
+    """
+    try:
+        content = json.loads(frame.body.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(
+            f"The body of a message {NAMES[frame.kind]} is no JSON: {error}."
+        ) from (error)
+    if not isinstance(content, dict):
+        raise ProtocolError(f"The body of a message {NAMES[frame.kind]} is no JSON object.")
+    return content
+
+
+def channel_pair() -> tuple[socket.socket, socket.socket]:
+    """Makes both ends of a channel, neither of them in the place of a standard stream."""
+    near, far = socket.socketpair()
+    return _above_standard(near), _above_standard(far)
+
+
+def pipe_pair() -> tuple[int, int]:
+    """Makes both ends of a pipe, likewise."""
+    ends = []
+    for end in os.pipe():
+        if end <= 2:
+            import fcntl
+
+            higher = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
+            os.close(end)
+            end = higher
+        ends.append(end)
+    return ends[0], ends[1]
+
+
+def out_of_the_way(descriptor: int) -> int:
+    """Gives a descriptor a number that programs which close "all" others often leave alone.
+
+    Args:
+        descriptor: The descriptor, which is closed.
+
+    Returns:
+        The new number, or the old one if no such number may be used.
+    """
+    import fcntl
+
+    try:
+        higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR_UP)
+    except OSError:
+        return descriptor
+    os.close(descriptor)
+    return higher
+
+
+def _above_standard(end: socket.socket) -> socket.socket:
+    # Where a standard stream is closed, its number is free, and what is printed would come here.
+    if end.fileno() > 2:
+        return end
+    import fcntl
+
+    with end:
+        return socket.socket(fileno=fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))

@@ -1,0 +1,149 @@
+"""The templates of this process.
+
+A template serves all calls with the same interpreter, archive and preloaded modules, and ends with
+this process, or when its archive has been replaced and nothing runs in it any more.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import WorkerStartError
+from . import state
+from .child import Child
+from .near_template import Kind, Template, started
+
+_templates: dict[Kind, Template] = {}
+_lock = threading.Lock()
+_locks: dict[Kind, threading.Lock] = {}
+
+
+def take_over(control: socket.socket, kind: Sequence[Any], hello: Mapping[str, Any]) -> None:
+    """Notes, in a process of a task, how to reach the template that it was forked from.
+
+    Args:
+        control: Where requests go to.
+        kind: Of what kind that is, as plain data.
+        hello: What it says about itself.
+    """
+    executable, folder, preload, at_start = kind
+    known = Kind(executable, folder, tuple(preload), tuple((n, v) for n, v in at_start))
+    _templates[known] = Template(known, control, None, hello, {})
+
+
+def template_for(kind: Kind, inherited: state.Inherited) -> Template:
+    """Returns the template of a kind, started on first use.
+
+    Args:
+        kind: What it is for.
+        inherited: What it inherits if it is started.
+
+    Returns:
+        The template.
+
+    Raises:
+        WorkerStartError: If it cannot be started (an `OSError`).
+    """
+    template = _templates.get(kind)
+    if template is not None and not (template.hello["files"] and template.is_stale()):
+        return template
+    with _lock:
+        lock = _locks.setdefault(kind, threading.Lock())
+    with lock:
+        template = _templates.get(kind)
+        if template is not None and template.is_stale():
+            del _templates[kind]
+            template.replace()
+            template = None
+        if template is None:
+            template = started(kind, inherited)
+            _replace_older(kind)
+            _templates[kind] = template
+    return template
+
+
+def _replace_older(kind: Kind) -> None:
+    # The archive grows with the tasks that a script defines, and changes with its configuration.
+    for other in list(_templates):
+        if other._replace(folder=kind.folder) == kind:
+            _templates.pop(other).replace()
+
+
+def start(kind: Kind, inherited: state.Inherited, *, fork: bool) -> Child:
+    """Starts a process for tasks.
+
+    Args:
+        kind: Of what kind.
+        inherited: As for `template_for`.
+        fork: Whether it may be forked.
+
+    Returns:
+        The process.
+
+    Raises:
+        WorkerStartError: If it cannot be started (an `OSError`).
+    """
+    for attempt in (1, 2):
+        template = template_for(kind, inherited)
+        if template.has_threads and kind.preload:
+            # What it has loaded is of no use then, and would only be in the way.
+            return start(kind._replace(preload=()), inherited, fork=False)
+        try:
+            return template.take(fork and not template.has_threads)
+        except BrokenPipeError as error:
+            # Somebody has ended it.
+            _forget(template)
+            if attempt == 2:
+                raise WorkerStartError(
+                    f"A process for tasks could not be started: {error}"
+                ) from error
+        except OSError as error:
+            raise WorkerStartError(f"A process for tasks could not be started: {error}") from error
+    raise AssertionError("unreachable")
+
+
+def prepare_next(kind: Kind, *, fork: bool) -> None:
+    """Has a process started for the next call of a kind, if there is a template for it.
+
+    Args:
+        kind: Of what kind.
+        fork: Whether it may be forked.
+    """
+    template = _templates.get(kind)
+    if template is not None and template.has_threads and kind.preload:
+        template, fork = _templates.get(kind._replace(preload=())), False
+    if template is not None:
+        template.prepare_next(fork and not template.has_threads)
+
+
+def _forget(template: Template) -> None:
+    if _templates.get(template.kind) is template:
+        del _templates[template.kind]
+    template.close()
+
+
+@atexit.register
+def close_all() -> None:
+    """Ends all templates."""
+    while _templates:
+        _, template = _templates.popitem()
+        template.close()
+
+
+def _let_go() -> None:
+    # What is the parent's is not for a forked process to use, or to keep alive.
+    global _lock
+    for template in _templates.values():
+        template.let_go()
+    _templates.clear()
+    _locks.clear()
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

@@ -1,0 +1,136 @@
+"""Records of `logging`, from the process where they are made to the loggers of the caller.
+
+far: root logger ─ Sender ── LOG ──► near: the logger of the same name
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+from .frames import LOG, Channel
+
+# What of a record is plain data, and travels as it is.
+_PLAIN = (
+    *("name", "levelno", "levelname", "pathname", "lineno", "funcName", "created", "msecs"),
+    *("filename", "module"),
+    *("thread", "threadName", "processName", "process", "taskName"),
+)
+_TEXTS = ("exc_text", "stack_info")
+_STANDARD = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, *_PLAIN, *_TEXTS, "message"}
+
+
+# The names of the loggers whose levels were taken over.
+_given: set[str] = set()
+
+
+def levels() -> dict[str, int]:
+    """Returns the levels that loggers of this process were given, by their names."""
+    root = logging.getLogger()
+    found = {"": root.level}
+    # A copy: other threads may make loggers.
+    for name, logger in root.manager.loggerDict.copy().items():
+        # What is not of this class stands for a parent that does not exist yet.
+        if isinstance(logger, logging.Logger) and logger.level:
+            found[name] = logger.level
+    return found
+
+
+def take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> None:
+    """Has loggers of this process make the records that the other side wants to see.
+
+    Args:
+        given: What `levels` returned there, `None` if that is as before.
+        disable: What `logging.disable` was told there, likewise.
+    """
+    if disable is not None:
+        logging.disable(disable)
+    if given is None:
+        return
+    for name in _given - set(given):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    _given.clear()
+    for name, level in given.items():
+        _given.add(name)
+        logging.getLogger(name or None).setLevel(level)
+
+
+class Sender(logging.Handler):
+    """Sends records through a channel.
+
+    Args:
+        channel: The channel.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+        self._pid = os.getpid()
+
+    def install(self) -> None:
+        """Has all records of this process come here that nobody keeps from the root logger."""
+        logging.getLogger().addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends a record. See `logging.Handler.emit`."""
+        if os.getpid() != self._pid:
+            # A process that the task forked would write into the middle of our messages.
+            if logging.lastResort is not None and record.levelno >= logging.lastResort.level:
+                logging.lastResort.handle(record)
+            return
+        try:
+            self._channel.send((LOG, (_written(record),), None))
+        except OSError:
+            pass  # nobody is there any more who could read it
+        except Exception:
+            self.handleError(record)
+
+
+def _written(record: logging.LogRecord) -> bytes:
+    given = record.__dict__
+    content = {name: given[name] for name in _PLAIN if name in given}
+    content["msg"] = record.getMessage()
+    for name in _TEXTS:
+        if given.get(name):
+            content[name] = given[name]
+    if record.exc_info and not record.exc_text:
+        content["exc_text"] = logging.Formatter().formatException(record.exc_info)
+    extra = {name: value for name, value in given.items() if name not in _STANDARD}
+    if extra:
+        content["extra"] = {name: _plain(value) for name, value in extra.items()}
+    return json.dumps(content).encode("ascii")
+
+
+def _plain(value: Any) -> Any:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
+    return value
+
+
+def emitter(task: str, host: str) -> Callable[[Mapping[str, Any]], None]:
+    """Returns what hands records of the far side to the loggers of this process.
+
+    Args:
+        task: The name of the task.
+        host: Where it runs.
+
+    Returns:
+        A function of one record as it was sent. The records have the attributes `bandsaw_task` and
+        `bandsaw_host`, and say in `process` in which process they were made.
+    """
+
+    def emit(content: Mapping[str, Any]) -> None:
+        logger = logging.getLogger(str(content.get("name", "")))
+        if not logger.isEnabledFor(int(content.get("levelno", 0))):
+            return
+        extra = content.get("extra", {})
+        own = {name: value for name, value in content.items() if name != "extra"}
+        record = logging.makeLogRecord({**extra, **own, "bandsaw_task": task, "bandsaw_host": host})
+        logger.handle(record)
+
+    return emit

@@ -1,0 +1,281 @@
+"""The near side of one template: starts it, and has it start processes.
+
+started(...) ── PYTHON -u ARCHIVE --template ... ─► HELLO
+Template.take() ── F or S, and the far ends of a process' channel, status and output ──► Child
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import platform
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional
+
+from .. import __version__
+from .._session_file import failure_of
+from ..errors import BandsawError, WorkerStartError
+from . import frames, state
+from ._exit import describe_exit
+from .child import Child
+from .frames import Channel
+from .process import Tail
+
+_SECONDS_TO_END = 5.0
+_OLDEST = (3, 9)
+
+
+class Kind(NamedTuple):
+    """What a template is for. Calls of the same kind share one.
+
+    Attributes:
+        executable: The Python.
+        folder: The unpacked archive.
+        preload: The modules that are imported before processes are forked.
+        at_start: The environment variables that cannot be changed later, with their values.
+    """
+
+    executable: str
+    folder: str
+    preload: tuple[str, ...]
+    at_start: tuple[tuple[str, str], ...]
+
+
+class Template:
+    """A template that runs.
+
+    Args:
+        kind: What it is for.
+        control: Where requests go to.
+        process: The process, `None` if it is not ours but the one that made us.
+        hello: What it said about itself.
+        told: What its processes inherit from it, see `Child`.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        control: socket.socket,
+        process: Optional[subprocess.Popen[bytes]],
+        hello: Mapping[str, Any],
+        told: Mapping[str, Any],
+    ) -> None:
+        self.kind = kind
+        self.hello = hello
+        self._control = control
+        self._process = process
+        self._lock = threading.Lock()
+        self._told = told
+        self._children = 0
+        self._next: list[Child] = []
+        self._is_replaced = False
+        self._is_gone = False
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether something that was preloaded has started threads: it must not be forked."""
+        return bool(self.hello["threads"] > 1)
+
+    def is_stale(self) -> bool:
+        """Whether a file of what was preloaded has changed."""
+        for path, modified, size in self.hello["files"]:
+            try:
+                status = os.stat(path)
+            except OSError:
+                return True
+            if (status.st_mtime_ns, status.st_size) != (modified, size):
+                return True
+        return False
+
+    def take(self, fork: bool) -> Child:
+        """Returns a new process, which may have been started already.
+
+        Args:
+            fork: Whether it may be forked.
+
+        Returns:
+            The process, of which nobody has made use yet.
+
+        Raises:
+            BrokenPipeError: If the template is gone.
+            OSError: If no more files can be opened.
+        """
+        while self._next:
+            try:
+                child = self._next.pop()
+            except IndexError:
+                break
+            if child.seems_alive():
+                return child
+            child.end()
+        if self._is_gone:
+            # What is sent while it is about to end would be lost.
+            raise BrokenPipeError("the process that starts others has ended")
+        return self._start(spawn=not fork)
+
+    def prepare_next(self, fork: bool) -> None:
+        """Has a process started for the call after this one, so that it need not wait for that."""
+        if not self._next and not self._is_replaced:
+            with contextlib.suppress(OSError):
+                self._next.append(self._start(spawn=not fork))
+
+    def _start(self, spawn: bool) -> Child:
+        """Has a process started.
+
+        Args:
+            spawn: Whether to start the executable anew instead of a fork.
+
+        Returns:
+            The process. Whether it could be started is known later.
+
+        Raises:
+            BrokenPipeError: If the template is gone.
+            OSError: If no more files can be opened.
+        """
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            near, far = frames.channel_pair()
+            ours.enter_context(near)
+            theirs.enter_context(far)
+            status, far_status = frames.channel_pair()
+            ours.enter_context(status)
+            theirs.enter_context(far_status)
+            out, far_out = frames.pipe_pair()
+            ours.callback(os.close, out)
+            theirs.callback(os.close, far_out)
+            errors, far_errors = frames.pipe_pair()
+            ours.callback(os.close, errors)
+            theirs.callback(os.close, far_errors)
+            given = array.array("i", [far.fileno(), far_status.fileno(), far_out, far_errors])
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)]
+            self._control.sendmsg([b"S" if spawn else b"F"], rights)
+            child = Child(near, status, out, errors, self.kind, self._one_less, self._told)
+            ours.pop_all()
+        with self._lock:
+            self._children += 1
+        return child
+
+    def _one_less(self, was_lost: bool) -> None:
+        with self._lock:
+            self._is_gone = self._is_gone or was_lost
+            self._children -= 1
+            is_needed = self._children or not self._is_replaced
+        if not is_needed:
+            self.close()
+
+    def replace(self) -> None:
+        """Ends the template as soon as nothing runs in it."""
+        with self._lock:
+            self._is_replaced = True
+        while self._next:
+            self._next.pop().end()
+        with self._lock:
+            is_needed = self._children
+        if not is_needed:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the template and all that runs in it."""
+        self.let_go()
+        if self._process is not None:
+            try:
+                self._process.wait(_SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def let_go(self) -> None:
+        """Closes what is the parent's, in a process that was forked."""
+        # A task may have closed all descriptors.
+        with contextlib.suppress(OSError):
+            self._control.close()
+
+
+def started(kind: Kind, inherited: state.Inherited) -> Template:
+    """Starts a template.
+
+    Args:
+        kind: What it is for.
+        inherited: What it inherits.
+
+    Returns:
+        The template, which has said hello.
+
+    Raises:
+        WorkerStartError: If it cannot be started, or cannot work with this process (an `OSError`).
+    """
+    near, far = frames.channel_pair()
+    settings = {"parent": os.getpid(), "kind": kind, "path": inherited.path}
+    command = [kind.executable, "-u", kind.folder, "--template", json.dumps(settings)]
+    with far:
+        try:
+            process = subprocess.Popen(
+                command,
+                env=inherited.environment,
+                # What a launcher in between lets through, whatever else it closes.
+                stdin=far.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # Ctrl-C is for us to handle.
+                start_new_session=True,
+            )
+        except OSError as error:
+            near.close()
+            raise WorkerStartError(
+                f"A process for tasks could not be started with the interpreter "
+                f"{kind.executable!r}: {error}"
+            ) from error
+    assert process.stderr is not None
+    errors = Tail(process.stderr, "stderr")
+    try:
+        hello = _hello(Channel(near), kind)
+    except EOFError as error:
+        near.close()
+        process.wait()
+        ending = describe_exit(process.returncode)
+        last = errors.finish()
+        raise WorkerStartError(
+            f"A process for tasks could not be started: the interpreter {kind.executable!r} ended "
+            f"with {ending}; this is Python {platform.python_version()}"
+            + (f". The last lines that it wrote:\n{last}" if last else ". It wrote nothing.")
+        ) from error
+    except BaseException:
+        near.close()
+        process.kill()
+        process.wait()
+        raise
+    told = {"environment": inherited.environment, "path": inherited.path}
+    return Template(kind, near, process, hello, told)
+
+
+def _hello(channel: Channel, kind: Kind) -> Mapping[str, Any]:
+    frame = channel.receive()
+    if frame.kind == frames.FAILURE:
+        error = failure_of(frame.body)
+        if isinstance(error, BandsawError):
+            raise error
+        raise WorkerStartError(f"A process for tasks could not be started: {error}") from error
+    hello = frames.from_json(frame)
+    version = tuple(hello["python"])
+    missing = [name for name in kind.preload if name in hello["missing"]]
+    problem = None
+    if version < _OLDEST:
+        problem = "bandsaw needs Python 3.9 or newer"
+    elif hello["format"] != frames.FORMAT or hello["bandsaw"] != __version__:
+        problem = f"it has bandsaw {hello['bandsaw']}, and this process {__version__}"
+    elif missing:
+        problem = (
+            f"preload asks for {', '.join(missing)}, which is not installed there and not in the "
+            "archive"
+        )
+    if problem is not None:
+        raise WorkerStartError(
+            f"A process for tasks could not be started: {kind.executable} is Python "
+            f"{'.'.join(map(str, version))}, this is Python {platform.python_version()}, and "
+            f"{problem}."
+        )
+    return hello

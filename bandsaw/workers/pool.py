@@ -1,0 +1,123 @@
+"""Warm processes, which are reused: the one that was used last is used next."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from typing import Callable, Optional
+
+from .child import Child
+from .near_template import Kind
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """A process that goes on with one session after the other.
+
+    Args:
+        child: The process.
+
+    Attributes:
+        calls: How many sessions it was given.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.calls = 0
+
+
+class Pool:
+    """Keeps up to a number of warm processes.
+
+    Args:
+        size: The number.
+        max_tasks: After how many sessions a process is replaced, `None` for never.
+    """
+
+    def __init__(self, size: int, max_tasks: Optional[int]) -> None:
+        self._size = size
+        self._max_tasks = max_tasks
+        self._start_anew()
+        _pools.add(self)
+
+    def _start_anew(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._idle: list[Worker] = []
+        self._count = 0
+
+    def take(self, kind: Kind, start: Callable[[], Worker]) -> Worker:
+        """Takes a process out of the pool, and waits while all are in use.
+
+        Args:
+            kind: Of what kind it has to be. Those of another kind are of no use any more.
+            start: Starts one.
+
+        Returns:
+            The process, to be given back or dropped.
+        """
+        while True:
+            with self._changed:
+                while not self._idle and self._count >= self._size:
+                    self._changed.wait()
+                worker = self._idle.pop() if self._idle else None
+                if worker is None:
+                    self._count += 1
+            if worker is None:
+                try:
+                    return start()
+                except BaseException:
+                    self._leave()
+                    raise
+            try:
+                if worker.child.kind == kind and worker.child.seems_alive():
+                    return worker
+            except BaseException:
+                self.drop(worker)
+                raise
+            logger.debug("The process %s is replaced.", worker.child.pid)
+            self.drop(worker)
+
+    def give(self, worker: Worker) -> None:
+        """Puts a process back that has done what it was to do."""
+        if self._max_tasks is not None and worker.calls >= self._max_tasks:
+            worker.child.retire()
+            self.drop(worker)
+            return
+        with self._changed:
+            self._idle.append(worker)
+            self._changed.notify()
+
+    def drop(self, worker: Worker) -> None:
+        """Ends a process that was taken."""
+        try:
+            worker.child.end()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Ends the processes that wait."""
+        with self._changed:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            self.drop(worker)
+
+
+_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    # The processes are the parent's, and a thread of the parent may have held a lock.
+    for pool in list(_pools):
+        pool._start_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

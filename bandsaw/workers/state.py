@@ -1,0 +1,168 @@
+"""What a process inherits from the one that starts it, for processes that were started earlier.
+
+near: taken(...) ── STATE ──► far: apply(...)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Optional
+
+from ..interpreter import Interpreter
+
+# Of these, the start of a process takes notice, or what is loaded with it.
+_AT_START = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "GLIBC_", "LC_", "LANG", "ASAN_")
+
+# The search path that the interpreter itself made, and the one that was laid over it last.
+_own_path: list[str] = []
+_laid_over: Optional[list[str]] = None
+
+
+class Inherited(NamedTuple):
+    """What processes of an interpreter inherit from this one.
+
+    Attributes:
+        environment: The environment variables.
+        at_start: Those of them that cannot be changed any more when Python runs.
+        path: The search path for what is not in the archive, `None` for the interpreter's own.
+    """
+
+    environment: dict[str, str]
+    at_start: tuple[tuple[str, str], ...]
+    path: Optional[list[str]]
+
+
+def _raw() -> Any:
+    # To decode the whole environment costs as much as all the rest of a call.
+    return getattr(os.environ, "_data", os.environ)
+
+
+_last: tuple[Any, Any, Optional[Inherited]] = (None, None, None)
+
+
+def inherited(interpreter: Interpreter) -> Inherited:
+    """Returns what processes of an interpreter inherit.
+
+    Args:
+        interpreter: The interpreter.
+
+    Returns:
+        It may be the same object as before.
+    """
+    global _last
+    overlay, path = interpreter.local_overlay()
+    executable = interpreter.executable
+    raw = _raw()
+    known_raw, known_for, known = _last
+    if known is None or known_for != (executable, overlay) or known_raw != raw:
+        environment = {**os.environ, **_activated(executable), **overlay}
+        at_start = sorted(item for item in environment.items() if item[0].startswith(_AT_START))
+        known = Inherited(environment, tuple(at_start), path)
+        _last = (raw.copy(), (executable, overlay), known)
+    return known if known.path == path else known._replace(path=path)
+
+
+def _activated(executable: str) -> dict[str, str]:
+    """Returns the variables that say which virtual environment is activated, where one is.
+
+    Programs that a task starts are to be those of its own environment: where that of this process
+    is activated, the one of the other interpreter is in its process.
+    """
+    ours = os.environ.get("VIRTUAL_ENV")
+    if not ours or executable == sys.executable:
+        return {}
+    folder, name = os.path.split(os.path.dirname(os.path.abspath(executable)))
+    if os.path.normpath(ours) == folder:
+        return {}
+    is_environment = os.path.isfile(os.path.join(folder, "pyvenv.cfg"))
+    before = os.path.join(os.path.normpath(ours), name)
+    path = []
+    for entry in os.environ.get("PATH", "").split(os.pathsep):
+        if not entry or os.path.normpath(entry) != before:
+            path.append(entry)
+        elif is_environment:
+            path.append(os.path.join(folder, name))
+    return {
+        # An empty one counts as none with all programs that look at it.
+        "VIRTUAL_ENV": folder if is_environment else "",
+        "PATH": os.pathsep.join(path),
+    }
+
+
+def working_directory() -> Optional[str]:
+    """Returns the working directory, `None` where that has been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def umask() -> Optional[int]:
+    """Returns the file mode creation mask, `None` where it cannot be read without changing it."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"Umask:"):
+                    return int(line.split()[1], 8)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+# What this process was told last, for when a task has changed it.
+_environment: dict[Any, Any] = {}
+_directory: Optional[str] = None
+
+
+def apply(state: Mapping[str, Any]) -> None:
+    """Takes over the state of the process on the other side.
+
+    Args:
+        state: Any of `environment`, all variables; `directory`, the working directory; `umask`;
+            `path`, the search path for what is not in the archive; `levels` and `disable`, see
+            `logs`.
+    """
+    global _environment, _directory
+    environment = state.get("environment")
+    if environment is not None:
+        os.environ.update(environment)
+        for name in [name for name in os.environ if name not in environment]:
+            del os.environ[name]
+    _environment = _raw().copy()
+    _directory = state.get("directory", _directory)
+    undo()
+    if state.get("umask") is not None:
+        os.umask(state["umask"])
+    if state.get("path") is not None:
+        _lay_over(state["path"])
+    if "levels" in state or "disable" in state:
+        from . import logs
+
+        logs.take_levels(state.get("levels"), state.get("disable"))
+
+
+def undo() -> None:
+    """Gives this process the environment and the working directory that it was told last."""
+    raw = _raw()
+    if raw != _environment:
+        environment = os.environ if raw is os.environ else os.environb
+        for name in set(raw) - set(_environment):
+            del environment[name]
+        environment.update(_environment)
+    if _directory is not None and _directory != working_directory():
+        try:
+            os.chdir(_directory)
+        except OSError:
+            pass  # it was removed meanwhile, as could happen to any process in it
+
+
+def _lay_over(path: list[str]) -> None:
+    global _laid_over
+    if path == _laid_over:
+        return
+    if _laid_over is None:
+        _own_path[:] = sys.path
+    _laid_over = path
+    sys.path[1:] = [entry for entry in path if entry not in _own_path] + _own_path[1:]

@@ -1,0 +1,293 @@
+"""A clean process of one thread, which processes for tasks are forked from.
+
+    near ── one byte and four descriptors ──► template ── fork ──► process of a task
+      ▲                                          │ waits for it       │
+      └────────── P pid ... X status ────────────┘                    └── channel, stdout, stderr
+
+It imports what every task needs, once, and runs no code of a task. It owns the processes: it ends
+them with all that they started when the near side asks for it, goes away, or is found dead; and it
+says how they ended. A process that cannot be forked is started anew from the same executable.
+"""
+
+from __future__ import annotations
+
+import array
+import faulthandler
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any, Callable, NoReturn, Optional
+
+from . import far_end, frames, launcher, preload, state
+from .frames import EVENT, Channel
+
+FORK, SPAWN = b"F", b"S"
+_DESCRIPTORS = 4
+# How often to look whether the parent is still there, where nothing tells.
+_LOOK_MILLISECONDS = 1000
+_PARENT_DEATH_SIGNAL = 1
+
+
+class _Process:
+    """A process of a task.
+
+    Attributes:
+        pid: Its id, and that of its group.
+        status: The socket that says how it goes.
+    """
+
+    def __init__(self, pid: int, status: socket.socket) -> None:
+        self.pid = pid
+        self.status = status
+
+    def kill(self) -> None:
+        """Ends it and all that it started."""
+        # Before it has a group of its own there is only itself.
+        for kill in (os.killpg, os.kill):
+            try:
+                kill(self.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+            return
+
+    def reap(self) -> Optional[int]:
+        """Returns how it ended, and ends what it has left; `None` while it runs."""
+        if hasattr(os, "waitid"):
+            # Until it is reaped, nobody else can have the number of its group.
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return None
+            self.kill()
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if not pid:
+            return None
+        self.kill()
+        return os.waitstatus_to_exitcode(status)
+
+    def tell(self, letter: bytes, number: int) -> None:
+        """Says something about it to the near side, if that is there."""
+        try:
+            self.status.send(EVENT.pack(letter, number))
+        except OSError:
+            pass
+
+
+def run(control: socket.socket, settings: dict[str, Any]) -> int:
+    """Serves the process that started this one until that is gone.
+
+    Args:
+        control: Where requests come from.
+        settings: `parent`, the id of that process; `kind`, see `near_template.Kind`; `path`, the
+            search path for what is to be imported, `None` for the one of this interpreter.
+
+    Returns:
+        The exit status.
+    """
+    channel = Channel(control)
+    try:
+        state.apply({"path": settings["path"]})
+        content = preload.prepare(settings["kind"][2])
+    except Exception as error:
+        from .._session_file import written_failure
+
+        channel.send((frames.FAILURE, (written_failure(error),), None))
+        return 0
+    # So that a process that crashes in C code says where.
+    faulthandler.enable()
+    template = _Template(control, settings, content)
+    channel.send_json(frames.HELLO, content)
+    # Whoever reads what this process writes has read enough.
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    gc.collect()
+    gc.freeze()
+    template.serve()
+
+
+class _Template:
+    """The loop of a template.
+
+    Args:
+        control: Where requests of the near side come from.
+        settings: See `run`.
+        hello: What was said to the near side.
+    """
+
+    def __init__(
+        self, control: socket.socket, settings: dict[str, Any], hello: dict[str, Any]
+    ) -> None:
+        self._control = control
+        self._kind, self._hello = settings["kind"], hello
+        self._processes: dict[int, _Process] = {}
+        # The processes of tasks have this end, so that calls of their own find a template.
+        self.for_tasks, self._from_tasks = frames.channel_pair()
+        self._poll = select.poll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._own: list[Any] = [control, self._from_tasks]
+        self._watch(control.fileno(), lambda: self._take_request(control))
+        self._watch(self._from_tasks.fileno(), lambda: self._take_request(self._from_tasks))
+        self._watch_children()
+        parent = settings["parent"]
+        self._parent: Optional[int] = parent if os.getppid() == parent else None
+        self._watch_parent()
+        self._set_death_signal = _death_signal()
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._poll.register(descriptor, select.POLLIN)
+        self._handlers[descriptor] = handler
+
+    def _watch_children(self) -> None:
+        reading, self._wakeup = frames.pipe_pair()
+        for end in (reading, self._wakeup):
+            os.set_blocking(end, False)
+        self._own += [reading, self._wakeup]
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        # Ctrl-C is for the near side to handle.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+        def reap() -> None:
+            os.read(reading, 4096)
+            for process in list(self._processes.values()):
+                self._reap(process)
+
+        self._watch(reading, reap)
+
+    def _watch_parent(self) -> None:
+        # Behind a launcher that is our parent instead, the end of the control socket has to do.
+        if self._parent is None or not hasattr(os, "pidfd_open"):
+            return
+        try:
+            descriptor = os.pidfd_open(self._parent)
+        except OSError:
+            return
+        self._own.append(descriptor)
+        self._parent = None
+        self._watch(descriptor, self._end)
+
+    def serve(self) -> NoReturn:
+        """Does what is asked for, for as long as somebody can ask."""
+        timeout = None if self._parent is None else _LOOK_MILLISECONDS
+        while True:
+            for descriptor, _ in self._poll.poll(timeout):
+                handler = self._handlers.get(descriptor)
+                if handler is not None:
+                    handler()
+            if self._parent is not None and os.getppid() != self._parent:
+                self._end()
+
+    def _end(self) -> NoReturn:
+        for process in self._processes.values():
+            process.kill()
+        os._exit(0)
+
+    def _take_request(self, source: socket.socket) -> None:
+        size = _DESCRIPTORS * array.array("i").itemsize
+        data, ancillary, _, _ = source.recvmsg(1, socket.CMSG_SPACE(size), frames._FLAGS)
+        if not data:
+            self._end()
+        given = array.array("i")
+        for _, _, content in ancillary:
+            given.frombytes(content)
+        if len(given) != _DESCRIPTORS:
+            for descriptor in given:
+                os.close(descriptor)
+            return
+        self._start(data, given)
+
+    def _start(self, how: bytes, given: array.array[int]) -> None:
+        channel, status, out, errors = given
+        process = _Process(0, socket.socket(fileno=status))
+        try:
+            process.pid = os.fork()
+        except OSError as error:
+            process.tell(b"E", error.errno or 0)
+            process.status.close()
+        else:
+            if process.pid == 0:
+                self._become_process(how, process, channel, out, errors)
+            self._processes[status] = process
+            self._watch(status, lambda: self._hear(process))
+            process.tell(b"P", process.pid)
+        for descriptor in (channel, out, errors):
+            os.close(descriptor)
+
+    def _hear(self, process: _Process) -> None:
+        # Whatever it says, and if it is gone: nobody waits for the process any more.
+        process.kill()
+        self._poll.unregister(process.status)
+        del self._handlers[process.status.fileno()]
+        self._reap(process)
+
+    def _reap(self, process: _Process) -> None:
+        code = process.reap()
+        if code is None:
+            return
+        descriptor = process.status.fileno()
+        if self._handlers.pop(descriptor, None) is not None:
+            self._poll.unregister(descriptor)
+        del self._processes[descriptor]
+        process.tell(b"X", code)
+        process.status.close()
+
+    def _become_process(
+        self, how: bytes, process: _Process, channel: int, out: int, errors: int
+    ) -> NoReturn:
+        code = 1
+        try:
+            template = os.getppid()
+            os.setsid()
+            if self._set_death_signal is not None:
+                self._set_death_signal()
+                if os.getppid() != template:
+                    os._exit(1)
+            self._let_go(process)
+            os.dup2(out, 1)
+            os.dup2(errors, 2)
+            os.close(out)
+            os.close(errors)
+            channel = frames.out_of_the_way(channel)
+            if how == SPAWN:
+                os.set_inheritable(channel, True)
+                args = [sys.executable, "-u", sys.argv[0], "--worker", str(channel)]
+                os.execv(sys.executable, args)
+            launcher.take_over(self.for_tasks, self._kind, self._hello)
+            _reseed()
+            code = far_end.serve_to_the_end(Channel(socket.socket(fileno=channel)))
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _let_go(self, process: _Process) -> None:
+        """Gives up what belongs to the template."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for own in self._own:
+            os.close(own if isinstance(own, int) else own.detach())
+        for other in (process, *self._processes.values()):
+            other.status.close()
+
+
+def _reseed() -> None:
+    numpy_random: Any = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        # Otherwise every process would draw the same numbers.
+        numpy_random.seed()
+
+
+def _death_signal() -> Optional[Callable[[], Any]]:
+    """Returns what has the kernel end a process when the template is gone, where it can."""
+    if sys.platform != "linux":
+        return None
+    try:
+        import ctypes
+
+        prctl = ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return None
+    return lambda: prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)

@@ -1,0 +1,135 @@
+"""A session as the body of a message: the lengths of its members, then the members.
+
+    body:           10 lengths │ session.json │ seal │ task │ ... │ task.buffers │ ...
+    with a file:    10 lengths         file:  session.json │ seal │ ...  each piece aligned
+
+The members and their order are those of `_session_file.MEMBERS`. A length of -1 stands for a member
+that is not there. Buffers are aligned one by one, in a body as in a file.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional, Union
+
+from .._session_file import MEMBERS
+from ..errors import SessionFileError
+from . import bulk
+from .frames import LARGEST_BODY, Frame, Message
+
+_LENGTHS = struct.Struct(f"!{len(MEMBERS)}q")
+_ZEROS = bytes(bulk.ALIGNMENT)
+
+
+def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional[str]) -> Message:
+    """Makes a message of a session.
+
+    Args:
+        kind: The kind of message.
+        members: What `_session_file.members_of` returned.
+        directory: Where to put a large one if there is no room for it in memory.
+
+    Returns:
+        What `Channel.send` takes. If there is a descriptor, it is to be closed afterwards.
+
+    Raises:
+        OSError: If there is no room for it.
+    """
+    lengths = []
+    pieces: list[Any] = []
+    total = 0
+    for name in MEMBERS:
+        if name not in members:
+            lengths.append(-1)
+            continue
+        length = 0
+        for piece in members[name]:
+            size = len(piece)
+            pieces.append(piece)
+            if name.endswith(".buffers"):
+                pieces.append(_ZEROS[: bulk.padding(size)])
+                size += len(pieces[-1])
+            length += size
+        if not name.endswith(".buffers"):
+            pieces.append(_ZEROS[: bulk.padding(length)])
+            total += len(pieces[-1])
+        lengths.append(length)
+        total += length
+    head = _LENGTHS.pack(*lengths)
+    if total <= LARGEST_BODY:
+        return kind, [head, *pieces], None
+    return kind, [head], bulk.create(pieces, total, directory)
+
+
+class _Part:
+    """A member of a session, see `_session_file.Member`.
+
+    Args:
+        name: The name.
+        data: The content, with the padding between its buffers.
+    """
+
+    def __init__(self, name: str, data: Any) -> None:
+        self._name = name
+        self._data = data
+
+    def data(self, most: Optional[int] = None) -> bytes:
+        size = len(self._data)
+        if most is not None and size > most:
+            raise SessionFileError(
+                f"The {self._name} of a session has {size} bytes; {most} may be."
+            )
+        return bytes(self._data)
+
+    def parts(self, lengths: Sequence[int]) -> Sequence[memoryview]:
+        found, start = [], 0
+        for length in lengths:
+            found.append(self._data[start : start + length])
+            start += length + bulk.padding(length)
+        if start != len(self._data):
+            raise SessionFileError(
+                f"The {self._name} of a session have {len(self._data)} bytes, and {start} by what "
+                "it says about itself."
+            )
+        return found
+
+
+def members(frame: Frame) -> dict[str, _Part]:
+    """Takes the members of a session out of a message.
+
+    Args:
+        frame: The message. Its file is closed.
+
+    Returns:
+        The members, for `_session_file.read_members`.
+
+    Raises:
+        SessionFileError: If it holds no session (a `ValueError`).
+    """
+    try:
+        lengths = _LENGTHS.unpack_from(frame.body)
+    except struct.error as error:
+        if frame.descriptor is not None:
+            os.close(frame.descriptor)
+        raise SessionFileError(f"A message was to hold a session, and does not: {error}") from error
+    start = _LENGTHS.size
+    # Writable, as what comes in a file is.
+    data: Union[memoryview, bytearray] = memoryview(bytearray(frame.body))
+    if frame.descriptor is not None:
+        start = 0
+        try:
+            data = bulk.mapped(frame.descriptor)
+        except (OSError, ValueError) as error:
+            raise SessionFileError(f"The file of a session cannot be mapped: {error}") from error
+    found = {}
+    for name, length in zip(MEMBERS, lengths):
+        if length >= 0:
+            found[name] = _Part(name, data[start : start + length])
+            start += length if name.endswith(".buffers") else length + bulk.padding(length)
+        if length < -1 or start > len(data):
+            raise SessionFileError(f"A message was to hold a session, and ends in its {name}.")
+    if start != len(data):
+        raise SessionFileError("A message holds more than a session.")
+    return found

@@ -1,0 +1,466 @@
+"""What goes into the archive of a configuration, where it is kept, and how it is run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import bandsaw
+from bandsaw._archive import store
+from bandsaw.distribution import DistributionArchive, get_distribution_archive
+from bandsaw.errors import DistributionError
+from tests.conftest import lacking
+
+MANIFEST = "bandsaw-archive.json"
+CONFIGURATION = """
+    import bandsaw
+    from bandsaw.advices.subprocess import SubprocessAdvice
+    there = bandsaw.Interpreter(path=[])
+    configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice(interpreter=there))
+"""
+ARCHIVE = """
+    import json
+    from bandsaw.distribution import get_distribution_archive
+    import workflow
+    archive = get_distribution_archive(workflow.f.bandsaw_configuration)
+    print(archive.path)
+"""
+
+
+@pytest.fixture
+def home(project):
+    return project.folder.parent / "home"
+
+
+@pytest.fixture
+def run(project, home):
+    """Writes a project and runs its workflow, with nothing of it on the path of the far end."""
+
+    def run(files, *arguments, configuration=CONFIGURATION, check=True, **variables):
+        project.write("bandsaw_config.py", configuration)
+        for name, text in files.items():
+            project.write(name, text)
+        arguments = arguments or ("workflow.py",)
+        return project.run(*arguments, check=check, BANDSAW_HOME=str(home), **variables)
+
+    return run
+
+
+def workflow(body, imports=""):
+    body = textwrap.indent(textwrap.dedent(body).strip(), "    ")
+    return (
+        f"import bandsaw\n{imports}\n\n@bandsaw.task\ndef f():\n{body}\n\n"
+        "if __name__ == '__main__':\n    print(f())\n"
+    )
+
+
+def kept(home):
+    return sorted(path.name for path in (home / "archives").iterdir())
+
+
+def members(home):
+    (folder,) = [path for path in (home / "archives").iterdir() if path.is_dir()]
+    return json.loads((folder / MANIFEST).read_text())["members"]
+
+
+def test_first_party_modules_that_tasks_reach_are_in_it_without_being_named(run, home):
+    done = run(
+        {
+            "workflow.py": workflow(
+                "import late\nreturn shapes.area(2), late.value, plugins.call()",
+                "import json\nimport shapes\nimport plugins",
+            ),
+            "shapes/__init__.py": "from .square import area",
+            "shapes/square.py": "from . import base\ndef area(x):\n    return x * x * base.one",
+            "shapes/base.py": "one = 1",
+            "shapes/unused.py": "raise ImportError",
+            "late.py": "value = 3",
+            "plugins.py": """
+                import importlib
+                registry = {}
+                for name in ("plugin_" + letter for letter in "a"):
+                    module = importlib.import_module(name)
+                    registry[name] = module.hook
+                def call():
+                    return [hook() for hook in registry.values()]
+            """,
+            "plugin_a.py": "def hook():\n    return 'a'",
+            "unrelated.py": "",
+        }
+    )
+    assert done.stdout == "(4, 3, ['a'])\n"
+    found = members(home)
+    ours = {name for name in found if not name.startswith("bandsaw/")}
+    assert ours == {
+        *("__main__.py", "bandsaw_config.py", "late.py", "plugin_a.py", "plugins.py"),
+        *("shapes/__init__.py", "shapes/base.py", "shapes/square.py", "workflow.py"),
+    }
+    assert found["workflow.py"]["why"] == "main script"
+    assert found["bandsaw_config.py"]["why"] == "configuration"
+    assert found["late.py"]["why"] == "reached from workflow"
+    assert found["shapes/base.py"]["why"] == "reached from shapes"
+
+
+def test_the_switch_leaves_out_what_is_not_named(run, home):
+    files = {"workflow.py": workflow("return helper.x", "import helper"), "helper.py": "x = 1"}
+    off = CONFIGURATION + "    configuration.distribute_first_party(False)\n"
+    done = run(files, configuration=off, check=False)
+    assert "No module named 'helper'" in done.stderr
+    assert "helper.py" not in members(home)
+    shutil.rmtree(home)
+    named = off + "    configuration.add_modules_for_distribution('helper')\n"
+    assert run(files, configuration=named).stdout == "1\n"
+    assert members(home)["helper.py"]["why"] == "named"
+
+
+def test_what_is_installed_is_left_out_unless_it_is_named(run, home, tmp_path):
+    site = tmp_path / "lib" / "site-packages"
+    (site / "installed-1.0.dist-info").mkdir(parents=True)
+    (site / "installed-1.0.dist-info" / "METADATA").write_text("Name: installed\nVersion: 1.0\n")
+    (site / "installed-1.0.dist-info" / "RECORD").write_text("installed.py,,\n")
+    (site / "installed.py").write_text("value = 5\n")
+    files = {"workflow.py": workflow("import installed\nreturn installed.value")}
+    path = os.pathsep.join([str(Path(bandsaw.__file__).parent.parent), str(site)])
+    # The path reaches the process as PYTHONPATH, as every variable does.
+    inherits = CONFIGURATION.replace("path=[]", f"path=[{str(site)!r}]")
+    assert run(files, configuration=inherits, PYTHONPATH=path).stdout == "5\n"
+    assert "installed.py" not in members(home)
+    shutil.rmtree(home)
+    named = CONFIGURATION + "    configuration.add_modules_for_distribution('installed')\n"
+    assert run(files, configuration=named, PYTHONPATH=path).stdout == "5\n"
+    assert members(home)["installed.py"]["why"] == "named"
+
+
+def test_a_module_of_the_standard_library_that_is_named_is_in_it_as_source(run, home):
+    named = CONFIGURATION + "    configuration.add_modules_for_distribution('textwrap')\n"
+    done = run(
+        {"workflow.py": workflow("import textwrap\nreturn textwrap.__file__")},
+        configuration=named,
+    )
+    assert str(home) in done.stdout
+    assert members(home)["textwrap.py"]["why"] == "named"
+
+
+def test_data_of_a_named_package_is_read_as_usual(run):
+    named = CONFIGURATION + "    configuration.add_modules_for_distribution('pack')\n"
+    body = """
+        import importlib.resources, pkgutil
+        text = importlib.resources.files('pack').joinpath('inner/data.txt').read_text()
+        return text, pkgutil.get_data('pack', 'inner/data.txt')
+    """
+    files = {"workflow.py": workflow(body), "pack/__init__.py": "", "pack/inner/data.txt": "data"}
+    assert run(files, configuration=named).stdout == "('data', b'data')\n"
+
+
+def test_namespace_packages_and_submodules_keep_their_place(run, home):
+    named = CONFIGURATION + "    configuration.add_modules_for_distribution('space', 'a.b.c')\n"
+    files = {
+        "workflow.py": workflow("import space.one, a.b.c\nreturn space.one.x, a.b.c.x"),
+        "space/one.py": "x = 1",
+        **{f"a/{inner}": "" for inner in ("__init__.py", "b/__init__.py", "b/other.py")},
+        "a/b/c.py": "x = 2",
+    }
+    assert run(files, configuration=named).stdout == "(1, 2)\n"
+    assert members(home)["a/b/__init__.py"]["why"] == "package of a.b.c"
+    assert "a/b/other.py" not in members(home)
+
+
+@pytest.fixture
+def extension(project):
+    """A package with a compiled module."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    include = sysconfig.get_paths()["include"]
+    if compiler is None or not os.path.exists(os.path.join(include, "Python.h")):
+        lacking("there is no compiler, or there are no headers of Python")
+    source = project.write(
+        "compiled/made.c",
+        """
+        #include <Python.h>
+        static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "made", NULL, -1, NULL};
+        PyMODINIT_FUNC PyInit_made(void) {
+            PyObject *module = PyModule_Create(&definition);
+            PyModule_AddIntConstant(module, "answer", 42);
+            return module;
+        }
+        """,
+    )
+    project.write("compiled/__init__.py", "")
+    target = project.folder / "compiled" / ("made" + sysconfig.get_config_var("EXT_SUFFIX"))
+    command = [compiler, "-shared", "-fPIC", f"-I{include}", str(source), "-o", str(target)]
+    subprocess.run(command, check=True)
+    source.unlink()
+
+
+@pytest.mark.usefixtures("extension")
+def test_compiled_modules_work_in_a_process_and_from_the_zip(run, project, home):
+    named = CONFIGURATION + "    configuration.add_modules_for_distribution('compiled')\n"
+    body = "import compiled.made\nreturn compiled.made.answer, compiled.made.__file__"
+    done = run({"workflow.py": workflow(body)}, configuration=named)
+    assert done.stdout.startswith("(42, ")
+    assert str(home) in done.stdout
+    # As a remote machine runs it: the zip unpacks itself, once.
+    path = run({"make.py": ARCHIVE}, "make.py", configuration=named).stdout.strip()
+    folder = project.folder.parent / "elsewhere"
+    folder.mkdir()
+    code = """
+        import sys
+        sys.argv[1:] = ["-h"]
+        import runpy
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit:
+            pass
+        import compiled.made
+        print(compiled.made.__file__)
+    """
+    there = {"BANDSAW_HOME": str(folder / "home"), "PYTHONPATH": ""}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.argv[0] = {path!r}\n" + textwrap.dedent(code)],
+            cwd=folder,
+            env={**os.environ, **there},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert str(folder / "home") in done.stdout.splitlines()[-1]
+    assert len(list((folder / "home" / "archives").iterdir())) == 1
+
+
+def test_the_same_content_has_one_name_and_the_same_bytes(run, project, home):
+    files = {"workflow.py": workflow("return 1"), "make.py": ARCHIVE}
+    first = Path(run(files, "make.py", PYTHONHASHSEED="1").stdout.strip())
+    data = first.read_bytes()
+    shutil.rmtree(home)
+    os.utime(project.folder / "workflow.py", (1, 1))
+    second = Path(run({}, "make.py", PYTHONHASHSEED="2").stdout.strip())
+    assert second == first
+    assert second.read_bytes() == data
+    assert len(first.stem) == 32
+    with zipfile.ZipFile(first) as archive:
+        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_DEFLATED}
+    project.write("workflow.py", workflow("return 2"))
+    assert Path(run({}, "make.py").stdout.strip()) != first
+
+
+@pytest.fixture
+def configuration(monkeypatch, tmp_path):
+    """A configuration in a module of its own, and nothing kept yet."""
+    monkeypatch.setenv("BANDSAW_HOME", str(tmp_path / "home"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"configuration_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(
+        "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+    )
+    return bandsaw.get_configuration(name)
+
+
+def test_threads_build_it_once_and_what_is_deleted_is_built_again(configuration, monkeypatch):
+    made = []
+    put_folder = store.put_folder
+    monkeypatch.setattr(store, "put_folder", lambda *given: made.append(1) or put_folder(*given))
+    barrier = threading.Barrier(8)
+    folders = []
+
+    def ask():
+        barrier.wait()
+        folders.append(get_distribution_archive(configuration).folder)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(folders)) == 1
+    assert len(made) == 1
+    archive = get_distribution_archive(configuration)
+    path = archive.path
+    data = path.read_bytes()
+    path.unlink()
+    shutil.rmtree(folders[0])
+    assert archive.folder == folders[0]
+    assert (folders[0] / "__main__.py").exists()
+    assert archive.path.read_bytes() == data
+
+
+def test_an_archive_of_a_later_task_has_its_module_too(configuration, tmp_path):
+    before = get_distribution_archive(configuration)
+    assert get_distribution_archive(configuration) is before
+    assert before.folder.is_dir()
+    name = f"module_{abs(hash(str(tmp_path)))}"
+    text = f"import bandsaw\n@bandsaw.task(config={configuration.module_name!r})\ndef f(): pass\n"
+    (tmp_path / f"{name}.py").write_text(text)
+    __import__(name)
+    after = get_distribution_archive(configuration)
+    assert after is not before
+    assert (after.folder / f"{name}.py").exists()
+    assert get_distribution_archive(configuration) is after
+
+
+def test_byte_code_is_kept_and_taken_over_after_an_edit(run, home):
+    files = {"workflow.py": workflow("return 1")}
+    run(files, PYTHONDONTWRITEBYTECODE="1")
+    (first,) = [path for path in (home / "archives").iterdir() if path.is_dir()]
+    kept_of = {path.name for path in (first / "bandsaw" / "__pycache__").iterdir()}
+    assert any(name.startswith("session.") for name in kept_of)
+    run({"workflow.py": workflow("return 22")}, PYTHONDONTWRITEBYTECODE="1")
+    (second,) = [p for p in (home / "archives").iterdir() if p.is_dir() and p != first]
+    for name in kept_of:
+        one = os.stat(first / "bandsaw" / "__pycache__" / name)
+        other = os.stat(second / "bandsaw" / "__pycache__" / name)
+        assert one.st_ino == other.st_ino
+    names = {path.name for path in (second / "__pycache__").iterdir()}
+    assert any(name.startswith("workflow.") for name in names)
+
+
+def test_nested_tasks_use_the_archive_that_they_run_from(run, home):
+    body = "return n if n < 1 else (f(n - 1), os.getpid())[0]"
+    text = workflow(body, "import os").replace("def f():", "def f(n):").replace("f())", "f(3))")
+    assert run({"workflow.py": text}).stdout == "0\n"
+    assert len(kept(home)) == 1
+
+
+def test_an_exception_class_of_the_script_is_caught(run):
+    text = """
+        import bandsaw
+
+        print("loaded as", __name__)
+
+        class Mine(Exception):
+            pass
+
+        @bandsaw.task
+        def f():
+            try:
+                raise Mine(1)
+            except Mine:
+                raise Mine(2)
+
+        if __name__ == "__main__":
+            try:
+                f()
+            except Mine as error:
+                print("caught", error.args, isinstance(error.__context__, Mine))
+    """
+    done = run({"workflow.py": text})
+    assert done.stdout.splitlines() == [
+        "loaded as __main__",
+        "loaded as workflow",
+        "caught (2,) True",
+    ]
+
+
+def test_where_nothing_can_be_kept_it_goes_with_the_process(run, project):
+    unusable = project.write("no folder", "")
+    done = project_run_with(run, unusable)
+    assert done.stdout == "1\n"
+    assert project.left_behind() == []
+
+
+def project_run_with(run, home):
+    return run({"workflow.py": workflow("return 1")}, "-c", _MAIN.format(home=str(home)))
+
+
+_MAIN = """
+import os, runpy, sys
+os.environ["BANDSAW_HOME"] = {home!r}
+sys.path.insert(0, "")
+runpy.run_path("workflow.py", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no modes of files")
+def test_a_folder_that_others_can_write_to_is_not_used(run, home):
+    (home / "archives").mkdir(parents=True)
+    (home / "archives").chmod(0o777)
+    assert run({"workflow.py": workflow("return 1")}).stdout == "1\n"
+    assert kept(home) == []
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "pack_of_test").mkdir()
+    (tmp_path / "pack_of_test" / "__init__.py").write_text("")
+    os.mkfifo(tmp_path / "pack_of_test" / "pipe")
+    (tmp_path / "pack_of_test" / "round").symlink_to(tmp_path / "pack_of_test")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert DistributionArchive(tmp_path / "a.pyz", "pack_of_test").path.exists()
+    (tmp_path / "pack_of_test" / "data").write_text("x")
+    real_open = open
+
+    def refusing(path, *arguments, **more):
+        if str(path).endswith("data"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_open(path, *arguments, **more)
+
+    monkeypatch.setattr("builtins.open", refusing)
+    with pytest.raises(DistributionError, match="pack_of_test/data' cannot be put"):
+        DistributionArchive(tmp_path / "b.pyz", "pack_of_test").path  # noqa: B018  # builds it
+
+
+def test_archives_that_nobody_used_are_removed_with_the_next_one(run, home):
+    run({"workflow.py": workflow("return 1")})
+    (first,) = kept(home)
+    old = home / "archives" / first
+    os.utime(old, (1, 1))
+    (home / "archives" / "somebody's").mkdir()
+    run({"workflow.py": workflow("return 22")})
+    assert not old.exists()
+    assert len(kept(home)) == 2
+
+
+def command(run, *arguments, check=True):
+    return run({}, "-m", "bandsaw", "archive", *arguments, check=check)
+
+
+def test_the_command_builds_lists_runs_and_removes(run, project, home):
+    files = {
+        "tasks.py": workflow("return helper.x", "import helper"),
+        "helper.py": "x = 1",
+    }
+    run(files, "-c", "pass")
+    path = command(run, "build", "--module", "tasks").stdout.strip()
+    assert zipfile.is_zipfile(path)
+    given = command(run, "build", "--module", "tasks", "--output", "given.pyz").stdout.strip()
+    assert Path(project.folder / given).read_bytes() == Path(path).read_bytes()
+    for arguments in (["--module", "tasks"], ["given.pyz"]):
+        listed = command(run, "ls", *arguments).stdout
+        assert "helper.py" in listed
+        assert "reached from tasks" in listed
+        assert Path(path).stem in listed
+    assert "helper.py" not in command(run, "ls").stdout
+    assert Path(path).stem[:12] in command(run, "ls", "--kept").stdout
+    done = command(run, "run", "given.pyz", "-h")
+    assert "--run-id" in done.stdout
+    assert command(run, "run", "given.pyz", check=False).returncode == 2
+    assert command(run, "rm", "--all", check=False).returncode == 1
+    for kept_one in (home / "archives").iterdir():
+        os.utime(kept_one, (1, 1))
+    assert "removed 2 archives" in command(run, "rm", "--all").stdout
+    assert kept(home) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ls", "nowhere.pyz"],
+        ["run", "bandsaw_config.py"],
+        ["build", "--config", "nothing_there"],
+        ["build", "--module", "nothing_there"],
+        ["build", "--output", "no/such/folder/file"],
+        ["rm"],
+        ["rm", "--older-than", "-1"],
+    ],
+)
+def test_what_the_command_cannot_do_is_said_in_a_line(run, arguments):
+    done = command(run, *arguments, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
