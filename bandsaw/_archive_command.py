@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="see `run ARCHIVE -h`")
     rm = add(commands, "rm", "remove archives that are kept and were not used within a day")
     rm.add_argument("--older-than", metavar="DAYS", type=float, help="and not for so many days")
-    rm.add_argument("--all", action="store_true", help="no matter how long")
+    rm.add_argument("--all", action="store_true", help="all of these")
 
 
 def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -100,6 +100,8 @@ def _configured(parsed: argparse.Namespace) -> DistributionArchive:
 
 
 def _ls(parsed: argparse.Namespace) -> int:
+    if parsed.kept and parsed.archive:
+        raise InvalidValueError("Either name an archive or list those that are kept.")
     if parsed.kept:
         return _ls_kept()
     content = _content(parsed.archive) if parsed.archive else _content(_configured(parsed).folder)
@@ -133,8 +135,12 @@ def _ls_kept() -> int:
         used = told_seconds(now - max(map(_used, paths)))
         lines.append((digest[:_SHORT], used, told_size(size), forms))
     say_table(lines)
-    say(f"{len(found)} archives, {told_size(total)} in {base}")
+    say(f"{_counted(len(found))}, {told_size(total)} in {base}")
     return 0
+
+
+def _counted(number: int) -> str:
+    return f"{number} {'archive' if number == 1 else 'archives'}"
 
 
 def _used(path: Path) -> float:
@@ -165,18 +171,18 @@ def _run(parsed: argparse.Namespace) -> int:
 def _rm(parsed: argparse.Namespace) -> int:
     days: Optional[float] = parsed.older_than
     if parsed.all == (days is not None):
-        raise InvalidValueError("Say what to remove: --older-than DAYS, or --all.")
+        raise InvalidValueError("Say what to remove: either --older-than DAYS or --all.")
     if days is not None and not days >= 0:
         raise InvalidValueError(f"--older-than takes a number of days, not {days}.")
     base = kept_folder("archives")
     sizes = {path: _size(path) for path in store.kept(base)}
     removed = store.prune(base, (days or 0) * _DAY)
     number = len({path.name.partition(".")[0] for path in removed})
-    say(f"removed {number} archives, {told_size(sum(sizes.get(path, 0) for path in removed))}")
-    left = len(sizes) - len(removed)
+    say(f"removed {_counted(number)}, {told_size(sum(sizes.get(path, 0) for path in removed))}")
+    left = len({path.name.partition(".")[0] for path in sizes.keys() - set(removed)})
     if parsed.all and left:
         raise DistributionError(
-            f"{left} files and folders were used within a day and may be in use: they are left."
+            f"Left, because used within a day and maybe in use: {_counted(left)}."
         )
     return 0
 

@@ -50,6 +50,9 @@ def run(action: Callable[[], int] | None, parser: argparse.ArgumentParser) -> in
         # Whoever read it has seen enough. Nothing more is written when the process ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        say("interrupted", sys.stderr)
+        return 130
     except (BandsawError, OSError) as error:
         say(f"error: {error}", sys.stderr)
         return 1

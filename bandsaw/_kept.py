@@ -36,9 +36,11 @@ def kept_folder(kind: str) -> Path:
     home = _home()
     folder = home / kind
     try:
+        # Before anything is made in it.
+        if home.exists():
+            _check(home)
         make_private(folder)
-        for path in (home, folder):
-            _check(path)
+        _check(folder)
     except OSError as error:
         raise KeptFolderError(
             f"The folder {str(folder)!r}, where bandsaw keeps {kind}, cannot be used: {error}. "

@@ -103,6 +103,11 @@ class DistributionArchive:
         self._mark_use(folder)
         return folder
 
+    @property
+    def known_folder(self) -> Path:
+        """As `folder`, without a look whether what was made is still there."""
+        return self.folder if self._folder is None else self._folder
+
     def _collect(self) -> Content:
         from ._archive.contents import collect
 

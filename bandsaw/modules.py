@@ -186,6 +186,11 @@ def forget_callers() -> None:
     _callers = ()
 
 
+def known_callers() -> tuple[str, ...]:
+    """Returns what `note_callers` has remembered."""
+    return _callers
+
+
 def set_variables(environment: Mapping[str, str]) -> None:
     """Sets what a far end is told by the session that it goes on with.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import weakref
@@ -12,10 +11,12 @@ from typing import Any, Optional, Union
 
 from .._files import make_private
 from ..advice import Advice
-from ..errors import InvalidValueError
+from ..errors import InvalidValueError, WorkerStartError
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
 
+# About a year, more than any clock or system call minds.
+_MOST_SECONDS = 30_000_000
 _HAS_CHANNELS = os.name == "posix"
 
 
@@ -73,6 +74,8 @@ class SubprocessAdvice(Advice):
         idle_timeout: Optional[float] = None,
         heartbeat: Optional[float] = None,
     ) -> None:
+        if not (directory is None or isinstance(directory, (str, os.PathLike))):
+            raise InvalidValueError(f"directory={directory!r} has to be a path.")
         self.directory = None if directory is None else Path(directory)
         self.interpreter = Interpreter() if interpreter is None else interpreter
         for name, value in (("workers", workers), ("max_tasks", max_tasks)):
@@ -85,7 +88,9 @@ class SubprocessAdvice(Advice):
             raise InvalidValueError(
                 "max_tasks and idle_timeout are about warm processes: add workers=N."
             )
-        if isinstance(preload, str) or not all(isinstance(name, str) for name in preload):
+        if not isinstance(preload, (list, tuple)) or not all(
+            isinstance(name, str) and name for name in preload
+        ):
             raise InvalidValueError(
                 f"preload={preload!r} has to be a list of the names of modules: preload=['numpy']."
             )
@@ -111,7 +116,13 @@ class SubprocessAdvice(Advice):
             checked_seconds("timeout", seconds, f"Task {session.task}")
         directory = None
         if self.directory is not None:
-            make_private(self.directory)
+            try:
+                make_private(self.directory)
+            except OSError as error:
+                raise WorkerStartError(
+                    f"The directory {str(self.directory)!r} of SubprocessAdvice cannot be made: "
+                    f"{error}"
+                ) from error
             directory = str(self.directory)
         if _HAS_CHANNELS:
             from ..workers.call import Call
@@ -171,7 +182,8 @@ def checked_seconds(name: str, value: Any, whose: str) -> None:
         InvalidValueError: If it is no number of seconds above 0 (a `ValueError`).
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
+    if not is_number or not 0 < value <= _MOST_SECONDS:
         raise InvalidValueError(
-            f"{whose}: {name}={value!r} has to be a number of seconds above 0, such as {name}=30."
+            f"{whose}: {name}={value!r} has to be a number of seconds above 0, such as "
+            f"{name}=30, and at most {_MOST_SECONDS}."
         )

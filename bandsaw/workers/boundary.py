@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Optional
 
 from .. import _session_file
+from .._moderator import _Moderator
 from .._session_file import Saved
 from .._session_header import NEW
 from ..context import Context
@@ -89,13 +90,26 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
     except BandsawError as error:
         located(error, session, there)
         raise
-    moderator = returned._moderator
-    left = moderator.before_called - moderator.after_called - moderator._left_out
-    if not (moderator.task_called and left == place - 1) and not moderator.is_finished:
-        raise returned.stopped_short(moderator, " in the other process")
-    moderator.take_over(session._moderator)
+    go_on_with(session, returned._moderator, place)
     session.task, session.execution = returned.task, returned.execution
     session.context, session.result = returned.context, returned.result
+
+
+def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:
+    """Has a session go on where it came to in the other process.
+
+    Args:
+        session: The session that was sent.
+        moderator: The position that it has there.
+        place: The place of the advice that moved it.
+
+    Raises:
+        AdviceError: If the walk stopped short of where it was to come back (a `RuntimeError`).
+    """
+    left = moderator.before_called - moderator.after_called - moderator._left_out
+    if not (moderator.task_called and left == place - 1) and not moderator.is_finished:
+        raise session.stopped_short(moderator, " in the other process")
+    moderator.take_over(session._moderator)
     session._moderator = moderator
 
 

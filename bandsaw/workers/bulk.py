@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
 from typing import Any, Optional
@@ -18,6 +19,9 @@ ALIGNMENT = 64
 _CHUNK = 1 << 30
 # Above this it is worth asking how much memory there is.
 _SMALL = 1 << 20
+# Before Python 3.13 each mapping keeps a descriptor, of which a process may have a thousand or so:
+# what is smaller than this is read, so that memory runs out before they do.
+_WORTH_A_DESCRIPTOR = 1 << 24
 
 
 def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
@@ -85,7 +89,19 @@ def mapped(descriptor: int) -> memoryview:
         ValueError: If it is empty.
     """
     try:
-        return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+        if sys.version_info >= (3, 13):
+            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY, trackfd=False))
+        size = os.fstat(descriptor).st_size
+        if size >= _WORTH_A_DESCRIPTOR:
+            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+        data = memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        position = 0
+        while position < size:
+            count = os.preadv(descriptor, [data[position:]], position)
+            if not count:
+                raise ValueError("it is shorter than it was")
+            position += count
+        return data
     finally:
         os.close(descriptor)
 

@@ -32,15 +32,19 @@ from ..errors import (
 from ..interpreter import Interpreter
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import boundary, frames, launcher, logs, state, wire
+from . import again, boundary, frames, launcher, logs, state, wire
 from ._exit import describe_exit
 from .child import Child, DeadlineError
 from .frames import Frame, Message
 from .near_template import Kind
 from .pool import Pool, Worker
 
+# How many kinds of calls a process that is reused keeps in mind.
+_MOST_SHAPES = 1000
 # So many have to be missing until a process counts as lost.
 _MISSED_HEARTBEATS = 3
+# How many processes may end themselves for want of work in the very moment when some comes.
+_MOST_GOODBYES = 20
 
 
 class Call:
@@ -74,7 +78,9 @@ class Call:
         self._seconds = seconds
         self._inherited = state.inherited(interpreter)
         self._executable = interpreter.executable
-        folder = str(session.distribution_archive.folder)
+        self._archive = session.distribution_archive
+        # It is looked after when a process is started.
+        folder = str(self._archive.known_folder)
         self.kind = Kind(self._executable, folder, preload, self._inherited.at_start)
 
     @property
@@ -111,29 +117,51 @@ class Call:
         def start() -> Worker:
             return Worker(self._start())
 
-        with self._packed() as message:
-            while True:
-                worker = pool.take(self.kind, start)
-                try:
-                    answer = self._in_worker(worker, message, idle_seconds)
-                except BaseException:
-                    pool.drop(worker)
-                    raise
-                if answer is None:
-                    # It had ended itself just when this session was sent, and did not take it.
-                    pool.drop(worker)
-                    continue
-                break
-            pool.give(worker)
-            self._take_back(worker.child, answer)
+        shape = again.shape_of(self._session)
+        for _ in range(1 if idle_seconds is None else _MOST_GOODBYES):
+            worker = pool.take(self.kind, start)
+            try:
+                answer = self._in_worker(worker, shape, idle_seconds)
+                if answer.kind != frames.BYE:
+                    self._take_back(worker.child, answer)
+            except BaseException:
+                # What else it may send is not for the next call to find.
+                pool.drop(worker)
+                raise
+            if answer.kind != frames.BYE:
+                pool.give(worker)
+                return
+            # It had ended itself just when this session was sent, and did not take it.
+            pool.drop(worker)
+        raise ProtocolError(
+            f"{self._what} took its leave instead of giving the session back "
+            f"({self._where(worker.child)})."
+        )
 
     def _in_worker(
-        self, worker: Worker, message: Message, idle_seconds: Optional[float]
-    ) -> Optional[Frame]:
-        child = worker.child
-        news = self._news(child, worker.calls == 0)
+        self, worker: Worker, shape: Optional[again.Shape], idle_seconds: Optional[float]
+    ) -> Frame:
+        news = self._news(worker.child, worker.calls == 0)
         if worker.calls == 0:
             news["idle_seconds"] = idle_seconds
+        key = None if shape is None else shape.key
+        known = worker.shapes.get(key)
+        message = None if known is None else again.message(known[0], self._session)
+        if message is not None:
+            self._place = self._session._moderator.before_called
+            return self._exchange(worker, news, message)
+        number = len(worker.shapes)
+        if key is not None and known is None and number < _MOST_SHAPES:
+            news["number"] = number
+        with self._packed() as message:
+            answer = self._exchange(worker, news, message)
+        if "number" in news and answer.kind in (frames.RETURN, frames.DONE):
+            # Kept with what it is about, whose identity is part of the key.
+            worker.shapes[key] = (number, shape)
+        return answer
+
+    def _exchange(self, worker: Worker, news: Mapping[str, Any], message: Message) -> Frame:
+        child = worker.child
         child.forget_output()
         worker.calls += 1
         try:
@@ -142,9 +170,10 @@ class Call:
         except DeadlineError as error:
             raise self._timeout(child) from error
         child.drain()
-        return None if answer.kind == frames.BYE else answer
+        return answer
 
     def _start(self) -> Child:
+        self.kind = self.kind._replace(folder=str(self._archive.folder))
         template = launcher.template_for(self.kind, self._inherited)
         self._check_can_read(template.hello)
         return launcher.start(self.kind, self._inherited, fork=self._fork)
@@ -220,7 +249,7 @@ class Call:
             if frame.kind == frames.LOG:
                 emit = emit or logs.emitter(str(self._session.task), socket.gethostname())
                 emit(frames.from_json(frame))
-            elif frame.kind in (frames.RETURN, frames.FAILURE, frames.BYE):
+            elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
                 return frame
             elif frame.kind != frames.HEARTBEAT:
                 raise ProtocolError(
@@ -249,6 +278,10 @@ class Call:
         where = f"run by {self._where(child)}"
         if answer.kind == frames.FAILURE:
             raise boundary.located(failure_of(answer.body), self._session, where)
+        if answer.kind == frames.DONE:
+            moderator = again.take_result(self._session, answer.body)
+            boundary.go_on_with(self._session, moderator, self._place)
+            return
         saved = _session_file.read_members(wire.members(answer))
         boundary.take_back(self._session, saved, self._place, where)
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from .frames import BYE, EVENT, Channel, Frame
+from .frames import BYE, EVENT, HEARTBEAT, LOG, Channel, Frame, from_json
 from .process import TAIL_BYTES, last_lines, pass_on
 
 # A process that has closed its channel is about to end; one that is not is ended.
@@ -192,7 +192,15 @@ class Child:
     def seems_alive(self) -> bool:
         """Looks whether anything says that a process that waits for work will not take it."""
         self.drain()
-        return not self.is_over and self._has_channel and self.channel.next() is None
+        frame = self.channel.next()
+        while frame is not None and frame.kind in (HEARTBEAT, LOG):
+            if frame.kind == LOG:
+                # Of a thread that an earlier task has left.
+                from . import logs
+
+                logs.emitter("", socket.gethostname())(from_json(frame))
+            frame = self.channel.next()
+        return not self.is_over and self._has_channel and frame is None
 
     def cancel(self) -> None:
         """Has the template end the process and all that it started."""
@@ -212,11 +220,20 @@ class Child:
         while self.next(deadline) is not None:
             pass
 
-    def retire(self) -> None:
-        """Says that nothing more will be asked of the process, and waits until it has ended."""
+    def dismiss(self) -> None:
+        """Says that nothing more will be asked of the process, so that it ends by itself."""
         with contextlib.suppress(Exception):
             self.channel.send((BYE, (), None))
-            self.finish()
+
+    def retire(self, deadline: Optional[float] = None) -> None:
+        """Dismisses the process, and waits until it has ended.
+
+        Args:
+            deadline: Until when to wait, by `time.monotonic`.
+        """
+        self.dismiss()
+        with contextlib.suppress(Exception):
+            self.finish(deadline)
 
     def end(self) -> None:
         """Ends the process if it runs, and gives up all that belongs to it."""

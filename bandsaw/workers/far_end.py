@@ -26,7 +26,7 @@ from .. import _far_end, _session_file, modules, run
 from .._session_header import SAME
 from ..errors import ProtocolError
 from ..session import Session
-from . import boundary, frames, state, wire
+from . import again, boundary, frames, logs, state, wire
 from .frames import Channel
 
 _open_until_the_end: list[Channel] = []
@@ -113,12 +113,12 @@ def serve(channel: Channel) -> None:
     Raises:
         ProtocolError: If something else comes.
     """
-    from . import logs
-
     handler = logs.Sender(channel)
     handler.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
+    number: Optional[int] = None
+    known: dict[int, again.Shape] = {}
     try:
         while True:
             frame = _next(channel, idle_seconds)
@@ -129,9 +129,11 @@ def serve(channel: Channel) -> None:
                 _take_over(content)
                 idle_seconds = content.get("idle_seconds", idle_seconds)
                 directory = content.get("bulk_directory", directory)
+                number = content.get("number", number)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
-            elif frame.kind == frames.SESSION:
-                _go_on(channel, frame, directory)
+            elif frame.kind in (frames.SESSION, frames.AGAIN):
+                _go_on(channel, frame, directory, known, number, handler)
+                number = None
             else:
                 raise ProtocolError(f"A message {frames.NAMES[frame.kind]} came here.")
     except (EOFError, BrokenPipeError):
@@ -171,23 +173,36 @@ def _take_over(content: dict[str, Any]) -> None:
     state.apply(content)
 
 
-def _go_on(channel: Channel, frame: frames.Frame, directory: Optional[str]) -> None:
+def _go_on(
+    channel: Channel,
+    frame: frames.Frame,
+    directory: Optional[str],
+    known: dict[int, again.Shape],
+    number: Optional[int],
+    handler: logs.Sender,
+) -> None:
+    pid = os.getpid()
     modules.forget_callers()
     # An earlier task may have gone elsewhere.
     state.undo()
     try:
-        session = Session()
-        session._unpack(_session_file.read_members(wire.members(frame)))
+        session = _session_of(frame, known, number)
+        # A configuration that sets logging up does so for the caller, who has its handlers.
+        handler.install()
         # Whatever else refers to what was sent would keep it in memory.
         del frame
         had = _parts(session)
         session.proceed()
-        message = wire.message(
-            frames.RETURN, session._pack(left_out=_same(session, had)), directory
-        )
+        left_out = _same(session, had)
+        message = again.done(session, left_out) if known else None
+        if message is None:
+            message = wire.message(frames.RETURN, session._pack(left_out=left_out), directory)
     except Exception as error:
         message = (frames.FAILURE, (_session_file.written_failure(error),), None)
     _flush()
+    if os.getpid() != pid:
+        # A process that the task has forked, and that came back from it. One answer is enough.
+        os._exit(0)
     try:
         channel.send(message)
     except OSError as error:
@@ -199,6 +214,20 @@ def _go_on(channel: Channel, frame: frames.Frame, directory: Optional[str]) -> N
         ) from error
     if message[2] is not None:
         os.close(message[2])
+
+
+def _session_of(
+    frame: frames.Frame, known: dict[int, again.Shape], number: Optional[int]
+) -> Session:
+    if frame.kind == frames.AGAIN:
+        return again.restored(known, frame.body)
+    session = Session()
+    session._unpack(_session_file.read_members(wire.members(frame)))
+    if number is not None:
+        shape = again.shape_of(session)
+        if shape is not None:
+            known[number] = shape._replace(callers=modules.known_callers())
+    return session
 
 
 def _parts(session: Session) -> tuple[Any, ...]:

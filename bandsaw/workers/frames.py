@@ -12,6 +12,8 @@ message is a frame: 16 bytes with a mark, the kind, a flag and the length of the
 | LOG       | far to near  | JSON: one record of `logging`                                         |
 | RETURN    | far to near  | the members of the session that comes back                            |
 | FAILURE   | far to near  | JSON: the error that kept the session from going on                   |
+| AGAIN     | near to far  | a session like an earlier one: number and arguments, see `again`      |
+| DONE      | far to near  | the result of a session, and nothing else of it has changed           |
 | BYE       | both         | nothing: no more sessions will be sent, or taken                      |
 
 Where a body is large, the frame brings the descriptor of a file that holds it (`bulk`). A second
@@ -42,8 +44,11 @@ from typing import Any, NamedTuple, Optional
 from ..errors import ProtocolError
 
 FORMAT = 1
-HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE, BYE = range(1, 9)
-NAMES = "", "HELLO", "STATE", "SESSION", "HEARTBEAT", "LOG", "RETURN", "FAILURE", "BYE"
+NAMES = (
+    *("", "HELLO", "STATE", "SESSION", "HEARTBEAT", "LOG", "RETURN", "FAILURE"),
+    *("AGAIN", "DONE", "BYE"),
+)
+HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE, AGAIN, DONE, BYE = range(1, len(NAMES))
 _HEAD = struct.Struct("!4sBB2xQ")
 _MARK = b"bsw\1"
 _PLAIN, _WITH_FILE = 0, 1

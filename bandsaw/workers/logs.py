@@ -71,8 +71,10 @@ class Sender(logging.Handler):
         self._pid = os.getpid()
 
     def install(self) -> None:
-        """Has all records of this process come here that nobody keeps from the root logger."""
-        logging.getLogger().addHandler(self)
+        """Has all records come here, and nowhere else, that reach the root logger."""
+        root = logging.getLogger()
+        if root.handlers != [self]:
+            root.handlers[:] = [self]
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends a record. See `logging.Handler.emit`."""

@@ -14,12 +14,14 @@ import platform
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
 from .. import __version__
 from .._session_file import failure_of
 from ..errors import BandsawError, WorkerStartError
+from ..run import get_run_id
 from . import frames, state
 from ._exit import describe_exit
 from .child import Child
@@ -55,6 +57,11 @@ class Template:
         process: The process, `None` if it is not ours but the one that made us.
         hello: What it said about itself.
         told: What its processes inherit from it, see `Child`.
+
+    Attributes:
+        kind: As given.
+        hello: As given.
+        last_used: When a process was last taken, by `time.monotonic`.
     """
 
     def __init__(
@@ -75,6 +82,7 @@ class Template:
         self._next: list[Child] = []
         self._is_replaced = False
         self._is_gone = False
+        self.last_used = 0.0
 
     @property
     def has_threads(self) -> bool:
@@ -105,6 +113,7 @@ class Template:
             BrokenPipeError: If the template is gone.
             OSError: If no more files can be opened.
         """
+        self.last_used = time.monotonic()
         while self._next:
             try:
                 child = self._next.pop()
@@ -209,7 +218,12 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
         WorkerStartError: If it cannot be started, or cannot work with this process (an `OSError`).
     """
     near, far = frames.channel_pair()
-    settings = {"parent": os.getpid(), "kind": kind, "path": inherited.path}
+    settings = {
+        "parent": os.getpid(),
+        "kind": kind,
+        "path": inherited.path,
+        "run_id": get_run_id(),
+    }
     command = [kind.executable, "-u", kind.folder, "--template", json.dumps(settings)]
     with far:
         try:
@@ -269,8 +283,8 @@ def _hello(channel: Channel, kind: Kind) -> Mapping[str, Any]:
         problem = f"it has bandsaw {hello['bandsaw']}, and this process {__version__}"
     elif missing:
         problem = (
-            f"preload asks for {', '.join(missing)}, which is not installed there and not in the "
-            "archive"
+            f"preload asks for {', '.join(map(repr, missing))}, which is not installed there and "
+            "not in the archive"
         )
     if problem is not None:
         raise WorkerStartError(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import threading
+import time
 import weakref
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 from .child import Child
 from .near_template import Kind
 
+# How long processes may take to end by themselves when this one ends.
+_SECONDS_TO_END = 5.0
 logger = logging.getLogger(__name__)
 
 
@@ -22,11 +26,13 @@ class Worker:
 
     Attributes:
         calls: How many sessions it was given.
+        shapes: The calls that it knows, with their numbers, by their keys: see `again`.
     """
 
     def __init__(self, child: Child) -> None:
         self.child = child
         self.calls = 0
+        self.shapes: dict[Any, tuple[int, Any]] = {}
 
 
 class Pool:
@@ -103,14 +109,25 @@ class Pool:
             self._changed.notify()
 
     def close(self) -> None:
-        """Ends the processes that wait."""
+        """Ends the processes that wait. They may do what is registered for their end."""
         with self._changed:
             idle, self._idle = self._idle, []
         for worker in idle:
+            worker.child.dismiss()
+        deadline = time.monotonic() + _SECONDS_TO_END
+        for worker in idle:
+            worker.child.retire(deadline)
             self.drop(worker)
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """Ends the processes of all pools. Called before the templates are ended."""
+    for pool in list(_pools):
+        pool.close()
 
 
 def _let_go() -> None:

@@ -65,7 +65,7 @@ def prepare(preload: list[str]) -> dict[str, Any]:
 def _import(name: str) -> None:
     try:
         importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WorkerStartError(
             f"A process for tasks could not be started: preload asks for {name}, and to import it "
             f"there failed with {type(error).__name__}: {error}"

@@ -21,6 +21,7 @@ import socket
 import sys
 from typing import Any, Callable, NoReturn, Optional
 
+from .. import run as run_ids
 from . import far_end, frames, launcher, preload, state
 from .frames import EVENT, Channel
 
@@ -79,14 +80,17 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
 
     Args:
         control: Where requests come from.
-        settings: `parent`, the id of that process; `kind`, see `near_template.Kind`; `path`, the
-            search path for what is to be imported, `None` for the one of this interpreter.
+        settings: `parent`, the id of that process; `run_id`; `kind`, see `near_template.Kind`;
+            `path`, the search path for what is to be imported, `None` for the one of this
+            interpreter.
 
     Returns:
         The exit status.
     """
     channel = Channel(control)
     try:
+        # What is preloaded may define tasks.
+        run_ids.set_run_id(settings["run_id"])
         state.apply({"path": settings["path"]})
         content = preload.prepare(settings["kind"][2])
     except Exception as error:

@@ -1,0 +1,201 @@
+"""Calls that differ from an earlier one in their arguments only, in a process that is reused.
+
+    near: SESSION, numbered ──────► far: remembers task, configuration and position
+    near: AGAIN number, arguments ─► far: makes the session of these
+    near: takes the result ◄─ DONE ─ far: if nothing else of the session has changed
+
+To write and read a whole session takes several times as long as all the rest of such a call. This
+is for the serializer and the tasks that most calls have; all others are sent whole.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Optional
+
+from .. import _session_header, modules
+from .._cache import locks
+from .._moderator import _Moderator
+from ..context import Context
+from ..errors import SessionFileError
+from ..execution import Execution
+from ..serialization import PickleSerializer
+from ..session import Session
+from ..tasks import _FunctionTask
+from .frames import AGAIN, DONE, LARGEST_BODY, Message
+
+_UNCHANGING = (str, int, float, bool, type(None))
+
+
+class Shape(NamedTuple):
+    """What calls have in common. It keeps alive what it is about.
+
+    Attributes:
+        task: The task.
+        configuration: The configuration.
+        chain: The name of the chain.
+        place: How many advices were called.
+        task_id: The id of the task if it is known.
+        main: The name of the script.
+        callers: See `modules.callers_of`.
+    """
+
+    task: Any
+    configuration: Any
+    chain: str
+    place: int
+    task_id: Optional[str]
+    main: Optional[str]
+    callers: tuple[str, ...]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells shapes apart: objects by their identity."""
+        return (id(self.task), id(self.configuration), *self[2:])
+
+
+def shape_of(session: Session) -> Optional[Shape]:
+    """Returns the shape of a call.
+
+    Args:
+        session: The session that is to be sent.
+
+    Returns:
+        The shape, `None` if it has to be sent whole each time.
+    """
+    task, execution, configuration = session.task, session.execution, session.configuration
+    if type(task) is not _FunctionTask or type(execution) is not Execution:
+        return None
+    serializer = configuration.serializer
+    if type(serializer) is not PickleSerializer or serializer.is_signed:
+        return None
+    context, moderator = session.context, session._moderator
+    if type(context) is not Context or context.attributes or session.result is not None:
+        return None
+    if moderator.after_called or moderator.task_called or moderator.walked or moderator._left_out:
+        return None
+    if not all(type(value) in _UNCHANGING for value in task._task_kwargs.values()):
+        return None
+    return Shape(
+        task,
+        configuration,
+        session.advice_chain,
+        moderator.before_called,
+        task._known_id(),
+        modules.main_module_name(),
+        tuple(modules.callers_of(str(task))),
+    )
+
+
+def message(number: int, session: Session) -> Optional[Message]:
+    """Makes the message of a call of a shape that the other side knows.
+
+    Args:
+        number: The number of the shape.
+        session: The session that is to be sent.
+
+    Returns:
+        The message, `None` if the arguments are better sent in another way.
+    """
+    execution = session.execution
+    ids = getattr(session, "_ids", None)
+    if ids is None:
+        ids = _session_header.ids_of(session.task, execution)
+    # As if it had been sent whole: that is how it may come back.
+    session._sent = {
+        "nonce": session.nonce,
+        "ids": ids,
+        "configuration": modules.importable_module_name(session.configuration.module_name),
+        "run_id": session.run_id,
+    }
+    content = (
+        *(number, session.nonce, ids, locks.held(session)),
+        *(execution._execution_id, execution.args, execution.kwargs),
+    )
+    return _message(AGAIN, content)
+
+
+def _message(kind: int, content: Any) -> Optional[Message]:
+    from ..serialization._pickling import pickled_with_buffers
+
+    buffers: list[memoryview] = []
+    try:
+        pieces: Sequence[bytes] = pickled_with_buffers(content, buffers)
+    except Exception:
+        # Said with the name of the part, when the session is written whole.
+        return None
+    if buffers or sum(map(len, pieces)) > LARGEST_BODY:
+        return None
+    return kind, pieces, None
+
+
+def restored(known: dict[int, Shape], data: bytes) -> Session:
+    """Makes a session of what is known and what was sent.
+
+    Args:
+        known: The shapes by their numbers.
+        data: The body of the message.
+
+    Returns:
+        The session.
+    """
+    number, nonce, ids, computing, execution_id, args, kwargs = _read(data)
+    shape = known[number]
+    session = Session(
+        shape.task, Execution(execution_id, args, kwargs), shape.configuration, shape.chain
+    )
+    session.execution.of_task(shape.task)
+    moderator = _Moderator(shape.configuration.get_advice_chain(shape.chain))
+    moderator.before_called = shape.place
+    session._moderator = moderator
+    session._nonce, session._ids = nonce, ids
+    modules.note_callers(shape.callers)
+    locks.inherit(computing)
+    return session
+
+
+def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
+    """Makes the message of a session of which the other side has all but the result.
+
+    Args:
+        session: The session that comes back.
+        left_out: What the other side has of it.
+
+    Returns:
+        The message, `None` if more has changed.
+    """
+    if len(left_out) < 3 or "result" in left_out:
+        return None
+    moderator = session._moderator
+    return _message(DONE, (session.nonce, moderator.serialized(), session.result))
+
+
+def take_result(session: Session, data: bytes) -> _Moderator:
+    """Takes the result of a call.
+
+    Args:
+        session: The session that was sent.
+        data: The body of the message.
+
+    Returns:
+        The moderator that came back.
+
+    Raises:
+        SessionFileError: If that is not what was sent.
+    """
+    nonce, counts, result = _read(data)
+    if nonce != session.nonce:
+        raise SessionFileError(
+            f"The result of another call than that of task {session.task} came back."
+        )
+    moderator = _Moderator.deserialize(counts)
+    moderator.advice_chain = session._moderator.advice_chain
+    session.result = result
+    return moderator
+
+
+def _read(data: bytes) -> Any:
+    from ..serialization._pickling import unpickled
+
+    return unpickled(io.BytesIO(data))

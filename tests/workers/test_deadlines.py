@@ -1,0 +1,137 @@
+import pytest
+
+SLOW = """
+@bandsaw.task(timeout=0.3)
+def slow():
+    print('started', subprocess.Popen(['sleep', '600']).pid, flush=True)
+    print('last words', file=sys.stderr, flush=True)
+    time.sleep(600)
+
+@bandsaw.task(timeout=60)
+def f(x):
+    return x
+"""
+
+
+def test_a_task_that_takes_too_long_is_ended_with_all_that_it_started(run, mode, wait_until):
+    body = """
+    for x in range(2):
+        try:
+            slow()
+        except TimeoutError as error:
+            assert isinstance(error, bandsaw.errors.TaskTimeoutError)
+            assert isinstance(error, bandsaw.errors.BandsawError)
+            for part in ('task workflow.slow', 'execution', '0.3 s', sys.executable, 'pid',
+                         'last words'):
+                assert part in str(error), (part, str(error))
+        else:
+            raise AssertionError
+        assert f(x) == x
+    """
+    told = run(SLOW, body, mode).stdout.split()
+    for pid in told[1::2]:
+        wait_until.gone(int(pid))
+
+
+def test_the_end_of_a_task_counts_as_well(run):
+    tasks = """
+    @bandsaw.task(timeout=0.5)
+    def f():
+        threading.Thread(target=time.sleep, args=(600,)).start()
+    """
+    body = "try:\n    f()\nexcept TimeoutError:\n    print('ended')"
+    assert run(tasks, body).stdout == "ended\n"
+
+
+def test_a_task_that_ignores_what_it_can_is_ended(run, mode):
+    tasks = """
+    @bandsaw.task(timeout=0.5)
+    def f():
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        while True:
+            try:
+                time.sleep(600)
+            except BaseException:
+                pass
+    """
+    body = "try:\n    f()\nexcept TimeoutError:\n    print('ended')"
+    assert run(tasks, body, mode).stdout == "ended\n"
+
+
+@pytest.mark.parametrize("when", ["loading", "saving"])
+def test_the_time_includes_what_comes_before_and_after_the_task(run, mode, when):
+    tasks = """
+    class Slow:
+        def __init__(self, when):
+            self.when = when
+
+        def __getstate__(self):
+            if self.when == 'saving':
+                time.sleep(600)
+            return vars(self)
+
+        def __setstate__(self, state):
+            self.__dict__.update(state)
+            if self.when == 'loading':
+                time.sleep(600)
+
+    @bandsaw.task(timeout=0.5)
+    def f(value):
+        return Slow('saving')
+    """
+    body = f"""
+    try:
+        f(Slow({when!r}) if {when!r} == 'loading' else None)
+    except TimeoutError:
+        print('ended')
+    """
+    assert run(tasks, body, mode).stdout == "ended\n"
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "float('nan')", "float('inf')", "'x'", "True"])
+def test_a_timeout_that_is_none_is_refused(run, seconds):
+    tasks = f"@bandsaw.task(timeout={seconds})\ndef f():\n    print('ran')"
+    body = """
+    try:
+        f()
+    except ValueError as error:
+        assert isinstance(error, bandsaw.errors.InvalidValueError)
+        assert 'timeout' in str(error) and 'workflow.f' in str(error), error
+    else:
+        raise AssertionError
+    """
+    assert run(tasks, body).stdout == ""
+
+
+def test_a_process_that_was_stopped_is_ended_where_signs_of_life_are_asked_for(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(stops):
+        if stops:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return 1
+    """
+    body = """
+    assert f(False) == 1
+    try:
+        f(True)
+    except bandsaw.errors.WorkerDiedError as error:
+        assert 'no sign of life' in str(error), error
+    else:
+        raise AssertionError
+    assert f(False) == 1
+    """
+    run(tasks, body, f"heartbeat=0.3, {mode}")
+
+
+def test_a_task_that_is_busy_gives_signs_of_life(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f():
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            pass
+        return 1
+    """
+    run(tasks, "assert f() == 1", f"heartbeat=0.2, {mode}")

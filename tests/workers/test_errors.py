@@ -1,0 +1,134 @@
+import sys
+
+import pytest
+
+TASKS = """
+class OwnError(Exception):
+    def __init__(self, first, *, second):
+        super().__init__(first)
+        self.second = second
+
+    def __reduce__(self):
+        return remake, (self.args[0], self.second), self.__dict__
+
+def remake(first, second):
+    return OwnError(first, second=second)
+
+@bandsaw.task
+def fail(how='plain'):
+    if how == 'plain':
+        error = OwnError((1, 'x'), second={2})
+        error.added = [3]
+        raise error  # in the source
+    if how == 'cause':
+        try:
+            raise KeyError('inner')
+        except KeyError as inner:
+            raise OwnError(1, second=2) from inner
+    if how == 'context':
+        try:
+            raise KeyError('inner')
+        except KeyError:
+            raise OwnError(1, second=2)
+    if how == 'notes':
+        error = OwnError(1, second=2)
+        error.add_note('noted')
+        raise error
+    if how == 'group':
+        inner = ExceptionGroup('in', [KeyError(3)])
+        raise ExceptionGroup('several', [OwnError(1, second=2), inner])
+    if how == 'same':
+        raise LookupError
+
+def caught(how):
+    try:
+        fail(how)
+    except Exception as error:
+        return error
+"""
+
+
+def test_an_error_has_its_type_arguments_and_attributes(run, mode):
+    body = """
+    for _ in range(2):
+        try:
+            fail()
+        except OwnError as error:
+            assert type(error) is OwnError and error.args == ((1, 'x'),)
+            assert error.second == {2} and error.added == [3]
+        else:
+            raise AssertionError
+    """
+    run(TASKS, body, mode)
+
+
+def test_the_traceback_of_the_other_side_is_printed_with_its_source(run, mode):
+    done = run(TASKS, "fail()", mode, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("raise error  # in the source") >= 1
+    assert "RemoteTraceback" in done.stderr
+    assert done.stderr.rstrip().splitlines()[-1].startswith("OwnError")
+
+
+def test_the_traceback_of_the_other_side_ends_the_chain_of_causes(run, mode):
+    body = """
+    for how in ('plain', 'cause', 'context', 'same'):
+        error = caught(how)
+        chain = [error]
+        while chain[-1].__cause__ or chain[-1].__context__:
+            chain.append(chain[-1].__cause__ or chain[-1].__context__)
+        names = [type(each).__name__ for each in chain]
+        assert names[-1] == 'RemoteTraceback' and names.count('RemoteTraceback') == 1, names
+        inner = {'cause': ['KeyError'], 'context': ['KeyError']}.get(how, [])
+        assert names[1:-1] == inner, names
+        assert 'workflow.py' in str(chain[-1]) and 'in fail' in str(chain[-1])
+        if how == 'cause':
+            assert error.__cause__.args == ('inner',)
+        if how == 'context':
+            assert error.__context__.args == ('inner',)
+    """
+    run(TASKS, body, mode)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="notes are new in Python 3.11")
+def test_notes_and_groups_arrive(run, mode):
+    body = """
+    assert caught('notes').__notes__ == ['noted']
+    try:
+        fail('group')
+    except* OwnError as group:
+        assert group.exceptions[0].second == 2
+    except* KeyError as group:
+        assert group.exceptions[0].exceptions[0].args == (3,)
+    """
+    run(TASKS, body, mode)
+
+
+def test_an_error_that_was_raised_two_processes_away_is_still_itself(run, mode):
+    tasks = TASKS + "\n@bandsaw.task\ndef outer():\n    fail()\n"
+    body = """
+    try:
+        outer()
+    except OwnError as error:
+        assert error.args == ((1, 'x'),) and error.added == [3]
+    else:
+        raise AssertionError
+    """
+    run(tasks, body, mode)
+    done = run(tasks, "outer()", mode, check=False)
+    assert "raise error  # in the source" in done.stderr
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit", "SystemExit('why')"])
+def test_what_is_no_exception_ends_the_process_and_says_so(run, mode, error):
+    tasks = f"@bandsaw.task\ndef f(fails):\n    if fails:\n        raise {error}\n    return 1"
+    body = """
+    try:
+        f(True)
+    except bandsaw.errors.WorkerDiedError as error:
+        print(error)
+    assert f(False) == 1
+    """
+    told = run(tasks, body, mode).stdout
+    assert error.partition("(")[0] in told or "why" in told
+    assert "task workflow.f" in told

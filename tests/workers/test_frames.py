@@ -1,0 +1,189 @@
+import contextlib
+import os
+import socket
+import struct
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandsaw.errors import ProtocolError
+from bandsaw.workers import frames
+from bandsaw.workers.frames import Channel
+from tests.faults.workers_seen import descriptors
+
+HEAD = struct.Struct("!4sBB2xQ")
+MARK = b"bsw\1"
+
+
+@pytest.fixture
+def ends():
+    near, far = frames.channel_pair()
+    with near, far:
+        yield Channel(near), far
+
+
+def written(*messages):
+    return b"".join(HEAD.pack(MARK, kind, 0, len(body)) + body for kind, body in messages)
+
+
+def test_a_frame_may_come_byte_by_byte(ends):
+    channel, far = ends
+    for byte in written((frames.LOG, b"body")):
+        assert channel.next() is None
+        far.send(bytes([byte]))
+        channel.read()
+    assert channel.next() == (frames.LOG, b"body", None)
+    assert channel.next() is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    messages=st.lists(st.tuples(st.integers(frames.HELLO, frames.BYE), st.binary(max_size=60))),
+    cut=st.integers(1, 200),
+)
+def test_frames_arrive_as_they_were_sent_however_they_are_cut(messages, cut):
+    near, far = frames.channel_pair()
+    with near, far:
+        channel, found = Channel(near), []
+        data = written(*messages)
+        for start in range(0, len(data), cut):
+            far.sendall(data[start : start + cut])
+            channel.read()
+            while (frame := channel.next()) is not None:
+                found.append(frame)
+    assert found == [(kind, body, None) for kind, body in messages]
+
+
+def test_pieces_are_sent_as_one_body(ends):
+    channel, far = ends
+    sender = Channel(far)
+    sender.send(
+        (frames.STATE, [b"a", memoryview(b"bc"), bytearray(b"d")], None), (frames.BYE, (), None)
+    )
+    assert channel.receive() == (frames.STATE, b"abcd", None)
+    assert channel.receive() == (frames.BYE, b"", None)
+
+
+def test_a_file_goes_along_and_stays_open_at_the_sender(ends, tmp_path):
+    channel, far = ends
+    with open(tmp_path / "file", "w+") as file:
+        file.write("content")
+        file.flush()
+        for _ in range(2):
+            Channel(far).send((frames.LOG, (b"x",), None), (frames.RETURN, (b"y",), file.fileno()))
+            assert channel.receive() == (frames.LOG, b"x", None)
+            kind, body, descriptor = channel.receive()
+            assert (kind, body) == (frames.RETURN, b"y")
+            assert not os.get_inheritable(descriptor)
+            with open(descriptor) as received:
+                received.seek(0)
+                assert received.read() == "content"
+
+
+def test_a_file_that_nobody_takes_is_closed_with_the_channel():
+    before = descriptors()
+    near, far = frames.channel_pair()
+    with open(os.devnull) as file:
+        Channel(far).send((frames.RETURN, (b"y",), file.fileno()))
+    channel = Channel(near)
+    channel.read()
+    channel.close()
+    far.close()
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x",
+        b"bsw\2",
+        b"garbage that is longer than a head",
+        HEAD.pack(MARK, 0, 0, 0),
+        HEAD.pack(MARK, frames.BYE + 1, 0, 0),
+        HEAD.pack(MARK, 255, 0, 0),
+        HEAD.pack(MARK, frames.LOG, 2, 0),
+        HEAD.pack(MARK, frames.LOG, 0, 1 << 40),
+        HEAD.pack(MARK, frames.LOG, 0, (1 << 64) - 1),
+        HEAD.pack(MARK, frames.RETURN, 1, 0),
+    ],
+)
+def test_what_is_no_message_is_a_protocol_error(ends, data):
+    channel, far = ends
+    far.sendall(data)
+    with pytest.raises(ProtocolError):
+        channel.receive()
+
+
+@pytest.mark.parametrize("cut", range(len(written((frames.LOG, b"body")))))
+def test_an_end_in_the_middle_is_an_end_of_file(ends, cut):
+    channel, far = ends
+    far.sendall(written((frames.LOG, b"body"))[:cut])
+    far.close()
+    with pytest.raises(EOFError):
+        channel.receive()
+
+
+def test_what_was_sent_before_the_end_is_received(ends):
+    channel, far = ends
+    far.sendall(written((frames.LOG, b"1"), (frames.BYE, b"")))
+    far.close()
+    assert [channel.receive().kind, channel.receive().kind] == [frames.LOG, frames.BYE]
+    with pytest.raises(EOFError):
+        channel.receive()
+
+
+def test_threads_may_send_at_once(ends):
+    channel, far = ends
+    sender = Channel(far)
+
+    def send(number):
+        for _ in range(50):
+            sender.send((frames.LOG, (bytes([number]) * 20000,), None))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    found = [channel.receive().body for _ in range(300)]
+    for thread in threads:
+        thread.join()
+    assert sorted({(body[0], len(set(body)), len(body)) for body in found}) == [
+        (number, 1, 20000) for number in range(6)
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"\xff", b"[" * 100_000])
+def test_a_body_that_is_no_json_object_is_a_protocol_error(body):
+    with pytest.raises(ProtocolError):
+        frames.from_json(frames.Frame(frames.HELLO, body))
+
+
+def test_json_crosses_as_it_is(ends):
+    channel, far = ends
+    content = {"a": [1, None, "\xe4\udcff"], "b": {"c": 2.5}}
+    Channel(far).send_json(frames.STATE, content)
+    assert frames.from_json(channel.receive()) == content
+
+
+def test_no_end_takes_the_place_of_a_standard_stream():
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            os.closerange(0, 3)
+            ends = [*frames.pipe_pair(), *(end.fileno() for end in frames.channel_pair())]
+            code = 0 if min(ends) > 2 else 2
+        os._exit(code)
+    os.close(reading), os.close(writing)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_number_out_of_the_way_names_the_same_file():
+    near, far = socket.socketpair()
+    number = frames.out_of_the_way(near.detach())
+    assert number > 200
+    with far, socket.socket(fileno=number) as moved:
+        moved.send(b"x")
+        assert far.recv(1) == b"x"

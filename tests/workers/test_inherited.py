@@ -1,0 +1,147 @@
+import pytest
+
+
+def test_the_working_directory_is_the_callers_at_each_call(run, mode):
+    tasks = "@bandsaw.task\ndef f():\n    return os.getcwd()"
+    body = """
+    assert f() == os.getcwd()
+    for name in ('a', 'b b', '\\xe4'):
+        os.mkdir(name)
+        os.chdir(name)
+        assert f() == os.getcwd()
+        assert f() == os.getcwd()
+    """
+    run(tasks, body, mode)
+
+
+def test_a_working_directory_that_is_gone_does_no_harm(run, mode):
+    tasks = "@bandsaw.task\ndef f():\n    return 1"
+    body = """
+    os.mkdir('gone')
+    f()
+    os.chdir('gone')
+    os.rmdir(os.getcwd())
+    assert f() == f() == 1
+    """
+    run(tasks, body, mode)
+
+
+def test_environment_variables_are_the_callers_at_each_call(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(sets=None):
+        if sets:
+            os.environ.update(sets)
+        return dict(os.environb)
+    """
+    body = """
+    assert f()[b'HOME'] == os.environb[b'HOME']
+    os.environ['NEW'] = 'first'
+    assert f()[b'NEW'] == b'first'
+    os.environ['NEW'] = 'second'
+    assert f()[b'NEW'] == b'second'
+    del os.environ['NEW']
+    assert b'NEW' not in f()
+    os.environb[b'RAW'] = b'\\xff\\xfe='
+    assert f()[b'RAW'] == b'\\xff\\xfe='
+    os.environ['EMPTY'] = ''
+    assert f()[b'EMPTY'] == b''
+    os.environ['PATH'] = '/mine:' + os.environ['PATH']
+    os.environ['VIRTUAL_ENV'] = '/environment'
+    found = f()
+    assert found[b'PATH'].startswith(b'/mine:') and found[b'VIRTUAL_ENV'] == b'/environment'
+    # What one call sets, the next one does not find.
+    f({'SET_BY_TASK': '1', 'EMPTY': 'not'})
+    found = f()
+    assert b'SET_BY_TASK' not in found and found[b'EMPTY'] == b''
+    assert set(found) <= set(os.environb), set(found) - set(os.environb)
+    """
+    run(tasks, body, mode)
+
+
+def test_programs_that_the_task_starts_see_the_environment(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f():
+        return subprocess.run(['env', '-0'], stdout=subprocess.PIPE).stdout
+    """
+    body = """
+    for value in ('1', '2'):
+        os.environ['SEEN'] = value
+        assert f'SEEN={value}'.encode() in f().split(b'\\0')
+    del os.environ['SEEN']
+    assert b'SEEN=' not in f()
+    """
+    run(tasks, body, mode)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "look"),
+    [
+        ("PYTHONHASHSEED", "7", "hash('text')"),
+        ("PYTHONUTF8", "1", "sys.flags.utf8_mode"),
+        ("PYTHONOPTIMIZE", "2", "sys.flags.optimize"),
+        ("PYTHONDEVMODE", "1", "sys.flags.dev_mode"),
+        ("LC_ALL", "C.UTF-8", "__import__('locale').setlocale(__import__('locale').LC_ALL, '')"),
+        ("TZ", "Asia/Tokyo", "(time.tzset(), time.tzname[0])[1]"),
+        ("LD_LIBRARY_PATH", "/mine", "os.environ.get('LD_LIBRARY_PATH')"),
+        ("OMP_NUM_THREADS", "3", "os.environ.get('OMP_NUM_THREADS')"),
+    ],
+)
+def test_variables_that_count_at_the_start_reach_the_process(run, mode, name, value, look):
+    tasks = f"@bandsaw.task\ndef f():\n    return {look}"
+    body = f"""
+    f()
+    os.environ[{name!r}] = {value!r}
+    expected = subprocess.check_output([sys.executable, '-c', LOOK], universal_newlines=True)
+    assert f'{{f()}}\\n' == expected, (f(), expected)
+    """
+    look = f"LOOK = {f'import os, sys, time; print({look})'!r}\n"
+    run(f"{look}\n{tasks}", body, mode)
+
+
+def test_variables_of_the_interpreter_are_laid_over(run, mode):
+    tasks = "@bandsaw.task\ndef f():\n    return os.environ.get('LAID'), os.environ.get('UNDER')"
+    body = """
+    os.environ.update(LAID='under', UNDER='1')
+    assert f() == ('over', '1')
+    os.environ.update(LAID='2', UNDER='2')
+    assert f() == ('over', '2')
+    del os.environ['LAID'], os.environ['UNDER']
+    assert f() == ('over', None)
+    """
+    run(tasks, body, f"interpreter=bandsaw.Interpreter().set_environment(LAID='over'), {mode}")
+
+
+def test_the_umask_is_the_callers(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(path):
+        open(path, 'x').close()
+        return os.stat(path).st_mode & 0o777
+    """
+    body = "os.umask(0o027)\nassert f(os.path.abspath('a')) == 0o640\n"
+    if "workers" not in mode:
+        body += "os.umask(0o077)\nassert f(os.path.abspath('b')) == 0o600"
+    run(tasks, body, mode)
+
+
+def test_the_search_path_is_the_callers_at_each_call(run, project, mode):
+    for name in ("first", "second"):
+        project.write(f"away/{name}/found_{name}.py", f"NAME = {name!r}\n")
+    tasks = """
+    @bandsaw.task
+    def f(name):
+        try:
+            return __import__('found_' + name).NAME
+        except ImportError:
+            return None
+    """
+    body = """
+    assert f('first') is None
+    sys.path.append(os.path.abspath('away/first'))
+    assert f('first') == 'first' and f('second') is None
+    sys.path.append(os.path.abspath('away/second'))
+    assert f('second') == 'second'
+    """
+    run(tasks, body, mode)

@@ -1,0 +1,155 @@
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.conftest import is_gone
+
+# Tells of itself and of what it has started, and never ends.
+ENDLESS = """
+@bandsaw.task
+def endless():
+    print(os.getppid(), os.getpid(), subprocess.Popen(['sleep', '600']).pid, flush=True)
+    time.sleep(600)
+
+@bandsaw.task
+def nested():
+    endless()
+
+@bandsaw.task
+def f(x=None):
+    return os.getppid(), os.getpid()
+
+def wait_for_end(pid):
+    while True:
+        try:
+            with open(f'/proc/{pid}/stat') as file:
+                if file.read().rpartition(')')[2].split()[0] == 'Z':
+                    return
+        except OSError:
+            return
+        time.sleep(0.005)
+"""
+
+
+@pytest.mark.parametrize("task", ["endless", "nested"])
+def test_ctrl_c_ends_what_runs(start, interrupt, left_nothing, mode, task):
+    assert len(interrupt(start(ENDLESS, f"{task}()", mode))) == 3
+    left_nothing()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_the_death_of_the_parent_ends_what_runs(start, left_nothing, wait_until, mode, how):
+    with start(ENDLESS, "nested()", mode) as process:
+        pids = list(map(int, process.stdout.readline().split()))
+        process.send_signal(how)
+        assert process.wait() == -how
+        for pid in pids:
+            wait_until.gone(pid)
+    left_nothing()
+
+
+def test_the_death_of_the_parent_ends_what_waits_for_work(start, left_nothing, wait_until, mode):
+    with start(ENDLESS, "print(*f(), flush=True)\ntime.sleep(600)", mode) as process:
+        pids = list(map(int, process.stdout.readline().split()))
+        process.kill()
+        for pid in pids:
+            wait_until.gone(pid)
+    left_nothing()
+
+
+# The second one is how libraries fork: nothing that Python knows of is done then.
+@pytest.mark.parametrize("fork", ["os", "__import__('ctypes').PyDLL(None)"], ids=["os", "C"])
+@pytest.mark.parametrize("task", ["endless", "f"])
+def test_a_forked_child_of_the_parent_keeps_nothing(
+    start, left_nothing, wait_until, mode, task, fork
+):
+    body = f"""
+    threading.Thread(target=lambda: print(*({task}() or ())), daemon=True).start()
+    sys.stdin.readline()
+    child = {fork}.fork()
+    if child == 0:
+        os.close(1), os.close(2)
+        time.sleep(600)
+    print(child, flush=True)
+    time.sleep(600)
+    """
+    with start(ENDLESS, body, mode, stdin=subprocess.PIPE) as process:
+        pids = list(map(int, process.stdout.readline().split()))
+        process.stdin.write("\n")
+        process.stdin.flush()
+        child = int(process.stdout.readline())
+        try:
+            process.kill()
+            for pid in pids:
+                wait_until.gone(pid)
+            assert not is_gone(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+    left_nothing()
+
+
+def test_an_interrupt_that_is_caught_ends_the_call_only(run, mode):
+    tasks = """
+    @bandsaw.task
+    def interrupting():
+        print('runs', flush=True)
+        os.kill(int(os.environ['CALLER']), signal.SIGINT)
+        time.sleep(600)
+
+    @bandsaw.task
+    def f(x):
+        return x
+    """
+    body = """
+    os.environ['CALLER'] = str(os.getpid())
+    for x in range(3):
+        try:
+            interrupting()
+        except KeyboardInterrupt:
+            assert f(x) == x
+        else:
+            raise AssertionError
+    """
+    assert run(tasks, body, mode).stdout == "runs\n" * 3
+
+
+def test_the_death_of_the_template_in_a_call_is_an_error(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(kills=False):
+        if kills:
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
+        return os.getppid()
+    """
+    body = """
+    for _ in range(2):
+        template = f()
+        try:
+            f(True)
+        except bandsaw.errors.WorkerDiedError as error:
+            for part in ('task workflow.f', 'execution', sys.executable, 'pid'):
+                assert part in str(error), error
+            assert isinstance(error, subprocess.CalledProcessError)
+        else:
+            raise AssertionError
+        assert f() != template
+    """
+    run(tasks, body, mode)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["template", "process"])
+def test_what_dies_between_calls_is_replaced_unnoticed(run, mode, which):
+    body = f"""
+    for x in range(4):
+        pids = f(x)
+        with __import__('contextlib').suppress(ProcessLookupError):
+            os.kill(pids[{which}], signal.SIGKILL)
+        for pid in pids[{which}:]:
+            wait_for_end(pid)
+    assert f()
+    """
+    done = run(ENDLESS, body, mode)
+    assert done.stdout == done.stderr == ""

@@ -1,0 +1,129 @@
+"""What a process leaves, shares or brings along, and whose it is."""
+
+import textwrap
+
+TASK = "@bandsaw.task\ndef f(x):\n    return x"
+
+
+def test_a_module_with_tasks_may_be_preloaded(project, run):
+    project.write("helper.py", "import bandsaw\n\n@bandsaw.task\ndef inner():\n    return 1\n")
+    run(TASK, "assert f(1) == 1\nassert f(2) == 2", "preload=['helper']")
+
+
+def test_a_process_that_comes_back_from_the_task_it_was_forked_in_does_not_answer(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f():
+        if os.fork() == 0:
+            return "child"
+        os.wait()
+        return "parent"
+    """
+    run(tasks, "assert f() == 'parent'\nassert f() == 'parent'", mode)
+
+
+def test_a_kept_process_does_what_is_registered_for_its_end(run, tmp_path):
+    tasks = f"""
+    import atexit, tempfile
+
+    @bandsaw.task
+    def f():
+        global kept
+        kept = tempfile.TemporaryDirectory(prefix="of-the-task-")
+        atexit.register(open, {str(tmp_path / "made")!r}, "w")
+    """
+    run(tasks, "f()", "workers=1")
+    assert (tmp_path / "made").exists()
+
+
+def test_signs_of_life_of_a_process_that_waits_do_not_end_it(run):
+    tasks = "@bandsaw.task\ndef f():\n    return os.getpid()"
+    body = """
+    from bandsaw.advices.subprocess import _pools
+    pid = f()
+    (pool,) = _pools.values()
+    child = pool._idle[0].child
+    for _ in range(2):
+        child._poll.poll()  # until a sign of life has come
+        assert f() == pid
+    """
+    run(tasks, body, "workers=1, heartbeat=0.05")
+
+
+def test_a_record_that_comes_between_calls_reaches_the_caller_with_the_next_one(run):
+    tasks = """
+    import logging
+
+    @bandsaw.task
+    def f():
+        thread = threading.Timer(0.05, logging.warning, ["late"])
+        thread.daemon = True
+        thread.start()
+        return os.getpid()
+    """
+    body = """
+    from bandsaw.advices.subprocess import _pools
+    records = []
+    handler = logging.Handler()
+    handler.emit = lambda record: records.append(record.getMessage())
+    logging.getLogger().addHandler(handler)
+    pid = f()
+    (pool,) = _pools.values()
+    pool._idle[0].child._poll.poll()
+    assert f() == pid
+    assert records == ["late"], records
+    """
+    run(tasks, body, "workers=1")
+
+
+def test_logging_that_the_configuration_sets_up_is_that_of_the_caller(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import logging.config
+        import bandsaw
+        logging.config.dictConfig({
+            "version": 1,
+            "formatters": {"f": {"format": "%(name)s %(bandsaw_task)s"}},
+            "handlers": {"h": {"class": "logging.StreamHandler", "formatter": "f",
+                               "stream": "ext://sys.stdout"}},
+            "root": {"handlers": ["h"], "level": "INFO"},
+        })
+        configuration = bandsaw.Configuration().add_advice_chain(
+            bandsaw.advices.subprocess.SubprocessAdvice())
+        """,
+    )
+    text = """
+    import logging
+    import bandsaw
+
+    @bandsaw.task
+    def f():
+        logging.getLogger("mine").info("told")
+
+    if __name__ == "__main__":
+        f()
+    """
+    project.write("workflow.py", textwrap.dedent(text))
+    assert project.run("workflow.py").stdout == "mine workflow.f\n"
+
+
+def test_configurations_that_are_used_in_turn_keep_their_templates(project, run):
+    text = """
+    import bandsaw
+    configuration = bandsaw.Configuration().add_advice_chain(
+        bandsaw.advices.subprocess.SubprocessAdvice())
+    """
+    project.write("other_config.py", text)
+    tasks = """
+    import bandsaw.workers.launcher as launcher
+
+    @bandsaw.task
+    def one():
+        return os.getppid()
+
+    @bandsaw.task(config="other_config")
+    def other():
+        return os.getppid()
+    """
+    run(tasks, "ids = one(), other()\nassert (one(), other()) == ids\nassert len(set(ids)) == 2")

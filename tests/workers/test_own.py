@@ -1,0 +1,178 @@
+def test_each_call_has_a_process_of_its_own_in_which_nothing_is_left(run):
+    tasks = """
+    state = []
+
+    @bandsaw.task
+    def f():
+        found = list(state), os.environ.get('SET_BY_TASK'), os.getcwd()
+        state.append(1)
+        os.environ['SET_BY_TASK'] = '1'
+        os.chdir('/')
+        sys.path.insert(0, '/set/by/task')
+        bandsaw.set_by_task = 1
+        return os.getpid(), os.getsid(0), found, hasattr(json, 'set_by_task')
+    """
+    body = """
+    told = [f() for _ in range(4)]
+    assert len({pid for pid, *_ in told} | {os.getpid()}) == 5
+    for pid, session, found, is_set in told:
+        assert session == pid
+        assert found == ([], None, os.getcwd()) and not is_set
+    """
+    run(tasks, body)
+
+
+def test_a_task_finds_nothing_open_but_standard_streams_and_what_is_ours(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f():
+        return {name: os.readlink(f'/proc/self/fd/{name}') for name in os.listdir('/proc/self/fd')
+                if os.path.exists(f'/proc/self/fd/{name}')}
+    """
+    body = """
+    kept = open('kept', 'w')
+    os.set_inheritable(kept.fileno(), True)
+    for _ in range(3):
+        found = f()
+        assert found['0'] == '/dev/null'
+        assert not [path for path in found.values() if path.endswith('kept')]
+        assert len(found) <= 6, found
+    """
+    run(tasks, body, mode)
+
+
+def test_threads_of_the_parent_call_at_once(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(x):
+        sys.stdout.write(f'{x}\\n')
+        if x % 5 == 4:
+            raise KeyError(x)
+        return x, bytes(x * 3000)
+    """
+    body = """
+    from concurrent.futures import ThreadPoolExecutor
+
+    def call(x):
+        try:
+            return f(x)
+        except KeyError as error:
+            return error.args
+
+    with ThreadPoolExecutor(6) as pool:
+        for x, found in enumerate(pool.map(call, range(60))):
+            assert found == ((x,) if x % 5 == 4 else (x, bytes(x * 3000))), (x, found)
+    """
+    done = run(tasks, body, mode)
+    assert sorted(map(int, done.stdout.split())) == list(range(60))
+
+
+def test_what_a_task_leaves_to_its_end_is_waited_for(run):
+    tasks = """
+    import atexit
+
+    def note(folder, what):
+        open(os.path.join(folder, what), 'x').close()
+
+    @bandsaw.task
+    def f(folder, fails):
+        def work():
+            while not os.path.exists(os.path.join(folder, 'returned')):
+                time.sleep(0.005)
+            note(folder, 'by-thread')
+
+        threading.Thread(target=work).start()
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+        atexit.register(note, folder, 'at-exit')
+        atexit.register(print, 'the end')
+        threading.Timer(0.05, note, [folder, 'returned']).start()
+        if fails:
+            raise ZeroDivisionError
+        return 1
+    """
+    body = """
+    for folder, fails in (('good', False), ('bad', True)):
+        os.mkdir(folder)
+        try:
+            f(os.path.abspath(folder), fails)
+        except ZeroDivisionError:
+            assert fails
+        assert sorted(os.listdir(folder)) == ['at-exit', 'by-thread', 'returned']
+    """
+    assert run(tasks, body).stdout == "the end\n" * 2
+
+
+def test_a_task_may_fork(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(how):
+        child = os.fork()
+        if child == 0:
+            if how == 'closed':
+                os.closerange(3, 1000)
+            os._exit(6)
+        return os.waitpid(child, 0)[1] >> 8, how
+    """
+    body = """
+    for _ in range(2):
+        assert f('_exit') == (6, '_exit')
+        assert f('closed') == (6, 'closed')
+    """
+    run(tasks, body, mode)
+
+
+def test_a_child_of_a_task_that_ends_as_a_task_may_does_no_harm(run):
+    tasks = """
+    @bandsaw.task
+    def f():
+        child = os.fork()
+        if child == 0:
+            sys.exit(5)
+        return os.waitpid(child, 0)[1] >> 8
+    """
+    run(tasks, "assert f() == 5\nassert f() == 5")
+
+
+def test_a_task_may_use_multiprocessing(run, mode):
+    tasks = """
+    import multiprocessing
+
+    def square(x):
+        return x * x
+
+    @bandsaw.task
+    def f(method):
+        with multiprocessing.get_context(method).Pool(2) as pool:
+            return pool.map(square, range(5))
+    """
+    body = "assert f('fork') == f('spawn') == [0, 1, 4, 9, 16]"
+    run(tasks, body, mode)
+
+
+def test_a_task_may_close_descriptors_that_are_not_its_own(run):
+    tasks = "@bandsaw.task\ndef f():\n    os.closerange(0, 100)\n    return os.getpid()"
+    run(tasks, "assert len({f() for _ in range(3)}) == 3")
+
+
+def test_a_task_that_closes_its_channel_gets_a_typed_error(run, mode):
+    tasks = "@bandsaw.task\ndef f(n):\n    os.closerange(3, n)\n    return 1"
+    body = """
+    for _ in range(2):
+        try:
+            f(4096)
+        except bandsaw.errors.BandsawError as error:
+            assert 'task workflow.f' in str(error), error
+        else:
+            raise AssertionError
+        assert f(3) == 1
+    """
+    run(tasks, body, mode)
+
+
+def test_a_process_in_a_session_of_its_own_is_left_alone(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f():
+        return subprocess.Popen(['sleep', '600'], start_new_session=True).pid
+    """
+    run(tasks, "pids = [f(), f()]\nfor pid in pids:\n    os.kill(pid, signal.SIGKILL)", mode)
