@@ -99,8 +99,6 @@ def _build(parsed: argparse.Namespace) -> int:
         if parsed.requirement or parsed.python is not None:
             raise InvalidValueError("A script says itself what it needs: give nothing else.")
         environment = Environment.from_script(parsed.script)
-    elif not parsed.requirement and parsed.python is None:
-        raise InvalidValueError("Say what to make: REQUIREMENT..., --python or --script.")
     else:
         environment = Environment(parsed.requirement, parsed.python)
     # Not escaped as what is only to be read: a script takes it as it is.

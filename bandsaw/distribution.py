@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
-from . import modules as names_of_modules
-from .errors import DistributionError
 from .modules import importable_module_name
 
 if TYPE_CHECKING:
+    from ._archive.configured import ConfiguredArchive
     from ._archive.contents import Content
     from .config import Configuration
 
@@ -51,7 +50,7 @@ class DistributionArchive:
         self._content: Optional[Content] = None
         self._digest: Optional[str] = None
         self._folder: Optional[Path] = None
-        self._touched = 0.0
+        self._touched = float("-inf")
 
     @property
     def path(self) -> Path:
@@ -61,11 +60,11 @@ class DistributionArchive:
             DistributionError: If a module cannot be put into it, or it cannot be written.
         """
         path = self._path
-        assert path is not None
-        if not path.exists():
+        if path is None or not path.exists():
             with self._lock:
-                if not path.exists():
-                    self._write(path)
+                path = self._path
+                if path is None or not path.exists():
+                    path = self._path = self._make_file()
         return path
 
     @property
@@ -106,7 +105,11 @@ class DistributionArchive:
     @property
     def known_folder(self) -> Path:
         """As `folder`, without a look whether what was made is still there."""
-        return self.folder if self._folder is None else self._folder
+        folder = self._folder
+        if folder is None:
+            return self.folder
+        self._mark_use(folder)
+        return folder
 
     def _collect(self) -> Content:
         from ._archive.contents import collect
@@ -115,52 +118,28 @@ class DistributionArchive:
 
     def _current(self) -> Content:
         """The content as it is on the disk, or in memory. Called under the lock."""
-        from ._archive.zipped import content_of_folder, content_of_zip
+        from ._archive.places import content_at
 
-        if self._content is None:
-            for place, content_of in (
-                (self._folder, content_of_folder),
-                (self._path, content_of_zip),
-            ):
-                if place is not None and place.exists():
-                    try:
-                        return content_of(place)
-                    except DistributionError:
-                        continue  # it is gone by now, or damaged
-            self._content = self._collect()
-            self._digest = self._content.digest
-        return self._content
-
-    def _write(self, path: Path) -> None:
-        from ._archive.zipped import write_zip
-        from ._files import make_private, whole_file
-
-        try:
-            content = self._current()
-            make_private(path.parent)
-            with whole_file(path) as stream:
-                write_zip(content, stream)
-        except OSError as error:
-            raise DistributionError(f"The archive {str(path)!r} cannot be made: {error}") from error
-        self._content = None
+        content = self._content or content_at(self._folder, self._path)
+        if content is None:
+            content = self._content = self._collect()
+            self._digest = content.digest
+        return content
 
     def _put(self, put: Callable[[Path, Content], Path]) -> Path:
-        from ._archive import process_folder, store
+        from ._archive.places import put_where_possible
 
-        for _ in range(3):
-            content = self._current()
-            try:
-                place = store.kept_or(process_folder.process_folder, content, put)
-            except FileNotFoundError:
-                # What it was to be made from was removed meanwhile.
-                continue
-            except OSError as error:
-                raise DistributionError(
-                    f"The distribution archive {content.digest} cannot be written: {error}"
-                ) from error
-            self._content, self._digest, self._touched = None, content.digest, time.monotonic()
-            return place
-        raise DistributionError("The distribution archive is removed as soon as it is made.")
+        place, content = put_where_possible(put, self._current)
+        self._content, self._digest, self._touched = None, content.digest, time.monotonic()
+        return place
+
+    def _make_file(self) -> Path:
+        from ._archive.places import write_file
+
+        assert self._path is not None
+        write_file(self._path, self._current)
+        self._content = None
+        return self._path
 
     def _mark_use(self, place: Path) -> None:
         now = time.monotonic()
@@ -183,89 +162,7 @@ class DistributionArchive:
         return f"DistributionArchive({place}{', '.join(map(repr, self.modules))})"
 
 
-class _KeptArchive(DistributionArchive):
-    """The archive of a configuration, kept under its digest.
-
-    Args:
-        configuration: What it is for.
-        modules: The names of the modules in it that were named.
-        running: The archive that this process runs from, if it holds what this one has to.
-    """
-
-    def __init__(
-        self, configuration: Configuration, modules: tuple[str, ...], running: Optional[_Running]
-    ) -> None:
-        super().__init__("", *modules)
-        self._path = None
-        self._configuration = configuration
-        self._running = running
-        self._tasks_seen = 0
-        if running is not None:
-            self._content, self._digest = running.content, running.content.digest
-            self._folder, self._path = running.folder, running.path
-
-    @property
-    def path(self) -> Path:
-        path = self._path
-        if path is None or not path.is_file():
-            with self._lock:
-                path = self._path
-                if path is None or not path.is_file():
-                    from ._archive import store
-
-                    path = self._path = self._put(store.put_zip)
-        self._mark_use(path)
-        return path
-
-    def _collect(self) -> Content:
-        from ._archive.contents import collect
-
-        configuration = self._configuration
-        self._tasks_seen = _number_of_tasks(configuration)
-        reached_from = None
-        if configuration._distributes_first_party:
-            reached_from = dict.fromkeys(_modules_of_parts(configuration), "configuration")
-            reached_from.update(dict.fromkeys(list(configuration._task_modules), "has a task"))
-        running = self._running or _running_archive()
-        return collect(
-            self.modules,
-            self.signed_by,
-            importable_module_name(configuration.module_name),
-            reached_from,
-            running.content if running is not None else None,
-        )
-
-    def lacks_a_task(self) -> bool:
-        """Says whether a task was defined since that needs a module that is not in it."""
-        number = _number_of_tasks(self._configuration)
-        if number == self._tasks_seen or not self._configuration._distributes_first_party:
-            return False
-        with self._lock:
-            if self._digest is None:
-                return False  # it is collected later
-            from ._archive.closure import referred_to
-            from ._identity.firstparty import is_first_party
-
-            content = self._current()
-            needed = list(self._configuration._task_modules)
-            if "__main__" in needed and content.manifest["main"] is None:
-                needed += referred_to("__main__")  # a notebook, where imports go on
-            if all(content.holds(name) for name in needed if is_first_party(name)):
-                self._tasks_seen = number
-                return False
-            return True
-
-
-class _Running:
-    """The archive that this process was started from."""
-
-    def __init__(self, content: Content, folder: Optional[Path], path: Optional[Path]) -> None:
-        self.content = content
-        self.folder = folder
-        self.path = path
-
-
-_ARCHIVES: dict[Any, _KeptArchive] = {}
+_ARCHIVES: dict[Any, ConfiguredArchive] = {}
 _LOCK = threading.Lock()
 
 
@@ -290,15 +187,18 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
     is_signed = getattr(configuration.serializer, "is_signed", False) is True
     key = modules, is_signed, configuration._distributes_first_party
     archive = _ARCHIVES.get(key)
-    if archive is None or archive.lacks_a_task():
+    if archive is None or archive.lacks_a_task(configuration):
         with _LOCK:
             archive = _ARCHIVES.get(key)
-            if archive is None or archive.lacks_a_task():
+            if archive is None or archive.lacks_a_task(configuration):
+                from ._archive.configured import ConfiguredArchive
+                from ._archive.running import running_archive
+
                 signed_by = name if is_signed else None
-                running = _running_archive() if archive is None else None
-                if running is not None and not _is_made_for(running, key, signed_by):
+                running = running_archive() if archive is None else None
+                if running is not None and not running.is_made_for(modules, signed_by, key[2]):
                     running = None
-                archive = _KeptArchive(configuration, modules, running)
+                archive = ConfiguredArchive(configuration, modules, running)
                 archive.signed_by = signed_by
                 _ARCHIVES[key] = archive
     return archive
@@ -323,46 +223,8 @@ def make_folders_in(folder: str) -> None:
     make_in(folder)
 
 
-def _number_of_tasks(configuration: Configuration) -> int:
-    return sum(list(configuration._task_modules.values()))
-
-
-def _modules_of_parts(configuration: Configuration) -> list[str]:
-    """The modules of what a configuration was given: advices, extensions, serializer."""
-    chains = [part for chain in list(configuration._tuples.values()) for part in chain]
-    parts = [*chains, *configuration.extensions, configuration.serializer, configuration]
-    return [type(part).__module__ for part in parts]
-
-
 def _is_there(folder: Path) -> bool:
     return os.path.isfile(os.path.join(folder, "__main__.py"))
-
-
-def _running_archive() -> Optional[_Running]:
-    """Finds the archive that this process was started from, if it is a far end."""
-    if not names_of_modules.is_far_end:
-        return None
-    from ._archive import start, zipped
-
-    root = Path(start.running_root())
-    try:
-        if root.is_dir():
-            return _Running(zipped.content_of_folder(root), root, None)
-        return _Running(zipped.content_of_zip(root), None, root)
-    except DistributionError:
-        return None  # bandsaw is installed here, or the archive is gone
-
-
-def _is_made_for(running: _Running, key: Any, signed_by: Optional[str]) -> bool:
-    from ._archive.contents import main_name
-
-    modules, _, first_party = key
-    manifest = running.content.manifest
-    return (manifest["modules"], manifest["signed_by"], manifest["first_party"]) == (
-        sorted(modules),
-        signed_by,
-        first_party,
-    ) and manifest["main"] in (None, main_name())
 
 
 def _start_anew() -> None:

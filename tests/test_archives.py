@@ -140,13 +140,13 @@ def test_what_is_installed_is_left_out_unless_it_is_named(run, home, tmp_path):
 
 
 def test_a_module_of_the_standard_library_that_is_named_is_in_it_as_source(run, home):
-    named = CONFIGURATION + "    configuration.add_modules_for_distribution('textwrap')\n"
+    named = CONFIGURATION + "    configuration.add_modules_for_distribution('colorsys')\n"
     done = run(
-        {"workflow.py": workflow("import textwrap\nreturn textwrap.__file__")},
+        {"workflow.py": workflow("import colorsys\nreturn colorsys.__file__")},
         configuration=named,
     )
     assert str(home) in done.stdout
-    assert members(home)["textwrap.py"]["why"] == "named"
+    assert members(home)["colorsys.py"]["why"] == "named"
 
 
 def test_data_of_a_named_package_is_read_as_usual(run):
@@ -464,3 +464,80 @@ def test_what_the_command_cannot_do_is_said_in_a_line(run, arguments):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_went_from_a_kept_folder_is_no_loss(configuration):
+    archive = get_distribution_archive(configuration)
+    folder, data = archive.folder, archive.path.read_bytes()
+    (folder / "__main__.py").unlink()
+    assert archive.folder == folder
+    assert (folder / "__main__.py").exists()
+    # What was edited there is not what the digest names.
+    (folder / "bandsaw" / "user.py").write_text("changed")
+    archive.path.unlink()
+    assert archive.path.read_bytes() == data
+    (folder / "__main__.py").unlink()
+    assert (archive.folder / "bandsaw" / "user.py").read_text() != "changed"
+
+
+def test_a_far_end_has_the_very_archive_that_it_runs_from(run, project, home):
+    body = """
+        from bandsaw.distribution import get_distribution_archive
+        archive = get_distribution_archive(f.bandsaw_configuration)
+        return str(archive.folder), archive.digest, str(archive.path)
+    """
+    folder, digest, path = eval(run({"workflow.py": workflow(body)}).stdout)
+    assert kept(home) == [digest, f"{digest}.pyz"]
+    assert folder == str(home / "archives" / digest)
+    assert path == f"{folder}.pyz"
+    data = Path(path).read_bytes()
+    os.unlink(path)
+    run({"make.py": ARCHIVE + "assert archive.digest == '" + digest + "'"}, "workflow.py")
+    # Made there of what was unpacked, and the same bytes as here.
+    assert Path(path).read_bytes() == data
+
+
+def test_a_zip_that_is_executed_is_the_archive_of_its_nested_calls(run, project, home):
+    body = """
+        from bandsaw.distribution import get_distribution_archive
+        return str(get_distribution_archive(f.bandsaw_configuration).path)
+    """
+    save = """
+        import bandsaw, workflow
+        from bandsaw.execution import Execution
+        from bandsaw.session import Session
+        from bandsaw.distribution import get_distribution_archive
+
+        if __name__ == "__main__":
+            task, configuration = workflow.f.bandsaw_task, workflow.f.bandsaw_configuration
+            with open("session", "wb") as stream:
+                Session(task, Execution("e", ()), configuration).save(stream)
+            print(get_distribution_archive(configuration).path, bandsaw.get_run_id())
+    """
+    read = """
+        import bandsaw
+        from bandsaw.session import Session
+        with open("back", "rb") as stream:
+            result = Session().restore(stream).result
+        print(result.exception or result.value)
+    """
+    plain = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+    files = {"workflow.py": workflow(body), "save.py": save, "read.py": read}
+    path, run_id = run(files, "save.py", configuration=plain).stdout.split()
+    shutil.copy(path, project.folder / "copy.pyz")
+    arguments = ["--input", "session", "--output", "back", "--run-id", run_id]
+    run({}, "copy.pyz", *arguments, configuration=plain)
+    done = run({}, "-W", "ignore", "read.py", configuration=plain)
+    assert done.stdout.strip() == str(project.folder / "copy.pyz")
+
+
+def test_a_configuration_that_was_reloaded_has_an_archive_of_its_tasks(configuration, tmp_path):
+    before = get_distribution_archive(configuration)
+    assert before.folder
+    again = bandsaw.Configuration()
+    again.module_name = configuration.module_name
+    assert get_distribution_archive(again) is before
+    name = f"reloaded_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text("")
+    again._note_task(name)
+    assert (get_distribution_archive(again).folder / f"{name}.py").exists()

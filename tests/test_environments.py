@@ -27,6 +27,9 @@ from bandsaw.advices.ssh import Remote, SshAdvice
 from bandsaw.errors import EnvironmentBuildError, InvalidValueError
 from tests.conftest import lacking
 
+pytestmark = pytest.mark.slow
+
+
 HERE = ".".join(map(str, sys.version_info[:3]))
 posix_only = pytest.mark.skipif(os.name == "nt", reason="process groups and signals are of POSIX")
 

@@ -6,18 +6,22 @@ it was given while the program ran, such as plugins in a registry, is read from 
 
 from __future__ import annotations
 
-import ast
+import functools
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from importlib.machinery import ModuleSpec
-from types import FunctionType, ModuleType
-from typing import Any, NamedTuple, Optional
+from itertools import chain, islice
+from types import FunctionType, MethodType, ModuleType
+from typing import Any, NamedTuple
 
 from .._identity.firstparty import is_first_party
 from ..errors import DistributionError
 from ..modules import main_module_name
 from . import files
+from .imports import Imports
+
+# Who registers more has data there, and no plugins.
+_MOST_INNER = 10_000
 
 
 class Found(NamedTuple):
@@ -37,7 +41,10 @@ class Found(NamedTuple):
 
 
 def reached(
-    known: Iterable[str], begin: Iterable[tuple[str, bytes]], roots: Iterable[tuple[str, str]]
+    known: Iterable[str],
+    begin: Iterable[tuple[str, bytes]],
+    roots: Iterable[tuple[str, str]],
+    imports: Imports,
 ) -> Iterator[Found]:
     """Finds first-party modules.
 
@@ -46,6 +53,7 @@ def reached(
         begin: Those of them that are followed, with their sources.
         roots: The names of modules that are found as well if they are first-party, and why.
             `__main__` is only followed.
+        imports: Finds what modules import.
 
     Yields:
         Each module once. What is not to be found or cannot be read is left out: nobody named it.
@@ -61,7 +69,7 @@ def reached(
     yield from walk.found()
     while walk.pending:
         name, source = walk.pending.popleft()
-        for other in dict.fromkeys([*imported(name, source), *referred_to(name)]):
+        for other in dict.fromkeys([*imports.of(name, source), *referred_to(name)]):
             walk.want(other, f"reached from {name}")
         yield from walk.found()
 
@@ -102,53 +110,6 @@ class _Walk:
             self.pending.append((part, data if member.endswith(".py") else b""))
 
 
-def imported(name: str, source: bytes) -> list[str]:
-    """Reads the names of what a module imports.
-
-    Args:
-        name: The name of the module.
-        source: Its source, empty where there is none.
-
-    Returns:
-        Full names, some of which may be those of functions or the like in modules. In order.
-    """
-    if b"import" not in source:
-        return []
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    package = _package_of(name)
-    names: dict[str, None] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update((alias.name, None) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(package, node.level, node.module or "")
-            if base:
-                names[base] = None
-                names.update((f"{base}.{alias.name}", None) for alias in node.names)
-    return [found for found in names if not found.endswith(".*")]
-
-
-def _package_of(name: str) -> str:
-    module = sys.modules.get(name)
-    package = getattr(module, "__package__", None)
-    if isinstance(package, str):
-        return package
-    spec: Optional[ModuleSpec] = files.locate(name)
-    return name if spec is not None and files.is_package(spec) else name.rpartition(".")[0]
-
-
-def _absolute(package: str, level: int, module: str) -> str:
-    if not level:
-        return module
-    parts = package.split(".") if package else []
-    if level > len(parts):
-        return ""
-    return ".".join([*parts[: len(parts) - level + 1], *([module] if module else [])])
-
-
 def referred_to(name: str) -> list[str]:
     """Reads the names of modules that a loaded module refers to by its globals.
 
@@ -157,43 +118,60 @@ def referred_to(name: str) -> list[str]:
 
     Returns:
         The names of the modules themselves, and of those that its functions, classes and other
-        objects come from, one level into containers. In order.
+        objects come from: those in its globals, in containers there, and in the attributes of
+        first-party classes and objects there. In order.
     """
     module = sys.modules.get("__main__" if name == main_module_name() else name)
     names: dict[str, None] = {}
     for value in list(getattr(module, "__dict__", {}).values()):
-        names.update(dict.fromkeys(_homes(value)))
-        for inner in _inner(value):
-            names.update(dict.fromkeys(_homes(inner)))
+        for reached_value in chain((value,), _elements(value), _attributes(value)):
+            names.update(dict.fromkeys(_homes(reached_value)))
     return list(names)
 
 
-def _inner(value: Any) -> list[Any]:
+def _elements(value: Any) -> list[Any]:
     # Exact types: what a class of somebody's own does when it is asked is not known.
+    kind = type(value)
     try:
-        if type(value) is dict:
-            return [*value.keys(), *value.values()]
-        if type(value) in (list, tuple, set, frozenset):
-            return list(value)
+        if kind is dict:
+            return list(islice(chain(value.keys(), value.values()), _MOST_INNER))
+        if kind in (list, tuple, set, frozenset):
+            return list(islice(value, _MOST_INNER))
     except RuntimeError:
         pass  # another thread changes it
     return []
 
 
-def _homes(value: Any) -> Iterator[str]:
-    if isinstance(value, ModuleType):
-        yield value.__name__
+def _attributes(value: Any) -> Iterator[Any]:
+    """What a registry holds that is a class or an object of one."""
+    cls = value if isinstance(value, type) else type(value)
+    home = cls.__module__
+    if not isinstance(home, str) or home == "builtins" or not is_first_party(home):
         return
-    if type(value) is FunctionType:
+    if cls is value:
+        # Those that were defined in modules that nobody else refers to.
+        yield from type.__subclasses__(cls)
+    for attribute in list(getattr(value, "__dict__", {}).values()):
+        yield attribute
+        yield from _elements(attribute)
+
+
+def _homes(value: Any) -> Iterator[str]:
+    kind = type(value)
+    if kind is MethodType or kind is functools.partial:
+        value = value.__func__ if kind is MethodType else value.func
+        kind = type(value)
+    if isinstance(value, ModuleType):
+        named = value.__name__
+    elif kind is FunctionType:
         # Decorators copy `__module__` from what they wrap.
         home = value.__globals__.get("__name__")
         if isinstance(home, str):
             yield home
-    named = vars(value).get("__module__") if isinstance(value, type) else None
-    if named is None and type(value) is FunctionType:
         named = value.__module__
-    if isinstance(named, str):
+    elif isinstance(value, type):
+        named = value.__module__
+    else:
+        named = kind.__module__
+    if isinstance(named, str) and named != "builtins":
         yield named
-    kind = type(value).__module__
-    if isinstance(kind, str) and kind != "builtins":
-        yield kind

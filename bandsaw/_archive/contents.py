@@ -11,12 +11,15 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._identity.firstparty import is_first_party
 from ..errors import DistributionError
 from ..modules import main_module_name
 from . import files
+
+if TYPE_CHECKING:
+    from .imports import Imports
 
 FORMAT = 1
 # Plain data about the archive, in the archive.
@@ -51,15 +54,23 @@ class Content:
     Args:
         manifest: What is said of it in its member `bandsaw-archive.json`.
         read: Gives the bytes of a member.
+        imports: What its modules import, where that was looked for.
 
     Attributes:
         manifest: See above.
         read: See above.
+        imports: See above.
     """
 
-    def __init__(self, manifest: dict[str, Any], read: Callable[[str], bytes]) -> None:
+    def __init__(
+        self,
+        manifest: dict[str, Any],
+        read: Callable[[str], bytes],
+        imports: Optional[Imports] = None,
+    ) -> None:
         self.manifest = manifest
         self.read = read
+        self.imports = imports
 
     @property
     def digest(self) -> str:
@@ -102,6 +113,7 @@ def collect(
     configuration_name: Optional[str] = None,
     reached_from: Optional[Mapping[str, str]] = None,
     earlier: Optional[Content] = None,
+    known_imports: Optional[Mapping[str, list[str]]] = None,
 ) -> Content:
     """Collects what goes into an archive.
 
@@ -112,6 +124,7 @@ def collect(
         reached_from: Modules from which first-party modules are reached, besides those named and
             the script, and what they are there for; `None` leaves out all that is only reached.
         earlier: An archive all of whose members go in as well.
+        known_imports: What modules import, see `imports.read`.
 
     Returns:
         The content, in memory.
@@ -132,13 +145,16 @@ def collect(
     for name in named:
         if name != script:
             collected.add_named(name, "configuration" if name == configuration_name else "named")
+    imports = None
     if reached_from is not None:
         from .closure import reached
+        from .imports import Imports
 
+        imports = Imports(known_imports)
         known = dict(collected.modules())
         # What is installed reaches no code of the project.
         begin = [item for item in known.items() if item[0] == script or is_first_party(item[0])]
-        for found in reached(known, begin, sorted(reached_from.items())):
+        for found in reached(known, begin, sorted(reached_from.items()), imports):
             collected.add(found.member, found.data, found.why)
     has_extensions = any(map(files.is_extension, collected.files))
     main = _MAIN.replace(b"SIGNED_BY = None", f"SIGNED_BY = {signed_by!r}".encode())
@@ -164,11 +180,12 @@ def collect(
         },
     }
     manifest["digest"] = hashlib.sha256(_as_bytes(manifest)).hexdigest()[:_DIGITS]
-    return Content(manifest, collected.files.__getitem__)
+    return Content(manifest, collected.files.__getitem__, imports)
 
 
 def _as_bytes(manifest: dict[str, Any]) -> bytes:
-    return json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n"
+    # Without an indent, which Python's encoder in C does not know.
+    return json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 class _Collected:

@@ -33,7 +33,7 @@ def locate(name: str) -> Optional[ModuleSpec]:
     if loaded is not None:
         spec: Optional[ModuleSpec] = getattr(loaded, "__spec__", None)
         if spec is not None and (spec.origin or spec.submodule_search_locations is not None):
-            return spec
+            return _thawed(name, spec)
         file = getattr(loaded, "__file__", None)
         # Made by a program and not by an import, but from a file all the same.
         return importlib.util.spec_from_file_location(name, file) if file else None
@@ -43,11 +43,22 @@ def locate(name: str) -> Optional[ModuleSpec]:
     try:
         if not package:
             # A name without a dot is found without an import.
-            return importlib.util.find_spec(name)
+            spec = importlib.util.find_spec(name)
+            return None if spec is None else _thawed(name, spec)
         locations = _locations(package)
         return PathFinder.find_spec(name, locations) if locations else None
     except (ImportError, ValueError, AttributeError):
         return None
+
+
+def _thawed(name: str, spec: ModuleSpec) -> ModuleSpec:
+    """Parts of the standard library are frozen into newer Pythons. Their sources are there, too."""
+    file = getattr(spec.loader_state, "filename", None) if spec.origin == "frozen" else None
+    if not isinstance(file, str) or not os.path.isfile(file):
+        return spec
+    folders = [os.path.dirname(file)] if is_package(spec) else None
+    thawed = importlib.util.spec_from_file_location(name, file, submodule_search_locations=folders)
+    return thawed or spec
 
 
 def _locations(package: str) -> Optional[list[str]]:

@@ -103,7 +103,7 @@ def _unpacked(archive: str) -> str:
 
     from ..errors import DistributionError
     from . import process_folder
-    from .store import kept_or
+    from .places import kept_or
     from .zipped import content_of_zip
 
     if "--output" in sys.argv[:-1]:

@@ -19,10 +19,9 @@ import stat
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Optional
 
 from .._files import whole_file
-from .._kept import kept_folder
+from . import byte_code, imports
 from .contents import MANIFEST, Content
 from .zipped import write_zip
 
@@ -32,32 +31,6 @@ TIME = 315532800
 KEPT_SECONDS = 30 * 86400
 IN_USE_SECONDS = 86400
 _OURS = re.compile(r"[0-9a-f]{32}(\.pyz)?|\.[0-9a-f]{8,32}(\.pyz)?-\w+")
-
-
-def kept_or(
-    otherwise: Callable[[], str],
-    content: Content,
-    put: Optional[Callable[[Path, Content], Path]] = None,
-) -> Path:
-    """Puts an archive into the folder for what is kept, or where that cannot be, elsewhere.
-
-    Args:
-        otherwise: Gives the other folder.
-        content: What is in the archive.
-        put: `put_folder`, which is the default, or `put_zip`.
-
-    Returns:
-        The folder or file.
-
-    Raises:
-        OSError: If it cannot be written in either folder.
-    """
-    put = put or put_folder
-    try:
-        return put(kept_folder("archives"), content)
-    except OSError:
-        # It is not ours alone, or read-only, or the disk is full.
-        return put(Path(otherwise()), content)
 
 
 def put_folder(base: Path, content: Content) -> Path:
@@ -74,15 +47,15 @@ def put_folder(base: Path, content: Content) -> Path:
         OSError: If it cannot be written. Then nothing is left behind.
     """
     target = base / content.digest
-    if _is_whole(target, content):
+    if is_whole(target, content):
         touch(target)
         return target
     temporary = Path(tempfile.mkdtemp(prefix=f".{content.digest[:8]}-", dir=base))
     try:
         _fill(temporary, content)
-        take_byte_code_over(base, temporary, content)
+        byte_code.take_over(latest(base), temporary, content)
         while not _renamed(temporary, target):
-            if _is_whole(target, content):
+            if is_whole(target, content):
                 shutil.rmtree(temporary)
                 break
             discard(target)
@@ -130,6 +103,8 @@ def _fill(folder: Path, content: Content) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.manifest_bytes() if name == MANIFEST else content.read(name))
         os.utime(path, (TIME, TIME))
+    if content.imports is not None:
+        (folder / imports.FILE_NAME).write_bytes(content.imports.as_bytes())
 
 
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -146,7 +121,13 @@ def _renamed(temporary: Path, target: Path) -> bool:
     return True
 
 
-def _is_whole(folder: Path, content: Content) -> bool:
+def is_whole(folder: Path, content: Content) -> bool:
+    """Says whether a folder holds an archive that nobody has damaged.
+
+    Args:
+        folder: The folder, which need not exist.
+        content: What is to be in it. Its bytes are not looked at, only sizes and times.
+    """
     try:
         with open(folder / MANIFEST, "rb") as file:
             if file.read() != content.manifest_bytes():
@@ -171,39 +152,16 @@ def _is_zip(path: Path) -> bool:
         return False
 
 
-def take_byte_code_over(base: Path, folder: Path, content: Content) -> None:
-    """Links byte code that other unpacked archives have of the very same files.
-
-    After an edit of one module, the others need not be compiled again.
+def latest(base: Path, number: int = 4) -> list[Path]:
+    """Lists the archives that are unpacked and were used last.
 
     Args:
         base: The folder in which archives are kept.
-        folder: The folder that was unpacked.
-        content: What is in it.
+        number: How many.
+
+    Returns:
+        Their folders.
     """
-    from .zipped import content_of_folder
-
-    wanted: dict[str, dict[str, str]] = {}
-    for name, member in content.members.items():
-        if name.endswith(".py"):
-            inner, _, file_name = name.rpartition("/")
-            wanted.setdefault(inner, {})[file_name[:-3]] = member["digest"]
-    for other in _latest(base, 4):
-        try:
-            members = content_of_folder(other).members
-        except Exception:
-            continue
-        for inner, digests in wanted.items():
-            there, here = other / inner / "__pycache__", folder / inner / "__pycache__"
-            for found in _listed(there):
-                stem = found.partition(".")[0]
-                member_name = f"{inner}/{stem}.py".lstrip("/")
-                known = members.get(member_name, {}).get("digest")
-                if found.endswith(".pyc") and known and known == digests.get(stem):
-                    _link(there / found, here / found)
-
-
-def _latest(base: Path, number: int) -> list[Path]:
     found = []
     with os.scandir(base) as entries:
         for entry in entries:
@@ -218,18 +176,6 @@ def _listed(folder: Path) -> list[str]:
         return os.listdir(folder)
     except OSError:
         return []
-
-
-def _link(there: Path, here: Path) -> None:
-    with contextlib.suppress(OSError):
-        here.parent.mkdir(mode=0o700, exist_ok=True)
-        try:
-            # Byte code is replaced and never written in place, so that it can be shared.
-            os.link(there, here)
-        except FileExistsError:
-            pass
-        except OSError:
-            shutil.copyfile(there, here)
 
 
 def touch(path: Path) -> None:

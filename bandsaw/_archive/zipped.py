@@ -40,19 +40,24 @@ def content_of_zip(path: Path) -> Content:
         path: The zip.
 
     Returns:
-        What is in it. Members are read when they are asked for.
+        What is in it. The members are read when one is asked for.
 
     Raises:
         DistributionError: If it is no archive of ours.
     """
     import zipfile
 
+    members: dict[str, bytes] = {}
+
     def read(name: str) -> bytes:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
+        if not members:
+            with zipfile.ZipFile(path) as archive:
+                members.update((inner, archive.read(inner)) for inner in archive.namelist())
+        return members[name]
 
     try:
-        return Content(checked_manifest(read(MANIFEST)), read)
+        with zipfile.ZipFile(path) as archive:
+            return Content(checked_manifest(archive.read(MANIFEST)), read)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DistributionError(f"{str(path)!r} is no distribution archive: {error}") from error
 

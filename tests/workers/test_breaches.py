@@ -4,6 +4,9 @@ BREACHES = """
 import socket
 from bandsaw.workers.frames import BYE, FAILURE, HELLO, LOG, RETURN, SESSION, STATE
 
+pytestmark = pytest.mark.slow
+
+
 def channel():
     # The number that is out of the way of others.
     return max(number for number in range(3, 1024) if is_socket(number))

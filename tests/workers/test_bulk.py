@@ -7,6 +7,9 @@ TASKS = """
 import numpy
 from tests.faults.workers_seen import descriptors, resident_bytes, shared_memory
 
+pytestmark = pytest.mark.slow
+
+
 @bandsaw.task
 def back(value):
     return value

@@ -6,6 +6,9 @@ import pytest
 
 from tests.faults.workers_deaths import PHASES, WAYS
 
+pytestmark = pytest.mark.slow
+
+
 ENDINGS = {
     "exit 0": (0, "exit code 0"),
     "exit 3": (3, "exit code 3"),

@@ -6,6 +6,9 @@ import pytest
 
 from tests.conftest import is_gone
 
+pytestmark = pytest.mark.slow
+
+
 # Tells of itself and of what it has started, and never ends.
 ENDLESS = """
 @bandsaw.task

@@ -3,6 +3,9 @@ import pytest
 TASK = """
 import logging
 
+pytestmark = pytest.mark.slow
+
+
 log = logging.getLogger('task.part')
 
 class Odd:

@@ -3,6 +3,9 @@ import pytest
 SAY = """
 import contextlib, io
 
+pytestmark = pytest.mark.slow
+
+
 @bandsaw.task
 def f(text='said'):
     print(text)

@@ -100,7 +100,7 @@ def test_where_a_preloaded_module_starts_threads_processes_start_anew(run, proje
         (None, "slow"),
         ("raise KeyError('broken')", "broken"),
         ("import nothing_of_that_name", "nothing_of_that_name"),
-        ("import sys\nsys.exit(3)", "exit code 3"),
+        ("import sys\nsys.exit(3)", "SystemExit: 3"),
         ("import os\nos._exit(4)", "exit code 4"),
         ("import os\nos.abort()", "SIGABRT"),
     ],

@@ -1,5 +1,10 @@
 import json
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
 MEGABYTE = 1_000_000
 
 

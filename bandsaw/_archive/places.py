@@ -1,0 +1,112 @@
+"""Where an archive can be had from, and where it can be put."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, Optional
+
+from .._files import make_private, whole_file
+from .._kept import kept_folder
+from ..errors import DistributionError
+from . import process_folder, store
+from .contents import Content
+from .zipped import content_of_folder, content_of_zip, write_zip
+
+_TRIES = 3
+
+
+def content_at(folder: Optional[Path], path: Optional[Path]) -> Optional[Content]:
+    """Reads an archive from where it is whole.
+
+    Args:
+        folder: Where it may be unpacked.
+        path: Where the zip may be.
+
+    Returns:
+        What is in it, `None` if it is in neither place.
+    """
+    if folder is not None and folder.is_dir():
+        try:
+            content = content_of_folder(folder)
+        except DistributionError:
+            content = None  # it is gone by now, or damaged
+        if content is not None and store.is_whole(folder, content):
+            return content
+    if path is not None and path.exists():
+        try:
+            return content_of_zip(path)
+        except DistributionError:
+            pass
+    return None
+
+
+def write_file(path: Path, content: Callable[[], Content]) -> None:
+    """Writes an archive to a place that somebody has chosen.
+
+    Args:
+        path: The file.
+        content: Gives what is in it.
+
+    Raises:
+        DistributionError: If it cannot be made. Then nothing is left behind.
+    """
+    try:
+        make_private(path.parent)
+        with whole_file(path) as stream:
+            write_zip(content(), stream)
+    except OSError as error:
+        raise DistributionError(f"The archive {str(path)!r} cannot be made: {error}") from error
+
+
+def put_where_possible(
+    put: Callable[[Path, Content], Path], content: Callable[[], Content]
+) -> tuple[Path, Content]:
+    """Puts an archive into the folder for what is kept, else into that of this process.
+
+    Args:
+        put: `store.put_folder` or `store.put_zip`.
+        content: Gives what is in it.
+
+    Returns:
+        The folder or file, and what is in it.
+
+    Raises:
+        DistributionError: If it cannot be written in either folder. Then nothing is left behind.
+    """
+    problem: Optional[OSError] = None
+    for _ in range(_TRIES):
+        given = content()
+        try:
+            return kept_or(process_folder.process_folder, given, put), given
+        except FileNotFoundError as error:
+            problem = error  # what it was to be made from, or in, was removed meanwhile
+        except OSError as error:
+            problem = error
+            break
+    raise DistributionError(f"The distribution archive cannot be written: {problem}") from problem
+
+
+def kept_or(
+    otherwise: Callable[[], str],
+    content: Content,
+    put: Optional[Callable[[Path, Content], Path]] = None,
+) -> Path:
+    """Puts an archive into the folder for what is kept, or where that cannot be, elsewhere.
+
+    Args:
+        otherwise: Gives the other folder.
+        content: What is in the archive.
+        put: `put_folder`, which is the default, or `put_zip`.
+
+    Returns:
+        The folder or file.
+
+    Raises:
+        OSError: If it cannot be written in either folder.
+    """
+    put = put or store.put_folder
+    try:
+        return put(kept_folder("archives"), content)
+    except OSError:
+        # It is not ours alone, or read-only, or the disk is full.
+        return put(Path(otherwise()), content)

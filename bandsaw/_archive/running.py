@@ -1,0 +1,58 @@
+"""The archive that this process was started from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+from .. import modules
+from ..errors import DistributionError
+from . import start, zipped
+from .contents import Content, main_name
+
+
+class Running(NamedTuple):
+    """The archive that this process was started from.
+
+    Attributes:
+        content: What is in it.
+        folder: Where it is unpacked, if that is what runs.
+        path: The zip, if that is what runs.
+    """
+
+    content: Content
+    folder: Optional[Path]
+    path: Optional[Path]
+
+    def is_made_for(
+        self, named: tuple[str, ...], signed_by: Optional[str], first_party: bool
+    ) -> bool:
+        """Says whether it is what would be made here, so that nothing has to be made.
+
+        Args:
+            named: The names of the modules that were named.
+            signed_by: The name of the configuration by whose key sessions have to be signed.
+            first_party: Whether first-party modules that are reached are in it.
+        """
+        manifest = self.content.manifest
+        made_of = manifest["modules"], manifest["signed_by"], manifest["first_party"]
+        if made_of != (sorted(named), signed_by, first_party):
+            return False
+        return manifest["main"] in (None, main_name())
+
+
+def running_archive() -> Optional[Running]:
+    """Finds the archive that this process was started from.
+
+    Returns:
+        The archive, `None` if this process is no far end, or bandsaw is installed here.
+    """
+    if not modules.is_far_end:
+        return None
+    root = Path(start.running_root())
+    try:
+        if root.is_dir():
+            return Running(zipped.content_of_folder(root), root, None)
+        return Running(zipped.content_of_zip(root), None, root)
+    except DistributionError:
+        return None  # or it is gone
