@@ -101,6 +101,20 @@ def test_what_is_damaged_is_made_again(base, content, damage):
     assert names(base) == [content.digest]
 
 
+def test_who_is_second_takes_what_the_first_one_made(base, content, monkeypatch):
+    fill, others = store._fill, []
+
+    def fill_slowly(folder, given):
+        fill(folder, given)
+        if not others:
+            others.append(None)
+            others.append(store.put_folder(base, given).stat().st_ino)
+
+    monkeypatch.setattr(store, "_fill", fill_slowly)
+    assert store.put_folder(base, content).stat().st_ino == others[1]
+    assert names(base) == [content.digest]
+
+
 def test_a_zip_that_was_cut_short_is_made_again(base, content):
     path = store.put_zip(base, content)
     data = path.read_bytes()

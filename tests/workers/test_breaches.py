@@ -1,11 +1,10 @@
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BREACHES = """
 import socket
 from bandsaw.workers.frames import BYE, FAILURE, HELLO, LOG, RETURN, SESSION, STATE
-
-pytestmark = pytest.mark.slow
-
 
 def channel():
     # The number that is out of the way of others.

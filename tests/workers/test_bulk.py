@@ -1,14 +1,13 @@
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("numpy")
 
 MODES = pytest.mark.parametrize("mode", ["", "workers=1"], ids=["own", "warm"])
 TASKS = """
 import numpy
 from tests.faults.workers_seen import descriptors, resident_bytes, shared_memory
-
-pytestmark = pytest.mark.slow
-
 
 @bandsaw.task
 def back(value):

@@ -1,10 +1,9 @@
 import pytest
 
-TASK = """
-import logging
-
 pytestmark = pytest.mark.slow
 
+TASK = """
+import logging
 
 log = logging.getLogger('task.part')
 

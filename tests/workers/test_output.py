@@ -1,10 +1,9 @@
 import pytest
 
-SAY = """
-import contextlib, io
-
 pytestmark = pytest.mark.slow
 
+SAY = """
+import contextlib, io
 
 @bandsaw.task
 def f(text='said'):
