@@ -1,11 +1,18 @@
 """What distribution archives are made of, and where they are kept.
 
 ```
-files      where modules lie
-closure    which others they reach
-contents   what goes in, and why
-zipped     as a zip
-store      where it is kept: BANDSAW_HOME/archives/DIGEST to run from, DIGEST.pyz to send
-start      the first steps of a process that runs from one
+files           where modules lie
+imports         what their sources import
+closure         which others they reach, by imports and at run time
+contents        what goes in, and why
+zipped          as a zip
+store           the folder in which archives are kept
+byte_code       what one that was unpacked takes over from another
+process_folder  the folder for where none can be kept
+places          where an archive can be had from, and put
+roots           what an archive of a configuration begins with
+running         the archive that this process was started from
+configured      the archive of a configuration
+start           the first steps of a process that runs from one
 ```
 """
