@@ -47,3 +47,9 @@ class RemoteCommandError(_ProcessError):
     """A command on a remote machine failed, or the machine could not be reached."""
 
     __module__ = "bandsaw.errors"
+
+
+class RemoteConnectionError(RemoteCommandError):
+    """The connection to a remote machine could not be made, or was lost."""
+
+    __module__ = "bandsaw.errors"

@@ -24,8 +24,8 @@ class Environment(Interpreter):
     threads and processes that need it at once, one makes it. While it is made, a line on standard
     error says so.
 
-    A task in it sees what is installed there. `bandsaw` need not be: it comes along. Environments
-    are for this machine: a remote one needs an `Interpreter`.
+    A task in it sees what is installed there. `bandsaw` need not be: it comes along. That of a
+    remote is made there, with the Python that `python` finds there.
 
     Args:
         requirements: What to install, each one a text as in `numpy>=1.26,<2` (PEP 508). Order and
@@ -142,19 +142,6 @@ class Environment(Interpreter):
                 f"The script {self._lacking!r}, which says what is needed, is not where this task "
                 "runs."
             )
-
-    def overlay(self, local: bool) -> dict[str, str]:
-        """Returns the environment variables that were set, see `Interpreter.overlay`.
-
-        Raises:
-            InvalidValueError: If the process is to run on another machine.
-        """
-        if not local:
-            raise InvalidValueError(
-                f"{self!r} is for this machine. A remote one needs a Python that is there: write "
-                "bandsaw.Interpreter(executable='/path/to/python')."
-            )
-        return super().overlay(local)
 
     def _is_this_one(self) -> bool:
         # Not even where it is: what it does not contain, a task in it is not to see.

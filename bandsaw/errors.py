@@ -42,6 +42,7 @@ BandsawError
     ├── TaskTimeoutError             TimeoutError
     ├── ProtocolError
     └── RemoteCommandError           subprocess.CalledProcessError
+        └── RemoteConnectionError
 RemoteTraceback                      (not raised: ends the cause chain of what came back)
 ```
 """
@@ -52,9 +53,10 @@ from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from ._process_errors import RemoteCommandError as RemoteCommandError
+    from ._process_errors import RemoteConnectionError as RemoteConnectionError
     from ._process_errors import WorkerDiedError as WorkerDiedError
 
-_PROCESS_ERRORS = ("RemoteCommandError", "WorkerDiedError")
+_PROCESS_ERRORS = ("RemoteCommandError", "RemoteConnectionError", "WorkerDiedError")
 
 
 def __getattr__(name: str) -> Any:

@@ -22,11 +22,10 @@ from pathlib import Path
 
 from .._files import whole_file
 from . import byte_code, imports
+from .byte_code import TIME
 from .contents import MANIFEST, Content
 from .zipped import write_zip
 
-# The earliest time that a zip can hold (UTC). Byte code is valid for the time of its source.
-TIME = 315532800
 # How long an archive is kept that nobody uses, and how long one may be in use unseen.
 KEPT_SECONDS = 30 * 86400
 IN_USE_SECONDS = 86400

@@ -1,6 +1,7 @@
 """The backend that uses the OpenSSH client of this machine.
 
-    ssh HOST 'exec PYTHON -I -S -c ...'     one connection for each step
+    ssh HOST 'exec PYTHON -u -c ...'        the connection, see `bandsaw.workers.connection`
+    ssh HOST 'exec PYTHON -I -S -c ...'     a step, for who calls one: each has its own connection
         stdin  ─►  size, program (_far_side.py), what it is to do, bytes of a file
         stdout ◄─  whatever a start-up file prints, MARK, answer, bytes of a file or output
 
@@ -24,15 +25,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Callable, Optional
 
-from ..errors import InvalidValueError, RemoteCommandError
+from ..environments import Environment
+from ..errors import InvalidValueError, RemoteCommandError, RemoteConnectionError
 from ..workers._exit import describe_exit
 from ..workers.process import Tail, end_group
 from ._remote import Remote, SshBackend
 
-# One line without single quotes and exclamation marks, which no login shell changes on the way.
+# Has Python there read a program and execute it. One line without single quotes and exclamation
+# marks, which no login shell changes on the way.
 _BOOT = "import sys;b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
+# The same for a Python with all that is installed, but nothing of the folder that it starts in.
+_CONNECTION_BOOT = "import sys;sys.path[:]=filter(None,sys.path);" + _BOOT.partition(";")[2]
 _NOISE_LIMIT = 1 << 20
-_OPTIONS = {"BatchMode": "yes", "ConnectTimeout": "30", "ServerAliveInterval": "15"}
+_OPTIONS = {
+    "BatchMode": "yes",
+    "ConnectTimeout": "30",
+    "ServerAliveInterval": "15",
+    # What the user's configuration may have for interactive use, and would be in the way.
+    "ClearAllForwardings": "yes",
+    "PermitLocalCommand": "no",
+    "RemoteCommand": "none",
+}
 
 
 class SshCommandLineBackend(SshBackend):
@@ -52,6 +65,20 @@ class SshCommandLineBackend(SshBackend):
     def get_remote_path(remote: Remote, path: Path) -> str:
         """Returns `user@host:path`."""
         return f"{SshCommandLineBackend.login(remote)}:{path.as_posix()}"
+
+    def connection_command(self, remote: Remote) -> Optional[list[str]]:
+        """Returns the command line of `ssh`. See `SshBackend.connection_command`.
+
+        A subclass that overrides steps has none, so that these are used.
+        """
+        steps = (
+            *("create_dir", "copy_file_to_remote", "copy_file_from_remote"),
+            *("execute_remote", "delete_dir"),
+        )
+        own = type(self)
+        if any(getattr(own, step) is not getattr(SshCommandLineBackend, step) for step in steps):
+            return None
+        return ssh_command(remote, remote_python(remote), f"-u -c '{_CONNECTION_BOOT}'")
 
     def create_dir(self, remote: Remote, remote_path: Path) -> None:
         """Makes a folder, for its owner only. See `SshBackend.create_dir`."""
@@ -166,7 +193,7 @@ class _Conversation:
     ) -> None:
         self._remote = remote
         self._mark = secrets.token_hex(16).encode()
-        self._command = ssh_command(remote)
+        self._command = ssh_command(remote, remote.interpreter.executable, f"-I -S -c '{_BOOT}'")
         try:
             self._process = subprocess.Popen(
                 self._command,
@@ -249,7 +276,9 @@ class _Conversation:
         message = ": ".join(parts) + "."
         if errors:
             message += f" Its last words:\n{errors}"
-        raise RemoteCommandError(message, status or 1, self._command, None, errors)
+        # With this status, commands end as well, but not before they have begun.
+        kind = RemoteConnectionError if problem and status == 255 else RemoteCommandError
+        raise kind(message, status or 1, self._command, None, errors)
 
 
 def _folder_of_call(arguments: Sequence[str]) -> Optional[str]:
@@ -258,14 +287,36 @@ def _folder_of_call(arguments: Sequence[str]) -> Optional[str]:
     return folder if re.fullmatch(r"bandsaw-[0-9a-f]{32}", folder.rpartition("/")[2]) else None
 
 
-def ssh_command(remote: Remote) -> list[str]:
-    """Returns the command line that starts the remote's interpreter and has it wait for a program.
+def remote_python(remote: Remote) -> str:
+    """Returns the Python that answers on a remote machine.
 
     Args:
         remote: The machine.
 
     Returns:
+        The executable. For an environment, which may have to be made there first, it is the one
+        that makes it.
+    """
+    interpreter = remote.interpreter
+    if not isinstance(interpreter, Environment):
+        return interpreter.executable
+    python = interpreter.python or ""
+    return python if "/" in python else "python3"
+
+
+def ssh_command(remote: Remote, executable: str, arguments: str) -> list[str]:
+    """Returns the command line that starts a Python on a remote machine.
+
+    Args:
+        remote: The machine.
+        executable: The Python.
+        arguments: Its arguments, quoted.
+
+    Returns:
         The command and its arguments.
+
+    Raises:
+        InvalidValueError: If the executable could be taken for something else (a `ValueError`).
     """
     command = ["ssh", "-T"]
     for name, value in {**_OPTIONS, **remote.options}.items():
@@ -276,13 +327,12 @@ def ssh_command(remote: Remote) -> list[str]:
         command += ["-l", remote._user]
     if remote.key_file is not None:
         command += ["-i", os.path.expanduser(os.fspath(remote.key_file))]
-    executable = remote.interpreter.executable
     if executable.startswith("-") or not executable.isprintable():
         raise InvalidValueError(
             "A remote interpreter's executable must not begin with '-' or contain control "
             f"characters: {executable!r}."
         )
-    return [*command, "--", remote.host, f"exec {shlex.quote(executable)} -I -S -c '{_BOOT}'"]
+    return [*command, "--", remote.host, f"exec {shlex.quote(executable)} {arguments}"]
 
 
 def far_side() -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
@@ -118,9 +118,24 @@ def _checked_name(what: str, name: str) -> str:
 class SshBackend(abc.ABC):
     """Reaches a remote machine, with files and steps. Subclasses say how.
 
-    For each call it sees, in this order: `create_dir`; the archive and the session copied there;
-    `execute_remote`; the session copied back; `delete_dir`.
+    With a `connection_command`, all goes over one connection. Without one it sees, for each call
+    and in this order: `create_dir`; the archive and the session copied there; `execute_remote`;
+    the session copied back; `delete_dir`.
     """
+
+    def connection_command(self, remote: Remote) -> Optional[Sequence[str]]:
+        """Returns a command that connects its standard streams with a Python there.
+
+        Args:
+            remote: The machine.
+
+        Returns:
+            The command and its arguments, `None` if there is none, which is the default. It runs
+            `PYTHON -c PROGRAM` there, with a program that reads a line with a number from standard
+            input and executes so many bytes that follow it; and it copies the standard streams
+            unchanged.
+        """
+        return None
 
     def create_dir(self, remote: Remote, remote_path: Path) -> None:
         """Makes a folder for the files of a call. Does nothing by default.

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
 import subprocess
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from .._files import open_private, private_folder
 from ..advice import Advice
+from ..environments import Environment
 from ..errors import (
     AdviceError,
     BandsawError,
     InvalidValueError,
+    RemoteConnectionError,
     UnknownRemoteError,
     WorkerDiedError,
 )
-from ..interpreter import checked_interpreter
+from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
 from ..workers import boundary
 from ..workers._exit import describe_exit
-from ._openssh import SshCommandLineBackend
+from ._openssh import SshCommandLineBackend, remote_python
+from ._options import checked_options, pool_of, timeout_of
 from ._remote import Remote, SshBackend
 
 __all__ = ["Remote", "SshAdvice", "SshBackend", "SshCommandLineBackend"]
@@ -34,27 +41,57 @@ class SshAdvice(Advice):
     """Runs the rest of the chain and the task on another machine.
 
     A task picks its remote with `@task(ssh={'remote': 'NAME'})`, by default the one named
-    `default`.
+    `default`, or the one of several that runs the fewest tasks of this process at the moment, with
+    `@task(ssh={'remote': ['a', 'b']})`. With `@task(ssh={'retries': 2})` it is run again, up to two
+    times, when the connection could not be made or was lost; each time on another one of several
+    remotes. What the task itself raises is never a reason for that.
+
+    There is one connection to each remote. It is opened for the first task, kept until this process
+    ends, and opened again when it was lost. By default each execution has a process of its own
+    there, as with `SubprocessAdvice`, whose promises about output, logging, time limits and what is
+    left behind hold here, too. When the connection is lost, all that runs there is ended.
+
+    A backend that has no `connection_command` works with files and steps, without all this.
 
     Args:
         directory: Where the files that the session travels in are made here, for the time of the
-            call. Made on first use if it is missing. By default the folder for temporary files.
+            call, if the backend works with files. Made on first use if it is missing. By default
+            the folder for temporary files.
         backend: What reaches the remotes, by default a `SshCommandLineBackend`.
+        workers: How many processes to keep warm on each remote, and to use again, by default none.
+        preload: Names of modules to import once there, before processes are forked.
+        max_tasks: After how many executions a warm process is replaced, by default never.
+        idle_timeout: After how many seconds without work a warm process ends, by default never.
 
     Attributes:
         directory: The directory as a `Path`, `None` if none was given.
         backend: The backend.
         remotes: The remotes under their names.
+        workers: As given.
+        preload: As given, as a tuple.
+        max_tasks: As given.
+        idle_timeout: As given.
+
+    Raises:
+        InvalidValueError: If a value cannot be used (a `ValueError`).
     """
 
     def __init__(
         self,
         directory: Optional[Union[str, os.PathLike[str]]] = None,
         backend: Optional[SshBackend] = None,
+        *,
+        workers: Optional[int] = None,
+        preload: Sequence[str] = (),
+        max_tasks: Optional[int] = None,
+        idle_timeout: Optional[float] = None,
     ) -> None:
         self.directory = None if directory is None else Path(directory)
         self.backend: SshBackend = SshCommandLineBackend() if backend is None else backend
         self.remotes: dict[str, Remote] = {}
+        self.workers, self.max_tasks, self.idle_timeout, self.preload = checked_options(
+            workers, max_tasks, idle_timeout, preload, "SshAdvice"
+        )
 
     def add_remote(self, remote: Remote, name: str = "default") -> SshAdvice:
         """Adds a machine, replacing an earlier one of the same name.
@@ -70,16 +107,106 @@ class SshAdvice(Advice):
         return self
 
     def before(self, session: Session) -> None:
-        """Moves the session to the remote and takes it back. See `Advice.before`.
+        """Moves the session to a remote and takes it back. See `Advice.before`.
 
         Raises:
             UnknownRemoteError: If the task asks for a remote that was not added (a `KeyError` and a
                 `ValueError`).
+            RemoteConnectionError: If the connection could not be made, or was lost (a
+                `subprocess.CalledProcessError`).
             WorkerDiedError: If the remote did not give the session back (a
                 `subprocess.CalledProcessError`).
+            WorkerStartError: If the process could not be started there (an `OSError`).
+            TaskTimeoutError: If the task took longer than its `timeout` (a `TimeoutError`).
         """
-        remote = self._remote_of(session.task)
+        names, retries = self._choice_of(session.task)
+        failed: list[str] = []
+        while True:
+            with _busy.least(self, names, failed) as name:
+                try:
+                    self._move(session, name, self.remotes[name])
+                    break
+                except RemoteConnectionError as error:
+                    if len(failed) >= retries:
+                        raise
+                    failed.append(name)
+                    logger.warning("Task %s is run again: %s", session.task, error)
+        session.proceed()
+
+    def after(self, session: Session) -> None:
+        """Ends the walk on the remote: it goes on here. See `Advice.after`."""
+
+    def _choice_of(self, task: Any) -> tuple[list[str], int]:
+        """Returns which remotes a task may run on, and how often it is tried again."""
+        options = getattr(task, "kwargs", {}).get("ssh", {})
+        if not isinstance(options, dict) or not set(options) <= {"remote", "retries"}:
+            raise InvalidValueError(
+                f"Task {task}: ssh={options!r} cannot be used. Write "
+                "@task(ssh={'remote': 'NAME'}), with 'retries': 2 for example if it may be run "
+                "again when the connection is lost."
+            )
+        retries = options.get("retries", 0)
+        if type(retries) is not int or retries < 0:
+            raise InvalidValueError(
+                f"Task {task}: 'retries' in ssh={options!r} has to be a whole number, 0 or more."
+            )
+        names = options.get("remote", "default")
+        if isinstance(names, str):
+            names = [names]
+        if not isinstance(names, (list, tuple)) or not names:
+            raise InvalidValueError(
+                f"Task {task}: 'remote' in ssh={options!r} has to be the name of a remote or a "
+                "list of such names."
+            )
+        for name in names:
+            if not isinstance(name, str) or name not in self.remotes:
+                known = ", ".join(map(repr, self.remotes)) or "none"
+                raise UnknownRemoteError(
+                    f"Task {task} asks for the remote {name!r}, and the SshAdvice has: {known}."
+                )
+        return list(names), retries
+
+    def _move(self, session: Session, name: str, remote: Remote) -> None:
         interpreter = checked_interpreter(remote.interpreter, f"the remote {remote.host}")
+        seconds = timeout_of(session)
+        command = self.backend.connection_command(remote) if os.name == "posix" else None
+        if command is None:
+            self._move_by_files(session, remote, interpreter, seconds)
+            return
+        from ..workers.call import Call
+        from ..workers.connection import Target
+        from ..workers.remote import RemotePlace
+
+        directory = remote.directory.as_posix()
+        target = Target(remote.host, tuple(command), directory, remote_python(remote))
+        is_made_there = isinstance(interpreter, Environment)
+        requirements = interpreter.serialized() if is_made_there else None
+        archive = session.distribution_archive
+        place = RemotePlace(target, archive, interpreter, self.preload, requirements)
+        call = Call(session, place, seconds, None)
+        if self.workers is None:
+            call.in_own_process()
+        else:
+            pool = pool_of(self, name, self.workers, self.max_tasks)
+            call.in_warm_process(pool, self.idle_timeout)
+
+    def _move_by_files(
+        self,
+        session: Session,
+        remote: Remote,
+        interpreter: Interpreter,
+        seconds: Optional[float],
+    ) -> None:
+        for given, what in (
+            (isinstance(interpreter, Environment), "an Environment on the remote"),
+            (seconds is not None, "the timeout of a task"),
+            (self.workers is not None, "workers"),
+        ):
+            if given:
+                raise InvalidValueError(
+                    f"Task {session.task} on {remote.host}: {what} needs a backend with a "
+                    f"connection_command, which {type(self.backend).__name__} does not have."
+                )
         # Nobody there can predict the name, and so put something in the way.
         remote_folder = remote.directory / f"bandsaw-{secrets.token_hex(16)}"
         with private_folder(self.directory) as folder:
@@ -103,25 +230,6 @@ class SshAdvice(Advice):
             with open(returned, "rb") as stream:
                 there = f"run on {remote.host}"
                 boundary.take_back(session, boundary.read(stream, session, there), place, there)
-        session.proceed()
-
-    def after(self, session: Session) -> None:
-        """Ends the walk on the remote: it goes on here. See `Advice.after`."""
-
-    def _remote_of(self, task: Any) -> Remote:
-        options = getattr(task, "kwargs", {}).get("ssh", {})
-        if not isinstance(options, dict) or not set(options) <= {"remote"}:
-            raise InvalidValueError(
-                f"Task {task}: ssh={options!r} cannot be used. Write "
-                "@task(ssh={'remote': 'NAME'})."
-            )
-        name = options.get("remote", "default")
-        if name not in self.remotes:
-            known = ", ".join(map(repr, self.remotes)) or "none"
-            raise UnknownRemoteError(
-                f"Task {task} asks for the remote {name!r}, and the SshAdvice has: {known}."
-            )
-        return self.remotes[name]
 
     def _run(
         self, session: Session, remote: Remote, folder: Path, sent: Path, returned: Path
@@ -157,3 +265,42 @@ class SshAdvice(Advice):
         except Exception as error:
             # What the call gives or raises is worth more than this.
             logger.warning("The folder %s is left behind on %s: %s", folder, remote.host, error)
+
+
+class _Busy:
+    """How many tasks of this process run on each remote of each advice."""
+
+    def __init__(self) -> None:
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        self._lock = threading.Lock()
+        # Not on the advice, which may be copied and pickled.
+        self._counts: weakref.WeakKeyDictionary[SshAdvice, dict[str, int]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    @contextlib.contextmanager
+    def least(self, advice: SshAdvice, names: list[str], failed: list[str]) -> Iterator[str]:
+        """Picks the remote that runs the fewest tasks, and counts one more for it meanwhile.
+
+        Args:
+            advice: The advice.
+            names: The remotes to choose from.
+            failed: Those that could not be reached, which come last.
+        """
+        with self._lock:
+            counts = self._counts.setdefault(advice, {})
+            name = min(names, key=lambda name: (failed.count(name), counts.get(name, 0)))
+            counts[name] = counts.get(name, 0) + 1
+        try:
+            yield name
+        finally:
+            with self._lock:
+                counts[name] -= 1
+
+
+_busy = _Busy()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_busy.start_anew)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Optional, Union
 
 from .._files import make_private
 from ..advice import Advice
 from ..errors import InvalidValueError, WorkerStartError
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
+from ._options import checked_options, checked_seconds, pool_of, timeout_of
 
-# About a year, more than any clock or system call minds.
-_MOST_SECONDS = 30_000_000
 _HAS_CHANNELS = os.name == "posix"
 
 
@@ -78,27 +75,12 @@ class SubprocessAdvice(Advice):
             raise InvalidValueError(f"directory={directory!r} has to be a path.")
         self.directory = None if directory is None else Path(directory)
         self.interpreter = Interpreter() if interpreter is None else interpreter
-        for name, value in (("workers", workers), ("max_tasks", max_tasks)):
-            if value is not None and not (type(value) is int and value > 0):
-                raise InvalidValueError(f"{name}={value!r} has to be a whole number above 0.")
-        for name, seconds in (("idle_timeout", idle_timeout), ("heartbeat", heartbeat)):
-            if seconds is not None:
-                checked_seconds(name, seconds, "SubprocessAdvice")
-        if workers is None and not (max_tasks is None and idle_timeout is None):
-            raise InvalidValueError(
-                "max_tasks and idle_timeout are about warm processes: add workers=N."
-            )
-        if not isinstance(preload, (list, tuple)) or not all(
-            isinstance(name, str) and name for name in preload
-        ):
-            raise InvalidValueError(
-                f"preload={preload!r} has to be a list of the names of modules: preload=['numpy']."
-            )
-        self.workers = workers
+        if heartbeat is not None:
+            checked_seconds("heartbeat", heartbeat, "SubprocessAdvice")
         self.fork = fork
-        self.preload = tuple(preload)
-        self.max_tasks = max_tasks
-        self.idle_timeout = idle_timeout
+        self.workers, self.max_tasks, self.idle_timeout, self.preload = checked_options(
+            workers, max_tasks, idle_timeout, preload, "SubprocessAdvice"
+        )
         self.heartbeat = heartbeat
 
     def before(self, session: Session) -> None:
@@ -111,9 +93,7 @@ class SubprocessAdvice(Advice):
             TaskTimeoutError: If the task took longer than its `timeout` (a `TimeoutError`).
         """
         interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
-        seconds = getattr(session.task, "kwargs", {}).get("timeout")
-        if seconds is not None:
-            checked_seconds("timeout", seconds, f"Task {session.task}")
+        seconds = timeout_of(session)
         directory = None
         if self.directory is not None:
             try:
@@ -126,14 +106,16 @@ class SubprocessAdvice(Advice):
             directory = str(self.directory)
         if _HAS_CHANNELS:
             from ..workers.call import Call
+            from ..workers.place import LocalPlace
 
-            call = Call(
-                session, interpreter, self.preload, self.fork, directory, seconds, self.heartbeat
-            )
+            archive = session.distribution_archive
+            place = LocalPlace(archive, interpreter, self.preload, self.fork, directory)
+            call = Call(session, place, seconds, self.heartbeat)
             if self.workers is None:
                 call.in_own_process()
             else:
-                call.in_warm_process(_pool_of(self), self.idle_timeout)
+                pool = pool_of(self, "", self.workers, self.max_tasks)
+                call.in_warm_process(pool, self.idle_timeout)
         else:
             from ..workers import files
 
@@ -142,48 +124,3 @@ class SubprocessAdvice(Advice):
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""
-
-
-# Not on the advice, which may be copied and pickled.
-_pools: weakref.WeakKeyDictionary[SubprocessAdvice, Any] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
-
-
-def _pool_of(advice: SubprocessAdvice) -> Any:
-    from ..workers.pool import Pool
-
-    with _lock:
-        pool = _pools.get(advice)
-        if pool is None:
-            assert advice.workers is not None
-            pool = _pools[advice] = Pool(advice.workers, advice.max_tasks)
-            weakref.finalize(advice, pool.close).atexit = False
-        return pool
-
-
-def _let_go() -> None:
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
-
-
-def checked_seconds(name: str, value: Any, whose: str) -> None:
-    """Refuses what is no time span.
-
-    Args:
-        name: The name of the option.
-        value: What was given.
-        whose: Says in the error to what it was given.
-
-    Raises:
-        InvalidValueError: If it is no number of seconds above 0 (a `ValueError`).
-    """
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= _MOST_SECONDS:
-        raise InvalidValueError(
-            f"{whose}: {name}={value!r} has to be a number of seconds above 0, such as "
-            f"{name}=30, and at most {_MOST_SECONDS}."
-        )

@@ -42,26 +42,68 @@ def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
         OSError: If there is no room for it anywhere.
     """
     pieces = list(pieces)
-    if hasattr(os, "memfd_create") and (size < _SMALL or 2 * size <= _available_memory()):
+    if _fits_memory(size):
         try:
             return _written(os.memfd_create("bandsaw", os.MFD_CLOEXEC), pieces)
         except OSError:
             pass  # no room, or not allowed here
-    descriptor, path = tempfile.mkstemp(prefix="bandsaw-", dir=directory)
-    os.unlink(path)
-    return _written(descriptor, pieces)
+    return _written(_on_disk(directory), pieces)
+
+
+def opened(size: int, directory: Optional[str]) -> int:
+    """Opens such a file for data that comes in pieces, see `create`.
+
+    Args:
+        size: How many bytes will be appended.
+        directory: For a file on disk.
+
+    Returns:
+        The descriptor of the file, which is empty.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    if _fits_memory(size):
+        try:
+            return os.memfd_create("bandsaw", os.MFD_CLOEXEC)
+        except OSError:
+            pass
+    return _on_disk(directory)
+
+
+def append(descriptor: int, piece: Any) -> None:
+    """Writes a piece of data at the end of a file.
+
+    Args:
+        descriptor: The open file.
+        piece: A bytes-like object.
+
+    Raises:
+        OSError: If there is no room for it.
+    """
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(descriptor, view[:_CHUNK]) :]
 
 
 def _written(descriptor: int, pieces: Iterable[Any]) -> int:
     try:
         for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(descriptor, view[:_CHUNK]) :]
+            append(descriptor, piece)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _on_disk(directory: Optional[str]) -> int:
+    descriptor, path = tempfile.mkstemp(prefix="bandsaw-", dir=directory)
+    os.unlink(path)
+    return descriptor
+
+
+def _fits_memory(size: int) -> bool:
+    return hasattr(os, "memfd_create") and (size < _SMALL or 2 * size <= _available_memory())
 
 
 def _available_memory() -> int:

@@ -1,4 +1,4 @@
-"""One session in another process of this machine: sent, followed, and taken back.
+"""One session in another process: sent, followed, and taken back.
 
 here                                    there
 STATE, SESSION ───────────────────────► restore, proceed ...
@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,14 +28,13 @@ from ..errors import (
     WorkerDiedError,
     WorkerStartError,
 )
-from ..interpreter import Interpreter
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import again, boundary, frames, launcher, logs, state, wire
+from . import again, boundary, frames, logs, wire
 from ._exit import describe_exit
 from .child import Child, DeadlineError
 from .frames import Frame, Message
-from .near_template import Kind
+from .place import Place
 from .pool import Pool, Worker
 
 # How many kinds of calls a process that is reused keeps in mind.
@@ -52,36 +50,19 @@ class Call:
 
     Args:
         session: The session that is moved.
-        interpreter: The Python to run it.
-        preload: The modules to import before processes are forked.
-        fork: Whether processes may be forked.
-        directory: Where to put bulk data if there is no room for it in memory.
+        place: Where the process is started.
         seconds: How long it may take, `None` for ever.
         heartbeat: After how many seconds the process gives a sign of life each time, `None` for
             never.
     """
 
     def __init__(
-        self,
-        session: Session,
-        interpreter: Interpreter,
-        preload: tuple[str, ...],
-        fork: bool,
-        directory: Optional[str],
-        seconds: Optional[float],
-        heartbeat: Optional[float],
+        self, session: Session, place: Place, seconds: Optional[float], heartbeat: Optional[float]
     ) -> None:
-        self._heartbeat = heartbeat
         self._session = session
-        self._fork = fork
-        self._directory = directory
+        self._place = place
         self._seconds = seconds
-        self._inherited = state.inherited(interpreter)
-        self._executable = interpreter.executable
-        self._archive = session.distribution_archive
-        # It is looked after when a process is started.
-        folder = str(self._archive.known_folder)
-        self.kind = Kind(self._executable, folder, preload, self._inherited.at_start)
+        self._heartbeat = heartbeat
 
     @property
     def _what(self) -> str:
@@ -95,7 +76,7 @@ class Call:
             child = self._start()
             try:
                 self._send(child, self._news(child, True), message, last=True)
-                launcher.prepare_next(self.kind, fork=self._fork)
+                self._place.prepare_next()
                 deadline = self._deadline()
                 answer = self._answer(child, deadline)
                 # What the task has left to be done at the end belongs to the call.
@@ -119,7 +100,7 @@ class Call:
 
         shape = again.shape_of(self._session)
         for _ in range(1 if idle_seconds is None else _MOST_GOODBYES):
-            worker = pool.take(self.kind, start)
+            worker = pool.take(self._place.kind, start)
             try:
                 answer = self._in_worker(worker, shape, idle_seconds)
                 if answer.kind != frames.BYE:
@@ -148,7 +129,7 @@ class Call:
         known = worker.shapes.get(key)
         message = None if known is None else again.message(known[0], self._session)
         if message is not None:
-            self._place = self._session._moderator.before_called
+            self._position = self._session._moderator.before_called
             return self._exchange(worker, news, message)
         number = len(worker.shapes)
         if key is not None and known is None and number < _MOST_SHAPES:
@@ -173,10 +154,8 @@ class Call:
         return answer
 
     def _start(self) -> Child:
-        self.kind = self.kind._replace(folder=str(self._archive.folder))
-        template = launcher.template_for(self.kind, self._inherited)
-        self._check_can_read(template.hello)
-        return launcher.start(self.kind, self._inherited, fork=self._fork)
+        self._check_can_read(self._place.hello())
+        return self._place.start()
 
     def _check_can_read(self, hello: Mapping[str, Any]) -> None:
         """Refuses what the other side could not read, before it is sent."""
@@ -190,15 +169,15 @@ class Call:
             problem = "cloudpickle, which it takes to read local functions, is not installed there"
         if problem is not None:
             raise UnserializableError(
-                f"The task {self._session.task} cannot go to {self._executable}: that is Python "
+                f"The task {self._session.task} cannot go to {self._place.name}: that is Python "
                 f"{_dotted(theirs)}, this is Python {_dotted(ours)}, and {problem}. Move it to the "
                 "top level of a module."
             )
 
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
-        self._place, members = boundary.packed(self._session)
-        message = wire.message(frames.SESSION, members, self._directory)
+        self._position, members = boundary.packed(self._session)
+        message = self._place.message(members)
         # The pieces are in the file now, or about to be sent.
         del members
         try:
@@ -209,10 +188,8 @@ class Call:
 
     def _news(self, child: Child, is_new: bool) -> dict[str, Any]:
         """Returns what the process does not know yet of what it inherits."""
-        content: dict[str, Any] = {
-            "environment": self._inherited.environment,
-            "path": self._inherited.path,
-            "directory": state.working_directory(),
+        content = {
+            **self._place.inherited(),
             "levels": logs.levels(),
             "disable": logging.root.manager.disable,
         }
@@ -220,9 +197,8 @@ class Call:
         news = {name: value for name, value in content.items() if told.get(name, self) != value}
         told.update(news)
         if is_new:
+            news.update(self._place.inherited_once())
             news["run_id"] = self._session.run_id
-            news["umask"] = state.umask()
-            news["bulk_directory"] = self._directory
             news["heartbeat_seconds"] = self._heartbeat
         return news
 
@@ -235,7 +211,7 @@ class Call:
             messages.append((frames.BYE, (), None))
         # Where nobody reads it, what the process has said last says why.
         with contextlib.suppress(OSError):
-            child.channel.send(*messages)
+            child.send(*messages)
 
     def _deadline(self) -> Optional[float]:
         return None if self._seconds is None else time.monotonic() + self._seconds
@@ -247,7 +223,7 @@ class Call:
             if frame is None:
                 raise self._death(child)
             if frame.kind == frames.LOG:
-                emit = emit or logs.emitter(str(self._session.task), socket.gethostname())
+                emit = emit or logs.emitter(str(self._session.task), child.host)
                 emit(frames.from_json(frame))
             elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
                 return frame
@@ -272,7 +248,7 @@ class Call:
             raise self._death(child, how) from error
 
     def _where(self, child: Child) -> str:
-        return f"interpreter {self._executable}, pid {child.pid}"
+        return f"{self._place.name}, pid {child.pid}"
 
     def _take_back(self, child: Child, answer: Frame) -> None:
         where = f"run by {self._where(child)}"
@@ -280,10 +256,10 @@ class Call:
             raise boundary.located(failure_of(answer.body), self._session, where)
         if answer.kind == frames.DONE:
             moderator = again.take_result(self._session, answer.body)
-            boundary.go_on_with(self._session, moderator, self._place)
+            boundary.go_on_with(self._session, moderator, self._position)
             return
         saved = _session_file.read_members(wire.members(answer))
-        boundary.take_back(self._session, saved, self._place, where)
+        boundary.take_back(self._session, saved, self._position, where)
 
     def _timeout(self, child: Child) -> TaskTimeoutError:
         child.end()
@@ -294,9 +270,11 @@ class Call:
         )
 
     def _death(self, child: Child, how: str = "") -> BandsawError:
+        if child.loss is not None and not how:
+            return child.loss(f"{self._what} was lost")
         if child.start_error is not None:
             return WorkerStartError(
-                f"{self._what} could not be started with the interpreter {self._executable!r}: "
+                f"{self._what} could not be started with {self._place.name}: "
                 f"{os.strerror(child.start_error)}"
             )
         output, errors = child.tails()
@@ -313,7 +291,7 @@ class Call:
             f"{self._what} {how} before it gave the session back ({self._where(child)})."
             + (_last_words(last) or " It wrote nothing."),
             -signal.SIGKILL if child.returncode is None else child.returncode,
-            [self._executable, self.kind.folder],
+            [self._place.kind.executable, self._place.kind.folder],
             output,
             errors,
         )

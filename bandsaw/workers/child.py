@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import codecs
 import contextlib
 import os
@@ -11,7 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from .frames import BYE, EVENT, HEARTBEAT, LOG, Channel, Frame, from_json
+from ..errors import BandsawError
+from .frames import BYE, EVENT, HEARTBEAT, LOG, Channel, Ends, Frame, Message, from_json
 from .process import TAIL_BYTES, last_lines, pass_on
 
 # A process that has closed its channel is about to end; one that is not is ended.
@@ -29,90 +31,103 @@ class DeadlineError(Exception):
     """The time was up. Not for users."""
 
 
-class _Output:
+class Output:
     """What a process writes to one of its standard streams: passed on, and its last bytes kept."""
 
-    def __init__(self, descriptor: int, stream_name: str) -> None:
-        self.descriptor = descriptor
+    def __init__(self, stream_name: str) -> None:
         self._stream_name = stream_name
         self._decoder: Optional[codecs.IncrementalDecoder] = None
         self.kept = b""
 
-    def pump(self) -> bool:
-        """Reads once, and returns whether there may be more."""
-        try:
-            data = os.read(self.descriptor, _READ)
-        except BlockingIOError:
-            return True
+    def take(self, data: bytes) -> None:
+        """Takes what was read, nothing at the end."""
         if self._decoder is None:
             if not data:
-                return False
+                return
             self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.kept = (self.kept + data)[-TAIL_BYTES:]
         pass_on(self._decoder.decode(data, final=not data), self._stream_name)
-        return bool(data)
 
 
-class Child:
-    """A process of tasks, which a template has started.
+class Child(abc.ABC):
+    """A process of tasks, which a template has started, on this machine or on another one.
 
     Args:
-        channel: Its channel.
-        status: The socket on which the template says how it goes.
-        out: What it writes to its standard output is read from here.
-        errors: Likewise its standard error.
         kind: Of what kind it is, see `near_template.Kind`.
+        host: On which machine it runs.
         closed: Called when nothing of it is open any more, with whether its template was found
             gone.
         told: What it knows of the state of this process already.
 
     Attributes:
-        channel: Its channel.
-        kind: Of what kind it is.
+        kind: As given.
+        host: As given.
         told: What it knows of the state of this process.
         pid: Its process id, `None` as long as the template has not said it.
         returncode: How it ended, negative for a signal; `None` if it runs, or nobody knows.
         start_error: The `errno` for which it could not be started.
         is_over: Whether it has ended.
         is_cancelled: Whether it was ended from here.
+        loss: Makes an error of what happened to it, if its machine can no longer be reached.
     """
 
+    loss: Optional[Callable[[str], BandsawError]] = None
+
     def __init__(
-        self,
-        channel: socket.socket,
-        status: socket.socket,
-        out: int,
-        errors: int,
-        kind: Any,
-        closed: Callable[[bool], None],
-        told: Mapping[str, Any],
+        self, kind: Any, host: str, closed: Callable[[bool], None], told: Mapping[str, Any]
     ) -> None:
-        self.channel = Channel(channel)
+        self.kind = kind
+        self.host = host
+        self.told = dict(told)
         self.pid: Optional[int] = None
         self.returncode: Optional[int] = None
         self.start_error: Optional[int] = None
         self.is_over = False
-        self._status = status
-        self._out = _Output(out, "stdout")
-        self._errors = _Output(errors, "stderr")
-        self._poll = select.poll()
-        self._readers: dict[int, Callable[[], bool]] = {
-            channel.fileno(): self._read_channel,
-            status.fileno(): self._read_status,
-            out: self._out.pump,
-            errors: self._errors.pump,
-        }
-        for descriptor in self._readers:
-            os.set_blocking(descriptor, descriptor == channel.fileno())
-            self._poll.register(descriptor, select.POLLIN)
+        self.is_cancelled = False
+        self._closed: Optional[Callable[[bool], None]] = closed
+        self._out = Output("stdout")
+        self._errors = Output("stderr")
         self._has_channel = True
         self._lost_at = 0.0
         self._is_lost = False
-        self.is_cancelled = False
-        self.kind = kind
-        self.told = dict(told)
-        self._closed: Optional[Callable[[bool], None]] = closed
         _open.add(self)
+
+    @abc.abstractmethod
+    def send(self, *messages: Message) -> None:
+        """Sends messages. See `Channel.send`."""
+
+    @abc.abstractmethod
+    def cancel(self) -> None:
+        """Has the template end the process and all that it started."""
+
+    @abc.abstractmethod
+    def _take(self) -> Optional[Frame]:
+        """Takes a message that has arrived already."""
+
+    @abc.abstractmethod
+    def _step(self, seconds: Optional[float]) -> bool:
+        """Waits until something can be read, and reads it; returns whether there was anything."""
+
+    @abc.abstractmethod
+    def _let_go(self) -> None:
+        """Closes what is open here."""
+
+    def _channel_is_closed(self) -> None:
+        self._has_channel, self._lost_at = False, time.monotonic()
+
+    def _take_event(self, data: bytes) -> None:
+        """Takes a message of the second socket, nothing at its end."""
+        if len(data) < EVENT.size:
+            # The template is gone, and with it whoever knew more.
+            self.is_over = self._is_lost = True
+            return
+        letter, number = EVENT.unpack(data)
+        if letter == b"P":
+            self.pid = number
+        elif letter == b"E":
+            self.start_error, self.is_over = number, True
+        elif letter == b"X":
+            self.returncode, self.is_over = number, True
 
     def next(self, deadline: Optional[float] = None) -> Optional[Frame]:
         """Waits for the next message. What the process writes meanwhile is passed on.
@@ -128,7 +143,7 @@ class Child:
             ProtocolError: If something else than a message came.
         """
         while True:
-            frame = self.channel.next()
+            frame = self._take()
             if frame is not None:
                 return frame
             if self.is_over:
@@ -147,43 +162,6 @@ class Child:
             else:
                 self.cancel()
 
-    def _step(self, seconds: Optional[float]) -> bool:
-        """Waits until something can be read, and reads it; returns whether there was anything."""
-        ready = self._poll.poll(None if seconds is None else seconds * 1000)
-        for descriptor, _ in ready:
-            if not self._readers[descriptor]():
-                self._poll.unregister(descriptor)
-        return bool(ready)
-
-    def _read_channel(self) -> bool:
-        try:
-            self.channel.read()
-        except (EOFError, OSError):
-            self._has_channel, self._lost_at = False, time.monotonic()
-        return self._has_channel
-
-    def _read_status(self) -> bool:
-        try:
-            data = self._status.recv(EVENT.size, socket.MSG_WAITALL)
-        except BlockingIOError:
-            return True
-        except OSError:
-            data = b""
-        if len(data) < EVENT.size:
-            # The template is gone, and with it whoever knew more.
-            self.is_over = self._is_lost = True
-            if self.pid is not None and self.returncode is None:
-                _kill_group(self.pid)
-            return False
-        letter, number = EVENT.unpack(data)
-        if letter == b"P":
-            self.pid = number
-        elif letter == b"E":
-            self.start_error, self.is_over = number, True
-        elif letter == b"X":
-            self.returncode, self.is_over = number, True
-        return not self.is_over
-
     def drain(self) -> None:
         """Passes on what the process has written by now."""
         while self._step(0.0):
@@ -192,21 +170,15 @@ class Child:
     def seems_alive(self) -> bool:
         """Looks whether anything says that a process that waits for work will not take it."""
         self.drain()
-        frame = self.channel.next()
+        frame = self._take()
         while frame is not None and frame.kind in (HEARTBEAT, LOG):
             if frame.kind == LOG:
                 # Of a thread that an earlier task has left.
                 from . import logs
 
-                logs.emitter("", socket.gethostname())(from_json(frame))
-            frame = self.channel.next()
+                logs.emitter("", self.host)(from_json(frame))
+            frame = self._take()
         return not self.is_over and self._has_channel and frame is None
-
-    def cancel(self) -> None:
-        """Has the template end the process and all that it started."""
-        self.is_cancelled = True
-        with contextlib.suppress(OSError):
-            self._status.send(EVENT.pack(b"K", 0))
 
     def finish(self, deadline: Optional[float] = None) -> None:
         """Waits until the process has ended by itself, for as long as it takes.
@@ -223,7 +195,7 @@ class Child:
     def dismiss(self) -> None:
         """Says that nothing more will be asked of the process, so that it ends by itself."""
         with contextlib.suppress(Exception):
-            self.channel.send((BYE, (), None))
+            self.send((BYE, (), None))
 
     def retire(self, deadline: Optional[float] = None) -> None:
         """Dismisses the process, and waits until it has ended.
@@ -249,15 +221,9 @@ class Child:
         """Closes what is open here. The template ends a process that still runs."""
         closed, self._closed = self._closed, None
         if closed is not None:
+            _open.discard(self)
             self._let_go()
             closed(self._is_lost)
-
-    def _let_go(self) -> None:
-        _open.discard(self)
-        self.channel.close()
-        self._status.close()
-        for output in (self._out, self._errors):
-            os.close(output.descriptor)
 
     def tails(self) -> tuple[str, str]:
         """Returns the last lines that the process wrote, to its standard output and its error."""
@@ -268,9 +234,94 @@ class Child:
         self._out.kept = self._errors.kept = b""
 
 
+class LocalChild(Child):
+    """A process of tasks on this machine.
+
+    Args:
+        ends: What leads to it.
+        kind: See `Child`.
+        closed: See `Child`.
+        told: See `Child`.
+    """
+
+    def __init__(
+        self, ends: Ends, kind: Any, closed: Callable[[bool], None], told: Mapping[str, Any]
+    ) -> None:
+        super().__init__(kind, socket.gethostname(), closed, told)
+        channel, self._status, out, errors = ends
+        self._channel = Channel(channel)
+        self._descriptors = (out, errors)
+        self._poll = select.poll()
+        self._readers: dict[int, Callable[[], bool]] = {
+            channel.fileno(): self._read_channel,
+            self._status.fileno(): self._read_status,
+            out: lambda: _pump(out, self._out),
+            errors: lambda: _pump(errors, self._errors),
+        }
+        for descriptor in self._readers:
+            os.set_blocking(descriptor, descriptor == channel.fileno())
+            self._poll.register(descriptor, select.POLLIN)
+
+    def send(self, *messages: Message) -> None:
+        """Sends messages. See `Channel.send`."""
+        self._channel.send(*messages)
+
+    def cancel(self) -> None:
+        """Has the template end the process and all that it started."""
+        self.is_cancelled = True
+        with contextlib.suppress(OSError):
+            self._status.send(EVENT.pack(b"K", 0))
+
+    def _take(self) -> Optional[Frame]:
+        return self._channel.next()
+
+    def _step(self, seconds: Optional[float]) -> bool:
+        ready = self._poll.poll(None if seconds is None else seconds * 1000)
+        for descriptor, _ in ready:
+            if not self._readers[descriptor]():
+                self._poll.unregister(descriptor)
+        return bool(ready)
+
+    def _read_channel(self) -> bool:
+        try:
+            self._channel.read()
+        except (EOFError, OSError):
+            self._channel_is_closed()
+        return self._has_channel
+
+    def _read_status(self) -> bool:
+        try:
+            data = self._status.recv(EVENT.size, socket.MSG_WAITALL)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""
+        self._take_event(data)
+        if self._is_lost and self.pid is not None and self.returncode is None:
+            _kill_group(self.pid)
+        return not self.is_over
+
+    def _let_go(self) -> None:
+        self._channel.close()
+        self._status.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+
+def _pump(descriptor: int, output: Output) -> bool:
+    """Reads an output once, and returns whether there may be more."""
+    try:
+        data = os.read(descriptor, _READ)
+    except BlockingIOError:
+        return True
+    output.take(data)
+    return bool(data)
+
+
 def _let_go() -> None:
     # They are the parent's. What holds their sockets open keeps their ends from being noticed.
     for child in list(_open):
+        _open.discard(child)
         child._let_go()
 
 

@@ -32,6 +32,7 @@ To close either has the same effect as K.
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import os
 import socket
@@ -76,11 +77,13 @@ class Frame(NamedTuple):
         body: The body.
         descriptor: The open file that came along, `None` if none did. Whoever takes the frame
             closes it.
+        data: What such a file would hold, where the machines have no file in common.
     """
 
     kind: int
     body: bytes
     descriptor: Optional[int] = None
+    data: Optional[memoryview] = None
 
 
 class Channel:
@@ -251,6 +254,61 @@ def pipe_pair() -> tuple[int, int]:
             end = higher
         ends.append(end)
     return ends[0], ends[1]
+
+
+class Ends(NamedTuple):
+    """What leads to a process.
+
+    Attributes:
+        channel: Its channel.
+        status: The second socket.
+        out: What it writes to its standard output is read from here.
+        errors: Likewise its standard error.
+    """
+
+    channel: socket.socket
+    status: socket.socket
+    out: int
+    errors: int
+
+    def close(self) -> None:
+        """Closes all of it."""
+        self.channel.close()
+        self.status.close()
+        os.close(self.out)
+        os.close(self.errors)
+
+
+def ask_for_process(control: socket.socket, how: bytes) -> Ends:
+    """Has a template start a process.
+
+    Args:
+        control: Where requests to the template go.
+        how: `template.FORK` or `template.SPAWN`.
+
+    Returns:
+        What leads to the process. Whether it could be started is known later.
+
+    Raises:
+        OSError: If the template is gone, or no more files can be opened.
+    """
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        near, far = channel_pair()
+        ours.enter_context(near)
+        theirs.enter_context(far)
+        status, far_status = channel_pair()
+        ours.enter_context(status)
+        theirs.enter_context(far_status)
+        out, far_out = pipe_pair()
+        ours.callback(os.close, out)
+        theirs.callback(os.close, far_out)
+        errors, far_errors = pipe_pair()
+        ours.callback(os.close, errors)
+        theirs.callback(os.close, far_errors)
+        given = array.array("i", [far.fileno(), far_status.fileno(), far_out, far_errors])
+        control.sendmsg([how], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
+        ours.pop_all()
+    return Ends(near, status, out, errors)
 
 
 def out_of_the_way(descriptor: int) -> int:

@@ -6,7 +6,6 @@ Template.take() ── F or S, and the far ends of a process' channel, status an
 
 from __future__ import annotations
 
-import array
 import contextlib
 import json
 import os
@@ -24,7 +23,7 @@ from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
 from ._exit import describe_exit
-from .child import Child
+from .child import Child, LocalChild
 from .frames import Channel
 from .process import Tail
 
@@ -146,24 +145,12 @@ class Template:
             BrokenPipeError: If the template is gone.
             OSError: If no more files can be opened.
         """
-        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            near, far = frames.channel_pair()
-            ours.enter_context(near)
-            theirs.enter_context(far)
-            status, far_status = frames.channel_pair()
-            ours.enter_context(status)
-            theirs.enter_context(far_status)
-            out, far_out = frames.pipe_pair()
-            ours.callback(os.close, out)
-            theirs.callback(os.close, far_out)
-            errors, far_errors = frames.pipe_pair()
-            ours.callback(os.close, errors)
-            theirs.callback(os.close, far_errors)
-            given = array.array("i", [far.fileno(), far_status.fileno(), far_out, far_errors])
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)]
-            self._control.sendmsg([b"S" if spawn else b"F"], rights)
-            child = Child(near, status, out, errors, self.kind, self._one_less, self._told)
-            ours.pop_all()
+        ends = frames.ask_for_process(self._control, b"S" if spawn else b"F")
+        try:
+            child = LocalChild(ends, self.kind, self._one_less, self._told)
+        except BaseException:
+            ends.close()
+            raise
         with self._lock:
             self._children += 1
         return child
@@ -267,7 +254,24 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
 
 
 def _hello(channel: Channel, kind: Kind) -> Mapping[str, Any]:
-    frame = channel.receive()
+    return checked_hello(channel.receive(), kind, kind.executable)
+
+
+def checked_hello(frame: frames.Frame, kind: Kind, where: str) -> Mapping[str, Any]:
+    """Looks at the first message of a template.
+
+    Args:
+        frame: The message.
+        kind: What the template is for.
+        where: Says in errors which Python it is.
+
+    Returns:
+        What it said about itself.
+
+    Raises:
+        WorkerStartError: If it cannot work with this process (an `OSError`).
+        BandsawError: The error that it sent instead.
+    """
     if frame.kind == frames.FAILURE:
         error = failure_of(frame.body)
         if isinstance(error, BandsawError):
@@ -288,7 +292,7 @@ def _hello(channel: Channel, kind: Kind) -> Mapping[str, Any]:
         )
     if problem is not None:
         raise WorkerStartError(
-            f"A process for tasks could not be started: {kind.executable} is Python "
+            f"A process for tasks could not be started: {where} is Python "
             f"{'.'.join(map(str, version))}, this is Python {platform.python_version()}, and "
             f"{problem}."
         )

@@ -64,6 +64,10 @@ class Tail:
         self._thread.join(seconds)
         return last_lines(self._kept)
 
+    def all(self) -> str:
+        """Returns what is kept of it by now."""
+        return self._kept.decode("utf-8", "replace")
+
 
 def last_lines(data: bytes) -> str:
     """Returns the last lines of an output, for a message."""

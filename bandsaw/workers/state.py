@@ -58,10 +58,14 @@ def inherited(interpreter: Interpreter) -> Inherited:
     known_raw, known_for, known = _last
     if known is None or known_for != (executable, overlay) or known_raw != raw:
         environment = {**os.environ, **_activated(executable), **overlay}
-        at_start = sorted(item for item in environment.items() if item[0].startswith(_AT_START))
-        known = Inherited(environment, tuple(at_start), path)
+        known = Inherited(environment, at_start(environment), path)
         _last = (raw.copy(), (executable, overlay), known)
     return known if known.path == path else known._replace(path=path)
+
+
+def at_start(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Returns the variables that cannot be changed any more when Python runs, with their values."""
+    return tuple(sorted(item for item in environment.items() if item[0].startswith(_AT_START)))
 
 
 def _activated(executable: str) -> dict[str, str]:
@@ -113,6 +117,8 @@ def umask() -> Optional[int]:
 
 # What this process was told last, for when a task has changed it.
 _environment: dict[Any, Any] = {}
+# What it had before it was told anything.
+_own_environment: Optional[dict[str, str]] = None
 _directory: Optional[str] = None
 
 
@@ -120,12 +126,17 @@ def apply(state: Mapping[str, Any]) -> None:
     """Takes over the state of the process on the other side.
 
     Args:
-        state: Any of `environment`, all variables; `directory`, the working directory; `umask`;
+        state: Any of `environment`, all variables; `overlay`, variables to lay over those that the
+            template has; `directory`, the working directory; `umask`;
             `path`, the search path for what is not in the archive; `levels` and `disable`, see
             `logs`.
     """
-    global _environment, _directory
+    global _environment, _own_environment, _directory
     environment = state.get("environment")
+    if state.get("overlay") is not None:
+        if _own_environment is None:
+            _own_environment = dict(os.environ)
+        environment = {**_own_environment, **state["overlay"]}
     if environment is not None:
         os.environ.update(environment)
         for name in [name for name in os.environ if name not in environment]:

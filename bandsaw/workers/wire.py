@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from .._session_file import MEMBERS
 from ..errors import SessionFileError
@@ -37,6 +37,21 @@ def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional
     Raises:
         OSError: If there is no room for it.
     """
+    head, pieces, total = laid_out(members)
+    if total <= LARGEST_BODY:
+        return kind, [head, *pieces], None
+    return kind, [head], bulk.create(pieces, total, directory)
+
+
+def laid_out(members: Mapping[str, Sequence[Any]]) -> tuple[bytes, list[Any], int]:
+    """Lays out a session.
+
+    Args:
+        members: What `_session_file.members_of` returned.
+
+    Returns:
+        The lengths of its members, the pieces that follow, and how many bytes these have.
+    """
     lengths = []
     pieces: list[Any] = []
     total = 0
@@ -57,10 +72,7 @@ def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional
             total += len(pieces[-1])
         lengths.append(length)
         total += length
-    head = _LENGTHS.pack(*lengths)
-    if total <= LARGEST_BODY:
-        return kind, [head, *pieces], None
-    return kind, [head], bulk.create(pieces, total, directory)
+    return _LENGTHS.pack(*lengths), pieces, total
 
 
 class _Part:
@@ -116,8 +128,12 @@ def members(frame: Frame) -> dict[str, _Part]:
         raise SessionFileError(f"A message was to hold a session, and does not: {error}") from error
     start = _LENGTHS.size
     # Writable, as what comes in a file is.
-    data: Union[memoryview, bytearray] = memoryview(bytearray(frame.body))
-    if frame.descriptor is not None:
+    data = frame.data
+    if data is not None:
+        start = 0
+    elif frame.descriptor is None:
+        data = memoryview(bytearray(frame.body))
+    else:
         start = 0
         try:
             data = bulk.mapped(frame.descriptor)

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -268,12 +269,11 @@ def test_names_are_put_together():
 
 
 def test_only_what_was_given_reaches_the_command_line():
-    from bandsaw.advices._openssh import ssh_command
-
-    command = ssh_command(Remote("alias", interpreter=PYTHON))
+    command_line = SshCommandLineBackend().connection_command
+    command = command_line(Remote("alias", interpreter=PYTHON))
     assert not {"-p", "-l", "-i"} & set(command)
     assert command[command.index("--") + 1] == "alias"
-    command = ssh_command(Remote("alias", 22, "me", "/key", PYTHON, options={"LogLevel": "DEBUG"}))
+    command = command_line(Remote("alias", 22, "me", "/key", PYTHON, options={"LogLevel": "DEBUG"}))
     for pair in (["-p", "22"], ["-l", "me"], ["-i", "/key"], ["-o", "LogLevel=DEBUG"]):
         at = command.index(pair[1])
         assert command[at - 1 : at + 1] == pair
@@ -281,12 +281,10 @@ def test_only_what_was_given_reaches_the_command_line():
 
 @pytest.mark.parametrize("executable", ["-c", "a\nb", "/bin/sh -c 'touch x'; $(touch y)`touch z`"])
 def test_an_interpreter_is_never_read_as_commands(executable, tmp_path, monkeypatch):
-    from bandsaw.advices._openssh import ssh_command
-
     monkeypatch.chdir(tmp_path)
     remote = Remote("host", interpreter=bandsaw.Interpreter(executable=executable))
     try:
-        line = ssh_command(remote)[-1]
+        line = SshCommandLineBackend().connection_command(remote)[-1]
     except InvalidValueError:
         assert executable.startswith("-") or not executable.isprintable()
         return
@@ -434,6 +432,14 @@ def remote_project(project, remote_arguments, tmp_path):
     return write
 
 
+def only_archives_are_left(far):
+    (kept,) = far.iterdir()
+    assert kept.name == f"bandsaw-{os.geteuid()}"
+    assert kept.stat().st_mode & 0o077 == 0
+    assert [path.name for path in kept.iterdir()] == ["archives"]
+    assert all(re.fullmatch("[0-9a-f]{32}", path.name) for path in (kept / "archives").iterdir())
+
+
 BODY = """
 value, mark, version, run_id = f([(1, {2: (3,)})])
 assert value == [(1, {2: (3,)})] and type(value[0]) is tuple
@@ -457,7 +463,7 @@ def test_a_workflow_runs_on_a_real_server(remote_project, tmp_path, pythons):
         assert lines == ["printed there", "printed there", str(version)]
         assert "BEFORE" in done.stderr
         assert project.left_behind() == []
-        assert list((tmp_path / "far").iterdir()) == []
+        only_archives_are_left(tmp_path / "far")
 
 
 def test_the_death_of_a_remote_process_is_explained(remote_project, tmp_path):
@@ -465,7 +471,7 @@ def test_the_death_of_a_remote_process_is_explained(remote_project, tmp_path):
     told = remote_project().run("workflow.py", body).stdout
     for part in ("workflow.dies", "127.0.0.1", "exit code 7", "last words"):
         assert part in told
-    assert list((tmp_path / "far").iterdir()) == []
+    only_archives_are_left(tmp_path / "far")
 
 
 def test_the_end_of_the_workflow_ends_what_runs_there(remote_project, tmp_path, wait_until):
@@ -474,7 +480,7 @@ def test_the_end_of_the_workflow_ends_what_runs_there(remote_project, tmp_path, 
         pid = int(process.stdout.readline())
         process.kill()
     wait_until.gone(pid)
-    wait_until(lambda: list((tmp_path / "far").iterdir()) == [])
+    only_archives_are_left(tmp_path / "far")
 
 
 def test_much_output_of_any_kind_arrives_whole(server, capfd):
@@ -489,7 +495,7 @@ def test_an_interrupt_here_ends_what_runs_there_and_leaves_nothing(
     project = remote_project()
     assert len(interrupt(project.start("workflow.py", "sleeps()"))) == 1
     assert project.left_behind() == []
-    assert list((tmp_path / "far").iterdir()) == []
+    only_archives_are_left(tmp_path / "far")
 
 
 def test_noise_of_a_start_up_file_does_no_harm(server, tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ def test_a_frame_may_come_byte_by_byte(ends):
         assert channel.next() is None
         far.send(bytes([byte]))
         channel.read()
-    assert channel.next() == (frames.LOG, b"body", None)
+    assert channel.next() == frames.Frame(frames.LOG, b"body")
     assert channel.next() is None
 
 
@@ -53,7 +53,7 @@ def test_frames_arrive_as_they_were_sent_however_they_are_cut(messages, cut):
             channel.read()
             while (frame := channel.next()) is not None:
                 found.append(frame)
-    assert found == [(kind, body, None) for kind, body in messages]
+    assert found == [frames.Frame(kind, body) for kind, body in messages]
 
 
 def test_pieces_are_sent_as_one_body(ends):
@@ -62,8 +62,8 @@ def test_pieces_are_sent_as_one_body(ends):
     sender.send(
         (frames.STATE, [b"a", memoryview(b"bc"), bytearray(b"d")], None), (frames.BYE, (), None)
     )
-    assert channel.receive() == (frames.STATE, b"abcd", None)
-    assert channel.receive() == (frames.BYE, b"", None)
+    assert channel.receive() == frames.Frame(frames.STATE, b"abcd")
+    assert channel.receive() == frames.Frame(frames.BYE, b"")
 
 
 def test_a_file_goes_along_and_stays_open_at_the_sender(ends, tmp_path):
@@ -73,8 +73,8 @@ def test_a_file_goes_along_and_stays_open_at_the_sender(ends, tmp_path):
         file.flush()
         for _ in range(2):
             Channel(far).send((frames.LOG, (b"x",), None), (frames.RETURN, (b"y",), file.fileno()))
-            assert channel.receive() == (frames.LOG, b"x", None)
-            kind, body, descriptor = channel.receive()
+            assert channel.receive() == frames.Frame(frames.LOG, b"x")
+            kind, body, descriptor, _ = channel.receive()
             assert (kind, body) == (frames.RETURN, b"y")
             assert not os.get_inheritable(descriptor)
             with open(descriptor) as received:

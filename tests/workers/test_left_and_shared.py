@@ -39,9 +39,9 @@ def test_a_kept_process_does_what_is_registered_for_its_end(run, tmp_path):
 def test_signs_of_life_of_a_process_that_waits_do_not_end_it(run):
     tasks = "@bandsaw.task\ndef f():\n    return os.getpid()"
     body = """
-    from bandsaw.advices.subprocess import _pools
+    from bandsaw.advices._options import _pools
     pid = f()
-    (pool,) = _pools.values()
+    ((pool,),) = (pools.values() for pools in _pools.values())
     child = pool._idle[0].child
     for _ in range(2):
         child._poll.poll()  # until a sign of life has come
@@ -62,13 +62,13 @@ def test_a_record_that_comes_between_calls_reaches_the_caller_with_the_next_one(
         return os.getpid()
     """
     body = """
-    from bandsaw.advices.subprocess import _pools
+    from bandsaw.advices._options import _pools
     records = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())
     logging.getLogger().addHandler(handler)
     pid = f()
-    (pool,) = _pools.values()
+    ((pool,),) = (pools.values() for pools in _pools.values())
     pool._idle[0].child._poll.poll()
     assert f() == pid
     assert records == ["late"], records

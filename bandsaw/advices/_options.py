@@ -1,0 +1,127 @@
+"""What the advices have in common that move tasks to other processes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Optional
+
+from ..errors import InvalidValueError
+from ..session import Session
+
+if TYPE_CHECKING:
+    from ..workers.pool import Pool
+
+# About a year, more than any clock or system call minds.
+_MOST_SECONDS = 30_000_000
+
+
+def checked_options(
+    workers: Optional[int],
+    max_tasks: Optional[int],
+    idle_timeout: Optional[float],
+    preload: Sequence[str],
+    whose: str,
+) -> tuple[Optional[int], Optional[int], Optional[float], tuple[str, ...]]:
+    """Refuses options about processes that cannot be used.
+
+    Args:
+        workers: How many processes to keep.
+        max_tasks: After how many executions one is replaced.
+        idle_timeout: After how many seconds without work one ends.
+        preload: The names of modules to import first.
+        whose: Says in errors to what they were given.
+
+    Returns:
+        The options.
+
+    Raises:
+        InvalidValueError: If a value cannot be used (a `ValueError`).
+    """
+    for name, value in (("workers", workers), ("max_tasks", max_tasks)):
+        if value is not None and not (type(value) is int and value > 0):
+            raise InvalidValueError(f"{name}={value!r} has to be a whole number above 0.")
+    if idle_timeout is not None:
+        checked_seconds("idle_timeout", idle_timeout, whose)
+    if workers is None and not (max_tasks is None and idle_timeout is None):
+        raise InvalidValueError(
+            "max_tasks and idle_timeout are about warm processes: add workers=N."
+        )
+    if not isinstance(preload, (list, tuple)) or not all(
+        isinstance(name, str) and name for name in preload
+    ):
+        raise InvalidValueError(
+            f"preload={preload!r} has to be a list of the names of modules: preload=['numpy']."
+        )
+    return workers, max_tasks, idle_timeout, tuple(preload)
+
+
+def timeout_of(session: Session) -> Optional[float]:
+    """Returns how many seconds the task of a session may take, `None` for ever.
+
+    Args:
+        session: The session.
+
+    Raises:
+        InvalidValueError: If its `timeout` cannot be used (a `ValueError`).
+    """
+    seconds: Any = getattr(session.task, "kwargs", {}).get("timeout")
+    if seconds is not None:
+        checked_seconds("timeout", seconds, f"Task {session.task}")
+    return seconds  # type: ignore[no-any-return]
+
+
+def checked_seconds(name: str, value: Any, whose: str) -> None:
+    """Refuses what is no time span.
+
+    Args:
+        name: The name of the option.
+        value: What was given.
+        whose: Says in the error to what it was given.
+
+    Raises:
+        InvalidValueError: If it is no number of seconds above 0 (a `ValueError`).
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value <= _MOST_SECONDS:
+        raise InvalidValueError(
+            f"{whose}: {name}={value!r} has to be a number of seconds above 0, such as "
+            f"{name}=30, and at most {_MOST_SECONDS}."
+        )
+
+
+# Not on the advice, which may be copied and pickled.
+_pools: weakref.WeakKeyDictionary[Any, dict[str, Pool]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def pool_of(advice: Any, name: str, size: int, max_tasks: Optional[int]) -> Pool:
+    """Returns the pool of warm processes of an advice, which is made on first use.
+
+    Args:
+        advice: The advice. When it is gone, the processes end.
+        name: Tells several pools apart.
+        size: How many processes it keeps.
+        max_tasks: After how many executions one is replaced, `None` for never.
+    """
+    from ..workers.pool import Pool
+
+    with _lock:
+        pools = _pools.setdefault(advice, {})
+        pool = pools.get(name)
+        if pool is None:
+            pool = pools[name] = Pool(size, max_tasks)
+            finalizer: Any = weakref.finalize(advice, pool.close)
+            finalizer.atexit = False
+        return pool
+
+
+def _let_go() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

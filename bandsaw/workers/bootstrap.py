@@ -1,0 +1,268 @@
+"""What runs first on a remote machine, with nothing there but a Python.
+
+    ssh HOST 'exec PYTHON -u -c ...'   reads this file and executes it
+        ◄─ MARK, {python, has, ...}    what is printed before the mark is none of ours
+        ─► {files}, bytes              the archive, if it is not there
+        ◄─ {}                          or {error}; then `hub` goes on from the archive
+
+It is sent as text, and executed with `request` (plain data) given. It needs the standard library of
+Python only, of any version, to be able to say that a version is too old.
+
+    DIRECTORY/bandsaw-UID/archives/DIGEST/      an archive, kept for 30 days after its last use
+    DIRECTORY/bandsaw-UID/archives/.xyz         in the making
+    DIRECTORY/bandsaw-UID-xyz/archives/DIGEST/  where the former cannot be ours alone: for one run
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import sys
+import tempfile
+import time
+import zlib
+from typing import Any
+
+OLDEST = (3, 9)
+MANIFEST = "bandsaw-archive.json"
+# Byte code is valid for the time of its source: the earliest one that a zip can hold.
+TIME = 315532800
+KEPT_SECONDS = 30 * 86400
+UNFINISHED_SECONDS = 86400
+_CHUNK = 1 << 20
+
+
+def kept_root(directory: str) -> Any:
+    """Makes the folder for what is kept, for its owner only.
+
+    Returns its path, and whether it is for this run only.
+    """
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    root = os.path.join(os.path.abspath(directory), f"bandsaw-{os.geteuid()}")
+    try:
+        for folder in root, os.path.join(root, "archives"):
+            if not os.path.lexists(folder):
+                try:
+                    os.mkdir(folder, 0o700)
+                except FileExistsError:
+                    pass  # somebody else was faster
+            status = os.lstat(folder)
+            is_folder = stat.S_ISDIR(status.st_mode)
+            if not is_folder or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+                raise OSError(f"{folder} is not ours alone")
+        if not os.access(os.path.join(root, "archives"), os.W_OK):
+            raise OSError(f"{root} cannot be written")
+        return root, False
+    except OSError:
+        # Somebody has taken the name, which can be predicted.
+        root = tempfile.mkdtemp(prefix=os.path.basename(root) + "-", dir=directory)
+        os.mkdir(os.path.join(root, "archives"), 0o700)
+        return root, True
+
+
+def is_whole(folder: str) -> bool:
+    """Says whether a folder holds the archive by whose digest it is named, undamaged."""
+    try:
+        with open(os.path.join(folder, MANIFEST), "rb") as file:
+            manifest = json.loads(file.read().decode())
+        digest = manifest.pop("digest")
+        text = json.dumps(manifest, sort_keys=True, separators=(",", ":")) + "\n"
+        named = hashlib.sha256(text.encode()).hexdigest()[: len(digest)]
+        if not named == digest == os.path.basename(folder):
+            return False
+        for name, member in manifest["members"].items():
+            status = os.lstat(os.path.join(folder, *name.split("/")))
+            if (status.st_size, int(status.st_mtime)) != (member["size"], TIME):
+                return False
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return False
+    return True
+
+
+def put(folder: str, files: Any, data: bytes) -> None:
+    """Unpacks an archive where others see it whole or not at all.
+
+    Takes the names and sizes of the files, and their compressed bytes.
+    """
+    base, digest = os.path.split(folder)
+    temporary = tempfile.mkdtemp(prefix="." + digest[:8] + "-", dir=base)
+    try:
+        aside = os.path.join(temporary, digest)
+        position, content = 0, zlib.decompress(data)
+        for name, size in files:
+            path = os.path.join(aside, *name.split("/"))
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content[position : position + size])
+            os.utime(path, (TIME, TIME))
+            position += size
+        check(aside)
+        for _ in range(3):
+            try:
+                os.rename(aside, folder)
+                break
+            except OSError:
+                if is_whole(folder):
+                    break  # another one was faster
+                shutil.rmtree(folder, ignore_errors=True)
+        else:
+            raise OSError(f"the archive cannot be put at {folder}")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check(folder: str) -> None:
+    """Raises an error if what arrived is not what was sent."""
+    if not is_whole(folder):
+        raise OSError("the archive did not arrive whole")
+    with open(os.path.join(folder, MANIFEST), "rb") as file:
+        members = json.loads(file.read().decode())["members"]
+    for name, member in members.items():
+        with open(os.path.join(folder, *name.split("/")), "rb") as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        if not digest.startswith(member["digest"]):
+            raise OSError(f"{name} of the archive did not arrive whole")
+
+
+def sweep(root: str, directory: str) -> None:
+    """Removes what nobody has used for a long time, and what was left unfinished."""
+    now = time.time()
+    own = re.compile(rf"bandsaw-({os.geteuid()}-\w+|[0-9a-f]{{32}})")
+    places = (
+        (os.path.join(root, "archives"), re.compile(r"[0-9a-f]{32}"), KEPT_SECONDS),
+        (os.path.join(root, "archives"), re.compile(r"\.[0-9a-f]{8}-\w+"), UNFINISHED_SECONDS),
+        (directory, own, KEPT_SECONDS),
+    )
+    for folder, pattern, seconds in places:
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if not pattern.fullmatch(name):
+                continue
+            try:
+                status = os.lstat(path)
+            except OSError:
+                continue  # another one was faster
+            if status.st_uid == os.geteuid() and status.st_mtime < now - seconds:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def read_exactly(descriptor: int, size: int) -> bytes:
+    """Reads so many bytes."""
+    data = bytearray()
+    while len(data) < size:
+        piece = os.read(descriptor, min(size - len(data), _CHUNK))
+        if not piece:
+            raise EOFError("the connection was closed")
+        data += piece
+    return bytes(data)
+
+
+def write(descriptor: int, data: bytes) -> None:
+    """Writes all of it."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def answer(descriptor: int, content: Any) -> None:
+    """Writes a line of plain data."""
+    write(descriptor, json.dumps(content).encode("ascii") + b"\n")
+
+
+def about(directory: str) -> Any:
+    """Says what this machine is like."""
+    try:
+        room = shutil.disk_usage(directory)
+        free = room.free
+    except OSError:
+        free = None
+    return {
+        "python": list(sys.version_info[:3]),
+        "executable": sys.executable,
+        "free": free,
+        "time": time.time(),
+    }
+
+
+def missing(names: Any) -> Any:
+    """Returns those of the modules that are not installed."""
+    from importlib.util import find_spec
+
+    lacking = []
+    for name in names:
+        try:
+            if find_spec(name) is None:
+                lacking.append(name)
+        except (ImportError, ValueError, AttributeError):
+            lacking.append(name)
+    return lacking
+
+
+def tag() -> str:
+    """Says which byte code this Python reads."""
+    magic = vars(sys.modules["_frozen_importlib_external"])["MAGIC_NUMBER"]
+    return f"{sys.implementation.cache_tag} {magic.hex()}"
+
+
+def main(request: Any) -> None:
+    """Gets the archive ready, and goes on from it."""
+    reading, writing = os.dup(0), os.dup(1)
+    # What is printed from here on is for standard error, and nothing can be read by accident.
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nowhere, 0)
+    os.close(nowhere)
+    os.dup2(2, 1)
+    write(writing, request["mark"].encode("ascii"))
+    directory = request["directory"]
+    try:
+        if "modules" in request:
+            probed(reading, writing, request)
+            return
+        content = about(directory)
+        if sys.version_info < OLDEST:
+            answer(writing, content)
+            return
+        root, is_temporary = kept_root(directory)
+        folder = os.path.join(root, "archives", request["digest"])
+        content["tag"] = tag()
+        content["has"] = is_whole(folder)
+        answer(writing, content)
+        if content["has"]:
+            os.utime(folder)
+        else:
+            size = int.from_bytes(read_exactly(reading, 8), "big")
+            head = json.loads(read_exactly(reading, size).decode("ascii"))
+            put(folder, head["files"], read_exactly(reading, head["size"]))
+            sweep(root, directory)
+        answer(writing, {})
+    except EOFError:
+        return  # nobody is there any more
+    except Exception as error:
+        answer(writing, {"error": f"{type(error).__name__}: {error}"})
+        return
+    sys.argv[:] = [folder]
+    sys.path.insert(0, folder)
+    from bandsaw.workers import hub
+
+    hub.main(reading, writing, root, is_temporary)
+
+
+def probed(reading: int, writing: int, request: Any) -> None:
+    """Says what this machine is like, and answers once more, for the time that this takes."""
+    content = about(request["directory"])
+    content["missing"] = missing(request["modules"])
+    try:
+        root, is_temporary = kept_root(request["directory"])
+        if is_temporary:
+            shutil.rmtree(root)
+    except OSError as error:
+        content["unusable"] = str(error)
+    answer(writing, content)
+    read_exactly(reading, 1)
+    answer(writing, {})
+
+
+if "request" in globals():
+    main(globals()["request"])

@@ -1,0 +1,546 @@
+"""The far end of a connection to another machine: many processes on one pair of pipes.
+
+    connection ◄── streams ──► hub ── template ── process of a task
+                                 └─── template ── process, process
+
+It has one thread, waits for nothing but `poll`, and runs no code of a task: it hands on what comes.
+When the connection is closed or lost it ends all that was started, and itself. What is to be read
+from processes waits there when the connection does not take it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import time
+from collections import deque
+from typing import Any, Callable, NoReturn, Optional
+
+from . import bootstrap, bulk, frames, streams
+from .frames import EVENT, Channel
+from .streams import HEAD, packed
+
+# How much may wait for the connection until nothing more is read from processes.
+_MOST_WAITING = 1 << 20
+_READ = 1 << 18
+# After an answer no more output is looked for than this.
+_MOST_READS = 64
+_SECONDS_TO_END = 5.0
+_TOUCH_SECONDS = 3600.0
+_START = struct.Struct("!Ic")
+
+
+class _Template:
+    """A template.
+
+    Attributes:
+        pid: Its process id.
+        control: Where requests go to.
+        channel: The same, for what it says.
+        errors: What it writes to standard error is read from here.
+        has_said_hello: Whether it runs.
+    """
+
+    def __init__(self, pid: int, control: socket.socket, errors: int) -> None:
+        self.pid = pid
+        self.control = control
+        self.channel = Channel(control)
+        self.errors = errors
+        self.has_said_hello = False
+
+
+class _Process:
+    """A process of a task.
+
+    Attributes:
+        ends: What leads to it.
+        channel: Its channel.
+        file: The file that comes for it, `None` if none does.
+    """
+
+    def __init__(self, ends: frames.Ends) -> None:
+        self.ends = ends
+        self.channel = Channel(ends.channel)
+        self.file: Optional[int] = None
+
+
+class _Outgoing:
+    """A file that is on its way, and what has to wait for it.
+
+    Attributes:
+        descriptor: The file.
+        held: The messages of the same stream that follow it.
+    """
+
+    def __init__(self, descriptor: int, message: bytes) -> None:
+        self.descriptor = descriptor
+        self.held = [message]
+
+
+def main(reading: int, writing: int, root: str, is_temporary: bool) -> NoReturn:
+    """Serves the near end until that is gone.
+
+    Args:
+        reading: Where messages come from.
+        writing: Where they go to.
+        root: The folder for what is kept on this machine.
+        is_temporary: Whether it is to be removed at the end.
+    """
+    # What a task needs besides the archive, such as environments, is kept in the same place.
+    os.environ.setdefault("BANDSAW_HOME", root)
+    hub = _Hub(reading, writing, root)
+    try:
+        hub.serve()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+    finally:
+        hub.end()
+        if is_temporary:
+            shutil.rmtree(root, ignore_errors=True)
+    os._exit(0)
+
+
+class _Hub:
+    def __init__(self, reading: int, writing: int, root: str) -> None:
+        self._reading, self._writing, self._root = reading, writing, root
+        self._all, self._narrow = select.poll(), select.poll()
+        self._handlers: dict[int, Callable[[], None]] = {reading: self._read}
+        for poll in (self._all, self._narrow):
+            poll.register(reading, select.POLLIN)
+        os.set_blocking(writing, False)
+        self._data = bytearray()
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._is_full = False
+        self._written_at = time.monotonic()
+        self._touched_at = time.monotonic()
+        self._outgoing: dict[int, _Outgoing] = {}
+        self._templates: dict[int, _Template] = {}
+        self._processes: dict[int, _Process] = {}
+        # Closed when no event of them can be left to be handled.
+        self._to_close: list[Callable[[], Any]] = []
+        self._actions: dict[bytes, Callable[[int, bytes], None]] = {
+            b"T": self._start_template,
+            b"P": self._start_process,
+            b"M": self._pass_message,
+            b"N": self._begin_file,
+            b"B": self._take_piece,
+            b"A": self._pass_file,
+            b"K": self._cancel,
+            b"Q": self._forget,
+            b"D": self._look_for_archive,
+            b"Z": self._take_archive,
+        }
+
+    def serve(self) -> NoReturn:
+        """Hands on what comes, for as long as somebody is there."""
+        while True:
+            poll = self._all if self._waiting_bytes < _MOST_WAITING else self._narrow
+            for descriptor, _ in poll.poll(streams.ALIVE_SECONDS * 1000):
+                handler = self._handlers.get(descriptor)
+                if handler is not None:
+                    handler()
+            for close in self._to_close:
+                with contextlib.suppress(OSError):
+                    close()
+            self._to_close.clear()
+            now = time.monotonic()
+            if now - self._written_at >= streams.ALIVE_SECONDS and not self._waiting:
+                self._send(b"G", 0)
+            if now - self._touched_at >= _TOUCH_SECONDS:
+                self._touched_at = now
+                with contextlib.suppress(OSError):
+                    os.utime(sys.argv[0])
+
+    def end(self) -> None:
+        """Ends all that was started."""
+        for template in self._templates.values():
+            template.control.close()
+        deadline = time.monotonic() + _SECONDS_TO_END
+        for template in self._templates.values():
+            if not template.has_said_hello:
+                _kill_group(template.pid)
+            _reaped(template.pid, deadline)
+        # Somebody in between may still hold the connection open.
+        for descriptor in (self._reading, self._writing):
+            os.close(descriptor)
+
+    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+        self._handlers[descriptor] = handler
+        self._all.register(descriptor, select.POLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        if self._handlers.pop(descriptor, None) is not None:
+            self._all.unregister(descriptor)
+
+    # What goes to the near end
+
+    def _send(self, letter: bytes, stream: int, *pieces: bytes) -> None:
+        data = packed(letter, stream, *pieces)
+        outgoing = self._outgoing.get(stream)
+        if outgoing is not None:
+            self._waiting_bytes += len(data)
+            outgoing.held.append(data)
+            return
+        self._queue(data)
+
+    def _queue(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        if not self._is_full:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self._waiting or self._next_piece():
+            data = self._waiting.popleft()
+            try:
+                count = os.write(self._writing, data)
+            except BlockingIOError:
+                count = 0
+            self._waiting_bytes -= count
+            if count < len(data):
+                self._waiting.appendleft(data[count:] if count else data)
+                if not self._is_full:
+                    self._is_full = True
+                    self._handlers[self._writing] = self._flush
+                    for poll in (self._all, self._narrow):
+                        poll.register(self._writing, select.POLLOUT)
+                return
+            self._written_at = time.monotonic()
+        if self._is_full:
+            self._is_full = False
+            del self._handlers[self._writing]
+            for poll in (self._all, self._narrow):
+                poll.unregister(self._writing)
+
+    def _next_piece(self) -> bool:
+        """Queues the next piece of a file; those of several files take turns."""
+        for stream, outgoing in self._outgoing.items():
+            del self._outgoing[stream]
+            piece = os.read(outgoing.descriptor, streams.PIECE)
+            if piece:
+                self._outgoing[stream] = outgoing
+                messages = [packed(b"B", stream, piece)]
+                self._waiting_bytes += len(messages[0])
+            else:
+                os.close(outgoing.descriptor)
+                messages = outgoing.held
+            self._waiting.extend(messages)
+            return True
+        return False
+
+    # What comes from the near end
+
+    def _read(self) -> None:
+        data = os.read(self._reading, _READ)
+        if not data:
+            raise EOFError("the connection was closed")
+        self._data += data
+        while len(self._data) >= HEAD.size:
+            letter, stream, size = HEAD.unpack_from(self._data)
+            end = HEAD.size + size
+            if len(self._data) < end:
+                return
+            body = bytes(memoryview(self._data)[HEAD.size : end])
+            del self._data[:end]
+            try:
+                self._actions[letter](stream, body)
+            except (BrokenPipeError, EOFError):
+                raise
+            except Exception as error:
+                self._send(b"E", stream, f"{type(error).__name__}: {error}".encode())
+
+    def _look_for_archive(self, stream: int, body: bytes) -> None:
+        folder = self._archive(body.decode("ascii"))
+        is_there = bootstrap.is_whole(folder)
+        if is_there:
+            os.utime(folder)
+        self._send(b"D", stream, b"1" if is_there else b"0")
+
+    def _take_archive(self, stream: int, body: bytes) -> None:
+        size = int.from_bytes(body[32:40], "big")
+        head = json.loads(body[40 : 40 + size])
+        folder = self._archive(body[:32].decode("ascii"))
+        bootstrap.put(folder, head["files"], body[40 + size :])
+        self._send(b"D", stream, b"1")
+
+    def _archive(self, digest: str) -> str:
+        return os.path.join(self._root, "archives", digest)
+
+    # Templates
+
+    def _start_template(self, stream: int, body: bytes) -> None:
+        request = json.loads(body)
+        near, far = frames.channel_pair()
+        errors, far_errors = frames.pipe_pair()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_template(request, parent, far, far_errors)
+        far.close()
+        os.close(far_errors)
+        template = self._templates[stream] = _Template(pid, near, errors)
+        self._watch(near.fileno(), lambda: self._hear_template(stream, template))
+        self._watch(errors, lambda: self._hear_errors(stream, template))
+
+    def _become_template(
+        self, request: dict[str, Any], parent: int, control: socket.socket, errors: int
+    ) -> NoReturn:
+        code = 1
+        try:
+            os.setsid()
+            for descriptor in (*self._handlers, self._reading, self._writing):
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+            os.dup2(control.fileno(), 0)
+            os.dup2(errors, 2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            code = _template(request, parent, self._archive(request["digest"]))
+        except BaseException as error:
+            from .._session_file import written_failure
+
+            Channel(control).send((frames.FAILURE, (written_failure(error),), None))
+        finally:
+            os._exit(code)
+
+    def _hear_template(self, stream: int, template: _Template) -> None:
+        frame = None
+        with contextlib.suppress(EOFError, OSError):
+            template.channel.read()
+            frame = template.channel.next()
+            if frame is None:
+                return
+        if frame is not None:
+            template.has_said_hello = True
+            self._send(b"H", stream, bytes([frame.kind]), frame.body)
+            return
+        self._unwatch(template.control.fileno())
+        del self._templates[stream]
+        self._drain(template.errors)
+        if template.errors in self._handlers:
+            self._unwatch(template.errors)
+            self._to_close.append(lambda: os.close(template.errors))
+        self._to_close.append(template.control.close)
+        code = _reaped(template.pid, time.monotonic() + 1.0)
+        _kill_group(template.pid)
+        self._send(b"E", stream, str(code).encode())
+
+    def _hear_errors(self, stream: int, template: _Template) -> None:
+        data = os.read(template.errors, _READ)
+        if data:
+            self._send(b"L", stream, data)
+        else:
+            self._unwatch(template.errors)
+            self._to_close.append(lambda: os.close(template.errors))
+
+    # Processes
+
+    def _start_process(self, stream: int, body: bytes) -> None:
+        number, how = _START.unpack(body)
+        template = self._templates.get(number)
+        try:
+            if template is None:
+                self._send(b"S", stream)
+                return
+            ends = frames.ask_for_process(template.control, how)
+        except BrokenPipeError:
+            self._send(b"S", stream)
+            return
+        except OSError as error:
+            self._send(b"S", stream, EVENT.pack(b"E", error.errno or 0))
+            return
+        process = self._processes[stream] = _Process(ends)
+        for descriptor in (ends.status.fileno(), ends.out, ends.errors):
+            os.set_blocking(descriptor, False)
+        self._watch(ends.channel.fileno(), lambda: self._hear_channel(stream, process))
+        self._watch(ends.status.fileno(), lambda: self._hear_status(stream, process))
+        self._watch(ends.out, lambda: self._hear_output(stream, b"O", ends.out))
+        self._watch(ends.errors, lambda: self._hear_output(stream, b"R", ends.errors))
+
+    def _pass_message(self, stream: int, body: bytes) -> None:
+        process = self._processes.get(stream)
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.channel.send((body[0], (body[1:],), None))
+
+    def _begin_file(self, stream: int, body: bytes) -> None:
+        process = self._processes.get(stream)
+        if process is not None:
+            process.file = bulk.opened(int.from_bytes(body, "big"), None)
+
+    def _take_piece(self, stream: int, body: bytes) -> None:
+        process = self._processes.get(stream)
+        if process is None or process.file is None:
+            return  # it is over, or there was no room
+        try:
+            bulk.append(process.file, body)
+        except OSError:
+            os.close(process.file)
+            process.file = None
+            raise
+
+    def _pass_file(self, stream: int, body: bytes) -> None:
+        process = self._processes.get(stream)
+        if process is not None and process.file is not None:
+            file, process.file = process.file, None
+            try:
+                with contextlib.suppress(OSError):
+                    process.channel.send((body[0], (body[1:],), file))
+            finally:
+                os.close(file)
+
+    def _cancel(self, stream: int, body: bytes) -> None:
+        process = self._processes.get(stream)
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.ends.status.send(EVENT.pack(b"K", 0))
+
+    def _forget(self, stream: int, body: bytes) -> None:
+        process = self._processes.pop(stream, None)
+        outgoing = self._outgoing.pop(stream, None)
+        if outgoing is not None:
+            os.close(outgoing.descriptor)
+            self._waiting_bytes -= sum(map(len, outgoing.held[1:]))
+        if process is None:
+            return
+        ends = process.ends
+        for descriptor in (ends.channel.fileno(), ends.status.fileno(), ends.out, ends.errors):
+            self._unwatch(descriptor)
+        if process.file is not None:
+            os.close(process.file)
+        # It closes the channel's descriptors that nobody took, too.
+        self._to_close += [process.channel.close, ends.close]
+
+    def _hear_channel(self, stream: int, process: _Process) -> None:
+        try:
+            process.channel.read()
+        except (EOFError, OSError):
+            self._unwatch(process.ends.channel.fileno())
+            self._send(b"M", stream)
+            return
+        while True:
+            try:
+                frame = process.channel.next()
+            except Exception as error:
+                # Something else than a message: nothing that follows can be understood.
+                self._unwatch(process.ends.channel.fileno())
+                self._send(b"E", stream, str(error).encode())
+                return
+            if frame is None:
+                return
+            if frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE):
+                # What was written before the answer comes before it.
+                self._drain(process.ends.out, process.ends.errors)
+            message = bytes([frame.kind]) + frame.body
+            if frame.descriptor is None:
+                self._send(b"M", stream, message)
+                continue
+            size = os.lseek(frame.descriptor, 0, os.SEEK_END)
+            os.lseek(frame.descriptor, 0, os.SEEK_SET)
+            self._send(b"N", stream, size.to_bytes(8, "big"))
+            self._outgoing[stream] = _Outgoing(frame.descriptor, packed(b"A", stream, message))
+            if not self._is_full:
+                self._flush()
+
+    def _hear_status(self, stream: int, process: _Process) -> None:
+        status = process.ends.status
+        try:
+            data = status.recv(EVENT.size, socket.MSG_WAITALL)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data[:1] != b"P":
+            self._unwatch(status.fileno())
+            # All that it has written comes before its end.
+            if process.ends.channel.fileno() in self._handlers:
+                with contextlib.suppress(BlockingIOError):
+                    process.ends.channel.setblocking(False)
+                    while process.ends.channel.fileno() in self._handlers:
+                        if not _is_readable(process.ends.channel):
+                            break
+                        self._hear_channel(stream, process)
+            self._drain(process.ends.out, process.ends.errors)
+        self._send(b"S", stream, data)
+
+    def _hear_output(self, stream: int, letter: bytes, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, streams.PIECE)
+        except BlockingIOError:
+            return
+        if not data:
+            self._unwatch(descriptor)
+        self._send(letter, stream, data)
+
+    def _drain(self, *descriptors: int) -> None:
+        for descriptor in descriptors:
+            for _ in range(_MOST_READS):
+                handler = self._handlers.get(descriptor)
+                if handler is None or not _is_readable(descriptor):
+                    break
+                handler()
+
+
+def _is_readable(source: Any) -> bool:
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _template(request: dict[str, Any], parent: int, folder: str) -> int:
+    """Becomes a template, in the process that was forked for it; returns an exit status."""
+    from .state import at_start
+
+    environment = {**os.environ, **request["environment"]}
+    executable = sys.executable
+    if request["requirements"] is not None:
+        from ..environments import Environment
+
+        executable = Environment.deserialize(request["requirements"]).executable
+    kind = [executable, folder, request["preload"], at_start(environment)]
+    settings = {"parent": parent, "kind": kind, "path": None, "run_id": request["run_id"]}
+    args = [folder, "--template", json.dumps(settings)]
+    if executable != sys.executable or folder != sys.argv[0] or request["environment"]:
+        os.execve(executable, [executable, "-u", *args], environment)
+    # As if it was started from there, without the time that it takes to start Python.
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+    path = os.path.join(folder, "__main__.py")
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__file__ = path
+    main.__spec__ = ModuleSpec("__main__", None, origin=path)
+    sys.argv[:] = args
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec")
+    try:
+        exec(code, main.__dict__)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
+    return 0
+
+
+def _reaped(pid: int, deadline: float) -> int:
+    """Waits for the end of a process, ends it when the time is up, and returns how it ended."""
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            _kill_group(pid)
+            os.waitpid(pid, 0)
+            return -signal.SIGKILL
+        time.sleep(0.002)
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,125 @@
+"""Where processes for tasks are started: on this machine, or on another one."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from ..distribution import DistributionArchive
+from ..interpreter import Interpreter
+from . import launcher, state, wire
+from .child import Child
+from .frames import SESSION, Message
+from .near_template import Kind
+
+
+class Place(abc.ABC):
+    """Where processes for tasks are started.
+
+    Attributes:
+        kind: Of what kind the processes are. Those of another kind are of no use for the call.
+        name: Says in errors with what they run, and where.
+    """
+
+    kind: Kind
+    name: str
+
+    @abc.abstractmethod
+    def hello(self) -> Mapping[str, Any]:
+        """Returns what the other side has said of itself.
+
+        Raises:
+            WorkerStartError: If nothing can be started there, or what is cannot work with this
+                process (an `OSError`).
+        """
+
+    @abc.abstractmethod
+    def start(self) -> Child:
+        """Starts a process.
+
+        Raises:
+            WorkerStartError: If it cannot be started (an `OSError`).
+        """
+
+    @abc.abstractmethod
+    def prepare_next(self) -> None:
+        """Has a process started for the next call, if that needs no waiting."""
+
+    @abc.abstractmethod
+    def inherited(self) -> dict[str, Any]:
+        """Returns what processes inherit, and are told again when it has changed."""
+
+    @abc.abstractmethod
+    def inherited_once(self) -> dict[str, Any]:
+        """Returns what they are told once."""
+
+    @abc.abstractmethod
+    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
+        """Makes the message of a session.
+
+        Args:
+            members: See `wire.message`.
+
+        Returns:
+            The message. If there is a descriptor, it is to be closed afterwards.
+        """
+
+
+class LocalPlace(Place):
+    """This machine.
+
+    Args:
+        archive: The archive to start processes from.
+        interpreter: The Python to run it.
+        preload: The modules to import before processes are forked.
+        fork: Whether processes may be forked.
+        directory: Where to put bulk data if there is no room for it in memory.
+    """
+
+    def __init__(
+        self,
+        archive: DistributionArchive,
+        interpreter: Interpreter,
+        preload: tuple[str, ...],
+        fork: bool,
+        directory: Optional[str],
+    ) -> None:
+        self._archive = archive
+        self._fork = fork
+        self._directory = directory
+        self._state = state.inherited(interpreter)
+        executable = interpreter.executable
+        # It is looked after when a process is started.
+        folder = str(archive.known_folder)
+        self.kind = Kind(executable, folder, preload, self._state.at_start)
+        self.name = f"interpreter {executable}"
+
+    def hello(self) -> Mapping[str, Any]:
+        """Returns what the template has said of itself. See `Place.hello`."""
+        self.kind = self.kind._replace(folder=str(self._archive.folder))
+        return launcher.template_for(self.kind, self._state).hello
+
+    def start(self) -> Child:
+        """Starts a process. See `Place.start`."""
+        return launcher.start(self.kind, self._state, fork=self._fork)
+
+    def prepare_next(self) -> None:
+        """Has a process started for the next call. See `Place.prepare_next`."""
+        launcher.prepare_next(self.kind, fork=self._fork)
+
+    def inherited(self) -> dict[str, Any]:
+        """Returns what processes inherit. See `Place.inherited`."""
+        return {
+            "environment": self._state.environment,
+            "path": self._state.path,
+            "directory": state.working_directory(),
+        }
+
+    def inherited_once(self) -> dict[str, Any]:
+        """Returns what they are told once. See `Place.inherited_once`."""
+        return {"umask": state.umask(), "bulk_directory": self._directory}
+
+    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
+        """Makes the message of a session. See `Place.message`."""
+        return wire.message(SESSION, members, self._directory)

@@ -1,0 +1,310 @@
+"""Processes for tasks on another machine: as on this one, with a connection in between."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional
+
+from ..distribution import DistributionArchive
+from ..errors import WorkerStartError
+from ..interpreter import Interpreter
+from ..run import get_run_id
+from . import frames, state, streams, wire
+from ._exit import describe_exit
+from .child import Child
+from .connection import Connection, Stream, Target, connection_to, sent_archive
+from .frames import SESSION, Frame, Message
+from .near_template import Kind, checked_hello
+from .place import Place
+from .process import TAIL_BYTES, last_lines, pass_on
+
+_START = struct.Struct("!Ic")
+
+
+class RemoteChild(Child):
+    """A process of tasks on another machine.
+
+    Args:
+        connection: What leads there.
+        kind: See `Child`.
+        closed: See `Child`.
+    """
+
+    def __init__(self, connection: Connection, kind: Any, closed: Callable[[bool], None]) -> None:
+        super().__init__(kind, connection.target.host, closed, {})
+        self._connection = connection
+        self._frames: list[Frame] = []
+        self.stream = Stream(connection)
+
+    def send(self, *messages: Message) -> None:
+        """Sends messages. A large body is sent in pieces."""
+        for kind, body, _ in messages:
+            size = sum(map(len, body))
+            if size <= frames.LARGEST_BODY or kind != SESSION:
+                self.stream.send(b"M", bytes([kind]), *body)
+                continue
+            head, *pieces = body
+            self.stream.send(b"N", (size - len(head)).to_bytes(8, "big"))
+            for piece in _pieces(pieces):
+                self.stream.send(b"B", piece)
+            self.stream.send(b"A", bytes([kind]), head)
+
+    def cancel(self) -> None:
+        """Has the process ended, with all that it started."""
+        self.is_cancelled = True
+        with contextlib.suppress(OSError):
+            self.stream.send(b"K")
+
+    def _take(self) -> Optional[Frame]:
+        return self._frames.pop(0) if self._frames else None
+
+    def _step(self, seconds: Optional[float]) -> bool:
+        inbox = self.stream.inbox
+        if not inbox and not self.stream.wait(seconds):
+            if self._connection.is_lost and not self.is_over:
+                self.is_over = self._is_lost = True
+                self.loss = self._connection.loss
+            return False
+        while inbox:
+            letter, body, data = inbox.popleft()
+            if letter == b"M" and not body:
+                self._channel_is_closed()
+            elif letter in (b"M", b"A"):
+                self._frames.append(Frame(body[0], body[1:], None, data))
+            elif letter == b"S":
+                self._take_event(body)
+            elif letter == b"O":
+                self._out.take(body)
+            elif letter == b"R":
+                self._errors.take(body)
+            elif letter == b"E":
+                self._fail(body.decode("utf-8", "replace"))
+        return True
+
+    def _fail(self, reason: str) -> None:
+        def error(what: str) -> WorkerStartError:
+            return WorkerStartError(f"{what} on {self.host}: {reason}.")
+
+        self.loss = error
+        self.is_over = True
+        self.cancel()
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(OSError):
+            self.stream.send(b"Q")
+        self.stream.release()
+
+
+def _pieces(pieces: Sequence[Any]) -> Any:
+    """Cuts pieces that are too large, and joins those that are small."""
+    waiting: list[Any] = []
+    size = 0
+    for piece in pieces:
+        view = memoryview(piece).cast("B") if len(piece) else memoryview(b"")
+        while view:
+            part, view = view[: streams.PIECE - size], view[streams.PIECE - size :]
+            waiting.append(part)
+            size += len(part)
+            if size == streams.PIECE:
+                yield b"".join(waiting) if len(waiting) > 1 else part
+                waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+class RemoteTemplate:
+    """A template on another machine.
+
+    Args:
+        connection: What leads there.
+        kind: What it is for. The folder is the digest of the archive.
+        environment: The variables to lay over those that it finds there when it is started.
+        requirements: The environment to start it in, as plain data, `None` for the Python that
+            answers there.
+
+    Attributes:
+        hello: What it said about itself.
+
+    Raises:
+        WorkerStartError: If it cannot be started, or cannot work with this process (an `OSError`).
+        EnvironmentBuildError: If its environment cannot be made (a `RuntimeError`).
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        kind: Kind,
+        environment: Mapping[str, str],
+        requirements: Optional[Mapping[str, Any]],
+    ) -> None:
+        self._connection = connection
+        self.kind = kind
+        self._next: list[RemoteChild] = []
+        self.is_gone = False
+        self._stream = Stream(connection)
+        request = {
+            "digest": kind.folder,
+            "preload": kind.preload,
+            "environment": dict(environment),
+            "requirements": requirements,
+            "run_id": get_run_id(),
+        }
+        self._stream.send(b"T", json.dumps(request).encode("ascii"))
+        self.hello = self._hello()
+
+    def _hello(self) -> Mapping[str, Any]:
+        host = self._connection.target.host
+        written = b""
+        while True:
+            if not self._stream.wait():
+                raise self._connection.loss("A process for tasks was lost")
+            letter, body, _ = self._stream.inbox.popleft()
+            if letter == b"L":
+                written = (written + body)[-TAIL_BYTES:]
+                pass_on(body.decode("utf-8", "replace"), "stderr")
+            elif letter == b"H":
+                frame = Frame(body[0], body[1:])
+                return checked_hello(frame, self.kind, f"{self.kind.executable} on {host}")
+            else:
+                ending = body.decode("utf-8", "replace")
+                with contextlib.suppress(ValueError):
+                    ending = f"it ended with {describe_exit(int(ending))}"
+                last = last_lines(written)
+                raise WorkerStartError(
+                    f"A process for tasks could not be started on {host}: {ending}"
+                    + (
+                        f". The last lines that it wrote:\n{last}"
+                        if last
+                        else ". It wrote nothing."
+                    )
+                )
+
+    def take(self, fork: bool) -> RemoteChild:
+        """Returns a new process, which may have been started already.
+
+        Args:
+            fork: Whether it may be forked.
+        """
+        with contextlib.suppress(IndexError):
+            while True:
+                child = self._next.pop()
+                if child.seems_alive():
+                    return child
+                child.end()
+        return self._start(fork)
+
+    def prepare_next(self, fork: bool) -> None:
+        """Has a process started for the call after this one, so that it need not wait for that."""
+        if not self._next:
+            with contextlib.suppress(OSError):
+                self._next.append(self._start(fork))
+
+    def _start(self, fork: bool) -> RemoteChild:
+        child = RemoteChild(self._connection, self.kind, self._one_less)
+        with contextlib.suppress(OSError):
+            child.stream.send(b"P", _START.pack(self._stream.number, b"F" if fork else b"S"))
+        return child
+
+    def _one_less(self, was_lost: bool) -> None:
+        self.is_gone = self.is_gone or was_lost
+
+
+class RemotePlace(Place):
+    """Another machine.
+
+    Args:
+        target: What leads there.
+        archive: The archive to start processes from.
+        interpreter: The Python to run it.
+        preload: The modules to import before processes are forked.
+        requirements: The environment to run it in, which is made there, as plain data; `None` if
+            the interpreter is there already.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        archive: DistributionArchive,
+        interpreter: Interpreter,
+        preload: tuple[str, ...],
+        requirements: Optional[Mapping[str, Any]],
+    ) -> None:
+        self._target = target
+        self._archive = archive
+        self._requirements = requirements
+        self._overlay = interpreter.overlay(local=False)
+        python = target.python if requirements is None else repr(interpreter)
+        self.kind = Kind(python, archive.digest, preload, state.at_start(self._overlay))
+        self.name = f"host {target.host}, interpreter {python}"
+        self._template: Optional[RemoteTemplate] = None
+
+    def hello(self) -> Mapping[str, Any]:
+        """Returns what the template has said of itself. See `Place.hello`."""
+        connection = connection_to(self._target, self._archive)
+        with connection.lock:
+            template = connection.templates.get(self.kind)
+            if template is None or template.is_gone:
+                self._send_archive(connection)
+                template = connection.templates[self.kind] = RemoteTemplate(
+                    connection, self.kind, dict(self.kind.at_start), self._requirements
+                )
+            self._template = template
+        return template.hello
+
+    def _send_archive(self, connection: Connection) -> None:
+        digest = self.kind.folder
+        if digest in connection.digests:
+            return
+        stream = Stream(connection)
+        try:
+            stream.send(b"D", digest.encode("ascii"))
+            if self._answer(connection, stream) == b"0":
+                head, data = sent_archive(self._archive, connection.tag)
+                stream.send(b"Z", digest.encode("ascii"), len(head).to_bytes(8, "big"), head, data)
+                self._answer(connection, stream)
+        except OSError as error:
+            raise connection.loss("The archive was lost") from error
+        finally:
+            stream.release()
+        connection.digests.add(digest)
+
+    def _answer(self, connection: Connection, stream: Stream) -> bytes:
+        if not stream.wait():
+            raise connection.loss("The archive was lost")
+        letter, body, _ = stream.inbox.popleft()
+        if letter != b"D":
+            raise WorkerStartError(
+                f"The archive cannot be put on {self._target.host}: "
+                f"{body.decode('utf-8', 'replace')}."
+            )
+        return body
+
+    def start(self) -> Child:
+        """Starts a process. See `Place.start`."""
+        assert self._template is not None
+        return self._template.take(self._may_fork())
+
+    def _may_fork(self) -> bool:
+        assert self._template is not None
+        return not self._template.hello["threads"] > 1
+
+    def prepare_next(self) -> None:
+        """Has a process started for the next call. See `Place.prepare_next`."""
+        if self._template is not None:
+            self._template.prepare_next(self._may_fork())
+
+    def inherited(self) -> dict[str, Any]:
+        """Returns what processes inherit. See `Place.inherited`."""
+        return {"overlay": self._overlay}
+
+    def inherited_once(self) -> dict[str, Any]:
+        """Returns what they are told once. See `Place.inherited_once`."""
+        return {"bulk_directory": self._target.directory}
+
+    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
+        """Makes the message of a session. See `Place.message`."""
+        head, pieces, _ = wire.laid_out(members)
+        return SESSION, [head, *pieces], None

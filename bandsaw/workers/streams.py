@@ -1,0 +1,50 @@
+"""The messages between the two ends of a connection to another machine.
+
+Many processes share it: each message begins with 9 bytes, a letter, the number of the stream that
+it belongs to and the length of what follows.
+
+    letter, way       stream     what follows
+    T  near to far    template   JSON: what it is for; it is started
+    P  near to far    process    the number of its template, and F or S; it is started
+    M  both           process    a message of `frames`: its kind and its body
+    N  both           process    the length of a file that comes now
+    B  both           process    a piece of the file
+    A  both           process    as M, for a message with which the file goes along
+    K  near to far    process    it is ended, with all that it has started
+    Q  near to far    process    nobody has an interest in it any more
+    D  both           archive    the digest of an archive; 1 if it is there, else 0
+    Z  near to far    archive    the digest, and the archive, see `hub`; D is the answer
+    H  far to near    template   its first message: as M
+    L  far to near    template   what it, or what makes its environment, writes to standard error
+    S  far to near    process    an event of `frames.EVENT`, nothing when the template is gone
+    O  far to near    process    what it writes to standard output, nothing at the end
+    R  far to near    process    what it writes to standard error, likewise
+    E  far to near    any        why something that was asked for cannot be, as text
+    G  far to near    0          nothing: the other end is alive
+
+What follows any but M and A has at most `PIECE` bytes, so that no stream has to wait long for
+another one.
+"""
+
+from __future__ import annotations
+
+import struct
+
+HEAD = struct.Struct("!cII")
+PIECE = 1 << 18
+# How often the far end says that it is alive.
+ALIVE_SECONDS = 15.0
+
+
+def packed(letter: bytes, stream: int, *pieces: bytes) -> bytes:
+    """Returns a message.
+
+    Args:
+        letter: See above.
+        stream: The number of the stream.
+        *pieces: What follows.
+
+    Returns:
+        The bytes.
+    """
+    return b"".join((HEAD.pack(letter, stream, sum(map(len, pieces))), *pieces))
