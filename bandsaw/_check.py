@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
+from ._identity.firstparty import is_standard_library
+from .advices._remote import command_of, python_of
 from .config import Configuration, get_configuration
-from .distribution import get_distribution_archive
+from .distribution import DistributionArchive, get_distribution_archive
 from .environments import Environment
 from .errors import BandsawError
 from .interpreter import Interpreter, checked_interpreter
@@ -17,6 +22,8 @@ from .interpreter import Interpreter, checked_interpreter
 _OLDEST = (3, 9)
 _PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 _PROBE_SECONDS = 60.0
+# Clocks differ by so much that nobody minds.
+_CLOCK_SECONDS = 2.0
 
 
 def check_configuration(module_name: Optional[str] = None) -> int:
@@ -34,17 +41,19 @@ def check_configuration(module_name: Optional[str] = None) -> int:
         print(f"error: the configuration cannot be loaded: {_reason(error)}", file=sys.stderr)
         return 1
     problems: list[str] = []
+    modules: list[str] = []
     _print_parts(configuration)
     try:
-        archive = get_distribution_archive(configuration).path
-        print(f"distribution archive: {archive.stat().st_size // 1024 + 1} kB")
+        archive = get_distribution_archive(configuration)
+        print(f"distribution archive: {archive.path.stat().st_size // 1024 + 1} kB")
+        modules = _needed_modules(archive)
     except Exception as error:
         problems.append(f"the distribution archive cannot be built: {error}")
     for name, chain in configuration._tuples.items():
         print(f"advice chain {name!r}:" + ("" if chain else " no advices"))
         for advice in chain:
             print(f"  {_class_name(advice)}")
-            for what, found, problem in _reach(advice):
+            for what, found, problem in _reach(advice, modules):
                 print(f"    {what}: {problem or found}")
                 if problem is not None:
                     problems.append(f"chain {name!r}, {_class_name(advice)}, {what}: {problem}")
@@ -62,7 +71,7 @@ def _print_parts(configuration: Configuration) -> None:
     print(f"distribution modules: {', '.join(configuration.distribution_modules) or 'none'}")
 
 
-def _reach(advice: Any) -> Iterator[tuple[str, str, Optional[str]]]:
+def _reach(advice: Any, modules: list[str]) -> Iterator[tuple[str, str, Optional[str]]]:
     if hasattr(advice, "interpreter"):
         try:
             interpreter = checked_interpreter(advice.interpreter, type(advice).__name__)
@@ -77,7 +86,7 @@ def _reach(advice: Any) -> Iterator[tuple[str, str, Optional[str]]]:
         for name, remote in remotes.items():
             yield (
                 f"remote {name!r} ({getattr(remote, 'host', remote)})",
-                *_probe_remote(advice.backend, remote),
+                *_probe_remote(advice.backend, remote, modules),
             )
 
 
@@ -113,17 +122,80 @@ def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
     return f"Python {version}", _too_old(version)
 
 
-def _probe_remote(backend: Any, remote: Any) -> tuple[str, Optional[str]]:
+def _probe_remote(backend: Any, remote: Any, modules: list[str]) -> tuple[str, Optional[str]]:
     try:
-        # An environment is for this machine, and says so.
-        checked_interpreter(getattr(remote, "interpreter", None), "the remote").overlay(local=False)
-        if hasattr(backend, "probe"):
-            version = backend.probe(remote)
-            return f"Python {version} at {remote.interpreter.executable}", _too_old(version)
+        interpreter = checked_interpreter(getattr(remote, "interpreter", None), "the remote")
+        command = command_of(backend, remote, python_of(remote))
+        if command is not None:
+            return _reached(remote, interpreter, command, modules)
         backend.execute_remote(remote, remote.interpreter.executable, "-c", "pass")
     except Exception as error:
         return "", f"cannot be reached: {error}"
     return f"{remote.interpreter.executable} runs", None
+
+
+def _reached(
+    remote: Any, interpreter: Interpreter, command: Sequence[str], modules: list[str]
+) -> tuple[str, Optional[str]]:
+    from .workers.connection import Target, probe
+
+    is_made_there = isinstance(interpreter, Environment)
+    if command[0] == "ssh":
+        # It says what the key of the host is.
+        command = [command[0], "-v", *command[1:]]
+    directory = remote.directory.as_posix()
+    told = probe(
+        Target(remote.host, tuple(command), directory, python_of(remote)),
+        [] if is_made_there else modules,
+    )
+    version = ".".join(map(str, told["python"]))
+    parts = [f"Python {version} at {told['executable']}"]
+    if is_made_there:
+        parts[0] += f", which makes {interpreter!r} when a task needs it"
+    key = re.search(r"Server host key: (\S+ \S+)", told["words"])
+    if key is not None:
+        parts.append(f"host key {key.group(1)}")
+    parts.append(f"{told['round_trip'] * 1000:.1f} ms there and back")
+    ahead = told["time"] - time.time()
+    if abs(ahead) > _CLOCK_SECONDS:
+        parts.append(f"its clock is {abs(ahead):.0f} s {'ahead' if ahead > 0 else 'behind'}")
+    else:
+        parts.append("its clock is right")
+    problem = _too_old(version)
+    if "unusable" in told:
+        problem = f"its directory {directory} cannot be used: {told['unusable']}"
+    else:
+        parts.append(f"{told['free'] / 1e9:.1f} GB free in {directory}")
+    if told["missing"]:
+        parts.append(f"not installed there: {', '.join(told['missing'])}")
+    return ", ".join(parts), problem
+
+
+def _needed_modules(archive: DistributionArchive) -> list[str]:
+    """Lists what the code of an archive imports that is installed here, and does not go along."""
+    from ._archive.imports import Imports
+    from ._archive.zipped import content_of_folder
+
+    content = content_of_folder(archive.folder)
+    needed: set[str] = set()
+    for member in content.members:
+        if member.endswith(".py") and not member.startswith("bandsaw/"):
+            module = member[: -len(".py")].replace("/", ".")
+            module = module[: -len(".__init__")] if module.endswith(".__init__") else module
+            names = Imports().of(module, content.read(member))
+            needed.update(name.partition(".")[0] for name in names)
+    return [
+        name
+        for name in sorted(needed)
+        if not is_standard_library(name) and not content.holds(name) and _is_here(name)
+    ]
+
+
+def _is_here(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError, AttributeError):
+        return False
 
 
 def _too_old(version: str) -> Optional[str]:

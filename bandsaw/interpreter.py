@@ -76,7 +76,7 @@ class Interpreter(SerializableValue):
                     f"The environment variable {name} has to be a text, not {value!r} of type "
                     f"{type(value).__name__}: write {name}={str(value)!r}"
                 )
-            if not name or "=" in name or "\0" in name + value:
+            if not name or "=" in name or not is_passable(name + value):
                 raise InvalidValueError(f"{name!r}={value!r} cannot be an environment variable")
         self._environment = dict(variables)
         return self
@@ -183,10 +183,22 @@ def checked_interpreter(interpreter: Any, where: str) -> Interpreter:
     return interpreter
 
 
+def is_passable(text: str) -> bool:
+    """Says whether a text can be given to another process, as an argument or a variable.
+
+    Args:
+        text: The text.
+    """
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False  # half of a character
+
+
 def _as_text(what: str, value: PathLike) -> str:
     text: Any = value
     if isinstance(value, os.PathLike):
         text = os.fspath(value)
-    if not isinstance(text, str) or "\0" in text or (what == "executable" and not text):
+    if not isinstance(text, str) or not is_passable(text) or (what == "executable" and not text):
         raise InvalidValueError(f"An interpreter's {what} has to be a path, not {value!r}")
     return str(text)

@@ -115,7 +115,7 @@ class Project:
 
 
 def wait_until(condition):
-    for _ in range(1000):
+    for _ in range(6000):
         if condition():
             return
         time.sleep(0.01)

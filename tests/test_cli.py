@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -126,8 +127,13 @@ def test_a_distribution_module_that_is_missing_is_a_reason(project):
 
 
 @pytest.mark.xdist_group("sshd")
-def test_remotes_are_asked_which_python_they_have(project, remote_arguments, sshd_module):
+def test_remotes_are_asked_what_they_are_like(
+    project, remote_arguments, sshd_module, sshd, tmp_path
+):
     other = {**remote_arguments, "port": sshd_module._free_port()}
+    bare = tmp_path / "bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o700)
     project.write(
         "bandsaw_config.py",
         f"""
@@ -135,9 +141,15 @@ def test_remotes_are_asked_which_python_they_have(project, remote_arguments, ssh
         import bandsaw
         from bandsaw.advices.ssh import Remote, SshAdvice
 
+        import pytest  # installed here, and not where nothing is
+
         python = bandsaw.Interpreter(executable=sys.executable)
-        advice = SshAdvice().add_remote(Remote(interpreter=python, **{remote_arguments!r}))
+        advice = SshAdvice().add_remote(
+            Remote(interpreter=python, directory={str(tmp_path / "far")!r}, **{remote_arguments!r})
+        )
         advice.add_remote(Remote(interpreter=python, **{other!r}), 'down')
+        bare = bandsaw.Interpreter(executable={str(bare)!r})
+        advice.add_remote(Remote(interpreter=bare, **{remote_arguments!r}), 'bare')
         configuration = bandsaw.Configuration().add_advice_chain(advice)
         configuration.add_advice_chain(SshAdvice(), name='without')
         """,
@@ -146,6 +158,15 @@ def test_remotes_are_asked_which_python_they_have(project, remote_arguments, ssh
     version = ".".join(map(str, sys.version_info[:3]))
     assert done.returncode == 1
     assert f"remote 'default' (127.0.0.1): Python {version} at {sys.executable}" in done.stdout
+    fingerprint = subprocess.run(
+        ["ssh-keygen", "-l", "-f", sshd.known_hosts], capture_output=True, text=True, check=True
+    )
+    assert f"host key ssh-ed25519 {fingerprint.stdout.split()[1]}" in done.stdout
+    for part in ("ms there and back", "its clock is right", f"GB free in {tmp_path / 'far'}"):
+        assert part in done.stdout
+    assert done.stdout.count("not installed there: ") == 1
+    (line,) = (line for line in done.stdout.splitlines() if "remote 'bare'" in line)
+    assert line.endswith("not installed there: pytest")
     assert "remote 'down' (127.0.0.1): cannot be reached:" in done.stderr
     assert "Connection refused" in done.stderr
     assert "chain 'without'" in done.stderr

@@ -81,11 +81,6 @@ def run(command: Any, environment: dict[str, str], folder: Any) -> int:
     return status if status >= 0 else 128 - status
 
 
-def probe() -> None:
-    """Says which Python this is."""
-    answer({"version": ".".join(map(str, sys.version_info[:3]))})
-
-
 def answer(parts: dict[str, Any]) -> None:
     """Writes one line of plain data."""
     sys.stdout.buffer.write(json.dumps(parts).encode() + b"\n")
@@ -95,7 +90,6 @@ def answer(parts: dict[str, Any]) -> None:
 def main(mark: bytes, request: dict[str, Any]) -> None:
     """Does what was asked for."""
     operations: dict[str, Callable[..., Any]] = {
-        "probe": probe,
         "make": make,
         "put": put,
         "get": get,

@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Callable, Optional
 
-from ..environments import Environment
 from ..errors import InvalidValueError, RemoteCommandError, RemoteConnectionError
 from ..workers._exit import describe_exit
 from ..workers.process import Tail, end_group
@@ -34,8 +33,6 @@ from ._remote import Remote, SshBackend
 # Has Python there read a program and execute it. One line without single quotes and exclamation
 # marks, which no login shell changes on the way.
 _BOOT = "import sys;b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
-# The same for a Python with all that is installed, but nothing of the folder that it starts in.
-_CONNECTION_BOOT = "import sys;sys.path[:]=filter(None,sys.path);" + _BOOT.partition(";")[2]
 _NOISE_LIMIT = 1 << 20
 _OPTIONS = {
     "BatchMode": "yes",
@@ -66,7 +63,7 @@ class SshCommandLineBackend(SshBackend):
         """Returns `user@host:path`."""
         return f"{SshCommandLineBackend.login(remote)}:{path.as_posix()}"
 
-    def connection_command(self, remote: Remote) -> Optional[list[str]]:
+    def connection_command(self, remote: Remote, executable: str) -> Optional[list[str]]:
         """Returns the command line of `ssh`. See `SshBackend.connection_command`.
 
         A subclass that overrides steps has none, so that these are used.
@@ -78,7 +75,7 @@ class SshCommandLineBackend(SshBackend):
         own = type(self)
         if any(getattr(own, step) is not getattr(SshCommandLineBackend, step) for step in steps):
             return None
-        return ssh_command(remote, remote_python(remote), f"-u -c '{_CONNECTION_BOOT}'")
+        return ssh_command(remote, executable, f"-u -c '{_BOOT}'")
 
     def create_dir(self, remote: Remote, remote_path: Path) -> None:
         """Makes a folder, for its owner only. See `SshBackend.create_dir`."""
@@ -137,26 +134,6 @@ class SshCommandLineBackend(SshBackend):
         with _Conversation(remote, request, None, "stderr") as conversation:
             Tail(conversation.stdout, "stdout").finish(None)
             conversation.finish(f"run {executable}")
-
-    def probe(self, remote: Remote) -> str:
-        """Asks a remote which Python it has.
-
-        Args:
-            remote: The machine.
-
-        Returns:
-            The version, as in `3.11.4`.
-
-        Raises:
-            RemoteCommandError: If it cannot be reached (a `subprocess.CalledProcessError`).
-        """
-        found: list[str] = []
-
-        def receive(answer: dict[str, Any], stream: IO[bytes]) -> None:
-            found.append(answer["version"])
-
-        self._ask(remote, "ask for the version of Python", receive=receive, operation="probe")
-        return found[0]
 
     def _ask(
         self,
@@ -287,23 +264,6 @@ def _folder_of_call(arguments: Sequence[str]) -> Optional[str]:
     return folder if re.fullmatch(r"bandsaw-[0-9a-f]{32}", folder.rpartition("/")[2]) else None
 
 
-def remote_python(remote: Remote) -> str:
-    """Returns the Python that answers on a remote machine.
-
-    Args:
-        remote: The machine.
-
-    Returns:
-        The executable. For an environment, which may have to be made there first, it is the one
-        that makes it.
-    """
-    interpreter = remote.interpreter
-    if not isinstance(interpreter, Environment):
-        return interpreter.executable
-    python = interpreter.python or ""
-    return python if "/" in python else "python3"
-
-
 def ssh_command(remote: Remote, executable: str, arguments: str) -> list[str]:
     """Returns the command line that starts a Python on a remote machine.
 
@@ -319,7 +279,10 @@ def ssh_command(remote: Remote, executable: str, arguments: str) -> list[str]:
         InvalidValueError: If the executable could be taken for something else (a `ValueError`).
     """
     command = ["ssh", "-T"]
-    for name, value in {**_OPTIONS, **remote.options}.items():
+    # Their case does not matter, and the first one counts.
+    given = {name.lower() for name in remote.options}
+    ours = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
+    for name, value in {**ours, **remote.options}.items():
         command += ["-o", f"{name}={value}"]
     if remote._port is not None:
         command += ["-p", str(remote._port)]

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Optional, Union
 
+from ..environments import Environment
 from ..errors import InvalidValueError
-from ..interpreter import Interpreter
+from ..interpreter import Interpreter, is_passable
 from ..user import get_current_username
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -32,7 +33,8 @@ class Remote:
         user: The user to log in as.
         key_file: The file with the private key to log in with.
         interpreter: The Python to run there. Required.
-        directory: Where files are made there, for the time of a call, by default `/tmp`.
+        directory: Where archives and environments are kept there, and files are made for the time
+            of a call, by default `/tmp`. An absolute path; `~` means nothing there.
         options: More options for OpenSSH's client, as in `ssh -o NAME=VALUE`.
 
     Attributes:
@@ -68,6 +70,9 @@ class Remote:
         self.user = user
         self.port = port
         self.key_file = key_file
+        for what, path in (("key_file", key_file), ("directory", directory)):
+            if path is not None and not is_passable(os.fspath(path)):
+                raise InvalidValueError(f"A remote's {what} cannot be a path: {path!r}.")
         if key_file is not None and re.search(r"[%$\x00-\x1f]", os.fspath(key_file)):
             raise InvalidValueError(
                 f"A remote's key_file must not contain '%', '$' or control characters, which "
@@ -75,9 +80,15 @@ class Remote:
             )
         self.interpreter = interpreter
         self.directory = Path("/tmp" if directory is None else directory)
+        if self.directory.parts[:1] and self.directory.parts[0].startswith("~"):
+            raise InvalidValueError(
+                f"A remote's directory is not expanded there: write an absolute path in place of "
+                f"{os.fspath(self.directory)!r}."
+            )
         self.options: dict[str, str] = dict(options or {})
         for name, value in self.options.items():
-            if not _OPTION_NAME.fullmatch(name) or _CONTROL.search(str(value)):
+            text = str(value)
+            if not _OPTION_NAME.fullmatch(name) or _CONTROL.search(text) or not is_passable(text):
                 raise InvalidValueError(f"A remote's option cannot be {name!r}: {value!r}.")
 
     @property
@@ -107,7 +118,8 @@ class Remote:
 
 
 def _checked_name(what: str, name: str) -> str:
-    if not isinstance(name, str) or not name or name.startswith("-") or _NOT_IN_NAMES.search(name):
+    is_text = isinstance(name, str) and name and is_passable(name)
+    if not is_text or name.startswith("-") or _NOT_IN_NAMES.search(name):
         raise InvalidValueError(
             f"A remote's {what} must not begin with '-' or contain spaces, quotes or characters "
             f"that mean something to a shell: {name!r}."
@@ -123,17 +135,18 @@ class SshBackend(abc.ABC):
     the session copied back; `delete_dir`.
     """
 
-    def connection_command(self, remote: Remote) -> Optional[Sequence[str]]:
+    def connection_command(self, remote: Remote, executable: str) -> Optional[Sequence[str]]:
         """Returns a command that connects its standard streams with a Python there.
 
         Args:
             remote: The machine.
+            executable: The Python.
 
         Returns:
             The command and its arguments, `None` if there is none, which is the default. It runs
-            `PYTHON -c PROGRAM` there, with a program that reads a line with a number from standard
-            input and executes so many bytes that follow it; and it copies the standard streams
-            unchanged.
+            `EXECUTABLE -c PROGRAM` there, with a program that reads a line with a number from
+            standard input and executes so many bytes that follow it; and it copies the standard
+            streams unchanged.
         """
         return None
 
@@ -185,3 +198,38 @@ class SshBackend(abc.ABC):
             remote: The machine.
             remote_path: The path there.
         """
+
+
+def python_of(remote: Remote) -> str:
+    """Returns the Python that answers on a remote.
+
+    Args:
+        remote: The remote.
+
+    Returns:
+        The executable. For an environment, which may have to be made there first, it is the one
+        that makes it.
+    """
+    interpreter = remote.interpreter
+    if not isinstance(interpreter, Environment):
+        return interpreter.executable
+    python = interpreter.python or ""
+    return python if "/" in python else "python3"
+
+
+def command_of(backend: SshBackend, remote: Remote, executable: str) -> Optional[list[str]]:
+    """Returns the command with which a backend connects with a Python on a remote.
+
+    Args:
+        backend: The backend. One of the user's own may have the five steps and nothing else.
+        remote: The remote.
+        executable: The Python there.
+
+    Returns:
+        The command, `None` if it works with files and steps, as it does on Windows.
+    """
+    connection_command = getattr(backend, "connection_command", None)
+    if connection_command is None or os.name != "posix":
+        return None
+    command = connection_command(remote, executable)
+    return list(command) if isinstance(command, (list, tuple)) else None

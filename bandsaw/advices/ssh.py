@@ -8,6 +8,7 @@ import os
 import secrets
 import subprocess
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,13 +29,15 @@ from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
 from ..workers import boundary
 from ..workers._exit import describe_exit
-from ._openssh import SshCommandLineBackend, remote_python
+from ._openssh import SshCommandLineBackend
 from ._options import checked_options, pool_of, timeout_of
-from ._remote import Remote, SshBackend
+from ._remote import Remote, SshBackend, command_of, python_of
 
 __all__ = ["Remote", "SshAdvice", "SshBackend", "SshCommandLineBackend"]
 
 logger = logging.getLogger(__name__)
+# For so long, other remotes of a list are better than one that failed.
+_AVOIDED_SECONDS = 30.0
 
 
 class SshAdvice(Advice):
@@ -127,6 +130,7 @@ class SshAdvice(Advice):
                     self._move(session, name, self.remotes[name])
                     break
                 except RemoteConnectionError as error:
+                    _busy.note_failure(self, name)
                     if len(failed) >= retries:
                         raise
                     failed.append(name)
@@ -169,7 +173,8 @@ class SshAdvice(Advice):
     def _move(self, session: Session, name: str, remote: Remote) -> None:
         interpreter = checked_interpreter(remote.interpreter, f"the remote {remote.host}")
         seconds = timeout_of(session)
-        command = self.backend.connection_command(remote) if os.name == "posix" else None
+        python = python_of(remote)
+        command = command_of(self.backend, remote, python)
         if command is None:
             self._move_by_files(session, remote, interpreter, seconds)
             return
@@ -178,7 +183,7 @@ class SshAdvice(Advice):
         from ..workers.remote import RemotePlace
 
         directory = remote.directory.as_posix()
-        target = Target(remote.host, tuple(command), directory, remote_python(remote))
+        target = Target(remote.host, tuple(command), directory, python)
         is_made_there = isinstance(interpreter, Environment)
         requirements = interpreter.serialized() if is_made_there else None
         archive = session.distribution_archive
@@ -268,7 +273,7 @@ class SshAdvice(Advice):
 
 
 class _Busy:
-    """How many tasks of this process run on each remote of each advice."""
+    """How many tasks of this process run on each remote of each advice, and which ones failed."""
 
     def __init__(self) -> None:
         self.start_anew()
@@ -276,9 +281,12 @@ class _Busy:
     def start_anew(self) -> None:
         self._lock = threading.Lock()
         # Not on the advice, which may be copied and pickled.
-        self._counts: weakref.WeakKeyDictionary[SshAdvice, dict[str, int]] = (
+        self._known: weakref.WeakKeyDictionary[SshAdvice, dict[str, _Load]] = (
             weakref.WeakKeyDictionary()
         )
+
+    def _of(self, advice: SshAdvice, name: str) -> _Load:
+        return self._known.setdefault(advice, {}).setdefault(name, _Load())
 
     @contextlib.contextmanager
     def least(self, advice: SshAdvice, names: list[str], failed: list[str]) -> Iterator[str]:
@@ -287,17 +295,34 @@ class _Busy:
         Args:
             advice: The advice.
             names: The remotes to choose from.
-            failed: Those that could not be reached, which come last.
+            failed: Those that failed this task, which come last. Before them come those that
+                failed another one a moment ago: nothing runs there, and that is no merit.
         """
         with self._lock:
-            counts = self._counts.setdefault(advice, {})
-            name = min(names, key=lambda name: (failed.count(name), counts.get(name, 0)))
-            counts[name] = counts.get(name, 0) + 1
+            now = time.monotonic()
+
+            def order(name: str) -> tuple[int, bool, int]:
+                load = self._of(advice, name)
+                return failed.count(name), now - load.failed_at < _AVOIDED_SECONDS, load.tasks
+
+            name = min(names, key=order)
+            load = self._of(advice, name)
+            load.tasks += 1
         try:
             yield name
         finally:
             with self._lock:
-                counts[name] -= 1
+                load.tasks -= 1
+
+    def note_failure(self, advice: SshAdvice, name: str) -> None:
+        """Notes that a remote could not be reached, or was lost."""
+        with self._lock:
+            self._of(advice, name).failed_at = time.monotonic()
+
+
+class _Load:
+    tasks = 0
+    failed_at = float("-inf")
 
 
 _busy = _Busy()

@@ -6,7 +6,8 @@
         ◄─ {}                          or {error}; then `hub` goes on from the archive
 
 It is sent as text, and executed with `request` (plain data) given. It needs the standard library of
-Python only, of any version, to be able to say that a version is too old.
+Python only, of any version, to be able to say that a version is too old. What is not needed each
+time is imported where it is.
 
     DIRECTORY/bandsaw-UID/archives/DIGEST/      an archive, kept for 30 days after its last use
     DIRECTORY/bandsaw-UID/archives/.xyz         in the making
@@ -16,14 +17,14 @@ Python only, of any version, to be able to say that a version is too old.
 import hashlib
 import json
 import os
-import re
-import shutil
 import stat
 import sys
-import tempfile
 import time
-import zlib
-from typing import Any
+
+# For a type checker. To import it takes longer than most of what is done here.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 OLDEST = (3, 9)
 MANIFEST = "bandsaw-archive.json"
@@ -34,7 +35,7 @@ UNFINISHED_SECONDS = 86400
 _CHUNK = 1 << 20
 
 
-def kept_root(directory: str) -> Any:
+def kept_root(directory: str) -> "Any":
     """Makes the folder for what is kept, for its owner only.
 
     Returns its path, and whether it is for this run only.
@@ -56,6 +57,8 @@ def kept_root(directory: str) -> Any:
             raise OSError(f"{root} cannot be written")
         return root, False
     except OSError:
+        import tempfile
+
         # Somebody has taken the name, which can be predicted.
         root = tempfile.mkdtemp(prefix=os.path.basename(root) + "-", dir=directory)
         os.mkdir(os.path.join(root, "archives"), 0o700)
@@ -81,11 +84,15 @@ def is_whole(folder: str) -> bool:
     return True
 
 
-def put(folder: str, files: Any, data: bytes) -> None:
+def put(folder: str, files: "Any", data: bytes) -> None:
     """Unpacks an archive where others see it whole or not at all.
 
     Takes the names and sizes of the files, and their compressed bytes.
     """
+    import shutil
+    import tempfile
+    import zlib
+
     base, digest = os.path.split(folder)
     temporary = tempfile.mkdtemp(prefix="." + digest[:8] + "-", dir=base)
     try:
@@ -107,7 +114,10 @@ def put(folder: str, files: Any, data: bytes) -> None:
             except OSError:
                 if is_whole(folder):
                     break  # another one was faster
-                shutil.rmtree(folder, ignore_errors=True)
+                if os.path.isdir(folder) and not os.path.islink(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+                else:
+                    os.unlink(folder)
         else:
             raise OSError(f"the archive cannot be put at {folder}")
     finally:
@@ -129,6 +139,9 @@ def check(folder: str) -> None:
 
 def sweep(root: str, directory: str) -> None:
     """Removes what nobody has used for a long time, and what was left unfinished."""
+    import re
+    import shutil
+
     now = time.time()
     own = re.compile(rf"bandsaw-({os.geteuid()}-\w+|[0-9a-f]{{32}})")
     places = (
@@ -166,27 +179,12 @@ def write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def answer(descriptor: int, content: Any) -> None:
+def answer(descriptor: int, content: "Any") -> None:
     """Writes a line of plain data."""
     write(descriptor, json.dumps(content).encode("ascii") + b"\n")
 
 
-def about(directory: str) -> Any:
-    """Says what this machine is like."""
-    try:
-        room = shutil.disk_usage(directory)
-        free = room.free
-    except OSError:
-        free = None
-    return {
-        "python": list(sys.version_info[:3]),
-        "executable": sys.executable,
-        "free": free,
-        "time": time.time(),
-    }
-
-
-def missing(names: Any) -> Any:
+def missing(names: "Any") -> "Any":
     """Returns those of the modules that are not installed."""
     from importlib.util import find_spec
 
@@ -206,7 +204,7 @@ def tag() -> str:
     return f"{sys.implementation.cache_tag} {magic.hex()}"
 
 
-def main(request: Any) -> None:
+def main(request: "Any") -> None:
     """Gets the archive ready, and goes on from it."""
     reading, writing = os.dup(0), os.dup(1)
     # What is printed from here on is for standard error, and nothing can be read by accident.
@@ -220,7 +218,7 @@ def main(request: Any) -> None:
         if "modules" in request:
             probed(reading, writing, request)
             return
-        content = about(directory)
+        content: Any = {"python": list(sys.version_info[:3])}
         if sys.version_info < OLDEST:
             answer(writing, content)
             return
@@ -240,7 +238,8 @@ def main(request: Any) -> None:
     except EOFError:
         return  # nobody is there any more
     except Exception as error:
-        answer(writing, {"error": f"{type(error).__name__}: {error}"})
+        what = f"{type(error).__name__}: {error}"
+        answer(writing, {"error": f"in its directory {directory}, {what}"})
         return
     sys.argv[:] = [folder]
     sys.path.insert(0, folder)
@@ -249,12 +248,19 @@ def main(request: Any) -> None:
     hub.main(reading, writing, root, is_temporary)
 
 
-def probed(reading: int, writing: int, request: Any) -> None:
+def probed(reading: int, writing: int, request: "Any") -> None:
     """Says what this machine is like, and answers once more, for the time that this takes."""
-    content = about(request["directory"])
-    content["missing"] = missing(request["modules"])
+    import shutil
+
+    content: Any = {
+        "python": list(sys.version_info[:3]),
+        "executable": sys.executable,
+        "missing": missing(request["modules"]),
+        "time": time.time(),
+    }
     try:
         root, is_temporary = kept_root(request["directory"])
+        content["free"] = shutil.disk_usage(root).free
         if is_temporary:
             shutil.rmtree(root)
     except OSError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import mmap
 import os
 import sys
-import tempfile
 from collections.abc import Iterable
 from typing import Any, Optional
 
@@ -97,6 +96,8 @@ def _written(descriptor: int, pieces: Iterable[Any]) -> int:
 
 
 def _on_disk(directory: Optional[str]) -> int:
+    import tempfile
+
     descriptor, path = tempfile.mkstemp(prefix="bandsaw-", dir=directory)
     os.unlink(path)
     return descriptor

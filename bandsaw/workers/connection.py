@@ -28,7 +28,7 @@ from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError, WorkerStartError
 from . import streams
 from ._exit import describe_exit
-from .process import Tail
+from .process import Tail, last_lines
 from .streams import HEAD, PIECE
 
 # How long the other side may take until it answers, a slow login included.
@@ -39,6 +39,7 @@ _SILENT_SECONDS = 4 * streams.ALIVE_SECONDS
 # What may be printed before the program there begins to run.
 _MOST_NOISE = 1 << 20
 _READ = 1 << 18
+_MOST_LATE_READS = 64
 _PIPE_SIZE = 1 << 20
 _Event = tuple[bytes, bytes, Optional[memoryview]]
 
@@ -171,6 +172,7 @@ class Connection:
         self._in, self._out = self._process.stdin.fileno(), self._process.stdout.fileno()
         for descriptor in (self._in, self._out):
             _widen(descriptor)
+        os.set_blocking(self._in, False)
         self._errors = Tail(self._process.stderr, None)
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLIN)
@@ -181,9 +183,19 @@ class Connection:
         self, request: dict[str, Any], archive: Optional[DistributionArchive]
     ) -> dict[str, Any]:
         """Has the program there started, and what it needs sent; returns what it says."""
+        try:
+            return self._greeted(request, archive)
+        except BrokenPipeError:
+            self._give_up("it did not answer")
+
+    def _greeted(
+        self, request: dict[str, Any], archive: Optional[DistributionArchive]
+    ) -> dict[str, Any]:
         mark = secrets.token_hex(16)
         request = {**request, "mark": mark, "directory": self.target.directory}
-        program = f"request={request!a}\n".encode() + bootstrap_program()
+        # What is in the folder where it starts is none of its modules.
+        line = f"import sys; sys.path[:] = filter(None, sys.path); request = {request!a}\n"
+        program = line.encode() + bootstrap_program()
         deadline = time.monotonic() + _SECONDS_TO_START
         self._write(b"%d\n" % len(program), program)
         self._read_until(mark.encode(), deadline)
@@ -241,15 +253,23 @@ class Connection:
 
     def _give_up(self, how: str) -> NoReturn:
         status, words = self._ended()
-        ending = f"ssh ended with {describe_exit(status)}" if status else ""
-        if status == 255:
-            ending = "the connection failed or was lost (ssh ended with exit code 255)"
-        elif status in (126, 127):
-            ending = f"the interpreter {self.target.python!r} cannot be run there"
-        message = f"Could not reach {self.target.host}: " + "; ".join(filter(None, (how, ending)))
+        what, ending = "reach", self._ending(status)
+        if status in (126, 127):
+            how = "it cannot be run there"
+        if status != 255:
+            what = f"start {self.target.python} on"
+        noise = last_lines(bytes(self._data))
         raise RemoteConnectionError(
-            message + "." + _last_words(words), status or 1, list(self.target.command), None, words
+            f"Could not {what} {self.target.host}: {how}; {ending}."
+            + _last_words("\n".join(filter(None, (noise, words)))),
+            status or 1,
+            list(self.target.command),
+            noise,
+            words,
         )
+
+    def _ending(self, status: int) -> str:
+        return f"{os.path.basename(self.target.command[0])} ended with {describe_exit(status)}"
 
     # Messages
 
@@ -282,7 +302,11 @@ class Connection:
         data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
         view = memoryview(data)
         while view:
-            view = view[os.write(self._in, view) :]
+            try:
+                view = view[os.write(self._in, view) :]
+            except BlockingIOError:
+                if not _is_ready(self._in, select.POLLOUT, _SILENT_SECONDS):
+                    raise BrokenPipeError(f"for {_SILENT_SECONDS:g} s it took nothing") from None
 
     def _add(self, stream: Stream) -> int:
         with self._read_lock:
@@ -344,7 +368,8 @@ class Connection:
     def _read_for(self, stream: Stream, deadline: Optional[float]) -> None:
         """Reads until something has come for a stream, the time is up or the connection is lost."""
         self._heard_at = time.monotonic()
-        while not stream.inbox and self._reason is None:
+        late = 0
+        while not stream.inbox and self._reason is None and late < _MOST_LATE_READS:
             now = time.monotonic()
             left = self._heard_at + _SILENT_SECONDS - now
             if deadline is not None:
@@ -364,8 +389,8 @@ class Connection:
             except BaseException:
                 self._lose("it was interrupted in the middle of a message")
                 raise
-            if deadline is not None and time.monotonic() >= deadline:
-                return
+            # What has arrived already is read also when the time is up, the end above all.
+            late += deadline is not None and time.monotonic() >= deadline
 
     def _read(self) -> None:
         try:
@@ -418,7 +443,12 @@ class Connection:
 
     def is_alive(self) -> bool:
         """Looks whether anything says that it is lost."""
-        if self._reason is None and self._poll.poll(0):
+        # Whoever reads will find it out.
+        if (
+            self._reason is None
+            and self._reader is None
+            and _is_ready(self._out, select.POLLIN, 0.0)
+        ):
             stream = Stream(self)
             try:
                 stream.wait(0)
@@ -437,8 +467,8 @@ class Connection:
         """
         status, words = self._ended()
         return RemoteConnectionError(
-            f"{what} with the connection to {self.target.host}: {self._reason}."
-            + _last_words(words),
+            f"{what} with the connection to {self.target.host}: {self._reason}; "
+            f"{self._ending(status)}." + _last_words(words),
             status or 1,
             list(self.target.command),
             None,
@@ -446,10 +476,10 @@ class Connection:
         )
 
     def _lose(self, how: str) -> None:
-        if self._reason is None:
-            status, _ = self._ended()
-            ending = f"ssh ended with {describe_exit(status)}"
-            self._reason = f"{how}; {ending}" if how else ending
+        # First of all, so that nobody makes use of it whatever comes now.
+        self._reason = self._reason or how or "it was closed at the other end"
+        if how:
+            self._process.terminate()
         with contextlib.suppress(RuntimeError):
             for wakeup in list(self._waiting.values()):
                 wakeup.set()
@@ -486,7 +516,7 @@ class Connection:
         else:
             # The other end closes it when all is over there, and may still have to say something.
             deadline = time.monotonic() + _SECONDS_TO_END
-            while self._poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            while _is_ready(self._out, select.POLLIN, max(0.0, deadline - time.monotonic())):
                 if not os.read(self._out, _READ):
                     break
             try:
@@ -613,6 +643,12 @@ def connection_to(target: Target, archive: DistributionArchive) -> Connection:
         if connection is None:
             connection = _known[target] = Connection(target, archive)
     return connection
+
+
+def _is_ready(descriptor: int, event: int, seconds: float) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, event)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -14,7 +14,6 @@ import contextlib
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -62,12 +61,16 @@ class _Process:
     Attributes:
         ends: What leads to it.
         channel: Its channel.
+        outputs: Both its outputs, as long as they are open.
         file: The file that comes for it, `None` if none does.
     """
 
     def __init__(self, ends: frames.Ends) -> None:
         self.ends = ends
         self.channel = Channel(ends.channel)
+        self.outputs = select.poll()
+        for descriptor in (ends.out, ends.errors):
+            self.outputs.register(descriptor, select.POLLIN)
         self.file: Optional[int] = None
 
 
@@ -103,6 +106,8 @@ def main(reading: int, writing: int, root: str, is_temporary: bool) -> NoReturn:
     finally:
         hub.end()
         if is_temporary:
+            import shutil
+
             shutil.rmtree(root, ignore_errors=True)
     os._exit(0)
 
@@ -255,7 +260,8 @@ class _Hub:
             except (BrokenPipeError, EOFError):
                 raise
             except Exception as error:
-                self._send(b"E", stream, f"{type(error).__name__}: {error}".encode())
+                what = f"{type(error).__name__}: {error}, in {self._root}"
+                self._send(b"E", stream, what.encode("utf-8", "replace"))
 
     def _look_for_archive(self, stream: int, body: bytes) -> None:
         folder = self._archive(body.decode("ascii"))
@@ -283,6 +289,8 @@ class _Hub:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
+            near.close()
+            os.close(errors)
             self._become_template(request, parent, far, far_errors)
         far.close()
         os.close(far_errors)
@@ -296,7 +304,10 @@ class _Hub:
         code = 1
         try:
             os.setsid()
-            for descriptor in (*self._handlers, self._reading, self._writing):
+            files = [process.file for process in self._processes.values() if process.file]
+            files += [outgoing.descriptor for outgoing in self._outgoing.values()]
+            # Their ends are noticed only if nobody else holds them.
+            for descriptor in (*self._handlers, self._reading, self._writing, *files):
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
             os.dup2(control.fileno(), 0)
@@ -324,7 +335,9 @@ class _Hub:
             return
         self._unwatch(template.control.fileno())
         del self._templates[stream]
-        self._drain(template.errors)
+        last = select.poll()
+        last.register(template.errors, select.POLLIN)
+        self._drain(last)
         if template.errors in self._handlers:
             self._unwatch(template.errors)
             self._to_close.append(lambda: os.close(template.errors))
@@ -362,8 +375,8 @@ class _Hub:
             os.set_blocking(descriptor, False)
         self._watch(ends.channel.fileno(), lambda: self._hear_channel(stream, process))
         self._watch(ends.status.fileno(), lambda: self._hear_status(stream, process))
-        self._watch(ends.out, lambda: self._hear_output(stream, b"O", ends.out))
-        self._watch(ends.errors, lambda: self._hear_output(stream, b"R", ends.errors))
+        self._watch(ends.out, lambda: self._hear_output(stream, b"O", ends.out, process))
+        self._watch(ends.errors, lambda: self._hear_output(stream, b"R", ends.errors, process))
 
     def _pass_message(self, stream: int, body: bytes) -> None:
         process = self._processes.get(stream)
@@ -438,7 +451,7 @@ class _Hub:
                 return
             if frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE):
                 # What was written before the answer comes before it.
-                self._drain(process.ends.out, process.ends.errors)
+                self._drain(process.outputs)
             message = bytes([frame.kind]) + frame.body
             if frame.descriptor is None:
                 self._send(b"M", stream, message)
@@ -461,38 +474,31 @@ class _Hub:
         if data[:1] != b"P":
             self._unwatch(status.fileno())
             # All that it has written comes before its end.
-            if process.ends.channel.fileno() in self._handlers:
-                with contextlib.suppress(BlockingIOError):
-                    process.ends.channel.setblocking(False)
-                    while process.ends.channel.fileno() in self._handlers:
-                        if not _is_readable(process.ends.channel):
-                            break
-                        self._hear_channel(stream, process)
-            self._drain(process.ends.out, process.ends.errors)
+            last = select.poll()
+            last.register(process.ends.channel, select.POLLIN)
+            self._drain(last)
+            self._drain(process.outputs)
         self._send(b"S", stream, data)
 
-    def _hear_output(self, stream: int, letter: bytes, descriptor: int) -> None:
+    def _hear_output(self, stream: int, letter: bytes, descriptor: int, process: _Process) -> None:
         try:
             data = os.read(descriptor, streams.PIECE)
         except BlockingIOError:
             return
         if not data:
             self._unwatch(descriptor)
+            process.outputs.unregister(descriptor)
         self._send(letter, stream, data)
 
-    def _drain(self, *descriptors: int) -> None:
-        for descriptor in descriptors:
-            for _ in range(_MOST_READS):
-                handler = self._handlers.get(descriptor)
-                if handler is None or not _is_readable(descriptor):
-                    break
+    def _drain(self, outputs: select.poll) -> None:
+        """Hands on what was written by now."""
+        for _ in range(_MOST_READS):
+            ready = [self._handlers.get(descriptor) for descriptor, _ in outputs.poll(0)]
+            handlers = list(filter(None, ready))
+            if not handlers:
+                return
+            for handler in handlers:
                 handler()
-
-
-def _is_readable(source: Any) -> bool:
-    poll = select.poll()
-    poll.register(source, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _template(request: dict[str, Any], parent: int, folder: str) -> int:

@@ -62,12 +62,17 @@ class RemoteChild(Child):
         return self._frames.pop(0) if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:
-        inbox = self.stream.inbox
-        if not inbox and not self.stream.wait(seconds):
+        if not self.stream.inbox and not self.stream.wait(seconds):
             if self._connection.is_lost and not self.is_over:
                 self.is_over = self._is_lost = True
                 self.loss = self._connection.loss
             return False
+        self.drain()
+        return True
+
+    def drain(self) -> None:
+        """Passes on what has come by now. The other end sends output before what follows it."""
+        inbox = self.stream.inbox
         while inbox:
             letter, body, data = inbox.popleft()
             if letter == b"M" and not body:
@@ -82,7 +87,10 @@ class RemoteChild(Child):
                 self._errors.take(body)
             elif letter == b"E":
                 self._fail(body.decode("utf-8", "replace"))
-        return True
+
+    def seems_alive(self) -> bool:
+        """Looks whether anything says that it will not take work. See `Child.seems_alive`."""
+        return self._connection.is_alive() and super().seems_alive()
 
     def _fail(self, reason: str) -> None:
         def error(what: str) -> WorkerStartError:
@@ -152,7 +160,10 @@ class RemoteTemplate:
             "requirements": requirements,
             "run_id": get_run_id(),
         }
-        self._stream.send(b"T", json.dumps(request).encode("ascii"))
+        try:
+            self._stream.send(b"T", json.dumps(request).encode("ascii"))
+        except OSError as error:
+            raise connection.loss("A process for tasks was lost") from error
         self.hello = self._hello()
 
     def _hello(self) -> Mapping[str, Any]:

@@ -1,27 +1,26 @@
-"""How the tasks of the quick start's workflow are run: over SSH.
+"""How the tasks are run: over SSH, on one of three machines.
 
-On the remote machine this module is imported again, without the variables that `run.py` sets.
+Over there this module is imported again, without the variable that `run.py` sets.
 """
 
+import json
 import os
 import sys
 
 import bandsaw
 from bandsaw.advices.ssh import Remote, SshAdvice
 
-remote = Remote(
-    host="127.0.0.1",
-    port=int(os.environ.get("EXAMPLE_SSH_PORT", "22")),
-    key_file=os.environ.get("EXAMPLE_SSH_KEY"),
-    interpreter=bandsaw.Interpreter(executable=sys.executable),
-    # The server's own key, instead of the list of known hosts in the user's ~/.ssh.
-    options={"UserKnownHostsFile": os.environ.get("EXAMPLE_SSH_KNOWN_HOSTS", "none")},
-)
-over_ssh = SshAdvice().add_remote(remote)
+over_ssh = SshAdvice()
+for name, server in json.loads(os.environ.get("EXAMPLE_SERVERS", "{}")).items():
+    remote = Remote(
+        host="127.0.0.1",
+        port=server["port"],
+        key_file=server["key_file"],
+        interpreter=bandsaw.Interpreter(executable=sys.executable).set_environment(MACHINE=name),
+        directory=server["scratch"],
+        # The server's own key, instead of the list of known hosts in the user's ~/.ssh.
+        options={"UserKnownHostsFile": server["known_hosts"]},
+    )
+    over_ssh.add_remote(remote, name)
 
-configuration = (
-    bandsaw.Configuration()
-    .add_advice_chain(over_ssh)
-    .add_advice_chain(over_ssh, name="uncached")
-    .add_modules_for_distribution("workflow")  # run.py imports the tasks from there
-)
+configuration = bandsaw.Configuration().add_advice_chain(over_ssh)

@@ -1,35 +1,55 @@
-"""Runs the quick start's workflow over SSH, on a server that it starts for the purpose.
+"""Counts primes on three machines at once, and has one of them break down on the way.
 
-python run.py [PACKAGE ...]
+The machines are SSH servers that it starts for the purpose.
 """
 
+import contextlib
+import json
+import logging
 import os
 import sys
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import sshd
 
-# The same workflow.py, unchanged. The configuration beside this script is found first.
-sys.path.append(str(Path(__file__).resolve().parent.parent / "quickstart"))
+LIMIT, STEP = 1_000_000, 50_000
+PRIMES = 78_498  # so many there are below the limit
+FACTS = ("port", "key_file", "known_hosts", "scratch")
 
-PACKAGES = ("email", "json", "logging", "unittest")
 
+def main(servers):
+    """Counts, and says where each part was counted."""
+    facts = {
+        name: {fact: getattr(server, fact) for fact in FACTS} for name, server in servers.items()
+    }
+    os.environ["EXAMPLE_SERVERS"] = json.dumps(facts, default=str)
 
-def main(*packages):
-    """Starts the server and runs the workflow for some packages."""
-    with sshd.Server() as server:
-        os.environ["EXAMPLE_SSH_PORT"] = str(server.port)
-        os.environ["EXAMPLE_SSH_KEY"] = str(server.key_file)
-        os.environ["EXAMPLE_SSH_KNOWN_HOSTS"] = str(server.known_hosts)
+    import primes  # reads the configuration, and so needs the variable
 
-        import workflow  # reads the configuration, and so needs the variables
-
-        workflow.main(*packages)
-        print(f"sshd on port {server.port} has let in {server.accepted()} logins")
+    total, machines = 0, []
+    with ThreadPoolExecutor(6) as threads:
+        parts = {
+            threads.submit(primes.count, start, start + STEP): start
+            for start in range(0, LIMIT, STEP)
+        }
+        for part in as_completed(parts):
+            found, machine = part.result()
+            total += found
+            machines.append(machine)
+            print(f"{found:5} primes from {parts[part]:7,} on {machine}", flush=True)
+            if machine == "b" and machines.count("b") == 1:
+                print("      machine b breaks down", flush=True)
+                servers["b"].kill()
+    shares = ", ".join(f"{machines.count(name)} on {name}" for name in servers)
+    print(f"{len(machines)} of {len(parts)} parts counted: {shares}")
+    print(f"{total:,} primes below {LIMIT:,}: {'right' if total == PRIMES else 'wrong'}")
 
 
 if __name__ == "__main__":
+    # What bandsaw says when it runs a task again, as far as it fits on a line.
+    logging.basicConfig(format="      %(message).102s ...", stream=sys.stdout)
     try:
-        main(*(sys.argv[1:] or PACKAGES))
+        with contextlib.ExitStack() as stack:
+            main({name: stack.enter_context(sshd.Server()) for name in "abc"})
     except sshd.NotInstalledError as error:
         sys.exit(f"This example needs an SSH server: {error}")

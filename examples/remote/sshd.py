@@ -3,9 +3,11 @@
 Nothing of the user's `~/.ssh` and nothing of the system's server is read or written.
 """
 
+import contextlib
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -25,6 +27,7 @@ class Server:
         user: The user it lets in: the one that started it.
         key_file: The private key that it accepts.
         known_hosts: A file that holds the server's own key.
+        scratch: A folder for those who log in. It goes with the server.
     """
 
     def __init__(self):
@@ -54,6 +57,14 @@ class Server:
             process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def kill(self):
+        """Ends the server and all that was started through it, as when its machine breaks down."""
+        self._process.send_signal(signal.SIGSTOP)  # it lets nobody in any more
+        for pid in _family(self._process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+
     def accepted(self):
         """How many logins the server has let in so far."""
         return self._log().count("Accepted publickey")
@@ -62,6 +73,8 @@ class Server:
         return (self._folder / "log").read_text(errors="replace")
 
     def _start(self):
+        self.scratch = self._folder / "scratch"
+        self.scratch.mkdir()
         self.key_file = self._make_key("client")
         host_key = self._make_key("host")
         # As root, sshd wants this folder for the part of it that runs without privileges.
@@ -127,3 +140,27 @@ def _free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _family(pid):
+    """The ids of a process, of those that it has started, and so on."""
+    if os.path.isdir("/proc/self"):
+        found = [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
+        rows = [(int(name), _parent(name)) for name in found]
+    else:
+        table = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid="], text=True)
+        rows = [map(int, line.split()) for line in table.splitlines()]
+    children = {}
+    for child, parent in rows:
+        children.setdefault(parent, []).append(child)
+    family = [pid]
+    for member in family:
+        family += children.get(member, ())
+    return family
+
+
+def _parent(name):
+    try:
+        return int(Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None  # it has ended meanwhile

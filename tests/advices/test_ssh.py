@@ -270,10 +270,12 @@ def test_names_are_put_together():
 
 def test_only_what_was_given_reaches_the_command_line():
     command_line = SshCommandLineBackend().connection_command
-    command = command_line(Remote("alias", interpreter=PYTHON))
+    command = command_line(Remote("alias", interpreter=PYTHON), sys.executable)
     assert not {"-p", "-l", "-i"} & set(command)
     assert command[command.index("--") + 1] == "alias"
-    command = command_line(Remote("alias", 22, "me", "/key", PYTHON, options={"LogLevel": "DEBUG"}))
+    command = command_line(
+        Remote("alias", 22, "me", "/key", PYTHON, options={"LogLevel": "DEBUG"}), "x"
+    )
     for pair in (["-p", "22"], ["-l", "me"], ["-i", "/key"], ["-o", "LogLevel=DEBUG"]):
         at = command.index(pair[1])
         assert command[at - 1 : at + 1] == pair
@@ -284,13 +286,71 @@ def test_an_interpreter_is_never_read_as_commands(executable, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     remote = Remote("host", interpreter=bandsaw.Interpreter(executable=executable))
     try:
-        line = SshCommandLineBackend().connection_command(remote)[-1]
+        line = SshCommandLineBackend().connection_command(remote, executable)[-1]
     except InvalidValueError:
         assert executable.startswith("-") or not executable.isprintable()
         return
     done = subprocess.run(["sh", "-c", line], stdin=subprocess.DEVNULL, capture_output=True)
     assert done.returncode == 127
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_least_busy_remote_is_taken_and_one_that_failed_comes_last():
+    from bandsaw.advices.ssh import _Busy
+
+    busy, advice = _Busy(), SshAdvice()
+    names = ["a", "b", "c"]
+    with busy.least(advice, names, []) as first, busy.least(advice, names, []) as second:
+        assert (first, second) == ("a", "b")
+        with busy.least(advice, ["b", "a"], []) as third:
+            assert third == "b"
+    busy.note_failure(advice, "a")
+    with busy.least(advice, names, []) as first, busy.least(advice, names, ["b"]) as second:
+        # Another task has failed on one, this one on the other.
+        assert (first, second) == ("b", "c")
+    with busy.least(advice, ["a", "b"], ["b"]) as found:
+        assert found == "a"
+    with busy.least(advice, ["a"], ["a"]) as found:
+        assert found == "a"
+
+
+@pytest.mark.parametrize(
+    "options", [{"retries": -1}, {"retries": True}, {"remote": []}, {"remote": 3}, {"tries": 1}]
+)
+def test_options_of_a_task_that_cannot_be_are_refused(own_configuration, options):
+    advice = SshAdvice(backend=Recording()).add_remote(Remote("host", interpreter=PYTHON))
+    with pytest.raises(InvalidValueError, match="own_module.doubled"):
+        call(own_configuration(advice), 1, ssh=options)
+
+
+def test_what_needs_a_connection_is_refused_with_files(own_configuration):
+    advice = SshAdvice(backend=Recording(), workers=1)
+    advice.add_remote(Remote("host", interpreter=PYTHON))
+    with pytest.raises(InvalidValueError, match="workers needs a backend with"):
+        call(own_configuration(advice), 1)
+    advice = SshAdvice(backend=Recording()).add_remote(Remote("host", interpreter=PYTHON))
+    with pytest.raises(InvalidValueError, match="timeout of a task needs a backend with"):
+        call(own_configuration(advice), 1, timeout=3)
+    advice.add_remote(Remote("host", interpreter=bandsaw.Environment()))
+    with pytest.raises(InvalidValueError, match="Environment on the remote needs a backend with"):
+        call(own_configuration(advice), 1)
+
+
+def test_a_subclass_with_steps_of_its_own_has_them_used():
+    class Own(SshCommandLineBackend):
+        def create_dir(self, remote, remote_path):
+            pass
+
+    remote = Remote("host", interpreter=PYTHON)
+    assert Own().connection_command(remote, "python") is None
+    assert SshCommandLineBackend().connection_command(remote, "python") is not None
+
+
+def test_options_of_a_remote_go_over_ours_whatever_their_case():
+    remote = Remote("host", interpreter=PYTHON, options={"batchmode": "no"})
+    command = SshCommandLineBackend().connection_command(remote, "python")
+    assert "batchmode=no" in command
+    assert "BatchMode=yes" not in command
 
 
 @pytest.fixture
@@ -358,19 +418,21 @@ def test_an_unknown_host_key_is_refused(remote_arguments):
     options = {**remote_arguments["options"], "UserKnownHostsFile": "/dev/null"}
     remote = Remote(interpreter=PYTHON, **{**remote_arguments, "options": options})
     with pytest.raises(RemoteCommandError, match="Host key verification failed"):
-        SshCommandLineBackend().probe(remote)
+        SshCommandLineBackend().create_dir(remote, Path("/nowhere"))
 
 
 def test_a_missing_interpreter_there_is_named(remote_arguments):
     interpreter = bandsaw.Interpreter(executable="/not/there/python")
     with pytest.raises(RemoteCommandError, match="/not/there/python"):
-        SshCommandLineBackend().probe(Remote(interpreter=interpreter, **remote_arguments))
+        SshCommandLineBackend().create_dir(
+            Remote(interpreter=interpreter, **remote_arguments), Path("/nowhere")
+        )
 
 
 def test_a_missing_ssh_is_named(server, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RemoteCommandError, match="'ssh' of OpenSSH cannot be started"):
-        SshCommandLineBackend().probe(server)
+        SshCommandLineBackend().create_dir(server, server.directory)
 
 
 @pytest.fixture
@@ -507,5 +569,5 @@ def test_noise_of_a_start_up_file_does_no_harm(server, tmp_path, monkeypatch):
     fake.chmod(0o700)
     monkeypatch.setenv("REAL", os.environ["PATH"])
     monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
-    version = ".".join(map(str, sys.version_info[:3]))
-    assert SshCommandLineBackend().probe(server) == version
+    SshCommandLineBackend().create_dir(server, server.directory / "made")
+    assert [path.name for path in server.directory.iterdir()] == ["made"]

@@ -4,7 +4,7 @@ import importlib
 import platform
 import sys
 
-MODULES = ("identity", "cache", "serialization", "workers")
+MODULES = ("identity", "cache", "serialization", "workers", "ssh")
 
 
 def main():

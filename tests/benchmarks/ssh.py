@@ -1,0 +1,182 @@
+"""Calls on another machine, against execnet and against ssh itself, with a server on loopback."""
+
+import concurrent.futures
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import bandsaw
+from bandsaw.advices.ssh import Remote
+from bandsaw.workers import connection
+
+from . import ssh_tasks as tasks
+from .measure import table
+
+LARGE = 100_000_000
+THREADS = 8
+
+
+def main():
+    """Measures calls without data, and with 100 MB."""
+    with server() as sshd, tempfile.TemporaryDirectory() as folder:
+        command = config_for(sshd, Path(folder))
+        options = {"UserKnownHostsFile": str(sshd.known_hosts), "IdentitiesOnly": "yes"}
+        interpreter = bandsaw.Interpreter(executable=sys.executable)
+
+        def remote(name):
+            return Remote(
+                "127.0.0.1",
+                sshd.port,
+                sshd.user,
+                sshd.key_file,
+                interpreter,
+                Path(folder) / name,
+                options,
+            )
+
+        for advice in (tasks.own_advice, tasks.warm_advice):
+            advice.add_remote(remote("far"))
+        try:
+            first_calls(command, remote)
+            small_calls(command)
+            at_once()
+            bulk(command)
+        finally:
+            connection.close_all()
+
+
+def server():
+    """Makes the server that the example uses."""
+    path = Path(__file__).parents[2] / "examples" / "remote" / "sshd.py"
+    spec = importlib.util.spec_from_file_location("sshd", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Server()
+
+
+def config_for(sshd, folder):
+    """Writes a configuration for `ssh`, and returns the command to log in with it."""
+    path = folder / "config"
+    path.write_text(
+        f"Host far\nHostName 127.0.0.1\nPort {sshd.port}\nUser {sshd.user}\n"
+        f"IdentityFile {sshd.key_file}\nIdentitiesOnly yes\n"
+        f"UserKnownHostsFile {sshd.known_hosts}\n"
+    )
+    return ["ssh", "-T", "-F", str(path), "far"]
+
+
+def first_calls(command, remote):
+    """Measures calls that have to connect first."""
+    archive = bandsaw.distribution.get_distribution_archive(tasks.configuration).path.read_bytes()
+    number = 0
+
+    def connect(name):
+        connection.close_all()
+        tasks.own_advice.add_remote(remote(name))
+        assert tasks.own(1) == 1
+
+    def anew():
+        nonlocal number
+        number += 1
+        connect(f"fresh-{number}")
+
+    def plain(code, data):
+        subprocess.run([*command, f"exec {sys.executable} -c '{code}'"], input=data, check=True)
+
+    table(
+        "The first call over a new connection",
+        {
+            "ssh HOST python -c pass": lambda: plain("pass", b""),
+            "ssh, and the archive": lambda: plain("import sys; sys.stdin.buffer.read()", archive),
+            "archive is there": lambda: connect("far"),
+            "archive is sent": anew,
+        },
+        ["ssh HOST python -c pass", "ssh, and the archive"],
+        rounds=15,
+        number=1,
+        goals=[
+            ("archive is there", "ssh HOST python -c pass", "1.2"),
+            ("archive is sent", "ssh, and the archive", "1.2"),
+        ],
+    )
+
+
+def small_calls(command):
+    """Measures calls over a connection that is open."""
+    import execnet
+
+    group = execnet.Group()
+    gateway = group.makegateway(f"ssh=far//ssh_config={command[3]}//python={sys.executable}")
+    channel = gateway.remote_exec("while True:\n    channel.send(channel.receive())")
+
+    def echo():
+        channel.send(1)
+        assert channel.receive() == 1
+
+    try:
+        table(
+            "A call in a process that is reused",
+            {"execnet, echo": echo, "warm process": lambda: tasks.warm(1)},
+            ["execnet, echo"],
+            goals=[("warm process", "execnet, echo", "1.1")],
+        )
+    finally:
+        group.terminate(1)
+    table(
+        "A call in a process of its own",
+        {"on this machine": lambda: tasks.local(1), "there": lambda: tasks.own(1)},
+        ["on this machine"],
+        rounds=30,
+        number=10,
+        goals=[("there", "on this machine", "1.5")],
+    )
+
+
+def at_once():
+    """Measures many calls at once, against as many that follow each other."""
+    data = os.urandom(100_000)
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
+        calls = {}
+        for name, value in (("nothing", 1), ("100 kB", data)):
+
+            def one_by_one(value=value):
+                for _ in range(THREADS * 5):
+                    tasks.warm(value)
+
+            def together(value=value):
+                list(threads.map(tasks.warm, [value] * THREADS * 5))
+
+            calls[f"{name}, one at a time"] = one_by_one
+            calls[f"{name}, {THREADS} at once"] = together
+        table(
+            "Many calls over one connection",
+            calls,
+            [],
+            rounds=20,
+            number=1,
+            goals=[
+                (f"{name}, {THREADS} at once", f"{name}, one at a time", "1.0")
+                for name in ("nothing", "100 kB")
+            ],
+        )
+
+
+def bulk(command):
+    """Measures 100 MB there and back."""
+    data = os.urandom(LARGE)
+
+    def cat():
+        done = subprocess.run([*command, "cat"], input=data, stdout=subprocess.PIPE, check=True)
+        assert len(done.stdout) == LARGE
+
+    table(
+        "100 MB there and back",
+        {"ssh HOST cat": cat, "warm process": lambda: tasks.warm(data)},
+        ["ssh HOST cat"],
+        rounds=5,
+        number=1,
+        goals=[("warm process", "ssh HOST cat", "1.0")],
+    )
