@@ -33,6 +33,9 @@ from ._remote import Remote, SshBackend
 # Has Python there read a program and execute it. One line without single quotes and exclamation
 # marks, which no login shell changes on the way.
 _BOOT = "import sys;b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
+# What is literal, once quoted, for each shell that may be the login shell: fish reads a backslash
+# between quotes, csh an exclamation mark, and zsh what begins with an equals sign.
+_EXECUTABLE = re.compile(r"[^-=\\!][^\\!]*")
 _NOISE_LIMIT = 1 << 20
 _OPTIONS = {
     "BatchMode": "yes",
@@ -290,10 +293,10 @@ def ssh_command(remote: Remote, executable: str, arguments: str) -> list[str]:
         command += ["-l", remote._user]
     if remote.key_file is not None:
         command += ["-i", os.path.expanduser(os.fspath(remote.key_file))]
-    if executable.startswith("-") or not executable.isprintable():
+    if not _EXECUTABLE.fullmatch(executable) or not executable.isprintable():
         raise InvalidValueError(
-            "A remote interpreter's executable must not begin with '-' or contain control "
-            f"characters: {executable!r}."
+            "A remote interpreter's executable must not begin with '-' or '=', or contain control "
+            f"characters, '\\' or '!', which shells treat in different ways: {executable!r}."
         )
     return [*command, "--", remote.host, f"exec {shlex.quote(executable)} {arguments}"]
 

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._files import open_private, private_folder
 from ..advice import Advice
@@ -33,11 +33,17 @@ from ._openssh import SshCommandLineBackend
 from ._options import checked_options, pool_of, timeout_of
 from ._remote import Remote, SshBackend, command_of, python_of
 
+if TYPE_CHECKING:
+    from ..workers.connection import Target
+
 __all__ = ["Remote", "SshAdvice", "SshBackend", "SshCommandLineBackend"]
 
 logger = logging.getLogger(__name__)
 # For so long, other remotes of a list are better than one that failed.
 _AVOIDED_SECONDS = 30.0
+# Before a remote is tried again, the second time twice as long, and so on.
+_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
 
 
 class SshAdvice(Advice):
@@ -126,6 +132,10 @@ class SshAdvice(Advice):
         failed: list[str] = []
         while True:
             with _busy.least(self, names, failed) as name:
+                # A server that is started again takes a moment.
+                tries = failed.count(name)
+                if tries:
+                    time.sleep(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
                 try:
                     self._move(session, name, self.remotes[name])
                     break
@@ -173,17 +183,13 @@ class SshAdvice(Advice):
     def _move(self, session: Session, name: str, remote: Remote) -> None:
         interpreter = checked_interpreter(remote.interpreter, f"the remote {remote.host}")
         seconds = timeout_of(session)
-        python = python_of(remote)
-        command = command_of(self.backend, remote, python)
-        if command is None:
+        target = _target_of(self.backend, remote)
+        if target is None:
             self._move_by_files(session, remote, interpreter, seconds)
             return
         from ..workers.call import Call
-        from ..workers.connection import Target
         from ..workers.remote import RemotePlace
 
-        directory = remote.directory.as_posix()
-        target = Target(remote.host, tuple(command), directory, python)
         is_made_there = isinstance(interpreter, Environment)
         requirements = interpreter.serialized() if is_made_there else None
         archive = session.distribution_archive
@@ -270,6 +276,30 @@ class SshAdvice(Advice):
         except Exception as error:
             # What the call gives or raises is worth more than this.
             logger.warning("The folder %s is left behind on %s: %s", folder, remote.host, error)
+
+
+# To make a command line costs more than to see that nothing has changed.
+_targets: weakref.WeakKeyDictionary[Remote, tuple[Any, Optional[Target]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def _target_of(backend: SshBackend, remote: Remote) -> Optional[Target]:
+    """Returns where a connection to a remote leads, `None` if there is none."""
+    given = {**vars(remote), "backend": backend, "options": dict(remote.options)}
+    known, target = _targets.get(remote, (None, None))
+    if known != given:
+        python = python_of(remote)
+        command = command_of(backend, remote, python)
+        if command is not None:
+            from ..workers.connection import Target
+
+            directory = remote.directory.as_posix()
+            target = Target(remote.host, tuple(command), directory, python)
+        else:
+            target = None
+        _targets[remote] = given, target
+    return target
 
 
 class _Busy:

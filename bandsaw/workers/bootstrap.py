@@ -65,16 +65,21 @@ def kept_root(directory: str) -> "Any":
         return root, True
 
 
+def checked_manifest(data: bytes, digest: str) -> "Any":
+    """Reads what an archive says of itself; an error if that is not what the digest stands for."""
+    manifest = json.loads(data.decode())
+    said = manifest.pop("digest")
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":")) + "\n"
+    if not hashlib.sha256(text.encode()).hexdigest()[: len(said)] == said == digest:
+        raise ValueError("it is another archive")
+    return manifest
+
+
 def is_whole(folder: str) -> bool:
     """Says whether a folder holds the archive by whose digest it is named, undamaged."""
     try:
         with open(os.path.join(folder, MANIFEST), "rb") as file:
-            manifest = json.loads(file.read().decode())
-        digest = manifest.pop("digest")
-        text = json.dumps(manifest, sort_keys=True, separators=(",", ":")) + "\n"
-        named = hashlib.sha256(text.encode()).hexdigest()[: len(digest)]
-        if not named == digest == os.path.basename(folder):
-            return False
+            manifest = checked_manifest(file.read(), os.path.basename(folder))
         for name, member in manifest["members"].items():
             status = os.lstat(os.path.join(folder, *name.split("/")))
             if (status.st_size, int(status.st_mtime)) != (member["size"], TIME):
@@ -89,58 +94,62 @@ def put(folder: str, files: "Any", data: bytes) -> None:
 
     Takes the names and sizes of the files, and their compressed bytes.
     """
-    import shutil
-    import tempfile
     import zlib
 
     base, digest = os.path.split(folder)
-    temporary = tempfile.mkdtemp(prefix="." + digest[:8] + "-", dir=base)
+    content, position = {}, 0
+    joined = zlib.decompress(data)
+    for name, size in files:
+        content[name] = joined[position : position + size]
+        position += size
+    for name, member in checked_manifest(content[MANIFEST], digest)["members"].items():
+        if not hashlib.sha256(content[name]).hexdigest().startswith(member["digest"]):
+            raise ValueError(f"{name} of the archive did not arrive whole")
+    temporary = os.path.join(base, f".{digest[:8]}-{os.urandom(8).hex()}")
+    os.mkdir(temporary, 0o700)
     try:
-        aside = os.path.join(temporary, digest)
-        position, content = 0, zlib.decompress(data)
-        for name, size in files:
-            path = os.path.join(aside, *name.split("/"))
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        made = {temporary}
+        for name, piece in content.items():
+            path = os.path.join(temporary, *name.split("/"))
+            above = os.path.dirname(path)
+            if above not in made:
+                os.makedirs(above, mode=0o700, exist_ok=True)
+                made.add(above)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content[position : position + size])
+            try:
+                write(descriptor, piece)
+            finally:
+                os.close(descriptor)
             os.utime(path, (TIME, TIME))
-            position += size
-        check(aside)
         for _ in range(3):
             try:
-                os.rename(aside, folder)
-                break
+                os.rename(temporary, folder)
+                return
             except OSError:
                 if is_whole(folder):
                     break  # another one was faster
-                if os.path.isdir(folder) and not os.path.islink(folder):
-                    shutil.rmtree(folder, ignore_errors=True)
-                else:
-                    os.unlink(folder)
+                remove(folder)
         else:
             raise OSError(f"the archive cannot be put at {folder}")
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except BaseException:
+        remove(temporary)
+        raise
+    remove(temporary)
 
 
-def check(folder: str) -> None:
-    """Raises an error if what arrived is not what was sent."""
-    if not is_whole(folder):
-        raise OSError("the archive did not arrive whole")
-    with open(os.path.join(folder, MANIFEST), "rb") as file:
-        members = json.loads(file.read().decode())["members"]
-    for name, member in members.items():
-        with open(os.path.join(folder, *name.split("/")), "rb") as file:
-            digest = hashlib.sha256(file.read()).hexdigest()
-        if not digest.startswith(member["digest"]):
-            raise OSError(f"{name} of the archive did not arrive whole")
+def remove(path: str) -> None:
+    """Removes a file or a folder, if it can be removed."""
+    import shutil
+
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    elif os.path.lexists(path):
+        os.unlink(path)
 
 
 def sweep(root: str, directory: str) -> None:
     """Removes what nobody has used for a long time, and what was left unfinished."""
     import re
-    import shutil
 
     now = time.time()
     own = re.compile(rf"bandsaw-({os.geteuid()}-\w+|[0-9a-f]{{32}})")
@@ -159,7 +168,7 @@ def sweep(root: str, directory: str) -> None:
             except OSError:
                 continue  # another one was faster
             if status.st_uid == os.geteuid() and status.st_mtime < now - seconds:
-                shutil.rmtree(path, ignore_errors=True)
+                remove(path)
 
 
 def read_exactly(descriptor: int, size: int) -> bytes:
@@ -233,7 +242,6 @@ def main(request: "Any") -> None:
             size = int.from_bytes(read_exactly(reading, 8), "big")
             head = json.loads(read_exactly(reading, size).decode("ascii"))
             put(folder, head["files"], read_exactly(reading, head["size"]))
-            sweep(root, directory)
         answer(writing, {})
     except EOFError:
         return  # nobody is there any more
@@ -243,9 +251,12 @@ def main(request: "Any") -> None:
         return
     sys.argv[:] = [folder]
     sys.path.insert(0, folder)
+    from bandsaw._archive import start
+
+    start.prepare(False)
     from bandsaw.workers import hub
 
-    hub.main(reading, writing, root, is_temporary)
+    hub.main(reading, writing, root, None if is_temporary else directory)
 
 
 def probed(reading: int, writing: int, request: "Any") -> None:

@@ -87,14 +87,14 @@ class _Outgoing:
         self.held = [message]
 
 
-def main(reading: int, writing: int, root: str, is_temporary: bool) -> NoReturn:
+def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoReturn:
     """Serves the near end until that is gone.
 
     Args:
         reading: Where messages come from.
         writing: Where they go to.
         root: The folder for what is kept on this machine.
-        is_temporary: Whether it is to be removed at the end.
+        directory: The folder that it lies in, `None` if it is to be removed at the end.
     """
     # What a task needs besides the archive, such as environments, is kept in the same place.
     os.environ.setdefault("BANDSAW_HOME", root)
@@ -105,10 +105,11 @@ def main(reading: int, writing: int, root: str, is_temporary: bool) -> NoReturn:
         pass
     finally:
         hub.end()
-        if is_temporary:
-            import shutil
-
-            shutil.rmtree(root, ignore_errors=True)
+        if directory is None:
+            bootstrap.remove(root)
+        else:
+            # Nobody waits for it now.
+            bootstrap.sweep(root, directory)
     os._exit(0)
 
 

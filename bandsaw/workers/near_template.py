@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -241,7 +241,7 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
         last = errors.finish()
         raise WorkerStartError(
             f"A process for tasks could not be started: the interpreter {kind.executable!r} ended "
-            f"with {ending}; this is Python {platform.python_version()}"
+            f"with {ending}; this is Python {sys.version.split()[0]}"
             + (f". The last lines that it wrote:\n{last}" if last else ". It wrote nothing.")
         ) from error
     except BaseException:
@@ -293,7 +293,7 @@ def checked_hello(frame: frames.Frame, kind: Kind, where: str) -> Mapping[str, A
     if problem is not None:
         raise WorkerStartError(
             f"A process for tasks could not be started: {where} is Python "
-            f"{'.'.join(map(str, version))}, this is Python {platform.python_version()}, and "
+            f"{'.'.join(map(str, version))}, this is Python {sys.version.split()[0]}, and "
             f"{problem}."
         )
     return hello

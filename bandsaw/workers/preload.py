@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import platform
 import sys
 import threading
 from typing import Any
@@ -36,7 +35,7 @@ def prepare(preload: list[str]) -> dict[str, Any]:
         "bandsaw": __version__,
         "python": list(sys.version_info[:3]),
         "implementation": sys.implementation.name,
-        "platform": platform.system(),
+        "platform": os.uname().sysname,
         "executable": sys.executable,
         "pickle": _pickle_protocol(),
         "pid": os.getpid(),

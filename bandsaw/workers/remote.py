@@ -89,8 +89,11 @@ class RemoteChild(Child):
                 self._fail(body.decode("utf-8", "replace"))
 
     def seems_alive(self) -> bool:
-        """Looks whether anything says that it will not take work. See `Child.seems_alive`."""
-        return self._connection.is_alive() and super().seems_alive()
+        """Looks whether anything says that it will not take work. See `Child.seems_alive`.
+
+        Whether its connection is alive was looked at just before, when it was asked for.
+        """
+        return not self._connection.is_lost and super().seems_alive()
 
     def _fail(self, reason: str) -> None:
         def error(what: str) -> WorkerStartError:
