@@ -38,6 +38,11 @@ class Interpreter(SerializableValue):
                 f"An interpreter's path is a list of folders, not one: write [{path!r}]"
             )
         self._path = None if path is None else tuple(_as_text("path", part) for part in path)
+        for entry in self._path or ():
+            if os.pathsep in entry:
+                raise InvalidValueError(
+                    f"{os.pathsep!r} in {entry!r}, an entry of an interpreter's path, would end it."
+                )
         self._executable = (
             sys.executable if executable is None else _as_text("executable", executable)
         )

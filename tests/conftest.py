@@ -191,7 +191,9 @@ def sshd_module():
 def sshd(sshd_module):
     """A running SSH server on a loopback port."""
     try:
-        server = sshd_module.Server()
+        # Where coverage is measured, it is at the far end, too.
+        inherited = {name: os.environ[name] for name in os.environ if name.startswith("COVERAGE_")}
+        server = sshd_module.Server(inherited)
     except sshd_module.NotInstalledError as error:
         lacking(str(error))
     with server:

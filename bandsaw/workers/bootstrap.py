@@ -5,9 +5,9 @@
         ─► {files}, bytes              the archive, if it is not there
         ◄─ {}                          or {error}; then `hub` goes on from the archive
 
-It is sent as text, and executed with `request` (plain data) given. It needs the standard library of
-Python only, of any version, to be able to say that a version is too old. What is not needed each
-time is imported where it is.
+It is sent as text and executed, and its `main` is called with a request of plain data. It needs the
+standard library of Python only, of any version, to be able to say that a version is too old. What
+is not needed each time is imported where it is.
 
     DIRECTORY/bandsaw-UID/archives/DIGEST/      an archive, kept for 30 days after its last use
     DIRECTORY/bandsaw-UID/archives/.xyz         in the making
@@ -279,7 +279,3 @@ def probed(reading: int, writing: int, request: "Any") -> None:
     answer(writing, content)
     read_exactly(reading, 1)
     answer(writing, {})
-
-
-if "request" in globals():
-    main(globals()["request"])

@@ -21,7 +21,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
 from ..distribution import DistributionArchive
@@ -193,9 +193,7 @@ class Connection:
     ) -> dict[str, Any]:
         mark = secrets.token_hex(16)
         request = {**request, "mark": mark, "directory": self.target.directory}
-        # What is in the folder where it starts is none of its modules.
-        line = f"import sys; sys.path[:] = filter(None, sys.path); request = {request!a}\n"
-        program = line.encode() + bootstrap_program()
+        program = bootstrap_program(request)
         deadline = time.monotonic() + _SECONDS_TO_START
         self._write(b"%d\n" % len(program), program)
         self._read_until(mark.encode(), deadline)
@@ -565,15 +563,28 @@ def probe(target: Target, modules: Sequence[str]) -> dict[str, Any]:
     return content
 
 
-def bootstrap_program() -> bytes:
-    """Returns the program that runs there first, also where bandsaw itself runs from an archive."""
+def bootstrap_program(request: Mapping[str, Any]) -> bytes:
+    """Returns the program that runs there first, also where bandsaw itself runs from an archive.
+
+    Args:
+        request: What it is to do, see `bootstrap`.
+
+    Returns:
+        The program, in ASCII.
+    """
     import importlib.util
 
-    spec = importlib.util.find_spec("bandsaw.workers.bootstrap")
+    name = "bandsaw.workers.bootstrap"
+    spec = importlib.util.find_spec(name)
     assert spec is not None and spec.origin is not None
     loader: Any = spec.loader
-    data: bytes = loader.get_data(spec.origin)
-    return data
+    source: bytes = loader.get_data(spec.origin)
+    # What is in the folder where it starts is none of its modules.
+    return (
+        f"import sys; sys.path[:] = filter(None, sys.path); names = {{'__name__': {name!r}}}\n"
+        f"exec(compile({source!a}, {spec.origin!a}, 'exec'), names)\n"
+        f"names['main']({dict(request)!a})\n"
+    ).encode("ascii")
 
 
 def sent_archive(archive: DistributionArchive, tag: str) -> tuple[bytes, bytes]:

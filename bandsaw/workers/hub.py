@@ -418,6 +418,11 @@ class _Hub:
                 process.ends.status.send(EVENT.pack(b"K", 0))
 
     def _forget(self, stream: int, body: bytes) -> None:
+        template = self._templates.get(stream)
+        if template is not None:
+            # It ends itself, which is heard.
+            template.control.shutdown(socket.SHUT_WR)
+            return
         process = self._processes.pop(stream, None)
         outgoing = self._outgoing.pop(stream, None)
         if outgoing is not None:

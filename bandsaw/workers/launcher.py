@@ -19,7 +19,7 @@ from .child import Child
 from .near_template import Kind, Template, started
 
 # Of so many archives the templates are kept that differ in nothing else.
-_MOST_ARCHIVES = 4
+MOST_ARCHIVES = 4
 _templates: dict[Kind, Template] = {}
 _lock = threading.Lock()
 _locks: dict[Kind, threading.Lock] = {}
@@ -73,7 +73,7 @@ def _replace_older(kind: Kind) -> None:
     # The archive grows with the tasks that a script defines. There may be several configurations.
     others = [other for other in list(_templates) if other._replace(folder=kind.folder) == kind]
     others.sort(key=lambda other: _templates[other].last_used)
-    for other in others[: 1 - _MOST_ARCHIVES]:
+    for other in others[: 1 - MOST_ARCHIVES]:
         _templates.pop(other).replace()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -17,6 +19,7 @@ from ._exit import describe_exit
 from .child import Child
 from .connection import Connection, Stream, Target, connection_to, sent_archive
 from .frames import SESSION, Frame, Message
+from .launcher import MOST_ARCHIVES
 from .near_template import Kind, checked_hello
 from .place import Place
 from .process import TAIL_BYTES, last_lines, pass_on
@@ -89,11 +92,8 @@ class RemoteChild(Child):
                 self._fail(body.decode("utf-8", "replace"))
 
     def seems_alive(self) -> bool:
-        """Looks whether anything says that it will not take work. See `Child.seems_alive`.
-
-        Whether its connection is alive was looked at just before, when it was asked for.
-        """
-        return not self._connection.is_lost and super().seems_alive()
+        """Looks whether anything says that it will not take work. See `Child.seems_alive`."""
+        return self._connection.is_alive() and super().seems_alive()
 
     def _fail(self, reason: str) -> None:
         def error(what: str) -> WorkerStartError:
@@ -138,6 +138,8 @@ class RemoteTemplate:
 
     Attributes:
         hello: What it said about itself.
+        is_gone: Whether it was found gone.
+        last_used: When a process was last wanted, by `time.monotonic`.
 
     Raises:
         WorkerStartError: If it cannot be started, or cannot work with this process (an `OSError`).
@@ -153,8 +155,12 @@ class RemoteTemplate:
     ) -> None:
         self._connection = connection
         self.kind = kind
-        self._next: list[RemoteChild] = []
         self.is_gone = False
+        self.last_used = 0.0
+        self._next: list[RemoteChild] = []
+        self._lock = threading.Lock()
+        self._children = 0
+        self._is_replaced = False
         self._stream = Stream(connection)
         request = {
             "digest": kind.folder,
@@ -165,9 +171,11 @@ class RemoteTemplate:
         }
         try:
             self._stream.send(b"T", json.dumps(request).encode("ascii"))
-        except OSError as error:
+            self.hello = self._hello()
+        except BrokenPipeError as error:
             raise connection.loss("A process for tasks was lost") from error
-        self.hello = self._hello()
+        finally:
+            self._stream.release()
 
     def _hello(self) -> Mapping[str, Any]:
         host = self._connection.target.host
@@ -212,18 +220,37 @@ class RemoteTemplate:
 
     def prepare_next(self, fork: bool) -> None:
         """Has a process started for the call after this one, so that it need not wait for that."""
-        if not self._next:
+        if not self._next and not self._is_replaced:
             with contextlib.suppress(OSError):
                 self._next.append(self._start(fork))
 
     def _start(self, fork: bool) -> RemoteChild:
         child = RemoteChild(self._connection, self.kind, self._one_less)
+        with self._lock:
+            self._children += 1
         with contextlib.suppress(OSError):
             child.stream.send(b"P", _START.pack(self._stream.number, b"F" if fork else b"S"))
         return child
 
     def _one_less(self, was_lost: bool) -> None:
-        self.is_gone = self.is_gone or was_lost
+        with self._lock:
+            self.is_gone = self.is_gone or was_lost
+            self._children -= 1
+        self._end_if_unused()
+
+    def replace(self) -> None:
+        """Ends the template as soon as nothing runs in it."""
+        self._is_replaced = True
+        while self._next:
+            self._next.pop().end()
+        self._end_if_unused()
+
+    def _end_if_unused(self) -> None:
+        with self._lock:
+            is_needed = self._children or not self._is_replaced
+        if not is_needed:
+            with contextlib.suppress(OSError):
+                self._stream.send(b"Q")
 
 
 class RemotePlace(Place):
@@ -265,8 +292,17 @@ class RemotePlace(Place):
                 template = connection.templates[self.kind] = RemoteTemplate(
                     connection, self.kind, dict(self.kind.at_start), self._requirements
                 )
+                self._replace_older(connection)
+            template.last_used = time.monotonic()
             self._template = template
         return template.hello
+
+    def _replace_older(self, connection: Connection) -> None:
+        kind, templates = self.kind, connection.templates
+        others = [other for other in templates if other._replace(folder=kind.folder) == kind]
+        others.sort(key=lambda other: templates[other].last_used, reverse=True)
+        for other in others[MOST_ARCHIVES:]:
+            templates.pop(other).replace()
 
     def _send_archive(self, connection: Connection) -> None:
         digest = self.kind.folder

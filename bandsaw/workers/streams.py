@@ -11,7 +11,7 @@ it belongs to and the length of what follows.
     B  both           process    a piece of the file
     A  both           process    as M, for a message with which the file goes along
     K  near to far    process    it is ended, with all that it has started
-    Q  near to far    process    nobody has an interest in it any more
+    Q  near to far    any        nobody has an interest in it any more
     D  both           archive    the digest of an archive; 1 if it is there, else 0
     Z  near to far    archive    the digest, and the archive, see `hub`; D is the answer
     H  far to near    template   its first message: as M

@@ -30,7 +30,13 @@ class Server:
         scratch: A folder for those who log in. It goes with the server.
     """
 
-    def __init__(self):
+    def __init__(self, environment=()):
+        """Looks for the tools that are needed.
+
+        Args:
+            environment: Variables that logins get besides their own, as a dict.
+        """
+        self._environment = dict(environment)
         search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
         self._tools = {name: shutil.which(name, path=search) for name in ("sshd", "ssh-keygen")}
         missing = [name for name, path in self._tools.items() if path is None]
@@ -100,6 +106,7 @@ class Server:
                 f"UsePAM no\n"  # no session of the system is opened for these logins
                 f"StrictModes no\n"  # the temporary folder's parents are open to all
                 f"MaxStartups 100\n"
+                f"{self._set_environment()}"
                 f"Subsystem sftp internal-sftp\n"
             )
             self._process = subprocess.Popen(
@@ -112,6 +119,13 @@ class Server:
             raise RuntimeError(f"sshd did not start: {self._log()}")
         self.known_hosts = self._folder / "known_hosts"
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {self._public(host_key)}")
+
+    def _set_environment(self):
+        variables = []
+        for name, value in self._environment.items():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+            variables.append(f' "{name}={escaped}"')
+        return f"SetEnv{''.join(variables)}\n" if variables else ""
 
     def _make_key(self, name):
         path = self._folder / name
