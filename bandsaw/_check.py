@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
@@ -156,7 +155,7 @@ def _reached(
     if key is not None:
         parts.append(f"host key {key.group(1)}")
     parts.append(f"{told['round_trip'] * 1000:.1f} ms there and back")
-    ahead = told["time"] - time.time()
+    ahead = told["ahead"]
     if abs(ahead) > _CLOCK_SECONDS:
         parts.append(f"its clock is {abs(ahead):.0f} s {'ahead' if ahead > 0 else 'behind'}")
     else:

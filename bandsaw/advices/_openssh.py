@@ -223,7 +223,7 @@ class _Conversation:
             stream.flush()
 
     def _skip_to_mark(self) -> None:
-        seen = b""
+        seen = bytearray()
         while not seen.endswith(self._mark):
             byte = self.stdout.read(1)
             if not byte or len(seen) > _NOISE_LIMIT:

@@ -93,16 +93,16 @@ def checked_seconds(name: str, value: Any, whose: str) -> None:
 
 
 # Not on the advice, which may be copied and pickled.
-_pools: weakref.WeakKeyDictionary[Any, dict[str, Pool]] = weakref.WeakKeyDictionary()
+_pools: weakref.WeakKeyDictionary[Any, dict[Any, Pool]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def pool_of(advice: Any, name: str, size: int, max_tasks: Optional[int]) -> Pool:
+def pool_of(advice: Any, place: Any, size: int, max_tasks: Optional[int]) -> Pool:
     """Returns the pool of warm processes of an advice, which is made on first use.
 
     Args:
         advice: The advice. When it is gone, the processes end.
-        name: Tells several pools apart.
+        place: Where the processes are: each place has a pool of its own.
         size: How many processes it keeps.
         max_tasks: After how many executions one is replaced, `None` for never.
     """
@@ -110,9 +110,9 @@ def pool_of(advice: Any, name: str, size: int, max_tasks: Optional[int]) -> Pool
 
     with _lock:
         pools = _pools.setdefault(advice, {})
-        pool = pools.get(name)
+        pool = pools.get(place)
         if pool is None:
-            pool = pools[name] = Pool(size, max_tasks)
+            pool = pools[place] = Pool(size, max_tasks)
             finalizer: Any = weakref.finalize(advice, pool.close)
             finalizer.atexit = False
         return pool

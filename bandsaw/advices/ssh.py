@@ -137,7 +137,7 @@ class SshAdvice(Advice):
                 if tries:
                     time.sleep(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
                 try:
-                    self._move(session, name, self.remotes[name])
+                    self._move(session, self.remotes[name])
                     break
                 except RemoteConnectionError as error:
                     _busy.note_failure(self, name)
@@ -180,7 +180,7 @@ class SshAdvice(Advice):
                 )
         return list(names), retries
 
-    def _move(self, session: Session, name: str, remote: Remote) -> None:
+    def _move(self, session: Session, remote: Remote) -> None:
         interpreter = checked_interpreter(remote.interpreter, f"the remote {remote.host}")
         seconds = timeout_of(session)
         target = _target_of(self.backend, remote)
@@ -198,7 +198,7 @@ class SshAdvice(Advice):
         if self.workers is None:
             call.in_own_process()
         else:
-            pool = pool_of(self, name, self.workers, self.max_tasks)
+            pool = pool_of(self, target, self.workers, self.max_tasks)
             call.in_warm_process(pool, self.idle_timeout)
 
     def _move_by_files(

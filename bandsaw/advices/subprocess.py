@@ -114,7 +114,7 @@ class SubprocessAdvice(Advice):
             if self.workers is None:
                 call.in_own_process()
             else:
-                pool = pool_of(self, "", self.workers, self.max_tasks)
+                pool = pool_of(self, None, self.workers, self.max_tasks)
                 call.in_warm_process(pool, self.idle_timeout)
         else:
             from ..workers import files

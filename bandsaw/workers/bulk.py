@@ -137,7 +137,7 @@ def mapped(descriptor: int) -> memoryview:
         size = os.fstat(descriptor).st_size
         if size >= _WORTH_A_DESCRIPTOR:
             return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
-        data = memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        data = room(size)
         position = 0
         while position < size:
             count = os.preadv(descriptor, [data[position:]], position)
@@ -147,6 +147,15 @@ def mapped(descriptor: int) -> memoryview:
         return data
     finally:
         os.close(descriptor)
+
+
+def room(size: int) -> memoryview:
+    """Returns memory for data that is read into it: aligned, and not shared with forked processes.
+
+    Args:
+        size: How many bytes, more than none.
+    """
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def padding(size: int) -> int:

@@ -112,6 +112,10 @@ class Child(abc.ABC):
     def _let_go(self) -> None:
         """Closes what is open here."""
 
+    @abc.abstractmethod
+    def abandon(self) -> None:
+        """Leaves the process to the parent of this one, which was forked from that."""
+
     def _channel_is_closed(self) -> None:
         self._has_channel, self._lost_at = False, time.monotonic()
 
@@ -307,6 +311,10 @@ class LocalChild(Child):
         for descriptor in self._descriptors:
             os.close(descriptor)
 
+    def abandon(self) -> None:
+        """Leaves the process to the parent of this one. See `Child.abandon`."""
+        self._let_go()
+
 
 def _pump(descriptor: int, output: Output) -> bool:
     """Reads an output once, and returns whether there may be more."""
@@ -321,8 +329,8 @@ def _pump(descriptor: int, output: Output) -> bool:
 def _let_go() -> None:
     # They are the parent's. What holds their sockets open keeps their ends from being noticed.
     for child in list(_open):
-        _open.discard(child)
-        child._let_go()
+        child.abandon()
+    _open.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import json
-import mmap
 import os
 import secrets
 import select
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, NoReturn, Optional, cast
 
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError, WorkerStartError
-from . import streams
+from . import bulk, streams
 from ._exit import describe_exit
 from .process import Tail, last_lines
 from .streams import HEAD, PIECE
@@ -84,11 +84,17 @@ class Stream:
         """Takes a message. Called by the thread that reads."""
         if letter == b"N":
             size = int.from_bytes(body, "big")
-            self._file, self._filled = memoryview(mmap.mmap(-1, size)), 0
-            return
+            try:
+                self._file, self._filled = bulk.room(size), 0
+                return
+            except (OSError, ValueError, OverflowError) as error:
+                # What concerns one task is no reason to end the others.
+                letter, body = b"E", f"there is no room here for what it sends: {error}".encode()
         data = None
         if letter == b"A":
             data, self._file = self._file, None
+            if data is None:
+                return
         self.inbox.append((letter, body, data))
         wakeup = self._wakeup
         if wakeup is not None:
@@ -120,7 +126,8 @@ class Connection:
 
     Attributes:
         target: As given.
-        round_trip: How long it took there and back once, in seconds.
+        templates: The templates that were started over it, by what they are for.
+        digests: The digests of the archives that are there.
 
     Raises:
         RemoteConnectionError: If it cannot be made (a `subprocess.CalledProcessError`).
@@ -134,12 +141,13 @@ class Connection:
         except BaseException:
             self.close(now=True)
             raise
-        self.templates: dict[Any, Any] = {}
-        self.digests = {archive.digest}
-        self.lock = threading.RLock()
+        self.digests.add(archive.digest)
 
     def _begin(self, target: Target) -> None:
         self.target = target
+        self.templates: dict[Any, Any] = {}
+        self.digests: set[str] = set()
+        self._locks: dict[Any, threading.Lock] = {}
         self._streams: dict[int, Stream] = {}
         self._number = 0
         self._data = bytearray()
@@ -150,7 +158,7 @@ class Connection:
         self._reader: Optional[Stream] = None
         self._waiting: dict[Stream, threading.Event] = {}
         self._reason: Optional[str] = None
-        self._is_open = True
+        self._is_closed = False
         try:
             self._process = subprocess.Popen(
                 target.command,
@@ -199,6 +207,7 @@ class Connection:
         self._read_until(mark.encode(), deadline)
         content = self._answer(deadline)
         if archive is None:
+            content["ahead"] = content["time"] - time.time()
             start = time.monotonic()
             self._write(b".")
             self._answer(deadline)
@@ -214,10 +223,10 @@ class Connection:
         if not content["has"]:
             head, data = sent_archive(archive, self.tag)
             self._write(len(head).to_bytes(8, "big"), head, data)
-        self._answer(None)
+        self._answer(time.monotonic() + _SECONDS_TO_START)
         return content
 
-    def _answer(self, deadline: Optional[float]) -> dict[str, Any]:
+    def _answer(self, deadline: float) -> dict[str, Any]:
         line = self._read_until(b"\n", deadline)
         try:
             content: dict[str, Any] = json.loads(line)
@@ -229,7 +238,7 @@ class Connection:
             )
         return content
 
-    def _read_until(self, end: bytes, deadline: Optional[float]) -> bytes:
+    def _read_until(self, end: bytes, deadline: float) -> bytes:
         """Reads up to some bytes, and returns what comes before them."""
         searched = 0
         while True:
@@ -241,8 +250,8 @@ class Connection:
             if len(self._data) > _MOST_NOISE:
                 self._give_up("it printed without end")
             searched = max(0, len(self._data) - len(end))
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and (left <= 0 or not self._poll.poll(left * 1000)):
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._poll.poll(left * 1000):
                 self._give_up(f"it did not answer within {_SECONDS_TO_START:g} s")
             data = os.read(self._out, _READ)
             if not data:
@@ -268,6 +277,11 @@ class Connection:
 
     def _ending(self, status: int) -> str:
         return f"{os.path.basename(self.target.command[0])} ended with {describe_exit(status)}"
+
+    def lock_for(self, kind: Any) -> threading.Lock:
+        """Returns the lock that is held while a template of some kind is started."""
+        with self._read_lock:
+            return self._locks.setdefault(kind, threading.Lock())
 
     # Messages
 
@@ -319,11 +333,19 @@ class Connection:
             self._streams.pop(stream.number, None)
 
     def _wait(self, stream: Stream, seconds: Optional[float]) -> bool:
+        try:
+            return self._waited(stream, seconds)
+        except BaseException:
+            # Whoever is interrupted must not be counted upon to read for others.
+            self._stop_waiting(stream)
+            raise
+
+    def _waited(self, stream: Stream, seconds: Optional[float]) -> bool:
         deadline = None if seconds is None else time.monotonic() + seconds
         while not stream.inbox:
             wakeup: Optional[threading.Event] = None
             with self._read_lock:
-                if self._reader is None:
+                if self._reader is None or self._reader is stream:
                     self._reader = stream
                 else:
                     wakeup = stream._wakeup = threading.Event()
@@ -355,6 +377,8 @@ class Connection:
                 was_told_to_read = True
             if was_told_to_read:
                 self._promote()
+        if self._is_closed:
+            self._close_out()
 
     def _promote(self) -> None:
         """Has another one read that waits. Called under the lock."""
@@ -484,16 +508,36 @@ class Connection:
 
     def _ended(self) -> tuple[int, str]:
         """Ends `ssh` if it has not ended, and returns how, with its last words."""
+        process = self._process
+        for end in (None, process.terminate, functools.partial(_kill, process)):
+            if end is not None:
+                end()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
+                break
+        return process.wait(), self._errors.finish()
+
+    def begin_close(self, now: bool = False) -> None:
+        """Has the other end end all that runs there, and itself.
+
+        Args:
+            now: Whether not to wait for that.
+        """
+        _open.discard(self)
+        self._reason = self._reason or "it was closed"
+        for template in list(self.templates.values()):
+            template.replace()
+        if now:
+            _kill(self._process)
+        # Whoever writes has noticed the end by then, or is stopped by it.
+        if not self._write_lock.acquire(timeout=_SECONDS_TO_END):
+            _kill(self._process)
+            self._write_lock.acquire()
         try:
-            status = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
-            self._process.terminate()
-            try:
-                status = self._process.wait(1.0)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                status = self._process.wait()
-        return status, self._errors.finish()
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+        finally:
+            self._write_lock.release()
 
     def close(self, now: bool = False) -> None:
         """Closes the connection. All that runs at the other end is ended.
@@ -501,34 +545,37 @@ class Connection:
         Args:
             now: Whether not to wait for the other end.
         """
-        _open.discard(self)
-        if not self._is_open:
-            return
-        self._is_open = False
-        self._reason = self._reason or "it was closed"
-        process = self._process
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.close()
-        if now:
+        self.begin_close(now)
+        deadline = time.monotonic() + _SECONDS_TO_END
+        process, out = self._process, self._process.stdout
+        assert out is not None
+        with self._read_lock:
+            self._is_closed = True
+            has_reader = self._reader is not None
+        # The other end closes it when all is over there, and may still have to say something.
+        while not (now or has_reader or out.closed):
+            if not _is_ready(self._out, select.POLLIN, max(0.0, deadline - time.monotonic())):
+                break
+            if not os.read(self._out, _READ):
+                break
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
             _kill(process)
-        else:
-            # The other end closes it when all is over there, and may still have to say something.
-            deadline = time.monotonic() + _SECONDS_TO_END
-            while _is_ready(self._out, select.POLLIN, max(0.0, deadline - time.monotonic())):
-                if not os.read(self._out, _READ):
-                    break
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _kill(process)
-        process.wait()
-        process.stdout.close()
+            process.wait()
+        self._close_out()
         self._errors.finish()
+
+    def _close_out(self) -> None:
+        # Never under the hands of somebody who reads: the number may be that of another file then.
+        with self._read_lock:
+            if self._is_closed and self._reader is None and self._process.stdout is not None:
+                self._process.stdout.close()
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""
         process = self._process
-        self._is_open, self._reason = False, "it is the parent's"
+        self._reason = "it is the parent's"
         # It is not ours to wait for.
         process.returncode = 0
         for stream in (process.stdin, process.stdout, process.stderr):
@@ -545,8 +592,8 @@ def probe(target: Target, modules: Sequence[str]) -> dict[str, Any]:
 
     Returns:
         `python`, the version; `executable`; `missing`, those of the modules that are not installed;
-        `free`, how many bytes its directory has room for; `time`, what its clock says;
-        `round_trip`, in seconds; `unusable`, why the directory cannot be used, if it cannot;
+        `free`, how many bytes its directory has room for; `ahead`, by how many seconds its clock
+        is; `round_trip`, in seconds; `unusable`, why the directory cannot be used, if it cannot;
         `words`, what ssh wrote.
 
     Raises:
@@ -663,9 +710,11 @@ def _is_ready(descriptor: int, event: int, seconds: float) -> bool:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    # What ssh has started to reach the host belongs to it.
-    with contextlib.suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL)
+    # What ssh has started to reach the host belongs to it. The number of a process that has been
+    # waited for may be that of another one by now.
+    if process.returncode is None:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _widen(descriptor: int) -> None:
@@ -689,7 +738,10 @@ def close_all() -> None:
 
     pool.close_all()
     _known.clear()
-    for connection in list(_open):
+    open_now = list(_open)
+    for connection in open_now:
+        connection.begin_close()
+    for connection in open_now:
         connection.close()
 
 

@@ -116,19 +116,15 @@ class Channel:
         pieces: list[Any] = []
         going_along = None
         for kind, body, descriptor in messages:
-            size = sum(map(len, body))
-            flag = _PLAIN if descriptor is None else _WITH_FILE
             if descriptor is not None:
                 going_along = descriptor
-            pieces.append(_HEAD.pack(_MARK, kind, flag, size))
+            pieces.append(head_of(kind, sum(map(len, body)), descriptor is not None))
             pieces += body
         data = b"".join(pieces)
         with self._lock:
             sent = 0
             if going_along is not None:
-                rights = array.array("i", [going_along])
-                ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-                sent = self._socket.sendmsg([data], ancillary)
+                sent = self._socket.sendmsg([data], rights_to(going_along))
             if sent < len(data):
                 self._socket.sendall(memoryview(data)[sent:])
 
@@ -204,6 +200,22 @@ class Channel:
         while self._descriptors:
             os.close(self._descriptors.popleft())
         self._socket.close()
+
+
+def head_of(kind: int, size: int, has_file: bool) -> bytes:
+    """Returns the head of a message.
+
+    Args:
+        kind: The kind.
+        size: The length of its body.
+        has_file: Whether a file comes along.
+    """
+    return _HEAD.pack(_MARK, kind, _WITH_FILE if has_file else _PLAIN, size)
+
+
+def rights_to(descriptor: int) -> list[tuple[int, int, Any]]:
+    """Returns what has an open file go along, for `sendmsg`."""
+    return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
 
 
 def _no_message(data: bytearray) -> ProtocolError:

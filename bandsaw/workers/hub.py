@@ -11,6 +11,7 @@ from processes waits there when the connection does not take it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -43,7 +44,7 @@ class _Template:
         pid: Its process id.
         control: Where requests go to.
         channel: The same, for what it says.
-        errors: What it writes to standard error is read from here.
+        errors: What it writes to standard error is read from here, `None` after its end.
         has_said_hello: Whether it runs.
     """
 
@@ -51,7 +52,7 @@ class _Template:
         self.pid = pid
         self.control = control
         self.channel = Channel(control)
-        self.errors = errors
+        self.errors: Optional[int] = errors
         self.has_said_hello = False
 
 
@@ -62,7 +63,9 @@ class _Process:
         ends: What leads to it.
         channel: Its channel.
         outputs: Both its outputs, as long as they are open.
+        unsent: What it has not taken yet, with the files that go along.
         file: The file that comes for it, `None` if none does.
+        pid: Its id, and that of its group, `None` as long as it is not known.
     """
 
     def __init__(self, ends: frames.Ends) -> None:
@@ -71,7 +74,16 @@ class _Process:
         self.outputs = select.poll()
         for descriptor in (ends.out, ends.errors):
             self.outputs.register(descriptor, select.POLLIN)
+        self.unsent: deque[tuple[bytes, Optional[int]]] = deque()
         self.file: Optional[int] = None
+        self.pid: Optional[int] = None
+
+    def drop_unsent(self) -> None:
+        """Forgets what was to be sent to it."""
+        for _, file in self.unsent:
+            if file is not None:
+                os.close(file)
+        self.unsent.clear()
 
 
 class _Outgoing:
@@ -117,7 +129,7 @@ class _Hub:
     def __init__(self, reading: int, writing: int, root: str) -> None:
         self._reading, self._writing, self._root = reading, writing, root
         self._all, self._narrow = select.poll(), select.poll()
-        self._handlers: dict[int, Callable[[], None]] = {reading: self._read}
+        self._handlers: dict[int, Callable[[], Any]] = {reading: self._read}
         for poll in (self._all, self._narrow):
             poll.register(reading, select.POLLIN)
         os.set_blocking(writing, False)
@@ -171,14 +183,16 @@ class _Hub:
             template.control.close()
         deadline = time.monotonic() + _SECONDS_TO_END
         for template in self._templates.values():
-            if not template.has_said_hello:
-                _kill_group(template.pid)
-            _reaped(template.pid, deadline)
+            if _reaped(template.pid, deadline if template.has_said_hello else 0.0) != 0:
+                # It could not end what it has started.
+                for process in self._processes.values():
+                    if process.pid is not None:
+                        _kill_group(process.pid)
         # Somebody in between may still hold the connection open.
         for descriptor in (self._reading, self._writing):
             os.close(descriptor)
 
-    def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
+    def _watch(self, descriptor: int, handler: Callable[[], Any]) -> None:
         self._handlers[descriptor] = handler
         self._all.register(descriptor, select.POLLIN)
 
@@ -238,6 +252,7 @@ class _Hub:
             else:
                 os.close(outgoing.descriptor)
                 messages = outgoing.held
+                self._waiting_bytes += len(messages[0])
             self._waiting.extend(messages)
             return True
         return False
@@ -297,6 +312,7 @@ class _Hub:
         os.close(far_errors)
         template = self._templates[stream] = _Template(pid, near, errors)
         self._watch(near.fileno(), lambda: self._hear_template(stream, template))
+        os.set_blocking(errors, False)
         self._watch(errors, lambda: self._hear_errors(stream, template))
 
     def _become_template(
@@ -305,9 +321,13 @@ class _Hub:
         code = 1
         try:
             os.setsid()
-            files = [process.file for process in self._processes.values() if process.file]
-            files += [outgoing.descriptor for outgoing in self._outgoing.values()]
             # Their ends are noticed only if nobody else holds them.
+            for close in (*self._to_close, *(each.ends.close for each in self._processes.values())):
+                with contextlib.suppress(OSError):
+                    close()
+            files = [each.file for each in self._processes.values() if each.file is not None]
+            files += [file for each in self._processes.values() for _, file in each.unsent if file]
+            files += [outgoing.descriptor for outgoing in self._outgoing.values()]
             for descriptor in (*self._handlers, self._reading, self._writing, *files):
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
@@ -315,11 +335,14 @@ class _Hub:
             os.dup2(errors, 2)
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 1)
+            for descriptor in (control.detach(), errors, nowhere):
+                os.close(descriptor)
             code = _template(request, parent, self._archive(request["digest"]))
         except BaseException as error:
             from .._session_file import written_failure
 
-            Channel(control).send((frames.FAILURE, (written_failure(error),), None))
+            near = Channel(socket.socket(fileno=os.dup(0)))
+            near.send((frames.FAILURE, (written_failure(error),), None))
         finally:
             os._exit(code)
 
@@ -336,24 +359,28 @@ class _Hub:
             return
         self._unwatch(template.control.fileno())
         del self._templates[stream]
-        last = select.poll()
-        last.register(template.errors, select.POLLIN)
-        self._drain(last)
-        if template.errors in self._handlers:
-            self._unwatch(template.errors)
-            self._to_close.append(lambda: os.close(template.errors))
+        while template.errors is not None and self._hear_errors(stream, template):
+            pass
         self._to_close.append(template.control.close)
         code = _reaped(template.pid, time.monotonic() + 1.0)
-        _kill_group(template.pid)
         self._send(b"E", stream, str(code).encode())
 
-    def _hear_errors(self, stream: int, template: _Template) -> None:
-        data = os.read(template.errors, _READ)
+    def _hear_errors(self, stream: int, template: _Template) -> bool:
+        """Hands on what a template writes, and returns whether there may be more."""
+        if template.errors is None:
+            return False
+        try:
+            data = os.read(template.errors, _READ)
+        except BlockingIOError:
+            return False
         if data:
             self._send(b"L", stream, data)
-        else:
-            self._unwatch(template.errors)
-            self._to_close.append(lambda: os.close(template.errors))
+            return True
+        # The number may be that of another file soon.
+        self._unwatch(template.errors)
+        self._to_close.append(functools.partial(os.close, template.errors))
+        template.errors = None
+        return False
 
     # Processes
 
@@ -372,18 +399,39 @@ class _Hub:
             self._send(b"S", stream, EVENT.pack(b"E", error.errno or 0))
             return
         process = self._processes[stream] = _Process(ends)
-        for descriptor in (ends.status.fileno(), ends.out, ends.errors):
+        for descriptor in (ends.channel.fileno(), ends.status.fileno(), ends.out, ends.errors):
             os.set_blocking(descriptor, False)
         self._watch(ends.channel.fileno(), lambda: self._hear_channel(stream, process))
         self._watch(ends.status.fileno(), lambda: self._hear_status(stream, process))
         self._watch(ends.out, lambda: self._hear_output(stream, b"O", ends.out, process))
         self._watch(ends.errors, lambda: self._hear_output(stream, b"R", ends.errors, process))
 
-    def _pass_message(self, stream: int, body: bytes) -> None:
+    def _pass_message(self, stream: int, body: bytes, file: Optional[int] = None) -> None:
         process = self._processes.get(stream)
         if process is not None:
-            with contextlib.suppress(OSError):
-                process.channel.send((body[0], (body[1:],), None))
+            head = frames.head_of(body[0], len(body) - 1, file is not None)
+            process.unsent.append((head + body[1:], file))
+            self._deliver(process)
+
+    def _deliver(self, process: _Process) -> None:
+        """Sends a process what it takes. What it does not take waits: others must not."""
+        channel, unsent = process.ends.channel, process.unsent
+        try:
+            while unsent:
+                data, file = unsent[0]
+                sent = channel.sendmsg([data], [] if file is None else frames.rights_to(file))
+                if file is not None:
+                    os.close(file)
+                unsent[0] = (data[sent:], None)
+                if sent == len(data):
+                    unsent.popleft()
+        except BlockingIOError:
+            pass
+        except OSError:
+            # It reads no more. Why, it says itself, or its template does.
+            process.drop_unsent()
+        if channel.fileno() in self._handlers:
+            self._all.modify(channel, select.POLLIN | select.POLLOUT if unsent else select.POLLIN)
 
     def _begin_file(self, stream: int, body: bytes) -> None:
         process = self._processes.get(stream)
@@ -405,11 +453,7 @@ class _Hub:
         process = self._processes.get(stream)
         if process is not None and process.file is not None:
             file, process.file = process.file, None
-            try:
-                with contextlib.suppress(OSError):
-                    process.channel.send((body[0], (body[1:],), file))
-            finally:
-                os.close(file)
+            self._pass_message(stream, body, file)
 
     def _cancel(self, stream: int, body: bytes) -> None:
         process = self._processes.get(stream)
@@ -420,8 +464,10 @@ class _Hub:
     def _forget(self, stream: int, body: bytes) -> None:
         template = self._templates.get(stream)
         if template is not None:
-            # It ends itself, which is heard.
+            # That it ends is heard.
             template.control.shutdown(socket.SHUT_WR)
+            if not template.has_said_hello:
+                _kill_group(template.pid)
             return
         process = self._processes.pop(stream, None)
         outgoing = self._outgoing.pop(stream, None)
@@ -433,14 +479,19 @@ class _Hub:
         ends = process.ends
         for descriptor in (ends.channel.fileno(), ends.status.fileno(), ends.out, ends.errors):
             self._unwatch(descriptor)
+        process.drop_unsent()
         if process.file is not None:
             os.close(process.file)
         # It closes the channel's descriptors that nobody took, too.
         self._to_close += [process.channel.close, ends.close]
 
     def _hear_channel(self, stream: int, process: _Process) -> None:
+        if process.unsent:
+            self._deliver(process)
         try:
             process.channel.read()
+        except BlockingIOError:
+            return
         except (EOFError, OSError):
             self._unwatch(process.ends.channel.fileno())
             self._send(b"M", stream)
@@ -477,7 +528,12 @@ class _Hub:
             return
         except OSError:
             data = b""
-        if data[:1] != b"P":
+        if data[:1] == b"P":
+            _, process.pid = EVENT.unpack(data)
+        else:
+            if not data and process.pid is not None:
+                # Its template is gone, which would have ended what it has started.
+                _kill_group(process.pid)
             self._unwatch(status.fileno())
             # All that it has written comes before its end.
             last = select.poll()
@@ -541,16 +597,20 @@ def _template(request: dict[str, Any], parent: int, folder: str) -> int:
 
 
 def _reaped(pid: int, deadline: float) -> int:
-    """Waits for the end of a process, ends it when the time is up, and returns how it ended."""
-    while True:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() >= deadline:
-            _kill_group(pid)
-            os.waitpid(pid, 0)
-            return -signal.SIGKILL
+    """Waits for the end of a process, and ends what is left of its group; returns how it ended.
+
+    When the time is up, it is ended as well.
+    """
+    while time.monotonic() < deadline and not _has_ended(pid):
         time.sleep(0.002)
+    # As long as nobody has waited for it, the number is its own.
+    _kill_group(pid)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _has_ended(pid: int) -> bool:
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _kill_group(pid: int) -> None:

@@ -42,10 +42,11 @@ class Tail:
 
     def _pump(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        descriptor = self._pipe.fileno()
+        # Some of it may have been read into a buffer already.
+        read = getattr(self._pipe, "read1", self._pipe.read)
         with self._pipe:
             while True:
-                data = os.read(descriptor, 65536)
+                data = read(65536)
                 self._kept = (self._kept + data)[-TAIL_BYTES:]
                 if self._stream_name is not None:
                     pass_on(decoder.decode(data, final=not data), self._stream_name)

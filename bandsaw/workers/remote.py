@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from ..distribution import DistributionArchive
-from ..errors import WorkerStartError
+from ..errors import WorkerError, WorkerStartError
 from ..interpreter import Interpreter
 from ..run import get_run_id
 from . import frames, state, streams, wire
@@ -96,8 +96,8 @@ class RemoteChild(Child):
         return self._connection.is_alive() and super().seems_alive()
 
     def _fail(self, reason: str) -> None:
-        def error(what: str) -> WorkerStartError:
-            return WorkerStartError(f"{what} on {self.host}: {reason}.")
+        def error(what: str) -> WorkerError:
+            return WorkerError(f"{what} on {self.host}: {reason}.")
 
         self.loss = error
         self.is_over = True
@@ -107,6 +107,9 @@ class RemoteChild(Child):
         with contextlib.suppress(OSError):
             self.stream.send(b"Q")
         self.stream.release()
+
+    def abandon(self) -> None:
+        """Leaves the process to the parent of this one: the connection is its own."""
 
 
 def _pieces(pieces: Sequence[Any]) -> Any:
@@ -138,7 +141,6 @@ class RemoteTemplate:
 
     Attributes:
         hello: What it said about itself.
-        is_gone: Whether it was found gone.
         last_used: When a process was last wanted, by `time.monotonic`.
 
     Raises:
@@ -155,8 +157,8 @@ class RemoteTemplate:
     ) -> None:
         self._connection = connection
         self.kind = kind
-        self.is_gone = False
-        self.last_used = 0.0
+        self._is_gone = False
+        self.last_used = time.monotonic()
         self._next: list[RemoteChild] = []
         self._lock = threading.Lock()
         self._children = 0
@@ -172,10 +174,13 @@ class RemoteTemplate:
         try:
             self._stream.send(b"T", json.dumps(request).encode("ascii"))
             self.hello = self._hello()
-        except BrokenPipeError as error:
-            raise connection.loss("A process for tasks was lost") from error
-        finally:
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                self._stream.send(b"Q")
             self._stream.release()
+            if isinstance(error, BrokenPipeError):
+                raise connection.loss("A process for tasks was lost") from error
+            raise
 
     def _hello(self) -> Mapping[str, Any]:
         host = self._connection.target.host
@@ -203,6 +208,14 @@ class RemoteTemplate:
                         else ". It wrote nothing."
                     )
                 )
+
+    def is_gone(self) -> bool:
+        """Looks whether anything says that it has ended."""
+        inbox = self._stream.inbox
+        while inbox:
+            letter, _, _ = inbox.popleft()
+            self._is_gone = self._is_gone or letter == b"E"
+        return self._is_gone
 
     def take(self, fork: bool) -> RemoteChild:
         """Returns a new process, which may have been started already.
@@ -234,7 +247,7 @@ class RemoteTemplate:
 
     def _one_less(self, was_lost: bool) -> None:
         with self._lock:
-            self.is_gone = self.is_gone or was_lost
+            self._is_gone = self._is_gone or was_lost
             self._children -= 1
         self._end_if_unused()
 
@@ -251,6 +264,11 @@ class RemoteTemplate:
         if not is_needed:
             with contextlib.suppress(OSError):
                 self._stream.send(b"Q")
+            self._stream.release()
+
+
+def _last_used(template: Optional[RemoteTemplate]) -> float:
+    return 0.0 if template is None else template.last_used
 
 
 class RemotePlace(Place):
@@ -285,24 +303,36 @@ class RemotePlace(Place):
     def hello(self) -> Mapping[str, Any]:
         """Returns what the template has said of itself. See `Place.hello`."""
         connection = connection_to(self._target, self._archive)
-        with connection.lock:
-            template = connection.templates.get(self.kind)
-            if template is None or template.is_gone:
-                self._send_archive(connection)
-                template = connection.templates[self.kind] = RemoteTemplate(
-                    connection, self.kind, dict(self.kind.at_start), self._requirements
-                )
-                self._replace_older(connection)
-            template.last_used = time.monotonic()
-            self._template = template
+        template = connection.templates.get(self.kind)
+        if template is None or template.is_gone():
+            with connection.lock_for(self.kind):
+                template = self._started(connection)
+        template.last_used = time.monotonic()
+        self._template = template
         return template.hello
+
+    def _started(self, connection: Connection) -> RemoteTemplate:
+        template: Optional[RemoteTemplate] = connection.templates.get(self.kind)
+        if template is not None and template.is_gone():
+            del connection.templates[self.kind]
+            template.replace()
+            template = None
+        if template is None:
+            self._send_archive(connection)
+            template = connection.templates[self.kind] = RemoteTemplate(
+                connection, self.kind, dict(self.kind.at_start), self._requirements
+            )
+            self._replace_older(connection)
+        return template
 
     def _replace_older(self, connection: Connection) -> None:
         kind, templates = self.kind, connection.templates
-        others = [other for other in templates if other._replace(folder=kind.folder) == kind]
-        others.sort(key=lambda other: templates[other].last_used, reverse=True)
+        others = [other for other in list(templates) if other._replace(folder=kind.folder) == kind]
+        others.sort(key=lambda other: _last_used(templates.get(other)), reverse=True)
         for other in others[MOST_ARCHIVES:]:
-            templates.pop(other).replace()
+            older = templates.pop(other, None)
+            if older is not None:
+                older.replace()
 
     def _send_archive(self, connection: Connection) -> None:
         digest = self.kind.folder

@@ -195,8 +195,8 @@ def test_no_real_login_shell_executes_any_of_it(shell, recorder):
         pytest.skip(f"{shell} is not installed")
     generator = random.Random(f"quotes {shell}")
     pieces = ["\\", "'", '"', "\\'", ";touch canary;", "#", "x", "!", "$(touch canary)", " ", "="]
-    found = lines_of(f"login {shell}")[::20]
-    for _ in range(800):
+    found = lines_of(f"login {shell}")[::40]
+    for _ in range(400):
         executable = "".join(generator.choices(pieces, k=generator.randrange(2, 9)))
         command = command_of(executable=executable)
         if command is not None:
@@ -210,7 +210,7 @@ def test_no_real_login_shell_executes_any_of_it(shell, recorder):
             for name in os.listdir():
                 os.unlink(name)
     assert executed == []
-    assert len(found) > 300
+    assert len(found) > 150
 
 
 @pytest.mark.parametrize("shell", _SHELLS)
@@ -222,7 +222,7 @@ def test_an_interpreter_is_what_a_real_login_shell_executes(shell, recorder, tmp
     folder.mkdir()
     taken, failed = 0, []
     for executable, line in lines_of(f"names {shell}", f"{folder}/"):
-        if taken == 300:
+        if taken == 120:
             break
         if executable.endswith("/") or "/." in executable or len(executable) > 1000:
             continue
@@ -236,7 +236,7 @@ def test_an_interpreter_is_what_a_real_login_shell_executes(shell, recorder, tmp
             failed.append(executable)
         taken += 1
     assert failed == []
-    assert [words[:2] for words in recorded(recorder)] == [["-u", "-c"]] * 300
+    assert [words[:2] for words in recorded(recorder)] == [["-u", "-c"]] * 120
     assert os.listdir() == []
     assert not list(tmp_path.rglob(ssh_hostile.CANARY))
 

@@ -168,7 +168,7 @@ class Storm:
         elif how == "any":
             # A template or a process of a task, as a rule.
             with contextlib.suppress(IndexError):
-                ssh_server.kill(generator.choice(server.processes()))
+                ssh_server.kill(generator.choice(server.pythons()))
         else:
             server.stop()
             server.cut()
@@ -182,7 +182,7 @@ class Storm:
             if any(now - begun > _HANGS_SECONDS + 5 for begun in list(self._begun.values())):
                 faulthandler.dump_traceback(all_threads=True)
                 print(f"a call hangs; so far: {dict(self.counts)}", file=sys.stderr, flush=True)
-                for pid in [*ssh_server.clients(self._server.port), *self._server.processes()]:
+                for pid in [*ssh_server.clients(self._server.port), *self._server.pythons()]:
                     ssh_server.kill(pid)
                 self._server.stop()
                 os._exit(1)

@@ -33,6 +33,13 @@ class Server:
 
     def __enter__(self):
         self._server.__enter__()
+        # Start-up files of the user's would be killed in the middle of what they do: that of pyenv
+        # leaves a lock then, for which all later logins wait.
+        (self.folder / "home").mkdir()
+        with open(self.folder / "config", "a") as file:
+            file.write(f"SetEnv HOME={self.folder}/home\n")
+        self.stop()
+        self.start()
         return self
 
     def __exit__(self, *_):
@@ -91,7 +98,14 @@ class Server:
 
     def hubs(self):
         """Returns those of them that a process of the server has started."""
-        return [pid for pid in self.processes() if name_of(parent_of(pid)).startswith("sshd")]
+        return [pid for pid in self.pythons() if name_of(parent_of(pid)).startswith("sshd")]
+
+    def pythons(self):
+        """Returns those that are Pythons already: a start-up file of the shell may be at work yet.
+
+        What that runs is not to be killed. It may hold a lock, for which later logins would wait.
+        """
+        return [pid for pid in self.processes() if name_of(pid).startswith("python")]
 
     def connections(self):
         """Returns the processes of the server that serve a connection each."""
