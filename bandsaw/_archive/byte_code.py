@@ -67,7 +67,7 @@ def of_member(content: Content, kept: str, name: str, data: bytes) -> Optional[b
     # What Python keeps of bandsaw itself, where it is installed.
     source = os.path.join(os.path.dirname(__file__), "..", "..", *name.split("/"))
     try:
-        with open(cache_from_source(os.path.abspath(source)), "rb") as file:
+        with open(cache_from_source(os.path.abspath(source), optimization=""), "rb") as file:
             code = file.read()
         with open(source, "rb") as file:
             status = os.fstat(file.fileno())

@@ -140,6 +140,8 @@ class SshAdvice(Advice):
                     self._move(session, self.remotes[name])
                     break
                 except RemoteConnectionError as error:
+                    if error.where is not None:
+                        raise  # it happened there, in another connection than ours
                     _busy.note_failure(self, name)
                     if len(failed) >= retries:
                         raise
@@ -286,7 +288,8 @@ _targets: weakref.WeakKeyDictionary[Remote, tuple[Any, Optional[Target]]] = (
 
 def _target_of(backend: SshBackend, remote: Remote) -> Optional[Target]:
     """Returns where a connection to a remote leads, `None` if there is none."""
-    given = {**vars(remote), "backend": backend, "options": dict(remote.options)}
+    given = {**vars(remote), "options": dict(remote.options)}
+    given["backend"] = backend, dict(getattr(backend, "__dict__", {}))
     known, target = _targets.get(remote, (None, None))
     if known != given:
         python = python_of(remote)

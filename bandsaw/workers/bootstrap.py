@@ -6,7 +6,7 @@
         ◄─ {}                          or {error}; then `hub` goes on from the archive
 
 It is sent as text and executed, and its `main` is called with a request of plain data. It needs the
-standard library of Python only, of any version, to be able to say that a version is too old. What
+standard library of Python only, of 3.6 or newer, to be able to say that a version is too old. What
 is not needed each time is imported where it is.
 
     DIRECTORY/bandsaw-UID/archives/DIGEST/      an archive, kept for 30 days after its last use
@@ -159,16 +159,18 @@ def sweep(root: str, directory: str) -> None:
         (directory, own, KEPT_SECONDS),
     )
     for folder, pattern, seconds in places:
-        for name in os.listdir(folder):
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            continue  # it may be entered, but not listed
+        for name in names:
             path = os.path.join(folder, name)
-            if not pattern.fullmatch(name):
-                continue
             try:
-                status = os.lstat(path)
+                status = os.lstat(path) if pattern.fullmatch(name) else None
+                if status and status.st_uid == os.geteuid() and status.st_mtime < now - seconds:
+                    remove(path)
             except OSError:
                 continue  # another one was faster
-            if status.st_uid == os.geteuid() and status.st_mtime < now - seconds:
-                remove(path)
 
 
 def read_exactly(descriptor: int, size: int) -> bytes:

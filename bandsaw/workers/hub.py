@@ -139,6 +139,8 @@ class _Hub:
         self._is_full = False
         self._written_at = time.monotonic()
         self._touched_at = time.monotonic()
+        # Somebody else may sweep what is not used.
+        self._in_use = {root, sys.argv[0]}
         self._outgoing: dict[int, _Outgoing] = {}
         self._templates: dict[int, _Template] = {}
         self._processes: dict[int, _Process] = {}
@@ -174,8 +176,9 @@ class _Hub:
                 self._send(b"G", 0)
             if now - self._touched_at >= _TOUCH_SECONDS:
                 self._touched_at = now
-                with contextlib.suppress(OSError):
-                    os.utime(sys.argv[0])
+                for folder in self._in_use:
+                    with contextlib.suppress(OSError):
+                        os.utime(folder)
 
     def end(self) -> None:
         """Ends all that was started."""
@@ -301,6 +304,7 @@ class _Hub:
     def _start_template(self, stream: int, body: bytes) -> None:
         request = json.loads(body)
         near, far = frames.channel_pair()
+        self._in_use.add(self._archive(request["digest"]))
         errors, far_errors = frames.pipe_pair()
         parent = os.getpid()
         pid = os.fork()

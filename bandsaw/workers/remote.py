@@ -7,6 +7,7 @@ import json
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -39,7 +40,7 @@ class RemoteChild(Child):
     def __init__(self, connection: Connection, kind: Any, closed: Callable[[bool], None]) -> None:
         super().__init__(kind, connection.target.host, closed, {})
         self._connection = connection
-        self._frames: list[Frame] = []
+        self._frames: deque[Frame] = deque()
         self.stream = Stream(connection)
 
     def send(self, *messages: Message) -> None:
@@ -62,7 +63,7 @@ class RemoteChild(Child):
             self.stream.send(b"K")
 
     def _take(self) -> Optional[Frame]:
-        return self._frames.pop(0) if self._frames else None
+        return self._frames.popleft() if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:
         if not self.stream.inbox and not self.stream.wait(seconds):
@@ -296,7 +297,11 @@ class RemotePlace(Place):
         self._requirements = requirements
         self._overlay = interpreter.overlay(local=False)
         python = target.python if requirements is None else repr(interpreter)
-        self.kind = Kind(python, archive.digest, preload, state.at_start(self._overlay))
+        key = python
+        if requirements is not None:
+            # What is not to be read in errors, such as passwords in addresses, counts as well.
+            key += f" {hash(json.dumps(requirements, sort_keys=True)):x}"
+        self.kind = Kind(key, archive.digest, preload, state.at_start(self._overlay))
         self.name = f"host {target.host}, interpreter {python}"
         self._template: Optional[RemoteTemplate] = None
 
