@@ -18,6 +18,7 @@ from bandsaw.errors import (
     RemoteConnectionError,
     TaskTimeoutError,
     WorkerDiedError,
+    WorkerError,
     WorkerStartError,
 )
 from bandsaw.workers import connection
@@ -283,6 +284,79 @@ def test_a_task_that_ends_what_it_runs_in_harms_no_later_call(far, who, chain):
     assert "tests.faults.ssh_tasks.kills" in str(caught.value)
     assert "127.0.0.1" in str(caught.value)
     assert far.call("same", 1, chain=chain) == 1
+
+
+@pytest.mark.parametrize("chain", ["default", "warm"])
+@pytest.mark.parametrize("who", [0, 1])
+def test_what_dies_between_calls_is_replaced(far, wait_until, who, chain):
+    victim = far.call("where", chain=chain)[who]
+    hub = far.call("where", chain=chain)[2]
+    if who or chain == "warm":
+        ssh_server.kill(victim)
+    wait_until.gone(victim)
+    assert far.call("where", chain=chain)[who] != victim
+    assert far.call("where", chain=chain)[2] == hub
+
+
+@pytest.mark.parametrize("chain", ["default", "warm"])
+def test_a_remote_that_replaces_another_one_is_used_at_once(far, chain):
+    other = far.folder / "other"
+    first = far.call("where", chain=chain)[2]
+    far.remote(directory=other)
+    assert far.call("where", chain=chain)[2] != first
+    assert [path.name for path in other.iterdir()] == [f"bandsaw-{os.geteuid()}"]
+
+
+def test_a_process_that_was_forked_from_the_caller_leaves_its_calls_alone(far, wait_until, threads):
+    # The order in which modules are imported was once what mattered.
+    from bandsaw.workers import call  # noqa: F401
+
+    far.call("same", 1)
+    running = threads.submit(far.call, "waits_for", far.notes, "go")
+    wait_until(far.ran)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    (far.notes / "go").touch()
+    assert running.result(_SECONDS) == far.ran()[0][0]
+    assert far.call("where")[2] == far.ran()[0][2]
+
+
+def test_a_forked_process_shares_no_result_with_the_caller(far):
+    numpy = pytest.importorskip("numpy")
+    array = far.call("same", numpy.zeros(1_000_000))
+    child = os.fork()
+    if child == 0:
+        array[:] = 1
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert not array.any()
+
+
+def test_a_result_without_room_here_is_the_matter_of_its_task_only(far, monkeypatch):
+    def no_room(size):
+        raise OSError(12, "Cannot allocate memory")
+
+    hub = far.call("where")[2]
+    with monkeypatch.context() as patched:
+        patched.setattr("bandsaw.workers.bulk.room", no_room)
+        with pytest.raises(WorkerError, match="no room here"):
+            far.call("makes", 1_000_000)
+    assert far.call("where")[2] == hub
+    assert far.call("makes", 1_000_000) == bytes(1_000_000)
+
+
+def test_templates_of_older_archives_end(far, tmp_path, monkeypatch, wait_until):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for number in range(7):
+        (tmp_path / f"added_{number}.py").write_text("def f():\n    return 1\n")
+        module = __import__(f"added_{number}")
+        assert ssh_tasks.on("default")(module.f)() == 1
+    hub = far.call("where")[2]
+    # The newest ones, each with a process for the next call, and the hub.
+    wait_until(lambda: len(far.server.pythons()) <= 1 + 4 * 2)
+    assert hub in far.server.hubs()
 
 
 def test_a_task_that_takes_too_long_is_ended_with_what_it_started(far, wait_until):

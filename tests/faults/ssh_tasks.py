@@ -97,6 +97,10 @@ def waits_for(folder, name):
     return os.getpid()
 
 
+def makes(size):
+    return bytes(size)
+
+
 def kills(who):
     """Ends this process (0), its template (1) or the hub (2)."""
     os.kill(where()[who], signal.SIGKILL)
