@@ -169,6 +169,7 @@ def test_remotes_are_asked_what_they_are_like(
     assert line.endswith("not installed there: pytest")
     assert "remote 'down' (127.0.0.1): cannot be reached:" in done.stderr
     assert "Connection refused" in done.stderr
+    assert "debug1" not in done.stderr
     assert "chain 'without'" in done.stderr
 
 

@@ -515,7 +515,11 @@ class Connection:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(1.0)
                 break
-        return process.wait(), self._errors.finish()
+        self._errors.finish()
+        # With `ssh -v` what matters is lost among what it says of itself.
+        lines = self._errors.all().splitlines()
+        words = "\n".join(line for line in lines if not line.startswith("debug"))
+        return process.wait(), last_lines(words.encode())
 
     def begin_close(self, now: bool = False) -> None:
         """Has the other end end all that runs there, and itself.

@@ -136,6 +136,7 @@ def apply(state: Mapping[str, Any]) -> None:
     if state.get("overlay") is not None:
         if _own_environment is None:
             _own_environment = dict(os.environ)
+            _directory = working_directory()
         environment = {**_own_environment, **state["overlay"]}
     if environment is not None:
         os.environ.update(environment)

@@ -299,6 +299,13 @@ def test_what_dies_between_calls_is_replaced(far, wait_until, who, chain):
 
 
 @pytest.mark.parametrize("chain", ["default", "warm"])
+def test_a_task_begins_where_a_login_does(far, chain):
+    home = far.call("moves", "/", chain=chain)
+    assert home != "/"
+    assert far.call("moves", "/tmp", chain=chain) == home
+
+
+@pytest.mark.parametrize("chain", ["default", "warm"])
 def test_a_remote_that_replaces_another_one_is_used_at_once(far, chain):
     other = far.folder / "other"
     first = far.call("where", chain=chain)[2]

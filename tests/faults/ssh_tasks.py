@@ -97,6 +97,13 @@ def waits_for(folder, name):
     return os.getpid()
 
 
+def moves(folder):
+    """Goes to another folder, and returns the one that it was in."""
+    before = os.getcwd()
+    os.chdir(folder)
+    return before
+
+
 def makes(size):
     return bytes(size)
 
