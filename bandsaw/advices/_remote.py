@@ -87,8 +87,10 @@ class Remote:
             )
         self.options: dict[str, str] = dict(options or {})
         for name, value in self.options.items():
+            is_option = isinstance(name, str) and _OPTION_NAME.fullmatch(name)
+            is_value = isinstance(value, (str, int)) and not isinstance(value, bool)
             text = str(value)
-            if not _OPTION_NAME.fullmatch(name) or _CONTROL.search(text) or not is_passable(text):
+            if not (is_option and is_value) or _CONTROL.search(text) or not is_passable(text):
                 raise InvalidValueError(f"A remote's option cannot be {name!r}: {value!r}.")
 
     @property

@@ -25,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
 from ..distribution import DistributionArchive
-from ..errors import BandsawError, RemoteConnectionError, WorkerStartError
+from ..errors import BandsawError, RemoteCommandError, RemoteConnectionError, WorkerStartError
 from . import bulk, streams
 from ._exit import describe_exit
 from .process import Tail, last_lines
@@ -266,7 +266,9 @@ class Connection:
         if status != 255:
             what = f"start {self.target.python} on"
         noise = last_lines(bytes(self._data))
-        raise RemoteConnectionError(
+        # To try it again would be in vain where there is no such Python.
+        kind = RemoteCommandError if status in (126, 127) else RemoteConnectionError
+        raise kind(
             f"Could not {what} {self.target.host}: {how}; {ending}."
             + _last_words("\n".join(filter(None, (noise, words)))),
             status or 1,

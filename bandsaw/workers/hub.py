@@ -42,14 +42,16 @@ class _Template:
 
     Attributes:
         pid: Its process id.
+        folder: Its archive.
         control: Where requests go to.
         channel: The same, for what it says.
         errors: What it writes to standard error is read from here, `None` after its end.
         has_said_hello: Whether it runs.
     """
 
-    def __init__(self, pid: int, control: socket.socket, errors: int) -> None:
+    def __init__(self, pid: int, folder: str, control: socket.socket, errors: int) -> None:
         self.pid = pid
+        self.folder = folder
         self.control = control
         self.channel = Channel(control)
         self.errors: Optional[int] = errors
@@ -61,6 +63,7 @@ class _Process:
 
     Attributes:
         ends: What leads to it.
+        manifest: What its archive says of itself, in a folder that somebody may remove.
         channel: Its channel.
         outputs: Both its outputs, as long as they are open.
         unsent: What it has not taken yet, with the files that go along.
@@ -68,8 +71,9 @@ class _Process:
         pid: Its id, and that of its group, `None` as long as it is not known.
     """
 
-    def __init__(self, ends: frames.Ends) -> None:
+    def __init__(self, ends: frames.Ends, folder: str) -> None:
         self.ends = ends
+        self.manifest = os.path.join(folder, bootstrap.MANIFEST)
         self.channel = Channel(ends.channel)
         self.outputs = select.poll()
         for descriptor in (ends.out, ends.errors):
@@ -293,6 +297,11 @@ class _Hub:
         size = int.from_bytes(body[32:40], "big")
         head = json.loads(body[40 : 40 + size])
         folder = self._archive(body[:32].decode("ascii"))
+        if not os.path.isdir(os.path.dirname(folder)):
+            # Somebody has removed it all. It has to be ours again.
+            root, is_temporary = bootstrap.kept_root(os.path.dirname(self._root))
+            if is_temporary:
+                bootstrap.remove(root)
         bootstrap.put(folder, head["files"], body[40 + size :])
         self._send(b"D", stream, b"1")
 
@@ -304,7 +313,8 @@ class _Hub:
     def _start_template(self, stream: int, body: bytes) -> None:
         request = json.loads(body)
         near, far = frames.channel_pair()
-        self._in_use.add(self._archive(request["digest"]))
+        folder = self._archive(request["digest"])
+        self._in_use.add(folder)
         errors, far_errors = frames.pipe_pair()
         parent = os.getpid()
         pid = os.fork()
@@ -314,7 +324,7 @@ class _Hub:
             self._become_template(request, parent, far, far_errors)
         far.close()
         os.close(far_errors)
-        template = self._templates[stream] = _Template(pid, near, errors)
+        template = self._templates[stream] = _Template(pid, folder, near, errors)
         self._watch(near.fileno(), lambda: self._hear_template(stream, template))
         os.set_blocking(errors, False)
         self._watch(errors, lambda: self._hear_errors(stream, template))
@@ -402,7 +412,7 @@ class _Hub:
         except OSError as error:
             self._send(b"S", stream, EVENT.pack(b"E", error.errno or 0))
             return
-        process = self._processes[stream] = _Process(ends)
+        process = self._processes[stream] = _Process(ends, template.folder)
         for descriptor in (ends.channel.fileno(), ends.status.fileno(), ends.out, ends.errors):
             os.set_blocking(descriptor, False)
         self._watch(ends.channel.fileno(), lambda: self._hear_channel(stream, process))
@@ -413,6 +423,9 @@ class _Hub:
     def _pass_message(self, stream: int, body: bytes, file: Optional[int] = None) -> None:
         process = self._processes.get(stream)
         if process is not None:
+            if body[0] == frames.SESSION and not os.path.isfile(process.manifest):
+                folder = os.path.dirname(process.manifest)
+                raise FileNotFoundError(f"somebody has removed the archive {folder}")
             head = frames.head_of(body[0], len(body) - 1, file is not None)
             process.unsent.append((head + body[1:], file))
             self._deliver(process)

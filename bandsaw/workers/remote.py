@@ -101,7 +101,8 @@ class RemoteChild(Child):
             return WorkerError(f"{what} on {self.host}: {reason}.")
 
         self.loss = error
-        self.is_over = True
+        # What was wrong may be wrong with all that its template starts.
+        self.is_over = self._is_lost = True
         self.cancel()
 
     def _let_go(self) -> None:
@@ -320,6 +321,7 @@ class RemotePlace(Place):
         template: Optional[RemoteTemplate] = connection.templates.get(self.kind)
         if template is not None and template.is_gone():
             del connection.templates[self.kind]
+            connection.digests.discard(self.kind.folder)
             template.replace()
             template = None
         if template is None:

@@ -254,6 +254,8 @@ def test_a_remote_needs_a_host_and_an_interpreter():
         {"key_file": "/a%h"},
         {"options": {"Proxy Command": "x"}},
         {"options": {"User": "x\ny"}},
+        {"options": {"Compression": True}},
+        {"options": {None: "x"}},
     ],
 )
 def test_what_ssh_could_take_for_something_else_is_refused(arguments):

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import bandsaw
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import (
     BandsawError,
+    RemoteCommandError,
     RemoteConnectionError,
     TaskTimeoutError,
     WorkerDiedError,
@@ -205,7 +207,7 @@ def test_a_wrong_user_is_refused(far):
 
 def test_a_missing_interpreter_is_named(far):
     far.remote(executable="/not/there/python")
-    with pytest.raises(RemoteConnectionError, match="/not/there/python.* cannot be run"):
+    with pytest.raises(RemoteCommandError, match="/not/there/python.* cannot be run"):
         far.call("same", 1)
 
 
@@ -296,6 +298,16 @@ def test_what_dies_between_calls_is_replaced(far, wait_until, who, chain):
     wait_until.gone(victim)
     assert far.call("where", chain=chain)[who] != victim
     assert far.call("where", chain=chain)[2] == hub
+
+
+def test_an_archive_that_somebody_removes_meanwhile_is_sent_again(far):
+    hub = far.call("where")[2]
+    (root,) = far.directory.iterdir()
+    shutil.rmtree(root)
+    with pytest.raises(WorkerError, match="removed the archive"):
+        far.call("where")
+    assert far.call("where")[2] == hub
+    assert far.call("where", chain="warm")[2] == hub
 
 
 @pytest.mark.parametrize("chain", ["default", "warm"])
