@@ -317,3 +317,9 @@ def _import_configuration_module(name: str, named_by: str) -> Any:
 
 def _public_names(module: Any) -> list[str]:
     return [name for name in vars(module) if not name.startswith("_")]
+
+
+def configuration_variables() -> dict[str, str]:
+    """Returns the environment variables of this process that say which configuration tasks get."""
+    names = (CONFIGURATION_MODULE_ENV_VARIABLE, _OTHER_ENV_VARIABLE)
+    return {name: os.environ[name] for name in names if name in os.environ}

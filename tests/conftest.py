@@ -188,12 +188,12 @@ def sshd_module():
 
 
 @pytest.fixture(scope="session")
-def sshd(sshd_module, tmp_path_factory):
-    """A running SSH server on a loopback port, with an empty home folder."""
+def sshd(sshd_module):
+    """A running SSH server on a loopback port."""
     try:
         # Where coverage is measured, it is at the far end, too.
         inherited = {name: os.environ[name] for name in os.environ if name.startswith("COVERAGE_")}
-        server = sshd_module.Server({**inherited, "HOME": str(tmp_path_factory.mktemp("home"))})
+        server = sshd_module.Server(inherited)
     except sshd_module.NotInstalledError as error:
         lacking(str(error))
     with server:

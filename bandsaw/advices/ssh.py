@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._files import open_private, private_folder
 from ..advice import Advice
+from ..config import configuration_variables
 from ..environments import Environment
 from ..errors import (
     AdviceError,
@@ -192,10 +193,13 @@ class SshAdvice(Advice):
         from ..workers.call import Call
         from ..workers.remote import RemotePlace
 
-        is_made_there = isinstance(interpreter, Environment)
-        requirements = interpreter.serialized() if is_made_there else None
+        requirements = None
+        shown = target.python
+        if isinstance(interpreter, Environment):
+            requirements, shown = interpreter.serialized(), repr(interpreter)
+        variables = _variables(interpreter)
         archive = session.distribution_archive
-        place = RemotePlace(target, archive, interpreter, self.preload, requirements)
+        place = RemotePlace(target, archive, variables, self.preload, shown, requirements)
         call = Call(session, place, seconds, None)
         if self.workers is None:
             call.in_own_process()
@@ -226,7 +230,7 @@ class SshAdvice(Advice):
             sent, returned = folder / "session", folder / "session-back"
             with open(sent, "xb", opener=open_private) as stream:
                 # Along with the session, so that it arrives with any backend.
-                place = boundary.send(session, stream, interpreter.overlay(local=False))
+                place = boundary.send(session, stream, _variables(interpreter))
             try:
                 self.backend.create_dir(remote, remote_folder)
                 self._run(session, remote, remote_folder, sent, returned)
@@ -278,6 +282,11 @@ class SshAdvice(Advice):
         except Exception as error:
             # What the call gives or raises is worth more than this.
             logger.warning("The folder %s is left behind on %s: %s", folder, remote.host, error)
+
+
+def _variables(interpreter: Interpreter) -> dict[str, str]:
+    """Returns the environment variables that a task has there, besides those of a login."""
+    return {**configuration_variables(), **interpreter.overlay(local=False)}
 
 
 # To make a command line costs more than to see that nothing has changed.

@@ -257,10 +257,11 @@ class LocalChild(Child):
         self._descriptors = (out, errors)
         self._poll = select.poll()
         self._readers: dict[int, Callable[[], bool]] = {
-            channel.fileno(): self._read_channel,
-            self._status.fileno(): self._read_status,
+            # In this order they are read: what was written before a message comes before it.
             out: lambda: _pump(out, self._out),
             errors: lambda: _pump(errors, self._errors),
+            channel.fileno(): self._read_channel,
+            self._status.fileno(): self._read_status,
         }
         for descriptor in self._readers:
             os.set_blocking(descriptor, descriptor == channel.fileno())

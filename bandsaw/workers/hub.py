@@ -523,9 +523,8 @@ class _Hub:
                 return
             if frame is None:
                 return
-            if frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE):
-                # What was written before the answer comes before it.
-                self._drain(process.outputs)
+            # What was written before the message comes before it.
+            self._drain(process.outputs)
             message = bytes([frame.kind]) + frame.body
             if frame.descriptor is None:
                 self._send(b"M", stream, message)

@@ -13,7 +13,6 @@ from typing import Any, Callable, Optional
 
 from ..distribution import DistributionArchive
 from ..errors import WorkerError, WorkerStartError
-from ..interpreter import Interpreter
 from ..run import get_run_id
 from . import frames, state, streams, wire
 from ._exit import describe_exit
@@ -279,8 +278,9 @@ class RemotePlace(Place):
     Args:
         target: What leads there.
         archive: The archive to start processes from.
-        interpreter: The Python to run it.
+        variables: The environment variables to lay over those that are found there.
         preload: The modules to import before processes are forked.
+        interpreter: The interpreter, for errors.
         requirements: The environment to run it in, which is made there, as plain data; `None` if
             the interpreter is there already.
     """
@@ -289,21 +289,21 @@ class RemotePlace(Place):
         self,
         target: Target,
         archive: DistributionArchive,
-        interpreter: Interpreter,
+        variables: Mapping[str, str],
         preload: tuple[str, ...],
+        interpreter: str,
         requirements: Optional[Mapping[str, Any]],
     ) -> None:
         self._target = target
         self._archive = archive
         self._requirements = requirements
-        self._overlay = interpreter.overlay(local=False)
-        python = target.python if requirements is None else repr(interpreter)
-        key = python
+        self._overlay = dict(variables)
+        key = interpreter
         if requirements is not None:
             # What is not to be read in errors, such as passwords in addresses, counts as well.
             key += f" {hash(json.dumps(requirements, sort_keys=True)):x}"
         self.kind = Kind(key, archive.digest, preload, state.at_start(self._overlay))
-        self.name = f"host {target.host}, interpreter {python}"
+        self.name = f"host {target.host}, interpreter {interpreter}"
         self._template: Optional[RemoteTemplate] = None
 
     def hello(self) -> Mapping[str, Any]:

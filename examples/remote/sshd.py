@@ -34,7 +34,8 @@ class Server:
         """Looks for the tools that are needed.
 
         Args:
-            environment: Variables that logins get besides their own, as a dict.
+            environment: Variables that logins get besides their own, as a dict. `HOME` is an
+                empty folder: nobody's start-up files are run.
         """
         self._environment = dict(environment)
         search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
@@ -121,11 +122,13 @@ class Server:
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {self._public(host_key)}")
 
     def _set_environment(self):
+        home = self._folder / "home"
+        home.mkdir(exist_ok=True)
         variables = []
-        for name, value in self._environment.items():
+        for name, value in {"HOME": str(home), **self._environment}.items():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             variables.append(f' "{name}={escaped}"')
-        return f"SetEnv{''.join(variables)}\n" if variables else ""
+        return f"SetEnv{''.join(variables)}\n"
 
     def _make_key(self, name):
         path = self._folder / name

@@ -504,6 +504,14 @@ def only_archives_are_left(far):
     assert all(re.fullmatch("[0-9a-f]{32}", path.name) for path in (kept / "archives").iterdir())
 
 
+def test_the_configuration_that_a_variable_names_is_used_there(remote_project):
+    project = remote_project()
+    (project.folder / "bandsaw_config.py").rename(project.folder / "other_config.py")
+    project.write("bandsaw_config.py", "raise AssertionError('this is not the one')")
+    done = project.run("workflow.py", "print(logged())", BANDSAW_CONFIG_MODULE="other_config")
+    assert done.stdout == "1\n"
+
+
 BODY = """
 value, mark, version, run_id = f([(1, {2: (3,)})])
 assert value == [(1, {2: (3,)})] and type(value[0]) is tuple
