@@ -187,13 +187,16 @@ def sshd_module():
     return module
 
 
+def coverage_variables():
+    """What has coverage be measured in a process that does not inherit it, where it is here."""
+    return {name: os.environ[name] for name in os.environ if name.startswith("COVERAGE_")}
+
+
 @pytest.fixture(scope="session")
 def sshd(sshd_module):
     """A running SSH server on a loopback port."""
     try:
-        # Where coverage is measured, it is at the far end, too.
-        inherited = {name: os.environ[name] for name in os.environ if name.startswith("COVERAGE_")}
-        server = sshd_module.Server(inherited)
+        server = sshd_module.Server(coverage_variables())
     except sshd_module.NotInstalledError as error:
         lacking(str(error))
     with server:

@@ -24,10 +24,10 @@ from bandsaw.errors import (
     WorkerStartError,
 )
 from bandsaw.workers import connection
-from tests.conftest import ROOT, lacking
+from tests.conftest import ROOT, coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_server, ssh_tasks
 
-pytestmark = pytest.mark.xdist_group("sshd")
+pytestmark = [pytest.mark.xdist_group("sshd"), pytest.mark.slow]
 _SECONDS = 12
 
 
@@ -35,7 +35,7 @@ _SECONDS = 12
 def server():
     """A server that may be stopped and started."""
     try:
-        server = ssh_server.Server()
+        server = ssh_server.Server(coverage_variables())
     except RuntimeError as error:
         lacking(str(error))
     with server:
@@ -72,6 +72,15 @@ class Far:
     def call(self, name, *args, remote="default", **options):
         """Calls one of `ssh_tasks`."""
         return ssh_tasks.on(remote, **options)(getattr(ssh_tasks, name))(*args)
+
+    def heard(self):
+        """Waits until the hub has told all that had happened there when this was called."""
+        (opened,) = connection._known.values()
+        for _ in range(2):
+            stream = connection.Stream(opened)
+            stream.send(b"D", b"0" * 32)
+            assert stream.wait(_SECONDS)
+            stream.release()
 
     def ran(self):
         """Returns process, template and hub for each time that a task has noted them."""
@@ -296,6 +305,9 @@ def test_what_dies_between_calls_is_replaced(far, wait_until, who, chain):
     if who or chain == "warm":
         ssh_server.kill(victim)
     wait_until.gone(victim)
+    if who:
+        wait_until(lambda: far.server.pythons() == [hub])
+    far.heard()
     assert far.call("where", chain=chain)[who] != victim
     assert far.call("where", chain=chain)[2] == hub
 

@@ -15,10 +15,21 @@ import bandsaw
 from bandsaw.advices.ssh import Remote, SshCommandLineBackend
 from bandsaw.errors import InvalidValueError
 from bandsaw.workers import bootstrap, connection
-from tests.conftest import lacking
+from tests.conftest import coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_hostile, ssh_server, ssh_tasks
 
-pytestmark = pytest.mark.xdist_group("sshd")
+pytestmark = [pytest.mark.xdist_group("sshd"), pytest.mark.slow]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_coverage():
+    """Here thousands of processes are started that do little, and names of folders are odd."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in coverage_variables():
+            patched.delenv(name)
+        yield
+
+
 _COUNT = 10_000
 _SHELLS = ["sh", "bash", "zsh", "ksh", "fish", "tcsh"]
 # Without these, which are refused nearly everywhere, the rest is seen to be taken care of.

@@ -28,10 +28,8 @@ def example():
 class Server:
     """A server on one port, with one key, for all of its life, as a context manager."""
 
-    def __init__(self):
-        # Where coverage is measured, it is at the far end, too.
-        inherited = {name: os.environ[name] for name in os.environ if name.startswith("COVERAGE_")}
-        self._server = example().Server(inherited)
+    def __init__(self, environment=()):
+        self._server = example().Server(environment)
 
     def __enter__(self):
         self._server.__enter__()
