@@ -27,7 +27,7 @@ from bandsaw.workers import connection
 from tests.conftest import ROOT, coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_server, ssh_tasks
 
-pytestmark = [pytest.mark.xdist_group("sshd"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("failures over SSH"), pytest.mark.slow]
 _SECONDS = 12
 
 

@@ -18,7 +18,7 @@ from bandsaw.workers import bootstrap, connection
 from tests.conftest import coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_hostile, ssh_server, ssh_tasks
 
-pytestmark = [pytest.mark.xdist_group("sshd"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("hostile texts over SSH"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", autouse=True)
