@@ -6,7 +6,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    # The second name says to type checkers that users may have it.
+    from . import advice as advice
     from . import advices as advices
+    from . import config as config
+    from . import context as context
+    from . import decorator as decorator
+    from . import distribution as distribution
+    from . import environments as environments
+    from . import errors as errors
+    from . import execution as execution
+    from . import extensions as extensions
+    from . import fingerprint as fingerprint
+    from . import identifier as identifier
+    from . import interpreter as interpreter
+    from . import io as io
+    from . import modules as modules
+    from . import result as result
+    from . import run as run
+    from . import runner as runner
+    from . import serialization as serialization
+    from . import session as session
+    from . import tasks as tasks
+    from . import user as user
+    from . import workers as workers
     from ._explain import explain
     from ._file import File
     from .advice import Advice
@@ -90,15 +113,18 @@ _ROOMS = (
 )
 
 
-def __getattr__(name: str) -> Any:
-    # Loading lazily keeps `import bandsaw` next to free, here and in every process that is started.
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
-    if name in _ROOMS:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # which would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        # Loading lazily keeps `import bandsaw` next to free, here and in every process that is
+        # started.
+        if name in _HOMES:
+            value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+            globals()[name] = value
+            return value
+        if name in _ROOMS:
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

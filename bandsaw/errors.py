@@ -59,15 +59,17 @@ if TYPE_CHECKING:
 _PROCESS_ERRORS = ("RemoteCommandError", "RemoteConnectionError", "WorkerDiedError")
 
 
-def __getattr__(name: str) -> Any:
-    # Their base needs the module subprocess, which costs more to import than all of bandsaw.
-    if name in _PROCESS_ERRORS:
-        from . import _process_errors
+if not TYPE_CHECKING:  # which would take any name for one of ours
 
-        for error_name in _PROCESS_ERRORS:
-            globals()[error_name] = getattr(_process_errors, error_name)
-        return globals()[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        # Their base needs the module subprocess, which costs more to import than all of bandsaw.
+        if name in _PROCESS_ERRORS:
+            from . import _process_errors
+
+            for error_name in _PROCESS_ERRORS:
+                globals()[error_name] = getattr(_process_errors, error_name)
+            return globals()[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class BandsawError(Exception):

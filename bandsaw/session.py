@@ -70,16 +70,16 @@ class Session:
         self._walk: Optional[_Moderator] = None
 
     @property
-    def context(self) -> Any:
+    def context(self) -> Context:
         """The state that advices keep on the session, a `Context`."""
         try:
             return self._context
         except AttributeError:
-            self._context: Any = Context()
+            self._context: Context = Context()
             return self._context
 
     @context.setter
-    def context(self, context: Any) -> None:
+    def context(self, context: Context) -> None:
         self._context = context
 
     @property
@@ -148,7 +148,7 @@ class Session:
             moderator = self._moderator
         moderator.next(self)
 
-    def conclude(self, result: Any) -> None:
+    def conclude(self, result: Result) -> None:
         """Sets the result and goes on, before the task was executed past all that is later.
 
         The afters that follow are those of the advices *before* the one that concluded.

@@ -1,5 +1,6 @@
 """What the tests share: real projects in a folder, real interpreters, a real SSH server."""
 
+import compileall
 import importlib.util
 import itertools
 import os
@@ -19,6 +20,17 @@ from tests.interpreters import interpreters
 ROOT = Path(__file__).resolve().parent.parent
 IN_CI = os.environ.get("CI", "") not in ("", "0", "false")
 _numbers = itertools.count()
+
+
+def pytest_xdist_auto_num_workers():
+    """Two for each processor: most tests wait for processes that they have started."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_configure(config):
+    """Compiles bandsaw once, where each of the processes would do it and keep nothing."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(ROOT / "bandsaw", quiet=2)
 
 
 def lacking(what):

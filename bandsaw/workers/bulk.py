@@ -41,11 +41,11 @@ def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
         OSError: If there is no room for it anywhere.
     """
     pieces = list(pieces)
-    if _fits_memory(size):
+    if sys.platform == "linux" and _fits_memory(size):
         try:
             return _written(os.memfd_create("bandsaw", os.MFD_CLOEXEC), pieces)
-        except OSError:
-            pass  # no room, or not allowed here
+        except (OSError, AttributeError):
+            pass  # no room, not allowed here, or a Python built without it
     return _written(_on_disk(directory), pieces)
 
 
@@ -62,10 +62,10 @@ def opened(size: int, directory: Optional[str]) -> int:
     Raises:
         OSError: If it cannot be made.
     """
-    if _fits_memory(size):
+    if sys.platform == "linux" and _fits_memory(size):
         try:
             return os.memfd_create("bandsaw", os.MFD_CLOEXEC)
-        except OSError:
+        except (OSError, AttributeError):
             pass
     return _on_disk(directory)
 
@@ -104,7 +104,7 @@ def _on_disk(directory: Optional[str]) -> int:
 
 
 def _fits_memory(size: int) -> bool:
-    return hasattr(os, "memfd_create") and (size < _SMALL or 2 * size <= _available_memory())
+    return size < _SMALL or 2 * size <= _available_memory()
 
 
 def _available_memory() -> int:
@@ -134,17 +134,11 @@ def mapped(descriptor: int) -> memoryview:
     try:
         if sys.version_info >= (3, 13):
             return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY, trackfd=False))
-        size = os.fstat(descriptor).st_size
-        if size >= _WORTH_A_DESCRIPTOR:
-            return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
-        data = room(size)
-        position = 0
-        while position < size:
-            count = os.preadv(descriptor, [data[position:]], position)
-            if not count:
-                raise ValueError("it is shorter than it was")
-            position += count
-        return data
+        else:  # Written out: after a `return`, a type checker of 3.13 finds the rest dead.
+            size = os.fstat(descriptor).st_size
+            if size >= _WORTH_A_DESCRIPTOR:
+                return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
+            return _read(descriptor, size)
     finally:
         os.close(descriptor)
 
@@ -161,3 +155,14 @@ def room(size: int) -> memoryview:
 def padding(size: int) -> int:
     """Returns how many bytes follow so many until the next multiple of the alignment."""
     return -size % ALIGNMENT
+
+
+def _read(descriptor: int, size: int) -> memoryview:
+    data = room(size)
+    position = 0
+    while position < size:
+        count = os.preadv(descriptor, [data[position:]], position)
+        if not count:
+            raise ValueError("it is shorter than it was")
+        position += count
+    return data

@@ -617,16 +617,16 @@ def _reaped(pid: int, deadline: float) -> int:
 
     When the time is up, it is ended as well.
     """
-    while time.monotonic() < deadline and not _has_ended(pid):
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended or time.monotonic() >= deadline:
+            break
         time.sleep(0.002)
-    # As long as nobody has waited for it, the number is its own.
+    # The number is not given away again as long as anything of its group is left.
     _kill_group(pid)
-    _, status = os.waitpid(pid, 0)
+    if not ended:
+        _, status = os.waitpid(pid, 0)
     return os.waitstatus_to_exitcode(status)
-
-
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _kill_group(pid: int) -> None:

@@ -12,6 +12,7 @@ says how they ended. A process that cannot be forked is started anew from the sa
 from __future__ import annotations
 
 import array
+import contextlib
 import faulthandler
 import gc
 import os
@@ -286,12 +287,10 @@ def _reseed() -> None:
 
 def _death_signal() -> Optional[Callable[[], Any]]:
     """Returns what has the kernel end a process when the template is gone, where it can."""
-    if sys.platform != "linux":
-        return None
-    try:
-        import ctypes
+    if sys.platform == "linux":
+        with contextlib.suppress(ImportError, OSError, AttributeError):
+            import ctypes
 
-        prctl = ctypes.CDLL(None).prctl
-    except (ImportError, OSError, AttributeError):
-        return None
-    return lambda: prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+            prctl = ctypes.CDLL(None).prctl
+            return lambda: prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    return None
