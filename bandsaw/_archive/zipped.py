@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DistributionError
 from .contents import FORMAT, MANIFEST, Content
+
+if TYPE_CHECKING:
+    import zipfile
 
 # The earliest time that a zip can hold: archives of the same content are the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
@@ -45,20 +50,33 @@ def content_of_zip(path: Path) -> Content:
     Raises:
         DistributionError: If it is no archive of ours.
     """
-    import zipfile
-
     members: dict[str, bytes] = {}
 
     def read(name: str) -> bytes:
         if not members:
-            with zipfile.ZipFile(path) as archive:
+            with _opened(path) as archive:
                 members.update((inner, archive.read(inner)) for inner in archive.namelist())
+        if name not in members:
+            raise DistributionError(f"{str(path)!r} is damaged: {name!r} is not in it")
         return members[name]
+
+    with _opened(path) as archive:
+        return Content(checked_manifest(archive.read(MANIFEST)), read)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    import zipfile
+    import zlib
 
     try:
         with zipfile.ZipFile(path) as archive:
-            return Content(checked_manifest(archive.read(MANIFEST)), read)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            yield archive
+    except (
+        *(OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error),
+        # A flipped bit may ask for a password, or for another compression.
+        *(RuntimeError, NotImplementedError),
+    ) as error:
         raise DistributionError(f"{str(path)!r} is no distribution archive: {error}") from error
 
 

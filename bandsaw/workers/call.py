@@ -79,8 +79,12 @@ class Call:
                 self._place.prepare_next()
                 deadline = self._deadline()
                 answer = self._answer(child, deadline)
-                # What the task has left to be done at the end belongs to the call.
-                child.finish(deadline)
+                try:
+                    # What the task has left to be done at the end belongs to the call.
+                    child.finish(deadline)
+                except BaseException:
+                    answer.discard()
+                    raise
             except DeadlineError as error:
                 raise self._timeout(child) from error
             finally:

@@ -182,6 +182,8 @@ class Child(abc.ABC):
 
                 logs.emitter("", self.host)(from_json(frame))
             frame = self._take()
+        if frame is not None:
+            frame.discard()
         return not self.is_over and self._has_channel and frame is None
 
     def finish(self, deadline: Optional[float] = None) -> None:
@@ -193,8 +195,8 @@ class Child(abc.ABC):
         Raises:
             DeadlineError: If the time is up.
         """
-        while self.next(deadline) is not None:
-            pass
+        while (frame := self.next(deadline)) is not None:
+            frame.discard()
 
     def dismiss(self) -> None:
         """Says that nothing more will be asked of the process, so that it ends by itself."""

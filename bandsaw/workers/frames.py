@@ -54,7 +54,7 @@ _HEAD = struct.Struct("!4sBB2xQ")
 _MARK = b"bsw\1"
 _PLAIN, _WITH_FILE = 0, 1
 # What is larger travels in a file, so that no sender has to wait for a reader.
-LARGEST_BODY = 1 << 16
+LARGEST_BODY = 1 << 17
 _MOST_BODY = 1 << 26
 _CHUNK = 1 << 17
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize) if os.name == "posix" else 0
@@ -84,6 +84,11 @@ class Frame(NamedTuple):
     body: bytes
     descriptor: Optional[int] = None
     data: Optional[memoryview] = None
+
+    def discard(self) -> None:
+        """Closes the file that came along, for a message that nobody takes."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
 
 class Channel:

@@ -581,15 +581,13 @@ class _Hub:
 
 def _template(request: dict[str, Any], parent: int, folder: str) -> int:
     """Becomes a template, in the process that was forked for it; returns an exit status."""
-    from .state import at_start
-
     environment = {**os.environ, **request["environment"]}
     executable = sys.executable
     if request["requirements"] is not None:
         from ..environments import Environment
 
         executable = Environment.deserialize(request["requirements"]).executable
-    kind = [executable, folder, request["preload"], at_start(environment)]
+    kind = [executable, folder, request["preload"]]
     settings = {"parent": parent, "kind": kind, "path": None, "run_id": request["run_id"]}
     args = [folder, "--template", json.dumps(settings)]
     if executable != sys.executable or folder != sys.argv[0] or request["environment"]:

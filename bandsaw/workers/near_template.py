@@ -207,7 +207,8 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
     near, far = frames.channel_pair()
     settings = {
         "parent": os.getpid(),
-        "kind": kind,
+        # Everybody may read a command line, so no variable is on it.
+        "kind": kind[:3],
         "path": inherited.path,
         "run_id": get_run_id(),
     }

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, Optional
 from ..interpreter import Interpreter
 
 # Of these, the start of a process takes notice, or what is loaded with it.
-_AT_START = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "GLIBC_", "LC_", "LANG", "ASAN_")
+_AT_START = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "GLIBC_", "LC_", "ASAN_")
+_NAMED = ("LANG", "LANGUAGE")
 
 # The search path that the interpreter itself made, and the one that was laid over it last.
 _own_path: list[str] = []
@@ -65,7 +66,13 @@ def inherited(interpreter: Interpreter) -> Inherited:
 
 def at_start(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Returns the variables that cannot be changed any more when Python runs, with their values."""
-    return tuple(sorted(item for item in environment.items() if item[0].startswith(_AT_START)))
+    return tuple(
+        sorted(
+            (name, value)
+            for name, value in environment.items()
+            if name.startswith(_AT_START) or name in _NAMED
+        )
+    )
 
 
 def _activated(executable: str) -> dict[str, str]:

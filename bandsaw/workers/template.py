@@ -81,19 +81,20 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
 
     Args:
         control: Where requests come from.
-        settings: `parent`, the id of that process; `run_id`; `kind`, see `near_template.Kind`;
-            `path`, the search path for what is to be imported, `None` for the one of this
-            interpreter.
+        settings: `parent`, the id of that process; `run_id`; `kind`, see `near_template.Kind`,
+            without what is in the environment of this process; `path`, the search path for what
+            is to be imported, `None` for the one of this interpreter.
 
     Returns:
         The exit status.
     """
     channel = Channel(control)
+    kind = [*settings["kind"], state.at_start(os.environ)]
     try:
         # What is preloaded may define tasks.
         run_ids.set_run_id(settings["run_id"])
         state.apply({"path": settings["path"]})
-        content = preload.prepare(settings["kind"][2])
+        content = preload.prepare(kind[2])
     except Exception as error:
         from .._session_file import written_failure
 
@@ -101,7 +102,7 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
         return 0
     # So that a process that crashes in C code says where.
     faulthandler.enable()
-    template = _Template(control, settings, content)
+    template = _Template(control, {**settings, "kind": kind}, content)
     channel.send_json(frames.HELLO, content)
     # Whoever reads what this process writes has read enough.
     nowhere = os.open(os.devnull, os.O_RDWR)

@@ -123,8 +123,7 @@ def members(frame: Frame) -> dict[str, _Part]:
     try:
         lengths = _LENGTHS.unpack_from(frame.body)
     except struct.error as error:
-        if frame.descriptor is not None:
-            os.close(frame.descriptor)
+        frame.discard()
         raise SessionFileError(f"A message was to hold a session, and does not: {error}") from error
     start = _LENGTHS.size
     # Writable, as what comes in a file is.

@@ -164,3 +164,26 @@ def look(value, folder):
     assert os.listdir('made') == []
     """
     run(tasks, body, f"'made', {mode}")
+
+
+def test_a_large_result_that_comes_before_the_time_is_up_leaves_no_descriptor_open(run):
+    tasks = f"""{TASKS}
+@bandsaw.task(timeout=1)
+def linger():
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    return numpy.ones(1_000_000)
+"""
+    body = """
+    back(1)
+    before = descriptors()
+    for _ in range(2):
+        try:
+            linger()
+        except bandsaw.errors.TaskTimeoutError:
+            pass
+        else:
+            assert False
+    back(1)
+    assert descriptors() == before
+    """
+    run(tasks, body)

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -148,3 +150,30 @@ def test_the_search_path_is_the_callers_at_each_call(run, project, mode):
     assert f('second') == 'second'
     """
     run(tasks, body, mode)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_no_value_of_a_variable_is_on_a_command_line(run, mode):
+    tasks = "@bandsaw.task\ndef f():\n    return os.getppid(), os.environ['PYTHON_TOKEN']"
+    body = """
+    os.environ.update(PYTHON_TOKEN='secret-value', LC_TOKEN='secret-value')
+    template, value = f()
+    assert value == 'secret-value'
+    for process in (template, os.getpid()):
+        with open(f'/proc/{process}/cmdline', 'rb') as file:
+            assert b'secret-value' not in file.read()
+    """
+    run(tasks, body, mode)
+
+
+def test_a_task_in_a_task_comes_from_the_same_template(run):
+    tasks = """
+    @bandsaw.task
+    def f(depth):
+        return [os.getppid()] + (f(depth - 1) if depth else [])
+    """
+    body = """
+    os.environ.update(PYTHON_TOKEN='1', LC_MESSAGES='C')
+    assert len(set(f(2))) == 1
+    """
+    run(tasks, body)
