@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, Optional, Union
+from typing import TYPE_CHECKING, BinaryIO, Optional, Union
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -24,6 +24,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: If it cannot be written. Then nothing is left behind.
     """
+    # Here and below: every process of a task imports this module, and few need these.
+    import tempfile
+
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:32]}-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -67,6 +70,10 @@ def private_folder(directory: Optional[Union[str, os.PathLike[str]]]) -> Iterato
     Yields:
         The path of the folder.
     """
+    import shutil
+    import tempfile
+    from pathlib import Path
+
     if directory is not None:
         make_private(Path(directory))
     folder = tempfile.mkdtemp(prefix="bandsaw-", dir=directory)

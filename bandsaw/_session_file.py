@@ -31,7 +31,6 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from . import _session_header
@@ -67,14 +66,14 @@ class Saved(NamedTuple):
         header: The plain data.
         values: What the serializer wrote, by the names of the values.
         buffers: The buffers that it left out of each.
-        digest: The digest of the header.
+        head: The header as it was written.
         seal: The digest that the serializer signed, as it wrote it; `None` if there is none.
     """
 
     header: dict[str, Any]
     values: dict[str, bytes]
     buffers: dict[str, Sequence[Any]]
-    digest: str
+    head: bytes
     seal: bytes | None
 
 
@@ -122,7 +121,7 @@ def members_of(
     first: dict[str, Sequence[Any]] = {_HEAD: [head]}
     if is_signed:
         seal = _Pieces()
-        for_purpose(serializer, _SEAL_PURPOSE).serialize(sha256(head).hexdigest(), seal)
+        for_purpose(serializer, _SEAL_PURPOSE).serialize(_digest(head), seal)
         first[_SEAL] = seal.pieces
     return {**first, **members}
 
@@ -255,7 +254,7 @@ def read_members(members: Mapping[str, Member]) -> Saved:
             )
     buffers = {name: members[f"{name}.buffers"].parts(lengths[name]) for name in lengths}
     seal = members[_SEAL].data(_MOST_HEADER) if _SEAL in members else None
-    return Saved(header, values, buffers, sha256(head).hexdigest(), seal)
+    return Saved(header, values, buffers, head, seal)
 
 
 def check_is_sealed(saved: Saved, configuration: str) -> None:
@@ -305,7 +304,7 @@ def verify(saved: Saved, serializer: Any) -> None:
         raise
     except Exception as error:
         raise SignatureError(f"The seal of the session file cannot be read: {error}") from error
-    if digest != saved.digest or stream.read(1):
+    if digest != _digest(saved.head) or stream.read(1):
         raise SignatureError(
             "The session.json of the session file is not the one that was signed. Do not use it."
         )
@@ -411,3 +410,10 @@ def failure_of(data: bytes) -> BaseException:
     )
     failure.__cause__ = error if isinstance(error, BaseException) else None
     return failure
+
+
+def _digest(head: bytes) -> str:
+    # Few sessions are signed, and to import it costs two milliseconds in each new process.
+    from hashlib import sha256
+
+    return sha256(head).hexdigest()

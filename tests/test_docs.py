@@ -1,4 +1,4 @@
-"""Runs every code block of the README and of the documentation.
+"""Runs every code block of the README, of CONTRIBUTING.md and of the documentation.
 
 What a fenced block means is said by its info string:
 
@@ -35,8 +35,8 @@ import pytest
 import bandsaw
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MOST_NOT_RUN = 4
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MOST_NOT_RUN = 5
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>.*)$")
 NEEDS_SSHD = re.compile(r"<!-- needs an SSH server as (\S+) -->")

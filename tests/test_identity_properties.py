@@ -1,7 +1,7 @@
 """Ids of generated values and of generated programs before and after an edit.
 
-Small forms of what `python -m tests.faults.identity` does with 10,000 examples of each on every
-interpreter. `BANDSAW_TEST_EXAMPLES=10000` lets hypothesis look for as many here.
+`python -m tests.faults identity` makes others, on every interpreter. `BANDSAW_TEST_EXAMPLES=10000`
+lets hypothesis look for as many here.
 """
 
 import os
@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults import identity
 from tests.faults.programs.examples import Workspace
 from tests.faults.programs.examples import faults_of as faults_of_program
 from tests.faults.values.dice import Dice
@@ -41,12 +40,3 @@ def test_ids_of_calls_are_equal_exactly_where_types_and_values_are(generator):
 def test_the_id_of_a_task_changes_exactly_with_edits_of_what_it_reaches(workspace, seed):
     faults, _ = faults_of_program(Dice(random.Random(seed).random), workspace)
     assert faults == []
-
-
-def test_every_python_makes_the_same_ids_with_any_hash_seed(pythons):
-    wanted = [
-        (python, seed, kind, count)
-        for kind, count in (("values", 300), ("programs", 60))
-        for seed, python in enumerate(pythons.values())
-    ]
-    assert identity.run_all(wanted) == []

@@ -1,90 +1,133 @@
-"""The house as it is: which room may use which, checked against the imports."""
+"""The house as the architecture page describes it, checked against the imports."""
 
 import ast
+import re
 from pathlib import Path
 
 import bandsaw
 
 PACKAGE = Path(bandsaw.__file__).parent
-
-# From the inner rooms to the outer ones. What a module imports when it is loaded lies further in,
-# or in the same room.
-FLOORS = [
-    "errors _process_errors io user _files _kept",
-    "run modules _file identifier _identity",
-    "serialization",
-    "interpreter context extensions execution result",
-    "fingerprint",
-    "_functions tasks config",
-    "_cache",
-    "_archive distribution _far_end _moderator _session_file _session_header _session_zip",
-    "session",
-    "advice",
-    "decorator workers",
-    "runner advices _environments environments",
-    "_explain",
-    "_console _check _archive_command _cache_command _environment_command __main__",
-]
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "explanation" / "architecture.md"
 
 
-def modules():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        yield name.removesuffix("__init__").rstrip("."), path
+def table_below(heading):
+    """Returns the rows of a table of the page, by their first cell."""
+    section = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    return {first: rest for first, *rest in rows}
 
 
-def imported_when_loaded(name, path):
+ROOMS = {
+    room: re.findall("`([^`]+)`", cells[0]) for room, cells in table_below("The rooms").items()
+}
+ORDER = list(ROOMS)
+
+
+def name_of(path):
+    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return name.removesuffix("__init__").rstrip(".")
+
+
+# The façade is the one without a name.
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(name, *, in_functions=False):
     """The modules of bandsaw that are imported at the top level, not for type checkers only."""
+    path = MODULES[name]
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
 
     def visit(body):
         for node in body:
             if isinstance(node, ast.If):
-                if "TYPE_CHECKING" not in ast.dump(node.test):
+                if ast.unparse(node.test) != "TYPE_CHECKING":
                     yield from visit(node.body)
                 yield from visit(node.orelse)
-            elif isinstance(node, (ast.Try, ast.ClassDef, ast.With)):
-                yield from visit(node.body)
-            elif isinstance(node, ast.ImportFrom) and node.level:
-                base = [part for part in package if part][: len(package) - node.level + 1]
-                target = ".".join([*base, *(node.module or "").split(".")]).strip(".")
+            elif isinstance(node, ast.ImportFrom):
+                if node.level:
+                    base = [part for part in package if part][: len(package) - node.level + 1]
+                elif f"{node.module}.".startswith("bandsaw."):
+                    base = []
+                else:
+                    continue
+                inner = (node.module or "").split(".")[0 if node.level else 1 :]
+                target = ".".join([*base, *inner]).strip(".")
                 for alias in node.names:
                     yield target, alias.name
+            elif in_functions or not isinstance(node, (ast.FunctionDef, ast.Lambda)):
+                yield from visit(ast.iter_child_nodes(node))
 
-    known = {module for module, _ in modules()}
-    for target, imported in visit(ast.parse(path.read_text()).body):
-        full = f"{target}.{imported}".strip(".")
-        yield full if full in known else target
+    for target, alias in visit(ast.parse(path.read_text(encoding="utf-8")).body):
+        full = f"{target}.{alias}".strip(".")
+        yield full if full in MODULES else target
 
 
-def floor_of(name):
-    for number, rooms in enumerate(FLOORS):
-        for room in rooms.split():
-            if name == room or name.startswith(room + "."):
-                return number
+def room_of(name):
+    for room, names in ROOMS.items():
+        if name in names or name.split(".")[0] in names:
+            return room
     return None
 
 
-def test_every_module_has_its_floor():
-    lacking = [name for name, _ in modules() if name and floor_of(name) is None]
-    assert lacking == []
+def arrows(*, in_functions):
+    """The rooms that each room imports, and an example of each arrow."""
+    found = {}
+    for name in MODULES:
+        for target in imported(name, in_functions=in_functions):
+            arrow = room_of(name), room_of(target)
+            if None not in arrow and arrow[0] != arrow[1]:
+                found.setdefault(arrow, f"{name} imports {target}")
+    return found
 
 
-def test_imports_run_from_the_outer_rooms_to_the_inner_ones():
-    wrong = [
-        f"{name} imports {target}"
-        for name, path in modules()
-        if name
-        for target in imported_when_loaded(name, path)
-        if target and floor_of(name) < floor_of(target)
-    ]
+def test_every_module_is_in_one_room():
+    named = [name for names in ROOMS.values() for name in names]
+    assert len(named) == len(set(named))
+    there = {name.split(".")[0] for name in MODULES if name}
+    assert set(named) == there, f"The rooms of {PAGE.name} are not those of the tree."
+
+
+def test_the_page_has_the_arrows_that_the_imports_have():
+    at_the_top, anywhere = arrows(in_functions=False), arrows(in_functions=True)
+    in_functions = {arrow: why for arrow, why in anywhere.items() if arrow not in at_the_top}
+    table = table_below("Who imports whom")
+    assert list(table) == ORDER
+    wrong = []
+    for column, found in enumerate((at_the_top, in_functions)):
+        written = {
+            (room, target)
+            for room, cells in table.items()
+            for target in cells[column].split(", ")
+            if target
+        }
+        what = ("imports", "when needed")[column]
+        for room, target in sorted(set(found) - written):
+            why = found[room, target]
+            wrong.append(f"add {target} to the row {room}, column {what!r}: {why}")
+        for room, target in sorted(written - set(found)):
+            wrong.append(f"delete {target} from the row {room}, column {what!r}")
     assert wrong == []
 
 
-def test_no_modules_import_each_other():
-    graph = {
-        name: set(imported_when_loaded(name, path)) - {name, ""} for name, path in modules() if name
+def test_imports_run_from_the_outer_rooms_to_the_inner_ones():
+    outward = {
+        arrow: why
+        for arrow, why in arrows(in_functions=True).items()
+        if ORDER.index(arrow[0]) < ORDER.index(arrow[1])
     }
+    assert not set(outward) & set(arrows(in_functions=False)), outward
+    assert set(outward) == {("workers", "environments")}, outward
+
+
+def test_the_drawing_shows_the_rooms_in_their_order():
+    drawing = PAGE.with_suffix(".svg").read_text(encoding="utf-8")
+    shown = re.findall(r'<text[^>]*class="room"[^>]*>(\w+)</text>', drawing)
+    assert shown[::-1] == ORDER
+
+
+def test_no_modules_import_each_other():
+    graph = {name: set(imported(name)) - {name, ""} for name in MODULES if name}
 
     def visit(name, way):
         assert name not in way, f"cycle: {' -> '.join([*way, name])}"
@@ -99,4 +142,4 @@ def test_no_modules_import_each_other():
 
 
 def test_the_facade_imports_nothing():
-    assert set(imported_when_loaded("", PACKAGE / "__init__.py")) == set()
+    assert set(imported("")) == set()

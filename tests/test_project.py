@@ -41,6 +41,33 @@ def test_no_package_is_needed_at_run_time():
     assert re.search(r"^dependencies = \[\]$", text, re.MULTILINE)
 
 
+def test_each_python_of_the_classifiers_has_a_job_and_a_session():
+    project, workflow, sessions = (
+        (ROOT / name).read_text(encoding="utf-8")
+        for name in ("pyproject.toml", ".github/workflows/ci.yml", "noxfile.py")
+    )
+    supported = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
+    may_fail = re.findall(r"matrix\.python == '([\d.]+)'", workflow)
+    jobs = re.search(r"^ +python: \[(.+)\]$", workflow, re.MULTILINE)[1]
+    assert re.findall(r'"([\d.]+)"', jobs) == supported + may_fail
+    on_request = re.search(r"^PYTHONS = \[(.+)\]$", sessions, re.MULTILINE)[1]
+    assert on_request == jobs
+    oldest = re.search(r'^requires-python = ">=([\d.]+)"$', project, re.MULTILINE)[1]
+    assert supported[0] == oldest
+
+
+def test_the_workflow_runs_the_script_that_everybody_can_run():
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert re.findall(r"^ +- run: (.+)$", workflow, re.MULTILINE) == ["bash .ci/run"]
+    assert (ROOT / ".ci" / "run").is_file()
+
+
+def test_links_between_the_files_beside_the_library_lead_somewhere():
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            assert "://" in link or (ROOT / link).exists(), f"{page.name}: {link}"
+
+
 def test_every_page_of_the_documentation_is_in_its_navigation():
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
@@ -49,7 +76,7 @@ def test_every_page_of_the_documentation_is_in_its_navigation():
 
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
 def test_the_documentation_has_no_unfinished_places(word):
-    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         assert word not in page.read_text(encoding="utf-8"), page
 
 

@@ -1,13 +1,34 @@
+"""Runs the typing tests: what a type checker accepts of the public API, and what it refuses."""
+
+import importlib
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import bandsaw
+
 ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "tests" / "typing"
 
 
-def test_a_type_checker_sees_the_functions_own_signatures(tmp_path):
+def test_a_type_checker_accepts_and_refuses_what_it_should(tmp_path):
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path)]
-    done = subprocess.run(
-        [*command, "tests/typing/api.py"], cwd=ROOT, capture_output=True, text=True
+    done = subprocess.run([*command, "tests/typing"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_typing_tests_use_the_whole_facade_and_every_public_class():
+    text = "".join(path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py"))
+    used = set(re.findall(r"\w+", text))
+    reference = "".join(
+        page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md")
     )
-    assert done.returncode == 0, done.stdout
+    names = set(bandsaw.__all__)
+    for module_name in re.findall(r"^::: (bandsaw\.[a-z.]+)$", reference, re.MULTILINE):
+        for name, value in vars(importlib.import_module(module_name)).items():
+            is_ours = inspect.isclass(value) and value.__module__ == module_name
+            if is_ours and not name.startswith("_"):
+                names.add(name)
+    assert names - used == set()

@@ -15,7 +15,6 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Optional
 
 from . import files
@@ -233,6 +232,8 @@ def _open(path: str, temporary: str) -> tuple[Temporary, os.stat_result]:
         files.check_folder(folder)
         descriptor, is_new = _create(temporary)
     except FileNotFoundError:
+        from pathlib import Path
+
         from .._files import make_private
 
         # Not there yet, or just removed because it was empty.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from .._files import make_private
 from ..advice import Advice
@@ -13,6 +12,9 @@ from ..errors import InvalidValueError, WorkerStartError
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
 from ._options import checked_options, checked_seconds, pool_of, timeout_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _HAS_CHANNELS = os.name == "posix"
 
@@ -73,7 +75,12 @@ class SubprocessAdvice(Advice):
     ) -> None:
         if not (directory is None or isinstance(directory, (str, os.PathLike))):
             raise InvalidValueError(f"directory={directory!r} has to be a path.")
-        self.directory = None if directory is None else Path(directory)
+        self.directory: Optional[Path] = None
+        if directory is not None:
+            # Not at the top: every process of a task imports this module.
+            from pathlib import Path
+
+            self.directory = Path(directory)
         self.interpreter = Interpreter() if interpreter is None else interpreter
         if heartbeat is not None:
             checked_seconds("heartbeat", heartbeat, "SubprocessAdvice")

@@ -9,7 +9,6 @@ that is not there. Buffers are aligned one by one, in a body as in a file.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional

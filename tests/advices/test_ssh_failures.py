@@ -868,17 +868,3 @@ def test_a_far_side_that_stopped_is_lost_also_while_it_is_sent_to(far, threads, 
         assert isinstance(error, BandsawError)
     finally:
         os.kill(hub, signal.SIGCONT)
-
-
-@pytest.mark.slow
-def test_nothing_is_lost_in_a_storm():
-    command = [sys.executable, "-m", "tests.faults.ssh"]
-    done = subprocess.run(
-        [*command, "--calls", "30", "--kills", "5", "--interrupts", "2"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

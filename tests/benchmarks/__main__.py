@@ -1,21 +1,52 @@
-"""Runs benchmarks: `python -m tests.benchmarks [cache] [identity] ...`, by default all of them."""
+"""Runs benchmarks: `python -m tests.benchmarks [calls] [cache] ...`, by default all of them."""
 
+import argparse
 import importlib
-import platform
-import sys
+import time
+from pathlib import Path
 
-MODULES = ("identity", "cache", "serialization", "workers", "ssh")
+import pyperf
+
+from . import report
+from .measure import Bench
+
+MODULES = ("startup", "calls", "identity", "cache", "serialization", "workers", "ssh")
 
 
 def main():
-    """Runs those that were named."""
-    names = sys.argv[1:] or MODULES
-    unknown = set(names) - set(MODULES)
+    """Runs those that were named, and prints or writes what came out."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description="Measures bandsaw side by side with plain Python and with other packages. "
+        "Prints durations, and ratios of what was measured in the same rounds.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODULES))
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="how long to measure a table (default: 3)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep it, as pyperf does")
+    parser.add_argument(
+        "--write", action="store_true", help="write it, tables and plots, into the documentation"
+    )
+    options = parser.parse_args()
+    unknown = set(options.names) - set(MODULES)
     if unknown:
-        sys.exit(f"there are {', '.join(MODULES)}, and no {', '.join(sorted(unknown))}")
-    print(f"Python {platform.python_version()} on {platform.platform()}")
-    for name in names:
-        importlib.import_module(f"{__package__}.{name}").main()
+        parser.error(f"there are {', '.join(MODULES)}, and no {', '.join(sorted(unknown))}")
+    if options.write and options.names:
+        parser.error("--write needs all of them in one run: leave the names out")
+    bench = Bench(options.seconds)
+    begun = time.monotonic()
+    for name in options.names or MODULES:
+        module = importlib.import_module(f"{__package__}.{name}")
+        bench.section = module.TITLE
+        module.main(bench)
+    suite = bench.suite()
+    print(f"\n{report.goals_of(suite)}\nIt took {time.monotonic() - begun:.0f} s.")
+    if options.json:
+        suite.dump(str(options.json), replace=True)
+    if options.write:
+        suite.dump(str(report.DATA), replace=True)
+        report.write(pyperf.BenchmarkSuite.load(str(report.DATA)))
 
 
 if __name__ == "__main__":

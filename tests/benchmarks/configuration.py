@@ -14,6 +14,7 @@ Cache = bandsaw.advices.cache.CachingAdvice
 configuration = (
     bandsaw.Configuration()
     .add_advice_chain(Cache(folder / "plain"))
+    .add_advice_chain(Cache(folder / "growing"), name="growing")
     .add_advice_chain(Cache(folder / "bounded", max_bytes=10**12), name="bounded")
     .add_advice_chain(Cache(folder / "mapped", mmap=True), name="mapped")
 )

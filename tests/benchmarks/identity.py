@@ -1,16 +1,20 @@
 """What ids cost, against the plain hash of the same bytes and against a peer."""
 
+import ast
 import hashlib
 import importlib
+import os
 import sys
 import tempfile
-import tracemalloc
 from pathlib import Path
 
 import bandsaw
 from bandsaw import fingerprint
 
-from .measure import table
+from . import calls
+from .measure import peak
+
+TITLE = "Ids"
 
 CONFIG = f"{__package__}.configuration"
 MODULES, FUNCTIONS = 5, 4
@@ -66,52 +70,52 @@ def write_project(folder):
         (folder / f"bench_module_{number}.py").write_text("\n".join(lines))
 
 
-def main():
+def main(bench):
     """Measures everything."""
     task = bandsaw.task(config=CONFIG)(small).bandsaw_task
-    calls = {"execution id": lambda: task.execution_id_of((1,), {"c": "y"})}
-    goals = []
+    peers = {}
     try:
         import joblib
     except ImportError:
-        print("joblib is not installed")
+        bench.skip("joblib.hash: joblib is not installed")
     else:
-        calls["joblib.hash"] = lambda: joblib.hash(((1,), {"c": "y"}))
-    table("The id of a small call", calls, ["execution id"], goals=goals)
+        peers["joblib.hash"] = lambda: joblib.hash(((1,), {"c": "y"}))
+    ours = {"execution id": lambda: task.execution_id_of((1,), {"c": "y"})}
+    bench.compare("The id of a small call", ours=ours, peers=peers)
 
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         write_project(Path(name))
         sys.path.insert(0, name)
         function = importlib.import_module("bench_module_0").f0
         sys.path.remove(name)
-        calls = {
-            "fingerprint": lambda: fingerprint.fingerprint(function),
-            "parse one module": lambda: compile(
-                (Path(name) / "bench_module_0.py").read_text(), "x", "exec"
-            ),
-        }
-        title = f"The fingerprint of {MODULES * FUNCTIONS} functions in {MODULES} modules"
-        table(title, calls, ["parse one module"], rounds=20, number=10)
+        texts = [path.read_text() for path in sorted(Path(name).glob("*.py"))]
+        bench.compare(
+            f"The fingerprint of {MODULES * FUNCTIONS} functions in {MODULES} modules",
+            floors={"ast.parse of the modules": lambda: [ast.parse(text) for text in texts]},
+            ours={"fingerprint": lambda: fingerprint.fingerprint(function)},
+        )
 
+    def hashed(data):
+        return {
+            "floors": {"SHA-256": lambda: hashlib.sha256(data).digest()},
+            "ours": {"execution id": lambda: fingerprint.execution_id_of({"x": data})},
+        }
+
+    bench.series("Bytes of an argument, its id", calls.SIZES, lambda size: hashed(os.urandom(size)))
     try:
         import numpy
     except ImportError:
-        print("numpy is not installed")
+        bench.skip("ids of arrays: numpy is not installed")
         return
-    print("\nThe id of 100 MB")
+    peaks = {}
     for name, array in layouts(numpy).items():
-        data = numpy.ascontiguousarray(array)
-        content = data.reshape(-1).view("u1")
-        calls = {
-            "SHA-256": lambda content=content: hashlib.sha256(content).digest(),
-            name: lambda array=array: fingerprint.execution_id_of({"x": array}),
-        }
-        tracemalloc.start()
-        calls[name]()
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        goal = "at most 1.05" if name == "C order" else "at most 1.6"
-        goals = [(name, "SHA-256", goal)]
-        table(
-            f"{name}: peak {peak / 1e6:.1f} MB", calls, ["SHA-256"], rounds=9, number=1, goals=goals
+        content = numpy.ascontiguousarray(array).reshape(-1).view("u1")
+        bench.compare(
+            f"The id of 100 MB, {name}",
+            floors={"SHA-256": lambda content=content: hashlib.sha256(content).digest()},
+            ours={"execution id": lambda array=array: fingerprint.execution_id_of({"x": array})},
         )
+        if name in ("C order", "Fortran order, 3-D"):
+            peaks[name] = peak(lambda array=array: fingerprint.execution_id_of({"x": array}))
+    if None not in peaks.values():
+        bench.memory("Memory for the id of an array of 100 MB", ours=peaks)

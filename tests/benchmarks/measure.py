@@ -1,58 +1,227 @@
-"""Ratios of durations, measured side by side."""
+"""Measures calls side by side, and keeps what was measured in the format of pyperf."""
 
+import concurrent.futures
+import datetime
+import importlib.metadata
+import os
+import platform
 import statistics
 import time
 
+import pyperf
 
-def durations(calls, *, rounds, number):
-    """Measures calls in turn, so that what else the machine does hits all of them.
+SEPARATOR = " | "
+# What is measured without being timed has this unit of pyperf's.
+BYTE = "byte"
+_TURN = 0.005
+_LEAST_ROUNDS, _MOST_ROUNDS = 5, 60
+_PEERS = ("numpy", "joblib", "diskcache", "loky", "distributed", "execnet", "pyperf")
+
+
+class Bench:
+    """What was measured so far, and how long the rest may take.
 
     Args:
-        calls: Functions without parameters, by name.
-        rounds: How often each one's turn comes.
-        number: How often a function is called in its turn.
+        seconds: How long a comparison is measured, at least for a few rounds.
+
+    Attributes:
+        section: Under which heading it is shown.
+    """
+
+    def __init__(self, seconds=3.0):
+        self.seconds = seconds
+        self.section = ""
+        self.measured = []
+        self.skipped = []
+
+    def compare(self, title, *, floors=(), ours=(), peers=(), x=None, is_prepared=False):
+        """Measures calls in turn, so that what else the machine does hits all of them.
+
+        A turn is as many calls as take 5 ms. Each call is made once before.
+
+        Args:
+            title: What is measured.
+            floors: Functions without parameters by name: what it costs in plain Python at least.
+            ours: Those of bandsaw; the others are compared with the first one.
+            peers: Those of other packages.
+            x: In a series, the size or number that grows.
+            is_prepared: Whether a call prepares the next one in the background. Then turns are
+                longer, begin with a call that does not count, and end with a pause: so each call
+                pays for one preparation, and no other row for any.
+        """
+        turn = 20 * _TURN if is_prepared else _TURN
+        rows = [
+            (kind, name, call)
+            for kind, calls in (("floor", floors), ("ours", ours), ("peer", peers))
+            for name, call in dict(calls).items()
+        ]
+        loops = [_loops(call, turn) for _, _, call in rows]
+        values = [[] for _ in rows]
+        begun = time.perf_counter()
+        for number in range(_MOST_ROUNDS):
+            if number >= _LEAST_ROUNDS and time.perf_counter() - begun > self.seconds:
+                break
+            for position, (_, _, call) in enumerate(rows):
+                if is_prepared:
+                    time.sleep(turn)
+                    call()
+                values[position].append(_timed(call, loops[position]) / loops[position])
+        for (kind, name, _), times in zip(rows, values):
+            self._keep(title, kind, name, x, "second", times)
+        _tell(title, x, [(kind, name, times) for (kind, name, _), times in zip(rows, values)])
+
+    def series(self, title, points, calls_at):
+        """Measures how costs grow.
+
+        Args:
+            title: What is measured.
+            points: The sizes or numbers that grow.
+            calls_at: Returns for one of them the arguments of `compare`.
+        """
+        whole, self.seconds = self.seconds, self.seconds / 4
+        for point in points:
+            self.compare(title, x=point, **calls_at(point))
+        self.seconds = whole
+
+    def memory(self, title, *, ours=(), floors=()):
+        """Keeps numbers of bytes.
+
+        Args:
+            title: What they are bytes of.
+            ours: Numbers by name.
+            floors: What it is compared with.
+        """
+        for kind, sizes in (("floor", floors), ("ours", ours)):
+            for name, size in dict(sizes).items():
+                self._keep(title, kind, name, None, BYTE, [max(1, size)])
+                print(f"{title}: {name}: {size / 1e6:.1f} MB", flush=True)
+
+    def skip(self, what):
+        """Notes what cannot be measured here, and why."""
+        self.skipped.append(what)
+        print(f"skipped: {what}", flush=True)
+
+    def suite(self):
+        """Returns what was measured, with the machine, the versions and the date."""
+        about = self.about()
+        return pyperf.BenchmarkSuite(
+            [
+                pyperf.Benchmark(
+                    [pyperf.Run(values, metadata={**metadata, **about}, collect_metadata=False)]
+                )
+                for metadata, values in self.measured
+            ]
+        )
+
+    def about(self):
+        """Returns what the figures depend on."""
+        found = pyperf.Run([1.0], metadata={"name": "x"}, collect_metadata=True).get_metadata()
+        kept = {name: found[name] for name in ("cpu_model_name", "cpu_count") if name in found}
+        for name in _PEERS:
+            try:
+                kept[f"{name}_version"] = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                pass
+        return {
+            **kept,
+            "date": datetime.date.today().isoformat(),
+            "platform": f"{platform.system()} {platform.machine()}",
+            "python_version": platform.python_version(),
+        }
+
+    def _keep(self, title, kind, name, x, unit, values):
+        full = SEPARATOR.join([title, name] if x is None else [title, name, str(x)])
+        metadata = {"name": full, "section": self.section, "kind": kind, "unit": unit}
+        if x is not None:
+            metadata["x"] = x
+        self.measured.append((metadata, values))
+
+
+def shared(call, threads, total):
+    """Returns a function that has threads make so many calls with the argument 1 in all."""
+
+    def some():
+        for _ in range(total // threads):
+            call(1)
+
+    def run():
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            for future in [pool.submit(some) for _ in range(threads)]:
+                future.result()
+
+    return run
+
+
+def peak(call):
+    """Measures how much resident memory a call needs at its peak.
+
+    Args:
+        call: A function without parameters; it should have been called before.
 
     Returns:
-        The seconds that one call took in each round, by name.
+        The bytes above what was resident before; `None` where the system does not tell.
     """
-    measured = {name: [] for name in calls}
-    for call in calls.values():
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # the peak begins anew (man 5 proc)
+    except OSError:
+        return None
+    before = _status("VmRSS")
+    kept = call()
+    grown = _status("VmHWM") - before
+    del kept
+    return grown
+
+
+def resident():
+    """The bytes that this process has resident."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def ratio(values, others):
+    """Returns the median of the ratios of what was measured in the same rounds."""
+    return statistics.median(one / other for one, other in zip(values, others))
+
+
+def told(value, unit="second"):
+    """Writes a duration or a size for readers."""
+    if unit == BYTE:
+        return f"{value / 1e6:.1f} MB"
+    steps = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+    factor, name = next((step for step in steps if value >= step[0]), steps[-1])
+    return f"{value / factor:.3g} {name}"
+
+
+def _timed(call, loops):
+    begun = time.perf_counter()
+    for _ in range(loops):
         call()
-    for _ in range(rounds):
-        for name, call in calls.items():
-            begun = time.perf_counter()
-            for _ in range(number):
-                call()
-            measured[name].append((time.perf_counter() - begun) / number)
-    return measured
+    return time.perf_counter() - begun
 
 
-def table(title, calls, against, *, rounds=60, number=200, goals=()):
-    """Measures calls and prints each one's ratio to another one.
-
-    Args:
-        title: What is measured.
-        calls: Functions without parameters, by name.
-        against: The names of those that the others are compared with.
-        rounds: How often each one's turn comes.
-        number: How often a function is called in its turn.
-        goals: Triples of two names and the ratio that they are to keep, as a text.
-    """
-    measured = durations(calls, rounds=rounds, number=number)
-    print(f"\n{title}")
-    least = {name: min(times) for name, times in measured.items()}
-    for name in calls:
-        line = f"  {name:34} {_told(least[name]):>10}"
-        for other in against:
-            if other != name:
-                ratio = least[name] / least[other]
-                pairs = [a / b for a, b in zip(measured[name], measured[other])]
-                median = statistics.median(pairs)
-                line += f"   {ratio:6.2f} of {other} (median {median:.2f})"
-        print(line)
-    for one, other, goal in goals:
-        print(f"  goal: {one} / {other} {goal}: {least[one] / least[other]:.2f}")
+def _loops(call, turn):
+    call()
+    loops = 1
+    while (taken := _timed(call, loops)) < turn and loops < 100_000:
+        loops = max(2 * loops, int(loops * turn / max(taken, 1e-6)))
+    return loops
 
 
-def _told(seconds):
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
+def _status(name):
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+    raise LookupError(name)
+
+
+def _tell(title, x, rows):
+    print(f"\n{title}" + ("" if x is None else f" ({x:,})"))
+    reference = next((values for kind, _, values in rows if kind == "ours"), rows[0][2])
+    for kind, name, values in rows:
+        print(
+            f"  {kind:6}{name:42}{told(statistics.median(values)):>10}"
+            f"{ratio(values, reference):10.2f}   (least {told(min(values))})",
+            flush=True,
+        )

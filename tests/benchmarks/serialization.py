@@ -6,7 +6,6 @@ import io
 import json
 import pickle
 import tempfile
-import tracemalloc
 
 import bandsaw
 from bandsaw.execution import Execution
@@ -14,7 +13,9 @@ from bandsaw.session import Session
 from bandsaw.tasks import Task
 
 from . import configuration
-from .measure import table
+from .measure import peak
+
+TITLE = "Serializers"
 
 LARGE = 100_000_000
 
@@ -51,61 +52,59 @@ def pickled_shapes():
     try:
         import numpy
     except ImportError:
-        print("numpy is not installed")
+        pass
     else:
         shapes["an array of 24 MB"] = numpy.ones(3_000_000)
         shapes["10,000 small arrays"] = [numpy.ones(3) for _ in range(10_000)]
     return shapes
 
 
-def compare(title, value, serializer, dumps, loads, most):
+def compare(bench, title, value, serializer, dumps, loads):
     """Measures one shape both ways."""
     own = io.BytesIO()
     serializer.serialize(value, own)
     text = dumps(value)
-    calls = {
-        "write": lambda: serializer.serialize(value, io.BytesIO()),
-        "Python's write": lambda: io.BytesIO().write(dumps(value)),
-        "read": lambda: serializer.deserialize(io.BytesIO(own.getvalue())),
-        "Python's read": lambda: loads(text),
-    }
-    goals = [(name, f"Python's {name}", f"at most {most}") for name in ("write", "read")]
-    small = len(text) < 1000
-    rounds, number = (40, 500) if small else (11, 1)
-    table(title, calls, [], rounds=rounds, number=number, goals=goals)
+    bench.compare(
+        f"{title}, written",
+        floors={"Python's own": lambda: io.BytesIO().write(dumps(value))},
+        ours={"bandsaw": lambda: serializer.serialize(value, io.BytesIO())},
+    )
+    bench.compare(
+        f"{title}, read",
+        floors={"Python's own": lambda: loads(text)},
+        ours={"bandsaw": lambda: serializer.deserialize(io.BytesIO(own.getvalue()))},
+    )
 
 
-def memory():
-    """Prints what a session with a large array costs beside the array itself."""
+def memory(bench):
+    """Measures what a session with a large array needs beside the array itself."""
     try:
         import numpy
     except ImportError:
         return
     array = numpy.ones(LARGE // 8)
+    own = configuration.configuration
     for title, key in (("a session", None), ("a signed session", b"0123456789abcdef")):
-        own = configuration.configuration
         before, own.serializer = own.serializer, bandsaw.PickleSerializer(key=key)
-        task = Task.create_task(plain_shapes)
-        session = Session(task, Execution("e", (array,)), own)
+        session = Session(Task.create_task(plain_shapes), Execution("e", (array,)), own)
         with tempfile.TemporaryFile() as file:
-            peaks = []
-            for step in (session.save, Session().restore):
-                tracemalloc.start()
-                step(file)
-                peaks.append(tracemalloc.get_traced_memory()[1] / 1e6)
-                tracemalloc.stop()
+            session.save(file)
+            peaks = {
+                "save": peak(lambda session=session, file=file: session.save(file)),
+                "restore": peak(lambda file=file: Session().restore(file)),
+            }
         own.serializer = before
-        print(f"\nThe peak memory of {title} with an array of 100 MB")
-        print(f"  save {peaks[0]:.1f} MB, restore {peaks[1]:.1f} MB")
+        if None not in peaks.values():
+            bench.memory(f"Memory for {title} with an array of 100 MB", ours=peaks)
 
 
-def main():
+def main(bench):
     """Measures everything."""
     dumps = functools.partial(json.dumps, ensure_ascii=False, separators=(",", ":"))
     for name, value in plain_shapes().items():
-        compare(f"JSON, {name}", value, bandsaw.JsonSerializer(),
-                lambda value: dumps(value).encode(), json.loads, 3)  # fmt: skip
+        compare(bench, f"JSON, {name}", value, bandsaw.JsonSerializer(),
+                lambda value: dumps(value).encode(), json.loads)  # fmt: skip
     for name, value in pickled_shapes().items():
-        compare(f"pickle, {name}", value, bandsaw.PickleSerializer(),
-                functools.partial(pickle.dumps, protocol=5), pickle.loads, 1.2)  # fmt: skip
-    memory()
+        compare(bench, f"Pickle, {name}", value, bandsaw.PickleSerializer(),
+                functools.partial(pickle.dumps, protocol=5), pickle.loads)  # fmt: skip
+    memory(bench)

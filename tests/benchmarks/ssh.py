@@ -13,13 +13,14 @@ from bandsaw.advices.ssh import Remote
 from bandsaw.workers import connection
 
 from . import ssh_tasks as tasks
-from .measure import table
+
+TITLE = "Other machines, over SSH"
 
 LARGE = 100_000_000
 THREADS = 8
 
 
-def main():
+def main(bench):
     """Measures calls without data, and with 100 MB."""
     with server() as sshd, tempfile.TemporaryDirectory() as folder:
         command = config_for(sshd, Path(folder))
@@ -40,10 +41,10 @@ def main():
         for advice in (tasks.own_advice, tasks.warm_advice):
             advice.add_remote(remote("far"))
         try:
-            first_calls(command, remote)
-            small_calls(command)
-            at_once()
-            bulk(command)
+            first_calls(bench, command, remote)
+            small_calls(bench, command)
+            at_once(bench)
+            bulk(bench, command)
         finally:
             connection.close_all()
 
@@ -68,7 +69,7 @@ def config_for(sshd, folder):
     return ["ssh", "-T", "-F", str(path), "far"]
 
 
-def first_calls(command, remote):
+def first_calls(bench, command, remote):
     """Measures calls that have to connect first."""
     archive = bandsaw.distribution.get_distribution_archive(tasks.configuration).path.read_bytes()
     number = 0
@@ -86,60 +87,52 @@ def first_calls(command, remote):
     def plain(code, data):
         subprocess.run([*command, f"exec {sys.executable} -c '{code}'"], input=data, check=True)
 
-    table(
+    bench.compare(
         "The first call over a new connection",
-        {
+        floors={
             "ssh HOST python -c pass": lambda: plain("pass", b""),
             "ssh, and the archive": lambda: plain("import sys; sys.stdin.buffer.read()", archive),
-            "archive is there": lambda: connect("far"),
-            "archive is sent": anew,
         },
-        ["ssh HOST python -c pass", "ssh, and the archive"],
-        rounds=15,
-        number=1,
-        goals=[
-            ("archive is there", "ssh HOST python -c pass", "1.2"),
-            ("archive is sent", "ssh, and the archive", "1.2"),
-        ],
+        ours={"archive is there": lambda: connect("far"), "archive is sent": anew},
     )
 
 
-def small_calls(command):
+def small_calls(bench, command):
     """Measures calls over a connection that is open."""
-    import execnet
-
-    group = execnet.Group()
-    gateway = group.makegateway(f"ssh=far//ssh_config={command[3]}//python={sys.executable}")
-    channel = gateway.remote_exec("while True:\n    channel.send(channel.receive())")
-
-    def echo():
-        channel.send(1)
-        assert channel.receive() == 1
-
     try:
-        table(
-            "A call in a process that is reused",
-            {"execnet, echo": echo, "warm process": lambda: tasks.warm(1)},
-            ["execnet, echo"],
-            goals=[("warm process", "execnet, echo", "1.1")],
-        )
-    finally:
+        import execnet
+    except ImportError:
+        bench.skip("execnet is not installed")
+        peers = {}
+    else:
+        group = execnet.Group()
+        gateway = group.makegateway(f"ssh=far//ssh_config={command[3]}//python={sys.executable}")
+        channel = gateway.remote_exec("while True:\n    channel.send(channel.receive())")
+
+        def echo():
+            channel.send(1)
+            assert channel.receive() == 1
+
+        peers = {"execnet, echo": echo}
+    bench.compare(
+        "A call over SSH in a process that is reused",
+        ours={"warm process": lambda: tasks.warm(1)},
+        peers=peers,
+    )
+    if peers:
         group.terminate(1)
-    table(
-        "A call in a process of its own",
-        {"on this machine": lambda: tasks.local(1), "there": lambda: tasks.own(1)},
-        ["on this machine"],
-        rounds=30,
-        number=10,
-        goals=[("there", "on this machine", "1.5")],
+    bench.compare(
+        "A call over SSH in a process of its own",
+        floors={"on this machine": lambda: tasks.local(1)},
+        ours={"there": lambda: tasks.own(1)},
+        is_prepared=True,
     )
 
 
-def at_once():
+def at_once(bench):
     """Measures many calls at once, against as many that follow each other."""
     data = os.urandom(100_000)
     with concurrent.futures.ThreadPoolExecutor(THREADS) as threads:
-        calls = {}
         for name, value in (("nothing", 1), ("100 kB", data)):
 
             def one_by_one(value=value):
@@ -149,22 +142,13 @@ def at_once():
             def together(value=value):
                 list(threads.map(tasks.warm, [value] * THREADS * 5))
 
-            calls[f"{name}, one at a time"] = one_by_one
-            calls[f"{name}, {THREADS} at once"] = together
-        table(
-            "Many calls over one connection",
-            calls,
-            [],
-            rounds=20,
-            number=1,
-            goals=[
-                (f"{name}, {THREADS} at once", f"{name}, one at a time", "1.0")
-                for name in ("nothing", "100 kB")
-            ],
-        )
+            bench.compare(
+                f"{THREADS * 5} calls over one connection, {name}",
+                ours={f"{THREADS} at once": together, "one at a time": one_by_one},
+            )
 
 
-def bulk(command):
+def bulk(bench, command):
     """Measures 100 MB there and back."""
     data = os.urandom(LARGE)
 
@@ -172,11 +156,8 @@ def bulk(command):
         done = subprocess.run([*command, "cat"], input=data, stdout=subprocess.PIPE, check=True)
         assert len(done.stdout) == LARGE
 
-    table(
-        "100 MB there and back",
-        {"ssh HOST cat": cat, "warm process": lambda: tasks.warm(data)},
-        ["ssh HOST cat"],
-        rounds=5,
-        number=1,
-        goals=[("warm process", "ssh HOST cat", "1.0")],
+    bench.compare(
+        "100 MB there and back over SSH",
+        floors={"ssh HOST cat": cat},
+        ours={"warm process": lambda: tasks.warm(data)},
     )

@@ -1,76 +1,143 @@
-"""Calls in other processes, against the start of Python and against ProcessPoolExecutor."""
+"""Calls in other processes, against the start of Python and against pools of processes."""
 
 import concurrent.futures
+import contextlib
+import functools
 import subprocess
 import sys
 
+from . import calls
 from . import workers_tasks as tasks
-from .measure import table
+from .measure import peak, resident, shared
+
+TITLE = "Other processes"
 
 LARGE = 100_000_000
 
 
-def main():
-    """Measures calls without data, and with 100 MB."""
+def main(bench):
+    """Measures calls without data, and with up to 1 GB."""
     if sys.prefix == sys.base_prefix:
-        print("not a virtual environment: its start may be slow, and results look too good")
+        # Site hooks of a base interpreter may triple its start, and any result looks good.
+        bench.skip("`python -c pass` of a virtual environment: this is none")
 
     def start_python():
         subprocess.run([sys.executable, "-c", "pass"], check=True)
 
-    with concurrent.futures.ProcessPoolExecutor(1) as pool:
-        table(
-            "A call that does nothing",
-            {
-                "python -c pass": start_python,
-                "own process": lambda: tasks.own(1),
-                "own process, NumPy preloaded": lambda: tasks.preloaded(1),
-                "spawned process": lambda: tasks.spawned(1),
-            },
-            ["python -c pass"],
-            rounds=30,
-            number=3,
-            goals=[
-                ("own process", "python -c pass", "0.35"),
-                ("own process, NumPy preloaded", "python -c pass", "0.35"),
-                ("spawned process", "python -c pass", "2.2"),
-            ],
-        )
-        table(
-            "A call in a process that is reused",
-            {
-                "ProcessPoolExecutor": lambda: pool.submit(tasks.plain, 1).result(),
-                "warm process": lambda: tasks.warm(1),
-            },
-            ["ProcessPoolExecutor"],
-            goals=[("warm process", "ProcessPoolExecutor", "0.5")],
-        )
-        bulk(pool)
-
-
-def bulk(pool):
-    """Measures calls with an array of 100 MB."""
-    import numpy
-
-    array = numpy.random.default_rng(1).random(LARGE // 8)
-    before = tasks.resident()
-    tasks.take(array)
-    grown = (tasks.resident() - before) / 1e6
-    table(
-        "100 MB to a process that is reused, and back",
-        {
-            "ProcessPoolExecutor, there": lambda: pool.submit(tasks.size_of, array).result(),
-            "there": lambda: tasks.take(array),
-            "ProcessPoolExecutor, back": lambda: pool.submit(tasks.ones, LARGE).result(),
-            "back": lambda: tasks.make(LARGE),
+    bench.compare(
+        "A call in a process of its own",
+        floors={"python -c pass": start_python},
+        ours={
+            "own process": lambda: tasks.own(1),
+            "NumPy preloaded": lambda: tasks.preloaded(1),
+            "spawned": lambda: tasks.spawned(1),
         },
-        [],
-        rounds=7,
-        number=1,
-        goals=[
-            ("there", "ProcessPoolExecutor, there", "0.25"),
-            ("back", "ProcessPoolExecutor, back", "0.2"),
-        ],
+        is_prepared=True,
     )
-    print(f"  the sender's memory grows by {grown:.1f} MB")
-    print(f"  the receiver's by {tasks.read(array) / 1e6:.1f} MB when all of it is read")
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(concurrent.futures.ProcessPoolExecutor(1))
+        pools = {
+            "ProcessPoolExecutor": lambda *call: pool.submit(*call).result(),
+            **other_pools(bench, stack),
+        }
+
+        def others(function, *arguments):
+            return {
+                name: functools.partial(run, function, *arguments) for name, run in pools.items()
+            }
+
+        bench.compare(
+            "A call in a process that is reused",
+            ours={"warm process": lambda: tasks.warm(1)},
+            peers=others(tasks.plain, 1),
+        )
+
+        def sized(size):
+            data = bytes(size)
+            return {
+                "ours": {
+                    "warm process": lambda: tasks.echo_size(data),
+                    "own process": lambda: tasks.own_size(data),
+                },
+                "peers": others(len, data) if size < 10**9 else {},
+            }
+
+        bench.series("Bytes of an argument, to another process", calls.SIZES, sized)
+        try:
+            import numpy
+        except ImportError:
+            bench.skip("arrays to other processes: numpy is not installed")
+        else:
+            bulk(bench, numpy.random.default_rng(1).random(LARGE // 8), others)
+    threads(bench)
+
+
+def other_pools(bench, stack):
+    """Other packages' pools of one process, by name, as far as they are installed."""
+    found = {}
+    try:
+        import loky
+    except ImportError:
+        bench.skip("loky is not installed")
+    else:
+        executor = loky.ProcessPoolExecutor(1)
+        stack.callback(executor.shutdown)
+        found["loky"] = lambda *call: executor.submit(*call).result()
+    try:
+        import distributed
+    except ImportError:
+        bench.skip("dask distributed is not installed")
+    else:
+        client = stack.enter_context(
+            distributed.Client(
+                n_workers=1,
+                threads_per_worker=1,
+                dashboard_address=None,
+                # All that is given to it is measured, and none of it warned of.
+                silence_logs=50,
+            )
+        )
+        found["dask distributed"] = lambda *call: client.submit(*call, pure=False).result()
+    return found
+
+
+def bulk(bench, array, others):
+    """Measures calls with an array of 100 MB."""
+    bench.compare(
+        "100 MB to a process that is reused",
+        ours={
+            "warm process": lambda: tasks.take(array),
+            "own process": lambda: tasks.own_size(array),
+        },
+        peers=others(tasks.size_of, array),
+    )
+    bench.compare(
+        "100 MB back from a process that is reused",
+        ours={"warm process": lambda: tasks.make(LARGE)},
+        peers=others(tasks.ones, LARGE),
+    )
+    sent = peak(lambda: tasks.take(array))
+    if sent is not None:
+        before = resident()
+        kept = tasks.make(LARGE)
+        peaks = {
+            "sender": sent,
+            "receiver, all of it read": tasks.read(array),
+            "caller, of a result": resident() - before,
+        }
+        del kept
+        bench.memory("Memory for 100 MB between processes", ours=peaks)
+
+
+def threads(bench):
+    """Measures threads that call at once."""
+    bench.series(
+        "Threads that share 40 calls in other processes",
+        calls.THREADS,
+        lambda count: {
+            "ours": {
+                "two warm processes": shared(tasks.warm_pool, count, 40),
+                "own processes": shared(tasks.own, count, 40),
+            }
+        },
+    )

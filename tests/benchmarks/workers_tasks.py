@@ -9,6 +9,7 @@ configuration = (
     .add_advice_chain(SubprocessAdvice(preload=["numpy"]), name="preloaded")
     .add_advice_chain(SubprocessAdvice(fork=False), name="spawned")
     .add_advice_chain(SubprocessAdvice(workers=1), name="warm")
+    .add_advice_chain(SubprocessAdvice(workers=2), name="two")
 )
 
 
@@ -58,23 +59,31 @@ def make(size):
 
 
 @task("warm")
-def memory():
-    """Says how many bytes of memory the process has resident."""
-    return resident()
+def echo_size(data):
+    """Says how large an argument is."""
+    return len(data)
+
+
+@task("own")
+def own_size(data):
+    """Likewise, in a process of its own."""
+    return len(data)
+
+
+@task("two")
+def warm_pool(value):
+    """Returns what it gets, in one of two processes that are reused."""
+    return value
 
 
 @task("warm")
 def read(array):
     """Reads all of a large argument, and says what memory that took."""
+    from .measure import resident
+
     before = resident()
     array.sum()
     return resident() - before
-
-
-def resident():
-    """The bytes that this process has resident."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
 
 
 def plain(value):

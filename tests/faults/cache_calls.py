@@ -22,6 +22,8 @@ from bandsaw.execution import Execution
 from bandsaw.result import Result
 from bandsaw.session import Session
 
+from .figures import Fault
+
 LOGGER = logging.getLogger("bandsaw.advices.cache")
 _PARENT_DEATH_SIGNAL = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -135,10 +137,14 @@ class Child:
                 if os.getppid() != parent:
                     os._exit(1)
                 os.close(self._reading)
-                told = pickle.dumps(function(*arguments))
+                try:
+                    code, told = 0, function(*arguments)
+                except Exception as error:
+                    traceback.print_exc()
+                    told = error
+                told = pickle.dumps(told)
                 with open(writing, "wb") as stream:
                     stream.write(_SIZE.pack(len(told)) + told)
-                code = 0
             except BaseException:
                 traceback.print_exc()
             finally:
@@ -170,7 +176,7 @@ class Child:
             os.close(reading)
 
     def result(self):
-        """Waits for the end, and returns what the function returned."""
+        """Waits for the end, and returns what the function returned, or raises what it raised."""
         # Not until the end of file: a process that it left behind may have the pipe, too.
         told, size = b"", _SIZE.size
         while len(told) < size:
@@ -181,24 +187,19 @@ class Child:
             if size == len(told) == _SIZE.size:
                 size += _SIZE.unpack(told)[0]
         self.close()
-        if self.status or len(told) < size:
+        if self.status not in (0, 1) or len(told) < size:
             raise AssertionError(f"a process ended with {self.status}")
-        return pickle.loads(told[_SIZE.size :])
+        found = pickle.loads(told[_SIZE.size :])
+        if self.status:
+            raise found
+        return found
 
 
-def in_processes(function, shares):
-    """Runs a function in several processes at once, and adds up what they return."""
+def in_processes(function, shares, figures):
+    """Runs a function in several processes at once, and adds up the figures they return."""
     children = [Child(function, *share) for share in shares]
-    return sum_of([child.result() for child in children])
-
-
-def sum_of(figures):
-    """Adds up figures by their names."""
-    total = {}
-    for some in figures:
-        for name, number in some.items():
-            total[name] = total.get(name, 0) + number
-    return total
+    for child in children:
+        figures.add(child.result())
 
 
 @contextlib.contextmanager
@@ -206,7 +207,7 @@ def deadline(seconds):
     """Fails, and kills what was forked, if it takes longer. It is there for what hangs."""
 
     def expired(*_):
-        raise AssertionError(f"it hangs: {seconds} seconds are over")
+        raise Fault("hang", f"{seconds} seconds are over")
 
     old = signal.signal(signal.SIGALRM, expired)
     signal.alarm(seconds)

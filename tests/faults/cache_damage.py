@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 
 import numpy
 
 import bandsaw
 
 from .cache_calls import Cache, Task, records, same
+from .figures import Figures
 
 VARIANTS = {
     "pickle": (bandsaw.PickleSerializer, False, False),
@@ -40,10 +40,10 @@ class Damaged:
 
     Attributes:
         intact: The bytes of the entry.
-        figures: What was done, and how often.
+        figures: The figures.
     """
 
-    def __init__(self, directory, variant, size=600):
+    def __init__(self, directory, variant, size=600, figures=None):
         serializer, has_buffers, mapped = VARIANTS[variant]
         self.value = value_of(has_buffers, size)
         self.cache = Cache(directory, serializer, mmap=mapped)
@@ -51,19 +51,20 @@ class Damaged:
         self.path = self.cache.path()
         with open(self.path, "rb") as file:
             self.intact = file.read()
-        self.figures = {"damaged entries": 0, "hits after that": 0}
+        self.figures = figures or Figures()
 
     def compute(self, _):
         return self.value
 
     def call(self):
+        self.figures.calls += 1
         task = Task(self.compute)
         with records() as warnings:
             value = self.cache.call(task)
         assert same(comparable(value), comparable(self.value)), "a wrong value"
         return task.executed, warnings
 
-    def check(self, content, what, again=True):
+    def check(self, kind, content, what, again=True):
         """Gives the entry another content, and sees that it costs a warning and a computation."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_TRUNC)
         try:
@@ -74,51 +75,36 @@ class Damaged:
         assert executed == 1, f"{what}: executed {executed} times"
         assert len(warnings) == 1, f"{what}: {warnings}"
         assert self.path in warnings[0], warnings
-        self.figures["damaged entries"] += 1
+        self.figures.inject(kind)
         if again:
             assert self.call() == (0, []), f"{what}: the new entry is not served"
-            self.figures["hits after that"] += 1
 
 
-def flips(directory, variant, every=1, seed=0):
-    """Flips each bit of an entry; or one of so many, at random."""
-    damaged = Damaged(directory, variant)
-    chosen = range(8 * len(damaged.intact))
-    if every > 1:
-        chosen = random.Random(seed).sample(chosen, len(chosen) // every)
-    for number, at in enumerate(chosen):
-        content = bytearray(damaged.intact)
-        content[at // 8] ^= 1 << at % 8
-        damaged.check(content, f"bit {at}", again=number % 64 == 0)
-    return damaged.figures
+def flip(damaged, at, again=True):
+    """Flips a bit of the entry."""
+    content = bytearray(damaged.intact)
+    content[at // 8] ^= 1 << at % 8
+    damaged.check("bits flipped", content, f"bit {at}", again)
 
 
-def truncations(directory, variant, size=600):
-    """Cuts an entry at each length, down to nothing."""
-    damaged = Damaged(directory, variant, size)
-    for length in range(len(damaged.intact)):
-        damaged.check(damaged.intact[:length], f"{length} bytes", again=length % 64 == 0)
-    return damaged.figures
+def cut(damaged, length, again=True):
+    """Cuts the entry."""
+    damaged.check("entries cut", damaged.intact[:length], f"{length} bytes", again)
 
 
-def large(directory, variant, number=40, seed=0):
+def large(directory, variant, number, dice, figures=None):
     """Flips bits of an entry of some megabytes, and cuts it, at random."""
-    damaged, dice = Damaged(directory, variant, 3_000_000), random.Random(seed)
+    damaged = Damaged(directory, variant, 3_000_000, figures)
     for _ in range(number):
-        content = bytearray(damaged.intact)
         # Half of them where the parts are described.
-        at = dice.randrange(dice.choice((400, len(content))))
-        content[at] ^= 1 << dice.randrange(8)
-        damaged.check(content, f"a bit of byte {at}")
-        length = dice.randrange(dice.choice((400, len(content))))
-        damaged.check(damaged.intact[:length], f"{length} bytes")
+        flip(damaged, dice.randrange(8 * dice.choice((400, len(damaged.intact)))))
+        cut(damaged, dice.randrange(dice.choice((400, len(damaged.intact)))))
     return damaged.figures
 
 
-def foreign(directory, variant, seed=0):
-    """Puts in place of an entry what is another one, or none."""
-    damaged = Damaged(directory, variant)
-    intact, dice, cache = damaged.intact, random.Random(seed), damaged.cache
+def foreign(damaged, dice):
+    """Puts in place of the entry what is another one, or none."""
+    intact, cache = damaged.intact, damaged.cache
     others = {}
     for task_id, key in (("task", "other"), ("other", "execution")):
         cache.call(Task(damaged.compute, task_id), key)
@@ -140,5 +126,15 @@ def foreign(directory, variant, seed=0):
         garbage[48:64] = bytes(dice.getrandbits(8) for _ in range(16))
         others[f"garbage {number} for the lengths"] = bytes(garbage)
     for what, content in others.items():
-        damaged.check(content, what)
-    return damaged.figures
+        damaged.check("entries exchanged", content, what)
+
+
+def run(dice, figures, directory):
+    """Damages a small and a large entry of one kind."""
+    variant = dice.choice(list(VARIANTS))
+    damaged = Damaged(os.path.join(directory, "small"), variant, 600, figures)
+    for number in range(80):
+        flip(damaged, dice.randrange(8 * len(damaged.intact)), again=number % 8 == 0)
+        cut(damaged, dice.randrange(len(damaged.intact)), again=number % 8 == 0)
+    foreign(damaged, dice)
+    large(os.path.join(directory, "large"), variant, 4, dice, figures)

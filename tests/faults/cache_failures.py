@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import mmap
 import os
 import shutil
@@ -21,11 +22,13 @@ import numpy
 from bandsaw._cache import entry, files, locks
 
 from .cache_calls import Cache, Child, Task, records, same
+from .figures import Fault as Broken
+from .figures import Figures
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 NAMES = (
     *("open", "read", "write", "fstat", "lstat", "stat", "close", "replace", "unlink"),
-    *("ftruncate", "utime", "mkdir", "scandir", "lseek", "rmdir"),
+    *("ftruncate", "utime", "mkdir", "scandir", "lseek", "rmdir", "rename", "listdir", "chmod"),
 )
 _TRANSFERS = ("read", "readinto", "write")
 _open, _mmap = open, mmap.mmap
@@ -188,71 +191,66 @@ def _check(cache, task, fault, where, state):
         try:
             value = cache.call(task)
         except Exception as error:
-            raise AssertionError(f"{where}: {error!r} at {fault.names[:3]}") from error
+            raise Broken("untyped", f"{where}: {error!r} at {fault.names[:3]}") from error
     where = f"{where} ({', '.join(fault.names[:3])})"
     assert same(value, VALUES["bytes" in value]), f"{where}: a wrong value"
     del value
     assert task.executed <= 1, where
-    assert descriptors() == opened, f"{where}: a descriptor is left open"
+    if descriptors() != opened:
+        raise Broken("left", f"{where}: a descriptor is left open")
     if not fault.onwards:
         expected = (fault.error is not None) + (state == "damaged")
         assert len(warnings) <= expected, f"{where}: {warnings}"
     return where
 
 
-def failing(directory, scene, errors=ERRORS, onwards=(False, True)):
+def failing(directory, scene, error, onwards=False, figures=None):
     """Lets each system call of a call fail; or each from then on, as when a disk is full.
 
     Args:
         directory: Where to work.
         scene: The name of the scene.
-        errors: The error numbers, see `Fault`.
+        error: The error number, see `Fault`.
         onwards: See `Fault`.
+        figures: Where to count, by default in new ones.
 
     Returns:
         The figures.
     """
-    figures = {"failures": 0, "hits after that": 0, "temporary files left": 0}
-    for error in errors:
-        for is_onwards in onwards:
-            at = 0
-            while True:
-                at += 1
-                place = os.path.join(directory, f"{error}-{is_onwards}-{at}")
-                cache, make = SCENES[scene].prepared(place)
-                fault = Fault(at, error, is_onwards)
-                code = "short" if error is None else errno.errorcode[error]
-                where = f"{scene}, {code} at call {at}"
-                where = _check(cache, make(), fault, where, SCENES[scene].state)
-                if "unlink" not in fault.names:
-                    figures["temporary files left"] += len(cache.temporary_files())
-                task = make()
-                with records() as warnings:
-                    value = cache.call(task)
-                assert same(value, VALUES[SCENES[scene].is_large]), f"{where}: wrong later"
-                # What is damaged stays so where it could not be replaced.
-                is_damaged = SCENES[scene].state == "damaged"
-                assert len(warnings) <= is_damaged, f"{where}, later: {warnings}"
-                del value
-                shutil.rmtree(place)
-                if not fault.names:
-                    break
-                figures["failures"] += len(fault.names)
-                figures["hits after that"] += not task.executed
-    return figures
+    figures = Figures() if figures is None else figures
+    code = "short" if error is None else errno.errorcode[error]
+    kind = "short transfers" if error is None else f"{code} from a system call"
+    for at in itertools.count(1):
+        place = os.path.join(directory, f"{code}-{onwards}-{at}")
+        cache, make = SCENES[scene].prepared(place)
+        fault = Fault(at, error, onwards)
+        where = _check(cache, make(), fault, f"{scene}, {code} at call {at}", SCENES[scene].state)
+        if "unlink" not in fault.names and cache.temporary_files():
+            raise Broken("left", f"{where}: {cache.temporary_files()}")
+        with records() as warnings:
+            value = cache.call(make())
+        assert same(value, VALUES[SCENES[scene].is_large]), f"{where}: wrong later"
+        # What is damaged stays so where it could not be replaced.
+        is_damaged = SCENES[scene].state == "damaged"
+        assert len(warnings) <= is_damaged, f"{where}, later: {warnings}"
+        del value
+        shutil.rmtree(place)
+        figures.calls += 2
+        figures.inject(kind, len(fault.names))
+        if not fault.names:
+            return figures
 
 
-def killed_at_each_call(directory, scene):
+def killed_at_each_call(directory, scene, figures):
     """Kills a process at each system call of a call; at a write, when half is written.
 
-    Returns:
-        The figures.
+    Args:
+        directory: Where to work.
+        scene: The name of the scene.
+        figures: Where to count.
     """
-    figures = {"kills": 0, "whole entries then": 0, "temporary files then": 0}
     value = VALUES[SCENES[scene].is_large]
-    at = 0
-    while True:
-        at += 1
+    for at in itertools.count(1):
         place = os.path.join(directory, f"killed-{at}")
         cache, make = SCENES[scene].prepared(place)
         child = Child(_killed, cache, make(), at)
@@ -260,24 +258,34 @@ def killed_at_each_call(directory, scene):
         where = f"{scene}, killed at call {at}"
         if child.status == 0:
             shutil.rmtree(place)
-            return figures
+            return
         assert child.status == -signal.SIGKILL, where
-        figures["kills"] += 1
-        figures["temporary files then"] += len(cache.temporary_files())
+        figures.inject("SIGKILL at a system call")
+        figures.calls += 1
         task = make()
         is_whole = os.path.lexists(cache.path())
         with records("INFO") as told:
             assert same(cache.call(task), value), f"{where}: a wrong value"
         assert not any("Waiting" in record for record in told), f"{where}: nobody takes over"
-        assert not [path for path in cache.temporary_files() if path.endswith("/.execution.tmp")]
+        left = [path for path in cache.temporary_files() if path.endswith("/.execution.tmp")]
+        if left:
+            raise Broken("left", f"{where}: {left}")
         if SCENES[scene].state != "damaged":
             assert not any("not used" in record for record in told), f"{where}: {told}"
             if not task.kwargs:
                 assert task.executed == (not is_whole), where
-        figures["whole entries then"] += is_whole
         shutil.rmtree(place)
 
 
 def _killed(cache, task, at):
     with records(), injected(Fault(at, -signal.SIGKILL)):
         cache.call(task)
+
+
+def run(dice, figures, directory):
+    """Has calls of some scenes meet faults at each of their system calls."""
+    for number, scene in enumerate(dice.sample(list(SCENES), 4)):
+        place = os.path.join(directory, str(number))
+        error = dice.choice((*ERRORS, None))
+        failing(place, scene, error, error is not None and dice.random() < 0.5, figures)
+    killed_at_each_call(directory, dice.choice(list(SCENES)), figures)

@@ -8,19 +8,27 @@ import stat
 import tempfile
 
 from .cache_calls import Cache, Child, Task, records
+from .figures import Figures
 
 OPTIONS = ({}, {"max_bytes": 10**6}, {"mmap": True})
 _NOBODY = 65534
 
 
-def read_only(directory):
+def run(dice, figures, directory):
+    """Looks at both, with the options in some order."""
+    options = dice.sample(OPTIONS, len(OPTIONS))
+    figures.add(read_only(directory, options))
+    figures.add(Child(_owner_only, directory).result())
+
+
+def read_only(directory, options):
     """A directory that cannot be written costs a warning for each call, and is served from."""
     # Whoever is not root may not get to the given one.
     place = tempfile.mkdtemp(dir="/tmp" if os.geteuid() == 0 else directory)
     try:
         if os.geteuid() == 0:
             os.chown(place, _NOBODY, _NOBODY)
-        return Child(_read_only, os.path.join(place, "cache"), directory).result()
+        return Child(_read_only, os.path.join(place, "cache"), directory, options).result()
     finally:
         for folder, names, _ in os.walk(place):
             for name in names:
@@ -28,15 +36,15 @@ def read_only(directory):
         shutil.rmtree(place)
 
 
-def _read_only(directory, warm):
+def _read_only(directory, warm, several):
     # Where the modules are may be out of reach, too.
-    for options in OPTIONS:
+    for options in several:
         Cache(warm, **options).call(Task(lambda _: b"value"))
     if os.geteuid() == 0:
         os.setgid(_NOBODY)
         os.setuid(_NOBODY)
-    figures = {"hits": 0, "warnings": 0}
-    for options in OPTIONS:
+    figures = Figures()
+    for options in several:
         cache = Cache(os.path.join(directory, str(len(options)), *options), **options)
         cache.call(Task(lambda _: b"value"), "there")
         os.chmod(os.path.join(cache.directory, "task"), 0o500)
@@ -45,23 +53,20 @@ def _read_only(directory, warm):
             task = Task(lambda _: b"other")
             assert cache.call(task, "there") == b"value"
             assert not warnings, warnings
-            figures["hits"] += not task.executed
+            assert not task.executed
             for task_id in ("task", "another"):
                 task = Task(lambda _: b"other", task_id)
                 assert cache.call(task, "not there") == b"other"
                 assert cache.call(task, "not there") == b"other"
                 assert task.executed == 2
         assert len(warnings) == 4, warnings
-        figures["warnings"] += len(warnings)
+        figures.inject("writes to closed folders", 4)
+        figures.calls += 5
     return figures
 
 
-def owner_only(directory):
-    """All that the cache makes is for its owner only, whatever the mask is."""
-    return Child(_owner_only, directory).result()
-
-
 def _owner_only(directory):
+    """All that the cache makes is for its owner only, whatever the mask is."""
     os.umask(0)
     seen = {}
 
@@ -81,4 +86,4 @@ def _owner_only(directory):
     assert {".bounds", ".execution.tmp", "execution"} <= set(files), seen
     assert set(files.values()) == {0o600}, seen
     assert seen["cache"] == seen["task"] == 0o700, seen
-    return {"files": len(files), "folders": 2}
+    return Figures(4, {"open masks": 1})

@@ -13,6 +13,7 @@ import numpy
 from bandsaw._cache import bounds
 
 from .cache_calls import Cache, Child, Task, in_processes, records, same
+from .figures import Fault, Figures
 
 KEYS = [str(number) for number in range(6)]
 _LONGEST_DELAY = 0.015
@@ -35,46 +36,43 @@ VALUES = {key: value_of(key) for key in KEYS}
 ABSENT = "absent"
 
 
-def kills(directory, number=200, jobs=2, seed=0):
-    """Kills processes that write entries, at random moments, and looks at what is there then."""
-    share = -(-number // jobs)
-    shares = [(os.path.join(directory, str(job)), share, seed + job) for job in range(jobs)]
-    return in_processes(_kills, shares)
+def kills(dice, figures, directory, number=24):
+    """Kills processes that write entries, at random moments, and looks at what is there then.
 
-
-def _kills(directory, number, seed):
-    dice = random.Random(seed)
-    figures = dict.fromkeys(
-        ("kills", "whole entries then", "absent ones", "temporary files then", "pruned"), 0
-    )
-    while figures["kills"] < number:
+    Args:
+        dice: The randomness.
+        figures: Where to count.
+        directory: Where to work.
+        number: How many to kill.
+    """
+    killed = 0
+    while killed < number:
         # Alone, or two that get into each other's way and replace entries that are there.
-        together = figures["kills"] % 3 == 1
-        cache = Cache(os.path.join(directory, str(figures["kills"] % 4)), mmap=dice.random() < 0.3)
+        together = killed % 3 == 1
+        cache = Cache(os.path.join(directory, str(killed % 4)), mmap=dice.random() < 0.3)
         writers = [_Writer(cache, kwargs) for kwargs in _WRITERS[together]]
         for writer in writers:
             writer.wait_for_begin()
         for writer in writers:
             time.sleep(dice.random() * _LONGEST_DELAY)
             writer.kill()
-            figures["kills"] += 1
+            killed += 1
+            figures.inject("SIGKILL of a writer")
             # Some may be written right now, by the one that lives.
-            for name, count in _present(cache).items():
-                figures[name] += count
-        figures["temporary files then"] += len(cache.temporary_files())
+            figures.calls += _present(cache)
         with records("INFO") as told:
             for key in KEYS:
                 assert same(cache.call(Task(VALUES.get), key), VALUES[key])
+        figures.calls += len(KEYS)
         strange = [text for text in told if not text.startswith("Served")]
         assert not strange, strange
         left = cache.temporary_files()
-        assert together or not left, left
+        if left and not together:
+            raise Fault("left", str(left))
         for path in left:
             os.utime(path, (_OLD, _OLD))
         assert bounds.prune(cache.directory).files == len(left)
         assert not cache.temporary_files()
-        figures["pruned"] += len(left)
-    return figures
 
 
 _WRITERS = {
@@ -111,7 +109,6 @@ class _Writer:
 
 
 def _present(cache):
-    figures = {"whole entries then": 0, "absent ones": 0}
     os.environ["BANDSAW_CACHE"] = "read-only"
     try:
         with records() as warnings:
@@ -119,68 +116,73 @@ def _present(cache):
                 value = cache.call(Task(lambda _: ABSENT), key)
                 is_absent = isinstance(value, str) and value == ABSENT
                 assert is_absent or same(value, VALUES[key]), f"a wrong value for {key}"
-                figures["absent ones" if is_absent else "whole entries then"] += 1
     finally:
         del os.environ["BANDSAW_CACHE"]
     assert not warnings, warnings
-    return figures
+    return len(KEYS)
 
 
-def crowd(directory, operations=4000, vanish="deleted", processes=8, threads=4, keys=100, seed=0):
+def crowds(dice, figures, directory):
+    """Lets entries vanish in all the ways that there are."""
+    for vanish in VANISH:
+        crowd(dice, figures, os.path.join(directory, vanish), vanish)
+
+
+# At random; because there is room for half of them; all at once and with their folder.
+VANISH = ("deleted", "evicted", "pruned")
+
+
+def crowd(dice, figures, directory, vanish, each=25, processes=8, threads=4, keys=100):
     """Many processes and threads ask for some keys while entries vanish.
 
     Args:
+        dice: The randomness.
+        figures: Where to count.
         directory: Where to work.
-        operations: The number of calls in all.
-        vanish: How entries vanish: `'deleted'` at random, `'bounded'` because there is room for
-            half of them, or `'pruned'`, all at once and with their folder.
+        vanish: How entries vanish, of `VANISH`.
+        each: How many calls each thread makes.
         processes: The number of processes.
         threads: The threads of each.
         keys: The number of keys.
-        seed: Of the random numbers.
-
-    Returns:
-        The figures.
     """
-    each = operations // (processes * threads)
-    shares = [(directory, each, vanish, threads, keys, seed + n) for n in range(processes)]
-    figures = in_processes(_crowd, shares)
-    assert figures["calls"] == each * threads * processes
-    if vanish == "bounded":
+    shares = [
+        (directory, each, vanish, threads, keys, dice.getrandbits(32)) for _ in range(processes)
+    ]
+    in_processes(_crowd, shares, figures)
+    if vanish == "evicted":
         there = sum(found.size for found in bounds.entries_in(directory))
         assert there <= keys * _BYTES_PER_KEY, there
-    assert not Cache(directory).temporary_files()
-    return figures
+    if Cache(directory).temporary_files():
+        raise Fault("left", str(Cache(directory).temporary_files()))
 
 
 def _crowd(directory, each, vanish, threads, keys, seed):
     def value(key):
         return {"key": key, "data": key * 100}
 
-    cache = Cache(directory, max_bytes=keys * _BYTES_PER_KEY if vanish == "bounded" else None)
-    figures = {"calls": 0, "computations": 0, "deletions": 0}
-    errors = []
+    cache = Cache(directory, max_bytes=keys * _BYTES_PER_KEY if vanish == "evicted" else None)
+    figures, errors = Figures(), []
 
     def work(number):
         dice = random.Random(1000 * seed + number)
         try:
-            mine = dict.fromkeys(figures, 0)
+            vanished = 0
             for _ in range(each):
                 key = str(dice.randrange(keys))
                 if vanish == "pruned" and dice.random() < 0.05:
-                    mine["deletions"] += bounds.prune(directory, 1).entries
+                    vanished += bounds.prune(directory, 1).entries
                 if vanish == "deleted" and dice.random() < 0.2:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(cache.path(str(dice.randrange(keys))))
-                        mine["deletions"] += 1
+                        vanished += 1
                 task = Task(value)
                 found = cache.call(task, key)
                 assert found == value(key), f"a wrong value for {key}: {found}"
-                mine["calls"] += 1
-                mine["computations"] += task.executed
+                # To make room for it, another one went.
+                vanished += task.executed if vanish == "evicted" else 0
             with lock:
-                for name, count in mine.items():
-                    figures[name] += count
+                figures.calls += each
+                figures.inject(f"entries {vanish}", vanished)
         except BaseException as error:
             errors.append(error)
 
@@ -192,7 +194,6 @@ def _crowd(directory, each, vanish, threads, keys, seed):
         for worker in workers:
             worker.join()
     assert not errors, errors
-    assert vanish == "pruned" or not warnings, warnings[:3]
     # A folder may be removed twice while it is made.
-    figures["warnings"] = len(warnings)
+    assert vanish == "pruned" or not warnings, warnings[:3]
     return figures

@@ -18,7 +18,8 @@ import warnings
 
 from bandsaw._cache import locks
 
-from .cache_calls import LOGGER, Cache, Child, Task
+from .cache_calls import LOGGER, Cache, Child, Task, deadline
+from .figures import Figures
 
 VALUE = {"some": "value", "bulk": "x" * 1000}
 
@@ -202,7 +203,6 @@ def once(directory, processes=8, threads=4):
         meeting.expect("waiting", processes * threads - 1)
         meeting.release()
         _check(meeting, children, threads, 1)
-    return {"callers": processes * threads, "computations": 1}
 
 
 def killed(directory, processes=8, threads=4, kills=3):
@@ -215,7 +215,6 @@ def killed(directory, processes=8, threads=4, kills=3):
         meeting.expect("inside")
         meeting.release()
         _check(meeting, children, threads, kills + 1)
-    return {"callers": processes * threads, "kills": kills, "computations": kills + 1}
 
 
 def raised(directory, processes=8, threads=4):
@@ -226,7 +225,6 @@ def raised(directory, processes=8, threads=4):
         meeting.release(callers)
         _check(meeting, children, threads, callers, "ValueError('not today')")
         assert not os.path.lexists(meeting.cache.path())
-    return {"callers": callers, "computations": callers}
 
 
 def raised_once(directory):
@@ -243,7 +241,6 @@ def raised_once(directory):
         assert meeting.next() == "waiting"
         meeting.release()
         _check(meeting, [second, third], 1, 2)
-    return {"callers": 3, "computations": 2}
 
 
 def survived(directory):
@@ -257,7 +254,6 @@ def survived(directory):
         meeting.expect("inside")
         meeting.release()
         _check(meeting, [other], 1, 2)
-    return {"kills": 1, "computations": 2}
 
 
 def survived_the_end(directory):
@@ -270,7 +266,6 @@ def survived_the_end(directory):
         meeting.release()
         _check(meeting, [one, other], 1, 1)
         assert not meeting.is_locked()
-    return {"computations": 1}
 
 
 def survived_waiting(directory):
@@ -285,4 +280,25 @@ def survived_waiting(directory):
         meeting.release()
         _check(meeting, [other], 1, 2)
         assert not meeting.is_locked(), "a forked process has the lock"
-    return {"kills": 1, "computations": 2}
+
+
+def run(dice, figures, directory):
+    """Makes each of these happen, with some processes and threads, in some order."""
+    several = {"processes": dice.randrange(4, 9), "threads": dice.randrange(1, 5)}
+    kills = dice.randrange(1, 4)
+    callers = several["processes"] * several["threads"]
+    scenarios = [
+        (once, several, callers, {}),
+        (killed, {**several, "kills": kills}, callers, {"SIGKILL of who computes": kills}),
+        (raised, several, callers, {"exceptions of who computes": callers}),
+        (raised_once, {}, 3, {"exceptions of who computes": 1}),
+        (survived, {}, 2, {"SIGKILL of who computes": 1, "forks of who computes": 1}),
+        (survived_the_end, {}, 2, {"forks of who computes": 1}),
+        (survived_waiting, {}, 2, {"SIGKILL of who computes": 1, "forks of who waits": 1}),
+    ]
+    for number, (scenario, options, calls, injected) in enumerate(dice.sample(scenarios, 7)):
+        place = os.path.join(directory, str(number))
+        os.mkdir(place)
+        with deadline(30):
+            scenario(place, **options)
+        figures.add(Figures(calls, injected))

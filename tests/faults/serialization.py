@@ -1,21 +1,16 @@
-"""Looks for faults in reading: `python -m tests.faults.serialization --mutants 100000`.
+"""Serialized values and sessions that are changed at random, and read.
 
-Serialized values and sessions are changed at random, and read. Each makes a value or a typed error
-of bandsaw. Nothing is imported, run, written or connected to meanwhile, and no signed pickle that
-was changed is unpickled. The one thing that a session names and that is not looked at here is its
-configuration: a module that the far end imports.
+Each makes a value or a typed error of bandsaw. Nothing is imported, run, written or connected to
+meanwhile, and no signed pickle that was changed is unpickled. The one thing that a session names
+and that is not looked at here is its configuration: a module that the far end imports.
 """
 
 from __future__ import annotations
 
-import argparse
-import faulthandler
 import importlib
 import io
 import json
-import random
 import sys
-import time
 import traceback
 import zoneinfo
 from pathlib import Path
@@ -146,43 +141,32 @@ def warm_up(known):
                 continue
 
 
-def look(name, whole, change, read, count, dice):
-    """Reads mutants, and returns what came of them and the faults that were found."""
-    figures = {"values": 0, "errors": 0}
-    faults = []
+def look(name, whole, change, read, count, dice, figures):
+    """Reads mutants."""
     for _ in range(count):
         data = change(dice, dice.choice(whole), whole)
         audit.seen.clear()
         audit.is_watching = True
+        sort = "wrong"
         try:
             read(data)
         except BandsawError as error:
-            outcome = "errors"
             if "signed pickles" in name and not isinstance(error, SignatureError):
                 audit.seen.append(f"{type(error).__name__} where the signature has to be the error")
         except BaseException:
-            outcome = "errors"
             audit.is_watching = False
+            sort = "untyped"
             audit.seen.append(traceback.format_exc(limit=-4))
-        else:
-            outcome = "values"
         audit.is_watching = False
-        figures[outcome] += 1
         if audit.seen:
-            faults.append((data, list(audit.seen)))
-    return figures, faults
+            figures.fault(sort, f"{name}: {data[:300]!r}\n" + "\n".join(audit.seen))
+    figures.calls += count
+    figures.inject(f"changed: {name}", count)
 
 
-def main(arguments=None):
-    """Reads the mutants and prints a table; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.serialization")
-    parser.add_argument("--mutants", type=int, default=100_000, help="how many (100000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random numbers (0)")
-    parser.add_argument("--deadline", type=int, default=3600, help="seconds for all (3600)")
-    options = parser.parse_args(arguments)
-    faulthandler.dump_traceback_later(options.deadline, exit=True)
+def run(dice, figures, directory, mutants=400):
+    """Reads mutants of each kind. The audit hook is added for good."""
     known = kinds()
-    failed = 0
     watched = Watched()
     configurations = mock.patch("bandsaw.session.get_configuration", configuration_of)
     unpickling = mock.patch("bandsaw.serialization._pickling.unpickled", watched)
@@ -190,21 +174,5 @@ def main(arguments=None):
         warm_up(known)
         watched.genuine = payloads_of(known)
         audit.watch([ROOT, sys.prefix, sys.base_prefix, *zoneinfo.TZPATH])
-        for number, (name, parts) in enumerate(known.items()):
-            begun = time.monotonic()
-            count = options.mutants // len(known) + (number < options.mutants % len(known))
-            dice = random.Random(f"{options.seed} {name}")
-            figures, faults = look(name, *parts, count, dice)
-            told = ", ".join(f"{figure} {what}" for what, figure in figures.items())
-            took = time.monotonic() - begun
-            print(f"{name:<28} {took:6.1f} s  {told}, {len(faults)} faults", flush=True)
-            for data, seen in faults[:3]:
-                print(f"  {data[:300]!r}\n    " + "\n    ".join(seen), flush=True)
-            failed += len(faults)
-    print(f"{failed} faults in {options.mutants} mutants", flush=True)
-    faulthandler.cancel_dump_traceback_later()
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        for name, parts in known.items():
+            look(name, *parts, mutants, dice, figures)

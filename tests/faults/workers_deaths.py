@@ -1,7 +1,6 @@
-"""All ways in which a process may end: `python -m tests.faults.workers_deaths MODE`.
+"""All ways in which a process may end: what the caller is told, and what is left behind.
 
-Prints for each of them, as JSON, what the caller was told, after how many seconds, what was left
-behind, and whether the next call works.
+`python -m tests.faults.workers_deaths MODE` prints the outcome of each as JSON, for the tests.
 """
 
 from __future__ import annotations
@@ -22,6 +21,12 @@ from . import workers_seen as seen
 PHASES = ("loading", "running", "saving")
 # What is allowed beyond what a process has already.
 _MEMORY = 100_000_000
+# The caller knows within a fraction of a second, where the machine has nothing else to do.
+_HANGS_SECONDS = 20.0
+_TYPED = (
+    *("WorkerDiedError", "OwnError", "MemoryError"),
+    *("DeserializationError", "UnserializableError"),
+)
 
 
 def exhaust():
@@ -112,32 +117,51 @@ def outcome(task, way, phase):
     raise AssertionError("it went well")
 
 
-def table(mode):
-    """Returns the outcome of each cell."""
+def outcomes(mode, cells):
+    """Goes through ways to end, and looks at what is left after each.
+
+    Args:
+        mode: `own`, `spawn` or `warm`.
+        cells: Pairs of a way and a phase.
+
+    Returns:
+        The outcomes by names of the cells.
+    """
     task, temporary = TASKS[mode], os.environ["TMPDIR"]
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for _ in range(3):
         task(1, "", "", "")
 
     def left():
         return seen.descriptors(), len(seen.processes(temporary)), os.listdir(temporary)
 
-    usual = left()
-    found = {}
-    for way in WAYS:
-        for phase in PHASES:
-            cell = outcome(task, way, phase)
-            cell["next call"] = task(1, "", "", "")
-            # The processes of calls to come are started and ended meanwhile.
-            cell["left"] = None if seen.settles(lambda: left() == usual) else [usual, left()]
-            found[f"{way}, {phase}"] = cell
+    usual, found = left(), {}
+    for way, phase in cells:
+        cell = outcome(task, way, phase)
+        cell["next call"] = task(1, "", "", "")
+        # The processes of calls to come are started and ended meanwhile.
+        cell["left"] = None if seen.settles(lambda: left() == usual) else [usual, left()]
+        found[f"{way}, {phase}"] = cell
     return found
 
 
-def main():
-    """Prints the table of a mode."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    json.dump(table(sys.argv[1]), sys.stdout)
+ALL = [(way, phase) for way in WAYS for phase in PHASES]
+
+
+def run(dice, figures, directory):
+    """Has some processes end in some of these ways."""
+    for mode in TASKS:
+        for name, cell in outcomes(mode, dice.sample(ALL, 6)).items():
+            figures.inject(name.partition(",")[0])
+            figures.calls += 2
+            assert cell["next call"] == 1, f"{mode}, {name}: {cell}"
+            if cell["seconds"] > _HANGS_SECONDS:
+                figures.fault("hang", f"{mode}, {name}: {cell}")
+            if cell["left"]:
+                figures.fault("left", f"{mode}, {name}: {cell}")
+            if cell["types"][0] not in _TYPED:
+                figures.fault("untyped", f"{mode}, {name}: {cell}")
 
 
 if __name__ == "__main__":
-    main()
+    json.dump(outcomes(sys.argv[1], ALL), sys.stdout)

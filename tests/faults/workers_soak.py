@@ -1,23 +1,18 @@
-"""Many calls, some of which fail: `python -m tests.faults.workers_soak [--calls N]`.
-
-Prints as JSON what is left of them, and by how much the memory of this process has grown.
-"""
+"""Many calls, some of which fail: nothing is left of them, and memory does not grow."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import resource
 import signal
 import sys
-import time
 
 import bandsaw
 
 from . import workers_seen as seen
 
-WARM_UP = 100
+WARM_UP = 50
+_MOST_GROWTH = 5_000_000
 _CONFIGURATION = "tests.faults.workers_configuration"
 FAILURES = {
     "raise": ZeroDivisionError,
@@ -51,11 +46,8 @@ def one_call(number):
     assert returned == number and not how, (number, how)
 
 
-def main(arguments=None):
-    """Makes the calls and prints what is left of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=500)
-    calls = parser.parse_args(arguments).calls
+def run(dice, figures, directory, calls=150):
+    """Makes the calls and looks at what is left of them."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     temporary = os.environ["TMPDIR"]
 
@@ -63,8 +55,7 @@ def main(arguments=None):
         return {
             "descriptors": seen.descriptors(),
             "processes": len(seen.processes(temporary)),
-            "files": os.listdir(temporary),
-            "shared memory": seen.shared_memory(),
+            "files": [path for path in os.listdir(temporary) if path not in directory],
         }
 
     def make(number):
@@ -74,13 +65,12 @@ def main(arguments=None):
         warm(0, ""), own(0, "")
 
     make(WARM_UP)
-    usual, memory, begun = left(), seen.resident_bytes(), time.monotonic()
+    usual, memory = left(), seen.resident_bytes()
     make(calls)
-    seconds = time.monotonic() - begun
-    grown = seen.resident_bytes() - memory
-    seen.settles(lambda: left() == usual)
-    json.dump({"before": usual, "after": left(), "grown": grown, "seconds": seconds}, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+    figures.calls += WARM_UP + calls
+    for number in range(9, calls, 10):
+        figures.inject(list(FAILURES)[number // 10 % len(FAILURES)])
+    if not seen.settles(lambda: left() == usual):
+        figures.fault("left", f"{usual} became {left()}")
+    if seen.resident_bytes() - memory > _MOST_GROWTH:
+        figures.fault("left", f"memory grew by {seen.resident_bytes() - memory} bytes")

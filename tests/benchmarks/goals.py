@@ -1,0 +1,82 @@
+"""What the project has set itself as bounds, as ratios of two rows of one table or in bytes."""
+
+import dataclasses
+import fnmatch
+from typing import Optional
+
+from .measure import SEPARATOR, ratio
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """A bound.
+
+    Attributes:
+        title: The table, or a pattern (`*`) for several.
+        one: The row that is bounded.
+        other: The row with which it is compared; `None` for a number of bytes.
+        most: The bound on their ratio, or on the number of bytes.
+        reason: Why it is missed, if it is.
+        least: Whether it is a lower bound.
+    """
+
+    title: str
+    one: str
+    other: Optional[str]
+    most: float
+    reason: str = ""
+    least: bool = False
+
+    def found(self, suite):
+        """Returns pairs of a table's title and the figure in it, as far as they were measured."""
+        rows = {bench.get_name(): bench for bench in suite}
+        for title in dict.fromkeys(name.split(SEPARATOR)[0] for name in rows):
+            if not fnmatch.fnmatchcase(title, self.title):
+                continue
+            one = rows.get(f"{title}{SEPARATOR}{self.one}")
+            other = rows.get(f"{title}{SEPARATOR}{self.other}")
+            if one and self.other is None:
+                yield title, one.median()
+            elif one and other:
+                yield title, ratio(one.get_values(), other.get_values())
+
+    def is_met(self, figure):
+        """Tells whether a figure keeps it, as it is shown: with two digits behind the point."""
+        figure = round(figure, 2)
+        return figure >= self.most if self.least else figure <= self.most
+
+
+GOALS = (
+    Goal("A call in this process", "empty chain", "functools.wraps", 1.3),
+    Goal("A call in this process", "one advice", "functools.wraps", 12),
+    Goal("Start and import", "import bandsaw, and use it", "import json, logging, pathlib", 1),
+    Goal("The id of 100 MB, C order", "execution id", "SHA-256", 1.05),
+    Goal("The id of 100 MB, [!C]*", "execution id", "SHA-256", 1.6),
+    Goal("Memory for the id of an array of 100 MB", "C order", None, 50e6),
+    Goal("Memory for the id of an array of 100 MB", "Fortran order, 3-D", None, 50e6),
+    Goal("A small hit", "hit", "open + read + unpickle", 2.5),
+    Goal("A small miss", "miss", "atomic write", 2),
+    Goal("A small hit", "joblib.Memory", "hit", 5, least=True),
+    Goal("A hit with an argument of 100 MB", "joblib.Memory", "hit", 2.2, least=True),
+    Goal("A hit with a result of 100 MB, mapped", "joblib.Memory", "hit, mapped", 3, least=True),
+    Goal("JSON, *, written", "bandsaw", "Python's own", 3),
+    Goal("JSON, *, read", "bandsaw", "Python's own", 3),
+    Goal("Pickle, *, written", "bandsaw", "Python's own", 1.2),
+    Goal("Pickle, *, read", "bandsaw", "Python's own", 1.2),
+    Goal("A call in a process of its own", "own process", "python -c pass", 0.35),
+    Goal("A call in a process of its own", "NumPy preloaded", "python -c pass", 0.35),
+    Goal("A call in a process of its own", "spawned", "python -c pass", 2.2),
+    Goal("A call in a process that is reused", "warm process", "ProcessPoolExecutor", 0.5),
+    Goal("100 MB to a process that is reused", "warm process", "ProcessPoolExecutor", 0.25),
+    Goal("100 MB back from a process that is reused", "warm process", "ProcessPoolExecutor", 0.2),
+    Goal("Memory for 100 MB between processes", "sender", None, 5e6),
+    Goal("Memory for 100 MB between processes", "receiver, all of it read", None, 105e6),
+    Goal(
+        "The first call over a new connection", "archive is there", "ssh HOST python -c pass", 1.2
+    ),
+    Goal("The first call over a new connection", "archive is sent", "ssh, and the archive", 1.2),
+    Goal("A call over SSH in a process that is reused", "warm process", "execnet, echo", 1.1),
+    Goal("A call over SSH in a process of its own", "there", "on this machine", 1.5),
+    Goal("100 MB there and back over SSH", "warm process", "ssh HOST cat", 1),
+    Goal("40 calls over one connection, *", "8 at once", "one at a time", 1),
+)

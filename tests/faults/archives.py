@@ -1,0 +1,178 @@
+"""Archives that are damaged where they are kept, and that cannot be written.
+
+What is damaged is made again, or refused with a typed error. What cannot be written is an `OSError`
+(a `DistributionError` for who asks for the archive), and leaves nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+from pathlib import Path
+
+from bandsaw._archive import store
+from bandsaw._archive.contents import Content, collect
+from bandsaw._archive.zipped import content_of_zip
+from bandsaw.errors import BandsawError
+
+from .cache_calls import Child
+from .cache_failures import ERRORS, Fault, injected
+from .figures import Fault as Broken
+
+
+def content():
+    """Returns content of a few files: that of a real archive is a hundred."""
+    whole = collect(["textwrap"])
+    files = {"textwrap.py": whole.read("textwrap.py"), "a.py": b"x = 1", "b/__init__.py": b""}
+    files["b/data.bin"] = bytes(range(256)) * 40
+    members = {
+        name: {"size": len(data), "digest": _digest(data), "why": "named"}
+        for name, data in files.items()
+    }
+    manifest = {**whole.manifest, "members": members}
+    return Content({**manifest, "digest": _digest(json.dumps(members).encode())}, files.get)
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def check_folder(folder, expected):
+    """Sees that an archive that is unpacked holds what it should."""
+    for name in expected.members:
+        assert (folder / name).read_bytes() == expected.read(name), f"{name} is another one"
+
+
+def _damage_of(dice, data):
+    if dice.random() < 0.5:
+        return "archives cut", data[: dice.randrange(len(data))]
+    changed = bytearray(data)
+    changed[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    return "archives flipped", bytes(changed)
+
+
+def damaged_folders(dice, figures, base, expected, number):
+    """Damages files of an archive that is unpacked: it is made again."""
+    folder = store.put_folder(base, expected)
+    names = [name for name in expected.members if expected.read(name)]
+    for _ in range(number):
+        path = folder / dice.choice([*names, store.MANIFEST])
+        if dice.random() < 0.2:
+            path.unlink()
+            kind = "files of archives removed"
+        else:
+            kind, data = _damage_of(dice, path.read_bytes())
+            path.write_bytes(data)
+        figures.inject(kind)
+        figures.calls += 1
+        check_folder(store.put_folder(base, expected), expected)
+    _check_left(base, {folder.name})
+
+
+def damaged_zips(dice, figures, base, expected, number):
+    """Damages an archive that is a zip: what is read of it is right, or there is a typed error."""
+    path = store.put_zip(base, expected)
+    intact = path.read_bytes()
+    for _ in range(number):
+        kind, data = _damage_of(dice, intact)
+        path.write_bytes(data)
+        figures.inject(kind)
+        figures.calls += 2
+        try:
+            found = content_of_zip(path)
+            if found.manifest == expected.manifest:
+                check_folder(store.put_folder(base, found), expected)
+        except BandsawError:
+            pass
+        except AssertionError as error:
+            figures.fault("wrong", f"{kind}: {error}")
+        except Exception as error:
+            figures.fault("untyped", f"{kind}: {error!r}")
+        shutil.rmtree(base / expected.digest, ignore_errors=True)
+        if kind == "archives cut":
+            assert store.put_zip(base, expected).read_bytes() == intact
+        path.unlink(missing_ok=True)
+        store.put_zip(base, expected)
+    _check_left(base, {path.name})
+
+
+def failing_calls(dice, figures, base, expected):
+    """Lets each system call fail that writing takes: then nothing is left, and later it works."""
+    put = dice.choice([store.put_folder, store.put_zip])
+    error = dice.choice(ERRORS)
+    for at in _calls(put, base, expected, dice):
+        fault = Fault(at, error)
+        try:
+            with injected(fault):
+                path = put(base, expected)
+        except OSError as raised:
+            if raised.errno != error:
+                raise Broken("untyped", f"{put.__name__}, {fault.names}: {raised!r}") from raised
+            _check_left(base, set(), f"{put.__name__}, {errno.errorcode[error]} {fault.names}")
+        figures.calls += 2
+        figures.inject(f"{errno.errorcode[error]} from a system call", len(fault.names))
+        path = put(base, expected)
+        if put is store.put_folder:
+            check_folder(path, expected)
+        _remove(base)
+
+
+def kills(dice, figures, base, expected):
+    """Kills who writes an archive, at system calls: the next one makes it, or finds it whole."""
+    put = dice.choice([store.put_folder, store.put_zip])
+    for at in _calls(put, base, expected, dice):
+        child = Child(_killed, put, base, expected, at)
+        child.close()
+        assert child.status == -signal.SIGKILL, child.status
+        figures.inject("SIGKILL at a system call")
+        figures.calls += 1
+        path = put(base, expected)
+        if put is store.put_folder:
+            check_folder(path, expected)
+        else:
+            assert content_of_zip(path).read("a.py") == b"x = 1"
+        _remove(base)
+
+
+def _killed(put, base, expected, at):
+    with injected(Fault(at, -signal.SIGKILL)):
+        put(base, expected)
+
+
+def _calls(put, base, expected, dice, number=12):
+    """Returns some of the system calls that writing takes, by their numbers."""
+    fault = Fault(0, errno.EIO)
+    with injected(fault):
+        put(base, expected)
+    _remove(base)
+    return dice.sample(range(1, fault.count + 1), min(number, fault.count))
+
+
+def _remove(base):
+    shutil.rmtree(base)
+    base.mkdir(mode=0o700)
+
+
+def _check_left(base, expected, where=""):
+    left = set(os.listdir(base)) - expected
+    if left:
+        raise Broken("left", f"{where}: {sorted(left)}")
+
+
+def run(dice: random.Random, figures, directory):
+    """Damages kept archives, and fails and kills the writing of others."""
+    expected = content()
+    for number, part in enumerate((
+        lambda base: damaged_folders(dice, figures, base, expected, 20),
+        lambda base: damaged_zips(dice, figures, base, expected, 40),
+        lambda base: failing_calls(dice, figures, base, expected),
+        lambda base: kills(dice, figures, base, expected),
+    )):  # fmt: skip
+        base = Path(directory, str(number))
+        base.mkdir(mode=0o700)
+        part(base)
