@@ -14,7 +14,6 @@ and have 8 bytes each (big endian), so that no two messages have the same text.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
@@ -63,6 +62,8 @@ def verified(key: bytes, purpose: str, stream: BinaryIO, buffers: Sequence[Any] 
     Raises:
         SignatureError: If it is not signed with this key, for this purpose, or not whole.
     """
+    from hmac import compare_digest
+
     mark = _read(stream, len(_MARK))
     if mark != _MARK:
         raise SignatureError(
@@ -76,7 +77,7 @@ def verified(key: bytes, purpose: str, stream: BinaryIO, buffers: Sequence[Any] 
     if len(head) < _DIGEST + _LENGTH or len(payload) < length:
         raise SignatureError("The signed data ends early, so that it cannot be verified.")
     signature = _signature(key, purpose, length, (payload,), buffers)
-    if not hmac.compare_digest(signature, head[:_DIGEST]):
+    if not compare_digest(signature, head[:_DIGEST]):
         what = f" as {purpose!r}" if purpose else ""
         raise SignatureError(
             f"The signature of the data does not fit: it was not written{what} by somebody with "
@@ -89,6 +90,9 @@ def verified(key: bytes, purpose: str, stream: BinaryIO, buffers: Sequence[Any] 
 def _signature(
     key: bytes, purpose: str, length: int, payload: Sequence[Any], buffers: Sequence[Any]
 ) -> bytes:
+    # Each process of a task imports this module, and few sign.
+    import hmac
+
     name = purpose.encode("utf-8", "surrogatepass")
     views = [memoryview(buffer).cast("B") for buffer in buffers]
     numbers = (len(name), length, len(views), *(view.nbytes for view in views))
