@@ -55,7 +55,7 @@ def examples(session):
 @nox.session
 def benchmarks(session):
     """Figures, as ratios; `-- cache` for one of them."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[benchmarks]")
     session.run("python", "-m", "tests.benchmarks", *session.posargs)
 
 

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -70,6 +71,20 @@ def write_project(folder):
         (folder / f"bench_module_{number}.py").write_text("\n".join(lines))
 
 
+def bulk_hashes(bench, array):
+    """Measures the hashes that can be asked for, as far as they are installed."""
+    names = [name for name in ("blake3", "xxhash") if importlib.util.find_spec(name)]
+    bench.compare(
+        "The id of 100 MB with a hash that was asked for",
+        ours={
+            str(name or "SHA-256"): lambda name=name: fingerprint.execution_id_of(
+                {"x": array}, bulk_hash=name
+            )
+            for name in (None, *names)
+        },
+    )
+
+
 def main(bench):
     """Measures everything."""
     task = bandsaw.task(config=CONFIG)(small).bandsaw_task
@@ -115,6 +130,8 @@ def main(bench):
             floors={"SHA-256": lambda content=content: hashlib.sha256(content).digest()},
             ours={"execution id": lambda array=array: fingerprint.execution_id_of({"x": array})},
         )
+        if name == "C order":
+            bulk_hashes(bench, array)
         if name in ("C order", "Fortran order, 3-D"):
             peaks[name] = peak(lambda array=array: fingerprint.execution_id_of({"x": array}))
     if None not in peaks.values():

@@ -137,6 +137,11 @@ def _series(rows):
     return "\n".join(lines)
 
 
+def plots_of(suite):
+    """Returns where the plots are."""
+    return [DATA.parent / _file(title) for title, rows in titled(suite) if rows[0][2] is not None]
+
+
 def plot(suite):
     """Draws each table that grows."""
     import matplotlib

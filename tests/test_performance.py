@@ -1,0 +1,66 @@
+import pyperf
+import pytest
+
+from tests.benchmarks import report
+from tests.benchmarks.goals import GOALS, Goal
+from tests.benchmarks.measure import Bench
+
+
+@pytest.fixture(scope="module")
+def suite():
+    return pyperf.BenchmarkSuite.load(str(report.DATA))
+
+
+def test_the_page_shows_what_was_measured(suite):
+    text = report.PAGE.read_text()
+    assert text.split(report.BEGIN)[1].split(report.END)[0] == report.section(suite)
+    for path in report.plots_of(suite):
+        assert path.exists(), f"{path.name} is missing: python -m tests.benchmarks --write"
+
+
+def test_every_goal_was_measured_and_says_why_it_is_missed(suite):
+    for goal in GOALS:
+        found = list(goal.found(suite))
+        assert found, f"{goal}: there are no such rows"
+        if not all(goal.is_met(figure) for _, figure in found):
+            assert goal.reason, f"{goal} is missed, and does not say why: {found}"
+
+
+def test_a_goal_is_a_bound_on_the_ratio_in_the_same_rounds():
+    bench = Bench()
+    bench._keep("A hit", "ours", "hit", None, "second", [4.0, 9.0, 8.0])
+    bench._keep("A hit", "floor", "read", None, "second", [2.0, 3.0, 2.0])
+    suite = bench.suite()
+    assert list(Goal("A *", "hit", "read", 3).found(suite)) == [("A hit", 3)]
+    assert list(Goal("A miss", "hit", "read", 3).found(suite)) == []
+    assert Goal("", "", "", 3).is_met(3.004) and not Goal("", "", "", 3).is_met(3.01)
+    assert Goal("", "", "", 3, least=True).is_met(3.01)
+    assert not Goal("", "", "", 3, least=True).is_met(2.99)
+
+
+def test_calls_are_measured_in_turn():
+    made = []
+    bench = Bench(seconds=0)
+    bench.compare("x", floors={"a": lambda: made.append("a")}, ours={"b": lambda: made.append("b")})
+    turns = [one for one, next_one in zip(made, made[1:]) if one != next_one]
+    assert turns[-8:] == ["a", "b"] * 4
+    names = [bench.get_name() for bench in bench.suite()]
+    assert names == ["x | a", "x | b"]
+
+
+def test_the_command_measures_what_is_named(project):
+    done = project.run(
+        "-m", "tests.benchmarks", "startup", "--seconds", "0", "--json", "found.json"
+    )
+    assert "| Start and import: import bandsaw, and use it | import json, " in done.stdout
+    suite = pyperf.BenchmarkSuite.load(str(project.folder / "found.json"))
+    assert "An archive | build" in suite.get_benchmark_names()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["none"], "there are startup,"), (["calls", "--write"], "leave the names out")],
+)
+def test_the_command_says_what_is_wrong(project, arguments, said):
+    done = project.run("-m", "tests.benchmarks", *arguments, check=False)
+    assert done.returncode == 2 and said in done.stderr
