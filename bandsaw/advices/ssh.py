@@ -35,7 +35,7 @@ from ._options import checked_options, pool_of, timeout_of
 from ._remote import Remote, SshBackend, command_of, python_of
 
 if TYPE_CHECKING:
-    from ..workers.connection import Target
+    from ..workers.login import Target
 
 __all__ = ["Remote", "SshAdvice", "SshBackend", "SshCommandLineBackend"]
 
@@ -304,7 +304,7 @@ def _target_of(backend: SshBackend, remote: Remote) -> Optional[Target]:
         python = python_of(remote)
         command = command_of(backend, remote, python)
         if command is not None:
-            from ..workers.connection import Target
+            from ..workers.login import Target
 
             directory = remote.directory.as_posix()
             target = Target(remote.host, tuple(command), directory, python)

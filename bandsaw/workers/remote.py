@@ -17,9 +17,10 @@ from ..run import get_run_id
 from . import frames, state, streams, wire
 from ._exit import describe_exit
 from .child import Child
-from .connection import Connection, Stream, Target, connection_to, sent_archive
+from .connection import Connection, Stream, connection_to
 from .frames import SESSION, Frame, Message
 from .launcher import MOST_ARCHIVES
+from .login import Target, sent_archive
 from .near_template import Kind, checked_hello
 from .place import Place
 from .process import TAIL_BYTES, last_lines, pass_on

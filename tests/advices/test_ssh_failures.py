@@ -23,7 +23,7 @@ from bandsaw.errors import (
     WorkerError,
     WorkerStartError,
 )
-from bandsaw.workers import connection
+from bandsaw.workers import connection, login
 from tests.conftest import ROOT, coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_server, ssh_tasks
 
@@ -470,7 +470,7 @@ def is_in(function):
 
 def is_sending():
     """Whether the main thread waits for the connection to take more."""
-    return is_in(connection.Connection._write)
+    return is_in(login.Login.write)
 
 
 @pytest.mark.parametrize("chain", ["default", "warm"])
@@ -501,7 +501,7 @@ def test_a_second_interrupt_does_not_leave_half_a_message_behind(far, threads, i
     os.kill(hub, signal.SIGSTOP)
 
     def is_giving_up():
-        return is_in(connection.Connection._lose) or is_in(connection.Connection._ended)
+        return is_in(connection.Connection._lose) or is_in(login.Login.ended)
 
     try:
         interrupts([is_sending, is_giving_up], far.call, "same", bytes(50_000_000))
@@ -787,8 +787,8 @@ def test_a_connection_that_is_lost_while_something_is_sent_is_typed(far, moment,
     def send(self, letter, *pieces):
         if letter == moment.encode() and ssh_server.clients(far.server.port):
             monkeypatch.setattr(connection.Stream, "send", stream_send)
-            self.connection._process.kill()
-            self.connection._process.wait()
+            self.connection._login.kill()
+            self.connection._login._process.wait()
         stream_send(self, letter, *pieces)
 
     if moment == "T":
@@ -814,17 +814,17 @@ def test_a_connection_that_is_lost_while_something_is_sent_is_typed(far, moment,
 
 
 def test_a_connection_that_is_lost_while_the_archive_is_sent_is_typed(far, monkeypatch):
-    sent_archive = connection.sent_archive
+    sent_archive = login.sent_archive
 
     def cutting(*args):
         sent = sent_archive(*args)
         for pid in ssh_server.clients(far.server.port):
             ssh_server.kill(pid)
         for each in connection._open:
-            each._process.wait()
+            each._login._process.wait()
         return sent
 
-    monkeypatch.setattr(connection, "sent_archive", cutting)
+    monkeypatch.setattr(login, "sent_archive", cutting)
     with pytest.raises(RemoteConnectionError, match="127.0.0.1"):
         far.call("same", 1)
     monkeypatch.undo()
@@ -842,7 +842,7 @@ def test_an_ssh_that_ends_at_once_is_typed(far, tmp_path, monkeypatch):
             super().__init__(*args, **options)
             self.wait()
 
-    monkeypatch.setattr(connection.subprocess, "Popen", Late)
+    monkeypatch.setattr(login.subprocess, "Popen", Late)
     with pytest.raises(RemoteConnectionError, match="bad luck"):
         far.call("same", 1)
 
@@ -859,7 +859,7 @@ def test_a_thread_that_is_lost_with_others_is_told_as_they_are(far, threads, wai
 
 def test_a_far_side_that_stopped_is_lost_also_while_it_is_sent_to(far, threads, monkeypatch):
     """A deadline holds although nothing is taken any more."""
-    monkeypatch.setattr(connection, "_SILENT_SECONDS", 2.0)
+    monkeypatch.setattr(login, "SILENT_SECONDS", 2.0)
     hub = far.call("where")[2]
     os.kill(hub, signal.SIGSTOP)
     try:

@@ -9,7 +9,7 @@ import pytest
 import bandsaw
 from bandsaw.distribution import get_distribution_archive
 from bandsaw.workers import bootstrap
-from bandsaw.workers.connection import sent_archive
+from bandsaw.workers.login import sent_archive
 
 OWN = f"bandsaw-{os.geteuid()}"
 

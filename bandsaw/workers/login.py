@@ -1,0 +1,391 @@
+"""The start of Python on another machine, and the pipes that lead to it.
+
+Login ── ssh HOST 'exec PYTHON -u -c ...' ──► bootstrap, which is sent the archive ──► hub
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn, Optional, cast
+
+from ..distribution import DistributionArchive
+from ..errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
+from . import streams
+from ._exit import describe_exit
+from .process import Tail, last_lines
+
+# The most that is read at once.
+READ = 1 << 18
+# The other side says more often than this that it is alive.
+SILENT_SECONDS = 4 * streams.ALIVE_SECONDS
+# How long the other side may take until it answers, a slow login included, and until it has ended.
+_SECONDS_TO_START = 120.0
+_SECONDS_TO_END = 10.0
+# What may be printed before the program there begins to run.
+_MOST_NOISE = 1 << 20
+_PIPE_SIZE = 1 << 20
+
+
+class Target(NamedTuple):
+    """Where a connection leads.
+
+    Attributes:
+        host: The name of the machine, for errors.
+        command: The command that starts Python there and has it read a program, see `bootstrap`.
+        directory: Where files may be made there.
+        python: The Python there, for errors.
+    """
+
+    host: str
+    command: tuple[str, ...]
+    directory: str
+    python: str
+
+
+class Login:
+    """A command that leads to another machine, and has Python run there.
+
+    Args:
+        target: Where it leads.
+
+    Attributes:
+        target: As given.
+        data: What has arrived and was not taken yet.
+        out: The descriptor of what arrives.
+
+    Raises:
+        RemoteConnectionError: If the command cannot be started (a `subprocess.CalledProcessError`).
+    """
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.data = bytearray()
+        try:
+            self._process = subprocess.Popen(
+                target.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                # Ctrl-C is for us to handle: the far side is ended by closing the connection.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise RemoteConnectionError(
+                f"Could not reach {target.host}: the command {target.command[0]!r} cannot be "
+                f"started: {error}",
+                127,
+                target.command,
+            ) from error
+        assert self._process.stdin and self._process.stdout and self._process.stderr
+        self._in, self.out = self._process.stdin.fileno(), self._process.stdout.fileno()
+        for descriptor in (self._in, self.out):
+            _widen(descriptor)
+        os.set_blocking(self._in, False)
+        self._errors = Tail(self._process.stderr, None)
+
+    def greet(
+        self, request: dict[str, Any], archive: Optional[DistributionArchive]
+    ) -> dict[str, Any]:
+        """Has the program there started, and what it needs sent.
+
+        Args:
+            request: What it is to do, see `bootstrap`.
+            archive: What is needed there; `None` if it is only asked what it is like.
+
+        Returns:
+            What it says.
+
+        Raises:
+            RemoteConnectionError: If it does not answer (a `subprocess.CalledProcessError`).
+            WorkerStartError: If nothing can be started there (an `OSError`).
+        """
+        try:
+            return self._greeted(request, archive)
+        except BrokenPipeError:
+            self._give_up("it did not answer")
+
+    def _greeted(
+        self, request: dict[str, Any], archive: Optional[DistributionArchive]
+    ) -> dict[str, Any]:
+        mark = secrets.token_hex(16)
+        request = {**request, "mark": mark, "directory": self.target.directory}
+        program = bootstrap_program(request)
+        deadline = time.monotonic() + _SECONDS_TO_START
+        self.write(b"%d\n" % len(program), program)
+        self._read_until(mark.encode(), deadline)
+        content = self._answer(deadline)
+        if archive is None:
+            content["ahead"] = content["time"] - time.time()
+            start = time.monotonic()
+            self.write(b".")
+            self._answer(deadline)
+            content["round_trip"] = time.monotonic() - start
+            return content
+        version = tuple(content["python"])
+        if version < (3, 9):
+            raise WorkerStartError(
+                f"{self.target.python} on {self.target.host} is Python "
+                f"{'.'.join(map(str, version))}, and bandsaw needs Python 3.9 or newer."
+            )
+        if not content["has"]:
+            head, data = sent_archive(archive, content["tag"])
+            self.write(len(head).to_bytes(8, "big"), head, data)
+        self._answer(time.monotonic() + _SECONDS_TO_START)
+        return content
+
+    def _answer(self, deadline: float) -> dict[str, Any]:
+        line = self._read_until(b"\n", deadline)
+        try:
+            content: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self._give_up(f"it answered {line[:80]!r}")
+        if "error" in content:
+            raise WorkerStartError(
+                f"Nothing can be started on {self.target.host}: {content['error']}."
+            )
+        return content
+
+    def _read_until(self, end: bytes, deadline: float) -> bytes:
+        """Reads up to some bytes, and returns what comes before them."""
+        searched = 0
+        while True:
+            found = self.data.find(end, searched)
+            if found >= 0:
+                before = bytes(self.data[:found])
+                del self.data[: found + len(end)]
+                return before
+            if len(self.data) > _MOST_NOISE:
+                self._give_up("it printed without end")
+            searched = max(0, len(self.data) - len(end))
+            left = deadline - time.monotonic()
+            if left <= 0 or not is_ready(self.out, select.POLLIN, left):
+                self._give_up(f"it did not answer within {_SECONDS_TO_START:g} s")
+            data = os.read(self.out, READ)
+            if not data:
+                self._give_up("it did not answer")
+            self.data += data
+
+    def _give_up(self, how: str) -> NoReturn:
+        status, words = self.ended()
+        what, ending = "reach", self.ending(status)
+        if status in (126, 127):
+            how = "it cannot be run there"
+        if status != 255:
+            what = f"start {self.target.python} on"
+        noise = last_lines(bytes(self.data))
+        # To try it again would be in vain where there is no such Python.
+        kind = RemoteCommandError if status in (126, 127) else RemoteConnectionError
+        raise kind(
+            f"Could not {what} {self.target.host}: {how}; {ending}."
+            + last_words("\n".join(filter(None, (noise, words)))),
+            status or 1,
+            list(self.target.command),
+            noise,
+            words,
+        )
+
+    def ending(self, status: int) -> str:
+        """Says how the command ended."""
+        return f"{os.path.basename(self.target.command[0])} ended with {describe_exit(status)}"
+
+    def write(self, *pieces: Any) -> None:
+        """Sends bytes there.
+
+        Args:
+            *pieces: Bytes-like objects.
+
+        Raises:
+            OSError: If nothing can be sent any more, or for long.
+        """
+        data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._in, view) :]
+            except BlockingIOError:
+                if not is_ready(self._in, select.POLLOUT, SILENT_SECONDS):
+                    raise BrokenPipeError(f"for {SILENT_SECONDS:g} s it took nothing") from None
+
+    def ended(self) -> tuple[int, str]:
+        """Ends the command if it has not ended, and returns how, with its last words."""
+        process = self._process
+        for end in (None, self.terminate, self.kill):
+            if end is not None:
+                end()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
+                break
+        self._errors.finish()
+        # With `ssh -v` what matters is lost among what it says of itself.
+        lines = self._errors.all().splitlines()
+        words = "\n".join(line for line in lines if not line.startswith("debug"))
+        return process.wait(), last_lines(words.encode())
+
+    def kill(self) -> None:
+        """Ends the command at once, with what it has started to reach the machine."""
+        # The number of a process that has been waited for may be that of another one by now.
+        if self._process.returncode is None:
+            with contextlib.suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Has the command end."""
+        self._process.terminate()
+
+    def words(self) -> str:
+        """Returns all that the command has written to its standard error."""
+        return self._errors.all()
+
+    def close_in(self) -> None:
+        """Closes the way there, at which the other end ends all that runs there, and itself."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def finish(self, is_read: bool) -> None:
+        """Waits until the command has ended, and ends it when that takes too long.
+
+        Args:
+            is_read: Whether to read what the other end still has to say.
+        """
+        deadline = time.monotonic() + _SECONDS_TO_END
+        while is_read and is_ready(self.out, select.POLLIN, max(0.0, deadline - time.monotonic())):
+            if not os.read(self.out, READ):
+                break
+        try:
+            self._process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self._errors.finish()
+
+    def close(self) -> None:
+        """Closes what is open here. The command has ended."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def let_go(self) -> None:
+        """Closes what is the parent's, in a process that was forked."""
+        process = self._process
+        # It is not ours to wait for.
+        process.returncode = 0
+        for stream in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                cast(Any, stream).close()
+
+
+def probe(target: Target, modules: Sequence[str]) -> dict[str, Any]:
+    """Asks a machine what it is like. Nothing is left there.
+
+    Args:
+        target: The machine.
+        modules: Names of modules.
+
+    Returns:
+        `python`, the version; `executable`; `missing`, those of the modules that are not installed;
+        `free`, how many bytes its directory has room for; `ahead`, by how many seconds its clock
+        is; `round_trip`, in seconds; `unusable`, why the directory cannot be used, if it cannot;
+        `words`, what ssh wrote.
+
+    Raises:
+        RemoteConnectionError: If it cannot be reached (a `subprocess.CalledProcessError`).
+        WorkerStartError: If its directory cannot be used (an `OSError`).
+    """
+    login = Login(target)
+    try:
+        content = login.greet({"modules": list(modules)}, None)
+    finally:
+        login.close_in()
+        login.finish(is_read=True)
+        login.close()
+    return {**content, "words": login.words()}
+
+
+def bootstrap_program(request: Mapping[str, Any]) -> bytes:
+    """Returns the program that runs there first, also where bandsaw itself runs from an archive.
+
+    Args:
+        request: What it is to do, see `bootstrap`.
+
+    Returns:
+        The program, in ASCII.
+    """
+    import importlib.util
+
+    name = "bandsaw.workers.bootstrap"
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None
+    loader: Any = spec.loader
+    source: bytes = loader.get_data(spec.origin)
+    # What is in the folder where it starts is none of its modules.
+    return (
+        f"import sys; sys.path[:] = filter(None, sys.path); names = {{'__name__': {name!r}}}\n"
+        f"exec(compile({source!a}, {spec.origin!a}, 'exec'), names)\n"
+        f"names['main']({dict(request)!a})\n"
+    ).encode("ascii")
+
+
+def sent_archive(archive: DistributionArchive, tag: str) -> tuple[bytes, bytes]:
+    """Writes an archive for a machine that does not have it.
+
+    Args:
+        archive: The archive.
+        tag: Which byte code its Python reads, see `bootstrap.tag`. If it is that of this one, the
+            byte code that is kept goes along.
+
+    Returns:
+        What is in it, as JSON, and the compressed bytes.
+    """
+    import sys
+    import zlib
+
+    from .._archive import byte_code
+    from .._archive.contents import MANIFEST
+    from .._archive.zipped import content_of_folder
+    from .bootstrap import tag as own_tag
+
+    content = content_of_folder(archive.folder)
+    names = [*sorted(content.members), MANIFEST]
+    pieces = [content.read(name) for name in names]
+    if tag == own_tag():
+        for name, data in list(zip(names, pieces)):
+            if name.endswith(".py"):
+                inner, _, last = name.rpartition("/")
+                kept = f"{inner}/__pycache__/{last[:-3]}.{sys.implementation.cache_tag}.pyc"
+                code = byte_code.of_member(content, kept.lstrip("/"), name, data)
+                if code is not None:
+                    names.append(kept.lstrip("/"))
+                    pieces.append(code)
+    files = [(name, len(piece)) for name, piece in zip(names, pieces)]
+    data = zlib.compress(b"".join(pieces), 1)
+    return json.dumps({"files": files, "size": len(data)}).encode("ascii"), data
+
+
+def is_ready(descriptor: int, event: int, seconds: float) -> bool:
+    """Waits until a descriptor can be read or written, for so long at the most."""
+    poll = select.poll()
+    poll.register(descriptor, event)
+    return bool(poll.poll(seconds * 1000))
+
+
+def _widen(descriptor: int) -> None:
+    """Has a pipe take more at once, where the platform can."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(descriptor, getattr(fcntl, "F_SETPIPE_SZ", 1031), _PIPE_SIZE)
+    except (ImportError, OSError):
+        pass
+
+
+def last_words(words: str) -> str:
+    """Writes what a command said last for an error."""
+    return f" Its last words:\n{words}" if words else ""
