@@ -25,10 +25,11 @@ import os
 import struct
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Optional, Union
 
+from .._bulk import room, update
 from .files import READ, DamagedEntryError, check_folder, check_status, open_to_look
 
 _MARK = b"BANDSAW"
@@ -41,6 +42,8 @@ _BUFFER = struct.Struct(">QQ")
 _ALIGNMENT = 64
 # What is no larger is read at once, and its buffers are copied out of it.
 _SMALL = 1 << 20
+# How much is read until it is hashed.
+_CHUNK = 1 << 23
 # A mapping holds a descriptor and whole pages, which small results are not worth.
 _LEAST_MAPPED = 1 << 16
 # As much of a mapped file is read at once: record and payload, most often.
@@ -257,17 +260,23 @@ def _read_large(descriptor: int, status: os.stat_result, digest: Any) -> Entry:
     head += _read_all(descriptor, end - len(head))
     start, middle, end, places = _parse(head, size)
     digest.update(memoryview(head)[_START:])
-    buffers = []
-    position = len(head)
-    with open(descriptor, "rb", buffering=0, closefd=False) as file:
-        for first, last in [*places, (size, size)]:
-            digest.update(_read_all(descriptor, first - position))
-            # A buffer each, so that what is kept of a result does not keep the rest.
-            buffer = bytearray(last - first)
-            _fill(file, memoryview(buffer))
-            digest.update(buffer)
-            buffers.append(buffer)
-            position = last
+    buffers: list[Any] = []
+
+    def pieces() -> Iterator[Any]:
+        position = len(head)
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            for first, last in [*places, (size, size)]:
+                yield _read_all(descriptor, first - position)
+                # A buffer each, so that what is kept of a result does not keep the rest.
+                buffer = room(last - first)
+                buffers.append(buffer)
+                for start in range(0, len(buffer), _CHUNK):
+                    piece = buffer[start : start + _CHUNK]
+                    _fill(file, piece)
+                    yield piece
+                position = last
+
+    update(digest, pieces(), size)
     if digest.digest() != head[16:_START]:
         raise DamagedEntryError(_OTHER_DIGEST)
     view = memoryview(head)

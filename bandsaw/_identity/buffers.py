@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._bulk import update
 from .bulk_hashes import new_hash
 from .forms import PARTS, SEQUENCE, Form, NoForm
-from .strided import BUFFERS, chunks_of
+from .strided import chunks_of
 
 if TYPE_CHECKING:
     from .canonical import Writer
 
 _INLINE = 224
-# From here on it is worth while to hash in one thread and to copy in another.
-_LARGE = 8 << 20
 
 
 def written_buffer(buffer: Any, writer: Writer) -> bytes:
@@ -54,53 +53,10 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
     if size <= _INLINE:
         return b"%d:" % size + b"".join(bytes(chunk) for chunk in chunks)
     digest = new_hash(writer.bulk_hash)
-    if size >= _LARGE and isinstance(chunks, Iterator):
-        _update_meanwhile(digest, chunks)
-    else:
-        for chunk in chunks:
-            digest.update(chunk)
+    update(digest, chunks, size)
     name = (writer.bulk_hash or "").encode()
     content: bytes = digest.digest()
     return b"%d#%b:%b" % (size, name, content)
-
-
-def _update_meanwhile(digest: Any, chunks: Iterator[Any]) -> None:
-    """Hashes chunks in another thread while the next ones are made."""
-    from queue import SimpleQueue
-    from threading import Semaphore, Thread
-
-    made: SimpleQueue[Any] = SimpleQueue()
-    free = Semaphore(BUFFERS)
-    errors: list[BaseException] = []
-
-    def update() -> None:
-        while (chunk := made.get()) is not None:
-            try:
-                digest.update(chunk)
-            except BaseException as error:
-                errors.append(error)
-            free.release()
-
-    thread = Thread(target=update, name="bandsaw-hash", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        # There are too many, or the interpreter is about to end.
-        for chunk in chunks:
-            digest.update(chunk)
-        return
-    try:
-        # A chunk is made only when one of the buffers is free.
-        while free.acquire():
-            chunk = next(chunks, None)
-            if chunk is None:
-                break
-            made.put(chunk)
-    finally:
-        made.put(None)
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def open_numpy(value: Any, writer: Writer) -> Any:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-# How many chunks there are at one time.
-BUFFERS = 2
+from .._bulk import AHEAD
+
 # In bytes: of a chunk, and of the largest one for the sake of whole cache lines; which part of the
 # array the latter may be.
 _CHUNK = 2 << 20
@@ -36,7 +36,7 @@ def chunks_of(numpy: Any, value: Any) -> Iterator[Any]:
         value: An array that is not empty.
 
     Returns:
-        Arrays of bytes: the elements in C order. Only the last `BUFFERS` ones are still whole when
+        Arrays of bytes: the elements in C order. Only the last `AHEAD` ones are still whole when
         the next one is asked for, and the first of them is overwritten then.
     """
     value = _with_fewer_axes(value)
@@ -49,7 +49,7 @@ def chunks_of(numpy: Any, value: Any) -> Iterator[Any]:
     largest = min(_LARGEST_CHUNK, value.nbytes // _SHARE)
     rows = max(1, _CHUNK // row, min(2 * whole, largest // row))
     rows = min(rows - rows % whole or rows, shape[axis])
-    buffers = [numpy.empty((rows, *shape[axis + 1 :]), value.dtype) for _ in range(BUFFERS)]
+    buffers = [numpy.empty((rows, *shape[axis + 1 :]), value.dtype) for _ in range(AHEAD)]
     for index in numpy.ndindex(*shape[:axis]):
         part = value[index]
         for start in range(0, len(part), rows):

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Optional
 
+from .._bulk import room
+
 # Every buffer begins at a multiple of this: the length of a cache line, more than any type needs.
 ALIGNMENT = 64
 # What is asked of the system at once: Linux writes less than 2 GiB.
@@ -141,15 +143,6 @@ def mapped(descriptor: int) -> memoryview:
             return _read(descriptor, size)
     finally:
         os.close(descriptor)
-
-
-def room(size: int) -> memoryview:
-    """Returns memory for data that is read into it: aligned, and not shared with forked processes.
-
-    Args:
-        size: How many bytes, more than none.
-    """
-    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 def padding(size: int) -> int:

@@ -18,9 +18,9 @@ import time
 from collections import deque
 from typing import Any, Optional
 
+from .._bulk import room
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError
-from . import bulk
 from .login import READ, SILENT_SECONDS, Login, Target, is_ready, last_words
 from .streams import HEAD, PIECE
 
@@ -55,7 +55,7 @@ class Stream:
         if letter == b"N":
             size = int.from_bytes(body, "big")
             try:
-                self._file, self._filled = bulk.room(size), 0
+                self._file, self._filled = room(size), 0
                 return
             except (OSError, ValueError, OverflowError) as error:
                 # What concerns one task is no reason to end the others.

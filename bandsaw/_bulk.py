@@ -1,0 +1,86 @@
+"""Bulk data: memory for it, and its digest."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+# How many chunks a reader may be ahead of the digest.
+AHEAD = 2
+# From here on it is worth while to hash in one thread and to make the chunks in another.
+_LARGE = 8 << 20
+# From here on, memory is asked of the system, which costs a call but no zeros that nobody reads.
+_SMALL = 1 << 20
+
+
+def room(size: int) -> memoryview:
+    """Returns memory for data that is read into it: aligned, and not shared with forked processes.
+
+    Args:
+        size: How many bytes.
+
+    Returns:
+        The memory, writable.
+
+    Raises:
+        OSError: If there is no such room.
+    """
+    flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
+    if size < _SMALL or not flags:
+        return memoryview(bytearray(size))
+    return memoryview(mmap.mmap(-1, size, flags=flags))
+
+
+def update(digest: Any, chunks: Iterable[Any], size: int) -> None:
+    """Hashes chunks. Many of them are hashed in another thread while the next ones are made.
+
+    Args:
+        digest: An object as those of `hashlib`.
+        chunks: The chunks. An iterator of large ones may use the memory of one again when it has
+            made `AHEAD` ones after it.
+        size: The number of bytes in all of them, or about.
+    """
+    if size >= _LARGE and isinstance(chunks, Iterator):
+        _update_meanwhile(digest, chunks)
+    else:
+        for chunk in chunks:
+            digest.update(chunk)
+
+
+def _update_meanwhile(digest: Any, chunks: Iterator[Any]) -> None:
+    from queue import SimpleQueue
+    from threading import Semaphore, Thread
+
+    made: SimpleQueue[Any] = SimpleQueue()
+    free = Semaphore(AHEAD)
+    errors: list[BaseException] = []
+
+    def hash_them() -> None:
+        while (chunk := made.get()) is not None:
+            try:
+                digest.update(chunk)
+            except BaseException as error:
+                errors.append(error)
+            free.release()
+
+    thread = Thread(target=hash_them, name="bandsaw-hash", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        # There are too many, or the interpreter is about to end.
+        for chunk in chunks:
+            digest.update(chunk)
+        return
+    try:
+        # A chunk is made only when one of the buffers is free.
+        while free.acquire():
+            chunk = next(chunks, None)
+            if chunk is None:
+                break
+            made.put(chunk)
+    finally:
+        made.put(None)
+        thread.join()
+    if errors:
+        raise errors[0]
