@@ -1,3 +1,5 @@
+import itertools
+
 import pyperf
 import pytest
 
@@ -42,7 +44,7 @@ def test_calls_are_measured_in_turn():
     made = []
     bench = Bench(seconds=0)
     bench.compare("x", floors={"a": lambda: made.append("a")}, ours={"b": lambda: made.append("b")})
-    turns = [one for one, next_one in zip(made, made[1:]) if one != next_one]
+    turns = [name for name, _ in itertools.groupby(made)]
     assert turns[-8:] == ["a", "b"] * 4
     names = [bench.get_name() for bench in bench.suite()]
     assert names == ["x | a", "x | b"]

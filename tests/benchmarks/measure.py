@@ -30,7 +30,7 @@ class Bench:
 
     def __init__(self, seconds=3.0):
         self.seconds = seconds
-        self.section = ""
+        self.section = "?"
         self.measured = []
         self.skipped = []
 
