@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,11 +12,13 @@ AHEAD = 2
 # From here on it is worth while to hash in one thread and to make the chunks in another.
 _LARGE = 8 << 20
 # From here on, memory is asked of the system, which costs a call but no zeros that nobody reads.
-_SMALL = 1 << 20
+_SMALL = 1 << 16
 
 
 def room(size: int) -> memoryview:
-    """Returns memory for data that is read into it: aligned, and not shared with forked processes.
+    """Returns memory for data that is read into it, pages of its own where it is large.
+
+    It is not shared with processes that are forked.
 
     Args:
         size: How many bytes.
@@ -24,12 +27,14 @@ def room(size: int) -> memoryview:
         The memory, writable.
 
     Raises:
-        OSError: If there is no such room.
+        MemoryError: If there is no such room.
     """
     flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
-    if size < _SMALL or not flags:
-        return memoryview(bytearray(size))
-    return memoryview(mmap.mmap(-1, size, flags=flags))
+    if size >= _SMALL and flags:
+        # A process may have some ten thousands of them, and then the rest of its memory.
+        with contextlib.suppress(OSError):
+            return memoryview(mmap.mmap(-1, size, flags=flags))
+    return memoryview(bytearray(size))
 
 
 def update(digest: Any, chunks: Iterable[Any], size: int) -> None:
@@ -66,13 +71,13 @@ def _update_meanwhile(digest: Any, chunks: Iterator[Any]) -> None:
 
     thread = Thread(target=hash_them, name="bandsaw-hash", daemon=True)
     try:
-        thread.start()
-    except RuntimeError:
-        # There are too many, or the interpreter is about to end.
-        for chunk in chunks:
-            digest.update(chunk)
-        return
-    try:
+        try:
+            thread.start()
+        except RuntimeError:
+            # There are too many, or the interpreter is about to end.
+            for chunk in chunks:
+                digest.update(chunk)
+            return
         # A chunk is made only when one of the buffers is free.
         while free.acquire():
             chunk = next(chunks, None)
@@ -81,6 +86,7 @@ def _update_meanwhile(digest: Any, chunks: Iterator[Any]) -> None:
             made.put(chunk)
     finally:
         made.put(None)
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
     if errors:
         raise errors[0]

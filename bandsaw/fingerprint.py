@@ -284,6 +284,19 @@ def parts_of(
 ) -> list[list[str]]:
     """Says what a task id is made of, to explain why two of them differ.
 
+    The parts are items of four strings: the kind, the name, the place and a text. Digests are 16
+    hex digits.
+
+    | kind           | name           | place         | text                                |
+    |----------------|----------------|---------------|-------------------------------------|
+    | `function`     | qualified name | `pkg/prep.py` | digest of the definition itself     |
+    | `class`        | qualified name | `pkg/prep.py` | the same, with its methods          |
+    | `value`        | name           | where used    | its `repr`, or type and digest      |
+    | `module`       | name           | `pkg/prep.py` | digest                              |
+    | `distribution` | name           |               | version                             |
+    | `version`      | of which task  | where         | `repr`; no name for the task itself |
+    | `depends`      | what           |               | digest                              |
+
     Args:
         function: See `task_id_of`.
         version: See `task_id_of`.
@@ -292,22 +305,9 @@ def parts_of(
             only.
 
     Returns:
-        Sorted items of four strings: the kind, the name, the place and a text. Digests are 16 hex
-        digits.
-
-        | kind           | name           | place         | text                                |
-        |----------------|----------------|---------------|-------------------------------------|
-        | `function`     | qualified name | `pkg/prep.py` | digest of the definition itself     |
-        | `class`        | qualified name | `pkg/prep.py` | the same, with its methods          |
-        | `value`        | name           | where used    | its `repr`, or type and digest      |
-        | `module`       | name           | `pkg/prep.py` | digest                              |
-        | `distribution` | name           |               | version                             |
-        | `version`      | of which task  | where         | `repr`; no name for the task itself |
-        | `depends`      | what           |               | digest                              |
-
-        Something is different whenever the task id of the function is, and nothing where it is the
-        same, except for the names of dependencies, such as the paths of files. They do not depend
-        on the version of Python.
+        The sorted items. Something is different whenever the task id of the function is, and
+        nothing where it is the same, except for the names of dependencies, such as the paths of
+        files. They do not depend on the version of Python.
 
     Raises:
         IdentityError: Something in `depends` or the version has no canonical form.

@@ -28,6 +28,29 @@ signed_by: Optional[str] = None
 _callers: tuple[str, ...] = ()
 
 _known_main: Optional[tuple[Any, Any, Any, Optional[str]]] = None
+# The script and its file, as long as it said so: see `file_of`.
+_script: tuple[Any, Any] = (None, None)
+
+
+def file_of(module: Any) -> Any:
+    """Returns the `__file__` of a module, `None` if it has none.
+
+    Python takes it from the script when that has come to its end. Threads and exit functions may
+    still call tasks then, so it is remembered from before.
+
+    Args:
+        module: The module.
+    """
+    global _script
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return _script[1] if module is not None and module is _script[0] else None
+    if module is sys.modules.get("__main__"):
+        _script = (module, file)
+    return file
+
+
+file_of(sys.modules.get("__main__"))
 
 
 def object_as_import(obj: Any) -> tuple[str, str]:
@@ -118,7 +141,7 @@ def main_module_name() -> Optional[str]:
     """
     global _known_main
     main = sys.modules.get("__main__")
-    spec, file_path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    spec, file_path = getattr(main, "__spec__", None), file_of(main)
     known = _known_main
     # Asked for whenever something is unpickled.
     if known is None or not (known[0] is main and known[1] is spec and known[2] is file_path):
@@ -267,7 +290,7 @@ def get_loaded_module_name_by_path(file_path: PathLike) -> Optional[str]:
     wanted = _normalized(file_path)
     found = None
     for name, module in list(sys.modules.items()):
-        module_file = getattr(module, "__file__", None)
+        module_file = file_of(module)
         if not isinstance(module_file, str):
             continue
         # Comparing the last part first spares a look at the disk for almost all modules.

@@ -482,3 +482,46 @@ def test_what_was_sent_is_what_runs_when_the_script_is_edited_meanwhile(project)
         """,
     )
     project.run("workflow.py")
+
+
+AFTER_THE_END = """
+    import atexit, sys, threading
+    import bandsaw
+
+    class Empty:
+        pass
+
+    @bandsaw.task{options}
+    def task(value):
+        return value + 1, Empty.__name__
+
+    def call():
+        threading.main_thread().join()
+        print(task(1), task.bandsaw_task.task_id)
+
+    if __name__ == '__main__':
+        if sys.argv[1:]:
+            print(task(1), task.bandsaw_task.task_id)
+        elif {is_at_exit}:
+            atexit.register(lambda: print(task(1), task.bandsaw_task.task_id))
+        else:
+            threading.Thread(target=call).start()
+"""
+
+
+@pytest.mark.parametrize("is_at_exit", [False, True])
+@pytest.mark.parametrize("options", ["", "(chain='local')"])
+def test_a_task_may_first_be_called_when_the_script_has_ended(project, is_at_exit, options):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice())
+        configuration.add_advice_chain(name='local')
+        """,
+    )
+    project.write("script.py", AFTER_THE_END.format(options=options, is_at_exit=is_at_exit))
+    done = project.run("script.py")
+    assert done.stderr == ""
+    assert done.stdout == project.run("script.py", "before").stdout

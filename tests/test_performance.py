@@ -14,7 +14,7 @@ def suite():
 
 
 def test_the_page_shows_what_was_measured(suite):
-    text = report.PAGE.read_text()
+    text = report.PAGE.read_text(encoding="utf-8")
     assert text.split(report.BEGIN)[1].split(report.END)[0] == report.section(suite)
     for path in report.plots_of(suite):
         assert path.exists(), f"{path.name} is missing: python -m tests.benchmarks --write"
@@ -52,7 +52,7 @@ def test_calls_are_measured_in_turn():
 
 def test_the_command_measures_what_is_named(project):
     done = project.run(
-        "-m", "tests.benchmarks", "startup", "--seconds", "0", "--json", "found.json"
+        "-m", "tests.benchmarks", "startup", "--seconds", "0.1", "--json", "found.json"
     )
     assert "| Start and import: import bandsaw, and use it | import json, " in done.stdout
     suite = pyperf.BenchmarkSuite.load(str(project.folder / "found.json"))
@@ -61,7 +61,12 @@ def test_the_command_measures_what_is_named(project):
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["none"], "there are startup,"), (["calls", "--write"], "leave the names out")],
+    [
+        (["none"], "there are startup,"),
+        (["calls", "--write"], "leave the names out"),
+        (["--seconds", "nan"], "'nan' is no such number above zero"),
+        (["--json", "missing/found.json"], "'missing/found.json' cannot be written"),
+    ],
 )
 def test_the_command_says_what_is_wrong(project, arguments, said):
     done = project.run("-m", "tests.benchmarks", *arguments, check=False)

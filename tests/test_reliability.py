@@ -19,7 +19,9 @@ def test_each_promise_is_held_by_tests_that_exist(line):
     _, promise, tests, campaigns, _ = line.split("|")
     assert promise.strip()
     for path, name, campaign in re.findall(r"`(tests/\S+\.py)::(\w+)(?:\[([\w-]+)\])?`", tests):
-        assert re.search(rf"^def {name}\(", (ROOT / path).read_text(), re.MULTILINE), name
+        assert re.search(
+            rf"^def {name}\(", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE
+        ), name
         assert campaign in CAMPAIGNS if name == ROUND else not campaign
     assert tests.count("`") == 2 * tests.count("::")
     assert {*re.findall("`(.*?)`", campaigns)} <= {*CAMPAIGNS}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._identity.firstparty import is_first_party
 from ..errors import DistributionError
-from ..modules import main_module_name
+from ..modules import file_of, main_module_name
 from . import files
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class _Collected:
             self.files[member], self.why[member] = data, why
 
     def add_script(self, name: str) -> None:
-        path = getattr(sys.modules["__main__"], "__file__", None)
+        path = file_of(sys.modules["__main__"])
         if path is None or not os.path.isfile(path):
             self.add_named(name, "main script")
             return

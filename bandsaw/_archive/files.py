@@ -14,6 +14,7 @@ from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from typing import Any, Optional
 
 from ..errors import DistributionError, DistributionModuleError
+from ..modules import file_of
 
 _LEFT_OUT = ("__pycache__",)
 # Of files that are modules, in the order in which an import looks for them.
@@ -34,7 +35,7 @@ def locate(name: str) -> Optional[ModuleSpec]:
         spec: Optional[ModuleSpec] = getattr(loaded, "__spec__", None)
         if spec is not None and (spec.origin or spec.submodule_search_locations is not None):
             return _thawed(name, spec)
-        file = getattr(loaded, "__file__", None)
+        file = file_of(loaded)
         # Made by a program and not by an import, but from a file all the same.
         return importlib.util.spec_from_file_location(name, file) if file else None
     package, _, last = name.rpartition(".")

@@ -75,7 +75,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     except (
         *(OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error),
         # A flipped bit may ask for a password, or for another compression.
-        *(RuntimeError, NotImplementedError),
+        RuntimeError,
     ) as error:
         raise DistributionError(f"{str(path)!r} is no distribution archive: {error}") from error
 

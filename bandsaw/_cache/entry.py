@@ -42,8 +42,9 @@ _BUFFER = struct.Struct(">QQ")
 _ALIGNMENT = 64
 # What is no larger is read at once, and its buffers are copied out of it.
 _SMALL = 1 << 20
-# How much is read until it is hashed.
+# How much is read until it is hashed, and what is not worth to be hashed by itself.
 _CHUNK = 1 << 23
+_SHORT = 1 << 17
 # A mapping holds a descriptor and whole pages, which small results are not worth.
 _LEAST_MAPPED = 1 << 16
 # As much of a mapped file is read at once: record and payload, most often.
@@ -261,35 +262,49 @@ def _read_large(descriptor: int, status: os.stat_result, digest: Any) -> Entry:
     start, middle, end, places = _parse(head, size)
     digest.update(memoryview(head)[_START:])
     buffers: list[Any] = []
+    position = len(head)
+    short: list[tuple[int, int]] = []
 
-    def pieces() -> Iterator[Any]:
-        position = len(head)
+    def read_to(end: int) -> memoryview:
+        nonlocal position
+        data = memoryview(_read_all(descriptor, end - position))
+        # A buffer each, so that what is kept of a result does not keep the rest.
+        buffers.extend(bytearray(data[a - position : b - position]) for a, b in short)
+        short.clear()
+        position = end
+        return data
+
+    def pieces() -> Iterator[memoryview]:
+        nonlocal position
         with open(descriptor, "rb", buffering=0, closefd=False) as file:
-            for first, last in [*places, (size, size)]:
-                yield _read_all(descriptor, first - position)
-                # A buffer each, so that what is kept of a result does not keep the rest.
-                buffer = room(last - first)
-                buffers.append(buffer)
-                for start in range(0, len(buffer), _CHUNK):
-                    piece = buffer[start : start + _CHUNK]
+            for first, last in places:
+                if last - first <= _SHORT:
+                    short.append((first, last))
+                    if last - position > _SMALL:
+                        yield read_to(last)
+                    continue
+                yield read_to(first)
+                buffers.append(room(last - first))
+                for start in range(0, last - first, _CHUNK):
+                    piece = buffers[-1][start : start + _CHUNK]
                     _fill(file, piece)
                     yield piece
                 position = last
+        yield read_to(size)
 
     update(digest, pieces(), size)
     if digest.digest() != head[16:_START]:
         raise DamagedEntryError(_OTHER_DIGEST)
     view = memoryview(head)
-    return Entry(view[middle:end], buffers[:-1], head[start:middle], status)
+    return Entry(view[middle:end], buffers, head[start:middle], status)
 
 
 def _fill(file: Any, view: memoryview) -> None:
-    done = 0
-    while done < len(view):
-        count = file.readinto(view[done:])
+    while view:
+        count = file.readinto(view)
         if not count:
             raise DamagedEntryError("it ends early")
-        done += count
+        view = view[count:]
 
 
 # A mapping keeps a copy of the descriptor where it cannot be told not to.

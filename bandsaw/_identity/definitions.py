@@ -9,6 +9,7 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Optional
 
+from ..modules import file_of
 from .scopes import Use, Uses, chain_of, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -82,7 +83,9 @@ def definition_of_class(
     known = _known.get(id(cls))
     if known is not None:
         return known[1]
-    filename = methods[0].__code__.co_filename if methods else namespace.get("__file__")
+    filename = namespace.get("__file__") or file_of(sys.modules.get(cls.__module__))
+    if methods:
+        filename = methods[0].__code__.co_filename
     source = source_of(filename, namespace) if isinstance(filename, str) else None
     if source is None:
         return None

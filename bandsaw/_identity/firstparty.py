@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import Any, Optional
 
+from ..modules import file_of
+
 _OURS = __name__.partition(".")[0]
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
@@ -145,7 +147,7 @@ def _location(module_name: str) -> Optional[str]:
     """Returns the file or folder of a module, `built-in`, `frozen`, or `None` if unknown."""
     module = sys.modules.get(module_name)
     if isinstance(module, ModuleType):
-        file = getattr(module, "__file__", None)
+        file = file_of(module)
         if isinstance(file, str):
             return file
         spec = getattr(module, "__spec__", None)

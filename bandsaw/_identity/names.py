@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import sys
 from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
+from ..modules import file_of, main_module_name
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .objects import global_name
@@ -41,24 +41,7 @@ def canonical_module_name(name: Any) -> str:
     """
     if name not in ("__main__", "__mp_main__"):
         return str(name)
-    try:
-        from ..modules import main_module_name
-    except ImportError:
-        return _main_by_file()
     return main_module_name() or "__main__"
-
-
-def _main_by_file() -> str:
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and isinstance(spec.name, str):
-        return str(spec.name)
-    import os
-
-    file = getattr(main, "__file__", None)
-    if not isinstance(file, str) or not file.endswith(".py"):
-        return "__main__"
-    return os.path.splitext(os.path.basename(file))[0]
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:
@@ -223,7 +206,7 @@ def module_source(module: ModuleType) -> Optional[Source]:
     Returns:
         The source, or `None` where there is none.
     """
-    filename = getattr(module, "__file__", None)
+    filename = file_of(module)
     if not isinstance(filename, str):
         return None
     return source_of(filename, vars(module))

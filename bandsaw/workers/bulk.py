@@ -151,6 +151,8 @@ def padding(size: int) -> int:
 
 
 def _read(descriptor: int, size: int) -> memoryview:
+    if not size:
+        raise ValueError("it is empty")
     data = room(size)
     position = 0
     while position < size:

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from .. import _session_file
 from .._session_file import failure_of
@@ -32,11 +32,12 @@ from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import again, boundary, frames, logs, wire
 from ._exit import describe_exit
-from .child import Child, DeadlineError
-from .frames import Frame, Message
+from .child import Child
+from .frames import DeadlineError, Frame, Message
 from .place import Place
 from .pool import Pool, Worker
 
+_Done = TypeVar("_Done")
 # How many kinds of calls a process that is reused keeps in mind.
 _MOST_SHAPES = 1000
 # So many have to be missing until a process counts as lost.
@@ -75,9 +76,9 @@ class Call:
         with self._packed() as message:
             child = self._start()
             try:
-                self._send(child, self._news(child, True), message, last=True)
-                self._place.prepare_next()
                 deadline = self._deadline()
+                self._send(child, self._news(child, True), message, deadline, last=True)
+                self._place.prepare_next()
                 answer = self._answer(child, deadline)
                 try:
                     # What the task has left to be done at the end belongs to the call.
@@ -150,8 +151,9 @@ class Call:
         child.forget_output()
         worker.calls += 1
         try:
-            self._send(child, news, message, last=False)
-            answer = self._answer(child, self._deadline())
+            deadline = self._deadline()
+            self._send(child, news, message, deadline, last=False)
+            answer = self._answer(child, deadline)
         except DeadlineError as error:
             raise self._timeout(child) from error
         child.drain()
@@ -206,7 +208,14 @@ class Call:
             news["heartbeat_seconds"] = self._heartbeat
         return news
 
-    def _send(self, child: Child, told: Mapping[str, Any], message: Message, last: bool) -> None:
+    def _send(
+        self,
+        child: Child,
+        told: Mapping[str, Any],
+        message: Message,
+        deadline: Optional[float],
+        last: bool,
+    ) -> None:
         messages: list[Message] = []
         if told:
             messages.append((frames.STATE, (json.dumps(told).encode("ascii"),), None))
@@ -215,7 +224,7 @@ class Call:
             messages.append((frames.BYE, (), None))
         # Where nobody reads it, what the process has said last says why.
         with contextlib.suppress(OSError):
-            child.send(*messages)
+            self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
 
     def _deadline(self) -> Optional[float]:
         return None if self._seconds is None else time.monotonic() + self._seconds
@@ -223,7 +232,7 @@ class Call:
     def _answer(self, child: Child, deadline: Optional[float]) -> Frame:
         emit = None
         while True:
-            frame = self._next(child, deadline)
+            frame = self._in_time(child, deadline, child.next)
             if frame is None:
                 raise self._death(child)
             if frame.kind == frames.LOG:
@@ -237,13 +246,16 @@ class Call:
                     f"({self._where(child)})."
                 )
 
-    def _next(self, child: Child, deadline: Optional[float]) -> Optional[Frame]:
+    def _in_time(
+        self, child: Child, deadline: Optional[float], act: Callable[[Optional[float]], _Done]
+    ) -> _Done:
+        """Does something until a deadline, and where signs of life are due no longer than that."""
         if self._heartbeat is None:
-            return child.next(deadline)
+            return act(deadline)
         silence = self._heartbeat * _MISSED_HEARTBEATS
         end = time.monotonic() + silence
         try:
-            return child.next(end if deadline is None else min(deadline, end))
+            return act(end if deadline is None else min(deadline, end))
         except DeadlineError as error:
             if deadline is not None and deadline <= end:
                 raise

@@ -13,7 +13,18 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ..errors import BandsawError
-from .frames import BYE, EVENT, HEARTBEAT, LOG, Channel, Ends, Frame, Message, from_json
+from .frames import (
+    BYE,
+    EVENT,
+    HEARTBEAT,
+    LOG,
+    Channel,
+    DeadlineError,
+    Ends,
+    Frame,
+    Message,
+    from_json,
+)
 from .process import TAIL_BYTES, last_lines, pass_on
 
 # A process that has closed its channel is about to end; one that is not is ended.
@@ -25,10 +36,6 @@ _READ = 65536
 
 # What a forked process has to close.
 _open: set[Child] = set()
-
-
-class DeadlineError(Exception):
-    """The time was up. Not for users."""
 
 
 class Output:
@@ -93,7 +100,7 @@ class Child(abc.ABC):
         _open.add(self)
 
     @abc.abstractmethod
-    def send(self, *messages: Message) -> None:
+    def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         """Sends messages. See `Channel.send`."""
 
     @abc.abstractmethod
@@ -269,9 +276,9 @@ class LocalChild(Child):
             os.set_blocking(descriptor, descriptor == channel.fileno())
             self._poll.register(descriptor, select.POLLIN)
 
-    def send(self, *messages: Message) -> None:
+    def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         """Sends messages. See `Channel.send`."""
-        self._channel.send(*messages)
+        self._channel.send(*messages, deadline=deadline)
 
     def cancel(self) -> None:
         """Has the template end the process and all that it started."""

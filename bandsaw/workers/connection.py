@@ -57,7 +57,7 @@ class Stream:
             try:
                 self._file, self._filled = room(size), 0
                 return
-            except (OSError, ValueError, OverflowError) as error:
+            except (MemoryError, ValueError, OverflowError) as error:
                 # What concerns one task is no reason to end the others.
                 letter, body = b"E", f"there is no room here for what it sends: {error}".encode()
         data = None

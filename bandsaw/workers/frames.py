@@ -6,7 +6,8 @@ message is a frame: 16 bytes with a mark, the kind, a flag and the length of the
 | kind      | way          | body                                                                  |
 |-----------|--------------|-----------------------------------------------------------------------|
 | HELLO     | far to near  | JSON: versions, platform, process id, what is missing there; first    |
-| STATE     | near to far  | JSON: what a process inherits, and the process there does not have    |
+| STATE     | near to far  | JSON: what a process inherits, and the process there does not have;   |
+|           |              | for a template, before its HELLO: the variables that it started with  |
 | SESSION   | near to far  | the members of a session, see `wire`                                  |
 | HEARTBEAT | far to near  | nothing: the process is alive; where it was asked for, every so often |
 | LOG       | far to near  | JSON: one record of `logging`                                         |
@@ -35,9 +36,11 @@ import array
 import contextlib
 import json
 import os
+import select
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
@@ -53,13 +56,14 @@ HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE, AGAIN, DONE, BYE = range
 _HEAD = struct.Struct("!4sBB2xQ")
 _MARK = b"bsw\1"
 _PLAIN, _WITH_FILE = 0, 1
-# What is larger travels in a file, so that no sender has to wait for a reader.
+# What is larger travels in a file. On Linux a sender of less does not wait for a reader, as a rule.
 LARGEST_BODY = 1 << 17
 _MOST_BODY = 1 << 26
 _CHUNK = 1 << 17
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize) if os.name == "posix" else 0
 # Programs that a task starts are not to have what came along.
 _FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+_AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
 _FAR_UP = 256
 
 EVENT = struct.Struct("!cq")
@@ -67,6 +71,10 @@ EVENT = struct.Struct("!cq")
 
 # Kind, pieces of the body, and the descriptor that goes along if there is one.
 Message = tuple[int, Sequence[Any], Optional[int]]
+
+
+class DeadlineError(Exception):
+    """The time was up. Not for users."""
 
 
 class Frame(NamedTuple):
@@ -108,15 +116,17 @@ class Channel:
         """Returns the descriptor, for `poll`."""
         return self._socket.fileno()
 
-    def send(self, *messages: Message) -> None:
+    def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         """Sends messages, all at once. Threads may do so at the same time.
 
         Args:
             *messages: Kind, pieces of the body, and the descriptor that goes along if there is one,
                 which stays open here. One descriptor at the most.
+            deadline: Until when to wait, by `time.monotonic`, for one who does not read.
 
         Raises:
             OSError: If nobody is there to read them.
+            DeadlineError: If the time is up. A part may have been sent.
         """
         pieces: list[Any] = []
         going_along = None
@@ -125,13 +135,25 @@ class Channel:
                 going_along = descriptor
             pieces.append(head_of(kind, sum(map(len, body)), descriptor is not None))
             pieces += body
-        data = b"".join(pieces)
+        data = memoryview(b"".join(pieces))
         with self._lock:
-            sent = 0
-            if going_along is not None:
-                sent = self._socket.sendmsg([data], rights_to(going_along))
-            if sent < len(data):
-                self._socket.sendall(memoryview(data)[sent:])
+            while data:
+                try:
+                    if going_along is None:
+                        data = data[self._socket.send(data, _AT_ONCE) :]
+                    else:
+                        rights = rights_to(going_along)
+                        data = data[self._socket.sendmsg([data], rights, _AT_ONCE) :]
+                        going_along = None
+                except BlockingIOError:
+                    self._wait_for_room(deadline)
+
+    def _wait_for_room(self, deadline: Optional[float]) -> None:
+        left = None if deadline is None else deadline - time.monotonic()
+        poll = select.poll()
+        poll.register(self._socket, select.POLLOUT)
+        if not poll.poll(None if left is None else max(0.0, left * 1000)):
+            raise DeadlineError
 
     def send_json(self, kind: int, content: Any) -> None:
         """Sends a message whose body is JSON. See `send`."""

@@ -23,7 +23,7 @@ import time
 from collections import deque
 from typing import Any, Callable, NoReturn, Optional
 
-from . import bootstrap, bulk, frames, streams
+from . import bootstrap, bulk, frames, state, streams
 from .frames import EVENT, Channel
 from .streams import HEAD, packed
 
@@ -313,6 +313,8 @@ class _Hub:
     def _start_template(self, stream: int, body: bytes) -> None:
         request = json.loads(body)
         near, far = frames.channel_pair()
+        at_start = state.at_start({**os.environ, **request["environment"]})
+        Channel(near).send_json(frames.STATE, {"at_start": at_start})
         folder = self._archive(request["digest"])
         self._in_use.add(folder)
         errors, far_errors = frames.pipe_pair()

@@ -257,8 +257,11 @@ class Login:
             is_read: Whether to read what the other end still has to say.
         """
         deadline = time.monotonic() + _SECONDS_TO_END
-        while is_read and is_ready(self.out, select.POLLIN, max(0.0, deadline - time.monotonic())):
-            if not os.read(self.out, READ):
+        out = self._process.stdout
+        assert out is not None
+        while is_read and not out.closed:
+            left = max(0.0, deadline - time.monotonic())
+            if not (is_ready(self.out, select.POLLIN, left) and os.read(self.out, READ)):
                 break
         try:
             self._process.wait(max(0.1, deadline - time.monotonic()))

@@ -207,7 +207,7 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
     near, far = frames.channel_pair()
     settings = {
         "parent": os.getpid(),
-        # Everybody may read a command line, so no variable is on it.
+        # Everybody may read a command line, so no variable is on it: they are the first message.
         "kind": kind[:3],
         "path": inherited.path,
         "run_id": get_run_id(),
@@ -233,8 +233,11 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
             ) from error
     assert process.stderr is not None
     errors = Tail(process.stderr, "stderr")
+    channel = Channel(near)
     try:
-        hello = _hello(Channel(near), kind)
+        with contextlib.suppress(OSError):
+            channel.send_json(frames.STATE, {"at_start": kind.at_start})
+        hello = checked_hello(channel.receive(), kind, kind.executable)
     except EOFError as error:
         near.close()
         process.wait()
@@ -252,10 +255,6 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
         raise
     told = {"environment": inherited.environment, "path": inherited.path}
     return Template(kind, near, process, hello, told)
-
-
-def _hello(channel: Channel, kind: Kind) -> Mapping[str, Any]:
-    return checked_hello(channel.receive(), kind, kind.executable)
 
 
 def checked_hello(frame: frames.Frame, kind: Kind, where: str) -> Mapping[str, Any]:

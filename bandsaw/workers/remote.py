@@ -43,8 +43,11 @@ class RemoteChild(Child):
         self._frames: deque[Frame] = deque()
         self.stream = Stream(connection)
 
-    def send(self, *messages: Message) -> None:
-        """Sends messages. A large body is sent in pieces."""
+    def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
+        """Sends messages. A large body is sent in pieces.
+
+        The connection has a limit of its own for what is not taken at the other end.
+        """
         for kind, body, _ in messages:
             size = sum(map(len, body))
             if size <= frames.LARGEST_BODY or kind != SESSION:

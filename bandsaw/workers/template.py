@@ -82,19 +82,21 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
     Args:
         control: Where requests come from.
         settings: `parent`, the id of that process; `run_id`; `kind`, see `near_template.Kind`,
-            without what is in the environment of this process; `path`, the search path for what
-            is to be imported, `None` for the one of this interpreter.
+            but for its variables, which are the first message; `path`, the search path for what is
+            to be imported, `None` for the one of this interpreter.
 
     Returns:
         The exit status.
     """
     channel = Channel(control)
-    kind = [*settings["kind"], state.at_start(os.environ)]
     try:
+        kind = [*settings["kind"], frames.from_json(channel.receive())["at_start"]]
         # What is preloaded may define tasks.
         run_ids.set_run_id(settings["run_id"])
         state.apply({"path": settings["path"]})
         content = preload.prepare(kind[2])
+    except EOFError:
+        return 0  # nobody waits for us any more
     except Exception as error:
         from .._session_file import written_failure
 

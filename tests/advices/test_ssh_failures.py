@@ -367,11 +367,11 @@ def test_a_forked_process_shares_no_result_with_the_caller(far):
 
 def test_a_result_without_room_here_is_the_matter_of_its_task_only(far, monkeypatch):
     def no_room(size):
-        raise OSError(12, "Cannot allocate memory")
+        raise MemoryError
 
     hub = far.call("where")[2]
     with monkeypatch.context() as patched:
-        patched.setattr("bandsaw.workers.bulk.room", no_room)
+        patched.setattr("bandsaw.workers.connection.room", no_room)
         with pytest.raises(WorkerError, match="no room here"):
             far.call("makes", 1_000_000)
     assert far.call("where")[2] == hub
@@ -859,12 +859,30 @@ def test_a_thread_that_is_lost_with_others_is_told_as_they_are(far, threads, wai
 
 def test_a_far_side_that_stopped_is_lost_also_while_it_is_sent_to(far, threads, monkeypatch):
     """A deadline holds although nothing is taken any more."""
-    monkeypatch.setattr(login, "SILENT_SECONDS", 2.0)
+    for module in (login, connection):
+        monkeypatch.setattr(module, "SILENT_SECONDS", 2.0)
     hub = far.call("where")[2]
     os.kill(hub, signal.SIGSTOP)
     try:
         answer = threads.submit(far.call, "same", bytes(50_000_000), timeout=2)
         error = answer.exception(_SECONDS)
         assert isinstance(error, BandsawError)
+    finally:
+        os.kill(hub, signal.SIGCONT)
+
+
+def test_a_far_side_that_stopped_is_lost_while_it_is_waited_for(
+    far, threads, monkeypatch, wait_until
+):
+    for module in (login, connection):
+        monkeypatch.setattr(module, "SILENT_SECONDS", 2.0)
+    answer = threads.submit(far.call, "hangs", far.notes)
+    wait_until(lambda: len(far.ran()) == 1)
+    ((*_, hub),) = far.ran()
+    os.kill(hub, signal.SIGSTOP)
+    try:
+        error = answer.exception(_SECONDS)
+        assert isinstance(error, RemoteConnectionError)
+        assert "no sign of life" in str(error)
     finally:
         os.kill(hub, signal.SIGCONT)

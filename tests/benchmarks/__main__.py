@@ -3,9 +3,10 @@
 import argparse
 import importlib
 import time
-from pathlib import Path
 
 import pyperf
+
+from tests.arguments import new_file, positive
 
 from . import report
 from .measure import Bench
@@ -22,9 +23,12 @@ def main():
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODULES))
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="how long to measure a table (default: 3)"
+        "--seconds",
+        type=positive(float),
+        default=3.0,
+        help="how long to measure a table (default: 3)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep it, as pyperf does")
+    parser.add_argument("--json", type=new_file, metavar="FILE", help="keep it, as pyperf does")
     parser.add_argument(
         "--write", action="store_true", help="write it, tables and plots, into the documentation"
     )
@@ -36,7 +40,7 @@ def main():
         parser.error("--write needs all of them in one run: leave the names out")
     bench = Bench(options.seconds)
     begun = time.monotonic()
-    for name in options.names or MODULES:
+    for name in dict.fromkeys(options.names or MODULES):
         module = importlib.import_module(f"{__package__}.{name}")
         bench.section = module.TITLE
         module.main(bench)

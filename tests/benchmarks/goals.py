@@ -55,10 +55,9 @@ GOALS = (
         "one advice",
         "functools.wraps",
         12,
-        "four objects are made for a call: execution, session, moderator, result",
     ),
     Goal("Start and import", "import bandsaw, and use it", "import json, logging, pathlib", 1),
-    Goal("The id of 100 MB, C order", "execution id", "SHA-256", 1.05, "noise of the machine"),
+    Goal("The id of 100 MB, C order", "execution id", "SHA-256", 1.05),
     Goal(
         "The id of 100 MB, [!C]*",
         "execution id",

@@ -1,6 +1,8 @@
 """Measures calls side by side, and keeps what was measured in the format of pyperf."""
 
 import concurrent.futures
+import contextlib
+import ctypes
 import datetime
 import importlib.metadata
 import os
@@ -15,7 +17,10 @@ SEPARATOR = " | "
 BYTE = "byte"
 _TURN = 0.005
 _LEAST_ROUNDS, _MOST_ROUNDS = 5, 60
-_PEERS = ("numpy", "joblib", "diskcache", "loky", "distributed", "execnet", "pyperf")
+_PACKAGES = (
+    *("numpy", "blake3", "xxhash", "joblib", "diskcache", "loky", "distributed", "execnet"),
+    "pyperf",
+)
 
 
 class Bench:
@@ -117,14 +122,14 @@ class Bench:
         """Returns what the figures depend on."""
         found = pyperf.Run([1.0], metadata={"name": "x"}, collect_metadata=True).get_metadata()
         kept = {name: found[name] for name in ("cpu_model_name", "cpu_count") if name in found}
-        for name in _PEERS:
+        for name in _PACKAGES:
             try:
                 kept[f"{name}_version"] = importlib.metadata.version(name)
             except importlib.metadata.PackageNotFoundError:
                 pass
         return {
             **kept,
-            "date": datetime.date.today().isoformat(),
+            "date": datetime.datetime.now().isoformat(" ", "seconds"),
             "platform": f"{platform.system()} {platform.machine()}",
             "python_version": platform.python_version(),
         }
@@ -132,22 +137,28 @@ class Bench:
     def _keep(self, title, kind, name, x, unit, values):
         full = SEPARATOR.join([title, name] if x is None else [title, name, str(x)])
         metadata = {"name": full, "section": self.section, "kind": kind, "unit": unit}
+        if unit == BYTE:
+            # Otherwise pyperf takes the bytes for seconds.
+            metadata["duration"] = 1e-6
         if x is not None:
             metadata["x"] = x
         self.measured.append((metadata, values))
 
 
 def shared(call, threads, total):
-    """Returns a function that has threads make so many calls with the argument 1 in all."""
+    """Returns a function that has threads make so many calls with the argument 1 in all.
+
+    The threads are the same ones each time.
+    """
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
 
     def some():
         for _ in range(total // threads):
             call(1)
 
     def run():
-        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            for future in [pool.submit(some) for _ in range(threads)]:
-                future.result()
+        for future in [pool.submit(some) for _ in range(threads)]:
+            future.result()
 
     return run
 
@@ -161,6 +172,9 @@ def peak(call):
     Returns:
         The bytes above what was resident before; `None` where the system does not tell.
     """
+    # What earlier calls have left in the allocator would serve this one unseen.
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # the peak begins anew (man 5 proc)

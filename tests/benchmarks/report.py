@@ -15,9 +15,10 @@ KINDS = {"floor": "plain Python", "ours": "bandsaw", "peer": "peer"}
 
 def write(suite):
     """Writes the page's tables, and its plots beside the data."""
-    text = PAGE.read_text()
+    text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
-    PAGE.write_text(before + BEGIN + section(suite) + END + rest.split(END)[1])
+    text = before + BEGIN + section(suite) + END + rest.split(END)[1]
+    PAGE.write_text(text, encoding="utf-8")
     plot(suite)
 
 
@@ -30,9 +31,9 @@ def section(suite):
         if name.endswith("_version") and name != "python_version"
     )
     parts = [
-        f"Measured on {about['date']}: CPython {about['python_version']}, {about['platform']}, "
-        f"{about.get('cpu_count', '?')} processors ({about.get('cpu_model_name', 'unknown')}), "
-        f"with {versions}.",
+        f"Measured on {about['date'].split()[0]}: CPython {about['python_version']}, "
+        f"{about['platform']}, {about.get('cpu_count', '?')} processors "
+        f"({about.get('cpu_model_name', 'unknown')}), with {versions}.",
         "## Goals",
         goals_of(suite),
         "## Where others are faster",

@@ -13,7 +13,8 @@ import shutil
 import signal
 import sys
 import time
-from pathlib import Path
+
+from tests.arguments import new_file, positive
 
 from . import page
 from .campaigns import CAMPAIGNS, lacking
@@ -22,19 +23,6 @@ from .rounds import one_round
 
 _MOST_SHOWN = 3
 _INTERRUPTED = 130
-
-
-def _positive(kind):
-    def convert(text):
-        try:
-            number = kind(text)
-        except ValueError:
-            number = 0
-        if not 0 < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is no such number above zero")
-        return number
-
-    return convert
 
 
 def _counted(faults):
@@ -50,10 +38,12 @@ def _parser(known):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", metavar="NAME", nargs="*", help="a campaign, by default all")
-    parser.add_argument("--minutes", type=_positive(float), default=10.0, help="for all (10)")
-    parser.add_argument("--rounds", type=_positive(int), help="for each, in place of a time")
+    parser.add_argument("--minutes", type=positive(float), default=10.0, help="for all (10)")
+    parser.add_argument("--rounds", type=positive(int), help="for each, in place of a time")
     parser.add_argument("--seed", type=int, help="of the first round of each, by default any")
-    parser.add_argument("--json", metavar="FILE", help="where to write the figures as well")
+    parser.add_argument(
+        "--json", type=new_file, metavar="FILE", help="where to write the figures as well"
+    )
     parser.add_argument(
         "--write", action="store_true", help=f"write them to {page.JSON.name} and {page.PAGE.name}"
     )
@@ -109,7 +99,9 @@ def main(arguments=None, known=CAMPAIGNS):
     if unknown:
         parser.error(f"there is no campaign {', '.join(unknown)}; there are: {', '.join(known)}")
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
-    names = options.names or list(known)
+    if options.write and options.names:
+        parser.error("--write needs all of them in one run: leave the names out")
+    names = list(dict.fromkeys(options.names or known))
     begun, looks, status = time.monotonic(), [], 0
     try:
         for number, name in enumerate(names):
@@ -128,9 +120,11 @@ def main(arguments=None, known=CAMPAIGNS):
     told = page.figures_of(looks, seed, (time.monotonic() - begun) / 60)
     print(page.plain_table(told, shutil.get_terminal_size((100, 24)).columns))
     if options.json:
-        Path(options.json).write_text(page.as_json(told), encoding="utf-8")
-    if options.write and not status:
+        options.json.write_text(page.as_json(told), encoding="utf-8")
+    if options.write and len(looks) == len(known) and not status:
         page.write(told)
+    elif options.write:
+        print(f"{page.PAGE.name} stays as it is: not every campaign was run")
     faults = [fault for each in looks for fault in each.figures.faults]
     print(f"{_counted(faults)}, seed {seed}")
     return 1 if faults else status

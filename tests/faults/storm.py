@@ -98,10 +98,12 @@ class Storm:
         task = self._make(getattr(ssh_tasks, kind), dice)
         fault, begun = None, time.monotonic()
         try:
-            self._may_be_interrupted = is_main or self._may_be_interrupted
-            returned = task(value)
-            if is_main:
-                self._may_be_interrupted = False
+            try:
+                self._may_be_interrupted = is_main or self._may_be_interrupted
+                returned = task(value)
+            finally:
+                if is_main:
+                    self._may_be_interrupted = False
             if kind == "fails" or returned != value:
                 fault = "wrong", f"{kind} returned something else"
         except KeyboardInterrupt:
@@ -113,9 +115,6 @@ class Storm:
             pass
         except BaseException as error:
             fault = "untyped", f"{kind} raised {error!r}"
-        finally:
-            if is_main:
-                self._may_be_interrupted = False
         if time.monotonic() - begun > _HANGS_SECONDS:
             fault = "hang", f"{kind} took {time.monotonic() - begun:.0f} s"
         with self._lock:

@@ -128,6 +128,31 @@ def test_a_process_that_was_stopped_is_ended_where_signs_of_life_are_asked_for(r
     run(tasks, body, f"heartbeat=0.3, {mode}")
 
 
+@pytest.mark.parametrize(
+    ("options", "timeout", "error"),
+    [("", 1, "TaskTimeoutError"), (", heartbeat=0.3", None, "WorkerDiedError")],
+)
+def test_a_process_that_takes_nothing_any_more_is_not_waited_for(run, options, timeout, error):
+    tasks = f"""
+    @bandsaw.task(timeout={timeout})
+    def f(value):
+        return os.getpid()
+    """
+    body = f"""
+    os.kill(f(1), signal.SIGSTOP)
+    # More than the buffers of a socket hold.
+    os.environ.update({{f'VARIABLE_{{number}}': 'x' * 10_000 for number in range(60)}})
+    try:
+        f(bytes(60_000))
+    except bandsaw.errors.{error}:
+        pass
+    else:
+        raise AssertionError
+    f(2)
+    """
+    run(tasks, body, f"workers=1{options}")
+
+
 def test_a_task_that_is_busy_gives_signs_of_life(run, mode):
     tasks = """
     @bandsaw.task
