@@ -622,7 +622,8 @@ def _reaped(pid: int, deadline: float) -> int:
         if ended or time.monotonic() >= deadline:
             break
         time.sleep(0.002)
-    # The number is not given away again as long as anything of its group is left.
+    # Its number is not given away again while anything of its group is left, and if nothing is,
+    # then not within the moment that this takes.
     _kill_group(pid)
     if not ended:
         _, status = os.waitpid(pid, 0)

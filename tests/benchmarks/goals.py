@@ -125,7 +125,13 @@ GOALS = (
         "environment, folder and levels of loggers with what the process knows",
     ),
     Goal("100 MB to a process that is reused", "warm process", "ProcessPoolExecutor", 0.25),
-    Goal("100 MB back from a process that is reused", "warm process", "ProcessPoolExecutor", 0.2),
+    Goal(
+        "100 MB back from a process that is reused",
+        "warm process",
+        "ProcessPoolExecutor",
+        0.2,
+        "on the bound: from run to run it is 0.15 to 0.21",
+    ),
     Goal("Memory for 100 MB between processes", "sender", None, 5e6),
     Goal("Memory for 100 MB between processes", "receiver, all of it read", None, 105e6),
     Goal(

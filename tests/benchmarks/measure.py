@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import ctypes
 import datetime
+import gc
 import importlib.metadata
 import os
 import platform
@@ -66,11 +67,15 @@ class Bench:
         for number in range(_MOST_ROUNDS):
             if number >= _LEAST_ROUNDS and time.perf_counter() - begun > self.seconds:
                 break
+            # As `timeit` does: what is collected in a turn was mostly left by others.
+            gc.collect()
+            gc.disable()
             for position, (_, _, call) in enumerate(rows):
                 if is_prepared:
                     time.sleep(turn)
                     call()
                 values[position].append(_timed(call, loops[position]) / loops[position])
+            gc.enable()
         for (kind, name, _), times in zip(rows, values):
             self._keep(title, kind, name, x, "second", times)
         _tell(title, x, [(kind, name, times) for (kind, name, _), times in zip(rows, values)])
