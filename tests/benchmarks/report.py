@@ -165,7 +165,7 @@ def plot(suite):
         if min(xs) > 0:
             axes.set_xscale("log", base=2 if max(xs) < 10 else 10)
         axes.set_yscale("log")
-        axes.set_xlabel(title.split(",")[0])
+        axes.set_xlabel(title.split(", ")[0])
         axes.set_ylabel("seconds")
         axes.legend(fontsize="small")
         figure.savefig(DATA.parent / _file(title), metadata={"Date": None})
