@@ -5,6 +5,7 @@ import contextlib
 import functools
 import subprocess
 import sys
+import tempfile
 
 from . import calls
 from . import workers_tasks as tasks
@@ -84,10 +85,13 @@ def other_pools(bench, stack):
         stack.callback(executor.shutdown)
         found["loky"] = lambda *call: executor.submit(*call).result()
     try:
+        import dask
         import distributed
     except ImportError:
         bench.skip("dask distributed is not installed")
     else:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(dask.config.set({"temporary-directory": scratch}))
         client = stack.enter_context(
             distributed.Client(
                 n_workers=1,
