@@ -72,7 +72,7 @@ def one_round(campaign, seed, seconds=HANGS_SECONDS):
         # What a forked process has to say of it is there.
         for fault in figures.faults[-1:]:
             fault[1] += f"\n{said[-_LONGEST_TEXT:]}"
-        seen.settles(lambda: not seen.processes(temporary), _SETTLES_SECONDS)
+        seen.settles(lambda: not _left(temporary), _SETTLES_SECONDS)
         for name in _killed(temporary):
             figures.fault("left", f"a process: {name}")
         if os.listdir(temporary):
@@ -110,10 +110,20 @@ def _ended(campaign, seed, seconds, told, stderr, environment):
         process.wait()
 
 
+def _left(temporary):
+    """Lists the processes that a round has left. `sshd` writes its title over its environment."""
+    found, mark = seen.processes(temporary), os.fsencode(temporary) + b"/"
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if mark in line.read_bytes():
+                found.append(int(line.parent.name))
+    return found
+
+
 def _killed(temporary):
     """Kills what a round has left, and returns the command lines."""
     found = []
-    for pid in seen.processes(temporary):
+    for pid in dict.fromkeys(_left(temporary)):
         with contextlib.suppress(OSError):
             line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
             os.kill(pid, signal.SIGKILL)
