@@ -71,3 +71,12 @@ def test_the_command_measures_what_is_named(project):
 def test_the_command_says_what_is_wrong(project, arguments, said):
     done = project.run("-m", "tests.benchmarks", *arguments, check=False)
     assert done.returncode == 2 and said in done.stderr
+
+
+def test_what_it_takes_to_draw_is_asked_for_first(project):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; sys.argv[1:] = ['--write']\n"
+        "from tests.benchmarks.__main__ import main; main()"
+    )
+    done = project.run("-c", code, check=False)
+    assert done.returncode == 2 and "--write draws with matplotlib" in done.stderr

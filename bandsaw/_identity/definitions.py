@@ -83,9 +83,10 @@ def definition_of_class(
     known = _known.get(id(cls))
     if known is not None:
         return known[1]
-    filename = namespace.get("__file__") or file_of(sys.modules.get(cls.__module__))
     if methods:
         filename = methods[0].__code__.co_filename
+    else:
+        filename = namespace.get("__file__") or file_of(sys.modules.get(cls.__module__))
     source = source_of(filename, namespace) if isinstance(filename, str) else None
     if source is None:
         return None

@@ -62,7 +62,8 @@ def verified(key: bytes, purpose: str, stream: BinaryIO, buffers: Sequence[Any] 
     Raises:
         SignatureError: If it is not signed with this key, for this purpose, or not whole.
     """
-    from hmac import compare_digest
+    # Each process of a task imports this module, and few sign.
+    import hmac
 
     mark = _read(stream, len(_MARK))
     if mark != _MARK:
@@ -77,7 +78,7 @@ def verified(key: bytes, purpose: str, stream: BinaryIO, buffers: Sequence[Any] 
     if len(head) < _DIGEST + _LENGTH or len(payload) < length:
         raise SignatureError("The signed data ends early, so that it cannot be verified.")
     signature = _signature(key, purpose, length, (payload,), buffers)
-    if not compare_digest(signature, head[:_DIGEST]):
+    if not hmac.compare_digest(signature, head[:_DIGEST]):
         what = f" as {purpose!r}" if purpose else ""
         raise SignatureError(
             f"The signature of the data does not fit: it was not written{what} by somebody with "
@@ -90,7 +91,6 @@ def verified(key: bytes, purpose: str, stream: BinaryIO, buffers: Sequence[Any] 
 def _signature(
     key: bytes, purpose: str, length: int, payload: Sequence[Any], buffers: Sequence[Any]
 ) -> bytes:
-    # Each process of a task imports this module, and few sign.
     import hmac
 
     name = purpose.encode("utf-8", "surrogatepass")

@@ -1,8 +1,35 @@
-"""How the other process ended, in words."""
+"""How a process ended: looked for without losing what it has left, and in words."""
 
 from __future__ import annotations
 
+import os
 import signal
+from typing import Callable, Optional
+
+
+def reap(pid: int, kill: Callable[[], None]) -> Optional[int]:
+    """Looks whether a child has ended, and ends what it has left.
+
+    Args:
+        pid: Its id, and that of its group.
+        kill: Ends its group.
+
+    Returns:
+        How it ended, as `subprocess` reports it; `None` while it runs.
+    """
+    if hasattr(os, "waitid"):
+        # Until it is waited for, nobody else can have the number of its group.
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return None
+        kill()
+        _, status = os.waitpid(pid, 0)
+    else:
+        # macOS before Python 3.13. If anything of the group is left, the number is not given away.
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if not ended:
+            return None
+        kill()
+    return os.waitstatus_to_exitcode(status)
 
 
 def describe_exit(returncode: int) -> str:

@@ -24,6 +24,7 @@ from collections import deque
 from typing import Any, Callable, NoReturn, Optional
 
 from . import bootstrap, bulk, frames, state, streams
+from ._exit import reap
 from .frames import EVENT, Channel
 from .streams import HEAD, packed
 
@@ -313,8 +314,6 @@ class _Hub:
     def _start_template(self, stream: int, body: bytes) -> None:
         request = json.loads(body)
         near, far = frames.channel_pair()
-        at_start = state.at_start({**os.environ, **request["environment"]})
-        Channel(near).send_json(frames.STATE, {"at_start": at_start})
         folder = self._archive(request["digest"])
         self._in_use.add(folder)
         errors, far_errors = frames.pipe_pair()
@@ -326,6 +325,9 @@ class _Hub:
             self._become_template(request, parent, far, far_errors)
         far.close()
         os.close(far_errors)
+        at_start = state.at_start({**os.environ, **request["environment"]})
+        with contextlib.suppress(OSError):
+            Channel(near).send_json(frames.STATE, {"at_start": at_start})
         template = self._templates[stream] = _Template(pid, folder, near, errors)
         self._watch(near.fileno(), lambda: self._hear_template(stream, template))
         os.set_blocking(errors, False)
@@ -617,17 +619,13 @@ def _reaped(pid: int, deadline: float) -> int:
 
     When the time is up, it is ended as well.
     """
-    while True:
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended or time.monotonic() >= deadline:
-            break
+    kill = functools.partial(_kill_group, pid)
+    while (code := reap(pid, kill)) is None:
+        if time.monotonic() >= deadline:
+            kill()
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         time.sleep(0.002)
-    # Its number is not given away again while anything of its group is left, and if nothing is,
-    # then not within the moment that this takes.
-    _kill_group(pid)
-    if not ended:
-        _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    return code
 
 
 def _kill_group(pid: int) -> None:

@@ -24,6 +24,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 from .. import run as run_ids
 from . import far_end, frames, launcher, preload, state
+from ._exit import reap
 from .frames import EVENT, Channel
 
 FORK, SPAWN = b"F", b"S"
@@ -57,16 +58,7 @@ class _Process:
 
     def reap(self) -> Optional[int]:
         """Returns how it ended, and ends what it has left; `None` while it runs."""
-        if hasattr(os, "waitid"):
-            # Until it is reaped, nobody else can have the number of its group.
-            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                return None
-            self.kill()
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if not pid:
-            return None
-        self.kill()
-        return os.waitstatus_to_exitcode(status)
+        return reap(self.pid, self.kill)
 
     def tell(self, letter: bytes, number: int) -> None:
         """Says something about it to the near side, if that is there."""
@@ -90,11 +82,11 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
     """
     channel = Channel(control)
     try:
-        kind = [*settings["kind"], frames.from_json(channel.receive())["at_start"]]
+        settings["kind"].append(frames.from_json(channel.receive())["at_start"])
         # What is preloaded may define tasks.
         run_ids.set_run_id(settings["run_id"])
         state.apply({"path": settings["path"]})
-        content = preload.prepare(kind[2])
+        content = preload.prepare(settings["kind"][2])
     except EOFError:
         return 0  # nobody waits for us any more
     except Exception as error:
@@ -104,7 +96,7 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
         return 0
     # So that a process that crashes in C code says where.
     faulthandler.enable()
-    template = _Template(control, {**settings, "kind": kind}, content)
+    template = _Template(control, settings, content)
     channel.send_json(frames.HELLO, content)
     # Whoever reads what this process writes has read enough.
     nowhere = os.open(os.devnull, os.O_RDWR)

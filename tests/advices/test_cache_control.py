@@ -262,6 +262,39 @@ def test_arrays_are_the_same_and_writable_unless_they_are_mapped(call, name, mma
         assert found.ctypes.data % 64 == 0
 
 
+# Some are read together, some by themselves, and the longest in several pieces.
+SIZES = [0, 1, 131_072, 131_073, 0, 9_000_000, 100, *[70_000] * 30, 8_388_608, 8_388_609, 3]
+
+
+@pytest.mark.parametrize("mmap", [False, True])
+def test_arrays_of_all_sizes_come_back_in_their_order(call, mmap):
+    arrays = [np.full(size, number, "u1") for number, size in enumerate(SIZES)]
+    call(Task(arrays), mmap=mmap)
+    task = Task(None)
+    found = call(task, mmap=mmap)
+    assert task.executed == 0
+    assert [len(array) for array in found] == SIZES
+    for one, array in zip(found, arrays):
+        np.testing.assert_array_equal(one, array)
+        if not mmap and one.size:
+            one[:] = 255
+    for number, one in enumerate(call(Task(None), mmap=mmap)):
+        assert (one == number).all()
+
+
+def test_damage_is_noticed_wherever_it_is_in_a_large_entry(call, directory, caplog):
+    call(Task([np.full(size, number, "u1") for number, size in enumerate(SIZES)]))
+    path = directory / "task" / "execution"
+    whole = path.read_bytes()
+    for place in (100, 150_000, 5_000_000, 9_400_000, 20_000_000, len(whole) - 1):
+        flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        for damaged in (flipped, whole[:place]):
+            path.write_bytes(damaged)
+            caplog.clear()
+            assert call(Task("computed")) == "computed"
+            assert "is not used" in caplog.text
+
+
 def test_a_read_only_array_stays_read_only(call):
     array = np.arange(5)
     array.flags.writeable = False

@@ -38,6 +38,11 @@ def main():
         parser.error(f"there are {', '.join(MODULES)}, and no {', '.join(sorted(unknown))}")
     if options.write and options.names:
         parser.error("--write needs all of them in one run: leave the names out")
+    if options.write:
+        try:
+            import matplotlib  # noqa: F401 (better now than after all has been measured)
+        except ImportError:
+            parser.error("--write draws with matplotlib: pip install -e '.[benchmarks]'")
     bench = Bench(options.seconds)
     begun = time.monotonic()
     for name in dict.fromkeys(options.names or MODULES):

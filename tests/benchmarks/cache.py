@@ -115,7 +115,7 @@ def main(bench):
         "miss, result": peak(lambda: tasks["hit"](next(numbers))),
     }
     if None not in peaks.values():
-        bench.memory("Memory for a cached call with 100 MB", ours=peaks)
+        bench.memory("Memory for a cached call with 100 MB", peaks)
 
 
 def small(bench, numbers):

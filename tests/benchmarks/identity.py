@@ -135,4 +135,4 @@ def main(bench):
         if name in ("C order", "Fortran order, 3-D"):
             peaks[name] = peak(lambda array=array: fingerprint.execution_id_of({"x": array}))
     if None not in peaks.values():
-        bench.memory("Memory for the id of an array of 100 MB", ours=peaks)
+        bench.memory("Memory for the id of an array of 100 MB", peaks)

@@ -38,7 +38,6 @@ class Bench:
         self.seconds = seconds
         self.section = "?"
         self.measured = []
-        self.skipped = []
 
     def compare(self, title, *, floors=(), ours=(), peers=(), x=None, is_prepared=False):
         """Measures calls in turn, so that what else the machine does hits all of them.
@@ -93,22 +92,19 @@ class Bench:
             self.compare(title, x=point, **calls_at(point))
         self.seconds = whole
 
-    def memory(self, title, *, ours=(), floors=()):
+    def memory(self, title, ours):
         """Keeps numbers of bytes.
 
         Args:
             title: What they are bytes of.
             ours: Numbers by name.
-            floors: What it is compared with.
         """
-        for kind, sizes in (("floor", floors), ("ours", ours)):
-            for name, size in dict(sizes).items():
-                self._keep(title, kind, name, None, BYTE, [max(1, size)])
-                print(f"{title}: {name}: {size / 1e6:.1f} MB", flush=True)
+        for name, size in ours.items():
+            self._keep(title, "ours", name, None, BYTE, [max(1, size)])
+            print(f"{title}: {name}: {told(size, BYTE)}", flush=True)
 
     def skip(self, what):
-        """Notes what cannot be measured here, and why."""
-        self.skipped.append(what)
+        """Says what cannot be measured here, and why."""
         print(f"skipped: {what}", flush=True)
 
     def suite(self):

@@ -95,7 +95,7 @@ def memory(bench):
             }
         own.serializer = before
         if None not in peaks.values():
-            bench.memory(f"Memory for {title} with an array of 100 MB", ours=peaks)
+            bench.memory(f"Memory for {title} with an array of 100 MB", peaks)
 
 
 def main(bench):

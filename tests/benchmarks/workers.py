@@ -130,7 +130,7 @@ def bulk(bench, array, others):
             "caller, of a result": resident() - before,
         }
         del kept
-        bench.memory("Memory for 100 MB between processes", ours=peaks)
+        bench.memory("Memory for 100 MB between processes", peaks)
 
 
 def threads(bench):

@@ -1,0 +1,101 @@
+import hashlib
+import mmap
+import threading
+
+import pytest
+
+from bandsaw import _bulk
+
+CHUNKS = [bytes([number]) * 1_000_000 for number in range(10)]
+SIZE = sum(map(len, CHUNKS))
+
+
+def hashing_threads():
+    return [each for each in threading.enumerate() if each.name == "bandsaw-hash"]
+
+
+@pytest.mark.parametrize("chunks", [CHUNKS, iter(CHUNKS)], ids=["at once", "meanwhile"])
+def test_chunks_are_hashed_in_their_order(chunks):
+    digest = hashlib.sha256()
+    _bulk.update(digest, chunks, SIZE)
+    assert digest.digest() == hashlib.sha256(b"".join(CHUNKS)).digest()
+    assert hashing_threads() == []
+
+
+def test_no_more_chunks_are_made_ahead_than_is_said():
+    made, waits = [], threading.Event()
+
+    class Slow:
+        def __init__(self):
+            self.most = 0
+            self.done = 0
+
+        def update(self, chunk):
+            waits.wait()
+            self.most = max(self.most, len(made) - self.done)
+            self.done += 1
+
+    def chunks():
+        for number in range(6):
+            made.append(number)
+            if number == _bulk.AHEAD - 1:
+                waits.set()
+            yield b"x"
+
+    slow = Slow()
+    _bulk.update(slow, chunks(), SIZE)
+    assert slow.done == 6
+    assert slow.most <= _bulk.AHEAD + 1
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_goes_wrong_where_chunks_are_made_ends_the_thread(error):
+    def chunks():
+        yield CHUNKS[0]
+        raise error
+
+    with pytest.raises(error):
+        _bulk.update(hashlib.sha256(), chunks(), SIZE)
+    assert hashing_threads() == []
+
+
+def test_what_goes_wrong_in_the_thread_is_raised():
+    class Broken:
+        def update(self, chunk):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        _bulk.update(Broken(), iter(CHUNKS), SIZE)
+    assert hashing_threads() == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), KeyboardInterrupt()])
+def test_a_thread_that_cannot_be_started_is_not_left(monkeypatch, error):
+    start, digest = threading.Thread.start, hashlib.sha256()
+
+    def begin(thread):
+        if isinstance(error, KeyboardInterrupt):
+            start(thread)
+        raise error
+
+    monkeypatch.setattr(threading.Thread, "start", begin)
+    if isinstance(error, RuntimeError):
+        _bulk.update(digest, iter(CHUNKS), SIZE)
+        assert digest.digest() == hashlib.sha256(b"".join(CHUNKS)).digest()
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            _bulk.update(digest, iter(CHUNKS), SIZE)
+    assert hashing_threads() == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 3_000_001])
+@pytest.mark.parametrize("has_mappings", [True, False])
+def test_there_is_room_also_where_no_more_can_be_mapped(monkeypatch, size, has_mappings):
+    def none_left(*_, **__):
+        raise OSError(12, "Cannot allocate memory")
+
+    if not has_mappings:
+        monkeypatch.setattr(mmap, "mmap", none_left)
+    room = _bulk.room(size)
+    assert len(room) == size and not room.readonly
+    assert bytes(room) == bytes(size)
