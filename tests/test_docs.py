@@ -212,6 +212,10 @@ def environment(tmp_path):
     variables = {key: value for key, value in os.environ.items() if not key.startswith("BANDSAW_")}
     # Of its own, so that a page can show what is kept.
     variables["BANDSAW_HOME"] = str(tmp_path / "home")
+    # Among others: where it is shared, a run of pytest on a page clears away what earlier runs of
+    # these tests have left there, and that can take minutes.
+    variables["TMPDIR"] = str(tmp_path / "temporary")
+    (tmp_path / "temporary").mkdir()
     commands = tmp_path / "bin"
     commands.mkdir()
     for name in ("python", "python3"):

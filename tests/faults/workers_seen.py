@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -19,6 +20,23 @@ def processes(temporary):
         except OSError:
             pass  # it has ended, or is somebody else's
     return found
+
+
+def has_started(temporary, number):
+    """Waits until so many processes were started, and returns whether they were.
+
+    A call may return before the process for the next one is there.
+    """
+
+    def is_so():
+        # What was started for tasks is in sessions of its own.
+        found = 0
+        for pid in processes(temporary):
+            with contextlib.suppress(OSError):
+                found += os.getsid(pid) != os.getsid(0)
+        return found == number
+
+    return settles(is_so)
 
 
 def descriptors():

@@ -63,6 +63,7 @@ def run(dice, figures, directory, calls=150):
             one_call(each)
         # So that both kinds of processes wait for work in the end.
         warm(0, ""), own(0, "")
+        assert seen.has_started(temporary, 3), seen.processes(temporary)
 
     make(WARM_UP)
     usual, memory = left(), seen.resident_bytes()
