@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import re
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
@@ -115,7 +116,9 @@ def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     def action() -> int:
         directories = parsed.directory or _configured(parsed.config)
         for directory in directories:
-            if not os.path.isdir(directory) and parsed.directory:
+            # What is configured may not have been made yet.
+            is_expected = parsed.directory or os.path.lexists(directory)
+            if is_expected and not os.path.isdir(directory):
                 raise InvalidValueError(f"There is no directory {directory!r}.")
         status: int = _ACTIONS[parsed.action](parsed, directories)
         return status
@@ -174,9 +177,7 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
             (task, row.entry, told_seconds(age), told_seconds(used), told_size(row.found.size),
              saves)
         )  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    for line in lines:
-        say("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
+    _console.say_table(lines)
     size = told_size(sum(row.found.size for row in rows))
     saved = sum(row.record.seconds or 0.0 for row in rows if row.record is not None)
     say(f"{_counted(len(rows))}, {size}, {told_seconds(saved)} of computing")
@@ -338,13 +339,17 @@ def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 
 
 def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
+    status = 0
     for directory in directories:
         removed = bounds.prune(directory, parsed.max_bytes, parsed.max_age)
         say(
             f"{directory}: removed {_counted(removed.entries)} and {removed.files} abandoned "
             f"files, {told_size(removed.size)}"
         )
-    return 0
+        if removed.failures:
+            status, count = 1, _counted(len(removed.failures))
+            say(f"error: {count} could not be removed: {removed.failures[0]}", sys.stderr)
+    return status
 
 
 _ACTIONS = {

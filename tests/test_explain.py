@@ -239,6 +239,14 @@ def test_the_command_line_verifies_and_prunes(workflow):
     )
 
 
+def test_a_configured_directory_may_be_missing_but_no_file(workflow):
+    assert command(workflow, "ls").stdout.endswith("0 entries, 0 B, 0 s of computing\n")
+    (workflow.folder / "cache").touch()
+    done = command(workflow, "ls")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: There is no directory ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [

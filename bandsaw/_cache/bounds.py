@@ -13,7 +13,7 @@ import re
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
 from . import entry, files
@@ -54,11 +54,13 @@ class Removed(NamedTuple):
         entries: The number of entries.
         files: The number of temporary files whose writers had died.
         size: The bytes of all of them.
+        failures: Why entries that should have gone are still there.
     """
 
     entries: int
     files: int
     size: int
+    failures: Sequence[OSError]
 
 
 def folders_in(directory: str) -> Iterator[str]:
@@ -158,7 +160,7 @@ def _look(
     directory: str, path: str, max_bytes: Optional[int], max_age: Optional[float], now: float
 ) -> tuple[int, float]:
     _remove_abandoned(directory, now)
-    kept, _ = _remove(directory, max_bytes, max_age, now, path, spare=True)
+    kept, _, _ = _remove(directory, max_bytes, max_age, now, path, spare=True)
     return sum(found.size for found in kept), min((f.written for f in kept), default=now)
 
 
@@ -177,7 +179,7 @@ def prune(
     """
     now = time.time()
     abandoned = _remove_abandoned(directory, now)
-    _, removed = _remove(directory, max_bytes, max_age, now)
+    _, removed, failures = _remove(directory, max_bytes, max_age, now)
     emptied = {os.path.dirname(found.path) for found in removed}
     for folder in folders_in(directory):
         # Of code that has changed since.
@@ -185,7 +187,7 @@ def prune(
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
     size = sum(found.size for found in removed) + sum(abandoned)
-    return Removed(len(removed), len(abandoned), size)
+    return Removed(len(removed), len(abandoned), size, failures)
 
 
 def _remove_abandoned(directory: str, now: float) -> list[int]:
@@ -206,14 +208,18 @@ def _remove(
     now: float,
     keep: str = "",
     spare: bool = False,
-) -> tuple[list[Found], list[Found]]:
-    """Removes entries that are too old, and then those that were used longest ago."""
+) -> tuple[list[Found], list[Found], list[OSError]]:
+    """Removes entries that are too old, and then those that were used longest ago.
+
+    Returns what is kept, what was removed, and why something could not be.
+    """
     entries = sorted(entries_in(directory))
     total = sum(found.size for found in entries)
     more = len(entries) // _SPARE if spare else 0
     was_full = False
     kept: list[Found] = []
     removed: list[Found] = []
+    failures: list[OSError] = []
     for found in entries:
         too_old = max_age is not None and found.written < now - max_age
         too_much = max_bytes is not None and total > max_bytes
@@ -231,10 +237,11 @@ def _remove(
             os.unlink(found.path)
         except FileNotFoundError:
             pass
-        except OSError:
-            # On Windows, somebody reads it.
+        except OSError as error:
+            # It is not ours to remove, or on Windows, somebody reads it.
+            failures.append(error)
             kept.append(found)
             continue
         total -= found.size
         removed.append(found)
-    return kept, removed
+    return kept, removed, failures

@@ -1,6 +1,7 @@
 """What users can say about a cache: its mode, its bounds, what is kept, what is mapped."""
 
 import datetime
+import errno
 import io
 import logging
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import bandsaw
+from bandsaw.__main__ import main
 from bandsaw._cache import bounds
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import InvalidValueError
@@ -222,9 +224,28 @@ def test_files_of_writers_that_died_go_when_they_are_old(call, directory):
         path.write_bytes(bytes(100))
         path.chmod(0o600)
     grow_old(abandoned, 100)
-    assert bounds.prune(str(directory)) == (0, 1, 100)
+    assert bounds.prune(str(directory)) == (0, 1, 100, [])
     assert not abandoned.exists()
     assert fresh.exists()
+
+
+def test_what_cannot_be_removed_is_told(call, directory, monkeypatch, capsys):
+    call(Task(1))
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    # Whoever runs the tests may be allowed to remove anything.
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", refuse)
+        assert main(["cache", "prune", "--directory", str(directory), "--max-bytes", "1B"]) == 1
+    told = capsys.readouterr()
+    assert "removed 0 entries" in told.out
+    path = directory / "task" / "execution"
+    assert told.err == (
+        f"error: 1 entry could not be removed: [Errno {errno.EACCES}] Permission denied: '{path}'\n"
+    )
+    assert path.exists()
 
 
 def test_folders_of_code_that_has_changed_go_with_their_last_entry(call, directory):
