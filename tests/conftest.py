@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import bandsaw
+from tests.faults.ssh_server import QUICK
 from tests.interpreters import interpreters
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,10 +128,11 @@ class Project:
 
 
 def wait_until(condition):
-    for _ in range(6000):
+    for _ in range(2000):
         if condition():
             return
-        time.sleep(0.01)
+        # Some look at all processes, which takes time that these need.
+        time.sleep(0.03)
     raise AssertionError("it did not come to that")
 
 
@@ -208,7 +210,7 @@ def coverage_variables():
 def sshd(sshd_module):
     """A running SSH server on a loopback port."""
     try:
-        server = sshd_module.Server(coverage_variables())
+        server = sshd_module.Server(coverage_variables(), QUICK)
     except sshd_module.NotInstalledError as error:
         lacking(str(error))
     with server:

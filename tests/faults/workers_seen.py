@@ -67,5 +67,6 @@ def settles(condition, seconds=10.0):
     while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(0.002)
+        # To look at all processes takes time that they need.
+        time.sleep(0.03)
     return True
