@@ -207,10 +207,12 @@ def coverage_variables():
 
 
 @pytest.fixture(scope="session")
-def sshd(sshd_module):
+def sshd(sshd_module, tmp_path_factory):
     """A running SSH server on a loopback port."""
+    # What is kept on a remote is to go with the other files of the tests.
+    temporary = tmp_path_factory.mktemp("remote")
     try:
-        server = sshd_module.Server(coverage_variables(), QUICK)
+        server = sshd_module.Server({**coverage_variables(), "TMPDIR": str(temporary)}, QUICK)
     except sshd_module.NotInstalledError as error:
         lacking(str(error))
     with server:

@@ -149,7 +149,10 @@ def test_remotes_are_asked_what_they_are_like(
         )
         advice.add_remote(Remote(interpreter=python, **{other!r}), 'down')
         bare = bandsaw.Interpreter(executable={str(bare)!r})
-        advice.add_remote(Remote(interpreter=bare, **{remote_arguments!r}), 'bare')
+        advice.add_remote(
+            Remote(interpreter=bare, directory={str(tmp_path / "far")!r}, **{remote_arguments!r}),
+            'bare',
+        )
         configuration = bandsaw.Configuration().add_advice_chain(advice)
         configuration.add_advice_chain(SshAdvice(), name='without')
         """,

@@ -242,7 +242,8 @@ def ssh_server(alias, folder):
     sshd = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sshd)
     try:
-        server = sshd.Server()
+        # What is kept there is to go with the other files of the page.
+        server = sshd.Server({"TMPDIR": str(folder)})
     except sshd.NotInstalledError as error:
         if os.environ.get("CI"):
             raise
