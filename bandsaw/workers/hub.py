@@ -26,10 +26,9 @@ from typing import Any, Callable, NoReturn, Optional
 from . import bootstrap, bulk, frames, state, streams
 from ._exit import reap
 from .frames import EVENT, Channel
+from .outbox import Outbox
 from .streams import HEAD, packed
 
-# How much may wait for the connection until nothing more is read from processes.
-_MOST_WAITING = 1 << 20
 _READ = 1 << 18
 # After an answer no more output is looked for than this.
 _MOST_READS = 64
@@ -91,19 +90,6 @@ class _Process:
         self.unsent.clear()
 
 
-class _Outgoing:
-    """A file that is on its way, and what has to wait for it.
-
-    Attributes:
-        descriptor: The file.
-        held: The messages of the same stream that follow it.
-    """
-
-    def __init__(self, descriptor: int, message: bytes) -> None:
-        self.descriptor = descriptor
-        self.held = [message]
-
-
 def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoReturn:
     """Serves the near end until that is gone.
 
@@ -137,16 +123,12 @@ class _Hub:
         self._handlers: dict[int, Callable[[], Any]] = {reading: self._read}
         for poll in (self._all, self._narrow):
             poll.register(reading, select.POLLIN)
-        os.set_blocking(writing, False)
+        self._outbox = Outbox(writing, self._wait_for_room)
+        self._send = self._outbox.send
         self._data = bytearray()
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._is_full = False
-        self._written_at = time.monotonic()
         self._touched_at = time.monotonic()
         # Somebody else may sweep what is not used.
         self._in_use = {root, sys.argv[0]}
-        self._outgoing: dict[int, _Outgoing] = {}
         self._templates: dict[int, _Template] = {}
         self._processes: dict[int, _Process] = {}
         # Closed when no event of them can be left to be handled.
@@ -167,7 +149,7 @@ class _Hub:
     def serve(self) -> NoReturn:
         """Hands on what comes, for as long as somebody is there."""
         while True:
-            poll = self._all if self._waiting_bytes < _MOST_WAITING else self._narrow
+            poll = self._narrow if self._outbox.has_much else self._all
             for descriptor, _ in poll.poll(streams.ALIVE_SECONDS * 1000):
                 handler = self._handlers.get(descriptor)
                 if handler is not None:
@@ -177,7 +159,7 @@ class _Hub:
                     close()
             self._to_close.clear()
             now = time.monotonic()
-            if now - self._written_at >= streams.ALIVE_SECONDS and not self._waiting:
+            if now - self._outbox.written_at >= streams.ALIVE_SECONDS and not self._outbox.is_full:
                 self._send(b"G", 0)
             if now - self._touched_at >= _TOUCH_SECONDS:
                 self._touched_at = now
@@ -208,62 +190,16 @@ class _Hub:
         if self._handlers.pop(descriptor, None) is not None:
             self._all.unregister(descriptor)
 
-    # What goes to the near end
-
-    def _send(self, letter: bytes, stream: int, *pieces: bytes) -> None:
-        data = packed(letter, stream, *pieces)
-        outgoing = self._outgoing.get(stream)
-        if outgoing is not None:
-            self._waiting_bytes += len(data)
-            outgoing.held.append(data)
-            return
-        self._queue(data)
-
-    def _queue(self, data: bytes) -> None:
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
-        if not self._is_full:
-            self._flush()
-
-    def _flush(self) -> None:
-        while self._waiting or self._next_piece():
-            data = self._waiting.popleft()
-            try:
-                count = os.write(self._writing, data)
-            except BlockingIOError:
-                count = 0
-            self._waiting_bytes -= count
-            if count < len(data):
-                self._waiting.appendleft(data[count:] if count else data)
-                if not self._is_full:
-                    self._is_full = True
-                    self._handlers[self._writing] = self._flush
-                    for poll in (self._all, self._narrow):
-                        poll.register(self._writing, select.POLLOUT)
-                return
-            self._written_at = time.monotonic()
-        if self._is_full:
-            self._is_full = False
+    def _wait_for_room(self, is_full: bool) -> None:
+        if is_full:
+            self._handlers[self._writing] = self._outbox.flush
+        else:
             del self._handlers[self._writing]
-            for poll in (self._all, self._narrow):
-                poll.unregister(self._writing)
-
-    def _next_piece(self) -> bool:
-        """Queues the next piece of a file; those of several files take turns."""
-        for stream, outgoing in self._outgoing.items():
-            del self._outgoing[stream]
-            piece = os.read(outgoing.descriptor, streams.PIECE)
-            if piece:
-                self._outgoing[stream] = outgoing
-                messages = [packed(b"B", stream, piece)]
-                self._waiting_bytes += len(messages[0])
+        for poll in (self._all, self._narrow):
+            if is_full:
+                poll.register(self._writing, select.POLLOUT)
             else:
-                os.close(outgoing.descriptor)
-                messages = outgoing.held
-                self._waiting_bytes += len(messages[0])
-            self._waiting.extend(messages)
-            return True
-        return False
+                poll.unregister(self._writing)
 
     # What comes from the near end
 
@@ -345,7 +281,7 @@ class _Hub:
                     close()
             files = [each.file for each in self._processes.values() if each.file is not None]
             files += [file for each in self._processes.values() for _, file in each.unsent if file]
-            files += [outgoing.descriptor for outgoing in self._outgoing.values()]
+            files += self._outbox.files
             for descriptor in (*self._handlers, self._reading, self._writing, *files):
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
@@ -491,10 +427,7 @@ class _Hub:
                 _kill_group(template.pid)
             return
         process = self._processes.pop(stream, None)
-        outgoing = self._outgoing.pop(stream, None)
-        if outgoing is not None:
-            os.close(outgoing.descriptor)
-            self._waiting_bytes -= sum(map(len, outgoing.held[1:]))
+        self._outbox.drop(stream)
         if process is None:
             return
         ends = process.ends
@@ -533,12 +466,7 @@ class _Hub:
             if frame.descriptor is None:
                 self._send(b"M", stream, message)
                 continue
-            size = os.lseek(frame.descriptor, 0, os.SEEK_END)
-            os.lseek(frame.descriptor, 0, os.SEEK_SET)
-            self._send(b"N", stream, size.to_bytes(8, "big"))
-            self._outgoing[stream] = _Outgoing(frame.descriptor, packed(b"A", stream, message))
-            if not self._is_full:
-                self._flush()
+            self._outbox.send_file(stream, frame.descriptor, packed(b"A", stream, message))
 
     def _hear_status(self, stream: int, process: _Process) -> None:
         status = process.ends.status

@@ -1,0 +1,130 @@
+"""What the far end of a connection has still to send, when nobody or somebody slow takes it."""
+
+import os
+
+import pytest
+
+from bandsaw.workers import streams
+from bandsaw.workers.outbox import Outbox
+
+SIZE = 3 * streams.PIECE + 5
+
+
+class Connection:
+    """A pipe, and an outbox that writes to it."""
+
+    def __init__(self):
+        self.reading, self.writing = os.pipe()
+        self.told = []
+        self.outbox = Outbox(self.writing, self.told.append)
+        os.set_blocking(self.reading, False)
+        self._data = b""
+
+    def messages(self):
+        """Takes all that waits, and returns the messages: letter, stream and body."""
+        while True:
+            try:
+                self._data += os.read(self.reading, 1 << 16)
+            except BlockingIOError:
+                if not self.outbox.is_full:
+                    break
+                self.outbox.flush()
+        found = []
+        while self._data:
+            letter, stream, size = streams.HEAD.unpack_from(self._data)
+            body = self._data[streams.HEAD.size :][:size]
+            assert len(body) == size
+            found.append((letter, stream, body))
+            self._data = self._data[streams.HEAD.size + size :]
+        return found
+
+
+@pytest.fixture
+def connection():
+    made = Connection()
+    yield made
+    for descriptor in (made.reading, made.writing):
+        os.close(descriptor)
+
+
+@pytest.fixture
+def open_file(tmp_path):
+    """Opens a file of some size, filled with one byte."""
+
+    def open_file(byte, size=SIZE):
+        path = tmp_path / byte.decode()
+        path.write_bytes(byte * size)
+        return os.open(path, os.O_RDONLY)
+
+    return open_file
+
+
+def is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def test_what_nobody_takes_waits_and_keeps_its_order(connection):
+    outbox = connection.outbox
+    sent = [(b"O", number, bytes([number]) * 50_000) for number in range(40)]
+    for letter, stream, body in sent:
+        outbox.send(letter, stream, body[:7], body[7:])
+    assert outbox.has_much
+    assert connection.told == [True]
+    assert connection.messages() == sent
+    assert connection.told == [True, False]
+    assert not outbox.has_much
+
+
+def test_a_file_comes_in_pieces_before_what_its_stream_says_next(connection, open_file):
+    outbox, file = connection.outbox, open_file(b"x")
+    outbox.send_file(1, file, streams.packed(b"A", 1, b"returned"))
+    outbox.send(b"S", 1, b"ended")
+    outbox.send(b"O", 2, b"of another stream")
+    assert outbox.files == [file]
+    # Of a large file no more than a piece is read before it can be sent.
+    assert os.lseek(file, 0, os.SEEK_CUR) == streams.PIECE
+    first, *pieces, returned, ended = [m for m in connection.messages() if m[1] == 1]
+    assert first == (b"N", 1, SIZE.to_bytes(8, "big"))
+    assert {letter for letter, _, _ in pieces} == {b"B"}
+    assert max(len(body) for _, _, body in pieces) == streams.PIECE
+    assert b"".join(body for _, _, body in pieces) == b"x" * SIZE
+    assert (returned, ended) == ((b"A", 1, b"returned"), (b"S", 1, b"ended"))
+    assert outbox.files == []
+    assert not is_open(file)
+
+
+def test_files_of_several_streams_take_turns(connection, open_file):
+    for stream, byte in enumerate((b"x", b"y")):
+        message = streams.packed(b"A", stream, b"")
+        connection.outbox.send_file(stream, open_file(byte), message)
+    pieces = [stream for letter, stream, _ in connection.messages() if letter == b"B"]
+    # The first one began when it was alone.
+    assert pieces == [0, 0, 1, 0, 1, 0, 1, 1]
+
+
+def test_what_is_dropped_is_closed_and_waits_no_more(connection, open_file):
+    outbox, file = connection.outbox, open_file(b"x")
+    outbox.send_file(1, file, streams.packed(b"A", 1, b"returned"))
+    outbox.send(b"O", 1, bytes(2_000_000))
+    assert outbox.has_much
+    outbox.drop(1)
+    outbox.drop(2)
+    assert not is_open(file)
+    assert outbox.files == []
+    assert not outbox.has_much
+    assert {letter for letter, _, _ in connection.messages()} == {b"N", b"B"}
+
+
+def test_after_many_files_nothing_counts_as_waiting(connection, open_file):
+    for _ in range(10):
+        connection.outbox.send_file(1, open_file(b"x"), streams.packed(b"A", 1, b""))
+        connection.messages()
+    # Neither too much nor too little: one message of less than that is not much, two are.
+    connection.outbox.send(b"O", 1, bytes((1 << 20) - 100_000))
+    assert not connection.outbox.has_much
+    connection.outbox.send(b"O", 1, bytes(200_000))
+    assert connection.outbox.has_much
