@@ -6,6 +6,7 @@ import argparse
 import ast
 import contextlib
 import json
+import math
 import os
 import re
 import sys
@@ -98,7 +99,10 @@ def _number(text: str, lowered: str, units: dict[str, int]) -> float:
     if match is None or match[2] not in units or not float(match[1]):
         known = ", ".join(unit for unit in units if unit)
         raise argparse.ArgumentTypeError(f"{text!r} is no number above zero with a unit of {known}")
-    return float(match[1]) * units[match[2]]
+    number = float(match[1]) * units[match[2]]
+    if math.isinf(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is too large")
+    return number
 
 
 def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
@@ -309,18 +313,33 @@ def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         rows = [row for row in _rows(directories) if row.record and row.record.task == parsed.task]
     rows += [_find(text, directories) for text in parsed.entry]
     rows = list({row.found.path: row for row in rows}.values())
-    size = _remove(rows)
+    removed, failures = _remove(rows)
     for directory in directories:
         bounds.prune(directory)
-    say(f"removed {_counted(len(rows))}, {told_size(size)}")
-    return 0
+    say(f"removed {_counted(len(removed))}, {told_size(sum(row.found.size for row in removed))}")
+    return _told(failures)
 
 
-def _remove(rows: Sequence[Row]) -> int:
+def _remove(rows: Sequence[Row]) -> tuple[list[Row], list[OSError]]:
+    removed, failures = [], []
     for row in rows:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             os.unlink(row.found.path)
-    return sum(row.found.size for row in rows)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            failures.append(error)
+            continue
+        removed.append(row)
+    return removed, failures
+
+
+def _told(failures: Sequence[OSError]) -> int:
+    """Says what could not be removed, and returns an exit status."""
+    if not failures:
+        return 0
+    say(f"error: {_counted(len(failures))} could not be removed: {failures[0]}", sys.stderr)
+    return 1
 
 
 def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
@@ -331,11 +350,13 @@ def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         if problem and os.path.lexists(row.found.path):
             say(f"{row.found.path}: {problem}")
             damaged.append(row)
-    if parsed.rm:
-        _remove(damaged)
-    end = ", removed" if parsed.rm and damaged else ""
-    say(f"{_counted(len(rows))}, {len(damaged)} damaged{end}")
-    return 1 if damaged and not parsed.rm else 0
+    told = f"{_counted(len(rows))}, {len(damaged)} damaged"
+    if not parsed.rm:
+        say(told)
+        return 1 if damaged else 0
+    removed, failures = _remove(damaged)
+    say(f"{told}, {len(removed)} removed" if failures else f"{told}, removed" if damaged else told)
+    return _told(failures)
 
 
 def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
@@ -346,9 +367,7 @@ def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
             f"{directory}: removed {_counted(removed.entries)} and {removed.files} abandoned "
             f"files, {told_size(removed.size)}"
         )
-        if removed.failures:
-            status, count = 1, _counted(len(removed.failures))
-            say(f"error: {count} could not be removed: {removed.failures[0]}", sys.stderr)
+        status |= _told(removed.failures)
     return status
 
 

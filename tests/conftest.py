@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import bandsaw
-from tests.faults.ssh_server import QUICK
+from tests.faults.ssh_server import quick
 from tests.interpreters import interpreters
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,12 +207,10 @@ def coverage_variables():
 
 
 @pytest.fixture(scope="session")
-def sshd(sshd_module, tmp_path_factory):
+def sshd(sshd_module):
     """A running SSH server on a loopback port."""
-    # What is kept on a remote is to go with the other files of the tests.
-    temporary = tmp_path_factory.mktemp("remote")
     try:
-        server = sshd_module.Server({**coverage_variables(), "TMPDIR": str(temporary)}, QUICK)
+        server = quick(sshd_module)(coverage_variables())
     except sshd_module.NotInstalledError as error:
         lacking(str(error))
     with server:

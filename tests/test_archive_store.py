@@ -127,6 +127,26 @@ def test_a_zip_that_was_cut_short_is_made_again(base, content):
     assert names(base) == [path.name]
 
 
+def test_one_that_is_removed_while_it_is_replaced_is_made(base, content, monkeypatch):
+    target = base / content.digest
+    target.mkdir()
+    (target / "damaged").touch()
+    rename = os.rename
+
+    def rename_late(source, to):
+        try:
+            rename(source, to)
+        except OSError:
+            # Somebody else was at it, too.
+            shutil.rmtree(to)
+            raise
+
+    monkeypatch.setattr(os, "rename", rename_late)
+    assert store.put_folder(base, content) == target
+    assert content_of_folder(target).read("a.py") == b"x = 1"
+    assert names(base) == [target.name]
+
+
 def test_many_threads_make_and_remove_the_same_one(base, content):
     failures = []
 

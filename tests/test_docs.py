@@ -242,8 +242,7 @@ def ssh_server(alias, folder):
     sshd = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sshd)
     try:
-        # What is kept there is to go with the other files of the page.
-        server = sshd.Server({"TMPDIR": str(folder)})
+        server = sshd.Server()
     except sshd.NotInstalledError as error:
         if os.environ.get("CI"):
             raise

@@ -260,6 +260,7 @@ def test_a_configured_directory_may_be_missing_but_no_file(workflow):
         (["explain", "workflow.sys", "1"], 1, "decorated with @task"),
         (["prune", "--max-bytes", "1X"], 2, "'1X' is no number above zero"),
         (["prune", "--max-age", "soon"], 2, "'soon'"),
+        (["prune", "--max-bytes", "9" * 400], 2, "is too large"),
         (["other"], 2, "invalid choice"),
     ],
 )

@@ -113,8 +113,10 @@ def _renamed(temporary: Path, target: Path) -> bool:
     try:
         os.rename(temporary, target)
     except OSError as error:
-        taken = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EACCES)
-        if error.errno not in taken or not os.path.lexists(target):
+        # Something was there. Somebody else may have removed it meanwhile.
+        taken = error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+        # Windows says the same of a folder that is there and of one that cannot be written.
+        if not taken and not (error.errno == errno.EACCES and os.path.lexists(target)):
             raise
         return False
     return True

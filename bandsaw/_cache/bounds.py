@@ -98,10 +98,11 @@ def entries_in(directory: str) -> Iterator[Found]:
         is_id = _ID.fullmatch(os.path.basename(folder))
         for found in _files_in(folder):
             name = os.path.basename(found.path)
-            if not name.startswith(".") and (
-                (is_id and _ID.fullmatch(name)) or entry.has_mark(found.path)
-            ):
-                yield found
+            if name.startswith("."):
+                continue
+            with contextlib.suppress(OSError):
+                if (is_id and _ID.fullmatch(name)) or entry.has_mark(found.path):
+                    yield found
 
 
 def _files_in(folder: str) -> Iterator[Found]:
@@ -229,16 +230,16 @@ def _remove(
             kept.append(found)
             continue
         more -= is_spare
-        if not entry.has_mark(found.path) and os.path.lexists(found.path):
-            # It is named as an entry, and is none.
-            total -= found.size
-            continue
         try:
+            if not entry.has_mark(found.path):
+                # It is named as an entry, and is none.
+                total -= found.size
+                continue
             os.unlink(found.path)
         except FileNotFoundError:
             pass
         except OSError as error:
-            # It is not ours to remove, or on Windows, somebody reads it.
+            # It is not ours to read or to remove, or on Windows, somebody reads it.
             failures.append(error)
             kept.append(found)
             continue

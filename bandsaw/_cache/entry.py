@@ -158,15 +158,13 @@ def has_mark(path: str) -> bool:
 
     Returns:
         Whether it does. What does not is somebody else's.
+
+    Raises:
+        OSError: If it cannot be read.
     """
-    try:
-        descriptor = open_to_look(path)
-    except OSError:
-        return False
+    descriptor = open_to_look(path)
     try:
         return os.read(descriptor, len(_MARK)) == _MARK
-    except OSError:
-        return False
     finally:
         os.close(descriptor)
 

@@ -30,16 +30,14 @@ class Server:
         scratch: A folder for those who log in. It goes with the server.
     """
 
-    def __init__(self, environment=(), settings=""):
+    def __init__(self, environment=()):
         """Looks for the tools that are needed.
 
         Args:
             environment: Variables that logins get besides their own, as a dict. `HOME` is an
                 empty folder: nobody's start-up files are run.
-            settings: Lines for its configuration, see `man sshd_config`.
         """
         self._environment = dict(environment)
-        self._settings = settings
         search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
         self._tools = {name: shutil.which(name, path=search) for name in ("sshd", "ssh-keygen")}
         missing = [name for name, path in self._tools.items() if path is None]
@@ -111,7 +109,6 @@ class Server:
                 f"MaxStartups 100\n"
                 f"{self._set_environment()}"
                 f"Subsystem sftp internal-sftp\n"
-                f"{self._settings}"
             )
             self._process = subprocess.Popen(
                 [self._tools["sshd"], "-D", "-f", config, "-E", self._folder / "log"],

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import pickle
+import re
 import threading
 import time
 import zlib
@@ -15,7 +16,7 @@ import pytest
 
 import bandsaw
 from bandsaw.__main__ import main
-from bandsaw._cache import bounds
+from bandsaw._cache import bounds, entry
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.execution import Execution
@@ -229,18 +230,38 @@ def test_files_of_writers_that_died_go_when_they_are_old(call, directory):
     assert fresh.exists()
 
 
-def test_what_cannot_be_removed_is_told(call, directory, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("command", "module", "function", "says"),
+    [
+        ("prune --max-bytes 1B", os, "unlink", "removed 0 entries and 0 abandoned files, 0 B"),
+        (
+            "prune --max-bytes 1B",
+            entry,
+            "open_to_look",
+            "removed 0 entries and 0 abandoned files, 0 B",
+        ),
+        ("rm --all", os, "unlink", "removed 0 entries, 0 B"),
+        ("verify --rm", os, "unlink", "1 entry, 1 damaged, 0 removed"),
+    ],
+)
+def test_what_cannot_be_removed_is_told(
+    call, directory, monkeypatch, capsys, command, module, function, says
+):
     call(Task(1))
+    if command.startswith("verify"):
+        (directory / "task" / "execution").write_bytes(b"damaged")
 
     def refuse(path):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
-    # Whoever runs the tests may be allowed to remove anything.
+    # Whoever runs the tests may be allowed to read and remove anything.
     with monkeypatch.context() as patch:
-        patch.setattr(os, "unlink", refuse)
-        assert main(["cache", "prune", "--directory", str(directory), "--max-bytes", "1B"]) == 1
+        patch.setattr(module, function, refuse)
+        patch.setattr(bounds, "_ID", re.compile(".*"))
+        name, *options = command.split()
+        assert main(["cache", name, "--directory", str(directory), *options]) == 1
     told = capsys.readouterr()
-    assert "removed 0 entries" in told.out
+    assert told.out.rstrip("\n").endswith(says)
     path = directory / "task" / "execution"
     assert told.err == (
         f"error: 1 entry could not be removed: [Errno {errno.EACCES}] Permission denied: '{path}'\n"

@@ -1,4 +1,9 @@
+import threading
+import types
+
 import pytest
+
+from bandsaw.workers import far_end, frames
 
 pytestmark = pytest.mark.slow
 
@@ -153,6 +158,21 @@ def test_a_process_that_takes_nothing_any_more_is_not_waited_for(run, options, t
     run(tasks, body, f"workers=1{options}")
 
 
+def test_signs_of_life_come_as_often_as_they_are_asked_for(monkeypatch):
+    slept = []
+    near, far = map(frames.Channel, frames.channel_pair())
+    monkeypatch.setattr(far_end, "time", types.SimpleNamespace(sleep=slept.append))
+    far_end._give_signs_of_life(far, 0.25)
+    (beating,) = (each for each in threading.enumerate() if each.name == "bandsaw-heartbeat")
+    assert [near.receive().kind for _ in range(3)] == [frames.HEARTBEAT] * 3
+    near.close()
+    # Nobody hears it any more.
+    beating.join(60)
+    assert not beating.is_alive()
+    far.close()
+    assert set(slept) == {0.25}
+
+
 def test_a_task_that_is_busy_gives_signs_of_life(run, mode):
     tasks = """
     from bandsaw.workers import call, child, frames
@@ -172,7 +192,8 @@ def test_a_task_that_is_busy_gives_signs_of_life(run, mode):
     @bandsaw.task
     def f():
         while not os.path.exists("enough"):
-            pass
+            for _ in range(100_000):
+                pass
         return 1
     """
     body = """

@@ -1,9 +1,11 @@
 """What the far end of a connection has still to send, when nobody or somebody slow takes it."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
+from bandsaw.workers import outbox as outbox_module
 from bandsaw.workers import streams
 from bandsaw.workers.outbox import Outbox
 
@@ -117,14 +119,18 @@ def test_what_is_dropped_is_closed_and_waits_no_more(connection, open_file):
     assert outbox.files == []
     assert not outbox.has_much
     assert {letter for letter, _, _ in connection.messages()} == {b"N", b"B"}
+    assert outbox._bytes == 0
 
 
 def test_after_many_files_nothing_counts_as_waiting(connection, open_file):
     for _ in range(10):
         connection.outbox.send_file(1, open_file(b"x"), streams.packed(b"A", 1, b""))
+        connection.outbox.send(b"S", 1, b"ended")
         connection.messages()
-    # Neither too much nor too little: one message of less than that is not much, two are.
-    connection.outbox.send(b"O", 1, bytes((1 << 20) - 100_000))
-    assert not connection.outbox.has_much
-    connection.outbox.send(b"O", 1, bytes(200_000))
-    assert connection.outbox.has_much
+        assert connection.outbox._bytes == 0
+
+
+def test_it_knows_when_something_was_written_last(connection, monkeypatch):
+    monkeypatch.setattr(outbox_module, "time", SimpleNamespace(monotonic=lambda: 42.0))
+    connection.outbox.send(b"G", 0)
+    assert connection.outbox.written_at == 42.0
