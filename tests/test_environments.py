@@ -41,6 +41,10 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    # The pip of Python 3.9 leaves a file there.
+    temporary = tmp_path / "tools"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     return folder
 
 
