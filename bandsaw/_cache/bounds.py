@@ -231,15 +231,22 @@ def _remove(
             continue
         more -= is_spare
         try:
-            if not entry.has_mark(found.path):
-                # It is named as an entry, and is none.
-                total -= found.size
-                continue
+            is_ours = entry.has_mark(found.path)
+        except FileNotFoundError:
+            is_ours = True
+        except OSError as error:
+            failures.append(error)
+            is_ours = False
+        if not is_ours:
+            # It is named as an entry, and is none, or not to be read: no reason to remove others.
+            total -= found.size
+            continue
+        try:
             os.unlink(found.path)
         except FileNotFoundError:
             pass
         except OSError as error:
-            # It is not ours to read or to remove, or on Windows, somebody reads it.
+            # On Windows, somebody reads it.
             failures.append(error)
             kept.append(found)
             continue

@@ -269,6 +269,27 @@ def test_what_cannot_be_removed_is_told(
     assert path.exists()
 
 
+def test_what_cannot_be_read_costs_no_other_entry(call, directory, monkeypatch):
+    for name in ("old", "new"):
+        call(Task(1), name)
+    old, new = (directory / "task" / name for name in ("old", "new"))
+    grow_old(old, 100)
+    look = entry.open_to_look
+
+    def refuse(path):
+        if path == str(old):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return look(path)
+
+    # Named as entries are, they count without a look into them.
+    monkeypatch.setattr(bounds, "_ID", re.compile(".*"))
+    monkeypatch.setattr(entry, "open_to_look", refuse)
+    removed = bounds.prune(str(directory), max_bytes=new.stat().st_size)
+    assert removed.entries == 0
+    assert [error.filename for error in removed.failures] == [str(old)]
+    assert old.exists() and new.exists()
+
+
 def test_folders_of_code_that_has_changed_go_with_their_last_entry(call, directory):
     call(Task(1))
     grow_old(directory / "task" / "execution", 100)
