@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from . import tasks as tasks
     from . import user as user
     from . import workers as workers
-    from ._explain import explain
+    from ._commands.explain import explain
     from ._file import File
     from .advice import Advice
     from .config import Configuration, get_configuration
@@ -79,7 +79,7 @@ _HOMES = {
     "Result": "result",
     "SerializableValue": "serialization",
     "Session": "session",
-    "explain": "_explain",
+    "explain": "_commands.explain",
     "get_configuration": "config",
     "get_run_id": "run",
     "identifier_from_string": "identifier",

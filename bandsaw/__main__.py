@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
-from . import __version__, _archive_command, _cache_command, _environment_command
+from . import __version__
+from ._commands import archive, cache, env
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
@@ -40,33 +41,33 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         metavar="MODULE",
         help="the configuration module (default: the one that tasks would get)",
     )
-    cache = commands.add_parser(
+    of_cache = commands.add_parser(
         "cache",
         help="look into caches and manage them",
         description="Lists, explains, verifies and removes what CachingAdvices have kept.",
     )
-    _cache_command.add_arguments(cache)
-    archive = commands.add_parser(
+    cache.add_arguments(of_cache)
+    of_archive = commands.add_parser(
         "archive",
         help="look at what travels with tasks",
         description="Builds, lists and runs the archives that carry the code of tasks.",
     )
-    _archive_command.add_arguments(archive)
-    env = commands.add_parser(
+    archive.add_arguments(of_archive)
+    of_env = commands.add_parser(
         "env",
         help="look at environments and manage them",
         description="Lists, makes and removes the environments that bandsaw.Environment keeps.",
     )
-    _environment_command.add_arguments(env)
+    env.add_arguments(of_env)
     parsed = parser.parse_args(args)
     if parsed.command == "cache":
-        return _cache_command.run(parsed, cache)
+        return cache.run(parsed, of_cache)
     if parsed.command == "archive":
-        return _archive_command.run(parsed, archive)
+        return archive.run(parsed, of_archive)
     if parsed.command == "env":
-        return _environment_command.run(parsed, env)
+        return env.run(parsed, of_env)
     if parsed.command == "check":
-        from ._check import check_configuration
+        from ._commands.check import check_configuration
 
         return check_configuration(parsed.config)
     parser.print_help()

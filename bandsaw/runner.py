@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Optional
 
 from . import _far_end, distribution
-from ._files import whole_file
+from ._system.files import whole_file
 from .run import set_run_id
 from .session import Session
 from .workers import lifeline

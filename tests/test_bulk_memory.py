@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from bandsaw import _bulk
+from bandsaw._system import buffers
 
 CHUNKS = [bytes([number]) * 1_000_000 for number in range(10)]
 SIZE = sum(map(len, CHUNKS))
@@ -17,7 +17,7 @@ def hashing_threads():
 @pytest.mark.parametrize("chunks", [CHUNKS, iter(CHUNKS)], ids=["at once", "meanwhile"])
 def test_chunks_are_hashed_in_their_order(chunks):
     digest = hashlib.sha256()
-    _bulk.update(digest, chunks, SIZE)
+    buffers.update(digest, chunks, SIZE)
     assert digest.digest() == hashlib.sha256(b"".join(CHUNKS)).digest()
     assert hashing_threads() == []
 
@@ -38,14 +38,14 @@ def test_no_more_chunks_are_made_ahead_than_is_said():
     def chunks():
         for number in range(6):
             made.append(number)
-            if number == _bulk.AHEAD - 1:
+            if number == buffers.AHEAD - 1:
                 waits.set()
             yield b"x"
 
     slow = Slow()
-    _bulk.update(slow, chunks(), SIZE)
+    buffers.update(slow, chunks(), SIZE)
     assert slow.done == 6
-    assert slow.most <= _bulk.AHEAD + 1
+    assert slow.most <= buffers.AHEAD + 1
 
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
@@ -55,7 +55,7 @@ def test_what_goes_wrong_where_chunks_are_made_ends_the_thread(error):
         raise error
 
     with pytest.raises(error):
-        _bulk.update(hashlib.sha256(), chunks(), SIZE)
+        buffers.update(hashlib.sha256(), chunks(), SIZE)
     assert hashing_threads() == []
 
 
@@ -65,7 +65,7 @@ def test_what_goes_wrong_in_the_thread_is_raised():
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        _bulk.update(Broken(), iter(CHUNKS), SIZE)
+        buffers.update(Broken(), iter(CHUNKS), SIZE)
     assert hashing_threads() == []
 
 
@@ -80,11 +80,11 @@ def test_a_thread_that_cannot_be_started_is_not_left(monkeypatch, error):
 
     monkeypatch.setattr(threading.Thread, "start", begin)
     if isinstance(error, RuntimeError):
-        _bulk.update(digest, iter(CHUNKS), SIZE)
+        buffers.update(digest, iter(CHUNKS), SIZE)
         assert digest.digest() == hashlib.sha256(b"".join(CHUNKS)).digest()
     else:
         with pytest.raises(KeyboardInterrupt):
-            _bulk.update(digest, iter(CHUNKS), SIZE)
+            buffers.update(digest, iter(CHUNKS), SIZE)
     assert hashing_threads() == []
 
 
@@ -96,6 +96,6 @@ def test_there_is_room_also_where_no_more_can_be_mapped(monkeypatch, size, has_m
 
     if not has_mappings:
         monkeypatch.setattr(mmap, "mmap", none_left)
-    room = _bulk.room(size)
+    room = buffers.room(size)
     assert len(room) == size and not room.readonly
     assert bytes(room) == bytes(size)

@@ -28,10 +28,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandsaw import _bulk
 from bandsaw._file import File
 from bandsaw._identity import buffers, strided
 from bandsaw._identity.canonical import digest_of_value
+from bandsaw._system import buffers as system_buffers
 from bandsaw.errors import IdentityError, InvalidValueError
 from bandsaw.fingerprint import execution_id_of
 
@@ -496,7 +496,7 @@ def test_arrays_count_by_their_elements_in_c_order_in_whatever_layout(array_, ch
         patch.setattr(buffers, "_INLINE", 0)
         wanted = digest(np.ascontiguousarray(array_).reshape(array_.shape))
         assert digest(array_) == wanted
-        patch.setattr(_bulk, "_LARGE", 0)
+        patch.setattr(system_buffers, "_LARGE", 0)
         assert digest(array_) == wanted
 
 

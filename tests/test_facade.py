@@ -13,22 +13,6 @@ from bandsaw import errors
 
 PACKAGE = Path(bandsaw.__file__).parent
 
-# From the inside out. A module imports, when it is loaded, only from rooms before its own.
-ROOMS = [
-    ["errors", "user", "io", "_files", "serialization._named_tuples"],
-    ["run", "modules", "identifier", "_entry", "_file"],
-    ["serialization"],
-    ["interpreter", "context", "execution", "result", "extensions"],
-    ["_firstparty", "_binding", "_canonical", "fingerprint", "_identity"],
-    ["tasks", "config"],
-    ["distribution", "_session_file", "_moderator"],
-    ["session"],
-    ["advice"],
-    ["decorator", "workers"],
-    ["runner", "advices", "_check"],
-    ["__main__"],
-]
-
 
 def test_the_facade_exports_what_it_says_in_order():
     assert bandsaw.__all__ == sorted(bandsaw.__all__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable, Optional
 
-from .._files import make_private, whole_file
-from .._kept import kept_folder
+from .._system.files import make_private, whole_file
+from .._system.home import kept_folder
 from ..errors import DistributionError
 from . import process_folder, store
 from .contents import Content

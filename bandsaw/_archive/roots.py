@@ -45,7 +45,7 @@ def lacks_a_task(content: Content, configuration: Configuration) -> bool:
 
 def known_imports() -> dict[str, list[str]]:
     """Reads what modules import, as far as it was found for archives that are kept."""
-    from .._kept import kept_folder
+    from .._system.home import kept_folder
     from . import imports, store
 
     try:

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from .._files import whole_file
+from .._system.files import whole_file
 from . import byte_code, imports
 from .byte_code import TIME
 from .contents import MANIFEST, Content

@@ -29,7 +29,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple, Optional, Union
 
-from .._bulk import room, update
+from .._system.buffers import room, update
 from .files import READ, DamagedEntryError, check_folder, check_status, open_to_look
 
 _MARK = b"BANDSAW"

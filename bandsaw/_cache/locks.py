@@ -234,7 +234,7 @@ def _open(path: str, temporary: str) -> tuple[Temporary, os.stat_result]:
     except FileNotFoundError:
         from pathlib import Path
 
-        from .._files import make_private
+        from .._system.files import make_private
 
         # Not there yet, or just removed because it was empty.
         make_private(Path(folder))

@@ -1,6 +1,6 @@
 """The environments that are kept.
 
-    $BANDSAW_HOME/environments/      see `_kept`
+    $BANDSAW_HOME/environments/      see `_system.home`
         DIGEST/                      a virtual environment, made in its place: it cannot be moved
             bandsaw.json             the marker: what it is. Written last
         DIGEST.lock                  there while the environment is made or removed
@@ -22,8 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
-from .._files import write_whole
-from .._kept import kept_folder
+from .._system.files import write_whole
+from .._system.home import kept_folder
 from ..errors import EnvironmentBuildError
 from ..workers.process import pass_on
 from . import pythons, tools

@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from .._files import open_private
+from .._system.files import open_private
 from ..errors import EnvironmentBuildError
 from ..interpreter import PATH_VARIABLE
 from ..workers import lifeline, process

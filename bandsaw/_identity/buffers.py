@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._bulk import update
+from .._system.buffers import update
 from .bulk_hashes import new_hash
 from .forms import PARTS, SEQUENCE, Form, NoForm
 from .strided import chunks_of

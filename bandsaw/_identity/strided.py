@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .._bulk import AHEAD
+from .._system.buffers import AHEAD
 
 # In bytes: of a chunk, and of the largest one for the sake of whole cache lines; which part of the
 # array the latter may be.

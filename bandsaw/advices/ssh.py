@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .._files import open_private, private_folder
+from .._system.files import open_private, private_folder
 from ..advice import Advice
 from ..config import configuration_variables
 from ..environments import Environment

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from .._bulk import room
+from .._system.buffers import room
 
 # Every buffer begins at a multiple of this: the length of a cache line, more than any type needs.
 ALIGNMENT = 64

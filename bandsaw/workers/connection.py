@@ -18,7 +18,7 @@ import time
 from collections import deque
 from typing import Any, Optional
 
-from .._bulk import room
+from .._system.buffers import room
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError
 from .login import READ, SILENT_SECONDS, Login, Target, is_ready, last_words

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Optional
 
-from .._files import open_private, private_folder
+from .._system.files import open_private, private_folder
 from ..distribution import owned_folders
 from ..interpreter import Interpreter
 from ..session import Session

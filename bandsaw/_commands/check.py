@@ -10,13 +10,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
-from ._identity.firstparty import is_standard_library
-from .advices._remote import command_of, python_of
-from .config import Configuration, get_configuration
-from .distribution import DistributionArchive, get_distribution_archive
-from .environments import Environment
-from .errors import BandsawError
-from .interpreter import Interpreter, checked_interpreter
+from .._identity.firstparty import is_standard_library
+from ..advices._remote import command_of, python_of
+from ..config import Configuration, get_configuration
+from ..distribution import DistributionArchive, get_distribution_archive
+from ..environments import Environment
+from ..errors import BandsawError
+from ..interpreter import Interpreter, checked_interpreter
 
 _OLDEST = (3, 9)
 _PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
@@ -136,7 +136,7 @@ def _probe_remote(backend: Any, remote: Any, modules: list[str]) -> tuple[str, O
 def _reached(
     remote: Any, interpreter: Interpreter, command: Sequence[str], modules: list[str]
 ) -> tuple[str, Optional[str]]:
-    from .workers.login import Target, probe
+    from ..workers.login import Target, probe
 
     is_made_there = isinstance(interpreter, Environment)
     if command[0] == "ssh":
@@ -172,8 +172,8 @@ def _reached(
 
 def _needed_modules(archive: DistributionArchive) -> list[str]:
     """Lists what the code of an archive imports that is installed here, and does not go along."""
-    from ._archive.imports import Imports
-    from ._archive.zipped import content_of_folder
+    from .._archive.imports import Imports
+    from .._archive.zipped import content_of_folder
 
     content = content_of_folder(archive.folder)
     needed: set[str] = set()

@@ -13,16 +13,16 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from . import _console
-from ._archive import store
-from ._archive.contents import Content
-from ._archive.zipped import content_of_folder, content_of_zip
-from ._console import add, say, say_table, told_seconds, told_size
-from ._files import whole_file
-from ._kept import kept_folder
-from .config import get_configuration
-from .distribution import DistributionArchive, get_distribution_archive
-from .errors import DistributionError, InvalidValueError
+from .._archive import store
+from .._archive.contents import Content
+from .._archive.zipped import content_of_folder, content_of_zip
+from .._system.files import whole_file
+from .._system.home import kept_folder
+from ..config import get_configuration
+from ..distribution import DistributionArchive, get_distribution_archive
+from ..errors import DistributionError, InvalidValueError
+from . import console
+from .console import add, say, say_table, told_seconds, told_size
 
 _SHORT = 12
 _DAY = 86400
@@ -73,7 +73,7 @@ def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         error.
     """
     action = parsed.action and functools.partial(_ACTIONS[parsed.action], parsed)
-    return _console.run(action, parser)
+    return console.run(action, parser)
 
 
 def _build(parsed: argparse.Namespace) -> int:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any, Optional
 
-from ._cache import compare, entry, record
-from .advices.cache import CachingAdvice, mode_of
-from .errors import InvalidValueError
-from .execution import Execution
-from .session import Session
+from .._cache import compare, entry, record
+from ..advices.cache import CachingAdvice, mode_of
+from ..errors import InvalidValueError
+from ..execution import Execution
+from ..session import Session
 
 
 class Explanation:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
-from .errors import BandsawError
+from ..errors import BandsawError
 
 
 def add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:

@@ -15,8 +15,8 @@ import os
 import stat
 from pathlib import Path
 
-from ._files import make_private
-from .errors import KeptFolderError
+from ..errors import KeptFolderError
+from .files import make_private
 
 HOME_ENV_VARIABLE = "BANDSAW_HOME"
 

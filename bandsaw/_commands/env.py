@@ -9,11 +9,11 @@ import sys
 import time
 from typing import Any
 
-from . import _console
-from ._console import add, say, say_table, told_seconds, told_size
-from ._environments import store
-from .environments import Environment
-from .errors import InvalidValueError
+from .._environments import store
+from ..environments import Environment
+from ..errors import InvalidValueError
+from . import console
+from .console import add, say, say_table, told_seconds, told_size
 
 _SHORT = 12
 
@@ -52,7 +52,7 @@ def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         error.
     """
     action = parsed.action and functools.partial(_ACTIONS[parsed.action], parsed)
-    return _console.run(action, parser)
+    return console.run(action, parser)
 
 
 def _ls(parsed: argparse.Namespace) -> int:

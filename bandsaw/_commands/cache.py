@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
-from . import _console
-from ._cache import bounds, compare, entry
-from ._cache.record import Record
-from ._console import say, told_seconds, told_size, told_time
-from .config import get_configuration
-from .errors import BandsawError, InvalidValueError
+from .._cache import bounds, compare, entry
+from .._cache.record import Record
+from ..config import get_configuration
+from ..errors import BandsawError, InvalidValueError
+from . import console
+from .console import say, told_seconds, told_size, told_time
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
           "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
@@ -127,11 +127,11 @@ def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         status: int = _ACTIONS[parsed.action](parsed, directories)
         return status
 
-    return _console.run(None if parsed.action is None else action, parser)
+    return console.run(None if parsed.action is None else action, parser)
 
 
 def _configured(module_name: Optional[str]) -> list[str]:
-    from .advices.cache import CachingAdvice
+    from ..advices.cache import CachingAdvice
 
     try:
         configuration = get_configuration(module_name)
@@ -181,7 +181,7 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
             (task, row.entry, told_seconds(age), told_seconds(used), told_size(row.found.size),
              saves)
         )  # fmt: skip
-    _console.say_table(lines)
+    console.say_table(lines)
     size = told_size(sum(row.found.size for row in rows))
     saved = sum(row.record.seconds or 0.0 for row in rows if row.record is not None)
     say(f"{_counted(len(rows))}, {size}, {told_seconds(saved)} of computing")
@@ -247,7 +247,7 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         for line in compare.lines_of(nearest.differences):
             say(line)
         return 0
-    from ._explain import explain
+    from .explain import explain
 
     args, kwargs = _arguments(parsed.arguments)
     say(str(explain(_task(parsed.target), *args, **kwargs)))
@@ -255,7 +255,7 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 
 
 def _task(target: str) -> Any:
-    from .modules import import_object
+    from ..modules import import_object
 
     names = target.split(".")
     for count in range(len(names) - 1, 0, -1):
