@@ -21,7 +21,7 @@ from . import files
 if TYPE_CHECKING:
     from .imports import Imports
 
-FORMAT = 1
+FORMAT = 2
 # Plain data about the archive, in the archive.
 MANIFEST = "bandsaw-archive.json"
 # Part of what is made of an archive by name; SHA-256 cut to 128 bits.
@@ -33,13 +33,12 @@ import sys
 
 IS_FAR_END = True
 SIGNED_BY = None
-HAS_EXTENSIONS = False
 if sys.version_info < (3, 9):
     sys.exit("bandsaw needs Python 3.9 or newer, and %s is %s" % (sys.executable, sys.version))
 if __name__ == "__main__":
     from bandsaw._archive import start
 
-    start.prepare(HAS_EXTENSIONS)
+    start.prepare()
     if sys.argv[1:2] in (["--template"], ["--worker"]):
         from bandsaw.workers.far_end import main
     else:
@@ -156,20 +155,14 @@ def collect(
         begin = [item for item in known.items() if item[0] == script or is_first_party(item[0])]
         for found in reached(known, begin, sorted(reached_from.items()), imports):
             collected.add(found.member, found.data, found.why)
-    has_extensions = any(map(files.is_extension, collected.files))
     main = _MAIN.replace(b"SIGNED_BY = None", f"SIGNED_BY = {signed_by!r}".encode())
-    collected.add(
-        "__main__.py",
-        main.replace(b"EXTENSIONS = False", f"EXTENSIONS = {has_extensions}".encode()),
-        "bandsaw",
-    )
+    collected.add("__main__.py", main, "bandsaw")
     manifest = {
         "format": FORMAT,
         "main": script,
         "modules": named,
         "signed_by": signed_by,
         "first_party": reached_from is not None,
-        "has_extensions": has_extensions,
         "members": {
             name: {
                 "size": len(data),

@@ -126,11 +126,6 @@ def member_of(name: str, spec: ModuleSpec) -> Optional[str]:
     return None
 
 
-def is_extension(member: str) -> bool:
-    """Says whether a file is a compiled module, which cannot be imported from a zip."""
-    return member.endswith(tuple(EXTENSION_SUFFIXES))
-
-
 def read_origin(spec: ModuleSpec) -> bytes:
     """Reads a module's own file, which may lie in a zip.
 
@@ -240,3 +235,10 @@ def _read_zipped(location: str) -> Iterator[tuple[str, bytes]]:
         for name in archive.namelist():
             if name.startswith(inner) and not name.endswith("/"):
                 yield name[len(inner) :], archive.read(name)
+
+
+def is_of_project(folder: str) -> bool:
+    """Says whether an entry of the search path is neither Python's nor for what is installed."""
+    from .._identity.firstparty import is_foreign_place
+
+    return os.path.exists(folder) and not is_foreign_place(folder)

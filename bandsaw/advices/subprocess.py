@@ -112,11 +112,12 @@ class SubprocessAdvice(Advice):
                 ) from error
             directory = str(self.directory)
         if _HAS_CHANNELS:
+            from .._archive.checkout import code_for
             from ..workers.call import Call
             from ..workers.place import LocalPlace
 
-            archive = session.distribution_archive
-            place = LocalPlace(archive, interpreter, self.preload, self.fork, directory)
+            code = code_for(session._known_configuration())
+            place = LocalPlace(code, interpreter, self.preload, self.fork, directory)
             call = Call(session, place, seconds, self.heartbeat)
             if self.workers is None:
                 call.in_own_process()

@@ -202,6 +202,9 @@ class Call:
         told = child.told
         news = {name: value for name, value in content.items() if told.get(name, self) != value}
         told.update(news)
+        number, code = self._place.code_news(told.get("code", 0))
+        if code:
+            told["code"], news["code"] = number, code
         if is_new:
             news.update(self._place.inherited_once())
             news["run_id"] = self._session.run_id
@@ -240,6 +243,10 @@ class Call:
                 emit(frames.from_json(frame))
             elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
                 return frame
+            elif frame.kind == frames.CODE:
+                text = self._place.text_of_code(frame.body.decode())
+                with contextlib.suppress(OSError):
+                    child.send(frames.text_of_code(text))
             elif frame.kind != frames.HEARTBEAT:
                 raise ProtocolError(
                     f"{self._what} sent a message {frames.NAMES[frame.kind]} where none is due "
@@ -307,7 +314,7 @@ class Call:
             f"{self._what} {how} before it gave the session back ({self._where(child)})."
             + (_last_words(last) or " It wrote nothing."),
             -signal.SIGKILL if child.returncode is None else child.returncode,
-            [self._place.kind.executable, self._place.kind.folder],
+            [self._place.kind.executable, self._place.kind.code],
             output,
             errors,
         )
