@@ -24,8 +24,7 @@ from .._cache import entry, files, locks, record
 from ..advice import Advice
 from ..errors import IdentityError, InvalidValueError
 from ..result import Result
-from ..serialization._exactness import exactly
-from ..serialization.serializer import for_purpose
+from ..serialization.serializer import exactly, for_purpose
 from ..session import Session
 
 logger = logging.getLogger(__name__)
