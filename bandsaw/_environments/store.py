@@ -209,16 +209,6 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def size_of(folder: Path) -> int:
-    """Returns the bytes that all files in a folder have."""
-    size = 0
-    for inner, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                size += os.lstat(os.path.join(inner, name)).st_size
-    return size
-
-
 def _sentence(what: str) -> str:
     return what[0].upper() + what[1:]
 
