@@ -24,8 +24,8 @@ from typing import Any, NamedTuple, Optional
 
 from .._system.files import write_whole
 from .._system.home import kept_folder
+from .._system.output import pass_on
 from ..errors import EnvironmentBuildError
-from ..workers.process import pass_on
 from . import pythons, tools
 from .lock import Lock
 from .requirements import masked, told

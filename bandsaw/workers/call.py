@@ -20,6 +20,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 from .. import _session_file
 from .._session_file import failure_of
+from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
     ProtocolError,
@@ -31,7 +32,6 @@ from ..errors import (
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import again, boundary, frames, logs, wire
-from ._exit import describe_exit
 from .child import Child
 from .frames import DeadlineError, Frame, Message
 from .place import Place

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
+from .._system.output import TAIL_BYTES, last_lines, pass_on
 from ..errors import BandsawError
 from .frames import (
     BYE,
@@ -25,7 +26,6 @@ from .frames import (
     Message,
     from_json,
 )
-from .process import TAIL_BYTES, last_lines, pass_on
 
 # A process that has closed its channel is about to end; one that is not is ended.
 _SECONDS_TO_END = 1.0

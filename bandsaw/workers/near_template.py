@@ -19,13 +19,13 @@ from typing import Any, NamedTuple, Optional
 
 from .. import __version__
 from .._session_file import failure_of
+from .._system.output import Tail
+from .._system.processes import describe_exit
 from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
-from ._exit import describe_exit
 from .child import Child, LocalChild
 from .frames import Channel
-from .process import Tail
 
 _SECONDS_TO_END = 5.0
 _OLDEST = (3, 9)
