@@ -24,10 +24,10 @@ from typing import Any, NamedTuple, Optional
 
 from .._system.files import write_whole
 from .._system.home import kept_folder
+from .._system.locks import Lock
 from .._system.output import pass_on
 from ..errors import EnvironmentBuildError
 from . import pythons, tools
-from .lock import Lock
 from .requirements import masked, told
 
 _FORMAT = 1
