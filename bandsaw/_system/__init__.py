@@ -1,1 +1,1 @@
-"""The ground: files, home folders, buffers, processes. It uses `errors`, and no other room."""
+"""The ground: files, locks, buffers, processes. It uses `errors`, and no other room."""
