@@ -5,10 +5,28 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from . import __version__
-from ._commands import archive, cache, env
+from ._commands import archive, cache, console, env
+
+_GROUPS: dict[str, tuple[str, str, Any]] = {
+    "cache": (
+        "look into caches and manage them",
+        "Lists, explains, verifies and removes what CachingAdvices have kept.",
+        cache,
+    ),
+    "archive": (
+        "look at what travels with tasks",
+        "Builds, lists and runs the archives that carry the code of tasks.",
+        archive,
+    ),
+    "env": (
+        "look at environments and manage them",
+        "Lists, makes and removes the environments that bandsaw.Environment keeps.",
+        env,
+    ),
+}
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
@@ -41,37 +59,19 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         metavar="MODULE",
         help="the configuration module (default: the one that tasks would get)",
     )
-    of_cache = commands.add_parser(
-        "cache",
-        help="look into caches and manage them",
-        description="Lists, explains, verifies and removes what CachingAdvices have kept.",
-    )
-    cache.add_arguments(of_cache)
-    of_archive = commands.add_parser(
-        "archive",
-        help="look at what travels with tasks",
-        description="Builds, lists and runs the archives that carry the code of tasks.",
-    )
-    archive.add_arguments(of_archive)
-    of_env = commands.add_parser(
-        "env",
-        help="look at environments and manage them",
-        description="Lists, makes and removes the environments that bandsaw.Environment keeps.",
-    )
-    env.add_arguments(of_env)
+    for name, (text, description, module) in _GROUPS.items():
+        group = commands.add_parser(name, help=text, description=description)
+        module.add_arguments(group.add_subparsers(dest="action", metavar="COMMAND"))
+        group.set_defaults(actions=module.ACTIONS, help=group.print_help)
     parsed = parser.parse_args(args)
-    if parsed.command == "cache":
-        return cache.run(parsed, of_cache)
-    if parsed.command == "archive":
-        return archive.run(parsed, of_archive)
-    if parsed.command == "env":
-        return env.run(parsed, of_env)
     if parsed.command == "check":
         from ._commands.check import check_configuration
 
         return check_configuration(parsed.config)
-    parser.print_help()
-    return 0
+    if parsed.command is None or parsed.action is None:
+        getattr(parsed, "help", parser.print_help)()
+        return 0
+    return console.run(lambda: parsed.actions[parsed.action](parsed))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Optional
 
 from . import _far_end, distribution
+from ._system import lifeline
 from ._system.files import whole_file
 from .run import set_run_id
 from .session import Session
-from .workers import lifeline
 
 IS_FAR_END = True
 

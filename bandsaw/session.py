@@ -192,7 +192,7 @@ class Session:
             left_out: The values that whoever reads it has: `_session_header.SAME` or `NEW`.
         """
         from . import _session_file, _session_header
-        from ._cache import locks
+        from ._system import computing
 
         name = importable_module_name(self._known_configuration().module_name)
         if name is None:
@@ -214,7 +214,7 @@ class Session:
             "main": main_module_name(),
             "environment": dict(environment or {}),
             "callers": modules.callers_of(str(self.task)),
-            "computing": locks.held(self),
+            "computing": computing.held(self),
             "moderator": self._moderator.serialized(),
             "left_out": left_out,
         }
@@ -306,9 +306,9 @@ class Session:
         if is_first:
             modules.set_variables(header["environment"])
         if modules.is_far_end:
-            from ._cache import locks
+            from ._system import computing
 
-            locks.inherit(header["computing"])
+            computing.inherit(header["computing"])
 
     @property
     def _moderator(self) -> _Moderator:

@@ -22,7 +22,7 @@ from packaging.specifiers import SpecifierSet
 
 import bandsaw
 from bandsaw._environments import pythons, requirements, script, store, versions
-from bandsaw._environments.lock import Lock
+from bandsaw._system.locks import Lock
 from bandsaw.errors import EnvironmentBuildError, InvalidValueError
 from tests.conftest import lacking
 
@@ -533,7 +533,7 @@ def test_a_forked_process_does_not_keep_a_lock(project, tmp_path, wait_until):
     path = tmp_path / "lock"
     code = f"""
         import os, pathlib, time
-        from bandsaw._environments.lock import Lock
+        from bandsaw._system.locks import Lock
         assert Lock(pathlib.Path({str(path)!r})).acquire()
         child = os.fork()
         if child:
@@ -773,7 +773,7 @@ def test_a_script_says_it_once_and_in_utf_8(tmp_path):
 
 
 @pytest.mark.usefixtures("toml")
-def test_where_a_task_runs_the_script_need_not_be(project, wheel):
+def test_where_a_task_runs_the_script_is_there_too(project, wheel):
     requirement = wheel("only_there", "ANSWER = 42")
     metadata = f"# /// script\n# dependencies = [{requirement!r}]\n# ///\n"
     project.write("needs.py", metadata)
@@ -798,6 +798,7 @@ def test_where_a_task_runs_the_script_need_not_be(project, wheel):
 
         @bandsaw.task
         def there():
+            import sys
             import bandsaw_config, only_there
             # The script that describes the environment lies beside the configuration there, too.
             return only_there.ANSWER, bandsaw_config.environment.executable == sys.executable

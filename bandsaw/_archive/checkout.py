@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from .._identity.firstparty import is_first_party
 from .._system.home import kept_folder
 from ..modules import file_of, importable_module_name, main_module_name
-from . import files, finder, running
+from . import files, finder
 
 if TYPE_CHECKING:
     from ..config import Configuration
-    from ..distribution import DistributionArchive
 
 BEGIN = os.path.join(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers", "begin.py"
@@ -223,57 +222,19 @@ class Checkout:
         return _texts.text(path)
 
 
-class Archived:
-    """An archive that this process was started from, which nested calls run from as well.
-
-    Args:
-        archive: The archive.
-    """
-
-    byte_code = ""
-
-    def __init__(self, archive: DistributionArchive) -> None:
-        self._archive = archive
-
-    @property
-    def name(self) -> str:
-        """The folder of the archive."""
-        return str(self._archive.known_folder)
-
-    @property
-    def program(self) -> str:
-        """The folder of the archive, made anew if it is missing."""
-        return str(self._archive.folder)
-
-    def news(self, known: int) -> tuple[int, dict[str, Any]]:
-        """Returns nothing: all is in the archive. See `Checkout.news`."""
-        return known, {}
-
-    def text(self, path: str) -> Optional[bytes]:
-        """Returns nothing: all is in the archive. See `Checkout.text`."""
-        return None
+_known: dict[str, Checkout] = {}
 
 
-_known: dict[Any, Checkout] = {}
-
-
-def code_for(configuration: Configuration) -> Any:
-    """Returns what a process of this machine is started from.
+def checkout_for(configuration: Configuration) -> Checkout:
+    """Returns the code that processes of this machine load, from where it lies.
 
     Args:
         configuration: Names modules that are needed as well.
-
-    Returns:
-        A `Checkout`, or in a process that runs from an archive an `Archived`.
 
     Raises:
         DistributionModuleError: If a module that was named is not to be found (a
             `ModuleNotFoundError`).
     """
-    from .. import distribution
-
-    if not os.path.isfile(BEGIN) or (not finder.id and running.running_archive() is not None):
-        return Archived(distribution.get_distribution_archive(configuration))
     name = importable_module_name(configuration.module_name)
     modules = list(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
     is_signed = getattr(configuration.serializer, "is_signed", False) is True

@@ -16,8 +16,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
+from .._system.locks import fcntl
 from . import entry, files
-from .locks import SUFFIX, Locked, fcntl, remove_abandoned
+from .locks import SUFFIX, Locked, remove_abandoned
 
 NAME = ".bounds"
 # The bytes of all entries, when the oldest was written, when they were looked at last.

@@ -13,76 +13,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import threading
 from collections.abc import Iterable
 from typing import Any, Optional
 
+from .._system.locks import LockedFile, fcntl
 from . import files
-
-fcntl: Any
-try:
-    import fcntl
-except ImportError:
-    fcntl = None
 
 logger = logging.getLogger("bandsaw.advices.cache")
 
 SUFFIX = ".tmp"
 _STANDARD = 2
 
-# The entries that calls of this process compute, each with the thread and the session, and those
-# that this process was started for: to wait for one of them may be to wait for oneself.
-_held: list[tuple[int, Any, str]] = []
-_inherited: frozenset[str] = frozenset()
-# By identity: what a forked process has to close.
-_open_files: dict[int, Locked] = {}
 
+class Locked(LockedFile):
+    """An open file that may be locked, where there is `flock`."""
 
-class Locked:
-    """An open file that may be locked.
+    __slots__ = ()
 
-    Attributes:
-        descriptor: The open file, `None` when it is closed.
-
-    Args:
-        descriptor: The open file.
-    """
-
-    __slots__ = ("descriptor",)
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor: Any = descriptor
-        # Known from now on, so that a process that is forked meanwhile closes its copy.
-        _open_files[id(self)] = self
-
-    def lock(self, *, wait: bool = True) -> None:
-        """Locks the file, where that can be done.
-
-        Args:
-            wait: Whether to wait for whoever has it locked.
-
-        Raises:
-            BlockingIOError: If it is not to wait, and somebody has it locked.
-            OSError: If it cannot be locked.
-        """
-        if fcntl is not None:
-            fcntl.flock(self.descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-
-    def unlock(self) -> None:
-        """Gives the lock back and closes the file."""
-        if self.descriptor is not None and fcntl is not None:
-            # A copy of the descriptor in another process would keep the lock.
-            with contextlib.suppress(OSError):
-                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
-        self.forget()
-
-    def forget(self) -> None:
-        """Closes the file or, in a forked process, a copy of it, and leaves the lock as it is."""
-        _open_files.pop(id(self), None)
-        descriptor, self.descriptor = self.descriptor, None
-        if descriptor is not None:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+    def lock(self, *, wait: bool = True) -> bool:
+        """Locks the file, as `LockedFile` does. Where that cannot be done, nothing happens."""
+        return fcntl is None or super().lock(wait=wait)
 
 
 class Temporary(Locked):
@@ -92,12 +42,6 @@ class Temporary(Locked):
         path: The path of the entry.
         is_empty: Whether nobody has written into it.
         is_new: Whether it was made for this, and nobody else has it.
-
-    Args:
-        path: The path of the entry.
-        temporary: The path of the file.
-        descriptor: The open file.
-        is_new: Whether it was made for this.
     """
 
     __slots__ = ("_temporary", "is_empty", "is_new", "path")
@@ -114,7 +58,7 @@ class Temporary(Locked):
 
         Args:
             parts: What to write.
-            now: The time in nanoseconds since the epoch, where the system's own stamps are too
+            now: The time in nanoseconds since the epoch, where the stamps of the system are too
                 coarse.
 
         Raises:
@@ -166,13 +110,9 @@ def _write_all(descriptor: int, part: Any) -> None:
 def wait_for(folder: str, name: str) -> Optional[Temporary]:
     """Waits until nobody else computes an entry.
 
-    Args:
-        folder: The absolute path of the entry's folder.
-        name: The name of the entry.
-
     Returns:
-        The right to compute it, which the caller has to look for once more: somebody else may have
-        come first. `None` if somebody else has just left, and there is a file.
+        The right to compute it, which the caller has to look for once more: another one may have
+        come first. `None` if another one has just left, and there is a file.
 
     Raises:
         OSError: If the file cannot be made or locked.
@@ -185,9 +125,7 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
     while True:
         found, opened = _open(path, temporary)
         try:
-            try:
-                found.lock(wait=False)
-            except BlockingIOError:
+            if not found.lock(wait=False):
                 logger.info("Waiting for the call that computes %s", path)
                 found.is_new = False
                 found.lock()
@@ -195,7 +133,7 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
         except BaseException:
             found.abandon()
             raise
-        if there is not None and _is_same(there, opened):
+        if there is not None and os.path.samestat(there, opened):
             found.is_empty = there.st_size == 0
             return found
         found.unlock()
@@ -205,13 +143,6 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
 
 def separate(folder: str, name: str) -> Temporary:
     """Makes a temporary file that nobody waits for.
-
-    Args:
-        folder: The absolute path of the entry's folder.
-        name: The name of the entry that it becomes.
-
-    Returns:
-        The file.
 
     Raises:
         OSError: If it cannot be made.
@@ -261,10 +192,6 @@ def _create(temporary: str) -> tuple[int, bool]:
         return os.open(temporary, files.WRITE, 0o600), False
 
 
-def _is_same(one: os.stat_result, other: os.stat_result) -> bool:
-    return one.st_ino == other.st_ino and one.st_dev == other.st_dev
-
-
 def _status_of(path: str) -> Optional[os.stat_result]:
     try:
         return os.lstat(path)
@@ -273,22 +200,14 @@ def _status_of(path: str) -> Optional[os.stat_result]:
 
 
 def remove_abandoned(path: str) -> int:
-    """Removes a temporary file whose writer died.
-
-    Args:
-        path: The file.
-
-    Returns:
-        How many bytes it had; -1 if it is not abandoned.
-    """
+    """Removes a temporary file whose writer died. Returns its size, -1 if it is not abandoned."""
     try:
         found = Locked(os.open(path, files.WRITE & ~os.O_CREAT))
     except OSError:
         return -1
     try:
-        found.lock(wait=False)
-        there = _status_of(path)
-        if there is None or not _is_same(there, os.fstat(found.descriptor)):
+        there = _status_of(path) if found.lock(wait=False) else None
+        if there is None or not os.path.samestat(there, os.fstat(found.descriptor)):
             return -1
         if fcntl is None:
             found.forget()
@@ -298,61 +217,3 @@ def remove_abandoned(path: str) -> int:
         return -1
     finally:
         found.unlock()
-
-
-def hold(path: str, session: Any) -> None:
-    """Notes that a call computes an entry.
-
-    Args:
-        path: The absolute path of the entry.
-        session: The call.
-    """
-    _held.append((threading.get_ident(), session, path))
-
-
-def release(path: str, session: Any) -> None:
-    """Notes that an entry is computed.
-
-    Args:
-        path: What was given to `hold`.
-        session: Likewise.
-    """
-    _held.remove((threading.get_ident(), session, path))
-
-
-def held(session: Any) -> list[str]:
-    """Lists the entries that wait for a call: those that its thread or itself computes.
-
-    Args:
-        session: The call.
-
-    Returns:
-        The absolute paths, also of those that this process was started for.
-    """
-    thread = threading.get_ident()
-    found = [
-        path
-        for where, other, path in list(_held)
-        # A call may have gone on in another thread, also by being saved and restored.
-        if where == thread or other is session or other.nonce == session.nonce
-    ]
-    return [*_inherited, *found]
-
-
-def inherit(paths: Iterable[str]) -> None:
-    """Notes which entries the process computes that this one works for.
-
-    Args:
-        paths: What `held` returned there.
-    """
-    global _inherited
-    _inherited = frozenset(paths)
-
-
-def _forget_in_child() -> None:
-    for file in list(_open_files.values()):
-        file.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)

@@ -11,30 +11,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from .._archive import store
 from .._archive.contents import Content
 from .._archive.zipped import content_of_folder, content_of_zip
-from .._system.files import whole_file
+from .._system.files import size_of, whole_file
 from .._system.home import kept_folder
 from ..config import get_configuration
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..errors import DistributionError, InvalidValueError
-from . import console
-from .console import add, say, say_table, told_seconds, told_size
+from .console import add, counted, say, say_table, told_seconds, told_size
 
 _SHORT = 12
+_counted = functools.partial(counted, one="archive")
 _DAY = 86400
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the commands and their options.
-
-    Args:
-        parser: The parser of `python -m bandsaw archive`.
-    """
-    commands = parser.add_subparsers(dest="action", metavar="COMMAND")
+def add_arguments(commands: Any) -> None:
+    """Adds the commands and their options."""
     build = add(commands, "build", "build the archive of a configuration, and print its path")
     build.add_argument("--output", metavar="FILE", help="where to (default: where they are kept)")
     ls = add(commands, "ls", "list what is in an archive and why, or the archives that are kept")
@@ -59,21 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rm = add(commands, "rm", "remove archives that are kept and were not used within a day")
     rm.add_argument("--older-than", metavar="DAYS", type=float, help="and not for so many days")
     rm.add_argument("--all", action="store_true", help="all of these")
-
-
-def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Runs a command.
-
-    Args:
-        parsed: The arguments.
-        parser: Prints the help where there is no command.
-
-    Returns:
-        The exit status: 0 for success, 1 if something is wrong. The reason is printed to standard
-        error.
-    """
-    action = parsed.action and functools.partial(_ACTIONS[parsed.action], parsed)
-    return console.run(action, parser)
 
 
 def _build(parsed: argparse.Namespace) -> int:
@@ -129,7 +109,7 @@ def _ls_kept() -> int:
     now = time.time()
     lines, total = [("DIGEST", "USED", "SIZE", "FORMS")], 0
     for digest, paths in sorted(found.items(), key=lambda item: -max(map(_used, item[1]))):
-        size = sum(map(_size, paths))
+        size = sum(map(size_of, paths))
         total += size
         forms = " and ".join(sorted("folder" if path.is_dir() else "file" for path in paths))
         used = told_seconds(now - max(map(_used, paths)))
@@ -139,26 +119,11 @@ def _ls_kept() -> int:
     return 0
 
 
-def _counted(number: int) -> str:
-    return f"{number} {'archive' if number == 1 else 'archives'}"
-
-
 def _used(path: Path) -> float:
     try:
         return os.lstat(path).st_mtime
     except OSError:
         return 0.0
-
-
-def _size(path: Path) -> int:
-    inner = [path, *path.rglob("*")] if path.is_dir() else [path]
-    total = 0
-    for file in inner:
-        try:
-            total += os.lstat(file).st_size
-        except OSError:
-            continue  # removed meanwhile
-    return total
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -175,7 +140,7 @@ def _rm(parsed: argparse.Namespace) -> int:
     if days is not None and not days >= 0:
         raise InvalidValueError(f"--older-than takes a number of days, not {days}.")
     base = kept_folder("archives")
-    sizes = {path: _size(path) for path in store.kept(base)}
+    sizes = {path: size_of(path) for path in store.kept(base)}
     removed = store.prune(base, (days or 0) * _DAY)
     number = len({path.name.partition(".")[0] for path in removed})
     say(f"removed {_counted(number)}, {told_size(sum(sizes.get(path, 0) for path in removed))}")
@@ -187,4 +152,4 @@ def _rm(parsed: argparse.Namespace) -> int:
     return 0
 
 
-_ACTIONS = {"build": _build, "ls": _ls, "run": _run, "rm": _rm}
+ACTIONS = {"build": _build, "ls": _ls, "run": _run, "rm": _rm}

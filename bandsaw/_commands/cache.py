@@ -5,37 +5,37 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import functools
 import json
-import math
 import os
 import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from .._cache import bounds, compare, entry
 from .._cache.record import Record
 from ..config import get_configuration
 from ..errors import BandsawError, InvalidValueError
-from . import console
-from .console import say, told_seconds, told_size, told_time
+from .console import (
+    add,
+    age_in,
+    counted,
+    say,
+    say_table,
+    size_in,
+    told_seconds,
+    told_size,
+    told_time,
+)
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
-          "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_counted = functools.partial(counted, one="entry", many="entries")
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
 
 class Row(NamedTuple):
-    """An entry, as it is listed.
-
-    Attributes:
-        entry: The ids, `task id/execution id`.
-        found: The file.
-        record: What it remembers, `None` where that cannot be read.
-        problem: Why not.
-    """
+    """An entry `task id/execution id`, and the problem where its record cannot be read."""
 
     entry: str
     found: bounds.Found
@@ -43,13 +43,8 @@ class Row(NamedTuple):
     problem: str
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the commands and their options.
-
-    Args:
-        parser: The parser of `python -m bandsaw cache`.
-    """
-    commands = parser.add_subparsers(dest="action", metavar="COMMAND")
+def add_arguments(commands: Any) -> None:
+    """Adds the commands and their options."""
     ls = _add(commands, "ls", "list the entries, the one that was used last first")
     ls.add_argument("--task", metavar="NAME", help="only the entries of this task")
     ls.add_argument("--json", action="store_true", help="print JSON")
@@ -70,14 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify = _add(commands, "verify", "read every entry, and list those that are damaged")
     verify.add_argument("--rm", action="store_true", help="remove them")
     prune = _add(commands, "prune", "remove what is too much or too old, and what is left over")
-    prune.add_argument("--max-bytes", metavar="SIZE", type=_size, help="like 500MB or 2GiB")
-    prune.add_argument("--max-age", metavar="AGE", type=_age, help="like 90m, 12h or 30d")
+    prune.add_argument("--max-bytes", metavar="SIZE", type=size_in, help="like 500MB or 2GiB")
+    prune.add_argument("--max-age", metavar="AGE", type=age_in, help="like 90m, 12h or 30d")
 
 
 def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text.capitalize() + "."
-    )
+    command = add(commands, name, text)
     command.add_argument(
         "--directory", action="append", metavar="DIR",
         help="the directory of a cache (default: those of the configuration's CachingAdvices)",
@@ -86,48 +79,19 @@ def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     return command
 
 
-def _size(text: str) -> int:
-    return max(1, int(_number(text, re.sub("b$", "", text.strip().lower()), _UNITS)))
-
-
-def _age(text: str) -> float:
-    return _number(text, text.strip().lower(), _SECONDS)
-
-
-def _number(text: str, lowered: str, units: dict[str, int]) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]*)", lowered)
-    if match is None or match[2] not in units or not float(match[1]):
-        known = ", ".join(unit for unit in units if unit)
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above zero with a unit of {known}")
-    number = float(match[1]) * units[match[2]]
-    if math.isinf(number):
-        raise argparse.ArgumentTypeError(f"{text!r} is too large")
-    return number
-
-
-def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Runs a command.
-
-    Args:
-        parsed: The arguments.
-        parser: Prints the help where there is no command.
-
-    Returns:
-        The exit status: 0 for success, 1 if something is wrong. The reason is printed to standard
-        error.
-    """
-
-    def action() -> int:
+def _in_directories(
+    action: Callable[[argparse.Namespace, Sequence[str]], int],
+) -> Callable[[argparse.Namespace], int]:
+    def run(parsed: argparse.Namespace) -> int:
         directories = parsed.directory or _configured(parsed.config)
         for directory in directories:
             # What is configured may not have been made yet.
             is_expected = parsed.directory or os.path.lexists(directory)
             if is_expected and not os.path.isdir(directory):
                 raise InvalidValueError(f"There is no directory {directory!r}.")
-        status: int = _ACTIONS[parsed.action](parsed, directories)
-        return status
+        return action(parsed, directories)
 
-    return console.run(None if parsed.action is None else action, parser)
+    return run
 
 
 def _configured(module_name: Optional[str]) -> list[str]:
@@ -181,7 +145,7 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
             (task, row.entry, told_seconds(age), told_seconds(used), told_size(row.found.size),
              saves)
         )  # fmt: skip
-    console.say_table(lines)
+    say_table(lines)
     size = told_size(sum(row.found.size for row in rows))
     saved = sum(row.record.seconds or 0.0 for row in rows if row.record is not None)
     say(f"{_counted(len(rows))}, {size}, {told_seconds(saved)} of computing")
@@ -338,7 +302,10 @@ def _told(failures: Sequence[OSError]) -> int:
     """Says what could not be removed, and returns an exit status."""
     if not failures:
         return 0
-    say(f"error: {_counted(len(failures))} could not be removed: {failures[0]}", sys.stderr)
+    say(
+        f"error: {_counted(len(failures))} could not be removed: {failures[0]}",
+        sys.stderr,
+    )
     return 1
 
 
@@ -371,10 +338,7 @@ def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     return status
 
 
-_ACTIONS = {
+_ALL = {
     "ls": _ls, "show": _show, "explain": _explain, "rm": _rm, "verify": _verify, "prune": _prune,
 }  # fmt: skip
-
-
-def _counted(number: int) -> str:
-    return f"{number} {'entry' if number == 1 else 'entries'}"
+ACTIONS = {name: _in_directories(action) for name, action in _ALL.items()}

@@ -1,9 +1,11 @@
-"""What the commands of `python -m bandsaw` share: how they fail, and how they tell things."""
+"""What the commands of `python -m bandsaw` share: how they fail, and how they print."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -11,43 +13,26 @@ from typing import Any, Callable
 
 from ..errors import BandsawError
 
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
+          "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
 
 def add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    """Adds a command.
-
-    Args:
-        commands: What `add_subparsers` returned.
-        name: Its name.
-        text: What it does, for the help.
-
-    Returns:
-        Its parser.
-    """
+    """Adds a command, whose help is the text."""
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."
     )
     return command
 
 
-def run(action: Callable[[], int] | None, parser: argparse.ArgumentParser) -> int:
-    """Runs a command.
-
-    Args:
-        action: What to do, `None` if no command was named.
-        parser: Prints the help then.
-
-    Returns:
-        The exit status: 0 for success, 1 if something is wrong. The reason is printed to standard
-        error.
-    """
-    if action is None:
-        parser.print_help()
-        return 0
+def run(action: Callable[[], int]) -> int:
+    """Runs a command. Returns the exit status, and prints errors to standard error."""
     try:
         status = action()
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read it has seen enough. Nothing more is written when the process ends.
+        # The reader has seen enough. Nothing more is written when the process ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -60,25 +45,19 @@ def run(action: Callable[[], int] | None, parser: argparse.ArgumentParser) -> in
 
 
 def say_table(lines: Sequence[Sequence[str]]) -> None:
-    """Prints lines as columns.
-
-    Args:
-        lines: The columns of each line, as many for each.
-    """
+    """Prints lines as columns."""
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
         say("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Writes a number of things, as in `2 archives`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def told_size(size: float) -> str:
-    """Tells a size to humans.
-
-    Args:
-        size: The size in bytes.
-
-    Returns:
-        A number of at most four digits and a unit, powers of a thousand.
-    """
+    """Writes a size as a number of at most four digits and a unit, powers of a thousand."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
@@ -87,7 +66,7 @@ def told_size(size: float) -> str:
 
 
 def told_seconds(seconds: float) -> str:
-    """Tells a time span to humans, in the unit that fits."""
+    """Writes a time span in the unit that fits."""
     seconds = max(0.0, seconds)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
@@ -96,11 +75,30 @@ def told_seconds(seconds: float) -> str:
 
 
 def told_time(seconds: float) -> str:
-    """Tells a point in time to humans, as it is here."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def say(text: str, stream: Any = None) -> None:
-    """Prints a text, with what cannot be printed escaped."""
-    # What a file is called and what is in it may be anything.
+    """Prints a text, with characters escaped that are not printable: file names may have any."""
     print("".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text), file=stream)
+
+
+def size_in(text: str) -> int:
+    """Reads a size like `500MB` or `2GiB`."""
+    return max(1, int(_number(text, re.sub("b$", "", text.strip().lower()), _UNITS)))
+
+
+def age_in(text: str) -> float:
+    """Reads a time span like `90m` or `30d`, in seconds."""
+    return _number(text, text.strip().lower(), _SECONDS)
+
+
+def _number(text: str, lowered: str, units: dict[str, int]) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]*)", lowered)
+    if match is None or match[2] not in units or not float(match[1]):
+        known = ", ".join(unit for unit in units if unit)
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above zero with a unit of {known}")
+    number = float(match[1]) * units[match[2]]
+    if math.isinf(number):
+        raise argparse.ArgumentTypeError(f"{text!r} is too large")
+    return number

@@ -10,21 +10,17 @@ import time
 from typing import Any
 
 from .._environments import store
+from .._system.files import size_of
 from ..environments import Environment
 from ..errors import InvalidValueError
-from . import console
-from .console import add, say, say_table, told_seconds, told_size
+from .console import add, counted, say, say_table, told_seconds, told_size
 
 _SHORT = 12
+_counted = functools.partial(counted, one="environment")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the commands and their options.
-
-    Args:
-        parser: The parser of `python -m bandsaw env`.
-    """
-    commands = parser.add_subparsers(dest="action", metavar="COMMAND")
+def add_arguments(commands: Any) -> None:
+    """Adds the commands and their options."""
     ls = add(commands, "ls", "list the environments, the one that was used last first")
     ls.add_argument("--json", action="store_true", help="print JSON")
     build = add(commands, "build", "make an environment, and print the path of its Python")
@@ -40,23 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rm.add_argument("--all", action="store_true", help="all environments")
 
 
-def run(parsed: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Runs a command.
-
-    Args:
-        parsed: The arguments.
-        parser: Prints the help where there is no command.
-
-    Returns:
-        The exit status: 0 for success, 1 if something is wrong. The reason is printed to standard
-        error.
-    """
-    action = parsed.action and functools.partial(_ACTIONS[parsed.action], parsed)
-    return console.run(action, parser)
-
-
 def _ls(parsed: argparse.Namespace) -> int:
-    found = [(environment, store.size_of(environment.folder)) for environment in store.kept()]
+    found = [(environment, size_of(environment.folder)) for environment in store.kept()]
     if parsed.json:
         say(json.dumps([_as_json(environment, size) for environment, size in found], indent=1))
         return 0
@@ -113,7 +94,7 @@ def _rm(parsed: argparse.Namespace) -> int:
     found = there if parsed.all else [_find(text, there) for text in parsed.digest]
     removed, size, status = 0, 0, 0
     for environment in {environment.digest: environment for environment in found}.values():
-        bytes_of_it = store.size_of(environment.folder)
+        bytes_of_it = size_of(environment.folder)
         if store.remove(environment.folder):
             removed, size = removed + 1, size + bytes_of_it
         else:
@@ -134,8 +115,4 @@ def _find(text: str, there: list[store.Kept]) -> store.Kept:
     raise InvalidValueError(f"{len(found)} environments begin with {text!r}: {digests}")
 
 
-_ACTIONS = {"ls": _ls, "build": _build, "rm": _rm}
-
-
-def _counted(number: int) -> str:
-    return f"{number} {'environment' if number == 1 else 'environments'}"
+ACTIONS = {"ls": _ls, "build": _build, "rm": _rm}

@@ -24,10 +24,10 @@ from typing import Any, NamedTuple, Optional
 
 from .._system.files import write_whole
 from .._system.home import kept_folder
+from .._system.locks import Lock
+from .._system.output import pass_on
 from ..errors import EnvironmentBuildError
-from ..workers.process import pass_on
 from . import pythons, tools
-from .lock import Lock
 from .requirements import masked, told
 
 _FORMAT = 1
@@ -207,16 +207,6 @@ def remove_tree(folder: Path) -> None:
         (folder / _MARKER).unlink()
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(folder)
-
-
-def size_of(folder: Path) -> int:
-    """Returns the bytes that all files in a folder have."""
-    size = 0
-    for inner, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                size += os.lstat(os.path.join(inner, name)).st_size
-    return size
 
 
 def _sentence(what: str) -> str:

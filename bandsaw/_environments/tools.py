@@ -15,11 +15,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from .._system import lifeline
 from .._system.files import open_private
+from .._system.output import Tail
+from .._system.processes import describe_exit, end_group
 from ..errors import EnvironmentBuildError
 from ..interpreter import PATH_VARIABLE
-from ..workers import lifeline, process
-from ..workers._exit import describe_exit
 from .pythons import Python, find_uv
 
 # They would lead the tools to another Python or place, or keep them from installing.
@@ -38,7 +39,7 @@ _ROOT = str(Path(__file__).parent.parent.parent)
 _WATCHER = """
 import subprocess, sys
 sys.path.append(sys.argv[1])
-from bandsaw.workers import lifeline
+from bandsaw._system import lifeline
 lifeline.follow()
 # The lock goes on to the tool.
 code = subprocess.call(sys.argv[2:], close_fds=False)
@@ -118,10 +119,10 @@ def _run(command: list[str], folder: Path, base: Python, lock: int, what: str) -
             ) from error
         assert started.stdout is not None
         try:
-            tail = process.Tail(started.stdout, None)
+            tail = Tail(started.stdout, None)
             started.wait()
         finally:
-            process.end_group(started)
+            end_group(started)
     last = tail.finish()
     if started.returncode:
         raise EnvironmentBuildError(

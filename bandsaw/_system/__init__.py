@@ -1,1 +1,1 @@
-"""The ground: files, home folders and buffers. All rooms may use it, and it uses only `errors`."""
+"""The ground: files, locks, buffers, processes. It uses `errors`, and no other room."""

@@ -86,3 +86,15 @@ def private_folder(directory: Optional[Union[str, os.PathLike[str]]]) -> Iterato
 def open_private(path: str, flags: int) -> int:
     """An `opener` for `open` that makes files readable by their owner only."""
     return os.open(path, flags, 0o600)
+
+
+def size_of(path: Path) -> int:
+    """Returns the bytes of a file, or of all files in a folder. Files may vanish meanwhile."""
+    files = [str(path)]
+    if path.is_dir():
+        files = [os.path.join(inner, name) for inner, _, names in os.walk(path) for name in names]
+    size = 0
+    for file in files:
+        with contextlib.suppress(OSError):
+            size += os.lstat(file).st_size
+    return size

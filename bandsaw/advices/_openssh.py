@@ -25,9 +25,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Callable, Optional
 
+from .._system.output import Tail
+from .._system.processes import describe_exit, end_group
 from ..errors import InvalidValueError, RemoteCommandError, RemoteConnectionError
-from ..workers._exit import describe_exit
-from ..workers.process import Tail, end_group
 from ._remote import Remote, SshBackend
 
 # Has Python there read a program and execute it. One line without single quotes and exclamation

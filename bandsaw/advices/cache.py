@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 from .._cache import entry, files, locks, record
+from .._system import computing
 from ..advice import Advice
 from ..errors import IdentityError, InvalidValueError
 from ..result import Result
-from ..serialization._exactness import exactly
-from ..serialization.serializer import for_purpose
+from ..serialization.serializer import exactly, for_purpose
 from ..session import Session
 
 logger = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class CachingAdvice(Advice):
         key = id(session), id(self)
         path = computation.path
         try:
-            if computation.mode is None and path not in locks.held(session):
+            if computation.mode is None and path not in computing.held(session):
                 result = self._wait(computation, session)
                 if result is not None:
                     computation.close()
@@ -168,11 +168,11 @@ class CachingAdvice(Advice):
                     return
             computation.begin(session)
             _computations[key] = computation
-            locks.hold(path, session)
+            computing.hold(path, session)
             try:
                 session.proceed()
             finally:
-                locks.release(path, session)
+                computing.release(path, session)
         finally:
             _computations.pop(key, None)
             computation.close()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.files import open_private, private_folder
+from .._system.processes import describe_exit
 from ..advice import Advice
 from ..config import configuration_variables
 from ..environments import Environment
@@ -29,7 +30,6 @@ from ..errors import (
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
 from ..workers import boundary
-from ..workers._exit import describe_exit
 from ._openssh import SshCommandLineBackend
 from ._options import checked_options, pool_of, timeout_of
 from ._remote import Remote, SshBackend, command_of, python_of

@@ -112,8 +112,8 @@ class SubprocessAdvice(Advice):
                 ) from error
             directory = str(self.directory)
         if _HAS_CHANNELS:
-            from .._archive.checkout import code_for
             from ..workers.call import Call
+            from ..workers.code import code_for
             from ..workers.place import LocalPlace
 
             code = code_for(session._known_configuration())

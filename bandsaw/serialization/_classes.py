@@ -29,15 +29,7 @@ MAIN_NAMES = ("__main__", "__mp_main__")
 
 
 def name_of(obj: Any) -> tuple[str, str]:
-    """Gives the names under which another process finds a class or function.
-
-    Args:
-        obj: A class or a function.
-
-    Returns:
-        The name of the module and the qualified name. What is defined in the script that is being
-        run has the name under which that script can be imported, if there is one.
-    """
+    """Gives module and qualified name, for the script that is run the name to import it by."""
     module = obj.__module__
     if module in MAIN_NAMES:
         from ..modules import main_module_name
@@ -47,17 +39,7 @@ def name_of(obj: Any) -> tuple[str, str]:
 
 
 def importable_name_of(cls: type) -> tuple[str, str]:
-    """Gets the names of a class that a reader has to find.
-
-    Args:
-        cls: The class.
-
-    Returns:
-        The same as `name_of`.
-
-    Raises:
-        TypeError: If nobody can find it, because it is local to a function.
-    """
+    """Gives the same as `name_of`, and raises a `TypeError` for a class in a function."""
     module, name = name_of(cls)
     if "<" in name:
         raise TypeError(
@@ -75,10 +57,10 @@ def find_class(
         module_name: The name of its module.
         qualified_name: Its qualified name in there.
         trusted_modules: Modules that may be imported beside the first-party ones, with all that is
-            below them. `None`: all modules may be imported and may run code when they are asked.
+            below them. `None`: all modules may be imported, and their `__getattr__` may run.
 
     Returns:
-        The class, or `None` when there is none of that name to be had.
+        The class, or `None` where no class of that name is found.
 
     Raises:
         DeserializationError: If the name leads to something that is not a class.
@@ -104,21 +86,7 @@ def require_class(
     is_kind: Callable[[type], bool],
     kind: str,
 ) -> Any:
-    """Looks up a class that has to be there, and of a certain kind.
-
-    Args:
-        module_name: The name of its module.
-        qualified_name: Its qualified name in there.
-        trusted_modules: As for `find_class`.
-        is_kind: Says whether a class is of the kind.
-        kind: What the kind is called in the error message.
-
-    Returns:
-        The class.
-
-    Raises:
-        DeserializationError: If there is no such class, or it is not of that kind.
-    """
+    """Looks up a class as `find_class` does, and raises unless it is there and of the kind."""
     cls = find_class(module_name, qualified_name, trusted_modules)
     if cls is None:
         raise DeserializationError(
@@ -200,15 +168,7 @@ def state_of(obj: Any) -> dict[str, Any]:
 
 
 def set_state(obj: Any, state: Mapping[str, Any]) -> None:
-    """Sets attributes of an instance, past all properties and `__setattr__` that its class has.
-
-    Args:
-        obj: The instance.
-        state: The attributes by name, as `state_of` gave them.
-
-    Raises:
-        DeserializationError: If an instance of this class cannot have such an attribute.
-    """
+    """Sets attributes of an instance, past the properties and `__setattr__` of its class."""
     if not isinstance(state, dict) or not all(type(name) is str for name in state):
         raise DeserializationError("The attributes of an object are not named by strings")
     if not state:

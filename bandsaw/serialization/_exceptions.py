@@ -12,16 +12,15 @@ runs: an exception is made by the `__new__` of the built-in class that it is der
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterator, Sequence
+import types
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
 from ..errors import DeserializationError, RemoteError, RemoteTraceback, UnserializableError
 from . import _classes
-from ._exactness import is_required
-from ._exception_fields import fields_of, set_fields, static_base
-
-Keep = Callable[[Any], Any]
+from .serializer import is_exact
 
 # Read past whatever the class of an exception may have defined under these names.
 _ARGS: Any = vars(BaseException)["args"]
@@ -30,24 +29,17 @@ _CONTEXT: Any = vars(BaseException)["__context__"]
 _SUPPRESS: Any = vars(BaseException)["__suppress_context__"]
 
 
-def describe(error: BaseException, keep: Keep | None = None) -> dict[str, Any]:
+def describe(error: BaseException) -> dict[str, Any]:
     """Takes an exception apart.
-
-    Args:
-        error: The exception.
-        keep: Is given each argument and attribute, and returns what stands for it in the
-            description. By default they are taken as they are.
 
     Returns:
         A dict of `shapes`, `contents` and, if the exception was raised in this process, of its
         formatted `traceback`.
 
     Raises:
-        UnserializableError: If it has to come back as it is, and its class cannot be found.
+        UnserializableError: If it has to come back exactly, and its class cannot be found.
     """
-    is_exact = is_required()
-    if is_exact:
-        keep = None
+    has_to_be_found = is_exact()
     text = _traceback_text(error)
     chain = {id(link) for link in _chain(error)} if text is not None else set()
     order: list[BaseException] = []
@@ -64,16 +56,25 @@ def describe(error: BaseException, keep: Keep | None = None) -> dict[str, Any]:
     contents: list[dict[str, Any]] = []
     # The list grows while it is walked: an endless chain of causes needs no recursion.
     for current in order:
-        if is_exact:
+        if has_to_be_found:
             _check_is_found(type(current))
         shapes.append(_shape(current, number))
         # The new text holds the text of an earlier crossing, which must not be there twice.
         cause = None if id(current) in chain and _is_text(current) else _CAUSE.__get__(current)
-        contents.append(_content(current, cause, number, keep or _as_it_is))
+        contents.append(_content(current, cause, number))
     parts: dict[str, Any] = {"shapes": shapes, "contents": contents}
     if text is not None:
         parts["traceback"] = text
     return parts
+
+
+def keep_writable(parts: Any, keep: Callable[[Any], Any]) -> None:
+    """Replaces arguments, attributes and fields by what `keep` returns, but where `is_exact`."""
+    if not is_exact():
+        for content in parts["contents"]:
+            content["args"] = list(map(keep, content["args"]))
+            for kind in ("state", "fields"):
+                content[kind] = {name: keep(value) for name, value in content[kind].items()}
 
 
 def _check_is_found(cls: type) -> None:
@@ -88,18 +89,7 @@ def _check_is_found(cls: type) -> None:
 
 
 def rebuild(parts: dict[str, Any], trusted_modules: Sequence[str] | None = ()) -> Any:
-    """Puts an exception together again.
-
-    Args:
-        parts: What `describe` returned.
-        trusted_modules: The modules that may be imported for it, as for `_classes.find_class`.
-
-    Returns:
-        The exception. The traceback of the other process ends its cause chain.
-
-    Raises:
-        DeserializationError: If the parts are not those of an exception.
-    """
+    """Makes the exception that `describe` took apart. The far traceback ends its cause chain."""
     made = make(parts["shapes"], trusted_modules)
     fill(made, parts["contents"], parts.get("traceback"))
     return made[0]
@@ -108,15 +98,7 @@ def rebuild(parts: dict[str, Any], trusted_modules: Sequence[str] | None = ()) -
 def make(
     shapes: list[dict[str, Any]], trusted_modules: Sequence[str] | None
 ) -> list[BaseException]:
-    """Makes exceptions that hold nothing yet.
-
-    Args:
-        shapes: The list of that name from `describe`.
-        trusted_modules: The modules that may be imported for it, as for `_classes.find_class`.
-
-    Returns:
-        An exception for each shape.
-    """
+    """Makes an exception for each shape. They hold nothing yet."""
     made: dict[int, BaseException] = {}
     pending = list(range(len(shapes)))[::-1]
     opened = set()
@@ -141,13 +123,7 @@ def make(
 def fill(
     made: list[BaseException], contents: list[dict[str, Any]], text: str | None = None
 ) -> None:
-    """Gives exceptions what they hold.
-
-    Args:
-        made: What `make` returned.
-        contents: The list of that name from `describe`.
-        text: The formatted traceback of the first one.
-    """
+    """Gives exceptions their contents, and the first one its formatted traceback."""
     if len(made) != len(contents):
         raise DeserializationError("The parts of an exception do not belong together")
     for error, content in zip(made, contents):
@@ -166,7 +142,7 @@ def fill(
             _classes.set_state(error, {**state, "type_name": vars(error)["type_name"]})
         else:
             _classes.set_state(error, state)
-            set_fields(error, content["fields"])
+            _set_fields(error, content["fields"])
             if not _is_group(error):
                 _ARGS.__set__(error, tuple(args))
         _SUPPRESS.__set__(error, bool(content["suppress"]))
@@ -174,22 +150,18 @@ def fill(
         _attach(made[0], RemoteTraceback(text))
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
 def _shape(error: BaseException, number: Callable[[BaseException], int]) -> dict[str, Any]:
     module, name = _classes.name_of(type(error))
     shape: dict[str, Any] = {"module": module, "type": name, "message": _message(error)}
     if _is_group(error):
-        base: Any = static_base(type(error))
+        base: Any = _static_base(type(error))
         shape["message"] = str.__str__(base.message.__get__(error))
         shape["members"] = [number(member) for member in base.exceptions.__get__(error)]
     return shape
 
 
 def _is_group(error: BaseException) -> bool:
-    return hasattr(static_base(type(error)), "exceptions")
+    return hasattr(_static_base(type(error)), "exceptions")
 
 
 def _is_stand_in(error: BaseException) -> bool:
@@ -201,7 +173,6 @@ def _content(
     error: BaseException,
     cause: BaseException | None,
     number: Callable[[BaseException], int],
-    keep: Keep,
 ) -> dict[str, Any]:
     links: list[list[Any]] = []
 
@@ -209,7 +180,7 @@ def _content(
         if isinstance(value, BaseException):
             links.append([place, key, number(value)])
             return None
-        return keep(value)
+        return value
 
     args = () if _is_group(error) else _ARGS.__get__(error)
     content = {
@@ -217,7 +188,7 @@ def _content(
         "state": {
             name: kept("state", name, value) for name, value in _classes.state_of(error).items()
         },
-        "fields": {name: keep(value) for name, value in fields_of(error).items()},
+        "fields": _fields_of(error),
         "suppress": _SUPPRESS.__get__(error),
         "links": links,
     }
@@ -242,7 +213,7 @@ def _make_one(
         return RemoteError(message, f"{module}.{name}")
     if BaseException not in cls.__mro__:
         raise DeserializationError(f"{module}.{name} is not an exception")
-    base: Any = static_base(cls)
+    base: Any = _static_base(cls)
     args = (message, members) if hasattr(base, "exceptions") else ()
     try:
         made: BaseException = base.__new__(cls, *args)
@@ -297,3 +268,73 @@ def _traceback_text(error: BaseException) -> str | None:
         lines = traceback.format_tb(error.__traceback__)
         lines.append(f"{type(error).__qualname__}: {_message(error)}\n")
     return "".join(lines)
+
+
+# What exceptions hold in their C structure beside `args` and `__dict__` (`errno`, `code`, ...) is
+# found in the built-in classes, so that fields which a newer Python adds are kept too.
+# `obj` of an AttributeError is whatever had no such attribute: a module, a session, anything.
+_NOT_FIELDS = frozenset(vars(BaseException)) | {"obj", "exceptions", "message"}
+_UNICODE_ERRORS = (UnicodeEncodeError, UnicodeDecodeError, UnicodeTranslateError)
+
+
+def _static_base(cls: type) -> type:
+    """Finds the built-in exception class whose `__new__` makes instances of a class."""
+    while not _classes.is_static(cls):
+        assert cls.__base__ is not None
+        cls = cls.__base__
+    return cls
+
+
+@functools.cache
+def _fields(base: type) -> tuple[tuple[str, Any], ...]:
+    kinds = (types.MemberDescriptorType, types.GetSetDescriptorType)
+    return tuple(
+        (name, member)
+        for owner in base.__mro__
+        for name, member in vars(owner).items()
+        if isinstance(member, kinds) and name not in _NOT_FIELDS and owner is not object
+    )
+
+
+def _fields_of(error: BaseException) -> dict[str, Any]:
+    """Gives the fields of an exception that are set."""
+    fields = {}
+    for name, member in _fields(_static_base(type(error))):
+        try:
+            value = member.__get__(error)
+        except (AttributeError, TypeError):
+            continue
+        if value is not None:
+            fields[name] = value
+    return fields
+
+
+def _set_fields(error: BaseException, fields: Mapping[str, Any]) -> None:
+    """Sets fields that `_fields_of` gave, maybe on another version of Python."""
+    members = dict(_fields(_static_base(type(error))))
+    known = {name: value for name, value in fields.items() if name in members}
+    if isinstance(error, _UNICODE_ERRORS):
+        if "object" not in known:
+            return
+        _check_unicode_fields(error, known)
+    for name, value in known.items():
+        try:
+            members[name].__set__(error, value)
+        except AttributeError:
+            continue
+        except TypeError as reason:
+            raise DeserializationError(f"{name} of a {type(error).__name__}: {reason}") from reason
+
+
+def _check_unicode_fields(error: BaseException, fields: Mapping[str, Any]) -> None:
+    # Their `__str__` looks into the object at `start` without a check of its own.
+    kind = bytes if isinstance(error, UnicodeDecodeError) else str
+    if not (
+        isinstance(fields["object"], kind)
+        and type(fields.get("start")) is int
+        and fields["start"] >= 0
+        and type(fields.get("end")) is int
+        and isinstance(fields.get("reason"), str)
+        and isinstance(fields.get("encoding", ""), str)
+    ):
+        raise DeserializationError(f"The fields of a {type(error).__name__} do not fit together")

@@ -7,13 +7,13 @@ with `_serializer` are turned into values as soon as they are complete, the inne
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from typing import Any, Callable
+from typing import Any, BinaryIO, Callable
 
 from ..errors import DeserializationError, LimitError, UnknownSerializerError
-from ._builtin_values import BuiltinSerializer
 from ._class_values import DataclassSerializer, EnumSerializer
-from ._standard_values import StandardSerializer
+from ._tables import BuiltinSerializer, StandardSerializer
 from .values import (
     ExceptionSerializer,
     SerializableValueSerializer,
@@ -34,20 +34,84 @@ _WITH_CLASSES = (
 _DIGITS = 500
 # To read digits takes more than twice as long for twice as many. Ours are hexadecimal by then.
 _MOST_DIGITS = 1_000_000
+_CHUNK = 1 << 20
+_STRING = re.compile(rb'"[^"]*"?')
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_OTHER_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+# After so many levels, to look at each bracket takes no longer.
+_LEVELS_AT_ONCE = 100
+
+
+def read(stream: BinaryIO, max_size: int) -> bytes:
+    """Reads a stream to its end.
+
+    Raises:
+        LimitError: If there are more bytes than `max_size`. No more than that are kept.
+    """
+    parts, size = [], 0
+    while True:
+        part = stream.read(_CHUNK)
+        if not part:
+            break
+        size += len(part)
+        if size > max_size:
+            raise LimitError(
+                f"The data is longer than the {max_size} bytes of JsonSerializer(max_size=...)."
+            )
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def check(data: bytes, max_depth: int | None, max_count: int) -> None:
+    """Checks how deep a text is, `None` for any depth, and how many values it has.
+
+    That it is JSON is found out later. A text far from the limits, and that is nearly every one, is
+    seen to be so by counting bytes in C.
+
+    Raises:
+        LimitError: If it is deeper, or has more values.
+    """
+    if max_depth is None:
+        max_depth = len(data)
+    # What is in strings counts too here, so that this is too much rather than too little.
+    if len(data) <= max_depth and len(data) < max_count:
+        return
+    opening = data.count(b"[") + data.count(b"{")
+    if opening <= max_depth and opening + data.count(b",") < max_count:
+        return
+    without_strings = data
+    if b'"' in data:
+        # Without escapes, a string ends at the next quotation mark.
+        plain = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+        without_strings = _STRING.sub(b"", plain)
+    brackets = without_strings.translate(_OTHER_TO_SQUARE, _NO_BRACKETS)
+    if brackets.count(b"[") + without_strings.count(b",") >= max_count:
+        raise LimitError(
+            f"The data has more than the {max_count} values of JsonSerializer(max_count=...)."
+        )
+    if _depth(brackets) > max_depth:
+        raise LimitError(
+            f"The data is deeper than the {max_depth} levels of JsonSerializer(max_depth=...)."
+        )
+
+
+def _depth(brackets: bytes) -> int:
+    for depth in range(_LEVELS_AT_ONCE):
+        if not brackets:
+            return depth
+        # The innermost pairs go, so that one level after the other does.
+        brackets = brackets.replace(b"[]", b"")
+    depth = deepest = 0
+    for bracket in brackets:
+        depth += 1 if bracket == 0x5B else -1
+        deepest = max(deepest, depth)
+    return _LEVELS_AT_ONCE + deepest
 
 
 def decoded(
     data: Any, value_serializers: Sequence[ValueSerializer], trusted_modules: Sequence[str]
 ) -> Any:
-    """Decodes a value.
-
-    Args:
-        data: The encoded text.
-        value_serializers: The user's own value serializers.
-        trusted_modules: Modules that may be imported in order to find a class.
-
-    Returns:
-        The value.
+    """Decodes a text, given the value serializers of the user.
 
     Raises:
         UnknownSerializerError: If the data names a value serializer that is not there.
@@ -105,14 +169,7 @@ class _Reader:
             self._by_name[type(own).__name__] = own
 
     def read_object(self, found: dict[str, Any]) -> Any:
-        """Turns an object into a value, if it stands for one.
-
-        Args:
-            found: The object. What is inside has been turned already.
-
-        Returns:
-            The value.
-        """
+        """Turns an object into the value it stands for, if any. Its parts were turned before."""
         if _KEY not in found:
             return found
         name = found[_KEY]

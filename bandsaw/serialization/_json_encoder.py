@@ -9,26 +9,22 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import sys
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 from ..errors import UnserializableError
-from ._builtin_values import BuiltinSerializer
 from ._class_values import DataclassSerializer, EnumSerializer
-from ._paths import find_circle, find_culprit, short_repr
-from ._standard_values import StandardSerializer
+from ._exceptions import describe, keep_writable
+from ._paths import find_circle, find_culprit, short_repr, type_name
+from ._tables import SURROGATE_PAIR, BuiltinSerializer, StandardSerializer
 from .values import (
     ExceptionSerializer,
     SerializableValueSerializer,
     TupleSerializer,
     ValueSerializer,
 )
-
-# Two lone surrogates in a row, which a reader would take for one letter.
-SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 _KEY = "_serializer"
 _PLAIN_LEVELS = 100
@@ -41,10 +37,9 @@ _STR = frozenset({str})
 _ATOMS = _SCALARS | {bytes, bytearray, complex, range}
 
 _BUILTIN = BuiltinSerializer()
-_TUPLES = TupleSerializer()
 _EXCEPTIONS = ExceptionSerializer()
 _OTHERS: tuple[ValueSerializer, ...] = (
-    _TUPLES,
+    TupleSerializer(),
     StandardSerializer(),
     SerializableValueSerializer(),
     _EXCEPTIONS,
@@ -56,14 +51,7 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def encoded(value: Any, value_serializers: Sequence[ValueSerializer] = ()) -> bytes:
-    """Encodes a value.
-
-    Args:
-        value: Any value.
-        value_serializers: The user's own value serializers.
-
-    Returns:
-        The text.
+    """Encodes a value, given the value serializers of the user.
 
     Raises:
         UnserializableError: If the value or a part of it cannot be written.
@@ -77,15 +65,6 @@ def encoded(value: Any, value_serializers: Sequence[ValueSerializer] = ()) -> by
         return _encoded_tree(value, value_serializers)
     except Exception as error:
         raise _explained(value, error, value_serializers) from error
-
-
-def if_writable(value: Any) -> Any:
-    """Returns a value, or its `repr` if it cannot be written without the user's serializers."""
-    try:
-        _encoded_tree(value, ())
-    except Exception:
-        return short_repr(value)
-    return value
 
 
 def _is_plain(value: Any) -> bool:
@@ -164,13 +143,7 @@ class _TreeBuilder:
         self._unseen: frozenset[type] = frozenset() if self._own or strict else _SCALARS
 
     def build(self, value: Any) -> Any:
-        """Turns a value into a tree.
-
-        Args:
-            value: Any value.
-
-        Returns:
-            The tree, made of what the JSON encoder writes.
+        """Turns a value into what the JSON encoder writes.
 
         Raises:
             UnserializableError: If there is something in it that no value serializer knows.
@@ -211,9 +184,8 @@ class _TreeBuilder:
 
     def _typed(self, serializer: ValueSerializer, value: Any) -> Any:
         if serializer is _EXCEPTIONS:
-            from ._exceptions import describe
-
-            representation = describe(value, self._keep)
+            representation: Any = describe(value)
+            keep_writable(representation, self._keep)
         else:
             representation = serializer.serialize_value(value)
         builder = self
@@ -270,7 +242,7 @@ def _explained(
 ) -> UnserializableError:
     if isinstance(error, RecursionError):
         return UnserializableError(
-            f"A value of type {_type_name(value)} cannot be written as JSON: it contains itself or "
+            f"A value of type {type_name(value)} cannot be written as JSON: it contains itself or "
             "is nested too deeply."
         )
 
@@ -286,7 +258,7 @@ def _explained(
         value, works, lambda part: _is_known(part, value_serializers)
     )
     return UnserializableError(
-        f"The value of type {_type_name(culprit)} at {path} cannot be written as JSON: {error}."
+        f"The value of type {type_name(culprit)} at {path} cannot be written as JSON: {error}."
     )
 
 
@@ -299,7 +271,3 @@ def _is_known(value: Any, value_serializers: Sequence[ValueSerializer]) -> bool:
         )
     except Exception:
         return False
-
-
-def _type_name(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"

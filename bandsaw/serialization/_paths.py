@@ -47,15 +47,7 @@ def find_culprit(
 
 
 def find_circle(value: Any) -> tuple[str, Any] | None:
-    """Finds where a value is inside of itself.
-
-    Args:
-        value: A value that cannot be written because of that.
-
-    Returns:
-        The path to the place where one of the parts around it is found again, and that part; `None`
-        if there is no such place among what values are seen to consist of.
-    """
+    """Gives the path at which a part of a value is found again in itself, and that part."""
     is_open, done = {id(value)}, set()
     # What is kept alive cannot lend its identity to another.
     stack = [("value", value, _children(value))]
@@ -100,16 +92,13 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def short_repr(value: Any) -> str:
-    """Gives the `repr` of a value, shortened, and something readable where it has none.
-
-    Args:
-        value: Any value.
-
-    Returns:
-        At most 200 characters.
-    """
+    """Gives at most 200 characters of the `repr`, and a text for a value whose `repr` fails."""
     try:
         text = repr(value)
     except Exception:
         text = f"<{type(value).__module__}.{type(value).__qualname__} without repr>"
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def type_name(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}"

@@ -1,29 +1,32 @@
-"""Pickling: with `_unpickling`, the part of the serializer that needs the `pickle` module."""
+"""Pickling and unpickling: the part of the serializer that needs the `pickle` module."""
 
 from __future__ import annotations
 
-import copyreg
-import operator
+import io
 import pickle
 import sys
 import types
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, BinaryIO
 
-from ..errors import UnserializableError
+from ..errors import DeserializationError, SignatureError, UnserializableError
 from ..modules import main_module_name
 from . import _classes, _exceptions
-from ._paths import find_culprit, short_repr
-from ._unpickling import find_global, unpickled
-
-__all__ = ["find_global", "pickled", "pickled_with_buffers", "unpickled"]
+from ._paths import find_culprit, short_repr, type_name
+from ._signing import SIGNED_MODULE
 
 _PROTOCOL = 5
-# A frame ends with the first value behind 64 KiB, and values that are as long stand alone.
-_LONGEST_FRAME = 1 << 18
-# The names of the script's module as pickle writes them.
-_WRITTEN_NAMES = [b"\x8c" + bytes([len(name)]) + name.encode() for name in _classes.MAIN_NAMES]
 _BY_NAME = (type, types.FunctionType)
 _NODES = "_bandsaw_nodes"
+_OURS = f"{__name__.partition('.')[0]}."
+_MOVED = {
+    # Newer Pythons write the first name, and older ones know only the second.
+    "pathlib._local": "pathlib",
+    # Cache entries may have been written before the modules were one.
+    f"{_OURS}serialization._unpickling": __name__,
+}
+# Classes of ours that were looked up: each session and each cache entry names some.
+_our_classes: dict[tuple[str, str], type] = {}
 
 
 class _Chunks(list[bytes]):
@@ -33,19 +36,13 @@ class _Chunks(list[bytes]):
 
 
 def pickled(value: Any) -> list[bytes]:
-    """Pickles a value.
-
-    Args:
-        value: Any value.
-
-    Returns:
-        The pickled bytes, in pieces.
+    """Pickles a value into pieces, and exceptions with the `repr` of parts that cannot be pickled.
 
     Raises:
         UnserializableError: If the value or a part of it cannot be pickled.
     """
     try:
-        return _pickled(value, None, [])
+        return _pickled(value, None)
     except Exception:
         # Exceptions that hold something unpicklable are rare, and to look for it takes time.
         chunks = _Chunks()
@@ -57,21 +54,14 @@ def pickled(value: Any) -> list[bytes]:
 
 
 def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
-    """Pickles a value exactly, with the buffers of arrays and the like out of band.
-
-    Args:
-        value: Any value.
-        buffers: Gets the buffers.
-
-    Returns:
-        The pickled bytes, in pieces.
+    """Pickles a value exactly, and appends the buffers of arrays and the like to a list.
 
     Raises:
         UnserializableError: If the value or a part of it cannot be pickled.
     """
 
     def is_in_band(buffer: pickle.PickleBuffer) -> bool:
-        # Others may do anything with the buffer that they are given back, which is another one.
+        # Other classes may do anything with the buffer that they get back, which is another one.
         if not _is_array(memoryview(buffer).obj):
             return True
         try:
@@ -81,9 +71,15 @@ def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
         return False
 
     try:
-        return _pickled(value, is_in_band, buffers)
+        return _pickled(value, is_in_band)
     except Exception as error:
         raise _explained(value, error) from error
+
+
+def _pickled(value: Any, callback: Any) -> list[bytes]:
+    chunks = _Chunks()
+    _Pickler(chunks, _PROTOCOL, buffer_callback=callback).dump(value)
+    return chunks
 
 
 def _is_array(owner: Any) -> bool:
@@ -94,87 +90,22 @@ def _is_array(owner: Any) -> bool:
     )
 
 
-def _pickled(value: Any, callback: Any, buffers: list[memoryview]) -> list[bytes]:
-    """Pickles without a call of Python code for each object, if nothing needs one."""
-    chunks = _Chunks() if main_module_name() is None else _Watching()
-    pickler = pickle.Pickler(chunks, _PROTOCOL, buffer_callback=callback)
-    pickler.dispatch_table = _Reducers()
-    try:
-        pickler.dump(value)
-    except _MainNamedError:
-        buffers.clear()
-        chunks = _Chunks()
-        _Pickler(chunks, _PROTOCOL, buffer_callback=callback).dump(value)
-    return chunks
-
-
-class _MainNamedError(Exception):
-    """Something may be written by its name in the script, which readers know by another name."""
-
-
-class _Watching(_Chunks):
-    """Stops the pickler, which asks nobody about functions and classes, at the script's module."""
-
-    def __init__(self) -> None:
-        count = 2 if _classes.MAIN_NAMES[1] in sys.modules else 1
-        self._written = _WRITTEN_NAMES[:count]
-
-    def write(self, chunk: bytes) -> None:
-        # Anything longer is a single large value.
-        if len(chunk) <= _LONGEST_FRAME:
-            for name in self._written:
-                if name in chunk:
-                    raise _MainNamedError
-        self.append(chunk)
-
-
-class _Reducers(dict[type, Any]):
-    """How objects are taken apart, by their type: all as they say themselves, but for exceptions.
-
-    The pickler looks here in C code, for each type once.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(_ours)
-
-    def __missing__(self, cls: type) -> Any:
-        if issubclass(cls, type):
-            # A class, which is written by its name.
-            raise KeyError(cls)
-        found = copyreg.dispatch_table.get(cls)
-        if issubclass(cls, BaseException):
-            found = _reduced_exactly
-        self[cls] = found or _reduced_as_usual
-        if found is None and cls.__module__.startswith(_OUR_MODULES):
-            # One of them is in everything that is kept or sent.
-            _ours[cls] = _reduced_as_usual
-        return self[cls]
-
-
-_OUR_MODULES = f"{__name__.partition('.')[0]}."
-_ours: dict[type, Any] = {}
-
-
 class _Pickler(pickle.Pickler):
-    def __init__(self, stream: Any, *arguments: Any, **more: Any) -> None:
-        super().__init__(stream, *arguments, **more)
-        # Types of which nothing has to be looked at.
-        self._ordinary: set[type] = set()
-
     def reducer_override(self, obj: Any) -> Any:
-        cls = type(obj)
-        if cls in self._ordinary:
-            return NotImplemented
         if isinstance(obj, BaseException):
-            return _reduced(obj, self._keep)
+            return self._reduced(obj)
         if isinstance(obj, _BY_NAME) and obj.__module__ in _classes.MAIN_NAMES:
             return _reduced_by_name(obj)
-        if not issubclass(cls, _BY_NAME):
-            self._ordinary.add(cls)
         return NotImplemented
 
-    def _keep(self, value: Any) -> Any:
-        return _as_it_is(value)
+    def _reduced(self, error: BaseException) -> Any:
+        parts = self._parts_of(error)
+        content = (parts["contents"], parts.get("traceback"))
+        # Two steps, because what the exception holds may hold the exception.
+        return _make, (parts["shapes"],), content, None, None, _fill
+
+    def _parts_of(self, error: BaseException) -> dict[str, Any]:
+        return _exceptions.describe(error)
 
 
 class _CarefulPickler(_Pickler):
@@ -189,6 +120,11 @@ class _CarefulPickler(_Pickler):
     def __init__(self, stream: Any, known: dict[int, tuple[bool, Any]]) -> None:
         super().__init__(stream, _PROTOCOL)
         self._known = known
+
+    def _parts_of(self, error: BaseException) -> dict[str, Any]:
+        parts = _exceptions.describe(error)
+        _exceptions.keep_writable(parts, self._keep)
+        return parts
 
     def _keep(self, value: Any) -> Any:
         if id(value) not in self._known:
@@ -217,19 +153,15 @@ def _works(value: Any, known: dict[int, tuple[bool, Any]]) -> bool:
 def _explained(value: Any, error: Exception) -> UnserializableError:
     if isinstance(error, RecursionError):
         return UnserializableError(
-            f"A value of type {_type_name(value)} cannot be pickled: it is nested too deeply."
+            f"A value of type {type_name(value)} cannot be pickled: it is nested too deeply."
         )
     known: dict[int, tuple[bool, Any]] = {}
     path, culprit = find_culprit(value, lambda part: _works(part, known))
     what = f"The {culprit.__name__!r}" if isinstance(culprit, _BY_NAME) else "The value"
     return UnserializableError(
-        f"{what} of type {_type_name(culprit)} at {path} cannot be pickled: "
+        f"{what} of type {type_name(culprit)} at {path} cannot be pickled: "
         f"{type(error).__name__}: {error}"
     )
-
-
-def _type_name(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _reduced_by_name(obj: Any) -> Any:
@@ -243,24 +175,6 @@ def _reduced_by_name(obj: Any) -> Any:
     return (find_global, (module, name)) if found is obj else NotImplemented
 
 
-def _reduced_exactly(error: BaseException) -> Any:
-    return _reduced(error, _as_it_is)
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
-
-
-_reduced_as_usual = operator.methodcaller("__reduce_ex__", _PROTOCOL)
-
-
-def _reduced(error: BaseException, keep: _exceptions.Keep) -> Any:
-    parts = _exceptions.describe(error, keep)
-    content = (parts["contents"], parts.get("traceback"))
-    # Two steps, because what the exception holds may hold the exception.
-    return _make, (parts["shapes"],), content, None, None, _fill
-
-
 def _make(shapes: list[dict[str, Any]]) -> BaseException:
     made = _exceptions.make(shapes, trusted_modules=None)
     vars(made[0])[_NODES] = made
@@ -270,3 +184,69 @@ def _make(shapes: list[dict[str, Any]]) -> BaseException:
 def _fill(error: BaseException, content: tuple[list[dict[str, Any]], str | None]) -> None:
     made = vars(error).pop(_NODES)
     _exceptions.fill(made, *content)
+
+
+def unpickled(stream: BinaryIO, buffers: Sequence[Any] = ()) -> Any:
+    """Unpickles a value, given the buffers that are out of band.
+
+    Raises:
+        SignatureError: If the data is signed.
+        DeserializationError: If the data is damaged, or needs what is not found here.
+    """
+    try:
+        return _Unpickler(stream, buffers=buffers).load()
+    except DeserializationError:
+        raise
+    except EOFError as error:
+        raise DeserializationError("The data ends in the middle of a value.") from error
+    except Exception as error:
+        raise DeserializationError(
+            f"The data cannot be unpickled: {type(error).__name__}: {error}"
+        ) from error
+
+
+def find_global(module_name: str, name: str) -> Any:
+    """Finds what was pickled under the name by which its script can be imported."""
+    outermost, *inner = name.split(".")
+    value = _Unpickler(io.BytesIO()).find_class(module_name, outermost)
+    for part in inner:
+        try:
+            value = getattr(value, part)
+        except AttributeError as error:
+            raise DeserializationError(
+                f"The data needs {module_name}.{name}, which is not to be had here: {error}. Is "
+                "another version of the code in use at this end?"
+            ) from error
+    return value
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        ours = _our_classes.get((module_name, global_name))
+        if ours is not None:
+            return ours
+        if module_name == SIGNED_MODULE:
+            raise SignatureError(
+                "The data is signed, and this serializer has no key to verify it with: give "
+                "PickleSerializer(key=...) the key that it was signed with."
+            )
+        module_name = _MOVED.get(module_name, module_name)
+        if module_name == main_module_name():
+            module_name = "__main__"
+        try:
+            found = super().find_class(module_name, global_name)
+            if isinstance(found, type) and found.__module__.startswith(_OURS):
+                _our_classes[module_name, global_name] = found
+            return found
+        except ModuleNotFoundError as error:
+            raise DeserializationError(
+                f"The data needs {module_name}.{global_name}, but the module {error.name!r} is not "
+                "to be had here. If it is part of your project, put it into the distribution "
+                "archive with Configuration.add_modules_for_distribution; otherwise install it for "
+                f"this Python ({sys.executable})."
+            ) from error
+        except (AttributeError, ImportError) as error:
+            raise DeserializationError(
+                f"The data needs {module_name}.{global_name}, which is not to be had here: "
+                f"{error}. Is another version of the code in use at this end?"
+            ) from error

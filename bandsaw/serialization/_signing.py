@@ -31,33 +31,14 @@ _CHUNK = 1 << 20
 def signed(
     key: bytes, purpose: str, payload: Sequence[bytes], buffers: Sequence[Any] = ()
 ) -> bytes:
-    """Makes what is written before a payload.
-
-    Args:
-        key: The key that both sides have.
-        purpose: What the payload is for.
-        payload: The payload, in pieces.
-        buffers: What is out of band, each contiguous bytes.
-
-    Returns:
-        Mark, signature and length.
-    """
+    """Makes mark, signature and length, which are written before a payload."""
     length = sum(map(len, payload))
     signature = _signature(key, purpose, length, payload, buffers)
     return b"".join((_MARK, signature, length.to_bytes(_LENGTH, "big")))
 
 
 def verified(key: bytes, purpose: str, stream: BinaryIO, buffers: Sequence[Any] = ()) -> bytes:
-    """Reads a signed payload.
-
-    Args:
-        key: The key that both sides have.
-        purpose: What the payload has to be for.
-        stream: Where from. It is read to the end of the payload and no further.
-        buffers: What is out of band.
-
-    Returns:
-        The payload, verified as it is in memory: nobody can change it any more.
+    """Reads a signed payload, and no further. It is verified as it is then in memory.
 
     Raises:
         SignatureError: If it is not signed with this key, for this purpose, or not whole.

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Optional
 
 from ..errors import InvalidValueError
 from .serializer import Serializer
-from .values import ValueSerializer
+from .values import ExceptionSerializer, ValueSerializer
 
 
 @cache
@@ -103,10 +103,10 @@ class JsonSerializer(Serializer):
             bandsaw.errors.DeserializationError: If the data is damaged, or names a class that it
                 must not name or that is not to be had.
         """
-        from . import _json_decoder, _json_limits
+        from . import _json_decoder
 
-        data = _json_limits.read(stream, self.max_size)
-        _json_limits.check(data, self.max_depth, self.max_count)
+        data = _json_decoder.read(stream, self.max_size)
+        _json_decoder.check(data, self.max_depth, self.max_count)
         return _json_decoder.decoded(data, self.value_serializers, self.trusted_modules)
 
     def canonical_form(self, value: Any) -> Any:
@@ -125,6 +125,19 @@ class JsonSerializer(Serializer):
                 if replaced is not NotImplemented:
                     return replaced
         return NotImplemented
+
+
+def _if_writable(value: Any) -> Any:
+    try:
+        _encoder().encoded(value)
+    except Exception:
+        from ._paths import short_repr
+
+        return short_repr(value)
+    return value
+
+
+ExceptionSerializer._keep = staticmethod(_if_writable)
 
 
 def _checked_limit(name: str, limit: Any) -> int:

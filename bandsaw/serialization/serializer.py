@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 
@@ -109,3 +111,26 @@ def for_purpose(serializer: Any, purpose: str) -> Any:
     """
     bind = getattr(serializer, "for_purpose", None)
     return serializer if bind is None else bind(purpose)
+
+
+_thread = threading.local()
+
+
+@contextlib.contextmanager
+def exactly() -> Iterator[None]:
+    """Has this thread refuse to write what would come back as something else.
+
+    An exception on its way to a caller has to arrive, and what it holds may arrive as its `repr`. A
+    value that is kept to be served again must not change.
+    """
+    before = is_exact()
+    _thread.is_exact = True
+    try:
+        yield
+    finally:
+        _thread.is_exact = before
+
+
+def is_exact() -> bool:
+    """Says whether this thread is inside of `exactly`."""
+    return getattr(_thread, "is_exact", False)

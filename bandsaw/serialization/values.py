@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
+
+from ..errors import DeserializationError
 
 _Self = TypeVar("_Self", bound="SerializableValue")
 
@@ -99,6 +102,9 @@ class ExceptionSerializer(ValueSerializer):
             are loaded already and the first-party ones.
     """
 
+    # Gives what stands for an argument. Set by `json`, which knows what can be written.
+    _keep: ClassVar[Any]
+
     def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
         self._trusted_modules = trusted_modules
 
@@ -108,10 +114,11 @@ class ExceptionSerializer(ValueSerializer):
 
     def serialize_value(self, value: Any) -> Any:
         """Gives the parts of an exception."""
-        from ._exceptions import describe
-        from ._json_encoder import if_writable
+        from ._exceptions import describe, keep_writable
 
-        return describe(value, keep=if_writable)
+        parts = describe(value)
+        keep_writable(parts, self._keep)
+        return parts
 
     def deserialize_value(self, representation: Any) -> Any:
         """Puts an exception together again."""
@@ -194,18 +201,13 @@ class TupleSerializer(ValueSerializer):
         if type(representation) is list:
             return tuple(representation)
         from ._classes import set_state
-        from ._named_tuples import named_tuple_class
 
         items = representation["items"]
         fields = representation["fields"]
         if type(items) is not list or type(fields) is not list or len(items) != len(fields):
             raise ValueError("a named tuple has as many items as it has fields")
-        cls = named_tuple_class(
-            representation["module"],
-            representation["type"],
-            tuple(fields),
-            self._trusted_modules,
-            _is_named_tuple_class,
+        cls = _named_tuple_class(
+            representation["module"], representation["type"], tuple(fields), self._trusted_modules
         )
         # The class may have a constructor of its own, which is none of the data's business.
         value = tuple.__new__(cls, items)
@@ -216,3 +218,36 @@ class TupleSerializer(ValueSerializer):
 def _is_named_tuple_class(cls: type) -> bool:
     fields = getattr(cls, "_fields", None) if tuple in cls.__mro__ else None
     return cls is not tuple and type(fields) is tuple and all(type(name) is str for name in fields)
+
+
+def _named_tuple_class(
+    module: str,
+    name: str,
+    fields: tuple[str, ...],
+    trusted_modules: Sequence[str],
+) -> Any:
+    """Finds the class of a named tuple, or makes the same fresh one each time."""
+    from ._classes import find_class
+
+    if not all(type(field) is str for field in fields):
+        raise DeserializationError("The fields of a named tuple are not strings")
+    cls: Any = find_class(module, name, trusted_modules)
+    if cls is None:
+        return _fresh_class(module, name, fields)
+    if not _is_named_tuple_class(cls):
+        raise DeserializationError(f"{module}.{name} is not a named tuple")
+    if cls._fields != fields:
+        raise DeserializationError(
+            f"The named tuple {module}.{name} has the fields {list(cls._fields)} here, but "
+            f"{list(fields)} in the data"
+        )
+    return cls
+
+
+@functools.cache
+def _fresh_class(module: str, name: str, fields: tuple[str, ...]) -> Any:
+    import collections
+
+    cls: Any = collections.namedtuple(name.rpartition(".")[2], fields, module=module)  # type: ignore[misc]
+    cls.__qualname__ = name
+    return cls

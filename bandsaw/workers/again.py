@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
 from .. import _session_header, modules
-from .._cache import locks
 from .._moderator import _Moderator
+from .._system import computing
 from ..context import Context
 from ..errors import SessionFileError
 from ..execution import Execution
@@ -110,7 +110,7 @@ def message(number: int, session: Session) -> Optional[Message]:
         "run_id": session.run_id,
     }
     content = (
-        *(number, session.nonce, ids, locks.held(session)),
+        *(number, session.nonce, ids, computing.held(session)),
         *(execution._execution_id, execution.args, execution.kwargs),
     )
     return _message(AGAIN, content)
@@ -140,7 +140,7 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
     Returns:
         The session.
     """
-    number, nonce, ids, computing, execution_id, args, kwargs = _read(data)
+    number, nonce, ids, paths, execution_id, args, kwargs = _read(data)
     shape = known[number]
     session = Session(
         shape.task, Execution(execution_id, args, kwargs), shape.configuration, shape.chain
@@ -151,7 +151,7 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
     session._moderator = moderator
     session._nonce, session._ids = nonce, ids
     modules.note_callers(shape.callers)
-    locks.inherit(computing)
+    computing.inherit(paths)
     return session
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
+from .._system.output import TAIL_BYTES, last_lines, pass_on
 from ..errors import BandsawError
 from .frames import (
     BYE,
@@ -25,7 +26,6 @@ from .frames import (
     Message,
     from_json,
 )
-from .process import TAIL_BYTES, last_lines, pass_on
 
 # A process that has closed its channel is about to end; one that is not is ended.
 _SECONDS_TO_END = 1.0
@@ -75,6 +75,7 @@ class Child(abc.ABC):
         start_error: The `errno` for which it could not be started.
         is_over: Whether it has ended.
         is_cancelled: Whether it was ended from here.
+        has_read: Whether it may have read all that was sent to it last.
         loss: Makes an error of what happened to it, if its machine can no longer be reached.
     """
 
@@ -91,6 +92,7 @@ class Child(abc.ABC):
         self.start_error: Optional[int] = None
         self.is_over = False
         self.is_cancelled = False
+        self.has_read = True
         self._closed: Optional[Callable[[bool], None]] = closed
         self._out = Output("stdout")
         self._errors = Output("stderr")
@@ -301,6 +303,7 @@ class LocalChild(Child):
             self._channel.read()
         except (EOFError, OSError):
             self._channel_is_closed()
+            self.has_read = self.has_read and not self._channel.was_unread
         return self._has_channel
 
     def _read_status(self) -> bool:

@@ -121,6 +121,7 @@ def serve(channel: Channel) -> None:
     directory: Optional[str] = None
     number: Optional[int] = None
     known: dict[int, again.Shape] = {}
+    is_last = False
     try:
         while True:
             frame = _next(channel, idle_seconds)
@@ -132,11 +133,14 @@ def serve(channel: Channel) -> None:
                 idle_seconds = content.get("idle_seconds", idle_seconds)
                 directory = content.get("bulk_directory", directory)
                 number = content.get("number", number)
+                is_last = content.get("is_last", False)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
             elif frame.kind in (frames.SESSION, frames.AGAIN):
                 with asking(channel):
                     message = _go_on(frame, directory, known, number, handler)
                 _answer(channel, message)
+                if is_last:
+                    return
                 number = None
             else:
                 raise ProtocolError(f"A message {frames.NAMES[frame.kind]} came here.")

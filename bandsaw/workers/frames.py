@@ -121,6 +121,8 @@ class Channel:
         self._data = bytearray()
         self._descriptors: deque[int] = deque()
         self._put_back: deque[Frame] = deque()
+        # Whether the other side went away without having read all that was sent to it.
+        self.was_unread = False
 
     def fileno(self) -> int:
         """Returns the descriptor, for `poll`."""
@@ -232,7 +234,8 @@ class Channel:
         try:
             data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, _ONE_DESCRIPTOR, _FLAGS)
         except ConnectionResetError:
-            data, ancillary = b"", []
+            # So Linux says it where the other end of such a socket had something to read.
+            data, ancillary, self.was_unread = b"", [], True
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")

@@ -23,8 +23,8 @@ import time
 from collections import deque
 from typing import Any, Callable, NoReturn, Optional
 
+from .._system.processes import reap
 from . import bootstrap, bulk, frames, state, streams
-from ._exit import reap
 from .frames import EVENT, Channel
 from .outbox import Outbox
 from .streams import HEAD, packed

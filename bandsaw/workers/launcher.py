@@ -16,7 +16,8 @@ from typing import Any
 from ..errors import WorkerStartError
 from . import state
 from .child import Child
-from .near_template import Code, Kind, Template, started
+from .code import Code
+from .near_template import Kind, Template, started
 
 # Of so many states of the code the templates are kept that differ in nothing else.
 MOST_STATES = 4

@@ -16,11 +16,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
+from .._system.output import Tail, last_lines
+from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
 from ..errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
 from . import streams
-from ._exit import describe_exit
-from .process import Tail, last_lines
 
 # The most that is read at once.
 READ = 1 << 18

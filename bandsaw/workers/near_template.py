@@ -15,17 +15,18 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional, Protocol
+from typing import Any, NamedTuple, Optional
 
 from .. import __version__
 from .._session_file import failure_of
+from .._system.output import Tail
+from .._system.processes import describe_exit
 from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
-from ._exit import describe_exit
 from .child import Child, LocalChild
+from .code import Code
 from .frames import Channel
-from .process import Tail
 
 _SECONDS_TO_END = 5.0
 _OLDEST = (3, 9)
@@ -45,28 +46,6 @@ class Kind(NamedTuple):
     code: str
     preload: tuple[str, ...]
     at_start: tuple[tuple[str, str], ...]
-
-
-class Code(Protocol):
-    """The code that a process runs. See `_archive.checkout`."""
-
-    @property
-    def program(self) -> str:
-        """What Python is to run."""
-
-    @property
-    def name(self) -> str:
-        """The name of the state that it is in."""
-
-    @property
-    def byte_code(self) -> str:
-        """Where byte code is kept that cannot lie beside its source, or an empty text."""
-
-    def news(self, known: int) -> tuple[int, dict[str, Any]]:
-        """Returns what a process does not know yet, and the number for what it knows then."""
-
-    def text(self, path: str) -> Optional[bytes]:
-        """Returns the text that a file had when an id was made of it."""
 
 
 class Template:

@@ -9,8 +9,9 @@ from typing import Any, Optional
 from ..interpreter import Interpreter
 from . import launcher, state, wire
 from .child import Child
+from .code import Code
 from .frames import SESSION, Message
-from .near_template import Code, Kind
+from .near_template import Kind
 
 
 class Place(abc.ABC):
@@ -50,7 +51,7 @@ class Place(abc.ABC):
         """Returns what processes inherit, and are told again when it has changed."""
 
     def code_news(self, known: int) -> tuple[int, dict[str, Any]]:
-        """Returns what a process does not know yet of its code. See `near_template.Code.news`."""
+        """Returns what a process does not know yet of its code. See `Code.news`."""
         return known, {}
 
     def text_of_code(self, path: str) -> Optional[bytes]:

@@ -16,8 +16,9 @@ from . import frames
 
 # What the processes of tasks import: here it is imported once for all of them.
 _USED_BY_TASKS = (
-    *("decorator", "execution", "tasks", "workers.logs", "_cache.locks", "serialization._pickling"),
-    *("serialization.json", "advices.cache", "advices.log", "advices.ssh", "advices.subprocess"),
+    *("decorator", "execution", "tasks", "workers.logs", "_system.computing"),
+    *("serialization._pickling", "serialization.json"),
+    *("advices.cache", "advices.log", "advices.ssh", "advices.subprocess"),
 )
 
 

@@ -2,88 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import os
-import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Sequence
-from typing import IO, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
+from .._system import lifeline
+from .._system.output import Tail
+from .._system.processes import describe_exit, end_group
 from ..errors import TaskTimeoutError, WorkerDiedError, WorkerStartError
-from . import lifeline
-from ._exit import describe_exit
 
 _POSIX = os.name == "posix"
-# What is kept of the output for an error's message: the stack of a crash, and what came before it.
-TAIL_BYTES = 8192
-_TAIL_LINES = 50
-# After the process has ended, something it started may hold its pipes open for ever.
-_DRAIN_SECONDS = 1.0
-
-
-class Tail:
-    """Passes what a process writes on to a stream of ours, and keeps the last of it.
-
-    Args:
-        pipe: What the process writes to.
-        stream_name: `stdout` or `stderr`: the attribute of `sys` to pass it on to. `None` only
-            keeps.
-    """
-
-    def __init__(self, pipe: IO[bytes], stream_name: Optional[str]) -> None:
-        self._pipe = pipe
-        self._stream_name = stream_name
-        self._kept = b""
-        self._thread = threading.Thread(target=self._pump, daemon=True, name="bandsaw-output")
-        self._thread.start()
-
-    def _pump(self) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        # Some of it may have been read into a buffer already.
-        read = getattr(self._pipe, "read1", self._pipe.read)
-        with self._pipe:
-            while True:
-                data = read(65536)
-                self._kept = (self._kept + data)[-TAIL_BYTES:]
-                if self._stream_name is not None:
-                    pass_on(decoder.decode(data, final=not data), self._stream_name)
-                if not data:
-                    return
-
-    def finish(self, seconds: Optional[float] = _DRAIN_SECONDS) -> str:
-        """Waits for the rest of the output.
-
-        Args:
-            seconds: How long to wait at the most, `None` for as long as it takes.
-
-        Returns:
-            The last lines.
-        """
-        self._thread.join(seconds)
-        return last_lines(self._kept)
-
-    def all(self) -> str:
-        """Returns what is kept of it by now."""
-        return self._kept.decode("utf-8", "replace")
-
-
-def last_lines(data: bytes) -> str:
-    """Returns the last lines of an output, for a message."""
-    return "\n".join(data.decode("utf-8", "replace").splitlines()[-_TAIL_LINES:])
-
-
-def pass_on(text: str, stream_name: str) -> None:
-    """Writes text to a standard stream, wherever that leads now; it may be closed or missing."""
-    stream = getattr(sys, stream_name, None)
-    if not text or stream is None:
-        return
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    with contextlib.suppress(ValueError, OSError):
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        stream.flush()
 
 
 class Ended(NamedTuple):
@@ -177,13 +106,3 @@ def run(
             end_group(process)
     output, errors = (tail.finish() for tail in tails)
     return Ended(list(command), process.pid, process.returncode, output, errors)
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kills a process and all that it started, and waits for it."""
-    if _POSIX:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-    elif process.poll() is None:
-        process.kill()
-    process.wait()

@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
+from .._system.output import TAIL_BYTES, last_lines, pass_on
+from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
 from ..errors import WorkerError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state, streams, wire
-from ._exit import describe_exit
 from .child import Child
 from .connection import Connection, Stream, connection_to
 from .frames import SESSION, Frame, Message
@@ -23,7 +24,6 @@ from .launcher import MOST_STATES
 from .login import Target, sent_archive
 from .near_template import Kind, checked_hello
 from .place import Place
-from .process import TAIL_BYTES, last_lines, pass_on
 
 _START = struct.Struct("!Ic")
 

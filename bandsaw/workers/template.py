@@ -24,8 +24,8 @@ from typing import Any, Callable, NoReturn, Optional
 
 from .. import run as run_ids
 from .._archive import finder
+from .._system.processes import reap
 from . import far_end, frames, launcher, preload, state
-from ._exit import reap
 from .frames import EVENT, Channel
 
 FORK, SPAWN = b"F", b"S"

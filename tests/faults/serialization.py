@@ -111,9 +111,9 @@ def kinds():
 
 def warm_up(known):
     """Has everything loaded that reading whole data loads."""
-    from bandsaw.serialization import _builtin_values, _numpy, _standard_values  # noqa: F401
+    from bandsaw.serialization import _numpy, _tables  # noqa: F401
 
-    for table in (_builtin_values.BuiltinSerializer, _standard_values.StandardSerializer):
+    for table in (_tables.BuiltinSerializer, _tables.StandardSerializer):
         for name in table.kinds:
             importlib.import_module(name.rpartition(".")[0])
     for name in ("importlib.resources", "encodings.idna", "bandsaw._process_errors", "numpy"):

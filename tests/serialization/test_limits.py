@@ -11,7 +11,7 @@ from bandsaw.errors import (
     LimitError,
     UnserializableError,
 )
-from bandsaw.serialization import JsonSerializer, _json_limits
+from bandsaw.serialization import JsonSerializer, _json_decoder
 
 
 def read(data, **limits):
@@ -78,7 +78,7 @@ def test_more_values_than_allowed_are_refused():
 
 def test_text_that_is_no_json_is_not_taken_for_too_deep():
     for text in (b'["[[[', b"]]]]", b'"\\', b"}{", b'"[[[[[[[[[[[[[[[['):
-        _json_limits.check(text, 4, 10)
+        _json_decoder.check(text, 4, 10)
         with pytest.raises(DeserializationError):
             read(text, max_depth=4, max_count=10)
 

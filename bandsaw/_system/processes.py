@@ -1,10 +1,25 @@
-"""How a process ended: looked for without losing what it has left, and in words."""
+"""The end of processes: how they are killed with their group, looked after, and named in words."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
+
+if TYPE_CHECKING:
+    # Only the processes that start others have it loaded.
+    import subprocess
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process and all that it started, and waits for it."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    elif process.poll() is None:
+        process.kill()
+    process.wait()
 
 
 def reap(pid: int, kill: Callable[[], None]) -> Optional[int]:
@@ -33,14 +48,10 @@ def reap(pid: int, kill: Callable[[], None]) -> Optional[int]:
 
 
 def describe_exit(returncode: int) -> str:
-    """Says how a process ended.
+    """Says how a process ended, given the exit status or minus the number of a signal.
 
-    Args:
-        returncode: As `subprocess` reports it: the exit status, or minus the signal's number. A
-            status of 128 plus a signal's number, as shells report it, is named as well.
-
-    Returns:
-        For example `exit code 3`, `signal SIGKILL (9)` or `exit code 137, as after signal SIGKILL`.
+    For example `exit code 3`, `signal SIGKILL (9)` or `exit code 137, as after signal SIGKILL`: the
+    way in which shells report a signal.
     """
     if returncode < 0:
         return f"signal {_signal_name(-returncode)} ({-returncode})"

@@ -1,0 +1,132 @@
+"""Locks on files, each held by one thread of one process. A process that dies loses its locks.
+
+A copy of the descriptor in another process keeps a lock: forked processes close theirs, and tools
+that outlive their starter get one. On Windows descriptors are not passed on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+fcntl: Any
+msvcrt: Any
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+    import msvcrt
+
+_POLL_SECONDS = 0.1
+# By identity: a forked process has to close its copies.
+_open_files: dict[int, LockedFile] = {}
+
+
+class LockedFile:
+    """An open file that may be locked.
+
+    Attributes:
+        descriptor: The open file, `None` when it is closed.
+    """
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor: Any = descriptor
+        # Known from now on, so that a process that is forked meanwhile closes its copy.
+        _open_files[id(self)] = self
+
+    def lock(self, *, wait: bool = True) -> bool:
+        """Locks the file. Returns `False` if another one has it locked, and `wait` is not set."""
+        while True:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(self.descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                else:
+                    msvcrt.locking(self.descriptor, msvcrt.LK_NBLCK, 1)
+            except OSError as error:
+                if fcntl is not None and not isinstance(error, BlockingIOError):
+                    raise
+                if not wait:
+                    return False
+                time.sleep(_POLL_SECONDS)
+            else:
+                return True
+
+    def unlock(self) -> None:
+        """Gives the lock back and closes the file."""
+        if self.descriptor is not None:
+            # By name: a copy of the descriptor in another process would keep the lock.
+            with contextlib.suppress(OSError):
+                if fcntl is not None:
+                    fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+                else:
+                    msvcrt.locking(self.descriptor, msvcrt.LK_UNLCK, 1)
+        self.forget()
+
+    def forget(self) -> None:
+        """Closes the file or, in a forked process, a copy of it, and leaves the lock as it is."""
+        _open_files.pop(id(self), None)
+        descriptor, self.descriptor = self.descriptor, None
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+class Lock:
+    """A lock on a file that is there only while somebody has the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: Optional[LockedFile] = None
+
+    @property
+    def descriptor(self) -> Optional[int]:
+        """The open file, `None` when it is not locked."""
+        return None if self._file is None else self._file.descriptor
+
+    def acquire(self, wait: bool = True, on_wait: Callable[[], None] = lambda: None) -> bool:
+        """Takes the lock, and calls `on_wait` before it waits. Returns whether it was taken."""
+        while True:
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+            file = LockedFile(os.open(self.path, flags, 0o600))
+            try:
+                is_locked = file.lock(wait=False)
+                if not is_locked and wait:
+                    on_wait()
+                    is_locked = file.lock()
+                if is_locked and self._is(file.descriptor):
+                    self._file = file
+                    return True
+            finally:
+                if self._file is None:
+                    file.unlock()
+            if not is_locked:
+                return False
+            # Whoever had it removed the file, and somebody may have made another.
+
+    def release(self) -> None:
+        """Gives the lock back and removes the file."""
+        file, self._file = self._file, None
+        if file is not None and file.descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+            file.unlock()
+
+    def _is(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+
+def _forget_in_child() -> None:
+    for file in list(_open_files.values()):
+        file.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)
