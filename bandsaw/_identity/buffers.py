@@ -20,12 +20,7 @@ _INLINE = 224
 def written_buffer(buffer: Any, writer: Writer) -> bytes:
     """Writes an object with the buffer protocol, in C order.
 
-    Args:
-        buffer: The object.
-        writer: Says which hash to use.
-
-    Returns:
-        Format, shape and contents; the contents as their digest where they are long.
+    Returns format, shape and contents; the contents as their digest where they are long.
     """
     view = memoryview(buffer)
     shape = b"" if view.ndim == 1 and view.format == "B" else _described(view)
@@ -40,16 +35,7 @@ def _described(view: memoryview) -> bytes:
 
 
 def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
-    """Writes contiguous buffers as one.
-
-    Args:
-        size: The number of bytes in all of them.
-        chunks: The buffers.
-        writer: Says which hash to use.
-
-    Returns:
-        The bytes, or their digest where there are many.
-    """
+    """Writes contiguous buffers as one. Returns the bytes, or their digest where there are many."""
     if size <= _INLINE:
         return b"%d:" % size + b"".join(bytes(chunk) for chunk in chunks)
     digest = new_hash(writer.bulk_hash)
@@ -62,12 +48,7 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
 def open_numpy(value: Any, writer: Writer) -> Any:
     """Opens an array, scalar or dtype of numpy.
 
-    Args:
-        value: Any object.
-        writer: Who writes it.
-
-    Returns:
-        Its form, or `None` if it is nothing of numpy's or something that pickles as any object.
+    Returns its form, or `None` if it is nothing of numpy's or something that pickles as any object.
     """
     numpy = sys.modules.get("numpy")
     ndarray = getattr(numpy, "ndarray", None)
@@ -154,15 +135,7 @@ def _dtype(dtype: Any) -> bytes:
 
 
 def open_array(value: Any, writer: Writer) -> bytes:
-    """Opens an `array.array`.
-
-    Args:
-        value: The array.
-        writer: Who writes it.
-
-    Returns:
-        Its type code and contents.
-    """
+    """Opens an `array.array`."""
     if value.typecode in "uw":
         raise NoForm("arrays of characters depend on the platform; use a string")
     return b"!array;%b%d;" % (value.typecode.encode(), value.itemsize) + written_buffer(

@@ -18,14 +18,7 @@ Signature = tuple[Any, ...]
 
 
 def write_cycle(members: list[Frame]) -> list[bytes]:
-    """Writes all members of a strongly connected set of objects.
-
-    Args:
-        members: Their frames. Everything that they contain is written, except for each other.
-
-    Returns:
-        The canonical form of each of them.
-    """
+    """Writes all members of a strongly connected set of objects."""
     number = {id(member): position for position, member in enumerate(members)}
     leaves = sorted({w for member in members for w in member.written if type(w) is bytes})
     rank = {leaf: -1 - position for position, leaf in enumerate(leaves)}

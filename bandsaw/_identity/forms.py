@@ -81,26 +81,12 @@ def _write_int(value: int) -> bytes:
 
 
 def write_float(value: float) -> bytes:
-    """Writes a float; all NaNs alike, because their sign depends on how they came about.
-
-    Args:
-        value: The number.
-
-    Returns:
-        A leaf of nine bytes.
-    """
+    """Writes a float; all NaNs alike, because their sign depends on how they came about."""
     return b"f" + _double(value) if value == value else _NAN
 
 
 def write_str(value: str) -> bytes:
-    """Writes a string, lone surrogates included.
-
-    Args:
-        value: The string.
-
-    Returns:
-        A leaf.
-    """
+    """Writes a string, lone surrogates included."""
     encoded = value.encode("utf-8", "surrogatepass")
     if len(encoded) <= _INLINE - 8:
         return b"s%d:%b" % (len(encoded), encoded)
@@ -173,16 +159,7 @@ def _sequence(tag: bytes) -> Callable[[Any, Writer], Union[bytes, Form]]:
 
 
 def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
-    """Makes the form of keys and values.
-
-    Args:
-        tag: Says what it is.
-        values: A mapping.
-        kind: `MAP`, `FIELDS`, or `PARTS` where the order counts.
-
-    Returns:
-        The form.
-    """
+    """Makes the form of keys and values."""
     children: list[Any] = []
     for key, value in values.items():
         children.append(key)
@@ -236,15 +213,7 @@ FORMS: dict[type, Callable[[Any, Any], Union[bytes, Form]]] = {
 def open_form(value: Any, writer: Writer) -> Union[bytes, Form]:
     """Opens a value that is not a leaf by its type alone.
 
-    Args:
-        value: The value.
-        writer: Who writes it.
-
-    Returns:
-        Its form, or bytes where there is nothing more to open.
-
-    Raises:
-        NoForm: It has none.
+    Returns its form, or bytes where there is nothing more to open.
     """
     maker = FORMS.get(type(value))
     if maker is not None:

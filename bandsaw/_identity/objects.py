@@ -23,18 +23,7 @@ _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
 
 
 def open_object(value: Any, writer: Writer) -> Opened:
-    """Opens everything that is not of one of the plain types.
-
-    Args:
-        value: The value.
-        writer: Who writes it.
-
-    Returns:
-        Its form.
-
-    Raises:
-        NoForm: It has none.
-    """
+    """Opens everything that is not of one of the plain types."""
     kind = type(value)
     if writer.hook is not None and not isinstance(value, _CODE):
         replaced = writer.replaced(value)
@@ -66,14 +55,7 @@ def open_object(value: Any, writer: Writer) -> Opened:
 
 
 def frozenset_of(value: Any) -> frozenset[Any]:
-    """Returns the elements of a set of any class.
-
-    Args:
-        value: The set.
-
-    Returns:
-        The elements, without asking the class for them.
-    """
+    """Returns the elements of a set of any class."""
     base = set if isinstance(value, set) else frozenset
     return frozenset(base.__iter__(value))
 
@@ -96,12 +78,7 @@ _RENAMED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib", "re._compile
 def global_name(module: Any, name: Any) -> bytes:
     """Writes the name of something that an installed module offers.
 
-    Args:
-        module: The name of the module.
-        name: The qualified name in it.
-
-    Returns:
-        A leaf: the names, and the version of the distribution if it is not Python's own.
+    Returns a leaf: the names, and the version of the distribution if it is not Python's own.
     """
     from .firstparty import distribution_of
 
@@ -114,11 +91,8 @@ def global_name(module: Any, name: Any) -> bytes:
 def names_of_global(written: bytes) -> tuple[str, str, str, str]:
     """Reads what `global_name` wrote.
 
-    Args:
-        written: What it wrote.
-
-    Returns:
-        The module, the name in it, and the distribution and its version: empty for Python's own.
+    Returns the module, the name in it, and the distribution and its version: empty for Python's
+    own.
     """
     count, _, rest = written[1:].partition(b":")
     names = []
@@ -131,14 +105,7 @@ def names_of_global(written: bytes) -> tuple[str, str, str, str]:
 
 
 def unversioned_name(written: bytes) -> bytes:
-    """Takes the distribution and its version out of what `global_name` wrote.
-
-    Args:
-        written: What it wrote.
-
-    Returns:
-        What it writes for the same name of a module of Python's own.
-    """
+    """Takes the distribution and its version out of what `global_name` wrote."""
     module, name, _, _ = names_of_global(written)
     return b"g2:" + write_str(module) + write_str(name)
 

@@ -26,18 +26,7 @@ class Pairs:
 
 
 def open_reduced(value: Any, writer: Writer) -> Form:
-    """Opens an object by its reduced form.
-
-    Args:
-        value: The object.
-        writer: Who writes it.
-
-    Returns:
-        Its form.
-
-    Raises:
-        NoForm: It does not pickle, or only together with its memory address.
-    """
+    """Opens an object by its reduced form."""
     kind = type(value)
     if kind is Pairs:
         return Form(b"p", MAP, value.children)

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 def open_table(value: Any, writer: Writer) -> Optional[Union[bytes, Form]]:
     """Opens tables, columns and their like.
 
-    Args:
-        value: An object of pandas or pyarrow.
-        writer: Who writes it.
-
-    Returns:
-        Its form, or `None` for what counts by its reduced form.
+    Returns its form, or `None` for what counts by its reduced form.
     """
     pandas: Any = sys.modules.get("pandas")
     if pandas is not None:
