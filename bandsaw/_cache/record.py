@@ -82,7 +82,8 @@ def arguments_of(execution: Any) -> dict[str, Argument]:
 def parts_of(task: Any) -> list[list[str]]:
     """Says what a task id is made of.
 
-    Returns the same as `bandsaw.fingerprint.parts_of`; nothing for tasks that are not made of a function.
+    Returns the same as `bandsaw.fingerprint.parts_of`; nothing for tasks that are not made of a
+    function.
     """
     if not isinstance(task, Task):
         return []
