@@ -12,12 +12,12 @@ from .forms import PARTS, SEQUENCE, Form, NoForm
 from .strided import chunks_of
 
 if TYPE_CHECKING:
-    from .canonical import Writer
+    from .forms import AnyWriter
 
 _INLINE = 224
 
 
-def written_buffer(buffer: Any, writer: Writer) -> bytes:
+def written_buffer(buffer: Any, writer: AnyWriter) -> bytes:
     """Writes an object with the buffer protocol, in C order.
 
     Returns format, shape and contents; the contents as their digest where they are long.
@@ -34,7 +34,7 @@ def _described(view: memoryview) -> bytes:
     return b"%%%d:%b" % (len(text), text)
 
 
-def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
+def written_chunks(size: int, chunks: Iterable[Any], writer: AnyWriter) -> bytes:
     """Writes contiguous buffers as one. Returns the bytes, or their digest where there are many."""
     if size <= _INLINE:
         return b"%d:" % size + b"".join(bytes(chunk) for chunk in chunks)
@@ -45,7 +45,7 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
     return b"%d#%b:%b" % (size, name, content)
 
 
-def open_numpy(value: Any, writer: Writer) -> Any:
+def open_numpy(value: Any, writer: AnyWriter) -> Any:
     """Opens an array, scalar or dtype of numpy.
 
     Returns its form, or `None` if it is nothing of numpy's or something that pickles as any object.
@@ -78,7 +78,7 @@ def _array_subclass(numpy: Any, value: Any) -> Form:
     return Form(b"!numpy.subclass;", PARTS, parts, ("",) * len(parts))
 
 
-def _array(numpy: Any, value: Any, writer: Writer, tag: bytes) -> Any:
+def _array(numpy: Any, value: Any, writer: AnyWriter, tag: bytes) -> Any:
     dtype = value.dtype
     head = b"%b%b%d:%b;" % (
         tag, _dtype(dtype), value.ndim, b",".join(b"%d" % n for n in value.shape),
@@ -134,7 +134,7 @@ def _dtype(dtype: Any) -> bytes:
     return b"<%b>" % name.encode()
 
 
-def open_array(value: Any, writer: Writer) -> bytes:
+def open_array(value: Any, writer: AnyWriter) -> bytes:
     """Opens an `array.array`."""
     if value.typecode in "uw":
         raise NoForm("arrays of characters depend on the platform; use a string")

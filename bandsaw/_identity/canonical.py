@@ -1,9 +1,9 @@
 """Digests of values that depend on nothing but type and value.
 
 ```
-value -> open_form (_forms) -> leaf: bytes
+value -> open_form (objects) -> leaf: bytes
                             -> form: tag, kind, children -> each child in turn -> close -> bytes
-                                                               cycle -> _cycles
+                                                               cycle -> cycles
 ```
 
 A value is written as the tree that it unfolds to: a type tag, a length, the children. Sets and
@@ -25,7 +25,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, NoForm, open_form, write_str
+from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, Frame, NoForm, write_str
+from .objects import open_form
 
 if TYPE_CHECKING:
     from ..errors import IdentityError
@@ -37,13 +38,13 @@ HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
-Reporter = Callable[[list["Frame"], Any, str], None]
+Reporter = Callable[[list[Frame], Any, str], None]
 Hook = Callable[[Any], Any]
 
 
 def digest_of_value(
     value: Any,
-    function_digest: Optional[Callable[[Any], bytes]] = None,
+    function_digest: Callable[[Any], bytes],
     *,
     name: str = "value",
     hook: Optional[Hook] = None,
@@ -55,14 +56,10 @@ def digest_of_value(
     count by dtype, shape and the bytes of their elements in C order, so the payload of a NaN
     counts in them.
 
-    `function_digest`: digests functions and classes that are first-party. By default the
-    fingerprint of their code. Returns 32 bytes. They say nothing about identity or memory
-    addresses, and are the same in every process, on every platform and Python version.
+    `function_digest`: digests functions and classes that are first-party. Returns 32 bytes. They
+    say nothing about identity or memory addresses, and are the same in every process, on every
+    platform and Python version.
     """
-    if function_digest is None:
-        from ..fingerprint import digest_of_code
-
-        function_digest = digest_of_code
     writer = Writer(_as_leaf(function_digest), name=name, hook=hook, bulk_hash=bulk_hash)
     return sha256(writer.write(value)).digest()
 
@@ -99,29 +96,6 @@ _write_name = lru_cache(maxsize=4096)(write_str)
 
 def _as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
     return lambda code: b"c" + function_digest(code)
-
-
-class Frame:
-    """A form that is being written.
-
-    Attributes:
-        value: What it is the form of; kept, so that its identity is not used again meanwhile.
-        form: The tag, the kind and the children.
-        written: What the children were written as; those on an open cycle as their frames.
-        order: The position in the order of opening.
-        lowest: The lowest `order` that is reached from here (Tarjan's low link).
-        holds_itself: Whether the value is a child of its own.
-    """
-
-    __slots__ = ("form", "holds_itself", "lowest", "order", "value", "written")
-
-    def __init__(self, value: Any, form: Form, order: int) -> None:
-        self.value = value
-        self.form = form
-        self.written: list[Any] = []
-        self.order = order
-        self.lowest = order
-        self.holds_itself = False
 
 
 class Writer:

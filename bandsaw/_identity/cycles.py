@@ -7,12 +7,9 @@ the classes are numbered by what they contain, never by the order in which they 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .forms import FIELDS, MAP, SET
-
-if TYPE_CHECKING:
-    from .canonical import Frame
+from .forms import FIELDS, MAP, SET, Frame
 
 Signature = tuple[Any, ...]
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
-from ..modules import file_of, main_module_name
+from ..modules import file_of
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
-from .objects import global_name
+from .globals import canonical_module_name, global_name
 from .scopes import Origin, Use
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -28,16 +28,6 @@ _OF_THE_MODULE = frozenset(
     }
 )  # fmt: skip
 _CONTAINERS = (list, dict, set, bytearray)
-
-
-def canonical_module_name(name: Any) -> str:
-    """Gives the name under which a module counts.
-
-    Returns for `__main__` the name by which the script can be imported, if it has one.
-    """
-    if name not in ("__main__", "__mp_main__"):
-        return str(name)
-    return main_module_name() or "__main__"
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .canonical import Frame, Writer
+from .canonical import Writer
 from .definitions import write_code
 from .firstparty import is_first_party
-from .forms import LEAVES, PARTS, Form, Written, write_str
-from .names import CHANGING, canonical_module_name
-from .objects import names_of_global, unversioned_name
+from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
+from .globals import canonical_module_name, names_of_global, unversioned_name
+from .names import CHANGING
 from .reach import FOREIGN, NAMES, TASK, Reach
 
 _DIGITS = 16

@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any, Union
 
-from .canonical import Frame, opaque
+from .canonical import opaque
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
-from .forms import MAP, PARTS, Form, Written, write_str
-from .names import canonical_module_name, cells_of, module_source, resolve
-from .objects import global_name
+from .forms import MAP, PARTS, Form, Frame, Written, write_str
+from .globals import canonical_module_name, global_name
+from .names import cells_of, module_source, resolve
 from .syntax import write_syntax
 
 # The tags of installed functions, of what a definition uses from outside, and of tasks.

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from .firstparty import is_first_party
 from .forms import MAP, PARTS, Fields, Form, NoForm, Written
-from .objects import global_name
+from .globals import canonical_module_name, global_name
 
 if TYPE_CHECKING:
-    from .canonical import Writer
+    from .forms import AnyWriter
 
 _PROTOCOL = 5
 _NEW = copyreg.__newobj__  # type: ignore[attr-defined]
@@ -25,7 +25,7 @@ class Pairs:
         self.children = children
 
 
-def open_reduced(value: Any, writer: Writer) -> Form:
+def open_reduced(value: Any, writer: AnyWriter) -> Form:
     """Opens an object by its reduced form."""
     kind = type(value)
     if kind is Pairs:
@@ -60,8 +60,6 @@ def open_reduced(value: Any, writer: Writer) -> Form:
 
 def _written_name(module: str, name: str) -> Written:
     if is_first_party(module):
-        from .names import canonical_module_name
-
         module = canonical_module_name(module)
     return Written(global_name(module, name))
 

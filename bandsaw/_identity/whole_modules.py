@@ -9,8 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from .firstparty import is_first_party
-from .names import canonical_module_name, module_source
-from .objects import global_name
+from .globals import canonical_module_name, global_name
+from .names import module_source
 from .syntax import write_syntax
 
 
