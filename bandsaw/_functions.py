@@ -11,14 +11,7 @@ _CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 def check_is_plain(obj: Any) -> None:
-    """Refuses what cannot be a task.
-
-    Args:
-        obj: What was decorated.
-
-    Raises:
-        UnsupportedTaskError: If it is no plain function; says what to do instead.
-    """
+    """Refuses what cannot be a task."""
     instead = None
     if not isinstance(obj, types.FunctionType):
         instead = "Decorate a plain function that calls it"
@@ -44,11 +37,7 @@ def task_layers(obj: Any) -> list[Any]:
     Decorators that use `functools.wraps` copy the attributes of what they wrap, so of several
     wrappers with the same task the innermost is bandsaw's own.
 
-    Args:
-        obj: What a name leads to: decorated by bandsaw, by others, or not at all.
-
-    Returns:
-        The functions, from the innermost to the outermost; the object itself if it is no task.
+    Returns the functions, from the innermost to the outermost; the object itself if it is no task.
     """
     seen: list[Any] = []
     while obj is not None and not any(obj is other for other in seen):
@@ -65,12 +54,7 @@ def task_layers(obj: Any) -> list[Any]:
 def without_task(obj: Any, layer: int) -> Any:
     """Takes bandsaw's own layer off a decorated function, and those of others above it.
 
-    Args:
-        obj: What a name leads to.
-        layer: How many other tasks lie between the function and that layer.
-
-    Returns:
-        What the decorator of that layer was given; the object itself if it is no task.
+    Returns what the decorator of that layer was given; the object itself if it is no task.
     """
     layers = task_layers(obj)
     return layers[min(layer, len(layers) - 1)]

@@ -83,21 +83,7 @@ def members_of(
     serializer: Serializer,
     task_name: str,
 ) -> dict[str, Sequence[Any]]:
-    """Writes a session as members.
-
-    Args:
-        header: The plain data.
-        values: What the serializer writes, under the names of the members. Those that are missing
-            are left out, as the header says.
-        serializer: Writes the values.
-        task_name: Names the task in errors.
-
-    Returns:
-        The members, each as pieces that follow each other.
-
-    Raises:
-        SerializationError: If a value cannot be written; names which.
-    """
+    """Writes a session as members."""
     is_signed = getattr(serializer, "is_signed", False) is True
     header = {
         "format": _session_header.FORMAT,
@@ -127,12 +113,7 @@ def members_of(
 
 
 def write(stream: BinaryIO, members: Mapping[str, Sequence[Any]]) -> None:
-    """Writes the members of a session as a zip.
-
-    Args:
-        stream: Where to.
-        members: What `members_of` returned.
-    """
+    """Writes the members of a session as a zip."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
@@ -197,18 +178,7 @@ class Member(Protocol):
 
 
 def read(stream: BinaryIO) -> Saved:
-    """Reads a session without loading any value of it.
-
-    Args:
-        stream: Where from.
-
-    Returns:
-        What it holds.
-
-    Raises:
-        SessionFileError: If the stream holds no session (a `ValueError`).
-        BandsawError: The error that the far end sent in place of a session.
-    """
+    """Reads a session without loading any value of it."""
     from . import _session_zip
 
     # What zipfile raises is translated in there, so that an error that was sent is raised outside.
@@ -221,17 +191,7 @@ def read(stream: BinaryIO) -> Saved:
 
 
 def read_members(members: Mapping[str, Member]) -> Saved:
-    """Reads the members of a session without loading any value of it.
-
-    Args:
-        members: The members by their names.
-
-    Returns:
-        What they hold.
-
-    Raises:
-        SessionFileError: If they are not those of a session (a `ValueError`).
-    """
+    """Reads the members of a session without loading any value of it."""
     if _HEAD not in members or not members.keys() <= _KNOWN:
         raise SessionFileError(
             f"A session file has the members {', '.join(sorted(_NEEDED))} and maybe others, "
@@ -258,15 +218,7 @@ def read_members(members: Mapping[str, Member]) -> Saved:
 
 
 def check_is_sealed(saved: Saved, configuration: str) -> None:
-    """Checks that a session says that it is signed, and with whose key.
-
-    Args:
-        saved: What was read.
-        configuration: The name of the configuration that has the key.
-
-    Raises:
-        SignatureError: If it is not signed, or names another configuration.
-    """
+    """Checks that a session says that it is signed, and with whose key."""
     if saved.seal is None or saved.header["configuration"] != configuration:
         raise SignatureError(
             f"A session that is signed with the key of {configuration!r} was expected, and this "
@@ -275,15 +227,7 @@ def check_is_sealed(saved: Saved, configuration: str) -> None:
 
 
 def verify(saved: Saved, serializer: Any) -> None:
-    """Checks that the header is signed where the serializer signs.
-
-    Args:
-        saved: What was read.
-        serializer: The serializer of the configuration.
-
-    Raises:
-        SignatureError: If it is not, or not by somebody with the key.
-    """
+    """Checks that the header is signed where the serializer signs."""
     if getattr(serializer, "is_signed", False) is not True:
         if saved.seal is None:
             return
@@ -313,17 +257,7 @@ def verify(saved: Saved, serializer: Any) -> None:
 def load(saved: Saved, serializer: Any) -> dict[str, Any]:
     """Loads the values of a session.
 
-    Args:
-        saved: What was read.
-        serializer: Reads the values.
-
-    Returns:
-        The values under the names of the members, but for those that are left out.
-
-    Raises:
-        SignatureError: If one is not signed with the key of the serializer, for its place in this
-            session.
-        SerializationError: If a value cannot be read; names which.
+    Returns the values under the names of the members, but for those that are left out.
     """
     values = {}
     for name, data in saved.values.items():
@@ -345,12 +279,7 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
 
 
 def write_failure(stream: BinaryIO, error: BaseException) -> None:
-    """Writes an error in place of a session.
-
-    Args:
-        stream: Where to.
-        error: What went wrong at this end, outside of the task.
-    """
+    """Writes an error in place of a session."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
@@ -358,14 +287,7 @@ def write_failure(stream: BinaryIO, error: BaseException) -> None:
 
 
 def written_failure(error: BaseException) -> bytes:
-    """Writes an error that kept a session from going on.
-
-    Args:
-        error: What went wrong at this end, outside of the task.
-
-    Returns:
-        The error as JSON, for `failure_of`.
-    """
+    """Writes an error that kept a session from going on."""
     from .serialization.json import JsonSerializer
 
     written = io.BytesIO()
@@ -380,17 +302,7 @@ def written_failure(error: BaseException) -> bytes:
 
 
 def failure_of(data: bytes) -> BaseException:
-    """Reads an error that was sent in place of a session.
-
-    Args:
-        data: What `written_failure` returned.
-
-    Returns:
-        The error, to be raised.
-
-    Raises:
-        DeserializationError: If it is none.
-    """
+    """Reads an error that was sent in place of a session."""
     from .serialization.json import JsonSerializer
 
     # It is not signed.

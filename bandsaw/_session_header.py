@@ -37,14 +37,7 @@ _FLAGS = ("task_called", "is_finished")
 def checked(data: bytes) -> dict[str, Any]:
     """Reads a header.
 
-    Args:
-        data: The text of `session.json`.
-
-    Returns:
-        The plain data. All that has to be there is, and is of the right type.
-
-    Raises:
-        SessionFileError: If that is not so (a `ValueError`).
+    Returns the plain data. All that has to be there is, and is of the right type.
     """
     try:
         # As text: of bytes, it would guess an encoding, and import that.
@@ -91,15 +84,7 @@ def _has_no_bytes(text: str) -> bool:
 
 
 def ids_of(task: Any, execution: Any) -> dict[str, str]:
-    """Returns the ids of a call that are known already: to make them may cost much.
-
-    Args:
-        task: The task.
-        execution: The arguments.
-
-    Returns:
-        The ids, by the names of the members.
-    """
+    """Returns the ids of a call that are known already: to make them may cost much."""
     ids = {
         "task": getattr(task, "_task_id", None),
         "execution": getattr(execution, "_execution_id", None),
@@ -108,16 +93,7 @@ def ids_of(task: Any, execution: Any) -> dict[str, str]:
 
 
 def check_returned(header: Mapping[str, Any], sent: Mapping[str, Any], task_name: str) -> None:
-    """Sees by its header that a session that comes back is the one that was sent.
-
-    Args:
-        header: The plain data of the session that came.
-        sent: What of the plain data that was sent is to come back.
-        task_name: Names the task in errors.
-
-    Raises:
-        SessionFileError: If it is another one (a `ValueError`).
-    """
+    """Sees by its header that a session that comes back is the one that was sent."""
     for name, expected in sent.items():
         if header[name] != expected:
             raise SessionFileError(

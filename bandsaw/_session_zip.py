@@ -40,17 +40,7 @@ class Member:
         self._info = info
 
     def data(self, most: int | None = None) -> bytes:
-        """Reads all of it.
-
-        Args:
-            most: The size that it may have.
-
-        Returns:
-            The bytes.
-
-        Raises:
-            SessionFileError: If it is larger.
-        """
+        """Reads all of it."""
         size = self._info.file_size
         if most is not None and size > most:
             raise SessionFileError(
@@ -60,17 +50,7 @@ class Member:
         return self._archive.read(self._info)
 
     def parts(self, lengths: Sequence[int]) -> list[bytearray]:
-        """Reads it as parts that follow each other, copying nothing twice.
-
-        Args:
-            lengths: The lengths of the parts.
-
-        Returns:
-            A buffer for each, so that what is kept of a value does not keep the rest.
-
-        Raises:
-            SessionFileError: If they do not add up to what the member has.
-        """
+        """Reads it as parts that follow each other, copying nothing twice."""
         if sum(lengths) != self._info.file_size:
             raise SessionFileError(
                 f"The member {self._info.filename} of a session file has {self._info.file_size} "
@@ -95,17 +75,7 @@ class Member:
 
 @contextlib.contextmanager
 def opened(stream: BinaryIO) -> Iterator[dict[str, Member]]:
-    """Opens the zip in a stream.
-
-    Args:
-        stream: A binary stream that is open for reading. It is left open.
-
-    Yields:
-        The members by their names.
-
-    Raises:
-        SessionFileError: If it is no zip, is damaged, or is none that we write (a `ValueError`).
-    """
+    """Opens the zip in a stream."""
     try:
         seekable, size = _seekable(stream)
         guarded = _Guarded(seekable)

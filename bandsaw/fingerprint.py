@@ -17,19 +17,15 @@ they hold.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional
 
-from ._identity.canonical import (
-    Writer,
-    digest_of_value,
-    joined_arguments,
-    write_arguments,
-)
+from ._identity import canonical
+from ._identity.canonical import Writer, joined_arguments, write_arguments
 from ._identity.firstparty import is_first_party
-from ._identity.names import canonical_module_name
+from ._identity.globals import canonical_module_name
 from ._identity.reach import Reach
 from ._identity.watch import Watch
 from .identifier import identifier_from_bytes, identifier_from_string
@@ -332,6 +328,26 @@ def parts_of(
         reached = [part for part in depends if not (is_whole(part) or isinstance(part, File))]
         items |= set(parts_of_code([function, *reached], limit))
     return [list(item) for item in sorted(items)]
+
+
+def digest_of_value(
+    value: Any, function_digest: Optional[Callable[[Any], bytes]] = None, **options: Any
+) -> bytes:
+    """Digests a value, see `bandsaw._identity.canonical.digest_of_value`.
+
+    Args:
+        value: Any value.
+        function_digest: Digests functions and classes that are first-party. By default the
+            fingerprint of their code.
+        **options: As there.
+
+    Returns:
+        32 bytes.
+
+    Raises:
+        IdentityError: Something in the value has no canonical form; the message has the path to it.
+    """
+    return canonical.digest_of_value(value, function_digest or digest_of_code, **options)
 
 
 def execution_id_of(

@@ -308,15 +308,8 @@ def _guess_module_name_by_path(
 ) -> Optional[str]:
     """Returns the name under which a file could be imported.
 
-    Args:
-        file_path: The path of a Python file.
-        python_paths: The module search path, by default `sys.path`.
-
-    Returns:
-        The dotted name below the first matching entry, `None` if the file is below none.
-
-    Raises:
-        NotImportableError: If it is not a `.py` file (a `ValueError`).
+    `python_paths`: the module search path, by default `sys.path`. Returns the dotted name below the
+    first matching entry, `None` if the file is below none.
     """
     path = os.path.abspath(os.fspath(file_path))
     stem, suffix = os.path.splitext(path)

@@ -92,6 +92,6 @@ def _equal(one: Any, other: Any) -> bool:
         return bool(one == other)
     except ValueError:
         # Arrays compare element by element and refuse to be one truth value.
-        from ._identity.canonical import digest_of_value
+        from .fingerprint import digest_of_value
 
         return digest_of_value(one) == digest_of_value(other)

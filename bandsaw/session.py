@@ -185,12 +185,7 @@ class Session:
         environment: Optional[Mapping[str, str]] = None,
         left_out: Optional[Mapping[str, str]] = None,
     ) -> dict[str, Sequence[Any]]:
-        """Writes everything as members: see `save`, and `_session_file.members_of`.
-
-        Args:
-            environment: As for `save`.
-            left_out: The values that whoever reads it has: `_session_header.SAME` or `NEW`.
-        """
+        """Writes everything as members: see `save`, and `_session_file.members_of`."""
         from . import _session_file, _session_header
         from ._system import computing
 

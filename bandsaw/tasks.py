@@ -144,15 +144,7 @@ class Task(SerializableValue, abc.ABC):
 
     @abc.abstractmethod
     def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Calls the code.
-
-        Args:
-            args: The positional arguments.
-            kwargs: The keyword arguments.
-
-        Returns:
-            What the code returns.
-        """
+        """Calls the code."""
 
     def execution_id_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """Derives an execution id from the arguments of a call.
@@ -174,9 +166,8 @@ class Task(SerializableValue, abc.ABC):
     ) -> tuple[str, Optional[dict[str, bytes]]]:
         """Makes the id of an execution.
 
-        Returns:
-            The id, and what each argument was written as: `None` where a subclass makes ids in a
-            way of its own.
+        Returns the id, and what each argument was written as: `None` where a subclass makes ids in
+        a way of its own.
         """
         if type(self).execution_id_of is not Task.execution_id_of:
             return self.execution_id_of(args, kwargs), None

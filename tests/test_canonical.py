@@ -30,10 +30,9 @@ from hypothesis import strategies as st
 
 from bandsaw._file import File
 from bandsaw._identity import buffers, strided
-from bandsaw._identity.canonical import digest_of_value
 from bandsaw._system import buffers as system_buffers
 from bandsaw.errors import IdentityError, InvalidValueError
-from bandsaw.fingerprint import execution_id_of
+from bandsaw.fingerprint import digest_of_value, execution_id_of
 
 ROOT = Path(__file__).parent.parent
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bandsaw._identity.canonical import digest_of_value as digest
+from bandsaw.fingerprint import digest_of_value as digest
 
 
 def test_frames_count_by_columns_and_not_by_blocks():

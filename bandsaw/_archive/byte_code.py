@@ -25,11 +25,6 @@ def take_over(others: Iterable[Path], folder: Path, content: Content) -> None:
     """Links byte code that other unpacked archives have of the very same files.
 
     After an edit of one module, the others need not be compiled again.
-
-    Args:
-        others: The folders of those archives.
-        folder: The folder that was unpacked.
-        content: What is in it.
     """
     wanted: dict[str, dict[str, str]] = {}
     for name, member in content.members.items():
@@ -53,14 +48,7 @@ def take_over(others: Iterable[Path], folder: Path, content: Content) -> None:
 def of_member(content: Content, kept: str, name: str, data: bytes) -> Optional[bytes]:
     """Finds byte code for a module of an archive that was unpacked.
 
-    Args:
-        content: The archive.
-        kept: The name that the byte code has there.
-        name: The name of the module's file there.
-        data: What is in that.
-
-    Returns:
-        The byte code, as it is valid there, `None` if there is none.
+    Returns the byte code, as it is valid there, `None` if there is none.
     """
     with contextlib.suppress(OSError):
         return content.read(kept)

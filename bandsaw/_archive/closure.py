@@ -48,15 +48,7 @@ def reached(
 ) -> Iterator[Found]:
     """Finds first-party modules.
 
-    Args:
-        known: The names of the modules that are in the archive already.
-        begin: Those of them that are followed, with their sources.
-        roots: The names of modules that are found as well if they are first-party, and why.
-            `__main__` is only followed.
-        imports: Finds what modules import.
-
-    Yields:
-        Each module once. What is not to be found or cannot be read is left out: nobody named it.
+    Yields each module once. What is not to be found or cannot be read is left out: nobody named it.
     """
     walk = _Walk(known)
     walk.pending.extend(begin)
@@ -113,13 +105,9 @@ class _Walk:
 def referred_to(name: str) -> list[str]:
     """Reads the names of modules that a loaded module refers to by its globals.
 
-    Args:
-        name: The name of the module.
-
-    Returns:
-        The names of the modules themselves, and of those that its functions, classes and other
-        objects come from: those in its globals, in containers there, and in the attributes of
-        first-party classes and objects there. In order.
+    Returns the names of the modules themselves, and of those that its functions, classes and other
+    objects come from: those in its globals, in containers there, and in the attributes of
+    first-party classes and objects there. In order.
     """
     module = sys.modules.get("__main__" if name == main_module_name() else name)
     names: dict[str, None] = {}

@@ -62,11 +62,7 @@ class ConfiguredArchive(DistributionArchive):
         )
 
     def lacks_a_task(self, configuration: Configuration) -> bool:
-        """Says whether a task was defined since that needs a module that is not in it.
-
-        Args:
-            configuration: What it is for; after a reload it is another object.
-        """
+        """Says whether a task was defined since that needs a module that is not in it."""
         if configuration is not self._configuration:
             self._configuration, self._tasks_seen = configuration, -1
         number = _number_of_tasks(configuration)

@@ -37,12 +37,8 @@ class Imports:
     def of(self, name: str, source: bytes) -> list[str]:
         """Finds the names of what one module imports.
 
-        Args:
-            name: The name of the module.
-            source: Its source, empty where there is none.
-
-        Returns:
-            Full names, some of which may be those of functions or the like in modules. In order.
+        `source`: its source, empty where there is none. Returns full names, some of which may be
+        those of functions or the like in modules. In order.
         """
         if b"import" not in source:
             return []
@@ -63,14 +59,7 @@ class Imports:
 
 
 def read(folders: Iterable[Path]) -> dict[str, list[str]]:
-    """Reads what was found for archives that were unpacked.
-
-    Args:
-        folders: The folders.
-
-    Returns:
-        The names, by module and digest of its source.
-    """
+    """Reads what was found for archives that were unpacked."""
     known: dict[str, list[str]] = {}
     for folder in folders:
         try:

@@ -18,12 +18,7 @@ _TRIES = 3
 def content_at(folder: Optional[Path], path: Optional[Path]) -> Optional[Content]:
     """Reads an archive from where it is whole.
 
-    Args:
-        folder: Where it may be unpacked.
-        path: Where the zip may be.
-
-    Returns:
-        What is in it, `None` if it is in neither place.
+    Returns what is in it, `None` if it is in neither place.
     """
     if folder is not None and folder.is_dir():
         try:
@@ -41,15 +36,7 @@ def content_at(folder: Optional[Path], path: Optional[Path]) -> Optional[Content
 
 
 def write_file(path: Path, content: Callable[[], Content]) -> None:
-    """Writes an archive to a place that somebody has chosen.
-
-    Args:
-        path: The file.
-        content: Gives what is in it.
-
-    Raises:
-        DistributionError: If it cannot be made. Then nothing is left behind.
-    """
+    """Writes an archive to a place that somebody has chosen."""
     try:
         make_private(path.parent)
         with whole_file(path) as stream:
@@ -63,15 +50,7 @@ def put_where_possible(
 ) -> tuple[Path, Content]:
     """Puts an archive into the folder for what is kept, else into that of this process.
 
-    Args:
-        put: `store.put_folder` or `store.put_zip`.
-        content: Gives what is in it.
-
-    Returns:
-        The folder or file, and what is in it.
-
-    Raises:
-        DistributionError: If it cannot be written in either folder. Then nothing is left behind.
+    Returns the folder or file, and what is in it.
     """
     problem: Optional[OSError] = None
     for _ in range(_TRIES):
@@ -93,16 +72,7 @@ def kept_or(
 ) -> Path:
     """Puts an archive into the folder for what is kept, or where that cannot be, elsewhere.
 
-    Args:
-        otherwise: Gives the other folder.
-        content: What is in the archive.
-        put: `put_folder`, which is the default, or `put_zip`.
-
-    Returns:
-        The folder or file.
-
-    Raises:
-        OSError: If it cannot be written in either folder.
+    Returns the folder or file.
     """
     put = put or store.put_folder
     try:

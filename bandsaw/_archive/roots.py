@@ -12,15 +12,7 @@ if TYPE_CHECKING:
 
 
 def roots_of(configuration: Configuration) -> dict[str, str]:
-    """Names the modules from which first-party modules are reached.
-
-    Args:
-        configuration: What the archive is for.
-
-    Returns:
-        The names of the modules that its parts come from and of those with tasks, and which of the
-        two they are.
-    """
+    """Names the modules from which first-party modules are reached."""
     chains = [part for chain in list(configuration._tuples.values()) for part in chain]
     parts = [*chains, *configuration.extensions, configuration.serializer, configuration]
     roots = {type(part).__module__: "configuration" for part in parts}
@@ -29,12 +21,7 @@ def roots_of(configuration: Configuration) -> dict[str, str]:
 
 
 def lacks_a_task(content: Content, configuration: Configuration) -> bool:
-    """Says whether there is a task of a configuration whose module an archive does not have.
-
-    Args:
-        content: What the archive has.
-        configuration: The configuration.
-    """
+    """Says whether there is a task of a configuration whose module an archive does not have."""
     needed = list(configuration._task_modules)
     if "__main__" in needed and content.manifest["main"] is None:
         from .closure import referred_to

@@ -27,13 +27,7 @@ class Running(NamedTuple):
     def is_made_for(
         self, named: tuple[str, ...], signed_by: Optional[str], first_party: bool
     ) -> bool:
-        """Says whether it is what would be made here, so that nothing has to be made.
-
-        Args:
-            named: The names of the modules that were named.
-            signed_by: The name of the configuration by whose key sessions have to be signed.
-            first_party: Whether first-party modules that are reached are in it.
-        """
+        """Says whether it is what would be made here, so that nothing has to be made."""
         manifest = self.content.manifest
         made_of = manifest["modules"], manifest["signed_by"], manifest["first_party"]
         if made_of != (sorted(named), signed_by, first_party):
@@ -44,8 +38,7 @@ class Running(NamedTuple):
 def running_archive() -> Optional[Running]:
     """Finds the archive that this process was started from.
 
-    Returns:
-        The archive, `None` if this process is no far end, or bandsaw is installed here.
+    Returns the archive, `None` if this process is no far end, or bandsaw is installed here.
     """
     if not modules.is_far_end:
         return None

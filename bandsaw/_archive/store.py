@@ -33,18 +33,7 @@ _OURS = re.compile(r"[0-9a-f]{32}(\.pyz)?|\.[0-9a-f]{8,32}(\.pyz)?-\w+")
 
 
 def put_folder(base: Path, content: Content) -> Path:
-    """Unpacks an archive where it is not unpacked yet.
-
-    Args:
-        base: The folder in which archives are kept.
-        content: What is in the archive.
-
-    Returns:
-        The folder.
-
-    Raises:
-        OSError: If it cannot be written. Then nothing is left behind.
-    """
+    """Unpacks an archive where it is not unpacked yet."""
     target = base / content.digest
     if is_whole(target, content):
         touch(target)
@@ -66,18 +55,7 @@ def put_folder(base: Path, content: Content) -> Path:
 
 
 def put_zip(base: Path, content: Content) -> Path:
-    """Writes an archive where it is not written yet.
-
-    Args:
-        base: The folder in which archives are kept.
-        content: What is in the archive.
-
-    Returns:
-        The file.
-
-    Raises:
-        OSError: If it cannot be written. Then nothing is left behind.
-    """
+    """Writes an archive where it is not written yet."""
     target = base / f"{content.digest}.pyz"
     if _is_zip(target):
         touch(target)
@@ -123,12 +101,7 @@ def _renamed(temporary: Path, target: Path) -> bool:
 
 
 def is_whole(folder: Path, content: Content) -> bool:
-    """Says whether a folder holds an archive that nobody has damaged.
-
-    Args:
-        folder: The folder, which need not exist.
-        content: What is to be in it. Its bytes are not looked at, only sizes and times.
-    """
+    """Says whether a folder holds an archive that nobody has damaged."""
     try:
         with open(folder / MANIFEST, "rb") as file:
             if file.read() != content.manifest_bytes():
@@ -154,15 +127,7 @@ def _is_zip(path: Path) -> bool:
 
 
 def latest(base: Path, number: int = 4) -> list[Path]:
-    """Lists the archives that are unpacked and were used last.
-
-    Args:
-        base: The folder in which archives are kept.
-        number: How many.
-
-    Returns:
-        Their folders.
-    """
+    """Lists the archives that are unpacked and were used last."""
     found = []
     with os.scandir(base) as entries:
         for entry in entries:
@@ -196,16 +161,7 @@ def discard(path: Path) -> None:
 
 
 def prune(base: Path, older_than: float) -> list[Path]:
-    """Removes archives that were not used for some time, and what was left unfinished.
-
-    Args:
-        base: The folder in which archives are kept.
-        older_than: For how many seconds. What was used within a day is never removed: a process
-            may be running from it.
-
-    Returns:
-        What was removed.
-    """
+    """Removes archives that were not used for some time, and what was left unfinished."""
     limit = time.time() - max(older_than, IN_USE_SECONDS)
     removed = []
     for name in _listed(base):
@@ -222,14 +178,7 @@ def prune(base: Path, older_than: float) -> list[Path]:
 
 
 def kept(base: Path) -> list[Path]:
-    """Lists the archives that are kept.
-
-    Args:
-        base: The folder in which they are.
-
-    Returns:
-        Files and folders; an archive may be there as both.
-    """
+    """Lists the archives that are kept."""
     names = (name for name in _listed(base) if _OURS.fullmatch(name))
     return [base / name for name in sorted(names) if not name.startswith(".")]
 

@@ -20,12 +20,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def write_zip(content: Content, stream: BinaryIO) -> None:
-    """Writes an archive.
-
-    Args:
-        content: What is in it.
-        stream: A binary stream to write to.
-    """
+    """Writes an archive."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -39,17 +34,7 @@ def write_zip(content: Content, stream: BinaryIO) -> None:
 
 
 def content_of_zip(path: Path) -> Content:
-    """Reads an archive.
-
-    Args:
-        path: The zip.
-
-    Returns:
-        What is in it. The members are read when one is asked for.
-
-    Raises:
-        DistributionError: If it is no archive of ours.
-    """
+    """Reads an archive. Returns what is in it. The members are read when one is asked for."""
     members: dict[str, bytes] = {}
 
     def read(name: str) -> bytes:
@@ -83,14 +68,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 def content_of_folder(folder: Path) -> Content:
     """Reads an archive that was unpacked.
 
-    Args:
-        folder: The folder.
-
-    Returns:
-        What is in it. Members are read when they are asked for.
-
-    Raises:
-        DistributionError: If there is no archive of ours.
+    Returns what is in it. Members are read when they are asked for.
     """
 
     def read(name: str) -> bytes:
@@ -104,18 +82,7 @@ def content_of_folder(folder: Path) -> Content:
 
 
 def checked_manifest(data: bytes) -> dict[str, Any]:
-    """Reads what an archive says of itself.
-
-    Args:
-        data: The member `bandsaw-archive.json`.
-
-    Returns:
-        The plain data.
-
-    Raises:
-        ValueError: If it is not of this format.
-        KeyError: If a part is missing.
-    """
+    """Reads what an archive says of itself."""
     manifest = json.loads(data)
     if not isinstance(manifest, dict) or manifest["format"] != FORMAT:
         raise ValueError("its format is that of another version of bandsaw")

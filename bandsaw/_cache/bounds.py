@@ -65,14 +65,7 @@ class Removed(NamedTuple):
 
 
 def folders_in(directory: str) -> Iterator[str]:
-    """Lists the folders of tasks in a cache.
-
-    Args:
-        directory: The cache's directory.
-
-    Yields:
-        Their paths.
-    """
+    """Lists the folders of tasks in a cache."""
     try:
         with os.scandir(directory) as items:
             folders = [
@@ -88,12 +81,8 @@ def folders_in(directory: str) -> Iterator[str]:
 def entries_in(directory: str) -> Iterator[Found]:
     """Lists the entries of a cache.
 
-    Args:
-        directory: The cache's directory.
-
-    Yields:
-        The entries, also those that turn out to be damaged when they are read. Files that are
-        neither named nor begin as entries do are left out: they are somebody else's.
+    Yields the entries, also those that turn out to be damaged when they are read. Files that are
+    neither named nor begin as entries do are left out: they are somebody else's.
     """
     for folder in folders_in(directory):
         is_id = _ID.fullmatch(os.path.basename(folder))
@@ -124,16 +113,8 @@ def enforce(
 ) -> None:
     """Removes what is too much after an entry was written.
 
-    Args:
-        directory: The cache's directory.
-        path: The entry that was written. It stays.
-        size: Its bytes.
-        max_bytes: The bytes that all entries may have, `None` for any number.
-        max_age: The seconds after which an entry goes, `None` for never.
-
-    Raises:
-        OSError: If that failed.
-        entry.DamagedEntryError: If the file with the estimate is not to be trusted.
+    `max_bytes`: the bytes that all entries may have, `None` for any number. `max_age`: the seconds
+    after which an entry goes, `None` for never.
     """
     file = Locked(os.open(os.path.join(directory, NAME), files.WRITE, 0o600))
     try:
@@ -171,13 +152,8 @@ def prune(
 ) -> Removed:
     """Removes what is too much, and what writers that died left behind.
 
-    Args:
-        directory: The cache's directory.
-        max_bytes: The bytes that all entries may have, `None` for any number.
-        max_age: The seconds after which an entry goes, `None` for never.
-
-    Returns:
-        What was removed.
+    `max_bytes`: the bytes that all entries may have, `None` for any number. `max_age`: the seconds
+    after which an entry goes, `None` for never.
     """
     now = time.time()
     abandoned = _remove_abandoned(directory, now)

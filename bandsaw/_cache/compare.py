@@ -27,14 +27,7 @@ class Nearest(NamedTuple):
 
 
 def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record], str]]:
-    """Reads what the entries of a cache remember.
-
-    Args:
-        directory: The cache's directory.
-
-    Yields:
-        Each entry, its record, and why it has none.
-    """
+    """Reads what the entries of a cache remember."""
     for found in bounds.entries_in(directory):
         try:
             yield found, record.read(entry.read_record(found.path)), ""
@@ -47,13 +40,7 @@ def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record],
 def nearest_entry(directory: str, wanted: Record, path: str) -> Optional[Nearest]:
     """Finds the entry of the same task that differs least from a call.
 
-    Args:
-        directory: The cache's directory.
-        wanted: What is known of the call.
-        path: The path that its entry has or would have.
-
-    Returns:
-        The nearest one, of several the newest; `None` if there is no other entry of the task.
+    Returns the nearest one, of several the newest; `None` if there is no other entry of the task.
     """
     best: Optional[Nearest] = None
     for found, other, _ in records_in(directory):
@@ -70,15 +57,7 @@ def _distance(candidate: Nearest) -> tuple[int, float]:
 
 
 def differences(now: Record, then: Record) -> list[str]:
-    """Says in what two calls of a task differ.
-
-    Args:
-        now: What is known of one call.
-        then: The same of an earlier one.
-
-    Returns:
-        A sentence for each difference.
-    """
+    """Says in what two calls of a task differ."""
     return [*_in_code(now, then), *_in_arguments(now.arguments, then.arguments)]
 
 
@@ -153,14 +132,7 @@ def _short(argument: Argument) -> str:
 
 
 def lines_of(differences: Sequence[str]) -> list[str]:
-    """Lays out differences.
-
-    Args:
-        differences: What `differences` returned.
-
-    Returns:
-        Indented lines, at least one.
-    """
+    """Lays out differences."""
     nothing = (
         "nothing that is remembered: the length of ids or the hash for bulk data may be another"
     )

@@ -81,20 +81,6 @@ def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False)
     size, its times or the file itself have changed. In the first two seconds after it was
     written it is verified each time, because the times of some file systems are no finer than
     that.
-
-    Args:
-        folder: The path of the folder, named as the task id.
-        name: The name of the file, the execution id.
-        mapped: Whether the buffers are to be views of the file, read-only, and not copies.
-        stamped: Whether to set the time of the last access.
-
-    Returns:
-        What is in it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        DamagedEntryError: If it is not a whole entry.
-        OSError: If it cannot be read.
     """
     path = f"{folder}{os.sep}{name}"
     check_folder(folder)
@@ -127,18 +113,7 @@ def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False)
 
 
 def read_record(path: str) -> bytes:
-    """Reads what an entry remembers, without verifying the rest of it.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The record.
-
-    Raises:
-        DamagedEntryError: If it is no entry.
-        OSError: If it cannot be read.
-    """
+    """Reads what an entry remembers, without verifying the rest of it."""
     descriptor = open_to_look(path)
     try:
         status = os.fstat(descriptor)
@@ -153,14 +128,7 @@ def read_record(path: str) -> bytes:
 def has_mark(path: str) -> bool:
     """Says whether a file begins as entries do, of this version or another.
 
-    Args:
-        path: The file.
-
-    Returns:
-        Whether it does. What does not is somebody else's.
-
-    Raises:
-        OSError: If it cannot be read.
+    Returns whether it does. What does not is somebody else's.
     """
     descriptor = open_to_look(path)
     try:
@@ -170,30 +138,12 @@ def has_mark(path: str) -> bool:
 
 
 def ids_of(folder: str, name: str) -> bytes:
-    """Returns what an entry is bound to.
-
-    Args:
-        folder: The path of the folder, named as the task id.
-        name: The name of the file, the execution id.
-
-    Returns:
-        The ids.
-    """
+    """Returns what an entry is bound to."""
     return f"{folder[folder.rfind(os.sep) + 1 :]}/{name}\n".encode("utf-8", "surrogateescape")
 
 
 def packed(ids: bytes, record: bytes, payload: Any, buffers: Sequence[Any] = ()) -> list[Any]:
-    """Lays out an entry.
-
-    Args:
-        ids: What `ids_of` returned.
-        record: What the ids were made of.
-        payload: The result, as the serializer wrote it.
-        buffers: Contiguous bytes that the serializer left out of it.
-
-    Returns:
-        The parts of the file, in order. The buffers are not copied.
-    """
+    """Lays out an entry. Returns the parts of the file, in order. The buffers are not copied."""
     head = _REST.pack(len(record), len(buffers), len(payload))
     position = _HEADER.size + _BUFFER.size * len(buffers) + len(record) + len(payload)
     table = bytearray()
@@ -364,30 +314,12 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
 
 
 def age_of(status: os.stat_result) -> float:
-    """Says how old an entry is.
-
-    Args:
-        status: The state of its file.
-
-    Returns:
-        The seconds since it was written.
-    """
+    """Says how old an entry is."""
     return time.time() - status.st_mtime
 
 
 def problem_of(folder: str, name: str) -> Optional[str]:
-    """Verifies an entry.
-
-    Args:
-        folder: The path of the folder, named as the task id.
-        name: The name of the file, the execution id.
-
-    Returns:
-        What is wrong with it, `None` if it is intact.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-    """
+    """Verifies an entry. Returns what is wrong with it, `None` if it is intact."""
     try:
         read(folder, name, mapped=True)
     except FileNotFoundError:

@@ -30,14 +30,7 @@ class DamagedEntryError(Exception):
 def open_to_look(path: str) -> int:
     """Opens a file to look at it, which is not to use it.
 
-    Args:
-        path: The file.
-
-    Returns:
-        The descriptor. The time of the last access stays as it is where the file is ours.
-
-    Raises:
-        OSError: If it cannot be opened.
+    Returns the descriptor. The time of the last access stays as it is where the file is ours.
     """
     try:
         return os.open(path, LOOK)
@@ -46,15 +39,7 @@ def open_to_look(path: str) -> int:
 
 
 def check_status(status: os.stat_result, *, is_written: bool = False) -> None:
-    """Refuses what is no file, or what others own or can write to.
-
-    Args:
-        status: The state of the open file.
-        is_written: Whether it is to be written: then it may have one name only.
-
-    Raises:
-        DamagedEntryError: If it is not to be trusted.
-    """
+    """Refuses what is no file, or what others own or can write to."""
     _check_owner(status)
     if not stat.S_ISREG(status.st_mode):
         raise DamagedEntryError("it is no file")
@@ -66,13 +51,6 @@ def check_folder(folder: str) -> None:
     """Refuses a folder that is not there, leads elsewhere, or that others can write to.
 
     What was found of an absolute path holds for a second.
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        DamagedEntryError: If it is not to be trusted.
-        OSError: If it cannot be looked at.
     """
     now = time.monotonic()
     if _trusted.get(folder, 0.0) > now:

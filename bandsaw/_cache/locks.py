@@ -56,13 +56,8 @@ class Temporary(Locked):
     def finish(self, parts: Iterable[Any], now: int = 0) -> None:
         """Writes the entry.
 
-        Args:
-            parts: What to write.
-            now: The time in nanoseconds since the epoch, where the stamps of the system are too
-                coarse.
-
-        Raises:
-            OSError: If that failed. There is no new entry then.
+        `now`: the time in nanoseconds since the epoch, where the stamps of the system are too
+        coarse.
         """
         descriptor = self.descriptor
         if descriptor is None:
@@ -110,13 +105,8 @@ def _write_all(descriptor: int, part: Any) -> None:
 def wait_for(folder: str, name: str) -> Optional[Temporary]:
     """Waits until nobody else computes an entry.
 
-    Returns:
-        The right to compute it, which the caller has to look for once more: another one may have
-        come first. `None` if another one has just left, and there is a file.
-
-    Raises:
-        OSError: If the file cannot be made or locked.
-        files.DamagedEntryError: If its folder is not to be trusted.
+    Returns the right to compute it, which the caller has to look for once more: another one may
+    have come first. `None` if another one has just left, and there is a file.
     """
     if fcntl is None:
         return separate(folder, name)
@@ -142,12 +132,7 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
 
 
 def separate(folder: str, name: str) -> Temporary:
-    """Makes a temporary file that nobody waits for.
-
-    Raises:
-        OSError: If it cannot be made.
-        files.DamagedEntryError: If its folder is not to be trusted.
-    """
+    """Makes a temporary file that nobody waits for."""
     path = f"{folder}{os.sep}{name}"
     temporary = f"{folder}{os.sep}.{name}.{os.urandom(8).hex()}{SUFFIX}"
     made, _ = _open(path, temporary)

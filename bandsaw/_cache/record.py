@@ -62,11 +62,7 @@ class Record(NamedTuple):
 def arguments_of(execution: Any) -> dict[str, Argument]:
     """Describes the arguments of a call, before the task can change them.
 
-    Args:
-        execution: The execution.
-
-    Returns:
-        The descriptions by the names of the parameters; none where nothing is known of them.
+    Returns the descriptions by the names of the parameters; none where nothing is known of them.
     """
     if not isinstance(execution, Execution):
         return {}
@@ -86,11 +82,8 @@ def arguments_of(execution: Any) -> dict[str, Argument]:
 def parts_of(task: Any) -> list[list[str]]:
     """Says what a task id is made of.
 
-    Args:
-        task: The task.
-
-    Returns:
-        See `bandsaw.fingerprint.parts_of`; nothing for tasks that are not made of a function.
+    Returns the same as `bandsaw.fingerprint.parts_of`; nothing for tasks that are not made of a
+    function.
     """
     if not isinstance(task, Task):
         return []
@@ -105,17 +98,7 @@ def parts_of(task: Any) -> list[list[str]]:
 def written(
     task: Any, folder: str, arguments: Mapping[str, Argument], seconds: Optional[float]
 ) -> bytes:
-    """Writes a record.
-
-    Args:
-        task: The task.
-        folder: Where the entries of the task are; tells whether its code is the same as before.
-        arguments: What `arguments_of` returned.
-        seconds: How long the computation took.
-
-    Returns:
-        The record.
-    """
+    """Writes a record."""
     # By hand, because this is on the way of every call that is computed; in ASCII, because a text
     # may hold lone surrogates.
     told = []
@@ -146,17 +129,7 @@ def _code(task: Any, folder: str) -> bytes:
 
 
 def read(data: bytes) -> Record:
-    """Reads a record.
-
-    Args:
-        data: What `written` returned.
-
-    Returns:
-        The record.
-
-    Raises:
-        ValueError: If it is damaged.
-    """
+    """Reads a record."""
     try:
         call, parts = (json.loads(line) for line in data.split(b"\n"))
         seconds = call["seconds"]
@@ -181,13 +154,8 @@ def read(data: bytes) -> Record:
 def texts_of(name: str, value: Any) -> dict[str, str]:
     """Describes a value in short texts.
 
-    Args:
-        name: What it is called.
-        value: The value.
-
-    Returns:
-        A text for each of its parts that is a plain value, and for what is none, by path.
-        Containers for which there is no room are told by their size.
+    Returns a text for each of its parts that is a plain value, and for what is none, by path.
+    Containers for which there is no room are told by their size.
     """
     texts: dict[str, str] = {}
     pending = deque([(name, value, 0)])

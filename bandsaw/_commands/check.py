@@ -28,11 +28,8 @@ _CLOCK_SECONDS = 2.0
 def check_configuration(module_name: Optional[str] = None) -> int:
     """Prints what a configuration holds, and whether its interpreters and remotes can be reached.
 
-    Args:
-        module_name: The name of its module, by default the one that tasks would get.
-
-    Returns:
-        The exit status: 0, or 1 if something is wrong. The reasons are printed to standard error.
+    `module_name`: the name of its module, by default the one that tasks would get. Returns the exit
+    status: 0, or 1 if something is wrong. The reasons are printed to standard error.
     """
     try:
         configuration = get_configuration(module_name)

@@ -54,16 +54,9 @@ class Python(NamedTuple):
 def find(asked: Optional[str]) -> Python:
     """Finds the Python that was asked for.
 
-    Args:
-        asked: A version, version specifiers, the path or the name of an executable, or `None` for
-            the Python that runs now.
-
-    Returns:
-        The Python. Where several fit, the one that runs now, else the newest on the path, else the
-        newest of pyenv, else what uv finds.
-
-    Raises:
-        EnvironmentBuildError: If there is none; says where it was looked for.
+    `asked`: a version, version specifiers, the path or the name of an executable, or `None` for the
+    Python that runs now. Returns the Python. Where several fit, the one that runs now, else the
+    newest on the path, else the newest of pyenv, else what uv finds.
     """
     if asked is None:
         this = _this()

@@ -17,17 +17,7 @@ _MOST_TOLD = 5
 
 
 def checked(requirements: Any) -> tuple[str, ...]:
-    """Refuses what is no list of requirements.
-
-    Args:
-        requirements: What was given.
-
-    Returns:
-        The texts, sorted, each one once: the order does not matter to the tools.
-
-    Raises:
-        InvalidValueError: If one of them is no requirement; says what to write.
-    """
+    """Refuses what is no list of requirements."""
     if isinstance(requirements, (str, bytes)):
         raise InvalidValueError(
             f"The requirements of an environment are a list, not one text: write [{requirements!r}]"

@@ -34,19 +34,7 @@ class Metadata(NamedTuple):
 
 
 def read_metadata(path: str) -> Metadata:
-    """Reads the metadata of a script.
-
-    Args:
-        path: The script.
-
-    Returns:
-        What it asks for.
-
-    Raises:
-        InvalidValueError: If it has no such metadata, or such that cannot be understood.
-        EnvironmentBuildError: If this Python can read no TOML.
-        OSError: If it cannot be read.
-    """
+    """Reads the metadata of a script."""
     with open(path, encoding="utf-8-sig") as file:
         try:
             text = file.read()
@@ -84,11 +72,7 @@ def read_metadata(path: str) -> Metadata:
 def blocks_of(text: str) -> Iterator[tuple[str, str]]:
     """Finds the blocks of metadata in a script.
 
-    Args:
-        text: The script.
-
-    Yields:
-        The type and the content of each. Where nothing closes it, it is a comment like others.
+    Yields the type and the content of each. Where nothing closes it, it is a comment like others.
     """
     lines = text.split("\n")
     number = 0

@@ -56,19 +56,7 @@ class Kept(NamedTuple):
 
 
 def ready(requirements: Sequence[str], asked: Optional[str]) -> Path:
-    """Returns the folder of an environment, which is made where it is missing.
-
-    Args:
-        requirements: What is installed in it.
-        asked: The Python that it is made of, as for `pythons.find`.
-
-    Returns:
-        The folder.
-
-    Raises:
-        EnvironmentBuildError: If it cannot be made (a `RuntimeError`). Nothing of it is left.
-        KeptFolderError: If the folder for it cannot be used (an `OSError`).
-    """
+    """Returns the folder of an environment, which is made where it is missing."""
     base = pythons.find(asked)
     folder = folder_of(requirements, base)
     if not is_whole(folder):
@@ -150,14 +138,7 @@ def _lock_of(folder: Path) -> Lock:
 
 
 def kept() -> list[Kept]:
-    """Lists all environments, those that are being made and those that are half made included.
-
-    Returns:
-        What is there, the one that was used last first.
-
-    Raises:
-        KeptFolderError: If the folder cannot be used (an `OSError`).
-    """
+    """Lists all environments, those that are being made and those that are half made included."""
     found = []
     for folder in kept_folder("environments").iterdir():
         if _DIGEST.fullmatch(folder.name) and folder.is_dir():
@@ -180,17 +161,7 @@ def _look_at(folder: Path) -> Kept:
 
 
 def remove(folder: Path) -> bool:
-    """Removes an environment, unless somebody is making it.
-
-    Args:
-        folder: Its folder.
-
-    Returns:
-        Whether it was removed.
-
-    Raises:
-        OSError: If something of it cannot be removed.
-    """
+    """Removes an environment, unless somebody is making it. Returns whether it was removed."""
     lock = _lock_of(folder)
     if not lock.acquire(wait=False):
         return False

@@ -55,22 +55,7 @@ def python_in(folder: Path) -> Path:
 
 
 def build(folder: Path, base: Python, requirements: Sequence[str], lock: int, what: str) -> str:
-    """Makes an environment.
-
-    Args:
-        folder: Where to. There must be nothing.
-        base: The Python that it is made of.
-        requirements: What to install.
-        lock: The descriptor of the lock, which the tools keep, too.
-        what: Says in errors what it is.
-
-    Returns:
-        The name of the tool that did it.
-
-    Raises:
-        EnvironmentBuildError: If it cannot be made. It has the last lines that the tool wrote.
-        OSError: If a file cannot be written.
-    """
+    """Makes an environment. `folder`: where to. There must be nothing."""
     python, file = str(python_in(folder)), folder / _FILE
     uv = find_uv()
     if uv is not None:

@@ -43,17 +43,7 @@ def is_version(text: str) -> bool:
 
 
 def clauses_of(text: str) -> tuple[Clause, ...]:
-    """Reads what versions are asked for.
-
-    Args:
-        text: A version, which stands for all that begin with it, or version specifiers.
-
-    Returns:
-        The conditions, all of which have to hold.
-
-    Raises:
-        InvalidValueError: If it is neither.
-    """
+    """Reads what versions are asked for."""
     if _BARE.fullmatch(text):
         text = f"=={text}" if text.count(".") == 2 else f"=={text}.*"
     return tuple(_clause(part, text) for part in text.split(",") if part.strip())
@@ -76,12 +66,7 @@ def _clause(part: str, text: str) -> Clause:
 
 
 def fits(version: Version, clauses: Sequence[Clause]) -> bool:
-    """Says whether a version is one of those that were asked for.
-
-    Args:
-        version: Major, minor and micro.
-        clauses: What `clauses_of` returned.
-    """
+    """Says whether a version is one of those that were asked for."""
     return all(_holds(version, clause) for clause in clauses)
 
 

@@ -43,43 +43,19 @@ class Arguments:
         hook: Optional[Hook] = None,
         bulk_hash: Optional[str] = None,
     ) -> dict[str, bytes]:
-        """Writes the arguments of one call.
-
-        Args:
-            args: The positional arguments.
-            kwargs: The keyword arguments.
-            hook: See `bandsaw._identity.canonical.digest_of_value`.
-            bulk_hash: See `bandsaw._identity.canonical.digest_of_value`.
-
-        Returns:
-            What each of them was written as, by the names of the parameters.
-
-        Raises:
-            IdentityError: An argument has no canonical form; the message has the path to it.
-        """
+        """Writes the arguments of one call."""
         bound = self.bind(tuple(args), kwargs)
         return write_arguments(bound, self._function_digest, hook, bulk_hash)
 
     @staticmethod
     def id_of(written: Mapping[str, bytes]) -> str:
-        """Makes the id of an execution.
-
-        Args:
-            written: What the arguments were written as.
-
-        Returns:
-            The id.
-        """
+        """Makes the id of an execution."""
         return identifier_from_bytes(joined_arguments(written))
 
     @staticmethod
     def digests_of(written: Mapping[str, bytes]) -> dict[str, str]:
         """Makes a short digest of each argument, to see which of them differ between two calls.
 
-        Args:
-            written: What the arguments were written as.
-
-        Returns:
-            16 hex digits by the names of the parameters.
+        Returns 16 hex digits by the names of the parameters.
         """
         return {name: sha256(form).hexdigest()[:_DIGITS] for name, form in written.items()}

@@ -18,19 +18,11 @@ def binder(function: Any, ignore: Iterable[str] = ()) -> Binder:
     Made once per function, because reading a signature takes a hundred times as long as a call of
     what is made here.
 
-    Args:
-        function: A callable, or its `inspect.Signature`.
-        ignore: Names of parameters to leave out of the mapping.
-
-    Returns:
-        A function of the positional and the keyword arguments of a call. It returns a dict from
-        the names of the parameters to their values, in the order of the signature, with defaults
-        applied: `*args` as a tuple, `**kwargs` as a dict. Arguments that do not fit the signature
-        are returned as they are, under `'*'` and `'**'`, because it is the function's own call
-        that has to fail.
-
-    Raises:
-        InvalidValueError: `ignore` names something that is not a parameter.
+    Returns a function of the positional and the keyword arguments of a call. It returns a dict from
+    the names of the parameters to their values, in the order of the signature, with defaults
+    applied: `*args` as a tuple, `**kwargs` as a dict. Arguments that do not fit the signature are
+    returned as they are, under `'*'` and `'**'`, because it is the function's own call that has to
+    fail.
     """
     import inspect
 

@@ -12,20 +12,15 @@ from .forms import PARTS, SEQUENCE, Form, NoForm
 from .strided import chunks_of
 
 if TYPE_CHECKING:
-    from .canonical import Writer
+    from .forms import AnyWriter
 
 _INLINE = 224
 
 
-def written_buffer(buffer: Any, writer: Writer) -> bytes:
+def written_buffer(buffer: Any, writer: AnyWriter) -> bytes:
     """Writes an object with the buffer protocol, in C order.
 
-    Args:
-        buffer: The object.
-        writer: Says which hash to use.
-
-    Returns:
-        Format, shape and contents; the contents as their digest where they are long.
+    Returns format, shape and contents; the contents as their digest where they are long.
     """
     view = memoryview(buffer)
     shape = b"" if view.ndim == 1 and view.format == "B" else _described(view)
@@ -39,17 +34,8 @@ def _described(view: memoryview) -> bytes:
     return b"%%%d:%b" % (len(text), text)
 
 
-def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
-    """Writes contiguous buffers as one.
-
-    Args:
-        size: The number of bytes in all of them.
-        chunks: The buffers.
-        writer: Says which hash to use.
-
-    Returns:
-        The bytes, or their digest where there are many.
-    """
+def written_chunks(size: int, chunks: Iterable[Any], writer: AnyWriter) -> bytes:
+    """Writes contiguous buffers as one. Returns the bytes, or their digest where there are many."""
     if size <= _INLINE:
         return b"%d:" % size + b"".join(bytes(chunk) for chunk in chunks)
     digest = new_hash(writer.bulk_hash)
@@ -59,15 +45,10 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: Writer) -> bytes:
     return b"%d#%b:%b" % (size, name, content)
 
 
-def open_numpy(value: Any, writer: Writer) -> Any:
+def open_numpy(value: Any, writer: AnyWriter) -> Any:
     """Opens an array, scalar or dtype of numpy.
 
-    Args:
-        value: Any object.
-        writer: Who writes it.
-
-    Returns:
-        Its form, or `None` if it is nothing of numpy's or something that pickles as any object.
+    Returns its form, or `None` if it is nothing of numpy's or something that pickles as any object.
     """
     numpy = sys.modules.get("numpy")
     ndarray = getattr(numpy, "ndarray", None)
@@ -97,7 +78,7 @@ def _array_subclass(numpy: Any, value: Any) -> Form:
     return Form(b"!numpy.subclass;", PARTS, parts, ("",) * len(parts))
 
 
-def _array(numpy: Any, value: Any, writer: Writer, tag: bytes) -> Any:
+def _array(numpy: Any, value: Any, writer: AnyWriter, tag: bytes) -> Any:
     dtype = value.dtype
     head = b"%b%b%d:%b;" % (
         tag, _dtype(dtype), value.ndim, b",".join(b"%d" % n for n in value.shape),
@@ -153,16 +134,8 @@ def _dtype(dtype: Any) -> bytes:
     return b"<%b>" % name.encode()
 
 
-def open_array(value: Any, writer: Writer) -> bytes:
-    """Opens an `array.array`.
-
-    Args:
-        value: The array.
-        writer: Who writes it.
-
-    Returns:
-        Its type code and contents.
-    """
+def open_array(value: Any, writer: AnyWriter) -> bytes:
+    """Opens an `array.array`."""
     if value.typecode in "uw":
         raise NoForm("arrays of characters depend on the platform; use a string")
     return b"!array;%b%d;" % (value.typecode.encode(), value.itemsize) + written_buffer(

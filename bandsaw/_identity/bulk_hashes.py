@@ -10,14 +10,7 @@ _CONSTRUCTORS = {"blake3": "blake3", "xxhash": "xxh3_128"}
 def new_hash(name: Optional[str]) -> Any:
     """Starts a hash.
 
-    Args:
-        name: `'blake3'`, `'xxhash'`, or `None` for SHA-256. xxHash is not collision resistant.
-
-    Returns:
-        An object as those of `hashlib`.
-
-    Raises:
-        InvalidValueError: There is no such hash, or its package is not installed.
+    `name`: `'blake3'`, `'xxhash'`, or `None` for SHA-256. xxHash is not collision resistant.
     """
     if name is None:
         from hashlib import sha256

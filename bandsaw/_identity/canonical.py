@@ -1,9 +1,9 @@
 """Digests of values that depend on nothing but type and value.
 
 ```
-value -> open_form (_forms) -> leaf: bytes
+value -> open_form (objects) -> leaf: bytes
                             -> form: tag, kind, children -> each child in turn -> close -> bytes
-                                                               cycle -> _cycles
+                                                               cycle -> cycles
 ```
 
 A value is written as the tree that it unfolds to: a type tag, a length, the children. Sets and
@@ -25,7 +25,8 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, NoForm, open_form, write_str
+from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, Frame, NoForm, write_str
+from .objects import open_form
 
 if TYPE_CHECKING:
     from ..errors import IdentityError
@@ -37,13 +38,13 @@ HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
-Reporter = Callable[[list["Frame"], Any, str], None]
+Reporter = Callable[[list[Frame], Any, str], None]
 Hook = Callable[[Any], Any]
 
 
 def digest_of_value(
     value: Any,
-    function_digest: Optional[Callable[[Any], bytes]] = None,
+    function_digest: Callable[[Any], bytes],
     *,
     name: str = "value",
     hook: Optional[Hook] = None,
@@ -55,29 +56,10 @@ def digest_of_value(
     count by dtype, shape and the bytes of their elements in C order, so the payload of a NaN
     counts in them.
 
-    Args:
-        value: Anything that has a canonical form: everything that pickles, and functions.
-        function_digest: Digests functions and classes that are first-party. By default the
-            fingerprint of their code.
-        name: What the value is called in errors.
-        hook: Is asked first for everything but Python's plain types and code. It returns a value
-            to be digested in place of the one that it was given, together with its type, or
-            `NotImplemented`.
-        bulk_hash: `'blake3'` or `'xxhash'`, to be used for large buffers instead of SHA-256; the
-            package has to be installed. xxHash is fast but not collision resistant.
-
-    Returns:
-        32 bytes. They say nothing about identity or memory addresses, and are the same in every
-        process, on every platform and Python version.
-
-    Raises:
-        IdentityError: Something in the value has no canonical form, for example a lock; the
-            message has the path to it.
+    `function_digest`: digests functions and classes that are first-party. Returns 32 bytes. They
+    say nothing about identity or memory addresses, and are the same in every process, on every
+    platform and Python version.
     """
-    if function_digest is None:
-        from ..fingerprint import digest_of_code
-
-        function_digest = digest_of_code
     writer = Writer(_as_leaf(function_digest), name=name, hook=hook, bulk_hash=bulk_hash)
     return sha256(writer.write(value)).digest()
 
@@ -88,21 +70,7 @@ def write_arguments(
     hook: Optional[Hook] = None,
     bulk_hash: Optional[str] = None,
 ) -> dict[str, bytes]:
-    """Writes arguments, each by itself, so that they cannot see that they share anything.
-
-    Args:
-        arguments: The arguments by the names of their parameters, in any order. Paths in errors
-            begin with the name.
-        function_digest: See `digest_of_value`.
-        hook: See `digest_of_value`.
-        bulk_hash: See `digest_of_value`.
-
-    Returns:
-        What each of them was written as, sorted by name.
-
-    Raises:
-        IdentityError: An argument has no canonical form.
-    """
+    """Writes arguments, each by itself, so that they cannot see that they share anything."""
     code_form: Optional[CodeForm] = None
     written = {}
     for name in sorted(arguments):
@@ -118,14 +86,7 @@ def write_arguments(
 
 
 def joined_arguments(written: Mapping[str, bytes]) -> bytes:
-    """Joins what `write_arguments` returned.
-
-    Args:
-        written: The arguments.
-
-    Returns:
-        What the id of the call is made of.
-    """
+    """Joins what `write_arguments` returned."""
     return b"".join([_write_name(name) + form for name, form in written.items()])
 
 
@@ -135,29 +96,6 @@ _write_name = lru_cache(maxsize=4096)(write_str)
 
 def _as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
     return lambda code: b"c" + function_digest(code)
-
-
-class Frame:
-    """A form that is being written.
-
-    Attributes:
-        value: What it is the form of; kept, so that its identity is not used again meanwhile.
-        form: The tag, the kind and the children.
-        written: What the children were written as; those on an open cycle as their frames.
-        order: The position in the order of opening.
-        lowest: The lowest `order` that is reached from here (Tarjan's low link).
-        holds_itself: Whether the value is a child of its own.
-    """
-
-    __slots__ = ("form", "holds_itself", "lowest", "order", "value", "written")
-
-    def __init__(self, value: Any, form: Form, order: int) -> None:
-        self.value = value
-        self.form = form
-        self.written: list[Any] = []
-        self.order = order
-        self.lowest = order
-        self.holds_itself = False
 
 
 class Writer:
@@ -196,14 +134,7 @@ class Writer:
     def write(self, value: Any) -> bytes:
         """Writes a value.
 
-        Args:
-            value: The value.
-
-        Returns:
-            Its canonical form, or the digest of it where that is longer than 256 bytes.
-
-        Raises:
-            IdentityError: The value has no canonical form.
+        Returns its canonical form, or the digest of it where that is longer than 256 bytes.
         """
         leaf = LEAVES.get(type(value))
         if leaf is not None:
@@ -309,14 +240,7 @@ class Writer:
     def replaced(self, value: Any) -> Any:
         """Asks the hook about a value.
 
-        Args:
-            value: The value.
-
-        Returns:
-            What is to be written in place of it, or `NotImplemented`.
-
-        Raises:
-            IdentityError: The hook fails, or never comes to an end.
+        Returns what is to be written in place of it, or `NotImplemented`.
         """
         if self.hook is None:
             return NotImplemented
@@ -330,15 +254,7 @@ class Writer:
         return replaced
 
     def error(self, value: Any, reason: str) -> IdentityError:
-        """Makes the error for a value that cannot be written.
-
-        Args:
-            value: The value, which lies where the path leads.
-            reason: Why not.
-
-        Returns:
-            The error.
-        """
+        """Makes the error for a value that cannot be written."""
         from ..errors import IdentityError
 
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -347,23 +263,12 @@ class Writer:
         )
 
     def path(self) -> str:
-        """Names what is being written.
-
-        Returns:
-            The path from the value to its part, as Python would reach it.
-        """
+        """Names what is being written."""
         return self._name + "".join(_step(frame) for frame in self._stack)
 
 
 def opaque(value: Any) -> bytes:
-    """Writes a value by its type alone.
-
-    Args:
-        value: The value.
-
-    Returns:
-        A leaf.
-    """
+    """Writes a value by its type alone."""
     name = f"{type(value).__module__}.{type(value).__qualname__}".encode()
     return b"?%d:" % len(name) + name
 

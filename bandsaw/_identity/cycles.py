@@ -7,25 +7,15 @@ the classes are numbered by what they contain, never by the order in which they 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .forms import FIELDS, MAP, SET
-
-if TYPE_CHECKING:
-    from .canonical import Frame
+from .forms import FIELDS, MAP, SET, Frame
 
 Signature = tuple[Any, ...]
 
 
 def write_cycle(members: list[Frame]) -> list[bytes]:
-    """Writes all members of a strongly connected set of objects.
-
-    Args:
-        members: Their frames. Everything that they contain is written, except for each other.
-
-    Returns:
-        The canonical form of each of them.
-    """
+    """Writes all members of a strongly connected set of objects."""
     number = {id(member): position for position, member in enumerate(members)}
     leaves = sorted({w for member in members for w in member.written if type(w) is bytes})
     rank = {leaf: -1 - position for position, leaf in enumerate(leaves)}

@@ -46,11 +46,7 @@ def _remember(key: Any, definition: Definition) -> Definition:
 def definition_of(function: FunctionType) -> Definition:
     """Digests the definition of a function, without what it reaches.
 
-    Args:
-        function: The function.
-
-    Returns:
-        What its source says, or its byte code where there is no source.
+    Returns what its source says, or its byte code where there is no source.
     """
     code = function.__code__
     known = _known.get(id(code))
@@ -72,13 +68,7 @@ def definition_of_class(
 ) -> Optional[Definition]:
     """Digests the definition of a class, without what it reaches.
 
-    Args:
-        cls: The class.
-        methods: The functions that are defined in it.
-        namespace: The globals of its module.
-
-    Returns:
-        What its source says, or `None` where there is no source.
+    Returns what its source says, or `None` where there is no source.
     """
     known = _known.get(id(cls))
     if known is not None:
@@ -130,15 +120,7 @@ def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: S
 
 
 def write_code(code: CodeType, doc: Any = None) -> bytes:
-    """Writes a code object, for functions without source.
-
-    Args:
-        code: The code object.
-        doc: The docstring, which does not count.
-
-    Returns:
-        A form that holds on this minor version of Python, because byte code does.
-    """
+    """Writes a code object, for functions without source."""
     consts = []
     for const in code.co_consts:
         if isinstance(const, CodeType):

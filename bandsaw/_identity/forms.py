@@ -12,14 +12,23 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 if TYPE_CHECKING:
-    from .canonical import Writer
+    from typing import Protocol
+
+    class AnyWriter(Protocol):
+        """What forms use of the writer of `canonical`, which asks them."""
+
+        hook: Optional[Callable[[Any], Any]]
+        bulk_hash: Optional[str]
+        code_form: Callable[[Any], Union[bytes, Form]]
+
+        def replaced(self, value: Any) -> Any: ...
+
 
 # How the children of a form are to be read: in order, as one thing in several parts (also in
 # order), in any order, as keys and values in any order, as attribute names and values.
 SEQUENCE, PARTS, SET, MAP, FIELDS = range(5)
 
 _INLINE = 256
-_FLAT = 16
 _double = Struct("<d").pack
 _NAN = b"fnan....."
 
@@ -47,6 +56,29 @@ class Form:
         self.kind = kind
         self.children = children
         self.steps = steps
+
+
+class Frame:
+    """A form that is being written.
+
+    Attributes:
+        value: What it is the form of; kept, so that its identity is not used again meanwhile.
+        form: The tag, the kind and the children.
+        written: What the children were written as; those on an open cycle as their frames.
+        order: The position in the order of opening.
+        lowest: The lowest `order` that is reached from here (Tarjan's low link).
+        holds_itself: Whether the value is a child of its own.
+    """
+
+    __slots__ = ("form", "holds_itself", "lowest", "order", "value", "written")
+
+    def __init__(self, value: Any, form: Form, order: int) -> None:
+        self.value = value
+        self.form = form
+        self.written: list[Any] = []
+        self.order = order
+        self.lowest = order
+        self.holds_itself = False
 
 
 class Fields:
@@ -81,26 +113,12 @@ def _write_int(value: int) -> bytes:
 
 
 def write_float(value: float) -> bytes:
-    """Writes a float; all NaNs alike, because their sign depends on how they came about.
-
-    Args:
-        value: The number.
-
-    Returns:
-        A leaf of nine bytes.
-    """
+    """Writes a float; all NaNs alike, because their sign depends on how they came about."""
     return b"f" + _double(value) if value == value else _NAN
 
 
 def write_str(value: str) -> bytes:
-    """Writes a string, lone surrogates included.
-
-    Args:
-        value: The string.
-
-    Returns:
-        A leaf.
-    """
+    """Writes a string, lone surrogates included."""
     encoded = value.encode("utf-8", "surrogatepass")
     if len(encoded) <= _INLINE - 8:
         return b"s%d:%b" % (len(encoded), encoded)
@@ -125,7 +143,7 @@ LEAVES: dict[type, Callable[[Any], bytes]] = {
 }
 
 
-def _flat(values: Sequence[Any]) -> Optional[bytes]:
+def flat(values: Sequence[Any]) -> Optional[bytes]:
     """Writes many numbers or strings at once, if they are all of one type."""
     kinds = set(map(type, values))
     if len(kinds) != 1:
@@ -159,96 +177,10 @@ def _packed(code: str, values: Sequence[Any]) -> bytes:
     return packed.tobytes()
 
 
-def _sequence(tag: bytes) -> Callable[[Any, Writer], Union[bytes, Form]]:
-    flat_tag = b"v" + tag
-
-    def form(value: Any, writer: Writer) -> Union[bytes, Form]:
-        if len(value) >= _FLAT:
-            flat = _flat(value)
-            if flat is not None:
-                return b"%b%d:%b" % (flat_tag, len(value), flat)
-        return Form(tag, SEQUENCE, value)
-
-    return form
-
-
 def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
-    """Makes the form of keys and values.
-
-    Args:
-        tag: Says what it is.
-        values: A mapping.
-        kind: `MAP`, `FIELDS`, or `PARTS` where the order counts.
-
-    Returns:
-        The form.
-    """
+    """Makes the form of keys and values."""
     children: list[Any] = []
     for key, value in values.items():
         children.append(key)
         children.append(value)
     return Form(tag, kind, children)
-
-
-def _fields(value: Fields, writer: Writer) -> Form:
-    return mapping(b"A", value.values, FIELDS)
-
-
-def _bytes(tag: bytes) -> Callable[[Any, Writer], bytes]:
-    def form(value: Any, writer: Writer) -> bytes:
-        from .buffers import written_buffer
-
-        return tag + written_buffer(value, writer)
-
-    return form
-
-
-def _range(value: range, writer: Writer) -> Form:
-    # Equal ranges may have been made of different numbers.
-    if not value:
-        return Form(b"R", PARTS, ())
-    last = value[-1]
-    return Form(b"R", PARTS, (value.start, last) if value.start == last else
-                (value.start, last, value.step))  # fmt: skip
-
-
-def _slice(value: slice, writer: Writer) -> Form:
-    return Form(b"L", PARTS, (value.start, value.stop, value.step), (".start", ".stop", ".step"))
-
-
-FORMS: dict[type, Callable[[Any, Any], Union[bytes, Form]]] = {
-    list: _sequence(b"l"),
-    tuple: _sequence(b"t"),
-    dict: lambda value, writer: mapping(b"d", value),
-    set: lambda value, writer: Form(b"S", SET, list(value)),
-    frozenset: lambda value, writer: Form(b"Z", SET, list(value)),
-    bytes: _bytes(b"b"),
-    bytearray: _bytes(b"B"),
-    memoryview: _bytes(b"M"),
-    Fields: _fields,
-    Written: lambda value, writer: value.data,
-    Form: lambda value, writer: value,
-    range: _range,
-    slice: _slice,
-}
-
-
-def open_form(value: Any, writer: Writer) -> Union[bytes, Form]:
-    """Opens a value that is not a leaf by its type alone.
-
-    Args:
-        value: The value.
-        writer: Who writes it.
-
-    Returns:
-        Its form, or bytes where there is nothing more to open.
-
-    Raises:
-        NoForm: It has none.
-    """
-    maker = FORMS.get(type(value))
-    if maker is not None:
-        return maker(value, writer)
-    from .objects import open_object
-
-    return open_object(value, writer)

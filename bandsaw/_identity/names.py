@@ -7,10 +7,10 @@ from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
-from ..modules import file_of, main_module_name
+from ..modules import file_of
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
-from .objects import global_name
+from .globals import canonical_module_name, global_name
 from .scopes import Origin, Use
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -30,29 +30,8 @@ _OF_THE_MODULE = frozenset(
 _CONTAINERS = (list, dict, set, bytearray)
 
 
-def canonical_module_name(name: Any) -> str:
-    """Gives the name under which a module counts.
-
-    Args:
-        name: The name of a module.
-
-    Returns:
-        For `__main__` the name by which the script can be imported, if it has one.
-    """
-    if name not in ("__main__", "__mp_main__"):
-        return str(name)
-    return main_module_name() or "__main__"
-
-
 def cells_of(function: FunctionType) -> dict[str, Any]:
-    """Reads what a function closes over.
-
-    Args:
-        function: The function.
-
-    Returns:
-        The values by name, without those that are not set yet.
-    """
+    """Reads what a function closes over."""
     cells: dict[str, Any] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
@@ -71,16 +50,8 @@ def resolve(
 ) -> tuple[str, Any]:
     """Finds what a use of a name stands for.
 
-    Args:
-        use: The use.
-        namespace: The globals of the module.
-        cells: What the function closes over.
-        source: The source of the module, where there is one.
-        note: Is told the names of the first-party modules that lie on the way.
-
-    Returns:
-        The chain as far as it was followed, and what is there: any value, something `Written` by
-        its name, or an exception that says why it cannot be followed.
+    Returns the chain as far as it was followed, and what is there: any value, something `Written`
+    by its name, or an exception that says why it cannot be followed.
     """
     if use.origin is not None:
         return _imported(use, use.origin, namespace, note)
@@ -198,14 +169,7 @@ def _imported(
 
 
 def module_source(module: ModuleType) -> Optional[Source]:
-    """Finds the parsed source of a module.
-
-    Args:
-        module: The module.
-
-    Returns:
-        The source, or `None` where there is none.
-    """
+    """Finds the parsed source of a module. Returns the source, or `None` where there is none."""
     filename = file_of(module)
     if not isinstance(filename, str):
         return None

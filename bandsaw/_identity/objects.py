@@ -9,32 +9,34 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .buffers import open_array, open_numpy, written_buffer
-from .forms import PARTS, SEQUENCE, SET, Fields, Form, NoForm, mapping, write_str
+from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
+from .globals import global_name
 
 if TYPE_CHECKING:
-    from .canonical import Writer
+    from .forms import AnyWriter
 
 Opened = Union[bytes, Form]
 Maker = Callable[[Any, Any], Opened]
 
 _CODE = (type, types.FunctionType, types.ModuleType, types.CodeType)
 _METHOD_STEPS = (".__func__", ".__self__")
+# As many elements of one type are written at once.
+_FLAT = 16
 _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
 
 
-def open_object(value: Any, writer: Writer) -> Opened:
-    """Opens everything that is not of one of the plain types.
+def open_form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
+    """Opens a value that is not a leaf by its type alone.
 
-    Args:
-        value: The value.
-        writer: Who writes it.
-
-    Returns:
-        Its form.
-
-    Raises:
-        NoForm: It has none.
+    Returns its form, or bytes where there is nothing more to open.
     """
+    maker = FORMS.get(type(value))
+    if maker is not None:
+        return maker(value, writer)
+    return _open_object(value, writer)
+
+
+def _open_object(value: Any, writer: AnyWriter) -> Opened:
     kind = type(value)
     if writer.hook is not None and not isinstance(value, _CODE):
         replaced = writer.replaced(value)
@@ -66,14 +68,7 @@ def open_object(value: Any, writer: Writer) -> Opened:
 
 
 def frozenset_of(value: Any) -> frozenset[Any]:
-    """Returns the elements of a set of any class.
-
-    Args:
-        value: The set.
-
-    Returns:
-        The elements, without asking the class for them.
-    """
+    """Returns the elements of a set of any class."""
     base = set if isinstance(value, set) else frozenset
     return frozenset(base.__iter__(value))
 
@@ -89,61 +84,7 @@ def _enum(value: Any) -> Form:
     return Form(b"!flag;", PARTS, (type(value), value._value_))
 
 
-# What newer versions of Python moved.
-_RENAMED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib", "re._compiler": "re"}
-
-
-def global_name(module: Any, name: Any) -> bytes:
-    """Writes the name of something that an installed module offers.
-
-    Args:
-        module: The name of the module.
-        name: The qualified name in it.
-
-    Returns:
-        A leaf: the names, and the version of the distribution if it is not Python's own.
-    """
-    from .firstparty import distribution_of
-
-    module = _RENAMED.get(str(module), module or "builtins")
-    distribution = distribution_of(module)
-    parts = [str(module), str(name), *(distribution or ())]
-    return b"g%d:" % len(parts) + b"".join(write_str(part) for part in parts)
-
-
-def names_of_global(written: bytes) -> tuple[str, str, str, str]:
-    """Reads what `global_name` wrote.
-
-    Args:
-        written: What it wrote.
-
-    Returns:
-        The module, the name in it, and the distribution and its version: empty for Python's own.
-    """
-    count, _, rest = written[1:].partition(b":")
-    names = []
-    for _ in range(int(count)):
-        length, _, rest = rest[1:].partition(b":")
-        names.append(rest[: int(length)].decode("utf-8", "surrogatepass"))
-        rest = rest[int(length) :]
-    module, name, distribution, version = (*names, "", "")[:4]
-    return module, name, distribution, version
-
-
-def unversioned_name(written: bytes) -> bytes:
-    """Takes the distribution and its version out of what `global_name` wrote.
-
-    Args:
-        written: What it wrote.
-
-    Returns:
-        What it writes for the same name of a module of Python's own.
-    """
-    module, name, _, _ = names_of_global(written)
-    return b"g2:" + write_str(module) + write_str(name)
-
-
-def _builtin_function(value: Any, writer: Writer) -> Opened:
+def _builtin_function(value: Any, writer: AnyWriter) -> Opened:
     owner = value.__self__
     if owner is None or isinstance(owner, types.ModuleType):
         module = value.__module__ or getattr(owner, "__name__", None)
@@ -151,29 +92,29 @@ def _builtin_function(value: Any, writer: Writer) -> Opened:
     return Form(b"!method;", PARTS, (owner, value.__name__))
 
 
-def _descriptor(value: Any, writer: Writer) -> Form:
+def _descriptor(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!descriptor;", PARTS, (value.__objclass__, value.__name__))
 
 
-def _code(value: Any, writer: Writer) -> Opened:
+def _code(value: Any, writer: AnyWriter) -> Opened:
     return writer.code_form(value)
 
 
-def _partial(value: Any, writer: Writer) -> Form:
+def _partial(value: Any, writer: AnyWriter) -> Form:
     parts = (value.func, value.args, value.keywords, _state(value.__dict__))
     return Form(b"!partial;", PARTS, parts, _PARTIAL_STEPS)
 
 
-def _property(value: Any, writer: Writer) -> Form:
+def _property(value: Any, writer: AnyWriter) -> Form:
     parts = (value.fget, value.fset, value.fdel)
     return Form(b"!property;", PARTS, parts, (".fget", ".fset", ".fdel"))
 
 
-def _wrapper(tag: bytes) -> Callable[[Any, Writer], Form]:
+def _wrapper(tag: bytes) -> Callable[[Any, AnyWriter], Form]:
     return lambda value, writer: Form(tag, PARTS, (value.__func__,))
 
 
-def _lru_cache(value: Any, writer: Writer) -> Form:
+def _lru_cache(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!lru_cache;", PARTS, (value.__wrapped__, value.cache_parameters()))
 
 
@@ -206,26 +147,80 @@ _BY_TYPE: dict[type, Maker] = {
 }
 
 
-def _parts(tag: bytes, *names: str) -> Callable[[Any, Writer], Form]:
+def _sequence(tag: bytes) -> Callable[[Any, AnyWriter], Union[bytes, Form]]:
+    flat_tag = b"v" + tag
+
+    def form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
+        if len(value) >= _FLAT:
+            written = flat(value)
+            if written is not None:
+                return b"%b%d:%b" % (flat_tag, len(value), written)
+        return Form(tag, SEQUENCE, value)
+
+    return form
+
+
+def _fields(value: Fields, writer: AnyWriter) -> Form:
+    return mapping(b"A", value.values, FIELDS)
+
+
+def _bytes(tag: bytes) -> Callable[[Any, AnyWriter], bytes]:
+    def form(value: Any, writer: AnyWriter) -> bytes:
+        return tag + written_buffer(value, writer)
+
+    return form
+
+
+def _range(value: range, writer: AnyWriter) -> Form:
+    # Equal ranges may have been made of different numbers.
+    if not value:
+        return Form(b"R", PARTS, ())
+    last = value[-1]
+    return Form(b"R", PARTS, (value.start, last) if value.start == last else
+                (value.start, last, value.step))  # fmt: skip
+
+
+def _slice(value: slice, writer: AnyWriter) -> Form:
+    return Form(b"L", PARTS, (value.start, value.stop, value.step), (".start", ".stop", ".step"))
+
+
+FORMS: dict[type, Callable[[Any, Any], Union[bytes, Form]]] = {
+    list: _sequence(b"l"),
+    tuple: _sequence(b"t"),
+    dict: lambda value, writer: mapping(b"d", value),
+    set: lambda value, writer: Form(b"S", SET, list(value)),
+    frozenset: lambda value, writer: Form(b"Z", SET, list(value)),
+    bytes: _bytes(b"b"),
+    bytearray: _bytes(b"B"),
+    memoryview: _bytes(b"M"),
+    Fields: _fields,
+    Written: lambda value, writer: value.data,
+    Form: lambda value, writer: value,
+    range: _range,
+    slice: _slice,
+}
+
+
+def _parts(tag: bytes, *names: str) -> Callable[[Any, AnyWriter], Form]:
     return lambda value, writer: Form(tag, PARTS, [getattr(value, name) for name in names])
 
 
-def _path(value: Any, writer: Writer) -> Form:
+def _path(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!path;", PARTS, (type(value).__name__, str(value)))
 
 
-def _file(value: Any, writer: Writer) -> bytes:
+def _file(value: Any, writer: AnyWriter) -> bytes:
     return b"!file;" + value.digest()  # type: ignore[no-any-return]
 
 
-def _no_form(reason: str) -> Callable[[Any, Writer], Opened]:
-    def form(value: Any, writer: Writer) -> Opened:
+def _no_form(reason: str) -> Callable[[Any, AnyWriter], Opened]:
+    def form(value: Any, writer: AnyWriter) -> Opened:
         raise NoForm(reason)
 
     return form
 
 
-def _alias(value: Any, writer: Writer) -> Form:
+def _alias(value: Any, writer: AnyWriter) -> Form:
     metadata = getattr(value, "__metadata__", None)
     # `typing.List` and `list` have one origin. Other names differ between versions.
     has_name = isinstance(value.__origin__, type) and metadata is None

@@ -17,12 +17,12 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .canonical import Frame, Writer
+from .canonical import Writer
 from .definitions import write_code
 from .firstparty import is_first_party
-from .forms import LEAVES, PARTS, Form, Written, write_str
-from .names import CHANGING, canonical_module_name
-from .objects import names_of_global, unversioned_name
+from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
+from .globals import canonical_module_name, names_of_global, unversioned_name
+from .names import CHANGING
 from .reach import FOREIGN, NAMES, TASK, Reach
 
 _DIGITS = 16
@@ -86,16 +86,7 @@ class _ByName(Writer):
 
 
 def parts_of_code(codes: Iterable[Any], limit: int) -> list[Item]:
-    """Says what the digest of code is made of.
-
-    Args:
-        codes: Functions, classes and values.
-        limit: How many functions, classes and values may stand for themselves. When there are
-            more, there is one item for each module.
-
-    Returns:
-        The items, in no order: kind, name, place, text.
-    """
+    """Says what the digest of code is made of."""
     recorder = _Recorder()
     for code in codes:
         recorder.write(code)
@@ -114,29 +105,13 @@ def parts_of_code(codes: Iterable[Any], limit: int) -> list[Item]:
 
 
 def module_item(module_name: str, digest: bytes) -> Item:
-    """Makes the item of a module that counts as a whole.
-
-    Args:
-        module_name: The name of the module.
-        digest: Its digest.
-
-    Returns:
-        The item.
-    """
+    """Makes the item of a module that counts as a whole."""
     name = canonical_module_name(module_name)
     return "module", name, _place(module_name), digest.hex()[:_DIGITS]
 
 
 def dependency_item(dependency: Any, digest: Optional[bytes] = None) -> Item:
-    """Makes the item of something that `depends` names.
-
-    Args:
-        dependency: The dependency.
-        digest: Its digest, where that is not to be made of its value alone.
-
-    Returns:
-        The item.
-    """
+    """Makes the item of something that `depends` names."""
     from .._file import File
 
     if isinstance(dependency, ModuleType):
@@ -152,14 +127,7 @@ def dependency_item(dependency: Any, digest: Optional[bytes] = None) -> Item:
 
 
 def text_of(value: Any) -> str:
-    """Describes a value by a short text that is different for every value.
-
-    Args:
-        value: The value.
-
-    Returns:
-        The `repr` of a short plain value, else the type and a digest.
-    """
+    """Describes a value by a short text that is different for every value."""
     return _text(value, _ByName({}))
 
 

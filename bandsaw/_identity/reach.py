@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any, Union
 
-from .canonical import Frame, opaque
+from .canonical import opaque
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
-from .forms import MAP, PARTS, Form, Written, write_str
-from .names import canonical_module_name, cells_of, module_source, resolve
-from .objects import global_name
+from .forms import MAP, PARTS, Form, Frame, Written, write_str
+from .globals import canonical_module_name, global_name
+from .names import cells_of, module_source, resolve
 from .syntax import write_syntax
 
 # The tags of installed functions, of what a definition uses from outside, and of tasks.
@@ -47,11 +47,7 @@ class Reach:
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code.
 
-        Args:
-            code: A function, class, module or code object.
-
-        Returns:
-            The form: by content if it is first-party, else by name.
+        Returns the form: by content if it is first-party, else by name.
         """
         if isinstance(code, FunctionType):
             return self._function(code)
@@ -175,13 +171,7 @@ class Reach:
         return b"!module;" + write_str(name) + write_str(written.decode("utf-8", "surrogatepass"))
 
     def report(self, frames: list[Frame], value: Any, reason: str) -> None:
-        """Notes a value without canonical form that was reached.
-
-        Args:
-            frames: The way to it.
-            value: The value.
-            reason: Why it has none.
-        """
+        """Notes a value without canonical form that was reached."""
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         is_stream = value is sys.stdin or value is sys.stdout or value is sys.stderr
         if is_stream or kind in _BY_NAME_ONLY:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from .firstparty import is_first_party
 from .forms import MAP, PARTS, Fields, Form, NoForm, Written
-from .objects import global_name
+from .globals import canonical_module_name, global_name
 
 if TYPE_CHECKING:
-    from .canonical import Writer
+    from .forms import AnyWriter
 
 _PROTOCOL = 5
 _NEW = copyreg.__newobj__  # type: ignore[attr-defined]
@@ -25,19 +25,8 @@ class Pairs:
         self.children = children
 
 
-def open_reduced(value: Any, writer: Writer) -> Form:
-    """Opens an object by its reduced form.
-
-    Args:
-        value: The object.
-        writer: Who writes it.
-
-    Returns:
-        Its form.
-
-    Raises:
-        NoForm: It does not pickle, or only together with its memory address.
-    """
+def open_reduced(value: Any, writer: AnyWriter) -> Form:
+    """Opens an object by its reduced form."""
     kind = type(value)
     if kind is Pairs:
         return Form(b"p", MAP, value.children)
@@ -71,8 +60,6 @@ def open_reduced(value: Any, writer: Writer) -> Form:
 
 def _written_name(module: str, name: str) -> Written:
     if is_first_party(module):
-        from .names import canonical_module_name
-
         module = canonical_module_name(module)
     return Written(global_name(module, name))
 

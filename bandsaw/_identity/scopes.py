@@ -262,14 +262,7 @@ def _source(node: ast.AST) -> str:
 
 
 def chain_of(node: ast.AST) -> Optional[tuple[str, ...]]:
-    """Reads a name with attributes.
-
-    Args:
-        node: An expression.
-
-    Returns:
-        Its parts, or `None` if it is anything else.
-    """
+    """Reads a name with attributes. Returns its parts, or `None` if it is anything else."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)
@@ -283,15 +276,7 @@ def uses_of(
     node: Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef],
     is_left_out: IsLeftOut = lambda decorator: False,
 ) -> Uses:
-    """Finds what a definition uses from outside.
-
-    Args:
-        node: The definition. The defaults of a function are no uses: their values are to be had.
-        is_left_out: Says of a decorator whether it does not count.
-
-    Returns:
-        The uses.
-    """
+    """Finds what a definition uses from outside."""
     visitor = _Visitor(is_left_out)
     if isinstance(node, _FUNCTIONS):
         if not isinstance(node, ast.Lambda):

@@ -110,12 +110,8 @@ class Source:
     def function(self, code: CodeType) -> Any:
         """Finds the definition of a function.
 
-        Args:
-            code: Its code object.
-
-        Returns:
-            The definition, or `None` where it is not there, not the same any more, or not to be
-            told from others.
+        Returns the definition, or `None` where it is not there, not the same any more, or not to be
+        told from others.
         """
         key = code.co_name, code.co_firstlineno
         nodes = self._functions.get(key, [])
@@ -130,12 +126,7 @@ class Source:
     def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[ast.ClassDef]:
         """Finds the definition of a class.
 
-        Args:
-            qualified_name: Its qualified name.
-            codes: The code objects of its methods.
-
-        Returns:
-            The definition, or `None` where it is not there or not the same any more.
+        Returns the definition, or `None` where it is not there or not the same any more.
         """
         nodes = self._classes.get(qualified_name, [])
         lines = [code.co_firstlineno for code in codes]
@@ -147,11 +138,7 @@ class Source:
         return nodes[-1] if nodes else None
 
     def codes(self) -> dict[tuple[str, int], list[CodeType]]:
-        """Compiles the module.
-
-        Returns:
-            All code objects in it, by name and first line.
-        """
+        """Compiles the module."""
         if self._codes is None:
             self._codes = {}
             pending = [compile(self._text, self._filename, "exec", dont_inherit=True)]
@@ -234,12 +221,7 @@ def _shape(code: CodeType) -> Any:
 def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
     """Finds and parses the source of a module, from a file, an archive or a notebook.
 
-    Args:
-        filename: As code objects name it.
-        namespace: The module's globals.
-
-    Returns:
-        The source, or `None` where there is none that can be parsed.
+    Returns the source, or `None` where there is none that can be parsed.
     """
     stamp: Any
     try:

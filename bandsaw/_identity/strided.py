@@ -31,13 +31,9 @@ _MOST_CALLS = 64
 def chunks_of(numpy: Any, value: Any) -> Iterator[Any]:
     """Copies an array, chunk by chunk.
 
-    Args:
-        numpy: The module.
-        value: An array that is not empty.
-
-    Returns:
-        Arrays of bytes: the elements in C order. Only the last `AHEAD` ones are still whole when
-        the next one is asked for, and the first of them is overwritten then.
+    `value`: an array that is not empty. Returns arrays of bytes: the elements in C order. Only the
+    last `AHEAD` ones are still whole when the next one is asked for, and the first of them is
+    overwritten then.
     """
     value = _with_fewer_axes(value)
     shape, itemsize = value.shape, value.itemsize

@@ -23,19 +23,7 @@ _fields: dict[type, tuple[str, list[tuple[str, str]]]] = {}
 
 
 def write_syntax(node: ast.AST, is_left_out: IsLeftOut = lambda decorator: False) -> bytes:
-    """Writes a syntax tree.
-
-    Args:
-        node: The tree of a module, a class, a function or an expression.
-        is_left_out: Says of a decorator whether it does not count.
-
-    Returns:
-        The normal form: equal for two trees exactly when they mean the same code, up to what is
-        left out.
-
-    Raises:
-        RecursionError: The tree is nested too deeply.
-    """
+    """Writes a syntax tree."""
     parts: list[str] = []
     _write(node, parts, is_left_out, isinstance(node, ast.ClassDef))
     return "".join(parts).encode("utf-8", "surrogatepass")

@@ -12,18 +12,13 @@ from .buffers import written_buffer
 from .forms import PARTS, SEQUENCE, Fields, Form, Written
 
 if TYPE_CHECKING:
-    from .canonical import Writer
+    from .forms import AnyWriter
 
 
-def open_table(value: Any, writer: Writer) -> Optional[Union[bytes, Form]]:
+def open_table(value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
     """Opens tables, columns and their like.
 
-    Args:
-        value: An object of pandas or pyarrow.
-        writer: Who writes it.
-
-    Returns:
-        Its form, or `None` for what counts by its reduced form.
+    Returns its form, or `None` for what counts by its reduced form.
     """
     pandas: Any = sys.modules.get("pandas")
     if pandas is not None:
@@ -90,7 +85,7 @@ def _content(pandas: Any, value: Any) -> Any:
     return [None if missing else item for missing, item in zip(mask, value)]
 
 
-def _open_arrow(arrow: Any, value: Any, writer: Writer) -> Optional[Union[bytes, Form]]:
+def _open_arrow(arrow: Any, value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
     if isinstance(value, (arrow.Table, arrow.RecordBatch)):
         columns = [_Column(arrow, column).form(writer) for column in value.columns]
         return Form(b"!table;", PARTS, (type(value).__name__, value.schema, columns))
@@ -118,7 +113,7 @@ class _Column:
         self.arrow = arrow
         self.column = column
 
-    def form(self, writer: Writer) -> Form:
+    def form(self, writer: AnyWriter) -> Form:
         arrow, column = self.arrow, self.column
         kind = column.type
         numeric = arrow.types.is_integer(kind) or arrow.types.is_floating(kind)

@@ -9,22 +9,15 @@ from types import ModuleType
 from typing import Any
 
 from .firstparty import is_first_party
-from .names import canonical_module_name, module_source
-from .objects import global_name
+from .globals import canonical_module_name, global_name
+from .names import module_source
 from .syntax import write_syntax
 
 
 def digest_of_module(module: ModuleType) -> bytes:
     """Digests all source of a module, and of everything below it where it is a package.
 
-    Args:
-        module: The module. One that is installed counts by name and version.
-
-    Returns:
-        32 bytes.
-
-    Raises:
-        IdentityError: It has no source, or source that cannot be parsed.
+    Returns 32 bytes.
     """
     if not is_first_party(module.__name__):
         return sha256(global_name(module.__name__, "")).digest()
@@ -46,12 +39,8 @@ def digest_of_module(module: ModuleType) -> bytes:
 def loaded_modules(module: ModuleType) -> dict[str, tuple[Any, Any]]:
     """Finds what of a module is loaded.
 
-    Args:
-        module: The module.
-
-    Returns:
-        The module and the loaded ones below it, with their specs, by their names. Nothing for one
-        that is installed.
+    Returns the module and the loaded ones below it, with their specs, by their names. Nothing for
+    one that is installed.
     """
     if not is_first_party(module.__name__):
         return {}

@@ -19,15 +19,6 @@ def room(size: int) -> memoryview:
     """Returns memory for data that is read into it, pages of its own where it is large.
 
     It is not shared with processes that are forked.
-
-    Args:
-        size: How many bytes.
-
-    Returns:
-        The memory, writable.
-
-    Raises:
-        MemoryError: If there is no such room.
     """
     flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
     if size >= _SMALL and flags:
@@ -38,14 +29,7 @@ def room(size: int) -> memoryview:
 
 
 def update(digest: Any, chunks: Iterable[Any], size: int) -> None:
-    """Hashes chunks. Many of them are hashed in another thread while the next ones are made.
-
-    Args:
-        digest: An object as those of `hashlib`.
-        chunks: The chunks. An iterator of large ones may use the memory of one again when it has
-            made `AHEAD` ones after it.
-        size: The number of bytes in all of them, or about.
-    """
+    """Hashes chunks. Many of them are hashed in another thread while the next ones are made."""
     if size >= _LARGE and isinstance(chunks, Iterator):
         _update_meanwhile(digest, chunks)
     else:

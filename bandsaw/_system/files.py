@@ -13,17 +13,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Makes a file that is there whole or not at all, readable by its owner only.
-
-    Args:
-        path: Where to. An existing file is replaced at once, when the block ends without an error.
-
-    Yields:
-        A binary stream to write to.
-
-    Raises:
-        OSError: If it cannot be written. Then nothing is left behind.
-    """
+    """Makes a file that is there whole or not at all, readable by its owner only."""
     # Here and below: every process of a task imports this module, and few need these.
     import tempfile
 
@@ -39,15 +29,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
-    """Writes a file so that it is there whole or not at all, see `whole_file`.
-
-    Args:
-        path: Where to.
-        *parts: The content.
-
-    Raises:
-        OSError: If it cannot be written. Then nothing is left behind.
-    """
+    """Writes a file so that it is there whole or not at all, see `whole_file`."""
     with whole_file(path) as file:
         for part in parts:
             file.write(part)
@@ -64,11 +46,7 @@ def make_private(folder: Path) -> None:
 def private_folder(directory: Optional[Union[str, os.PathLike[str]]]) -> Iterator[Path]:
     """Makes a folder with an unpredictable name, for its owner only, and removes it at the end.
 
-    Args:
-        directory: Where to make it; made if it is missing. By default where temporary files go.
-
-    Yields:
-        The path of the folder.
+    `directory`: where to make it; made if it is missing. By default where temporary files go.
     """
     import shutil
     import tempfile

@@ -24,14 +24,7 @@ HOME_ENV_VARIABLE = "BANDSAW_HOME"
 def kept_folder(kind: str) -> Path:
     """Returns a folder for things that are kept, made if it is missing.
 
-    Args:
-        kind: What they are, as in `archives`.
-
-    Returns:
-        The absolute path of the folder. Only its owner can write to it and list it.
-
-    Raises:
-        KeptFolderError: If it cannot be made, or is open to other users (an `OSError`).
+    Returns the absolute path of the folder. Only its owner can write to it and list it.
     """
     home = _home()
     folder = home / kind

@@ -26,14 +26,7 @@ _held: set[int] = set()
 
 @contextlib.contextmanager
 def held(folders: Sequence[str]) -> Iterator[tuple[dict[str, str], tuple[int, ...]]]:
-    """Holds the parent's end for the time of a call.
-
-    Args:
-        folders: What the child removes if the parent cannot do so any more.
-
-    Yields:
-        Environment variables for the child, and the descriptors that it has to inherit.
-    """
+    """Holds the parent's end for the time of a call."""
     if os.name != "posix":
         yield {}, ()
         return

@@ -47,11 +47,7 @@ class Tail:
     def finish(self, seconds: Optional[float] = _DRAIN_SECONDS) -> str:
         """Waits for the rest of the output.
 
-        Args:
-            seconds: How long to wait at the most, `None` for as long as it takes.
-
-        Returns:
-            The last lines.
+        `seconds`: how long to wait at the most, `None` for as long as it takes.
         """
         self._thread.join(seconds)
         return last_lines(self._kept)

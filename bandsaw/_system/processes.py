@@ -25,12 +25,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 def reap(pid: int, kill: Callable[[], None]) -> Optional[int]:
     """Looks whether a child has ended, and ends what it has left.
 
-    Args:
-        pid: Its id, and that of its group.
-        kill: Ends its group.
-
-    Returns:
-        How it ended, as `subprocess` reports it; `None` while it runs.
+    Returns how it ended, as `subprocess` reports it; `None` while it runs.
     """
     if hasattr(os, "waitid"):
         # Until it is waited for, nobody else can have the number of its group.

@@ -25,21 +25,7 @@ def checked_options(
     preload: Sequence[str],
     whose: str,
 ) -> tuple[Optional[int], Optional[int], Optional[float], tuple[str, ...]]:
-    """Refuses options about processes that cannot be used.
-
-    Args:
-        workers: How many processes to keep.
-        max_tasks: After how many executions one is replaced.
-        idle_timeout: After how many seconds without work one ends.
-        preload: The names of modules to import first.
-        whose: Says in errors to what they were given.
-
-    Returns:
-        The options.
-
-    Raises:
-        InvalidValueError: If a value cannot be used (a `ValueError`).
-    """
+    """Refuses options about processes that cannot be used."""
     for name, value in (("workers", workers), ("max_tasks", max_tasks)):
         if value is not None and not (type(value) is int and value > 0):
             raise InvalidValueError(f"{name}={value!r} has to be a whole number above 0.")
@@ -59,14 +45,7 @@ def checked_options(
 
 
 def timeout_of(session: Session) -> Optional[float]:
-    """Returns how many seconds the task of a session may take, `None` for ever.
-
-    Args:
-        session: The session.
-
-    Raises:
-        InvalidValueError: If its `timeout` cannot be used (a `ValueError`).
-    """
+    """Returns how many seconds the task of a session may take, `None` for ever."""
     seconds: Any = getattr(session.task, "kwargs", {}).get("timeout")
     if seconds is not None:
         checked_seconds("timeout", seconds, f"Task {session.task}")
@@ -74,16 +53,7 @@ def timeout_of(session: Session) -> Optional[float]:
 
 
 def checked_seconds(name: str, value: Any, whose: str) -> None:
-    """Refuses what is no time span.
-
-    Args:
-        name: The name of the option.
-        value: What was given.
-        whose: Says in the error to what it was given.
-
-    Raises:
-        InvalidValueError: If it is no number of seconds above 0 (a `ValueError`).
-    """
+    """Refuses what is no time span."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 < value <= _MOST_SECONDS:
         raise InvalidValueError(
@@ -100,11 +70,7 @@ _lock = threading.Lock()
 def pool_of(advice: Any, place: Any, size: int, max_tasks: Optional[int]) -> Pool:
     """Returns the pool of warm processes of an advice, which is made on first use.
 
-    Args:
-        advice: The advice. When it is gone, the processes end.
-        place: Where the processes are: each place has a pool of its own.
-        size: How many processes it keeps.
-        max_tasks: After how many executions one is replaced, `None` for never.
+    `max_tasks`: after how many executions one is replaced, `None` for never.
     """
     from ..workers.pool import Pool
 

@@ -53,17 +53,9 @@ def find_class(
 ) -> type | None:
     """Looks up a class by its name.
 
-    Args:
-        module_name: The name of its module.
-        qualified_name: Its qualified name in there.
-        trusted_modules: Modules that may be imported beside the first-party ones, with all that is
-            below them. `None`: all modules may be imported, and their `__getattr__` may run.
-
-    Returns:
-        The class, or `None` where no class of that name is found.
-
-    Raises:
-        DeserializationError: If the name leads to something that is not a class.
+    `trusted_modules`: modules that may be imported beside the first-party ones, with all that is
+    below them. `None`: all modules may be imported, and their `__getattr__` may run. Returns the
+    class, or `None` where no class of that name is found.
     """
     if type(module_name) is not str or type(qualified_name) is not str:
         raise DeserializationError("The name of a class is not a string")

@@ -32,12 +32,8 @@ _SUPPRESS: Any = vars(BaseException)["__suppress_context__"]
 def describe(error: BaseException) -> dict[str, Any]:
     """Takes an exception apart.
 
-    Returns:
-        A dict of `shapes`, `contents` and, if the exception was raised in this process, of its
-        formatted `traceback`.
-
-    Raises:
-        UnserializableError: If it has to come back exactly, and its class cannot be found.
+    Returns a dict of `shapes`, `contents` and, if the exception was raised in this process, of its
+    formatted `traceback`.
     """
     has_to_be_found = is_exact()
     text = _traceback_text(error)

@@ -43,11 +43,7 @@ _LEVELS_AT_ONCE = 100
 
 
 def read(stream: BinaryIO, max_size: int) -> bytes:
-    """Reads a stream to its end.
-
-    Raises:
-        LimitError: If there are more bytes than `max_size`. No more than that are kept.
-    """
+    """Reads a stream to its end."""
     parts, size = [], 0
     while True:
         part = stream.read(_CHUNK)
@@ -67,9 +63,6 @@ def check(data: bytes, max_depth: int | None, max_count: int) -> None:
 
     That it is JSON is found out later. A text far from the limits, and that is nearly every one, is
     seen to be so by counting bytes in C.
-
-    Raises:
-        LimitError: If it is deeper, or has more values.
     """
     if max_depth is None:
         max_depth = len(data)
@@ -111,12 +104,7 @@ def _depth(brackets: bytes) -> int:
 def decoded(
     data: Any, value_serializers: Sequence[ValueSerializer], trusted_modules: Sequence[str]
 ) -> Any:
-    """Decodes a text, given the value serializers of the user.
-
-    Raises:
-        UnknownSerializerError: If the data names a value serializer that is not there.
-        DeserializationError: If the data does not make a value.
-    """
+    """Decodes a text, given the value serializers of the user."""
     try:
         text = bytes(data).decode("utf-8")
         hook = None

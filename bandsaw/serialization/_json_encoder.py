@@ -51,11 +51,7 @@ _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(","
 
 
 def encoded(value: Any, value_serializers: Sequence[ValueSerializer] = ()) -> bytes:
-    """Encodes a value, given the value serializers of the user.
-
-    Raises:
-        UnserializableError: If the value or a part of it cannot be written.
-    """
+    """Encodes a value, given the value serializers of the user."""
     if not value_serializers and _is_plain(value):
         try:
             return _text(value)
@@ -143,13 +139,7 @@ class _TreeBuilder:
         self._unseen: frozenset[type] = frozenset() if self._own or strict else _SCALARS
 
     def build(self, value: Any) -> Any:
-        """Turns a value into what the JSON encoder writes.
-
-        Raises:
-            UnserializableError: If there is something in it that no value serializer knows.
-            _CircleError: If it contains itself.
-            RecursionError: If it is nested too deeply.
-        """
+        """Turns a value into what the JSON encoder writes."""
         cls = type(value)
         if cls in self._unseen:
             return value

@@ -18,13 +18,7 @@ def find_culprit(
 ) -> tuple[str, Any]:
     """Finds the innermost part of a value that cannot be written.
 
-    Args:
-        value: A value that cannot be written.
-        works: Says of a part whether it can be written.
-        is_open: Says of a part whether it is written by writing what is inside.
-
-    Returns:
-        The path to the part, like `value['a'][0].lock`, and the part itself.
+    Returns the path to the part, like `value['a'][0].lock`, and the part itself.
     """
     seen = {id(value)}
 

@@ -36,11 +36,7 @@ class _Chunks(list[bytes]):
 
 
 def pickled(value: Any) -> list[bytes]:
-    """Pickles a value into pieces, and exceptions with the `repr` of parts that cannot be pickled.
-
-    Raises:
-        UnserializableError: If the value or a part of it cannot be pickled.
-    """
+    """Pickles a value into pieces, with the `repr` of unpicklable parts of exceptions."""
     try:
         return _pickled(value, None)
     except Exception:
@@ -54,11 +50,7 @@ def pickled(value: Any) -> list[bytes]:
 
 
 def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
-    """Pickles a value exactly, and appends the buffers of arrays and the like to a list.
-
-    Raises:
-        UnserializableError: If the value or a part of it cannot be pickled.
-    """
+    """Pickles a value exactly, and appends the buffers of arrays and the like to a list."""
 
     def is_in_band(buffer: pickle.PickleBuffer) -> bool:
         # Other classes may do anything with the buffer that they get back, which is another one.
@@ -187,12 +179,7 @@ def _fill(error: BaseException, content: tuple[list[dict[str, Any]], str | None]
 
 
 def unpickled(stream: BinaryIO, buffers: Sequence[Any] = ()) -> Any:
-    """Unpickles a value, given the buffers that are out of band.
-
-    Raises:
-        SignatureError: If the data is signed.
-        DeserializationError: If the data is damaged, or needs what is not found here.
-    """
+    """Unpickles a value, given the buffers that are out of band."""
     try:
         return _Unpickler(stream, buffers=buffers).load()
     except DeserializationError:

@@ -38,11 +38,7 @@ def signed(
 
 
 def verified(key: bytes, purpose: str, stream: BinaryIO, buffers: Sequence[Any] = ()) -> bytes:
-    """Reads a signed payload, and no further. It is verified as it is then in memory.
-
-    Raises:
-        SignatureError: If it is not signed with this key, for this purpose, or not whole.
-    """
+    """Reads a signed payload, and no further. It is verified as it is then in memory."""
     # Each process of a task imports this module, and few sign.
     import hmac
 

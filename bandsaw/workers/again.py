@@ -58,11 +58,7 @@ class Shape(NamedTuple):
 def shape_of(session: Session) -> Optional[Shape]:
     """Returns the shape of a call.
 
-    Args:
-        session: The session that is to be sent.
-
-    Returns:
-        The shape, `None` if it has to be sent whole each time.
+    Returns the shape, `None` if it has to be sent whole each time.
     """
     task, execution, configuration = session.task, session.execution, session.configuration
     if type(task) is not _FunctionTask or type(execution) is not Execution:
@@ -91,12 +87,7 @@ def shape_of(session: Session) -> Optional[Shape]:
 def message(number: int, session: Session) -> Optional[Message]:
     """Makes the message of a call of a shape that the other side knows.
 
-    Args:
-        number: The number of the shape.
-        session: The session that is to be sent.
-
-    Returns:
-        The message, `None` if the arguments are better sent in another way.
+    Returns the message, `None` if the arguments are better sent in another way.
     """
     execution = session.execution
     ids = getattr(session, "_ids", None)
@@ -131,15 +122,7 @@ def _message(kind: int, content: Any) -> Optional[Message]:
 
 
 def restored(known: dict[int, Shape], data: bytes) -> Session:
-    """Makes a session of what is known and what was sent.
-
-    Args:
-        known: The shapes by their numbers.
-        data: The body of the message.
-
-    Returns:
-        The session.
-    """
+    """Makes a session of what is known and what was sent."""
     number, nonce, ids, paths, execution_id, args, kwargs = _read(data)
     shape = known[number]
     session = Session(
@@ -158,12 +141,7 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
 def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
     """Makes the message of a session of which the other side has all but the result.
 
-    Args:
-        session: The session that comes back.
-        left_out: What the other side has of it.
-
-    Returns:
-        The message, `None` if more has changed.
+    Returns the message, `None` if more has changed.
     """
     if len(left_out) < 3 or "result" in left_out:
         return None
@@ -172,18 +150,7 @@ def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
 
 
 def take_result(session: Session, data: bytes) -> _Moderator:
-    """Takes the result of a call.
-
-    Args:
-        session: The session that was sent.
-        data: The body of the message.
-
-    Returns:
-        The moderator that came back.
-
-    Raises:
-        SessionFileError: If that is not what was sent.
-    """
+    """Takes the result of a call."""
     nonce, counts, result = _read(data)
     if nonce != session.nonce:
         raise SessionFileError(

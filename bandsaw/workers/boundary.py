@@ -25,42 +25,19 @@ def send(
 ) -> int:
     """Saves a session whose innermost open call is an advice that moves it to another process.
 
-    Args:
-        session: The session.
-        stream: Where to.
-        environment: Variables for the far end to set before it does anything else.
-
-    Returns:
-        The place of that advice in the chain, counted from 1, for `take_back`.
-
-    Raises:
-        UnguardedCallError: If loading the task calls it again (a `RuntimeError`).
+    Returns the place of that advice in the chain, counted from 1, for `take_back`.
     """
     session.save(stream, environment)
     return session._moderator.before_called
 
 
 def packed(session: Session) -> tuple[int, dict[str, Sequence[Any]]]:
-    """Writes a session as members, see `send`.
-
-    Args:
-        session: The session.
-
-    Returns:
-        The place for `take_back`, and the members.
-    """
+    """Writes a session as members, see `send`."""
     return session._moderator.before_called, session._pack(left_out=new_values(session))
 
 
 def new_values(session: Session) -> dict[str, str]:
-    """Says which values of a session are those of a new one.
-
-    Args:
-        session: The session.
-
-    Returns:
-        For the header's `left_out`.
-    """
+    """Says which values of a session are those of a new one."""
     found = {}
     if type(session.context) is Context and not session.context.attributes:
         found["context"] = NEW
@@ -70,20 +47,7 @@ def new_values(session: Session) -> dict[str, str]:
 
 
 def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
-    """Restores a session that another process went on with.
-
-    Args:
-        session: The session that was sent. It is replaced.
-        saved: What came back.
-        place: The place of the advice that moved it.
-        there: Says in errors where the other process was.
-
-    Raises:
-        SessionFileError: If that is another session or none (a `ValueError`). No value of it was
-            loaded.
-        SignatureError: If the serializer has a key, and the session is not signed with it.
-        AdviceError: If the walk stopped short of where it was to come back (a `RuntimeError`).
-    """
+    """Restores a session that another process went on with."""
     returned = Session()
     try:
         returned._unpack(saved, session)
@@ -96,16 +60,7 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
 
 
 def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:
-    """Has a session go on where it came to in the other process.
-
-    Args:
-        session: The session that was sent.
-        moderator: The position that it has there.
-        place: The place of the advice that moved it.
-
-    Raises:
-        AdviceError: If the walk stopped short of where it was to come back (a `RuntimeError`).
-    """
+    """Has a session go on where it came to in the other process."""
     left = moderator.before_called - moderator.after_called - moderator._left_out
     if not (moderator.task_called and left == place - 1) and not moderator.is_finished:
         raise session.stopped_short(moderator, " in the other process")
@@ -114,20 +69,7 @@ def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:
 
 
 def read(stream: BinaryIO, session: Session, there: str) -> Saved:
-    """Reads a session that comes back, or raises what came in its place.
-
-    Args:
-        stream: Where from.
-        session: The session that was sent.
-        there: Says in errors where the other process was.
-
-    Returns:
-        The session, for `take_back`.
-
-    Raises:
-        SessionFileError: If the stream holds none (a `ValueError`).
-        BandsawError: The error that the other process sent instead.
-    """
+    """Reads a session that comes back, or raises what came in its place."""
     try:
         return _session_file.read(stream)
     except BandsawError as error:
@@ -136,16 +78,7 @@ def read(stream: BinaryIO, session: Session, there: str) -> Saved:
 
 
 def located(error: BaseException, session: Session, there: str) -> BaseException:
-    """Has an error of ours say where it happened, if it does not.
-
-    Args:
-        error: The error.
-        session: The session that was sent.
-        there: Says where the other process was.
-
-    Returns:
-        The error.
-    """
+    """Has an error of ours say where it happened, if it does not."""
     if isinstance(error, BandsawError) and error.where is None:
         error.where = f"task {session.task}{execution_of(session) or ','} {there}"
     return error

@@ -31,16 +31,7 @@ def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
     The file is in memory where the platform has such files and twice the room that it needs is
     free, else in the directory.
 
-    Args:
-        pieces: The data: bytes-like objects that follow each other.
-        size: How many bytes that is.
-        directory: For a file on disk, by default where temporary files go.
-
-    Returns:
-        The descriptor of the file.
-
-    Raises:
-        OSError: If there is no room for it anywhere.
+    `directory`: for a file on disk, by default where temporary files go.
     """
     pieces = list(pieces)
     if sys.platform == "linux" and _fits_memory(size):
@@ -54,15 +45,7 @@ def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
 def opened(size: int, directory: Optional[str]) -> int:
     """Opens such a file for data that comes in pieces, see `create`.
 
-    Args:
-        size: How many bytes will be appended.
-        directory: For a file on disk.
-
-    Returns:
-        The descriptor of the file, which is empty.
-
-    Raises:
-        OSError: If it cannot be made.
+    Returns the descriptor of the file, which is empty.
     """
     if sys.platform == "linux" and _fits_memory(size):
         try:
@@ -73,15 +56,7 @@ def opened(size: int, directory: Optional[str]) -> int:
 
 
 def append(descriptor: int, piece: Any) -> None:
-    """Writes a piece of data at the end of a file.
-
-    Args:
-        descriptor: The open file.
-        piece: A bytes-like object.
-
-    Raises:
-        OSError: If there is no room for it.
-    """
+    """Writes a piece of data at the end of a file."""
     view = memoryview(piece)
     while view:
         view = view[os.write(descriptor, view[:_CHUNK]) :]
@@ -121,18 +96,7 @@ def _available_memory() -> int:
 
 
 def mapped(descriptor: int) -> memoryview:
-    """Maps a file privately: what is changed in it is changed for nobody else.
-
-    Args:
-        descriptor: The open file, which is closed.
-
-    Returns:
-        Its contents, writable.
-
-    Raises:
-        OSError: If it cannot be mapped.
-        ValueError: If it is empty.
-    """
+    """Maps a file privately: what is changed in it is changed for nobody else."""
     try:
         if sys.version_info >= (3, 13):
             return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY, trackfd=False))

@@ -145,15 +145,7 @@ class Child(abc.ABC):
     def next(self, deadline: Optional[float] = None) -> Optional[Frame]:
         """Waits for the next message. What the process writes meanwhile is passed on.
 
-        Args:
-            deadline: Until when to wait, by `time.monotonic`.
-
-        Returns:
-            The message, `None` when the process has ended and none is left.
-
-        Raises:
-            DeadlineError: If the time is up.
-            ProtocolError: If something else than a message came.
+        Returns the message, `None` when the process has ended and none is left.
         """
         while True:
             frame = self._take()
@@ -196,14 +188,7 @@ class Child(abc.ABC):
         return not self.is_over and self._has_channel and frame is None
 
     def finish(self, deadline: Optional[float] = None) -> None:
-        """Waits until the process has ended by itself, for as long as it takes.
-
-        Args:
-            deadline: Until when, by `time.monotonic`.
-
-        Raises:
-            DeadlineError: If the time is up.
-        """
+        """Waits until the process has ended by itself, for as long as it takes."""
         while (frame := self.next(deadline)) is not None:
             frame.discard()
 
@@ -213,11 +198,7 @@ class Child(abc.ABC):
             self.send((BYE, (), None))
 
     def retire(self, deadline: Optional[float] = None) -> None:
-        """Dismisses the process, and waits until it has ended.
-
-        Args:
-            deadline: Until when to wait, by `time.monotonic`.
-        """
+        """Dismisses the process, and waits until it has ended."""
         self.dismiss()
         with contextlib.suppress(Exception):
             self.finish(deadline)

@@ -77,8 +77,7 @@ class Stream:
     def wait(self, seconds: Optional[float] = None) -> bool:
         """Waits until something has arrived, and returns whether it has.
 
-        Args:
-            seconds: How long at the most, `None` until the connection is lost.
+        `seconds`: how long at the most, `None` until the connection is lost.
         """
         return self.connection._wait(self, seconds)
 
@@ -139,16 +138,7 @@ class Connection:
     # Messages
 
     def send(self, letter: bytes, stream: int, *pieces: Any) -> None:
-        """Sends a message. Threads may do so at the same time.
-
-        Args:
-            letter: Which one, see `streams`.
-            stream: The number of the stream.
-            *pieces: What follows.
-
-        Raises:
-            OSError: If the connection is lost.
-        """
+        """Sends a message. Threads may do so at the same time."""
         size = sum(map(len, pieces))
         with self._write_lock:
             if self._reason is not None:
@@ -322,14 +312,7 @@ class Connection:
         return self._reason is None
 
     def loss(self, what: str) -> BandsawError:
-        """Makes the error of something that was lost with the connection.
-
-        Args:
-            what: Says what was.
-
-        Returns:
-            The error, with the last words of `ssh`.
-        """
+        """Makes the error of something that was lost with the connection."""
         status, words = self._login.ended()
         return RemoteConnectionError(
             f"{what} with the connection to {self.target.host}: {self._reason}; "
@@ -350,11 +333,7 @@ class Connection:
                 wakeup.set()
 
     def begin_close(self, now: bool = False) -> None:
-        """Has the other end end all that runs there, and itself.
-
-        Args:
-            now: Whether not to wait for that.
-        """
+        """Has the other end end all that runs there, and itself."""
         _open.discard(self)
         self._reason = self._reason or "it was closed"
         for template in list(self.templates.values()):
@@ -371,11 +350,7 @@ class Connection:
             self._write_lock.release()
 
     def close(self, now: bool = False) -> None:
-        """Closes the connection. All that runs at the other end is ended.
-
-        Args:
-            now: Whether not to wait for the other end.
-        """
+        """Closes the connection. All that runs at the other end is ended."""
         self.begin_close(now)
         with self._read_lock:
             self._is_closed = True
@@ -406,16 +381,7 @@ _lock = threading.Lock()
 def connection_to(target: Target, archive: DistributionArchive) -> Connection:
     """Returns a connection, opened on first use, and again when it is lost.
 
-    Args:
-        target: Where it leads.
-        archive: What is needed there.
-
-    Returns:
-        The connection. The archive is there.
-
-    Raises:
-        RemoteConnectionError: If it cannot be made (a `subprocess.CalledProcessError`).
-        WorkerStartError: If nothing can be started there (an `OSError`).
+    Returns the connection. The archive is there.
     """
     with _lock:
         lock = _locks.setdefault(target, threading.Lock())

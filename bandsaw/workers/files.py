@@ -20,16 +20,8 @@ def run(
 ) -> None:
     """Goes on with a session in a process of its own, and takes it back.
 
-    Args:
-        session: The session that is moved.
-        interpreter: The Python to run it.
-        directory: Where the files are made, by default where temporary files go.
-        seconds: How long it may take, `None` for ever.
-
-    Raises:
-        WorkerDiedError: If the process ended before it gave the session back.
-        WorkerStartError: If it could not be started.
-        TaskTimeoutError: If it took longer.
+    `directory`: where the files are made, by default where temporary files go. `seconds`: how long
+    it may take, `None` for ever.
     """
     what = f"The process of task {session.task}{boundary.execution_of(session)}"
     with private_folder(directory) as folder:

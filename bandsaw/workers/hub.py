@@ -93,11 +93,7 @@ class _Process:
 def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoReturn:
     """Serves the near end until that is gone.
 
-    Args:
-        reading: Where messages come from.
-        writing: Where they go to.
-        root: The folder for what is kept on this machine.
-        directory: The folder that it lies in, `None` if it is to be removed at the end.
+    `directory`: the folder that it lies in, `None` if it is to be removed at the end.
     """
     # What a task needs besides the archive, such as environments, is kept in the same place.
     os.environ.setdefault("BANDSAW_HOME", root)

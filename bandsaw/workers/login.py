@@ -97,16 +97,7 @@ class Login:
     ) -> dict[str, Any]:
         """Has the program there started, and what it needs sent.
 
-        Args:
-            request: What it is to do, see `bootstrap`.
-            archive: What is needed there; `None` if it is only asked what it is like.
-
-        Returns:
-            What it says.
-
-        Raises:
-            RemoteConnectionError: If it does not answer (a `subprocess.CalledProcessError`).
-            WorkerStartError: If nothing can be started there (an `OSError`).
+        `archive`: what is needed there; `None` if it is only asked what it is like.
         """
         try:
             return self._greeted(request, archive)
@@ -198,14 +189,7 @@ class Login:
         return f"{os.path.basename(self.target.command[0])} ended with {describe_exit(status)}"
 
     def write(self, *pieces: Any) -> None:
-        """Sends bytes there.
-
-        Args:
-            *pieces: Bytes-like objects.
-
-        Raises:
-            OSError: If nothing can be sent any more, or for long.
-        """
+        """Sends bytes there."""
         data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
         view = memoryview(data)
         while view:
@@ -251,11 +235,7 @@ class Login:
         self._process.stdin.close()
 
     def finish(self, is_read: bool) -> None:
-        """Waits until the command has ended, and ends it when that takes too long.
-
-        Args:
-            is_read: Whether to read what the other end still has to say.
-        """
+        """Waits until the command has ended, and ends it when that takes too long."""
         deadline = time.monotonic() + _SECONDS_TO_END
         out = self._process.stdout
         assert out is not None
@@ -288,19 +268,10 @@ class Login:
 def probe(target: Target, modules: Sequence[str]) -> dict[str, Any]:
     """Asks a machine what it is like. Nothing is left there.
 
-    Args:
-        target: The machine.
-        modules: Names of modules.
-
-    Returns:
-        `python`, the version; `executable`; `missing`, those of the modules that are not installed;
-        `free`, how many bytes its directory has room for; `ahead`, by how many seconds its clock
-        is; `round_trip`, in seconds; `unusable`, why the directory cannot be used, if it cannot;
-        `words`, what ssh wrote.
-
-    Raises:
-        RemoteConnectionError: If it cannot be reached (a `subprocess.CalledProcessError`).
-        WorkerStartError: If its directory cannot be used (an `OSError`).
+    Returns `python`, the version; `executable`; `missing`, those of the modules that are not
+    installed; `free`, how many bytes its directory has room for; `ahead`, by how many seconds its
+    clock is; `round_trip`, in seconds; `unusable`, why the directory cannot be used, if it cannot;
+    `words`, what ssh wrote.
     """
     login = Login(target)
     try:
@@ -313,14 +284,7 @@ def probe(target: Target, modules: Sequence[str]) -> dict[str, Any]:
 
 
 def bootstrap_program(request: Mapping[str, Any]) -> bytes:
-    """Returns the program that runs there first, also where bandsaw itself runs from an archive.
-
-    Args:
-        request: What it is to do, see `bootstrap`.
-
-    Returns:
-        The program, in ASCII.
-    """
+    """Returns the program that runs there first, also where bandsaw itself runs from an archive."""
     import importlib.util
 
     name = "bandsaw.workers.bootstrap"
@@ -337,16 +301,7 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
 
 
 def sent_archive(archive: DistributionArchive, tag: str) -> tuple[bytes, bytes]:
-    """Writes an archive for a machine that does not have it.
-
-    Args:
-        archive: The archive.
-        tag: Which byte code its Python reads, see `bootstrap.tag`. If it is that of this one, the
-            byte code that is kept goes along.
-
-    Returns:
-        What is in it, as JSON, and the compressed bytes.
-    """
+    """Writes an archive for a machine that does not have it."""
     import sys
     import zlib
 

@@ -42,9 +42,7 @@ def levels() -> dict[str, int]:
 def take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> None:
     """Has loggers of this process make the records that the other side wants to see.
 
-    Args:
-        given: What `levels` returned there, `None` if that is as before.
-        disable: What `logging.disable` was told there, likewise.
+    `given`: what `levels` returned there, `None` if that is as before.
     """
     if disable is not None:
         logging.disable(disable)
@@ -117,13 +115,8 @@ def _plain(value: Any) -> Any:
 def emitter(task: str, host: str) -> Callable[[Mapping[str, Any]], None]:
     """Returns what hands records of the far side to the loggers of this process.
 
-    Args:
-        task: The name of the task.
-        host: Where it runs.
-
-    Returns:
-        A function of one record as it was sent. The records have the attributes `bandsaw_task` and
-        `bandsaw_host`, and say in `process` in which process they were made.
+    Returns a function of one record as it was sent. The records have the attributes `bandsaw_task`
+    and `bandsaw_host`, and say in `process` in which process they were made.
     """
 
     def emit(content: Mapping[str, Any]) -> None:

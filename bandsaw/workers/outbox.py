@@ -69,13 +69,7 @@ class Outbox:
         return [file.descriptor for file in self._files.values()]
 
     def send(self, letter: bytes, stream: int, *pieces: bytes) -> None:
-        """Sends a message.
-
-        Args:
-            letter: Its kind, see `streams`.
-            stream: The number of its stream.
-            *pieces: Its body.
-        """
+        """Sends a message."""
         data = packed(letter, stream, *pieces)
         self._bytes += len(data)
         file = self._files.get(stream)
@@ -87,13 +81,7 @@ class Outbox:
             self.flush()
 
     def send_file(self, stream: int, descriptor: int, message: bytes) -> None:
-        """Sends a file, and then a message.
-
-        Args:
-            stream: The number of the stream.
-            descriptor: The file, which is closed afterwards.
-            message: The message, with its head.
-        """
+        """Sends a file, and then a message."""
         size = os.lseek(descriptor, 0, os.SEEK_END)
         os.lseek(descriptor, 0, os.SEEK_SET)
         self.send(b"N", stream, size.to_bytes(8, "big"))
@@ -110,11 +98,7 @@ class Outbox:
             self._bytes -= sum(map(len, file.held))
 
     def flush(self) -> None:
-        """Writes what is taken.
-
-        Raises:
-            OSError: If nobody is there to read it.
-        """
+        """Writes what is taken."""
         while self._waiting or self._next_piece():
             data = self._waiting.popleft()
             try:

@@ -57,12 +57,7 @@ class Pool:
     def take(self, kind: Kind, start: Callable[[], Worker]) -> Worker:
         """Takes a process out of the pool, and waits while all are in use.
 
-        Args:
-            kind: Of what kind it has to be. Those of another kind are of no use any more.
-            start: Starts one.
-
-        Returns:
-            The process, to be given back or dropped.
+        Returns the process, to be given back or dropped.
         """
         while True:
             with self._changed:

@@ -33,11 +33,7 @@ class Ended(NamedTuple):
     errors: str
 
     def without_session(self, what: str) -> WorkerDiedError:
-        """Makes the error for a process that did not give the session back.
-
-        Args:
-            what: Says what the process was to do.
-        """
+        """Makes the error for a process that did not give the session back."""
         last = self.errors or self.output
         return WorkerDiedError(
             f"{what} ended with {describe_exit(self.returncode)} before it gave the session back "
@@ -61,19 +57,7 @@ def run(
 
     The command ends with this process, and what it started ends with it.
 
-    Args:
-        command: The executable and its arguments.
-        environment: The whole environment of the process.
-        what: Says in errors what the process was to do.
-        folders: What the command removes if this process ends before it.
-        seconds: How long it may take, `None` for ever.
-
-    Returns:
-        How it ended.
-
-    Raises:
-        WorkerStartError: If it cannot be started (an `OSError`).
-        TaskTimeoutError: If it took longer (a `TimeoutError`).
+    `seconds`: how long it may take, `None` for ever.
     """
     with lifeline.held(folders) as (variables, descriptors):
         try:

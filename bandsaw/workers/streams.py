@@ -37,14 +37,5 @@ ALIVE_SECONDS = 15.0
 
 
 def packed(letter: bytes, stream: int, *pieces: bytes) -> bytes:
-    """Returns a message.
-
-    Args:
-        letter: See above.
-        stream: The number of the stream.
-        *pieces: What follows.
-
-    Returns:
-        The bytes.
-    """
+    """Returns a message."""
     return b"".join((HEAD.pack(letter, stream, sum(map(len, pieces))), *pieces))

@@ -25,16 +25,7 @@ _ZEROS = bytes(bulk.ALIGNMENT)
 def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional[str]) -> Message:
     """Makes a message of a session.
 
-    Args:
-        kind: The kind of message.
-        members: What `_session_file.members_of` returned.
-        directory: Where to put a large one if there is no room for it in memory.
-
-    Returns:
-        What `Channel.send` takes. If there is a descriptor, it is to be closed afterwards.
-
-    Raises:
-        OSError: If there is no room for it.
+    Returns what `Channel.send` takes. If there is a descriptor, it is to be closed afterwards.
     """
     head, pieces, total = laid_out(members)
     if total <= LARGEST_BODY:
@@ -43,14 +34,7 @@ def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional
 
 
 def laid_out(members: Mapping[str, Sequence[Any]]) -> tuple[bytes, list[Any], int]:
-    """Lays out a session.
-
-    Args:
-        members: What `_session_file.members_of` returned.
-
-    Returns:
-        The lengths of its members, the pieces that follow, and how many bytes these have.
-    """
+    """Lays out a session."""
     lengths = []
     pieces: list[Any] = []
     total = 0
@@ -108,17 +92,7 @@ class _Part:
 
 
 def members(frame: Frame) -> dict[str, _Part]:
-    """Takes the members of a session out of a message.
-
-    Args:
-        frame: The message. Its file is closed.
-
-    Returns:
-        The members, for `_session_file.read_members`.
-
-    Raises:
-        SessionFileError: If it holds no session (a `ValueError`).
-    """
+    """Takes the members of a session out of a message."""
     try:
         lengths = _LENGTHS.unpack_from(frame.body)
     except struct.error as error:
