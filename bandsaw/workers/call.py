@@ -18,8 +18,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
 
-from .. import _session_file
-from .._session_file import failure_of
+from .._session import members
+from .._session.members import failure_of
 from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
@@ -306,7 +306,7 @@ class Call:
             moderator = again.take_result(self._session, answer.body)
             boundary.go_on_with(self._session, moderator, self._position)
             return
-        saved = _session_file.read_members(wire.members(answer))
+        saved = members.read_members(wire.members(answer))
         boundary.take_back(self._session, saved, self._position, where)
 
     def _timeout(self, child: Child) -> TaskTimeoutError:

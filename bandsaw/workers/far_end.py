@@ -23,9 +23,10 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from .. import _far_end, _session_file, modules, run
+from .. import _far_end, modules, run
 from .._archive import finder
-from .._session_header import SAME
+from .._session import members
+from .._session.headers import SAME
 from ..errors import ProtocolError
 from ..session import Session
 from . import again, boundary, frames, logs, state, wire
@@ -245,7 +246,7 @@ def _go_on(
         if message is None:
             message = wire.message(frames.RETURN, session._pack(left_out=left_out), directory)
     except Exception as error:
-        message = (frames.FAILURE, (_session_file.written_failure(error),), None)
+        message = (frames.FAILURE, (members.written_failure(error),), None)
     _flush()
     if os.getpid() != pid:
         # A process that the task has forked, and that came back from it. One answer is enough.
@@ -273,7 +274,7 @@ def _session_of(
     if frame.kind == frames.AGAIN:
         return again.restored(known, frame.body)
     session = Session()
-    session._unpack(_session_file.read_members(wire.members(frame)))
+    session._unpack(members.read_members(wire.members(frame)))
     if number is not None:
         shape = again.shape_of(session)
         if shape is not None:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
 from .. import __version__
-from .._session_file import failure_of
+from .._session.members import failure_of
 from .._system.output import Tail
 from .._system.processes import describe_exit
 from ..errors import BandsawError, WorkerStartError

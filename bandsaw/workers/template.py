@@ -94,7 +94,7 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
     except EOFError:
         return 0  # nobody waits for us any more
     except Exception as error:
-        from .._session_file import written_failure
+        from .._session.members import written_failure
 
         channel.send((frames.FAILURE, (written_failure(error),), None))
         return 0

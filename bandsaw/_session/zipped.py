@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from .errors import InvalidValueError, SessionFileError
+from ..errors import InvalidValueError, SessionFileError
 
 MAX_BYTES_ENV_VARIABLE = "BANDSAW_MAX_SESSION_BYTES"
 _MAX_BYTES = 1 << 40
