@@ -28,12 +28,7 @@ _LOCAL_HEADER = 30
 
 
 class Member:
-    """A member of the zip, not read yet.
-
-    Args:
-        archive: The zip.
-        info: What it says about the member.
-    """
+    """A member of the zip, not read yet."""
 
     def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         self._archive = archive

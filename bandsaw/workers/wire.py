@@ -59,12 +59,7 @@ def laid_out(members: Mapping[str, Sequence[Any]]) -> tuple[bytes, list[Any], in
 
 
 class _Part:
-    """A member of a session, see `members.Member`.
-
-    Args:
-        name: The name.
-        data: The content, with the padding between its buffers.
-    """
+    """A member of a session, see `members.Member`."""
 
     def __init__(self, name: str, data: Any) -> None:
         self._name = name
