@@ -27,6 +27,7 @@ from .. import _far_end, modules, run
 from .._archive import finder
 from .._session import members
 from .._session.headers import SAME
+from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
 from . import again, boundary, frames, logs, state, wire
@@ -230,7 +231,7 @@ def _go_on(
     handler: logs.Sender,
 ) -> frames.Message:
     pid = os.getpid()
-    modules.forget_callers()
+    callers.forget()
     # An earlier task may have gone elsewhere.
     state.undo()
     try:
@@ -278,7 +279,7 @@ def _session_of(
     if number is not None:
         shape = again.shape_of(session)
         if shape is not None:
-            known[number] = shape._replace(callers=modules.known_callers())
+            known[number] = shape._replace(callers=callers.known())
     return session
 
 

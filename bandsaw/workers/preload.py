@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import __version__
 from .._archive import finder
+from .._system import callers
 from ..errors import WorkerStartError
 from . import frames
 
@@ -65,7 +66,8 @@ def prepare(preload: list[str]) -> dict[str, Any]:
 
 def _import(name: str) -> None:
     try:
-        importlib.import_module(name)
+        with callers.loading():
+            importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise WorkerStartError(
             f"A process for tasks could not be started: preload asks for {name}, and to import it "
