@@ -1,8 +1,8 @@
 """The first steps of a process that runs from an archive.
 
 A folder that was unpacked keeps byte code, also where Python was told to write none: the folder
-is ours, and without it every process would compile all of bandsaw again. An archive with compiled
-modules, which cannot be imported from a zip, is unpacked first.
+is ours, and without it every process would compile all of bandsaw again. A zip is unpacked first:
+compiled modules cannot be imported from one, and data beside the code could not be opened.
 """
 
 from __future__ import annotations
@@ -24,11 +24,8 @@ from typing import Any
 _PACKAGE = __name__.partition(".")[0]
 
 
-def prepare(has_extensions: bool) -> None:
+def prepare() -> None:
     """Has the modules of the running archive imported in the best way that there is.
-
-    Args:
-        has_extensions: Whether some of them are compiled.
 
     Raises:
         DistributionError: If the archive has to be unpacked and cannot be.
@@ -37,7 +34,7 @@ def prepare(has_extensions: bool) -> None:
     if os.path.isdir(root):
         if sys.dont_write_bytecode:
             _keep_byte_code(root)
-    elif has_extensions:
+    else:
         _go_on_from(_unpacked(root))
 
 
@@ -124,4 +121,4 @@ def _go_on_from(folder: str) -> None:
             del sys.modules[name]
     from bandsaw._archive import start
 
-    start.prepare(False)
+    start.prepare()

@@ -188,6 +188,11 @@ def _is_installed(location: str) -> bool:
     return not _INSTALLED.isdisjoint(location.replace("\\", "/").split("/"))
 
 
+def is_foreign_place(folder: str) -> bool:
+    """Says whether a folder or zip of the search path holds no code of the project."""
+    return _is_installed(folder) or _is_below_standard_library(os.path.join(folder, "any"))
+
+
 def _is_below_standard_library(location: str) -> bool:
     if _is_installed(location):
         return False

@@ -255,7 +255,7 @@ def main(request: "Any") -> None:
     sys.path.insert(0, folder)
     from bandsaw._archive import start
 
-    start.prepare(False)
+    start.prepare()
     from bandsaw.workers import hub
 
     hub.main(reading, writing, root, None if is_temporary else directory)
