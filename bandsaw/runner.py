@@ -60,10 +60,10 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         with whole_file(path) as output:
             session.save(output)
     except Exception as error:
-        from . import _session_file
+        from ._session import members
 
         with whole_file(path) as output:
-            _session_file.write_failure(output, error)
+            members.write_failure(output, error)
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
 from . import modules
-from ._moderator import _Moderator
+from ._session.moderator import _Moderator
 from .config import Configuration, get_configuration
 from .context import Context
 from .errors import AdviceError, SessionError, SessionFileError
@@ -17,7 +17,7 @@ from .run import get_run_id
 from .serialization.serializer import Serializer
 
 if TYPE_CHECKING:
-    from ._session_file import Saved
+    from ._session.members import Saved
     from .distribution import DistributionArchive
 
 
@@ -176,17 +176,17 @@ class Session:
                 again.
             SerializationError: If something cannot be written; names what.
         """
-        from . import _session_file
+        from ._session import members
 
-        _session_file.write(stream, self._pack(environment))
+        members.write(stream, self._pack(environment))
 
     def _pack(
         self,
         environment: Optional[Mapping[str, str]] = None,
         left_out: Optional[Mapping[str, str]] = None,
     ) -> dict[str, Sequence[Any]]:
-        """Writes everything as members: see `save`, and `_session_file.members_of`."""
-        from . import _session_file, _session_header
+        """Writes everything as members: see `save`, and `members.members_of`."""
+        from ._session import headers, members
         from ._system import computing
 
         name = importable_module_name(self._known_configuration().module_name)
@@ -198,7 +198,7 @@ class Session:
         # Those of where it comes from: an advice may put another execution in place of this one.
         ids = getattr(self, "_ids", None)
         if ids is None:
-            ids = _session_header.ids_of(self.task, self.execution)
+            ids = headers.ids_of(self.task, self.execution)
         left_out = left_out or {}
         header = {
             "nonce": self.nonce,
@@ -221,8 +221,8 @@ class Session:
         }
         for value in left_out:
             del values[value]
-        self._sent = {name: header[name] for name in _session_header.KEPT}
-        return _session_file.members_of(header, values, self.serializer, str(self.task))
+        self._sent = {name: header[name] for name in headers.KEPT}
+        return members.members_of(header, values, self.serializer, str(self.task))
 
     def restore(self, stream: BinaryIO) -> Session:
         """Replaces everything with what was saved, the position in the chain included.
@@ -238,19 +238,19 @@ class Session:
             SignatureError: If it is not signed with the key of the serializer that has one.
             SerializationError: If something in it cannot be read; names what.
         """
-        from . import _session_file
+        from ._session import members
 
-        return self._unpack(_session_file.read(stream))
+        return self._unpack(members.read(stream))
 
     def _unpack(self, saved: Saved, sent: Optional[Session] = None) -> Session:
         """Does what `restore` does, and accepts only the session that was sent, if one is given."""
-        from . import _session_file, _session_header
+        from ._session import headers, members
         from .execution import Execution
         from .tasks import Task
 
         header = saved.header
         if modules.signed_by is not None and sent is None:
-            _session_file.check_is_sealed(saved, modules.signed_by)
+            members.check_is_sealed(saved, modules.signed_by)
         is_first = modules.note_callers(header["callers"])
         # Nothing that is signed has an effect before it is verified, but for the names of the
         # modules that have the key: variables could say what that is.
@@ -262,14 +262,14 @@ class Session:
             configuration = get_configuration(header["configuration"])
         else:
             configuration = sent._known_configuration()
-        _session_file.verify(saved, configuration.serializer)
+        members.verify(saved, configuration.serializer)
         if sent is not None:
-            _session_header.check_returned(header, sent._sent, str(sent.task))
+            headers.check_returned(header, sent._sent, str(sent.task))
         if saved.seal is not None or sent is not None:
             self._take_over(header, is_first)
-        values = _session_file.load(saved, configuration.serializer)
+        values = members.load(saved, configuration.serializer)
         for value, why in header["left_out"].items():
-            if why == _session_header.NEW:
+            if why == headers.NEW:
                 values[value] = Context() if value == "context" else None
             elif sent is not None:
                 values[value] = getattr(sent, value)

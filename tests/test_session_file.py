@@ -12,7 +12,8 @@ import zipfile
 import pytest
 
 import bandsaw
-from bandsaw import _session_file, modules
+from bandsaw import modules
+from bandsaw._session import members
 from bandsaw.errors import BandsawError, DeserializationError, SessionFileError, SignatureError
 from bandsaw.execution import Execution
 from bandsaw.result import Result
@@ -251,7 +252,7 @@ def test_a_member_that_is_there_twice_is_refused(configure):
 
 def test_a_header_that_is_too_large_is_refused(configure, monkeypatch):
     data = saved(Session(Adding(), Loud(1), configure()))
-    monkeypatch.setattr(_session_file, "_MOST_HEADER", 50)
+    monkeypatch.setattr(members, "_MOST_HEADER", 50)
     with pytest.raises(SessionFileError, match="it may have 50"):
         restored(data)
 
@@ -376,7 +377,7 @@ def test_another_execution_that_an_advice_put_there_may_come_back(configure):
     there = restored(stream.getvalue())
     there.execution = Execution("other", (2,))
     there._moderator.task_called = there._moderator.is_finished = True
-    boundary.take_back(session, _session_file.read(io.BytesIO(saved(there))), place, "somewhere")
+    boundary.take_back(session, members.read(io.BytesIO(saved(there))), place, "somewhere")
     assert session.execution.execution_id == "other"
 
 
@@ -490,7 +491,7 @@ def test_signed_buffers_that_were_changed_are_refused(signed):
 
 def test_a_failure_is_json_and_runs_nothing(signed):
     stream = io.BytesIO()
-    _session_file.write_failure(stream, ValueError("there"))
+    members.write_failure(stream, ValueError("there"))
     with pytest.raises(bandsaw.errors.RemoteError, match="there"):
         restored(stream.getvalue())
     with pytest.raises(DeserializationError):

@@ -11,6 +11,7 @@ import sys
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from typing import Any, Optional
 
+from .._identity.firstparty import is_foreign_place
 from ..errors import DistributionError, DistributionModuleError
 from ..modules import file_of
 
@@ -181,3 +182,8 @@ def unreadable(path: str, error: Exception) -> DistributionError:
         f"The file {path!r} cannot be put into a distribution archive: "
         f"{getattr(error, 'strerror', None) or error}."
     )
+
+
+def is_of_project(folder: str) -> bool:
+    """Says whether an entry of the search path is neither Python's nor for what is installed."""
+    return os.path.exists(folder) and not is_foreign_place(folder)

@@ -23,9 +23,6 @@ FILE_NAME = "bandsaw-imports.json"
 class Imports:
     """Finds the names of what modules import.
 
-    Args:
-        known: What was found before, see `read`.
-
     Attributes:
         found: What was asked for: the names, by module and digest of its source.
     """

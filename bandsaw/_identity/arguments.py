@@ -16,16 +16,8 @@ _DIGITS = 16
 class Arguments:
     """What is known of a function's parameters, read once.
 
-    Args:
-        function: The function.
-        ignore: Names of parameters that do not count.
-        function_digest: See `bandsaw._identity.canonical.digest_of_value`.
-
     Attributes:
         bind: Tells which value each parameter gets; see `bandsaw._identity.binding.binder`.
-
-    Raises:
-        InvalidValueError: `ignore` names something that is not a parameter.
     """
 
     __slots__ = ("_function_digest", "bind")

@@ -101,13 +101,8 @@ def _as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
 class Writer:
     """Writes values canonically; see the module.
 
-    Args:
-        code_form: Gives the form of first-party functions and classes, and of modules.
-        name: What the value is called in errors.
-        hook: See `digest_of_value`.
-        bulk_hash: See `digest_of_value`.
-        report: Is told of values without a form: the frames, the value and the reason. They count
-            by their type then. Without it they are an `IdentityError`.
+    `report`: is told of values without a form: the frames, the value and the reason. They count by
+    their type then. Without it they are an `IdentityError`.
     """
 
     def __init__(

@@ -59,11 +59,7 @@ class _Recorder(Writer):
 
 
 class _ByName(Writer):
-    """Writes values in which code counts by its name only.
-
-    Args:
-        told_apart: What is added to names that several functions or classes have.
-    """
+    """Writes values in which code counts by its name only."""
 
     def __init__(self, told_apart: Mapping[int, bytes]) -> None:
         super().__init__(self._write_name, report=lambda frames, value, reason: None)

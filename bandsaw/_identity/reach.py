@@ -33,9 +33,6 @@ class Reach:
     Attributes:
         problems: What could not be followed: the place and the reason.
         modules: The first-party modules that were reached, with their specs.
-
-    Args:
-        skip: Names of modules that count by name only, with the modules below them.
     """
 
     def __init__(self, skip: Iterable[str] = ()) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 class Watch:
     """Says whether modules are still those that an id was made from.
 
-    Args:
-        modules: The modules and their specs by their names, as they were when they were read.
-            `importlib.reload` gives a module another spec.
+    `modules`: the modules and their specs by their names, as they were when they were read.
+    `importlib.reload` gives a module another spec.
     """
 
     __slots__ = ("_watched",)

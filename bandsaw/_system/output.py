@@ -18,10 +18,7 @@ _DRAIN_SECONDS = 1.0
 class Tail:
     """Passes what a process writes on to a stream of ours, and keeps the last of it.
 
-    Args:
-        pipe: What the process writes to.
-        stream_name: `stdout` or `stderr`: the attribute of `sys` to pass it on to. `None` only
-            keeps.
+    `stream_name`: `stdout` or `stderr`: the attribute of `sys` to pass it on to. `None` only keeps.
     """
 
     def __init__(self, pipe: IO[bytes], stream_name: Optional[str]) -> None:

@@ -113,10 +113,11 @@ class SubprocessAdvice(Advice):
             directory = str(self.directory)
         if _HAS_CHANNELS:
             from ..workers.call import Call
+            from ..workers.code import code_for
             from ..workers.place import LocalPlace
 
-            archive = session.distribution_archive
-            place = LocalPlace(archive, interpreter, self.preload, self.fork, directory)
+            code = code_for(session._known_configuration())
+            place = LocalPlace(code, interpreter, self.preload, self.fork, directory)
             call = Call(session, place, seconds, self.heartbeat)
             if self.workers is None:
                 call.in_own_process()

@@ -16,9 +16,8 @@ from .values import ValueSerializer
 class EnumSerializer(ValueSerializer):
     """Writes members of enums by their name, and combined flags by their value.
 
-    Args:
-        trusted_modules: Modules that may be imported in order to find a class, beside those that
-            are loaded already and the first-party ones.
+    `trusted_modules`: modules that may be imported in order to find a class, beside those that are
+    loaded already and the first-party ones.
     """
 
     def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
@@ -60,9 +59,8 @@ class DataclassSerializer(ValueSerializer):
 
     Neither `__init__` nor `__post_init__` runs when a value is read.
 
-    Args:
-        trusted_modules: Modules that may be imported in order to find a class, beside those that
-            are loaded already and the first-party ones.
+    `trusted_modules`: modules that may be imported in order to find a class, beside those that are
+    loaded already and the first-party ones.
     """
 
     def __init__(self, trusted_modules: Sequence[str] = ()) -> None:

@@ -124,10 +124,7 @@ class _Built:
 class _TreeBuilder:
     """Turns values into what the JSON encoder writes.
 
-    Args:
-        value_serializers: The user's own value serializers.
-        strict: Whether numbers and strings are looked at which the encoder may not be able to
-            write.
+    `strict`: whether numbers and strings are looked at which the encoder may not be able to write.
     """
 
     def __init__(self, value_serializers: Sequence[ValueSerializer], strict: bool) -> None:

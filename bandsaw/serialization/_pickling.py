@@ -103,10 +103,8 @@ class _Pickler(pickle.Pickler):
 class _CarefulPickler(_Pickler):
     """Puts the `repr` in place of everything in an exception that cannot be pickled.
 
-    Args:
-        stream: Where to write.
-        known: Says of values, by their identity, whether they can be pickled. Shared with the
-            picklers that try out parts, so that no part is tried twice.
+    `known`: says of values, by their identity, whether they can be pickled. Shared with the
+    picklers that try out parts, so that no part is tried twice.
     """
 
     def __init__(self, stream: Any, known: dict[int, tuple[bool, Any]]) -> None:

@@ -14,8 +14,9 @@ import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
-from .. import _session_header, modules
-from .._moderator import _Moderator
+from .. import modules
+from .._session import headers
+from .._session.moderator import _Moderator
 from .._system import computing
 from ..context import Context
 from ..errors import SessionFileError
@@ -92,7 +93,7 @@ def message(number: int, session: Session) -> Optional[Message]:
     execution = session.execution
     ids = getattr(session, "_ids", None)
     if ids is None:
-        ids = _session_header.ids_of(session.task, execution)
+        ids = headers.ids_of(session.task, execution)
     # As if it had been sent whole: that is how it may come back.
     session._sent = {
         "nonce": session.nonce,

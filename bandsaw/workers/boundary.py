@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Optional
 
-from .. import _session_file
-from .._moderator import _Moderator
-from .._session_file import Saved
-from .._session_header import NEW
+from .._session import members
+from .._session.headers import NEW
+from .._session.members import Saved
+from .._session.moderator import _Moderator
 from ..context import Context
 from ..errors import BandsawError
 from ..session import Session
@@ -71,7 +71,7 @@ def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:
 def read(stream: BinaryIO, session: Session, there: str) -> Saved:
     """Reads a session that comes back, or raises what came in its place."""
     try:
-        return _session_file.read(stream)
+        return members.read(stream)
     except BandsawError as error:
         located(error, session, there)
         raise

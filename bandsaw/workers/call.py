@@ -18,8 +18,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
 
-from .. import _session_file
-from .._session_file import failure_of
+from .._session import members
+from .._session.members import failure_of
 from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
@@ -44,6 +44,12 @@ _MOST_SHAPES = 1000
 _MISSED_HEARTBEATS = 3
 # How many processes may end themselves for want of work in the very moment when some comes.
 _MOST_GOODBYES = 20
+# How often a call is begun again with another process because the one before was killed too early.
+_MOST_BEGINNINGS = 5
+
+
+class _NotBegunError(Exception):
+    """The process was killed before it had read the session. Not for users."""
 
 
 class Call:
@@ -74,23 +80,32 @@ class Call:
     def in_own_process(self) -> None:
         """Goes on with the session in a process of its own, and takes it back."""
         with self._packed() as message:
-            child = self._start()
-            try:
-                deadline = self._deadline()
-                self._send(child, self._news(child, True), message, deadline, last=True)
-                self._place.prepare_next()
-                answer = self._answer(child, deadline)
+            for left in reversed(range(_MOST_BEGINNINGS)):
                 try:
-                    # What the task has left to be done at the end belongs to the call.
-                    child.finish(deadline)
-                except BaseException:
-                    answer.discard()
-                    raise
-            except DeadlineError as error:
-                raise self._timeout(child) from error
-            finally:
-                child.end()
-            self._take_back(child, answer)
+                    return self._in_own_process(message, is_last_try=not left)
+                except _NotBegunError:
+                    continue
+
+    def _in_own_process(self, message: Message, is_last_try: bool) -> None:
+        child = self._start()
+        try:
+            deadline = self._deadline()
+            news = self._news(child, True)
+            news["is_last"] = True
+            self._send(child, news, message, deadline)
+            self._place.prepare_next()
+            answer = self._answer(child, deadline, is_last_try)
+            try:
+                # What the task has left to be done at the end belongs to the call.
+                child.finish(deadline)
+            except BaseException:
+                answer.discard()
+                raise
+        except DeadlineError as error:
+            raise self._timeout(child) from error
+        finally:
+            child.end()
+        self._take_back(child, answer)
 
     def in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> None:
         """Goes on with the session in a process of a pool, and takes it back.
@@ -104,12 +119,15 @@ class Call:
             return Worker(self._start())
 
         shape = again.shape_of(self._session)
-        for _ in range(1 if idle_seconds is None else _MOST_GOODBYES):
+        for left in reversed(range(_MOST_GOODBYES)):
             worker = pool.take(self._place.kind, start)
             try:
-                answer = self._in_worker(worker, shape, idle_seconds)
+                answer = self._in_worker(worker, shape, idle_seconds, not left)
                 if answer.kind != frames.BYE:
                     self._take_back(worker.child, answer)
+            except _NotBegunError:
+                pool.drop(worker)
+                continue
             except BaseException:
                 # What else it may send is not for the next call to find.
                 pool.drop(worker)
@@ -125,7 +143,11 @@ class Call:
         )
 
     def _in_worker(
-        self, worker: Worker, shape: Optional[again.Shape], idle_seconds: Optional[float]
+        self,
+        worker: Worker,
+        shape: Optional[again.Shape],
+        idle_seconds: Optional[float],
+        is_last_try: bool,
     ) -> Frame:
         news = self._news(worker.child, worker.calls == 0)
         if worker.calls == 0:
@@ -135,25 +157,27 @@ class Call:
         message = None if known is None else again.message(known[0], self._session)
         if message is not None:
             self._position = self._session._moderator.before_called
-            return self._exchange(worker, news, message)
+            return self._exchange(worker, news, message, is_last_try)
         number = len(worker.shapes)
         if key is not None and known is None and number < _MOST_SHAPES:
             news["number"] = number
         with self._packed() as message:
-            answer = self._exchange(worker, news, message)
+            answer = self._exchange(worker, news, message, is_last_try)
         if "number" in news and answer.kind in (frames.RETURN, frames.DONE):
             # Kept with what it is about, whose identity is part of the key.
             worker.shapes[key] = (number, shape)
         return answer
 
-    def _exchange(self, worker: Worker, news: Mapping[str, Any], message: Message) -> Frame:
+    def _exchange(
+        self, worker: Worker, news: Mapping[str, Any], message: Message, is_last_try: bool
+    ) -> Frame:
         child = worker.child
         child.forget_output()
         worker.calls += 1
         try:
             deadline = self._deadline()
-            self._send(child, news, message, deadline, last=False)
-            answer = self._answer(child, deadline)
+            self._send(child, news, message, deadline)
+            answer = self._answer(child, deadline, is_last_try)
         except DeadlineError as error:
             raise self._timeout(child) from error
         child.drain()
@@ -202,6 +226,9 @@ class Call:
         told = child.told
         news = {name: value for name, value in content.items() if told.get(name, self) != value}
         told.update(news)
+        number, code = self._place.code_news(told.get("code", 0))
+        if code:
+            told["code"], news["code"] = number, code
         if is_new:
             news.update(self._place.inherited_once())
             news["run_id"] = self._session.run_id
@@ -214,32 +241,37 @@ class Call:
         told: Mapping[str, Any],
         message: Message,
         deadline: Optional[float],
-        last: bool,
     ) -> None:
         messages: list[Message] = []
         if told:
             messages.append((frames.STATE, (json.dumps(told).encode("ascii"),), None))
         messages.append(message)
-        if last:
-            messages.append((frames.BYE, (), None))
-        # Where nobody reads it, what the process has said last says why.
-        with contextlib.suppress(OSError):
+        try:
             self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
+        except OSError:
+            # Nobody reads it. What the process has said last says why.
+            child.has_read = False
 
     def _deadline(self) -> Optional[float]:
         return None if self._seconds is None else time.monotonic() + self._seconds
 
-    def _answer(self, child: Child, deadline: Optional[float]) -> Frame:
+    def _answer(self, child: Child, deadline: Optional[float], is_last_try: bool) -> Frame:
         emit = None
         while True:
             frame = self._in_time(child, deadline, child.next)
             if frame is None:
+                if not is_last_try and _was_killed_early(child):
+                    raise _NotBegunError
                 raise self._death(child)
             if frame.kind == frames.LOG:
                 emit = emit or logs.emitter(str(self._session.task), child.host)
                 emit(frames.from_json(frame))
             elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
                 return frame
+            elif frame.kind == frames.CODE:
+                text = self._place.text_of_code(frame.body.decode())
+                with contextlib.suppress(OSError):
+                    child.send(frames.text_of_code(text))
             elif frame.kind != frames.HEARTBEAT:
                 raise ProtocolError(
                     f"{self._what} sent a message {frames.NAMES[frame.kind]} where none is due "
@@ -274,7 +306,7 @@ class Call:
             moderator = again.take_result(self._session, answer.body)
             boundary.go_on_with(self._session, moderator, self._position)
             return
-        saved = _session_file.read_members(wire.members(answer))
+        saved = members.read_members(wire.members(answer))
         boundary.take_back(self._session, saved, self._position, where)
 
     def _timeout(self, child: Child) -> TaskTimeoutError:
@@ -307,10 +339,17 @@ class Call:
             f"{self._what} {how} before it gave the session back ({self._where(child)})."
             + (_last_words(last) or " It wrote nothing."),
             -signal.SIGKILL if child.returncode is None else child.returncode,
-            [self._place.kind.executable, self._place.kind.folder],
+            [self._place.kind.executable, self._place.kind.code],
             output,
             errors,
         )
+
+
+def _was_killed_early(child: Child) -> bool:
+    """Whether somebody has killed a process, or what had started it, before it began."""
+    if child.has_read or child.is_cancelled or child.loss is not None or child.start_error:
+        return False
+    return child.returncode is None or child.returncode < 0
 
 
 def _last_words(text: str) -> str:

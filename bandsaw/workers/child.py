@@ -75,6 +75,7 @@ class Child(abc.ABC):
         start_error: The `errno` for which it could not be started.
         is_over: Whether it has ended.
         is_cancelled: Whether it was ended from here.
+        has_read: Whether it may have read all that was sent to it last.
         loss: Makes an error of what happened to it, if its machine can no longer be reached.
     """
 
@@ -91,6 +92,7 @@ class Child(abc.ABC):
         self.start_error: Optional[int] = None
         self.is_over = False
         self.is_cancelled = False
+        self.has_read = True
         self._closed: Optional[Callable[[bool], None]] = closed
         self._out = Output("stdout")
         self._errors = Output("stderr")
@@ -282,6 +284,7 @@ class LocalChild(Child):
             self._channel.read()
         except (EOFError, OSError):
             self._channel_is_closed()
+            self.has_read = self.has_read and not self._channel.was_unread
         return self._has_channel
 
     def _read_status(self) -> bool:

@@ -33,9 +33,6 @@ _Event = tuple[bytes, bytes, Optional[memoryview]]
 class Stream:
     """What belongs together on a connection.
 
-    Args:
-        connection: The connection.
-
     Attributes:
         connection: The connection.
         number: Its number there.
@@ -89,18 +86,10 @@ class Stream:
 class Connection:
     """A connection that is open.
 
-    Args:
-        target: Where it leads.
-        archive: What is needed there first.
-
     Attributes:
         target: As given.
         templates: The templates that were started over it, by what they are for.
         digests: The digests of the archives that are there.
-
-    Raises:
-        RemoteConnectionError: If it cannot be made (a `subprocess.CalledProcessError`).
-        WorkerStartError: If nothing can be started there (an `OSError`).
     """
 
     def __init__(self, target: Target, archive: DistributionArchive) -> None:

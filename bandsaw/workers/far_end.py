@@ -9,6 +9,7 @@ The archive starts it: as `--template SETTINGS`, which has its socket as standar
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import faulthandler
 import json
@@ -19,11 +20,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
 
-from .. import _far_end, _session_file, modules, run
-from .._session_header import SAME
+from .. import _far_end, modules, run
+from .._archive import finder
+from .._session import members
+from .._session.headers import SAME
 from ..errors import ProtocolError
 from ..session import Session
 from . import again, boundary, frames, logs, state, wire
@@ -41,7 +44,7 @@ def main(args: Sequence[str]) -> int:
     Returns:
         The exit status.
     """
-    mode, argument = args
+    mode, argument = args[:2]
     _far_end.prepare()
     # What a task sees is no business of ours.
     del sys.argv[1:]
@@ -119,6 +122,7 @@ def serve(channel: Channel) -> None:
     directory: Optional[str] = None
     number: Optional[int] = None
     known: dict[int, again.Shape] = {}
+    is_last = False
     try:
         while True:
             frame = _next(channel, idle_seconds)
@@ -130,9 +134,14 @@ def serve(channel: Channel) -> None:
                 idle_seconds = content.get("idle_seconds", idle_seconds)
                 directory = content.get("bulk_directory", directory)
                 number = content.get("number", number)
+                is_last = content.get("is_last", False)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
             elif frame.kind in (frames.SESSION, frames.AGAIN):
-                _go_on(channel, frame, directory, known, number, handler)
+                with asking(channel):
+                    message = _go_on(frame, directory, known, number, handler)
+                _answer(channel, message)
+                if is_last:
+                    return
                 number = None
             else:
                 raise ProtocolError(f"A message {frames.NAMES[frame.kind]} came here.")
@@ -170,17 +179,56 @@ def _take_over(content: dict[str, Any]) -> None:
     run_id = content.get("run_id")
     if run_id is not None and run._RUN_ID is None:
         run.set_run_id(run_id)
+    take_code(content)
     state.apply(content)
 
 
+def take_code(content: Mapping[str, Any]) -> None:
+    """Takes over what the process on the other side says about the code, if it says anything.
+
+    Args:
+        content: What a message STATE holds.
+    """
+    code = content.get("code")
+    if code:
+        finder.take(code)
+        modules.signed_by = code["signed_by"]
+
+
+@contextlib.contextmanager
+def asking(channel: Channel) -> Iterator[None]:
+    """Has the texts of edited files asked for meanwhile.
+
+    Args:
+        channel: Where the process on the other side listens.
+    """
+    pid = os.getpid()
+    lock = threading.Lock()
+
+    def ask(path: str) -> Optional[bytes]:
+        with lock:
+            if finder.ask is not ask or os.getpid() != pid:
+                return None  # nobody listens any more
+            channel.send((frames.CODE, (path.encode("utf-8", "surrogateescape"),), None))
+            body = channel.receive_code().body
+            return body[1:] if body[:1] == b"1" else None
+
+    finder.ask = ask
+    try:
+        yield
+    finally:
+        if os.getpid() == pid:
+            with lock:
+                finder.ask = None
+
+
 def _go_on(
-    channel: Channel,
     frame: frames.Frame,
     directory: Optional[str],
     known: dict[int, again.Shape],
     number: Optional[int],
     handler: logs.Sender,
-) -> None:
+) -> frames.Message:
     pid = os.getpid()
     modules.forget_callers()
     # An earlier task may have gone elsewhere.
@@ -198,11 +246,15 @@ def _go_on(
         if message is None:
             message = wire.message(frames.RETURN, session._pack(left_out=left_out), directory)
     except Exception as error:
-        message = (frames.FAILURE, (_session_file.written_failure(error),), None)
+        message = (frames.FAILURE, (members.written_failure(error),), None)
     _flush()
     if os.getpid() != pid:
         # A process that the task has forked, and that came back from it. One answer is enough.
         os._exit(0)
+    return message
+
+
+def _answer(channel: Channel, message: frames.Message) -> None:
     try:
         channel.send(message)
     except OSError as error:
@@ -222,7 +274,7 @@ def _session_of(
     if frame.kind == frames.AGAIN:
         return again.restored(known, frame.body)
     session = Session()
-    session._unpack(_session_file.read_members(wire.members(frame)))
+    session._unpack(members.read_members(wire.members(frame)))
     if number is not None:
         shape = again.shape_of(session)
         if shape is not None:

@@ -16,6 +16,8 @@ message is a frame: 16 bytes with a mark, the kind, a flag and the length of the
 | AGAIN     | near to far  | a session like an earlier one: number and arguments, see `again`      |
 | DONE      | far to near  | the result of a session, and nothing else of it has changed           |
 | BYE       | both         | nothing: no more sessions will be sent, or taken                      |
+| CODE      | far to near  | the path of a file of the project that was edited while the call ran  |
+|           | near to far  | 1 and the text that it had when the call began, 0 if nobody knows     |
 
 Where a body is large, the frame brings the descriptor of a file that holds it (`bulk`). A second
 socket belongs to the process as a whole, and has messages of 9 bytes, a letter and a number:
@@ -47,12 +49,14 @@ from typing import Any, NamedTuple, Optional
 
 from ..errors import ProtocolError
 
-FORMAT = 1
+FORMAT = 2
 NAMES = (
     *("", "HELLO", "STATE", "SESSION", "HEARTBEAT", "LOG", "RETURN", "FAILURE"),
-    *("AGAIN", "DONE", "BYE"),
+    *("AGAIN", "DONE", "BYE", "CODE"),
 )
-HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE, AGAIN, DONE, BYE = range(1, len(NAMES))
+HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE, AGAIN, DONE, BYE, CODE = range(
+    1, len(NAMES)
+)
 _HEAD = struct.Struct("!4sBB2xQ")
 _MARK = b"bsw\1"
 _PLAIN, _WITH_FILE = 0, 1
@@ -71,6 +75,11 @@ EVENT = struct.Struct("!cq")
 
 # Kind, pieces of the body, and the descriptor that goes along if there is one.
 Message = tuple[int, Sequence[Any], Optional[int]]
+
+
+def text_of_code(text: Optional[bytes]) -> Message:
+    """Makes the answer to a message CODE."""
+    return CODE, (b"0",) if text is None else (b"1", text), None
 
 
 class DeadlineError(Exception):
@@ -111,6 +120,9 @@ class Channel:
         self._lock = threading.Lock()
         self._data = bytearray()
         self._descriptors: deque[int] = deque()
+        self._put_back: deque[Frame] = deque()
+        # Whether the other side went away without having read all that was sent to it.
+        self.was_unread = False
 
     def fileno(self) -> int:
         """Returns the descriptor, for `poll`."""
@@ -184,13 +196,15 @@ class Channel:
         Raises:
             ProtocolError: If something else came.
         """
+        if self._put_back:
+            return self._put_back.popleft()
         data = self._data
         if len(data) < _HEAD.size:
             if data and not _MARK.startswith(data[:4]):
                 raise _no_message(data)
             return None
         mark, kind, flag, size = _HEAD.unpack_from(data)
-        if mark != _MARK or not HELLO <= kind <= BYE or flag > _WITH_FILE or size > _MOST_BODY:
+        if mark != _MARK or not HELLO <= kind <= CODE or flag > _WITH_FILE or size > _MOST_BODY:
             raise _no_message(data)
         end = _HEAD.size + size
         if len(data) < end:
@@ -203,6 +217,14 @@ class Channel:
             raise ProtocolError(f"A message {NAMES[kind]} has no file that could come along.")
         return Frame(kind, body, self._descriptors.popleft())
 
+    def receive_code(self) -> Frame:
+        """Waits for a message CODE, and leaves others that came before it for later."""
+        others = []
+        while (frame := self.receive()).kind != CODE:
+            others.append(frame)
+        self._put_back.extend(others)
+        return frame
+
     def read(self) -> None:
         """Reads what has arrived, and waits if that is nothing.
 
@@ -212,7 +234,8 @@ class Channel:
         try:
             data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, _ONE_DESCRIPTOR, _FLAGS)
         except ConnectionResetError:
-            data, ancillary = b"", []
+            # So Linux says it where the other end of such a socket had something to read.
+            data, ancillary, self.was_unread = b"", [], True
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")

@@ -289,7 +289,7 @@ class _Hub:
                 os.close(descriptor)
             code = _template(request, parent, self._archive(request["digest"]))
         except BaseException as error:
-            from .._session_file import written_failure
+            from .._session.members import written_failure
 
             near = Channel(socket.socket(fileno=os.dup(0)))
             near.send((frames.FAILURE, (written_failure(error),), None))

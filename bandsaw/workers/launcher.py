@@ -1,7 +1,7 @@
 """The templates of this process.
 
-A template serves all calls with the same interpreter, archive and preloaded modules, and ends with
-this process, or when its archive has been replaced and nothing runs in it any more.
+A template serves all calls with the same interpreter, code and preloaded modules, and ends with
+this process, or when its code has been replaced and nothing runs in it any more.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any
 from ..errors import WorkerStartError
 from . import state
 from .child import Child
+from .code import Code
 from .near_template import Kind, Template, started
 
-# Of so many archives the templates are kept that differ in nothing else.
-MOST_ARCHIVES = 4
+# Of so many states of the code the templates are kept that differ in nothing else.
+MOST_STATES = 4
 _templates: dict[Kind, Template] = {}
 _lock = threading.Lock()
 _locks: dict[Kind, threading.Lock] = {}
@@ -33,17 +34,18 @@ def take_over(control: socket.socket, kind: Sequence[Any], hello: Mapping[str, A
         kind: Of what kind that is, as plain data.
         hello: What it says about itself.
     """
-    executable, folder, preload, at_start = kind
-    known = Kind(executable, folder, tuple(preload), tuple((n, v) for n, v in at_start))
+    executable, code, preload, at_start = kind
+    known = Kind(executable, code, tuple(preload), tuple((n, v) for n, v in at_start))
     _templates[known] = Template(known, control, None, hello, {})
 
 
-def template_for(kind: Kind, inherited: state.Inherited) -> Template:
+def template_for(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
     """Returns the template of a kind, started on first use.
 
     Args:
         kind: What it is for.
         inherited: What it inherits if it is started.
+        code: The code that it runs.
 
     Returns:
         The template.
@@ -63,26 +65,27 @@ def template_for(kind: Kind, inherited: state.Inherited) -> Template:
             template.replace()
             template = None
         if template is None:
-            template = started(kind, inherited)
+            template = started(kind, inherited, code)
             _replace_older(kind)
             _templates[kind] = template
     return template
 
 
 def _replace_older(kind: Kind) -> None:
-    # The archive grows with the tasks that a script defines. There may be several configurations.
-    others = [other for other in list(_templates) if other._replace(folder=kind.folder) == kind]
+    # The code may be edited again and again. There may be several configurations.
+    others = [other for other in list(_templates) if other._replace(code=kind.code) == kind]
     others.sort(key=lambda other: _templates[other].last_used)
-    for other in others[: 1 - MOST_ARCHIVES]:
+    for other in others[: 1 - MOST_STATES]:
         _templates.pop(other).replace()
 
 
-def start(kind: Kind, inherited: state.Inherited, *, fork: bool) -> Child:
+def start(kind: Kind, inherited: state.Inherited, code: Code, *, fork: bool) -> Child:
     """Starts a process for tasks.
 
     Args:
         kind: Of what kind.
         inherited: As for `template_for`.
+        code: As for `template_for`.
         fork: Whether it may be forked.
 
     Returns:
@@ -92,10 +95,10 @@ def start(kind: Kind, inherited: state.Inherited, *, fork: bool) -> Child:
         WorkerStartError: If it cannot be started (an `OSError`).
     """
     for attempt in (1, 2):
-        template = template_for(kind, inherited)
+        template = template_for(kind, inherited, code)
         if template.has_threads and kind.preload:
             # What it has loaded is of no use then, and would only be in the way.
-            return start(kind._replace(preload=()), inherited, fork=False)
+            return start(kind._replace(preload=()), inherited, code, fork=False)
         try:
             return template.take(fork and not template.has_threads)
         except BrokenPipeError as error:

@@ -53,16 +53,10 @@ class Target(NamedTuple):
 class Login:
     """A command that leads to another machine, and has Python run there.
 
-    Args:
-        target: Where it leads.
-
     Attributes:
         target: As given.
         data: What has arrived and was not taken yet.
         out: The descriptor of what arrives.
-
-    Raises:
-        RemoteConnectionError: If the command cannot be started (a `subprocess.CalledProcessError`).
     """
 
     def __init__(self, target: Target) -> None:

@@ -57,11 +57,7 @@ def take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> N
 
 
 class Sender(logging.Handler):
-    """Sends records through a channel.
-
-    Args:
-        channel: The channel.
-    """
+    """Sends records through a channel."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """The near side of one template: starts it, and has it start processes.
 
-started(...) ── PYTHON -u ARCHIVE --template ... ─► HELLO
+started(...) ── PYTHON -u PROGRAM --template ... ─► HELLO
 Template.take() ── F or S, and the far ends of a process' channel, status and output ──► Child
 """
 
@@ -18,13 +18,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
 from .. import __version__
-from .._session_file import failure_of
+from .._session.members import failure_of
 from .._system.output import Tail
 from .._system.processes import describe_exit
 from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
 from .child import Child, LocalChild
+from .code import Code
 from .frames import Channel
 
 _SECONDS_TO_END = 5.0
@@ -36,13 +37,13 @@ class Kind(NamedTuple):
 
     Attributes:
         executable: The Python.
-        folder: The unpacked archive.
+        code: The name of the state of the code that it runs: for an archive, its folder.
         preload: The modules that are imported before processes are forked.
         at_start: The environment variables that cannot be changed later, with their values.
     """
 
     executable: str
-    folder: str
+    code: str
     preload: tuple[str, ...]
     at_start: tuple[tuple[str, str], ...]
 
@@ -146,8 +147,12 @@ class Template:
             OSError: If no more files can be opened.
         """
         ends = frames.ask_for_process(self._control, b"S" if spawn else b"F")
+        told = self._told
+        if spawn:
+            # It has loaded nothing yet.
+            told = {"environment": told["environment"]} if "environment" in told else {}
         try:
-            child = LocalChild(ends, self.kind, self._one_less, self._told)
+            child = LocalChild(ends, self.kind, self._one_less, told)
         except BaseException:
             ends.close()
             raise
@@ -191,12 +196,13 @@ class Template:
             self._control.close()
 
 
-def started(kind: Kind, inherited: state.Inherited) -> Template:
+def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
     """Starts a template.
 
     Args:
         kind: What it is for.
         inherited: What it inherits.
+        code: The code that it runs.
 
     Returns:
         The template, which has said hello.
@@ -212,7 +218,8 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
         "path": inherited.path,
         "run_id": get_run_id(),
     }
-    command = [kind.executable, "-u", kind.folder, "--template", json.dumps(settings)]
+    settings_text = json.dumps(settings)
+    command = [kind.executable, "-u", code.program, "--template", settings_text, code.byte_code]
     with far:
         try:
             process = subprocess.Popen(
@@ -235,9 +242,14 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
     errors = Tail(process.stderr, "stderr")
     channel = Channel(near)
     try:
+        number, content = code.news(0)
         with contextlib.suppress(OSError):
-            channel.send_json(frames.STATE, {"at_start": kind.at_start})
-        hello = checked_hello(channel.receive(), kind, kind.executable)
+            channel.send_json(frames.STATE, {"at_start": kind.at_start, "code": content})
+        frame = channel.receive()
+        while frame.kind == frames.CODE:
+            channel.send(frames.text_of_code(code.text(frame.body.decode())))
+            frame = channel.receive()
+        hello = checked_hello(frame, kind, kind.executable)
     except EOFError as error:
         near.close()
         process.wait()
@@ -253,7 +265,7 @@ def started(kind: Kind, inherited: state.Inherited) -> Template:
         process.kill()
         process.wait()
         raise
-    told = {"environment": inherited.environment, "path": inherited.path}
+    told = {"environment": inherited.environment, "path": inherited.path, "code": number}
     return Template(kind, near, process, hello, told)
 
 

@@ -37,10 +37,8 @@ class _File:
 class Outbox:
     """Writes to a descriptor what that takes, and keeps the rest.
 
-    Args:
-        descriptor: Where to write.
-        wait_for_room: Called with `True` when the descriptor takes no more, so that `flush` is
-            called once it does, and with `False` when nothing waits any more.
+    `wait_for_room`: called with `True` when the descriptor takes no more, so that `flush` is called
+    once it does, and with `False` when nothing waits any more.
 
     Attributes:
         is_full: Whether something waits for room.

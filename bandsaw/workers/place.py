@@ -6,10 +6,10 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from ..distribution import DistributionArchive
 from ..interpreter import Interpreter
 from . import launcher, state, wire
 from .child import Child
+from .code import Code
 from .frames import SESSION, Message
 from .near_template import Kind
 
@@ -50,6 +50,14 @@ class Place(abc.ABC):
     def inherited(self) -> dict[str, Any]:
         """Returns what processes inherit, and are told again when it has changed."""
 
+    def code_news(self, known: int) -> tuple[int, dict[str, Any]]:
+        """Returns what a process does not know yet of its code. See `Code.news`."""
+        return known, {}
+
+    def text_of_code(self, path: str) -> Optional[bytes]:
+        """Returns the text that a file had when an id was made of it."""
+        return None
+
     @abc.abstractmethod
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once."""
@@ -70,7 +78,7 @@ class LocalPlace(Place):
     """This machine.
 
     Args:
-        archive: The archive to start processes from.
+        code: The code that processes run.
         interpreter: The Python to run it.
         preload: The modules to import before processes are forked.
         fork: Whether processes may be forked.
@@ -79,34 +87,40 @@ class LocalPlace(Place):
 
     def __init__(
         self,
-        archive: DistributionArchive,
+        code: Code,
         interpreter: Interpreter,
         preload: tuple[str, ...],
         fork: bool,
         directory: Optional[str],
     ) -> None:
-        self._archive = archive
+        self._code = code
         self._fork = fork
         self._directory = directory
         self._state = state.inherited(interpreter)
         executable = interpreter.executable
-        # It is looked after when a process is started.
-        folder = str(archive.known_folder)
-        self.kind = Kind(executable, folder, preload, self._state.at_start)
+        self.kind = Kind(executable, code.name, preload, self._state.at_start)
         self.name = f"interpreter {executable}"
 
     def hello(self) -> Mapping[str, Any]:
         """Returns what the template has said of itself. See `Place.hello`."""
-        self.kind = self.kind._replace(folder=str(self._archive.folder))
-        return launcher.template_for(self.kind, self._state).hello
+        self.kind = self.kind._replace(code=self._code.name)
+        return launcher.template_for(self.kind, self._state, self._code).hello
 
     def start(self) -> Child:
         """Starts a process. See `Place.start`."""
-        return launcher.start(self.kind, self._state, fork=self._fork)
+        return launcher.start(self.kind, self._state, self._code, fork=self._fork)
 
     def prepare_next(self) -> None:
         """Has a process started for the next call. See `Place.prepare_next`."""
         launcher.prepare_next(self.kind, fork=self._fork)
+
+    def code_news(self, known: int) -> tuple[int, dict[str, Any]]:
+        """Returns what a process does not know yet of its code. See `Place.code_news`."""
+        return self._code.news(known)
+
+    def text_of_code(self, path: str) -> Optional[bytes]:
+        """Returns the text that a file had when an id was made of it."""
+        return self._code.text(path)
 
     def inherited(self) -> dict[str, Any]:
         """Returns what processes inherit. See `Place.inherited`."""

@@ -21,9 +21,6 @@ logger = logging.getLogger(__name__)
 class Worker:
     """A process that goes on with one session after the other.
 
-    Args:
-        child: The process.
-
     Attributes:
         calls: How many sessions it was given.
         shapes: The calls that it knows, with their numbers, by their keys: see `again`.
@@ -38,9 +35,7 @@ class Worker:
 class Pool:
     """Keeps up to a number of warm processes.
 
-    Args:
-        size: The number.
-        max_tasks: After how many sessions a process is replaced, `None` for never.
+    `max_tasks`: after how many sessions a process is replaced, `None` for never.
     """
 
     def __init__(self, size: int, max_tasks: Optional[int]) -> None:

@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 from .. import __version__
+from .._archive import finder
 from ..errors import WorkerStartError
 from . import frames
 
@@ -92,6 +93,8 @@ def _watched_files(before: set[str]) -> list[list[Any]]:
         path = getattr(sys.modules[name], "__file__", None)
         if not path or "site-packages" in path or path.startswith((sys.base_prefix, sys.path[0])):
             continue
+        if path in finder.files:
+            continue  # there is another template when that was loaded again
         try:
             status = os.stat(path)
         except OSError:

@@ -20,7 +20,7 @@ from . import frames, state, streams, wire
 from .child import Child
 from .connection import Connection, Stream, connection_to
 from .frames import SESSION, Frame, Message
-from .launcher import MOST_ARCHIVES
+from .launcher import MOST_STATES
 from .login import Target, sent_archive
 from .near_template import Kind, checked_hello
 from .place import Place
@@ -139,7 +139,7 @@ class RemoteTemplate:
 
     Args:
         connection: What leads there.
-        kind: What it is for. The folder is the digest of the archive.
+        kind: What it is for. The code is the digest of the archive.
         environment: The variables to lay over those that it finds there when it is started.
         requirements: The environment to start it in, as plain data, `None` for the Python that
             answers there.
@@ -170,7 +170,7 @@ class RemoteTemplate:
         self._is_replaced = False
         self._stream = Stream(connection)
         request = {
-            "digest": kind.folder,
+            "digest": kind.code,
             "preload": kind.preload,
             "environment": dict(environment),
             "requirements": requirements,
@@ -325,7 +325,7 @@ class RemotePlace(Place):
         template: Optional[RemoteTemplate] = connection.templates.get(self.kind)
         if template is not None and template.is_gone():
             del connection.templates[self.kind]
-            connection.digests.discard(self.kind.folder)
+            connection.digests.discard(self.kind.code)
             template.replace()
             template = None
         if template is None:
@@ -338,15 +338,15 @@ class RemotePlace(Place):
 
     def _replace_older(self, connection: Connection) -> None:
         kind, templates = self.kind, connection.templates
-        others = [other for other in list(templates) if other._replace(folder=kind.folder) == kind]
+        others = [other for other in list(templates) if other._replace(code=kind.code) == kind]
         others.sort(key=lambda other: _last_used(templates.get(other)), reverse=True)
-        for other in others[MOST_ARCHIVES:]:
+        for other in others[MOST_STATES:]:
             older = templates.pop(other, None)
             if older is not None:
                 older.replace()
 
     def _send_archive(self, connection: Connection) -> None:
-        digest = self.kind.folder
+        digest = self.kind.code
         if digest in connection.digests:
             return
         stream = Stream(connection)

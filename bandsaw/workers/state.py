@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
+from .._archive import finder
 from ..interpreter import Interpreter
 
 # Of these, the start of a process takes notice, or what is loaded with it.
@@ -184,4 +185,7 @@ def _lay_over(path: list[str]) -> None:
     if _laid_over is None:
         _own_path[:] = sys.path
     _laid_over = path
+    if finder.id:
+        sys.path[:] = [*path, *(entry for entry in _own_path if entry not in path)]
+        return
     sys.path[1:] = [entry for entry in path if entry not in _own_path] + _own_path[1:]

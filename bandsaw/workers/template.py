@@ -23,6 +23,7 @@ import sys
 from typing import Any, Callable, NoReturn, Optional
 
 from .. import run as run_ids
+from .._archive import finder
 from .._system.processes import reap
 from . import far_end, frames, launcher, preload, state
 from .frames import EVENT, Channel
@@ -82,15 +83,18 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
     """
     channel = Channel(control)
     try:
-        settings["kind"].append(frames.from_json(channel.receive())["at_start"])
+        content = frames.from_json(channel.receive())
+        settings["kind"].append(content["at_start"])
+        far_end.take_code(content)
         # What is preloaded may define tasks.
         run_ids.set_run_id(settings["run_id"])
         state.apply({"path": settings["path"]})
-        content = preload.prepare(settings["kind"][2])
+        with far_end.asking(channel):
+            content = preload.prepare(settings["kind"][2])
     except EOFError:
         return 0  # nobody waits for us any more
     except Exception as error:
-        from .._session_file import written_failure
+        from .._session.members import written_failure
 
         channel.send((frames.FAILURE, (written_failure(error),), None))
         return 0
@@ -252,7 +256,8 @@ class _Template:
             channel = frames.out_of_the_way(channel)
             if how == SPAWN:
                 os.set_inheritable(channel, True)
-                args = [sys.executable, "-u", sys.argv[0], "--worker", str(channel)]
+                worker = ["--worker", str(channel), finder.byte_code]
+                args = [sys.executable, "-u", sys.argv[0], *worker]
                 os.execv(sys.executable, args)
             launcher.take_over(self.for_tasks, self._kind, self._hello)
             _reseed()

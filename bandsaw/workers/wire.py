@@ -3,7 +3,7 @@
     body:           10 lengths │ session.json │ seal │ task │ ... │ task.buffers │ ...
     with a file:    10 lengths         file:  session.json │ seal │ ...  each piece aligned
 
-The members and their order are those of `_session_file.MEMBERS`. A length of -1 stands for a member
+The members and their order are those of `members.MEMBERS`. A length of -1 stands for a member
 that is not there. Buffers are aligned one by one, in a body as in a file.
 """
 
@@ -13,7 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from .._session_file import MEMBERS
+from .._session.members import MEMBERS
 from ..errors import SessionFileError
 from . import bulk
 from .frames import LARGEST_BODY, Frame, Message
@@ -59,12 +59,7 @@ def laid_out(members: Mapping[str, Sequence[Any]]) -> tuple[bytes, list[Any], in
 
 
 class _Part:
-    """A member of a session, see `_session_file.Member`.
-
-    Args:
-        name: The name.
-        data: The content, with the padding between its buffers.
-    """
+    """A member of a session, see `members.Member`."""
 
     def __init__(self, name: str, data: Any) -> None:
         self._name = name

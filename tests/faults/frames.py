@@ -9,7 +9,7 @@ import os
 import socket
 
 import bandsaw
-from bandsaw._session_file import MEMBERS
+from bandsaw._session.members import MEMBERS
 from bandsaw.errors import DeserializationError, ProtocolError, SessionFileError, WorkerError
 from bandsaw.workers import frames, wire
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandsaw._session_file import MEMBERS
+from bandsaw._session.members import MEMBERS
 from bandsaw.errors import ProtocolError, SessionFileError
 from bandsaw.workers import bulk, frames, wire
 from tests.faults.workers_seen import descriptors

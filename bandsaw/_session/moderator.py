@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from .errors import (
+from ..errors import (
     AdviceError,
     AdviceResultError,
     BandsawError,
     SecondStepError,
     SessionFinishedError,
 )
-from .result import Result
-from .serialization.values import SerializableValue
+from ..result import Result
+from ..serialization.values import SerializableValue
 
 # What the innermost open call of this process has done. Without one, whoever calls may step.
 _NO_CALL, _CALLED, _STEPPED = 0, 1, 2

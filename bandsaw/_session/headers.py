@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import SessionFileError
+from ..errors import SessionFileError
 
 FORMAT = 3
 _HEADER: dict[str, tuple[type, ...]] = {

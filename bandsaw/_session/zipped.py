@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from .errors import InvalidValueError, SessionFileError
+from ..errors import InvalidValueError, SessionFileError
 
 MAX_BYTES_ENV_VARIABLE = "BANDSAW_MAX_SESSION_BYTES"
 _MAX_BYTES = 1 << 40
@@ -28,12 +28,7 @@ _LOCAL_HEADER = 30
 
 
 class Member:
-    """A member of the zip, not read yet.
-
-    Args:
-        archive: The zip.
-        info: What it says about the member.
-    """
+    """A member of the zip, not read yet."""
 
     def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         self._archive = archive

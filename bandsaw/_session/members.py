@@ -33,8 +33,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from . import _session_header
-from .errors import (
+from ..errors import (
     BandsawError,
     DeserializationError,
     RemoteError,
@@ -42,7 +41,8 @@ from .errors import (
     SignatureError,
     UnserializableError,
 )
-from .serialization.serializer import Serializer, for_purpose
+from ..serialization.serializer import Serializer, for_purpose
+from . import headers
 
 _VALUES = ("task", "execution", "context", "result")
 _BUFFERS = {f"{name}.buffers": name for name in _VALUES}
@@ -86,7 +86,7 @@ def members_of(
     """Writes a session as members."""
     is_signed = getattr(serializer, "is_signed", False) is True
     header = {
-        "format": _session_header.FORMAT,
+        "format": headers.FORMAT,
         # What is signed is signed for one file.
         "file": os.urandom(16).hex() if is_signed else "",
         **header,
@@ -179,10 +179,10 @@ class Member(Protocol):
 
 def read(stream: BinaryIO) -> Saved:
     """Reads a session without loading any value of it."""
-    from . import _session_zip
+    from . import zipped
 
     # What zipfile raises is translated in there, so that an error that was sent is raised outside.
-    with _session_zip.opened(stream) as members:
+    with zipped.opened(stream) as members:
         if set(members) == {_FAILURE}:
             failure = members[_FAILURE].data(_MOST_HEADER)
         else:
@@ -198,7 +198,7 @@ def read_members(members: Mapping[str, Member]) -> Saved:
             f"and this one has {', '.join(sorted(members)) or 'none'}."
         )
     head = members[_HEAD].data(_MOST_HEADER)
-    header = _session_header.checked(head)
+    header = headers.checked(head)
     values, lengths = {}, header["buffers"]
     for name in _VALUES:
         if (name in members) == (name in header["left_out"]):
@@ -288,7 +288,7 @@ def write_failure(stream: BinaryIO, error: BaseException) -> None:
 
 def written_failure(error: BaseException) -> bytes:
     """Writes an error that kept a session from going on."""
-    from .serialization.json import JsonSerializer
+    from ..serialization.json import JsonSerializer
 
     written = io.BytesIO()
     try:
@@ -303,7 +303,7 @@ def written_failure(error: BaseException) -> bytes:
 
 def failure_of(data: bytes) -> BaseException:
     """Reads an error that was sent in place of a session."""
-    from .serialization.json import JsonSerializer
+    from ..serialization.json import JsonSerializer
 
     # It is not signed.
     if not data.startswith(_BEGINNING_OF_FAILURES):

@@ -1,0 +1,287 @@
+"""The project's own code as it lies on this machine, and as it was when ids were made of it.
+
+    near: Checkout.news ── id, packages, roots, files ──► far: `finder`
+    near: Checkout.text ◄── the path of a file that has been edited since ── far
+
+The text of each module is read when it is first seen, and again when the module was reloaded. So
+there is always one state of the code, which a process is started for.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from .._identity.firstparty import is_first_party
+from .._system.home import kept_folder
+from ..modules import file_of, importable_module_name, main_module_name
+from . import files, finder
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+
+BEGIN = os.path.join(
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers", "begin.py"
+)
+_THIS_RUN = secrets.token_hex(8)
+
+
+class _Text(NamedTuple):
+    spec: Any
+    stamp: tuple[int, int]
+    data: bytes
+
+
+class Texts:
+    """The first-party modules that this process has loaded, and the text of their files."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = -1
+        self._watched: dict[str, tuple[str, Any]] = {}
+        self._by_path: dict[str, _Text] = {}
+        self._foreign: set[str] = set()
+        self.packages: dict[str, tuple[Optional[str], Optional[list[str]]]] = {}
+        # How often the text of a module that was known has changed, and what has come since then.
+        self.generation = 0
+        self.growth: list[dict[str, tuple[int, int]]] = []
+        self.paths: Optional[tuple[str, ...]] = None
+        self.roots: list[str] = []
+
+    def refresh(self) -> None:
+        """Looks for modules that were loaded or reloaded since."""
+        # On the way of every call: 25 ns for each module of the project.
+        loaded = sys.modules
+        if len(loaded) == self._count:
+            for name, (_, spec) in self._watched.items():
+                if _spec_of(loaded.get(name)) is not spec:
+                    break
+            else:
+                return
+        with self._lock:
+            self._count = len(loaded)
+            self._scan()
+
+    def _scan(self) -> None:
+        grown: dict[str, tuple[int, int]] = {}
+        for name, module in list(sys.modules.items()):
+            if name in self._foreign:
+                continue
+            spec = _spec_of(module)
+            known = self._watched.get(name)
+            if known is not None and (known[1] is spec or module is None):
+                continue
+            if not _may_be_ours(name):
+                self._foreign.add(name)
+                continue
+            if "." not in name and name not in ("__main__", "__mp_main__"):
+                self.packages[name] = _place_of(name, module)
+            path = file_of(module)
+            if isinstance(path, str) and path.endswith(".py") and os.path.isfile(path):
+                path = os.path.abspath(path)
+                self._watched[name] = path, spec
+                self._read(path, spec, grown)
+        if grown:
+            self.growth.append(grown)
+        self._find_roots()
+
+    def _read(self, path: str, spec: Any, grown: dict[str, tuple[int, int]]) -> None:
+        known = self._by_path.get(path)
+        if known is None and path in finder.files:
+            return  # the process on the other side knows
+        if known is not None and known.spec is spec:
+            return
+        try:
+            with open(path, "rb") as file:
+                status = os.fstat(file.fileno())
+                data = file.read()
+        except OSError:
+            return
+        if known is not None and known.data != data:
+            # Processes that have loaded the earlier text are of no use any more.
+            self.generation += 1
+            everything = {path: text.stamp for path, text in self._by_path.items()}
+            self.growth[:] = [everything]
+        stamp = status.st_size, status.st_mtime_ns
+        self._by_path[path] = _Text(spec, stamp, data)
+        grown[path] = stamp
+
+    def _find_roots(self) -> None:
+        path = tuple(entry for entry in sys.path if isinstance(entry, str))
+        if path != self.paths:
+            self.paths = path
+            entries = [os.path.abspath(entry) for entry in path]
+            self.roots = [entry for entry in dict.fromkeys(entries) if files.is_of_project(entry)]
+
+    def text(self, path: str) -> Optional[bytes]:
+        """Returns the text of a file, `None` for one of which nothing is known."""
+        known = self._by_path.get(path)
+        if known is not None:
+            return known.data
+        # In a process of a task: of a module that the other side has loaded.
+        return finder.asked(path)
+
+
+def _spec_of(module: Any) -> Any:
+    # Not by an attribute, which a module may make up.
+    return getattr(module, "__dict__", {}).get("__spec__")
+
+
+def _may_be_ours(name: str) -> bool:
+    top_level = name.partition(".")[0]
+    # What lies in a package with a file lies beside it.
+    if top_level != name and file_of(sys.modules.get(top_level)) is not None:
+        return is_first_party(top_level)
+    return is_first_party(name)
+
+
+def _place_of(name: str, module: Any) -> tuple[Optional[str], Optional[list[str]]]:
+    spec = files.locate(name)
+    path = getattr(module, "__path__", None)
+    locations = None if path is None else [os.path.abspath(str(entry)) for entry in path]
+    file = file_of(module)
+    origin = file if isinstance(file, str) else None if spec is None else spec.origin
+    return (None if origin is None else os.path.abspath(origin)), locations
+
+
+_texts = Texts()
+
+
+class Checkout:
+    """What a process of this machine is started from: the code as it lies.
+
+    Args:
+        configuration: Names modules that are needed as well.
+
+    Attributes:
+        program: What Python is to run.
+        byte_code: Where that keeps byte code that cannot lie beside its source, or an empty text.
+    """
+
+    program = BEGIN
+
+    def __init__(self, configuration: Configuration, key: Any, signed_by: Optional[str]) -> None:
+        self._key = key
+        self._number = len(_known)
+        self._signed_by = signed_by
+        self._with_first_party = configuration._distributes_first_party
+        self._named = {}
+        for name in key[0]:
+            self._named.update(_places(name))
+        self.byte_code = _folder_for_byte_code()
+
+    @property
+    def name(self) -> str:
+        """The name of the state of the code. Processes of another state are of no use."""
+        _texts.refresh()
+        if finder.id and finder.key == self._key and not _texts.generation:
+            return finder.id
+        return f"{_THIS_RUN}-{_texts.generation}-{self._number}"
+
+    def news(self, known: int) -> tuple[int, dict[str, Any]]:
+        """Returns what a process does not know yet.
+
+        Args:
+            known: The number that was returned with what it knows, at first 0.
+
+        Returns:
+            The number for what it knows then, and plain data for `finder.take`, empty for nothing.
+        """
+        number = len(_texts.growth) + 1
+        if known == number:
+            return number, {}
+        packages = dict(self._named)
+        grown: dict[str, tuple[int, int]] = {}
+        roots: list[str] = []
+        if self._with_first_party:
+            packages = {**finder.packages, **_texts.packages, **packages}
+            roots = list(dict.fromkeys([*_texts.roots, *finder.roots]))
+            grown.update({} if known else finder.files)
+            for part in _texts.growth[max(0, known - 1) :]:
+                grown.update(part)
+        name = main_module_name()
+        main = file_of(sys.modules.get("__main__"))
+        if name is not None and isinstance(main, str):
+            packages.update(_places_of_main(name, main))
+        packages.pop("bandsaw", None)
+        return number, {
+            "id": self.name,
+            "key": self._key,
+            "signed_by": self._signed_by,
+            "packages": packages,
+            "roots": roots,
+            "files": grown,
+        }
+
+    def text(self, path: str) -> Optional[bytes]:
+        """Returns the text that a file had when an id was made of it. See `Texts.text`."""
+        return _texts.text(path)
+
+
+_known: dict[str, Checkout] = {}
+
+
+def checkout_for(configuration: Configuration) -> Checkout:
+    """Returns the code that processes of this machine load, from where it lies.
+
+    Args:
+        configuration: Names modules that are needed as well.
+
+    Raises:
+        DistributionModuleError: If a module that was named is not to be found (a
+            `ModuleNotFoundError`).
+    """
+    name = importable_module_name(configuration.module_name)
+    modules = list(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
+    is_signed = getattr(configuration.serializer, "is_signed", False) is True
+    key = [modules, is_signed, configuration._distributes_first_party]
+    known = _known.get(repr(key))
+    if known is None:
+        known = _known[repr(key)] = Checkout(configuration, key, name if is_signed else None)
+    return known
+
+
+def _places(name: str) -> dict[str, tuple[Optional[str], Optional[list[str]]]]:
+    """Says where a module that was named lies, and the packages that it is in."""
+    found = {}
+    parts = name.split(".")
+    for length in range(1, len(parts) + 1):
+        part = ".".join(parts[:length])
+        spec = files.locate(part) if length < len(parts) else files.located(part)
+        if spec is None:
+            continue
+        locations = spec.submodule_search_locations
+        origin = spec.origin if isinstance(spec.origin, str) and spec.has_location else None
+        if origin is not None or locations is not None:
+            found[part] = origin, None if locations is None else list(locations)
+    return found
+
+
+def _places_of_main(
+    name: str, file: str
+) -> Mapping[str, tuple[Optional[str], Optional[list[str]]]]:
+    found = dict(_places(name.rpartition(".")[0])) if "." in name else {}
+    return {**found, name: (os.path.abspath(file), None)}
+
+
+def _folder_for_byte_code() -> str:
+    package = os.path.dirname(os.path.dirname(BEGIN))
+    if not sys.dont_write_bytecode and os.access(package, os.W_OK):
+        return ""
+    try:
+        return str(kept_folder("byte-code"))
+    except OSError:
+        return ""
+
+
+def _start_anew() -> None:
+    # A thread of the parent may have held the lock.
+    _texts._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)

@@ -1,0 +1,85 @@
+"""The code that a process of this machine runs: where it lies, or in the archive that runs here."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Optional, Protocol
+
+from .._archive import checkout, finder, running
+from ..distribution import get_distribution_archive
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+    from ..distribution import DistributionArchive
+
+
+class Code(Protocol):
+    """The code that a process runs. See `_archive.checkout`."""
+
+    @property
+    def program(self) -> str:
+        """What Python is to run."""
+
+    @property
+    def name(self) -> str:
+        """The name of the state that it is in."""
+
+    @property
+    def byte_code(self) -> str:
+        """Where byte code is kept that cannot lie beside its source, or an empty text."""
+
+    def news(self, known: int) -> tuple[int, dict[str, Any]]:
+        """Returns what a process does not know yet, and the number for what it knows then."""
+
+    def text(self, path: str) -> Optional[bytes]:
+        """Returns the text that a file had when an id was made of it."""
+
+
+class Archived:
+    """An archive that this process was started from, which nested calls run from as well.
+
+    Args:
+        archive: The archive.
+    """
+
+    byte_code = ""
+
+    def __init__(self, archive: DistributionArchive) -> None:
+        self._archive = archive
+
+    @property
+    def name(self) -> str:
+        """The folder of the archive."""
+        return str(self._archive.known_folder)
+
+    @property
+    def program(self) -> str:
+        """The folder of the archive, made anew if it is missing."""
+        return str(self._archive.folder)
+
+    def news(self, known: int) -> tuple[int, dict[str, Any]]:
+        """Returns nothing: all is in the archive. See `Checkout.news`."""
+        return known, {}
+
+    def text(self, path: str) -> Optional[bytes]:
+        """Returns nothing: all is in the archive. See `Checkout.text`."""
+        return None
+
+
+def code_for(configuration: Configuration) -> Code:
+    """Returns what a process of this machine is started from.
+
+    Args:
+        configuration: Names modules that are needed as well.
+
+    Returns:
+        The code as it lies, in a process that runs from an archive that archive.
+
+    Raises:
+        DistributionModuleError: If a module that was named is not to be found (a
+            `ModuleNotFoundError`).
+    """
+    is_in_place = finder.id or running.running_archive() is None
+    if is_in_place and os.path.isfile(checkout.BEGIN):
+        return checkout.checkout_for(configuration)
+    return Archived(get_distribution_archive(configuration))
