@@ -5,25 +5,22 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from .._identity.firstparty import is_first_party
 from . import files
-
-if TYPE_CHECKING:
-    from ..distribution import DistributionArchive
 
 _MOST_CAUSES = 20
 # The folder of an archive on the other machine.
 _FAR_ROOT = re.compile(r".*[\\/][0-9a-f]{32}[\\/](.+)", re.DOTALL)
 
 
-def note(error: BaseException, archive: DistributionArchive, host: str) -> None:
+def note(error: BaseException, archive: Any, host: str) -> None:
     """Has an error that came from another machine say what was not sent there, and how to send it.
 
     Args:
         error: The error. Its causes are looked at, too.
-        archive: The archive that the task had there.
+        archive: The `DistributionArchive` that the task had there.
         host: The name of the machine.
     """
     for each in _causes(error):
@@ -46,7 +43,7 @@ def _causes(error: Optional[BaseException]) -> Iterator[BaseException]:
         error = error.__context__ if error.__cause__ is None else error.__cause__
 
 
-def _of_file(error: FileNotFoundError, archive: DistributionArchive, host: str) -> Optional[str]:
+def _of_file(error: FileNotFoundError, archive: Any, host: str) -> Optional[str]:
     name = error.filename
     if not isinstance(name, str) or "\0" in name:
         return None
@@ -70,9 +67,7 @@ def _of_file(error: FileNotFoundError, archive: DistributionArchive, host: str) 
 _SEND = "configuration.add_files_for_distribution({!r}) sends it along."
 
 
-def _of_module(
-    error: ModuleNotFoundError, archive: DistributionArchive, host: str
-) -> Optional[str]:
+def _of_module(error: ModuleNotFoundError, archive: Any, host: str) -> Optional[str]:
     name = error.name
     if not isinstance(name, str) or not name.isprintable() or not is_first_party(name):
         return None
