@@ -45,7 +45,7 @@ if __name__ == "__main__":
 
     start.prepare()
     if sys.argv[1:2] in (["--template"], ["--worker"]):
-        from bandsaw.workers.far_end import main
+        from bandsaw.workers.entry import main
     else:
         from bandsaw.runner import main
     sys.exit(main(sys.argv[1:]))
