@@ -13,11 +13,7 @@ from .interpreter import PATH_VARIABLE
 
 
 def prepare() -> bool:
-    """Makes a process that was started with an archive a far end.
-
-    Returns:
-        Whether it was.
-    """
+    """Makes a process that was started with an archive a far end. Returns whether it was."""
     if not getattr(sys.modules["__main__"], "IS_FAR_END", False):
         return False
     modules.is_far_end = True

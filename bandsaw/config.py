@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .errors import (
     ConfigurationMissingError,
@@ -55,6 +55,8 @@ class Configuration:
         self.bulk_hash: Optional[str] = None
         self.extensions: list[Extension] = []
         self.distribution_modules: list[str] = []
+        # Folders, and paths or patterns relative to them.
+        self._distribution_files: list[tuple[str, str]] = []
         # Decorated functions look at these very lists, which are changed in place.
         self._chains: dict[str, list[Any]] = {"default": []}
         self._tuples: dict[str, tuple[Any, ...]] = {"default": ()}
@@ -65,6 +67,7 @@ class Configuration:
         frame: Any = sys._getframe(1)
         while frame.f_back is not None and frame.f_locals.get("self") is self:
             frame = frame.f_back  # the constructor of a subclass
+        self._made_in = frame.f_code.co_filename
         name = frame.f_globals.get("__name__")
         module = sys.modules.get(name) if isinstance(name, str) else None
         path = getattr(module, "__file__", None)
@@ -188,6 +191,38 @@ class Configuration:
                 )
             if name not in self.distribution_modules:
                 self.distribution_modules.append(name)
+        return self
+
+    def add_files_for_distribution(self, *paths: Union[str, os.PathLike[str]]) -> Configuration:
+        """Names files that are sent along with tasks to other machines.
+
+        The files of packages need not be named. There, a file lies in the same place below the
+        folder that modules are imported from as here, so that one beside a script lies beside it.
+        What lies elsewhere is put into the folder `bandsaw-files` beside the script.
+
+        Args:
+            *paths: Files, folders with all that is in them, or patterns such as `data/*.csv`;
+                relative ones from the folder of the file in which this configuration was made, or
+                from the current folder where it was made in none. Hidden files and caches in
+                folders are left out.
+
+        Returns:
+            This configuration. A path that leads nowhere is a `DistributionFileError` (a
+            `FileNotFoundError`) of the first call that goes elsewhere.
+
+        Raises:
+            ConfigurationTypeError: If something given is no path (a `TypeError`).
+        """
+        is_file = os.path.isfile(self._made_in)
+        base = os.path.dirname(os.path.abspath(self._made_in)) if is_file else os.getcwd()
+        for path in paths:
+            if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+                raise ConfigurationTypeError(
+                    f"add_files_for_distribution takes paths of files, not {path!r}"
+                )
+            named = base, os.fspath(path)
+            if named not in self._distribution_files:
+                self._distribution_files.append(named)
         return self
 
     def distribute_first_party(self, enabled: bool = True) -> Configuration:

@@ -51,6 +51,9 @@ class DistributionArchive:
         self._digest: Optional[str] = None
         self._folder: Optional[Path] = None
         self._touched = float("-inf")
+        # Known where it was collected.
+        self.roots: list[str] = []
+        self.left_out: dict[str, str] = {}
 
     @property
     def path(self) -> Path:
@@ -111,6 +114,21 @@ class DistributionArchive:
         self._mark_use(folder)
         return folder
 
+    @property
+    def members(self) -> frozenset[str]:
+        """The paths of the files in it."""
+        with self._lock:
+            return frozenset(self._current().members)
+
+    def holds(self, module_name: str) -> bool:
+        """Says whether a module is in it.
+
+        Args:
+            module_name: The name of the module.
+        """
+        with self._lock:
+            return self._current().holds(module_name)
+
     def _collect(self) -> Content:
         from ._archive.contents import collect
 
@@ -124,6 +142,7 @@ class DistributionArchive:
         if content is None:
             content = self._content = self._collect()
             self._digest = content.digest
+            self.roots, self.left_out = content.roots, content.left_out
         return content
 
     def _put(self, put: Callable[[Path, Content], Path]) -> Path:
@@ -185,7 +204,8 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
     name = importable_module_name(configuration.module_name)
     modules = tuple(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
     is_signed = getattr(configuration.serializer, "is_signed", False) is True
-    key = modules, is_signed, configuration._distributes_first_party
+    named_files = tuple(configuration._distribution_files)
+    key = modules, is_signed, configuration._distributes_first_party, named_files
     archive = _ARCHIVES.get(key)
     if archive is None or archive.lacks_a_task(configuration):
         with _LOCK:
@@ -196,7 +216,9 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
 
                 signed_by = name if is_signed else None
                 running = running_archive() if archive is None else None
-                if running is not None and not running.is_made_for(modules, signed_by, key[2]):
+                if running is not None and not running.is_made_for(
+                    modules, signed_by, key[2], tuple(name for _, name in named_files)
+                ):
                     running = None
                 archive = ConfiguredArchive(configuration, modules, running)
                 archive.signed_by = signed_by

@@ -33,7 +33,8 @@ BandsawError
 │   │   └── SignatureError           (the data is not signed by who has the key)
 │   └── RemoteError                  (an exception whose class is not to be had here)
 ├── DistributionError
-│   └── DistributionModuleError      ModuleNotFoundError
+│   ├── DistributionModuleError      ModuleNotFoundError
+│   └── DistributionFileError        FileNotFoundError
 ├── KeptFolderError                  OSError
 ├── EnvironmentBuildError            RuntimeError
 └── WorkerError
@@ -209,6 +210,13 @@ class DistributionError(BandsawError):
 
 class DistributionModuleError(DistributionError, ModuleNotFoundError):
     """A module that was named for distribution does not exist."""
+
+
+class DistributionFileError(DistributionError, FileNotFoundError):
+    """A file that was named for distribution does not exist."""
+
+    def __str__(self) -> str:
+        return BandsawError.__str__(self)
 
 
 class KeptFolderError(BandsawError, OSError):

@@ -154,9 +154,6 @@ _texts = Texts()
 class Checkout:
     """What a process of this machine is started from: the code as it lies.
 
-    Args:
-        configuration: Names modules that are needed as well.
-
     Attributes:
         program: What Python is to run.
         byte_code: Where that keeps byte code that cannot lie beside its source, or an empty text.
@@ -185,11 +182,8 @@ class Checkout:
     def news(self, known: int) -> tuple[int, dict[str, Any]]:
         """Returns what a process does not know yet.
 
-        Args:
-            known: The number that was returned with what it knows, at first 0.
-
-        Returns:
-            The number for what it knows then, and plain data for `finder.take`, empty for nothing.
+        Returns the number for what it knows then, and plain data for `finder.take`, empty for
+        nothing.
         """
         number = len(_texts.growth) + 1
         if known == number:
@@ -226,15 +220,7 @@ _known: dict[str, Checkout] = {}
 
 
 def checkout_for(configuration: Configuration) -> Checkout:
-    """Returns the code that processes of this machine load, from where it lies.
-
-    Args:
-        configuration: Names modules that are needed as well.
-
-    Raises:
-        DistributionModuleError: If a module that was named is not to be found (a
-            `ModuleNotFoundError`).
-    """
+    """Returns the code that processes of this machine load, from where it lies."""
     name = importable_module_name(configuration.module_name)
     modules = list(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
     is_signed = getattr(configuration.serializer, "is_signed", False) is True

@@ -59,6 +59,7 @@ class ConfiguredArchive(DistributionArchive):
             # What is not reached from here may be reached from where it was made.
             None if earlier is None else earlier.content,
             roots.known_imports() if first_party else None,
+            configuration._distribution_files,
         )
 
     def lacks_a_task(self, configuration: Configuration) -> bool:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import stat
 import sys
-from collections.abc import Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from typing import Any, Optional
 
+from .._identity.firstparty import is_foreign_place
 from ..errors import DistributionError, DistributionModuleError
 from ..modules import file_of
 
-_LEFT_OUT = ("__pycache__",)
 # Of files that are modules, in the order in which an import looks for them.
 SUFFIXES = (*EXTENSION_SUFFIXES, ".py", ".pyc")
 
@@ -126,6 +124,16 @@ def member_of(name: str, spec: ModuleSpec) -> Optional[str]:
     return None
 
 
+def module_of(member: str) -> Optional[str]:
+    """Returns the name of the module whose file a member is, `None` for any other file."""
+    for suffix in SUFFIXES:
+        if member.endswith(suffix):
+            name = member[: -len(suffix)].replace("/", ".")
+            name = name[: -len(".__init__")] if name.endswith(".__init__") else name
+            return name if all(part.isidentifier() for part in name.split(".")) else None
+    return None
+
+
 def read_origin(spec: ModuleSpec) -> bytes:
     """Reads a module's own file, which may lie in a zip.
 
@@ -145,7 +153,7 @@ def read_origin(spec: ModuleSpec) -> bytes:
     try:
         data: bytes = loader.get_data(origin)
     except (OSError, AttributeError) as error:
-        raise _unreadable(origin, error) from error
+        raise unreadable(origin, error) from error
     return data
 
 
@@ -165,80 +173,17 @@ def read_file(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: str, error: Exception) -> DistributionError:
+def unreadable(path: str, error: Exception) -> DistributionError:
+    """Makes the error of what cannot be read."""
     return DistributionError(
         f"The file {path!r} cannot be put into a distribution archive: "
         f"{getattr(error, 'strerror', None) or error}."
     )
 
 
-def read_package(locations: Iterable[str]) -> dict[str, bytes]:
-    """Reads all files of a package, data and compiled modules among them.
-
-    Args:
-        locations: The folders of the package. More than one has a namespace package, and earlier
-            ones win, as they do when it is imported.
-
-    Returns:
-        The files by their paths below the package, without byte code that Python made itself.
-
-    Raises:
-        DistributionError: If a file or folder cannot be read.
-    """
-    files: dict[str, bytes] = {}
-    for location in reversed(list(locations)):
-        if os.path.isdir(location):
-            files.update(_walk(location, "", ()))
-        else:
-            files.update(_read_zipped(location))
-    return {
-        name: data
-        for name, data in files.items()
-        if not (name.endswith(".pyc") and name[:-1] in files)
-    }
-
-
-def _walk(folder: str, inner: str, above: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    real = os.path.realpath(folder)
-    if real in above:
-        return  # a link to a folder that it lies in
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    for entry in found:
-        try:
-            mode = entry.stat().st_mode
-        except OSError:
-            continue  # a link that leads nowhere, or gone since
-        if stat.S_ISDIR(mode):
-            if entry.name not in _LEFT_OUT:
-                yield from _walk(entry.path, f"{inner}{entry.name}/", (*above, real))
-        elif stat.S_ISREG(mode):
-            yield inner + entry.name, read_file(entry.path)
-
-
-def _read_zipped(location: str) -> Iterator[tuple[str, bytes]]:
-    import zipfile
-
-    archive_path, inner = location, ""
-    while archive_path and not os.path.isfile(archive_path):
-        archive_path, _, last = archive_path.rpartition(os.sep)
-        inner = f"{last}/{inner}"
-    if not archive_path or not zipfile.is_zipfile(archive_path):
-        raise DistributionError(f"The folder {location!r} of a package does not exist.")
-    with zipfile.ZipFile(archive_path) as archive:
-        for name in archive.namelist():
-            if name.startswith(inner) and not name.endswith("/"):
-                yield name[len(inner) :], archive.read(name)
-
-
 def is_of_project(folder: str) -> bool:
     """Says whether an entry of the search path is neither Python's nor for what is installed."""
-    from .._identity.firstparty import is_foreign_place
-
     return os.path.exists(folder) and not is_foreign_place(folder)

@@ -84,10 +84,12 @@ def _ls(parsed: argparse.Namespace) -> int:
         raise InvalidValueError("Either name an archive or list those that are kept.")
     if parsed.kept:
         return _ls_kept()
-    content = _content(parsed.archive) if parsed.archive else _content(_configured(parsed).folder)
+    # What was left out is known best where the archive is made.
+    content = _content(parsed.archive) if parsed.archive else _configured(parsed)._collect()
     lines = [("SIZE", "MEMBER", "WHY")]
     for name, member in sorted(content.members.items()):
         lines.append((told_size(member["size"]), name, member["why"]))
+    lines += [("-", name, f"left out: {why}") for name, why in sorted(content.left_out.items())]
     say_table(lines)
     total = sum(member["size"] for member in content.members.values())
     say(f"{len(content.members)} files, {told_size(total)}, digest {content.digest}")

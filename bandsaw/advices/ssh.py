@@ -137,8 +137,10 @@ class SshAdvice(Advice):
                 tries = failed.count(name)
                 if tries:
                     time.sleep(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
+                remote = self.remotes[name]
                 try:
-                    self._move(session, self.remotes[name])
+                    self._move(session, remote)
+                    _note_what_is_missing(session, None, remote)
                     break
                 except RemoteConnectionError as error:
                     if error.where is not None:
@@ -148,6 +150,9 @@ class SshAdvice(Advice):
                         raise
                     failed.append(name)
                     logger.warning("Task %s is run again: %s", session.task, error)
+                except BandsawError as error:
+                    _note_what_is_missing(session, error, remote)
+                    raise
         session.proceed()
 
     def after(self, session: Session) -> None:
@@ -282,6 +287,15 @@ class SshAdvice(Advice):
         except Exception as error:
             # What the call gives or raises is worth more than this.
             logger.warning("The folder %s is left behind on %s: %s", folder, remote.host, error)
+
+
+def _note_what_is_missing(session: Session, error: Optional[BaseException], remote: Remote) -> None:
+    if error is None and session.result is not None:
+        error = session.result.exception
+    if error is not None:
+        from .._archive import missing
+
+        missing.note(error, session.distribution_archive, remote.host)
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:

@@ -59,12 +59,7 @@ class Output:
 class Child(abc.ABC):
     """A process of tasks, which a template has started, on this machine or on another one.
 
-    Args:
-        kind: Of what kind it is, see `near_template.Kind`.
-        host: On which machine it runs.
-        closed: Called when nothing of it is open any more, with whether its template was found
-            gone.
-        told: What it knows of the state of this process already.
+    `closed`: called when nothing of it is open any more, with whether its template was found gone.
 
     Attributes:
         kind: As given.
@@ -231,14 +226,7 @@ class Child(abc.ABC):
 
 
 class LocalChild(Child):
-    """A process of tasks on this machine.
-
-    Args:
-        ends: What leads to it.
-        kind: See `Child`.
-        closed: See `Child`.
-        told: See `Child`.
-    """
+    """A process of tasks on this machine."""
 
     def __init__(
         self, ends: Ends, kind: Any, closed: Callable[[bool], None], told: Mapping[str, Any]

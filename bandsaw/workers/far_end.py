@@ -2,8 +2,7 @@
 
     STATE ─► take over;  SESSION ─► restore, proceed, save ─► RETURN or FAILURE;  BYE ─► end
 
-The archive starts it: as `--template SETTINGS`, which has its socket as standard input (see
-`template`), or as `--worker FD`, which has its channel open under that number.
+`entry` starts it in a process of its own, `template` in a process that it forked.
 """
 
 from __future__ import annotations
@@ -11,19 +10,16 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import faulthandler
-import json
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
-from .. import _far_end, modules, run
+from .. import modules, run
 from .._archive import finder
 from .._session import members
 from .._session.headers import SAME
@@ -32,40 +28,6 @@ from ..errors import ProtocolError
 from ..session import Session
 from . import again, boundary, frames, logs, state, wire
 from .frames import Channel
-
-_open_until_the_end: list[Channel] = []
-
-
-def main(args: Sequence[str]) -> int:
-    """Serves the process on the other side.
-
-    Args:
-        args: `--worker FD`, or `--template SETTINGS`.
-
-    Returns:
-        The exit status.
-    """
-    mode, argument = args[:2]
-    _far_end.prepare()
-    # What a task sees is no business of ours.
-    del sys.argv[1:]
-    if mode == "--template":
-        from . import template
-
-        end = socket.socket(fileno=os.dup(0))
-        nowhere = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nowhere, 0)
-        os.close(nowhere)
-        return template.run(end, json.loads(argument))
-    # So that a process that crashes in C code says where.
-    faulthandler.enable()
-    os.set_inheritable(int(argument), False)
-    end = socket.socket(fileno=int(argument))
-    channel = Channel(end)
-    # Open until the process has ended: to close it says that it is about to.
-    _open_until_the_end.append(channel)
-    # As a forked process does: to take Python apart takes time, and nobody gains from it.
-    os._exit(serve_to_the_end(channel))
 
 
 def serve_to_the_end(channel: Channel) -> int:

@@ -27,20 +27,11 @@ class Place(abc.ABC):
 
     @abc.abstractmethod
     def hello(self) -> Mapping[str, Any]:
-        """Returns what the other side has said of itself.
-
-        Raises:
-            WorkerStartError: If nothing can be started there, or what is cannot work with this
-                process (an `OSError`).
-        """
+        """Returns what the other side has said of itself."""
 
     @abc.abstractmethod
     def start(self) -> Child:
-        """Starts a process.
-
-        Raises:
-            WorkerStartError: If it cannot be started (an `OSError`).
-        """
+        """Starts a process."""
 
     @abc.abstractmethod
     def prepare_next(self) -> None:
@@ -66,24 +57,12 @@ class Place(abc.ABC):
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session.
 
-        Args:
-            members: See `wire.message`.
-
-        Returns:
-            The message. If there is a descriptor, it is to be closed afterwards.
+        Returns the message. If there is a descriptor, it is to be closed afterwards.
         """
 
 
 class LocalPlace(Place):
-    """This machine.
-
-    Args:
-        code: The code that processes run.
-        interpreter: The Python to run it.
-        preload: The modules to import before processes are forked.
-        fork: Whether processes may be forked.
-        directory: Where to put bulk data if there is no room for it in memory.
-    """
+    """This machine."""
 
     def __init__(
         self,
