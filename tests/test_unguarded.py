@@ -1,4 +1,4 @@
-"""Scripts and modules whose top level calls tasks, from threads above all: an error, never a hang."""
+"""Scripts and modules whose top level calls tasks, also from threads: an error, never a hang."""
 
 import pytest
 
