@@ -80,8 +80,9 @@ def callers_of(task_name: str) -> list[str]:
     loaded = _loaded_module() if modules.is_far_end else None
     if loaded is None:
         return [task_name]
-    if task_name in _callers or not _callers:
-        whose = "that task" if _callers else "its tasks"
+    is_preloaded = not _callers and _before is not None
+    if task_name in _callers or is_preloaded:
+        whose = "its tasks" if is_preloaded else "that task"
         raise UnguardedCallError(
             f"The task {task_name} is called while {loaded} is loaded in the process of {whose}, "
             "which would go on for ever. Put what calls tasks at the top level of a script or "
