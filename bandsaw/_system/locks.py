@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from .processes import in_forked_processes
+
 fcntl: Any
 msvcrt: Any
 try:
@@ -123,10 +125,7 @@ class Lock:
             return False
 
 
+@in_forked_processes
 def _forget_in_child() -> None:
     for file in list(_open_files.values()):
         file.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)

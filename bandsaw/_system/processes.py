@@ -12,11 +12,23 @@ if TYPE_CHECKING:
     import subprocess
 
 
+def in_forked_processes(function: Callable[[], None]) -> Callable[[], None]:
+    """Has a function called in each process that is forked from this one."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+    return function
+
+
+def kill_group(pid: int) -> None:
+    """Kills what is left of a group of processes."""
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """Kills a process and all that it started, and waits for it."""
     if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process.pid)
     elif process.poll() is None:
         process.kill()
     process.wait()

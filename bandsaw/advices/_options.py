@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
+from .._system.processes import in_forked_processes
 from ..errors import InvalidValueError
 from ..session import Session
 
@@ -84,10 +84,7 @@ def pool_of(advice: Any, place: Any, size: int, max_tasks: Optional[int]) -> Poo
         return pool
 
 
+@in_forked_processes
 def _let_go() -> None:
     global _lock
     _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)

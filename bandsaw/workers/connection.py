@@ -19,6 +19,7 @@ from collections import deque
 from typing import Any, Optional
 
 from .._system.buffers import room
+from .._system.processes import in_forked_processes
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError
 from .login import READ, SILENT_SECONDS, Login, Target, is_ready, last_words
@@ -398,6 +399,7 @@ def close_all() -> None:
         connection.close()
 
 
+@in_forked_processes
 def _let_go() -> None:
     global _lock
     _lock = threading.Lock()
@@ -406,10 +408,6 @@ def _let_go() -> None:
     for connection in list(_open):
         connection.let_go()
     _open.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
 
 
 assert PIECE <= READ
