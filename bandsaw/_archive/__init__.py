@@ -15,7 +15,6 @@ process_folder  the folder for where none can be kept
 places          where an archive can be had from, and put
 roots           what an archive of a configuration begins with
 running         the archive that this process was started from
-configured      the archive of a configuration
 checkout        the code on this machine, for processes here
 finder          how these find it
 start           the first steps of a process that runs from one
