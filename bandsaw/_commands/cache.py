@@ -107,7 +107,7 @@ def _configured(module_name: Optional[str]) -> list[str]:
             "with --directory."
         ) from error
     found = {
-        os.fspath(advice.directory): None
+        advice.root: None
         for chain in configuration._tuples.values()
         for advice in chain
         if isinstance(advice, CachingAdvice)
