@@ -288,7 +288,8 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
     return (
         f"import sys; sys.path[:] = filter(None, sys.path); names = {{'__name__': {name!r}}}\n"
         f"exec(compile({source!a}, {spec.origin!a}, 'exec'), names)\n"
-        f"names['main']({dict(request)!a})\n"
+        f"ready = names['main']({dict(request)!a})\n"
+        "if ready:\n    from bandsaw.workers import hub\n    hub.main(*ready)\n"
     ).encode("ascii")
 
 
