@@ -98,7 +98,6 @@ def parts_of(task: Any) -> list[list[str]]:
 def written(
     task: Any, folder: str, arguments: Mapping[str, Argument], seconds: Optional[float]
 ) -> bytes:
-    """Writes a record."""
     # By hand, because this is on the way of every call that is computed; in ASCII, because a text
     # may hold lone surrogates.
     told = []
@@ -129,7 +128,6 @@ def _code(task: Any, folder: str) -> bytes:
 
 
 def read(data: bytes) -> Record:
-    """Reads a record."""
     try:
         call, parts = (json.loads(line) for line in data.split(b"\n"))
         seconds = call["seconds"]

@@ -20,7 +20,6 @@ _counted = functools.partial(counted, one="environment")
 
 
 def add_arguments(commands: Any) -> None:
-    """Adds the commands and their options."""
     ls = add(commands, "ls", "list the environments, the one that was used last first")
     ls.add_argument("--json", action="store_true", help="print JSON")
     build = add(commands, "build", "make an environment, and print the path of its Python")

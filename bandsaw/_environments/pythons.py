@@ -47,7 +47,6 @@ class Python(NamedTuple):
 
     @property
     def full_version(self) -> str:
-        """The version as Python writes it."""
         return ".".join(map(str, self.version)) + self.suffix
 
 

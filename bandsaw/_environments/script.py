@@ -34,7 +34,6 @@ class Metadata(NamedTuple):
 
 
 def read_metadata(path: str) -> Metadata:
-    """Reads the metadata of a script."""
     with open(path, encoding="utf-8-sig") as file:
         try:
             text = file.read()

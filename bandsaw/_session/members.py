@@ -83,7 +83,6 @@ def members_of(
     serializer: Serializer,
     task_name: str,
 ) -> dict[str, Sequence[Any]]:
-    """Writes a session as members."""
     is_signed = getattr(serializer, "is_signed", False) is True
     header = {
         "format": headers.FORMAT,

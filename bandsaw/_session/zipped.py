@@ -70,7 +70,6 @@ class Member:
 
 @contextlib.contextmanager
 def opened(stream: BinaryIO) -> Iterator[dict[str, Member]]:
-    """Opens the zip in a stream."""
     try:
         seekable, size = _seekable(stream)
         guarded = _Guarded(seekable)

@@ -20,7 +20,6 @@ def in_forked_processes(function: Callable[[], None]) -> Callable[[], None]:
 
 
 def kill_group(pid: int) -> None:
-    """Kills what is left of a group of processes."""
     with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
 

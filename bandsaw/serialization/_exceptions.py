@@ -293,7 +293,6 @@ def _fields(base: type) -> tuple[tuple[str, Any], ...]:
 
 
 def _fields_of(error: BaseException) -> dict[str, Any]:
-    """Gives the fields of an exception that are set."""
     fields = {}
     for name, member in _fields(_static_base(type(error))):
         try:

@@ -43,7 +43,6 @@ _LEVELS_AT_ONCE = 100
 
 
 def read(stream: BinaryIO, max_size: int) -> bytes:
-    """Reads a stream to its end."""
     parts, size = [], 0
     while True:
         part = stream.read(_CHUNK)
