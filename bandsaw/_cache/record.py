@@ -119,7 +119,7 @@ def _code(task: Any, folder: str) -> bytes:
         try:
             parts = parts_of(task)
         except Exception:
-            # What cannot be said is not worth a result.
+            # A result is kept even if its code cannot be described.
             parts = []
         if len(_code_lines) >= _MOST_KNOWN:
             _code_lines.clear()
@@ -221,7 +221,7 @@ def _shape_of(value: Any) -> str:
         return ""
 
 
-# Others might run code of the user's own to say what they are like.
+# `repr()` of other classes may run user code.
 _WITH_SHAPES = frozenset(
     ("numpy", "pandas", "pyarrow", "polars", "scipy", "torch", "tensorflow", "jax", "jaxlib")
 )

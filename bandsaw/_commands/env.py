@@ -81,7 +81,7 @@ def _build(parsed: argparse.Namespace) -> int:
         environment = Environment.from_script(parsed.script)
     else:
         environment = Environment(parsed.requirement, parsed.python)
-    # Not escaped as what is only to be read: a script takes it as it is.
+    # Not escaped: scripts read this path.
     print(environment.executable)
     return 0
 

@@ -63,7 +63,7 @@ class Member:
                     if not count:
                         raise EOFError
                     view = view[count:]
-            # Only who reads to the end has the checksum compared.
+            # zipfile compares the checksum at the end of the member.
             stream.read(1)
         return parts
 
