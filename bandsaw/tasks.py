@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._functions import check_is_plain, task_layers, without_task
+from ._system import callers
 from .errors import (
     BandsawError,
     DeserializationError,
@@ -293,7 +294,8 @@ class _FunctionTask(Task):
         if self._function is None:
             name = f"{self.module_name}.{self.function_name}"
             try:
-                found = import_object(self.function_name, self.module_name)
+                with callers.loading():
+                    found = import_object(self.function_name, self.module_name)
             except BandsawError:
                 raise
             except Exception as error:

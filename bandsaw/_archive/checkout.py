@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party
 from .._system.home import kept_folder
+from .._system.processes import in_forked_processes
 from ..modules import file_of, importable_module_name, main_module_name
 from . import files, finder
 
@@ -154,9 +155,6 @@ _texts = Texts()
 class Checkout:
     """What a process of this machine is started from: the code as it lies.
 
-    Args:
-        configuration: Names modules that are needed as well.
-
     Attributes:
         program: What Python is to run.
         byte_code: Where that keeps byte code that cannot lie beside its source, or an empty text.
@@ -185,11 +183,8 @@ class Checkout:
     def news(self, known: int) -> tuple[int, dict[str, Any]]:
         """Returns what a process does not know yet.
 
-        Args:
-            known: The number that was returned with what it knows, at first 0.
-
-        Returns:
-            The number for what it knows then, and plain data for `finder.take`, empty for nothing.
+        Returns the number for what it knows then, and plain data for `finder.take`, empty for
+        nothing.
         """
         number = len(_texts.growth) + 1
         if known == number:
@@ -226,15 +221,7 @@ _known: dict[str, Checkout] = {}
 
 
 def checkout_for(configuration: Configuration) -> Checkout:
-    """Returns the code that processes of this machine load, from where it lies.
-
-    Args:
-        configuration: Names modules that are needed as well.
-
-    Raises:
-        DistributionModuleError: If a module that was named is not to be found (a
-            `ModuleNotFoundError`).
-    """
+    """Returns the code that processes of this machine load, from where it lies."""
     name = importable_module_name(configuration.module_name)
     modules = list(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
     is_signed = getattr(configuration.serializer, "is_signed", False) is True
@@ -278,10 +265,7 @@ def _folder_for_byte_code() -> str:
         return ""
 
 
+@in_forked_processes
 def _start_anew() -> None:
     # A thread of the parent may have held the lock.
     _texts._lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)

@@ -39,9 +39,7 @@ _texts: dict[str, bytes] = {}
 def install(package: str, folder: str) -> None:
     """Has bandsaw and the project's own modules imported by this module.
 
-    Args:
-        package: The folder of bandsaw.
-        folder: Where to keep byte code that cannot lie beside its source, empty for nowhere.
+    `folder`: where to keep byte code that cannot lie beside its source, empty for nowhere.
     """
     global byte_code
     byte_code = folder
@@ -51,11 +49,7 @@ def install(package: str, folder: str) -> None:
 
 
 def take(code: Mapping[str, Any]) -> None:
-    """Takes over what the process on the other side says about the code.
-
-    Args:
-        code: All of it, or what has come since: `id`, `key`, `packages`, `roots`, `files`.
-    """
+    """Takes over what the process on the other side says about the code."""
     global id, key
     id, key = code["id"], code["key"]
     for name, (origin, locations) in code["packages"].items():
@@ -66,11 +60,7 @@ def take(code: Mapping[str, Any]) -> None:
 
 
 def text_of(path: str) -> Optional[bytes]:
-    """Returns the text that a file had when an id was made of it, where it has another one now.
-
-    Args:
-        path: The path of the file.
-    """
+    """Returns the text that a file had when an id was made of it, where it has another one now."""
     known = files.get(path)
     if known is None:
         return None
@@ -90,11 +80,7 @@ def text_of(path: str) -> Optional[bytes]:
 
 
 def asked(path: str) -> Optional[bytes]:
-    """Asks the process on the other side for the text that a file had, if it can be asked.
-
-    Args:
-        path: The path of the file.
-    """
+    """Asks the process on the other side for the text that a file had, if it can be asked."""
     text = _texts.get(path)
     if text is None and ask is not None and path in files:
         text = ask(path)

@@ -25,11 +25,7 @@ _PACKAGE = __name__.partition(".")[0]
 
 
 def prepare() -> None:
-    """Has the modules of the running archive imported in the best way that there is.
-
-    Raises:
-        DistributionError: If the archive has to be unpacked and cannot be.
-    """
+    """Has the modules of the running archive imported in the best way that there is."""
     root = running_root()
     if os.path.isdir(root):
         if sys.dont_write_bytecode:

@@ -86,6 +86,15 @@ def checked_manifest(data: bytes) -> dict[str, Any]:
     manifest = json.loads(data)
     if not isinstance(manifest, dict) or manifest["format"] != FORMAT:
         raise ValueError("its format is that of another version of bandsaw")
-    for name in ("digest", "main", "modules", "signed_by", "first_party", "members"):
+    for name in (
+        "digest",
+        "main",
+        "modules",
+        "signed_by",
+        "first_party",
+        "files",
+        "left_out",
+        "members",
+    ):
         manifest[name]
     return manifest

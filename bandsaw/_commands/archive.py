@@ -64,7 +64,7 @@ def _build(parsed: argparse.Namespace) -> int:
         with open(path, "rb") as source, whole_file(output) as target:
             shutil.copyfileobj(source, target)
         path = output
-    # Not escaped as what is only to be read: a script takes it as it is.
+    # Not escaped: scripts read this path.
     print(path)
     return 0
 
@@ -84,10 +84,12 @@ def _ls(parsed: argparse.Namespace) -> int:
         raise InvalidValueError("Either name an archive or list those that are kept.")
     if parsed.kept:
         return _ls_kept()
-    content = _content(parsed.archive) if parsed.archive else _content(_configured(parsed).folder)
+    # What was left out is known best where the archive is made.
+    content = _content(parsed.archive) if parsed.archive else _configured(parsed)._collect()
     lines = [("SIZE", "MEMBER", "WHY")]
     for name, member in sorted(content.members.items()):
         lines.append((told_size(member["size"]), name, member["why"]))
+    lines += [("-", name, f"left out: {why}") for name, why in sorted(content.left_out.items())]
     say_table(lines)
     total = sum(member["size"] for member in content.members.values())
     say(f"{len(content.members)} files, {told_size(total)}, digest {content.digest}")
@@ -127,7 +129,7 @@ def _used(path: Path) -> float:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    # Refuses anything that is no archive of ours, with an error that says so.
+    # Raises unless the file is an archive of bandsaw.
     _content(parsed.archive)
     status = subprocess.call([sys.executable, "-u", parsed.archive, *parsed.arguments])
     return status if status >= 0 else 128 - status

@@ -24,14 +24,10 @@ _names_by_top_level: Optional[dict[str, list[str]]] = None
 def is_first_party(module_name: str) -> bool:
     """Says whether a module is the project's own code.
 
-    Args:
-        module_name: The full name of a module. It is not imported.
-
-    Returns:
-        `True` for `__main__` and for every module that comes from a file or a zip archive outside
-        of Python's own folders and of every `site-packages`, so also for the source of an editable
-        install. `False` for everything else: the standard library, installed distributions,
-        bandsaw itself, and names that cannot be found.
+    Returns `True` for `__main__` and for every module that comes from a file or a zip archive
+    outside of Python's own folders and of every `site-packages`, so also for the source of an
+    editable install. `False` for everything else: the standard library, installed distributions,
+    bandsaw itself, and names that cannot be found.
     """
     if module_name in ("__main__", "__mp_main__"):
         return True
@@ -47,11 +43,7 @@ def is_first_party(module_name: str) -> bool:
 def is_standard_library(module_name: str) -> bool:
     """Says whether a module belongs to Python itself.
 
-    Args:
-        module_name: The full name of a module. It is not imported.
-
-    Returns:
-        Whether it is built in, frozen, or lies in the folder of the standard library.
+    Returns whether it is built in, frozen, or lies in the folder of the standard library.
     """
     top_level = module_name.partition(".")[0]
     names = getattr(sys, "stdlib_module_names", None)
@@ -68,12 +60,8 @@ def is_standard_library(module_name: str) -> bool:
 def distribution_of(module_name: str) -> Optional[tuple[str, str]]:
     """Finds the installed distribution that a module came with.
 
-    Args:
-        module_name: The full name of a module. It is not imported.
-
-    Returns:
-        Name and version. Where no metadata is installed, the name of the top-level module and its
-        `__version__`, or an empty version. `None` for the standard library.
+    Returns name and version. Where no metadata is installed, the name of the top-level module and
+    its `__version__`, or an empty version. `None` for the standard library.
     """
     top_level = module_name.partition(".")[0]
     if top_level not in _distributions:

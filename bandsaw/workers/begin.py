@@ -35,6 +35,6 @@ if __name__ == "__main__":
     if sys.version_info < (3, 9):  # noqa: UP036
         sys.exit("bandsaw needs Python 3.9 or newer, and this is " + sys.version)
     _import_bandsaw(sys.argv[3])  # type: ignore[no-untyped-call]
-    from bandsaw.workers.far_end import main
+    from bandsaw.workers.entry import main
 
     sys.exit(main(sys.argv[1:3]))

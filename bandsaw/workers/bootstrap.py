@@ -215,8 +215,8 @@ def tag() -> str:
     return f"{sys.implementation.cache_tag} {magic.hex()}"
 
 
-def main(request: "Any") -> None:
-    """Gets the archive ready, and goes on from it."""
+def main(request: "Any") -> "Any":
+    """Gets the archive ready. Returns the arguments of `hub.main`, `None` if it is not to go on."""
     reading, writing = os.dup(0), os.dup(1)
     # What is printed from here on is for standard error, and nothing can be read by accident.
     nowhere = os.open(os.devnull, os.O_RDONLY)
@@ -228,11 +228,11 @@ def main(request: "Any") -> None:
     try:
         if "modules" in request:
             probed(reading, writing, request)
-            return
+            return None
         content: Any = {"python": list(sys.version_info[:3])}
         if sys.version_info < OLDEST:
             answer(writing, content)
-            return
+            return None
         root, is_temporary = kept_root(directory)
         folder = os.path.join(root, "archives", request["digest"])
         content["tag"] = tag()
@@ -246,19 +246,17 @@ def main(request: "Any") -> None:
             put(folder, head["files"], read_exactly(reading, head["size"]))
         answer(writing, {})
     except EOFError:
-        return  # nobody is there any more
+        return None  # nobody is there any more
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         answer(writing, {"error": f"in its directory {directory}, {what}"})
-        return
+        return None
     sys.argv[:] = [folder]
     sys.path.insert(0, folder)
     from bandsaw._archive import start
 
     start.prepare()
-    from bandsaw.workers import hub
-
-    hub.main(reading, writing, root, None if is_temporary else directory)
+    return reading, writing, root, None if is_temporary else directory
 
 
 def probed(reading: int, writing: int, request: "Any") -> None:

@@ -55,12 +55,8 @@ class _NotBegunError(Exception):
 class Call:
     """A call in another process.
 
-    Args:
-        session: The session that is moved.
-        place: Where the process is started.
-        seconds: How long it may take, `None` for ever.
-        heartbeat: After how many seconds the process gives a sign of life each time, `None` for
-            never.
+    `seconds`: how long it may take, `None` for ever. `heartbeat`: after how many seconds the
+    process gives a sign of life each time, `None` for never.
     """
 
     def __init__(
@@ -108,12 +104,7 @@ class Call:
         self._take_back(child, answer)
 
     def in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> None:
-        """Goes on with the session in a process of a pool, and takes it back.
-
-        Args:
-            pool: The pool.
-            idle_seconds: After how long without work such a process ends itself.
-        """
+        """Goes on with the session in a process of a pool, and takes it back."""
 
         def start() -> Worker:
             return Worker(self._start())

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from .._system.output import TAIL_BYTES, last_lines, pass_on
+from .._system.processes import in_forked_processes, kill_group
 from ..errors import BandsawError
 from .frames import (
     BYE,
@@ -59,12 +60,7 @@ class Output:
 class Child(abc.ABC):
     """A process of tasks, which a template has started, on this machine or on another one.
 
-    Args:
-        kind: Of what kind it is, see `near_template.Kind`.
-        host: On which machine it runs.
-        closed: Called when nothing of it is open any more, with whether its template was found
-            gone.
-        told: What it knows of the state of this process already.
+    `closed`: called when nothing of it is open any more, with whether its template was found gone.
 
     Attributes:
         kind: As given.
@@ -231,14 +227,7 @@ class Child(abc.ABC):
 
 
 class LocalChild(Child):
-    """A process of tasks on this machine.
-
-    Args:
-        ends: What leads to it.
-        kind: See `Child`.
-        closed: See `Child`.
-        told: See `Child`.
-    """
+    """A process of tasks on this machine."""
 
     def __init__(
         self, ends: Ends, kind: Any, closed: Callable[[bool], None], told: Mapping[str, Any]
@@ -296,7 +285,7 @@ class LocalChild(Child):
             data = b""
         self._take_event(data)
         if self._is_lost and self.pid is not None and self.returncode is None:
-            _kill_group(self.pid)
+            kill_group(self.pid)
         return not self.is_over
 
     def _let_go(self) -> None:
@@ -320,19 +309,9 @@ def _pump(descriptor: int, output: Output) -> bool:
     return bool(data)
 
 
+@in_forked_processes
 def _let_go() -> None:
     # They are the parent's. What holds their sockets open keeps their ends from being noticed.
     for child in list(_open):
         child.abandon()
     _open.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
-
-
-def _kill_group(pid: int) -> None:
-    import signal
-
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)

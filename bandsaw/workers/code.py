@@ -36,11 +36,7 @@ class Code(Protocol):
 
 
 class Archived:
-    """An archive that this process was started from, which nested calls run from as well.
-
-    Args:
-        archive: The archive.
-    """
+    """An archive that this process was started from, which nested calls run from as well."""
 
     byte_code = ""
 
@@ -67,18 +63,7 @@ class Archived:
 
 
 def code_for(configuration: Configuration) -> Code:
-    """Returns what a process of this machine is started from.
-
-    Args:
-        configuration: Names modules that are needed as well.
-
-    Returns:
-        The code as it lies, in a process that runs from an archive that archive.
-
-    Raises:
-        DistributionModuleError: If a module that was named is not to be found (a
-            `ModuleNotFoundError`).
-    """
+    """Returns what a process of this machine is started from."""
     is_in_place = finder.id or running.running_archive() is None
     if is_in_place and os.path.isfile(checkout.BEGIN):
         return checkout.checkout_for(configuration)

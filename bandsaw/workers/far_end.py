@@ -2,8 +2,7 @@
 
     STATE ─► take over;  SESSION ─► restore, proceed, save ─► RETURN or FAILURE;  BYE ─► end
 
-The archive starts it: as `--template SETTINGS`, which has its socket as standard input (see
-`template`), or as `--worker FD`, which has its channel open under that number.
+`entry` starts it in a process of its own, `template` in a process that it forked.
 """
 
 from __future__ import annotations
@@ -11,71 +10,28 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import faulthandler
-import json
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
-from .. import _far_end, modules, run
+from .. import modules, run
 from .._archive import finder
 from .._session import members
 from .._session.headers import SAME
+from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
 from . import again, boundary, frames, logs, state, wire
 from .frames import Channel
 
-_open_until_the_end: list[Channel] = []
-
-
-def main(args: Sequence[str]) -> int:
-    """Serves the process on the other side.
-
-    Args:
-        args: `--worker FD`, or `--template SETTINGS`.
-
-    Returns:
-        The exit status.
-    """
-    mode, argument = args[:2]
-    _far_end.prepare()
-    # What a task sees is no business of ours.
-    del sys.argv[1:]
-    if mode == "--template":
-        from . import template
-
-        end = socket.socket(fileno=os.dup(0))
-        nowhere = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nowhere, 0)
-        os.close(nowhere)
-        return template.run(end, json.loads(argument))
-    # So that a process that crashes in C code says where.
-    faulthandler.enable()
-    os.set_inheritable(int(argument), False)
-    end = socket.socket(fileno=int(argument))
-    channel = Channel(end)
-    # Open until the process has ended: to close it says that it is about to.
-    _open_until_the_end.append(channel)
-    # As a forked process does: to take Python apart takes time, and nobody gains from it.
-    os._exit(serve_to_the_end(channel))
-
 
 def serve_to_the_end(channel: Channel) -> int:
-    """Goes on with the sessions that come, and ends as Python does, but for the exit itself.
-
-    Args:
-        channel: Where they come from.
-
-    Returns:
-        The exit status.
-    """
+    """Goes on with the sessions that come, and ends as Python does, but for the exit itself."""
     code = 0
     try:
         serve(channel)
@@ -108,14 +64,7 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def serve(channel: Channel) -> None:
-    """Goes on with the sessions that come, until no more do.
-
-    Args:
-        channel: Where they come from.
-
-    Raises:
-        ProtocolError: If something else comes.
-    """
+    """Goes on with the sessions that come, until no more do."""
     handler = logs.Sender(channel)
     handler.install()
     idle_seconds: Optional[float] = None
@@ -184,11 +133,7 @@ def _take_over(content: dict[str, Any]) -> None:
 
 
 def take_code(content: Mapping[str, Any]) -> None:
-    """Takes over what the process on the other side says about the code, if it says anything.
-
-    Args:
-        content: What a message STATE holds.
-    """
+    """Takes over what the process on the other side says about the code, if it says anything."""
     code = content.get("code")
     if code:
         finder.take(code)
@@ -197,11 +142,7 @@ def take_code(content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def asking(channel: Channel) -> Iterator[None]:
-    """Has the texts of edited files asked for meanwhile.
-
-    Args:
-        channel: Where the process on the other side listens.
-    """
+    """Has the texts of edited files asked for meanwhile."""
     pid = os.getpid()
     lock = threading.Lock()
 
@@ -230,7 +171,7 @@ def _go_on(
     handler: logs.Sender,
 ) -> frames.Message:
     pid = os.getpid()
-    modules.forget_callers()
+    callers.forget()
     # An earlier task may have gone elsewhere.
     state.undo()
     try:
@@ -278,7 +219,7 @@ def _session_of(
     if number is not None:
         shape = again.shape_of(session)
         if shape is not None:
-            known[number] = shape._replace(callers=modules.known_callers())
+            known[number] = shape._replace(callers=callers.known())
     return session
 
 

@@ -109,11 +109,7 @@ class Frame(NamedTuple):
 
 
 class Channel:
-    """One end of a channel.
-
-    Args:
-        end: The socket.
-    """
+    """One end of a channel."""
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
@@ -129,17 +125,7 @@ class Channel:
         return self._socket.fileno()
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Sends messages, all at once. Threads may do so at the same time.
-
-        Args:
-            *messages: Kind, pieces of the body, and the descriptor that goes along if there is one,
-                which stays open here. One descriptor at the most.
-            deadline: Until when to wait, by `time.monotonic`, for one who does not read.
-
-        Raises:
-            OSError: If nobody is there to read them.
-            DeadlineError: If the time is up. A part may have been sent.
-        """
+        """Sends messages, all at once. Threads may do so at the same time."""
         pieces: list[Any] = []
         going_along = None
         for kind, body, descriptor in messages:
@@ -172,15 +158,7 @@ class Channel:
         self.send((kind, (json.dumps(content).encode("ascii"),), None))
 
     def receive(self) -> Frame:
-        """Waits for the next message.
-
-        Returns:
-            The message.
-
-        Raises:
-            EOFError: If the other side has closed the channel.
-            ProtocolError: If something else than a message came.
-        """
+        """Waits for the next message."""
         while True:
             frame = self.next()
             if frame is not None:
@@ -190,11 +168,7 @@ class Channel:
     def next(self) -> Optional[Frame]:
         """Takes a message that has arrived already.
 
-        Returns:
-            The message, `None` if there is none, or not all of it.
-
-        Raises:
-            ProtocolError: If something else came.
+        Returns the message, `None` if there is none, or not all of it.
         """
         if self._put_back:
             return self._put_back.popleft()
@@ -226,11 +200,7 @@ class Channel:
         return frame
 
     def read(self) -> None:
-        """Reads what has arrived, and waits if that is nothing.
-
-        Raises:
-            EOFError: If the other side has closed the channel.
-        """
+        """Reads what has arrived, and waits if that is nothing."""
         try:
             data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, _ONE_DESCRIPTOR, _FLAGS)
         except ConnectionResetError:
@@ -253,13 +223,7 @@ class Channel:
 
 
 def head_of(kind: int, size: int, has_file: bool) -> bytes:
-    """Returns the head of a message.
-
-    Args:
-        kind: The kind.
-        size: The length of its body.
-        has_file: Whether a file comes along.
-    """
+    """Returns the head of a message."""
     return _HEAD.pack(_MARK, kind, _WITH_FILE if has_file else _PLAIN, size)
 
 
@@ -276,17 +240,7 @@ def _no_message(data: bytearray) -> ProtocolError:
 
 
 def from_json(frame: Frame) -> dict[str, Any]:
-    """Reads the body of a message that is JSON.
-
-    Args:
-        frame: The message.
-
-    Returns:
-        The plain data.
-
-    Raises:
-        ProtocolError: If it is none.
-    """
+    """Reads the body of a message that is JSON."""
     try:
         content = json.loads(frame.body.decode("ascii"))
     except (ValueError, RecursionError) as error:
@@ -344,15 +298,7 @@ class Ends(NamedTuple):
 def ask_for_process(control: socket.socket, how: bytes) -> Ends:
     """Has a template start a process.
 
-    Args:
-        control: Where requests to the template go.
-        how: `template.FORK` or `template.SPAWN`.
-
-    Returns:
-        What leads to the process. Whether it could be started is known later.
-
-    Raises:
-        OSError: If the template is gone, or no more files can be opened.
+    Returns what leads to the process. Whether it could be started is known later.
     """
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         near, far = channel_pair()
@@ -376,11 +322,7 @@ def ask_for_process(control: socket.socket, how: bytes) -> Ends:
 def out_of_the_way(descriptor: int) -> int:
     """Gives a descriptor a number that programs which close "all" others often leave alone.
 
-    Args:
-        descriptor: The descriptor, which is closed.
-
-    Returns:
-        The new number, or the old one if no such number may be used.
+    Returns the new number, or the old one if no such number may be used.
     """
     import fcntl
 

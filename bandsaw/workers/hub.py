@@ -15,7 +15,6 @@ import functools
 import json
 import os
 import select
-import signal
 import socket
 import struct
 import sys
@@ -23,7 +22,7 @@ import time
 from collections import deque
 from typing import Any, Callable, NoReturn, Optional
 
-from .._system.processes import reap
+from .._system.processes import kill_group, reap
 from . import bootstrap, bulk, frames, state, streams
 from .frames import EVENT, Channel
 from .outbox import Outbox
@@ -173,7 +172,7 @@ class _Hub:
                 # It could not end what it has started.
                 for process in self._processes.values():
                     if process.pid is not None:
-                        _kill_group(process.pid)
+                        kill_group(process.pid)
         # Somebody in between may still hold the connection open.
         for descriptor in (self._reading, self._writing):
             os.close(descriptor)
@@ -420,7 +419,7 @@ class _Hub:
             # That it ends is heard.
             template.control.shutdown(socket.SHUT_WR)
             if not template.has_said_hello:
-                _kill_group(template.pid)
+                kill_group(template.pid)
             return
         process = self._processes.pop(stream, None)
         self._outbox.drop(stream)
@@ -477,7 +476,7 @@ class _Hub:
         else:
             if not data and process.pid is not None:
                 # Its template is gone, which would have ended what it has started.
-                _kill_group(process.pid)
+                kill_group(process.pid)
             self._unwatch(status.fileno())
             # All that it has written comes before its end.
             last = select.poll()
@@ -543,15 +542,10 @@ def _reaped(pid: int, deadline: float) -> int:
 
     When the time is up, it is ended as well.
     """
-    kill = functools.partial(_kill_group, pid)
+    kill = functools.partial(kill_group, pid)
     while (code := reap(pid, kill)) is None:
         if time.monotonic() >= deadline:
             kill()
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         time.sleep(0.002)
     return code
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)

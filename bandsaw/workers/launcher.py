@@ -7,12 +7,12 @@ this process, or when its code has been replaced and nothing runs in it any more
 from __future__ import annotations
 
 import atexit
-import os
 import socket
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import state
 from .child import Child
@@ -27,32 +27,14 @@ _locks: dict[Kind, threading.Lock] = {}
 
 
 def take_over(control: socket.socket, kind: Sequence[Any], hello: Mapping[str, Any]) -> None:
-    """Notes, in a process of a task, how to reach the template that it was forked from.
-
-    Args:
-        control: Where requests go to.
-        kind: Of what kind that is, as plain data.
-        hello: What it says about itself.
-    """
+    """Notes, in a process of a task, how to reach the template that it was forked from."""
     executable, code, preload, at_start = kind
     known = Kind(executable, code, tuple(preload), tuple((n, v) for n, v in at_start))
     _templates[known] = Template(known, control, None, hello, {})
 
 
 def template_for(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
-    """Returns the template of a kind, started on first use.
-
-    Args:
-        kind: What it is for.
-        inherited: What it inherits if it is started.
-        code: The code that it runs.
-
-    Returns:
-        The template.
-
-    Raises:
-        WorkerStartError: If it cannot be started (an `OSError`).
-    """
+    """Returns the template of a kind, started on first use."""
     template = _templates.get(kind)
     if template is not None and not (template.hello["files"] and template.is_stale()):
         return template
@@ -80,20 +62,7 @@ def _replace_older(kind: Kind) -> None:
 
 
 def start(kind: Kind, inherited: state.Inherited, code: Code, *, fork: bool) -> Child:
-    """Starts a process for tasks.
-
-    Args:
-        kind: Of what kind.
-        inherited: As for `template_for`.
-        code: As for `template_for`.
-        fork: Whether it may be forked.
-
-    Returns:
-        The process.
-
-    Raises:
-        WorkerStartError: If it cannot be started (an `OSError`).
-    """
+    """Starts a process for tasks."""
     for attempt in (1, 2):
         template = template_for(kind, inherited, code)
         if template.has_threads and kind.preload:
@@ -114,12 +83,7 @@ def start(kind: Kind, inherited: state.Inherited, code: Code, *, fork: bool) -> 
 
 
 def prepare_next(kind: Kind, *, fork: bool) -> None:
-    """Has a process started for the next call of a kind, if there is a template for it.
-
-    Args:
-        kind: Of what kind.
-        fork: Whether it may be forked.
-    """
+    """Has a process started for the next call of a kind, if there is a template for it."""
     template = _templates.get(kind)
     if template is not None and template.has_threads and kind.preload:
         template, fork = _templates.get(kind._replace(preload=())), False
@@ -141,6 +105,7 @@ def close_all() -> None:
         template.close()
 
 
+@in_forked_processes
 def _let_go() -> None:
     # What is the parent's is not for a forked process to use, or to keep alive.
     global _lock
@@ -149,7 +114,3 @@ def _let_go() -> None:
     _templates.clear()
     _locks.clear()
     _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)

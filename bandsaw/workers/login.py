@@ -10,14 +10,13 @@ import json
 import os
 import secrets
 import select
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
 from .._system.output import Tail, last_lines
-from .._system.processes import describe_exit
+from .._system.processes import describe_exit, kill_group
 from ..distribution import DistributionArchive
 from ..errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
 from . import streams
@@ -212,8 +211,7 @@ class Login:
         """Ends the command at once, with what it has started to reach the machine."""
         # The number of a process that has been waited for may be that of another one by now.
         if self._process.returncode is None:
-            with contextlib.suppress(OSError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            kill_group(self._process.pid)
 
     def terminate(self) -> None:
         """Has the command end."""
@@ -290,7 +288,8 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
     return (
         f"import sys; sys.path[:] = filter(None, sys.path); names = {{'__name__': {name!r}}}\n"
         f"exec(compile({source!a}, {spec.origin!a}, 'exec'), names)\n"
-        f"names['main']({dict(request)!a})\n"
+        f"ready = names['main']({dict(request)!a})\n"
+        "if ready:\n    from bandsaw.workers import hub\n    hub.main(*ready)\n"
     ).encode("ascii")
 
 

@@ -51,12 +51,7 @@ class Kind(NamedTuple):
 class Template:
     """A template that runs.
 
-    Args:
-        kind: What it is for.
-        control: Where requests go to.
-        process: The process, `None` if it is not ours but the one that made us.
-        hello: What it said about itself.
-        told: What its processes inherit from it, see `Child`.
+    `process`: the process, `None` if it is not ours but the one that made us.
 
     Attributes:
         kind: As given.
@@ -101,18 +96,7 @@ class Template:
         return False
 
     def take(self, fork: bool) -> Child:
-        """Returns a new process, which may have been started already.
-
-        Args:
-            fork: Whether it may be forked.
-
-        Returns:
-            The process, of which nobody has made use yet.
-
-        Raises:
-            BrokenPipeError: If the template is gone.
-            OSError: If no more files can be opened.
-        """
+        """Returns a new process, which may have been started already."""
         self.last_used = time.monotonic()
         while self._next:
             try:
@@ -136,15 +120,7 @@ class Template:
     def _start(self, spawn: bool) -> Child:
         """Has a process started.
 
-        Args:
-            spawn: Whether to start the executable anew instead of a fork.
-
-        Returns:
-            The process. Whether it could be started is known later.
-
-        Raises:
-            BrokenPipeError: If the template is gone.
-            OSError: If no more files can be opened.
+        Returns the process. Whether it could be started is known later.
         """
         ends = frames.ask_for_process(self._control, b"S" if spawn else b"F")
         told = self._told
@@ -197,19 +173,7 @@ class Template:
 
 
 def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
-    """Starts a template.
-
-    Args:
-        kind: What it is for.
-        inherited: What it inherits.
-        code: The code that it runs.
-
-    Returns:
-        The template, which has said hello.
-
-    Raises:
-        WorkerStartError: If it cannot be started, or cannot work with this process (an `OSError`).
-    """
+    """Starts a template."""
     near, far = frames.channel_pair()
     settings = {
         "parent": os.getpid(),
@@ -270,20 +234,7 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
 
 
 def checked_hello(frame: frames.Frame, kind: Kind, where: str) -> Mapping[str, Any]:
-    """Looks at the first message of a template.
-
-    Args:
-        frame: The message.
-        kind: What the template is for.
-        where: Says in errors which Python it is.
-
-    Returns:
-        What it said about itself.
-
-    Raises:
-        WorkerStartError: If it cannot work with this process (an `OSError`).
-        BandsawError: The error that it sent instead.
-    """
+    """Looks at the first message of a template."""
     if frame.kind == frames.FAILURE:
         error = failure_of(frame.body)
         if isinstance(error, BandsawError):

@@ -27,20 +27,11 @@ class Place(abc.ABC):
 
     @abc.abstractmethod
     def hello(self) -> Mapping[str, Any]:
-        """Returns what the other side has said of itself.
-
-        Raises:
-            WorkerStartError: If nothing can be started there, or what is cannot work with this
-                process (an `OSError`).
-        """
+        """Returns what the other side has said of itself."""
 
     @abc.abstractmethod
     def start(self) -> Child:
-        """Starts a process.
-
-        Raises:
-            WorkerStartError: If it cannot be started (an `OSError`).
-        """
+        """Starts a process."""
 
     @abc.abstractmethod
     def prepare_next(self) -> None:
@@ -66,24 +57,12 @@ class Place(abc.ABC):
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session.
 
-        Args:
-            members: See `wire.message`.
-
-        Returns:
-            The message. If there is a descriptor, it is to be closed afterwards.
+        Returns the message. If there is a descriptor, it is to be closed afterwards.
         """
 
 
 class LocalPlace(Place):
-    """This machine.
-
-    Args:
-        code: The code that processes run.
-        interpreter: The Python to run it.
-        preload: The modules to import before processes are forked.
-        fork: Whether processes may be forked.
-        directory: Where to put bulk data if there is no room for it in memory.
-    """
+    """This machine."""
 
     def __init__(
         self,
@@ -92,7 +71,9 @@ class LocalPlace(Place):
         preload: tuple[str, ...],
         fork: bool,
         directory: Optional[str],
+        made_in: Optional[str],
     ) -> None:
+        self._made_in = made_in
         self._code = code
         self._fork = fork
         self._directory = directory
@@ -128,6 +109,7 @@ class LocalPlace(Place):
             "environment": self._state.environment,
             "path": self._state.path,
             "directory": state.working_directory(),
+            "made_in": self._made_in,
         }
 
     def inherited_once(self) -> dict[str, Any]:

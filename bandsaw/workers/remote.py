@@ -29,13 +29,7 @@ _START = struct.Struct("!Ic")
 
 
 class RemoteChild(Child):
-    """A process of tasks on another machine.
-
-    Args:
-        connection: What leads there.
-        kind: See `Child`.
-        closed: See `Child`.
-    """
+    """A process of tasks on another machine."""
 
     def __init__(self, connection: Connection, kind: Any, closed: Callable[[bool], None]) -> None:
         super().__init__(kind, connection.target.host, closed, {})
@@ -137,20 +131,13 @@ def _pieces(pieces: Sequence[Any]) -> Any:
 class RemoteTemplate:
     """A template on another machine.
 
-    Args:
-        connection: What leads there.
-        kind: What it is for. The code is the digest of the archive.
-        environment: The variables to lay over those that it finds there when it is started.
-        requirements: The environment to start it in, as plain data, `None` for the Python that
-            answers there.
+    `environment`: the variables to lay over those that it finds there when it is started.
+    `requirements`: the environment to start it in, as plain data, `None` for the Python that
+    answers there.
 
     Attributes:
         hello: What it said about itself.
         last_used: When a process was last wanted, by `time.monotonic`.
-
-    Raises:
-        WorkerStartError: If it cannot be started, or cannot work with this process (an `OSError`).
-        EnvironmentBuildError: If its environment cannot be made (a `RuntimeError`).
     """
 
     def __init__(
@@ -223,11 +210,7 @@ class RemoteTemplate:
         return self._is_gone
 
     def take(self, fork: bool) -> RemoteChild:
-        """Returns a new process, which may have been started already.
-
-        Args:
-            fork: Whether it may be forked.
-        """
+        """Returns a new process, which may have been started already."""
         with contextlib.suppress(IndexError):
             while True:
                 child = self._next.pop()
@@ -279,14 +262,8 @@ def _last_used(template: Optional[RemoteTemplate]) -> float:
 class RemotePlace(Place):
     """Another machine.
 
-    Args:
-        target: What leads there.
-        archive: The archive to start processes from.
-        variables: The environment variables to lay over those that are found there.
-        preload: The modules to import before processes are forked.
-        interpreter: The interpreter, for errors.
-        requirements: The environment to run it in, which is made there, as plain data; `None` if
-            the interpreter is there already.
+    `requirements`: the environment to run it in, which is made there, as plain data; `None` if the
+    interpreter is there already.
     """
 
     def __init__(

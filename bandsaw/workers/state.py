@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
 from .._archive import finder
+from .._system import directories
 from ..interpreter import Interpreter
 
 # Of these, the start of a process takes notice, or what is loaded with it.
@@ -45,14 +46,7 @@ _last: tuple[Any, Any, Optional[Inherited]] = (None, None, None)
 
 
 def inherited(interpreter: Interpreter) -> Inherited:
-    """Returns what processes of an interpreter inherit.
-
-    Args:
-        interpreter: The interpreter.
-
-    Returns:
-        It may be the same object as before.
-    """
+    """Returns what processes of an interpreter inherit."""
     global _last
     overlay, path = interpreter.local_overlay()
     executable = interpreter.executable
@@ -131,14 +125,7 @@ _directory: Optional[str] = None
 
 
 def apply(state: Mapping[str, Any]) -> None:
-    """Takes over the state of the process on the other side.
-
-    Args:
-        state: Any of `environment`, all variables; `overlay`, variables to lay over those that the
-            template has; `directory`, the working directory; `umask`;
-            `path`, the search path for what is not in the archive; `levels` and `disable`, see
-            `logs`.
-    """
+    """Takes over the state of the process on the other side."""
     global _environment, _own_environment, _directory
     environment = state.get("environment")
     if state.get("overlay") is not None:
@@ -150,6 +137,8 @@ def apply(state: Mapping[str, Any]) -> None:
         os.environ.update(environment)
         for name in [name for name in os.environ if name not in environment]:
             del os.environ[name]
+    if "made_in" in state:
+        directories.tell(state["made_in"])
     _environment = _raw().copy()
     _directory = state.get("directory", _directory)
     undo()

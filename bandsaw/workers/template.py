@@ -72,14 +72,9 @@ class _Process:
 def run(control: socket.socket, settings: dict[str, Any]) -> int:
     """Serves the process that started this one until that is gone.
 
-    Args:
-        control: Where requests come from.
-        settings: `parent`, the id of that process; `run_id`; `kind`, see `near_template.Kind`,
-            but for its variables, which are the first message; `path`, the search path for what is
-            to be imported, `None` for the one of this interpreter.
-
-    Returns:
-        The exit status.
+    `settings`: `parent`, the id of that process; `run_id`; `kind`, see `near_template.Kind`, but
+    for its variables, which are the first message; `path`, the search path for what is to be
+    imported, `None` for the one of this interpreter.
     """
     channel = Channel(control)
     try:
@@ -112,13 +107,7 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
 
 
 class _Template:
-    """The loop of a template.
-
-    Args:
-        control: Where requests of the near side come from.
-        settings: See `run`.
-        hello: What was said to the near side.
-    """
+    """The loop of a template."""
 
     def __init__(
         self, control: socket.socket, settings: dict[str, Any], hello: dict[str, Any]

@@ -44,6 +44,7 @@ runtime: list[type[RuntimeError]] = [
     errors.UnguardedCallError,
 ]
 system: list[type[OSError]] = [
+    errors.DistributionFileError,
     errors.KeptFolderError,
     errors.TaskTimeoutError,
     errors.WorkerStartError,
@@ -56,6 +57,7 @@ process: list[type[subprocess.CalledProcessError]] = [
 of_type: list[type[TypeError]] = [
     errors.ConfigurationTypeError,
     errors.IdentityError,
+    errors.UnknownOptionError,
     errors.UnknownSerializerError,
     errors.UnserializableError,
     errors.UnsupportedTaskError,
