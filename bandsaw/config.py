@@ -64,6 +64,7 @@ class Configuration:
         # How many tasks of this configuration each module has.
         self._task_modules: dict[str, int] = {}
         self._distributes_first_party = True
+        self._is_strict = False
         frame: Any = sys._getframe(1)
         while frame.f_back is not None and frame.f_locals.get("self") is self:
             frame = frame.f_back  # the constructor of a subclass
@@ -238,6 +239,21 @@ class Configuration:
             This configuration.
         """
         self._distributes_first_party = bool(enabled)
+        return self
+
+    def set_strict_options(self, enabled: bool = True) -> Configuration:
+        """Says whether `@task` refuses options that nobody knows.
+
+        At first it keeps them for advices that do not declare what they read, and refuses only a
+        name that is close to a known one. See `Advice.task_options`.
+
+        Args:
+            enabled: Whether it does.
+
+        Returns:
+            This configuration.
+        """
+        self._is_strict = bool(enabled)
         return self
 
     def _note_task(self, module_name: str) -> None:

@@ -14,6 +14,7 @@ BandsawError
 │   └── InvalidValueError            ValueError
 ├── TaskDefinitionError
 │   ├── InvalidDecoratorError        RuntimeError
+│   ├── UnknownOptionError           TypeError
 │   ├── UnsupportedTaskError         TypeError
 │   ├── NotImportableError           ValueError
 │   └── UnguardedCallError           RuntimeError
@@ -122,6 +123,10 @@ class TaskDefinitionError(BandsawError):
 
 class InvalidDecoratorError(TaskDefinitionError, RuntimeError):
     """`@task` was used in a form that it does not have."""
+
+
+class UnknownOptionError(TaskDefinitionError, TypeError):
+    """`@task` was given an option that there is not."""
 
 
 class UnsupportedTaskError(TaskDefinitionError, TypeError):

@@ -8,7 +8,7 @@ near ─► these                               far ─► it is in its place
 This module is imported, and also sent as text, after `unpack`: see `keep`.
 """
 
-if __package__:
+if "." in __name__:
     # Else it was sent as text, and it is there.
     from .unpack import Unpacking
 

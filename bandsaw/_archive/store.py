@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from pathlib import Path
 
 from .._system.files import whole_file
@@ -13,11 +12,6 @@ from . import imports, keep, unpack
 from .contents import Content
 from .keep import KEPT_SECONDS
 from .zipped import write_zip
-
-# How often it is looked how many bytes are kept.
-_COUNT_SECONDS = 3600.0
-# Notes when that was done last.
-_COUNTED = ".counted"
 
 
 def put_folder(base: Path, content: Content) -> Path:
@@ -39,7 +33,7 @@ def put_folder(base: Path, content: Content) -> Path:
             raise
     except ValueError as error:
         raise DistributionError(f"The archive {content.digest} is damaged: {error}") from error
-    _tidy(base)
+    keep.prune(str(base), KEPT_SECONDS, keep.max_bytes())
     return target
 
 
@@ -53,23 +47,8 @@ def put_zip(base: Path, content: Content) -> Path:
         keep.discard(str(target))
     with whole_file(target) as stream:
         write_zip(content, stream)
-    _tidy(base)
+    keep.prune(str(base), KEPT_SECONDS, keep.max_bytes())
     return target
-
-
-def _tidy(base: Path) -> None:
-    counted, most = base / _COUNTED, None
-    try:
-        is_due = time.time() - os.lstat(counted).st_mtime > _COUNT_SECONDS
-    except OSError:
-        is_due = True
-    if is_due:
-        try:
-            with open(counted, "wb"):
-                most = keep.max_bytes()
-        except OSError:
-            pass  # what is kept is bounded by somebody who can
-    keep.prune(str(base), KEPT_SECONDS, most)
 
 
 def _is_zip(path: Path) -> bool:

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 
-if __package__:
+if "." in __name__:
     # Else it was sent as text, and they are there.
     from .keep import MANIFEST, TIME, discard, latest, listed, remove
 
@@ -165,7 +165,7 @@ class Unpacking:
     def begin(self, name: str) -> None:
         """Begins to write a file: a member that is lacking, or byte code."""
         member = self.lacking.get(name)
-        extra = _BYTE_CODE.fullmatch(name) and ".." not in name.split("/") or "/" not in name
+        extra = (_BYTE_CODE.fullmatch(name) and ".." not in name.split("/")) or "/" not in name
         if member is None and (name in self._members or not extra):
             raise ValueError(f"{name} does not belong to the archive")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS
@@ -205,9 +205,7 @@ class Unpacking:
             # Something was there. Somebody else may have removed it meanwhile.
             taken = error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
             # Windows says the same of a folder that is there and of one that cannot be written.
-            if not taken and not (
-                error.errno == errno.EACCES and os.path.lexists(self._folder)
-            ):
+            if not taken and not (error.errno == errno.EACCES and os.path.lexists(self._folder)):
                 raise
         if is_whole(self._folder):
             self.abandon()  # another one was faster

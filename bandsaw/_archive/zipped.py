@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DistributionError
 from . import unpack
-from .contents import FORMAT, MANIFEST, Content
+from .contents import FORMAT, Content
+from .keep import MANIFEST
 
 if TYPE_CHECKING:
     import zipfile

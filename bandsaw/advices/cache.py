@@ -20,8 +20,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
+from .. import _task_options
 from .._cache import entry, files, locks, record
 from .._system import computing
+from .._task_options import check_value
 from ..advice import Advice
 from ..errors import IdentityError, InvalidValueError
 from ..result import Result
@@ -360,11 +362,7 @@ def mode_of(task: Any) -> Optional[str]:
         return mode
     if option is False:
         return "off"
-    if not isinstance(option, Mapping) or not {"refresh"}.issuperset(option):
-        raise InvalidValueError(
-            f"The task {task} has cache={option!r}. Write cache=False, or cache={{'refresh': True}}"
-            " for a task that is computed at each call."
-        )
+    check_value("cache", option, _task_options.cache, task)
     return "refresh" if option.get("refresh") and mode is None else mode
 
 

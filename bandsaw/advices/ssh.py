@@ -14,8 +14,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from .. import _task_options
 from .._system.files import open_private, private_folder
 from .._system.processes import describe_exit
+from .._task_options import check_value
 from ..advice import Advice
 from ..config import configuration_variables
 from ..environments import Environment
@@ -161,27 +163,13 @@ class SshAdvice(Advice):
     def _choice_of(self, task: Any) -> tuple[list[str], int]:
         """Returns which remotes a task may run on, and how often it is tried again."""
         options = getattr(task, "kwargs", {}).get("ssh", {})
-        if not isinstance(options, dict) or not set(options) <= {"remote", "retries"}:
-            raise InvalidValueError(
-                f"Task {task}: ssh={options!r} cannot be used. Write "
-                "@task(ssh={'remote': 'NAME'}), with 'retries': 2 for example if it may be run "
-                "again when the connection is lost."
-            )
+        check_value("ssh", options, _task_options.ssh, task)
         retries = options.get("retries", 0)
-        if type(retries) is not int or retries < 0:
-            raise InvalidValueError(
-                f"Task {task}: 'retries' in ssh={options!r} has to be a whole number, 0 or more."
-            )
         names = options.get("remote", "default")
         if isinstance(names, str):
             names = [names]
-        if not isinstance(names, (list, tuple)) or not names:
-            raise InvalidValueError(
-                f"Task {task}: 'remote' in ssh={options!r} has to be the name of a remote or a "
-                "list of such names."
-            )
         for name in names:
-            if not isinstance(name, str) or name not in self.remotes:
+            if name not in self.remotes:
                 known = ", ".join(map(repr, self.remotes)) or "none"
                 raise UnknownRemoteError(
                     f"Task {task} asks for the remote {name!r}, and the SshAdvice has: {known}."

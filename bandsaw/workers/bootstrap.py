@@ -7,9 +7,9 @@
         ─► these files
         ◄─ {}                          or {error}; then `hub` goes on from the archive
 
-It is sent as text, after that of modules on which it builds, and executed, and its `main` is called with a request of plain data. It needs the
-standard library of Python only, of 3.6 or newer, to be able to say that a version is too old. What
-is not needed each time is imported where it is.
+It is sent as text, after the modules on which it builds, and its `main` is called with a request of
+plain data. It needs the standard library of Python only, of 3.6 or newer, to be able to say that a
+version is too old. What is not needed each time is imported where it is.
 
     DIRECTORY/bandsaw-UID/archives/DIGEST/      an archive, kept for 30 days after its last use
     DIRECTORY/bandsaw-UID/archives/.xyz         in the making
@@ -21,7 +21,7 @@ import os
 import sys
 import time
 
-if __package__:
+if "." in __name__:
     # Else it was sent as text, and they are there.
     from .._archive.arriving import Arriving
     from .._archive.keep import kept_root, tag, touch
@@ -81,8 +81,8 @@ def missing(names: "Any") -> "Any":
     return lacking
 
 
-def main(request: "Any") -> None:
-    """Gets the archive ready, and goes on from it."""
+def main(request: "Any") -> "Any":
+    """Gets the archive ready. Returns the arguments of `hub.main`, `None` if it is not to go on."""
     reading, writing = os.dup(0), os.dup(1)
     # What is printed from here on is for standard error, and nothing can be read by accident.
     nowhere = os.open(os.devnull, os.O_RDONLY)
@@ -94,11 +94,11 @@ def main(request: "Any") -> None:
     try:
         if "modules" in request:
             probed(reading, writing, request)
-            return
+            return None
         content: Any = {"python": list(sys.version_info[:3])}
         if sys.version_info < OLDEST:
             answer(writing, content)
-            return
+            return None
         root, is_temporary = kept_root(directory)
         folder = os.path.join(root, "archives", request["digest"])
         content["tag"] = tag()
@@ -117,19 +117,17 @@ def main(request: "Any") -> None:
                 arriving.abandon()
         answer(writing, {})
     except EOFError:
-        return  # nobody is there any more
+        return None  # nobody is there any more
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         answer(writing, {"error": f"in its directory {directory}, {what}"})
-        return
+        return None
     sys.argv[:] = [folder]
     sys.path.insert(0, folder)
     from bandsaw._archive import start
 
     start.prepare()
-    from bandsaw.workers import hub
-
-    hub.main(reading, writing, root, None if is_temporary else directory)
+    return reading, writing, root, None if is_temporary else directory
 
 
 def probed(reading: int, writing: int, request: "Any") -> None:

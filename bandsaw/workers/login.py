@@ -299,7 +299,7 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
     lines = [
         # What is in the folder where it starts is none of its modules.
         "import sys; sys.path[:] = filter(None, sys.path)",
-        f"names = {{'__name__': {_PROGRAM[-1]!r}, '__package__': ''}}",
+        "names = {'__name__': 'bootstrap'}",
     ]
     for name in _PROGRAM:
         spec = importlib.util.find_spec(name)
@@ -307,7 +307,12 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
         loader: Any = spec.loader
         source: bytes = loader.get_data(spec.origin)
         lines.append(f"exec(compile({source!a}, {spec.origin!a}, 'exec'), names)")
-    lines.append(f"names['main']({dict(request)!a})\n")
+    lines += [
+        f"ready = names['main']({dict(request)!a})",
+        "if ready:",
+        "    from bandsaw.workers import hub",
+        "    hub.main(*ready)\n",
+    ]
     return "\n".join(lines).encode("ascii")
 
 

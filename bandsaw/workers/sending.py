@@ -62,7 +62,7 @@ def _files(folder: Path, names: list[str], with_byte_code: bool) -> Iterator[byt
         try:
             with open(folder / name, "rb") as file:
                 yield _head(name, os.fstat(file.fileno()).st_size)
-                yield from iter(lambda: file.read(_PIECE), b"")  # noqa: B023  # used up at once
+                yield from iter(lambda: file.read(_PIECE), b"")  # used up at once
         except OSError as error:
             raise DistributionError(f"The archive {str(folder)!r} is damaged: {error}") from error
         if with_byte_code and name.endswith(".py"):

@@ -56,6 +56,7 @@ process: list[type[subprocess.CalledProcessError]] = [
 of_type: list[type[TypeError]] = [
     errors.ConfigurationTypeError,
     errors.IdentityError,
+    errors.UnknownOptionError,
     errors.UnknownSerializerError,
     errors.UnserializableError,
     errors.UnsupportedTaskError,
