@@ -35,16 +35,7 @@ class Named(NamedTuple):
 def found(
     names: Iterable[tuple[str, str]], roots: Iterable[str], may_be_gone: bool
 ) -> Iterator[Named]:
-    """Finds the files that were named.
-
-    Args:
-        names: A folder, and a path relative to it or a pattern, for each.
-        roots: The folders that modules are imported from here. The archive takes their place.
-        may_be_gone: Whether a name that leads nowhere is passed over.
-
-    Raises:
-        DistributionFileError: If a name leads nowhere (a `FileNotFoundError`).
-    """
+    """Finds the files that were named."""
     # Of two that a file lies in, the inner one is where its module looks.
     ordered = sorted(roots, key=len, reverse=True)
     for base, name in names:

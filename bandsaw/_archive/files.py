@@ -20,14 +20,7 @@ SUFFIXES = (*EXTENSION_SUFFIXES, ".py", ".pyc")
 
 
 def locate(name: str) -> Optional[ModuleSpec]:
-    """Finds a module.
-
-    Args:
-        name: Its full name. Neither it nor its packages are imported.
-
-    Returns:
-        What is known of it, `None` if it is not to be found.
-    """
+    """Finds a module. Returns what is known of it, `None` if it is not to be found."""
     loaded = sys.modules.get(name)
     if loaded is not None:
         spec: Optional[ModuleSpec] = getattr(loaded, "__spec__", None)
@@ -70,17 +63,7 @@ def _locations(package: str) -> Optional[list[str]]:
 
 
 def located(name: str) -> ModuleSpec:
-    """Finds a module that was named explicitly.
-
-    Args:
-        name: Its full name.
-
-    Returns:
-        What is known of it.
-
-    Raises:
-        DistributionModuleError: If it is not to be found (a `ModuleNotFoundError`).
-    """
+    """Finds a module that was named explicitly."""
     spec, reason = locate(name), None
     if spec is None and "." in name and sys.modules.get(name) is None:
         try:
@@ -106,13 +89,8 @@ def is_package(spec: ModuleSpec) -> bool:
 def member_of(name: str, spec: ModuleSpec) -> Optional[str]:
     """Returns the path below the archive of a module's own file.
 
-    Args:
-        name: The name of the module.
-        spec: What is known of it.
-
-    Returns:
-        The path, for a package that of its `__init__`. `None` where there is no file: for what is
-        built in, frozen, or a namespace package.
+    Returns the path, for a package that of its `__init__`. `None` where there is no file: for what
+    is built in, frozen, or a namespace package.
     """
     origin = spec.origin
     if not isinstance(origin, str) or not (spec.has_location or os.path.isfile(origin)):
@@ -135,17 +113,7 @@ def module_of(member: str) -> Optional[str]:
 
 
 def read_origin(spec: ModuleSpec) -> bytes:
-    """Reads a module's own file, which may lie in a zip.
-
-    Args:
-        spec: What is known of the module; it has a file.
-
-    Returns:
-        The bytes of the file.
-
-    Raises:
-        DistributionError: If it cannot be read.
-    """
+    """Reads a module's own file, which may lie in a zip."""
     origin = str(spec.origin)
     if os.path.isfile(origin):
         return read_file(origin)
@@ -158,17 +126,7 @@ def read_origin(spec: ModuleSpec) -> bytes:
 
 
 def read_file(path: str) -> bytes:
-    """Reads a file.
-
-    Args:
-        path: Its path.
-
-    Returns:
-        Its bytes.
-
-    Raises:
-        DistributionError: If it cannot be read; the error names it.
-    """
+    """Reads a file."""
     try:
         with open(path, "rb") as file:
             return file.read()

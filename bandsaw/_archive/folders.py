@@ -46,17 +46,8 @@ def find(
 ) -> Files:
     """Finds the files of a package or folder.
 
-    Args:
-        folders: The folders. A namespace package has more than one, and earlier ones win, as they
-            do when it is imported.
-        largest: The size of the largest file that is not left out, `None` for any.
-        everything: Whether only byte code is left out.
-
-    Returns:
-        The files: those that are worth sending, without what is hidden, large, or a cache.
-
-    Raises:
-        DistributionError: If a folder cannot be read.
+    `largest`: the size of the largest file that is not left out, `None` for any. Returns the files:
+    those that are worth sending, without what is hidden, large, or a cache.
     """
     found = Files({}, {}, {})
     for folder in reversed(list(folders)):

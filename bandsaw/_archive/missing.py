@@ -16,13 +16,7 @@ _FAR_ROOT = re.compile(r".*[\\/][0-9a-f]{32}[\\/](.+)", re.DOTALL)
 
 
 def note(error: BaseException, archive: Any, host: str) -> None:
-    """Has an error that came from another machine say what was not sent there, and how to send it.
-
-    Args:
-        error: The error. Its causes are looked at, too.
-        archive: The `DistributionArchive` that the task had there.
-        host: The name of the machine.
-    """
+    """Adds notes to an error from another machine: what was not sent there, and how to send it."""
     for each in _causes(error):
         text = None
         if isinstance(each, FileNotFoundError):

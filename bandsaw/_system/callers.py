@@ -24,12 +24,8 @@ _born: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 def note(callers: Iterable[str]) -> bool:
     """Remembers what the session that a far end goes on with says about those that sent it.
 
-    Args:
-        callers: See `callers_of`.
-
-    Returns:
-        Whether this process is a far end, and this the first session it is given: anything else
-        leaves its environment alone.
+    Returns whether this process is a far end, and this the first session it is given: anything else
+    leaves its environment alone.
     """
     global _callers
     if not modules.is_far_end or _callers:
@@ -65,18 +61,7 @@ def loading() -> Iterator[None]:
 
 
 def callers_of(task_name: str) -> list[str]:
-    """Returns the tasks that a call is made for: itself, and those whose code is being loaded.
-
-    Args:
-        task_name: The name of the task that is called.
-
-    Returns:
-        The names, for the far end of the call.
-
-    Raises:
-        UnguardedCallError: If loading the code of a task calls that task again. Where it ran in yet
-            another process, that one would do the same, and so on without an end.
-    """
+    """Returns the tasks that a call is made for: itself, and those whose code is being loaded."""
     loaded = _loaded_module() if modules.is_far_end else None
     if loaded is None:
         return [task_name]
