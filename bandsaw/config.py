@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .errors import (
     ConfigurationMissingError,
@@ -17,6 +17,9 @@ from .extensions import Extension
 from .modules import get_loaded_module_name_by_path, import_module
 from .serialization.pickle import PickleSerializer
 from .serialization.serializer import Serializer
+
+if TYPE_CHECKING:
+    from .advice import Advice
 
 CONFIGURATION_MODULE_ENV_VARIABLE = "BANDSAW_CONFIG_MODULE"
 CONFIGURATION_MODULE_DEFAULT = "bandsaw_config"
@@ -78,7 +81,7 @@ class Configuration:
         else:
             self.module_name = get_loaded_module_name_by_path(frame.f_code.co_filename)
 
-    def add_advice_chain(self, *advices: Any, name: str = "default") -> Configuration:
+    def add_advice_chain(self, *advices: Advice, name: str = "default") -> Configuration:
         """Adds an advice chain, replacing an earlier one of the same name.
 
         Args:

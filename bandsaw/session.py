@@ -42,7 +42,7 @@ class Session:
         advice_chain: The name of the chain.
     """
 
-    # With `__dict__`, so that nothing is forbidden; the slots are what makes a session cheap.
+    # Slots make a session cheap; `__dict__` lets advices set attributes.
     __slots__ = (
         "__dict__",
         "_context",

@@ -126,7 +126,6 @@ def read_origin(spec: ModuleSpec) -> bytes:
 
 
 def read_file(path: str) -> bytes:
-    """Reads a file."""
     try:
         with open(path, "rb") as file:
             return file.read()

@@ -70,7 +70,7 @@ def _build(parsed: argparse.Namespace) -> int:
         with open(path, "rb") as source, whole_file(output) as target:
             shutil.copyfileobj(source, target)
         path = output
-    # Not escaped as what is only to be read: a script takes it as it is.
+    # Not escaped: scripts read this path.
     print(path)
     return 0
 
@@ -133,7 +133,7 @@ def _used(path: Path) -> float:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    # Refuses anything that is no archive of ours, with an error that says so.
+    # Raises unless the file is an archive of bandsaw.
     _content(parsed.archive)
     status = subprocess.call([sys.executable, "-u", parsed.archive, *parsed.arguments])
     return status if status >= 0 else 128 - status

@@ -85,7 +85,7 @@ def _in_directories(
     def run(parsed: argparse.Namespace) -> int:
         directories = parsed.directory or _configured(parsed.config)
         for directory in directories:
-            # What is configured may not have been made yet.
+            # The directory of a configured cache may not have been made yet.
             is_expected = parsed.directory or os.path.lexists(directory)
             if is_expected and not os.path.isdir(directory):
                 raise InvalidValueError(f"There is no directory {directory!r}.")
@@ -107,7 +107,7 @@ def _configured(module_name: Optional[str]) -> list[str]:
             "with --directory."
         ) from error
     found = {
-        os.fspath(advice.directory): None
+        advice.root: None
         for chain in configuration._tuples.values()
         for advice in chain
         if isinstance(advice, CachingAdvice)

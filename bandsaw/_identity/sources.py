@@ -187,7 +187,7 @@ def _narrowed(nodes: list[Any], code: CodeType) -> list[Any]:
         spots = [p for p in code.co_positions() if (None not in p and p[0] != p[1]) or p[2] != p[3]]
         inside = [node for node in nodes if all(_covers(node, spot) for spot in spots)]
         if inside:
-            # The innermost one begins last.
+            # Of nested definitions the one with the greatest first line is the innermost.
             return [max(inside, key=lambda node: (node.lineno, node.col_offset))]
     return [node for node in nodes if _names_of(node, code)]
 

@@ -62,7 +62,7 @@ def follow() -> None:
         status = os.fstat(descriptor)
     except OSError:
         return
-    # Behind a launcher that closes descriptors, the number may be that of something else.
+    # A launcher in between may have closed the descriptor, and its number may be reused.
     if stat.S_ISFIFO(status.st_mode) and [status.st_dev, status.st_ino] == identity:
         os.set_inheritable(descriptor, False)
         threading.Thread(

@@ -23,6 +23,7 @@ from typing import Any, Callable, Optional, Union
 from .. import _task_options
 from .._cache import entry, files, locks, record
 from .._system import computing
+from .._system.directories import Anchor
 from .._task_options import check_value
 from ..advice import Advice
 from ..errors import IdentityError, InvalidValueError
@@ -81,6 +82,7 @@ class CachingAdvice(Advice):
         keep_if: Optional[Callable[[Any], Any]] = None,
     ) -> None:
         self.directory = Path(directory)
+        self._anchor = Anchor()
         self.max_bytes = _checked_bound("max_bytes", max_bytes)
         if isinstance(max_age, timedelta):
             max_age = max_age.total_seconds()
@@ -144,7 +146,12 @@ class CachingAdvice(Advice):
             IdentityError: If the call has no id (a `TypeError`).
         """
         task_id, execution_id = task.task_id, execution.execution_id
-        return f"{self.directory}{os.sep}{_name(task_id)}", _name(execution_id)
+        return f"{self.root}{os.sep}{_name(task_id)}", _name(execution_id)
+
+    @property
+    def root(self) -> str:
+        """The path of the directory: a relative one is relative to where the advice was made."""
+        return self._anchor.of(self.directory)
 
     def can_load(self, session: Session) -> bool:
         """Says whether the entry of a call can be read with the session's serializer.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .. import _task_options
+from .._system.directories import Anchor
 from .._system.files import open_private, private_folder
 from .._system.processes import describe_exit
 from .._task_options import check_value
@@ -99,6 +100,7 @@ class SshAdvice(Advice):
         idle_timeout: Optional[float] = None,
     ) -> None:
         self.directory = None if directory is None else Path(directory)
+        self._anchor = Anchor()
         self.backend: SshBackend = SshCommandLineBackend() if backend is None else backend
         self.remotes: dict[str, Remote] = {}
         self.workers, self.max_tasks, self.idle_timeout, self.preload = checked_options(
@@ -219,7 +221,8 @@ class SshAdvice(Advice):
                 )
         # Nobody there can predict the name, and so put something in the way.
         remote_folder = remote.directory / f"bandsaw-{secrets.token_hex(16)}"
-        with private_folder(self.directory) as folder:
+        directory = None if self.directory is None else self._anchor.of(self.directory)
+        with private_folder(directory) as folder:
             sent, returned = folder / "session", folder / "session-back"
             with open(sent, "xb", opener=open_private) as stream:
                 # Along with the session, so that it arrives with any backend.

@@ -174,7 +174,7 @@ class Connection:
                     wakeup = stream._wakeup = threading.Event()
                     self._waiting[stream] = wakeup
             if stream.inbox or self._reason is not None:
-                # It came before anybody was told that we wait.
+                # The answer arrived before we registered as waiting.
                 self._stop_waiting(stream)
                 break
             if wakeup is None:
@@ -350,7 +350,7 @@ class Connection:
         self._close_out()
 
     def _close_out(self) -> None:
-        # Never under the hands of somebody who reads: the number may be that of another file then.
+        # Do not close a descriptor that another thread reads: its number may be reused.
         with self._read_lock:
             if self._is_closed and self._reader is None:
                 self._login.close()

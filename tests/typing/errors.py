@@ -44,6 +44,7 @@ runtime: list[type[RuntimeError]] = [
     errors.UnguardedCallError,
 ]
 system: list[type[OSError]] = [
+    errors.DistributionFileError,
     errors.KeptFolderError,
     errors.TaskTimeoutError,
     errors.WorkerStartError,
