@@ -163,10 +163,10 @@ class DistributionArchive:
     def _mark_use(self, place: Path) -> None:
         now = time.monotonic()
         if now - self._touched > _TOUCH_SECONDS:
-            from ._archive.store import touch
+            from ._archive.keep import touch
 
             self._touched = now
-            touch(place)
+            touch(str(place))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DistributionArchive):

@@ -18,13 +18,12 @@ from .._identity.firstparty import is_first_party
 from ..errors import DistributionError
 from ..modules import file_of, main_module_name
 from . import files, folders
+from .keep import MANIFEST
 
 if TYPE_CHECKING:
     from .imports import Imports
 
 FORMAT = 2
-# Plain data about the archive, in the archive.
-MANIFEST = "bandsaw-archive.json"
 # Part of what is made of an archive by name; SHA-256 cut to 128 bits.
 _DIGITS = 32
 
@@ -148,6 +147,8 @@ def collect(
         for member, known in earlier.members.items():
             if member != "__main__.py":
                 collected.add(member, earlier.read(member), known["why"])
+                if known.get("executable"):
+                    collected.executable.add(member)
     script = main_name()
     collected.add_named("bandsaw", "bandsaw")
     if script is not None:
@@ -193,14 +194,20 @@ def collect(
                 "size": len(data),
                 "digest": hashlib.sha256(data).hexdigest()[:_DIGITS],
                 "why": collected.why[name],
+                **({"executable": True} if name in collected.executable else {}),
             }
             for name, data in sorted(collected.files.items())
         },
     }
-    manifest["digest"] = hashlib.sha256(_as_bytes(manifest)).hexdigest()[:_DIGITS]
-    content = Content(manifest, collected.files.__getitem__, imports)
+    content = Content(with_digest(manifest), collected.files.__getitem__, imports)
     content.roots, content.left_out = sorted(collected.roots), collected.left_out
     return content
+
+
+def with_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Names content by a digest over all that is in it."""
+    named = {name: value for name, value in manifest.items() if name != "digest"}
+    return {**named, "digest": hashlib.sha256(_as_bytes(named)).hexdigest()[:_DIGITS]}
 
 
 def _as_bytes(manifest: dict[str, Any]) -> bytes:
@@ -215,6 +222,7 @@ class _Collected:
         self.files: dict[str, bytes] = {}
         self.why: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
+        self.executable: set[str] = set()
         # Where the project's modules are imported from here.
         self.roots: set[str] = set()
 
@@ -222,6 +230,8 @@ class _Collected:
         if member not in self.files:
             self.files[member], self.why[member] = data, why
             self.left_out.pop(member, None)
+            if path is not None and os.name != "nt" and os.access(path, os.X_OK):
+                self.executable.add(member)
         inner = os.sep + member.replace("/", os.sep)
         if path is not None and path.endswith(inner):
             self.roots.add(path[: -len(inner)])
@@ -234,7 +244,10 @@ class _Collected:
                 f"The file {path!r} cannot be put into a distribution archive: there is another "
                 f"{member!r} in it."
             )
+        is_member = member in self.files
         self.add(member, data, why)
+        if not is_member and os.name != "nt" and os.access(path, os.X_OK):
+            self.executable.add(member)
 
     def leave_out(self, member: str, why: str, path: Optional[str]) -> None:
         self.left_out[member] = why
