@@ -35,10 +35,7 @@ _CONTAINERS = (tuple, frozenset, list, dict, set)
 class Reach:
     """Gives the forms of functions, classes and modules to a `Writer`.
 
-    Args:
-        skip: Names of modules that count by name only, with the modules below them.
-        left_out: The variables that do not count: the names of their modules and their own.
-        earlier: An earlier walk over the same code, which has found what that changes.
+    `left_out`: the variables that do not count: the names of their modules and their own.
 
     Attributes:
         problems: What could not be followed: the place and the reason.

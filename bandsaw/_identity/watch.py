@@ -107,11 +107,7 @@ class Seen:
 
 
 class Watch:
-    """Says whether what an id was made from is still what it was.
-
-    Args:
-        seen: What was read.
-    """
+    """Says whether what an id was made from is still what it was."""
 
     __slots__ = (
         *("_cells", "_contents", "_functions", "_modules", "_names", "_owners"),
