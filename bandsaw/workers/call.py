@@ -33,7 +33,7 @@ from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import again, boundary, frames, logs, wire
 from .child import Child
-from .frames import DeadlineError, Frame, Message
+from .frames import DeadlineError, Frame, Message, StalledError
 from .place import Place
 from .pool import Pool, Worker
 
@@ -99,6 +99,8 @@ class Call:
                 raise
         except DeadlineError as error:
             raise self._timeout(child) from error
+        except StalledError as error:
+            raise self._stalled(child, error) from error
         finally:
             child.end()
         self._take_back(child, answer)
@@ -171,6 +173,8 @@ class Call:
             answer = self._answer(child, deadline, is_last_try)
         except DeadlineError as error:
             raise self._timeout(child) from error
+        except StalledError as error:
+            raise self._stalled(child, error) from error
         child.drain()
         return answer
 
@@ -306,6 +310,13 @@ class Call:
         return TaskTimeoutError(
             f"{self._what} took longer than {self._seconds:g} s and was ended, with all that it "
             f"had started ({self._where(child)})." + _last_words(errors)
+        )
+
+    def _stalled(self, child: Child, error: StalledError) -> ProtocolError:
+        child.end()
+        _, errors = child.tails()
+        return ProtocolError(
+            f"{self._what} was ended: {error} ({self._where(child)})." + _last_words(errors)
         )
 
     def _death(self, child: Child, how: str = "") -> BandsawError:
