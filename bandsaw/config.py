@@ -67,6 +67,7 @@ class Configuration:
         # How many tasks of this configuration each module has.
         self._task_modules: dict[str, int] = {}
         self._distributes_first_party = True
+        self._state: frozenset[str] = frozenset()
         self._is_strict = False
         frame: Any = sys._getframe(1)
         while frame.f_back is not None and frame.f_locals.get("self") is self:
@@ -242,6 +243,29 @@ class Configuration:
             This configuration.
         """
         self._distributes_first_party = bool(enabled)
+        return self
+
+    def add_state(self, *names: str) -> Configuration:
+        """Names variables that are state and no code: the ids of tasks do not depend on them.
+
+        Such are those that hold another value in each process, like a random number or the time of
+        the start. `@task(state=[...])` does the same for one task.
+
+        Args:
+            *names: The names of variables with those of their modules, as in `lib.started`.
+
+        Returns:
+            This configuration.
+
+        Raises:
+            ConfigurationTypeError: If a name is no text with a dot in it (a `TypeError`).
+        """
+        for name in names:
+            if not isinstance(name, str) or "." not in name.strip("."):
+                raise ConfigurationTypeError(
+                    f"add_state() takes names such as 'module.variable', not {name!r}."
+                )
+        self._state |= frozenset(names)
         return self
 
     def set_strict_options(self, enabled: bool = True) -> Configuration:

@@ -213,6 +213,7 @@ class Session:
             "computing": computing.held(self),
             "moderator": self._moderator.serialized(),
             "left_out": left_out,
+            "code": self._code_now(),
         }
         values = {
             "task": self.task,
@@ -301,8 +302,15 @@ class Session:
         self.configuration, self.advice_chain = configuration, header["advice_chain"]
         self._nonce = header["nonce"]
         self._ids = header["ids"]
+        self._code = header["code"]
         self._moderator = moderator
         return self
+
+    def _code_now(self) -> dict[str, Any]:
+        """What is known of the code that its task ran, or will run. See `headers.code_of`."""
+        from ._session import headers
+
+        return headers.code_of(self.task, self.__dict__.get("_code"))
 
     def _take_over(self, header: Mapping[str, Any], is_first: bool) -> None:
         if is_first:

@@ -211,10 +211,17 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         for line in compare.lines_of(nearest.differences):
             say(line)
         return 0
+    from ..fingerprint import gaps_of
     from .explain import explain
 
     args, kwargs = _arguments(parsed.arguments)
-    say(str(explain(_task(parsed.target), *args, **kwargs)))
+    task = _task(parsed.target)
+    say(str(explain(task, *args, **kwargs)))
+    gaps = gaps_of(task.bandsaw_task.function, left_out=task.bandsaw_task._left_out())
+    if gaps:
+        say("The id of the task does not depend on this:")
+        for place, reason in gaps:
+            say(f"  {place}: {reason}")
     return 0
 
 
