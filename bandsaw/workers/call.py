@@ -24,6 +24,7 @@ from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
     ProtocolError,
+    StalledError,
     TaskTimeoutError,
     UnserializableError,
     WorkerDiedError,
@@ -33,7 +34,7 @@ from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import again, boundary, frames, logs, wire
 from .child import Child
-from .frames import DeadlineError, Frame, Message, StalledError
+from .frames import DeadlineError, Frame, Message
 from .place import Place
 from .pool import Pool, Worker
 
@@ -312,10 +313,10 @@ class Call:
             f"had started ({self._where(child)})." + _last_words(errors)
         )
 
-    def _stalled(self, child: Child, error: StalledError) -> ProtocolError:
+    def _stalled(self, child: Child, error: StalledError) -> StalledError:
         child.end()
         _, errors = child.tails()
-        return ProtocolError(
+        return StalledError(
             f"{self._what} was ended: {error} ({self._where(child)})." + _last_words(errors)
         )
 

@@ -47,7 +47,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, StalledError
 
 FORMAT = 2
 NAMES = (
@@ -89,10 +89,6 @@ def text_of_code(text: Optional[bytes]) -> Message:
 
 class DeadlineError(Exception):
     """The time was up. Not for users."""
-
-
-class StalledError(ProtocolError):
-    """A message has begun, and makes no progress."""
 
 
 class Frame(NamedTuple):

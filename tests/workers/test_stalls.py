@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bandsaw.errors import ProtocolError
+from bandsaw.errors import StalledError
 from bandsaw.workers import bootstrap, frames
 
 TASKS = """
@@ -49,7 +49,7 @@ def silent():
 def error_of(task, *args):
     try:
         return task(*args)
-    except bandsaw.errors.ProtocolError as error:
+    except bandsaw.errors.StalledError as error:
         assert "task workflow.begin" in str(error), error
         return str(error)
 """
@@ -86,7 +86,7 @@ def test_who_takes_nothing_is_noticed():
     near, far = frames.channel_pair()
     with near, far:
         message = (frames.SESSION, [bytes(1 << 24)], None)
-        with pytest.raises(ProtocolError, match="the other side took nothing more of it for 0.2 s"):
+        with pytest.raises(StalledError, match="the other side took nothing more of it for 0.2 s"):
             frames.Channel(near).send(message, patience=0.2)
 
 
@@ -95,7 +95,7 @@ def test_a_near_side_that_stops_in_the_middle_is_noticed(monkeypatch):
     near, far = frames.channel_pair()
     with near, far:
         near.sendall(frames.head_of(frames.SESSION, 100, False))
-        with pytest.raises(ProtocolError, match=r"there came nothing more of it for 0.2 s"):
+        with pytest.raises(StalledError, match=r"there came nothing more of it for 0.2 s"):
             frames.Channel(far).receive()
 
 
