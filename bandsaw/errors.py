@@ -35,10 +35,13 @@ BandsawError
 ├── DistributionError
 │   └── DistributionModuleError      ModuleNotFoundError
 ├── KeptFolderError                  OSError
+├── DependencyError                  RuntimeError
+├── ForkedError                      RuntimeError
 ├── EnvironmentBuildError            RuntimeError
 └── WorkerError
     ├── WorkerStartError             OSError
     ├── WorkerDiedError              subprocess.CalledProcessError
+    │   └── TaskKilledError
     ├── TaskTimeoutError             TimeoutError
     ├── ProtocolError
     └── RemoteCommandError           subprocess.CalledProcessError
@@ -54,9 +57,15 @@ from typing import TYPE_CHECKING, Any, Optional
 if TYPE_CHECKING:
     from ._process_errors import RemoteCommandError as RemoteCommandError
     from ._process_errors import RemoteConnectionError as RemoteConnectionError
+    from ._process_errors import TaskKilledError as TaskKilledError
     from ._process_errors import WorkerDiedError as WorkerDiedError
 
-_PROCESS_ERRORS = ("RemoteCommandError", "RemoteConnectionError", "WorkerDiedError")
+_PROCESS_ERRORS = (
+    "RemoteCommandError",
+    "RemoteConnectionError",
+    "TaskKilledError",
+    "WorkerDiedError",
+)
 
 
 if not TYPE_CHECKING:  # which would take any name for one of ours
@@ -220,6 +229,17 @@ class KeptFolderError(BandsawError, OSError):
 
 class EnvironmentBuildError(BandsawError, RuntimeError):
     """An environment with the packages that were asked for cannot be made."""
+
+
+class DependencyError(BandsawError, RuntimeError):
+    """A submitted call was never begun, because one that it needs failed or was cancelled.
+
+    The failure of that one is the `__cause__`.
+    """
+
+
+class ForkedError(BandsawError, RuntimeError):
+    """A submitted call belongs to the process that this one was forked from."""
 
 
 class WorkerError(BandsawError):
