@@ -9,6 +9,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from typing import Any, Optional
 
 from . import modules
+from ._system import directories
 from .interpreter import PATH_VARIABLE
 
 
@@ -18,6 +19,7 @@ def prepare() -> bool:
         return False
     modules.is_far_end = True
     modules.signed_by = getattr(sys.modules["__main__"], "SIGNED_BY", None)
+    directories.tell(os.environ.pop(directories.VARIABLE, None))
     if getattr(sys.modules["__main__"], "IS_LOCAL", False):
         return True
     # What is not in the archive is imported from where the process on the other side does.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from .session import Session
 
@@ -20,7 +21,14 @@ class Advice:
     is over, so `with something: session.proceed()` in `before` is a valid advice.
 
     An advice keeps no state of a task on itself: one object serves all tasks, from any thread.
+
+    Attributes:
+        task_options: The options of `@task` that the advice reads from `session.task.kwargs`: their
+            names, or a mapping from names to checks. A check is a function of the value. It returns
+            `None`, or what is wrong with the value, such as `'has to be a number'`.
     """
+
+    task_options: Union[Iterable[str], Mapping[str, Optional[Callable[[Any], Optional[str]]]]] = ()
 
     def before(self, session: Session) -> None:
         """Called on the way to the task.

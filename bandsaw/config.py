@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .errors import (
     ConfigurationMissingError,
@@ -18,6 +18,9 @@ from .extensions import Extension
 from .modules import get_loaded_module_name_by_path, import_module
 from .serialization.pickle import PickleSerializer
 from .serialization.serializer import Serializer
+
+if TYPE_CHECKING:
+    from .advice import Advice
 
 CONFIGURATION_MODULE_ENV_VARIABLE = "BANDSAW_CONFIG_MODULE"
 CONFIGURATION_MODULE_DEFAULT = "bandsaw_config"
@@ -56,6 +59,8 @@ class Configuration:
         self.bulk_hash: Optional[str] = None
         self.extensions: list[Extension] = []
         self.distribution_modules: list[str] = []
+        # Folders, and paths or patterns relative to them.
+        self._distribution_files: list[tuple[str, str]] = []
         # Decorated functions look at these very lists, which are changed in place.
         self._chains: dict[str, list[Any]] = {"default": []}
         self._tuples: dict[str, tuple[Any, ...]] = {"default": ()}
@@ -66,9 +71,12 @@ class Configuration:
         self._max_in_flight: Optional[int] = None
         # The submitted calls, when there are any.
         self._flight: Any = None
+        self._state: frozenset[str] = frozenset()
+        self._is_strict = False
         frame: Any = sys._getframe(1)
         while frame.f_back is not None and frame.f_locals.get("self") is self:
             frame = frame.f_back  # the constructor of a subclass
+        self._made_in = frame.f_code.co_filename
         name = frame.f_globals.get("__name__")
         module = sys.modules.get(name) if isinstance(name, str) else None
         path = getattr(module, "__file__", None)
@@ -78,7 +86,7 @@ class Configuration:
         else:
             self.module_name = get_loaded_module_name_by_path(frame.f_code.co_filename)
 
-    def add_advice_chain(self, *advices: Any, name: str = "default") -> Configuration:
+    def add_advice_chain(self, *advices: Advice, name: str = "default") -> Configuration:
         """Adds an advice chain, replacing an earlier one of the same name.
 
         Args:
@@ -214,6 +222,38 @@ class Configuration:
         self._max_in_flight = number
         return self
 
+    def add_files_for_distribution(self, *paths: Union[str, os.PathLike[str]]) -> Configuration:
+        """Names files that are sent along with tasks to other machines.
+
+        The files of packages need not be named. There, a file lies in the same place below the
+        folder that modules are imported from as here, so that one beside a script lies beside it.
+        What lies elsewhere is put into the folder `bandsaw-files` beside the script.
+
+        Args:
+            *paths: Files, folders with all that is in them, or patterns such as `data/*.csv`;
+                relative ones from the folder of the file in which this configuration was made, or
+                from the current folder where it was made in none. Hidden files and caches in
+                folders are left out.
+
+        Returns:
+            This configuration. A path that leads nowhere is a `DistributionFileError` (a
+            `FileNotFoundError`) of the first call that goes elsewhere.
+
+        Raises:
+            ConfigurationTypeError: If something given is no path (a `TypeError`).
+        """
+        is_file = os.path.isfile(self._made_in)
+        base = os.path.dirname(os.path.abspath(self._made_in)) if is_file else os.getcwd()
+        for path in paths:
+            if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+                raise ConfigurationTypeError(
+                    f"add_files_for_distribution takes paths of files, not {path!r}"
+                )
+            named = base, os.fspath(path)
+            if named not in self._distribution_files:
+                self._distribution_files.append(named)
+        return self
+
     def distribute_first_party(self, enabled: bool = True) -> Configuration:
         """Says whether the project's own modules are sent along without being named.
 
@@ -227,6 +267,44 @@ class Configuration:
             This configuration.
         """
         self._distributes_first_party = bool(enabled)
+        return self
+
+    def add_state(self, *names: str) -> Configuration:
+        """Names variables that are state and no code: the ids of tasks do not depend on them.
+
+        Such are those that hold another value in each process, like a random number or the time of
+        the start. `@task(state=[...])` does the same for one task.
+
+        Args:
+            *names: The names of variables with those of their modules, as in `lib.started`.
+
+        Returns:
+            This configuration.
+
+        Raises:
+            ConfigurationTypeError: If a name is no text with a dot in it (a `TypeError`).
+        """
+        for name in names:
+            if not isinstance(name, str) or "." not in name.strip("."):
+                raise ConfigurationTypeError(
+                    f"add_state() takes names such as 'module.variable', not {name!r}."
+                )
+        self._state |= frozenset(names)
+        return self
+
+    def set_strict_options(self, enabled: bool = True) -> Configuration:
+        """Says whether `@task` refuses options that nobody knows.
+
+        At first it keeps them for advices that do not declare what they read, and refuses only a
+        name that is close to a known one. See `Advice.task_options`.
+
+        Args:
+            enabled: Whether it does.
+
+        Returns:
+            This configuration.
+        """
+        self._is_strict = bool(enabled)
         return self
 
     def _note_task(self, module_name: str) -> None:

@@ -100,7 +100,8 @@ def task(
         config: The name of the configuration module. See `bandsaw.get_configuration` for the
             default.
         chain: The name of the advice chain, by default `default`.
-        **task_kwargs: Kept on the task as `task.kwargs`, for advices.
+        **task_kwargs: Kept on the task as `task.kwargs`, for advices. An option that our advices
+            know, or that an advice of the configuration declares, is checked.
 
     Returns:
         A function to call like the one that was given. It has the attributes `__wrapped__`,
@@ -112,6 +113,9 @@ def task(
         ModuleNotFoundError: If there is no such configuration module.
         UnknownChainError: If the configuration has no such chain (a `ValueError`).
         InvalidDecoratorError: If there is more than one positional argument (a `RuntimeError`).
+        UnknownOptionError: If the name of an option is close to a known one, or unknown and the
+            configuration is strict about it (a `TypeError`).
+        InvalidValueError: If an option cannot have the value that is given (a `ValueError`).
         UnsupportedTaskError: If it is not a plain function that is decorated (a `TypeError`).
     """
     if len(task_args) > 1:
@@ -127,6 +131,10 @@ def task(
         if not isinstance(function, FunctionType) and hasattr(function, "__func__"):
             return _above_other(function, decorate)
         the_task = Task.create_task(function, task_kwargs)
+        if task_kwargs:
+            from ._task_options import check_options
+
+            check_options(task_kwargs, configuration, chain_name, the_task)
         the_task._configuration = configuration
         configuration._note_task(function.__module__)
         # A configuration of the user's own may find its chains elsewhere.

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 from .modules import importable_module_name
 
 if TYPE_CHECKING:
-    from ._archive.configured import ConfiguredArchive
     from ._archive.contents import Content
+    from ._archive.running import Running
     from .config import Configuration
 
 # How often an archive that is kept is marked as being in use.
@@ -51,6 +51,9 @@ class DistributionArchive:
         self._digest: Optional[str] = None
         self._folder: Optional[Path] = None
         self._touched = float("-inf")
+        # Known where it was collected.
+        self.roots: list[str] = []
+        self.left_out: dict[str, str] = {}
 
     @property
     def path(self) -> Path:
@@ -111,6 +114,21 @@ class DistributionArchive:
         self._mark_use(folder)
         return folder
 
+    @property
+    def members(self) -> frozenset[str]:
+        """The paths of the files in it."""
+        with self._lock:
+            return frozenset(self._current().members)
+
+    def holds(self, module_name: str) -> bool:
+        """Says whether a module is in it.
+
+        Args:
+            module_name: The name of the module.
+        """
+        with self._lock:
+            return self._current().holds(module_name)
+
     def _collect(self) -> Content:
         from ._archive.contents import collect
 
@@ -124,6 +142,7 @@ class DistributionArchive:
         if content is None:
             content = self._content = self._collect()
             self._digest = content.digest
+            self.roots, self.left_out = content.roots, content.left_out
         return content
 
     def _put(self, put: Callable[[Path, Content], Path]) -> Path:
@@ -144,10 +163,10 @@ class DistributionArchive:
     def _mark_use(self, place: Path) -> None:
         now = time.monotonic()
         if now - self._touched > _TOUCH_SECONDS:
-            from ._archive.store import touch
+            from ._archive.keep import touch
 
             self._touched = now
-            touch(place)
+            touch(str(place))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DistributionArchive):
@@ -162,7 +181,75 @@ class DistributionArchive:
         return f"DistributionArchive({place}{', '.join(map(repr, self.modules))})"
 
 
-_ARCHIVES: dict[Any, ConfiguredArchive] = {}
+class _ConfiguredArchive(DistributionArchive):
+    """The archive of a configuration, kept under its digest. It grows as tasks are defined.
+
+    `running`: the archive that this process runs from, if it holds what this one has to.
+    """
+
+    def __init__(
+        self, configuration: Configuration, modules: tuple[str, ...], running: Optional[Running]
+    ) -> None:
+        super().__init__("", *modules)
+        self._path = None
+        self._configuration = configuration
+        self._tasks_seen = 0
+        if running is not None:
+            self._content, self._digest = running.content, running.content.digest
+            self._folder, self._path = running.folder, running.path
+
+    @property
+    def path(self) -> Path:
+        path = super().path
+        self._mark_use(path)
+        return path
+
+    def _make_file(self) -> Path:
+        from ._archive import store
+
+        return self._put(store.put_zip)
+
+    def _collect(self) -> Content:
+        from ._archive import contents, roots, running
+
+        configuration = self._configuration
+        self._tasks_seen = _number_of_tasks(configuration)
+        first_party = configuration._distributes_first_party
+        earlier = running.running_archive()
+        return contents.collect(
+            self.modules,
+            self.signed_by,
+            importable_module_name(configuration.module_name),
+            roots.roots_of(configuration) if first_party else None,
+            # What is not reached from here may be reached from where it was made.
+            None if earlier is None else earlier.content,
+            roots.known_imports() if first_party else None,
+            configuration._distribution_files,
+        )
+
+    def lacks_a_task(self, configuration: Configuration) -> bool:
+        """Says whether a task was defined since that needs a module that is not in it."""
+        if configuration is not self._configuration:
+            self._configuration, self._tasks_seen = configuration, -1
+        number = _number_of_tasks(configuration)
+        if number == self._tasks_seen or not configuration._distributes_first_party:
+            return False
+        with self._lock:
+            if self._digest is None:
+                return False  # it is collected later
+            from ._archive import roots
+
+            if roots.lacks_a_task(self._current(), configuration):
+                return True
+            self._tasks_seen = number
+            return False
+
+
+def _number_of_tasks(configuration: Configuration) -> int:
+    return sum(list(configuration._task_modules.values()))
+
+
+_ARCHIVES: dict[Any, _ConfiguredArchive] = {}
 _LOCK = threading.Lock()
 
 
@@ -185,20 +272,22 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
     name = importable_module_name(configuration.module_name)
     modules = tuple(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
     is_signed = getattr(configuration.serializer, "is_signed", False) is True
-    key = modules, is_signed, configuration._distributes_first_party
+    named_files = tuple(configuration._distribution_files)
+    key = modules, is_signed, configuration._distributes_first_party, named_files
     archive = _ARCHIVES.get(key)
     if archive is None or archive.lacks_a_task(configuration):
         with _LOCK:
             archive = _ARCHIVES.get(key)
             if archive is None or archive.lacks_a_task(configuration):
-                from ._archive.configured import ConfiguredArchive
                 from ._archive.running import running_archive
 
                 signed_by = name if is_signed else None
                 running = running_archive() if archive is None else None
-                if running is not None and not running.is_made_for(modules, signed_by, key[2]):
+                if running is not None and not running.is_made_for(
+                    modules, signed_by, key[2], tuple(name for _, name in named_files)
+                ):
                     running = None
-                archive = ConfiguredArchive(configuration, modules, running)
+                archive = _ConfiguredArchive(configuration, modules, running)
                 archive.signed_by = signed_by
                 _ARCHIVES[key] = archive
     return archive

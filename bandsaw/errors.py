@@ -14,6 +14,7 @@ BandsawError
 │   └── InvalidValueError            ValueError
 ├── TaskDefinitionError
 │   ├── InvalidDecoratorError        RuntimeError
+│   ├── UnknownOptionError           TypeError
 │   ├── UnsupportedTaskError         TypeError
 │   ├── NotImportableError           ValueError
 │   └── UnguardedCallError           RuntimeError
@@ -33,7 +34,8 @@ BandsawError
 │   │   └── SignatureError           (the data is not signed by who has the key)
 │   └── RemoteError                  (an exception whose class is not to be had here)
 ├── DistributionError
-│   └── DistributionModuleError      ModuleNotFoundError
+│   ├── DistributionModuleError      ModuleNotFoundError
+│   └── DistributionFileError        FileNotFoundError
 ├── KeptFolderError                  OSError
 ├── DependencyError                  RuntimeError
 ├── ForkedError                      RuntimeError
@@ -132,6 +134,10 @@ class InvalidDecoratorError(TaskDefinitionError, RuntimeError):
     """`@task` was used in a form that it does not have."""
 
 
+class UnknownOptionError(TaskDefinitionError, TypeError):
+    """`@task` was given an option that there is not."""
+
+
 class UnsupportedTaskError(TaskDefinitionError, TypeError):
     """`@task` was put above something that is not a plain function."""
 
@@ -218,6 +224,13 @@ class DistributionError(BandsawError):
 
 class DistributionModuleError(DistributionError, ModuleNotFoundError):
     """A module that was named for distribution does not exist."""
+
+
+class DistributionFileError(DistributionError, FileNotFoundError):
+    """A file that was named for distribution does not exist."""
+
+    def __str__(self) -> str:
+        return BandsawError.__str__(self)
 
 
 class KeptFolderError(BandsawError, OSError):

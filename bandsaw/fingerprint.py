@@ -16,8 +16,7 @@ they hold.
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional
@@ -27,7 +26,7 @@ from ._identity.canonical import Writer, joined_arguments, write_arguments
 from ._identity.firstparty import is_first_party
 from ._identity.globals import canonical_module_name
 from ._identity.reach import Reach
-from ._identity.watch import Watch
+from ._identity.watch import Seen, Watch
 from .identifier import identifier_from_bytes, identifier_from_string
 
 __all__ = [
@@ -36,6 +35,7 @@ __all__ = [
     "digest_of_code",
     "execution_id_of",
     "fingerprint",
+    "gaps_of",
     "is_current",
     "parts_of",
     "task_id_of",
@@ -43,6 +43,8 @@ __all__ = [
 ]
 
 _reported: set[str] = set()
+# A warning has ten lines at the most.
+_MOST_PLACES = 7
 
 
 class IdentityWarning(UserWarning):
@@ -50,44 +52,74 @@ class IdentityWarning(UserWarning):
 
 
 class _Snapshot:
-    """The digest of code, for as long as no module that it reaches is reloaded."""
+    """The digest of code, for as long as what it reaches is as it was."""
 
-    __slots__ = ("_reference", "digest", "watch")
+    __slots__ = ("code", "digest", "watch")
 
-    def __init__(self, code: Any, digest: bytes, modules: dict[str, Any]) -> None:
-        identity = id(code)
-        self._reference = weakref.ref(code, lambda _: _snapshots.pop(identity, None))
-        self.watch = Watch(modules)
+    def __init__(self, code: Any, digest: bytes, seen: Seen) -> None:
+        self.code = code
+        self.watch = Watch(seen)
         self.digest = digest
 
+    def __reduce__(self) -> Any:
+        # Of a function that is sent elsewhere by value.
+        return type(None), ()
 
-# By identity, because classes may define equality.
-_snapshots: dict[int, _Snapshot] = {}
+
+# In the dictionary of the function itself: it holds what refers to the function.
+_SNAPSHOT = "__bandsaw_snapshot__"
+_MOST_CLASSES = 1000
+# By identity, because classes may define equality. Those that were used last.
+_classes: dict[int, _Snapshot] = {}
+
+
+def _keep_snapshot(code: Any, snapshot: _Snapshot) -> None:
+    if isinstance(code, FunctionType):
+        code.__dict__[_SNAPSHOT] = snapshot
+        return
+    _classes.pop(id(code), None)
+    _classes[id(code)] = snapshot
+    while len(_classes) > _MOST_CLASSES:
+        _classes.pop(next(iter(_classes)), None)
+
+
+def _kept_snapshot(code: Any) -> Optional[_Snapshot]:
+    snapshot = (
+        code.__dict__.get(_SNAPSHOT) if isinstance(code, FunctionType) else _classes.get(id(code))
+    )
+    # `functools.wraps` copies the dictionary of a function.
+    return snapshot if snapshot is not None and snapshot.code is code else None
 
 
 class _Walk:
     """What is found on the way of making one id.
 
     Attributes:
-        modules: The first-party modules that were reached, with their specs.
+        seen: What was read.
         problems: What could not be followed: the place and the reason.
     """
 
-    __slots__ = ("modules", "problems")
+    __slots__ = ("_left_out", "problems", "seen")
 
-    def __init__(self) -> None:
-        self.modules: dict[str, tuple[Any, Any]] = {}
+    def __init__(self, left_out: Collection[str] = ()) -> None:
+        self.seen = Seen()
         self.problems: list[tuple[str, str]] = []
+        self._left_out = left_out
 
     def digest(self, code: Any, skip: tuple[str, ...] = ()) -> bytes:
         """Digests code with all that it reaches, as it is now."""
-        reach = Reach(skip)
-        writer = Writer(reach.form, name=_label(code), report=reach.report)
-        digest = sha256(writer.write(code)).digest()
+        reach = Reach(skip, self._left_out)
+        while True:
+            name = _label(code)
+            writer = Writer(reach.form, name=name, report=reach.report, seen=reach.seen)
+            digest = sha256(writer.write(code)).digest()
+            if reach.is_settled():
+                break
+            reach = Reach(skip, self._left_out, reach)
         self.problems += reach.problems
-        self.modules.update(reach.modules)
-        if isinstance(code, (FunctionType, type)) and not skip:
-            _snapshots[id(code)] = _Snapshot(code, digest, reach.modules)
+        self.seen.include(reach.seen)
+        if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:
+            _keep_snapshot(code, _Snapshot(code, digest, reach.seen))
         return digest
 
     def digest_in_value(self, code: Any) -> bytes:
@@ -97,7 +129,7 @@ class _Walk:
         snapshot = _snapshot_of(code)
         if snapshot is None:
             return self.digest(code)
-        self.modules.update(snapshot.watch.modules())
+        self.seen.include(snapshot.watch.seen)
         return snapshot.digest
 
     def digest_of_dependency(self, dependency: Any, position: int) -> bytes:
@@ -105,18 +137,22 @@ class _Walk:
         if isinstance(dependency, ModuleType):
             from ._identity.whole_modules import digest_of_module, loaded_modules
 
-            self.modules.update(loaded_modules(dependency))
+            self.seen.modules.update(loaded_modules(dependency))
             return digest_of_module(dependency)
         if isinstance(dependency, (FunctionType, type)):
             return self.digest(dependency)
         return digest_of_value(dependency, self.digest_in_value, name=f"depends[{position}]")
 
     def warn(self, code: Any) -> None:
-        """Reports all that could not be followed, once in a process."""
+        """Reports all that could not be followed, once for each code and process."""
         if not self.problems:
             return
         module = canonical_module_name(getattr(code, "__module__", "?"))
-        places = dict.fromkeys(f"\n    {place}: {reason}" for place, reason in self.problems)
+        places = list(dict.fromkeys(f"\n    {place}: {reason}" for place, reason in self.problems))
+        left = len(places) - _MOST_PLACES
+        if left > 1:
+            command = f"python -m bandsaw cache explain {module}.{_label(code)}"
+            places[_MOST_PLACES:] = [f"\n    and {left} more: {command!r} lists all"]
         text = (
             f"The id of {module}.{_label(code)} does not depend on what cannot be followed:"
             + "".join(places)
@@ -143,7 +179,7 @@ def _snapshot_of(code: Any) -> Optional[_Snapshot]:
     # What a function closes over can change at any time.
     if isinstance(code, CodeType) or getattr(code, "__closure__", None) is not None:
         return None
-    snapshot = _snapshots.get(id(code))
+    snapshot = _kept_snapshot(code)
     return snapshot if snapshot is not None and snapshot.watch.is_current() else None
 
 
@@ -172,6 +208,21 @@ def fingerprint(function: Any, *, skip: Iterable[str] = ()) -> str:
     return digest.hex()
 
 
+def gaps_of(function: Any, *, left_out: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Lists what the id of a task cannot depend on, because it cannot be followed or watched.
+
+    Args:
+        function: The function of the task.
+        left_out: Variables that do not count: the names of their modules and their own, dotted.
+
+    Returns:
+        The place and the reason of each.
+    """
+    walk = _Walk(left_out)
+    walk.digest(function)
+    return list(dict.fromkeys(walk.problems))
+
+
 def is_current(function: Any) -> bool:
     """Says whether the last fingerprint of a function still holds.
 
@@ -181,7 +232,7 @@ def is_current(function: Any) -> bool:
     Returns:
         `False` if there is none, or if a module that it reaches was reloaded since.
     """
-    snapshot = _snapshots.get(id(function))
+    snapshot = _kept_snapshot(function)
     return snapshot is not None and snapshot.watch.is_current()
 
 
@@ -243,6 +294,7 @@ def watched_task_id_of(
     *,
     version: Optional[Any] = None,
     depends: Iterable[Any] = (),
+    left_out: Collection[str] = (),
 ) -> tuple[str, Watch]:
     """Makes the id of a task, and what notices when it does not hold any more.
 
@@ -252,9 +304,10 @@ def watched_task_id_of(
         qualified_name: See `task_id_of`.
         version: See `task_id_of`.
         depends: See `task_id_of`.
+        left_out: Variables that do not count: the names of their modules and their own, dotted.
 
     Returns:
-        The id, and a watch on the modules that it was made from.
+        The id, and a watch on what it was made from.
 
     Raises:
         IdentityError: Something in `depends` or the version has no canonical form.
@@ -262,7 +315,7 @@ def watched_task_id_of(
     Warns:
         IdentityWarning: See `fingerprint`.
     """
-    walk = _Walk()
+    walk = _Walk(left_out)
     code: Any
     if version is None:
         code = walk.digest(function).hex()
@@ -272,11 +325,16 @@ def watched_task_id_of(
     name = canonical_module_name(module_name)
     parts = ("task", name, qualified_name, version is None, code, digests)
     walk.warn(function)
-    return identifier_from_string(digest_of_value(parts).hex()), Watch(walk.modules)
+    return identifier_from_string(digest_of_value(parts).hex()), Watch(walk.seen)
 
 
 def parts_of(
-    function: Any, *, version: Optional[Any] = None, depends: Iterable[Any] = (), limit: int = 200
+    function: Any,
+    *,
+    version: Optional[Any] = None,
+    depends: Iterable[Any] = (),
+    limit: int = 200,
+    left_out: Collection[str] = (),
 ) -> list[list[str]]:
     """Says what a task id is made of, to explain why two of them differ.
 
@@ -299,6 +357,7 @@ def parts_of(
         depends: See `task_id_of`.
         limit: How many parts there may be before functions, classes and values are told by module
             only.
+        left_out: Variables that do not count: the names of their modules and their own, dotted.
 
     Returns:
         The sorted items. Something is different whenever the task id of the function is, and
@@ -326,7 +385,7 @@ def parts_of(
         items.add(("version", "", "", text_of(version)))
     else:
         reached = [part for part in depends if not (is_whole(part) or isinstance(part, File))]
-        items |= set(parts_of_code([function, *reached], limit))
+        items |= set(parts_of_code([function, *reached], limit, left_out))
     return [list(item) for item in sorted(items)]
 
 

@@ -7,7 +7,9 @@ is never loaded twice and its classes stay the same classes.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 import types
@@ -15,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from importlib.machinery import ModuleSpec
 from typing import Any, Optional, Union
 
-from .errors import NotImportableError, UnguardedCallError
+from .errors import NotImportableError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -24,8 +26,6 @@ is_far_end = False
 # There, the name of the configuration by whose key every session has to be signed, if there is one.
 # It comes with the archive, because a session cannot say of itself that it need not be signed.
 signed_by: Optional[str] = None
-# There, the tasks that its task was called for, itself included.
-_callers: tuple[str, ...] = ()
 
 _known_main: Optional[tuple[Any, Any, Any, Optional[str]]] = None
 # The script and its file, as long as it said so: see `file_of`.
@@ -109,7 +109,15 @@ def import_object(object_name: str, module_name: str) -> Any:
         ModuleNotFoundError: If there is no such module.
         AttributeError: If the module has no such object.
     """
-    value: Any = import_module(module_name)
+    loaded = sys.modules.get(module_name)
+    if getattr(getattr(loaded, "__spec__", None), "_initializing", False):
+        # Another thread loads it, and may wait for this one. What is defined by now is there.
+        with contextlib.suppress(AttributeError):
+            return _attribute_of(loaded, object_name)
+    return _attribute_of(import_module(module_name), object_name)
+
+
+def _attribute_of(value: Any, object_name: str) -> Any:
     for part in object_name.split("."):
         if isinstance(value, type) and part.startswith("__") and not part.endswith("__"):
             # Python itself renames what is private to a class.
@@ -186,34 +194,6 @@ def adopt_main(name: str) -> None:
         sys.modules["__main__"] = sys.modules.get(name) or _LazyMain(name)
 
 
-def note_callers(callers: Iterable[str]) -> bool:
-    """Remembers what the session that a far end goes on with says about those that sent it.
-
-    Args:
-        callers: See `callers_of`.
-
-    Returns:
-        Whether this process is a far end, and this the first session it is given: anything else
-        leaves its environment alone.
-    """
-    global _callers
-    if not is_far_end or _callers:
-        return False
-    _callers = tuple(callers)
-    return True
-
-
-def forget_callers() -> None:
-    """Has the next session that a far end is given count as its first one."""
-    global _callers
-    _callers = ()
-
-
-def known_callers() -> tuple[str, ...]:
-    """Returns what `note_callers` has remembered."""
-    return _callers
-
-
 def set_variables(environment: Mapping[str, str]) -> None:
     """Sets what a far end is told by the session that it goes on with.
 
@@ -227,41 +207,6 @@ def set_variables(environment: Mapping[str, str]) -> None:
         sys.path[1:1] = [entry for entry in given.split(os.pathsep) if entry not in (*sys.path, "")]
 
 
-def callers_of(task_name: str) -> list[str]:
-    """Returns the tasks that a call is made for: itself, and those whose code is being loaded.
-
-    Args:
-        task_name: The name of the task that is called.
-
-    Returns:
-        The names, for the far end of the call.
-
-    Raises:
-        UnguardedCallError: If loading the code of a task calls that task again. Where it ran in yet
-            another process, that one would do the same, and so on without an end.
-    """
-    loading = _loading_module() if is_far_end else None
-    if loading is None:
-        return [task_name]
-    if task_name in _callers:
-        raise UnguardedCallError(
-            f"The task {task_name} is called while {loading} is loaded in the process of that "
-            "task, which would go on for ever. Put what calls tasks at the top level of a script "
-            "or module below: if __name__ == '__main__':"
-        )
-    return [*_callers, task_name]
-
-
-def _loading_module() -> Optional[str]:
-    frame: Optional[types.FrameType] = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_globals.get("__name__")
-        if frame.f_code.co_name == "<module>" and name != "__main__":
-            return str(name)
-        frame = frame.f_back
-    return None
-
-
 class _LazyMain(types.ModuleType):
     """Stands for a `__main__` script that may never be needed and is not loaded until it is."""
 
@@ -270,12 +215,29 @@ class _LazyMain(types.ModuleType):
         self.__spec__ = ModuleSpec(name, None)
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):
-            raise AttributeError(attribute)
         assert self.__spec__ is not None
+        if attribute.startswith("__") or not _may_define(self.__spec__.name, attribute):
+            raise AttributeError(f"module '__main__' has no attribute {attribute!r}")
         module = importlib.import_module(self.__spec__.name)
         sys.modules["__main__"] = module
         return getattr(module, attribute)
+
+
+# A script that uses one of them may define anything at run time.
+_DYNAMIC = frozenset(("exec", "globals", "locals", "modules", "setattr", "vars", "__dict__"))
+
+
+def _may_define(module_name: str, name: str) -> bool:
+    """Looks, without executing it, whether a script can have a name at its top level."""
+    try:
+        spec = importlib.util.find_spec(module_name)
+        loader: Any = None if spec is None else spec.loader
+        code = loader.get_code(module_name)
+    except Exception:
+        return True  # to import it says what is wrong
+    names = set(code.co_names)
+    # "import *" leaves this tuple among the constants.
+    return name in names or ("*",) in code.co_consts or not _DYNAMIC.isdisjoint(names)
 
 
 def get_loaded_module_name_by_path(file_path: PathLike) -> Optional[str]:

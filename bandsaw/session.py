@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
 from . import modules
 from ._session.moderator import _Moderator
+from ._system import callers
 from .config import Configuration, get_configuration
 from .context import Context
 from .errors import AdviceError, SessionError, SessionFileError
@@ -41,7 +42,7 @@ class Session:
         advice_chain: The name of the chain.
     """
 
-    # With `__dict__`, so that nothing is forbidden; the slots are what makes a session cheap.
+    # Slots make a session cheap; `__dict__` lets advices set attributes.
     __slots__ = (
         "__dict__",
         "_context",
@@ -208,10 +209,11 @@ class Session:
             "run_id": self.run_id,
             "main": main_module_name(),
             "environment": dict(environment or {}),
-            "callers": modules.callers_of(str(self.task)),
+            "callers": callers.callers_of(str(self.task)),
             "computing": computing.held(self),
             "moderator": self._moderator.serialized(),
             "left_out": left_out,
+            "code": self._code_now(),
         }
         values = {
             "task": self.task,
@@ -244,6 +246,12 @@ class Session:
 
     def _unpack(self, saved: Saved, sent: Optional[Session] = None) -> Session:
         """Does what `restore` does, and accepts only the session that was sent, if one is given."""
+        if sent is not None:
+            return self._unpacked(saved, sent)
+        with callers.loading():
+            return self._unpacked(saved, sent)
+
+    def _unpacked(self, saved: Saved, sent: Optional[Session]) -> Session:
         from ._session import headers, members
         from .execution import Execution
         from .tasks import Task
@@ -251,7 +259,7 @@ class Session:
         header = saved.header
         if modules.signed_by is not None and sent is None:
             members.check_is_sealed(saved, modules.signed_by)
-        is_first = modules.note_callers(header["callers"])
+        is_first = callers.note(header["callers"])
         # Nothing that is signed has an effect before it is verified, but for the names of the
         # modules that have the key: variables could say what that is.
         if saved.seal is None and sent is None:
@@ -294,8 +302,15 @@ class Session:
         self.configuration, self.advice_chain = configuration, header["advice_chain"]
         self._nonce = header["nonce"]
         self._ids = header["ids"]
+        self._code = header["code"]
         self._moderator = moderator
         return self
+
+    def _code_now(self) -> dict[str, Any]:
+        """What is known of the code that its task ran, or will run. See `headers.code_of`."""
+        from ._session import headers
+
+        return headers.code_of(self.task, self.__dict__.get("_code"))
 
     def _take_over(self, header: Mapping[str, Any], is_first: bool) -> None:
         if is_first:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._functions import check_is_plain, task_layers, without_task
+from ._system import callers
 from .errors import (
     BandsawError,
     DeserializationError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import inspect
 
     from ._identity.arguments import Arguments
+    from ._identity.carried import Carried
     from ._identity.watch import Watch
     from .execution import Execution
 
@@ -211,7 +213,31 @@ class Task(SerializableValue, abc.ABC):
             function.__qualname__,
             version=self._task_kwargs.get("version"),
             depends=self._list_of("depends"),
+            left_out=self._left_out(),
         )
+
+    def _left_out(self) -> frozenset[str]:
+        """The names of variables that do not count."""
+        names = [name for name in self._list_of("state") if isinstance(name, str)]
+        return frozenset([*names, *getattr(self._configuration, "_state", ())])
+
+    def _changed_since_read(self) -> list[str]:
+        """Names what has changed of the code since the id was read: it is that of other code."""
+        derived = self._derived
+        if derived is None or derived[1].is_current():
+            return []
+        return derived[1].settle()
+
+    def _carried(self) -> Optional[Carried]:
+        """Says what of the code another process may not have; `None` where no id was derived."""
+        if self._derived is None:
+            return None
+        watch = self._derived[1]
+        if watch.carried is None:
+            from ._identity.carried import carried_by
+
+            watch.carried = carried_by(watch.seen)
+        return watch.carried  # type: ignore[no-any-return]
 
     def _known_id(self) -> Optional[str]:
         """Returns the id if somebody has read it."""
@@ -268,7 +294,8 @@ class _FunctionTask(Task):
         if self._function is None:
             name = f"{self.module_name}.{self.function_name}"
             try:
-                found = import_object(self.function_name, self.module_name)
+                with callers.loading():
+                    found = import_object(self.function_name, self.module_name)
             except BandsawError:
                 raise
             except Exception as error:

@@ -1,17 +1,29 @@
 """What of a project goes into an archive: what is named, and what is reached."""
 
+import re
 import sys
 import textwrap
+import zipfile
 
 import pytest
 
+import bandsaw
+from bandsaw._archive import folders
 from bandsaw._archive.contents import collect
 from bandsaw._archive.imports import Imports
 from bandsaw._archive.zipped import content_of_zip
-from bandsaw.distribution import DistributionArchive
-from bandsaw.errors import DistributionModuleError
+from bandsaw.distribution import DistributionArchive, get_distribution_archive
+from bandsaw.errors import (
+    ConfigurationTypeError,
+    DistributionError,
+    DistributionFileError,
+    DistributionModuleError,
+)
 
 CONFIGURATION = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+# What other modules of a package import goes along as well.
+PACK = {f"pack/{name}" for name in ("__init__.py", "sub.py", "other.py", "chain.py", "data.txt")}
+PACK |= {"space/inner.py", "space/data/table.csv", "helper.py"}
 LISTING = """
     from bandsaw.distribution import get_distribution_archive
     import bandsaw
@@ -45,18 +57,14 @@ def members_of(project):
     ("text", "found"),
     [
         ("import helper", {"helper.py"}),
-        ("import pack.sub as p", {"pack/__init__.py", "pack/sub.py"}),
-        ("from pack import sub", {"pack/__init__.py", "pack/sub.py"}),
-        ("from pack import *", {"pack/__init__.py"}),
+        ("import pack.sub as p", PACK),
+        ("from pack import sub", PACK),
+        ("from pack import *", PACK),
         ("def f():\n    def g():\n        import helper", {"helper.py"}),
         ("try:\n    import helper\nexcept ImportError:\n    import not_there", {"helper.py"}),
         ("import importlib\ndef f(): importlib.import_module('helper')", {"helper.py"}),
         ("def f(): return __import__('helper')", {"helper.py"}),
-        (
-            "import pack.chain",
-            {"pack/__init__.py", "pack/chain.py", "pack/sub.py", "space/inner.py", "helper.py"},
-        ),
-        ("import space.inner", {"space/inner.py", "helper.py"}),
+        ("import space.inner", {"space/inner.py", "space/data/table.csv", "helper.py"}),
         ("def f(): import broken", {"broken.py"}),
         ("def f(): import json, not_there, pytest", set()),
         ("", set()),
@@ -70,6 +78,11 @@ def test_what_is_imported_is_in_it_and_nothing_else(members_of, text, found):
         "pack/sub.py": "",
         "pack/other.py": "",
         "pack/data.txt": "",
+        "pack/.hidden/x.txt": "",
+        "pack/cache/CACHEDIR.TAG": "",
+        "pack/venv/pyvenv.cfg": "",
+        "pack/lib/site-packages/x.py": "",
+        "space/data/table.csv": "",
         "pack/chain.py": "def f():\n    from . import sub\n    from .. import nothing\n"
         "    from .sub import x\n    import space.inner",
         "space/inner.py": "def f(): import helper",
@@ -230,3 +243,89 @@ def test_what_was_found_in_a_source_is_known_for_that_source_only():
     assert second.of("a.b", b"from . import c\nimport e") == ["a", "a.c", "e"]
     assert first.of("a", b"import (") == []
     assert first.of("a", b"import \0") == []
+
+
+def _project(tmp_path, monkeypatch, **paths):
+    """A configuration in a module of its own, beside some files."""
+    files = {"configuration_of_files.py": CONFIGURATION, **paths}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "configuration_of_files", raising=False)
+    return bandsaw.get_configuration("configuration_of_files")
+
+
+def test_named_files_keep_their_place_and_count_by_what_is_in_them(tmp_path, monkeypatch):
+    files = {"a.csv": "1", "sql/x/q.sql": "2", "sql/.hidden": "", "data/b.csv": "3", "data/c": ""}
+    configuration = _project(tmp_path / "here", monkeypatch, **files)
+    elsewhere = tmp_path / "else" / "where"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "d.txt").write_text("4")
+    configuration.add_files_for_distribution("a.csv", tmp_path / "here" / "sql", "data/*.csv")
+    assert configuration.add_files_for_distribution(elsewhere, elsewhere / "d.txt") is configuration
+    archive = get_distribution_archive(configuration)
+    named = {name for name in archive.members if not name.startswith("bandsaw/")}
+    assert named == {
+        *("__main__.py", "configuration_of_files.py", "a.csv", "sql/x/q.sql", "data/b.csv"),
+        *("bandsaw-files/where/d.txt", "bandsaw-files/d.txt"),
+    }
+    assert (archive.folder / "sql" / "x" / "q.sql").read_text() == "2"
+    before = archive._collect().digest
+    assert archive._collect().digest == before == archive.digest
+    (tmp_path / "here" / "a.csv").write_text("changed")
+    assert archive._collect().digest != before
+
+
+@pytest.mark.parametrize("name", ["not_there.csv", "no/*.csv", "/not/there", "a\nb"])
+def test_a_named_file_that_is_not_there_is_an_error_that_names_it(tmp_path, monkeypatch, name):
+    configuration = _project(tmp_path, monkeypatch).add_files_for_distribution(name)
+    with pytest.raises(DistributionFileError, match=re.escape(repr(name))) as caught:
+        _ = get_distribution_archive(configuration).digest
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize("name", ["one/same.txt", "__main__.py"])
+def test_two_files_for_one_place_are_refused(tmp_path, monkeypatch, name):
+    files = {"one/same.txt": "1", "__main__.py": ""}
+    configuration = _project(tmp_path / "here", monkeypatch, **files)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "three").mkdir()
+    for number in "two", "three":
+        (tmp_path / number / "same.txt").write_text(number)
+        configuration.add_files_for_distribution(tmp_path / number / "same.txt")
+    if name == "__main__.py":
+        configuration._distribution_files[:] = []
+        configuration.add_files_for_distribution(name)
+    with pytest.raises(DistributionError, match=f"another '.*{name[-8:]}'"):
+        _ = get_distribution_archive(configuration).digest
+
+
+def test_what_is_no_path_is_refused_at_once():
+    with pytest.raises(ConfigurationTypeError, match="7"):
+        bandsaw.Configuration().add_files_for_distribution(7)
+
+
+def test_a_package_in_a_zip_goes_along_whole(tmp_path, monkeypatch):
+    path = tmp_path / "code.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("zipped_pack/__init__.py", "")
+        archive.writestr("zipped_pack/data/x.txt", "data")
+        archive.writestr("zipped_pack/.hidden/x.txt", "")
+        archive.writestr("zipped_pack/large.bin", bytes(folders.LARGEST_FILE + 1))
+    monkeypatch.syspath_prepend(str(path))
+    content = collect([], reached_from={"zipped_pack": "has a task"})
+    assert content.read("zipped_pack/data/x.txt") == b"data"
+    assert "zipped_pack/.hidden/x.txt" not in content.members
+    assert content.manifest["left_out"] == {"zipped_pack/large.bin": folders.LARGE}
+    assert content.left_out["zipped_pack/.hidden/x.txt"] == "hidden"
+
+
+def test_of_a_namespace_package_only_what_is_not_installed_goes_along(tmp_path, monkeypatch):
+    for folder, name in ("ours", "mine"), ("lib/site-packages", "theirs"):
+        (tmp_path / folder / "spaced" / name).mkdir(parents=True)
+        (tmp_path / folder / "spaced" / name / "__init__.py").write_text("")
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    content = collect([], reached_from={"spaced.mine": "has a task"})
+    assert "spaced/mine/__init__.py" in content.members
+    assert "spaced/theirs/__init__.py" not in content.members

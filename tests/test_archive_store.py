@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from bandsaw._archive import store
-from bandsaw._archive.contents import MANIFEST, Content, collect
+from bandsaw._archive import keep, store, unpack
+from bandsaw._archive.contents import Content, collect, with_digest
+from bandsaw._archive.keep import MANIFEST
 from bandsaw._archive.zipped import content_of_folder, content_of_zip, write_zip
 from bandsaw.distribution import DistributionArchive
 from bandsaw.errors import DistributionError
@@ -38,8 +38,7 @@ def content_with(**texts):
         name: {"size": len(data), "digest": digest_of(data), "why": "named"}
         for name, data in files.items()
     }
-    digest = digest_of(json.dumps(members).encode())
-    return Content({**whole.manifest, "members": members, "digest": digest}, files.__getitem__)
+    return Content(with_digest({**whole.manifest, "members": members}), files.__getitem__)
 
 
 def digest_of(data):
@@ -53,6 +52,10 @@ def content():
 
 def names(base):
     return sorted(os.listdir(base))
+
+
+def prune(base, *arguments):
+    return set(map(Path, keep.prune(str(base), *arguments)))
 
 
 def test_what_is_unpacked_and_what_is_zipped_are_the_same(base, content):
@@ -83,7 +86,7 @@ def test_what_is_damaged_is_made_again(base, content, damage):
         inner.write_text("x = 2")
     elif damage == "cut":
         inner.write_text("")
-        os.utime(inner, (store.TIME, store.TIME))
+        os.utime(inner, (keep.TIME, keep.TIME))
     elif damage == "missing":
         inner.unlink()
     elif damage == "manifest":
@@ -102,15 +105,15 @@ def test_what_is_damaged_is_made_again(base, content, damage):
 
 
 def test_who_is_second_takes_what_the_first_one_made(base, content, monkeypatch):
-    fill, others = store._fill, []
+    finish, others = unpack.Unpacking.finish, []
 
-    def fill_slowly(folder, given):
-        fill(folder, given)
+    def finish_late(unpacking):
         if not others:
             others.append(None)
-            others.append(store.put_folder(base, given).stat().st_ino)
+            others.append(store.put_folder(base, content).stat().st_ino)
+        finish(unpacking)
 
-    monkeypatch.setattr(store, "_fill", fill_slowly)
+    monkeypatch.setattr(unpack.Unpacking, "finish", finish_late)
     assert store.put_folder(base, content).stat().st_ino == others[1]
     assert names(base) == [content.digest]
 
@@ -156,7 +159,7 @@ def test_many_threads_make_and_remove_the_same_one(base, content):
                 folder = store.put_folder(base, content)
                 store.put_zip(base, content)
                 if number == 0:
-                    store.discard(folder)
+                    keep.discard(str(folder))
         except BaseException as error:
             failures.append(error)
 
@@ -234,14 +237,14 @@ def test_on_a_full_disk_it_is_elsewhere_or_an_error_that_says_so(tmp_path, monke
     monkeypatch.setenv("BANDSAW_HOME", str(full[0]))
     monkeypatch.setattr("tempfile.tempdir", str(full[1]))
     monkeypatch.setattr("bandsaw._archive.process_folder._folder", None)
-    real = store._fill
+    real = unpack.Unpacking.finish
 
-    def fill(folder, content):
-        real(folder, content)
-        if any(place in folder.parents for place in full):
+    def finish(unpacking):
+        if any(place in Path(unpacking._temporary).parents for place in full):
             raise OSError(errno.ENOSPC, "No space left on device")
+        real(unpacking)
 
-    monkeypatch.setattr(store, "_fill", fill)
+    monkeypatch.setattr(unpack.Unpacking, "finish", finish)
     archive = DistributionArchive(tmp_path / "a.pyz", "textwrap")
     with pytest.raises(DistributionError, match="No space left") as caught:
         archive.folder  # noqa: B018  # makes it
@@ -278,12 +281,12 @@ def test_what_was_not_used_for_some_time_goes_and_nothing_else(base):
         aged(path, 31)
     aged(folders[2], 29)
     aged(paths[2], 0.9)
-    removed = store.prune(base, store.KEPT_SECONDS)
-    assert set(removed) == {folders[0], paths[1]}
+    removed = prune(base, keep.KEPT_SECONDS)
+    assert removed == {folders[0], paths[1]}
     assert not left_over.exists()
     assert other.exists()
     # However short the time that is given: a process may be running from it.
-    assert set(store.prune(base, 0)) == {folders[2]}
+    assert prune(base, 0) == {folders[2]}
     assert paths[2].exists()
     assert folders[1].exists()
 
@@ -294,7 +297,7 @@ def test_what_is_used_is_not_old(base, content):
         aged(old, 40)
     store.put_folder(base, content)
     store.put_zip(base, content)
-    assert store.prune(base, store.KEPT_SECONDS) == []
+    assert prune(base, keep.KEPT_SECONDS) == set()
 
 
 def test_byte_code_is_taken_over_for_files_that_are_the_same(base):
@@ -327,3 +330,103 @@ def test_what_is_no_archive_is_told_so(tmp_path, data):
         content_of_zip(tmp_path / "a.pyz")
     with pytest.raises(DistributionError, match="is no distribution archive"):
         content_of_folder(tmp_path)
+
+
+def inodes(folder):
+    return {path.name: path.stat().st_ino for path in folder.iterdir() if path.is_file()}
+
+
+def test_what_another_archive_has_is_shared(base):
+    first = store.put_folder(base, content_with(a="x = 1", b="y"))
+    second = store.put_folder(base, content_with(a="x = 2", b="y", copy="y"))
+    known, found = inodes(first), inodes(second)
+    assert found["b.py"] == found["copy.py"] == known["b.py"]
+    assert found["textwrap.py"] == known["textwrap.py"]
+    assert found["a.py"] != known["a.py"]
+    keep.discard(str(first))
+    assert unpack.is_whole(str(second))
+
+
+@pytest.mark.parametrize("damage", ["in place", "same time", "mode"])
+def test_a_damaged_file_is_never_shared(base, damage):
+    first = store.put_folder(base, content_with(a="x = 1"))
+    path = first / "a.py"
+    if damage == "mode":
+        path.chmod(0o777)
+    else:
+        path.write_text("x = 2")
+    if damage == "same time":
+        os.utime(path, (keep.TIME, keep.TIME))
+    second = store.put_folder(base, content_with(a="x = 1", b=""))
+    assert (second / "a.py").read_text() == "x = 1"
+    assert inodes(second)["a.py"] != inodes(first)["a.py"]
+    assert inodes(second)["textwrap.py"] == inodes(first)["textwrap.py"]
+
+
+def test_where_files_cannot_be_linked_they_are_copied(base, monkeypatch):
+    first = store.put_folder(base, content_with(a="x = 1"))
+
+    def refused(*_):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    content = content_with(a="x = 1", b="")
+    content.read = {"b.py": b""}.__getitem__
+    second = store.put_folder(base, content)
+    assert (second / "a.py").read_text() == "x = 1"
+    assert inodes(second)["a.py"] != inodes(first)["a.py"]
+    assert unpack.is_whole(str(second))
+
+
+def test_many_edits_cost_their_own_size(base):
+    size = 200_000
+    for number in range(40):
+        store.put_folder(base, content_with(large="#" * size, a=f"x = {number}"))
+    total = sum(keep.sizes_of_new(str(base), set()))
+    assert total < size + 40 * 2000 + 100_000
+    assert sum(path.stat().st_size for path in base.rglob("large.py")) == 40 * size
+
+
+def test_what_is_kept_has_a_bound_in_bytes(base):
+    texts = [str(number) * 100_000 for number in range(4)]
+    shared = "#" * 100_000
+    folders = [store.put_folder(base, content_with(a=text, shared=shared)) for text in texts]
+    for days, folder in zip((5, 4, 3, 0.5), folders):
+        aged(folder, days)
+    everything = sum(keep.sizes_of_new(str(base), set()))
+    assert prune(base, keep.KEPT_SECONDS, everything) == set()
+    # Without the first two there is room, as what they share is not counted again.
+    assert prune(base, keep.KEPT_SECONDS, everything - 150_000) == set(folders[:2])
+    assert prune(base, keep.KEPT_SECONDS, 0) == {folders[2]}
+    assert unpack.is_whole(str(folders[3]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no locks that a process holds")
+def test_what_a_process_holds_is_not_removed(base, content):
+    folder = store.put_folder(base, content)
+    aged(folder, 40)
+    code = (
+        "import sys; from bandsaw._archive import keep\n"
+        f"keep.hold({str(folder)!r}); print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    ) as process:
+        process.stdout.readline()
+        assert prune(base, keep.KEPT_SECONDS, 0) == set()
+        process.stdin.close()
+    assert prune(base, keep.KEPT_SECONDS, 0) == {folder}
+
+
+def test_what_may_be_executed_is_so_in_any_form(base):
+    content = content_with(a="x = 1", b="x = 1")
+    content.members["a.py"]["executable"] = True
+    content = Content(with_digest(content.manifest), content.read)
+    zipped = content_of_zip(store.put_zip(base, content))
+    for given in (content, zipped):
+        folder = store.put_folder(base, given)
+        assert os.access(folder / "a.py", os.X_OK)
+        assert not (folder / "b.py").stat().st_mode & 0o100
+        keep.discard(str(folder))

@@ -14,6 +14,7 @@ import pytest
 import bandsaw
 from bandsaw import modules
 from bandsaw._session import members
+from bandsaw._system import callers
 from bandsaw.errors import BandsawError, DeserializationError, SessionFileError, SignatureError
 from bandsaw.execution import Execution
 from bandsaw.result import Result
@@ -453,7 +454,7 @@ def test_no_member_takes_the_place_of_another(signed):
 )
 def test_a_changed_header_is_refused_before_it_has_an_effect(signed, monkeypatch, changes):
     monkeypatch.setattr(modules, "is_far_end", True)
-    monkeypatch.setattr(modules, "_callers", ())
+    monkeypatch.setattr(callers, "_callers", ())
     data = saved(Session(Loud(1), Loud(2), signed))
     with pytest.raises(SignatureError, match=r"session\.json"):
         restored(with_header(data, **changes))
@@ -472,7 +473,7 @@ def test_what_was_signed_with_the_key_for_something_else_is_no_seal(signed):
 
 def test_variables_reach_the_far_end_once_they_are_verified(signed, monkeypatch):
     monkeypatch.setattr(modules, "is_far_end", True)
-    monkeypatch.setattr(modules, "_callers", ())
+    monkeypatch.setattr(callers, "_callers", ())
     monkeypatch.setenv("BANDSAW_TEST_SENT", "0")
     stream = io.BytesIO()
     Session(Adding(), Execution("e"), signed).save(stream, {"BANDSAW_TEST_SENT": "1"})

@@ -3,16 +3,22 @@
 ```
 files           where modules lie
 imports         what their sources import
-closure         which others they reach, by imports and at run time
+folders         what of a folder is worth sending
+closure         which others they reach, by imports and at run time, with their packages
+extra           files that the configuration names
+missing         notes on failures for want of what was not sent
 contents        what goes in, and why
 zipped          as a zip
-store           the folder in which archives are kept
-byte_code       what one that was unpacked takes over from another
+keep            the folder in which archives are kept
+unpack          one that is unpacked, with the files that it shares
+arriving        one that comes from another machine
+store           how it is put there
 process_folder  the folder for where none can be kept
 places          where an archive can be had from, and put
 roots           what an archive of a configuration begins with
 running         the archive that this process was started from
-configured      the archive of a configuration
+checkout        the code on this machine, for processes here
+finder          how these find it
 start           the first steps of a process that runs from one
 ```
 """

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party
 from .._system.home import kept_folder
+from .._system.processes import in_forked_processes
 from ..modules import file_of, importable_module_name, main_module_name
 from . import files, finder
 
@@ -264,10 +265,7 @@ def _folder_for_byte_code() -> str:
         return ""
 
 
+@in_forked_processes
 def _start_anew() -> None:
     # A thread of the parent may have held the lock.
     _texts._lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)

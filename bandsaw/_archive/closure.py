@@ -1,4 +1,4 @@
-"""The project's own modules that others reach, by imports or at run time.
+"""The project's own modules that others reach, by imports or at run time, with their packages.
 
 What a module imports is read from its source, at any depth: an import in a function counts. What
 it was given while the program ran, such as plugins in a registry, is read from its globals.
@@ -7,17 +7,18 @@ it was given while the program ran, such as plugins in a registry, is read from 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
-from .._identity.firstparty import is_first_party
+from .._identity.firstparty import is_first_party, is_foreign_place
 from ..errors import DistributionError
 from ..modules import main_module_name
-from . import files
+from . import files, folders
 from .imports import Imports
 
 # Who registers more has data there, and no plugins.
@@ -25,19 +26,19 @@ _MOST_INNER = 10_000
 
 
 class Found(NamedTuple):
-    """A module that was reached.
+    """A file that was reached: a module, or what lies with it in its package.
 
     Attributes:
-        name: Its name.
-        member: The path of its file in the archive.
-        data: The file.
-        why: What it was reached from.
+        member: Its path in the archive.
+        data: Its bytes, `None` if it is left out.
+        why: What it was reached from, or why it is left out.
+        path: Where it lies, `None` if it lies in a zip.
     """
 
-    name: str
     member: str
-    data: bytes
+    data: Optional[bytes]
     why: str
+    path: Optional[str]
 
 
 def reached(
@@ -46,12 +47,14 @@ def reached(
     roots: Iterable[tuple[str, str]],
     imports: Imports,
 ) -> Iterator[Found]:
-    """Finds first-party modules.
+    """Finds first-party modules, and the packages that they are part of, which go along whole.
 
-    Yields each module once. What is not to be found or cannot be read is left out: nobody named it.
+    Yields each file once. What is not to be found or cannot be read is left out: nobody named it.
     """
     walk = _Walk(known)
-    walk.pending.extend(begin)
+    for name, source in begin:
+        walk.pending.append((name, source))
+        walk.take_package_of(name, f"with {name}")
     for name, why in roots:
         if name == "__main__":
             # It may have no file, as in a notebook; a script goes in under its own name.
@@ -72,12 +75,16 @@ class _Walk:
         self._known = {"__main__", "__mp_main__", *known}
         self.pending: deque[tuple[str, bytes]] = deque()
         self._found: list[Found] = []
+        self._whole: set[str] = set()
 
     def found(self) -> list[Found]:
         found, self._found = self._found, []
         return found
 
     def want(self, name: str, why: str) -> None:
+        if name in self._known or not name.isprintable():
+            return
+        self.take_package_of(name, why)
         # To import a module is to import its packages first.
         parts = name.split(".")
         for length in range(1, len(parts) + 1):
@@ -86,7 +93,7 @@ class _Walk:
                 continue
             self._known.add(part)
             # `from package import name` may be anything, and nothing that is a module.
-            if not part.isprintable() or not is_first_party(part):
+            if not is_first_party(part):
                 return
             spec = files.locate(part)
             if spec is None:
@@ -98,8 +105,43 @@ class _Walk:
                 data = files.read_origin(spec)
             except DistributionError:
                 return
-            self._found.append(Found(part, member, data, why))
-            self.pending.append((part, data if member.endswith(".py") else b""))
+            path = spec.origin if os.path.isfile(str(spec.origin)) else None
+            self._take(Found(member, data, why, path), part)
+
+    def take_package_of(self, name: str, why: str) -> None:
+        """Takes all of the outermost package that a module is part of."""
+        top = name.partition(".")[0]
+        if top in self._whole or top in ("__main__", "__mp_main__"):
+            return
+        self._whole.add(top)
+        spec = files.locate(top)
+        if spec is None or spec.submodule_search_locations is None:
+            return
+        # A namespace package may be partly installed.
+        is_namespace = files.member_of(top, spec) is None
+        if not is_namespace and not is_first_party(top):
+            return
+        places = [place for place in spec.submodule_search_locations if not is_foreign_place(place)]
+        try:
+            package = folders.find(places)
+            contents = list(package.read())
+        except DistributionError:
+            return
+        for inner, reason in package.left_out.items():
+            path = next((os.path.join(place, inner) for place in places), None)
+            self._found.append(Found(f"{top}/{inner}", None, reason, path))
+        for inner, data in contents:
+            member = f"{top}/{inner}"
+            module = files.module_of(member)
+            if module is None or module not in self._known:
+                found = Found(member, data, f"package {top}, {why}", package.paths.get(inner))
+                self._take(found, module)
+
+    def _take(self, found: Found, module: Optional[str]) -> None:
+        self._found.append(found)
+        if module is not None:
+            self._known.add(module)
+            self.pending.append((module, found.data or b"" if found.member[-3:] == ".py" else b""))
 
 
 def referred_to(name: str) -> list[str]:

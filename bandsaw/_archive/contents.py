@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._identity.firstparty import is_first_party
 from ..errors import DistributionError
 from ..modules import file_of, main_module_name
-from . import files
+from . import files, folders
+from .keep import MANIFEST
 
 if TYPE_CHECKING:
     from .imports import Imports
 
 FORMAT = 2
-# Plain data about the archive, in the archive.
-MANIFEST = "bandsaw-archive.json"
 # Part of what is made of an archive by name; SHA-256 cut to 128 bits.
 _DIGITS = 32
+
+logger = logging.getLogger("bandsaw.distribution")
+# What was left out is told once.
+_told: set[str] = set()
 
 _MAIN = b'''\
 """Executes a task that was sent here. Made by bandsaw."""
@@ -59,6 +63,8 @@ class Content:
         manifest: See above.
         read: See above.
         imports: See above.
+        roots: The folders that its modules are imported from here, where it was collected here.
+        left_out: Why files of its packages were left out, by the paths that they would have.
     """
 
     def __init__(
@@ -70,6 +76,8 @@ class Content:
         self.manifest = manifest
         self.read = read
         self.imports = imports
+        self.roots: list[str] = []
+        self.left_out: dict[str, str] = dict(manifest["left_out"])
 
     @property
     def digest(self) -> str:
@@ -113,6 +121,7 @@ def collect(
     reached_from: Optional[Mapping[str, str]] = None,
     earlier: Optional[Content] = None,
     known_imports: Optional[Mapping[str, list[str]]] = None,
+    named_files: Sequence[tuple[str, str]] = (),
 ) -> Content:
     """Collects what goes into an archive.
 
@@ -124,12 +133,13 @@ def collect(
             the script, and what they are there for; `None` leaves out all that is only reached.
         earlier: An archive all of whose members go in as well.
         known_imports: What modules import, see `imports.read`.
+        named_files: The files that were named explicitly, see `extra.found`.
 
     Returns:
         The content, in memory.
 
     Raises:
-        DistributionError: If a module cannot be found or read.
+        DistributionError: If a module or file cannot be found or read.
     """
     named = sorted(set(modules))
     collected = _Collected()
@@ -137,6 +147,8 @@ def collect(
         for member, known in earlier.members.items():
             if member != "__main__.py":
                 collected.add(member, earlier.read(member), known["why"])
+                if known.get("executable"):
+                    collected.executable.add(member)
     script = main_name()
     collected.add_named("bandsaw", "bandsaw")
     if script is not None:
@@ -154,7 +166,16 @@ def collect(
         # What is installed reaches no code of the project.
         begin = [item for item in known.items() if item[0] == script or is_first_party(item[0])]
         for found in reached(known, begin, sorted(reached_from.items()), imports):
-            collected.add(found.member, found.data, found.why)
+            if found.data is None:
+                collected.leave_out(found.member, found.why, found.path)
+            else:
+                collected.add(found.member, found.data, found.why, found.path)
+    if named_files:
+        from . import extra
+
+        roots = collected.roots or {base for base, _ in named_files}
+        for file in extra.found(named_files, roots, earlier is not None):
+            collected.add_file(file.member, file.path, file.why)
     main = _MAIN.replace(b"SIGNED_BY = None", f"SIGNED_BY = {signed_by!r}".encode())
     collected.add("__main__.py", main, "bandsaw")
     manifest = {
@@ -163,17 +184,30 @@ def collect(
         "modules": named,
         "signed_by": signed_by,
         "first_party": reached_from is not None,
+        "files": [name for _, name in named_files],
+        # The other ones come and go without a change of the code.
+        "left_out": {
+            name: why for name, why in sorted(collected.left_out.items()) if why == folders.LARGE
+        },
         "members": {
             name: {
                 "size": len(data),
                 "digest": hashlib.sha256(data).hexdigest()[:_DIGITS],
                 "why": collected.why[name],
+                **({"executable": True} if name in collected.executable else {}),
             }
             for name, data in sorted(collected.files.items())
         },
     }
-    manifest["digest"] = hashlib.sha256(_as_bytes(manifest)).hexdigest()[:_DIGITS]
-    return Content(manifest, collected.files.__getitem__, imports)
+    content = Content(with_digest(manifest), collected.files.__getitem__, imports)
+    content.roots, content.left_out = sorted(collected.roots), collected.left_out
+    return content
+
+
+def with_digest(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Names content by a digest over all that is in it."""
+    named = {name: value for name, value in manifest.items() if name != "digest"}
+    return {**named, "digest": hashlib.sha256(_as_bytes(named)).hexdigest()[:_DIGITS]}
 
 
 def _as_bytes(manifest: dict[str, Any]) -> bytes:
@@ -187,10 +221,44 @@ class _Collected:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.why: dict[str, str] = {}
+        self.left_out: dict[str, str] = {}
+        self.executable: set[str] = set()
+        # Where the project's modules are imported from here.
+        self.roots: set[str] = set()
 
-    def add(self, member: str, data: bytes, why: str) -> None:
+    def add(self, member: str, data: bytes, why: str, path: Optional[str] = None) -> None:
         if member not in self.files:
             self.files[member], self.why[member] = data, why
+            self.left_out.pop(member, None)
+            if path is not None and os.name != "nt" and os.access(path, os.X_OK):
+                self.executable.add(member)
+        inner = os.sep + member.replace("/", os.sep)
+        if path is not None and path.endswith(inner):
+            self.roots.add(path[: -len(inner)])
+
+    def add_file(self, member: str, path: str, why: str) -> None:
+        """Adds a file that was named and may be no module."""
+        data = files.read_file(path)
+        if self.files.get(member, data) != data or member in ("__main__.py", MANIFEST):
+            raise DistributionError(
+                f"The file {path!r} cannot be put into a distribution archive: there is another "
+                f"{member!r} in it."
+            )
+        is_member = member in self.files
+        self.add(member, data, why)
+        if not is_member and os.name != "nt" and os.access(path, os.X_OK):
+            self.executable.add(member)
+
+    def leave_out(self, member: str, why: str, path: Optional[str]) -> None:
+        self.left_out[member] = why
+        if why == folders.LARGE and member not in _told:
+            _told.add(member)
+            logger.warning(
+                "%s is %s and does not go along to other machines. "
+                "configuration.add_files_for_distribution() sends it.",
+                path or member,
+                why,
+            )
 
     def add_script(self, name: str) -> None:
         path = file_of(sys.modules["__main__"])
@@ -198,15 +266,18 @@ class _Collected:
             self.add_named(name, "main script")
             return
         self._add_packages_of(name)
-        self.add(name.replace(".", "/") + ".py", files.read_file(path), "main script")
+        member = name.replace(".", "/") + ".py"
+        self.add(member, files.read_file(path), "main script", os.path.abspath(path))
 
     def add_named(self, name: str, why: str) -> None:
         spec = files.located(name)
         folder = name.replace(".", "/")
         if files.is_package(spec):
-            locations = spec.submodule_search_locations or ()
-            for inner, data in files.read_package(locations).items():
-                self.add(f"{folder}/{inner}", data, why)
+            package = folders.find(spec.submodule_search_locations or (), everything=True)
+            is_own = is_first_party(name)
+            for inner, data in package.read():
+                path = package.paths.get(inner) if is_own else None
+                self.add(f"{folder}/{inner}", data, why, path)
         else:
             member = files.member_of(name, spec)
             if member is None:
@@ -214,7 +285,8 @@ class _Collected:
                     f"The module {name!r} cannot be put into a distribution archive: it has no "
                     f"file ({spec.origin!r}). Every Python that has it has it built in."
                 )
-            self.add(member, files.read_origin(spec), why)
+            path = spec.origin if is_first_party(name) else None
+            self.add(member, files.read_origin(spec), why, path)
         self._add_packages_of(name)
 
     def _add_packages_of(self, name: str) -> None:
@@ -229,9 +301,6 @@ class _Collected:
     def modules(self) -> Iterator[tuple[str, bytes]]:
         """Yields the names of the modules in it, with their sources, empty for compiled ones."""
         for member, data in sorted(self.files.items()):
-            for suffix in files.SUFFIXES:
-                if member.endswith(suffix):
-                    name = member[: -len(suffix)].replace("/", ".")
-                    name = name[: -len(".__init__")] if name.endswith(".__init__") else name
-                    yield name, data if suffix == ".py" else b""
-                    break
+            name = files.module_of(member)
+            if name is not None:
+                yield name, data if member.endswith(".py") else b""

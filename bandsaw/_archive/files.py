@@ -7,29 +7,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import stat
 import sys
-from collections.abc import Iterable, Iterator
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from typing import Any, Optional
 
+from .._identity.firstparty import is_foreign_place
 from ..errors import DistributionError, DistributionModuleError
 from ..modules import file_of
 
-_LEFT_OUT = ("__pycache__",)
 # Of files that are modules, in the order in which an import looks for them.
 SUFFIXES = (*EXTENSION_SUFFIXES, ".py", ".pyc")
 
 
 def locate(name: str) -> Optional[ModuleSpec]:
-    """Finds a module.
-
-    Args:
-        name: Its full name. Neither it nor its packages are imported.
-
-    Returns:
-        What is known of it, `None` if it is not to be found.
-    """
+    """Finds a module. Returns what is known of it, `None` if it is not to be found."""
     loaded = sys.modules.get(name)
     if loaded is not None:
         spec: Optional[ModuleSpec] = getattr(loaded, "__spec__", None)
@@ -72,17 +63,7 @@ def _locations(package: str) -> Optional[list[str]]:
 
 
 def located(name: str) -> ModuleSpec:
-    """Finds a module that was named explicitly.
-
-    Args:
-        name: Its full name.
-
-    Returns:
-        What is known of it.
-
-    Raises:
-        DistributionModuleError: If it is not to be found (a `ModuleNotFoundError`).
-    """
+    """Finds a module that was named explicitly."""
     spec, reason = locate(name), None
     if spec is None and "." in name and sys.modules.get(name) is None:
         try:
@@ -108,13 +89,8 @@ def is_package(spec: ModuleSpec) -> bool:
 def member_of(name: str, spec: ModuleSpec) -> Optional[str]:
     """Returns the path below the archive of a module's own file.
 
-    Args:
-        name: The name of the module.
-        spec: What is known of it.
-
-    Returns:
-        The path, for a package that of its `__init__`. `None` where there is no file: for what is
-        built in, frozen, or a namespace package.
+    Returns the path, for a package that of its `__init__`. `None` where there is no file: for what
+    is built in, frozen, or a namespace package.
     """
     origin = spec.origin
     if not isinstance(origin, str) or not (spec.has_location or os.path.isfile(origin)):
@@ -126,18 +102,18 @@ def member_of(name: str, spec: ModuleSpec) -> Optional[str]:
     return None
 
 
+def module_of(member: str) -> Optional[str]:
+    """Returns the name of the module whose file a member is, `None` for any other file."""
+    for suffix in SUFFIXES:
+        if member.endswith(suffix):
+            name = member[: -len(suffix)].replace("/", ".")
+            name = name[: -len(".__init__")] if name.endswith(".__init__") else name
+            return name if all(part.isidentifier() for part in name.split(".")) else None
+    return None
+
+
 def read_origin(spec: ModuleSpec) -> bytes:
-    """Reads a module's own file, which may lie in a zip.
-
-    Args:
-        spec: What is known of the module; it has a file.
-
-    Returns:
-        The bytes of the file.
-
-    Raises:
-        DistributionError: If it cannot be read.
-    """
+    """Reads a module's own file, which may lie in a zip."""
     origin = str(spec.origin)
     if os.path.isfile(origin):
         return read_file(origin)
@@ -145,100 +121,26 @@ def read_origin(spec: ModuleSpec) -> bytes:
     try:
         data: bytes = loader.get_data(origin)
     except (OSError, AttributeError) as error:
-        raise _unreadable(origin, error) from error
+        raise unreadable(origin, error) from error
     return data
 
 
 def read_file(path: str) -> bytes:
-    """Reads a file.
-
-    Args:
-        path: Its path.
-
-    Returns:
-        Its bytes.
-
-    Raises:
-        DistributionError: If it cannot be read; the error names it.
-    """
     try:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: str, error: Exception) -> DistributionError:
+def unreadable(path: str, error: Exception) -> DistributionError:
+    """Makes the error of what cannot be read."""
     return DistributionError(
         f"The file {path!r} cannot be put into a distribution archive: "
         f"{getattr(error, 'strerror', None) or error}."
     )
 
 
-def read_package(locations: Iterable[str]) -> dict[str, bytes]:
-    """Reads all files of a package, data and compiled modules among them.
-
-    Args:
-        locations: The folders of the package. More than one has a namespace package, and earlier
-            ones win, as they do when it is imported.
-
-    Returns:
-        The files by their paths below the package, without byte code that Python made itself.
-
-    Raises:
-        DistributionError: If a file or folder cannot be read.
-    """
-    files: dict[str, bytes] = {}
-    for location in reversed(list(locations)):
-        if os.path.isdir(location):
-            files.update(_walk(location, "", ()))
-        else:
-            files.update(_read_zipped(location))
-    return {
-        name: data
-        for name, data in files.items()
-        if not (name.endswith(".pyc") and name[:-1] in files)
-    }
-
-
-def _walk(folder: str, inner: str, above: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    real = os.path.realpath(folder)
-    if real in above:
-        return  # a link to a folder that it lies in
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    for entry in found:
-        try:
-            mode = entry.stat().st_mode
-        except OSError:
-            continue  # a link that leads nowhere, or gone since
-        if stat.S_ISDIR(mode):
-            if entry.name not in _LEFT_OUT:
-                yield from _walk(entry.path, f"{inner}{entry.name}/", (*above, real))
-        elif stat.S_ISREG(mode):
-            yield inner + entry.name, read_file(entry.path)
-
-
-def _read_zipped(location: str) -> Iterator[tuple[str, bytes]]:
-    import zipfile
-
-    archive_path, inner = location, ""
-    while archive_path and not os.path.isfile(archive_path):
-        archive_path, _, last = archive_path.rpartition(os.sep)
-        inner = f"{last}/{inner}"
-    if not archive_path or not zipfile.is_zipfile(archive_path):
-        raise DistributionError(f"The folder {location!r} of a package does not exist.")
-    with zipfile.ZipFile(archive_path) as archive:
-        for name in archive.namelist():
-            if name.startswith(inner) and not name.endswith("/"):
-                yield name[len(inner) :], archive.read(name)
-
-
 def is_of_project(folder: str) -> bool:
     """Says whether an entry of the search path is neither Python's nor for what is installed."""
-    from .._identity.firstparty import is_foreign_place
-
     return os.path.exists(folder) and not is_foreign_place(folder)

@@ -8,7 +8,7 @@ from typing import Callable, Optional
 from .._system.files import make_private, whole_file
 from .._system.home import kept_folder
 from ..errors import DistributionError
-from . import process_folder, store
+from . import process_folder, store, unpack
 from .contents import Content
 from .zipped import content_of_folder, content_of_zip, write_zip
 
@@ -25,7 +25,7 @@ def content_at(folder: Optional[Path], path: Optional[Path]) -> Optional[Content
             content = content_of_folder(folder)
         except DistributionError:
             content = None  # it is gone by now, or damaged
-        if content is not None and store.is_whole(folder, content):
+        if content is not None and unpack.is_whole(str(folder)):
             return content
     if path is not None and path.exists():
         try:

@@ -39,7 +39,6 @@ def _made() -> str:
 
 
 def known_folder() -> Optional[str]:
-    """Returns the folder if there is one."""
     return None if _folder is None else _folder[1]
 
 

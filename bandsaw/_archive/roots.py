@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._identity.firstparty import is_first_party
@@ -9,6 +10,9 @@ from .contents import Content
 
 if TYPE_CHECKING:
     from ..config import Configuration
+
+# So many archives say what modules import.
+_MOST_LATEST = 4
 
 
 def roots_of(configuration: Configuration) -> dict[str, str]:
@@ -33,9 +37,9 @@ def lacks_a_task(content: Content, configuration: Configuration) -> bool:
 def known_imports() -> dict[str, list[str]]:
     """Reads what modules import, as far as it was found for archives that are kept."""
     from .._system.home import kept_folder
-    from . import imports, store
+    from . import imports, keep
 
     try:
-        return imports.read(store.latest(kept_folder("archives")))
+        return imports.read(map(Path, keep.latest(str(kept_folder("archives")))[:_MOST_LATEST]))
     except OSError:
         return {}  # nothing can be kept, or it was removed at this moment

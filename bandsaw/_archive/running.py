@@ -25,12 +25,16 @@ class Running(NamedTuple):
     path: Optional[Path]
 
     def is_made_for(
-        self, named: tuple[str, ...], signed_by: Optional[str], first_party: bool
+        self,
+        named: tuple[str, ...],
+        signed_by: Optional[str],
+        first_party: bool,
+        named_files: tuple[str, ...],
     ) -> bool:
         """Says whether it is what would be made here, so that nothing has to be made."""
         manifest = self.content.manifest
-        made_of = manifest["modules"], manifest["signed_by"], manifest["first_party"]
-        if made_of != (sorted(named), signed_by, first_party):
+        made_of = [manifest[key] for key in ("modules", "signed_by", "first_party", "files")]
+        if made_of != [sorted(named), signed_by, first_party, list(named_files)]:
             return False
         return manifest["main"] in (None, main_name())
 

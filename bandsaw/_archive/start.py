@@ -21,6 +21,8 @@ from importlib.machinery import (
 from types import CodeType
 from typing import Any
 
+from . import keep
+
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -28,6 +30,7 @@ def prepare() -> None:
     """Has the modules of the running archive imported in the best way that there is."""
     root = running_root()
     if os.path.isdir(root):
+        keep.hold(root)
         if sys.dont_write_bytecode:
             _keep_byte_code(root)
     else:

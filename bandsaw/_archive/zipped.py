@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..errors import DistributionError
-from .contents import FORMAT, MANIFEST, Content
+from . import unpack
+from .contents import FORMAT, Content
+from .keep import MANIFEST
 
 if TYPE_CHECKING:
     import zipfile
@@ -28,7 +29,8 @@ def write_zip(content: Content, stream: BinaryIO) -> None:
             info = zipfile.ZipInfo(name, _TIME)
             info.compress_type = zipfile.ZIP_DEFLATED
             info.create_system = 3  # what it is on POSIX, and elsewhere would not be
-            info.external_attr = 0o600 << 16
+            is_executable = content.members.get(name, {}).get("executable")
+            info.external_attr = (0o700 if is_executable else 0o600) << 16
             data = content.manifest_bytes() if name == MANIFEST else content.read(name)
             archive.writestr(info, data)
 
@@ -83,9 +85,18 @@ def content_of_folder(folder: Path) -> Content:
 
 def checked_manifest(data: bytes) -> dict[str, Any]:
     """Reads what an archive says of itself."""
-    manifest = json.loads(data)
+    manifest = unpack.checked_manifest(data)
     if not isinstance(manifest, dict) or manifest["format"] != FORMAT:
         raise ValueError("its format is that of another version of bandsaw")
-    for name in ("digest", "main", "modules", "signed_by", "first_party", "members"):
+    for name in (
+        "digest",
+        "main",
+        "modules",
+        "signed_by",
+        "first_party",
+        "files",
+        "left_out",
+        "members",
+    ):
         manifest[name]
     return manifest

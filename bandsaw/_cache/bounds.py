@@ -23,10 +23,10 @@ from .locks import SUFFIX, Locked, remove_abandoned
 NAME = ".bounds"
 # The bytes of all entries, when the oldest was written, when they were looked at last.
 _ESTIMATE = struct.Struct(">Qdd")
-# What entries and their folders are named as, unless somebody assigned ids of another form.
+# The form of our ids. Assigned ids may have any.
 _ID = re.compile("_?[0-9a-f]{4,64}")
 _SECONDS_BETWEEN_LOOKS = 60.0
-# Where there are no locks, only time tells that nobody writes it any more.
+# Without locks, only the age of a temporary file tells that its writer is gone.
 _SECONDS_ABANDONED = 60.0 if fcntl is not None else 86400.0
 # A full cache looks at all its entries again when one in a hundred is replaced, not at each write.
 _SPARE = 100
@@ -96,7 +96,7 @@ def entries_in(directory: str) -> Iterator[Found]:
 
 
 def _files_in(folder: str) -> Iterator[Found]:
-    # One folder that cannot be looked into does not keep the others from it.
+    # An unreadable folder must not keep the others from being listed.
     with contextlib.suppress(OSError), os.scandir(folder) as items:
         for item in items:
             try:
@@ -119,7 +119,7 @@ def enforce(
     file = Locked(os.open(os.path.join(directory, NAME), files.WRITE, 0o600))
     try:
         files.check_status(os.fstat(file.descriptor), is_written=True)
-        # One at a time, or several would remove the same entries and more than needed.
+        # Several processes at once would remove more than needed.
         file.lock()
         now = time.time()
         data = os.read(file.descriptor, _ESTIMATE.size)
@@ -160,7 +160,7 @@ def prune(
     _, removed, failures = _remove(directory, max_bytes, max_age, now)
     emptied = {os.path.dirname(found.path) for found in removed}
     for folder in folders_in(directory):
-        # Of code that has changed since.
+        # Empty folders belong to code that has changed since.
         if folder in emptied or _ID.fullmatch(os.path.basename(folder)):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
@@ -215,7 +215,7 @@ def _remove(
             failures.append(error)
             is_ours = False
         if not is_ours:
-            # It is named as an entry, and is none, or not to be read: no reason to remove others.
+            # A file with the name of an entry that is none, or unreadable: it does not count.
             total -= found.size
             continue
         try:
@@ -223,7 +223,7 @@ def _remove(
         except FileNotFoundError:
             pass
         except OSError as error:
-            # On Windows, somebody reads it.
+            # On Windows, an open file cannot be removed.
             failures.append(error)
             kept.append(found)
             continue

@@ -38,18 +38,18 @@ _START = 48
 _HEADER = struct.Struct(">8sQ32sIIQ")
 _REST = struct.Struct(">IIQ")
 _BUFFER = struct.Struct(">QQ")
-# What arithmetic on the widest vectors wants, and a line of the processor's cache.
+# The alignment of the widest vector instructions, and the length of a cache line.
 _ALIGNMENT = 64
-# What is no larger is read at once, and its buffers are copied out of it.
+# Entries up to this size are read whole; their buffers are copies.
 _SMALL = 1 << 20
-# How much is read until it is hashed, and what is not worth to be hashed by itself.
+# The piece that is read and hashed at once, and the longest buffer that is read with others.
 _CHUNK = 1 << 23
 _SHORT = 1 << 17
-# A mapping holds a descriptor and whole pages, which small results are not worth.
+# A mapping costs a descriptor and whole pages, too much for smaller entries.
 _LEAST_MAPPED = 1 << 16
-# As much of a mapped file is read at once: record and payload, most often.
+# The first read of a mapped file: most often it has the whole record and payload.
 _HEAD = 1 << 12
-# Some file systems stamp a file no more often than this; until then a change cannot be seen.
+# The coarsest time stamps of file systems: a second change within it is not seen.
 _STAMP_NS = 2_000_000_000
 _MOST_KNOWN = 4096
 
@@ -101,7 +101,7 @@ def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False)
             start, middle, end, places = _parse(data, size)
             if sha256(ids + data[_START:]).digest() != data[16:_START]:
                 raise DamagedEntryError(_OTHER_DIGEST)
-            # Of bytes, arrays are made that are read-only, as those of a mapping are.
+            # Arrays over `bytes` are read-only, as those over a mapping are.
             kind = bytes if mapped else bytearray
             buffers = [kind(data[first:last]) for first, last in places]
             entry = Entry(data[middle:end], buffers, data[start:middle], status)
@@ -216,7 +216,7 @@ def _read_large(descriptor: int, status: os.stat_result, digest: Any) -> Entry:
     def read_to(end: int) -> memoryview:
         nonlocal position
         data = memoryview(_read_all(descriptor, end - position))
-        # A buffer each, so that what is kept of a result does not keep the rest.
+        # A buffer each: a part of a result that the user keeps must not keep the rest alive.
         buffers.extend(bytearray(data[a - position : b - position]) for a, b in short)
         short.clear()
         position = end
@@ -255,14 +255,14 @@ def _fill(file: Any, view: memoryview) -> None:
         view = view[count:]
 
 
-# A mapping keeps a copy of the descriptor where it cannot be told not to.
+# Before Python 3.13 a mapping keeps a copy of the descriptor.
 _NO_DESCRIPTOR: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}
 
 
 def _read_mapped(path: str, ids: bytes, descriptor: int, status: os.stat_result) -> Entry:
     import mmap
 
-    # To touch a page of the mapping costs more than to read it.
+    # A page fault costs more than `read()` of that page.
     size = status.st_size
     head = _read_all(descriptor, _HEAD)
     end = _parse(head[: _HEADER.size], size)[2]
@@ -306,7 +306,7 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
         os.utime(target, ns=(time.time_ns(), status.st_mtime_ns))
     except OSError:
         return
-    # This changed the stamps of a file that is still what it was.
+    # `utime` has changed the stamps, and not the contents.
     if _verified.get(path) == _stamps(status):
         now = os.fstat(descriptor)
         if (now.st_mtime_ns, now.st_size) == (status.st_mtime_ns, status.st_size):

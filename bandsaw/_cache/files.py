@@ -6,20 +6,20 @@ import os
 import stat
 import time
 
-# Never waiting for what is no file. Windows lacks most of these.
+# `O_NONBLOCK`: to open a pipe must not wait. Windows lacks most of these.
 _ALWAYS = 0
 for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
     _ALWAYS |= getattr(os, _name, 0)
 READ = os.O_RDONLY | _ALWAYS
 WRITE = os.O_RDWR | os.O_CREAT | _ALWAYS
-# To look at an entry is not to use it.
+# To list entries must not change the time of their last use.
 LOOK = READ | getattr(os, "O_NOATIME", 0)
 _HAS_OWNERS = hasattr(os, "geteuid")
-# Only its owner can open a folder to others. To look again and again costs as much as to open it.
+# Only its owner can open a folder to others, and each look costs as much as to open an entry.
 _SECONDS_TRUSTED = 1.0
 _MOST_TRUSTED = 4096
 
-# The folders that were looked at, and until when that holds.
+# Folders that were checked, and until when the check holds.
 _trusted: dict[str, float] = {}
 
 
@@ -66,6 +66,6 @@ def check_folder(folder: str) -> None:
 
 
 def _check_owner(status: os.stat_result) -> None:
-    # What others can write, they can fill with a payload that runs their code when it is read.
+    # Other users could write a pickle that runs their code.
     if _HAS_OWNERS and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
         raise DamagedEntryError("it or its folder belongs to or can be written by other users")

@@ -63,7 +63,7 @@ class Temporary(Locked):
         if descriptor is None:
             raise OSError("this process was forked from the one that was to write the entry")
         if not self.is_empty:
-            # Somebody died while writing it.
+            # An earlier writer died, and left a part of an entry.
             os.ftruncate(descriptor, 0)
         self.is_empty = False
         for part in parts:
@@ -71,7 +71,7 @@ class Temporary(Locked):
         if now:
             os.utime(descriptor if os.utime in os.supports_fd else self._temporary, ns=(now, now))
         if fcntl is None:
-            # What is open cannot be renamed there.
+            # Windows cannot rename an open file.
             self.descriptor = None
             os.close(descriptor)
         os.replace(self._temporary, self.path)
@@ -137,7 +137,7 @@ def separate(folder: str, name: str) -> Temporary:
     temporary = f"{folder}{os.sep}.{name}.{os.urandom(8).hex()}{SUFFIX}"
     made, _ = _open(path, temporary)
     with contextlib.suppress(OSError):
-        # Says that somebody is still at it.
+        # A lock marks the file as not abandoned.
         made.lock(wait=False)
     return made
 
@@ -152,14 +152,14 @@ def _open(path: str, temporary: str) -> tuple[Temporary, os.stat_result]:
 
         from .._system.files import make_private
 
-        # Not there yet, or just removed because it was empty.
+        # The folder is not there yet, or was just removed because it was empty.
         make_private(Path(folder))
         files.check_folder(folder)
         descriptor, is_new = _create(temporary)
     made = Temporary(path, temporary, descriptor, is_new)
     try:
         if descriptor <= _STANDARD and fcntl is not None:
-            # What the task prints would go into the file.
+            # As descriptor 0, 1 or 2 the file would get what the task prints.
             made.descriptor = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _STANDARD + 1)
             os.close(descriptor)
         status = os.fstat(made.descriptor)

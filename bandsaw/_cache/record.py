@@ -98,7 +98,6 @@ def parts_of(task: Any) -> list[list[str]]:
 def written(
     task: Any, folder: str, arguments: Mapping[str, Argument], seconds: Optional[float]
 ) -> bytes:
-    """Writes a record."""
     # By hand, because this is on the way of every call that is computed; in ASCII, because a text
     # may hold lone surrogates.
     told = []
@@ -120,7 +119,7 @@ def _code(task: Any, folder: str) -> bytes:
         try:
             parts = parts_of(task)
         except Exception:
-            # What cannot be said is not worth a result.
+            # A result is kept even if its code cannot be described.
             parts = []
         if len(_code_lines) >= _MOST_KNOWN:
             _code_lines.clear()
@@ -129,7 +128,6 @@ def _code(task: Any, folder: str) -> bytes:
 
 
 def read(data: bytes) -> Record:
-    """Reads a record."""
     try:
         call, parts = (json.loads(line) for line in data.split(b"\n"))
         seconds = call["seconds"]
@@ -223,7 +221,7 @@ def _shape_of(value: Any) -> str:
         return ""
 
 
-# Others might run code of the user's own to say what they are like.
+# `repr()` of other classes may run user code.
 _WITH_SHAPES = frozenset(
     ("numpy", "pandas", "pyarrow", "polars", "scipy", "torch", "tensorflow", "jax", "jaxlib")
 )

@@ -1,1 +1,5 @@
-"""The command line: a module for each command, and `bandsaw.explain`, which one of them prints."""
+"""The command line: `__main__` finds the command here, and `console` runs it and prints.
+
+check, cache, archive, env   a module for each
+explain                      `bandsaw.explain`, which `cache explain` prints
+"""

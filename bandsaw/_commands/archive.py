@@ -13,15 +13,15 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-from .._archive import store
+from .._archive import keep
 from .._archive.contents import Content
 from .._archive.zipped import content_of_folder, content_of_zip
-from .._system.files import size_of, whole_file
+from .._system.files import whole_file
 from .._system.home import kept_folder
 from ..config import get_configuration
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..errors import DistributionError, InvalidValueError
-from .console import add, counted, say, say_table, told_seconds, told_size
+from .console import add, counted, say, say_table, size_in, told_seconds, told_size
 
 _SHORT = 12
 _counted = functools.partial(counted, one="archive")
@@ -53,6 +53,12 @@ def add_arguments(commands: Any) -> None:
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="see `run ARCHIVE -h`")
     rm = add(commands, "rm", "remove archives that are kept and were not used within a day")
     rm.add_argument("--older-than", metavar="DAYS", type=float, help="and not for so many days")
+    rm.add_argument(
+        "--max-bytes",
+        metavar="SIZE",
+        type=size_in,
+        help="and were not used for longest, until so much is left, like 500MB or 2GiB",
+    )
     rm.add_argument("--all", action="store_true", help="all of these")
 
 
@@ -64,7 +70,7 @@ def _build(parsed: argparse.Namespace) -> int:
         with open(path, "rb") as source, whole_file(output) as target:
             shutil.copyfileobj(source, target)
         path = output
-    # Not escaped as what is only to be read: a script takes it as it is.
+    # Not escaped: scripts read this path.
     print(path)
     return 0
 
@@ -84,10 +90,12 @@ def _ls(parsed: argparse.Namespace) -> int:
         raise InvalidValueError("Either name an archive or list those that are kept.")
     if parsed.kept:
         return _ls_kept()
-    content = _content(parsed.archive) if parsed.archive else _content(_configured(parsed).folder)
+    # What was left out is known best where the archive is made.
+    content = _content(parsed.archive) if parsed.archive else _configured(parsed)._collect()
     lines = [("SIZE", "MEMBER", "WHY")]
     for name, member in sorted(content.members.items()):
         lines.append((told_size(member["size"]), name, member["why"]))
+    lines += [("-", name, f"left out: {why}") for name, why in sorted(content.left_out.items())]
     say_table(lines)
     total = sum(member["size"] for member in content.members.values())
     say(f"{len(content.members)} files, {told_size(total)}, digest {content.digest}")
@@ -103,19 +111,17 @@ def _content(archive: str | Path) -> Content:
 
 def _ls_kept() -> int:
     base = kept_folder("archives")
-    found: dict[str, list[Path]] = {}
-    for path in store.kept(base):
-        found.setdefault(path.name.partition(".")[0], []).append(path)
     now = time.time()
-    lines, total = [("DIGEST", "USED", "SIZE", "FORMS")], 0
-    for digest, paths in sorted(found.items(), key=lambda item: -max(map(_used, item[1]))):
-        size = sum(map(size_of, paths))
+    lines, total, counted_files = [("DIGEST", "USED", "SIZE", "FORM")], 0, set[Any]()
+    kept = [Path(path) for path in keep.kept(str(base))]
+    for path in sorted(kept, key=_used, reverse=True):
+        # What an archive shares with one that was used later is that one's.
+        size = sum(keep.sizes_of_new(str(path), counted_files))
         total += size
-        forms = " and ".join(sorted("folder" if path.is_dir() else "file" for path in paths))
-        used = told_seconds(now - max(map(_used, paths)))
-        lines.append((digest[:_SHORT], used, told_size(size), forms))
+        form = "folder" if path.is_dir() else "file"
+        lines.append((path.name[:_SHORT], told_seconds(now - _used(path)), told_size(size), form))
     say_table(lines)
-    say(f"{_counted(len(found))}, {told_size(total)} in {base}")
+    say(f"{_counted(len({path.stem for path in kept}))}, {told_size(total)} in {base}")
     return 0
 
 
@@ -127,7 +133,7 @@ def _used(path: Path) -> float:
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    # Refuses anything that is no archive of ours, with an error that says so.
+    # Raises unless the file is an archive of bandsaw.
     _content(parsed.archive)
     status = subprocess.call([sys.executable, "-u", parsed.archive, *parsed.arguments])
     return status if status >= 0 else 128 - status
@@ -135,21 +141,29 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _rm(parsed: argparse.Namespace) -> int:
     days: Optional[float] = parsed.older_than
-    if parsed.all == (days is not None):
-        raise InvalidValueError("Say what to remove: either --older-than DAYS or --all.")
+    if (days is not None) + (parsed.max_bytes is not None) + parsed.all != 1:
+        raise InvalidValueError(
+            "Say what to remove: one of --older-than DAYS, --max-bytes SIZE and --all."
+        )
     if days is not None and not days >= 0:
         raise InvalidValueError(f"--older-than takes a number of days, not {days}.")
     base = kept_folder("archives")
-    sizes = {path: size_of(path) for path in store.kept(base)}
-    removed = store.prune(base, (days or 0) * _DAY)
-    number = len({path.name.partition(".")[0] for path in removed})
-    say(f"removed {_counted(number)}, {told_size(sum(sizes.get(path, 0) for path in removed))}")
-    left = len({path.name.partition(".")[0] for path in sizes.keys() - set(removed)})
+    before = _bytes_in(base)
+    if parsed.max_bytes is not None:
+        days = keep.KEPT_SECONDS / _DAY
+    removed = keep.prune(str(base), (days or 0) * _DAY, parsed.max_bytes)
+    number = len({Path(path).stem for path in removed})
+    say(f"removed {_counted(number)}, {told_size(max(0, before - _bytes_in(base)))}")
+    left = len({Path(path).stem for path in keep.kept(str(base))})
     if parsed.all and left:
         raise DistributionError(
             f"Left, because used within a day and maybe in use: {_counted(left)}."
         )
     return 0
+
+
+def _bytes_in(base: Path) -> int:
+    return sum(keep.sizes_of_new(str(base), set()))
 
 
 ACTIONS = {"build": _build, "ls": _ls, "run": _run, "rm": _rm}

@@ -85,7 +85,7 @@ def _in_directories(
     def run(parsed: argparse.Namespace) -> int:
         directories = parsed.directory or _configured(parsed.config)
         for directory in directories:
-            # What is configured may not have been made yet.
+            # The directory of a configured cache may not have been made yet.
             is_expected = parsed.directory or os.path.lexists(directory)
             if is_expected and not os.path.isdir(directory):
                 raise InvalidValueError(f"There is no directory {directory!r}.")
@@ -107,7 +107,7 @@ def _configured(module_name: Optional[str]) -> list[str]:
             "with --directory."
         ) from error
     found = {
-        os.fspath(advice.directory): None
+        advice.root: None
         for chain in configuration._tuples.values()
         for advice in chain
         if isinstance(advice, CachingAdvice)
@@ -211,10 +211,17 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         for line in compare.lines_of(nearest.differences):
             say(line)
         return 0
+    from ..fingerprint import gaps_of
     from .explain import explain
 
     args, kwargs = _arguments(parsed.arguments)
-    say(str(explain(_task(parsed.target), *args, **kwargs)))
+    task = _task(parsed.target)
+    say(str(explain(task, *args, **kwargs)))
+    gaps = gaps_of(task.bandsaw_task.function, left_out=task.bandsaw_task._left_out())
+    if gaps:
+        say("The id of the task does not depend on this:")
+        for place, reason in gaps:
+            say(f"  {place}: {reason}")
     return 0
 
 

@@ -21,7 +21,7 @@ from ..interpreter import Interpreter, checked_interpreter
 _OLDEST = (3, 9)
 _PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 _PROBE_SECONDS = 60.0
-# Clocks differ by so much that nobody minds.
+# Differences of clocks below this are not reported.
 _CLOCK_SECONDS = 2.0
 
 
@@ -91,7 +91,7 @@ def _reach_interpreter(interpreter: Interpreter) -> tuple[str, str, Optional[str
         what = f"environment {interpreter!r}"
         try:
             if not interpreter.is_made:
-                # To check is not to install.
+                # A check must not install anything.
                 return what, "not made yet, the first task that needs it will have it made", None
             return (f"{what} {interpreter.executable}", *_probe_interpreter(interpreter))
         except BandsawError as error:
@@ -137,7 +137,7 @@ def _reached(
 
     is_made_there = isinstance(interpreter, Environment)
     if command[0] == "ssh":
-        # It says what the key of the host is.
+        # With -v, ssh prints the key of the host.
         command = [command[0], "-v", *command[1:]]
     directory = remote.directory.as_posix()
     told = probe(

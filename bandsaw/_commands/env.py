@@ -20,7 +20,6 @@ _counted = functools.partial(counted, one="environment")
 
 
 def add_arguments(commands: Any) -> None:
-    """Adds the commands and their options."""
     ls = add(commands, "ls", "list the environments, the one that was used last first")
     ls.add_argument("--json", action="store_true", help="print JSON")
     build = add(commands, "build", "make an environment, and print the path of its Python")
@@ -82,7 +81,7 @@ def _build(parsed: argparse.Namespace) -> int:
         environment = Environment.from_script(parsed.script)
     else:
         environment = Environment(parsed.requirement, parsed.python)
-    # Not escaped as what is only to be read: a script takes it as it is.
+    # Not escaped: scripts read this path.
     print(environment.executable)
     return 0
 

@@ -117,7 +117,7 @@ def _of_cache(cache: CachingAdvice, session: Session) -> Explanation:
     wanted = record.Record(
         str(task), time.time(), None, record.arguments_of(execution), record.parts_of(task)
     )
-    nearest = compare.nearest_entry(os.fspath(cache.directory), wanted, path)
+    nearest = compare.nearest_entry(cache.root, wanted, path)
     if nearest is None:
         reason = f"{cache.directory} has no entry of this task."
         return Explanation(str(task), False, reason, path)

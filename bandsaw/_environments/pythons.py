@@ -47,7 +47,6 @@ class Python(NamedTuple):
 
     @property
     def full_version(self) -> str:
-        """The version as Python writes it."""
         return ".".join(map(str, self.version)) + self.suffix
 
 
@@ -115,7 +114,7 @@ def _candidates(asked: str, clauses: Sequence[versions.Clause]) -> Iterator[str]
             yield executable
     uv = find_uv()
     if uv is not None:
-        # It may know others, and installs none for this question.
+        # uv may know further Pythons. `uv python find` installs none.
         wanted = asked if asked[0].isdigit() else ",".join(asked.split())
         executable = _output_of([uv, "python", "find", wanted]).strip()
         if executable:
@@ -148,7 +147,7 @@ def _of_pyenv() -> Iterator[tuple[versions.Version, str]]:
 
 
 def _probe(executable: str) -> Optional[Python]:
-    # Isolated: neither the variables nor the folder that this process has are to get in its way.
+    # Isolated (-I) from the environment variables and the working directory of this process.
     told = _output_of([executable, "-I", "-c", f"{_PROBE}\nprint(told)"])
     try:
         return _told(told)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InvalidValueError
 
-# A name, and then nothing, or what may follow one. The rest is for the tool to read.
+# A name, and the beginning of what may follow it. pip or uv read the rest.
 _SHAPE = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\s*(?:\[[^\]]*\]\s*)?(?:[@(<>=!~;].*)?"
 )
@@ -41,7 +41,7 @@ def _checked(requirement: Any) -> str:
             f"{told([text])!r} is an option and no requirement. Name each package in a text of its "
             "own, and set options in the configuration or the environment variables of pip or uv."
         )
-    # They are handed over as the lines of a file, in which these would be something else.
+    # Requirements become lines of a file, in which options and comments would count.
     is_one_line = text.isprintable() and not text.endswith("\\")
     if not is_one_line or re.search(r"\s[-#]", text) or not _SHAPE.fullmatch(text):
         raise InvalidValueError(

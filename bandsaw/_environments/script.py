@@ -34,7 +34,6 @@ class Metadata(NamedTuple):
 
 
 def read_metadata(path: str) -> Metadata:
-    """Reads the metadata of a script."""
     with open(path, encoding="utf-8-sig") as file:
         try:
             text = file.read()
@@ -84,7 +83,7 @@ def blocks_of(text: str) -> Iterator[tuple[str, str]]:
         stop = number
         while stop < len(lines) and (lines[stop] == "#" or lines[stop].startswith("# ")):
             stop += 1
-        # The last one of the comment closes it, and something has to lie between.
+        # The last `# ///` closes the block, which must not be empty.
         ends = [end for end in range(number + 1, stop) if lines[end] == _END]
         if ends:
             yield start[1], "".join(f"{line[2:]}\n" for line in lines[number : ends[-1]])

@@ -33,7 +33,7 @@ from .requirements import masked, told
 _FORMAT = 1
 _MARKER = "bandsaw.json"
 _DIGEST = re.compile(r"[0-9a-f]{32}")
-# The environments for whose sake this process said something already.
+# Environments of which this process has printed that they are made or waited for.
 _announced: set[Path] = set()
 
 
@@ -77,7 +77,7 @@ def folder_of(requirements: Sequence[str], base: pythons.Python) -> Path:
 
 def is_whole(folder: Path) -> bool:
     """Says whether an environment was made to its end, and its Python is still there."""
-    # Follows links: of a Python that was removed, a link is left.
+    # `exists` follows links: where the base Python was removed, a dead link is left.
     return (folder / _MARKER).exists() and tools.python_in(folder).exists()
 
 

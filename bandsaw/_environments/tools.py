@@ -23,7 +23,7 @@ from ..errors import EnvironmentBuildError
 from ..interpreter import PATH_VARIABLE
 from .pythons import Python, find_uv
 
-# They would lead the tools to another Python or place, or keep them from installing.
+# Variables that lead pip or uv to another Python or folder, or keep them from installing.
 _SPOILING = (
     *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "PYTHONPLATLIBDIR"),
     *("VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV_LAUNCHER__", PATH_VARIABLE),
@@ -89,7 +89,7 @@ def _run(command: list[str], folder: Path, base: Python, lock: int, what: str) -
         try:
             started = subprocess.Popen(
                 full,
-                # Neither what lies in the folder of this process nor its settings count.
+                # Not the working directory of this process: pip and uv may read settings there.
                 cwd=folder.parent,
                 env={**_environment(), **held},
                 stdin=subprocess.DEVNULL,

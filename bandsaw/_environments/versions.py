@@ -43,7 +43,6 @@ def is_version(text: str) -> bool:
 
 
 def clauses_of(text: str) -> tuple[Clause, ...]:
-    """Reads what versions are asked for."""
     if _BARE.fullmatch(text):
         text = f"=={text}" if text.count(".") == 2 else f"=={text}.*"
     return tuple(_clause(part, text) for part in text.split(",") if part.strip())

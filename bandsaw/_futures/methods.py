@@ -23,6 +23,8 @@ class TaskMethod:
 
     def __init__(self, function: Any, of_class: bool = False) -> None:
         functools.update_wrapper(self, function)
+        # Those of the function do not know what they are bound to.
+        del self.__dict__["submit"], self.__dict__["map"]
         self.__wrapped__ = function.__wrapped__
         self.__func__ = function
         self.of_class = of_class

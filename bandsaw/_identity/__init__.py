@@ -1,1 +1,6 @@
-"""What ids are made of: the canonical form of values, and the code that a function reaches."""
+"""What ids are made of: the canonical form of values, and the code that a function reaches.
+
+values ── objects, tables, buffers, reduced: forms ──► canonical ──► bytes, digest
+code   ── sources ── scopes: names that it uses ── names: what they stand for ──► reach ──► forms
+arguments, binding: the calls of one function;  watch: does an id still hold?;  parts: for explain
+"""

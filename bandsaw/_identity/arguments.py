@@ -35,13 +35,11 @@ class Arguments:
         hook: Optional[Hook] = None,
         bulk_hash: Optional[str] = None,
     ) -> dict[str, bytes]:
-        """Writes the arguments of one call."""
         bound = self.bind(tuple(args), kwargs)
         return write_arguments(bound, self._function_digest, hook, bulk_hash)
 
     @staticmethod
     def id_of(written: Mapping[str, bytes]) -> str:
-        """Makes the id of an execution."""
         return identifier_from_bytes(joined_arguments(written))
 
     @staticmethod

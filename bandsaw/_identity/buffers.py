@@ -135,7 +135,6 @@ def _dtype(dtype: Any) -> bytes:
 
 
 def open_array(value: Any, writer: AnyWriter) -> bytes:
-    """Opens an `array.array`."""
     if value.typecode in "uw":
         raise NoForm("arrays of characters depend on the platform; use a string")
     return b"!array;%b%d;" % (value.typecode.encode(), value.itemsize) + written_buffer(

@@ -25,8 +25,10 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Form, Frame, NoForm, write_str
+from .firstparty import is_first_party
+from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Fields, Form, Frame, NoForm, write_str
 from .objects import open_form
+from .watch import Seen, first_attributes, first_contents, is_first_unset
 
 if TYPE_CHECKING:
     from ..errors import IdentityError
@@ -36,6 +38,8 @@ LONGEST_INLINE = 256
 # same kind every time.
 HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
+_CHANGEABLE = frozenset({list, dict, set, bytearray})
+_ARRAYS = frozenset({"numpy.ndarray", "array.array"})
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
 Reporter = Callable[[list[Frame], Any, str], None]
@@ -113,12 +117,14 @@ class Writer:
         hook: Optional[Hook] = None,
         bulk_hash: Optional[str] = None,
         report: Optional[Reporter] = None,
+        seen: Optional[Seen] = None,
     ) -> None:
         self.code_form = code_form
         self.hook = hook
         self.bulk_hash = bulk_hash
         self._name = name
         self._report = report
+        self._seen = seen
         self._stack: list[Frame] = []
         self._open: dict[int, Frame] = {}
         self._unresolved: list[Frame] = []
@@ -187,7 +193,7 @@ class Writer:
 
     def _enter(self, value: Any) -> Union[bytes, Frame]:
         try:
-            form = open_form(value, self)
+            form = open_form(value, self) if self._seen is None else self._open_seen(value)
         except NoForm as error:
             return self._without_form(value, error)
         if isinstance(form, bytes):
@@ -201,6 +207,31 @@ class Writer:
         self._stack.append(frame)
         self._unresolved.append(frame)
         return frame
+
+    def _open_seen(self, value: Any) -> Union[bytes, Form]:
+        """Opens a part of code, and notes what of it may change."""
+        seen, kind = self._seen, type(value)
+        assert seen is not None and self._report is not None
+        if hasattr(kind, "__next__") and not hasattr(kind, "read"):
+            return opaque(value)  # an iterator counts by its kind, and not by where it is
+        is_changeable = kind in _CHANGEABLE or f"{kind.__module__}.{kind.__qualname__}" in _ARRAYS
+        if is_changeable and not seen.container(value):
+            self._report(self._stack, value, "is too large to be watched for changes in place")
+        try:
+            form = open_form(first_contents(value), self)
+        except (NoForm, RecursionError):
+            raise
+        except Exception as error:
+            raise NoForm(f"{type(error).__name__}: {error}") from error
+        if isinstance(form, Form) and form.tag in (b"O", b"o") and is_first_party(kind.__module__):
+            seen.owner(value)
+            first = first_attributes(value)
+            state = form.children[2]
+            if first and isinstance(state, Fields):
+                merged = {**state.values, **first}
+                known = {n: v for n, v in merged.items() if not is_first_unset(v)}
+                form.children = [*form.children[:2], Fields(known), *form.children[3:]]
+        return form
 
     def _leave(self, frame: Frame) -> Union[bytes, Frame]:
         if frame.lowest < frame.order:
@@ -228,7 +259,7 @@ class Writer:
 
     def _without_form(self, value: Any, error: NoForm) -> bytes:
         if self._report is not None:
-            self._report(self._stack, value, str(error))
+            self._report(self._stack, value, f"has no canonical form ({error})")
             return opaque(value)
         raise self.error(value, str(error)) from (error.__cause__ or error)
 

@@ -10,9 +10,11 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
+from .changes import NOTHING, Changes, changes_of
 from .scopes import Use, Uses, chain_of, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
+from .watch import attributes_of
 
 _OURS = __name__.partition(".")[0]
 
@@ -25,21 +27,23 @@ class Definition(NamedTuple):
         uses: What it uses from outside.
         source: The module's source, or `None` where there is none.
         node: Its syntax tree, or `None` where there is no source.
+        changes: What it changes when it is called.
     """
 
     digest: bytes
     uses: Uses
     source: Optional[Source]
     node: Optional[ast.AST]
+    changes: Changes = NOTHING
 
 
 # By identity: code objects are equal when they merely look alike.
-_known: dict[int, tuple[Any, Definition]] = {}
+_known: dict[int, tuple[Any, Definition, Optional[list[int]]]] = {}
 
 
-def _remember(key: Any, definition: Definition) -> Definition:
+def _remember(key: Any, definition: Definition, of: Optional[list[int]] = None) -> Definition:
     identity = id(key)
-    _known[identity] = weakref.ref(key, lambda _: _known.pop(identity, None)), definition
+    _known[identity] = weakref.ref(key, lambda _: _known.pop(identity, None)), definition, of
     return definition
 
 
@@ -71,7 +75,8 @@ def definition_of_class(
     Returns what its source says, or `None` where there is no source.
     """
     known = _known.get(id(cls))
-    if known is not None:
+    codes = [method.__code__ for method in methods]
+    if known is not None and known[2] == list(map(id, codes)):
         return known[1]
     if methods:
         filename = methods[0].__code__.co_filename
@@ -80,9 +85,9 @@ def definition_of_class(
     source = source_of(filename, namespace) if isinstance(filename, str) else None
     if source is None:
         return None
-    node = source.class_(cls.__qualname__, [method.__code__ for method in methods])
+    node = source.class_(cls.__qualname__, codes)
     definition = _digested(node, namespace, source) if node is not None else None
-    return _remember(cls, definition) if definition is not None else None
+    return None if definition is None else _remember(cls, definition, list(map(id, codes)))
 
 
 def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Definition]:
@@ -94,7 +99,7 @@ def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Def
         uses = uses_of(node, is_task)
     except RecursionError:
         return None
-    return Definition(sha256(written).digest(), uses, source, node)
+    return Definition(sha256(written).digest(), uses, source, node, changes_of(node))
 
 
 def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
@@ -108,15 +113,14 @@ def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: S
     for name in chain[1:]:
         if isinstance(value, ModuleType) and value.__name__.partition(".")[0] == _OURS:
             return chain[-1] == "task"
-        value = getattr(value, name, None)
+        value = attributes_of(value).get(name)
     if value is None:
         return chain[0] == _OURS and chain[-1] == "task"
-    module = getattr(value, "__module__", None)
+    if not isinstance(value, FunctionType):
+        return False
+    module = value.__module__
     # Also `cached = bandsaw.task(chain="cached")`, used as `@cached`.
-    return module == f"{_OURS}.decorator" and getattr(value, "__name__", None) in (
-        "task",
-        "decorate",
-    )
+    return module == f"{_OURS}.decorator" and value.__name__ in ("task", "decorate")
 
 
 def write_code(code: CodeType, doc: Any = None) -> bytes:

@@ -178,7 +178,6 @@ def _packed(code: str, values: Sequence[Any]) -> bytes:
 
 
 def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
-    """Makes the form of keys and values."""
     children: list[Any] = []
     for key, value in values.items():
         children.append(key)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Mapping
 from types import FunctionType, ModuleType
-from typing import Any, Optional
+from typing import Any, Optional, Protocol
 
 from ..modules import file_of
 from .firstparty import is_first_party
@@ -14,11 +14,11 @@ from .globals import canonical_module_name, global_name
 from .scopes import Origin, Use
 from .sources import Source, source_of
 from .syntax import write_syntax
+from .watch import MISSING, Seen, attributes_of
 
 # The tag of a name that the program changes while it runs.
 CHANGING = b"!changing;"
-_MISSING = object()
-_UNRESOLVED = Written(b"u")
+_UNRESOLVED, _LEFT_OUT = Written(b"u"), Written(b"!state;")
 
 # They differ with the place where the program lies and with how it was started.
 _OF_THE_MODULE = frozenset(
@@ -27,7 +27,6 @@ _OF_THE_MODULE = frozenset(
         "__cached__", "__path__", "__annotations__", "__class__", "__debug__",
     }
 )  # fmt: skip
-_CONTAINERS = (list, dict, set, bytearray)
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:
@@ -41,12 +40,31 @@ def cells_of(function: FunctionType) -> dict[str, Any]:
     return cells
 
 
+class Reader(Protocol):
+    """What reads the names of a task.
+
+    Attributes:
+        seen: Where it is noted what was read.
+    """
+
+    seen: Seen
+
+    def note_module(self, name: Any) -> None:
+        """Notes a module that was reached."""
+
+    def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether reached code assigns or fills a variable of a module."""
+
+    def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether the author has left a variable out."""
+
+
 def resolve(
     use: Use,
     namespace: dict[str, Any],
     cells: dict[str, Any],
     source: Optional[Source],
-    note: Callable[[str], None],
+    reader: Reader,
 ) -> tuple[str, Any]:
     """Finds what a use of a name stands for.
 
@@ -54,16 +72,19 @@ def resolve(
     by its name, or an exception that says why it cannot be followed.
     """
     if use.origin is not None:
-        return _imported(use, use.origin, namespace, note)
+        return _imported(use, use.origin, namespace, reader)
     name, rest = use.chain[0], use.chain[1:]
     if name in cells:
-        return _followed(name, cells[name], rest, note)
+        return _followed(name, cells[name], rest, reader)
     if name == "__name__":
         return name, Written(write_str(canonical_module_name(namespace.get(name))))
     if name in _OF_THE_MODULE:
         return name, _UNRESOLVED
-    value = namespace.get(name, _MISSING)
-    if value is _MISSING:
+    value = namespace.get(name, MISSING)
+    if reader.is_left_out(namespace, name):
+        return name, _LEFT_OUT
+    reader.seen.name(namespace, name, value)
+    if value is MISSING:
         if hasattr(builtins, name):
             return name, Written(global_name("builtins", name))
         return name, _UNRESOLVED
@@ -73,45 +94,51 @@ def resolve(
             module = _absolute(Origin(origin[0], None, origin[2]), namespace)
             if not is_first_party(module):
                 return name, Written(global_name(module, origin[1]))
-        if name in source.changing and name in source.assigned and not _holds_code(value):
-            if not isinstance(value, (FunctionType, type, ModuleType)):
+        if name in source.assigned and reader.is_state(namespace, name):
+            if not isinstance(value, (FunctionType, type, ModuleType)) and not holds_code(value):
+                reader.seen.names.pop((id(namespace), name), None)
                 return name, _at_first(name, source)
-    return _followed(name, value, rest, note)
+    return _followed(name, value, rest, reader)
 
 
-def _followed(
-    key: str, value: Any, rest: tuple[str, ...], note: Callable[[str], None]
-) -> tuple[str, Any]:
+def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tuple[str, Any]:
     for position, name in enumerate(rest):
         if not isinstance(value, ModuleType):
             break
         if not is_first_party(value.__name__):
             dotted = ".".join(rest[position:])
             return f"{key}.{dotted}", Written(global_name(value.__name__, dotted))
-        note(value.__name__)
+        reader.note_module(value.__name__)
         key = f"{key}.{name}"
         source = module_source(value)
         module = value
         if name in _OF_THE_MODULE or name == "__name__":
             return key, _UNRESOLVED
-        try:
-            value = getattr(module, name)
-        except AttributeError:
+        # Not by an attribute: a module may make one up, and import others for it.
+        namespace = vars(module)
+        value = namespace.get(name, MISSING)
+        if reader.is_left_out(namespace, name):
+            return key, _LEFT_OUT
+        reader.seen.name(namespace, name, value)
+        if value is MISSING:
+            if "__getattr__" in namespace:
+                return key, AttributeError("the __getattr__ of its module makes it when it is used")
             return key, _UNRESOLVED
         if isinstance(value, ModuleType) or source is None:
             continue
         origin = source.imports.get(name)
         if origin is not None:
-            home = _absolute(Origin(origin[0], None, origin[2]), vars(module))
+            home = _absolute(Origin(origin[0], None, origin[2]), namespace)
             if not is_first_party(home):
                 return key, Written(global_name(home, origin[1]))
-        if name in source.changing and name in source.assigned and not _holds_code(value):
-            if not isinstance(value, (FunctionType, type)):
+        if name in source.assigned and reader.is_state(namespace, name):
+            if not isinstance(value, (FunctionType, type)) and not holds_code(value):
+                reader.seen.names.pop((id(namespace), name), None)
                 return key, _at_first(name, source)
     return key, value
 
 
-def _holds_code(value: Any) -> bool:
+def holds_code(value: Any) -> bool:
     """Whether a container is a registry: what it holds is run, so it counts by its contents."""
     if isinstance(value, dict):
         parts: Any = value.values()
@@ -141,7 +168,7 @@ def _absolute(origin: Origin, namespace: dict[str, Any]) -> str:
 
 
 def _imported(
-    use: Use, origin: Origin, namespace: dict[str, Any], note: Callable[[str], None]
+    use: Use, origin: Origin, namespace: dict[str, Any], reader: Reader
 ) -> tuple[str, Any]:
     module_name = _absolute(origin, namespace)
     rest = use.chain[1:]
@@ -161,11 +188,11 @@ def _imported(
     try:
         importlib.import_module(wanted)
         module = importlib.import_module(module_name)
-        if origin.name and not hasattr(module, origin.name):
+        if origin.name and origin.name not in attributes_of(module):
             importlib.import_module(f"{module_name}.{origin.name}")
     except Exception as error:
         return key, ImportError(f"it cannot be imported here: {error}")
-    return _followed(key, module, rest, note)
+    return _followed(key, module, rest, reader)
 
 
 def module_source(module: ModuleType) -> Optional[Source]:

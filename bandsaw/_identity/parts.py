@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
@@ -37,9 +37,8 @@ Item = tuple[str, str, str, str]
 class _Recorder(Writer):
     """Writes as for an id, and keeps what it comes across."""
 
-    def __init__(self) -> None:
-        reach = Reach()
-        super().__init__(reach.form, report=reach.report)
+    def __init__(self, reach: Reach) -> None:
+        super().__init__(reach.form, report=reach.report, seen=reach.seen)
         # By identity, because classes may define equality.
         self.code: dict[int, tuple[Any, Form]] = {}
         self.modules: dict[str, tuple[ModuleType, bytes]] = {}
@@ -81,11 +80,17 @@ class _ByName(Writer):
         return sha256(self.write(value)).hexdigest()[:_DIGITS]
 
 
-def parts_of_code(codes: Iterable[Any], limit: int) -> list[Item]:
+def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -> list[Item]:
     """Says what the digest of code is made of."""
-    recorder = _Recorder()
-    for code in codes:
-        recorder.write(code)
+    codes = list(codes)
+    reach = Reach((), left_out)
+    while True:
+        recorder = _Recorder(reach)
+        for code in codes:
+            recorder.write(code)
+        if reach.is_settled():
+            break
+        reach = Reach((), left_out, reach)
     by_name = _ByName(_told_apart(recorder.code.values()))
     items: list[tuple[Any, Item]] = []
     for code, form in recorder.code.values():

@@ -7,38 +7,56 @@ function -> definition (_definitions) -> names (_scopes) -> values at run time (
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from types import FunctionType, ModuleType
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from .canonical import opaque
+from .changes import Changes
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, global_name
-from .names import cells_of, module_source, resolve
+from .names import CHANGING, cells_of, holds_code, module_source, resolve
 from .syntax import write_syntax
+from .watch import Seen, attributes_of, first_attributes, is_first_unset
 
 # The tags of installed functions, of what a definition uses from outside, and of tasks.
 FOREIGN, NAMES, TASK = b"!foreign;", b"!names;", b"!task;"
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
+_CONTAINERS = (tuple, frozenset, list, dict, set)
 
 
 class Reach:
     """Gives the forms of functions, classes and modules to a `Writer`.
 
+    `left_out`: the variables that do not count: the names of their modules and their own.
+
     Attributes:
         problems: What could not be followed: the place and the reason.
-        modules: The first-party modules that were reached, with their specs.
+        seen: What was read.
+        state: The variables that reached code assigns or fills: they count as they are first set.
     """
 
-    def __init__(self, skip: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        skip: Iterable[str] = (),
+        left_out: Collection[str] = (),
+        earlier: Optional[Reach] = None,
+    ) -> None:
         self.problems: list[tuple[str, str]] = []
-        self.modules: dict[str, tuple[Any, Any]] = {}
+        self.seen = Seen()
+        self.state: set[tuple[int, str]] = set() if earlier is None else set(earlier.state)
+        self._attributes = set() if earlier is None else set(earlier.seen.attributes)
+        self._no_state: set[tuple[int, str]] = set()
+        self._reads: set[str] = set()
+        self._methods: dict[int, tuple[str, Changes]] = {}
         self._skip = tuple(skip)
+        self._left_out = left_out
         self._lines: dict[int, dict[str, int]] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
@@ -62,10 +80,66 @@ class Reach:
             return False
         return not any(module == name or module.startswith(name + ".") for name in self._skip)
 
-    def _note_module(self, name: Any) -> None:
+    def note_module(self, name: Any) -> None:
+        """Notes a module that was reached."""
         module = sys.modules.get(name) if isinstance(name, str) else None
         if module is not None:
-            self.modules[name] = module, getattr(module, "__spec__", None)
+            self.seen.modules[name] = module, attributes_of(module).get("__spec__")
+
+    def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether reached code assigns or fills a variable of a module."""
+        key = id(namespace), name
+        if name in self._attributes or key in self.state:
+            return True
+        self._no_state.add(key)
+        return False
+
+    def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether the author has left a variable out."""
+        if not self._left_out:
+            return False
+        module = namespace.get("__name__")
+        return f"{module}.{name}" in self._left_out or (
+            f"{canonical_module_name(module)}.{name}" in self._left_out
+        )
+
+    def is_settled(self) -> bool:
+        """Says whether no variable has counted by its value that was found to be state later."""
+        self._note_called_methods()
+        return not any(
+            key in self.state or key[1] in self.seen.attributes for key in self._no_state
+        )
+
+    def _note_changes(self, definition: Definition, namespace: Mapping[str, Any]) -> None:
+        changes = definition.changes
+        for name, method in changes.methods:
+            self._methods[id(method)] = name, method
+        self.seen.attributes |= changes.attributes
+        self._reads |= changes.reads
+        if changes.declared or changes.names:
+            used = {use.chain[0] for use in definition.uses.names}
+            names = changes.declared | (changes.names & used)
+            self.state |= {(id(namespace), name) for name in names}
+
+    def _note_called_methods(self) -> None:
+        """Notes what methods change that reached code may call; others are called by other code."""
+        pending = list(self._methods.values())
+        while True:
+            called = [item for item in pending if item[0] in self._reads or item[0][:2] == "__"]
+            if not called:
+                return
+            pending = [item for item in pending if item not in called]
+            for _, changes in called:
+                self.seen.attributes |= changes.attributes
+                self._reads |= changes.reads
+
+    def is_state_attribute(self, name: str, value: Any) -> bool:
+        """Says whether reached code assigns or fills an attribute of a class."""
+        if holds_code(value):
+            return False
+        if name not in self._attributes:
+            self._no_state.add((0, name))
+        return name in self._attributes
 
     def _function(self, function: FunctionType) -> Union[bytes, Form]:
         attributes = function.__dict__
@@ -80,8 +154,10 @@ class Reach:
             if not cells and wrapped is None:
                 return name
             return Form(FOREIGN, PARTS, (Written(name), tuple(cells), wrapped))
-        self._note_module(module)
+        self.note_module(module)
         definition = definition_of(function)
+        self.seen.function(function)
+        self._note_changes(definition, function.__globals__)
         names = self._names(function, definition, function.__globals__, cells_of(function))
         return Form(
             b"!function;",
@@ -112,12 +188,15 @@ class Reach:
         lines = self._lines[id(code)] = {}
         found: dict[str, Any] = {}
         for use in definition.uses.names:
-            key, value = resolve(use, namespace, cells, definition.source, self._note_module)
+            key, value = resolve(use, namespace, cells, definition.source, self)
             if isinstance(value, Exception):
                 self.problems.append((f"{label}: line {use.line}, {key}", str(value)))
                 value = Written(b"u")
             if use.is_decorator and not isinstance(value, (FunctionType, type, Written)):
                 value = Written(opaque(value))
+            if isinstance(value, Form) and value.tag == CHANGING:
+                reason = "code that it reaches fills it, so it counts as it is first set"
+                self.problems.append((f"{label}: line {use.line}, {key}", reason))
             found[key] = value
             lines.setdefault(key, use.line)
         for chain, line, text in definition.uses.dynamic:
@@ -134,9 +213,11 @@ class Reach:
         module = cls.__module__
         if not self._is_followed(module) and not _is_made_by_types(cls):
             return global_name(module, cls.__qualname__)
-        self._note_module(module)
+        self.note_module(module)
         namespace = _namespace(cls)
-        members = dict(vars(cls))
+        self.seen.owner(cls)
+        members = {**attributes_of(cls), **first_attributes(cls)}
+        members = {name: value for name, value in members.items() if not is_first_unset(value)}
         methods = list(_methods(cls, members))
         parts: list[Any] = [canonical_module_name(module), cls.__qualname__]
         parts.append(tuple(base for base in cls.__bases__ if base is not object))
@@ -147,28 +228,48 @@ class Reach:
         if definition is None:
             parts.append(_members_form(cls, members))
             return Form(b"!class;", PARTS, parts)
+        self._note_changes(definition, namespace)
         cells: dict[str, Any] = {}
         for method in methods:
+            self.seen.function(method)
             cells.update(cells_of(method))
         cells.pop("__class__", None)
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
-            _attributes_form(cls, members, methods, definition),
+            self._attributes_form(members, methods),
         ]
         return Form(b"!class;", PARTS, parts)
+
+    def _attributes_form(self, members: dict[str, Any], methods: list[FunctionType]) -> Form:
+        """What a class holds beyond its source: values that were computed or set from outside."""
+        own = {id(method) for method in methods}
+        children: list[Any] = []
+        for name in sorted(members):
+            value = members[name]
+            if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
+                continue
+            if self.is_state_attribute(name, value):
+                continue  # it counts as the body of the class first sets it
+            functions = [f for f in _unwrapped(value) if isinstance(f, FunctionType)]
+            is_set_elsewhere = bool(functions) and not own.issuperset(map(id, functions))
+            if is_set_elsewhere or type(value) in _CONTAINERS:
+                children += (name, value)
+            elif isinstance(value, _SIMPLE) and not name.startswith("_is_"):
+                children += (name, value)
+        return Form(b"!attributes;", MAP, children)
 
     def _module(self, module: ModuleType) -> bytes:
         name = canonical_module_name(module.__name__)
         if not self._is_followed(module.__name__):
             return global_name(module.__name__, "")
-        self._note_module(module.__name__)
+        self.note_module(module.__name__)
         source = module_source(module)
         written = write_syntax(source.tree) if source is not None else b""
         return b"!module;" + write_str(name) + write_str(written.decode("utf-8", "surrogatepass"))
 
     def report(self, frames: list[Frame], value: Any, reason: str) -> None:
-        """Notes a value without canonical form that was reached."""
+        """Notes a value that was reached, and that cannot be written or watched."""
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
         is_stream = value is sys.stdin or value is sys.stdout or value is sys.stderr
         if is_stream or kind in _BY_NAME_ONLY:
@@ -187,7 +288,7 @@ class Reach:
                 key = str(inner.form.children[index - index % 2])
                 place = f"{place}: line {lines.get(key, 0)}, {key}"
         if place is not None:
-            self.problems.append((place, f"a {kind} has no canonical form ({reason})"))
+            self.problems.append((place, f"a {kind} {reason}"))
 
 
 # They are locks, the process's own streams, and the like: nothing that a result depends on.
@@ -234,7 +335,8 @@ def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[s
 
     if len(chain) == 1:
         value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
-        return getattr(value, "__module__", None) in ("builtins", "importlib")
+        is_function = isinstance(value, (FunctionType, types.BuiltinFunctionType, type))
+        return is_function and value.__module__ in ("builtins", "importlib")
     return chain[:-1] in (("importlib",), ("builtins",))
 
 
@@ -258,8 +360,9 @@ def _unwrapped(member: Any) -> Iterable[Any]:
         return (member.__func__,)
     if isinstance(member, property):
         return (member.fget, member.fset, member.fdel)
-    func = getattr(member, "func", None)
-    return (member, func) if isinstance(func, FunctionType) else (member,)
+    if isinstance(member, (functools.partial, functools.cached_property)):
+        return (member, member.func)
+    return (member,)
 
 
 def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
@@ -272,7 +375,7 @@ def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
                 and function.__qualname__ == f"{cls.__qualname__}.{function.__code__.co_name}"
                 and function.__module__ == cls.__module__
                 and not function.__code__.co_filename.startswith("<string>")
-                and not hasattr(function, "__wrapped__")
+                and "__wrapped__" not in function.__dict__
             ):
                 yield function
 
@@ -311,20 +414,3 @@ _NOISE = frozenset(
         "__match_args__", "__hash__", "__slots__",
     }
 )  # fmt: skip
-
-
-def _attributes_form(
-    cls: type, members: dict[str, Any], methods: list[FunctionType], definition: Definition
-) -> Form:
-    """What the class holds beyond its source: values that were computed or set from outside."""
-    changing = definition.source.changing_attributes if definition.source is not None else set()
-    own = {id(method) for method in methods}
-    children: list[Any] = []
-    for name in sorted(members):
-        value = members[name]
-        if name.startswith("_") or name in changing:
-            continue
-        functions = [f for f in _unwrapped(value) if isinstance(f, FunctionType)]
-        if isinstance(value, _SIMPLE) or (functions and not own.issuperset(map(id, functions))):
-            children += (name, value)
-    return Form(b"!attributes;", MAP, children)

@@ -26,7 +26,6 @@ class Pairs:
 
 
 def open_reduced(value: Any, writer: AnyWriter) -> Form:
-    """Opens an object by its reduced form."""
     kind = type(value)
     if kind is Pairs:
         return Form(b"p", MAP, value.children)

@@ -14,11 +14,6 @@ from typing import Any, Optional, Union
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
 
-_MUTATORS = frozenset(
-    "append appendleft add update setdefault insert extend extendleft pop popitem popleft remove "
-    "discard clear sort reverse __setitem__ __delitem__ inc increment write put".split()
-)
-
 _sources: dict[str, tuple[Any, Optional[Source]]] = {}
 
 
@@ -28,69 +23,50 @@ class Source:
     Attributes:
         tree: Its syntax tree.
         imports: What its top-level `from` imports bind: the module and the name in it.
-        changing: Names that functions of the module change while the program runs.
-        changing_attributes: The same for attributes of anything but `self`.
         assigned: The top-level statements that assign a name.
+        defined: The functions and classes at the top level, and whether they are decorated.
     """
 
     def __init__(self, text: str, filename: str) -> None:
         self.tree = ast.parse(text)
-        self._text = text
+        self.text = text
         self._filename = filename
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
         self._functions: dict[tuple[str, int], list[Any]] = {}
         self._classes: dict[str, list[ast.ClassDef]] = {}
         self.imports: dict[str, tuple[str, str, int]] = {}
-        self.changing: set[str] = set()
-        self.changing_attributes: set[str] = set()
         self.assigned: dict[str, list[ast.stmt]] = {}
+        self.defined: dict[str, bool] = {}
         self._index(self.tree, "")
         for statement in self.tree.body:
             self._index_statement(statement)
 
     def _index(self, node: ast.AST, prefix: str) -> None:
-        pending: list[tuple[ast.AST, str, bool]] = [(node, prefix, False)]
+        pending: list[tuple[ast.AST, str]] = [(node, prefix)]
         while pending:
-            parent, prefix, in_function = pending.pop()
+            parent, prefix = pending.pop()
             for child in ast.iter_child_nodes(parent):
-                below, inside = prefix, in_function
+                below = prefix
                 if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
                     first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
                     self._functions.setdefault((child.name, first), []).append(child)
-                    below, inside = f"{prefix}{child.name}.<locals>.", True
+                    below = f"{prefix}{child.name}.<locals>."
                 elif isinstance(child, ast.Lambda):
                     self._functions.setdefault(("<lambda>", child.lineno), []).append(child)
-                    below, inside = f"{prefix}<lambda>.<locals>.", True
+                    below = f"{prefix}<lambda>.<locals>."
                 elif isinstance(child, ast.ClassDef):
                     self._classes.setdefault(prefix + child.name, []).append(child)
                     below = f"{prefix}{child.name}."
-                elif in_function:
-                    self._index_change(child)
-                pending.append((child, below, inside))
-
-    def _index_change(self, node: ast.AST) -> None:
-        if isinstance(node, ast.Global):
-            self.changing |= set(node.names)
-            return
-        target: Any = None
-        if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
-            if isinstance(node, ast.Attribute) and not _is_self(node.value):
-                self.changing_attributes.add(node.attr)
-            target = node.value
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            target = node.func.value if node.func.attr in _MUTATORS else None
-        while isinstance(target, (ast.Subscript, ast.Attribute)):
-            if isinstance(target, ast.Attribute):
-                self.changing_attributes.add(target.attr)
-            target = target.value
-        if isinstance(target, ast.Name):
-            self.changing.add(target.id)
+                pending.append((child, below))
 
     def _index_statement(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.ImportFrom):
             for alias in statement.names:
                 name = alias.asname or alias.name
                 self.imports[name] = statement.module or "", alias.name, statement.level
+            return
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            self.defined[statement.name] = bool(statement.decorator_list)
             return
         if isinstance(statement, ast.Assign):
             targets: list[ast.expr] = statement.targets
@@ -141,16 +117,12 @@ class Source:
         """Compiles the module."""
         if self._codes is None:
             self._codes = {}
-            pending = [compile(self._text, self._filename, "exec", dont_inherit=True)]
+            pending = [compile(self.text, self._filename, "exec", dont_inherit=True)]
             while pending:
                 code = pending.pop()
                 self._codes.setdefault((code.co_name, code.co_firstlineno), []).append(code)
                 pending += [const for const in code.co_consts if isinstance(const, CodeType)]
         return self._codes
-
-
-def _is_self(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "self"
 
 
 def _is_same(code: CodeType, other: CodeType) -> bool:
@@ -187,7 +159,7 @@ def _narrowed(nodes: list[Any], code: CodeType) -> list[Any]:
         spots = [p for p in code.co_positions() if (None not in p and p[0] != p[1]) or p[2] != p[3]]
         inside = [node for node in nodes if all(_covers(node, spot) for spot in spots)]
         if inside:
-            # The innermost one begins last.
+            # Of nested definitions the one with the greatest first line is the innermost.
             return [max(inside, key=lambda node: (node.lineno, node.col_offset))]
     return [node for node in nodes if _names_of(node, code)]
 
@@ -230,12 +202,14 @@ def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
     except (OSError, ValueError):
         stamp = None
     known = _sources.get(filename)
-    if known is not None and known[0] == stamp and (stamp is not None or known[1] is not None):
+    if known is not None and known[0] == stamp and stamp is not None:
         return known[1]
     source = None
     try:
         text = _read(filename, namespace, stamp is not None)
-        if text is not None:
+        if known is not None and known[1] is not None and known[1].text == text:
+            source = known[1]
+        elif text is not None:
             source = Source(text, filename)
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         source = None

@@ -23,7 +23,6 @@ _fields: dict[type, tuple[str, list[tuple[str, str]]]] = {}
 
 
 def write_syntax(node: ast.AST, is_left_out: IsLeftOut = lambda decorator: False) -> bytes:
-    """Writes a syntax tree."""
     parts: list[str] = []
     _write(node, parts, is_left_out, isinstance(node, ast.ClassDef))
     return "".join(parts).encode("utf-8", "surrogatepass")

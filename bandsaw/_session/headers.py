@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Optional
 
 from ..errors import SessionFileError
 
-FORMAT = 3
+FORMAT = 4
 _HEADER: dict[str, tuple[type, ...]] = {
     "format": (int,),
     "file": (str,),
@@ -25,6 +25,7 @@ _HEADER: dict[str, tuple[type, ...]] = {
     "computing": (list,),
     "buffers": (dict,),
     "left_out": (dict,),
+    "code": (dict,),
 }
 # Why a value is not there: whoever reads has the very same, or it is the one of a new session.
 SAME, NEW = "same", "new"
@@ -69,6 +70,13 @@ def checked(data: bytes) -> dict[str, Any]:
     for name, why in header["left_out"].items():
         if why not in (SAME, NEW):
             raise SessionFileError(f"A session file cannot leave out {name!r:.100}: {why!r:.100}.")
+    code = header["code"]
+    values, differs = code.get("values"), code.get("differs")
+    if not isinstance(values, dict) or not isinstance(differs, list):
+        raise SessionFileError(f"A session file cannot say of its code: {code!r:.100}.")
+    for text in (*values, *values.values(), *differs):
+        if not isinstance(text, str):
+            raise SessionFileError(f"A session file cannot have {text!r:.100} in place of a text.")
     for lengths in header["buffers"].values():
         if type(lengths) is not list or not all(type(n) is int and n >= 0 for n in lengths):
             raise SessionFileError("The lengths of buffers in a session file are no list of sizes.")
@@ -90,6 +98,26 @@ def ids_of(task: Any, execution: Any) -> dict[str, str]:
         "execution": getattr(execution, "_execution_id", None),
     }
     return {name: str(an_id) for name, an_id in ids.items() if an_id is not None}
+
+
+def code_of(task: Any, received: Optional[Mapping[str, Any]]) -> dict[str, Any]:
+    """Says of which code the id of a task speaks, where somebody has read it.
+
+    `received` is what the process said from which the session came, if it came from one. Returns
+    the digests of values that the files of the code do not say, and the names of what another
+    process cannot have, or has not.
+    """
+    if received is not None:
+        from .._archive import finder
+        from .._identity.carried import differing
+
+        found = differing(received["values"], bool(finder.id)) if received["values"] else []
+        differs = list(dict.fromkeys([*received["differs"], *found]))
+        return {"values": received["values"], "differs": differs}
+    carried = task._carried() if hasattr(task, "_carried") else None
+    if carried is None:
+        return {"values": {}, "differs": []}
+    return {"values": dict(carried.values), "differs": list(carried.changed)}
 
 
 def check_returned(header: Mapping[str, Any], sent: Mapping[str, Any], task_name: str) -> None:

@@ -83,11 +83,10 @@ def members_of(
     serializer: Serializer,
     task_name: str,
 ) -> dict[str, Sequence[Any]]:
-    """Writes a session as members."""
     is_signed = getattr(serializer, "is_signed", False) is True
     header = {
         "format": headers.FORMAT,
-        # What is signed is signed for one file.
+        # Signatures are bound to this one file.
         "file": os.urandom(16).hex() if is_signed else "",
         **header,
     }
@@ -124,8 +123,7 @@ def write(stream: BinaryIO, members: Mapping[str, Sequence[Any]]) -> None:
                 for piece in pieces:
                     view = memoryview(piece)
                     for start in range(0, view.nbytes, _CHUNK):
-                        # A copy, because the checksum is made first, and somebody else may change
-                        # an array meanwhile.
+                        # A copy: another thread may change an array between checksum and write.
                         member.write(bytes(view[start : start + _CHUNK]))
 
 
@@ -148,7 +146,7 @@ class _Pieces(io.BufferedIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        # Anything else may be changed by its owner once this returns.
+        # A copy of everything mutable: its owner may change it later.
         self.pieces.append(data if type(data) is bytes else bytes(data))
         return len(self.pieces[-1])
 
@@ -160,7 +158,7 @@ def _written(value: Any, serializer: Any) -> tuple[list[bytes], Sequence[memoryv
             buffers = serializer.serialize_with_buffers(value, stream)
             return stream.pieces, [memoryview(buffer).cast("B") for buffer in buffers]
         except Exception:
-            # An exception has to travel, whatever it holds that cannot be written exactly.
+            # `serialize` may replace parts of an exception, so that it can travel.
             pass
     stream = _Pieces()
     serializer.serialize(value, stream)
@@ -305,7 +303,7 @@ def failure_of(data: bytes) -> BaseException:
     """Reads an error that was sent in place of a session."""
     from ..serialization.json import JsonSerializer
 
-    # It is not signed.
+    # Failures are not signed: only JSON of an exception is read.
     if not data.startswith(_BEGINNING_OF_FAILURES):
         raise DeserializationError("The far end sent something that is no error.")
     error = JsonSerializer(max_size=_MOST_FAILURE, max_count=_MOST_FAILURE // 10).deserialize(

@@ -41,7 +41,7 @@ class _Moderator(SerializableValue):
         task_called: Whether the task was executed, or skipped by an advice that concluded.
     """
 
-    # With `__dict__`, so that nothing is forbidden; the slots are what makes a session cheap.
+    # Slots make a session cheap; `__dict__` lets advices set attributes.
     __slots__ = (
         "__dict__",
         "_assigned",

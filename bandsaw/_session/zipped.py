@@ -63,14 +63,13 @@ class Member:
                     if not count:
                         raise EOFError
                     view = view[count:]
-            # Only who reads to the end has the checksum compared.
+            # zipfile compares the checksum at the end of the member.
             stream.read(1)
         return parts
 
 
 @contextlib.contextmanager
 def opened(stream: BinaryIO) -> Iterator[dict[str, Member]]:
-    """Opens the zip in a stream."""
     try:
         seekable, size = _seekable(stream)
         guarded = _Guarded(seekable)

@@ -9,9 +9,9 @@ from typing import Any
 
 # How many chunks a reader may be ahead of the digest.
 AHEAD = 2
-# From here on it is worth while to hash in one thread and to make the chunks in another.
+# From this size on, one thread hashes and another one makes the chunks.
 _LARGE = 8 << 20
-# From here on, memory is asked of the system, which costs a call but no zeros that nobody reads.
+# From this size on, memory comes from `mmap`, which does not write zeros into it.
 _SMALL = 1 << 16
 
 
@@ -22,7 +22,7 @@ def room(size: int) -> memoryview:
     """
     flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
     if size >= _SMALL and flags:
-        # A process may have some ten thousands of them, and then the rest of its memory.
+        # The number of mappings of a process is limited. Beyond it, `bytearray` works.
         with contextlib.suppress(OSError):
             return memoryview(mmap.mmap(-1, size, flags=flags))
     return memoryview(bytearray(size))
@@ -58,7 +58,7 @@ def _update_meanwhile(digest: Any, chunks: Iterator[Any]) -> None:
         try:
             thread.start()
         except RuntimeError:
-            # There are too many, or the interpreter is about to end.
+            # No more threads can be started, or the interpreter is ending.
             for chunk in chunks:
                 digest.update(chunk)
             return

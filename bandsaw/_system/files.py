@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Makes a file that is there whole or not at all, readable by its owner only."""
-    # Here and below: every process of a task imports this module, and few need these.
+    # Imported late, here and below: all processes of tasks load this module, few make files.
     import tempfile
 
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:32]}-", dir=path.parent)

@@ -19,6 +19,8 @@ import stat
 import threading
 from collections.abc import Iterator, Sequence
 
+from .processes import in_forked_processes
+
 _VARIABLE = "BANDSAW_LIFELINE"
 # The writing ends of the calls that are being made.
 _held: set[int] = set()
@@ -43,14 +45,11 @@ def held(folders: Sequence[str]) -> Iterator[tuple[dict[str, str], tuple[int, ..
             os.close(writing)
 
 
+@in_forked_processes
 def _let_go() -> None:
     # A forked child would keep the lifelines of its parent's calls from ending with the parent.
     while _held:
         os.close(_held.pop())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
 
 
 def follow() -> None:
@@ -63,7 +62,7 @@ def follow() -> None:
         status = os.fstat(descriptor)
     except OSError:
         return
-    # Behind a launcher that closes descriptors, the number may be that of something else.
+    # A launcher in between may have closed the descriptor, and its number may be reused.
     if stat.S_ISFIFO(status.st_mode) and [status.st_dev, status.st_ino] == identity:
         os.set_inheritable(descriptor, False)
         threading.Thread(

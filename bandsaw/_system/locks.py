@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from .processes import in_forked_processes
+
 fcntl: Any
 msvcrt: Any
 try:
@@ -21,7 +23,7 @@ except ImportError:
     import msvcrt
 
 _POLL_SECONDS = 0.1
-# By identity: a forked process has to close its copies.
+# All open ones, by identity: a forked process closes its copies.
 _open_files: dict[int, LockedFile] = {}
 
 
@@ -36,7 +38,7 @@ class LockedFile:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor: Any = descriptor
-        # Known from now on, so that a process that is forked meanwhile closes its copy.
+        # Registered before it is locked: a process may be forked at any time.
         _open_files[id(self)] = self
 
     def lock(self, *, wait: bool = True) -> bool:
@@ -59,7 +61,7 @@ class LockedFile:
     def unlock(self) -> None:
         """Gives the lock back and closes the file."""
         if self.descriptor is not None:
-            # By name: a copy of the descriptor in another process would keep the lock.
+            # To close it is not enough: a copy of the descriptor in another process keeps the lock.
             with contextlib.suppress(OSError):
                 if fcntl is not None:
                     fcntl.flock(self.descriptor, fcntl.LOCK_UN)
@@ -106,7 +108,7 @@ class Lock:
                     file.unlock()
             if not is_locked:
                 return False
-            # Whoever had it removed the file, and somebody may have made another.
+            # The owner before removed the file, and another process may have made a new one.
 
     def release(self) -> None:
         """Gives the lock back and removes the file."""
@@ -123,10 +125,7 @@ class Lock:
             return False
 
 
+@in_forked_processes
 def _forget_in_child() -> None:
     for file in list(_open_files.values()):
         file.forget()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)

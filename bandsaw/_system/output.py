@@ -11,7 +11,7 @@ from typing import IO, Optional
 # What is kept of the output for an error's message: the stack of a crash, and what came before it.
 TAIL_BYTES = 8192
 _TAIL_LINES = 50
-# After the process has ended, something it started may hold its pipes open for ever.
+# After the process has ended, its children may hold its pipes open for ever.
 _DRAIN_SECONDS = 1.0
 
 
@@ -30,7 +30,7 @@ class Tail:
 
     def _pump(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        # Some of it may have been read into a buffer already.
+        # `read1` also returns what the pipe has buffered already.
         read = getattr(self._pipe, "read1", self._pipe.read)
         with self._pipe:
             while True:

@@ -8,15 +8,26 @@ import signal
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:
-    # Only the processes that start others have it loaded.
+    # Not at run time: processes of tasks do not load `subprocess`.
     import subprocess
+
+
+def in_forked_processes(function: Callable[[], None]) -> Callable[[], None]:
+    """Has a function called in each process that is forked from this one."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=function)
+    return function
+
+
+def kill_group(pid: int) -> None:
+    with contextlib.suppress(OSError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """Kills a process and all that it started, and waits for it."""
     if os.name == "posix":
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process.pid)
     elif process.poll() is None:
         process.kill()
     process.wait()
@@ -28,13 +39,13 @@ def reap(pid: int, kill: Callable[[], None]) -> Optional[int]:
     Returns how it ended, as `subprocess` reports it; `None` while it runs.
     """
     if hasattr(os, "waitid"):
-        # Until it is waited for, nobody else can have the number of its group.
+        # Until the child is reaped, the number of its group cannot be reused.
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return None
         kill()
         _, status = os.waitpid(pid, 0)
     else:
-        # macOS before Python 3.13. If anything of the group is left, the number is not given away.
+        # macOS before Python 3.13. The number is not reused while a process of the group is left.
         ended, status = os.waitpid(pid, os.WNOHANG)
         if not ended:
             return None

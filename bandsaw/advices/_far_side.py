@@ -88,7 +88,6 @@ def answer(parts: dict[str, Any]) -> None:
 
 
 def main(mark: bytes, request: dict[str, Any]) -> None:
-    """Does what was asked for."""
     operations: dict[str, Callable[..., Any]] = {
         "make": make,
         "put": put,

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
+from .._system.processes import in_forked_processes
+from .._task_options import check_value, seconds
 from ..errors import InvalidValueError
 from ..session import Session
 
 if TYPE_CHECKING:
     from ..workers.pool import Pool
-
-# About a year, more than any clock or system call minds.
-_MOST_SECONDS = 30_000_000
 
 
 def checked_options(
@@ -46,20 +44,17 @@ def checked_options(
 
 def timeout_of(session: Session) -> Optional[float]:
     """Returns how many seconds the task of a session may take, `None` for ever."""
-    seconds: Any = getattr(session.task, "kwargs", {}).get("timeout")
-    if seconds is not None:
-        checked_seconds("timeout", seconds, f"Task {session.task}")
-    return seconds  # type: ignore[no-any-return]
+    limit: Any = getattr(session.task, "kwargs", {}).get("timeout")
+    if limit is not None:
+        check_value("timeout", limit, seconds, session.task)
+    return limit  # type: ignore[no-any-return]
 
 
 def checked_seconds(name: str, value: Any, whose: str) -> None:
     """Refuses what is no time span."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value <= _MOST_SECONDS:
-        raise InvalidValueError(
-            f"{whose}: {name}={value!r} has to be a number of seconds above 0, such as "
-            f"{name}=30, and at most {_MOST_SECONDS}."
-        )
+    problem = seconds(value)
+    if problem is not None:
+        raise InvalidValueError(f"{whose}: {name}={value!r} {problem}.")
 
 
 # Not on the advice, which may be copied and pickled.
@@ -84,10 +79,7 @@ def pool_of(advice: Any, place: Any, size: int, max_tasks: Optional[int]) -> Poo
         return pool
 
 
+@in_forked_processes
 def _let_go() -> None:
     global _lock
     _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)

@@ -20,13 +20,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
+from .. import _task_options, modules
 from .._cache import entry, files, locks, record
 from .._system import computing
+from .._system.directories import Anchor
+from .._task_options import check_value
 from ..advice import Advice
 from ..errors import IdentityError, InvalidValueError
 from ..result import Result
 from ..serialization.serializer import exactly, for_purpose
 from ..session import Session
+from ..tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +83,7 @@ class CachingAdvice(Advice):
         keep_if: Optional[Callable[[Any], Any]] = None,
     ) -> None:
         self.directory = Path(directory)
+        self._anchor = Anchor()
         self.max_bytes = _checked_bound("max_bytes", max_bytes)
         if isinstance(max_age, timedelta):
             max_age = max_age.total_seconds()
@@ -142,7 +147,12 @@ class CachingAdvice(Advice):
             IdentityError: If the call has no id (a `TypeError`).
         """
         task_id, execution_id = task.task_id, execution.execution_id
-        return f"{self.directory}{os.sep}{_name(task_id)}", _name(execution_id)
+        return f"{self.root}{os.sep}{_name(task_id)}", _name(execution_id)
+
+    @property
+    def root(self) -> str:
+        """The path of the directory: a relative one is relative to where the advice was made."""
+        return self._anchor.of(self.directory)
 
     def can_load(self, session: Session) -> bool:
         """Says whether the entry of a call can be read with the session's serializer.
@@ -223,6 +233,8 @@ class CachingAdvice(Advice):
                 raise TypeError(f"{session.result!r} is no bandsaw.Result")
             if self.keep_if is not None and not self.keep_if(session.result.value):
                 return
+            if _is_of_other_code(session):
+                return
             # It may have come in the meantime; an intact one stays as it is.
             found = None
             if computation.mode != "refresh":
@@ -230,6 +242,8 @@ class CachingAdvice(Advice):
             if found is None and self._store(computation, session) and self.mmap:
                 place = computation.folder, computation.name
                 found = self._load(*place, session, logging.WARNING)
+            if found is None or self.mmap:
+                _warn_of_variables(session.task, computation)
             if found is not None and self.mmap:
                 # The first call returns what the later ones do.
                 session.result = found
@@ -318,6 +332,60 @@ class _Computation:
             temporary.close()
 
 
+def _is_of_other_code(session: Session) -> bool:
+    """Whether a result may be that of other code than its id speaks of; warns of it."""
+    task = session.task
+    if not isinstance(task, Task):
+        return False
+    changed = task._changed_since_read()
+    if changed:
+        what = "this code was changed while the call ran"
+    else:
+        came_back = session.__dict__.get("_code")
+        if came_back is None:
+            return False
+        # Nothing but what runs a task has to look at its own code.
+        changed = (session._code_now() if modules.is_far_end else came_back)["differs"]
+        what = "this is not the same in the process that ran it"
+    if not changed:
+        return False
+    _warn(
+        f"The result of {task} is not kept: {what}: {', '.join(changed[:5])}"
+        f"{' and more' if changed[5:] else ''}. Leave it out of the id with @task(state=[...]) if "
+        "results do not depend on it."
+    )
+    return True
+
+
+# The tasks of which it was looked whether variables keep them from being found again.
+_looked_at: set[str] = set()
+
+
+def _warn_of_variables(task: Any, computation: _Computation) -> None:
+    """Warns of a miss that only variables with other values in each process have caused."""
+    folder = computation.folder
+    if folder in _looked_at or not isinstance(task, Task):
+        return
+    _looked_at.add(folder)
+    from .._cache import variables
+
+    names = variables.that_differ(os.path.dirname(folder), folder, computation.name, task)
+    if names:
+        _warn(
+            f"{task} was computed again though its code and arguments are those of an entry in the "
+            f"cache: {', '.join(names)} holds another value in each process. Leave it out with "
+            f"@task(state={names!r}) if results do not depend on it."
+        )
+
+
+def _warn(text: str) -> None:
+    import warnings
+
+    from ..fingerprint import IdentityWarning
+
+    warnings.warn(text, IdentityWarning, stacklevel=4)
+
+
 def _serializer(session: Session, folder: str, name: str) -> Any:
     """Returns the serializer for one entry: what was signed for another is none of this call's."""
     serializer = session.serializer
@@ -360,11 +428,7 @@ def mode_of(task: Any) -> Optional[str]:
         return mode
     if option is False:
         return "off"
-    if not isinstance(option, Mapping) or not {"refresh"}.issuperset(option):
-        raise InvalidValueError(
-            f"The task {task} has cache={option!r}. Write cache=False, or cache={{'refresh': True}}"
-            " for a task that is computed at each call."
-        )
+    check_value("cache", option, _task_options.cache, task)
     return "refresh" if option.get("refresh") and mode is None else mode
 
 

@@ -14,8 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from .. import _task_options
+from .._system.directories import Anchor
 from .._system.files import open_private, private_folder
 from .._system.processes import describe_exit
+from .._task_options import check_value
 from ..advice import Advice
 from ..config import configuration_variables
 from ..environments import Environment
@@ -97,6 +100,7 @@ class SshAdvice(Advice):
         idle_timeout: Optional[float] = None,
     ) -> None:
         self.directory = None if directory is None else Path(directory)
+        self._anchor = Anchor()
         self.backend: SshBackend = SshCommandLineBackend() if backend is None else backend
         self.remotes: dict[str, Remote] = {}
         self.workers, self.max_tasks, self.idle_timeout, self.preload = checked_options(
@@ -145,8 +149,10 @@ class SshAdvice(Advice):
                 tries = failed.count(name)
                 if tries:
                     time.sleep(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
+                remote = self.remotes[name]
                 try:
-                    self._move(session, self.remotes[name])
+                    self._move(session, remote)
+                    _note_what_is_missing(session, None, remote)
                     break
                 except RemoteConnectionError as error:
                     if error.where is not None:
@@ -156,6 +162,9 @@ class SshAdvice(Advice):
                         raise
                     failed.append(name)
                     logger.warning("Task %s is run again: %s", session.task, error)
+                except BandsawError as error:
+                    _note_what_is_missing(session, error, remote)
+                    raise
         session.proceed()
 
     def after(self, session: Session) -> None:
@@ -164,27 +173,13 @@ class SshAdvice(Advice):
     def _choice_of(self, task: Any) -> tuple[list[str], int]:
         """Returns which remotes a task may run on, and how often it is tried again."""
         options = getattr(task, "kwargs", {}).get("ssh", {})
-        if not isinstance(options, dict) or not set(options) <= {"remote", "retries"}:
-            raise InvalidValueError(
-                f"Task {task}: ssh={options!r} cannot be used. Write "
-                "@task(ssh={'remote': 'NAME'}), with 'retries': 2 for example if it may be run "
-                "again when the connection is lost."
-            )
+        check_value("ssh", options, _task_options.ssh, task)
         retries = options.get("retries", 0)
-        if type(retries) is not int or retries < 0:
-            raise InvalidValueError(
-                f"Task {task}: 'retries' in ssh={options!r} has to be a whole number, 0 or more."
-            )
         names = options.get("remote", "default")
         if isinstance(names, str):
             names = [names]
-        if not isinstance(names, (list, tuple)) or not names:
-            raise InvalidValueError(
-                f"Task {task}: 'remote' in ssh={options!r} has to be the name of a remote or a "
-                "list of such names."
-            )
         for name in names:
-            if not isinstance(name, str) or name not in self.remotes:
+            if name not in self.remotes:
                 known = ", ".join(map(repr, self.remotes)) or "none"
                 raise UnknownRemoteError(
                     f"Task {task} asks for the remote {name!r}, and the SshAdvice has: {known}."
@@ -234,7 +229,8 @@ class SshAdvice(Advice):
                 )
         # Nobody there can predict the name, and so put something in the way.
         remote_folder = remote.directory / f"bandsaw-{secrets.token_hex(16)}"
-        with private_folder(self.directory) as folder:
+        directory = None if self.directory is None else self._anchor.of(self.directory)
+        with private_folder(directory) as folder:
             sent, returned = folder / "session", folder / "session-back"
             with open(sent, "xb", opener=open_private) as stream:
                 # Along with the session, so that it arrives with any backend.
@@ -290,6 +286,15 @@ class SshAdvice(Advice):
         except Exception as error:
             # What the call gives or raises is worth more than this.
             logger.warning("The folder %s is left behind on %s: %s", folder, remote.host, error)
+
+
+def _note_what_is_missing(session: Session, error: Optional[BaseException], remote: Remote) -> None:
+    if error is None and session.result is not None:
+        error = session.result.exception
+    if error is not None:
+        from .._archive import missing
+
+        missing.note(error, session.distribution_archive, remote.host)
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional, Union
 
+from .._system.directories import Anchor
 from .._system.files import make_private
 from ..advice import Advice
 from ..errors import InvalidValueError, WorkerStartError
@@ -81,6 +82,7 @@ class SubprocessAdvice(Advice):
             from pathlib import Path
 
             self.directory = Path(directory)
+        self._anchor = Anchor()
         self.interpreter = Interpreter() if interpreter is None else interpreter
         if heartbeat is not None:
             checked_seconds("heartbeat", heartbeat, "SubprocessAdvice")
@@ -106,23 +108,23 @@ class SubprocessAdvice(Advice):
         """
         interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
         seconds = timeout_of(session)
-        directory = None
+        directory, base = None, self._anchor.base
         if self.directory is not None:
+            directory = self._anchor.of(self.directory)
             try:
-                make_private(self.directory)
+                make_private(type(self.directory)(directory))
             except OSError as error:
                 raise WorkerStartError(
                     f"The directory {str(self.directory)!r} of SubprocessAdvice cannot be made: "
                     f"{error}"
                 ) from error
-            directory = str(self.directory)
         if _HAS_CHANNELS:
             from ..workers.call import Call
             from ..workers.code import code_for
             from ..workers.place import LocalPlace
 
             code = code_for(session._known_configuration())
-            place = LocalPlace(code, interpreter, self.preload, self.fork, directory)
+            place = LocalPlace(code, interpreter, self.preload, self.fork, directory, base)
             call = Call(session, place, seconds, self.heartbeat)
             if self.workers is None:
                 call.in_own_process()
@@ -132,7 +134,7 @@ class SubprocessAdvice(Advice):
         else:
             from ..workers import files
 
-            files.run(session, interpreter, directory, seconds)
+            files.run(session, interpreter, directory, seconds, base)
         session.proceed()
 
     def after(self, session: Session) -> None:

@@ -1,4 +1,10 @@
-"""Serializers: how values become bytes and come back."""
+"""Serializers: how values become bytes and come back.
+
+JsonSerializer ── values, _tables, _class_values, _numpy ──► _json_encoder ──► text
+               ◄── the same ◄── _json_decoder ◄── limits ◄── text
+PickleSerializer ── _pickling ──► _signing, if there is a key ──► bytes, and back the same way
+Both write exceptions with _exceptions, and find classes by name with _classes.
+"""
 
 from .json import JsonSerializer
 from .pickle import PickleSerializer

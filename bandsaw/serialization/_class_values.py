@@ -87,7 +87,7 @@ class DataclassSerializer(ValueSerializer):
 
 
 def _is_data_class(cls: type) -> bool:
-    # One derived from `list` or the like holds more than its attributes.
+    # A data class derived from `list` or the like holds more than its attributes.
     return dataclasses.is_dataclass(cls) and all(
         base is object for base in cls.__mro__ if is_static(base)
     )

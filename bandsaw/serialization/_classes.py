@@ -24,7 +24,7 @@ def is_static(cls: type) -> bool:
     return not cls.__flags__ & _HEAP_TYPE
 
 
-# The second name is what multiprocessing runs the script as in the processes that it spawns.
+# multiprocessing runs the script under the second name in processes that it spawns.
 MAIN_NAMES = ("__main__", "__mp_main__")
 
 
@@ -60,7 +60,7 @@ def find_class(
     if type(module_name) is not str or type(qualified_name) is not str:
         raise DeserializationError("The name of a class is not a string")
     found: Any = _find_module(module_name, trusted_modules)
-    # Some of our own modules load their parts when they are asked for them.
+    # Some modules of bandsaw load their parts in a `__getattr__`.
     may_run_code = trusted_modules is None or module_name.partition(".")[0] == _OURS
     for part in qualified_name.split("."):
         if found is None:
@@ -99,7 +99,7 @@ def _find_module(name: str, trusted_modules: Sequence[str] | None) -> Any | None
     if name in sys.modules:
         return sys.modules[name]
     parts = name.split(".")
-    # Each parent on its own: to import a module is to run its parents too.
+    # Each parent is checked: to import a module runs its parents, too.
     for end in range(1, len(parts) + 1):
         ancestor = ".".join(parts[:end])
         if ancestor in sys.modules:

@@ -22,7 +22,7 @@ from ..errors import DeserializationError, RemoteError, RemoteTraceback, Unseria
 from . import _classes
 from .serializer import is_exact
 
-# Read past whatever the class of an exception may have defined under these names.
+# Descriptors of the base: the class of an exception may define these names otherwise.
 _ARGS: Any = vars(BaseException)["args"]
 _CAUSE: Any = vars(BaseException)["__cause__"]
 _CONTEXT: Any = vars(BaseException)["__context__"]
@@ -55,7 +55,7 @@ def describe(error: BaseException) -> dict[str, Any]:
         if has_to_be_found:
             _check_is_found(type(current))
         shapes.append(_shape(current, number))
-        # The new text holds the text of an earlier crossing, which must not be there twice.
+        # The new traceback includes the one of an earlier crossing, which must not appear twice.
         cause = None if id(current) in chain and _is_text(current) else _CAUSE.__get__(current)
         contents.append(_content(current, cause, number))
     parts: dict[str, Any] = {"shapes": shapes, "contents": contents}
@@ -105,7 +105,7 @@ def make(
         if missing and index in opened:
             raise DeserializationError("A group of exceptions contains itself")
         if missing:
-            # A group cannot be changed: its members have to be there before it.
+            # A group cannot be changed, so its members are made first.
             opened.add(index)
             pending.extend(missing)
             continue
@@ -161,7 +161,7 @@ def _is_group(error: BaseException) -> bool:
 
 
 def _is_stand_in(error: BaseException) -> bool:
-    # Any other exception that was just made has no arguments yet.
+    # Only a stand-in has arguments right after it was made.
     return type(error) is RemoteError and _ARGS.__get__(error) != ()
 
 
@@ -248,7 +248,7 @@ def _attach(error: BaseException, text: RemoteTraceback) -> None:
     if free:
         suppress = _SUPPRESS.__get__(free[-1])
         _CAUSE.__set__(free[-1], text)
-        # Setting a cause sets this too, but what the task raised is to come back as it was.
+        # To set a cause changes `__suppress_context__`, which has to come back unchanged.
         _SUPPRESS.__set__(free[-1], suppress)
 
 
@@ -268,7 +268,7 @@ def _traceback_text(error: BaseException) -> str | None:
 
 # What exceptions hold in their C structure beside `args` and `__dict__` (`errno`, `code`, ...) is
 # found in the built-in classes, so that fields which a newer Python adds are kept too.
-# `obj` of an AttributeError is whatever had no such attribute: a module, a session, anything.
+# `obj` of an AttributeError may be any object, even a module or a session.
 _NOT_FIELDS = frozenset(vars(BaseException)) | {"obj", "exceptions", "message"}
 _UNICODE_ERRORS = (UnicodeEncodeError, UnicodeDecodeError, UnicodeTranslateError)
 
@@ -293,7 +293,6 @@ def _fields(base: type) -> tuple[tuple[str, Any], ...]:
 
 
 def _fields_of(error: BaseException) -> dict[str, Any]:
-    """Gives the fields of an exception that are set."""
     fields = {}
     for name, member in _fields(_static_base(type(error))):
         try:

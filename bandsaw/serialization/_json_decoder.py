@@ -32,18 +32,17 @@ _WITH_CLASSES = (
 )
 # Fewer digits than any limit that Python lets a user set.
 _DIGITS = 500
-# To read digits takes more than twice as long for twice as many. Ours are hexadecimal by then.
+# The time to read decimal digits grows faster than their number. We write long ones in hexadecimal.
 _MOST_DIGITS = 1_000_000
 _CHUNK = 1 << 20
 _STRING = re.compile(rb'"[^"]*"?')
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OTHER_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
-# After so many levels, to look at each bracket takes no longer.
+# For deeper texts a loop over the brackets is as fast.
 _LEVELS_AT_ONCE = 100
 
 
 def read(stream: BinaryIO, max_size: int) -> bytes:
-    """Reads a stream to its end."""
     parts, size = [], 0
     while True:
         part = stream.read(_CHUNK)
@@ -66,7 +65,7 @@ def check(data: bytes, max_depth: int | None, max_count: int) -> None:
     """
     if max_depth is None:
         max_depth = len(data)
-    # What is in strings counts too here, so that this is too much rather than too little.
+    # Brackets and commas in strings count here, so the estimate is never too low.
     if len(data) <= max_depth and len(data) < max_count:
         return
     opening = data.count(b"[") + data.count(b"{")
@@ -92,7 +91,7 @@ def _depth(brackets: bytes) -> int:
     for depth in range(_LEVELS_AT_ONCE):
         if not brackets:
             return depth
-        # The innermost pairs go, so that one level after the other does.
+        # Each round removes the innermost pairs: one level.
         brackets = brackets.replace(b"[]", b"")
     depth = deepest = 0
     for bracket in brackets:
@@ -108,7 +107,7 @@ def decoded(
     try:
         text = bytes(data).decode("utf-8")
         hook = None
-        # The name may be written with escapes.
+        # The text may have `_serializer` with escapes.
         if _KEY in text or "\\u00" in text:
             hook = _Reader(value_serializers, trusted_modules).read_object
         return _loaded(text, hook)
@@ -126,7 +125,7 @@ def _loaded(text: str, hook: Callable[[dict[str, Any]], Any] | None) -> Any:
     except (json.JSONDecodeError, DeserializationError):
         raise
     except ValueError:
-        # Newer Pythons read only so many digits. Our own way takes longer for every number.
+        # Newer Pythons limit the digits of an integer. `_int_of` does not, but slows every number.
         return json.loads(text, object_hook=hook, parse_int=_int_of)
 
 

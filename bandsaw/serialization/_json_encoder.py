@@ -65,7 +65,7 @@ def encoded(value: Any, value_serializers: Sequence[ValueSerializer] = ()) -> by
 
 def _is_plain(value: Any) -> bool:
     level = [value]
-    # What is nested deeper, or contains itself, takes the slower way.
+    # Values that are deeper or contain themselves take the slower way.
     for depth in range(_PLAIN_LEVELS):
         types = set(map(type, level))
         if types <= _SCALARS:
@@ -106,7 +106,7 @@ def _encoded_tree(value: Any, value_serializers: Sequence[ValueSerializer]) -> b
     try:
         return _text(_TreeBuilder(value_serializers, strict=False).build(value))
     except ValueError:
-        # A NaN or the like is somewhere. To look at each number and string takes longer.
+        # There is a NaN or a surrogate. The strict builder finds it, but is slower.
         return _text(_TreeBuilder(value_serializers, strict=True).build(value))
 
 
@@ -130,9 +130,9 @@ class _TreeBuilder:
     def __init__(self, value_serializers: Sequence[ValueSerializer], strict: bool) -> None:
         self._own = tuple(reversed(value_serializers))
         self._strict = strict
-        # What is being built, from the outside to the inside.
+        # The identities of the values that are being built, the outermost first.
         self._open: list[int] = []
-        # Scalars can be taken as they are where nobody has to look at each.
+        # Types whose values are written without a look at each.
         self._unseen: frozenset[type] = frozenset() if self._own or strict else _SCALARS
 
     def build(self, value: Any) -> Any:

@@ -62,7 +62,7 @@ class NumpySerializer(ValueSerializer):
             raise DeserializationError("Bytes do not make an array of objects")
         else:
             data = base64.b64decode(checked(representation["data"], str), validate=True)
-            # A copy, because nobody can write into bytes.
+            # A copy, because an array over `bytes` is read-only.
             array = numpy.frombuffer(bytearray(data), dtype=dtype) if data else _empty(dtype, shape)
         array = array.reshape(shape, order=order)
         return array[()] if representation.get("scalar") else array

@@ -33,7 +33,7 @@ def find_culprit(
                     found = search(path + step, child, depth - 1)
                     if found is not None:
                         return found
-                # What fails in here may fail because of what is outside.
+                # The child may fail only because it refers to a part around it.
                 leads_back = True
         return None if leads_back else (path, part)
 
@@ -43,7 +43,7 @@ def find_culprit(
 def find_circle(value: Any) -> tuple[str, Any] | None:
     """Gives the path at which a part of a value is found again in itself, and that part."""
     is_open, done = {id(value)}, set()
-    # What is kept alive cannot lend its identity to another.
+    # The stack keeps values alive, so that no identity is reused.
     stack = [("value", value, _children(value))]
     while stack:
         path, part, children = stack[-1]

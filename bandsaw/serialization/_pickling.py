@@ -158,8 +158,10 @@ def _reduced_by_name(obj: Any) -> Any:
     module, name = _classes.name_of(obj)
     if module in _classes.MAIN_NAMES or "<" in name:
         return NotImplemented
-    found: Any = sys.modules["__main__"]
-    for part in name.split("."):
+    outermost, *inner = name.split(".")
+    # Not with getattr: a script that nobody has needed yet would be loaded for it.
+    found: Any = vars(sys.modules["__main__"]).get(outermost)
+    for part in inner:
         found = getattr(found, part, None)
     # Left to pickle otherwise, which says what is wrong with the name.
     return (find_global, (module, name)) if found is obj else NotImplemented

@@ -20,8 +20,7 @@ from typing import Any, BinaryIO
 from ..errors import SignatureError
 
 SIGNED_MODULE = "bandsaw.signed"
-# For pickle this names something that is to be had nowhere, so that a reader that knows nothing of
-# signatures stops at once.
+# Read as a pickle, this names a module that does not exist: a reader without signatures stops here.
 _MARK = f"c{SIGNED_MODULE}\npickle1\n".encode("ascii")
 _DIGEST = 32
 _LENGTH = 8
@@ -82,7 +81,7 @@ def _signature(
 
 
 def _read(stream: BinaryIO, size: int) -> bytes:
-    # The size may be a lie: no more is asked for at once than there was already.
+    # The size is not verified yet: each read asks for no more than was received so far.
     data = stream.read(min(size, _CHUNK))
     if len(data) == size:
         return data

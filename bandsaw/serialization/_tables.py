@@ -41,7 +41,7 @@ from typing import Any, Callable, NamedTuple
 from ..errors import DeserializationError
 from .values import ValueSerializer
 
-# Two lone surrogates in a row, which a reader would take for one letter.
+# Two lone surrogates in a row. A JSON reader would join them to one letter.
 SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
@@ -89,7 +89,7 @@ class TableSerializer(ValueSerializer):
 
     def _name_of(self, cls: type) -> str | None:
         if cls not in self._known:
-            # Modules move types around among their private parts.
+            # Python moves types among private modules: `pathlib._local.Path` is `pathlib.Path`.
             name = f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
             if name not in self.kinds or _import(name) is not cls:
                 return None
@@ -131,7 +131,7 @@ def _bytes_of(cls: Any, data: Any) -> Any:
 
 
 def _pieces_of(text: str) -> Any:
-    # Always a list of one more piece than there are pairs to cut.
+    # One piece more than there are pairs to cut.
     cuts = [match.start() + 1 for match in SURROGATE_PAIR.finditer(text)]
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)])]
 
@@ -246,7 +246,7 @@ def _pattern(value: Any) -> Any:
 
 def _read_pattern(cls: Any, data: Any) -> Any:
     pattern, flags = checked(data, list)
-    # A pattern of text has this flag of itself, and `compile` takes it back.
+    # `flags` of a text pattern include `re.UNICODE`, which `compile` accepts.
     return re.compile(pattern, checked(flags, int))
 
 

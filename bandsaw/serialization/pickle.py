@@ -48,7 +48,8 @@ class PickleSerializer(Serializer):
         InvalidValueError: If the key is not bytes, or is too short (a `ValueError`).
     """
 
-    # A derived class need not call our constructor, and may have names of its own.
+    # Class attributes, because a derived class need not call the constructor; mangled, because it
+    # may use the same names.
     __key: Optional[bytes] = None
     __purpose = ""
 
@@ -149,7 +150,7 @@ class PickleSerializer(Serializer):
         buffers: list[memoryview] = []
         payload = _pickling().pickled_with_buffers(value, buffers)
         if self.__key is not None:
-            # What is signed has to be what is written, whoever changes an array meanwhile.
+            # Copies: the task may change an array between signing and writing.
             buffers = [memoryview(bytes(buffer)) for buffer in buffers]
         self._write(stream, payload, buffers)
         return buffers
@@ -194,7 +195,7 @@ class PickleSerializer(Serializer):
         return _pickling().unpickled(stream, buffers)
 
     def _is_derived(self) -> bool:
-        # A serializer that compresses or encrypts says so by these two, and is to be asked.
+        # A derived serializer may compress or encrypt in these two methods.
         kind = type(self)
         return (
             kind.serialize is not PickleSerializer.serialize

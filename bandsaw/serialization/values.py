@@ -209,7 +209,7 @@ class TupleSerializer(ValueSerializer):
         cls = _named_tuple_class(
             representation["module"], representation["type"], tuple(fields), self._trusted_modules
         )
-        # The class may have a constructor of its own, which is none of the data's business.
+        # Past the constructor of the class, which data must not call.
         value = tuple.__new__(cls, items)
         set_state(value, representation.get("state", {}))
         return value

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Optional
 from .. import modules
 from .._session import headers
 from .._session.moderator import _Moderator
-from .._system import computing
+from .._system import callers, computing
 from ..context import Context
 from ..errors import SessionFileError
 from ..execution import Execution
@@ -39,7 +39,7 @@ class Shape(NamedTuple):
         place: How many advices were called.
         task_id: The id of the task if it is known.
         main: The name of the script.
-        callers: See `modules.callers_of`.
+        callers: See `callers.callers_of`.
     """
 
     task: Any
@@ -72,6 +72,9 @@ def shape_of(session: Session) -> Optional[Shape]:
         return None
     if moderator.after_called or moderator.task_called or moderator.walked or moderator._left_out:
         return None
+    carried = task._carried()
+    if carried is not None and (carried.values or carried.changed):
+        return None  # the other side looks at them each time
     if not all(type(value) in _UNCHANGING for value in task._task_kwargs.values()):
         return None
     return Shape(
@@ -81,7 +84,7 @@ def shape_of(session: Session) -> Optional[Shape]:
         moderator.before_called,
         task._known_id(),
         modules.main_module_name(),
-        tuple(modules.callers_of(str(task))),
+        tuple(callers.callers_of(str(task))),
     )
 
 
@@ -134,7 +137,7 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
     moderator.before_called = shape.place
     session._moderator = moderator
     session._nonce, session._ids = nonce, ids
-    modules.note_callers(shape.callers)
+    callers.note(shape.callers)
     computing.inherit(paths)
     return session
 

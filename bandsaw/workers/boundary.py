@@ -57,6 +57,7 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
     go_on_with(session, returned._moderator, place)
     session.task, session.execution = returned.task, returned.execution
     session.context, session.result = returned.context, returned.result
+    session._code = returned._code
 
 
 def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:

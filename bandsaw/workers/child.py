@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from .._system.output import TAIL_BYTES, last_lines, pass_on
+from .._system.processes import in_forked_processes, kill_group
 from ..errors import BandsawError
 from .frames import (
     BYE,
@@ -284,7 +285,7 @@ class LocalChild(Child):
             data = b""
         self._take_event(data)
         if self._is_lost and self.pid is not None and self.returncode is None:
-            _kill_group(self.pid)
+            kill_group(self.pid)
         return not self.is_over
 
     def _let_go(self) -> None:
@@ -308,19 +309,9 @@ def _pump(descriptor: int, output: Output) -> bool:
     return bool(data)
 
 
+@in_forked_processes
 def _let_go() -> None:
     # They are the parent's. What holds their sockets open keeps their ends from being noticed.
     for child in list(_open):
         child.abandon()
     _open.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
-
-
-def _kill_group(pid: int) -> None:
-    import signal
-
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)

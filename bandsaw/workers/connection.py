@@ -19,6 +19,7 @@ from collections import deque
 from typing import Any, Optional
 
 from .._system.buffers import room
+from .._system.processes import in_forked_processes
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError
 from .login import READ, SILENT_SECONDS, Login, Target, is_ready, last_words
@@ -173,7 +174,7 @@ class Connection:
                     wakeup = stream._wakeup = threading.Event()
                     self._waiting[stream] = wakeup
             if stream.inbox or self._reason is not None:
-                # It came before anybody was told that we wait.
+                # The answer arrived before we registered as waiting.
                 self._stop_waiting(stream)
                 break
             if wakeup is None:
@@ -349,7 +350,7 @@ class Connection:
         self._close_out()
 
     def _close_out(self) -> None:
-        # Never under the hands of somebody who reads: the number may be that of another file then.
+        # Do not close a descriptor that another thread reads: its number may be reused.
         with self._read_lock:
             if self._is_closed and self._reader is None:
                 self._login.close()
@@ -398,6 +399,7 @@ def close_all() -> None:
         connection.close()
 
 
+@in_forked_processes
 def _let_go() -> None:
     global _lock
     _lock = threading.Lock()
@@ -406,10 +408,6 @@ def _let_go() -> None:
     for connection in list(_open):
         connection.let_go()
     _open.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
 
 
 assert PIECE <= READ

@@ -23,6 +23,7 @@ from .. import modules, run
 from .._archive import finder
 from .._session import members
 from .._session.headers import SAME
+from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
 from . import again, boundary, frames, logs, state, wire
@@ -30,14 +31,7 @@ from .frames import Channel
 
 
 def serve_to_the_end(channel: Channel) -> int:
-    """Goes on with the sessions that come, and ends as Python does, but for the exit itself.
-
-    Args:
-        channel: Where they come from.
-
-    Returns:
-        The exit status.
-    """
+    """Goes on with the sessions that come, and ends as Python does, but for the exit itself."""
     code = 0
     try:
         serve(channel)
@@ -70,14 +64,7 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def serve(channel: Channel) -> None:
-    """Goes on with the sessions that come, until no more do.
-
-    Args:
-        channel: Where they come from.
-
-    Raises:
-        ProtocolError: If something else comes.
-    """
+    """Goes on with the sessions that come, until no more do."""
     handler = logs.Sender(channel)
     handler.install()
     idle_seconds: Optional[float] = None
@@ -146,11 +133,7 @@ def _take_over(content: dict[str, Any]) -> None:
 
 
 def take_code(content: Mapping[str, Any]) -> None:
-    """Takes over what the process on the other side says about the code, if it says anything.
-
-    Args:
-        content: What a message STATE holds.
-    """
+    """Takes over what the process on the other side says about the code, if it says anything."""
     code = content.get("code")
     if code:
         finder.take(code)
@@ -159,11 +142,7 @@ def take_code(content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def asking(channel: Channel) -> Iterator[None]:
-    """Has the texts of edited files asked for meanwhile.
-
-    Args:
-        channel: Where the process on the other side listens.
-    """
+    """Has the texts of edited files asked for meanwhile."""
     pid = os.getpid()
     lock = threading.Lock()
 
@@ -192,7 +171,7 @@ def _go_on(
     handler: logs.Sender,
 ) -> frames.Message:
     pid = os.getpid()
-    modules.forget_callers()
+    callers.forget()
     # An earlier task may have gone elsewhere.
     state.undo()
     try:
@@ -240,7 +219,7 @@ def _session_of(
     if number is not None:
         shape = again.shape_of(session)
         if shape is not None:
-            known[number] = shape._replace(callers=modules.known_callers())
+            known[number] = shape._replace(callers=callers.known())
     return session
 
 

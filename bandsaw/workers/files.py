@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Optional
 
+from .._system import directories
 from .._system.files import open_private, private_folder
 from ..distribution import owned_folders
 from ..interpreter import Interpreter
@@ -16,12 +17,16 @@ from . import boundary, process
 
 
 def run(
-    session: Session, interpreter: Interpreter, directory: Optional[str], seconds: Optional[float]
+    session: Session,
+    interpreter: Interpreter,
+    directory: Optional[str],
+    seconds: Optional[float],
+    made_in: Optional[str],
 ) -> None:
     """Goes on with a session in a process of its own, and takes it back.
 
     `directory`: where the files are made, by default where temporary files go. `seconds`: how long
-    it may take, `None` for ever.
+    it may take, `None` for ever. `made_in`: what relative directories of advices are relative to.
     """
     what = f"The process of task {session.task}{boundary.execution_of(session)}"
     with private_folder(directory) as folder:
@@ -35,6 +40,8 @@ def run(
             *("--input", str(sent), "--output", str(returned), "--run-id", session.run_id),
         ]
         environment = {**os.environ, **interpreter.overlay(local=True)}
+        if made_in is not None:
+            environment[directories.VARIABLE] = made_in
         folders = [str(folder), *owned_folders(archive)]
         ended = process.run(command, environment, what, folders, seconds)
         if not returned.exists():

@@ -15,7 +15,6 @@ import functools
 import json
 import os
 import select
-import signal
 import socket
 import struct
 import sys
@@ -23,8 +22,10 @@ import time
 from collections import deque
 from typing import Any, Callable, NoReturn, Optional
 
-from .._system.processes import reap
-from . import bootstrap, bulk, frames, state, streams
+from .._archive import keep, unpack
+from .._archive.arriving import Arriving
+from .._system.processes import kill_group, reap
+from . import bulk, frames, state, streams
 from .frames import EVENT, Channel
 from .outbox import Outbox
 from .streams import HEAD, packed
@@ -73,7 +74,7 @@ class _Process:
 
     def __init__(self, ends: frames.Ends, folder: str) -> None:
         self.ends = ends
-        self.manifest = os.path.join(folder, bootstrap.MANIFEST)
+        self.manifest = os.path.join(folder, keep.MANIFEST)
         self.channel = Channel(ends.channel)
         self.outputs = select.poll()
         for descriptor in (ends.out, ends.errors):
@@ -105,10 +106,10 @@ def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoR
     finally:
         hub.end()
         if directory is None:
-            bootstrap.remove(root)
+            keep.remove(root)
         else:
             # Nobody waits for it now.
-            bootstrap.sweep(root, directory)
+            keep.sweep(root, directory)
     os._exit(0)
 
 
@@ -127,6 +128,7 @@ class _Hub:
         self._in_use = {root, sys.argv[0]}
         self._templates: dict[int, _Template] = {}
         self._processes: dict[int, _Process] = {}
+        self._arriving: dict[int, Arriving] = {}
         # Closed when no event of them can be left to be handled.
         self._to_close: list[Callable[[], Any]] = []
         self._actions: dict[bytes, Callable[[int, bytes], None]] = {
@@ -165,6 +167,8 @@ class _Hub:
 
     def end(self) -> None:
         """Ends all that was started."""
+        for arriving in self._arriving.values():
+            arriving.abandon()
         for template in self._templates.values():
             template.control.close()
         deadline = time.monotonic() + _SECONDS_TO_END
@@ -173,7 +177,7 @@ class _Hub:
                 # It could not end what it has started.
                 for process in self._processes.values():
                     if process.pid is not None:
-                        _kill_group(process.pid)
+                        kill_group(process.pid)
         # Somebody in between may still hold the connection open.
         for descriptor in (self._reading, self._writing):
             os.close(descriptor)
@@ -221,22 +225,24 @@ class _Hub:
 
     def _look_for_archive(self, stream: int, body: bytes) -> None:
         folder = self._archive(body.decode("ascii"))
-        is_there = bootstrap.is_whole(folder)
+        is_there = unpack.is_whole(folder)
         if is_there:
-            os.utime(folder)
+            keep.touch(folder)
+        else:
+            self._arriving[stream] = Arriving(folder)
         self._send(b"D", stream, b"1" if is_there else b"0")
 
     def _take_archive(self, stream: int, body: bytes) -> None:
-        size = int.from_bytes(body[32:40], "big")
-        head = json.loads(body[40 : 40 + size])
-        folder = self._archive(body[:32].decode("ascii"))
-        if not os.path.isdir(os.path.dirname(folder)):
+        arriving = self._arriving[stream]
+        if body:
+            arriving.take(body)
+            return
+        if not os.path.isdir(os.path.join(self._root, "archives")):
             # Somebody has removed it all. It has to be ours again.
-            root, is_temporary = bootstrap.kept_root(os.path.dirname(self._root))
+            root, is_temporary = keep.kept_root(os.path.dirname(self._root))
             if is_temporary:
-                bootstrap.remove(root)
-        bootstrap.put(folder, head["files"], body[40 + size :])
-        self._send(b"D", stream, b"1")
+                keep.remove(root)
+        self._send(b"D", stream, arriving.end_part())
 
     def _archive(self, digest: str) -> str:
         return os.path.join(self._root, "archives", digest)
@@ -415,12 +421,16 @@ class _Hub:
                 process.ends.status.send(EVENT.pack(b"K", 0))
 
     def _forget(self, stream: int, body: bytes) -> None:
+        arriving = self._arriving.pop(stream, None)
+        if arriving is not None:
+            arriving.abandon()
+            return
         template = self._templates.get(stream)
         if template is not None:
             # That it ends is heard.
             template.control.shutdown(socket.SHUT_WR)
             if not template.has_said_hello:
-                _kill_group(template.pid)
+                kill_group(template.pid)
             return
         process = self._processes.pop(stream, None)
         self._outbox.drop(stream)
@@ -477,7 +487,7 @@ class _Hub:
         else:
             if not data and process.pid is not None:
                 # Its template is gone, which would have ended what it has started.
-                _kill_group(process.pid)
+                kill_group(process.pid)
             self._unwatch(status.fileno())
             # All that it has written comes before its end.
             last = select.poll()
@@ -543,15 +553,10 @@ def _reaped(pid: int, deadline: float) -> int:
 
     When the time is up, it is ended as well.
     """
-    kill = functools.partial(_kill_group, pid)
+    kill = functools.partial(kill_group, pid)
     while (code := reap(pid, kill)) is None:
         if time.monotonic() >= deadline:
             kill()
             return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         time.sleep(0.002)
     return code
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(OSError):
-        os.killpg(pid, signal.SIGKILL)

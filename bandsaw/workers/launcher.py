@@ -7,12 +7,12 @@ this process, or when its code has been replaced and nothing runs in it any more
 from __future__ import annotations
 
 import atexit
-import os
 import socket
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import state
 from .child import Child
@@ -105,6 +105,7 @@ def close_all() -> None:
         template.close()
 
 
+@in_forked_processes
 def _let_go() -> None:
     # What is the parent's is not for a forked process to use, or to keep alive.
     global _lock
@@ -113,7 +114,3 @@ def _let_go() -> None:
     _templates.clear()
     _locks.clear()
     _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)

@@ -10,14 +10,13 @@ import json
 import os
 import secrets
 import select
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
 from .._system.output import Tail, last_lines
-from .._system.processes import describe_exit
+from .._system.processes import describe_exit, kill_group
 from ..distribution import DistributionArchive
 from ..errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
 from . import streams
@@ -121,10 +120,20 @@ class Login:
                 f"{self.target.python} on {self.target.host} is Python "
                 f"{'.'.join(map(str, version))}, and bandsaw needs Python 3.9 or newer."
             )
-        if not content["has"]:
-            head, data = sent_archive(archive, content["tag"])
-            self.write(len(head).to_bytes(8, "big"), head, data)
-        self._answer(time.monotonic() + _SECONDS_TO_START)
+        if content["has"]:
+            self._answer(deadline)
+        else:
+            from . import sending
+
+            def ask() -> bytes:
+                self.write(bytes(4))
+                answer = self._answer(time.monotonic() + _SECONDS_TO_START)
+                return bytes.fromhex(answer.get("lacking", ""))
+
+            def write(piece: bytes) -> None:
+                self.write(len(piece).to_bytes(4, "big"), piece)
+
+            sending.send(archive, content["tag"], write, ask)
         return content
 
     def _answer(self, deadline: float) -> dict[str, Any]:
@@ -212,8 +221,7 @@ class Login:
         """Ends the command at once, with what it has started to reach the machine."""
         # The number of a process that has been waited for may be that of another one by now.
         if self._process.returncode is None:
-            with contextlib.suppress(OSError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            kill_group(self._process.pid)
 
     def terminate(self) -> None:
         """Has the command end."""
@@ -277,48 +285,35 @@ def probe(target: Target, modules: Sequence[str]) -> dict[str, Any]:
     return {**content, "words": login.words()}
 
 
+# What runs there first, and what it builds on.
+_PROGRAM = (
+    *("bandsaw._archive.keep", "bandsaw._archive.unpack", "bandsaw._archive.arriving"),
+    "bandsaw.workers.bootstrap",
+)
+
+
 def bootstrap_program(request: Mapping[str, Any]) -> bytes:
     """Returns the program that runs there first, also where bandsaw itself runs from an archive."""
     import importlib.util
 
-    name = "bandsaw.workers.bootstrap"
-    spec = importlib.util.find_spec(name)
-    assert spec is not None and spec.origin is not None
-    loader: Any = spec.loader
-    source: bytes = loader.get_data(spec.origin)
-    # What is in the folder where it starts is none of its modules.
-    return (
-        f"import sys; sys.path[:] = filter(None, sys.path); names = {{'__name__': {name!r}}}\n"
-        f"exec(compile({source!a}, {spec.origin!a}, 'exec'), names)\n"
-        f"names['main']({dict(request)!a})\n"
-    ).encode("ascii")
-
-
-def sent_archive(archive: DistributionArchive, tag: str) -> tuple[bytes, bytes]:
-    """Writes an archive for a machine that does not have it."""
-    import sys
-    import zlib
-
-    from .._archive import byte_code
-    from .._archive.contents import MANIFEST
-    from .._archive.zipped import content_of_folder
-    from .bootstrap import tag as own_tag
-
-    content = content_of_folder(archive.folder)
-    names = [*sorted(content.members), MANIFEST]
-    pieces = [content.read(name) for name in names]
-    if tag == own_tag():
-        for name, data in list(zip(names, pieces)):
-            if name.endswith(".py"):
-                inner, _, last = name.rpartition("/")
-                kept = f"{inner}/__pycache__/{last[:-3]}.{sys.implementation.cache_tag}.pyc"
-                code = byte_code.of_member(content, kept.lstrip("/"), name, data)
-                if code is not None:
-                    names.append(kept.lstrip("/"))
-                    pieces.append(code)
-    files = [(name, len(piece)) for name, piece in zip(names, pieces)]
-    data = zlib.compress(b"".join(pieces), 1)
-    return json.dumps({"files": files, "size": len(data)}).encode("ascii"), data
+    lines = [
+        # What is in the folder where it starts is none of its modules.
+        "import sys; sys.path[:] = filter(None, sys.path)",
+        "names = {'__name__': 'bootstrap'}",
+    ]
+    for name in _PROGRAM:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None and spec.origin is not None
+        loader: Any = spec.loader
+        source: bytes = loader.get_data(spec.origin)
+        lines.append(f"exec(compile({source!a}, {spec.origin!a}, 'exec'), names)")
+    lines += [
+        f"ready = names['main']({dict(request)!a})",
+        "if ready:",
+        "    from bandsaw.workers import hub",
+        "    hub.main(*ready)\n",
+    ]
+    return "\n".join(lines).encode("ascii")
 
 
 def is_ready(descriptor: int, event: int, seconds: float) -> bool:

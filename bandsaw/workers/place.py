@@ -71,7 +71,9 @@ class LocalPlace(Place):
         preload: tuple[str, ...],
         fork: bool,
         directory: Optional[str],
+        made_in: Optional[str],
     ) -> None:
+        self._made_in = made_in
         self._code = code
         self._fork = fork
         self._directory = directory
@@ -107,6 +109,7 @@ class LocalPlace(Place):
             "environment": self._state.environment,
             "path": self._state.path,
             "directory": state.working_directory(),
+            "made_in": self._made_in,
         }
 
     def inherited_once(self) -> dict[str, Any]:

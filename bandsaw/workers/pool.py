@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import time
 import weakref
 from typing import Any, Callable, Optional
 
+from .._system.processes import in_forked_processes
 from .child import Child
 from .near_template import Kind
 
@@ -120,11 +120,8 @@ def close_all() -> None:
         pool.close()
 
 
+@in_forked_processes
 def _let_go() -> None:
     # The processes are the parent's, and a thread of the parent may have held a lock.
     for pool in list(_pools):
         pool._start_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)

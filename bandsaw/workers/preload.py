@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import __version__
 from .._archive import finder
+from .._system import callers
 from ..errors import WorkerStartError
 from . import frames
 
@@ -23,14 +24,7 @@ _USED_BY_TASKS = (
 
 
 def prepare(preload: list[str]) -> dict[str, Any]:
-    """Imports what tasks use.
-
-    Args:
-        preload: The names of more modules.
-
-    Returns:
-        What the near side is told in HELLO.
-    """
+    """Imports what tasks use."""
     missing = [name for name in (*preload, "cloudpickle") if _is_missing(name)]
     content: dict[str, Any] = {
         "format": frames.FORMAT,
@@ -65,7 +59,8 @@ def prepare(preload: list[str]) -> dict[str, Any]:
 
 def _import(name: str) -> None:
     try:
-        importlib.import_module(name)
+        with callers.loading():
+            importlib.import_module(name)
     except (Exception, SystemExit) as error:
         raise WorkerStartError(
             f"A process for tasks could not be started: preload asks for {name}, and to import it "

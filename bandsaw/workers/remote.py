@@ -16,12 +16,12 @@ from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
 from ..errors import WorkerError, WorkerStartError
 from ..run import get_run_id
-from . import frames, state, streams, wire
+from . import frames, sending, state, streams, wire
 from .child import Child
 from .connection import Connection, Stream, connection_to
 from .frames import SESSION, Frame, Message
 from .launcher import MOST_STATES
-from .login import Target, sent_archive
+from .login import Target
 from .near_template import Kind, checked_hello
 from .place import Place
 
@@ -327,15 +327,22 @@ class RemotePlace(Place):
         if digest in connection.digests:
             return
         stream = Stream(connection)
+
+        def ask() -> bytes:
+            stream.send(b"Z")
+            return self._answer(connection, stream)
+
         try:
             stream.send(b"D", digest.encode("ascii"))
             if self._answer(connection, stream) == b"0":
-                head, data = sent_archive(self._archive, connection.tag)
-                stream.send(b"Z", digest.encode("ascii"), len(head).to_bytes(8, "big"), head, data)
-                self._answer(connection, stream)
-        except OSError as error:
+                sending.send(
+                    self._archive, connection.tag, lambda piece: stream.send(b"Z", piece), ask
+                )
+        except BrokenPipeError as error:
             raise connection.loss("The archive was lost") from error
         finally:
+            with contextlib.suppress(OSError):
+                stream.send(b"Q")
             stream.release()
         connection.digests.add(digest)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
 from .._archive import finder
+from .._system import directories
 from ..interpreter import Interpreter
 
 # Of these, the start of a process takes notice, or what is loaded with it.
@@ -136,6 +137,8 @@ def apply(state: Mapping[str, Any]) -> None:
         os.environ.update(environment)
         for name in [name for name in os.environ if name not in environment]:
             del os.environ[name]
+    if "made_in" in state:
+        directories.tell(state["made_in"])
     _environment = _raw().copy()
     _directory = state.get("directory", _directory)
     undo()

@@ -13,7 +13,8 @@ it belongs to and the length of what follows.
     K  near to far    process    it is ended, with all that it has started
     Q  near to far    any        nobody has an interest in it any more
     D  both           archive    the digest of an archive; 1 if it is there, else 0
-    Z  near to far    archive    the digest, and the archive, see `hub`; D is the answer
+    Z  near to far    archive    a piece of the archive, see `_archive.arriving`; nothing ends a
+                                 part, and D is the answer
     H  far to near    template   its first message: as M
     L  far to near    template   what it, or what makes its environment, writes to standard error
     S  far to near    process    an event of `frames.EVENT`, nothing when the template is gone

@@ -79,7 +79,7 @@ def test_a_task_can_be_refreshed_at_each_call(call):
 
 @pytest.mark.parametrize("option", [None, 1, "refresh", {"fresh": True}, [False]])
 def test_an_option_that_means_nothing_is_refused_by_name(call, option):
-    with pytest.raises(InvalidValueError, match=r"some\.task has cache=.*refresh"):
+    with pytest.raises(InvalidValueError, match=r"some\.task: cache=.*refresh"):
         call(Task(1, cache=option))
 
 

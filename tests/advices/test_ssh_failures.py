@@ -23,7 +23,7 @@ from bandsaw.errors import (
     WorkerError,
     WorkerStartError,
 )
-from bandsaw.workers import connection, login
+from bandsaw.workers import connection, login, sending
 from tests.conftest import ROOT, coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_server, ssh_tasks
 
@@ -814,17 +814,16 @@ def test_a_connection_that_is_lost_while_something_is_sent_is_typed(far, moment,
 
 
 def test_a_connection_that_is_lost_while_the_archive_is_sent_is_typed(far, monkeypatch):
-    sent_archive = login.sent_archive
+    send = sending.send
 
     def cutting(*args):
-        sent = sent_archive(*args)
         for pid in ssh_server.clients(far.server.port):
             ssh_server.kill(pid)
         for each in connection._open:
             each._login._process.wait()
-        return sent
+        send(*args)
 
-    monkeypatch.setattr(login, "sent_archive", cutting)
+    monkeypatch.setattr(sending, "send", cutting)
     with pytest.raises(RemoteConnectionError, match="127.0.0.1"):
         far.call("same", 1)
     monkeypatch.undo()

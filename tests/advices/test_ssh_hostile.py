@@ -12,9 +12,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 import bandsaw
+from bandsaw._archive import keep
 from bandsaw.advices.ssh import Remote, SshCommandLineBackend
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import bootstrap, connection
+from bandsaw.workers import connection
 from tests.conftest import coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_hostile, ssh_server, ssh_tasks
 
@@ -421,7 +422,7 @@ def test_directories_are_made_under_their_names(tmp_path):
     given = json.dumps(
         [
             [f"{folder}/{name}" for name in sorted(names)],
-            Path(bootstrap.__file__).read_text(),
+            Path(keep.__file__).read_text(),
         ]
     )
     subprocess.run([sys.executable, "-c", MAKING], input=given.encode(), check=True, cwd=folder)

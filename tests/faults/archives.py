@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -16,7 +15,8 @@ import signal
 from pathlib import Path
 
 from bandsaw._archive import store
-from bandsaw._archive.contents import Content, collect
+from bandsaw._archive.contents import Content, collect, with_digest
+from bandsaw._archive.keep import MANIFEST
 from bandsaw._archive.zipped import content_of_zip
 from bandsaw.errors import BandsawError
 
@@ -34,8 +34,7 @@ def content():
         name: {"size": len(data), "digest": _digest(data), "why": "named"}
         for name, data in files.items()
     }
-    manifest = {**whole.manifest, "members": members}
-    return Content({**manifest, "digest": _digest(json.dumps(members).encode())}, files.get)
+    return Content(with_digest({**whole.manifest, "members": members}), files.get)
 
 
 def _digest(data):
@@ -61,7 +60,7 @@ def damaged_folders(dice, figures, base, expected, number):
     folder = store.put_folder(base, expected)
     names = [name for name in expected.members if expected.read(name)]
     for _ in range(number):
-        path = folder / dice.choice([*names, store.MANIFEST])
+        path = folder / dice.choice([*names, MANIFEST])
         if dice.random() < 0.2:
             path.unlink()
             kind = "files of archives removed"

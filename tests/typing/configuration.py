@@ -43,6 +43,9 @@ assert_type(get_configuration("my_config"), Configuration)
 assert_type(CONFIGURATION_MODULE_ENV_VARIABLE, str)
 assert_type(CONFIGURATION_MODULE_DEFAULT, str)
 
+configuration.set_strict_options()
+configuration.add_advice_chain("cache")  # type: ignore[arg-type]
+configuration.add_advice_chain(bandsaw.Advice)  # type: ignore[arg-type]
 configuration.add_advice_chain(nom="empty")  # type: ignore[call-arg]
 configuration.add_extension(bandsaw.Extension)  # type: ignore[arg-type]
 configuration.set_serializer("json")  # type: ignore[arg-type]

@@ -36,7 +36,9 @@ missing: list[type[ModuleNotFoundError]] = [
 runtime: list[type[RuntimeError]] = [
     errors.AdviceError,
     errors.AdviceResultError,
+    errors.DependencyError,
     errors.EnvironmentBuildError,
+    errors.ForkedError,
     errors.InvalidDecoratorError,
     errors.RunIdError,
     errors.SecondStepError,
@@ -44,6 +46,7 @@ runtime: list[type[RuntimeError]] = [
     errors.UnguardedCallError,
 ]
 system: list[type[OSError]] = [
+    errors.DistributionFileError,
     errors.KeptFolderError,
     errors.TaskTimeoutError,
     errors.WorkerStartError,
@@ -51,11 +54,13 @@ system: list[type[OSError]] = [
 process: list[type[subprocess.CalledProcessError]] = [
     errors.RemoteCommandError,
     errors.RemoteConnectionError,
+    errors.TaskKilledError,
     errors.WorkerDiedError,
 ]
 of_type: list[type[TypeError]] = [
     errors.ConfigurationTypeError,
     errors.IdentityError,
+    errors.UnknownOptionError,
     errors.UnknownSerializerError,
     errors.UnserializableError,
     errors.UnsupportedTaskError,

@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import time
@@ -7,28 +6,38 @@ import zlib
 import pytest
 
 import bandsaw
+from bandsaw._archive import keep, unpack
+from bandsaw._archive.arriving import Arriving, named_by
 from bandsaw.distribution import get_distribution_archive
-from bandsaw.workers import bootstrap
-from bandsaw.workers.login import sent_archive
+from bandsaw.workers import bootstrap, sending
 
 OWN = f"bandsaw-{os.geteuid()}"
 
 
 @pytest.fixture(scope="module")
-def sent():
-    """An archive as it is sent: its digest, the names and sizes of the files, and the bytes."""
-    archive = get_distribution_archive(bandsaw.Configuration())
-    head, data = sent_archive(archive, bootstrap.tag())
-    content = json.loads(head)
-    assert content["size"] == len(data)
-    return archive.digest, content["files"], data
+def archive():
+    return get_distribution_archive(bandsaw.Configuration())
+
+
+def sent(archive, folder, damage=lambda piece: piece):
+    """Sends an archive to a folder, and returns the names of the files that were sent."""
+    arriving, names = Arriving(str(folder)), []
+
+    def ask():
+        bits = arriving.end_part()
+        if bits:
+            names.extend(named_by(bits, archive.members))
+        return bits
+
+    sending.send(archive, keep.tag(), lambda piece: arriving.take(damage(piece)), ask)
+    return names
 
 
 def test_the_folder_for_what_is_kept_is_closed_to_others(tmp_path):
-    root, is_temporary = bootstrap.kept_root(str(tmp_path / "not" / "there"))
+    root, is_temporary = keep.kept_root(str(tmp_path / "not" / "there"))
     assert (root, is_temporary) == (str(tmp_path / "not" / "there" / OWN), False)
     assert os.stat(root).st_mode & 0o077 == 0
-    assert bootstrap.kept_root(str(tmp_path / "not" / "there")) == (root, False)
+    assert keep.kept_root(str(tmp_path / "not" / "there")) == (root, False)
 
 
 @pytest.mark.parametrize("kind", ["link", "file", "open to others", "archives open to others"])
@@ -43,53 +52,70 @@ def test_a_folder_that_is_not_ours_alone_is_not_used(tmp_path, kind):
         (taken / "archives").mkdir(parents=True)
         taken.chmod(0o777 if kind == "open to others" else 0o700)
         (taken / "archives").chmod(0o777)
-    root, is_temporary = bootstrap.kept_root(str(tmp_path))
+    root, is_temporary = keep.kept_root(str(tmp_path))
     assert is_temporary
     assert re.fullmatch(rf"{OWN}-\w+", os.path.basename(root))
     assert os.stat(root).st_mode & 0o077 == 0
     assert list(elsewhere.iterdir()) == []
-    bootstrap.remove(root)
+    keep.remove(root)
     assert not os.path.exists(root)
 
 
 @pytest.mark.parametrize("damage", ["none", "cut", "gone", "no folder", "manifest"])
-def test_an_archive_is_put_where_it_is_not_whole(tmp_path, sent, damage):
-    digest, files, data = sent
-    folder = tmp_path / digest
-    assert not bootstrap.is_whole(str(folder))
-    bootstrap.put(str(folder), files, data)
-    assert bootstrap.is_whole(str(folder))
+def test_an_archive_is_put_where_it_is_not_whole(tmp_path, archive, damage):
+    folder = tmp_path / archive.digest
+    assert not unpack.is_whole(str(folder))
+    assert set(sent(archive, folder)) == archive.members
+    assert unpack.is_whole(str(folder))
     if damage == "cut":
         (folder / "bandsaw" / "tasks.py").write_text("")
     elif damage == "gone":
         (folder / "bandsaw" / "tasks.py").unlink()
     elif damage == "no folder":
-        bootstrap.remove(str(folder))
+        keep.remove(str(folder))
         folder.write_text("")
     elif damage == "manifest":
-        (folder / bootstrap.MANIFEST).write_text('{"digest": "0", "members": {}}')
-    assert bootstrap.is_whole(str(folder)) is (damage == "none")
-    bootstrap.put(str(folder), files, data)
-    assert bootstrap.is_whole(str(folder))
-    assert [path.name for path in tmp_path.iterdir()] == [digest]
+        (folder / keep.MANIFEST).write_text('{"digest": "0", "members": {}}')
+    assert unpack.is_whole(str(folder)) is (damage == "none")
+    lacking = {"none": 0, "cut": 1, "gone": 1}.get(damage, len(archive.members))
+    assert len(sent(archive, folder)) == lacking
+    assert unpack.is_whole(str(folder))
+    assert [path.name for path in tmp_path.iterdir()] == [archive.digest]
 
 
-def test_what_did_not_arrive_whole_is_not_kept(tmp_path, sent):
-    digest, files, data = sent
-    content = bytearray(zlib.decompress(data))
-    content[len(content) // 3] ^= 1
-    with pytest.raises(ValueError, match="did not arrive whole"):
-        bootstrap.put(str(tmp_path / digest), files, zlib.compress(content))
+def test_what_did_not_arrive_whole_is_not_kept(tmp_path, archive):
+    def damaged(piece):
+        return piece[:-9] + bytes([piece[-9] ^ 1]) + piece[-8:]
+
+    for damage in (damaged, lambda piece: piece[:-20], lambda piece: b""):
+        with pytest.raises((ValueError, zlib.error)):
+            sent(archive, tmp_path / archive.digest, damage)
+        assert list(tmp_path.iterdir()) == []
     with pytest.raises(ValueError, match="another archive"):
-        bootstrap.put(str(tmp_path / ("0" * 32)), files, data)
+        sent(archive, tmp_path / ("0" * 32))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["../outside.py", "bandsaw/__pycache__/../../x.pyc", "bandsaw/y.py"]
+)
+def test_what_is_no_member_is_not_taken(tmp_path, archive, name):
+    folder = tmp_path / "archives" / archive.digest
+    folder.parent.mkdir()
+    arriving = Arriving(str(folder))
+    arriving.take(zlib.compress((archive.folder / keep.MANIFEST).read_bytes()))
+    arriving.end_part()
+    arriving.take(zlib.compress(sending._head(name, 1) + b"x"))
+    with pytest.raises(ValueError, match="does not belong"):
+        arriving.end_part()
+    assert [path.name for path in tmp_path.rglob("*")] == ["archives"]
 
 
 def test_only_what_is_old_and_ours_is_swept(tmp_path):
     archives = tmp_path / OWN / "archives"
     archives.mkdir(parents=True)
-    old, now = time.time() - bootstrap.KEPT_SECONDS - 60, time.time()
-    unfinished = now - bootstrap.UNFINISHED_SECONDS - 60
+    old, now = time.time() - keep.KEPT_SECONDS - 60, time.time()
+    unfinished = now - keep.IN_USE_SECONDS - 60
     made = {
         archives / ("a" * 32): (old, False),
         archives / ("b" * 32): (now, True),
@@ -105,11 +131,11 @@ def test_only_what_is_old_and_ours_is_swept(tmp_path):
     for path, (when, _) in made.items():
         path.mkdir()
         os.utime(path, (when, when))
-    bootstrap.sweep(str(tmp_path / OWN), str(tmp_path))
+    keep.sweep(str(tmp_path / OWN), str(tmp_path))
     assert {path: path.exists() for path in made} == {
         path: is_left for path, (_, is_left) in made.items()
     }
-    bootstrap.sweep(str(tmp_path / "not there"), str(tmp_path / "not there"))
+    keep.sweep(str(tmp_path / "not there"), str(tmp_path / "not there"))
 
 
 def test_modules_that_are_not_installed_are_named():

@@ -6,9 +6,11 @@ import importlib
 import os
 import sys
 import types
+import warnings
 from pathlib import Path
 
 import bandsaw
+from bandsaw.fingerprint import IdentityWarning
 
 from .edits import edit_of
 from .making import program_of
@@ -76,7 +78,10 @@ class Workspace:
                 os.utime(place, ns=(self._stamp, self._stamp))
         self._purge()
         task = importlib.import_module("workflow").f.bandsaw_task
-        return task.task_id
+        with warnings.catch_warnings():
+            # Of counters, which count as they are first set.
+            warnings.simplefilter("ignore", IdentityWarning)
+            return task.task_id
 
 
 def faults_of(dice, workspace, edits=1):

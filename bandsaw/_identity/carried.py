@@ -1,0 +1,215 @@
+"""Whether another process that loads the same files has the code that an id speaks of.
+
+near: carried_by(seen) ─► what only memory holds: it cannot be there
+─► values that the files do not say: their digests go along
+far:  differing(values) ─► those that have another value there
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from types import FunctionType, MappingProxyType, ModuleType
+from typing import Any, NamedTuple, Optional
+
+from ..modules import file_of, main_module_name
+from .canonical import digest_of_value
+from .definitions import definition_of
+from .firstparty import is_first_party
+from .globals import canonical_module_name
+from .sources import Source, source_of
+from .watch import MISSING, Seen, attributes_of
+
+_NUMBERS = (bool, int, float, complex, type(None))
+
+
+class Carried(NamedTuple):
+    """What of the code an id speaks of another process may not have.
+
+    Attributes:
+        changed: The names of what was changed in memory.
+        values: The digests of values that the files do not say, by their names.
+    """
+
+    changed: tuple[str, ...]
+    values: Mapping[str, str]
+
+
+def carried_by(seen: Seen) -> Carried:
+    """Compares what was read for an id with what its files say."""
+    changed: dict[str, None] = {}
+    values: dict[str, str] = {}
+    for namespace, name, value in list(seen.names.values()):
+        source = _source_of_namespace(namespace)
+        if source is None or isinstance(value, ModuleType):
+            continue
+        is_said = _is_said(name, value, namespace, source)
+        if is_said is None:
+            digest = _digest(value)
+            if digest is not None:
+                values[f"{canonical_module_name(namespace['__name__'])}:{name}"] = digest
+        elif not is_said:
+            changed[f"{canonical_module_name(namespace['__name__'])}.{name}"] = None
+    for owner, members in list(seen.owners.values()):
+        if isinstance(owner, type):
+            place = f"{canonical_module_name(owner.__module__)}.{owner.__qualname__}"
+            for name in _changed_members(owner, members):
+                changed[f"{place}.{name}"] = None
+    for function, *_ in list(seen.functions.values()):
+        if _is_only_in_memory(function):
+            module = canonical_module_name(function.__globals__.get("__name__"))
+            changed[f"{module}.{function.__qualname__}"] = None
+    return Carried(tuple(changed), MappingProxyType(values))
+
+
+def _source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
+    """The source of a module of the project that has a file; the cells of a notebook have none."""
+    name = namespace.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    if module is None or attributes_of(module) is not namespace or not is_first_party(str(name)):
+        return None
+    file = file_of(module)
+    return source_of(file, dict(namespace)) if isinstance(file, str) else None
+
+
+def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source) -> Optional[bool]:
+    """Whether the file says that a name stands for a value; `None` if that cannot be told."""
+    imported = source.imports.get(name)
+    if imported is not None:
+        home = sys.modules.get(_home(imported, namespace))
+        if home is None:
+            return None
+        found = attributes_of(home).get(imported[1], MISSING)
+        return None if found is MISSING else found is value
+    if isinstance(value, (FunctionType, type)):
+        if "bandsaw_task" in attributes_of(value):
+            return True
+        if isinstance(value, FunctionType) and value.__globals__ is namespace:
+            if value.__qualname__ == name and "__wrapped__" not in value.__dict__:
+                return True  # whether its own code is in the file is seen elsewhere
+        elif isinstance(value, type) and (value.__module__, value.__qualname__) == (
+            namespace.get("__name__"), name,
+        ):  # fmt: skip
+            return True
+        return None if name in source.assigned or source.defined.get(name) else False
+    if value is MISSING or name.startswith("__"):
+        return True
+    if name in source.defined and name not in source.assigned:
+        return None if source.defined[name] else False
+    statements = source.assigned.get(name, [])
+    if len(statements) == 1 and isinstance(statements[0], (ast.Assign, ast.AnnAssign)):
+        statement = statements[0]
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if all(isinstance(target, ast.Name) for target in targets) and statement.value is not None:
+            return _is_literal(statement.value, value)
+    return None
+
+
+def _is_literal(node: ast.expr, value: Any) -> Optional[bool]:
+    try:
+        literal = ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    ours, theirs = _digest(literal), _digest(value)
+    return None if theirs is None else ours == theirs
+
+
+def _home(imported: tuple[str, str, int], namespace: Mapping[str, Any]) -> str:
+    module, _, level = imported
+    if not level:
+        return module
+    parts = str(namespace.get("__package__") or "").split(".")
+    kept = parts[: len(parts) - level + 1]
+    return ".".join([*kept, module] if module else kept)
+
+
+def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the names of members that were set from outside of the body of a class."""
+    module = sys.modules.get(cls.__module__)
+    source = None if module is None else _source_of_namespace(attributes_of(module))
+    if source is None:
+        return
+    node = source.class_(cls.__qualname__, [])
+    if node is None:
+        return
+    bound = {getattr(child, "name", None) for child in node.body}
+    for name, member in members.items():
+        if not isinstance(member, FunctionType) or name.startswith("__"):
+            continue
+        if name in bound:
+            is_own = member.__qualname__ == f"{cls.__qualname__}.{name}"
+            if not is_own and not _is_decorated(node, name):
+                yield name
+        elif not node.decorator_list and member.__module__ != cls.__module__:
+            yield name
+    said: dict[str, Any] = {}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            target = statement.target
+        else:
+            continue
+        if isinstance(target, ast.Name):
+            # A name that is assigned twice is not looked at.
+            said[target.id] = None if target.id in said else statement.value
+    for name, expression in said.items():
+        if expression is not None and name in members and isinstance(members[name], _PLAIN):
+            if _is_literal(expression, members[name]) is False:
+                yield name
+
+
+def _is_decorated(node: ast.ClassDef, name: str) -> bool:
+    return any(
+        getattr(child, "name", None) == name and getattr(child, "decorator_list", [])
+        for child in node.body
+    )
+
+
+_PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
+
+
+def _is_only_in_memory(function: FunctionType) -> bool:
+    namespace = function.__globals__
+    if _source_of_namespace(namespace) is None or function.__code__.co_name == "<lambda>":
+        return False
+    definition = definition_of(function)
+    return definition.node is None and definition.source is not None
+
+
+def _digest(value: Any) -> Optional[str]:
+    try:
+        return digest_of_value(value, _digest_of_definition).hex()[:32]
+    except Exception:
+        return None  # it has no form, or what makes it failed
+
+
+def _digest_of_definition(code: Any) -> bytes:
+    if isinstance(code, FunctionType):
+        return definition_of(code).digest
+    name = getattr(code, "__qualname__", None) or getattr(code, "__name__", "")
+    module = canonical_module_name(getattr(code, "__module__", None))
+    return sha256(f"{module}.{name}".encode("utf-8", "surrogatepass")).digest()
+
+
+def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
+    """Names the values that are others in this process than where they come from.
+
+    A module that is not loaded here was of no use. Text and paths may rightly be others on another
+    machine, so only numbers are compared there.
+    """
+    found = []
+    for key, digest in values.items():
+        module_name, _, name = key.partition(":")
+        module = sys.modules.get(module_name)
+        if module is None and module_name == main_module_name():
+            module = sys.modules.get("__main__")
+        value = attributes_of(module).get(name, MISSING) if module is not None else MISSING
+        if value is MISSING or (not is_same_machine and not isinstance(value, _NUMBERS)):
+            continue
+        ours = _digest(value)
+        if ours is not None and ours != digest:
+            found.append(f"{module_name}.{name}")
+    return found

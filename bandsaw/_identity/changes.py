@@ -1,0 +1,79 @@
+"""What the code of a definition assigns or changes while the program runs, beyond its own names."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, NamedTuple
+
+_MUTATORS = frozenset(
+    "append appendleft add update setdefault insert extend extendleft pop popitem popleft remove "
+    "discard clear sort reverse __setitem__ __delitem__ inc increment write put".split()
+)
+
+# They make an object or a class, which nobody else has yet.
+_MAKERS = frozenset(
+    "__init__ __new__ __post_init__ __setstate__ __set_name__ __init_subclass__ __attrs_post_init__"
+    "".split()
+)
+
+
+class Changes(NamedTuple):
+    """What a definition changes when it is called.
+
+    Attributes:
+        declared: The names that it declares as global.
+        names: Names of variables whose contents it changes, local ones among them.
+        attributes: Attributes, by name alone, of whatever has them.
+        reads: The names of attributes that it reads: of methods that it may call.
+        methods: Of a class, the same for each of its functions, by their names.
+    """
+
+    declared: frozenset[str]
+    names: frozenset[str]
+    attributes: frozenset[str]
+    reads: frozenset[str]
+    methods: tuple[tuple[str, Changes], ...] = ()
+
+
+NOTHING = Changes(frozenset(), frozenset(), frozenset(), frozenset())
+
+
+def changes_of(definition: ast.AST) -> Changes:
+    """Reads what the functions in a definition assign or change."""
+    if isinstance(definition, ast.ClassDef):
+        methods = [
+            (child.name, changes_of(child))
+            for child in definition.body
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+            and child.name not in _MAKERS
+        ]
+        return NOTHING._replace(methods=tuple(methods))
+    declared: set[str] = set()
+    names: set[str] = set()
+    attributes: set[str] = set()
+    reads: set[str] = set()
+    for node in ast.walk(definition):
+        if isinstance(node, ast.Global):
+            declared.update(node.names)
+        else:
+            if isinstance(node, ast.Attribute):
+                reads.add(node.attr)
+            _index(node, names, attributes)
+    parts = map(frozenset, (declared, names, attributes, reads))
+    return Changes(*parts)  # type: ignore[arg-type]
+
+
+def _index(node: ast.AST, names: set[str], attributes: set[str]) -> None:
+    target: Any = None
+    if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+        if isinstance(node, ast.Attribute):
+            attributes.add(node.attr)
+        target = node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        target = node.func.value if node.func.attr in _MUTATORS else None
+    while isinstance(target, (ast.Subscript, ast.Attribute)):
+        if isinstance(target, ast.Attribute):
+            attributes.add(target.attr)
+        target = target.value
+    if isinstance(target, ast.Name):
+        names.add(target.id)

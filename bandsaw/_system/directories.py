@@ -1,0 +1,58 @@
+"""What a relative directory means: the same for a whole run, in all processes of the machine."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Optional
+
+from .. import modules
+
+# Tells a process that is started for a call where advices were made.
+VARIABLE = "BANDSAW_MADE_IN"
+# In a far end: where the advices were made on the other side, if that is the same machine.
+_told: Optional[str] = None
+
+
+def tell(folder: Optional[str]) -> None:
+    """Has advices of this process, which is a far end, count as made in a folder."""
+    global _told
+    _told = folder
+
+
+def _here() -> Optional[str]:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None  # it was removed
+
+
+class Anchor:
+    """Remembers where an object was made, and what directories mean that were given to it.
+
+    On another machine that is the working directory of each call.
+    """
+
+    __slots__ = ("_known", "_made_in")
+
+    def __init__(self) -> None:
+        self._made_in = _here()
+        self._known: tuple[Any, str] = (None, "")
+
+    @property
+    def base(self) -> Optional[str]:
+        """The folder that relative directories are relative to, `None` if it was removed."""
+        if modules.is_far_end:
+            return _told or _here()
+        return self._made_in
+
+    def of(self, directory: Any) -> str:
+        """Returns the path of a directory: absolute, but where the base was removed."""
+        known = self._known
+        if known[0] is directory:
+            return known[1]
+        path: str = os.fspath(directory)
+        if not os.path.isabs(path):
+            path = os.path.join(self.base or "", path)
+        if not modules.is_far_end:
+            self._known = (directory, path)
+        return path

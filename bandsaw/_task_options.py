@@ -1,0 +1,161 @@
+"""The options of `@task`: which there are, and which values they take.
+
+Our own are known whatever the chain, without the modules of the advices that read them. An advice
+of ours adds a line to `OURS`; one of the user's own declares its options as `Advice.task_options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Callable, Optional
+
+from .errors import InvalidValueError, UnknownOptionError
+
+# Says what is wrong with a value, `None` for nothing.
+Check = Callable[[Any], Optional[str]]
+
+# About a year, more than any clock or system call minds.
+MOST_SECONDS = 30_000_000
+# So similar are words of five letters of which one is wrong.
+_SIMILAR = 0.8
+
+
+def seconds(value: Any) -> Optional[str]:
+    """Wants a time span."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and 0 < value <= MOST_SECONDS:
+        return None
+    return f"has to be a number of seconds above 0, such as 30, and at most {MOST_SECONDS}"
+
+
+def cache(value: Any) -> Optional[str]:
+    """Wants what `CachingAdvice` understands."""
+    if isinstance(value, Mapping):
+        if set(value) <= {"refresh"} and isinstance(value.get("refresh", True), bool):
+            return None
+    elif isinstance(value, bool):
+        return None
+    return "has to be True, False, or {'refresh': True} for a task that is computed at each call"
+
+
+def ssh(value: Any) -> Optional[str]:
+    """Wants what `SshAdvice` understands."""
+    if not isinstance(value, Mapping) or not set(value) <= {"remote", "retries"}:
+        return (
+            "has to be {'remote': 'NAME'}, with 'retries': 2 for example if it may be run again "
+            "when the connection is lost"
+        )
+    retries, names = value.get("retries", 0), value.get("remote", "default")
+    if type(retries) is not int or retries < 0:
+        return "needs a whole number as 'retries', 0 or more"
+    if not isinstance(names, str) and _names(names):
+        return "needs the name of a remote or a list of such names as 'remote'"
+    return None
+
+
+def _list(value: Any) -> Optional[str]:
+    return None if isinstance(value, (list, tuple)) else "has to be a list"
+
+
+def _names(value: Any) -> Optional[str]:
+    if isinstance(value, (list, tuple)) and value and all(type(name) is str for name in value):
+        return None
+    return "has to be a list of names"
+
+
+def _state(value: Any) -> Optional[str]:
+    if _list(value) or not all(
+        type(name) is str and all(part.isidentifier() for part in name.split(".")) for name in value
+    ):
+        return "has to be a list of dotted names, such as ['lib._x']"
+    return None
+
+
+def _mapping(value: Any) -> Optional[str]:
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return None
+    return "has to be a dict with options as keys"
+
+
+def _batch(value: Any) -> Optional[str]:
+    if type(value) is int and value > 0:
+        return None
+    return "has to be a whole number above 0"
+
+
+def _retry(value: Any) -> Optional[str]:
+    known = (
+        "attempts",
+        "on",
+        "timeout",
+        "wait_initial",
+        "wait_max",
+        "wait_jitter",
+        "wait_exp_base",
+    )
+    if _mapping(value) or not set(value) <= set(known):
+        return f"has to be a dict with some of the keys {', '.join(known)}"
+    return None
+
+
+OURS: Mapping[str, Optional[Check]] = {
+    "batch": _batch,
+    "cache": cache,
+    "depends": _list,
+    "executor": _mapping,
+    "ignore": _list,
+    "retry": _retry,
+    "ssh": ssh,
+    "state": _state,
+    "timeout": seconds,
+    "version": None,
+}
+# Given like options, and taken by the decorator itself.
+_TAKEN = ("chain", "config")
+# These are the same as not to give the option.
+_MAY_BE_NONE = frozenset(("batch", "timeout", "version"))
+
+
+def check_value(name: str, value: Any, check: Check, task: Any) -> None:
+    """Raises `InvalidValueError` for a value that an option cannot have."""
+    problem = check(value)
+    if problem is not None:
+        raise InvalidValueError(f"Task {task}: {name}={value!r} cannot be used: it {problem}.")
+
+
+def check_options(options: Mapping[str, Any], configuration: Any, chain: str, task: Any) -> None:
+    """Checks what was given to `@task`, and raises for the first option that cannot be right."""
+    known: dict[str, Optional[Check]] = {}
+    for declared in _declared(configuration, chain):
+        known.update(declared if isinstance(declared, Mapping) else dict.fromkeys(declared))
+    known.update(OURS)
+    for name, value in options.items():
+        if name not in known:
+            _check_name(name, [*known, *_TAKEN], configuration, task)
+            continue
+        if name == "ignore" and value:
+            # Its names have to be those of parameters.
+            task._known_arguments()
+        check = known[name]
+        if check is not None and not (value is None and name in _MAY_BE_NONE):
+            check_value(name, value, check, task)
+
+
+def _declared(configuration: Any, chain: str) -> Iterator[Any]:
+    for advices in (*configuration._tuples.values(), configuration.get_advice_chain(chain)):
+        for advice in advices:
+            declared = getattr(advice, "task_options", ())
+            yield (declared,) if isinstance(declared, str) else declared
+
+
+def _check_name(name: str, known: list[str], configuration: Any, task: Any) -> None:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, 1, _SIMILAR)
+    if not close and not configuration._is_strict:
+        return
+    meant = f"Did you mean {close[0]!r}?" if close else f"There are: {', '.join(sorted(known))}."
+    raise UnknownOptionError(
+        f"Task {task}: @task has no option {name!r}. {meant} An advice that reads an option of its "
+        f"own declares it: task_options = ({name!r},)."
+    )
