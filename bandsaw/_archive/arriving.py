@@ -23,9 +23,6 @@ class Arriving:
 
     Both are compressed. A file comes after the length of its name (2 bytes), its size (8) and its
     name. An error is kept until the end of a part, so that what is on its way is read all the same.
-
-    Args:
-        folder: As for `Unpacking`.
     """
 
     def __init__(self, folder: str) -> None:
@@ -84,9 +81,8 @@ class Arriving:
     def end_part(self) -> bytes:
         """Ends a part.
 
-        Returns:
-            After the first one a bit for each member, in the order of their names: whether it is
-            lacking. After the second one the archive is in its place.
+        Returns after the first one a bit for each member, in the order of their names: whether it
+        is lacking. After the second one the archive is in its place.
         """
         try:
             if self._error is not None:

@@ -145,14 +145,8 @@ def _is_held(path: str) -> bool:
 def prune(base: str, older_than: float, max_bytes: "Optional[int]" = None) -> "list[str]":
     """Removes archives that were not used for some time, and what was left unfinished.
 
-    Args:
-        base: The folder for archives.
-        older_than: After how many seconds without use they go. What was used within a day, or is
-            in use, stays in any case.
-        max_bytes: How many bytes may be left; those go first that were not used for longest.
-
-    Returns:
-        What was removed.
+    Archives that were used within a day, or are in use, stay. For `max_bytes` those go first that
+    were not used for longest.
     """
     now = time.time()
     removed, left = [], []

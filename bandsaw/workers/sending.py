@@ -28,14 +28,7 @@ def send(
     write: Callable[[bytes], None],
     ask: Callable[[], bytes],
 ) -> None:
-    """Sends what the other machine lacks of an archive.
-
-    Args:
-        archive: The archive.
-        their_tag: Which byte code its Python reads.
-        write: Sends a piece of a part.
-        ask: Ends a part, and returns the answer.
-    """
+    """Sends what the other machine lacks of an archive."""
     folder = archive.folder
     manifest = (folder / MANIFEST).read_bytes()
     _write_compressed(iter([manifest]), write)
