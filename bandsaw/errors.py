@@ -46,6 +46,7 @@ BandsawError
     │   └── TaskKilledError
     ├── TaskTimeoutError             TimeoutError
     ├── ProtocolError
+    │   └── StalledError
     └── RemoteCommandError           subprocess.CalledProcessError
         └── RemoteConnectionError
 RemoteTraceback                      (not raised: ends the cause chain of what came back)
@@ -275,6 +276,10 @@ class TaskTimeoutError(WorkerError, TimeoutError):
 
 class ProtocolError(WorkerError):
     """The other process said something that is no message of ours, or not the one that is due."""
+
+
+class StalledError(ProtocolError):
+    """A message to or from the other process had begun, and made no progress."""
 
 
 class RemoteTraceback(Exception):

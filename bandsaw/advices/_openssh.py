@@ -37,6 +37,8 @@ _BOOT = "import sys;b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
 # between quotes, csh an exclamation mark, and zsh what begins with an equals sign.
 _EXECUTABLE = re.compile(r"[^-=\\!][^\\!]*")
 _NOISE_LIMIT = 1 << 20
+# How long the other side may take until its program runs, a slow login included.
+_SECONDS_TO_START = 120.0
 _OPTIONS = {
     "BatchMode": "yes",
     "ConnectTimeout": "30",
@@ -223,6 +225,16 @@ class _Conversation:
             stream.flush()
 
     def _skip_to_mark(self) -> None:
+        # What it does then may take as long as it takes, and ends with the connection.
+        timer = threading.Timer(_SECONDS_TO_START, self._process.kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            self._read_to_mark()
+        finally:
+            timer.cancel()
+
+    def _read_to_mark(self) -> None:
         seen = bytearray()
         while not seen.endswith(self._mark):
             byte = self.stdout.read(1)

@@ -18,6 +18,7 @@ version is too old. What is not needed each time is imported where it is.
 
 import json
 import os
+import select
 import sys
 import time
 
@@ -34,12 +35,16 @@ if TYPE_CHECKING:
 
 OLDEST = (3, 9)
 _CHUNK = 1 << 20
+# How long the near end may be stopped in the middle of a message, for example by its user.
+STOPPED_SECONDS = 600.0
 
 
 def read_exactly(descriptor: int, size: int) -> bytes:
     """Reads so many bytes."""
     data = bytearray()
     while len(data) < size:
+        if not select.select([descriptor], [], [], STOPPED_SECONDS)[0]:
+            raise EOFError("the near end stopped in the middle of a message")
         piece = os.read(descriptor, min(size - len(data), _CHUNK))
         if not piece:
             raise EOFError("the connection was closed")

@@ -24,6 +24,7 @@ from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
     ProtocolError,
+    StalledError,
     TaskTimeoutError,
     UnserializableError,
     WorkerDiedError,
@@ -99,6 +100,8 @@ class Call:
                 raise
         except DeadlineError as error:
             raise self._timeout(child) from error
+        except StalledError as error:
+            raise self._stalled(child, error) from error
         finally:
             child.end()
         self._take_back(child, answer)
@@ -171,6 +174,8 @@ class Call:
             answer = self._answer(child, deadline, is_last_try)
         except DeadlineError as error:
             raise self._timeout(child) from error
+        except StalledError as error:
+            raise self._stalled(child, error) from error
         child.drain()
         return answer
 
@@ -306,6 +311,13 @@ class Call:
         return TaskTimeoutError(
             f"{self._what} took longer than {self._seconds:g} s and was ended, with all that it "
             f"had started ({self._where(child)})." + _last_words(errors)
+        )
+
+    def _stalled(self, child: Child, error: StalledError) -> StalledError:
+        child.end()
+        _, errors = child.tails()
+        return StalledError(
+            f"{self._what} was ended: {error} ({self._where(child)})." + _last_words(errors)
         )
 
     def _death(self, child: Child, how: str = "") -> BandsawError:

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 from .._system.output import TAIL_BYTES, last_lines, pass_on
 from .._system.processes import in_forked_processes, kill_group
 from ..errors import BandsawError
+from . import frames
 from .frames import (
     BYE,
     EVENT,
@@ -109,6 +110,10 @@ class Child(abc.ABC):
     def _take(self) -> Optional[Frame]:
         """Takes a message that has arrived already."""
 
+    def _stalls_at(self) -> Optional[float]:
+        """Says when a message that has begun to come counts as stalled, `None` if none has."""
+        return None
+
     @abc.abstractmethod
     def _step(self, seconds: Optional[float]) -> bool:
         """Waits until something can be read, and reads it; returns whether there was anything."""
@@ -152,12 +157,20 @@ class Child(abc.ABC):
                     return None
                 continue
             limit = deadline
+            stalls_at = self._stalls_at() if self._has_channel else None
             if not self._has_channel and not self.is_cancelled:
                 lost = self._lost_at + _SECONDS_TO_END
                 limit = lost if limit is None else min(limit, lost)
+            if stalls_at is not None and (limit is None or stalls_at < limit):
+                limit = stalls_at
             left = None if limit is None else limit - time.monotonic()
             if left is None or left > 0:
                 self._step(left)
+            elif limit == stalls_at:
+                # This process may have been stopped itself, and something come meanwhile.
+                self._step(0.0)
+                if self._stalls_at() == stalls_at and not self.is_over:
+                    raise frames.stalled("there came", frames.STALLED_SECONDS)
             elif limit == deadline:
                 raise DeadlineError
             else:
@@ -250,7 +263,7 @@ class LocalChild(Child):
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         """Sends messages. See `Channel.send`."""
-        self._channel.send(*messages, deadline=deadline)
+        self._channel.send(*messages, deadline=deadline, patience=frames.STALLED_SECONDS)
 
     def cancel(self) -> None:
         """Has the template end the process and all that it started."""
@@ -260,6 +273,9 @@ class LocalChild(Child):
 
     def _take(self) -> Optional[Frame]:
         return self._channel.next()
+
+    def _stalls_at(self) -> Optional[float]:
+        return self._channel.stalls_at
 
     def _step(self, seconds: Optional[float]) -> bool:
         ready = self._poll.poll(None if seconds is None else seconds * 1000)

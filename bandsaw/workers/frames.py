@@ -47,7 +47,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, StalledError
 
 FORMAT = 2
 NAMES = (
@@ -69,6 +69,11 @@ _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize) if os.name == "po
 _FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
 _FAR_UP = 256
+# How long a message that has begun to come may make no progress. Nothing is waited for between
+# messages: a task that is busy in C code sends none.
+STALLED_SECONDS = 60.0
+# The same where the near side sends, which its user may have stopped for a while.
+STOPPED_SECONDS = 600.0
 
 EVENT = struct.Struct("!cq")
 
@@ -117,6 +122,7 @@ class Channel:
         self._data = bytearray()
         self._descriptors: deque[int] = deque()
         self._put_back: deque[Frame] = deque()
+        self._heard_at = 0.0
         # Whether the other side went away without having read all that was sent to it.
         self.was_unread = False
 
@@ -124,8 +130,17 @@ class Channel:
         """Returns the descriptor, for `poll`."""
         return self._socket.fileno()
 
-    def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Sends messages, all at once. Threads may do so at the same time."""
+    def send(
+        self,
+        *messages: Message,
+        deadline: Optional[float] = None,
+        patience: Optional[float] = None,
+    ) -> None:
+        """Sends messages, all at once. Threads may do so at the same time.
+
+        `patience`: how long the other side may take nothing. By default for ever: a near side whose
+        output goes to a pager reads on when its user does.
+        """
         pieces: list[Any] = []
         going_along = None
         for kind, body, descriptor in messages:
@@ -144,26 +159,42 @@ class Channel:
                         data = data[self._socket.sendmsg([data], rights, _AT_ONCE) :]
                         going_along = None
                 except BlockingIOError:
-                    self._wait_for_room(deadline)
+                    self._wait_for_room(deadline, patience)
 
-    def _wait_for_room(self, deadline: Optional[float]) -> None:
+    def _wait_for_room(self, deadline: Optional[float], patience: Optional[float]) -> None:
         left = None if deadline is None else deadline - time.monotonic()
+        is_patient = patience is None or (left is not None and left < patience)
+        if not is_patient:
+            left = patience
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT)
         if not poll.poll(None if left is None else max(0.0, left * 1000)):
-            raise DeadlineError
+            raise DeadlineError if is_patient else stalled("the other side took", left)
 
     def send_json(self, kind: int, content: Any) -> None:
         """Sends a message whose body is JSON. See `send`."""
         self.send((kind, (json.dumps(content).encode("ascii"),), None))
 
-    def receive(self) -> Frame:
+    def receive(self, patience: Optional[float] = None) -> Frame:
         """Waits for the next message."""
         while True:
             frame = self.next()
             if frame is not None:
                 return frame
+            self._wait_for_rest(STOPPED_SECONDS if patience is None else patience)
             self.read()
+
+    @property
+    def stalls_at(self) -> Optional[float]:
+        """When the message that has begun to come counts as stalled, `None` if none has."""
+        return self._heard_at + STALLED_SECONDS if self._data else None
+
+    def _wait_for_rest(self, seconds: float) -> None:
+        if self._data:
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            if not poll.poll(seconds * 1000):
+                raise stalled("there came", seconds)
 
     def next(self) -> Optional[Frame]:
         """Takes a message that has arrived already.
@@ -213,6 +244,7 @@ class Channel:
                 self._descriptors.extend(received)
         if not data:
             raise EOFError("the other side has closed the channel")
+        self._heard_at = time.monotonic()
         self._data += data
 
     def close(self) -> None:
@@ -230,6 +262,14 @@ def head_of(kind: int, size: int, has_file: bool) -> bytes:
 def rights_to(descriptor: int) -> list[tuple[int, int, Any]]:
     """Returns what has an open file go along, for `sendmsg`."""
     return [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+
+
+def stalled(what: str, seconds: Optional[float]) -> StalledError:
+    """Makes the error for a message that makes no progress."""
+    return StalledError(
+        f"A message between the processes had begun, and {what} nothing more of it for "
+        f"{seconds:g} s"
+    )
 
 
 def _no_message(data: bytearray) -> ProtocolError:

@@ -80,8 +80,18 @@ class _Process:
         for descriptor in (ends.out, ends.errors):
             self.outputs.register(descriptor, select.POLLIN)
         self.unsent: deque[tuple[bytes, Optional[int]]] = deque()
+        self.sent_at = 0.0
         self.file: Optional[int] = None
         self.pid: Optional[int] = None
+
+    def stall(self, now: float) -> str:
+        """Says in which way a message has begun and makes no progress; nothing if none does."""
+        stalls_at = self.channel.stalls_at
+        if stalls_at is not None and now >= stalls_at:
+            return str(frames.stalled("there came", frames.STALLED_SECONDS))
+        if self.unsent and now >= self.sent_at + frames.STALLED_SECONDS:
+            return str(frames.stalled("the process took", frames.STALLED_SECONDS))
+        return ""
 
     def drop_unsent(self) -> None:
         """Forgets what was to be sent to it."""
@@ -123,6 +133,7 @@ class _Hub:
         self._outbox = Outbox(writing, self._wait_for_room)
         self._send = self._outbox.send
         self._data = bytearray()
+        self._read_at = 0.0
         self._touched_at = time.monotonic()
         # Somebody else may sweep what is not used.
         self._in_use = {root, sys.argv[0]}
@@ -159,11 +170,26 @@ class _Hub:
             now = time.monotonic()
             if now - self._outbox.written_at >= streams.ALIVE_SECONDS and not self._outbox.is_full:
                 self._send(b"G", 0)
+            self._end_what_stalls(now)
             if now - self._touched_at >= _TOUCH_SECONDS:
                 self._touched_at = now
                 for folder in self._in_use:
                     with contextlib.suppress(OSError):
                         os.utime(folder)
+
+    def _end_what_stalls(self, now: float) -> None:
+        if self._data and now - self._read_at >= frames.STOPPED_SECONDS:
+            raise EOFError("the near end stopped in the middle of a message")
+        for template in self._templates.values():
+            stalls_at = template.channel.stalls_at
+            if stalls_at is not None and now >= stalls_at:
+                kill_group(template.pid)
+        for stream, process in self._processes.items():
+            stall = process.stall(now)
+            if stall and process.ends.channel.fileno() in self._handlers:
+                self._unwatch(process.ends.channel.fileno())
+                process.drop_unsent()
+                self._send(b"E", stream, stall.encode())
 
     def end(self) -> None:
         """Ends all that was started."""
@@ -208,6 +234,7 @@ class _Hub:
         if not data:
             raise EOFError("the connection was closed")
         self._data += data
+        self._read_at = time.monotonic()
         while len(self._data) >= HEAD.size:
             letter, stream, size = HEAD.unpack_from(self._data)
             end = HEAD.size + size
@@ -369,6 +396,8 @@ class _Hub:
                 folder = os.path.dirname(process.manifest)
                 raise FileNotFoundError(f"somebody has removed the archive {folder}")
             head = frames.head_of(body[0], len(body) - 1, file is not None)
+            if not process.unsent:
+                process.sent_at = time.monotonic()
             process.unsent.append((head + body[1:], file))
             self._deliver(process)
 
@@ -381,6 +410,7 @@ class _Hub:
                 sent = channel.sendmsg([data], [] if file is None else frames.rights_to(file))
                 if file is not None:
                     os.close(file)
+                process.sent_at = time.monotonic()
                 unsent[0] = (data[sent:], None)
                 if sent == len(data):
                     unsent.popleft()

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Optional
 from .. import __version__
 from .._session.members import failure_of
 from .._system.output import Tail
-from .._system.processes import describe_exit
+from .._system.processes import describe_exit, kill_group
 from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
@@ -209,14 +209,18 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
         number, content = code.news(0)
         with contextlib.suppress(OSError):
             channel.send_json(frames.STATE, {"at_start": kind.at_start, "code": content})
-        frame = channel.receive()
+        frame = channel.receive(frames.STALLED_SECONDS)
         while frame.kind == frames.CODE:
             channel.send(frames.text_of_code(code.text(frame.body.decode())))
-            frame = channel.receive()
+            frame = channel.receive(frames.STALLED_SECONDS)
         hello = checked_hello(frame, kind, kind.executable)
     except EOFError as error:
         near.close()
-        process.wait()
+        try:
+            process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            kill_group(process.pid)
+            process.wait()
         ending = describe_exit(process.returncode)
         last = errors.finish()
         raise WorkerStartError(

@@ -75,7 +75,11 @@ of_value: list[type[ValueError]] = [
     errors.UnknownChainError,
     errors.UnknownRemoteError,
 ]
-worker: list[type[errors.WorkerError]] = [errors.ProtocolError, errors.WorkerDiedError]
+worker: list[type[errors.WorkerError]] = [
+    errors.ProtocolError,
+    errors.StalledError,
+    errors.WorkerDiedError,
+]
 
 ours.append(errors.RemoteTraceback)  # type: ignore[arg-type]
 runtime.append(errors.IdentityError)  # type: ignore[arg-type]

@@ -99,10 +99,10 @@ def test_the_time_includes_what_comes_before_and_after_the_task(run, mode, when)
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "float('nan')", "float('inf')", "'x'", "True"])
 def test_a_timeout_that_is_none_is_refused(run, seconds):
-    tasks = f"@bandsaw.task(timeout={seconds})\ndef f():\n    print('ran')"
-    body = """
+    tasks = "def f():\n    print('ran')"
+    body = f"""
     try:
-        f()
+        bandsaw.task(timeout={seconds})(f)
     except ValueError as error:
         assert isinstance(error, bandsaw.errors.InvalidValueError)
         assert 'timeout' in str(error) and 'workflow.f' in str(error), error
