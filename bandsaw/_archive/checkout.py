@@ -149,6 +149,18 @@ def _place_of(name: str, module: Any) -> tuple[Optional[str], Optional[list[str]
 _texts = Texts()
 
 
+def state() -> int:
+    """Returns the number of the state of the code that this process has loaded."""
+    _texts.refresh()
+    return _texts.generation
+
+
+def loaded_text(path: str) -> Optional[bytes]:
+    """Returns the text that a loaded module was seen with, `None` for other files."""
+    known = _texts._by_path.get(path)
+    return None if known is None else known.data
+
+
 class Checkout:
     """What a process of this machine is started from: the code as it lies.
 
