@@ -122,9 +122,12 @@ class Call:
             except _NotBegunError:
                 pool.drop(worker)
                 continue
-            except BaseException:
-                # What else it may send is not for the next call to find.
-                pool.drop(worker)
+            except BaseException as error:
+                if isinstance(error, (Exception, KeyboardInterrupt)):
+                    # What else it may send is not for the next call to find.
+                    pool.drop(worker)
+                else:
+                    pool.give(worker)  # the task has raised what ends a program
                 raise
             if answer.kind != frames.BYE:
                 pool.give(worker)

@@ -4,8 +4,8 @@
 
 A program of functions, constants, classes, a closure, a registry and containers is edited
 in memory, in place, by mocks, and on the disk with a reload. Its task is called in place, in an own
-and in a kept process. Each result has to be that of the present code, after a reload of the files: else an
-earlier call was served, or has left a result under the id of other code.
+and in a kept process. Each result has to be that of the present code, after a reload that of the
+files: else an earlier call was served, or has left a result under the id of other code.
 """
 
 from __future__ import annotations
