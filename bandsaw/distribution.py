@@ -194,6 +194,8 @@ class _ConfiguredArchive(DistributionArchive):
         self._path = None
         self._configuration = configuration
         self._tasks_seen = 0
+        # The state of the code that it is of, `None` until it is collected here.
+        self._state: Optional[int] = None
         if running is not None:
             self._content, self._digest = running.content, running.content.digest
             self._folder, self._path = running.folder, running.path
@@ -210,8 +212,9 @@ class _ConfiguredArchive(DistributionArchive):
         return self._put(store.put_zip)
 
     def _collect(self) -> Content:
-        from ._archive import contents, roots, running
+        from ._archive import checkout, contents, roots, running
 
+        self._state = checkout.state()
         configuration = self._configuration
         self._tasks_seen = _number_of_tasks(configuration)
         first_party = configuration._distributes_first_party
@@ -225,10 +228,19 @@ class _ConfiguredArchive(DistributionArchive):
             None if earlier is None else earlier.content,
             roots.known_imports() if first_party else None,
             configuration._distribution_files,
+            checkout.loaded_text,
         )
 
-    def lacks_a_task(self, configuration: Configuration) -> bool:
-        """Says whether a task was defined since that needs a module that is not in it."""
+    def is_outdated(self, configuration: Configuration) -> bool:
+        """Says whether something was loaded since that is not in it.
+
+        That is a module with a task, or another text of a module.
+        """
+        if self._state is not None:
+            from ._archive import checkout
+
+            if checkout.state() != self._state:
+                return True
         if configuration is not self._configuration:
             self._configuration, self._tasks_seen = configuration, -1
         number = _number_of_tasks(configuration)
@@ -259,7 +271,7 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
     It holds bandsaw, the `__main__` script, the configuration's module, the modules that the
     configuration names and, as long as `distribute_first_party` is on, what of the project's own
     code these and the modules of tasks reach. When a task is defined in a module that is not in it,
-    the next call returns an archive that has that one, too.
+    or a module is reloaded that was edited, the next call returns an archive that has that, too.
 
     Args:
         configuration: Names the modules.
@@ -275,10 +287,10 @@ def get_distribution_archive(configuration: Configuration) -> DistributionArchiv
     named_files = tuple(configuration._distribution_files)
     key = modules, is_signed, configuration._distributes_first_party, named_files
     archive = _ARCHIVES.get(key)
-    if archive is None or archive.lacks_a_task(configuration):
+    if archive is None or archive.is_outdated(configuration):
         with _LOCK:
             archive = _ARCHIVES.get(key)
-            if archive is None or archive.lacks_a_task(configuration):
+            if archive is None or archive.is_outdated(configuration):
                 from ._archive.running import running_archive
 
                 signed_by = name if is_signed else None

@@ -42,7 +42,8 @@ def file_of(module: Any) -> Any:
         module: The module.
     """
     global _script
-    file = getattr(module, "__file__", None)
+    # Not by an attribute, which a module may make up.
+    file = getattr(module, "__dict__", {}).get("__file__")
     if file is None:
         return _script[1] if module is not None and module is _script[0] else None
     if module is sys.modules.get("__main__"):

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party
+from .._identity.watch import spec_of
 from .._system.home import kept_folder
 from .._system.processes import in_forked_processes
 from ..modules import file_of, importable_module_name, main_module_name
@@ -59,7 +60,7 @@ class Texts:
         loaded = sys.modules
         if len(loaded) == self._count:
             for name, (_, spec) in self._watched.items():
-                if _spec_of(loaded.get(name)) is not spec:
+                if spec_of(loaded.get(name)) is not spec:
                     break
             else:
                 return
@@ -72,7 +73,7 @@ class Texts:
         for name, module in list(sys.modules.items()):
             if name in self._foreign:
                 continue
-            spec = _spec_of(module)
+            spec = spec_of(module)
             known = self._watched.get(name)
             if known is not None and (known[1] is spec or module is None):
                 continue
@@ -127,11 +128,6 @@ class Texts:
         return finder.asked(path)
 
 
-def _spec_of(module: Any) -> Any:
-    # Not by an attribute, which a module may make up.
-    return getattr(module, "__dict__", {}).get("__spec__")
-
-
 def _may_be_ours(name: str) -> bool:
     top_level = name.partition(".")[0]
     # What lies in a package with a file lies beside it.
@@ -142,7 +138,8 @@ def _may_be_ours(name: str) -> bool:
 
 def _place_of(name: str, module: Any) -> tuple[Optional[str], Optional[list[str]]]:
     spec = files.locate(name)
-    path = getattr(module, "__path__", None)
+    # A module may make up what it lacks.
+    path = getattr(module, "__dict__", {}).get("__path__")
     locations = None if path is None else [os.path.abspath(str(entry)) for entry in path]
     file = file_of(module)
     origin = file if isinstance(file, str) else None if spec is None else spec.origin
@@ -150,6 +147,18 @@ def _place_of(name: str, module: Any) -> tuple[Optional[str], Optional[list[str]
 
 
 _texts = Texts()
+
+
+def state() -> int:
+    """Returns the number of the state of the code that this process has loaded."""
+    _texts.refresh()
+    return _texts.generation
+
+
+def loaded_text(path: str) -> Optional[bytes]:
+    """Returns the text that a loaded module was seen with, `None` for other files."""
+    known = _texts._by_path.get(path)
+    return None if known is None else known.data
 
 
 class Checkout:

@@ -122,6 +122,7 @@ def collect(
     earlier: Optional[Content] = None,
     known_imports: Optional[Mapping[str, list[str]]] = None,
     named_files: Sequence[tuple[str, str]] = (),
+    loaded_text: Callable[[str], Optional[bytes]] = lambda path: None,
 ) -> Content:
     """Collects what goes into an archive.
 
@@ -134,6 +135,7 @@ def collect(
         earlier: An archive all of whose members go in as well.
         known_imports: What modules import, see `imports.read`.
         named_files: The files that were named explicitly, see `extra.found`.
+        loaded_text: Says which text of a module is loaded, whose file may have been edited since.
 
     Returns:
         The content, in memory.
@@ -142,7 +144,7 @@ def collect(
         DistributionError: If a module or file cannot be found or read.
     """
     named = sorted(set(modules))
-    collected = _Collected()
+    collected = _Collected(loaded_text)
     if earlier is not None:
         for member, known in earlier.members.items():
             if member != "__main__.py":
@@ -154,7 +156,8 @@ def collect(
     if script is not None:
         collected.add_script(script)
     for name in named:
-        if name != script:
+        # The script is there under its own name, and `__main__.py` is the archive's own.
+        if name not in (script, "__main__"):
             collected.add_named(name, "configuration" if name == configuration_name else "named")
     imports = None
     if reached_from is not None:
@@ -218,7 +221,8 @@ def _as_bytes(manifest: dict[str, Any]) -> bytes:
 class _Collected:
     """Files by their paths, each with the first reason for which it was added."""
 
-    def __init__(self) -> None:
+    def __init__(self, loaded_text: Callable[[str], Optional[bytes]]) -> None:
+        self._loaded_text = loaded_text
         self.files: dict[str, bytes] = {}
         self.why: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
@@ -228,7 +232,8 @@ class _Collected:
 
     def add(self, member: str, data: bytes, why: str, path: Optional[str] = None) -> None:
         if member not in self.files:
-            self.files[member], self.why[member] = data, why
+            loaded = None if path is None else self._loaded_text(path)
+            self.files[member], self.why[member] = data if loaded is None else loaded, why
             self.left_out.pop(member, None)
             if path is not None and os.name != "nt" and os.access(path, os.X_OK):
                 self.executable.add(member)
@@ -296,7 +301,7 @@ class _Collected:
             spec = files.locate(package)
             member = None if spec is None else files.member_of(package, spec)
             if spec is not None and member is not None:
-                self.add(member, files.read_origin(spec), f"package of {name}")
+                self.add(member, files.read_origin(spec), f"package of {name}", spec.origin)
 
     def modules(self) -> Iterator[tuple[str, bytes]]:
         """Yields the names of the modules in it, with their sources, empty for compiled ones."""

@@ -55,7 +55,7 @@ def _thawed(name: str, spec: ModuleSpec) -> ModuleSpec:
 
 def _locations(package: str) -> Optional[list[str]]:
     # A package may have changed its path when it was loaded.
-    path = getattr(sys.modules.get(package), "__path__", None)
+    path = getattr(sys.modules.get(package), "__dict__", {}).get("__path__")
     if path is None:
         spec = locate(package)
         path = None if spec is None else spec.submodule_search_locations

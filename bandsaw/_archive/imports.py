@@ -92,7 +92,7 @@ def _is_import(function: ast.expr) -> bool:
 
 
 def _package_of(name: str) -> str:
-    package = getattr(sys.modules.get(name), "__package__", None)
+    package = getattr(sys.modules.get(name), "__dict__", {}).get("__package__")
     if isinstance(package, str):
         return package
     spec = files.locate(name)

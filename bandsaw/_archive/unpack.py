@@ -61,8 +61,7 @@ def _is_ours(status: os.stat_result, member: "Any") -> bool:
         return False
     if not hasattr(os, "geteuid"):
         return True
-    # The mode belongs to the file, whichever archives share it.
-    return status.st_uid == os.geteuid() and status.st_mode & 0o777 == _mode_of(member)
+    return status.st_uid == os.geteuid()
 
 
 def _mode_of(member: "Any") -> int:
@@ -128,7 +127,10 @@ class Unpacking:
         except OSError:
             return False
         with open(descriptor, "rb") as file:
-            if not _is_ours(os.fstat(descriptor), member):
+            status = os.fstat(descriptor)
+            # The mode belongs to the file, whichever archives share it.
+            is_same_mode = os.name == "nt" or status.st_mode & 0o777 == _mode_of(member)
+            if not _is_ours(status, member) or not is_same_mode:
                 return False
             found = hashlib.sha256()
             for piece in iter(lambda: file.read(_CHUNK), b""):

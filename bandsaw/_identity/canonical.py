@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .firstparty import is_first_party
 from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Fields, Form, Frame, NoForm, write_str
+from .kinds import is_a
 from .objects import open_form
 from .watch import Seen, first_attributes, first_contents, is_first_unset
 
@@ -142,7 +143,7 @@ class Writer:
             return leaf(value)
         try:
             first = self._enter(value)
-            if not isinstance(first, Frame):
+            if not is_a(first, Frame):
                 return first
             result = self._walk()
         except RecursionError as error:
@@ -176,7 +177,7 @@ class Writer:
                         frame.holds_itself = True
                     continue
                 below = self._enter(child)
-                if isinstance(below, Frame):
+                if is_a(below, Frame):
                     entered = True
                     break
                 written.append(below)
@@ -185,7 +186,7 @@ class Writer:
             stack.pop()
             result = self._leave(frame)
             if not stack:
-                assert isinstance(result, bytes), "the first frame closes every cycle"
+                assert is_a(result, bytes), "the first frame closes every cycle"
                 return result
             stack[-1].written.append(result)
             if frame.lowest < stack[-1].lowest:
@@ -196,7 +197,7 @@ class Writer:
             form = open_form(value, self) if self._seen is None else self._open_seen(value)
         except NoForm as error:
             return self._without_form(value, error)
-        if isinstance(form, bytes):
+        if is_a(form, bytes):
             if len(form) > LONGEST_INLINE:
                 form = b"#" + sha256(form).digest()
                 self._done[id(value)] = value, form
@@ -223,11 +224,11 @@ class Writer:
             raise
         except Exception as error:
             raise NoForm(f"{type(error).__name__}: {error}") from error
-        if isinstance(form, Form) and form.tag in (b"O", b"o") and is_first_party(kind.__module__):
+        if is_a(form, Form) and form.tag in (b"O", b"o") and is_first_party(kind.__module__):
             seen.owner(value)
             first = first_attributes(value)
             state = form.children[2]
-            if first and isinstance(state, Fields):
+            if first and is_a(state, Fields):
                 merged = {**state.values, **first}
                 known = {n: v for n, v in merged.items() if not is_first_unset(v)}
                 form.children = [*form.children[:2], Fields(known), *form.children[3:]]
@@ -317,7 +318,7 @@ def _step(frame: Frame) -> str:
         return f"[{position}]"
     if form.kind == MAP:
         key = form.children[position - position % 2]
-        return f"[{key!r}]" if isinstance(key, (str, int, float, bytes, tuple)) else "[...]"
+        return f"[{key!r}]" if is_a(key, (str, int, float, bytes, tuple)) else "[...]"
     if form.kind == FIELDS:
         return f".{form.children[position - position % 2]}"
     if form.kind == SET:

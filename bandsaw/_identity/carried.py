@@ -19,6 +19,7 @@ from .canonical import digest_of_value
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
+from .kinds import is_a
 from .sources import Source, source_of
 from .watch import MISSING, Seen, attributes_of
 
@@ -43,7 +44,7 @@ def carried_by(seen: Seen) -> Carried:
     values: dict[str, str] = {}
     for namespace, name, value in list(seen.names.values()):
         source = _source_of_namespace(namespace)
-        if source is None or isinstance(value, ModuleType):
+        if source is None or is_a(value, ModuleType):
             continue
         is_said = _is_said(name, value, namespace, source)
         if is_said is None:
@@ -53,7 +54,7 @@ def carried_by(seen: Seen) -> Carried:
         elif not is_said:
             changed[f"{canonical_module_name(namespace['__name__'])}.{name}"] = None
     for owner, members in list(seen.owners.values()):
-        if isinstance(owner, type):
+        if is_a(owner, type):
             place = f"{canonical_module_name(owner.__module__)}.{owner.__qualname__}"
             for name in _changed_members(owner, members):
                 changed[f"{place}.{name}"] = None
@@ -67,11 +68,11 @@ def carried_by(seen: Seen) -> Carried:
 def _source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
     """The source of a module of the project that has a file; the cells of a notebook have none."""
     name = namespace.get("__name__")
-    module = sys.modules.get(name) if isinstance(name, str) else None
+    module = sys.modules.get(name) if is_a(name, str) else None
     if module is None or attributes_of(module) is not namespace or not is_first_party(str(name)):
         return None
     file = file_of(module)
-    return source_of(file, dict(namespace)) if isinstance(file, str) else None
+    return source_of(file, dict(namespace)) if is_a(file, str) else None
 
 
 def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source) -> Optional[bool]:
@@ -83,13 +84,13 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
             return None
         found = attributes_of(home).get(imported[1], MISSING)
         return None if found is MISSING else found is value
-    if isinstance(value, (FunctionType, type)):
+    if is_a(value, (FunctionType, type)):
         if "bandsaw_task" in attributes_of(value):
             return True
-        if isinstance(value, FunctionType) and value.__globals__ is namespace:
+        if is_a(value, FunctionType) and value.__globals__ is namespace:
             if value.__qualname__ == name and "__wrapped__" not in value.__dict__:
                 return True  # whether its own code is in the file is seen elsewhere
-        elif isinstance(value, type) and (value.__module__, value.__qualname__) == (
+        elif is_a(value, type) and (value.__module__, value.__qualname__) == (
             namespace.get("__name__"), name,
         ):  # fmt: skip
             return True
@@ -99,10 +100,10 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
     if name in source.defined and name not in source.assigned:
         return None if source.defined[name] else False
     statements = source.assigned.get(name, [])
-    if len(statements) == 1 and isinstance(statements[0], (ast.Assign, ast.AnnAssign)):
+    if len(statements) == 1 and is_a(statements[0], (ast.Assign, ast.AnnAssign)):
         statement = statements[0]
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        if all(isinstance(target, ast.Name) for target in targets) and statement.value is not None:
+        targets = statement.targets if is_a(statement, ast.Assign) else [statement.target]
+        if all(is_a(target, ast.Name) for target in targets) and statement.value is not None:
             return _is_literal(statement.value, value)
     return None
 
@@ -136,7 +137,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         return
     bound = {getattr(child, "name", None) for child in node.body}
     for name, member in members.items():
-        if not isinstance(member, FunctionType) or name.startswith("__"):
+        if not is_a(member, FunctionType) or name.startswith("__"):
             continue
         if name in bound:
             is_own = member.__qualname__ == f"{cls.__qualname__}.{name}"
@@ -146,17 +147,17 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             yield name
     said: dict[str, Any] = {}
     for statement in node.body:
-        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        if is_a(statement, ast.Assign) and len(statement.targets) == 1:
             target = statement.targets[0]
-        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+        elif is_a(statement, ast.AnnAssign) and statement.value is not None:
             target = statement.target
         else:
             continue
-        if isinstance(target, ast.Name):
+        if is_a(target, ast.Name):
             # A name that is assigned twice is not looked at.
             said[target.id] = None if target.id in said else statement.value
     for name, expression in said.items():
-        if expression is not None and name in members and isinstance(members[name], _PLAIN):
+        if expression is not None and name in members and is_a(members[name], _PLAIN):
             if _is_literal(expression, members[name]) is False:
                 yield name
 
@@ -172,11 +173,32 @@ _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
 def _is_only_in_memory(function: FunctionType) -> bool:
-    namespace = function.__globals__
-    if _source_of_namespace(namespace) is None or function.__code__.co_name == "<lambda>":
+    source = _source_of_namespace(function.__globals__)
+    if source is None:
         return False
+    name, code = function.__qualname__, function.__code__
+    if source.defined.get(name) is False and code.co_name != name:
+        return True  # it was given other code
     definition = definition_of(function)
-    return definition.node is None and definition.source is not None
+    # Methods of data classes are made of a text.
+    if code.co_name == "<lambda>" or code.co_filename == "<string>":
+        return False
+    return definition.node is None or _has_other_defaults(function, definition.node)
+
+
+def _has_other_defaults(function: FunctionType, node: Any) -> bool:
+    said = node.args.defaults
+    held = function.__defaults__ or ()
+    named = function.__kwdefaults__ or {}
+    if len(said) != len(held):
+        return True
+    pairs = list(zip(said, held))
+    for argument, expression in zip(node.args.kwonlyargs, node.args.kw_defaults):
+        if (expression is not None) != (argument.arg in named):
+            return True
+        if expression is not None:
+            pairs.append((expression, named[argument.arg]))
+    return any(_is_literal(expression, value) is False for expression, value in pairs)
 
 
 def _digest(value: Any) -> Optional[str]:
@@ -187,7 +209,7 @@ def _digest(value: Any) -> Optional[str]:
 
 
 def _digest_of_definition(code: Any) -> bytes:
-    if isinstance(code, FunctionType):
+    if is_a(code, FunctionType):
         return definition_of(code).digest
     name = getattr(code, "__qualname__", None) or getattr(code, "__name__", "")
     module = canonical_module_name(getattr(code, "__module__", None))
@@ -207,7 +229,7 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         if module is None and module_name == main_module_name():
             module = sys.modules.get("__main__")
         value = attributes_of(module).get(name, MISSING) if module is not None else MISSING
-        if value is MISSING or (not is_same_machine and not isinstance(value, _NUMBERS)):
+        if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
             continue
         ours = _digest(value)
         if ours is not None and ours != digest:

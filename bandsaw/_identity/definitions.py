@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
 from .changes import NOTHING, Changes, changes_of
+from .kinds import is_a
 from .scopes import Use, Uses, chain_of, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -82,7 +83,7 @@ def definition_of_class(
         filename = methods[0].__code__.co_filename
     else:
         filename = namespace.get("__file__") or file_of(sys.modules.get(cls.__module__))
-    source = source_of(filename, namespace) if isinstance(filename, str) else None
+    source = source_of(filename, namespace) if is_a(filename, str) else None
     if source is None:
         return None
     node = source.class_(cls.__qualname__, codes)
@@ -103,7 +104,7 @@ def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Def
 
 
 def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
-    chain = chain_of(decorator.func if isinstance(decorator, ast.Call) else decorator)
+    chain = chain_of(decorator.func if is_a(decorator, ast.Call) else decorator)
     if chain is None:
         return False
     imported = source.imports.get(chain[0])
@@ -111,12 +112,12 @@ def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: S
         return (imported[1], *chain[1:])[-1] == "task"
     value = namespace.get(chain[0])
     for name in chain[1:]:
-        if isinstance(value, ModuleType) and value.__name__.partition(".")[0] == _OURS:
+        if is_a(value, ModuleType) and value.__name__.partition(".")[0] == _OURS:
             return chain[-1] == "task"
         value = attributes_of(value).get(name)
     if value is None:
         return chain[0] == _OURS and chain[-1] == "task"
-    if not isinstance(value, FunctionType):
+    if not is_a(value, FunctionType):
         return False
     module = value.__module__
     # Also `cached = bandsaw.task(chain="cached")`, used as `@cached`.
@@ -127,9 +128,9 @@ def write_code(code: CodeType, doc: Any = None) -> bytes:
     """Writes a code object, for functions without source."""
     consts = []
     for const in code.co_consts:
-        if isinstance(const, CodeType):
+        if is_a(const, CodeType):
             consts.append(write_code(const))
-        elif const == doc and isinstance(const, str):
+        elif const == doc and is_a(const, str):
             consts.append(b"N")
         else:
             consts.append(_write_const(const))
@@ -146,9 +147,9 @@ def write_code(code: CodeType, doc: Any = None) -> bytes:
 
 
 def _write_const(const: Any) -> bytes:
-    if isinstance(const, tuple):
+    if is_a(const, tuple):
         return b"t" + b"".join(b"%d:%b" % (len(p), p) for p in map(_write_const, const))
-    if isinstance(const, frozenset):
+    if is_a(const, frozenset):
         return b"z" + b"".join(b"%d:%b" % (len(p), p) for p in sorted(map(_write_const, const)))
     return repr((type(const).__name__, const)).encode("utf-8", "backslashreplace")
 
@@ -159,13 +160,13 @@ def _uses_of_code(code: CodeType, namespace: dict[str, Any]) -> Uses:
     while pending:
         part = pending.pop()
         names |= set(part.co_names)
-        pending += [const for const in part.co_consts if isinstance(const, CodeType)]
+        pending += [const for const in part.co_consts if is_a(const, CodeType)]
     uses = []
     for name in sorted(names):
         value = namespace.get(name)
         attributes = (
             sorted(other for other in names if other in vars(value))
-            if isinstance(value, ModuleType)
+            if is_a(value, ModuleType)
             else []
         )
         if name in namespace or name in code.co_freevars:

@@ -81,7 +81,8 @@ def _find_distribution(top_level: str) -> Optional[tuple[str, str]]:
                 return name, metadata.version(name)
             except metadata.PackageNotFoundError:
                 continue
-    version = getattr(sys.modules.get(top_level), "__version__", "")
+    # Not by an attribute, which a module may make up.
+    version = getattr(sys.modules.get(top_level), "__dict__", {}).get("__version__", "")
     return top_level, version if isinstance(version, str) else ""
 
 
@@ -125,7 +126,7 @@ def _judge(module_name: str) -> bool:
         return not _is_below_standard_library(location) and not _is_installed(location)
     if location is None:
         # Made by hand (`types.ModuleType`): nobody installed it.
-        return module is not None and getattr(module, "__spec__", None) is None
+        return module is not None and module.__dict__.get("__spec__") is None
     if location in ("built-in", "frozen"):
         return False
     return not _is_installed(location) and not _is_below_standard_library(location)
@@ -138,7 +139,7 @@ def _location(module_name: str) -> Optional[str]:
         file = file_of(module)
         if isinstance(file, str):
             return file
-        spec = getattr(module, "__spec__", None)
+        spec = vars(module).get("__spec__")
         if spec is None:
             return "built-in" if module_name in sys.builtin_module_names else None
     else:

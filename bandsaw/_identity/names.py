@@ -11,6 +11,7 @@ from ..modules import file_of
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
+from .kinds import is_a
 from .scopes import Origin, Use
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -90,12 +91,12 @@ def resolve(
         return name, _UNRESOLVED
     if source is not None:
         origin = source.imports.get(name)
-        if origin is not None and not isinstance(value, ModuleType):
+        if origin is not None and not is_a(value, ModuleType):
             module = _absolute(Origin(origin[0], None, origin[2]), namespace)
             if not is_first_party(module):
                 return name, Written(global_name(module, origin[1]))
         if name in source.assigned and reader.is_state(namespace, name):
-            if not isinstance(value, (FunctionType, type, ModuleType)) and not holds_code(value):
+            if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return name, _at_first(name, source)
     return _followed(name, value, rest, reader)
@@ -103,7 +104,7 @@ def resolve(
 
 def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tuple[str, Any]:
     for position, name in enumerate(rest):
-        if not isinstance(value, ModuleType):
+        if not is_a(value, ModuleType):
             break
         if not is_first_party(value.__name__):
             dotted = ".".join(rest[position:])
@@ -124,7 +125,7 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
             if "__getattr__" in namespace:
                 return key, AttributeError("the __getattr__ of its module makes it when it is used")
             return key, _UNRESOLVED
-        if isinstance(value, ModuleType) or source is None:
+        if is_a(value, ModuleType) or source is None:
             continue
         origin = source.imports.get(name)
         if origin is not None:
@@ -132,7 +133,7 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
             if not is_first_party(home):
                 return key, Written(global_name(home, origin[1]))
         if name in source.assigned and reader.is_state(namespace, name):
-            if not isinstance(value, (FunctionType, type)) and not holds_code(value):
+            if not is_a(value, (FunctionType, type)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return key, _at_first(name, source)
     return key, value
@@ -140,14 +141,14 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
 
 def holds_code(value: Any) -> bool:
     """Whether a container is a registry: what it holds is run, so it counts by its contents."""
-    if isinstance(value, dict):
+    if is_a(value, dict):
         parts: Any = value.values()
-    elif isinstance(value, (list, tuple, set)):
+    elif is_a(value, (list, tuple, set)):
         parts = value
     else:
         return False
     return any(
-        callable(part) or (isinstance(part, (tuple, list)) and any(map(callable, part)))
+        callable(part) or (is_a(part, (tuple, list)) and any(map(callable, part)))
         for part in list(parts)
     )
 
@@ -198,6 +199,6 @@ def _imported(
 def module_source(module: ModuleType) -> Optional[Source]:
     """Finds the parsed source of a module. Returns the source, or `None` where there is none."""
     filename = file_of(module)
-    if not isinstance(filename, str):
+    if not is_a(filename, str):
         return None
     return source_of(filename, vars(module))

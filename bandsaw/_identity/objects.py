@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .buffers import open_array, open_numpy, written_buffer
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
 from .globals import global_name
+from .kinds import is_a
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -38,16 +39,16 @@ def open_form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
 
 def _open_object(value: Any, writer: AnyWriter) -> Opened:
     kind = type(value)
-    if writer.hook is not None and not isinstance(value, _CODE):
+    if writer.hook is not None and not is_a(value, _CODE):
         replaced = writer.replaced(value)
         if replaced is not NotImplemented:
             return Form(b"!hook;", PARTS, (kind, replaced))
     maker: Optional[Maker] = _BY_TYPE.get(kind) or _by_name(kind)
     if maker is not None:
         return maker(value, writer)
-    if isinstance(value, type):
+    if is_a(value, type):
         return writer.code_form(value)
-    if isinstance(value, types.ModuleType):
+    if is_a(value, types.ModuleType):
         return writer.code_form(value)
     opened: Optional[Opened] = open_numpy(value, writer)
     if opened is None and kind.__module__.partition(".")[0] in ("pandas", "pyarrow"):
@@ -57,9 +58,9 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     if opened is not None:
         return opened
     enum = sys.modules.get("enum")
-    if enum is not None and isinstance(value, enum.Enum):
+    if enum is not None and is_a(value, enum.Enum):
         return _enum(value)
-    if isinstance(value, (set, frozenset)):
+    if is_a(value, (set, frozenset)):
         state = _state(getattr(value, "__dict__", None))
         return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
     from .reduced import open_reduced
@@ -69,7 +70,7 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
 
 def frozenset_of(value: Any) -> frozenset[Any]:
     """Returns the elements of a set of any class."""
-    base = set if isinstance(value, set) else frozenset
+    base = set if is_a(value, set) else frozenset
     return frozenset(base.__iter__(value))
 
 
@@ -86,7 +87,7 @@ def _enum(value: Any) -> Form:
 
 def _builtin_function(value: Any, writer: AnyWriter) -> Opened:
     owner = value.__self__
-    if owner is None or isinstance(owner, types.ModuleType):
+    if owner is None or is_a(owner, types.ModuleType):
         module = value.__module__ or getattr(owner, "__name__", None)
         return global_name(module, value.__qualname__)
     return Form(b"!method;", PARTS, (owner, value.__name__))
@@ -223,7 +224,7 @@ def _no_form(reason: str) -> Callable[[Any, AnyWriter], Opened]:
 def _alias(value: Any, writer: AnyWriter) -> Form:
     metadata = getattr(value, "__metadata__", None)
     # `typing.List` and `list` have one origin. Other names differ between versions.
-    has_name = isinstance(value.__origin__, type) and metadata is None
+    has_name = is_a(value.__origin__, type) and metadata is None
     name = getattr(value, "_name", None) if has_name else None
     return Form(b"!alias;", PARTS, (name, value.__origin__, value.__args__, metadata))
 

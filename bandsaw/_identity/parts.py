@@ -22,6 +22,7 @@ from .definitions import definition_of, write_code
 from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
+from .kinds import is_a
 from .names import CHANGING
 from .reach import FOREIGN, NAMES, TASK, Reach
 
@@ -47,10 +48,10 @@ class _Recorder(Writer):
 
     def _enter(self, value: Any) -> Union[bytes, Frame]:
         entered = super()._enter(value)
-        if isinstance(entered, Frame):
+        if is_a(entered, Frame):
             if entered.form.tag in _CODE_TAGS:
                 self.code[id(value)] = value, entered.form
-        elif isinstance(value, ModuleType) and is_first_party(value.__name__):
+        elif is_a(value, ModuleType) and is_first_party(value.__name__):
             self.modules[value.__name__] = value, entered
         elif entered[:1] == b"g":
             self.distributions |= {(name, version) for _, _, name, version in
@@ -66,13 +67,13 @@ class _ByName(Writer):
         self._told_apart = told_apart
 
     def _write_name(self, code: Any) -> bytes:
-        if isinstance(code, CodeType):
+        if is_a(code, CodeType):
             return b"!code;" + sha256(write_code(code)).digest()
         return _name_of(code) + self._told_apart.get(id(code), b"")
 
     def _enter(self, value: Any) -> Union[bytes, Frame]:
         entered = super()._enter(value)
-        if isinstance(entered, bytes) and entered[:1] == b"g":
+        if is_a(entered, bytes) and entered[:1] == b"g":
             return unversioned_name(entered)
         return entered
 
@@ -116,11 +117,11 @@ def dependency_item(dependency: Any, digest: Optional[bytes] = None) -> Item:
     """Makes the item of something that `depends` names."""
     from .._file import File
 
-    if isinstance(dependency, ModuleType):
+    if is_a(dependency, ModuleType):
         what = canonical_module_name(dependency.__name__)
-    elif isinstance(dependency, (FunctionType, type)):
+    elif is_a(dependency, (FunctionType, type)):
         what = dependency.__qualname__
-    elif isinstance(dependency, File):
+    elif is_a(dependency, File):
         what = os.fsdecode(dependency.path)
     else:
         what = _plain(dependency) or type(dependency).__name__
@@ -134,7 +135,7 @@ def text_of(value: Any) -> str:
 
 
 def _text(value: Any, by_name: _ByName) -> str:
-    if isinstance(value, Form) and value.tag == CHANGING:
+    if is_a(value, Form) and value.tag == CHANGING:
         return f"at first {by_name.hex(value)}"
     return _plain(value) or f"{type(value).__name__} {by_name.hex(value)}"
 
@@ -157,7 +158,7 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
     name = code.__qualname__
     if form.tag == TASK:
         inner, depends = form.children
-        if not isinstance(inner, FunctionType):
+        if not is_a(inner, FunctionType):
             yield "version", name, place, _text(inner[1], by_name)
         for dependency in depends or ():
             yield dependency_item(dependency)
@@ -165,24 +166,24 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
     if form.tag == FOREIGN:
         yield "value", name, place, f"function {by_name.hex(form)}"
         return
-    if isinstance(code, FunctionType) and "__wrapped__" in code.__dict__:
+    if is_a(code, FunctionType) and "__wrapped__" in code.__dict__:
         # `functools.wraps` gave it the name of what it wraps.
         name = code.__code__.co_name
     children = []
     for child in form.children:
-        if isinstance(child, Form) and child.tag == NAMES:
+        if is_a(child, Form) and child.tag == NAMES:
             pairs = list(zip(child.children[::2], child.children[1::2]))
             for key, value in pairs:
-                if not isinstance(value, (*_CODE, Written)):
+                if not is_a(value, (*_CODE, Written)):
                     yield "value", key.rpartition(" ")[2], place, _text(value, by_name)
-            kept = [part for pair in pairs if isinstance(pair[1], (*_CODE, Written))
+            kept = [part for pair in pairs if is_a(pair[1], (*_CODE, Written))
                     for part in pair]  # fmt: skip
             child = Form(NAMES, child.kind, kept)
         children.append(child)
-    kind = "class" if isinstance(code, type) else "function"
+    kind = "class" if is_a(code, type) else "function"
     for key, member in vars(code).items() if kind == "class" else ():
         method = getattr(member, "__func__", member) if type(member) in _METHODS else member
-        if not isinstance(method, FunctionType) or _home(method) != code.__module__:
+        if not is_a(method, FunctionType) or _home(method) != code.__module__:
             continue  # that of a decorator or a base
         definition = definition_of(method)
         if definition.node is not None:
@@ -239,7 +240,7 @@ def _told_apart(found: Iterable[tuple[Any, Form]]) -> dict[int, bytes]:
 
 
 def _name_of(code: Any) -> bytes:
-    if isinstance(code, ModuleType):
+    if is_a(code, ModuleType):
         return b"!module;" + write_str(canonical_module_name(code.__name__))
     module = canonical_module_name(code.__module__)
     return b"!name;" + write_str(module) + write_str(code.__qualname__)
@@ -247,15 +248,15 @@ def _name_of(code: Any) -> bytes:
 
 def _home(code: Any) -> Any:
     """The name of the module in which code is defined."""
-    if isinstance(code, FunctionType) and "bandsaw_task" not in code.__dict__:
+    if is_a(code, FunctionType) and "bandsaw_task" not in code.__dict__:
         # Not `__module__`: decorators copy that from what they wrap.
         return code.__globals__.get("__name__")
     return code.__module__
 
 
 def _place(module_name: Any) -> str:
-    if not isinstance(module_name, str) or not is_first_party(module_name):
+    if not is_a(module_name, str) or not is_first_party(module_name):
         return ""
     path = canonical_module_name(module_name).replace(".", "/")
-    is_package = hasattr(sys.modules.get(module_name), "__path__")
+    is_package = "__path__" in getattr(sys.modules.get(module_name), "__dict__", {})
     return f"{path}/__init__.py" if is_package else f"{path}.py"

@@ -20,6 +20,7 @@ from .definitions import Definition, definition_of, definition_of_class, write_c
 from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, global_name
+from .kinds import is_a
 from .names import CHANGING, cells_of, holds_code, module_source, resolve
 from .syntax import write_syntax
 from .watch import Seen, attributes_of, first_attributes, is_first_unset
@@ -64,17 +65,17 @@ class Reach:
 
         Returns the form: by content if it is first-party, else by name.
         """
-        if isinstance(code, FunctionType):
+        if is_a(code, FunctionType):
             return self._function(code)
-        if isinstance(code, type):
+        if is_a(code, type):
             return self._class(code)
-        if isinstance(code, ModuleType):
+        if is_a(code, ModuleType):
             return self._module(code)
         written = write_code(code)
         return b"!code;%d:" % len(written) + written
 
     def _is_followed(self, module: Any) -> bool:
-        if not isinstance(module, str):
+        if not is_a(module, str):
             return True
         if not is_first_party(module):
             return False
@@ -82,7 +83,7 @@ class Reach:
 
     def note_module(self, name: Any) -> None:
         """Notes a module that was reached."""
-        module = sys.modules.get(name) if isinstance(name, str) else None
+        module = sys.modules.get(name) if is_a(name, str) else None
         if module is not None:
             self.seen.modules[name] = module, attributes_of(module).get("__spec__")
 
@@ -175,7 +176,7 @@ class Reach:
         task = function.__dict__["bandsaw_task"]
         kwargs = getattr(task, "kwargs", None) or {}
         inner = function.__dict__.get("__wrapped__")
-        version = kwargs.get("version") if isinstance(kwargs, dict) else None
+        version = kwargs.get("version") if is_a(kwargs, dict) else None
         if version is not None:
             name = f"{canonical_module_name(function.__module__)}.{function.__qualname__}"
             inner = (name, version)
@@ -189,12 +190,12 @@ class Reach:
         found: dict[str, Any] = {}
         for use in definition.uses.names:
             key, value = resolve(use, namespace, cells, definition.source, self)
-            if isinstance(value, Exception):
+            if is_a(value, Exception):
                 self.problems.append((f"{label}: line {use.line}, {key}", str(value)))
                 value = Written(b"u")
-            if use.is_decorator and not isinstance(value, (FunctionType, type, Written)):
+            if use.is_decorator and not is_a(value, (FunctionType, type, Written)):
                 value = Written(opaque(value))
-            if isinstance(value, Form) and value.tag == CHANGING:
+            if is_a(value, Form) and value.tag == CHANGING:
                 reason = "code that it reaches fills it, so it counts as it is first set"
                 self.problems.append((f"{label}: line {use.line}, {key}", reason))
             found[key] = value
@@ -251,11 +252,11 @@ class Reach:
                 continue
             if self.is_state_attribute(name, value):
                 continue  # it counts as the body of the class first sets it
-            functions = [f for f in _unwrapped(value) if isinstance(f, FunctionType)]
+            functions = [f for f in _unwrapped(value) if is_a(f, FunctionType)]
             is_set_elsewhere = bool(functions) and not own.issuperset(map(id, functions))
             if is_set_elsewhere or type(value) in _CONTAINERS:
                 children += (name, value)
-            elif isinstance(value, _SIMPLE) and not name.startswith("_is_"):
+            elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
                 children += (name, value)
         return Form(b"!attributes;", MAP, children)
 
@@ -287,6 +288,8 @@ class Reach:
                 index = len(inner.written)
                 key = str(inner.form.children[index - index % 2])
                 place = f"{place}: line {lines.get(key, 0)}, {key}"
+        if place is None and is_a(value, (FunctionType, type)):
+            place = _label(value)
         if place is not None:
             self.problems.append((place, f"a {kind} {reason}"))
 
@@ -314,7 +317,7 @@ def _foreign_cells(module: Any, function: FunctionType) -> list[Any]:
         value
         for value in cells
         if not (
-            isinstance(value, FunctionType)
+            is_a(value, FunctionType)
             and is_standard_library(str(value.__globals__.get("__name__")))
             and "__wrapped__" not in value.__dict__
         )
@@ -335,7 +338,7 @@ def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[s
 
     if len(chain) == 1:
         value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
-        is_function = isinstance(value, (FunctionType, types.BuiltinFunctionType, type))
+        is_function = is_a(value, (FunctionType, types.BuiltinFunctionType, type))
         return is_function and value.__module__ in ("builtins", "importlib")
     return chain[:-1] in (("importlib",), ("builtins",))
 
@@ -350,17 +353,17 @@ def _namespace(cls: type) -> dict[str, Any]:
     if module is not None:
         return vars(module)
     for value in vars(cls).values():
-        if isinstance(value, FunctionType):
+        if is_a(value, FunctionType):
             return value.__globals__
     return {}
 
 
 def _unwrapped(member: Any) -> Iterable[Any]:
-    if isinstance(member, (staticmethod, classmethod)):
+    if is_a(member, (staticmethod, classmethod)):
         return (member.__func__,)
-    if isinstance(member, property):
+    if is_a(member, property):
         return (member.fget, member.fset, member.fdel)
-    if isinstance(member, (functools.partial, functools.cached_property)):
+    if is_a(member, (functools.partial, functools.cached_property)):
         return (member, member.func)
     return (member,)
 
@@ -370,7 +373,7 @@ def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
     for name in sorted(members):
         for function in _unwrapped(members[name]):
             if (
-                isinstance(function, FunctionType)
+                is_a(function, FunctionType)
                 and function.__code__.co_name != "<lambda>"
                 and function.__qualname__ == f"{cls.__qualname__}.{function.__code__.co_name}"
                 and function.__module__ == cls.__module__
@@ -384,7 +387,7 @@ def _members_form(cls: type, members: dict[str, Any]) -> Form:
     """The members of a class that has no source."""
     children: list[Any] = []
     enum = sys.modules.get("enum")
-    if enum is not None and isinstance(cls, enum.EnumMeta):
+    if enum is not None and is_a(cls, enum.EnumMeta):
         named = {name: member._value_ for name, member in cls.__members__.items()}
     elif issubclass(cls, tuple) and "_fields" in members:
         named = {"_fields": members["_fields"], "_defaults": members.get("_field_defaults")}
@@ -394,7 +397,7 @@ def _members_form(cls: type, members: dict[str, Any]) -> Form:
         named = {
             name: value
             for name, value in members.items()
-            if isinstance(value, (FunctionType, staticmethod, classmethod, property, *_PLAIN))
+            if is_a(value, (FunctionType, staticmethod, classmethod, property, *_PLAIN))
             and name not in _NOISE
         }
         if "__dataclass_fields__" in members:

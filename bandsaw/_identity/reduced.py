@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .firstparty import is_first_party
 from .forms import MAP, PARTS, Fields, Form, NoForm, Written
 from .globals import canonical_module_name, global_name
+from .kinds import is_a
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -44,10 +45,10 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
         raise
     except Exception as error:
         raise NoForm(f"{str(error) or type(error).__name__}{hint}") from error
-    if isinstance(reduced, str):
+    if is_a(reduced, str):
         module = getattr(value, "__module__", None) or kind.__module__
         return Form(b"!global;", PARTS, (_written_name(str(module), reduced),))
-    if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6:
+    if not is_a(reduced, tuple) or not 2 <= len(reduced) <= 6:
         raise NoForm("its __reduce__ returns neither a string nor a tuple")
     function, args, state, items, pairs = (*reduced[:5], None, None, None)[:5]
     if reduced[5:] and reduced[5] is not None:
@@ -72,11 +73,11 @@ def _written_name(module: str, name: str) -> Written:
 
 
 def _open_state(state: Any) -> Any:
-    if isinstance(state, dict) and type(state) is dict:
+    if is_a(state, dict) and type(state) is dict:
         return Fields(state) if state else None
-    if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], dict):
+    if is_a(state, tuple) and len(state) == 2 and is_a(state[1], dict):
         first, second = state
-        if first is None or isinstance(first, dict):
+        if first is None or is_a(first, dict):
             merged = {**(first or {}), **second}
             if len(merged) == len(first or {}) + len(second):
                 return Fields(merged) if merged else None
@@ -86,10 +87,10 @@ def _open_state(state: Any) -> Any:
 def _refuse_addresses(value: Any, args: Any, state: Any) -> None:
     address = id(value)
     text = f"0x{address:x}"
-    parts = list(args) if isinstance(args, tuple) else []
-    if isinstance(state, dict):
+    parts = list(args) if is_a(args, tuple) else []
+    if is_a(state, dict):
         parts += state.values()
-    elif isinstance(state, tuple):
+    elif is_a(state, tuple):
         parts += state
     else:
         parts.append(state)

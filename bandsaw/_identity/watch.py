@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
 from typing import Any
 
+from .kinds import is_a
+
 # Stands for a name that is not there.
 MISSING = object()
 # Containers with more elements are reported, and not compared.
@@ -41,14 +43,14 @@ def first_contents(container: Any) -> Any:
 def attributes_of(owner: Any) -> Mapping[str, Any]:
     """Returns the attributes of a class or an object, without a look by any code of its own."""
     found: Any
-    if isinstance(owner, type):
+    if is_a(owner, type):
         found = type.__dict__["__dict__"].__get__(owner)
     else:
         try:
             found = object.__getattribute__(owner, "__dict__")
         except AttributeError:
             found = {}
-    return found if isinstance(found, Mapping) else {}
+    return found if is_a(found, Mapping) else {}
 
 
 class Seen:
@@ -132,7 +134,7 @@ class Watch:
         loaded = sys.modules
         for name, reference, spec in self._modules:
             module = loaded.get(name)
-            if module is not reference() or getattr(module, "__spec__", None) is not spec:
+            if module is not reference() or spec_of(module) is not spec:
                 return False
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
@@ -189,7 +191,7 @@ class Watch:
         loaded = sys.modules
         for name, reference, spec in self._modules:
             module = loaded.get(name)
-            if module is not reference() or getattr(module, "__spec__", None) is not spec:
+            if module is not reference() or spec_of(module) is not spec:
                 yield name
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
@@ -223,6 +225,11 @@ class Watch:
 def is_first_unset(value: Any) -> bool:
     """Says whether an attribute was not there when it counted first."""
     return value is MISSING
+
+
+def spec_of(module: Any) -> Any:
+    """Returns the spec of a module, which `importlib.reload` replaces."""
+    return getattr(module, "__dict__", {}).get("__spec__")
 
 
 def _reference(module: Any) -> Callable[[], Any]:
@@ -287,9 +294,9 @@ def _is(one: Any, other: Any) -> bool:
 
 
 def _rebuilt(container: Any, contents: Any) -> Any:
-    return contents if not isinstance(contents, bytes) else type(container)(contents)
+    return contents if not is_a(contents, bytes) else type(container)(contents)
 
 
 def _label(owner: Any) -> str:
-    kind = owner if isinstance(owner, (type, FunctionType)) else type(owner)
+    kind = owner if is_a(owner, (type, FunctionType)) else type(owner)
     return f"{kind.__module__}.{kind.__qualname__}"

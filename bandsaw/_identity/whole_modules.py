@@ -22,7 +22,7 @@ def digest_of_module(module: ModuleType) -> bytes:
     if not is_first_party(module.__name__):
         return sha256(global_name(module.__name__, "")).digest()
     digest = sha256(canonical_module_name(module.__name__).encode())
-    folders = list(getattr(module, "__path__", ()))
+    folders = list(vars(module).get("__path__", ()))
     source = module_source(module)
     if source is not None:
         digest.update(write_syntax(source.tree))

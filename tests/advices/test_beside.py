@@ -110,6 +110,8 @@ WORKFLOW = """
         found["edited"] = [edited()]
         (HERE / "pkg" / "edited.py").write_text("value = 2\\n")
         found["edited"].append(edited())
+        importlib.reload(pkg.edited)
+        found["edited"].append(edited())
         found["beside"] = note_of(not_sent, "unnamed.csv")
         found["large"] = note_of(not_sent, "pkg/large.bin")
         found["nowhere"] = note_of(not_sent, "nowhere.csv")
@@ -155,6 +157,16 @@ def found(request, remote_arguments, tmp_path_factory):
     done = project.run("workflow.py", HOME=str(base / "home"), BANDSAW_HOME=str(base / "kept"))
     result = json.loads(done.stdout)
     result["stderr"], result["folder"] = done.stderr, str(folder)
+    # After an edit, in another run.
+    project.write("hidden.py", "value = 1")
+    project.write("pkg/plugin.py", "value = 'edited'")
+    project.run("workflow.py", HOME=str(base / "home"), BANDSAW_HOME=str(base / "kept"))
+    kept = (far if request.param == "ssh" else base / "kept").rglob("archives/*/pkg")
+    result["kept"] = {
+        name: [(place / name).stat().st_ino for place in kept]
+        for kept in [list(kept)]
+        for name in ("data/x.txt", "script.py", "plugin.py")
+    }
     return result
 
 
@@ -167,8 +179,8 @@ def found(request, remote_arguments, tmp_path_factory):
         ("computed", "computed"),
         ("own_script", "1"),
         ("elsewhere", "elsewhere"),
-        # One state of the code in a run: that which its modules were loaded from.
-        ("edited", [1, 1]),
+        # What runs is what was loaded here, whatever the file holds meanwhile.
+        ("edited", [1, 1, 2]),
     ],
 )
 def test_what_lies_beside_the_code_is_there(found, case, expected):
@@ -192,3 +204,10 @@ def test_a_failure_for_want_of_what_is_here_says_how_to_send_it(found):
     assert name == "ModuleNotFoundError"
     assert "add_modules_for_distribution('hidden')" in note
     assert found["stderr"].count("large.bin is larger than 16 MB") == 1
+
+
+def test_an_edit_leaves_the_other_files_shared(found):
+    same, other, edited = found["kept"].values()
+    assert len(same) > 1
+    assert len(set(same)) == len(set(other)) == 1
+    assert len(set(edited)) == 2

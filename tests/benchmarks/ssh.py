@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import bandsaw
+from bandsaw._archive import keep
 from bandsaw.advices.ssh import Remote
 from bandsaw.workers import connection
 
@@ -42,6 +43,7 @@ def main(bench):
             advice.add_remote(remote("far"))
         try:
             first_calls(bench, command, remote)
+            after_an_edit(bench, sshd, Path(folder))
             small_calls(bench, command)
             at_once(bench)
             bulk(bench, command)
@@ -95,6 +97,90 @@ def first_calls(bench, command, remote):
         },
         ours={"archive is there": lambda: connect("far"), "archive is sent": anew},
     )
+
+
+EDITED = """
+import sys
+import bandsaw
+import large.edited
+from bandsaw.advices.ssh import Remote, SshAdvice
+from bandsaw.workers import login
+
+write, sent = login.Login.write, []
+
+
+def counting(self, *pieces):
+    sent.append(sum(map(len, pieces)))
+    write(self, *pieces)
+
+
+@bandsaw.task
+def value():
+    return large.edited.value
+
+
+if __name__ == "__main__":
+    directory, port, user, key_file, known_hosts = sys.argv[1:]
+    login.Login.write = counting
+    remote = Remote("127.0.0.1", int(port), user, key_file, bandsaw.Interpreter(),
+                    directory, {"UserKnownHostsFile": known_hosts, "IdentitiesOnly": "yes"})
+    value.bandsaw_configuration.add_advice_chain(SshAdvice().add_remote(remote))
+    assert value() == large.edited.value
+    print(sum(sent))
+"""
+EDITS = 200
+
+
+def after_an_edit(bench, sshd, folder):
+    """Measures a run with one call, in a project of 40 MB, after an edit of one line."""
+    project, far, home = folder / "project", folder / "far-of-edits", folder / "home"
+    (project / "large" / "data").mkdir(parents=True)
+    for number in range(400):
+        (project / "large" / "data" / f"{number}.bin").write_bytes(os.urandom(100_000))
+    (project / "large" / "__init__.py").touch()
+    (project / "workflow.py").write_text(EDITED)
+    (project / "bandsaw_config.py").write_text(
+        "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+        "configuration.add_advice_chain(bandsaw.advices.ssh.SshAdvice())\n"
+    )
+    count = 0
+    root = str(Path(bandsaw.__file__).parents[1])
+
+    def edit():
+        nonlocal count
+        count += 1
+        (project / "large" / "edited.py").write_text(f"value = {count}\n")
+
+    def run():
+        arguments = [far, sshd.port, sshd.user, sshd.key_file, sshd.known_hosts]
+        done = subprocess.run(
+            [sys.executable, "-B", "workflow.py", *map(str, arguments)],
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": root, "BANDSAW_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        return int(done.stdout)
+
+    def edited():
+        edit()
+        return run()
+
+    edit()
+    first = run()
+    bench.compare(
+        "A run with one call over SSH, in a project of 40 MB",
+        ours={"code is there": run, "after an edit": edited},
+    )
+    sizes = {"at first": first, "after an edit": edited(), "code is there": run()}
+    bench.memory("Sent for one call over SSH, in a project of 40 MB", sizes)
+    while count < EDITS:
+        edited()
+    kept = {
+        place: sum(keep.sizes_of_new(str(path), set()))
+        for place, path in (("here", home / "archives"), ("there", far))
+    }
+    bench.memory(f"Kept after {EDITS} edits in a project of 40 MB", kept)
 
 
 def small_calls(bench, command):

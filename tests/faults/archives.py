@@ -12,23 +12,26 @@ import os
 import random
 import shutil
 import signal
+import zlib
 from pathlib import Path
 
-from bandsaw._archive import store
+from bandsaw._archive import keep, store
+from bandsaw._archive.arriving import Arriving
 from bandsaw._archive.contents import Content, collect, with_digest
 from bandsaw._archive.keep import MANIFEST
 from bandsaw._archive.zipped import content_of_zip
 from bandsaw.errors import BandsawError
+from bandsaw.workers import sending
 
 from .cache_calls import Child
 from .cache_failures import ERRORS, Fault, injected
 from .figures import Fault as Broken
 
 
-def content():
+def content(a=b"x = 1"):
     """Returns content of a few files: that of a real archive is a hundred."""
     whole = collect(["textwrap"])
-    files = {"textwrap.py": whole.read("textwrap.py"), "a.py": b"x = 1", "b/__init__.py": b""}
+    files = {"textwrap.py": whole.read("textwrap.py"), "a.py": a, "b/__init__.py": b""}
     files["b/data.bin"] = bytes(range(256)) * 40
     members = {
         name: {"size": len(data), "digest": _digest(data), "why": "named"}
@@ -100,11 +103,61 @@ def damaged_zips(dice, figures, base, expected, number):
     _check_left(base, {path.name})
 
 
+def damaged_shares(dice, figures, base, expected, number):
+    """Damages files that a new archive would share, and leaves their times: they are made anew."""
+    older = content(b"x = 0")
+    names = [name for name in older.members if older.read(name)]
+    for _ in range(number):
+        folder = store.put_folder(base, older)
+        path = folder / dice.choice([*names, MANIFEST])
+        kind, data = _damage_of(dice, path.read_bytes())
+        path.write_bytes(data)
+        os.utime(path, (keep.TIME, keep.TIME))
+        figures.inject(kind)
+        figures.calls += 1
+        check_folder(store.put_folder(base, expected), expected)
+        _check_left(base, {older.digest, expected.digest})
+        _remove(base)
+
+
+def damaged_arrivals(dice, figures, base, expected, number):
+    """Damages what comes from the other end: it is all there, or there is an error and nothing."""
+    names = [*expected.members]
+    manifest = zlib.compress(expected.manifest_bytes())
+    files = b"".join(
+        sending._head(name, len(expected.read(name))) + expected.read(name) for name in names
+    )
+    for _ in range(number):
+        parts = [manifest, zlib.compress(files)]
+        which = dice.randrange(2)
+        kind, parts[which] = _damage_of(dice, parts[which])
+        if dice.random() < 0.3:
+            # The error is not in how it is compressed.
+            kind, parts[1] = "archives flipped", zlib.compress(_damage_of(dice, files)[1])
+        figures.inject(kind)
+        figures.calls += 1
+        folder = base / expected.digest
+        arriving = Arriving(str(folder))
+        try:
+            for part in parts:
+                for at in range(0, len(part), 1000):
+                    arriving.take(part[at : at + 1000])
+                arriving.end_part()
+        except (ValueError, OSError, zlib.error, OverflowError):
+            _check_left(base, set(), f"{kind} on its way")
+        except Exception as error:
+            figures.fault("untyped", f"{kind} on its way: {error!r}")
+        else:
+            check_folder(folder, expected)
+        _remove(base)
+
+
 def failing_calls(dice, figures, base, expected):
     """Lets each system call fail that writing takes: then nothing is left, and later it works."""
     put = dice.choice([store.put_folder, store.put_zip])
     error = dice.choice(ERRORS)
     for at in _calls(put, base, expected, dice):
+        older = _older(base)
         fault = Fault(at, error)
         try:
             with injected(fault):
@@ -112,19 +165,28 @@ def failing_calls(dice, figures, base, expected):
         except OSError as raised:
             if raised.errno != error:
                 raise Broken("untyped", f"{put.__name__}, {fault.names}: {raised!r}") from raised
-            _check_left(base, set(), f"{put.__name__}, {errno.errorcode[error]} {fault.names}")
+            _check_left(base, {older.digest}, f"{errno.errorcode[error]} {fault.names}")
         figures.calls += 2
         figures.inject(f"{errno.errorcode[error]} from a system call", len(fault.names))
         path = put(base, expected)
         if put is store.put_folder:
             check_folder(path, expected)
+        check_folder(base / older.digest, older)
         _remove(base)
+
+
+def _older(base):
+    """Puts an archive there that shares most of its files with the one to be written."""
+    older = content(b"x = 0")
+    store.put_folder(base, older)
+    return older
 
 
 def kills(dice, figures, base, expected):
     """Kills who writes an archive, at system calls: the next one makes it, or finds it whole."""
     put = dice.choice([store.put_folder, store.put_zip])
     for at in _calls(put, base, expected, dice):
+        older = _older(base)
         child = Child(_killed, put, base, expected, at)
         child.close()
         assert child.status == -signal.SIGKILL, child.status
@@ -135,6 +197,7 @@ def kills(dice, figures, base, expected):
             check_folder(path, expected)
         else:
             assert content_of_zip(path).read("a.py") == b"x = 1"
+        check_folder(base / older.digest, older)
         _remove(base)
 
 
@@ -145,6 +208,7 @@ def _killed(put, base, expected, at):
 
 def _calls(put, base, expected, dice, number=12):
     """Returns some of the system calls that writing takes, by their numbers."""
+    _older(base)
     fault = Fault(0, errno.EIO)
     with injected(fault):
         put(base, expected)
@@ -169,6 +233,8 @@ def run(dice: random.Random, figures, directory):
     for number, part in enumerate((
         lambda base: damaged_folders(dice, figures, base, expected, 20),
         lambda base: damaged_zips(dice, figures, base, expected, 40),
+        lambda base: damaged_shares(dice, figures, base, expected, 20),
+        lambda base: damaged_arrivals(dice, figures, base, expected, 60),
         lambda base: failing_calls(dice, figures, base, expected),
         lambda base: kills(dice, figures, base, expected),
     )):  # fmt: skip

@@ -29,6 +29,7 @@ ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
 NAMES = (
     *("open", "read", "write", "fstat", "lstat", "stat", "close", "replace", "unlink"),
     *("ftruncate", "utime", "mkdir", "scandir", "lseek", "rmdir", "rename", "listdir", "chmod"),
+    "link",
 )
 _TRANSFERS = ("read", "readinto", "write")
 _open, _mmap = open, mmap.mmap

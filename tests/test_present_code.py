@@ -1,0 +1,368 @@
+"""Ids follow the code that is there at the call, and no result of other code is kept."""
+
+import textwrap
+
+import pytest
+
+CONFIGURATION = """
+import bandsaw
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(CachingAdvice(".cache"))
+    .add_advice_chain(CachingAdvice(".cache"), SubprocessAdvice(), name="own")
+    .add_advice_chain(CachingAdvice(".cache"), SubprocessAdvice(workers=1), name="kept")
+    .add_advice_chain(SubprocessAdvice(workers=1), CachingAdvice(".behind"), name="behind")
+)
+"""
+LIBRARY = """
+import time
+
+RATE = 2
+TABLE = {"a": 1}
+OPTIONS = ["x"]
+MEMO = {}
+STARTED = time.time()
+
+class Settings:
+    bonus = 0
+    def __init__(self):
+        self.extra = 0
+    def set_extra(self, value):
+        self.extra = value
+    def more(self):
+        return 0
+
+SETTINGS = Settings()
+
+def score(x, factor=1):
+    return x * RATE * factor
+
+def total(x):
+    made = SETTINGS.extra + Settings.bonus + SETTINGS.more()
+    return score(x) + TABLE["a"] + len(OPTIONS) + made
+
+def remembered(x):
+    if x not in MEMO:
+        MEMO[x] = x * 10
+    return MEMO[x]
+
+def since(x):
+    return x + (STARTED > 0)
+"""
+STEPS = """
+import bandsaw
+import lib
+
+CALLS = []
+
+def _make(chain):
+    return chain
+
+@bandsaw.task
+def total(x):
+    return lib.total(x)
+
+@bandsaw.task(chain="own")
+def own(x):
+    return lib.total(x)
+
+@bandsaw.task(chain="kept")
+def kept(x):
+    return lib.total(x)
+
+@bandsaw.task(chain="behind")
+def behind(x):
+    return lib.total(x)
+
+@bandsaw.task
+def remembered(x):
+    return lib.remembered(x)
+
+@bandsaw.task
+def since(x):
+    return lib.since(x)
+
+@bandsaw.task(state=["lib.STARTED"])
+def ever_since(x):
+    return lib.since(x)
+"""
+# What is done to the code, and what undoes it. Before, `total(3)` is 8.
+CHANGES = {
+    "constant": ("lib.RATE = 7", "lib.RATE = 2"),
+    "function": ("old, lib.score = lib.score, lambda x: 42", "lib.score = old"),
+    "mock": (
+        "from unittest import mock; p = mock.patch('lib.score', lambda x: 42); p.start()",
+        "p.stop()",
+    ),
+    "defaults": ("lib.score.__defaults__ = (5,)", "lib.score.__defaults__ = (1,)"),
+    "code": (
+        "old = lib.score.__code__; lib.score.__code__ = (lambda x, factor=1: 42).__code__",
+        "lib.score.__code__ = old",
+    ),
+    "dict": ("lib.TABLE['a'] = 100", "lib.TABLE['a'] = 1"),
+    "list": ("lib.OPTIONS.append('y')", "lib.OPTIONS.pop()"),
+    "class attribute": ("lib.Settings.bonus = 50", "lib.Settings.bonus = 0"),
+    "method": (
+        "old, lib.Settings.more = lib.Settings.more, lambda self: 1000",
+        "lib.Settings.more = old",
+    ),
+    "object": ("lib.SETTINGS.extra = 9", "lib.SETTINGS.extra = 0"),
+    "object by a method": ("lib.SETTINGS.set_extra(9)", "lib.SETTINGS.set_extra(0)"),
+    "class": (
+        "old = lib.Settings; lib.Settings = type('Settings', (old,), {'bonus': 3})",
+        "lib.Settings = old",
+    ),
+}
+
+
+@pytest.fixture
+def run(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", LIBRARY)
+    project.write("steps.py", STEPS)
+
+    def run(body, **variables):
+        text = "import sys, warnings, lib, steps\nfrom steps import *\n" + textwrap.dedent(body)
+        return project.run("-c", text, **variables)
+
+    run.project = project
+    return run
+
+
+def entries(run, name=".cache"):
+    folder = run.project.folder / name
+    return sorted(path for path in folder.rglob("*") if path.is_file()) if folder.exists() else []
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_in_memory_is_seen_and_taken_back(run, change):
+    does, undoes = CHANGES[change]
+    body = f"""
+    before = steps.total.bandsaw_task.task_id
+    assert total(3) == total(3) == 8
+    {does}
+    assert steps.total.bandsaw_task.task_id != before
+    changed = total(3)
+    assert changed == lib.total(3) != 8, changed
+    {undoes}
+    assert steps.total.bandsaw_task.task_id == before
+    assert total(3) == 8
+    """
+    run(body)
+    assert len(entries(run)) == 2
+
+
+def test_what_is_only_in_memory_does_not_cross_and_is_not_kept(run):
+    body = ["import contextlib", "assert own(3) == kept(3) == 8"]
+    for change, (does, undoes) in CHANGES.items():
+        body += [
+            does,
+            "with warnings.catch_warnings(record=True) as caught:",
+            "    warnings.simplefilter('always')",
+            "    own(3), kept(3)",
+            "told = [str(w.message) for w in caught if 'is not kept' in str(w.message)]",
+            f"assert len(told) == 2, ({change!r}, told)",
+            undoes,
+        ]
+    body.append("assert own(3) == kept(3) == 8")
+    run("\n".join(body))
+    assert len(entries(run)) == 2
+
+
+def test_a_cache_behind_a_crossing_keeps_only_what_its_own_code_computed(run):
+    run("lib.RATE = 7\nassert behind(3) == 8, behind(3)\nlib.RATE = 2\nassert behind(3) == 8")
+    run("assert behind(3) == 8")
+    assert len(entries(run, ".behind")) == 1
+
+
+def test_a_reloaded_module_is_the_one_that_other_processes_load(run):
+    body = """
+    import importlib, os, pathlib
+    assert own(3) == kept(3) == total(3) == 8
+    file = pathlib.Path(lib.__file__)
+    file.write_text(file.read_text().replace("RATE = 2", "RATE = 30"))
+    os.utime(file, (1, 1))
+    assert own(3) == kept(3) == total(3) == 8
+    importlib.reload(lib)
+    assert own(3) == kept(3) == total(3) == 92
+    """
+    run(body)
+    run("assert own(3) == kept(3) == total(3) == 92")
+
+
+def test_what_reached_code_fills_is_state_and_is_told_once(run):
+    body = """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        before = steps.remembered.bandsaw_task.task_id
+        for x in (1, 2, 1, 2):
+            assert remembered(x) == x * 10
+        assert steps.remembered.bandsaw_task.task_id == before
+    (told,) = [str(w.message) for w in caught]
+    assert "lib.remembered: line" in told and "MEMO" in told, told
+    print(before)
+    """
+    assert len({run(body).stdout for _ in range(2)}) == 1
+    assert len(entries(run)) == 2
+
+
+def test_an_assignment_while_the_call_runs_keeps_nothing(run):
+    run.project.write(
+        "slow.py",
+        """
+        import bandsaw
+        import lib
+
+        @bandsaw.task
+        def f(x):
+            change()
+            return lib.score(x)
+
+        def change():
+            pass
+        """,
+    )
+    body = """
+    import slow
+    def sweep():
+        lib.RATE = 9
+    slow.change = sweep
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert slow.f(1) == 9
+    assert any("was changed while the call ran: lib.RATE" in str(w.message) for w in caught)
+    """
+    run(body)
+    assert entries(run) == []
+
+
+def test_variables_with_another_value_in_each_process_are_named_at_the_first_miss(run):
+    body = """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        since(1), since(1), since(2)
+    print(*[w.message for w in caught])
+    """
+    assert run(body).stdout == "\n"
+    told = run(body).stdout
+    assert told.count("lib.STARTED holds another value in each process") == 1
+    assert "@task(state=['lib.STARTED'])" in told
+
+
+def test_variables_that_the_author_leaves_out_do_not_count(run):
+    ids = {run("print(steps.ever_since.bandsaw_task.task_id)").stdout for _ in range(2)}
+    assert len(ids) == 1
+    run.project.write(
+        "bandsaw_config.py", CONFIGURATION + "\nconfiguration.add_state('lib.STARTED')\n"
+    )
+    assert len({run("print(steps.since.bandsaw_task.task_id)").stdout for _ in range(2)}) == 1
+
+
+def test_no_code_of_the_user_runs_to_make_an_id(run):
+    run.project.write(
+        "lazy.py",
+        """
+        def __getattr__(name):
+            raise SystemExit(f"somebody asked for {name}")
+
+        class Proxy:
+            def __getattr__(self, name):
+                raise SystemExit(f"somebody asked for {name}")
+            @property
+            def __class__(self):
+                raise RuntimeError("somebody asked for the class")
+            def __repr__(self):
+                raise SystemExit("somebody asked for a text")
+
+        PROXY = Proxy()
+        """,
+    )
+    run.project.write(
+        "uses.py",
+        """
+        import bandsaw
+        import lazy
+
+        @bandsaw.task
+        def f(x):
+            return x if x else (lazy.missing, lazy.PROXY.value)
+        """,
+    )
+    body = """
+    import uses
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        print(uses.f.bandsaw_task.task_id)
+        assert uses.f(1) == 1
+    (told,) = [str(w.message) for w in caught]
+    assert "the __getattr__ of its module makes it" in told
+    """
+    assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "12"}) == 1
+
+
+def test_the_position_of_an_iterator_does_not_count(run):
+    run.project.write(
+        "counting.py",
+        """
+        import itertools
+        import bandsaw
+
+        NUMBERS = itertools.count()
+
+        @bandsaw.task
+        def f(x):
+            return next(NUMBERS) >= 0
+        """,
+    )
+    body = "import counting\n{}\nprint(counting.f.bandsaw_task.task_id)"
+    assert run(body.format("pass")).stdout == run(body.format("next(counting.NUMBERS)")).stdout
+
+
+def test_a_warning_has_ten_lines_at_the_most_and_the_command_lists_all(run):
+    names = [f"S{number}" for number in range(20)]
+    run.project.write(
+        "many.py",
+        "import bandsaw\n"
+        + "".join(f"{name} = open(__file__)\n" for name in names)
+        + "@bandsaw.task\ndef f(x):\n    return "
+        + " or ".join(f"{name}.closed" for name in names)
+        + "\n",
+    )
+    body = """
+    import many
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", bandsaw.fingerprint.IdentityWarning)
+        many.f.bandsaw_task.task_id
+    (told,) = [str(w.message) for w in caught if "does not depend" in str(w.message)]
+    assert len(told.splitlines()) <= 10, told
+    print(told)
+    """
+    told = run(body).stdout
+    assert "and 13 more: 'python -m bandsaw cache explain many.f' lists all" in told
+    listed = run.project.run("-m", "bandsaw", "cache", "explain", "many.f", "1").stdout
+    assert listed.count("has no canonical form") == 20
+
+
+def test_a_container_that_is_too_large_is_reported_and_not_watched(run):
+    run.project.write(
+        "large.py",
+        """
+        import bandsaw
+        ROWS = list(range(20_000))
+
+        @bandsaw.task
+        def f(x):
+            return ROWS[x]
+        """,
+    )
+    body = """
+    import large
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        large.f.bandsaw_task.task_id
+    assert "too large to be watched" in str(caught[0].message)
+    """
+    run(body)
