@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from types import MethodType
 from typing import Any, Optional
 
 from .._cache import compare, entry, record
@@ -83,9 +82,9 @@ def explain(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanati
         InvalidValueError: If the function is no task, or its chain has no cache (a `ValueError`).
         IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
     """
-    if isinstance(task, MethodType):
-        args = (task.__self__, *args)
     the_task = getattr(task, "bandsaw_task", None)
+    if the_task is not None and hasattr(task, "__self__"):
+        args = (task.__self__, *args)
     if the_task is None:
         raise InvalidValueError(f"explain() takes a function decorated with @task, not {task!r}.")
     chain = getattr(task, "bandsaw_chain", "default")
