@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from . import execution as execution
     from . import extensions as extensions
     from . import fingerprint as fingerprint
+    from . import futures as futures
     from . import identifier as identifier
     from . import interpreter as interpreter
     from . import io as io
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .decorator import task
     from .environments import Environment
     from .extensions import Extension
+    from .futures import Future
     from .identifier import identifier_from_string
     from .interpreter import Interpreter
     from .result import Result
@@ -52,6 +54,7 @@ __all__ = [
     "Environment",
     "Extension",
     "File",
+    "Future",
     "Interpreter",
     "JsonSerializer",
     "PickleSerializer",
@@ -73,6 +76,7 @@ _HOMES = {
     "Environment": "environments",
     "Extension": "extensions",
     "File": "_file",
+    "Future": "futures",
     "Interpreter": "interpreter",
     "JsonSerializer": "serialization",
     "PickleSerializer": "serialization",
@@ -98,6 +102,7 @@ _ROOMS = (
     "execution",
     "extensions",
     "fingerprint",
+    "futures",
     "identifier",
     "interpreter",
     "io",

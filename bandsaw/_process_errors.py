@@ -43,6 +43,12 @@ class WorkerDiedError(_ProcessError):
     __module__ = "bandsaw.errors"
 
 
+class TaskKilledError(WorkerDiedError):
+    """A submitted call was ended with `Future.kill`."""
+
+    __module__ = "bandsaw.errors"
+
+
 class RemoteCommandError(_ProcessError):
     """A command on a remote machine failed, or the machine could not be reached."""
 

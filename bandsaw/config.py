@@ -11,6 +11,7 @@ from .errors import (
     ConfigurationMissingError,
     ConfigurationNotFoundError,
     ConfigurationTypeError,
+    InvalidValueError,
     UnknownChainError,
 )
 from .extensions import Extension
@@ -67,6 +68,9 @@ class Configuration:
         # How many tasks of this configuration each module has.
         self._task_modules: dict[str, int] = {}
         self._distributes_first_party = True
+        self._max_in_flight: Optional[int] = None
+        # The submitted calls, when there are any.
+        self._flight: Any = None
         self._state: frozenset[str] = frozenset()
         self._is_strict = False
         frame: Any = sys._getframe(1)
@@ -196,6 +200,26 @@ class Configuration:
                 )
             if name not in self.distribution_modules:
                 self.distribution_modules.append(name)
+        return self
+
+    def set_max_in_flight(self, number: Optional[int]) -> Configuration:
+        """Bounds how many submitted calls of all chains together run at once.
+
+        Each chain has a bound of its own besides: what its first advice that leaves the process
+        says (`workers` of a `SubprocessAdvice`), else the number of processors.
+
+        Args:
+            number: The bound, `None` for none.
+
+        Returns:
+            This configuration.
+
+        Raises:
+            InvalidValueError: If it is no whole number above 0 (a `ValueError`).
+        """
+        if number is not None and not (type(number) is int and number > 0):
+            raise InvalidValueError(f"max_in_flight={number!r} has to be a whole number above 0.")
+        self._max_in_flight = number
         return self
 
     def add_files_for_distribution(self, *paths: Union[str, os.PathLike[str]]) -> Configuration:

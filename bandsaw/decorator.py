@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, overload
 
 from .advice import advise_task_with_chain
@@ -15,24 +16,75 @@ from .run import get_run_id
 from .tasks import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Iterator
+    from typing import Protocol
+
+    from .futures import Future
+
     if sys.version_info >= (3, 10):
-        from typing import ParamSpec
+        from typing import Concatenate, ParamSpec
     else:
-        from typing_extensions import ParamSpec
+        from typing_extensions import Concatenate, ParamSpec
 
     P = ParamSpec("P")
+    Q = ParamSpec("Q")
+    R_co = TypeVar("R_co", covariant=True)
+    S = TypeVar("S")
+
+    class TaskFunction(Protocol[P, R_co]):
+        """A decorated function, as type checkers see it.
+
+        Arguments of `submit` and `map` may be futures, alone and in containers.
+        """
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """Calls the task, and waits for its value."""
+
+        @overload
+        def submit(
+            self: TaskFunction[Q, Coroutine[Any, Any, S]], *args: Any, **kwargs: Any
+        ) -> Future[S]: ...
+
+        @overload
+        def submit(self: TaskFunction[Q, S], *args: Any, **kwargs: Any) -> Future[S]: ...
+
+        @overload
+        def map(
+            self: TaskFunction[Q, Coroutine[Any, Any, S]],
+            *iterables: Iterable[Any],
+            buffersize: Optional[int] = None,
+            timeout: Optional[float] = None,
+        ) -> Iterator[S]: ...
+
+        @overload
+        def map(
+            self: TaskFunction[Q, S],
+            *iterables: Iterable[Any],
+            buffersize: Optional[int] = None,
+            timeout: Optional[float] = None,
+        ) -> Iterator[S]: ...
+
+        @overload
+        def __get__(self, instance: None, owner: Any = None) -> TaskFunction[P, R_co]: ...
+
+        @overload
+        def __get__(
+            self: TaskFunction[Concatenate[Any, Q], S], instance: object, owner: Any = None
+        ) -> TaskFunction[Q, S]: ...
+
+
 R = TypeVar("R")
 new_object = object.__new__
 
 
 @overload
-def task(function: Callable[P, R], /) -> Callable[P, R]: ...
+def task(function: Callable[P, R], /) -> TaskFunction[P, R]: ...
 
 
 @overload
 def task(
     *, config: Optional[str] = None, chain: Optional[str] = None, **task_kwargs: Any
-) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+) -> Callable[[Callable[P, R]], TaskFunction[P, R]]: ...
 
 
 def task(
@@ -53,7 +105,9 @@ def task(
 
     Returns:
         A function to call like the one that was given. It has the attributes `__wrapped__`,
-        `bandsaw_task`, `bandsaw_configuration` and `bandsaw_chain`.
+        `bandsaw_task`, `bandsaw_configuration` and `bandsaw_chain`, and two other ways to call it:
+        `submit(*args, **kwargs)` returns a `bandsaw.Future` at once, and
+        `map(*iterables, buffersize=None, timeout=None)` an iterator of the results for the items.
 
     Raises:
         ModuleNotFoundError: If there is no such configuration module.
@@ -74,6 +128,8 @@ def task(
     get_run_id()
 
     def decorate(function: Any) -> Any:
+        if not isinstance(function, FunctionType) and hasattr(function, "__func__"):
+            return _above_other(function, decorate)
         the_task = Task.create_task(function, task_kwargs)
         if task_kwargs:
             from ._task_options import check_options
@@ -103,6 +159,40 @@ def task(
         call.bandsaw_task = the_task  # type: ignore[attr-defined]
         call.bandsaw_configuration = configuration  # type: ignore[attr-defined]
         call.bandsaw_chain = chain_name  # type: ignore[attr-defined]
-        return call
+        call.submit = functools.partial(_submit, call)  # type: ignore[attr-defined]
+        call.map = functools.partial(_map, call)  # type: ignore[attr-defined]
+        owner = call.__qualname__.rpartition(".")[0]
+        if not owner or owner.endswith("<locals>"):
+            return call
+        from ._futures.methods import TaskMethod
+
+        return TaskMethod(call)
 
     return decorate(task_args[0]) if task_args else decorate
+
+
+def _above_other(other: Any, decorate: Callable[[Any], Any]) -> Any:
+    """Decorates what is in a static method, a class method or another task of a class."""
+    from ._futures.methods import TaskMethod
+
+    function = other.__func__
+    if not isinstance(other, (staticmethod, classmethod, TaskMethod)):
+        function = other  # is refused
+    decorated = decorate(function)
+    function = getattr(decorated, "__func__", decorated)
+    if isinstance(other, staticmethod):
+        return staticmethod(function)
+    return TaskMethod(function, isinstance(other, classmethod) or other.of_class)
+
+
+def _submit(call: Any, /, *args: Any, **kwargs: Any) -> Any:
+    from ._futures import calls, flight
+
+    lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
+    return calls.submit(call, call.bandsaw_task, lane, args, kwargs)
+
+
+def _map(call: Any, /, *iterables: Any, **options: Any) -> Any:
+    from ._futures.mapping import Results
+
+    return Results(call, iterables, **options)

@@ -37,10 +37,13 @@ BandsawError
 │   ├── DistributionModuleError      ModuleNotFoundError
 │   └── DistributionFileError        FileNotFoundError
 ├── KeptFolderError                  OSError
+├── DependencyError                  RuntimeError
+├── ForkedError                      RuntimeError
 ├── EnvironmentBuildError            RuntimeError
 └── WorkerError
     ├── WorkerStartError             OSError
     ├── WorkerDiedError              subprocess.CalledProcessError
+    │   └── TaskKilledError
     ├── TaskTimeoutError             TimeoutError
     ├── ProtocolError
     │   └── StalledError
@@ -57,9 +60,15 @@ from typing import TYPE_CHECKING, Any, Optional
 if TYPE_CHECKING:
     from ._process_errors import RemoteCommandError as RemoteCommandError
     from ._process_errors import RemoteConnectionError as RemoteConnectionError
+    from ._process_errors import TaskKilledError as TaskKilledError
     from ._process_errors import WorkerDiedError as WorkerDiedError
 
-_PROCESS_ERRORS = ("RemoteCommandError", "RemoteConnectionError", "WorkerDiedError")
+_PROCESS_ERRORS = (
+    "RemoteCommandError",
+    "RemoteConnectionError",
+    "TaskKilledError",
+    "WorkerDiedError",
+)
 
 
 if not TYPE_CHECKING:  # which would take any name for one of ours
@@ -234,6 +243,17 @@ class KeptFolderError(BandsawError, OSError):
 
 class EnvironmentBuildError(BandsawError, RuntimeError):
     """An environment with the packages that were asked for cannot be made."""
+
+
+class DependencyError(BandsawError, RuntimeError):
+    """A submitted call was never begun, because one that it needs failed or was cancelled.
+
+    The failure of that one is the `__cause__`.
+    """
+
+
+class ForkedError(BandsawError, RuntimeError):
+    """A submitted call belongs to the process that this one was forked from."""
 
 
 class WorkerError(BandsawError):

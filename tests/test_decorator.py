@@ -106,8 +106,8 @@ def generator():
         (async_generator, "asyncio.run"),
         (generator, "Return a list"),
         (int, "Decorate a function"),
-        (staticmethod(doubled), "below @staticmethod"),
-        (classmethod(doubled), "below @classmethod"),
+        (staticmethod(len), "Decorate a plain function"),
+        (classmethod(int), "Decorate a function"),
         (functools.partial(doubled, 1), "Decorate a plain function"),
         (len, "Decorate a plain function"),
         ("text", "Decorate a plain function"),
@@ -139,10 +139,55 @@ def test_methods_static_methods_and_class_methods_can_be_tasks(task):
         def of_class(cls, x):
             return cls.factor * x
 
+        @task()
+        @staticmethod
+        def below_static(x):
+            return x
+
+        @task()
+        @classmethod
+        def below_class(cls, x):
+            return cls.factor * x
+
+    class Other(Thing):
+        factor = 4
+
     assert Thing().method(2) == 6
     assert Thing.method(Thing(), 2) == 6
     assert Thing.static(2) == Thing().static(2) == 2
     assert Thing.of_class(2) == 6
+    assert Thing.below_static(2) == Thing().below_static(2) == 2
+    assert Thing.below_class(2) == Thing().below_class(2) == 6
+    assert Other.below_class(2) == 8
+    assert Thing().method.submit(2).result() == Thing.method.submit(Thing(), 2).result() == 6
+    assert list(Other().method.map([1, 2])) == [4, 8]
+    assert Thing.static.submit(2).result() == Thing().below_static.submit(2).result() == 2
+    assert Other.below_class.submit(2).result() == Other().below_class.submit(2).result() == 8
+    assert list(Other.below_class.map([1, 2])) == [4, 8]
+    # It binds, or refuses.
+    if sys.version_info < (3, 13):
+        assert Other.of_class.submit(2).result() == 8
+    else:
+        with pytest.raises(InvalidDecoratorError, match="above @classmethod"):
+            Other.of_class.submit(2)
+
+
+def test_a_method_has_what_describes_it(task):
+    class Thing:
+        @task()
+        def method(self, x: int) -> int:
+            """Says what it does."""
+            return x
+
+    for method in (Thing.method, Thing().method):
+        assert method.__name__ == "method" and method.__doc__ == "Says what it does."
+        assert method.__qualname__.endswith("Thing.method") and method.__module__ == __name__
+        assert method.bandsaw_task.function is method.__wrapped__
+    assert list(inspect.signature(Thing.method).parameters) == ["self", "x"]
+    assert list(inspect.signature(Thing().method).parameters) == ["x"]
+    thing = Thing()
+    assert thing.method == thing.method and thing.method != Thing().method
+    assert task()(Thing.method)(thing, 3) == 3
 
 
 def test_local_functions_and_lambdas_run_in_place(task):

@@ -107,6 +107,14 @@ class SshAdvice(Advice):
             workers, max_tasks, idle_timeout, preload, "SshAdvice"
         )
 
+    @property
+    def max_in_flight(self) -> Optional[int]:
+        """How many submitted calls run at once: `workers` times the number of remotes.
+
+        Without `workers` it is `None`, for the number of processors.
+        """
+        return None if self.workers is None else self.workers * max(1, len(self.remotes))
+
     def add_remote(self, remote: Remote, name: str = "default") -> SshAdvice:
         """Adds a machine, replacing an earlier one of the same name.
 

@@ -92,6 +92,11 @@ class SubprocessAdvice(Advice):
         )
         self.heartbeat = heartbeat
 
+    @property
+    def max_in_flight(self) -> Optional[int]:
+        """How many submitted calls run at once: `workers`, `None` for the number of processors."""
+        return self.workers
+
     def before(self, session: Session) -> None:
         """Moves the session into another process and takes it back. See `Advice.before`.
 

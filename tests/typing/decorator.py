@@ -1,5 +1,6 @@
 """What a type checker sees of decorated functions. Checked by mypy, never run."""
 
+from collections.abc import Iterator
 from typing import Any, Callable, TypeVar
 
 from typing_extensions import assert_type
@@ -44,6 +45,12 @@ class Methods:
     def static(x: int) -> bytes:
         return bytes(x)
 
+    # Type checkers bind a class method only if it is a plain function for them.
+    @bandsaw.task
+    @classmethod
+    def of_class(cls, x: int) -> complex:
+        return complex(x)
+
 
 def plain(x: int) -> int:
     return x
@@ -60,6 +67,15 @@ assert_type(bandsaw.task(plain)(4), int)
 assert_type(bandsaw.task(chain="fast")(plain)(4), int)
 assert_type(list(map(called, [1, 2])), list[list[int]])
 function: Callable[[int], int] = bandsaw.task(plain)
+
+assert_type(bare.submit(1, flag=True), bandsaw.Future[str])
+assert_type(bare.submit(bare.submit(1)).result(), str)
+assert_type(called.map([1, 2], buffersize=3, timeout=1.5), Iterator[list[int]])
+assert_type(Methods().method.submit(3), bandsaw.Future[float])
+assert_type(Methods.method.submit(Methods(), 3), bandsaw.Future[float])
+assert_type(Methods.static.submit(3), bandsaw.Future[bytes])
+assert_type(bare.submit(1).kill(), bool)
+Methods.of_class(3)  # type: ignore
 
 bare("text")  # type: ignore[arg-type]
 bare(1, True)  # type: ignore  # its code is another one in older mypy

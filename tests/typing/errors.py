@@ -36,7 +36,9 @@ missing: list[type[ModuleNotFoundError]] = [
 runtime: list[type[RuntimeError]] = [
     errors.AdviceError,
     errors.AdviceResultError,
+    errors.DependencyError,
     errors.EnvironmentBuildError,
+    errors.ForkedError,
     errors.InvalidDecoratorError,
     errors.RunIdError,
     errors.SecondStepError,
@@ -52,6 +54,7 @@ system: list[type[OSError]] = [
 process: list[type[subprocess.CalledProcessError]] = [
     errors.RemoteCommandError,
     errors.RemoteConnectionError,
+    errors.TaskKilledError,
     errors.WorkerDiedError,
 ]
 of_type: list[type[TypeError]] = [

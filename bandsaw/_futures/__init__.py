@@ -1,0 +1,1 @@
+"""Submitted calls: what they wait for, and how many of them run at once."""

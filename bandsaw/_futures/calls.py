@@ -1,0 +1,248 @@
+"""One submitted call: what it waits for, and how it runs.
+
+submit ─► waits for futures ─► ready, in a lane ─► runs in a thread ─► over
+│ one of them failed
+└─► over, and so is all that waits for it
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
+from concurrent.futures import Future as AnyFuture
+from typing import Any, Callable, Optional
+
+from .._system import ending
+from ..errors import DependencyError, TaskKilledError
+from ..futures import Future, _Failure
+from . import flight, program
+from .finding import find
+
+_current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
+    "bandsaw_submitted_call", default=None
+)
+
+
+class Call(flight.Passenger):
+    """A submitted call.
+
+    Attributes:
+        future: What will hold its value, `None` when it is over.
+        task: The task that is called.
+    """
+
+    __slots__ = (
+        "_args",
+        "_context",
+        "_ending",
+        "_function",
+        "_kwargs",
+        "_missing",
+        "_plan",
+        "future",
+        "task",
+    )
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        task: Any,
+        lane: flight.Lane,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        self._plan = find(args, kwargs)
+        parent = _current.get()
+        if parent is not None and parent.state != flight.RUNNING:
+            parent = None
+        super().__init__(lane, parent)
+        future = Future[Any]()
+        self.future: Optional[Future[Any]] = future
+        self.task = task
+        future.task = task
+        future._call = self
+        self._function = function
+        self._args, self._kwargs = args, kwargs
+        # What it changes in there is seen by nobody else.
+        self._context = contextvars.copy_context()
+        self._ending: Optional[ending.Ending] = None
+
+    def board(self) -> None:
+        """Has the call run as soon as it may."""
+        if self._plan is None:
+            flight.add(self)
+            return
+        needed = self._plan.futures
+        # One more than there are, so that it is not ready before all of them were looked at.
+        self._missing = len(needed) + 1
+        for one in needed:
+            one.add_done_callback(self.told)
+        self._count_down()
+
+    def told(self, needed: AnyFuture[Any]) -> None:
+        """Takes note that a future is done which the call needs."""
+        if needed.cancelled():
+            _fail(self, needed, CancelledError())
+            return
+        error = AnyFuture.exception(needed)
+        if error is None:
+            self._count_down()
+        else:
+            _fail(self, needed, error)
+
+    def _count_down(self) -> None:
+        with flight.lock:
+            self._missing -= 1
+            is_ready = not self._missing
+        if is_ready:
+            flight.add(self)
+
+    def needed(self) -> Sequence[flight.Passenger]:
+        """Returns the calls that it waits for. See `Passenger.needed`."""
+        plan = self._plan
+        calls = [getattr(one, "_call", None) for one in plan.futures] if plan is not None else []
+        return [call for call in calls if isinstance(call, Call)]
+
+    def run(self) -> None:
+        """Runs the call. See `Passenger.run`."""
+        future = self.future
+        if future is None or not future._begin():
+            return
+        value, error = self._context.run(self._outcome)
+        if self._ending is not None and self._ending.is_ended:
+            value, error = None, _killed(error, future)
+        self._forget()
+        flight.begin_landing(self)
+        future._end(value, error)
+
+    def _outcome(self) -> tuple[Any, Optional[BaseException]]:
+        _current.set(self)
+        if self.lane.leaves_the_process:
+            self._ending = ending.Ending()
+            ending.current.set(self._ending)
+        try:
+            args, kwargs = self._args, self._kwargs
+            if self._plan is not None:
+                args, kwargs = self._plan.replace(args, kwargs)
+            # Nothing keeps them but the call itself.
+            self._plan, self._args, self._kwargs = None, (), {}
+            return self._function(*args, **kwargs), None
+        except BaseException as error:
+            # The first entry of the traceback is this very frame, which leads to the future.
+            traceback = error.__traceback__
+            return None, error.with_traceback(traceback.tb_next if traceback else None)
+
+    def refuse(self, error: BaseException) -> None:
+        """Has the call fail. See `Passenger.refuse`."""
+        self.fail(error, None)
+
+    def fail(self, error: BaseException, failure: Any) -> None:
+        """Has the call end without being begun."""
+        flight.leave(self)
+        future = self.future
+        if future is not None and future._begin():
+            self._forget()
+            future._end(None, error, failure)
+
+    def _forget(self) -> None:
+        # The futures that were needed know the call for as long as they live.
+        self.future = self._plan = None
+        self._args, self._kwargs = (), {}
+        self._context = self._function = None  # type: ignore[assignment]
+
+    # What its future asks of it
+
+    def begin_wait(self) -> Optional[flight.Passenger]:
+        """Notes that somebody waits for the call; returns the running call that does."""
+        return flight.begin_wait(_current.get(), self)
+
+    def end_wait(self, begun: Optional[flight.Passenger]) -> None:
+        """Notes that the wait is over."""
+        if begun is not None:
+            flight.end_wait(begun)
+
+    def interrupt(self) -> None:
+        """Ends all calls: Ctrl-C has come while somebody waited for this one."""
+        program.end_all()
+
+    def drop(self) -> None:
+        """Takes note that the future was cancelled."""
+        if flight.leave(self):
+            self._forget()
+
+    def kill(self) -> bool:
+        """Ends the call if it runs in another process; returns whether it did."""
+        if self._ending is None or self.state != flight.RUNNING:
+            return False
+        self._ending.end()
+        return True
+
+
+def _killed(error: Optional[BaseException], future: Future[Any]) -> BaseException:
+    if isinstance(error, TaskKilledError):
+        return error
+    killed = TaskKilledError(f"Task {future.task} was killed.")
+    killed.__cause__ = error
+    return killed
+
+
+_failing = threading.local()
+
+
+def _fail(call: Call, needed: AnyFuture[Any], error: BaseException) -> None:
+    """Has a call fail, and all that needs it: one after the other, however long the chain is."""
+    todo = getattr(_failing, "todo", None)
+    if todo is not None:
+        todo.append((call, needed, error))
+        return
+    todo = _failing.todo = deque([(call, needed, error)])
+    try:
+        while todo:
+            call, needed, error = todo.popleft()
+            whose, cause = getattr(needed, "task", "a future"), error
+            while isinstance(cause, DependencyError) and cause.__cause__ is not None:
+                whose, cause = getattr(cause, "_whose", whose), cause.__cause__
+            call.fail(*_dependency_error(call, needed, whose, cause))
+    finally:
+        _failing.todo = None
+
+
+def _dependency_error(
+    call: Call, needed: AnyFuture[Any], whose: Any, cause: BaseException
+) -> tuple[BaseException, Any]:
+    how = "was cancelled"
+    if not isinstance(cause, CancelledError):
+        how = f"failed: {type(cause).__name__}: {cause}"
+    what = whose if isinstance(whose, str) else f"task {whose}"
+    error = DependencyError(
+        f"Task {call.task} was not begun, because {what}, which it needs, {how}"
+    )
+    error.__cause__ = cause
+    error._whose = whose  # type: ignore[attr-defined]
+    failure = getattr(needed, "_failure", None)
+    if failure is None:
+        # Of a future that is not ours. All that needs it shares the failure.
+        failure = needed._failure = _Failure(what.capitalize(), cause)  # type: ignore[attr-defined]
+    return error, failure
+
+
+def submit(
+    function: Callable[..., Any],
+    task: Any,
+    lane: flight.Lane,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Future[Any]:
+    """Has a function called as soon as its arguments are there and the lane is free.
+
+    Raises:
+        TypeError: If there is a future in the arguments where its value cannot be put.
+    """
+    call = Call(function, task, lane, args, kwargs)
+    future = call.future
+    assert future is not None
+    call.board()
+    return future

@@ -1,0 +1,438 @@
+"""How many submitted calls run at once, which of them is next, and the threads they run in.
+
+    add ─► Lane of a chain: those that a waiting call needs, then the others, as they became ready
+             │ as many as the chain, and its configuration, allow
+             ▼
+           a thread: one for each call that runs, none for one that waits to begin
+
+A call that waits for another one does not count. When nothing is free, each running call may have
+one of those that it has submitted itself run beyond the bound, so that calls never wait for ever.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+from typing import Any, Optional
+
+from ..config import Configuration
+from ..errors import InvalidValueError
+
+WAITING, READY, RUNNING, OVER = range(4)
+# A thread without work ends after so long.
+_IDLE_SECONDS = 10.0
+# Whoever frees objects while it is held may come back here, in the same thread.
+lock = threading.RLock()
+numbers = itertools.count()
+# All calls that are not over.
+unfinished: set[Passenger] = set()
+_idle: list[SimpleQueue[Passenger]] = []
+_here = threading.local()
+
+
+class Passenger:
+    """A call on its way through a lane.
+
+    Attributes:
+        lane: Its lane.
+        parent: The running call that has submitted it, if one has.
+        state: `WAITING` for others, `READY`, `RUNNING` or `OVER`.
+        number: Its place in the order in which calls became ready.
+        is_urgent: Whether a waiting call needs it.
+        counts: Whether it takes one of the places of its lane.
+        waits: How many waits for other calls are going on in it.
+        has_given: Whether it has given its place away for that time.
+        active: How many of the calls that it has submitted run.
+        extra: The one of them that was begun last beyond the bound.
+        children: Those of them that were ready when nothing was free.
+    """
+
+    __slots__ = (
+        "active",
+        "children",
+        "counts",
+        "extra",
+        "has_given",
+        "is_urgent",
+        "lane",
+        "number",
+        "parent",
+        "state",
+        "waits",
+    )
+
+    def __init__(self, lane: Lane, parent: Optional[Passenger]) -> None:
+        self.lane = lane
+        self.parent = parent
+        self.state = WAITING
+        self.number = 0
+        self.is_urgent = False
+        self.counts = False
+        self.waits = 0
+        self.has_given = False
+        self.active = 0
+        self.extra: Optional[Passenger] = None
+        self.children: Optional[deque[Passenger]] = None
+        unfinished.add(self)
+
+    def run(self) -> None:
+        """Runs the call."""
+        raise NotImplementedError
+
+    def refuse(self, error: BaseException) -> None:
+        """Has the call fail: there is no thread for it."""
+        raise NotImplementedError
+
+    def needed(self) -> Sequence[Passenger]:
+        """Returns the calls that it waits for."""
+        raise NotImplementedError
+
+
+class Lane:
+    """The submitted calls of one chain.
+
+    Attributes:
+        flight: All lanes of the configuration.
+        chain: The advices.
+        limit: How many calls may run at once.
+        leaves_the_process: Whether an advice of the chain says how many calls it takes.
+        running: How many places are taken.
+    """
+
+    def __init__(self, flight: Flight, chain: Sequence[Any]) -> None:
+        self.flight = flight
+        self.chain = chain
+        self.limit, self.leaves_the_process = limit_of(chain)
+        self.running = 0
+        self._urgent: list[tuple[int, Passenger]] = []
+        self._ready: deque[Passenger] = deque()
+
+    def put(self, call: Passenger) -> None:
+        """Adds a call that is ready."""
+        if call.is_urgent:
+            heapq.heappush(self._urgent, (call.number, call))
+        else:
+            self._ready.append(call)
+
+    def head(self) -> Optional[Passenger]:
+        """Returns the call that is next."""
+        while self._urgent:
+            call = self._urgent[0][1]
+            if call.state == READY:
+                return call
+            heapq.heappop(self._urgent)
+        while self._ready:
+            call = self._ready[0]
+            if call.state == READY:
+                return call
+            self._ready.popleft()
+        return None
+
+
+class Flight:
+    """The submitted calls of a configuration.
+
+    Attributes:
+        limit: How many may run at once in all lanes together.
+        lanes: The lanes by the names of their chains.
+        running: How many places are taken.
+    """
+
+    def __init__(self) -> None:
+        self.limit: Optional[int] = None
+        self.lanes: dict[str, Lane] = {}
+        self.running = 0
+
+    def next(self) -> Optional[Passenger]:
+        """Returns the call that may begin next, if one may."""
+        if is_stopped or (self.limit is not None and self.running >= self.limit):
+            return None
+        found = None
+        for lane in self.lanes.values():
+            if lane.running < lane.limit:
+                call = lane.head()
+                if call is not None and (found is None or _order(call) < _order(found)):
+                    found = call
+        return found
+
+
+def _order(call: Passenger) -> tuple[bool, int]:
+    return not call.is_urgent, call.number
+
+
+def limit_of(chain: Sequence[Any]) -> tuple[int, bool]:
+    """Returns how many calls a chain takes at once, and whether they leave this process."""
+    for advice in chain:
+        if hasattr(advice, "max_in_flight"):
+            limit = advice.max_in_flight
+            if limit is not None and not (type(limit) is int and limit > 0):
+                raise InvalidValueError(
+                    f"{type(advice).__name__}.max_in_flight={limit!r} has to be a whole number "
+                    "above 0, or None for the number of processors."
+                )
+            return limit or _processors(), True
+    return _processors(), False
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def lane_of(configuration: Configuration, name: str) -> Lane:
+    """Returns the lane of a chain, which is made on first use and when the chain was replaced."""
+    chain = configuration.get_advice_chain(name)
+    flight: Any = configuration._flight
+    lane: Optional[Lane] = None if flight is None else flight.lanes.get(name)
+    if lane is not None and lane.chain is chain:
+        if flight.limit != configuration._max_in_flight:
+            flight.limit = configuration._max_in_flight
+        return lane
+    with lock:
+        flight = configuration._flight
+        if flight is None:
+            flight = configuration._flight = Flight()
+        flight.limit = configuration._max_in_flight
+        lane = flight.lanes.get(name)
+        if lane is None:
+            lane = flight.lanes[name] = Lane(flight, chain)
+        else:
+            lane.chain = chain
+            lane.limit, lane.leaves_the_process = limit_of(chain)
+    assert isinstance(lane, Lane)
+    return lane
+
+
+def add(call: Passenger) -> None:
+    """Has a call begin as soon as it may."""
+    lane = call.lane
+    with lock:
+        if call.state != WAITING:
+            return
+        call.state, call.number = READY, next(numbers)
+        lane.put(call)
+        # The thread that has just ended a call takes the next one itself.
+        if getattr(_here, "landing", None) is not lane.flight:
+            dispatch(lane.flight)
+        parent = call.parent
+        if parent is not None and call.state == READY and parent.state == RUNNING:
+            if parent.children is None:
+                parent.children = deque()
+            parent.children.append(call)
+            _run_beyond(parent)
+
+
+def dispatch(flight: Flight) -> None:
+    """Has all calls begin that may."""
+    with lock:
+        while True:
+            call = flight.next()
+            if call is None:
+                return
+            _take_place(call)
+            _in_a_thread(call)
+
+
+def _take_place(call: Passenger) -> None:
+    lane = call.lane
+    _begin(call)
+    call.counts = True
+    lane.running += 1
+    lane.flight.running += 1
+    lane.head()  # lets go of it
+
+
+def _begin(call: Passenger) -> None:
+    call.state = RUNNING
+    if call.parent is not None:
+        call.parent.active += 1
+
+
+def _give_place(call: Passenger) -> None:
+    """Gives the place of a call away: to one that it has running beyond the bound, if it has."""
+    call.counts = False
+    lane, extra = call.lane, call.extra
+    if extra is not None and extra.state == RUNNING and extra.lane is lane and not extra.counts:
+        extra.counts = True
+        return
+    lane.running -= 1
+    lane.flight.running -= 1
+
+
+def _run_beyond(parent: Passenger) -> None:
+    """Has one call of a parent run if none does and nothing is free: the parent may wait for it."""
+    children = parent.children
+    while children and not parent.active and not parent.has_given and parent.state == RUNNING:
+        call = children.popleft()
+        if call.state == READY:
+            _begin(call)
+            parent.extra = call
+            _in_a_thread(call)
+
+
+def begin_wait(me: Optional[Passenger], awaited: Passenger) -> Optional[Passenger]:
+    """Notes that a running call waits for another one; returns it if it does."""
+    landing = getattr(_here, "landing", None)
+    if landing is not None:
+        _here.landing = None
+        dispatch(landing)
+    if me is None:
+        return None
+    with lock:
+        if me.state != RUNNING or awaited.state == OVER:
+            return None
+        _hurry(awaited)
+        me.waits += 1
+        if me.counts:
+            me.has_given = True
+            _give_place(me)
+        dispatch(me.lane.flight)
+    return me
+
+
+def end_wait(me: Passenger) -> None:
+    """Notes that the wait is over. The call goes on at once, whatever the bound."""
+    with lock:
+        me.waits -= 1
+        if me.has_given and not me.waits:
+            me.has_given, me.counts = False, True
+            me.lane.running += 1
+            me.lane.flight.running += 1
+            _run_beyond(me)
+
+
+def _hurry(call: Passenger) -> None:
+    todo = [call]
+    while todo:
+        one = todo.pop()
+        if one.is_urgent or one.state >= RUNNING:
+            continue
+        one.is_urgent = True
+        if one.state == READY:
+            one.lane.put(one)
+        else:
+            todo.extend(one.needed())
+
+
+def leave(call: Passenger) -> bool:
+    """Takes a call out that has not begun; returns whether it had not."""
+    with lock:
+        had_not = call.state < RUNNING
+        if had_not:
+            call.state = OVER
+            unfinished.discard(call)
+            call.lane.head()
+            if has_waiters:
+                changed.notify_all()
+    return had_not
+
+
+def begin_landing(call: Passenger) -> None:
+    """Has what becomes ready from now on wait until this thread takes its next call."""
+    _here.landing = call.lane.flight
+
+
+def _land(call: Passenger) -> Optional[Passenger]:
+    """Frees the place of a call that is over; returns the one that this thread runs next."""
+    flight, parent = call.lane.flight, call.parent
+    with lock:
+        _here.landing = None
+        call.state = OVER
+        unfinished.discard(call)
+        if call.counts:
+            _give_place(call)
+        following = flight.next()
+        if following is not None:
+            _take_place(following)
+            dispatch(flight)
+        if parent is not None:
+            parent.active -= 1
+            if parent.extra is call:
+                parent.extra = None
+            _run_beyond(parent)
+        call.parent = call.children = call.extra = None
+        if has_waiters:
+            changed.notify_all()
+    return following
+
+
+def _in_a_thread(call: Passenger) -> None:
+    if _idle:
+        _idle.pop().put(call)
+        return
+    inbox: SimpleQueue[Passenger] = SimpleQueue()
+    # Not as an argument of the thread, which keeps those.
+    inbox.put(call)
+    try:
+        threading.Thread(target=_serve, args=(inbox,), name="bandsaw-call", daemon=True).start()
+    except RuntimeError as error:
+        call.refuse(error)
+        following = _land(call)
+        if following is not None:
+            _in_a_thread(following)
+
+
+def _serve(inbox: SimpleQueue[Passenger]) -> None:
+    while True:
+        try:
+            call: Optional[Passenger] = inbox.get(timeout=_IDLE_SECONDS)
+        except Empty:
+            with lock:
+                if inbox in _idle:
+                    _idle.remove(inbox)
+                    return
+            continue
+        while call is not None:
+            call.run()
+            call = _land(call)
+        with lock:
+            _idle.append(inbox)
+
+
+# At the end of the program
+
+has_waiters = False
+is_stopped = False
+# Told when a call is over.
+changed = threading.Condition(lock)
+
+
+def stop() -> None:
+    """Has no call begin any more."""
+    global is_stopped
+    is_stopped = True
+
+
+def wait_for_all(seconds: Optional[float]) -> bool:
+    """Waits until nothing runs or is ready; returns whether calls are left that wait for others."""
+    global has_waiters
+    with lock:
+        has_waiters = True
+        changed.wait_for(_nothing_runs, seconds)
+        return bool(unfinished)
+
+
+def _nothing_runs() -> bool:
+    return all(call.state == WAITING for call in unfinished)
+
+
+def forget_parent() -> list[Passenger]:
+    """Begins anew in a process that was forked; returns the calls that are the parent's."""
+    global lock, changed
+    lock = threading.RLock()
+    changed = threading.Condition(lock)
+    lost = list(unfinished)
+    unfinished.clear()
+    _idle.clear()
+    for call in lost:
+        call.state = OVER
+        flight = call.lane.flight
+        flight.lanes.clear()
+        flight.running = 0
+    return lost

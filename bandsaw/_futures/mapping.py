@@ -1,0 +1,130 @@
+"""`f.map`: calls for the items of iterables, some ahead of what is taken, results in order."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future as AnyFuture
+from typing import Any, Callable, Optional
+
+from ..errors import InvalidValueError
+from ..futures import Future
+from . import calls, flight
+
+# So many calls for each that can run are submitted ahead, unless the caller says otherwise.
+_AHEAD = 4
+
+
+class Results(Iterator[Any]):
+    """The results of a map. What has not begun is cancelled when it is closed or goes away."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        iterables: Sequence[Iterable[Any]],
+        buffersize: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> None:
+        self._ahead: Optional[_Ahead] = None
+        if not iterables:
+            raise TypeError("map() needs at least one iterable.")
+        if buffersize is not None and not (type(buffersize) is int and buffersize > 0):
+            raise InvalidValueError(f"buffersize={buffersize!r} has to be a whole number above 0.")
+        call: Any = function
+        lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._ahead = _Ahead(function, lane, zip(*iterables))
+        self._ahead.fill(lane.limit * _AHEAD if buffersize is None else buffersize)
+
+    def __iter__(self) -> Results:
+        return self
+
+    def __next__(self) -> Any:
+        ahead = self._ahead
+        if ahead is None:
+            raise StopIteration
+        try:
+            future = ahead.next()
+            left = None if self._end is None else max(0.0, self._end - time.monotonic())
+            value = future.result(left)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            future = None  # type: ignore[assignment]
+        ahead.fill(1)
+        return value
+
+    def close(self) -> None:
+        """Cancels what has not begun, and gives no more results."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.stop()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Ahead:
+    """The calls that were submitted and whose results were not taken, in order."""
+
+    def __init__(
+        self, function: Callable[..., Any], lane: flight.Lane, items: Iterator[tuple[Any, ...]]
+    ) -> None:
+        self._function = function
+        self._lane = lane
+        self._items: Optional[Iterator[tuple[Any, ...]]] = items
+        self._futures: deque[Future[Any]] = deque()
+        self._error: Optional[BaseException] = None
+
+    def fill(self, count: int) -> None:
+        """Submits more calls, at most so many."""
+        task: Any = self._function.bandsaw_task  # type: ignore[attr-defined]
+        for _ in range(count):
+            items = self._items
+            if items is None:
+                return
+            try:
+                args = next(items)
+                call = calls.Call(self._function, task, self._lane, args, {})
+            except StopIteration:
+                self._items = None
+                return
+            except Exception as error:
+                # The results before it come first.
+                self._error, self._items = error, None
+                return
+            future = call.future
+            assert future is not None
+            self._futures.append(future)
+            future.add_done_callback(self._look_at)
+            call.board()
+            del call, future
+
+    def next(self) -> Future[Any]:
+        """Returns the future whose result is next."""
+        if self._futures:
+            return self._futures.popleft()
+        if self._error is not None:
+            raise self._error
+        raise StopIteration
+
+    def _look_at(self, future: AnyFuture[Any]) -> None:
+        if not future.cancelled() and AnyFuture.exception(future) is not None:
+            self._items = None
+            futures = list(self._futures)
+            # Those before it go on: their results are given.
+            where = futures.index(future) if future in futures else -1
+            _cancel(futures[where + 1 :])
+
+    def stop(self) -> None:
+        """Cancels what has not begun."""
+        self._items = None
+        futures, self._futures = self._futures, deque()
+        _cancel(list(futures))
+
+
+def _cancel(futures: Sequence[Future[Any]]) -> None:
+    for future in reversed(futures):
+        future.cancel()

@@ -1,0 +1,72 @@
+"""What becomes of submitted calls when the program ends, is interrupted, or forks."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import threading
+from typing import Any, Optional
+
+from ..errors import ForkedError
+from . import flight
+
+# How long calls that were ended may take for that, when the program was interrupted.
+_SECONDS_TO_END = 1.0
+
+
+def end_all() -> None:
+    """Cancels what has not begun, and ends what runs in other processes."""
+    with flight.lock:
+        calls: list[Any] = list(flight.unfinished)
+    # What has begun last may be needed by what began before.
+    for call in calls:
+        future = call.future
+        if future is not None:
+            future.cancel()
+    for call in calls:
+        call.kill()
+
+
+def _at_the_end() -> None:
+    """Called by the main thread when the script is over, before other threads are waited for."""
+    is_interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+    if is_interrupted:
+        end_all()
+    # The last one to be registered is called first: before what ends processes.
+    atexit.register(flight.stop)
+    seconds = _SECONDS_TO_END if is_interrupted else None
+    # Python waits for it, and goes on without it when that is interrupted.
+    threading.Thread(target=_wait, args=(seconds,), name="bandsaw-end").start()
+
+
+def _wait(seconds: Optional[float]) -> None:
+    here = (threading.main_thread(), threading.current_thread())
+    while flight.wait_for_all(seconds) and seconds is None:
+        # The calls that are left need what an executor of somebody else computes.
+        others = [one for one in threading.enumerate() if one not in here and not one.daemon]
+        if not others:
+            return
+        for other in others:
+            other.join()
+
+
+def _let_go() -> None:
+    """Has the calls of the parent fail, in a process that was forked from it."""
+    for call in flight.forget_parent():
+        lost: Any = call
+        if lost.future is None:
+            continue
+        lost.future._lose(
+            ForkedError(
+                f"The call of task {lost.task} was pending when this process was forked: it "
+                "is the parent's. Submit calls in the process that waits for them."
+            )
+        )
+
+
+# As the executors of the standard library do it.
+_register: Any = getattr(threading, "_register_atexit", atexit.register)
+_register(_at_the_end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)

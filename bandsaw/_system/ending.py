@@ -1,0 +1,76 @@
+"""How a call that runs in another process is ended from another thread of this one.
+
+Future.kill ─► Ending.end ─► Child.cancel           in the thread of who ends it
+Call: held(child.cancel) ... TaskKilledError        in the thread of the call
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Callable, Optional
+
+
+class Ending:
+    """Whether a call was ended, and what ends it.
+
+    Attributes:
+        is_ended: Whether somebody has ended the call.
+    """
+
+    def __init__(self) -> None:
+        self.is_ended = False
+        self._lock = threading.Lock()
+        self._ends: list[Callable[[], object]] = []
+
+    def end(self) -> None:
+        """Ends what runs elsewhere for the call, now or as soon as it would begin there."""
+        with self._lock:
+            self.is_ended = True
+            for end in self._ends:
+                end()
+
+    def add(self, end: Callable[[], object]) -> bool:
+        """Notes what ends the call from now on; returns whether that is too late."""
+        with self._lock:
+            self._ends.append(end)
+            return self.is_ended
+
+    def remove(self, end: Callable[[], object]) -> None:
+        """Forgets it. Afterwards nobody calls it."""
+        with self._lock:
+            self._ends.remove(end)
+
+
+# Of the submitted call that runs in this context.
+current: ContextVar[Optional[Ending]] = ContextVar("bandsaw_ending", default=None)
+
+
+def is_ended() -> bool:
+    """Whether somebody has ended the submitted call in which this is asked."""
+    ending = current.get()
+    return ending is not None and ending.is_ended
+
+
+@contextlib.contextmanager
+def held(end: Callable[[], object]) -> Iterator[None]:
+    """Has `end` called when somebody ends the submitted call, at once if that was before."""
+    ending = current.get()
+    if ending is None:
+        yield
+        return
+    if ending.add(end):
+        end()
+    try:
+        yield
+    finally:
+        ending.remove(end)
+
+
+def wait(seconds: float) -> bool:
+    """Waits, but not longer than the call goes on; returns whether somebody has ended the call."""
+    event = threading.Event()
+    with held(event.set):
+        return event.wait(seconds)

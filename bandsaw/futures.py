@@ -1,0 +1,164 @@
+"""What a submitted call returns at once: a future, which will hold its value."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import threading
+from typing import Any, Optional, Protocol, TypeVar
+
+logger = logging.getLogger(__name__)
+R = TypeVar("R")
+_PENDING, _CANCELLED, _FINISHED = "PENDING", "CANCELLED", "FINISHED"
+
+
+class _Call(Protocol):
+    """What a future asks of its call, as long as that is not over."""
+
+    def begin_wait(self) -> Any: ...
+
+    def end_wait(self, begun: Any) -> None: ...
+
+    def interrupt(self) -> None: ...
+
+    def drop(self) -> None: ...
+
+    def kill(self) -> bool: ...
+
+
+class Future(concurrent.futures.Future[R]):
+    """The value of a submitted call, as soon as there is one.
+
+    It is a `concurrent.futures.Future`, and works with `concurrent.futures.wait`,
+    `as_completed` and `asyncio.wrap_future`.
+
+    Attributes:
+        task: The task that is called.
+    """
+
+    task: Any
+    _call: Optional[_Call] = None
+    _failure: Optional[_Failure] = None
+
+    def result(self, timeout: Optional[float] = None) -> R:
+        """Returns the value of the call, and waits for it.
+
+        Args:
+            timeout: How many seconds to wait, by default for ever.
+
+        Returns:
+            The value.
+
+        Raises:
+            DependencyError: If the call was never begun, because one that it needs failed (a
+                `RuntimeError`).
+            TaskKilledError: If the call was ended with `kill` (a `subprocess.CalledProcessError`).
+            concurrent.futures.TimeoutError: If there is no value in time.
+            concurrent.futures.CancelledError: If the call was cancelled.
+        """
+        with _waiting(self):
+            return super().result(timeout)
+
+    def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
+        """Returns what the call raised, `None` if it returned, and waits for its end.
+
+        Args:
+            timeout: How many seconds to wait, by default for ever.
+
+        Returns:
+            The exception. See `result` for what bandsaw itself raises.
+        """
+        with _waiting(self):
+            return super().exception(timeout)
+
+    def cancel(self) -> bool:
+        """Has a call that has not begun never begin. What needs it fails at once.
+
+        Returns:
+            Whether it is cancelled: `False` if it runs or is done.
+        """
+        if not super().cancel():
+            return False
+        call = self._call
+        if call is not None:
+            call.drop()
+        with self._condition:
+            if self._state == _CANCELLED:
+                # So that those who wait for several futures are told.
+                self.set_running_or_notify_cancel()
+        return True
+
+    def kill(self) -> bool:
+        """Ends the process of a call that runs in another one, with all that it has started.
+
+        The future holds a `TaskKilledError` then.
+
+        Returns:
+            Whether it is ended: `False` if the call runs in this process, has not begun or is done.
+        """
+        call = self._call
+        return call is not None and call.kill()
+
+    def _begin(self) -> bool:
+        """Marks the call as running, and returns whether it may run."""
+        with self._condition:
+            return self._state == _PENDING and self.set_running_or_notify_cancel()
+
+    def _end(self, value: Any, error: Optional[BaseException], failure: Any = None) -> None:
+        self._call = None
+        if self._state == _FINISHED:
+            return  # it was lost by a fork in the call itself
+        if error is None:
+            self.set_result(value)
+            return
+        self._failure = failure or _Failure(f"Task {self.task}", error)
+        self.set_exception(error)
+
+    def _lose(self, error: BaseException) -> None:
+        """Fails without telling anybody: whoever wanted to know is in another process."""
+        self._call = None
+        # A thread of the parent may have held it.
+        self._condition = threading.Condition()
+        self._done_callbacks: list[Any] = []
+        self._exception = error
+        self._state = _FINISHED
+
+
+class _waiting:  # used as a function
+    """Tells the call of a future that somebody waits for it, and a failure that it is known."""
+
+    __slots__ = ("_begun", "_call", "_future")
+
+    def __init__(self, future: Future[Any]) -> None:
+        self._future = future
+        self._call = future._call
+
+    def __enter__(self) -> None:
+        if self._call is not None:
+            self._begun = self._call.begin_wait()
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        future, call = self._future, self._call
+        if call is not None:
+            call.end_wait(self._begun)
+            if kind is KeyboardInterrupt and error is not future._exception:
+                call.interrupt()
+        if future._failure is not None:
+            future._failure.is_known = True
+
+
+class _Failure:
+    """A failure, shared by the futures that hold it. Logged if it goes away and nobody knows it."""
+
+    def __init__(self, what: str, error: BaseException) -> None:
+        self.is_known = False
+        self.what = what
+        self.error = error
+
+    def __del__(self) -> None:
+        if not self.is_known:
+            logger.error(
+                "%s failed, and nobody has asked for its result.",
+                self.what,
+                exc_info=(type(self.error), self.error, self.error.__traceback__),
+            )

@@ -1,0 +1,182 @@
+import asyncio
+import collections
+import dataclasses
+import functools
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bandsaw._futures.finding import find
+
+
+def done(value):
+    future = Future()
+    future.set_result(value)
+    return future
+
+
+def replaced(*args, **kwargs):
+    return find(args, kwargs).replace(args, kwargs)
+
+
+class Pair(NamedTuple):
+    one: Any
+    other: Any
+
+
+class Numbers(list):
+    pass
+
+
+class Frozen(frozenset):
+    pass
+
+
+@dataclasses.dataclass
+class Point:
+    x: Any
+    y: Any = 0
+
+    def __post_init__(self):
+        assert not hasattr(self, "made"), "made twice"
+        self.made = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    __slots__ = ("x",)
+    x: Any
+
+
+@dataclasses.dataclass
+class WithList(list):
+    x: Any
+
+
+CONTAINERS = [
+    lambda x: [x, 1],
+    lambda x: (1, x),
+    lambda x: {"a": x, "b": 2},
+    lambda x: {x, 5},
+    lambda x: frozenset([x]),
+    lambda x: Pair(x, 1),
+    lambda x: Numbers([x]),
+    lambda x: Frozen([x]),
+    lambda x: collections.OrderedDict(b=x, a=1),
+    lambda x: collections.defaultdict(list, a=x),
+    lambda x: Point(x),
+    lambda x: Fixed(x),
+]
+
+
+@pytest.mark.parametrize("make", CONTAINERS)
+def test_a_value_takes_the_place_of_a_future_in_a_container_of_the_same_type(make):
+    given_one = make(done(7))
+    (value,), _ = replaced(given_one)
+    assert type(value) is type(given_one) and value == make(7)
+    assert find((given_one,), {}).futures, "the caller's own container was changed"
+    _, named = replaced(name=make(done(7)))
+    assert named == {"name": make(7)}
+
+
+@given(st.lists(st.sampled_from(CONTAINERS), max_size=8))
+def test_a_future_is_found_at_any_depth(makes):
+    value, expected = done(3), 3
+    for make in makes:
+        try:
+            hash(value), hash(expected)
+            fits = True
+        except TypeError:
+            fits = make not in (CONTAINERS[3], CONTAINERS[4], CONTAINERS[7])
+        if fits:
+            value, expected = make(value), make(expected)
+    (result,), _ = replaced(value)
+    assert result == expected
+
+
+def test_only_containers_on_the_way_are_copied():
+    other, beside = [1, 2], {"a": []}
+    (result,), _ = replaced([other, beside, [done(1)]])
+    assert result == [other, beside, [1]]
+    assert result[0] is other and result[1] is beside
+
+
+def test_what_is_shared_stays_shared_and_what_is_cyclic_cyclic():
+    inner = [done(1)]
+    (one, other), kwargs = replaced([inner], (inner,), third=inner)
+    assert one[0] is other[0] is kwargs["third"]
+    cycle = [done(1)]
+    cycle += [cycle, (cycle, Point(cycle))]
+    (copied,), _ = replaced(cycle)
+    assert copied[0] == 1 and copied[1] is copied and copied[2][0] is copied
+    assert copied[2][1].x is copied and cycle[1] is cycle
+
+
+def test_attributes_of_subclasses_are_kept():
+    numbers, frozen = Numbers([done(1)]), Frozen([done(1)])
+    numbers.name = frozen.name = "name"
+    (one, other), _ = replaced(numbers, frozen)
+    assert one.name == other.name == "name"
+
+
+class Box:
+    def __init__(self, content):
+        self.content = content
+
+
+@pytest.mark.parametrize(
+    ("argument", "path"),
+    [
+        (lambda: {done(1): 2}, r"argument 1 \(a key\)"),
+        (lambda: {(done(1), 2): 2}, r"argument 1 \(a key\)\[0\]"),
+        (lambda: [Box(done(1))], r"argument 1\[0\]\.content"),
+        (lambda: {"a": Box([done(1)])}, r"argument 1\['a'\]\.content\[0\]"),
+        (lambda: Point(Box(done(1))), r"argument 1\.x\.content"),
+        (lambda: functools.partial(print, done(1)), r"argument 1\[1\]"),
+        (lambda: collections.deque([done(1)]), r"argument 1\[0\]"),
+    ],
+)
+def test_a_future_whose_value_cannot_be_put_there_is_refused(argument, path):
+    with pytest.raises(TypeError, match=f"A Future stands at {path}, and"):
+        find((argument(),), {})
+
+
+def test_an_object_that_is_also_reached_through_a_container_is_no_way_out():
+    shared = [done(1)]
+    for args in ((shared, Box(shared)), (Box(shared), shared)):
+        with pytest.raises(TypeError, match=r"\.content\[0\]"):
+            find(args, {})
+
+
+def test_coroutines_and_asyncio_futures_are_refused():
+    async def coroutine():
+        pass
+
+    made = coroutine()
+    with pytest.raises(TypeError, match=r"A coroutine stands at argument 'x'\[0\]"):
+        find((), {"x": [made]})
+    made.close()
+    loop = asyncio.new_event_loop()
+    with pytest.raises(TypeError, match="A Future stands at argument 1, and only a concurrent"):
+        find((loop.create_future(),), {})
+    loop.close()
+
+
+def test_nothing_of_other_objects_is_run_to_find_out():
+    class Hostile:
+        __slots__ = ("__dict__", "unset")
+
+        def __getattr__(self, name):
+            raise AssertionError(name)
+
+        def __eq__(self, other):
+            raise AssertionError(other)
+
+        __hash__ = None
+
+    hostile = Hostile()
+    hostile.me = hostile
+    assert find((hostile, [hostile], 1, "text"), {}) is None

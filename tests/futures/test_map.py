@@ -1,0 +1,142 @@
+import gc
+import itertools
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+import pytest
+
+from bandsaw.errors import InvalidValueError
+
+
+@pytest.fixture
+def double(task):
+    @task
+    def double(x, y=2):
+        return x * y
+
+    return double
+
+
+def test_results_come_in_the_order_of_the_items(double):
+    assert list(double.map(range(100))) == [2 * x for x in range(100)]
+    assert list(double.map([1, 2, 3], [4, 5])) == [4, 10]
+    assert list(double.map([])) == []
+    assert list(double.map([double.submit(1), 2])) == [4, 4]
+
+
+def test_it_begins_at_the_call(task):
+    called = Future()
+
+    @task
+    def f(x):
+        called.set_result(x)
+
+    results = f.map([3])
+    assert called.result(60) == 3
+    next(results)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_no_more_items_are_taken_than_the_buffer_holds(double, size):
+    taken = []
+    items = (taken.append(x) or x for x in itertools.count())
+    results = double.map(items, buffersize=size)
+    assert len(taken) == size
+    for number in range(20):
+        assert next(results) == 2 * number
+        assert len(taken) == size + number + 1
+    results.close()
+    assert list(results) == []
+    assert len(taken) == size + 20
+
+
+def test_an_endless_generator_takes_bounded_memory(task):
+    class Thing:
+        alive = 0
+
+        def __init__(self):
+            Thing.alive += 1
+
+        def __del__(self):
+            Thing.alive -= 1
+
+    @task
+    def make(_):
+        return Thing()
+
+    results = make.map(itertools.count(), buffersize=4)
+    for _ in range(200):
+        next(results)
+        assert Thing.alive <= 6
+    del results
+    gc.collect()
+
+
+def test_results_before_a_failure_are_given_and_what_has_not_begun_is_cancelled(bounded, gate):
+    begun = []
+
+    @bounded(1)
+    def f(x):
+        begun.append(x)
+        if x == 2:
+            raise LookupError(x)
+        return x
+
+    taken = []
+    results = f.map((taken.append(x) or x for x in range(100)), buffersize=50)
+    assert next(results) == 0
+    assert next(results) == 1
+    with pytest.raises(LookupError):
+        next(results)
+    assert list(results) == []
+    assert begun == [0, 1, 2] and len(taken) <= 52
+
+
+def test_what_the_items_raise_comes_after_the_results_before_it(double):
+    def items():
+        yield 1
+        yield 2
+        raise OSError("no more")
+
+    results = double.map(items())
+    assert next(results) == 2 and next(results) == 4
+    with pytest.raises(OSError, match="no more"):
+        next(results)
+
+
+def test_what_has_not_begun_is_cancelled_when_it_is_closed_or_goes_away(bounded, gate):
+    begun = []
+
+    @bounded(1)
+    def f(x):
+        begun.append(x)
+        gate.pass_through()
+
+    closed = f.map(range(10))
+    assert gate.arrived.acquire(timeout=60)
+    closed.close()
+    dropped = f.map(range(10, 20))
+    del dropped
+    gc.collect()
+    gate.open()
+    f.submit(20).result(60)
+    assert begun == [0, 20]
+
+
+def test_a_result_that_is_late_is_a_timeout_error(bounded, gate):
+    @bounded(1)
+    def f(x):
+        gate.pass_through()
+
+    results = f.map([1, 2], timeout=0.01)
+    with pytest.raises(FutureTimeoutError):
+        next(results)
+    assert list(results) == []
+
+
+def test_options_that_cannot_be_used_are_refused(double):
+    for size in (0, -1, 1.5, True):
+        with pytest.raises(InvalidValueError, match="buffersize"):
+            double.map([1], buffersize=size)
+    with pytest.raises(TypeError, match="at least one"):
+        double.map()

@@ -1,0 +1,90 @@
+"""Submitted calls in other processes."""
+
+import textwrap
+
+import pytest
+
+CONFIGURATION = """
+import bandsaw
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(SubprocessAdvice(workers=1))
+    .add_advice_chain(SubprocessAdvice(workers=2), name="two")
+    .add_advice_chain(SubprocessAdvice(), name="own")
+)
+"""
+
+
+@pytest.fixture
+def run(project):
+    """Runs a script with tasks in other processes."""
+
+    def run(tasks, body, **options):
+        project.write("bandsaw_config.py", CONFIGURATION)
+        head = "import concurrent.futures, os, signal, sys, threading, time\nimport bandsaw\n"
+        body = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
+        text = f"{head}{textwrap.dedent(tasks)}\nif __name__ == '__main__':\n{body}\n"
+        project.write("workflow.py", text)
+        done = project.run("workflow.py", **options)
+        assert project.left_behind() == []
+        return done
+
+    return run
+
+
+def test_values_of_calls_in_other_processes_are_arguments_of_others(run):
+    tasks = """
+    @bandsaw.task
+    def one(x):
+        return {"x": x}
+
+    @bandsaw.task(chain="two")
+    def add(parts, more):
+        return parts[0]["x"] + more["x"], os.getpid()
+
+    @bandsaw.task(chain="own")
+    def own(pair):
+        return pair[0], len({pair[1], os.getpid()})
+    """
+    body = """
+    futures = [own.submit(add.submit([one.submit(n)], one.submit(10))) for n in range(10)]
+    assert [future.result() for future in futures] == [(10 + n, 2) for n in range(10)]
+    """
+    run(tasks, body)
+
+
+def test_as_many_run_at_once_as_there_are_processes(run):
+    tasks = """
+    @bandsaw.task(chain="two")
+    def f(folder):
+        path = os.path.join(folder, str(os.getpid()))
+        open(path, "x").close()
+        count = len(os.listdir(folder))
+        os.unlink(path)
+        return count
+    """
+    body = """
+    os.mkdir("running")
+    assert max(f.map(["running"] * 30)) <= 2
+    assert threading.active_count() <= 3
+    """
+    run(tasks, body)
+
+
+def test_calls_nested_on_one_kept_process_come_to_an_end(run):
+    tasks = """
+    @bandsaw.task
+    def depth(left):
+        return 0 if not left else 1 + depth.submit(left - 1).result()
+
+    @bandsaw.task
+    def width(left):
+        return 1 if not left else sum(width.map([left - 1] * 2))
+    """
+    body = """
+    assert [future.result() for future in [depth.submit(3) for _ in range(3)]] == [3] * 3
+    assert width.submit(2).result() == 4
+    """
+    run(tasks, body)

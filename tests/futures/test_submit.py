@@ -1,0 +1,341 @@
+import concurrent.futures
+import contextvars
+import gc
+import logging
+import pickle
+import threading
+import tracemalloc
+from concurrent.futures import CancelledError, Future
+
+import pytest
+
+import bandsaw
+from bandsaw.errors import DependencyError, InvalidValueError
+
+LIMIT = 60
+
+
+@pytest.fixture
+def add(task):
+    @task
+    def add(x, y=0):
+        return x + y
+
+    return add
+
+
+@pytest.fixture
+def fail(task):
+    @task
+    def fail(x):
+        raise LookupError(x)
+
+    return fail
+
+
+def test_a_future_holds_what_the_call_returns_or_raises(add, fail):
+    future = add.submit(1, y=2)
+    assert isinstance(future, bandsaw.Future) and isinstance(future, Future)
+    assert future.result(LIMIT) == 3 and future.exception() is None and future.done()
+    assert future.task is add.bandsaw_task
+    with pytest.raises(LookupError, match="4"):
+        fail.submit(4).result(LIMIT)
+    assert isinstance(fail.submit(5).exception(LIMIT), LookupError)
+
+
+def test_a_submitted_call_is_advised_as_a_direct_one(configure):
+    seen = []
+
+    class Seeing(bandsaw.Advice):
+        def before(self, session):
+            seen.append((session.task.task_id, session.execution.execution_id))
+            session.proceed()
+
+    # The decorator reaches what was seen, which would be part of the id.
+    @bandsaw.task(config=configure(Seeing()).module_name, version="1")
+    def f(x):
+        return x
+
+    before = Future()
+    future = f.submit(before)
+    before.set_result(4)
+    assert f(4) == future.result(LIMIT) == 4
+    assert seen[0] == seen[1]
+
+
+def test_calls_wait_for_the_futures_among_their_arguments(add):
+    first = Future()
+    last = add.submit(add.submit(first, 1), add.submit(add.submit(10, first), 100))
+    assert not last.done()
+    first.set_result(1000)
+    assert last.result(LIMIT) == 2111
+
+
+def test_those_that_wait_take_no_thread_little_memory_and_little_time(add):
+    add.submit(1).result(LIMIT)
+    gate = Future()
+    threads = threading.active_count()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        futures = [add.submit(gate, number) for number in range(3000)]
+        assert tracemalloc.get_traced_memory()[0] - before < 3000 * 4096
+    finally:
+        tracemalloc.stop()
+    assert threading.active_count() == threads
+    gate.set_result(1)
+    assert [future.result(LIMIT) for future in futures] == [*range(1, 3001)]
+
+
+def test_what_needs_a_failed_call_fails_at_once_with_the_root_as_its_cause(add, fail):
+    gate = Future()
+    failing = fail.submit(gate)
+    futures = [failing]
+    # Longer than Python can recurse.
+    for _ in range(3000):
+        futures.append(add.submit(futures[-1], 1))
+    beside = add.submit(1, failing)
+    gate.set_result("root")
+    root = failing.exception(LIMIT)
+    for future in (futures[1], futures[-1], beside):
+        error = future.exception(LIMIT)
+        assert isinstance(error, DependencyError) and error.__cause__ is root
+        assert str(add.bandsaw_task) in str(error) and str(fail.bandsaw_task) in str(error)
+        assert "LookupError" in str(error)
+    late = add.submit(failing)
+    assert late.done() and late.exception().__cause__ is root
+    assert pickle.loads(pickle.dumps(late.exception())).args == late.exception().args
+
+
+def test_what_needs_a_cancelled_call_fails_at_once(add):
+    gate = Future()
+    first = add.submit(gate)
+    second = add.submit(first)
+    assert first.cancel() and first.cancel()
+    error = second.exception(0)
+    assert isinstance(error, DependencyError) and isinstance(error.__cause__, CancelledError)
+    assert "was cancelled" in str(error)
+    gate.set_result(1)
+    with pytest.raises(CancelledError):
+        first.result()
+
+
+def test_no_more_calls_run_at_once_than_the_chain_takes(bounded, gate):
+    @bounded(3)
+    def f(x):
+        gate.pass_through()
+        return x
+
+    futures = [f.submit(x) for x in range(20)]
+    for _ in range(3):
+        assert gate.arrived.acquire(timeout=LIMIT)
+    assert gate.inside == 3
+    assert not futures[0].cancel()
+    gate.open()
+    assert [future.result(LIMIT) for future in futures] == [*range(20)]
+    assert gate.most == 3
+
+
+def test_a_configuration_bounds_all_its_chains_together(configure, gate):
+    configuration = configure(name="other").set_max_in_flight(2)
+
+    @bandsaw.task(config=configuration.module_name)
+    def f(x):
+        gate.pass_through()
+
+    @bandsaw.task(config=configuration.module_name, chain="other")
+    def g(x):
+        gate.pass_through()
+
+    futures = [function.submit(x) for x in range(5) for function in (f, g)]
+    for _ in range(2):
+        assert gate.arrived.acquire(timeout=LIMIT)
+    gate.open()
+    concurrent.futures.wait(futures, LIMIT)
+    assert gate.most == 2
+    for number in (0, 1.5, "2", True):
+        with pytest.raises(InvalidValueError, match="max_in_flight"):
+            configuration.set_max_in_flight(number)
+
+
+def test_a_bound_that_is_none_is_refused_when_a_call_is_submitted(bounded):
+    @bounded(0)
+    def f():
+        pass
+
+    with pytest.raises(InvalidValueError, match=r"Bound\.max_in_flight=0"):
+        f.submit()
+
+
+def test_first_come_those_that_a_waiting_call_needs_then_the_others_in_order(bounded, gate):
+    order = []
+    task = bounded(1)
+
+    @task
+    def hold():
+        gate.pass_through()
+
+    @task
+    def note(name, needs=None):
+        order.append(name)
+        return name
+
+    @task
+    def waiting():
+        order.append("waiting")
+        return needed.result(LIMIT)
+
+    holding = hold.submit()
+    assert gate.arrived.acquire(timeout=LIMIT)
+    waiter = waiting.submit()
+    futures = [note.submit(number) for number in range(3)]
+    needed = note.submit("needed", note.submit("needed first"))
+    gate.open()
+    assert waiter.result(LIMIT) == "needed"
+    concurrent.futures.wait([holding, *futures], LIMIT)
+    assert order == ["waiting", "needed first", "needed", 0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_calls_that_submit_others_and_wait_for_them_come_to_an_end(bounded, number):
+    task = bounded(number)
+
+    @task
+    def depth(left):
+        return 0 if not left else 1 + depth.submit(left - 1).result(LIMIT)
+
+    @task
+    def width(left):
+        return 1 if not left else sum(width.map([left - 1] * 3))
+
+    futures = [depth.submit(10) for _ in range(200)]
+    assert {future.result(LIMIT) for future in futures} == {10}
+    assert width.submit(4).result(LIMIT) == 81
+    assert threading.active_count() < 100
+
+
+def test_nested_calls_run_even_when_nobody_sees_that_they_are_waited_for(bounded):
+    task = bounded(1)
+
+    @task
+    def inner(x):
+        return x
+
+    @task
+    def outer():
+        futures = [inner.submit(x) for x in range(5)]
+        done, _ = concurrent.futures.wait(futures, LIMIT)
+        return sum(future.result() for future in done)
+
+    assert outer.submit().result(LIMIT) == 10
+
+
+def test_the_same_call_twice_at_once_is_computed_once(configure, tmp_path, gate):
+    from bandsaw.advices.cache import CachingAdvice
+
+    count = []
+
+    def computed_once(x):
+        count.append(x)
+        gate.pass_through()
+        return x
+
+    cached = configure(CachingAdvice(tmp_path), Proceeding())
+    f = bandsaw.task(config=cached.module_name, version="1")(computed_once)
+    futures = [f.submit(5) for _ in range(4)]
+    assert gate.arrived.acquire(timeout=LIMIT)
+    gate.open()
+    assert [future.result(LIMIT) for future in futures] == [5] * 4
+    assert count == [5]
+
+
+class Proceeding(bandsaw.Advice):
+    max_in_flight = 4
+
+
+def test_context_variables_are_those_at_submit(task):
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    @task
+    def read(_):
+        value = variable.get()
+        variable.set("changed")
+        return value
+
+    gate = Future()
+    variable.set("then")
+    future = read.submit(gate)
+    variable.set("later")
+    gate.set_result(None)
+    assert future.result(LIMIT) == "then" and variable.get() == "later"
+
+
+def test_futures_work_with_what_the_standard_library_has_for_them(add):
+    futures = [add.submit(number) for number in range(20)]
+    done = {future.result() for future in concurrent.futures.as_completed(futures, LIMIT)}
+    assert done == set(range(20))
+    gate = Future()
+    waiting, cancelled = add.submit(gate), add.submit(gate)
+    first, _ = concurrent.futures.wait([waiting], 0)
+    assert not first
+    with pytest.raises(concurrent.futures.TimeoutError):
+        waiting.result(0.001)
+    told = []
+    waiting.add_done_callback(told.append)
+    assert cancelled.cancel()
+    assert concurrent.futures.wait([cancelled], LIMIT).done == {cancelled}
+    gate.set_result(1)
+    assert concurrent.futures.wait([waiting], LIMIT).done == {waiting}
+    assert told == [waiting]
+
+
+def test_arguments_and_results_are_not_kept(task):
+    class Thing:
+        alive = 0
+
+        def __init__(self):
+            Thing.alive += 1
+
+        def __del__(self):
+            Thing.alive -= 1
+
+    @task
+    def passing(thing):
+        return thing
+
+    future = passing.submit(passing.submit(Thing()))
+    future.result(LIMIT)
+    del future
+    passing.submit(None).result(LIMIT)
+    gc.collect()
+    assert Thing.alive == 0
+
+
+def test_a_failure_that_nobody_asks_for_is_logged_once(add, fail, caplog):
+    fail.submit("known").exception(LIMIT)
+    gate = Future()
+    root = fail.submit(gate)
+    below = [add.submit(root, number) for number in range(5)]
+    gate.set_result("unknown")
+    concurrent.futures.wait([root, *below], LIMIT)
+    del root, below
+    gc.collect()
+    records = [record for record in caplog.records if record.name == "bandsaw.futures"]
+    assert [record.levelno for record in records] == [logging.ERROR]
+    assert str(fail.bandsaw_task) in records[0].getMessage()
+    assert "unknown" in str(records[0].exc_info[1])
+
+
+def test_several_threads_submit_at_once(add):
+    def work(number):
+        return sum(add.submit(number, add.submit(x)).result(LIMIT) for x in range(50))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == [50 * n + 1225 for n in range(8)]
+
+
+def test_a_future_where_its_value_cannot_be_put_is_refused_at_once(add):
+    with pytest.raises(TypeError, match="stands at argument 1"):
+        add.submit({Future(): 1})
+    with pytest.raises(TypeError, match="argument 'y'"):
+        add.submit(1, y={Future(): 1})
