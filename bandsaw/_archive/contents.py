@@ -156,7 +156,8 @@ def collect(
     if script is not None:
         collected.add_script(script)
     for name in named:
-        if name != script:
+        # The script is there under its own name, and `__main__.py` is the archive's own.
+        if name not in (script, "__main__"):
             collected.add_named(name, "configuration" if name == configuration_name else "named")
     imports = None
     if reached_from is not None:
