@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .. import _task_options
+from .._system import ending
 from .._system.directories import Anchor
 from .._system.files import open_private, private_folder
 from .._system.processes import describe_exit
@@ -148,7 +149,7 @@ class SshAdvice(Advice):
                 # A server that is started again takes a moment.
                 tries = failed.count(name)
                 if tries:
-                    time.sleep(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
+                    ending.wait(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
                 remote = self.remotes[name]
                 try:
                     self._move(session, remote)
