@@ -10,7 +10,7 @@ import pytest
 import bandsaw
 from bandsaw._archive import folders
 from bandsaw._archive.contents import collect
-from bandsaw._archive.imports import Imports
+from bandsaw._archive.imports import Imports, named_in
 from bandsaw._archive.zipped import content_of_zip
 from bandsaw.distribution import DistributionArchive, get_distribution_archive
 from bandsaw.errors import (
@@ -329,3 +329,22 @@ def test_of_a_namespace_package_only_what_is_not_installed_goes_along(tmp_path, 
     content = collect([], reached_from={"spaced.mine": "has a task"})
     assert "spaced/mine/__init__.py" in content.members
     assert "spaced/theirs/__init__.py" not in content.members
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import one", {"one"}),
+        ("import one.two as x, three\nimport four  # of five", {"one.two", "three", "four"}),
+        ("def f():\n    if x: import one; import two", {"one", "two"}),
+        ("from one.two import (\n    three,\n)\nfrom four import *", {"one.two", "four"}),
+        ("x = import_module('one.two'), __import__(\n  \"three\")", {"one.two", "three"}),
+        ("from . import one", {"one"}),
+        ("from .one import two\nimporting = 'no'", {"two"}),
+        ("import \\\n  one", set()),
+        ("import ünï", {"ünï"}),
+        ("", set()),
+    ],
+)
+def test_what_a_module_of_a_package_imports_is_found_without_parsing_it(source, expected):
+    assert set(named_in(source.encode())) == expected
