@@ -345,6 +345,7 @@ def parts_of(
     |----------------|----------------|---------------|-------------------------------------|
     | `function`     | qualified name | `pkg/prep.py` | digest of the definition itself     |
     | `class`        | qualified name | `pkg/prep.py` | the same, with its methods          |
+    | `method`       | qualified name | `pkg/prep.py` | digest of the definition itself     |
     | `value`        | name           | where used    | its `repr`, or type and digest      |
     | `module`       | name           | `pkg/prep.py` | digest                              |
     | `distribution` | name           |               | version                             |

@@ -401,6 +401,13 @@ def test_what_is_kept_has_a_bound_in_bytes(base):
     assert unpack.is_whole(str(folders[3]))
 
 
+def test_zips_that_are_not_needed_any_more_do_not_wait_for_a_day(base):
+    paths = [store.put_zip(base, content_with(a=f"x = {number}")) for number in range(3)]
+    aged(paths[0], 0.2)
+    aged(paths[1], 0.02)
+    assert prune(base, keep.KEPT_SECONDS, 10) == {paths[0]}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no locks that a process holds")
 def test_what_a_process_holds_is_not_removed(base, content):
     folder = store.put_folder(base, content)

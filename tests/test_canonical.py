@@ -3,12 +3,14 @@
 import array
 import collections
 import copy
+import csv
 import dataclasses
 import datetime
 import decimal
 import enum
 import fractions
 import functools
+import io
 import itertools
 import math
 import operator
@@ -589,3 +591,40 @@ def test_an_array_that_is_mapped_from_a_file_counts_by_its_values(tmp_path):
     assert digest_of_value(mapped) == digest_of_value(other)
     other[0] = 1
     assert digest_of_value(mapped) != digest_of_value(other)
+
+
+@pytest.mark.parametrize(
+    "iterator",
+    [
+        iter([1, 2]),
+        iter((1,)),
+        iter({1}),
+        iter({"a": 1}),
+        iter("text"),
+        iter(range(3)),
+        reversed([1]),
+        map(str, [1]),
+        filter(None, [1]),
+        zip([1], [2]),
+        enumerate([1]),
+        itertools.chain([1]),
+        itertools.islice([1], 1),
+        (x for x in [1]),
+        csv.reader(["a"]),
+    ],
+    ids=lambda iterator: type(iterator).__name__,
+)
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: {"key": [value]}])
+def test_an_iterator_is_refused_with_the_way_out(iterator, wrap):
+    with pytest.raises(IdentityError, match="read only once. Pass a list"):
+        digest(wrap(iterator))
+
+
+def test_an_open_file_is_refused_with_the_way_out():
+    with open(__file__) as file, pytest.raises(IdentityError, match=r"path.*bandsaw\.File"):
+        digest(file)
+
+
+def test_what_gives_the_same_again_and_again_is_no_iterator():
+    assert digest(itertools.repeat(1)) != digest(itertools.repeat(2))
+    assert digest(io.BytesIO(b"1")) != digest(io.BytesIO(b"2"))

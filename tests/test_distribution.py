@@ -297,3 +297,30 @@ def test_an_interpreter_that_is_too_old_is_told_so(archive_project, tmp_path):
     done = archive_project.run("-c", code, check=False)
     assert done.returncode == 1
     assert "bandsaw needs Python 3.9 or newer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "member"),
+    [
+        (["flow.py"], "flow.py"),
+        (["-m", "flow"], "flow.py"),
+        (["-m", "pkg"], "pkg/__main__.py"),
+        (["-m", "pkg.flow"], "pkg/flow.py"),
+        (["-c", "exec(open('flow.py').read())"], None),
+    ],
+)
+def test_a_script_that_is_named_is_there_under_its_own_name(project, arguments, member):
+    script = (
+        "from bandsaw.distribution import DistributionArchive\n"
+        "DistributionArchive('archive.pyz', '__main__').path\n"
+    )
+    for path in ("flow.py", "pkg/flow.py", "pkg/__main__.py"):
+        project.write(path, script)
+    project.write("pkg/__init__.py", "")
+    project.run(*arguments)
+    path = project.folder / "archive.pyz"
+    with zipfile.ZipFile(path) as archive:
+        assert b"IS_FAR_END" in archive.read("__main__.py")
+        assert member is None or archive.read(member) == script.encode()
+    done = subprocess.run([sys.executable, str(path), "-h"], capture_output=True, text=True)
+    assert "--run-id" in done.stdout

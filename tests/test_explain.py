@@ -189,7 +189,7 @@ def test_the_command_line_lists_shows_and_removes_entries(workflow):
     call(workflow, "[1, 2]")
     call(workflow, "[1, 2], 0.2")
     lines = command(workflow, "ls").stdout.splitlines()
-    assert lines[0].split() == ["TASK", "ENTRY", "AGE", "USED", "SIZE", "SAVES"]
+    assert lines[0].split() == ["TASK", "ENTRY", "AGE", "USED", "SIZE", "SAVES", "ARGUMENTS"]
     assert [line.split()[0] for line in lines[1:3]] == ["workflow.train"] * 2
     assert lines[3].startswith("2 entries, ")
     told = json.loads(command(workflow, "ls", "--json", "--task", "workflow.train").stdout)
@@ -201,8 +201,12 @@ def test_the_command_line_lists_shows_and_removes_entries(workflow):
     ):  # fmt: skip
         assert part in shown
     assert command(workflow, "rm", entry.partition("/")[2][:12]).stdout.startswith("removed 1 ")
-    assert command(workflow, "rm", "--task", "workflow.other").stdout.startswith("removed 0 ")
+    for nothing in (["--task", "workflow.other"], ["fedcba"]):
+        done = command(workflow, "rm", *nothing)
+        assert done.returncode == 1, done
+        assert "error: There is no entry" in done.stderr
     assert command(workflow, "rm", "--all").stdout.startswith("removed 1 entry")
+    assert command(workflow, "rm", "--all").returncode == 1
     assert [path for path in (workflow.folder / "cache").iterdir() if path.is_dir()] == []
 
 
@@ -415,3 +419,136 @@ def test_a_configuration_that_fails_to_load_is_an_error_in_one_line(workflow):
     assert done.returncode == 1
     assert done.stderr.startswith("error: The configuration cannot be loaded: KeyError")
     assert done.stderr.count("\n") == 1
+
+
+SHAPES = """
+    import collections, dataclasses, typing
+
+    @dataclasses.dataclass(frozen=True)
+    class Params:
+        depth: int
+        rate: float = 0.1
+
+    class Slotted:
+        __slots__ = ("depth", "other")
+        def __init__(self, depth):
+            self.depth = depth
+
+    class Plain:
+        def __init__(self, depth):
+            self.depth, self.nested = depth, {"rates": (0.1, Params(depth))}
+        def __getattr__(self, name):
+            if not name.startswith("__"):
+                raise RuntimeError("code of the user's own was run")
+            raise AttributeError(name)
+        def __repr__(self):
+            raise RuntimeError("code of the user's own was run")
+
+    class Named(typing.NamedTuple):
+        depth: int
+
+    Pair = collections.namedtuple("Pair", "depth other")
+
+    class Model:
+        rate = 0.1
+        def fit(self, x):
+            return x
+        @classmethod
+        def load(cls):
+            return cls()
+
+    def use(x):
+        return Model().fit(x)
+"""
+SHOWN = """
+    import sys
+    import bandsaw
+    import shapes
+    from shapes import *
+
+    @dataclasses.dataclass
+    class Own:
+        depth: int
+
+    @bandsaw.task
+    def train(params, scale=1):
+        return shapes.use(1)
+
+    if __name__ == "__main__":
+        exec(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def shaped(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("shapes.py", SHAPES)
+    project.write("workflow.py", SHOWN)
+    return project
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differences"),
+    [
+        ("Params(50)", "Params(51)", ["argument `params.depth`: 51, was 50"]),
+        ("Slotted(50)", "Slotted(51)", ["argument `params.depth`: 51, was 50"]),
+        ("Named(50)", "Named(51)", ["argument `params.depth`: 51, was 50"]),
+        ("Pair(50, 1)", "Pair(51, 1)", ["argument `params.depth`: 51, was 50"]),
+        ("[Own(50)]", "[Own(51)]", ["argument `params[0].depth`: 51, was 50"]),
+        ("Named(1)", "Pair(1, 2)", [
+            "argument `params.other` is new: 2",
+            "argument `params`: shapes.Pair, was shapes.Named",
+        ]),
+        ("Plain(50)", "Plain(51)", [
+            "argument `params.depth`: 51, was 50",
+            "argument `params.nested['rates'][1].depth`: 51, was 50",
+        ]),
+        ("{'a': {1, 2}}", "{'a': {1, 3}}", ["argument `params['a']`: {1, 3}, was {1, 2}"]),
+        ("collections.OrderedDict(a=1)", "collections.OrderedDict(a=2)",
+         ["argument `params['a']`: 2, was 1"]),
+        ("Own(50), 1", "Own(50), 2", ["argument `scale`: 2, was 1"]),
+    ],
+)  # fmt: skip
+def test_the_fields_of_objects_are_told(shaped, before, after, differences):
+    shaped.run("workflow.py", f"train({before})")
+    text = shaped.run("workflow.py", f"print(bandsaw.explain(train, {after}))").stdout
+    assert sorted(found(text)) == sorted(differences)
+
+
+def test_a_class_of_the_script_is_the_same_where_the_script_is_imported(shaped):
+    shaped.run("workflow.py", "train(Own(50), 1)")
+    body = "import bandsaw, workflow as w\nprint(bandsaw.explain(w.train, w.Own(50), 2))"
+    text = shaped.run("-c", body).stdout
+    assert found(text) == ["argument `scale`: 2, was 1"]
+
+
+@pytest.mark.parametrize("argument", ["Model", "1"])
+def test_of_a_class_that_differs_the_method_is_told(shaped, argument):
+    shaped.run("workflow.py", f"train({argument})")
+    edited = SHAPES.replace("            return x\n", "            return x + 0\n")
+    assert edited != SHAPES
+    shaped.write("shapes.py", edited)
+    text = shaped.run("workflow.py", f"print(bandsaw.explain(train, {argument}))").stdout
+    assert "method `Model.fit` in `shapes.py` changed" in text
+    assert "load" not in text
+    assert ("argument `params.fit`: " in text) == (argument == "Model")
+
+
+def test_fields_are_listed_and_shown(shaped):
+    shaped.run("workflow.py", "train(Params(50))")
+    listed = command(shaped, "ls").stdout
+    assert "params=shapes.Params, scale=1" in listed or "params.depth=50" in listed
+    (entry,) = json.loads(command(shaped, "ls", "--json").stdout)
+    assert entry["arguments"]["params"]["params.rate"] == "0.1"
+    assert "  params.depth = 50\n" in command(shaped, "show", entry["entry"]).stdout
+
+
+@pytest.mark.parametrize("wrong", ["1, sacle=2", "", "1, 2, 3"])
+def test_a_call_that_cannot_be_made_is_said_to_be_that(shaped, wrong):
+    text = shaped.run("workflow.py", f"print(bandsaw.explain(train, {wrong}))").stdout
+    assert text.startswith("workflow.train cannot be called like this: ")
+    assert "computed" not in text
+    arguments = wrong.replace(",", "").split()
+    done = command(shaped, "explain", "workflow.train", *(arguments or ["scale=1"]))
+    assert done.returncode == 1
+    assert "workflow.train cannot be called like this: " in done.stdout

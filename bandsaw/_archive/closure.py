@@ -19,7 +19,7 @@ from .._identity.firstparty import is_first_party, is_foreign_place
 from ..errors import DistributionError
 from ..modules import main_module_name
 from . import files, folders
-from .imports import Imports
+from .imports import Imports, named_in
 
 # Who registers more has data there, and no plugins.
 _MOST_INNER = 10_000
@@ -64,7 +64,12 @@ def reached(
     yield from walk.found()
     while walk.pending:
         name, source = walk.pending.popleft()
-        for other in dict.fromkeys([*imports.of(name, source), *referred_to(name)]):
+        in_package = name.partition(".")[0] in walk.whole
+        imported = named_in(source) if in_package else None
+        # A word may be the name of any folder of the project, which is no package by that.
+        if imported is None or any(map(walk.is_bare_folder, imported)):
+            imported = imports.of(name, source)
+        for other in dict.fromkeys([*imported, *referred_to(name)]):
             walk.want(other, f"reached from {name}")
         yield from walk.found()
 
@@ -75,11 +80,26 @@ class _Walk:
         self._known = {"__main__", "__mp_main__", *known}
         self.pending: deque[tuple[str, bytes]] = deque()
         self._found: list[Found] = []
-        self._whole: set[str] = set()
+        self._seen: set[str] = set()
+        self._bare: dict[str, bool] = {}
+        # The packages that go along whole, by their names.
+        self.whole: set[str] = set()
 
     def found(self) -> list[Found]:
         found, self._found = self._found, []
         return found
+
+    def is_bare_folder(self, name: str) -> bool:
+        """Says whether a name may be that of a folder without an `__init__`, not taken so far."""
+        top = name.partition(".")[0]
+        if top in self._known or top in sys.modules:
+            return False
+        if top not in self._bare:
+            spec = files.locate(top) if top.isprintable() else None
+            self._bare[top] = (
+                spec is not None and files.is_package(spec) and files.member_of(top, spec) is None
+            )
+        return self._bare[top]
 
     def want(self, name: str, why: str) -> None:
         if name in self._known or not name.isprintable():
@@ -111,9 +131,9 @@ class _Walk:
     def take_package_of(self, name: str, why: str) -> None:
         """Takes all of the outermost package that a module is part of."""
         top = name.partition(".")[0]
-        if top in self._whole or top in ("__main__", "__mp_main__"):
+        if top in self._seen or top in ("__main__", "__mp_main__"):
             return
-        self._whole.add(top)
+        self._seen.add(top)
         spec = files.locate(top)
         if spec is None or spec.submodule_search_locations is None:
             return
@@ -127,6 +147,7 @@ class _Walk:
             contents = list(package.read())
         except DistributionError:
             return
+        self.whole.add(top)
         for inner, reason in package.left_out.items():
             path = next((os.path.join(place, inner) for place in places), None)
             self._found.append(Found(f"{top}/{inner}", None, reason, path))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,10 @@ from . import files
 
 # In the folder of an unpacked archive, and no part of the archive.
 FILE_NAME = "bandsaw-imports.json"
+
+_IMPORT = re.compile(r"\bimport[ \t]+([^\W\d][\w.]*(?:[ \t]+as[ \t]+\w+)?(?:[ \t]*,[ \t\w.,]*)?)")
+_FROM = re.compile(r"\bfrom[ \t]+([^\W\d][\w.]*)[ \t]+import\b")
+_BY_CALL = re.compile(r"""\b(?:import_module|__import__)\(\s*["']([^\W\d][\w.]*)["']""")
 
 
 class Imports:
@@ -53,6 +58,20 @@ class Imports:
     def as_bytes(self) -> bytes:
         """Returns what was found, to be kept."""
         return json.dumps(self.found, sort_keys=True).encode()
+
+
+def named_in(source: bytes) -> list[str]:
+    """Finds the names of what a module of a package may import, without parsing it.
+
+    The package goes along whole, so that only what lies outside counts, by its first names. Some
+    may be words of comments and texts.
+    """
+    if b"import" not in source:
+        return []
+    text = source.decode("utf-8", "replace")
+    names = [part.split()[0] for found in _IMPORT.findall(text) for part in found.split(",")
+             if part.strip()]  # fmt: skip
+    return list(dict.fromkeys([*names, *_FROM.findall(text), *_BY_CALL.findall(text)]))
 
 
 def read(folders: Iterable[Path]) -> dict[str, list[str]]:

@@ -30,6 +30,8 @@ TIME = 315532800
 # How long an archive is kept that nobody uses, and how long one may be in use unseen.
 KEPT_SECONDS = 30 * 86400
 IN_USE_SECONDS = 86400
+# A zip is copied, or unpacks itself when it is executed.
+ZIP_IN_USE_SECONDS = 2 * 3600
 # How much is kept of what is not in use.
 MAX_BYTES = 2 * 10**9
 MAX_BYTES_ENV_VARIABLE = "BANDSAW_MAX_ARCHIVE_BYTES"
@@ -167,14 +169,27 @@ def prune(base: str, older_than: float, max_bytes: "Optional[int]" = None) -> "l
                 left.append((age, path))
         except OSError:
             continue  # another one was faster
-    if max_bytes is None or not any(age > IN_USE_SECONDS for age, _ in left):
+    if max_bytes is not None:
+        removed += _shrunk(left, max_bytes)
+    return removed
+
+
+def _shrunk(found: "list[tuple[float, str]]", max_bytes: int) -> "list[str]":
+    """Removes archives until the bytes of those that are left have a bound."""
+    removed: list[str] = []
+    unused = [
+        path
+        for age, path in found
+        if age > (ZIP_IN_USE_SECONDS if path.endswith(".pyz") else IN_USE_SECONDS)
+    ]
+    if not unused:
         return removed
     counted: set[Any] = set()
     total = 0
-    for age, path in sorted(left):
+    for _, path in sorted(found):
         # A file that a younger one has, too, takes no room of its own.
         total += sum(sizes_of_new(path, counted))
-        if total > max_bytes and age > IN_USE_SECONDS and not _is_held(path):
+        if total > max_bytes and path in unused and not _is_held(path):
             try:
                 discard(path)
             except OSError:

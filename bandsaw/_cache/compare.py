@@ -9,7 +9,7 @@ from . import bounds, entry, files, record
 from .record import Argument, Record
 
 _MOST_DIFFERENCES = 5
-_CODE = {"function": "helper ", "class": "class ", "module": "module "}
+_CODE = {"function": "helper ", "class": "class ", "method": "method ", "module": "module "}
 
 
 class Nearest(NamedTuple):
@@ -70,7 +70,11 @@ def _in_code(now: Record, then: Record) -> Iterator[str]:
     theirs = {(kind, name, place): text for kind, name, place, text in then.parts}
     for key in sorted({*ours, *theirs}):
         new, old = ours.get(key), theirs.get(key)
-        if new != old:
+        if new == old:
+            continue
+        # Of a class that is new as a whole, the methods are, too.
+        whole = ("class", key[1].rpartition(".")[0], key[2])
+        if key[0] != "method" or (whole in ours and whole in theirs):
             yield _about_part(*key, new, old, now.task)
 
 
@@ -106,7 +110,7 @@ def _in_arguments(now: Mapping[str, Argument], then: Mapping[str, Argument]) -> 
             yield f"argument `{name}` is not there any more"
         elif old is None:
             yield f"argument `{name}` is new: {_short(new)}"
-        elif new.digest != old.digest or new.texts != old.texts:
+        elif new.digest != old.digest or (new.digest is None and new.texts != old.texts):
             yield from _in_argument(name, new, old)
 
 

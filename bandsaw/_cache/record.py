@@ -6,16 +6,20 @@ task. Values are remembered as short texts and as digests, never as themselves.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import reprlib
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from itertools import islice
 from json.encoder import encode_basestring_ascii as _quoted
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import Any, NamedTuple, Optional
 
 from ..execution import Execution
+from ..modules import importable_module_name
 from ..tasks import Task
 
 _LONGEST_TEXT = 80
@@ -153,27 +157,65 @@ def texts_of(name: str, value: Any) -> dict[str, str]:
     """Describes a value in short texts.
 
     Returns a text for each of its parts that is a plain value, and for what is none, by path.
-    Containers for which there is no room are told by their size.
+    Containers and objects for which there is no room are told by their size or type.
     """
     texts: dict[str, str] = {}
     pending = deque([(name, value, 0)])
     while pending:
         path, value, depth = pending.popleft()
         room = _MOST_TEXTS - len(texts) - len(pending)
-        if type(value) in _CONTAINERS and value and depth < _DEEPEST and len(value) <= room:
-            pending += [(path + step, part, depth + 1) for step, part in _parts(value)]
-        else:
+        parts = list(islice(_parts(value), room + 1)) if depth < _DEEPEST else []
+        if not parts or len(parts) > room:
             texts[path] = _text(value)
+            continue
+        if type(value) not in _CONTAINERS:
+            # Another class may have the same fields.
+            texts[path] = _name_of(type(value)) if not isinstance(value, type) else _text(value)
+        pending += [(path + step, part, depth + 1) for step, part in parts]
     return texts
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """Looks into containers, objects and classes, without running code of theirs."""
+    kind = type(value)
     if isinstance(value, dict):
-        for key, part in value.items():
+        for key, part in dict.items(value):
             yield f"[{_text(key)}]", part
-    else:
-        for index, part in enumerate(value):
-            yield f"[{index}]", part
+    elif isinstance(value, tuple) and isinstance(kind.__dict__.get("_fields"), tuple):
+        yield from ((f".{name}", part) for name, part in zip(kind._fields, tuple.__iter__(value)))
+    elif isinstance(value, list):
+        yield from ((f"[{index}]", part) for index, part in enumerate(list.__iter__(value)))
+    elif isinstance(value, tuple):
+        yield from ((f"[{index}]", part) for index, part in enumerate(tuple.__iter__(value)))
+    elif isinstance(value, type):
+        for name, part in vars(value).items():
+            part = getattr(part, "__func__", part) if type(part) in _METHODS else part
+            if isinstance(part, FunctionType):
+                yield f".{name}", part
+    elif _has_fields(value):
+        yield from ((f".{name}", part) for name, part in _fields(value).items())
+
+
+_METHODS = (classmethod, staticmethod)
+
+
+def _has_fields(value: Any) -> bool:
+    kind = type(value)
+    is_told = kind.__module__ in _TOLD_BY_REPR or isinstance(value, (Enum, FunctionType))
+    return not is_told and kind.__module__.partition(".")[0] not in ("builtins", *_WITH_SHAPES)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    try:
+        found = dict(object.__getattribute__(value, "__dict__"))
+    except Exception:
+        found = {}
+    for cls in type(value).__mro__:
+        for name, member in vars(cls).items():
+            if isinstance(member, MemberDescriptorType):
+                with contextlib.suppress(AttributeError):
+                    found.setdefault(name, member.__get__(value))
+    return found
 
 
 def _exact_text(value: Any) -> Optional[str]:
@@ -198,17 +240,37 @@ def _text(value: Any) -> str:
         return f"{value[:_LONGEST_TEXT]!r}... ({len(value)} characters)"
     if kind.__module__ in _TOLD_BY_REPR:
         return repr(value)[:_LONGEST_TEXT]
-    name = kind.__qualname__
-    if kind.__module__ != "builtins":
-        name = f"{kind.__module__}.{name}"
+    name = _name_of(kind)
+    if kind in _SMALL and len(value) <= _MOST_SHOWN and all(map(_is_plain, value)):
+        return reprlib.repr(value)
     if kind in (dict, list, tuple, set, frozenset, bytes, bytearray):
         return f"{name} of {len(value)}"
     if kind.__module__.partition(".")[0] in _WITH_SHAPES:
         return f"{name} {_shape_of(value)}"[: 2 * _LONGEST_TEXT]
     label = value.__dict__.get("_name_") if isinstance(value, Enum) else None
-    if isinstance(value, (type, FunctionType)):
-        label = value.__qualname__
+    if isinstance(value, type):
+        label = _name_of(value)
+    elif isinstance(value, FunctionType):
+        from .._identity.definitions import definition_of
+
+        label = f"{value.__qualname__} {definition_of(value).digest.hex()[:_DIGITS]}"
     return f"{name} {label}" if isinstance(label, str) else name
+
+
+_SMALL = (set, frozenset, bytes)
+_MOST_SHOWN = 6
+_DIGITS = 8
+
+
+def _is_plain(value: Any) -> bool:
+    return _exact_text(value) is not None
+
+
+def _name_of(kind: type) -> str:
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    # The script has another name where it is imported.
+    return f"{importable_module_name(kind.__module__) or kind.__module__}.{kind.__qualname__}"
 
 
 def _shape_of(value: Any) -> str:

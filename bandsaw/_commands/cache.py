@@ -31,6 +31,7 @@ from .console import (
 )
 
 _counted = functools.partial(counted, one="entry", many="entries")
+_MOST_SHOWN = 60
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
 
@@ -134,22 +135,33 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     if parsed.json:
         say(json.dumps([_as_json(row) for row in rows], indent=1))
         return 0
-    lines = [("TASK", "ENTRY", "AGE", "USED", "SIZE", "SAVES")]
+    lines = [("TASK", "ENTRY", "AGE", "USED", "SIZE", "SAVES", "ARGUMENTS")]
     for row in rows:
-        task, saves = f"({row.problem})", ""
+        task, saves, arguments = f"({row.problem})", "", ""
         if row.record is not None:
             task = row.record.task
+            arguments = _short_of(row.record)
             saves = "?" if row.record.seconds is None else told_seconds(row.record.seconds)
         age, used = now - row.found.written, now - row.found.used / 1e9
         lines.append(
             (task, row.entry, told_seconds(age), told_seconds(used), told_size(row.found.size),
-             saves)
+             saves, arguments)
         )  # fmt: skip
     say_table(lines)
     size = told_size(sum(row.found.size for row in rows))
     saved = sum(row.record.seconds or 0.0 for row in rows if row.record is not None)
     say(f"{_counted(len(rows))}, {size}, {told_seconds(saved)} of computing")
     return 0
+
+
+def _short_of(record: Record) -> str:
+    told = [
+        f"{path}={text}"
+        for argument in record.arguments.values()
+        for path, text in argument.texts.items()
+    ]
+    text = ", ".join(told)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 
 def _as_json(row: Row) -> dict[str, Any]:
@@ -216,7 +228,10 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 
     args, kwargs = _arguments(parsed.arguments)
     task = _task(parsed.target)
-    say(str(explain(task, *args, **kwargs)))
+    explanation = explain(task, *args, **kwargs)
+    say(str(explanation))
+    if not explanation.can_be_made:
+        return 1
     gaps = gaps_of(task.bandsaw_task.function, left_out=task.bandsaw_task._left_out())
     if gaps:
         say("The id of the task does not depend on this:")
@@ -284,6 +299,9 @@ def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         rows = [row for row in _rows(directories) if row.record and row.record.task == parsed.task]
     rows += [_find(text, directories) for text in parsed.entry]
     rows = list({row.found.path: row for row in rows}.values())
+    if not rows:
+        of_task = f" of the task {parsed.task}" if parsed.task else ""
+        raise InvalidValueError(f"There is no entry{of_task} in {', '.join(directories)}.")
     removed, failures = _remove(rows)
     for directory in directories:
         bounds.prune(directory)

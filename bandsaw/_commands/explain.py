@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from types import MethodType
 from typing import Any, Optional
 
 from .._cache import compare, entry, record
@@ -23,6 +22,7 @@ class Explanation:
     Attributes:
         task: The name of the task.
         is_hit: Whether the call would be served.
+        can_be_made: Whether the arguments fit the task.
         reason: Why or why not.
         path: The path of the entry that the call has or would have.
         nearest: The path of the entry that differs least from the call, if it is not served and
@@ -30,7 +30,7 @@ class Explanation:
         differences: In what that entry differs, a sentence each.
     """
 
-    __slots__ = ("differences", "is_hit", "nearest", "path", "reason", "task")
+    __slots__ = ("can_be_made", "differences", "is_hit", "nearest", "path", "reason", "task")
 
     def __init__(
         self,
@@ -40,7 +40,9 @@ class Explanation:
         path: str,
         nearest: Optional[str] = None,
         differences: Sequence[str] = (),
+        can_be_made: bool = True,
     ) -> None:
+        self.can_be_made = can_be_made
         self.task = task
         self.is_hit = is_hit
         self.reason = reason
@@ -49,6 +51,8 @@ class Explanation:
         self.differences = list(differences)
 
     def __str__(self) -> str:
+        if not self.can_be_made:
+            return f"{self.task} cannot be called like this: {self.reason}"
         outcome = "served from the cache" if self.is_hit else "computed"
         lines = [f"{self.task} would be {outcome}: {self.reason}"]
         if self.nearest is not None:
@@ -78,9 +82,9 @@ def explain(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanati
         InvalidValueError: If the function is no task, or its chain has no cache (a `ValueError`).
         IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
     """
-    if isinstance(task, MethodType):
-        args = (task.__self__, *args)
     the_task = getattr(task, "bandsaw_task", None)
+    if the_task is not None and hasattr(task, "__self__"):
+        args = (task.__self__, *args)
     if the_task is None:
         raise InvalidValueError(f"explain() takes a function decorated with @task, not {task!r}.")
     chain = getattr(task, "bandsaw_chain", "default")
@@ -90,10 +94,23 @@ def explain(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanati
         raise InvalidValueError(
             f"The advice chain {chain!r} of the task {the_task} has no CachingAdvice."
         )
+    misfit = _misfit(the_task, args, kwargs)
+    if misfit is not None:
+        return Explanation(str(the_task), False, f"{misfit}.", "", can_be_made=False)
     execution = Execution(None, args, kwargs).of_task(the_task)
     session = Session(the_task, execution, task.bandsaw_configuration, chain)  # type: ignore[attr-defined]
     explanations = [_of_cache(cache, session) for cache in caches]
     return next((found for found in explanations if found.is_hit), explanations[0])
+
+
+def _misfit(task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Optional[TypeError]:
+    try:
+        task.signature.bind(*args, **kwargs)
+    except TypeError as error:
+        return error
+    except (NotImplementedError, ValueError):
+        pass  # nothing is known of its parameters
+    return None
 
 
 def _of_cache(cache: CachingAdvice, session: Session) -> Explanation:

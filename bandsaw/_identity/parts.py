@@ -18,7 +18,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from .canonical import Writer
-from .definitions import write_code
+from .definitions import definition_of, write_code
 from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
@@ -29,6 +29,7 @@ from .reach import FOREIGN, NAMES, TASK, Reach
 _DIGITS = 16
 _LONGEST_TEXT = 60
 _LARGEST_INT = 1 << 200
+_METHODS = (classmethod, staticmethod)
 _CODE = (FunctionType, type, ModuleType)
 _CODE_TAGS = (b"!function;", b"!class;", FOREIGN, TASK)
 
@@ -180,6 +181,13 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
             child = Form(NAMES, child.kind, kept)
         children.append(child)
     kind = "class" if is_a(code, type) else "function"
+    for key, member in vars(code).items() if kind == "class" else ():
+        method = getattr(member, "__func__", member) if type(member) in _METHODS else member
+        if not is_a(method, FunctionType) or _home(method) != code.__module__:
+            continue  # that of a decorator or a base
+        definition = definition_of(method)
+        if definition.node is not None:
+            yield "method", f"{name}.{key}", place, definition.digest.hex()[:_DIGITS]
     yield kind, name, place, by_name.hex(Form(form.tag, PARTS, children))
 
 
@@ -203,7 +211,7 @@ def _by_module(items: list[tuple[Any, Item]]) -> list[tuple[Any, Item]]:
     kept = []
     groups: dict[Any, list[str]] = {}
     for home, item in items:
-        if item[0] in ("function", "class", "value"):
+        if item[0] in ("function", "class", "method", "value"):
             groups.setdefault(home, []).append(repr(item))
         else:
             kept.append((home, item))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from .firstparty import is_first_party
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from .forms import AnyWriter
 
 _PROTOCOL = 5
+# They give the same again and again.
+_ENDLESS = (itertools.count, itertools.repeat)
 _NEW = copyreg.__newobj__  # type: ignore[attr-defined]
 
 
@@ -30,13 +33,18 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
     kind = type(value)
     if kind is Pairs:
         return Form(b"p", MAP, value.children)
+    hint = ""
+    if hasattr(kind, "read"):
+        hint = ". Pass the path of a file, or a bandsaw.File"
+    elif hasattr(kind, "__next__") and kind not in _ENDLESS:
+        raise NoForm("an iterator can be read only once. Pass a list or tuple of what it gives")
     reducer = copyreg.dispatch_table.get(kind)
     try:
         reduced = reducer(value) if reducer is not None else value.__reduce_ex__(_PROTOCOL)
     except RecursionError:
         raise
     except Exception as error:
-        raise NoForm(str(error) or type(error).__name__) from error
+        raise NoForm(f"{str(error) or type(error).__name__}{hint}") from error
     if is_a(reduced, str):
         module = getattr(value, "__module__", None) or kind.__module__
         return Form(b"!global;", PARTS, (_written_name(str(module), reduced),))

@@ -6,11 +6,13 @@ Call: held(child.cancel) ... TaskKilledError        in the thread of the call
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Callable, Optional
+
+
+class EndedError(Exception):
+    """Somebody has ended the call that waits. Not for users."""
 
 
 class Ending:
@@ -54,19 +56,22 @@ def is_ended() -> bool:
     return ending is not None and ending.is_ended
 
 
-@contextlib.contextmanager
-def held(end: Callable[[], object]) -> Iterator[None]:
+class held:  # used as a function
     """Has `end` called when somebody ends the submitted call, at once if that was before."""
-    ending = current.get()
-    if ending is None:
-        yield
-        return
-    if ending.add(end):
-        end()
-    try:
-        yield
-    finally:
-        ending.remove(end)
+
+    __slots__ = ("_end", "_ending")
+
+    def __init__(self, end: Callable[[], object]) -> None:
+        self._ending = current.get()
+        self._end = end
+
+    def __enter__(self) -> None:
+        if self._ending is not None and self._ending.add(self._end):
+            self._end()
+
+    def __exit__(self, *args: object) -> None:
+        if self._ending is not None:
+            self._ending.remove(self._end)
 
 
 def wait(seconds: float) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .. import _task_options
+from .._system import ending
 from .._system.directories import Anchor
 from .._system.files import open_private, private_folder
 from .._system.processes import describe_exit
@@ -153,7 +154,7 @@ class SshAdvice(Advice):
                 # A server that is started again takes a moment.
                 tries = failed.count(name)
                 if tries:
-                    time.sleep(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
+                    ending.wait(min(_PAUSE_SECONDS * 2 ** (tries - 1), _LONGEST_PAUSE_SECONDS))
                 remote = self.remotes[name]
                 try:
                     self._move(session, remote)
@@ -298,7 +299,9 @@ def _note_what_is_missing(session: Session, error: Optional[BaseException], remo
     if error is not None:
         from .._archive import missing
 
-        missing.note(error, session.distribution_archive, remote.host)
+        # A note that cannot be made must not take the place of the error.
+        with contextlib.suppress(BandsawError, OSError):
+            missing.note(error, session.distribution_archive, remote.host)
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:

@@ -160,11 +160,14 @@ class _Reader:
         if _KEY not in found:
             return found
         name = found[_KEY]
-        if len(found) != 2 or "value" not in found or type(name) is not str:
+        serializer = None
+        if type(name) is str:
+            # Said first: whatever else the object has is not for this one to judge.
+            serializer = self._by_name.get(name) or self._numpy(name)
+        if len(found) != 2 or "value" not in found or serializer is None:
             raise DeserializationError(
                 "A typed value is not an object of a name '_serializer' and a 'value'"
             )
-        serializer = self._by_name.get(name) or self._numpy(name)
         try:
             return serializer.deserialize_value(found["value"])
         except (DeserializationError, UnknownSerializerError, MemoryError, RecursionError):

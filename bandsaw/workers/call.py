@@ -20,11 +20,13 @@ from typing import Any, Callable, Optional, TypeVar
 
 from .._session import members
 from .._session.members import failure_of
+from .._system import ending
 from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
     ProtocolError,
     StalledError,
+    TaskKilledError,
     TaskTimeoutError,
     UnserializableError,
     WorkerDiedError,
@@ -67,6 +69,8 @@ class Call:
         self._place = place
         self._seconds = seconds
         self._heartbeat = heartbeat
+        # What another thread has ended when it ends the call.
+        self._child: Optional[Child] = None
 
     @property
     def _what(self) -> str:
@@ -76,7 +80,7 @@ class Call:
 
     def in_own_process(self) -> None:
         """Goes on with the session in a process of its own, and takes it back."""
-        with self._packed() as message:
+        with ending.held(self._end), self._packed() as message:
             for left in reversed(range(_MOST_BEGINNINGS)):
                 try:
                     return self._in_own_process(message, is_last_try=not left)
@@ -86,6 +90,7 @@ class Call:
     def _in_own_process(self, message: Message, is_last_try: bool) -> None:
         child = self._start()
         try:
+            self._begin_with(child)
             deadline = self._deadline()
             news = self._news(child, True)
             news["is_last"] = True
@@ -109,13 +114,30 @@ class Call:
     def in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> None:
         """Goes on with the session in a process of a pool, and takes it back."""
 
+        def end() -> None:
+            self._end()
+            pool.wake()
+
+        with ending.held(end):
+            worker = self._in_warm_process(pool, idle_seconds)
+        # It may have been ended after it had answered.
+        if worker.child.is_cancelled:
+            pool.drop(worker)
+            raise self._killed(worker.child)
+        pool.give(worker)
+
+    def _in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> Worker:
         def start() -> Worker:
             return Worker(self._start())
 
         shape = again.shape_of(self._session)
         for left in reversed(range(_MOST_GOODBYES)):
-            worker = pool.take(self._place.kind, start)
             try:
+                worker = pool.take(self._place.kind, start)
+            except ending.EndedError:
+                raise self._killed(None) from None
+            try:
+                self._begin_with(worker.child)
                 answer = self._in_worker(worker, shape, idle_seconds, not left)
                 if answer.kind != frames.BYE:
                     self._take_back(worker.child, answer)
@@ -130,8 +152,7 @@ class Call:
                     pool.give(worker)  # the task has raised what ends a program
                 raise
             if answer.kind != frames.BYE:
-                pool.give(worker)
-                return
+                return worker
             # It had ended itself just when this session was sent, and did not take it.
             pool.drop(worker)
         raise ProtocolError(
@@ -181,6 +202,29 @@ class Call:
             raise self._stalled(child, error) from error
         child.drain()
         return answer
+
+    def _begin_with(self, child: Child) -> None:
+        self._child = child
+        if ending.is_ended():
+            raise self._killed(child)
+
+    def _end(self) -> None:
+        """Has the process ended. Called by another thread."""
+        child = self._child
+        if child is not None:
+            child.cancel()
+
+    def _killed(self, child: Optional[Child]) -> TaskKilledError:
+        where = "" if child is None else f" ({self._where(child)})"
+        output, errors = ("", "") if child is None else child.tails()
+        return TaskKilledError(
+            f"{self._what} was killed, with all that it had started{where}."
+            + _last_words(errors or output),
+            -signal.SIGKILL,
+            [self._place.kind.executable, self._place.kind.code],
+            output,
+            errors,
+        )
 
     def _start(self) -> Child:
         self._check_can_read(self._place.hello())
@@ -326,6 +370,8 @@ class Call:
     def _death(self, child: Child, how: str = "") -> BandsawError:
         if child.loss is not None and not how:
             return child.loss(f"{self._what} was lost")
+        if child.is_cancelled and ending.is_ended():
+            return self._killed(child)
         if child.start_error is not None:
             return WorkerStartError(
                 f"{self._what} could not be started with {self._place.name}: "

@@ -9,6 +9,7 @@ import time
 import weakref
 from typing import Any, Callable, Optional
 
+from .._system import ending
 from .._system.processes import in_forked_processes
 from .child import Child
 from .near_template import Kind
@@ -57,6 +58,8 @@ class Pool:
         while True:
             with self._changed:
                 while not self._idle and self._count >= self._size:
+                    if ending.is_ended():
+                        raise ending.EndedError
                     self._changed.wait()
                 worker = self._idle.pop() if self._idle else None
                 if worker is None:
@@ -75,6 +78,11 @@ class Pool:
                 raise
             logger.debug("The process %s is replaced.", worker.child.pid)
             self.drop(worker)
+
+    def wake(self) -> None:
+        """Has those who wait look whether their calls were ended."""
+        with self._changed:
+            self._changed.notify_all()
 
     def give(self, worker: Worker) -> None:
         """Puts a process back that has done what it was to do."""

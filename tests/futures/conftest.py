@@ -1,10 +1,23 @@
 """Tasks that are submitted: in chains of this process, and of others."""
 
+import textwrap
 import threading
 
 import pytest
 
 import bandsaw
+
+CONFIGURATION = """
+import bandsaw
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(SubprocessAdvice(workers=1))
+    .add_advice_chain(SubprocessAdvice(workers=2), name="two")
+    .add_advice_chain(SubprocessAdvice(), name="own")
+)
+"""
 
 
 class Gate:
@@ -54,3 +67,30 @@ def bounded(configure):
 @pytest.fixture
 def task(configure):
     return bandsaw.task(config=configure().module_name)
+
+
+@pytest.fixture
+def write(project):
+    """Writes a script with tasks in other processes."""
+
+    def write(tasks, body):
+        project.write("bandsaw_config.py", CONFIGURATION)
+        head = "import concurrent.futures, os, signal, sys, threading, time\nimport bandsaw\n"
+        body = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
+        text = f"{head}{textwrap.dedent(tasks)}\nif __name__ == '__main__':\n{body}\n"
+        return project.write("workflow.py", text)
+
+    return write
+
+
+@pytest.fixture
+def run(project, write):
+    """Runs a script with tasks in other processes."""
+
+    def run(tasks, body, **options):
+        write(tasks, body)
+        done = project.run("workflow.py", **options)
+        assert project.left_behind() == []
+        return done
+
+    return run

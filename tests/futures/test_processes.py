@@ -1,38 +1,5 @@
 """Submitted calls in other processes."""
 
-import textwrap
-
-import pytest
-
-CONFIGURATION = """
-import bandsaw
-from bandsaw.advices.subprocess import SubprocessAdvice
-
-configuration = (
-    bandsaw.Configuration()
-    .add_advice_chain(SubprocessAdvice(workers=1))
-    .add_advice_chain(SubprocessAdvice(workers=2), name="two")
-    .add_advice_chain(SubprocessAdvice(), name="own")
-)
-"""
-
-
-@pytest.fixture
-def run(project):
-    """Runs a script with tasks in other processes."""
-
-    def run(tasks, body, **options):
-        project.write("bandsaw_config.py", CONFIGURATION)
-        head = "import concurrent.futures, os, signal, sys, threading, time\nimport bandsaw\n"
-        body = textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")
-        text = f"{head}{textwrap.dedent(tasks)}\nif __name__ == '__main__':\n{body}\n"
-        project.write("workflow.py", text)
-        done = project.run("workflow.py", **options)
-        assert project.left_behind() == []
-        return done
-
-    return run
-
 
 def test_values_of_calls_in_other_processes_are_arguments_of_others(run):
     tasks = """

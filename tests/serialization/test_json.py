@@ -176,6 +176,18 @@ def test_an_unknown_serializer_is_named(name):
     assert isinstance(caught.value, TypeError)
 
 
+@pytest.mark.parametrize("rest", [{}, {"value": 1}, {"other": 1}, {"value": 1, "other": [2]}])
+def test_an_unknown_serializer_is_named_whatever_else_the_object_has(rest):
+    found = {"_serializer": "UnknownSerializer", **rest}
+    for text in (
+        json.dumps(found),
+        json.dumps({"a": [found]}),
+        json.dumps(dict(reversed(found.items()))),
+    ):
+        with pytest.raises(TypeError, match="^Unknown serializer 'UnknownSerializer'$"):
+            read(text.encode())
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -1,0 +1,229 @@
+"""Calls that are cancelled or killed, and what becomes of them when the program ends."""
+
+import os
+import signal
+import time
+
+import pytest
+
+TASKS = """
+def wait_for(path):
+    while not os.path.exists(path):
+        time.sleep(0.005)
+
+@bandsaw.task{options}
+def hang(name):
+    with open(name + ".part", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(name + ".part", name)
+    while True:
+        time.sleep(60)
+
+@bandsaw.task{options}
+def note(name, _=None):
+    open(name, "w").close()
+    return name
+
+@bandsaw.task{options}
+def pid():
+    return os.getpid()
+
+def seconds_to_end(pid):
+    begun = time.monotonic()
+    while True:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return time.monotonic() - begun
+        except OSError:
+            return time.monotonic() - begun
+        assert time.monotonic() - begun < 30
+        time.sleep(0.01)
+"""
+# A format string would trip over the braces.
+KEPT = TASKS.replace("{options}", "")
+OWN = TASKS.replace("{options}", '(chain="own")')
+
+
+@pytest.mark.parametrize("tasks", [KEPT, OWN])
+def test_killing_a_call_ends_its_process_and_no_other(run, tasks):
+    body = """
+    future, first = hang.submit("pid"), concurrent.futures.Future()
+    later = note.submit("later", first)
+    needs = note.submit("never", future)
+    wait_for("pid")
+    assert not future.cancel() and not later.kill() and not needs.kill()
+    assert future.kill()
+    error = future.exception(30)
+    assert type(error) is bandsaw.errors.TaskKilledError, error
+    assert isinstance(error, bandsaw.errors.WorkerDiedError) and error.returncode == -9
+    assert "workflow.hang" in str(error) and "was killed" in str(error)
+    assert isinstance(needs.exception(0), bandsaw.errors.DependencyError)
+    assert needs.exception().__cause__ is error
+    assert not future.kill()
+    seconds_to_end(int(open("pid").read()))
+    first.set_result(None)
+    assert later.result(30) == "later" and note("direct") == "direct"
+    assert not os.path.exists("never")
+    """
+    run(tasks, body)
+
+
+def test_a_call_that_is_killed_while_it_waits_for_a_process_never_begins(run):
+    body = """
+    # A direct call has the only process.
+    direct = threading.Thread(target=lambda: hang_here())
+    def hang_here():
+        try:
+            hang("pid")
+        except bandsaw.errors.WorkerDiedError:
+            pass
+    direct.start()
+    wait_for("pid")
+    future = note.submit("never")
+    while not future.running():
+        time.sleep(0.001)
+    while not future.kill():
+        time.sleep(0.001)
+    error = future.exception(30)
+    assert type(error) is bandsaw.errors.TaskKilledError, error
+    os.kill(int(open("pid").read()), signal.SIGKILL)
+    direct.join()
+    assert not os.path.exists("never")
+    """
+    run(KEPT, body)
+
+
+def test_a_lost_process_fails_the_calls_that_had_begun_on_it_and_no_other(run):
+    body = """
+    future, others = hang.submit("pid"), [note.submit(str(n)) for n in range(5)]
+    wait_for("pid")
+    os.kill(int(open("pid").read()), signal.SIGKILL)
+    error = future.exception(30)
+    assert type(error) is bandsaw.errors.WorkerDiedError
+    assert [other.result(30) for other in others] == list("01234")
+    """
+    run(KEPT, body)
+
+
+def test_a_call_of_a_chain_that_stays_here_is_not_killed(task, gate):
+    @task
+    def f():
+        gate.pass_through()
+        return 1
+
+    future = f.submit()
+    assert gate.arrived.acquire(timeout=60)
+    assert not future.kill()
+    gate.open()
+    assert future.result(60) == 1
+
+
+def test_what_was_submitted_is_finished_at_the_end_of_a_script(run, project):
+    body = """
+    def after(value):
+        note.submit("after")
+    first = note.submit("first")
+    for number in range(5):
+        note.submit(str(number), first)
+    executor = concurrent.futures.ThreadPoolExecutor(1)
+    note.submit("other", executor.submit(time.sleep, 0.3))
+    """
+    run(KEPT, body)
+    for name in ("first", *"01234", "other"):
+        assert (project.folder / name).exists()
+
+
+def test_a_call_that_waits_for_what_nobody_computes_does_not_keep_a_script(run):
+    run(KEPT, 'future = note.submit("never", concurrent.futures.Future())')
+
+
+def test_calls_that_a_task_has_submitted_are_finished_with_its_process(run, project):
+    tasks = f"""{OWN}
+@bandsaw.task(chain="own")
+def leave():
+    note.submit("left", note.submit("left first"))
+"""
+    run(tasks, "leave()")
+    assert (project.folder / "left").exists()
+
+
+INTERRUPTED = {
+    "result": "futures[0].result()",
+    "map": "list(hang.map(['pid', 'never']))",
+    "sleep": "time.sleep(60)",
+    "wait": "concurrent.futures.wait(futures)",
+    "at the end": "pass",
+}
+
+
+@pytest.mark.parametrize("where", INTERRUPTED)
+def test_ctrl_c_ends_what_runs_begins_nothing_more_and_leaves_at_once(
+    project, write, wait_until, where
+):
+    body = f"""
+    if {where != "map"}:
+        futures = [hang.submit("pid")]
+        note.submit("never")
+    {INTERRUPTED[where]}
+    """
+    write(KEPT, body)
+    process = project.start("workflow.py")
+    pid = project.folder / "pid"
+    wait_until(pid.exists)
+    begun = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    seconds = time.monotonic() - begun
+    assert "KeyboardInterrupt" in errors
+    wait_until.gone(int(pid.read_text()))
+    assert not (project.folder / "never").exists()
+    assert project.left_behind() == []
+    # Two seconds, on a machine that has nothing else to do.
+    assert seconds < 20
+
+
+def test_ctrl_c_leaves_at_once_when_a_call_of_this_process_goes_on(project, write, wait_until):
+    tasks = """
+    @bandsaw.task(chain="here")
+    def forever():
+        open("begun", "w").close()
+        while True:
+            time.sleep(0.01)
+    """
+    write(tasks, "forever.submit().result()")
+    path = project.folder / "bandsaw_config.py"
+    path.write_text(path.read_text() + 'configuration.add_advice_chain(name="here")\n')
+    process = project.start("workflow.py")
+    wait_until((project.folder / "begun").exists)
+    process.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_call_that_is_pending_at_a_fork_raises_in_the_child(run):
+    body = """
+    first = concurrent.futures.Future()
+    told = []
+    running, ready, waiting = hang.submit("pid"), note.submit("ready"), note.submit("x", first)
+    below = note.submit("below", ready)
+    running.add_done_callback(lambda _: told.append(os.getpid()))
+    wait_for("pid")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            for future in (running, ready, waiting, below):
+                error = future.exception(0)
+                assert type(error) is bandsaw.errors.ForkedError, error
+            assert note.submit("in the child").result(30) == "in the child"
+            code = len(told)
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert running.kill()
+    first.set_result(None)
+    assert waiting.result(30) == "x" and below.result(30) == "below"
+    running.exception(30)
+    """
+    run(KEPT, body)
