@@ -555,3 +555,52 @@ def test_the_activated_environment_is_that_of_the_interpreter(project, tmp_path,
         """,
     )
     project.run("workflow.py", VIRTUAL_ENV=str(ours), PATH=f"/first:{ours}/bin:/last")
+
+
+def test_advices_before_and_extensions_see_a_failure_of_the_crossing(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.cache import CachingAdvice
+        from bandsaw.advices.subprocess import SubprocessAdvice
+
+        class Outer(bandsaw.Advice):
+            def after(self, session):
+                print("advice", type(session.result.exception).__name__)
+                session.proceed()
+
+        class Told(bandsaw.Extension):
+            def on_after_advice(self, task, execution, context, result):
+                print("extension", type(result.exception).__name__)
+
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(Outer(), CachingAdvice(".cache"), SubprocessAdvice())
+            .add_extension(Told())
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, time
+        import bandsaw
+
+        @bandsaw.task(timeout=0.5)
+        def f(how):
+            time.sleep(60) if how else os._exit(3)
+
+        if __name__ == "__main__":
+            for how in (0, 1):
+                try:
+                    f(how)
+                except bandsaw.errors.WorkerError as error:
+                    print("caller", type(error).__name__)
+        """,
+    )
+    told = project.run("workflow.py").stdout.split()
+    kinds = ["WorkerDiedError", "TaskTimeoutError"]
+    assert told == [word for kind in kinds for who in ("advice", "extension", "caller")
+                    for word in (who, kind)]  # fmt: skip
+    assert [path for path in (project.folder / ".cache").rglob("*") if path.is_file()] == []

@@ -59,8 +59,6 @@ def test_each_death_at_each_moment_is_explained_and_leaves_nothing(project, left
         assert f"interpreter {sys.executable}" in cell["message"]
         assert re.search(r"pid \d+", cell["message"]), name
     explained = [cell for name, cell in cells.items() if not name.startswith("exit")]
-    executions = {
-        re.search("execution ([0-9a-f]{16})|$", cell["message"])[1] for cell in explained
-    }
+    executions = {re.search("execution ([0-9a-f]{16})|$", cell["message"])[1] for cell in explained}
     assert len(executions - {None}) == len(explained) - 2
     left_nothing()
