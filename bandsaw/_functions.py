@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import UnsupportedTaskError
 
-_CO_GENERATOR, _CO_COROUTINE, _CO_ASYNC_GENERATOR = 0x20, 0x80, 0x200
+_CO_GENERATOR, _CO_ASYNC_GENERATOR = 0x20, 0x200
 
 
 def check_is_plain(obj: Any) -> None:
@@ -20,9 +20,9 @@ def check_is_plain(obj: Any) -> None:
         elif isinstance(obj, type):
             instead = "Decorate a function that makes the object, or the class's methods"
         kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
-    elif obj.__code__.co_flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR):
-        kind = "coroutine function"
-        instead = "Write it without 'async', or decorate a function that calls asyncio.run(...)"
+    elif obj.__code__.co_flags & _CO_ASYNC_GENERATOR:
+        kind = "async generator function"
+        instead = "Return a list, or decorate a coroutine function that consumes the generator"
     elif obj.__code__.co_flags & _CO_GENERATOR:
         kind = "generator function"
         instead = "Return a list, or decorate a function that consumes the generator"

@@ -7,6 +7,7 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, overload
 
+from ._coroutines import finished, is_coroutine_function
 from .advice import advise_task_with_chain
 from .config import get_configuration
 from .errors import InvalidDecoratorError
@@ -156,11 +157,15 @@ def task(
                 return result.value
             raise exception.with_traceback(traceback_of(result))
 
+        run: Any = call
+        if is_coroutine_function(function):
+            run = functools.partial(_finish, function, call)
+            call = _awaitable(function, call)
         call.bandsaw_task = the_task  # type: ignore[attr-defined]
         call.bandsaw_configuration = configuration  # type: ignore[attr-defined]
         call.bandsaw_chain = chain_name  # type: ignore[attr-defined]
-        call.submit = functools.partial(_submit, call)  # type: ignore[attr-defined]
-        call.map = functools.partial(_map, call)  # type: ignore[attr-defined]
+        call.submit = functools.partial(_submit, call, run)  # type: ignore[attr-defined]
+        call.map = functools.partial(_map, call, run)  # type: ignore[attr-defined]
         owner = call.__qualname__.rpartition(".")[0]
         if not owner or owner.endswith("<locals>"):
             return call
@@ -185,14 +190,38 @@ def _above_other(other: Any, decorate: Callable[[Any], Any]) -> Any:
     return TaskMethod(function, isinstance(other, classmethod) or other.of_class)
 
 
-def _submit(call: Any, /, *args: Any, **kwargs: Any) -> Any:
+def _awaitable(function: Any, walk: Any) -> Any:
+    """Makes a coroutine function of a coroutine function and what walks the chain for it."""
+
+    @functools.wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        configuration = call.bandsaw_configuration  # type: ignore[attr-defined]
+        chain = call.bandsaw_chain  # type: ignore[attr-defined]
+        if not (configuration._chains.get(chain, ["unknown"]) or configuration.extensions):
+            return await function(*args, **kwargs)
+        from ._futures import coroutines
+
+        lane = coroutines.lane_of(configuration, chain)
+        task = call.bandsaw_task  # type: ignore[attr-defined]
+        return await coroutines.awaited(walk, task, lane, args, kwargs)
+
+    return call
+
+
+def _finish(function: Any, walk: Any, /, *args: Any, **kwargs: Any) -> Any:
+    return finished(function, walk(*args, **kwargs))
+
+
+def _submit(call: Any, run: Any, /, *args: Any, **kwargs: Any) -> Any:
     from ._futures import calls, flight
 
     lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
-    return calls.submit(call, call.bandsaw_task, lane, args, kwargs)
+    return calls.submit(run, call.bandsaw_task, lane, args, kwargs)
 
 
-def _map(call: Any, /, *iterables: Any, **options: Any) -> Any:
+def _map(call: Any, run: Any, /, *iterables: Any, **options: Any) -> Any:
+    from ._futures import flight
     from ._futures.mapping import Results
 
-    return Results(call, iterables, **options)
+    lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
+    return Results(run, call.bandsaw_task, lane, iterables, **options)

@@ -6,8 +6,10 @@ import abc
 import copyreg
 import sys
 from collections.abc import Mapping, Sequence
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from ._coroutines import finished
 from ._functions import check_is_plain, task_layers, without_task
 from ._system import callers
 from .errors import (
@@ -325,6 +327,8 @@ class _FunctionTask(Task):
         function = self._function or self.function
         try:
             value = function(*execution.args, **execution.kwargs)
+            if type(value) is CoroutineType:
+                value = finished(function, value)
         except Exception as error:
             traceback = error.__traceback__
             return Result(exception=error.with_traceback(traceback.tb_next if traceback else None))
@@ -333,7 +337,7 @@ class _FunctionTask(Task):
         return result
 
     def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        return self.function(*args, **kwargs)
+        return finished(self.function, self.function(*args, **kwargs))
 
     def serialized(self) -> dict[str, Any]:
         """Returns the names, the keywords and, if somebody has read it, the id.
@@ -423,7 +427,7 @@ class _FunctionWithClosureTask(Task):
         return self._function
 
     def _execute(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        return self._function(*args, **kwargs)
+        return finished(self._function, self._function(*args, **kwargs))
 
     def serialized(self) -> dict[str, Any]:
         """Refuses: data that is no code must not turn into a function.

@@ -87,10 +87,6 @@ def test_more_than_one_positional_argument_is_an_error():
     assert isinstance(caught.value, InvalidDecoratorError)
 
 
-async def coroutine():
-    pass
-
-
 async def async_generator():
     yield
 
@@ -102,8 +98,7 @@ def generator():
 @pytest.mark.parametrize(
     ("obj", "instead"),
     [
-        (coroutine, "asyncio.run"),
-        (async_generator, "asyncio.run"),
+        (async_generator, "coroutine function that consumes"),
         (generator, "Return a list"),
         (int, "Decorate a function"),
         (staticmethod(len), "Decorate a plain function"),

@@ -15,11 +15,12 @@ from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
 from typing import Any, Callable, Optional
 
+from .._coroutines import caller
 from .._system import ending
 from ..errors import DependencyError, TaskKilledError
 from ..futures import Future, _Failure
 from . import flight, program
-from .finding import find
+from .finding import Plan, find
 
 _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
     "bandsaw_submitted_call", default=None
@@ -53,8 +54,9 @@ class Call(flight.Passenger):
         lane: flight.Lane,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
+        plan: Optional[Plan],
     ) -> None:
-        self._plan = find(args, kwargs)
+        self._plan = plan
         parent = _current.get()
         if parent is not None and parent.state != flight.RUNNING:
             parent = None
@@ -120,6 +122,9 @@ class Call(flight.Passenger):
 
     def _outcome(self) -> tuple[Any, Optional[BaseException]]:
         _current.set(self)
+        awaiting = caller.get()
+        if awaiting is not None and awaiting.call is not self:
+            caller.set(None)  # it awaits another call, which has submitted this one
         if self.lane.leaves_the_process:
             self._ending = ending.Ending()
             ending.current.set(self._ending)
@@ -241,7 +246,7 @@ def submit(
     Raises:
         TypeError: If there is a future in the arguments where its value cannot be put.
     """
-    call = Call(function, task, lane, args, kwargs)
+    call = Call(function, task, lane, args, kwargs, find(args, kwargs))
     future = call.future
     assert future is not None
     call.board()

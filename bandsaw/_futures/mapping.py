@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 from ..errors import InvalidValueError
 from ..futures import Future
 from . import calls, flight
+from .finding import find
 
 # So many calls for each that can run are submitted ahead, unless the caller says otherwise.
 _AHEAD = 4
@@ -22,6 +23,8 @@ class Results(Iterator[Any]):
     def __init__(
         self,
         function: Callable[..., Any],
+        task: Any,
+        lane: flight.Lane,
         iterables: Sequence[Iterable[Any]],
         buffersize: Optional[int] = None,
         timeout: Optional[float] = None,
@@ -31,10 +34,8 @@ class Results(Iterator[Any]):
             raise TypeError("map() needs at least one iterable.")
         if buffersize is not None and not (type(buffersize) is int and buffersize > 0):
             raise InvalidValueError(f"buffersize={buffersize!r} has to be a whole number above 0.")
-        call: Any = function
-        lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
         self._end = None if timeout is None else time.monotonic() + timeout
-        self._ahead = _Ahead(function, lane, zip(*iterables))
+        self._ahead = _Ahead(function, task, lane, zip(*iterables))
         self._ahead.fill(lane.limit * _AHEAD if buffersize is None else buffersize)
 
     def __iter__(self) -> Results:
@@ -70,9 +71,14 @@ class _Ahead:
     """The calls that were submitted and whose results were not taken, in order."""
 
     def __init__(
-        self, function: Callable[..., Any], lane: flight.Lane, items: Iterator[tuple[Any, ...]]
+        self,
+        function: Callable[..., Any],
+        task: Any,
+        lane: flight.Lane,
+        items: Iterator[tuple[Any, ...]],
     ) -> None:
         self._function = function
+        self._task = task
         self._lane = lane
         self._items: Optional[Iterator[tuple[Any, ...]]] = items
         self._futures: deque[Future[Any]] = deque()
@@ -80,14 +86,13 @@ class _Ahead:
 
     def fill(self, count: int) -> None:
         """Submits more calls, at most so many."""
-        task: Any = self._function.bandsaw_task  # type: ignore[attr-defined]
         for _ in range(count):
             items = self._items
             if items is None:
                 return
             try:
                 args = next(items)
-                call = calls.Call(self._function, task, self._lane, args, {})
+                call = calls.Call(self._function, self._task, self._lane, args, {}, find(args, {}))
             except StopIteration:
                 self._items = None
                 return

@@ -52,6 +52,12 @@ class Methods:
         return complex(x)
 
 
+@bandsaw.task
+async def awaited(x: int) -> str:
+    assert_type(await awaited(x), str)
+    return str(x)
+
+
 def plain(x: int) -> int:
     return x
 
@@ -75,6 +81,8 @@ assert_type(Methods().method.submit(3), bandsaw.Future[float])
 assert_type(Methods.method.submit(Methods(), 3), bandsaw.Future[float])
 assert_type(Methods.static.submit(3), bandsaw.Future[bytes])
 assert_type(bare.submit(1).kill(), bool)
+assert_type(awaited.submit(1), bandsaw.Future[str])
+assert_type(awaited.map([1]), Iterator[str])
 Methods.of_class(3)  # type: ignore
 
 bare("text")  # type: ignore[arg-type]
