@@ -9,6 +9,7 @@ from __future__ import annotations
 # Without the wrappers of the module `signal`, which are Python code and interrupted themselves.
 import _signal  # type: ignore[import-not-found]
 import io
+import os
 import signal
 import threading
 from typing import Any, Callable, Optional
@@ -46,4 +47,8 @@ class Deferred:
 
 def owned(number: int) -> io.FileIO:
     """Gives an open file an owner in C, which closes it when nobody refers to it any more."""
-    return io.FileIO(number, "rb")
+    try:
+        return io.FileIO(number, "rb")
+    except OSError:
+        os.close(number)  # a folder, which nobody of ours sends
+        raise
