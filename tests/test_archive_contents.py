@@ -348,3 +348,29 @@ def test_of_a_namespace_package_only_what_is_not_installed_goes_along(tmp_path, 
 )
 def test_what_a_module_of_a_package_imports_is_found_without_parsing_it(source, expected):
     assert set(named_in(source.encode())) == expected
+
+
+def test_a_word_in_a_text_does_not_send_a_folder_of_that_name(tmp_path, monkeypatch):
+    files = {"folder_a/x.csv": "", "folder_b/x.csv": "", "folder_b/m.py": ""}
+    files["wordy/__init__.py"] = '"""Some import folder_a by hand."""\n'
+    files["wordy/late.py"] = "# import folder_b\ndef f():\n    import folder_b.m\n"
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    content = collect([], reached_from={"wordy": "has a task"})
+    ours = {name for name in content.members if not name.startswith("bandsaw/")}
+    assert ours == {*files, "__main__.py"} - {"folder_a/x.csv"}
+
+
+def test_of_a_package_with_very_much_data_the_modules_go_along(tmp_path, monkeypatch, caplog):
+    (tmp_path / "heavy").mkdir()
+    for name in ("__init__.py", "one.bin", "two.bin"):
+        (tmp_path / "heavy" / name).write_text("# 123456")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(folders, "MOST_BYTES", 15)
+    content = collect([], reached_from={"heavy": "has a task"})
+    assert "heavy/__init__.py" in content.members
+    assert "heavy/one.bin" not in content.members
+    assert content.manifest["left_out"] == {"heavy/": folders.MUCH}
+    assert folders.MUCH in caplog.text

@@ -65,7 +65,10 @@ def reached(
     while walk.pending:
         name, source = walk.pending.popleft()
         in_package = name.partition(".")[0] in walk.whole
-        imported = named_in(source) if in_package else imports.of(name, source)
+        imported = named_in(source) if in_package else None
+        # A word may be the name of any folder of the project, which is no package by that.
+        if imported is None or any(map(walk.is_bare_folder, imported)):
+            imported = imports.of(name, source)
         for other in dict.fromkeys([*imported, *referred_to(name)]):
             walk.want(other, f"reached from {name}")
         yield from walk.found()
@@ -78,12 +81,25 @@ class _Walk:
         self.pending: deque[tuple[str, bytes]] = deque()
         self._found: list[Found] = []
         self._seen: set[str] = set()
+        self._bare: dict[str, bool] = {}
         # The packages that go along whole, by their names.
         self.whole: set[str] = set()
 
     def found(self) -> list[Found]:
         found, self._found = self._found, []
         return found
+
+    def is_bare_folder(self, name: str) -> bool:
+        """Says whether a name may be that of a folder without an `__init__`, not taken so far."""
+        top = name.partition(".")[0]
+        if top in self._known or top in sys.modules:
+            return False
+        if top not in self._bare:
+            spec = files.locate(top) if top.isprintable() else None
+            self._bare[top] = (
+                spec is not None and files.is_package(spec) and files.member_of(top, spec) is None
+            )
+        return self._bare[top]
 
     def want(self, name: str, why: str) -> None:
         if name in self._known or not name.isprintable():

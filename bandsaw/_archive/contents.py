@@ -28,6 +28,7 @@ FORMAT = 2
 _DIGITS = 32
 
 logger = logging.getLogger("bandsaw.distribution")
+_TOLD = (folders.LARGE, folders.MUCH)
 # What was left out is told once.
 _told: set[str] = set()
 
@@ -189,9 +190,7 @@ def collect(
         "first_party": reached_from is not None,
         "files": [name for _, name in named_files],
         # The other ones come and go without a change of the code.
-        "left_out": {
-            name: why for name, why in sorted(collected.left_out.items()) if why == folders.LARGE
-        },
+        "left_out": {name: why for name, why in sorted(collected.left_out.items()) if why in _TOLD},
         "members": {
             name: {
                 "size": len(data),
@@ -256,7 +255,7 @@ class _Collected:
 
     def leave_out(self, member: str, why: str, path: Optional[str]) -> None:
         self.left_out[member] = why
-        if why == folders.LARGE and member not in _told:
+        if why in _TOLD and member not in _told:
             _told.add(member)
             logger.warning(
                 "%s is %s and does not go along to other machines. "

@@ -16,6 +16,9 @@ from . import files
 # Larger data is rather fetched than sent along with code. Modules may be larger.
 LARGEST_FILE = 16 * 2**20
 LARGE = "larger than 16 MB"
+# As well as much of it.
+MOST_BYTES = 512 * 2**20
+MUCH = "data of a package with more than 512 MB of it"
 _CACHES = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 # Caches and virtual environments say by such a file what they are.
 _SIGNS = ("CACHEDIR.TAG", "pyvenv.cfg")
@@ -50,10 +53,13 @@ def find(
     those that are worth sending, without what is hidden, large, or a cache.
     """
     found = Files({}, {}, {})
+    total = 0
     for folder in reversed(list(folders)):
         if os.path.isdir(folder):
             left_out = None if everything else found.left_out
-            found.paths.update(_walk(folder, "", (), left_out, largest))
+            for name, path, size in _walk(folder, "", (), left_out, largest):
+                found.paths[name] = path
+                total += 0 if name.endswith(files.SUFFIXES) else size
             continue
         for name, data in _zipped(folder):
             reason = None if everything else _reason(name, len(data), largest)
@@ -61,6 +67,10 @@ def find(
                 found.zipped[name] = data
             else:
                 found.left_out[name] = reason
+    if largest is not None and not everything and total > MOST_BYTES:
+        for name in [name for name in found.paths if not name.endswith(files.SUFFIXES)]:
+            del found.paths[name]
+        found.left_out[""] = MUCH
     names: dict[str, Any]
     for names in (found.paths, found.zipped):
         for name in [name for name in names if name.endswith(".pyc") and name[:-1] in names]:
@@ -89,8 +99,8 @@ def _walk(
     above: tuple[str, ...],
     left_out: Optional[dict[str, str]],
     largest: Optional[int],
-) -> Iterator[tuple[str, str]]:
-    """Yields paths below a folder with full paths; without `left_out` all but byte code."""
+) -> Iterator[tuple[str, str, int]]:
+    """Yields paths below a folder, full paths and sizes; without `left_out` all but byte code."""
     real = os.path.realpath(folder)
     if real in above:
         return  # a link to a folder that it lies in
@@ -128,7 +138,7 @@ def _walk(
             if is_folder:
                 yield from _walk(entry.path, path + "/", (*above, real), left_out, largest)
             else:
-                yield path, entry.path
+                yield path, entry.path, status.st_size
 
 
 def _has_sign(folder: str) -> bool:

@@ -295,7 +295,9 @@ def _note_what_is_missing(session: Session, error: Optional[BaseException], remo
     if error is not None:
         from .._archive import missing
 
-        missing.note(error, session.distribution_archive, remote.host)
+        # A note that cannot be made must not take the place of the error.
+        with contextlib.suppress(BandsawError, OSError):
+            missing.note(error, session.distribution_archive, remote.host)
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:
