@@ -21,6 +21,7 @@ from typing import Any, Callable, Optional, TypeVar
 from .._session import members
 from .._session.members import failure_of
 from .._system import ending
+from .._system.interrupts import Deferred, owned
 from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
@@ -250,14 +251,16 @@ class Call:
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
         self._position, members = boundary.packed(self._session)
-        message = self._place.message(members)
+        with Deferred():
+            message = self._place.message(members)
+            file = None if message[2] is None else owned(message[2])
         # The pieces are in the file now, or about to be sent.
         del members
         try:
             yield message
         finally:
-            if message[2] is not None:
-                os.close(message[2])
+            if file is not None:
+                file.close()
 
     def _news(self, child: Child, is_new: bool) -> dict[str, Any]:
         """Returns what the process does not know yet of what it inherits."""
