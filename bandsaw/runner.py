@@ -59,7 +59,9 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         session._go_on()
         with whole_file(path) as output:
             session.save(output)
-    except Exception as error:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
         from ._session import members
 
         with whole_file(path) as output:

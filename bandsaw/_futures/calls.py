@@ -231,6 +231,8 @@ def _dependency_error(
     if failure is None:
         # Of a future that is not ours. All that needs it shares the failure.
         failure = needed._failure = _Failure(what.capitalize(), cause)  # type: ignore[attr-defined]
+        # Whoever has cancelled it knows.
+        failure.is_known = needed.cancelled()
     return error, failure
 
 

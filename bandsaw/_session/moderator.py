@@ -32,6 +32,10 @@ from . import attempt
 _NO_CALL, _CALLED, _STEPPED = 0, 1, 2
 
 
+# What the note of an error that an advice raised begins with.
+_NOTE = "Raised in "
+
+
 class _Moderator(SerializableValue):
     """Knows the position in the chain and takes the next step.
 
@@ -125,7 +129,7 @@ class _Moderator(SerializableValue):
             SessionFinishedError: If the walk had ended (a `RuntimeError`).
             SecondStepError: If the advice that is being called has taken its step already (a
                 `RuntimeError`).
-            AdviceError: If the advice that is called now raises an exception (a `RuntimeError`).
+            Exception: What the advice that is called now raises, with a note that names it.
         """
         state = self._state
         if state == _STEPPED or self.walked:
@@ -142,7 +146,8 @@ class _Moderator(SerializableValue):
                     advice.before(session)
                 except Exception as error:
                     self._mark(0)
-                    _raise_fault(session, advice, "before", error)
+                    _note_fault(session, advice, "before", error)
+                    raise
                 finally:
                     self._state = state and _STEPPED
                 if self._repeats and not is_repeated:
@@ -171,7 +176,8 @@ class _Moderator(SerializableValue):
             advice.after(session)
         except Exception as error:
             self._mark(0)
-            _raise_fault(session, advice, "after", error)
+            _note_fault(session, advice, "after", error)
+            raise
         finally:
             self._state = state and _STEPPED
         if self._repeats and not is_repeated:
@@ -320,14 +326,15 @@ def _no_step_left(moderator: _Moderator) -> BandsawError:
     )
 
 
-def _raise_fault(session: Any, advice: Any, phase: str, error: Exception) -> None:
+def _note_fault(session: Any, advice: Any, phase: str, error: Exception) -> None:
+    """Has an error say in which advice it was raised; the innermost one says so."""
     if not isinstance(error, BandsawError):
-        message = f"{_named(session, advice, phase)} raised {type(error).__name__}: {error}"
-        raise AdviceError(message) from error
-    # It names its own cause, and its type is what callers wait for.
-    if error.where is None and type(error) is not AdviceError:
+        notes = error.__dict__.setdefault("__notes__", []) if hasattr(error, "__dict__") else []
+        if not any(str(note).startswith(_NOTE) for note in notes):
+            notes.append(f"{_NOTE}{_named(session, advice, phase)}")
+    elif error.where is None and type(error) is not AdviceError:
+        # It names its own cause.
         error.where = _named(session, advice, phase)
-    raise error
 
 
 def _named(session: Any, advice: Any, phase: str) -> str:

@@ -1,7 +1,8 @@
 """A census of the Python standard library's own source.
 
 Finds the library's packages, parses each module, counts what is defined in it, and ranks the
-packages. Each package is one task: it runs in a process of its own, and its result is cached.
+packages. Each package is one task: it runs in a process of its own, several at once, and its result
+is cached. Another task ranks them as soon as all are counted.
 
     python workflow.py [PACKAGE ...]
 """
@@ -56,6 +57,12 @@ def census(package, version):
     return counts
 
 
+@bandsaw.task(chain="uncached")
+def rank(counts):
+    """Puts the counts of all packages into the order of their lines."""
+    return sorted(counts, key=lambda row: row["lines"], reverse=True)
+
+
 def library():
     """The folder of the standard library."""
     return Path(sysconfig.get_path("stdlib"))
@@ -78,7 +85,6 @@ def describe(function):
 def print_table(rows, shown=12):
     """Prints the largest packages and the sum over all."""
     columns = ("files", "lines", "classes", "functions")
-    rows = sorted(rows, key=lambda row: row["lines"], reverse=True)
     print(f"{'package':<18}" + "".join(f"{name:>11}" for name in columns) + "   longest function")
     for row in rows[:shown]:
         cells = "".join(f"{row[name]:>11,}" for name in columns)
@@ -93,7 +99,11 @@ def main(*packages):
     """Runs the workflow for some packages, or for all of them."""
     start = time.perf_counter()
     found = survey()
-    rows = [census(package, found["version"]) for package in packages or found["packages"]]
+    # Futures, which stand for the counts in the arguments of the last call.
+    counts = [
+        census.submit(package, found["version"]) for package in packages or found["packages"]
+    ]
+    rows = rank.submit(counts).result()
     seconds = time.perf_counter() - start
 
     print(f"The standard library of Python {found['version'].split()[0]}\n")

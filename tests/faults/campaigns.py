@@ -51,6 +51,9 @@ CAMPAIGNS = {
     "identity": Campaign(f"{__package__}.identity:run", "values and programs are changed", ()),
     "deaths": Campaign(f"{__package__}.workers_deaths:run", "processes of tasks end in all ways"),
     "soak": Campaign(f"{__package__}.workers_soak:run", "many calls, of which some fail"),
+    "graphs": Campaign(
+        f"{__package__}.graphs:run", "submitted calls fail, are killed and cancelled"
+    ),
     "workers": Campaign(f"{__package__}.workers:run", "processes are killed, calls interrupted"),
     "parents": Campaign(f"{__package__}.parents:run", "workflows are killed and interrupted"),
     "ssh": Campaign(

@@ -28,6 +28,7 @@ configuration = (
     .set_serializer(bandsaw.JsonSerializer())
     .set_bulk_hash("blake3")
     .add_modules_for_distribution("a", "b")
+    .add_files_for_distribution("a.csv", Path("b"))
     .distribute_first_party(False)
 )
 assert_type(configuration, Configuration)
@@ -50,6 +51,7 @@ configuration.add_advice_chain(nom="empty")  # type: ignore[call-arg]
 configuration.add_extension(bandsaw.Extension)  # type: ignore[arg-type]
 configuration.set_serializer("json")  # type: ignore[arg-type]
 configuration.add_modules_for_distribution(os)  # type: ignore[arg-type]
+configuration.add_files_for_distribution(7)  # type: ignore[arg-type]
 configuration.get_advice_chain()  # type: ignore[call-arg]
 bandsaw.get_configuration(bandsaw)  # type: ignore[arg-type]
 bandsaw.Configuration("name")  # type: ignore[call-arg]

@@ -120,7 +120,40 @@ def test_an_error_that_was_raised_two_processes_away_is_still_itself(run, mode):
     assert "raise error  # in the source" in done.stderr
 
 
-@pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit", "SystemExit('why')"])
+def test_what_ends_a_program_reaches_the_caller_and_not_the_process(run, mode):
+    tasks = """
+    class Stop(BaseException):
+        pass
+
+    @bandsaw.task
+    def f(how):
+        if how == 'exit':
+            sys.exit(3)
+        if how == 'text':
+            raise SystemExit('why')
+        if how == 'stop':
+            raise Stop(1)
+        return os.getpid()
+    """
+    body = """
+    pid = f('')
+    for how, kind, args in [('exit', SystemExit, (3,)), ('text', SystemExit, ('why',)),
+                            ('stop', Stop, (1,))]:
+        try:
+            f(how)
+        except BaseException as error:
+            assert type(error) is kind and error.args == args, repr(error)
+        else:
+            raise AssertionError
+    print(f('') == pid)
+    """
+    done = run(tasks, body, mode)
+    assert done.stderr == ""
+    assert done.stdout == f"{mode == 'workers=1'}\n"
+    assert run(tasks, "f('exit')", mode, check=False).returncode == 3
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit"])
 def test_what_is_no_exception_ends_the_process_and_says_so(run, mode, error):
     tasks = f"@bandsaw.task\ndef f(fails):\n    if fails:\n        raise {error}\n    return 1"
     body = """
