@@ -130,7 +130,8 @@ class RetryAdvice(Advice):
             return
         logger.warning(
             "Task %s failed in attempt %d of %d and is tried again in %.3g s: %s: %s",
-            *(session.task, number, options["attempts"], wait, type(error).__name__, error),
+            *(session.task, number, options["attempts"], wait, type(error).__name__),
+            str(error).partition("\n")[0],
         )
         session.context[_key(place)] = (number + 1, now - begun)
         failed: Result = session.result
