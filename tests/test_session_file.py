@@ -447,6 +447,7 @@ def test_no_member_takes_the_place_of_another(signed):
         {
             "moderator": {
                 **dict.fromkeys(("before_called", "after_called", "left_out"), 0),
+                **dict.fromkeys(("attempt", "changes"), 1),
                 **dict.fromkeys(("task_called", "is_finished"), True),
             }
         },

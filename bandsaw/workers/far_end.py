@@ -181,7 +181,7 @@ def _go_on(
         # Whatever else refers to what was sent would keep it in memory.
         del frame
         had = _parts(session)
-        session.proceed()
+        session._go_on()
         left_out = _same(session, had)
         message = again.done(session, left_out) if known else None
         if message is None:
