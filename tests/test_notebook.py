@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import lacking
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "in-a-notebook.md"
-BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(ipython|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIGURATION = re.compile(r"^```python title=.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -17,7 +17,7 @@ def cells_of_page():
     """The source of each cell, with what it is to show."""
     cells = []
     for kind, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
-        if kind == "python":
+        if kind == "ipython":
             cells.append([text, ""])
         else:
             cells[-1][1] = text

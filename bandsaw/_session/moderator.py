@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
+from .._system.tracebacks import add_note
 from ..errors import (
     AdviceError,
     AdviceResultError,
@@ -333,9 +334,9 @@ def _no_step_left(moderator: _Moderator) -> BandsawError:
 def _note_fault(session: Any, advice: Any, phase: str, error: Exception) -> None:
     """Has an error say in which advice it was raised; the innermost one says so."""
     if not isinstance(error, BandsawError):
-        notes = error.__dict__.setdefault("__notes__", []) if hasattr(error, "__dict__") else []
+        notes = getattr(error, "__notes__", ())
         if not any(str(note).startswith(_NOTE) for note in notes):
-            notes.append(f"{_NOTE}{_named(session, advice, phase)}")
+            add_note(error, f"{_NOTE}{_named(session, advice, phase)}")
     elif error.where is None and type(error) is not AdviceError:
         # It names its own cause.
         error.where = _named(session, advice, phase)

@@ -302,6 +302,7 @@ def _note_what_is_missing(session: Session, error: Optional[BaseException], remo
         # A note that cannot be made must not take the place of the error.
         with contextlib.suppress(BandsawError, OSError):
             missing.note(error, session.distribution_archive, remote.host)
+            missing.name_files_here(error, session.distribution_archive)
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:

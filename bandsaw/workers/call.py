@@ -31,6 +31,7 @@ from ..errors import (
     TaskTimeoutError,
     UnserializableError,
     WorkerDiedError,
+    WorkerError,
     WorkerStartError,
 )
 from ..session import Session
@@ -251,9 +252,15 @@ class Call:
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
         self._position, members = boundary.packed(self._session)
-        with Deferred():
-            message = self._place.message(members)
-            file = None if message[2] is None else owned(message[2])
+        try:
+            with Deferred():
+                message = self._place.message(members)
+                file = None if message[2] is None else owned(message[2])
+        except OSError as error:
+            raise WorkerError(
+                f"The session of task {self._session.task} cannot be sent to {self._place.name}: "
+                f"there is no room for its data: {error}"
+            ) from error
         # The pieces are in the file now, or about to be sent.
         del members
         try:

@@ -68,7 +68,7 @@ def test_the_traceback_of_the_other_side_is_printed_with_its_source(run, mode):
     assert done.stderr.count("raise error  # in the source") >= 1
     assert "RemoteTraceback" in done.stderr
     # Before 3.10 the module of the script is named, too.
-    assert "OwnError" in done.stderr.rstrip().splitlines()[-1].partition(":")[0]
+    assert "OwnError" in done.stderr.rstrip().splitlines()[-2].partition(":")[0]
 
 
 def test_the_traceback_of_the_other_side_ends_the_chain_of_causes(run, mode):
@@ -94,7 +94,7 @@ def test_the_traceback_of_the_other_side_ends_the_chain_of_causes(run, mode):
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="notes are new in Python 3.11")
 def test_notes_and_groups_arrive(run, mode):
     body = """
-    assert caught('notes').__notes__ == ['noted']
+    assert caught('notes').__notes__[0] == 'noted'
     try:
         fail('group')
     except* OwnError as group:
