@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 
 _current: ContextVar[int] = ContextVar("bandsaw_attempt", default=1)
-# Whether a call of this process was in a later attempt than the first: until then nobody says.
+# Whether a call of this process was in a later attempt than the first: until then nobody is told.
 is_told = False
 
 
@@ -21,8 +21,6 @@ def get_attempt() -> int:
 
 def execute(session: Any, number: int) -> Any:
     """Executes the task of a session in an attempt of that number."""
-    global is_told
-    is_told = True
     token = _current.set(number)
     try:
         return session.task.execute(session.execution)

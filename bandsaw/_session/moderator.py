@@ -55,8 +55,6 @@ class _Moderator(SerializableValue):
     # Not in slots: they are set only where a walk is repeated, or a session restored on its way.
     attempt = 1
     changes = 0
-    # With how many calls of `before` the attempt begins that is to follow.
-    _repeats = 0
     _pause: Optional[Callable[[], Any]] = None
     # The moderator that this one took over from.
     _earlier: Optional[_Moderator] = None
@@ -66,6 +64,7 @@ class _Moderator(SerializableValue):
         "__dict__",
         "_assigned",
         "_left_out",
+        "_repeats",
         "_state",
         "advice_chain",
         "after_called",
@@ -82,6 +81,8 @@ class _Moderator(SerializableValue):
         self.walked = False
         # 1 after an advice concluded on the way to the task: its own `after` is left out.
         self._left_out = 0
+        # With how many calls of `before` the attempt begins that is to follow.
+        self._repeats = 0
         self._state = _NO_CALL
 
     @property
@@ -136,12 +137,13 @@ class _Moderator(SerializableValue):
         if state == _STEPPED or self.walked:
             raise _no_step_left(self)
         chain = self.advice_chain
-        begun = 0
-        if not self.task_called:
-            index = begun = self.before_called
-            if index < len(chain):
-                self.before_called = index + 1
-                advice = chain[index]
+        if self.task_called:
+            begun = 0
+        else:
+            begun = self.before_called
+            if begun < len(chain):
+                self.before_called = begun + 1
+                advice = chain[begun]
                 self._state = _CALLED
                 try:
                     advice.before(session)
@@ -156,7 +158,7 @@ class _Moderator(SerializableValue):
                 return
             self.task_called = True
             try:
-                if attempt.is_told or self.attempt > 1:
+                if attempt.is_told:
                     session.result = attempt.execute(session, self.attempt)
                 else:
                     session.result = session.task.execute(session.execution)
@@ -240,6 +242,7 @@ class _Moderator(SerializableValue):
         self.before_called, self.after_called = first, 0
         self.task_called, self._left_out = False, 0
         self.attempt = last.attempt + 1
+        attempt.is_told = True
         settle = getattr(session.execution, "_settle_id", None)
         self.changes = last.changes + (settle is not None and settle())
         session._begin_attempt(self)
@@ -310,7 +313,8 @@ class _Moderator(SerializableValue):
         moderator.is_finished = values["is_finished"]
         moderator._left_out = values["left_out"]
         attempts, changes = values.get("attempt", 1), values.get("changes", 0)
-        if attempts > 1 or changes:
+        if attempts > 1:
+            attempt.is_told = True
             moderator.attempt, moderator.changes = attempts, changes
         return moderator
 

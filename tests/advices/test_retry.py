@@ -624,3 +624,167 @@ def test_the_number_of_the_attempt_is_that_of_the_thread_and_the_context(configu
     assert tasks[0].attempts == [1, 2, 1]
     assert tasks[1].attempts == [1, 2, 3]
     assert sorted(seen) == [1, 1, 1, 2, 2, 3]
+
+
+def wait_for_long(configure, waiting, attempts):
+    """Makes a task that fails and then waits for its next attempt."""
+    advice = RetryAdvice(on=lambda error: waiting() or 600)
+    task = bandsaw.task(config=configure(advice).module_name)
+
+    @task
+    def fail():
+        attempts.append(bandsaw.get_attempt())
+        raise ValueError("first")
+
+    @task
+    async def fail_in_a_coroutine():
+        attempts.append(bandsaw.get_attempt())
+        raise ValueError("first")
+
+    return fail, fail_in_a_coroutine
+
+
+def test_a_future_that_waits_for_its_next_attempt_can_be_killed(configure):
+    waiting, attempts = threading.Event(), []
+    fail, _ = wait_for_long(configure, waiting.set, attempts)
+    future = fail.submit()
+    assert waiting.wait(60)
+    future.kill()
+    with pytest.raises(TaskKilledError) as raised:
+        future.result(60)
+    assert str(raised.value.__cause__) == "first"
+    assert attempts == [1]
+
+
+def test_who_is_cancelled_while_it_waits_ends_the_wait(configure):
+    import asyncio
+
+    attempts, ended = [], threading.Event()
+
+    class Telling(bandsaw.Advice):
+        def after(self, session):
+            session.proceed()
+
+        def before(self, session):
+            session.proceed()
+            ended.set()
+
+    async def main():
+        loop, waiting = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell():
+            loop.call_soon_threadsafe(waiting.set)
+
+        _, fail = wait_for_long(lambda *chain: configure(Telling(), *chain), tell, attempts)
+        call = asyncio.ensure_future(fail())
+        await waiting.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    asyncio.run(main())
+    assert ended.wait(60)
+    assert attempts == [1]
+
+
+def test_coroutines_are_told_their_attempt(configure):
+    import asyncio
+
+    attempts = []
+
+    @bandsaw.task(config=configure(RetryAdvice(**AT_ONCE)).module_name)
+    async def flaky_coroutine():
+        await asyncio.sleep(0)
+        attempts.append(bandsaw.get_attempt())
+        if len(attempts) < 3:
+            raise ValueError(len(attempts))
+        return len(attempts)
+
+    assert asyncio.run(flaky_coroutine()) == 3
+    assert attempts == [1, 2, 3]
+    assert flaky_coroutine.submit().result(60) == 4
+    assert attempts == [1, 2, 3, 1]
+
+
+FAR = """
+    import subprocess
+    import bandsaw
+    from bandsaw.advices.retry import RetryAdvice
+    from bandsaw.advices.ssh import Remote, SshAdvice, SshBackend
+
+    class Steps(SshBackend):
+        def create_dir(self, remote, remote_path):
+            remote_path.mkdir(parents=True)
+
+        def copy_file_to_remote(self, remote, local_path, remote_path):
+            remote_path.write_bytes(local_path.read_bytes())
+
+        def copy_file_from_remote(self, remote, remote_path, local_path):
+            local_path.write_bytes(remote_path.read_bytes())
+
+        def execute_remote(self, remote, executable, *arguments):
+            subprocess.run([executable, *arguments], check=True, cwd="/")
+
+        def delete_dir(self, remote, remote_path):
+            for path in remote_path.iterdir():
+                path.unlink()
+            remote_path.rmdir()
+
+    given = ARGUMENTS
+    python = bandsaw.Interpreter(executable=EXECUTABLE)
+
+    def reached(**options):
+        advice = SshAdvice(**options)
+        advice.add_remote(Remote(interpreter=python, directory=FOLDER, **{**given, "port": 1}), "a")
+        return advice.add_remote(Remote(interpreter=python, directory=FOLDER, **given), "b")
+
+    retry = RetryAdvice(wait_initial=0, wait_jitter=0)
+    steps = SshAdvice(backend=Steps()).add_remote(
+        Remote("here", interpreter=python, directory=FOLDER), "b"
+    )
+    configuration = (
+        bandsaw.Configuration()
+        .add_advice_chain(retry, reached(), name="retry own")
+        .add_advice_chain(retry, reached(workers=1), name="retry kept")
+        .add_advice_chain(reached(), retry, name="own retry")
+        .add_advice_chain(retry, steps, name="retry steps")
+        .add_advice_chain(steps, retry, name="steps retry")
+    )
+"""
+
+
+@pytest.mark.xdist_group("sshd")
+def test_attempts_go_to_another_remote_over_ssh(project, remote_arguments, tmp_path):
+    far = tmp_path / "far"
+    text = FAR.replace("ARGUMENTS", repr(remote_arguments)).replace("FOLDER", repr(str(far)))
+    project.write("bandsaw_config.py", text.replace("EXECUTABLE", repr(sys.executable)))
+    project.write(
+        "workflow.py",
+        """
+        import json, os
+        import bandsaw
+
+        def flaky(counts):
+            with open(counts, "a") as file:
+                file.write(f"{bandsaw.get_attempt()} ")
+            with open(counts) as file:
+                numbers = file.read().split()
+            if bandsaw.get_attempt() < 3:
+                raise ValueError(numbers)
+            return numbers
+
+        def on(chain, *remotes):
+            return bandsaw.task(chain=chain, ssh={"remote": list(remotes)})(flaky)
+
+        if __name__ == "__main__":
+            for chain in ("retry own", "retry kept"):
+                # Nobody answers at the first one.
+                print(json.dumps(on(chain, "a", "b")(os.path.abspath(chain))))
+            for chain in ("own retry", "retry steps", "steps retry"):
+                print(json.dumps(on(chain, "b")(os.path.abspath(chain))))
+        """,
+    )
+    done = project.run("workflow.py")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert found == [["2", "3"]] * 2 + [["1", "2", "3"]] * 3
+    assert done.stderr.count("RemoteConnectionError") == 2
