@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 from ..errors import InvalidValueError
 from ..futures import Future
-from . import calls, flight
+from . import calls, lanes
 from .finding import find
 
 # So many calls for each that can run are submitted ahead, unless the caller says otherwise. To
@@ -25,7 +25,7 @@ class Results(Iterator[Any]):
         self,
         function: Callable[..., Any],
         task: Any,
-        lane: flight.Lane,
+        lane: lanes.Lane,
         iterables: Sequence[Iterable[Any]],
         buffersize: Optional[int] = None,
         timeout: Optional[float] = None,
@@ -79,7 +79,7 @@ class _Ahead:
         self,
         function: Callable[..., Any],
         task: Any,
-        lane: flight.Lane,
+        lane: lanes.Lane,
         items: Iterator[tuple[Any, ...]],
     ) -> None:
         self._function = function
