@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from . import workers as workers
     from ._commands.explain import explain
     from ._file import File
+    from ._session.attempt import get_attempt
     from .advice import Advice
     from .config import Configuration, get_configuration
     from .decorator import task
@@ -63,6 +64,7 @@ __all__ = [
     "Session",
     "__version__",
     "explain",
+    "get_attempt",
     "get_configuration",
     "get_run_id",
     "identifier_from_string",
@@ -84,6 +86,7 @@ _HOMES = {
     "SerializableValue": "serialization",
     "Session": "session",
     "explain": "_commands.explain",
+    "get_attempt": "_session.attempt",
     "get_configuration": "config",
     "get_run_id": "run",
     "identifier_from_string": "identifier",

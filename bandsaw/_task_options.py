@@ -77,34 +77,60 @@ def _mapping(value: Any) -> Optional[str]:
     return "has to be a dict with options as keys"
 
 
-def _batch(value: Any) -> Optional[str]:
+def _count(value: Any) -> Optional[str]:
     if type(value) is int and value > 0:
         return None
     return "has to be a whole number above 0"
 
 
-def _retry(value: Any) -> Optional[str]:
-    known = (
-        "attempts",
-        "on",
-        "timeout",
-        "wait_initial",
-        "wait_max",
-        "wait_jitter",
-        "wait_exp_base",
-    )
-    if _mapping(value) or not set(value) <= set(known):
-        return f"has to be a dict with some of the keys {', '.join(known)}"
+def _reasons(value: Any) -> Optional[str]:
+    for one in value if isinstance(value, tuple) else (value,):
+        is_class = isinstance(one, type)
+        if not (issubclass(one, BaseException) if is_class else callable(one) and one is value):
+            return (
+                "has to be a type of exceptions, a tuple of such types, or a function of the "
+                "exception"
+            )
+    return None
+
+
+def _wait(value: Any) -> Optional[str]:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and 0 <= value <= MOST_SECONDS:
+        return None
+    return f"has to be a number, 0 or more, and at most {MOST_SECONDS}"
+
+
+# What `RetryAdvice` takes.
+RETRY: Mapping[str, Check] = {
+    "attempts": _count,
+    "on": _reasons,
+    "timeout": lambda value: None if value is None else seconds(value),
+    "wait_initial": _wait,
+    "wait_max": _wait,
+    "wait_jitter": _wait,
+    "wait_exp_base": _wait,
+}
+
+
+def retry(value: Any) -> Optional[str]:
+    """Wants what `RetryAdvice` understands."""
+    if _mapping(value) or not set(value) <= set(RETRY):
+        return f"has to be a dict with some of the keys {', '.join(RETRY)}"
+    for name, given in value.items():
+        problem = RETRY[name](given)
+        if problem is not None:
+            return f"has a value of {name!r} that cannot be: it {problem}"
     return None
 
 
 OURS: Mapping[str, Optional[Check]] = {
-    "batch": _batch,
+    "batch": _count,
     "cache": cache,
     "depends": _list,
     "executor": _mapping,
     "ignore": _list,
-    "retry": _retry,
+    "retry": retry,
     "ssh": ssh,
     "state": _state,
     "timeout": seconds,

@@ -17,8 +17,9 @@ class Advice:
     """What happens around a task. Both methods only proceed until a subclass overrides them.
 
     Each call of `before` or `after` has to take exactly one step, once: `session.proceed()` or
-    `session.conclude(result)`. What stands after that step runs when everything later in the chain
-    is over, so `with something: session.proceed()` in `before` is a valid advice.
+    `session.conclude(result)`, or in `after` also `session.repeat()`. What stands after that step
+    runs when everything later in the chain is over, so `with something: session.proceed()` in
+    `before` is a valid advice.
 
     An advice keeps no state of a task on itself: one object serves all tasks, from any thread.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from types import FunctionType
+from collections.abc import Mapping
+from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, overload
 
 from ._coroutines import finished, is_coroutine_function
@@ -151,11 +152,14 @@ def task(
             execution = new_object(Execution)
             execution._execution_id, execution._task = None, the_task
             execution.args, execution.kwargs = args, kwargs
-            result = advise_task_with_chain(the_task, execution, configuration, chain_name)
+            try:
+                result = advise_task_with_chain(the_task, execution, configuration, chain_name)
+            except Exception as error:
+                raise _told(error, error.__traceback__, the_task, args, kwargs)  # noqa: B904
             exception = result.exception
             if exception is None:
                 return result.value
-            raise exception.with_traceback(traceback_of(result))
+            raise _told(exception, traceback_of(result), the_task, args, kwargs)
 
         run: Any = call
         if is_coroutine_function(function):
@@ -225,3 +229,26 @@ def _map(call: Any, run: Any, /, *iterables: Any, **options: Any) -> Any:
 
     lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
     return Results(run, call.bandsaw_task, lane, iterables, **options)
+
+
+# So many arguments are named in the note of an error.
+_MOST_ARGUMENTS = 8
+
+
+def _told(
+    error: BaseException,
+    traceback: Optional[TracebackType],
+    the_task: Task,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> BaseException:
+    """Has an error that leaves a task say which call it was, without the frames of bandsaw."""
+    from ._cache.record import short_text
+    from ._system import tracebacks
+
+    texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]
+    texts += [f"{name}={short_text(value)}" for name, value in kwargs.items()]
+    if len(args) > _MOST_ARGUMENTS or len(texts) > _MOST_ARGUMENTS:
+        texts[_MOST_ARGUMENTS:] = ["..."]
+    tracebacks.add_note(error, f"In the call {the_task}({', '.join(texts)})")
+    return tracebacks.clean(error, traceback)

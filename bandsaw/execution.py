@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
+from .errors import IdentityError
 from .serialization.values import SerializableValue
 
 if TYPE_CHECKING:
@@ -68,6 +69,21 @@ class Execution(SerializableValue):
     @execution_id.setter
     def execution_id(self, execution_id: Optional[str]) -> None:
         self._execution_id = execution_id
+
+    def _settle_id(self) -> bool:
+        """Forgets an id that is not that of the arguments any more. Returns whether it was so."""
+        known, task = self._execution_id, self._task
+        if known is None or task is None:
+            return False
+        try:
+            if task._identify_execution(self.args, self.kwargs)[0] == known:
+                return False
+        except IdentityError:
+            pass  # said when somebody reads the id
+        except Exception:
+            return True  # nobody can tell: the task is of the user's own
+        self._execution_id = self._written = None
+        return True
 
     def bound_arguments(self) -> dict[str, Any]:
         """Tells which value each parameter gets.

@@ -95,6 +95,8 @@ class Future(concurrent.futures.Future[R]):
 
         Returns:
             Whether it is ended: `False` if the call runs in this process, has not begun or is done.
+            In this process, a call that waits for its next attempt is ended, and one that runs is
+            not attempted again.
         """
         call = self._call
         return call is not None and call.kill()

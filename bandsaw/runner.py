@@ -56,10 +56,12 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # Closed again before the task is called, which could close or replace it.
         with given:
             session.restore(given)
-        session.proceed()
+        session._go_on()
         with whole_file(path) as output:
             session.save(output)
-    except Exception as error:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
         from ._session import members
 
         with whole_file(path) as output:

@@ -164,6 +164,33 @@ class Session:
         """
         self._moderator.conclude(self, result)
 
+    def repeat(self) -> None:
+        """Ends the attempt, to walk what is later in the chain, and the task, once more.
+
+        Only a call of `after` may do so, in place of `proceed` or `conclude`. It returns at once.
+        When the calls of the later advices have returned, and what they had opened around their
+        step is closed, the step that the advice took in `before` is taken again: with the same
+        context, a new nonce and no result. Until then `result` is the old one. If that `before` was
+        called in another process, the outermost step of this one is taken again.
+
+        Raises:
+            AdviceError: If no `after` is being called (a `RuntimeError`).
+            SessionFinishedError: If the walk had ended (a `RuntimeError`).
+            SecondStepError: If the advice has taken its step already (a `RuntimeError`).
+        """
+        self._moderator.repeat(self)
+
+    def _begin_attempt(self, moderator: _Moderator) -> None:
+        self._walk = moderator
+        self.result = None
+        self.__dict__.pop("_nonce", None)
+
+    def _go_on(self) -> None:
+        """Proceeds with what another process has sent, and will know it by its nonce."""
+        nonce = self.nonce
+        self.proceed()
+        self._nonce = nonce
+
     def save(self, stream: BinaryIO, environment: Optional[Mapping[str, str]] = None) -> None:
         """Writes everything but the advices themselves, as a zip.
 

@@ -8,6 +8,7 @@ What a fenced block means is said by its info string:
   output `...` stands for anything.
 - ` ```python ` and ` ```pycon ` without a title run in one process for the page, in order; the
   latter as a doctest.
+- ` ```ipython ` is a cell of a notebook: `tests/test_notebook.py` runs those of its page.
 - ` ```text ` is no code: a drawing, or what a file looks like.
 
 Everything else is an error. A comment directly above a block changes what is expected of it:
@@ -282,7 +283,7 @@ def test_every_block_of_a_page_does_what_it_shows(page, tmp_path, environment):
                 run_commands(block, folder, environment)
             elif block.language in ("python", "pycon"):
                 namespace.run(block)
-            else:
+            elif block.language != "ipython":
                 assert block.language == "text", f"{block.where}: cannot tell how to run this"
 
 

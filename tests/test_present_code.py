@@ -4,6 +4,8 @@ import textwrap
 
 import pytest
 
+from tests.faults import present
+
 CONFIGURATION = """
 import bandsaw
 from bandsaw.advices.cache import CachingAdvice
@@ -366,3 +368,8 @@ def test_a_container_that_is_too_large_is_reported_and_not_watched(run):
     assert "too large to be watched" in str(caught[0].message)
     """
     run(body)
+
+
+def test_random_edits_of_a_running_program_give_no_result_of_other_code(tmp_path):
+    stale, calls = present.run(tmp_path, seed=1, steps=200)
+    assert (stale, calls >= 400) == (0, True)

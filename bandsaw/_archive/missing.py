@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from .._identity.firstparty import is_first_party
+from ..errors import RemoteTraceback
 from . import files
 
 _MOST_CAUSES = 20
@@ -27,6 +28,24 @@ def note(error: BaseException, archive: Any, host: str) -> None:
             notes: Any = getattr(each, "__notes__", None)
             # Before Python 3.11 they are not printed, and can be read all the same.
             each.__notes__ = [*(notes or ()), text]
+
+
+def name_files_here(error: BaseException, archive: Any) -> None:
+    """Has the tracebacks that came with an error name the files of this machine."""
+
+    def here(match: re.Match[str]) -> str:
+        for root in archive.roots:
+            path = os.path.join(root, *re.split(r"[\\/]", match[1]))
+            if os.path.isfile(path):
+                return f'File "{path}"'
+        return match[0]
+
+    for each in _causes(error):
+        if isinstance(each, RemoteTraceback):
+            each.args = (_FAR_FILE.sub(here, str(each)),)
+
+
+_FAR_FILE = re.compile(r'File "[^"\n]*[\\/][0-9a-f]{32}[\\/]([^"\n]+)"')
 
 
 def _causes(error: Optional[BaseException]) -> Iterator[BaseException]:

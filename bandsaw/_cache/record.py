@@ -166,11 +166,13 @@ def texts_of(name: str, value: Any) -> dict[str, str]:
         room = _MOST_TEXTS - len(texts) - len(pending)
         parts = list(islice(_parts(value), room + 1)) if depth < _DEEPEST else []
         if not parts or len(parts) > room:
-            texts[path] = _text(value)
+            texts[path] = short_text(value)
             continue
         if type(value) not in _CONTAINERS:
             # Another class may have the same fields.
-            texts[path] = _name_of(type(value)) if not isinstance(value, type) else _text(value)
+            texts[path] = (
+                _name_of(type(value)) if not isinstance(value, type) else short_text(value)
+            )
         pending += [(path + step, part, depth + 1) for step, part in parts]
     return texts
 
@@ -180,7 +182,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     kind = type(value)
     if isinstance(value, dict):
         for key, part in dict.items(value):
-            yield f"[{_text(key)}]", part
+            yield f"[{short_text(key)}]", part
     elif isinstance(value, tuple) and isinstance(kind.__dict__.get("_fields"), tuple):
         yield from ((f".{name}", part) for name, part in zip(kind._fields, tuple.__iter__(value)))
     elif isinstance(value, list):
@@ -231,7 +233,8 @@ def _exact_text(value: Any) -> Optional[str]:
 _EXACT = (float, bool, type(None), complex)
 
 
-def _text(value: Any) -> str:
+def short_text(value: Any) -> str:
+    """Describes a value in a few words, without running code of its class."""
     text = _exact_text(value)
     if text is not None:
         return text

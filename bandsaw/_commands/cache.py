@@ -108,7 +108,7 @@ def _configured(module_name: Optional[str]) -> list[str]:
             "with --directory."
         ) from error
     found = {
-        advice.root: None
+        _shown(advice): None
         for chain in configuration._tuples.values()
         for advice in chain
         if isinstance(advice, CachingAdvice)
@@ -118,6 +118,11 @@ def _configured(module_name: Optional[str]) -> list[str]:
             f"{configuration} has no CachingAdvice. Name a cache with --directory."
         )
     return list(found)
+
+
+def _shown(advice: Any) -> str:
+    given = os.fspath(advice.directory)
+    return given if os.path.abspath(given) == os.path.abspath(advice.root) else str(advice.root)
 
 
 def _rows(directories: Sequence[str]) -> Iterator[Row]:

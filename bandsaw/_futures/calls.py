@@ -125,9 +125,8 @@ class Call(lanes.Passenger):
         awaiting = caller.get()
         if awaiting is not None and awaiting.call is not self:
             caller.set(None)  # it awaits another call, which has submitted this one
-        if self.lane.leaves_the_process:
-            self._ending = ending.Ending()
-            ending.current.set(self._ending)
+        self._ending = ending.Ending(self.lane.leaves_the_process)
+        ending.current.set(self._ending)
         try:
             args, kwargs = self._args, self._kwargs
             if self._plan is not None:
@@ -179,11 +178,10 @@ class Call(lanes.Passenger):
             self._forget()
 
     def kill(self) -> bool:
-        """Ends the call if it runs in another process; returns whether it did."""
+        """Ends the call if it runs in another process, or waits; returns whether it did."""
         if self._ending is None or self.state != lanes.RUNNING:
             return False
-        self._ending.end()
-        return True
+        return self._ending.end()
 
 
 def _killed(error: Optional[BaseException], future: Future[Any]) -> BaseException:

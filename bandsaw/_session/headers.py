@@ -31,7 +31,7 @@ _HEADER: dict[str, tuple[type, ...]] = {
 SAME, NEW = "same", "new"
 # What a session that comes back still has.
 KEPT = ("nonce", "ids", "configuration", "run_id")
-_COUNTS = ("before_called", "after_called", "left_out")
+_COUNTS = ("before_called", "after_called", "left_out", "attempt", "changes")
 _FLAGS = ("task_called", "is_finished")
 
 

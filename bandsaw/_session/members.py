@@ -34,7 +34,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from ..errors import (
-    BandsawError,
     DeserializationError,
     RemoteError,
     SessionFileError,
@@ -309,7 +308,7 @@ def failure_of(data: bytes) -> BaseException:
     error = JsonSerializer(max_size=_MOST_FAILURE, max_count=_MOST_FAILURE // 10).deserialize(
         io.BytesIO(data)
     )
-    if isinstance(error, BandsawError):
+    if isinstance(error, BaseException) and not isinstance(error, RemoteError):
         return error
     try:
         said = str(error)

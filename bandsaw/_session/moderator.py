@@ -7,13 +7,17 @@
 Each arrow is one step, taken inside the call it starts from, so that the calls are nested. Where
 the walk stands is plain data, which travels; which calls are open is known only to the process
 that makes them.
+
+`repeat` in after(k) marks the walk. All calls return up to the step that before(k) took, which
+takes it once more. If that call is not of this process, the outermost step does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
+from .._system.tracebacks import add_note
 from ..errors import (
     AdviceError,
     AdviceResultError,
@@ -23,9 +27,14 @@ from ..errors import (
 )
 from ..result import Result
 from ..serialization.values import SerializableValue
+from . import attempt
 
 # What the innermost open call of this process has done. Without one, whoever calls may step.
 _NO_CALL, _CALLED, _STEPPED = 0, 1, 2
+
+
+# What the note of an error that an advice raised begins with.
+_NOTE = "Raised in "
 
 
 class _Moderator(SerializableValue):
@@ -39,13 +48,23 @@ class _Moderator(SerializableValue):
         before_called: How many calls of `before` were begun.
         after_called: How many calls of `after` were begun.
         task_called: Whether the task was executed, or skipped by an advice that concluded.
+        attempt: How many times the task was begun, or would have been.
+        changes: How many of the attempts began with arguments that an earlier one had changed.
     """
+
+    # Not in slots: they are set only where a walk is repeated, or a session restored on its way.
+    attempt = 1
+    changes = 0
+    _pause: Optional[Callable[[], Any]] = None
+    # The moderator that this one took over from.
+    _earlier: Optional[_Moderator] = None
 
     # Slots make a session cheap; `__dict__` lets advices set attributes.
     __slots__ = (
         "__dict__",
         "_assigned",
         "_left_out",
+        "_repeats",
         "_state",
         "advice_chain",
         "after_called",
@@ -62,6 +81,8 @@ class _Moderator(SerializableValue):
         self.walked = False
         # 1 after an advice concluded on the way to the task: its own `after` is left out.
         self._left_out = 0
+        # With how many calls of `before` the attempt begins that is to follow.
+        self._repeats = 0
         self._state = _NO_CALL
 
     @property
@@ -84,9 +105,7 @@ class _Moderator(SerializableValue):
         assigned = getattr(self, "_assigned", None)
         if assigned is not None and assigned[1] == counts:
             return assigned[0]
-        index = counts[0] - 1
-        if counts[1]:
-            index -= counts[1] - 1 + self._left_out
+        index = self.place - 1
         return self.advice_chain[index] if 0 <= index < len(self.advice_chain) else None
 
     @current_advice.setter
@@ -94,38 +113,55 @@ class _Moderator(SerializableValue):
         # Until the next call is begun.
         self._assigned = (advice, (self.before_called, self.after_called))
 
-    def next(self, session: Any) -> None:
+    @property
+    def place(self) -> int:
+        """The place in the chain, counted from 1, of the advice whose call was begun last."""
+        if not self.after_called:
+            return self.before_called
+        return self.before_called - self.after_called - self._left_out + 1
+
+    def next(self, session: Any, is_repeated: bool = False) -> None:
         """Takes the next step: a `before`, the task, an `after`, or the end.
 
         Args:
             session: The session that is moderated.
+            is_repeated: Whether the caller sees to it that the step is repeated where it has to be.
 
         Raises:
             SessionFinishedError: If the walk had ended (a `RuntimeError`).
             SecondStepError: If the advice that is being called has taken its step already (a
                 `RuntimeError`).
-            AdviceError: If the advice that is called now raises an exception (a `RuntimeError`).
+            Exception: What the advice that is called now raises, with a note that names it.
         """
         state = self._state
         if state == _STEPPED or self.walked:
             raise _no_step_left(self)
         chain = self.advice_chain
-        if not self.task_called:
-            index = self.before_called
-            if index < len(chain):
-                self.before_called = index + 1
-                advice = chain[index]
+        if self.task_called:
+            begun = 0
+        else:
+            begun = self.before_called
+            if begun < len(chain):
+                self.before_called = begun + 1
+                advice = chain[begun]
                 self._state = _CALLED
                 try:
                     advice.before(session)
                 except Exception as error:
-                    _raise_fault(session, advice, "before", error)
+                    self._mark(0)
+                    _note_fault(session, advice, "before", error)
+                    raise
                 finally:
                     self._state = state and _STEPPED
+                if self._repeats and not is_repeated:
+                    self._walk_anew(session, begun, state)
                 return
             self.task_called = True
             try:
-                session.result = session.task.execute(session.execution)
+                if attempt.is_told:
+                    session.result = attempt.execute(session, self.attempt)
+                else:
+                    session.result = session.task.execute(session.execution)
             except BandsawError as error:
                 error.where = error.where or f"task {session.task}"
                 raise
@@ -142,9 +178,74 @@ class _Moderator(SerializableValue):
         try:
             advice.after(session)
         except Exception as error:
-            _raise_fault(session, advice, "after", error)
+            self._mark(0)
+            _note_fault(session, advice, "after", error)
+            raise
         finally:
             self._state = state and _STEPPED
+        if self._repeats and not is_repeated:
+            self._walk_anew(session, begun, state)
+
+    def repeat(self, session: Any, pause: Optional[Callable[[], Any]] = None) -> None:
+        """Has the walk go back to the step that the advice took in `before`.
+
+        Args:
+            session: The session that is moderated.
+            pause: Called between the attempts. It returns `None`, or a result that ends them: then
+                the walk goes on as if the advice had set it and proceeded.
+
+        Raises:
+            AdviceError: If no `after` is being called (a `RuntimeError`).
+            SessionFinishedError: If the walk had ended (a `RuntimeError`).
+            SecondStepError: If the advice that is being called has taken its step already (a
+                `RuntimeError`).
+        """
+        state = self._state
+        if state == _STEPPED or self.walked:
+            raise _no_step_left(self)
+        if not self.after_called:
+            raise AdviceError(
+                f"{_named(session, self.current_advice, 'before')} called repeat(), which is a "
+                "step of after: there is no attempt yet that could be repeated."
+            )
+        self._state = state and _STEPPED
+        self._pause = pause
+        self._mark(self.place)
+        if not state:
+            self._walk_anew(session, 0, state)
+
+    def _mark(self, begun: int) -> None:
+        walk: Optional[_Moderator] = self
+        while walk is not None:
+            walk._repeats = begun
+            walk = walk._earlier
+
+    def _walk_anew(self, session: Any, begun: int, state: int) -> None:
+        """Takes a step again for as long as it is repeated, if it is the one."""
+        while self._repeats and (self._repeats == begun or not state):
+            # Another one, if the session was restored meanwhile.
+            last: _Moderator = session._walk
+            first, pause = self._repeats, last._pause
+            last._mark(0)
+            last._pause = None
+            result = None if pause is None else pause()
+            if result is None:
+                self._begin_attempt(session, first, last)
+            else:
+                session.result = result
+            walk: _Moderator = session._walk
+            walk._state = state
+            walk.next(session, True)
+
+    def _begin_attempt(self, session: Any, first: int, last: _Moderator) -> None:
+        self.advice_chain = last.advice_chain
+        self.before_called, self.after_called = first, 0
+        self.task_called, self._left_out = False, 0
+        self.attempt = last.attempt + 1
+        attempt.is_told = True
+        settle = getattr(session.execution, "_settle_id", None)
+        self.changes = last.changes + (settle is not None and settle())
+        session._begin_attempt(self)
 
     def skip(self, session: Any) -> None:
         """Takes a step past the later advices and the task, to the afters of the earlier ones.
@@ -188,6 +289,7 @@ class _Moderator(SerializableValue):
                 step: it is the one that got the session back.
         """
         self._state = other._state and _CALLED
+        self._earlier = other
 
     def serialized(self) -> dict[str, Any]:
         """Returns the position; the advices are found again by the name of their chain."""
@@ -197,6 +299,8 @@ class _Moderator(SerializableValue):
             "task_called": self.task_called,
             "is_finished": self.walked,
             "left_out": self._left_out,
+            "attempt": self.attempt,
+            "changes": self.changes,
         }
 
     @classmethod
@@ -208,6 +312,10 @@ class _Moderator(SerializableValue):
         moderator.task_called = values["task_called"]
         moderator.is_finished = values["is_finished"]
         moderator._left_out = values["left_out"]
+        attempts, changes = values.get("attempt", 1), values.get("changes", 0)
+        if attempts > 1:
+            attempt.is_told = True
+            moderator.attempt, moderator.changes = attempts, changes
         return moderator
 
     def __reduce__(self) -> Any:
@@ -219,19 +327,22 @@ def _no_step_left(moderator: _Moderator) -> BandsawError:
         return SessionFinishedError("Session already finished advising.")
     return SecondStepError(
         "A second step was taken: each call of before or after takes exactly one of proceed() and "
-        "conclude(), once."
+        "conclude(), or in after repeat(), once."
     )
 
 
-def _raise_fault(session: Any, advice: Any, phase: str, error: Exception) -> None:
+def _note_fault(session: Any, advice: Any, phase: str, error: Exception) -> None:
+    """Has an error say in which advice it was raised; the innermost one says so."""
     if not isinstance(error, BandsawError):
-        message = f"{_named(session, advice, phase)} raised {type(error).__name__}: {error}"
-        raise AdviceError(message) from error
-    # It names its own cause, and its type is what callers wait for.
-    if error.where is None and type(error) is not AdviceError:
+        notes = getattr(error, "__notes__", ())
+        if not any(str(note).startswith(_NOTE) for note in notes):
+            add_note(error, f"{_NOTE}{_named(session, advice, phase)}")
+    elif error.where is None and type(error) is not AdviceError:
+        # It names its own cause.
         error.where = _named(session, advice, phase)
-    raise error
 
 
 def _named(session: Any, advice: Any, phase: str) -> str:
+    if advice is None:
+        return f"The caller of task {getattr(session, 'task', None)}"
     return f"{type(advice).__name__}.{phase} of task {getattr(session, 'task', None)}"

@@ -38,6 +38,12 @@ class Anchor:
         self._made_in = _here()
         self._known: tuple[Any, str] = (None, "")
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Anchor) and self._made_in == other._made_in
+
+    def __hash__(self) -> int:
+        return hash(self._made_in)
+
     @property
     def base(self) -> Optional[str]:
         """The folder that relative directories are relative to, `None` if it was removed."""

@@ -20,24 +20,36 @@ class Ending:
 
     Attributes:
         is_ended: Whether somebody has ended the call.
+        is_whole: Whether it may be ended while it runs, and not only while it waits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_whole: bool = True) -> None:
         self.is_ended = False
+        self.is_whole = is_whole
+        # Whether it is ended when it begins to wait.
+        self._is_due = False
         self._lock = threading.Lock()
         self._ends: list[Callable[[], object]] = []
 
-    def end(self) -> None:
-        """Ends what runs elsewhere for the call, now or as soon as it would begin there."""
+    def end(self) -> bool:
+        """Ends what runs elsewhere for the call, now or as soon as it would begin there.
+
+        Returns whether the call is ended.
+        """
         with self._lock:
+            if not self.is_whole and not self._ends:
+                self._is_due = True
+                return False
             self.is_ended = True
             for end in self._ends:
                 end()
+            return True
 
     def add(self, end: Callable[[], object]) -> bool:
         """Notes what ends the call from now on; returns whether that is too late."""
         with self._lock:
             self._ends.append(end)
+            self.is_ended = self.is_ended or self._is_due
             return self.is_ended
 
     def remove(self, end: Callable[[], object]) -> None:
@@ -61,8 +73,9 @@ class held:  # used as a function
 
     __slots__ = ("_end", "_ending")
 
-    def __init__(self, end: Callable[[], object]) -> None:
-        self._ending = current.get()
+    def __init__(self, end: Callable[[], object], is_wait: bool = False) -> None:
+        ending = current.get()
+        self._ending = ending if ending is None or is_wait or ending.is_whole else None
         self._end = end
 
     def __enter__(self) -> None:
@@ -77,5 +90,5 @@ class held:  # used as a function
 def wait(seconds: float) -> bool:
     """Waits, but not longer than the call goes on; returns whether somebody has ended the call."""
     event = threading.Event()
-    with held(event.set):
+    with held(event.set, True):
         return event.wait(seconds)

@@ -233,6 +233,13 @@ class CachingAdvice(Advice):
                 raise TypeError(f"{session.result!r} is no bandsaw.Result")
             if self.keep_if is not None and not self.keep_if(session.result.value):
                 return
+            if computation.changes != session._moderator.changes:
+                logger.warning(
+                    "The result of %s is not kept in the cache: it was computed in a later attempt,"
+                    " from arguments that an earlier one had changed in place.",
+                    session.task,
+                )
+                return
             if _is_of_other_code(session):
                 return
             # It may have come in the meantime; an intact one stays as it is.
@@ -302,9 +309,10 @@ class _Computation:
         temporary: The file that becomes the entry, if this call has it.
         begun: The clock when the task was begun, `None` if that was in another process.
         arguments: The descriptions of the arguments then, which the task may change.
+        changes: How often arguments had been changed by then, see `_Moderator.changes`.
     """
 
-    __slots__ = ("arguments", "begun", "folder", "mode", "name", "path", "temporary")
+    __slots__ = ("arguments", "begun", "changes", "folder", "mode", "name", "path", "temporary")
 
     def __init__(self, folder: str, name: str, mode: Optional[str]) -> None:
         self.folder = folder
@@ -318,6 +326,7 @@ class _Computation:
         self.temporary: Optional[locks.Temporary] = None
         self.arguments: Mapping[str, Any] = {}
         self.begun: Optional[float] = None
+        self.changes = 0
 
     def begin(self, session: Session) -> None:
         try:
@@ -325,6 +334,7 @@ class _Computation:
         except Exception as error:
             logger.debug("The arguments of %s cannot be described: %s", session.task, error)
         self.begun = time.perf_counter()
+        self.changes = session._moderator.changes
 
     def close(self) -> None:
         temporary, self.temporary = self.temporary, None

@@ -132,16 +132,21 @@ class SshAdvice(Advice):
     def before(self, session: Session) -> None:
         """Moves the session to a remote and takes it back. See `Advice.before`.
 
+        A failure of the crossing is the result: a `RemoteConnectionError` if the connection could
+        not be made, or was lost, a `WorkerDiedError` if the remote did not give the session back
+        (each a `subprocess.CalledProcessError`), a `WorkerStartError` if the process could not be
+        started there (an `OSError`), a `TaskTimeoutError` if the task took longer than its
+        `timeout` (a `TimeoutError`).
+
         Raises:
             UnknownRemoteError: If the task asks for a remote that was not added (a `KeyError` and a
                 `ValueError`).
-            RemoteConnectionError: If the connection could not be made, or was lost (a
-                `subprocess.CalledProcessError`).
-            WorkerDiedError: If the remote did not give the session back (a
-                `subprocess.CalledProcessError`).
-            WorkerStartError: If the process could not be started there (an `OSError`).
-            TaskTimeoutError: If the task took longer than its `timeout` (a `TimeoutError`).
         """
+        from ..workers import boundary
+
+        boundary.go_on_after(session, lambda: self._cross(session))
+
+    def _cross(self, session: Session) -> None:
         names, retries = self._choice_of(session.task)
         failed: list[str] = []
         while True:
@@ -166,7 +171,6 @@ class SshAdvice(Advice):
                 except BandsawError as error:
                     _note_what_is_missing(session, error, remote)
                     raise
-        session.proceed()
 
     def after(self, session: Session) -> None:
         """Ends the walk on the remote: it goes on here. See `Advice.after`."""
@@ -298,6 +302,7 @@ def _note_what_is_missing(session: Session, error: Optional[BaseException], remo
         # A note that cannot be made must not take the place of the error.
         with contextlib.suppress(BandsawError, OSError):
             missing.note(error, session.distribution_archive, remote.host)
+            missing.name_files_here(error, session.distribution_archive)
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:

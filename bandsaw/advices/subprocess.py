@@ -100,12 +100,16 @@ class SubprocessAdvice(Advice):
     def before(self, session: Session) -> None:
         """Moves the session into another process and takes it back. See `Advice.before`.
 
-        Raises:
-            WorkerDiedError: If the process ended before it gave the session back (a
-                `subprocess.CalledProcessError`).
-            WorkerStartError: If it could not be started (an `OSError`).
-            TaskTimeoutError: If the task took longer than its `timeout` (a `TimeoutError`).
+        A failure of the crossing is the result: a `WorkerDiedError` if the process ended before it
+        gave the session back (a `subprocess.CalledProcessError`), a `WorkerStartError` if it could
+        not be started (an `OSError`), a `TaskTimeoutError` if the task took longer than its
+        `timeout` (a `TimeoutError`).
         """
+        from ..workers import boundary
+
+        boundary.go_on_after(session, lambda: self._move(session))
+
+    def _move(self, session: Session) -> None:
         interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
         seconds = timeout_of(session)
         directory, base = None, self._anchor.base
@@ -135,7 +139,6 @@ class SubprocessAdvice(Advice):
             from ..workers import files
 
             files.run(session, interpreter, directory, seconds, base)
-        session.proceed()
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""

@@ -18,6 +18,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
+from .._system import tracebacks
 from ..errors import DeserializationError, RemoteError, RemoteTraceback, UnserializableError
 from . import _classes
 from .serializer import is_exact
@@ -255,13 +256,13 @@ def _attach(error: BaseException, text: RemoteTraceback) -> None:
 def _traceback_text(error: BaseException) -> str | None:
     if error.__traceback__ is None:
         return None
-    import traceback
-
     try:
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        return tracebacks.formatted(error)
     except Exception:
         # For example a broken `__str__` somewhere in the chain.
-        lines = traceback.format_tb(error.__traceback__)
+        import traceback
+
+        lines = traceback.format_tb(tracebacks.without_ours(error.__traceback__))
         lines.append(f"{type(error).__qualname__}: {_message(error)}\n")
     return "".join(lines)
 

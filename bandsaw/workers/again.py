@@ -72,6 +72,8 @@ def shape_of(session: Session) -> Optional[Shape]:
         return None
     if moderator.after_called or moderator.task_called or moderator.walked or moderator._left_out:
         return None
+    if moderator.attempt > 1:
+        return None
     carried = task._carried()
     if carried is not None and (carried.values or carried.changed):
         return None  # the other side looks at them each time

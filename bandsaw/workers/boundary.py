@@ -9,14 +9,15 @@ before(k) ◄ take_back ─ session ────── save, when the walk has c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, Optional
+from typing import Any, BinaryIO, Callable, Optional
 
 from .._session import members
 from .._session.headers import NEW
 from .._session.members import Saved
 from .._session.moderator import _Moderator
 from ..context import Context
-from ..errors import BandsawError
+from ..errors import BandsawError, EnvironmentBuildError, WorkerError
+from ..result import Result
 from ..session import Session
 
 
@@ -76,6 +77,25 @@ def read(stream: BinaryIO, session: Session, there: str) -> Saved:
     except BandsawError as error:
         located(error, session, there)
         raise
+
+
+def go_on_after(session: Session, cross: Callable[[], None]) -> None:
+    """Takes the step of an advice that moves a session to another process.
+
+    `cross` moves it there and back. A failure of the crossing is the result of the call: earlier
+    advices and extensions see it as they see a failure of the task.
+    """
+    try:
+        cross()
+    except (WorkerError, EnvironmentBuildError) as error:
+        if error.where is None:
+            advice = type(session._moderator.current_advice).__name__
+            error.where = f"{advice}.before of task {session.task}"
+        traceback = error.__traceback__
+        failure = error.with_traceback(traceback and traceback.tb_next)
+        session.conclude(Result(exception=failure))
+    else:
+        session.proceed()
 
 
 def located(error: BaseException, session: Session, there: str) -> BaseException:

@@ -6,6 +6,7 @@ receiver: maps it privately, so that it may change what it got, and pays for the
 
 from __future__ import annotations
 
+import io
 import mmap
 import os
 import sys
@@ -95,8 +96,9 @@ def _available_memory() -> int:
     return 0
 
 
-def mapped(descriptor: int) -> memoryview:
+def mapped(file: io.FileIO) -> memoryview:
     """Maps a file privately: what is changed in it is changed for nobody else."""
+    descriptor = file.fileno()
     try:
         if sys.version_info >= (3, 13):
             return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY, trackfd=False))
@@ -106,7 +108,7 @@ def mapped(descriptor: int) -> memoryview:
                 return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY))
             return _read(descriptor, size)
     finally:
-        os.close(descriptor)
+        file.close()
 
 
 def padding(size: int) -> int:

@@ -21,6 +21,7 @@ from typing import Any, Callable, Optional, TypeVar
 from .._session import members
 from .._session.members import failure_of
 from .._system import ending
+from .._system.interrupts import Deferred, owned
 from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
@@ -30,6 +31,7 @@ from ..errors import (
     TaskTimeoutError,
     UnserializableError,
     WorkerDiedError,
+    WorkerError,
     WorkerStartError,
 )
 from ..session import Session
@@ -144,9 +146,12 @@ class Call:
             except _NotBegunError:
                 pool.drop(worker)
                 continue
-            except BaseException:
-                # What else it may send is not for the next call to find.
-                pool.drop(worker)
+            except BaseException as error:
+                if isinstance(error, (Exception, KeyboardInterrupt)):
+                    # What else it may send is not for the next call to find.
+                    pool.drop(worker)
+                else:
+                    pool.give(worker)  # the task has raised what ends a program
                 raise
             if answer.kind != frames.BYE:
                 return worker
@@ -247,14 +252,22 @@ class Call:
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
         self._position, members = boundary.packed(self._session)
-        message = self._place.message(members)
+        try:
+            with Deferred():
+                message = self._place.message(members)
+                file = None if message[2] is None else owned(message[2])
+        except OSError as error:
+            raise WorkerError(
+                f"The session of task {self._session.task} cannot be sent to {self._place.name}: "
+                f"there is no room for its data: {error}"
+            ) from error
         # The pieces are in the file now, or about to be sent.
         del members
         try:
             yield message
         finally:
-            if message[2] is not None:
-                os.close(message[2])
+            if file is not None:
+                file.close()
 
     def _news(self, child: Child, is_new: bool) -> dict[str, Any]:
         """Returns what the process does not know yet of what it inherits."""

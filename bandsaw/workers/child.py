@@ -9,9 +9,11 @@ import os
 import select
 import socket
 import time
+import weakref
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
+from .._system.interrupts import Deferred
 from .._system.output import TAIL_BYTES, last_lines, pass_on
 from .._system.processes import in_forked_processes, kill_group
 from ..errors import BandsawError
@@ -37,7 +39,7 @@ _READ = 65536
 
 
 # What a forked process has to close.
-_open: set[Child] = set()
+_open: weakref.WeakSet[Child] = weakref.WeakSet()
 
 
 class Output:
@@ -224,11 +226,12 @@ class Child(abc.ABC):
 
     def close(self) -> None:
         """Closes what is open here. The template ends a process that still runs."""
-        closed, self._closed = self._closed, None
-        if closed is not None:
-            _open.discard(self)
-            self._let_go()
-            closed(self._is_lost)
+        with Deferred():
+            closed, self._closed = self._closed, None
+            if closed is not None:
+                _open.discard(self)
+                self._let_go()
+                closed(self._is_lost)
 
     def tails(self) -> tuple[str, str]:
         """Returns the last lines that the process wrote, to its standard output and its error."""
@@ -250,12 +253,13 @@ class LocalChild(Child):
         self._channel = Channel(channel)
         self._descriptors = (out, errors)
         self._poll = select.poll()
-        self._readers: dict[int, Callable[[], bool]] = {
+        # Not methods of this object, which would then be referred to by itself.
+        self._readers: dict[int, Callable[[LocalChild], bool]] = {
             # In this order they are read: what was written before a message comes before it.
-            out: lambda: _pump(out, self._out),
-            errors: lambda: _pump(errors, self._errors),
-            channel.fileno(): self._read_channel,
-            self._status.fileno(): self._read_status,
+            out: lambda child: _pump(out, child._out),
+            errors: lambda child: _pump(errors, child._errors),
+            channel.fileno(): LocalChild._read_channel,
+            self._status.fileno(): LocalChild._read_status,
         }
         for descriptor in self._readers:
             os.set_blocking(descriptor, descriptor == channel.fileno())
@@ -280,13 +284,14 @@ class LocalChild(Child):
     def _step(self, seconds: Optional[float]) -> bool:
         ready = self._poll.poll(None if seconds is None else seconds * 1000)
         for descriptor, _ in ready:
-            if not self._readers[descriptor]():
+            if not self._readers[descriptor](self):
                 self._poll.unregister(descriptor)
         return bool(ready)
 
     def _read_channel(self) -> bool:
         try:
-            self._channel.read()
+            with Deferred():
+                self._channel.read()
         except (EOFError, OSError):
             self._channel_is_closed()
             self.has_read = self.has_read and not self._channel.was_unread
@@ -309,6 +314,12 @@ class LocalChild(Child):
         self._status.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
+
+    def __del__(self) -> None:
+        # An interrupt may have come before the caller knew of the process.
+        if getattr(self, "_closed", None) is not None and self in _open:
+            with contextlib.suppress(Exception):
+                self.close()
 
     def abandon(self) -> None:
         """Leaves the process to the parent of this one. See `Child.abandon`."""

@@ -181,12 +181,17 @@ def _go_on(
         # Whatever else refers to what was sent would keep it in memory.
         del frame
         had = _parts(session)
-        session.proceed()
+        session._go_on()
         left_out = _same(session, had)
         message = again.done(session, left_out) if known else None
         if message is None:
             message = wire.message(frames.RETURN, session._pack(left_out=left_out), directory)
-    except Exception as error:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        if os.getpid() != pid and not isinstance(error, Exception):
+            raise  # in a process that the task has forked
+        # What ends a process ends the call, and not the process, which goes on with the next one.
         message = (frames.FAILURE, (members.written_failure(error),), None)
     _flush()
     if os.getpid() != pid:

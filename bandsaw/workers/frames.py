@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import io
 import json
 import os
 import select
@@ -47,6 +48,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
+from .._system.interrupts import owned
 from ..errors import ProtocolError, StalledError
 
 FORMAT = 2
@@ -104,13 +106,13 @@ class Frame(NamedTuple):
 
     kind: int
     body: bytes
-    descriptor: Optional[int] = None
+    descriptor: Optional[io.FileIO] = None
     data: Optional[memoryview] = None
 
     def discard(self) -> None:
         """Closes the file that came along, for a message that nobody takes."""
         if self.descriptor is not None:
-            os.close(self.descriptor)
+            self.descriptor.close()
 
 
 class Channel:
@@ -120,7 +122,7 @@ class Channel:
         self._socket = end
         self._lock = threading.Lock()
         self._data = bytearray()
-        self._descriptors: deque[int] = deque()
+        self._descriptors: deque[io.FileIO] = deque()
         self._put_back: deque[Frame] = deque()
         self._heard_at = 0.0
         # Whether the other side went away without having read all that was sent to it.
@@ -241,7 +243,7 @@ class Channel:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")
                 received.frombytes(content[: len(content) - len(content) % received.itemsize])
-                self._descriptors.extend(received)
+                self._descriptors.extend(map(owned, received))
         if not data:
             raise EOFError("the other side has closed the channel")
         self._heard_at = time.monotonic()
@@ -250,7 +252,7 @@ class Channel:
     def close(self) -> None:
         """Closes this end."""
         while self._descriptors:
-            os.close(self._descriptors.popleft())
+            self._descriptors.popleft().close()
         self._socket.close()
 
 

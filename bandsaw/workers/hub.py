@@ -502,7 +502,9 @@ class _Hub:
             if frame.descriptor is None:
                 self._send(b"M", stream, message)
                 continue
-            self._outbox.send_file(stream, frame.descriptor, packed(b"A", stream, message))
+            self._outbox.send_file(
+                stream, os.dup(frame.descriptor.fileno()), packed(b"A", stream, message)
+            )
 
     def _hear_status(self, stream: int, process: _Process) -> None:
         status = process.ends.status

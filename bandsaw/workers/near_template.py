@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Optional
 
 from .. import __version__
 from .._session.members import failure_of
+from .._system.interrupts import Deferred
 from .._system.output import Tail
 from .._system.processes import describe_exit, kill_group
 from ..errors import BandsawError, WorkerStartError
@@ -71,7 +72,7 @@ class Template:
         self.hello = hello
         self._control = control
         self._process = process
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._told = told
         self._children = 0
         self._next: list[Child] = []
@@ -122,21 +123,23 @@ class Template:
 
         Returns the process. Whether it could be started is known later.
         """
-        ends = frames.ask_for_process(self._control, b"S" if spawn else b"F")
         told = self._told
         if spawn:
             # It has loaded nothing yet.
             told = {"environment": told["environment"]} if "environment" in told else {}
-        try:
-            child = LocalChild(ends, self.kind, self._one_less, told)
-        except BaseException:
-            ends.close()
-            raise
-        with self._lock:
-            self._children += 1
+        with Deferred():
+            ends = frames.ask_for_process(self._control, b"S" if spawn else b"F")
+            try:
+                child = LocalChild(ends, self.kind, self._one_less, told)
+            except BaseException:
+                ends.close()
+                raise
+            with self._lock:
+                self._children += 1
         return child
 
     def _one_less(self, was_lost: bool) -> None:
+        # The last owner of a process may be lost while this thread has the lock.
         with self._lock:
             self._is_gone = self._is_gone or was_lost
             self._children -= 1

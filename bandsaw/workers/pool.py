@@ -16,7 +16,23 @@ from .near_template import Kind
 
 # How long processes may take to end by themselves when this one ends.
 _SECONDS_TO_END = 5.0
+_LOOK_SECONDS = 1.0
 logger = logging.getLogger(__name__)
+
+
+class _Seat:
+    """The place of a process in a pool, free again when nobody refers to it any more."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool: Optional[Pool] = pool
+        pool._count += 1
+
+    def leave(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool._leave()
+
+    __del__ = leave
 
 
 class Worker:
@@ -31,6 +47,7 @@ class Worker:
         self.child = child
         self.calls = 0
         self.shapes: dict[Any, tuple[int, Any]] = {}
+        self.seat: Optional[_Seat] = None
 
 
 class Pool:
@@ -46,7 +63,9 @@ class Pool:
         _pools.add(self)
 
     def _start_anew(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        # Taken itself, and not by the condition: an interrupt there would leave it taken.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._idle: list[Worker] = []
         self._count = 0
 
@@ -56,20 +75,23 @@ class Pool:
         Returns the process, to be given back or dropped.
         """
         while True:
-            with self._changed:
+            with self._lock:
                 while not self._idle and self._count >= self._size:
                     if ending.is_ended():
                         raise ending.EndedError
-                    self._changed.wait()
+                    # An interrupt may keep somebody from telling.
+                    self._changed.wait(_LOOK_SECONDS)
                 worker = self._idle.pop() if self._idle else None
-                if worker is None:
-                    self._count += 1
-            if worker is None:
+                seat = _Seat(self) if worker is None else None
+            if seat is not None:
                 try:
-                    return start()
+                    worker = start()
+                    worker.seat = seat
+                    return worker
                 except BaseException:
-                    self._leave()
+                    seat.leave()
                     raise
+            assert worker is not None
             try:
                 if worker.child.kind == kind and worker.child.seems_alive():
                     return worker
@@ -81,7 +103,7 @@ class Pool:
 
     def wake(self) -> None:
         """Has those who wait look whether their calls were ended."""
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()
 
     def give(self, worker: Worker) -> None:
@@ -90,7 +112,7 @@ class Pool:
             worker.child.retire()
             self.drop(worker)
             return
-        with self._changed:
+        with self._lock:
             self._idle.append(worker)
             self._changed.notify()
 
@@ -99,16 +121,17 @@ class Pool:
         try:
             worker.child.end()
         finally:
-            self._leave()
+            if worker.seat is not None:
+                worker.seat.leave()
 
     def _leave(self) -> None:
-        with self._changed:
+        with self._lock:
             self._count -= 1
             self._changed.notify()
 
     def close(self) -> None:
         """Ends the processes that wait. They may do what is registered for their end."""
-        with self._changed:
+        with self._lock:
             idle, self._idle = self._idle, []
         for worker in idle:
             worker.child.dismiss()

@@ -100,9 +100,7 @@ def main(*packages):
     start = time.perf_counter()
     found = survey()
     # Futures, which stand for the counts in the arguments of the last call.
-    counts = [
-        census.submit(package, found["version"]) for package in packages or found["packages"]
-    ]
+    counts = [census.submit(package, found["version"]) for package in packages or found["packages"]]
     rows = rank.submit(counts).result()
     seconds = time.perf_counter() - start
 

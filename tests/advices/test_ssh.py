@@ -181,8 +181,9 @@ def test_the_folder_is_removed_whatever_fails(own_configuration, tmp_path, fail_
         assert call(configuration, 1) == Result([1, 1])
         assert "is left behind on host" in caplog.text
     else:
+        # That the process ended is a failure of the crossing, and so the result.
         with pytest.raises(RuntimeError if fail_in != "execute" else WorkerDiedError) as caught:
-            call(configuration, 1)
+            raise call(configuration, 1).exception
         assert "host" in str(caught.value)
         assert "own_module.doubled" in str(caught.value)
         assert caught.value.__cause__ is error
@@ -195,7 +196,7 @@ def test_the_death_of_the_remote_process_names_task_host_and_status(own_configur
     advice = SshAdvice(backend=Recording("execute", error))
     advice.add_remote(Remote("my-host", interpreter=PYTHON, directory=tmp_path))
     with pytest.raises(subprocess.CalledProcessError) as caught:
-        call(own_configuration(advice), 1)
+        raise call(own_configuration(advice), 1).exception
     for part in ("own_module.doubled", "my-host", "137", "SIGKILL"):
         assert part in str(caught.value)
     assert (caught.value.returncode, caught.value.stderr) == (137, "err")

@@ -10,6 +10,7 @@ import socket
 
 import bandsaw
 from bandsaw._session.members import MEMBERS
+from bandsaw._system.interrupts import owned
 from bandsaw.errors import DeserializationError, ProtocolError, SessionFileError, WorkerError
 from bandsaw.workers import frames, wire
 
@@ -74,7 +75,8 @@ def changed_sessions(dice, figures, number):
             body = of_bytes(dice, body, [body])
         found = None
         try:
-            found = wire.members(frames.Frame(kind, body, descriptor))
+            file = None if descriptor is None else owned(descriptor)
+            found = wire.members(frames.Frame(kind, body, file))
             for name, member in found.items():
                 member.parts([size, 7]) if name.endswith(".buffers") else member.data(10 * size)
         except (SessionFileError, ProtocolError):

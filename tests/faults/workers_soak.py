@@ -16,7 +16,7 @@ _MOST_GROWTH = 5_000_000
 _CONFIGURATION = "tests.faults.workers_configuration"
 FAILURES = {
     "raise": ZeroDivisionError,
-    "exit": bandsaw.errors.WorkerDiedError,
+    "exit": SystemExit,
     "kill": bandsaw.errors.WorkerDiedError,
     "unpicklable": TypeError,
 }

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from typing_extensions import assert_type
 
@@ -12,6 +12,7 @@ import bandsaw
 from bandsaw.advice import advise_task_with_chain
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.log import LoggingAdvice
+from bandsaw.advices.retry import RetryAdvice
 from bandsaw.advices.ssh import Remote, SshAdvice, SshBackend, SshCommandLineBackend
 from bandsaw.advices.subprocess import SubprocessAdvice
 from bandsaw.context import Context
@@ -151,3 +152,18 @@ task = Task.create_task(os.path.join, {"timeout": 3})
 execution = Execution("id", (1, 2), {"a": 3})
 assert_type(advise_task_with_chain(task, execution, configuration, "remote"), Result)
 advise_task_with_chain(task, (1, 2), configuration)  # type: ignore[arg-type]
+
+RetryAdvice()
+RetryAdvice(5, OSError)
+RetryAdvice(on=(OSError, ValueError), timeout=60, wait_initial=0, wait_max=1.5)
+RetryAdvice(on=lambda error: isinstance(error, OSError))
+RetryAdvice(on=lambda error: 0.5 if error.args else None)
+RetryAdvice(on="OSError")  # type: ignore[arg-type]
+RetryAdvice(3, Exception, 60)  # type: ignore[call-arg]
+assert_type(RetryAdvice().options, dict[str, Any])
+assert_type(bandsaw.get_attempt(), int)
+
+
+class RepeatingAdvice(bandsaw.Advice):
+    def after(self, session: bandsaw.Session) -> None:
+        assert_type(session.repeat(), None)

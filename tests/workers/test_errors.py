@@ -68,7 +68,7 @@ def test_the_traceback_of_the_other_side_is_printed_with_its_source(run, mode):
     assert done.stderr.count("raise error  # in the source") >= 1
     assert "RemoteTraceback" in done.stderr
     # Before 3.10 the module of the script is named, too.
-    assert "OwnError" in done.stderr.rstrip().splitlines()[-1].partition(":")[0]
+    assert "OwnError" in done.stderr.rstrip().splitlines()[-2].partition(":")[0]
 
 
 def test_the_traceback_of_the_other_side_ends_the_chain_of_causes(run, mode):
@@ -94,7 +94,7 @@ def test_the_traceback_of_the_other_side_ends_the_chain_of_causes(run, mode):
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="notes are new in Python 3.11")
 def test_notes_and_groups_arrive(run, mode):
     body = """
-    assert caught('notes').__notes__ == ['noted']
+    assert caught('notes').__notes__[0] == 'noted'
     try:
         fail('group')
     except* OwnError as group:
@@ -120,7 +120,40 @@ def test_an_error_that_was_raised_two_processes_away_is_still_itself(run, mode):
     assert "raise error  # in the source" in done.stderr
 
 
-@pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit", "SystemExit('why')"])
+def test_what_ends_a_program_reaches_the_caller_and_not_the_process(run, mode):
+    tasks = """
+    class Stop(BaseException):
+        pass
+
+    @bandsaw.task
+    def f(how):
+        if how == 'exit':
+            sys.exit(3)
+        if how == 'text':
+            raise SystemExit('why')
+        if how == 'stop':
+            raise Stop(1)
+        return os.getpid()
+    """
+    body = """
+    pid = f('')
+    for how, kind, args in [('exit', SystemExit, (3,)), ('text', SystemExit, ('why',)),
+                            ('stop', Stop, (1,))]:
+        try:
+            f(how)
+        except BaseException as error:
+            assert type(error) is kind and error.args == args, repr(error)
+        else:
+            raise AssertionError
+    print(f('') == pid)
+    """
+    done = run(tasks, body, mode)
+    assert done.stderr == ""
+    assert done.stdout == f"{mode == 'workers=1'}\n"
+    assert run(tasks, "f('exit')", mode, check=False).returncode == 3
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit"])
 def test_what_is_no_exception_ends_the_process_and_says_so(run, mode, error):
     tasks = f"@bandsaw.task\ndef f(fails):\n    if fails:\n        raise {error}\n    return 1"
     body = """

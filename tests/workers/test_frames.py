@@ -76,8 +76,8 @@ def test_a_file_goes_along_and_stays_open_at_the_sender(ends, tmp_path):
             assert channel.receive() == frames.Frame(frames.LOG, b"x")
             kind, body, descriptor, _ = channel.receive()
             assert (kind, body) == (frames.RETURN, b"y")
-            assert not os.get_inheritable(descriptor)
-            with open(descriptor) as received:
+            assert not os.get_inheritable(descriptor.fileno())
+            with open(os.dup(descriptor.fileno())) as received, descriptor:
                 received.seek(0)
                 assert received.read() == "content"
 

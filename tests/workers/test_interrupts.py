@@ -1,11 +1,14 @@
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import is_gone
 
+ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 
 
@@ -155,3 +158,26 @@ def test_what_dies_between_calls_is_replaced_unnoticed(run, mode, which):
     """
     done = run(ENDLESS, body, mode)
     assert done.stdout == done.stderr == ""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="looks for signals at other places")
+@pytest.mark.parametrize("size", [10, 300_000])
+@pytest.mark.parametrize("chain", ["own", "kept"])
+def test_an_interrupt_that_is_caught_leaves_no_file_open_and_nothing_waiting(project, chain, size):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(SubprocessAdvice(), name="own")
+            .add_advice_chain(SubprocessAdvice(workers=1), name="kept")
+        )
+        """,
+    )
+    project.write("interrupted.py", (ROOT / "faults/programs/interrupted.py").read_text())
+    # All places take some time: step 1 is for the command line.
+    done = project.run("interrupted.py", chain, str(size), "7", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.split()[0]) > 100

@@ -1,0 +1,28 @@
+"""How many times a call has begun its task, told to the task."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any
+
+_current: ContextVar[int] = ContextVar("bandsaw_attempt", default=1)
+# Whether a call of this process was in a later attempt than the first: until then nobody is told.
+is_told = False
+
+
+def get_attempt() -> int:
+    """Tells a task how many times its call has begun it, this time included.
+
+    Returns:
+        1 in the first attempt, and outside of tasks, 2 in the second one, and so on.
+    """
+    return _current.get()
+
+
+def execute(session: Any, number: int) -> Any:
+    """Executes the task of a session in an attempt of that number."""
+    token = _current.set(number)
+    try:
+        return session.task.execute(session.execution)
+    finally:
+        _current.reset(token)

@@ -1,0 +1,78 @@
+"""Tracebacks as users read them: their own frames, and a note that names the call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Optional
+
+# `full` has the frames of bandsaw shown, too.
+VARIABLE = "BANDSAW_TRACEBACK"
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_MOST_LINKS = 50
+
+
+def is_ours(filename: str) -> bool:
+    """Says whether a frame of a file is left out of what users see."""
+    return filename.startswith(_OURS) and os.environ.get(VARIABLE) != "full"
+
+
+def without_ours(traceback: Optional[TracebackType]) -> Optional[TracebackType]:
+    """Returns a traceback without the frames of bandsaw."""
+    kept = []
+    while traceback is not None:
+        if not is_ours(traceback.tb_frame.f_code.co_filename):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    found: Optional[TracebackType] = None
+    for part in reversed(kept):
+        found = TracebackType(found, part.tb_frame, part.tb_lasti, part.tb_lineno)
+    return found
+
+
+def clean(error: BaseException, traceback: Optional[TracebackType]) -> BaseException:
+    """Gives an error a traceback without the frames of bandsaw, and those that it is chained to."""
+    for link in _links(error):
+        link.__traceback__ = without_ours(link.__traceback__)
+    return error.with_traceback(without_ours(traceback))
+
+
+def _links(error: BaseException) -> Iterator[BaseException]:
+    pending = [error.__cause__, error.__context__]
+    seen = {id(error)}
+    while pending and len(seen) < _MOST_LINKS:
+        link = pending.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            pending += [link.__cause__, link.__context__]
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Adds a note to an error; before Python 3.11 it is kept, and not printed."""
+    notes: Any = getattr(error, "__notes__", None)
+    if not isinstance(notes, list):
+        try:
+            notes = error.__notes__ = []
+        except AttributeError:
+            return  # its class has no room for more
+    notes.append(note)
+
+
+def formatted(error: BaseException) -> str:
+    """Writes the traceback of an error, and of what it is chained to, as Python prints it."""
+    import traceback
+
+    whole = traceback.TracebackException(type(error), error, error.__traceback__)
+    pending: list[Any] = [whole]
+    seen: set[int] = set()
+    while pending:
+        part = pending.pop()
+        if part is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if part.stack is not None:
+            part.stack[:] = [frame for frame in part.stack if not is_ours(frame.filename)]
+        pending += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
+    return "".join(whole.format())

@@ -1,0 +1,101 @@
+"""What a user reads of an error: the own frames, and which call it was."""
+
+import textwrap
+
+import pytest
+
+CONFIGURATION = """
+import bandsaw
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.log import LoggingAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+class Failing(bandsaw.Advice):
+    def before(self, session):
+        raise KeyError("mine")
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(LoggingAdvice(), CachingAdvice(".cache"), name="here")
+    .add_advice_chain(LoggingAdvice(), SubprocessAdvice(), name="own")
+    .add_advice_chain(SubprocessAdvice(workers=1), name="kept")
+    .add_advice_chain(SubprocessAdvice(fork=False), name="spawned")
+    .add_advice_chain(LoggingAdvice(), Failing(), name="failing")
+)
+"""
+WORKFLOW = """
+import bandsaw
+
+class Secret:
+    def __repr__(self):
+        raise SystemExit("asked for a text")
+
+def inner(x):
+    raise ValueError("no")  # the very line
+
+@bandsaw.task(chain={chain!r})
+def f(x, name=None, secret=None):
+    return inner(x)
+
+@bandsaw.task(chain={chain!r})
+def outer(x):
+    return f(x)
+
+if __name__ == "__main__":
+    {body}
+"""
+
+
+@pytest.fixture
+def fail(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+
+    def fail(chain, body, **variables):
+        text = WORKFLOW.format(chain=chain, body=textwrap.indent(body, "    ").strip())
+        project.write("workflow.py", text)
+        return project.run("workflow.py", check=False, **variables).stderr
+
+    return fail
+
+
+@pytest.mark.parametrize("chain", ["here", "own", "kept", "spawned"])
+def test_only_frames_of_the_user_are_shown_with_file_line_and_source(fail, project, chain):
+    told = fail(chain, "outer(1)")
+    assert told.rstrip().splitlines()[-3:] == [
+        "ValueError: no", "In the call workflow.f(1)", "In the call workflow.outer(1)",
+    ]  # fmt: skip
+    assert f'File "{project.folder}/workflow.py", line 9, in inner' in told
+    assert 'raise ValueError("no")  # the very line' in told
+    ours = [line for line in told.splitlines() if "bandsaw/" in line]
+    # The one frame that every call has, and that cannot be taken out of what Python prints.
+    assert all(line.endswith("in call") for line in ours), ours
+    full = fail(chain, "outer(1)", BANDSAW_TRACEBACK="full")
+    assert len([line for line in full.splitlines() if "bandsaw/" in line]) > len(ours)
+
+
+def test_the_note_runs_no_code_of_the_arguments(fail):
+    told = fail("own", "f([1, 2, 3], name='x' * 200, secret=Secret())")
+    assert "In the call workflow.f(list of 3, name='xxxx" in told
+    assert "workflow.Secret" in told and len(told.splitlines()[-1]) < 250
+    assert "asked for a text" not in told
+
+
+def test_a_note_is_there_once_a_call_also_before_python_prints_it(fail):
+    body = """
+for chance in (1, 2):
+    try:
+        f(chance)
+    except ValueError as error:
+        assert error.__notes__ == [f"In the call workflow.f({chance})"], error.__notes__
+    """
+    assert fail("kept", body) == ""
+
+
+def test_an_error_of_an_advice_names_advice_and_call(fail):
+    told = fail("failing", "f(1)").rstrip().splitlines()
+    assert told[-3:] == [
+        "KeyError: 'mine'",
+        "Raised in Failing.before of task workflow.f",
+        "In the call workflow.f(1)",
+    ]
+    assert not [line for line in told if "moderator.py" in line or "session.py" in line]
