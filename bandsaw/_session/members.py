@@ -40,7 +40,7 @@ from ..errors import (
     SignatureError,
     UnserializableError,
 )
-from ..serialization.serializer import Serializer, for_purpose
+from ..serialization.serializer import Serializer, crossing, for_purpose
 from . import headers
 
 _VALUES = ("task", "execution", "context", "result")
@@ -151,17 +151,18 @@ class _Pieces(io.BufferedIOBase):
 
 
 def _written(value: Any, serializer: Any) -> tuple[list[bytes], Sequence[memoryview]]:
-    if hasattr(serializer, "serialize_with_buffers"):
+    with crossing():
+        if hasattr(serializer, "serialize_with_buffers"):
+            stream = _Pieces()
+            try:
+                buffers = serializer.serialize_with_buffers(value, stream)
+                return stream.pieces, [memoryview(buffer).cast("B") for buffer in buffers]
+            except Exception:
+                # `serialize` may replace parts of an exception, so that it can travel.
+                pass
         stream = _Pieces()
-        try:
-            buffers = serializer.serialize_with_buffers(value, stream)
-            return stream.pieces, [memoryview(buffer).cast("B") for buffer in buffers]
-        except Exception:
-            # `serialize` may replace parts of an exception, so that it can travel.
-            pass
-    stream = _Pieces()
-    serializer.serialize(value, stream)
-    return stream.pieces, ()
+        serializer.serialize(value, stream)
+        return stream.pieces, ()
 
 
 class Member(Protocol):

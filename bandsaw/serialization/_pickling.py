@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import sys
 import types
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Optional
 
 from ..errors import DeserializationError, SignatureError, UnserializableError
 from ..modules import main_module_name
 from . import _classes, _exceptions
 from ._paths import find_culprit, short_repr, type_name
 from ._signing import SIGNED_MODULE
+from .serializer import is_crossing
 
 _PROTOCOL = 5
 _BY_NAME = (type, types.FunctionType)
@@ -40,12 +42,16 @@ def pickled(value: Any) -> list[bytes]:
     try:
         return _pickled(value, None)
     except Exception:
+        if is_crossing():
+            with contextlib.suppress(Exception):
+                return _pickled(value, None, _ByValuePickler)
         # Exceptions that hold something unpicklable are rare, and to look for it takes time.
         chunks = _Chunks()
         try:
             _CarefulPickler(chunks, {}).dump(value)
         except Exception as error:
-            raise _explained(value, error) from error
+            # Its text has the cause, which comes with others that nobody needs to read.
+            raise _explained(value, error) from (None if is_crossing() else error)
         return chunks
 
 
@@ -65,12 +71,16 @@ def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
     try:
         return _pickled(value, is_in_band)
     except Exception as error:
-        raise _explained(value, error) from error
+        if is_crossing():
+            del buffers[:]
+            with contextlib.suppress(Exception):
+                return _pickled(value, is_in_band, _ByValuePickler)
+        raise _explained(value, error) from (None if is_crossing() else error)
 
 
-def _pickled(value: Any, callback: Any) -> list[bytes]:
+def _pickled(value: Any, callback: Any, pickler: Optional[type[_Pickler]] = None) -> list[bytes]:
     chunks = _Chunks()
-    _Pickler(chunks, _PROTOCOL, buffer_callback=callback).dump(value)
+    (pickler or _Pickler)(chunks, _PROTOCOL, buffer_callback=callback).dump(value)
     return chunks
 
 
@@ -98,6 +108,46 @@ class _Pickler(pickle.Pickler):
 
     def _parts_of(self, error: BaseException) -> dict[str, Any]:
         return _exceptions.describe(error)
+
+
+class _ByValuePickler(_Pickler):
+    """Has cloudpickle write functions and classes that no other process can import."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, _BY_NAME) and _is_nameless(obj):
+            import cloudpickle
+
+            return _load_by_value, (sys.version_info[:2], cloudpickle.dumps(obj))
+        return super().reducer_override(obj)
+
+
+def _is_nameless(obj: Any) -> bool:
+    """Whether a function or class is local, a lambda, or of a script without a name."""
+    module, name = obj.__module__, obj.__qualname__
+    if module in _classes.MAIN_NAMES and main_module_name() is None:
+        return True
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return found is not obj
+
+
+def _load_by_value(version: tuple[int, int], data: bytes) -> Any:
+    try:
+        import cloudpickle
+    except ImportError as error:
+        raise DeserializationError(_CANNOT_LOAD.format("cloudpickle is not installed")) from error
+    if tuple(version) != sys.version_info[:2]:
+        theirs, ours = (".".join(map(str, each[:2])) for each in (version, sys.version_info))
+        raise DeserializationError(_CANNOT_LOAD.format(f"it was written by Python {theirs}, "
+                                                       f"and this is Python {ours}"))  # fmt: skip
+    return cloudpickle.loads(data)
+
+
+_CANNOT_LOAD = (
+    "A local function or class in the data cannot be loaded: {}. It crosses only with cloudpickle "
+    "on both sides and the same minor version of Python: move it to the top level of a module."
+)
 
 
 class _CarefulPickler(_Pickler):
@@ -148,15 +198,23 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
     known: dict[int, tuple[bool, Any]] = {}
     path, culprit = find_culprit(value, lambda part: _works(part, known))
     what = f"The {culprit.__name__!r}" if isinstance(culprit, _BY_NAME) else "The value"
+    way_out = ""
+    if isinstance(culprit, _BY_NAME) or _is_nameless(type(culprit)):
+        way_out = (
+            "; a local function or class crosses only with cloudpickle on both sides ('pip install "
+            "bandsaw[cloudpickle]'): install it, or move it to the top level of a module"
+        )
     return UnserializableError(
         f"{what} of type {type_name(culprit)} at {path} cannot be pickled: "
-        f"{type(error).__name__}: {error}"
+        f"{type(error).__name__}: {error}{way_out}."
     )
 
 
 def _reduced_by_name(obj: Any) -> Any:
     module, name = _classes.name_of(obj)
     if module in _classes.MAIN_NAMES or "<" in name:
+        if is_crossing():
+            raise pickle.PicklingError(f"no other process can import {obj.__module__}.{name}")
         return NotImplemented
     outermost, *inner = name.split(".")
     # Not with getattr: a script that nobody has needed yet would be loaded for it.

@@ -134,3 +134,22 @@ def exactly() -> Iterator[None]:
 def is_exact() -> bool:
     """Says whether this thread is inside of `exactly`."""
     return getattr(_thread, "is_exact", False)
+
+
+@contextlib.contextmanager
+def crossing() -> Iterator[None]:
+    """Has this thread write local functions and classes by value, for a process that lacks them.
+
+    What is kept has to be of the class that is there when it is read, so it is written by name.
+    """
+    before = is_crossing()
+    _thread.is_crossing = True
+    try:
+        yield
+    finally:
+        _thread.is_crossing = before
+
+
+def is_crossing() -> bool:
+    """Says whether this thread is inside of `crossing`."""
+    return getattr(_thread, "is_crossing", False)

@@ -115,10 +115,12 @@ def message(number: int, session: Session) -> Optional[Message]:
 
 def _message(kind: int, content: Any) -> Optional[Message]:
     from ..serialization._pickling import pickled_with_buffers
+    from ..serialization.serializer import crossing
 
     buffers: list[memoryview] = []
     try:
-        pieces: Sequence[bytes] = pickled_with_buffers(content, buffers)
+        with crossing():
+            pieces: Sequence[bytes] = pickled_with_buffers(content, buffers)
     except Exception:
         # Said with the name of the part, when the session is written whole.
         return None
