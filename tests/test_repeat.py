@@ -348,3 +348,13 @@ def test_an_id_of_arguments_that_were_changed_is_made_anew(configure):
     assert len(set(ids[:3])) == 3
     assert len(set(ids[3:])) == 1
     assert ids[1] == task.execution_id_of(([1],), {})
+
+
+def test_a_session_that_is_restored_again_and_again_keeps_nothing(configure):
+    stream = io.BytesIO()
+    Session(Unimportant(), None, configure()).save(stream)
+    session = Session()
+    for _ in range(3):
+        stream.seek(0)
+        session.restore(stream)
+        assert session._moderator._earlier is None
