@@ -1,11 +1,14 @@
 """Runs the typing tests: what a type checker accepts of the public API, and what it refuses."""
 
 import importlib
+import importlib.util
 import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import bandsaw
 
@@ -16,6 +19,16 @@ FOLDER = ROOT / "tests" / "typing"
 def test_a_type_checker_accepts_and_refuses_what_it_should(tmp_path):
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path)]
     done = subprocess.run([*command, "tests/typing"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_pyright_reads_the_types_of_tasks_and_futures_as_well():
+    if importlib.util.find_spec("pyright") is None:
+        pytest.skip("pyright, which brings a program that is no Python, is in the extra 'dev'")
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
+    done = subprocess.run(
+        [*command, "tests/typing/decorator.py"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

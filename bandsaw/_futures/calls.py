@@ -19,7 +19,7 @@ from .._coroutines import caller
 from .._system import ending
 from ..errors import DependencyError, TaskKilledError
 from ..futures import Future, _Failure
-from . import flight, program
+from . import flight, lanes, program
 from .finding import Plan, find
 
 _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
@@ -27,7 +27,7 @@ _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
 )
 
 
-class Call(flight.Passenger):
+class Call(lanes.Passenger):
     """A submitted call.
 
     Attributes:
@@ -51,14 +51,14 @@ class Call(flight.Passenger):
         self,
         function: Callable[..., Any],
         task: Any,
-        lane: flight.Lane,
+        lane: lanes.Lane,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         plan: Optional[Plan],
     ) -> None:
         self._plan = plan
         parent = _current.get()
-        if parent is not None and parent.state != flight.RUNNING:
+        if parent is not None and parent.state != lanes.RUNNING:
             parent = None
         super().__init__(lane, parent)
         future = Future[Any]()
@@ -102,7 +102,7 @@ class Call(flight.Passenger):
         if is_ready:
             flight.add(self)
 
-    def needed(self) -> Sequence[flight.Passenger]:
+    def needed(self) -> Sequence[lanes.Passenger]:
         """Returns the calls that it waits for. See `Passenger.needed`."""
         plan = self._plan
         calls = [getattr(one, "_call", None) for one in plan.futures] if plan is not None else []
@@ -159,11 +159,11 @@ class Call(flight.Passenger):
 
     # What its future asks of it
 
-    def begin_wait(self) -> Optional[flight.Passenger]:
+    def begin_wait(self) -> Optional[lanes.Passenger]:
         """Notes that somebody waits for the call; returns the running call that does."""
         return flight.begin_wait(_current.get(), self)
 
-    def end_wait(self, begun: Optional[flight.Passenger]) -> None:
+    def end_wait(self, begun: Optional[lanes.Passenger]) -> None:
         """Notes that the wait is over."""
         if begun is not None:
             flight.end_wait(begun)
@@ -179,7 +179,7 @@ class Call(flight.Passenger):
 
     def kill(self) -> bool:
         """Ends the call if it runs in another process, or waits; returns whether it did."""
-        if self._ending is None or self.state != flight.RUNNING:
+        if self._ending is None or self.state != lanes.RUNNING:
             return False
         return self._ending.end()
 
@@ -237,7 +237,7 @@ def _dependency_error(
 def submit(
     function: Callable[..., Any],
     task: Any,
-    lane: flight.Lane,
+    lane: lanes.Lane,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Future[Any]:

@@ -9,10 +9,10 @@ from typing import Any, Callable
 
 from .. import _coroutines
 from .._coroutines import Caller
-from . import calls, flight
+from . import calls, flight, lanes
 
 
-def lane_of(configuration: Any, name: str) -> flight.Lane:
+def lane_of(configuration: Any, name: str) -> lanes.Lane:
     """Returns the lane of a chain; without a bound where calls stay in this process."""
     lane = flight.lane_of(configuration, name)
     if lane.leaves_the_process:
@@ -20,19 +20,19 @@ def lane_of(configuration: Any, name: str) -> flight.Lane:
     with flight.lock:
         unbounded = _unbounded.lanes.get("")
         if unbounded is None:
-            unbounded = _unbounded.lanes[""] = flight.Lane(_unbounded, ())
+            unbounded = _unbounded.lanes[""] = lanes.Lane(_unbounded, ())
             unbounded.limit = sys.maxsize
     return unbounded
 
 
 # Calls that run on the loop of who awaits them take no room.
-_unbounded = flight.Flight()
+_unbounded = lanes.Flight()
 
 
 async def awaited(
     function: Callable[..., Any],
     task: Any,
-    lane: flight.Lane,
+    lane: lanes.Lane,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:

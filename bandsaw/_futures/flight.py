@@ -11,182 +11,32 @@ one of those that it has submitted itself run beyond the bound, so that calls ne
 
 from __future__ import annotations
 
-import heapq
 import itertools
-import os
 import threading
 from collections import deque
-from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Optional
 
 from ..config import Configuration
-from ..errors import InvalidValueError
+from ..errors import ProgramEndedError
+from .lanes import OVER, READY, RUNNING, WAITING, Flight, Lane, Passenger, limit_of, unfinished
 
-WAITING, READY, RUNNING, OVER = range(4)
 # A thread without work ends after so long.
 _IDLE_SECONDS = 10.0
 # Whoever frees objects while it is held may come back here, in the same thread.
 lock = threading.RLock()
 numbers = itertools.count()
-# All calls that are not over.
-unfinished: set[Passenger] = set()
 _idle: list[SimpleQueue[Passenger]] = []
 _here = threading.local()
 
 
-class Passenger:
-    """A call on its way through a lane.
-
-    Attributes:
-        lane: Its lane.
-        parent: The running call that has submitted it, if one has.
-        state: `WAITING` for others, `READY`, `RUNNING` or `OVER`.
-        number: Its place in the order in which calls became ready.
-        is_urgent: Whether a waiting call needs it.
-        counts: Whether it takes one of the places of its lane.
-        waits: How many waits for other calls are going on in it.
-        has_given: Whether it has given its place away for that time.
-        active: How many of the calls that it has submitted run.
-        extra: The one of them that was begun last beyond the bound.
-        children: Those of them that were ready when nothing was free.
-    """
-
-    __slots__ = (
-        "active",
-        "children",
-        "counts",
-        "extra",
-        "has_given",
-        "is_urgent",
-        "lane",
-        "number",
-        "parent",
-        "state",
-        "waits",
-    )
-
-    def __init__(self, lane: Lane, parent: Optional[Passenger]) -> None:
-        self.lane = lane
-        self.parent = parent
-        self.state = WAITING
-        self.number = 0
-        self.is_urgent = False
-        self.counts = False
-        self.waits = 0
-        self.has_given = False
-        self.active = 0
-        self.extra: Optional[Passenger] = None
-        self.children: Optional[deque[Passenger]] = None
-        unfinished.add(self)
-
-    def run(self) -> None:
-        """Runs the call."""
-        raise NotImplementedError
-
-    def refuse(self, error: BaseException) -> None:
-        """Has the call fail: there is no thread for it."""
-        raise NotImplementedError
-
-    def needed(self) -> Sequence[Passenger]:
-        """Returns the calls that it waits for."""
-        raise NotImplementedError
-
-
-class Lane:
-    """The submitted calls of one chain.
-
-    Attributes:
-        flight: All lanes of the configuration.
-        chain: The advices.
-        limit: How many calls may run at once.
-        leaves_the_process: Whether an advice of the chain says how many calls it takes.
-        running: How many places are taken.
-    """
-
-    def __init__(self, flight: Flight, chain: Sequence[Any]) -> None:
-        self.flight = flight
-        self.chain = chain
-        self.limit, self.leaves_the_process = limit_of(chain)
-        self.running = 0
-        self._urgent: list[tuple[int, Passenger]] = []
-        self._ready: deque[Passenger] = deque()
-
-    def put(self, call: Passenger) -> None:
-        """Adds a call that is ready."""
-        if call.is_urgent:
-            heapq.heappush(self._urgent, (call.number, call))
-        else:
-            self._ready.append(call)
-
-    def head(self) -> Optional[Passenger]:
-        """Returns the call that is next."""
-        while self._urgent:
-            call = self._urgent[0][1]
-            if call.state == READY:
-                return call
-            heapq.heappop(self._urgent)
-        while self._ready:
-            call = self._ready[0]
-            if call.state == READY:
-                return call
-            self._ready.popleft()
-        return None
-
-
-class Flight:
-    """The submitted calls of a configuration.
-
-    Attributes:
-        limit: How many may run at once in all lanes together.
-        lanes: The lanes by the names of their chains.
-        running: How many places are taken.
-    """
-
-    def __init__(self) -> None:
-        self.limit: Optional[int] = None
-        self.lanes: dict[str, Lane] = {}
-        self.running = 0
-
-    def next(self) -> Optional[Passenger]:
-        """Returns the call that may begin next, if one may."""
-        if is_stopped or (self.limit is not None and self.running >= self.limit):
-            return None
-        found = None
-        for lane in self.lanes.values():
-            if lane.running < lane.limit:
-                call = lane.head()
-                if call is not None and (found is None or _order(call) < _order(found)):
-                    found = call
-        return found
-
-
-def _order(call: Passenger) -> tuple[bool, int]:
-    return not call.is_urgent, call.number
-
-
-def limit_of(chain: Sequence[Any]) -> tuple[int, bool]:
-    """Returns how many calls a chain takes at once, and whether they leave this process."""
-    for advice in chain:
-        if hasattr(advice, "max_in_flight"):
-            limit = advice.max_in_flight
-            if limit is not None and not (type(limit) is int and limit > 0):
-                raise InvalidValueError(
-                    f"{type(advice).__name__}.max_in_flight={limit!r} has to be a whole number "
-                    "above 0, or None for the number of processors."
-                )
-            return limit or _processors(), True
-    return _processors(), False
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def lane_of(configuration: Configuration, name: str) -> Lane:
     """Returns the lane of a chain, which is made on first use and when the chain was replaced."""
+    if is_stopped:
+        raise ProgramEndedError(
+            "No call can be submitted any more: the program is ending, and what was submitted "
+            "before is finished. Call the task directly."
+        )
     chain = configuration.get_advice_chain(name)
     flight: Any = configuration._flight
     lane: Optional[Lane] = None if flight is None else flight.lanes.get(name)
@@ -232,11 +82,15 @@ def dispatch(flight: Flight) -> None:
     """Has all calls begin that may."""
     with lock:
         while True:
-            call = flight.next()
+            call = _next(flight)
             if call is None:
                 return
             _take_place(call)
             _in_a_thread(call)
+
+
+def _next(flight: Flight) -> Optional[Passenger]:
+    return None if is_stopped else flight.next()
 
 
 def _take_place(call: Passenger) -> None:
@@ -347,7 +201,7 @@ def _land(call: Passenger) -> Optional[Passenger]:
         unfinished.discard(call)
         if call.counts:
             _give_place(call)
-        following = flight.next()
+        following = _next(flight)
         if following is not None:
             _take_place(following)
             dispatch(flight)
@@ -419,7 +273,7 @@ def wait_for_all(seconds: Optional[float]) -> bool:
 
 
 def _nothing_runs() -> bool:
-    return all(call.state == WAITING for call in unfinished)
+    return all(call.state == WAITING for call in list(unfinished))
 
 
 def forget_parent() -> list[Passenger]:

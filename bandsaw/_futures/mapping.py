@@ -10,11 +10,12 @@ from typing import Any, Callable, Optional
 
 from ..errors import InvalidValueError
 from ..futures import Future
-from . import calls, flight
+from . import calls, lanes
 from .finding import find
 
-# So many calls for each that can run are submitted ahead, unless the caller says otherwise.
-_AHEAD = 4
+# So many calls for each that can run are submitted ahead, unless the caller says otherwise. To
+# submit several at a time wakes threads less often.
+_AHEAD = 16
 
 
 class Results(Iterator[Any]):
@@ -24,7 +25,7 @@ class Results(Iterator[Any]):
         self,
         function: Callable[..., Any],
         task: Any,
-        lane: flight.Lane,
+        lane: lanes.Lane,
         iterables: Sequence[Iterable[Any]],
         buffersize: Optional[int] = None,
         timeout: Optional[float] = None,
@@ -36,7 +37,9 @@ class Results(Iterator[Any]):
             raise InvalidValueError(f"buffersize={buffersize!r} has to be a whole number above 0.")
         self._end = None if timeout is None else time.monotonic() + timeout
         self._ahead = _Ahead(function, task, lane, zip(*iterables))
-        self._ahead.fill(lane.limit * _AHEAD if buffersize is None else buffersize)
+        self._size = lane.limit * _AHEAD if buffersize is None else buffersize
+        self._least = self._size // 2 if buffersize is None else self._size - 1
+        self._ahead.fill(self._size)
 
     def __iter__(self) -> Results:
         return self
@@ -54,7 +57,9 @@ class Results(Iterator[Any]):
             raise
         finally:
             future = None  # type: ignore[assignment]
-        ahead.fill(1)
+        left_over = len(ahead)
+        if left_over <= self._least:
+            ahead.fill(self._size - left_over)
         return value
 
     def close(self) -> None:
@@ -74,7 +79,7 @@ class _Ahead:
         self,
         function: Callable[..., Any],
         task: Any,
-        lane: flight.Lane,
+        lane: lanes.Lane,
         items: Iterator[tuple[Any, ...]],
     ) -> None:
         self._function = function
@@ -83,6 +88,9 @@ class _Ahead:
         self._items: Optional[Iterator[tuple[Any, ...]]] = items
         self._futures: deque[Future[Any]] = deque()
         self._error: Optional[BaseException] = None
+
+    def __len__(self) -> int:
+        return len(self._futures)
 
     def fill(self, count: int) -> None:
         """Submits more calls, at most so many."""

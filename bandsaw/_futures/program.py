@@ -9,7 +9,7 @@ import threading
 from typing import Any, Optional
 
 from ..errors import ForkedError
-from . import flight
+from . import flight, lanes
 
 # How long calls that were ended may take for that, when the program was interrupted.
 _SECONDS_TO_END = 1.0
@@ -18,7 +18,7 @@ _SECONDS_TO_END = 1.0
 def end_all() -> None:
     """Cancels what has not begun, and ends what runs in other processes."""
     with flight.lock:
-        calls: list[Any] = list(flight.unfinished)
+        calls: list[Any] = list(lanes.unfinished)
     # What has begun last may be needed by what began before.
     for call in calls:
         future = call.future

@@ -117,10 +117,10 @@ def run(dice, figures, directory, calls=400):
     for node in nodes:
         if node.end or node.how != "add":
             figures.inject(node.end or node.how)
-    from bandsaw._futures import flight
+    from bandsaw._futures import lanes
 
-    if not seen.settles(lambda: not flight.unfinished):
-        figures.fault("left", f"{len(flight.unfinished)} calls are not over")
+    if not seen.settles(lambda: not lanes.unfinished):
+        figures.fault("left", f"{len(lanes.unfinished)} calls are not over")
     if not seen.settles(lambda: left() == (0, 0)):
         figures.fault("left", f"places and children of places are taken: {left()}")
 
