@@ -2,10 +2,10 @@
 
     python -m tests.faults.packages [NAME ...]
 
-Each is laid beside a script, so that it counts as first-party. Some of its functions are called in each
-kind of process, and compared with the plain call. All its public functions are asked for the ids that
-tasks of them would have, in two processes with different hash seeds: the ids have to be the same, without
-an error, and with at most ten lines of warning.
+Each is laid beside a script, so that it counts as first-party. Some of its functions are called in
+each kind of process, and compared with the plain call. All its public functions are asked for the
+ids that tasks of them would have, in two processes with different hash seeds: the ids have to be
+the same, without an error, and with at most ten lines of warning.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ CALLS = {
 NAMED = (
     *CALLS,
     *("six", "click", "rich", "pyparsing", "attr", "toolz", "boltons", "dateutil", "sqlparse"),
-    *("markdown", "yaml", "requests", "idna", "packaging", "tomlkit", "more_itertools", "sortedcontainers"),
-    *("tqdm", "colorama", "wcwidth", "chardet", "networkx", "lark", "bs4", "markupsafe", "pytz", "tinydb"),
+    *("markdown", "yaml", "requests", "idna", "packaging", "tomlkit", "more_itertools"),
+    *("sortedcontainers", "tqdm", "colorama", "wcwidth", "chardet", "networkx", "lark", "bs4"),
+    *("markupsafe", "pytz", "tinydb"),
 )  # fmt: skip
 # Where the name on the index is another one.
 ON_INDEX = {
