@@ -39,6 +39,7 @@ BandsawError
 ├── KeptFolderError                  OSError
 ├── DependencyError                  RuntimeError
 ├── ForkedError                      RuntimeError
+├── ProgramEndedError                RuntimeError
 ├── EnvironmentBuildError            RuntimeError
 └── WorkerError
     ├── WorkerStartError             OSError
@@ -254,6 +255,10 @@ class DependencyError(BandsawError, RuntimeError):
 
 class ForkedError(BandsawError, RuntimeError):
     """A submitted call belongs to the process that this one was forked from."""
+
+
+class ProgramEndedError(BandsawError, RuntimeError):
+    """A call was submitted when the program was about to end."""
 
 
 class WorkerError(BandsawError):

@@ -1,6 +1,7 @@
 import io
 import threading
 import tracemalloc
+from array import array
 from collections import deque
 
 import pytest
@@ -65,8 +66,8 @@ def test_what_is_later_is_closed_and_walked_anew(configure):
     assert bandsaw.get_attempt() == 1
 
 
-@pytest.mark.parametrize("later", [0, 1])
-def test_a_thousand_attempts_grow_neither_the_stack_nor_the_memory(configure, later):
+@pytest.mark.parametrize(("later", "attempts"), [(0, 1000), (1, 300)])
+def test_many_attempts_grow_neither_the_stack_nor_the_memory(configure, later, attempts):
     class Deep(bandsaw.Advice):
         def after(self, session):
             frame, depth = __import__("sys")._getframe(), 0
@@ -78,17 +79,17 @@ def test_a_thousand_attempts_grow_neither_the_stack_nor_the_memory(configure, la
             sizes.append(tracemalloc.get_traced_memory()[0])
             session.proceed()
 
-    depths, sizes = set(), []
-    chain = (Repeating(1000), *[Restoring()] * later, Deep())
+    depths, sizes = set(), array("q")
+    chain = (Repeating(attempts), *[Restoring()] * later, Deep())
     session = Session(Unimportant(), None, configure(*chain))
     session.task.calls = deque(maxlen=1)
     try:
-        assert session.initiate() == Result(1000)
+        assert session.initiate() == Result(attempts)
     finally:
         tracemalloc.stop()
     # The first attempt, and all later ones.
     assert len(depths) <= 2
-    assert sizes[-1] - sizes[110] < 60_000
+    assert sizes[-1] - sizes[110] < 30_000
 
 
 class Unimportant(bandsaw.SerializableValue, Counting):
@@ -348,3 +349,13 @@ def test_an_id_of_arguments_that_were_changed_is_made_anew(configure):
     assert len(set(ids[:3])) == 3
     assert len(set(ids[3:])) == 1
     assert ids[1] == task.execution_id_of(([1],), {})
+
+
+def test_a_session_that_is_restored_again_and_again_keeps_nothing(configure):
+    stream = io.BytesIO()
+    Session(Unimportant(), None, configure()).save(stream)
+    session = Session()
+    for _ in range(3):
+        stream.seek(0)
+        session.restore(stream)
+        assert session._moderator._earlier is None

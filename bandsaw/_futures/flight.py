@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Optional
 
 from ..config import Configuration
+from ..errors import ProgramEndedError
 from .lanes import OVER, READY, RUNNING, WAITING, Flight, Lane, Passenger, limit_of, unfinished
 
 # A thread without work ends after so long.
@@ -31,6 +32,11 @@ _here = threading.local()
 
 def lane_of(configuration: Configuration, name: str) -> Lane:
     """Returns the lane of a chain, which is made on first use and when the chain was replaced."""
+    if is_stopped:
+        raise ProgramEndedError(
+            "No call can be submitted any more: the program is ending, and what was submitted "
+            "before is finished. Call the task directly."
+        )
     chain = configuration.get_advice_chain(name)
     flight: Any = configuration._flight
     lane: Optional[Lane] = None if flight is None else flight.lanes.get(name)
@@ -267,7 +273,7 @@ def wait_for_all(seconds: Optional[float]) -> bool:
 
 
 def _nothing_runs() -> bool:
-    return all(call.state == WAITING for call in unfinished)
+    return all(call.state == WAITING for call in list(unfinished))
 
 
 def forget_parent() -> list[Passenger]:

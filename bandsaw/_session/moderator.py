@@ -289,7 +289,8 @@ class _Moderator(SerializableValue):
                 step: it is the one that got the session back.
         """
         self._state = other._state and _CALLED
-        self._earlier = other
+        if other._state:
+            self._earlier = other
 
     def serialized(self) -> dict[str, Any]:
         """Returns the position; the advices are found again by the name of their chain."""

@@ -57,7 +57,13 @@ class RetryAdvice(Advice):
         wait_exp_base: How many times longer each wait is than the one before.
 
     Attributes:
-        options: What was given, by name.
+        attempts: As given.
+        on: As given.
+        timeout: As given.
+        wait_initial: As given.
+        wait_max: As given.
+        wait_jitter: As given.
+        wait_exp_base: As given.
 
     Raises:
         InvalidValueError: If a value cannot be used (a `ValueError`).
@@ -74,19 +80,17 @@ class RetryAdvice(Advice):
         wait_jitter: float = 1.0,
         wait_exp_base: float = 2.0,
     ) -> None:
-        self.options: dict[str, Any] = {
-            "attempts": attempts,
-            "on": on,
-            "timeout": timeout,
-            "wait_initial": wait_initial,
-            "wait_max": wait_max,
-            "wait_jitter": wait_jitter,
-            "wait_exp_base": wait_exp_base,
-        }
-        for name, value in self.options.items():
-            problem = _task_options.RETRY[name](value)
+        self.attempts = attempts
+        self.on = on
+        self.timeout = timeout
+        self.wait_initial = wait_initial
+        self.wait_max = wait_max
+        self.wait_jitter = wait_jitter
+        self.wait_exp_base = wait_exp_base
+        for name, check in _task_options.RETRY.items():
+            problem = check(getattr(self, name))
             if problem is not None:
-                raise InvalidValueError(f"RetryAdvice: {name}={value!r} {problem}.")
+                raise InvalidValueError(f"RetryAdvice: {name}={getattr(self, name)!r} {problem}.")
 
     def before(self, session: Session) -> None:
         """Begins the first attempt. See `Advice.before`."""
@@ -154,11 +158,12 @@ class RetryAdvice(Advice):
         session._moderator.repeat(session, pause)
 
     def _options_of(self, task: Any) -> Mapping[str, Any]:
+        options = {name: getattr(self, name) for name in _task_options.RETRY}
         changed = (getattr(task, "kwargs", None) or {}).get("retry")
-        if not changed:
-            return self.options
-        check_value("retry", changed, _task_options.retry, task)
-        return {**self.options, **changed}
+        if changed:
+            check_value("retry", changed, _task_options.retry, task)
+            options.update(changed)
+        return options
 
 
 def _key(place: int) -> str:

@@ -142,15 +142,18 @@ def test_what_an_advice_raises_is_not_tried_again(configure):
 
 
 def test_waits_grow_up_to_the_longest_and_have_jitter():
-    options = RetryAdvice(wait_initial=0.5, wait_max=4, wait_jitter=0).options
+    def options_of(**given):
+        return RetryAdvice(**given)._options_of(None)
+
+    options = options_of(wait_initial=0.5, wait_max=4, wait_jitter=0)
     waits = [_wait_after(ValueError(), number, options) for number in (1, 2, 3, 4, 5, 5000)]
     assert waits == [0.5, 1.0, 2.0, 4.0, 4, 4]
-    options = RetryAdvice(wait_jitter=2.0, wait_max=1.0).options
+    options = options_of(wait_jitter=2.0, wait_max=1.0)
     waits = [_wait_after(ValueError(), 1, options) for _ in range(500)]
     assert 0.1 <= min(waits) < 0.5
     assert max(waits) == 1.0
     assert len(set(waits)) > 20
-    options = RetryAdvice(on=lambda error: 7, wait_max=1.0).options
+    options = options_of(on=lambda error: 7, wait_max=1.0)
     assert _wait_after(ValueError(), 1, options) == 7
 
 
@@ -165,29 +168,22 @@ def test_no_attempt_begins_after_the_timeout(configure):
 
 def test_a_wait_that_took_longer_than_the_timeout_is_the_end(configure, monkeypatch):
     class Clock:
+        """Goes on by a second whenever somebody looks: when it begins, fails or has waited."""
+
         now = 0.0
 
         def monotonic(self):
+            self.now += 1
             return self.now
 
-        def wait(self, seconds):
-            self.now += seconds * 1.5
-            return False
-
-    clock = Clock()
-    monkeypatch.setattr("bandsaw.advices.retry.time", clock)
-    monkeypatch.setattr("bandsaw.advices.retry.ending", clock)
-    advice = RetryAdvice(9, timeout=10, wait_initial=3, wait_jitter=0, wait_exp_base=1)
+    monkeypatch.setattr("bandsaw.advices.retry.time", Clock())
     errors = [ValueError(number) for number in range(9)]
     task = Flaky(*errors)
-    # Attempts begin at 0, 4.5 and 9; one at 12 is too late.
-    assert outcome(configure(advice), task).exception is errors[2]
-    assert task.attempts == [1, 2, 3]
-    advice = RetryAdvice(9, timeout=8, wait_initial=3, wait_jitter=0, wait_exp_base=1)
-    task = Flaky(*errors)
-    # The third was to begin at 7.5 and would at 9.
+    # The third attempt was to begin after three seconds, and would after four.
+    advice = RetryAdvice(9, timeout=3.5, **AT_ONCE)
     assert outcome(configure(advice), task).exception is errors[1]
-    assert notes(errors[1]) == ["RetryAdvice gave up after 2 attempts in 9 s."]
+    assert task.attempts == [1, 2]
+    assert notes(errors[1]) == ["RetryAdvice gave up after 2 attempts in 5 s."]
 
 
 def test_two_of_them_count_apart(configure):
@@ -251,45 +247,32 @@ def test_what_the_function_returns_has_to_mean_something(configure):
             outcome(configure(advice), Flaky(ValueError("why")))
 
 
-def test_what_later_advices_hold_is_not_held_while_it_waits(configure, monkeypatch):
-    class Holding(bandsaw.Advice):
-        def before(self, session):
-            with lock:
-                session.proceed()
-
-    class Ending:
-        def wait(self, seconds):
-            free.append(lock.acquire(blocking=False))
-            lock.release()
-            return False
-
-    lock, free = threading.Lock(), []
-    monkeypatch.setattr("bandsaw.advices.retry.ending", Ending())
-    task = Flaky(ValueError(), ValueError())
-    assert outcome(configure(RetryAdvice(), Holding()), task).value == 3
-    assert free == [True, True]
-
-
-def test_a_call_that_is_ended_while_it_waits_is_not_begun_again(configure):
+def test_a_call_that_waits_holds_nothing_and_can_be_ended(configure):
     from bandsaw._system.ending import Ending, current
-
-    def run():
-        current.set(ending)
-        results.append(outcome(configuration, task))
-
-    ending, results, afters = Ending(), [], []
 
     class Telling(bandsaw.Advice):
         def after(self, session):
             afters.append(session.result)
             session.proceed()
 
-    advice = RetryAdvice(on=lambda error: waiting.set() or 600)
-    waiting, task = threading.Event(), Flaky(ValueError("first"))
-    configuration = configure(Telling(), advice)
+    class Holding(bandsaw.Advice):
+        def before(self, session):
+            with lock:
+                session.proceed()
+
+    def run():
+        current.set(ending)
+        results.append(outcome(configuration, task))
+
+    ending, results, afters = Ending(), [], []
+    lock, failed = threading.Lock(), threading.Event()
+    task = Flaky(ValueError("first"))
+    advice = RetryAdvice(on=lambda error: failed.set() or 600)
+    configuration = configure(Telling(), advice, Holding())
     thread = threading.Thread(target=run)
     thread.start()
-    waiting.wait(60)
+    assert failed.wait(60)
+    assert lock.acquire(timeout=60)
     ending.end()
     thread.join(60)
     (result,) = results
@@ -373,7 +356,7 @@ def test_a_result_of_changed_arguments_is_not_kept_under_the_id_of_the_first(
 
 def test_an_advice_can_be_copied_and_pickled():
     advice = RetryAdvice(4, on=(KeyError, OSError), timeout=3)
-    assert pickle.loads(pickle.dumps(advice)).options == advice.options
+    assert vars(pickle.loads(pickle.dumps(advice))) == vars(advice)
 
 
 SCRIPT = """
@@ -408,6 +391,10 @@ SCRIPT = """
         if len(attempted(path)) < 3:
             raise ValueError(items)
         return list(items)
+
+    def notes(error):
+        notes = getattr(error, "__notes__", [])
+        return [note.split(" in ")[0] for note in notes if note.startswith("RetryAdvice")]
 
     tasks = {
         chain: bandsaw.task(chain=chain, config="bandsaw_config", **options)(flaky)
@@ -517,8 +504,7 @@ for chain, task in tasks.items():
         print(json.dumps([chain, task(chain, "die")]))
         task(chain + "2", "die", 9)
     except Exception as error:
-        notes = getattr(error, "__notes__", [])
-        print(json.dumps([type(error).__name__, [n.split(" in ")[0] for n in notes]]))
+        print(json.dumps([type(error).__name__, notes(error)]))
 """
     orders = ["retry own", "retry kept", "cache retry own", "log retry own"]
     found, _ = workflow(orders, body)
@@ -552,7 +538,7 @@ for chain, task in tasks.items():
     try:
         task(chain, threading.Lock())
     except Exception as error:
-        print(json.dumps([type(error).__name__, getattr(error, "__notes__", [])]))
+        print(json.dumps([type(error).__name__, notes(error)]))
 """
     found, errors = workflow(["retry own", "own retry", "retry kept"], body)
     assert found == [["SystemExit", 1], ["UnserializableError", []]] * 3

@@ -582,3 +582,45 @@ def test_noise_of_a_start_up_file_does_no_harm(server, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{fake.parent}{os.pathsep}{os.environ['PATH']}")
     SshCommandLineBackend().create_dir(server, server.directory / "made")
     assert [path.name for path in server.directory.iterdir()] == ["made"]
+
+
+def test_killing_a_submitted_call_ends_its_process_on_the_remote(project, remote_arguments):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import bandsaw, sys
+        from bandsaw.advices.ssh import Remote, SshAdvice
+        python = bandsaw.Interpreter(executable=sys.executable)
+        directory = {str(project.temporary)!r}
+        remote = Remote(interpreter=python, directory=directory, **{remote_arguments!r})
+        configuration = bandsaw.Configuration().add_advice_chain(
+            SshAdvice(workers=1).add_remote(remote)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, time
+        import bandsaw
+
+        @bandsaw.task
+        def hang(path):
+            open(path, "w").close()
+            time.sleep(1000)
+
+        @bandsaw.task
+        def same(value):
+            return value
+
+        if __name__ == "__main__":
+            path = os.path.abspath("begun")
+            future = hang.submit(path)
+            while not os.path.exists(path):
+                time.sleep(0.01)
+            assert future.kill()
+            assert type(future.exception(60)) is bandsaw.errors.TaskKilledError
+            assert list(same.map(range(5))) == [0, 1, 2, 3, 4]
+        """,
+    )
+    project.run("workflow.py")

@@ -148,6 +148,21 @@ def leave():
     assert (project.folder / "left").exists()
 
 
+def test_a_call_that_is_submitted_when_all_is_over_is_refused(run):
+    body = """
+    import atexit
+    def late():
+        try:
+            note.submit("never")
+        except bandsaw.errors.ProgramEndedError as error:
+            print("refused:", isinstance(error, RuntimeError))
+        assert note("direct") == "direct"
+    atexit.register(late)
+    note.submit("before")
+    """
+    assert run(KEPT, body).stdout == "refused: True\n"
+
+
 INTERRUPTED = {
     "result": "futures[0].result()",
     "map": "list(hang.map(['pid', 'never']))",

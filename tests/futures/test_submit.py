@@ -82,7 +82,7 @@ def test_those_that_wait_take_no_thread_little_memory_and_little_time(add):
         assert tracemalloc.get_traced_memory()[0] - before < 3000 * 4096
     finally:
         tracemalloc.stop()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     gate.set_result(1)
     assert [future.result(LIMIT) for future in futures] == [*range(1, 3001)]
 

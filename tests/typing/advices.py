@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from typing_extensions import assert_type
 
@@ -160,7 +160,8 @@ RetryAdvice(on=lambda error: isinstance(error, OSError))
 RetryAdvice(on=lambda error: 0.5 if error.args else None)
 RetryAdvice(on="OSError")  # type: ignore[arg-type]
 RetryAdvice(3, Exception, 60)  # type: ignore[call-arg]
-assert_type(RetryAdvice().options, dict[str, Any])
+assert_type(RetryAdvice().attempts, int)
+assert_type(RetryAdvice().timeout, Optional[float])
 assert_type(bandsaw.get_attempt(), int)
 
 

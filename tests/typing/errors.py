@@ -40,6 +40,7 @@ runtime: list[type[RuntimeError]] = [
     errors.EnvironmentBuildError,
     errors.ForkedError,
     errors.InvalidDecoratorError,
+    errors.ProgramEndedError,
     errors.RunIdError,
     errors.SecondStepError,
     errors.SessionFinishedError,
