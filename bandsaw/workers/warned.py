@@ -11,6 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from types import FrameType
 from typing import Any, Optional
 
 from .._session import members
@@ -90,7 +91,7 @@ class Sender:
         self._pid = os.getpid()
 
     def install(self) -> None:
-        """Has warnings come here that are to be shown, each once again: the caller knows of which."""
+        """Has warnings come here, each at least once a call: the caller knows what was shown."""
         if warnings.showwarning is not self.show:
             warnings.showwarning = self.show
         warnings.onceregistry.clear()  # type: ignore[attr-defined]
@@ -108,7 +109,7 @@ class Sender:
         line: Optional[str] = None,
     ) -> None:
         """Sends a warning. See `warnings.showwarning`."""
-        if file is not None or os.getpid() != self._pid:
+        if os.getpid() != self._pid or file is not None or not isinstance(message, Warning):
             # A process that the task forked would write into the middle of our messages.
             return _show_here(message, category, filename, lineno, file, line)
         module = _module_at(filename)
@@ -126,26 +127,27 @@ class Sender:
 
 
 def _module_at(filename: str) -> Optional[str]:
-    frame = sys._getframe(2)
+    frame: Optional[FrameType] = sys._getframe(2)
     while frame is not None:
         if frame.f_code.co_filename == filename:
             return frame.f_globals.get("__name__")
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None
 
 
 def issue(content: Mapping[str, Any]) -> None:
     """Issues a warning of the far side in this process."""
-    warning: Any = members.failure_of(content["warning"].encode("utf-8"))
+    warning: Any = members.failure_of(str(content.get("warning")).encode("utf-8"))
     if not isinstance(warning, Warning):
-        warning = UserWarning(content["text"])
-    filename, name = content["file"], content["module"]
+        warning = UserWarning(str(content.get("text")))
+    filename, name = str(content.get("file")), content.get("module")
+    line = int(content.get("line") or 1)
     main = sys.modules.get("__main__")
     if name is not None and name == importable_module_name("__main__"):
         name, module = "__main__", main
     else:
-        module = sys.modules.get(name)
+        module = sys.modules.get(str(name))
     registry = _registries.setdefault(filename, {})
     if module is not None:
         registry = vars(module).setdefault("__warningregistry__", {})
-    warnings.warn_explicit(warning, type(warning), filename, content["line"], name, registry)
+    warnings.warn_explicit(warning, type(warning), filename, line, name, registry)

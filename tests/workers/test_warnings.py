@@ -57,4 +57,4 @@ def test_warnings_are_as_if_the_task_had_run_here(run, mode):
     shown = run(TASK, body, mode).stderr
     assert shown.count("UserWarning: shown") == 1, shown
     assert shown.count("DeprecationWarning: old") == 1, shown
-    assert "beware" not in shown
+    assert "Own: beware" not in shown
