@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, overload
 from ._coroutines import finished, is_coroutine_function
 from .advice import advise_task_with_chain
 from .config import get_configuration
-from .errors import InvalidDecoratorError
+from .errors import BandsawError, InvalidDecoratorError
 from .execution import Execution
 from .result import traceback_of
 from .run import get_run_id
@@ -246,6 +246,8 @@ def _told(
     from ._cache.record import short_text
     from ._system import tracebacks
 
+    if isinstance(error, BandsawError):
+        return tracebacks.clean(error, traceback)  # it names the task itself
     texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]
     texts += [f"{name}={short_text(value)}" for name, value in kwargs.items()]
     if len(args) > _MOST_ARGUMENTS or len(texts) > _MOST_ARGUMENTS:

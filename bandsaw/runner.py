@@ -56,7 +56,10 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # Closed again before the task is called, which could close or replace it.
         with given:
             session.restore(given)
-        session._go_on()
+        nonce = getattr(session, "nonce", None)
+        session.proceed()
+        if nonce is not None:
+            session._nonce = nonce  # by which the other side knows it, however often it was tried
         with whole_file(path) as output:
             session.save(output)
     except (KeyboardInterrupt, GeneratorExit):

@@ -185,12 +185,6 @@ class Session:
         self.result = None
         self.__dict__.pop("_nonce", None)
 
-    def _go_on(self) -> None:
-        """Proceeds with what another process has sent, and will know it by its nonce."""
-        nonce = self.nonce
-        self.proceed()
-        self._nonce = nonce
-
     def save(self, stream: BinaryIO, environment: Optional[Mapping[str, str]] = None) -> None:
         """Writes everything but the advices themselves, as a zip.
 

@@ -186,7 +186,10 @@ def _go_on(
         # Whatever else refers to what was sent would keep it in memory.
         del frame
         had = _parts(session)
-        session._go_on()
+        nonce = session.nonce
+        session.proceed()
+        # By which the other side knows it, however often it was tried.
+        session._nonce = nonce
         left_out = _same(session, had)
         message = again.done(session, left_out) if known else None
         if message is None:

@@ -193,14 +193,17 @@ def test_the_file_of_a_module_is_one(found):
 
 
 def test_a_failure_for_want_of_what_is_here_says_how_to_send_it(found):
-    name, (note,) = found["beside"]
+    name, (note, *_) = found["beside"]
     assert name == "FileNotFoundError"
     assert os.path.join(found["folder"], "unnamed.csv") in note
     assert "add_files_for_distribution" in note
-    name, (note,) = found["large"]
+    name, (note, *_) = found["large"]
     assert "larger than 16 MB" in note
-    assert found["nowhere"] == ["FileNotFoundError", []]
-    name, (note,) = found["module"]
+    assert found["nowhere"] == [
+        "FileNotFoundError",
+        ["In the call workflow.not_sent('nowhere.csv')"],
+    ]
+    name, (note, *_) = found["module"]
     assert name == "ModuleNotFoundError"
     assert "add_modules_for_distribution('hidden')" in note
     assert found["stderr"].count("large.bin is larger than 16 MB") == 1
