@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, Optional
 
 from .._session import members
-from ..modules import importable_module_name
+from ..modules import file_of, importable_module_name
 from .frames import WARNING, Channel
 
 _show_here = warnings.showwarning
@@ -150,4 +150,8 @@ def issue(content: Mapping[str, Any]) -> None:
     registry = _registries.setdefault(filename, {})
     if module is not None:
         registry = vars(module).setdefault("__warningregistry__", {})
+        # On another machine it has another folder.
+        here = file_of(module)
+        if here is not None and os.path.basename(here) == os.path.basename(filename):
+            filename = here
     warnings.warn_explicit(warning, type(warning), filename, line, name, registry)
