@@ -36,7 +36,7 @@ from ..errors import (
 )
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import again, boundary, frames, logs, wire
+from . import again, boundary, frames, logs, warned, wire
 from .child import Child
 from .frames import DeadlineError, Frame, Message
 from .place import Place
@@ -275,6 +275,7 @@ class Call:
             **self._place.inherited(),
             "levels": logs.levels(),
             "disable": logging.root.manager.disable,
+            "filters": warned.filters(),
         }
         told = child.told
         news = {name: value for name, value in content.items() if told.get(name, self) != value}
@@ -319,6 +320,8 @@ class Call:
             if frame.kind == frames.LOG:
                 emit = emit or logs.emitter(str(self._session.task), child.host)
                 emit(frames.from_json(frame))
+            elif frame.kind == frames.WARNING:
+                warned.issue(frames.from_json(frame))
             elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
                 return frame
             elif frame.kind == frames.CODE:

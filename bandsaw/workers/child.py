@@ -23,6 +23,7 @@ from .frames import (
     EVENT,
     HEARTBEAT,
     LOG,
+    WARNING,
     Channel,
     DeadlineError,
     Ends,
@@ -187,12 +188,16 @@ class Child(abc.ABC):
         """Looks whether anything says that a process that waits for work will not take it."""
         self.drain()
         frame = self._take()
-        while frame is not None and frame.kind in (HEARTBEAT, LOG):
+        while frame is not None and frame.kind in (HEARTBEAT, LOG, WARNING):
             if frame.kind == LOG:
                 # Of a thread that an earlier task has left.
                 from . import logs
 
                 logs.emitter("", self.host)(from_json(frame))
+            elif frame.kind == WARNING:
+                from . import warned
+
+                warned.issue(from_json(frame))
             frame = self._take()
         if frame is not None:
             frame.discard()

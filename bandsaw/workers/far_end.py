@@ -26,7 +26,7 @@ from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
-from . import again, boundary, frames, logs, state, wire
+from . import again, boundary, frames, logs, state, warned, wire
 from .frames import Channel
 
 
@@ -67,6 +67,8 @@ def serve(channel: Channel) -> None:
     """Goes on with the sessions that come, until no more do."""
     handler = logs.Sender(channel)
     handler.install()
+    shower = warned.Sender(channel)
+    shower.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
     number: Optional[int] = None
@@ -87,7 +89,7 @@ def serve(channel: Channel) -> None:
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
             elif frame.kind in (frames.SESSION, frames.AGAIN):
                 with asking(channel):
-                    message = _go_on(frame, directory, known, number, handler)
+                    message = _go_on(frame, directory, known, number, handler, shower)
                 _answer(channel, message)
                 if is_last:
                     return
@@ -169,15 +171,18 @@ def _go_on(
     known: dict[int, again.Shape],
     number: Optional[int],
     handler: logs.Sender,
+    shower: warned.Sender,
 ) -> frames.Message:
     pid = os.getpid()
     callers.forget()
     # An earlier task may have gone elsewhere.
     state.undo()
+    shower.install()
     try:
         session = _session_of(frame, known, number)
         # A configuration that sets logging up does so for the caller, who has its handlers.
         handler.install()
+        shower.install()
         # Whatever else refers to what was sent would keep it in memory.
         del frame
         had = _parts(session)

@@ -18,6 +18,7 @@ message is a frame: 16 bytes with a mark, the kind, a flag and the length of the
 | BYE       | both         | nothing: no more sessions will be sent, or taken                      |
 | CODE      | far to near  | the path of a file of the project that was edited while the call ran  |
 |           | near to far  | 1 and the text that it had when the call began, 0 if nobody knows     |
+| WARNING   | far to near  | JSON: one warning that the filters let through                        |
 
 Where a body is large, the frame brings the descriptor of a file that holds it (`bulk`). A second
 socket belongs to the process as a whole, and has messages of 9 bytes, a letter and a number:
@@ -54,9 +55,9 @@ from ..errors import ProtocolError, StalledError
 FORMAT = 2
 NAMES = (
     *("", "HELLO", "STATE", "SESSION", "HEARTBEAT", "LOG", "RETURN", "FAILURE"),
-    *("AGAIN", "DONE", "BYE", "CODE"),
+    *("AGAIN", "DONE", "BYE", "CODE", "WARNING"),
 )
-HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE, AGAIN, DONE, BYE, CODE = range(
+HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE, AGAIN, DONE, BYE, CODE, WARNING = range(
     1, len(NAMES)
 )
 _HEAD = struct.Struct("!4sBB2xQ")
@@ -211,7 +212,7 @@ class Channel:
                 raise _no_message(data)
             return None
         mark, kind, flag, size = _HEAD.unpack_from(data)
-        if mark != _MARK or not HELLO <= kind <= CODE or flag > _WITH_FILE or size > _MOST_BODY:
+        if mark != _MARK or not HELLO <= kind <= WARNING or flag > _WITH_FILE or size > _MOST_BODY:
             raise _no_message(data)
         end = _HEAD.size + size
         if len(data) < end:

@@ -150,6 +150,10 @@ def apply(state: Mapping[str, Any]) -> None:
         from . import logs
 
         logs.take_levels(state.get("levels"), state.get("disable"))
+    if "filters" in state:
+        from . import warned
+
+        warned.take_filters(state["filters"])
 
 
 def undo() -> None:

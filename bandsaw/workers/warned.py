@@ -1,0 +1,157 @@
+"""Warnings, from the process where they are made to the filters and readers of the caller.
+
+near: filters() ── STATE ──► far: take_filters(...), warn ─ Sender ── WARNING ──► near: issue(...)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import Any, Optional
+
+from .._session import members
+from ..modules import file_of, importable_module_name
+from .frames import WARNING, Channel
+
+_show_here = warnings.showwarning
+_last: tuple[list[Any], list[Any]] = ([], [])
+_given: Optional[list[Any]] = None
+# What was shown of modules that are not loaded here.
+_registries: dict[str, dict[Any, Any]] = {}
+
+
+def filters() -> list[Any]:
+    """Returns the filters of this process as plain data."""
+    global _last
+    now: list[Any] = list(warnings.filters)
+    if now != _last[0]:
+        _last = (
+            now,
+            [
+                [action, _pattern(message), *_name_of(category), _pattern(module), line]
+                for action, message, category, module, line in now
+            ],
+        )
+    return _last[1]
+
+
+def _pattern(given: Any) -> Any:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        # The filters that Python starts with have names in place of patterns.
+        return [re.escape(importable_module_name(given) or given) + r"\Z", 0]
+    return [given.pattern, given.flags]
+
+
+def _name_of(category: type) -> tuple[str, str]:
+    return importable_module_name(category.__module__) or "__main__", category.__qualname__
+
+
+def take_filters(given: Sequence[Any]) -> None:
+    """Has warnings of this process filtered as the other side does."""
+    global _given
+    added = [] if _given is None else [each for each in warnings.filters if each not in _given]
+    _given = [
+        (action, _compiled(message), _category(module, name), _compiled(place), line)
+        for action, message, module, name, place, line in given
+    ]
+    # What modules have added that are loaded here alone comes after what the caller wants.
+    warnings.filters[:] = [*_given, *added]  # type: ignore[index]
+
+
+def _compiled(pattern: Any) -> Optional[re.Pattern[str]]:
+    return None if pattern is None else re.compile(*pattern)
+
+
+class _Named(type):
+    """The class of categories that are known by name: to import them here could do anything."""
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return any(_name_of(each) == vars(cls)["_named"] for each in other.__mro__)
+
+
+def _category(module: str, name: str) -> type:
+    found = vars(sys.modules["builtins"]).get(name) if module == "builtins" else None
+    return (
+        found if isinstance(found, type) else _Named(name, (Warning,), {"_named": (module, name)})
+    )
+
+
+class Sender:
+    """Sends warnings through a channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._pid = os.getpid()
+
+    def install(self) -> None:
+        """Has warnings come here, each at least once a call: the caller knows what was shown."""
+        if warnings.showwarning is not self.show:
+            warnings.showwarning = self.show
+        warnings.onceregistry.clear()  # type: ignore[attr-defined]
+        # What has been shown is forgotten when the filters change.
+        with warnings.catch_warnings():
+            pass
+
+    def show(
+        self,
+        message: Any,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: Optional[str] = None,
+    ) -> None:
+        """Sends a warning. See `warnings.showwarning`."""
+        if os.getpid() != self._pid or file is not None or not isinstance(message, Warning):
+            # A process that the task forked would write into the middle of our messages.
+            return _show_here(message, category, filename, lineno, file, line)
+        module = _module_at(filename)
+        content = {
+            "text": str(message),
+            "warning": members.written_failure(message).decode("utf-8"),
+            "file": filename,
+            "line": lineno,
+            "module": module,
+        }
+        try:
+            self._channel.send((WARNING, (json.dumps(content).encode("ascii"),), None))
+        except OSError:
+            pass  # nobody is there any more who could read it
+
+
+def _module_at(filename: str) -> Optional[str]:
+    frame: Optional[FrameType] = sys._getframe(2)
+    while frame is not None:
+        if frame.f_code.co_filename == filename:
+            return frame.f_globals.get("__name__")
+        frame = frame.f_back
+    return None
+
+
+def issue(content: Mapping[str, Any]) -> None:
+    """Issues a warning of the far side in this process."""
+    warning: Any = members.failure_of(str(content.get("warning")).encode("utf-8"))
+    if not isinstance(warning, Warning):
+        warning = UserWarning(str(content.get("text")))
+    filename, name = str(content.get("file")), content.get("module")
+    line = int(content.get("line") or 1)
+    main = sys.modules.get("__main__")
+    if name is not None and name == importable_module_name("__main__"):
+        name, module = "__main__", main
+    else:
+        module = sys.modules.get(str(name))
+    registry = _registries.setdefault(filename, {})
+    if module is not None:
+        registry = vars(module).setdefault("__warningregistry__", {})
+        # On another machine it has another folder.
+        here = file_of(module)
+        if here is not None and os.path.basename(here) == os.path.basename(filename):
+            filename = here
+    warnings.warn_explicit(warning, type(warning), filename, line, name, registry)
