@@ -1,8 +1,13 @@
 """What a user reads of an error: the own frames, and which call it was."""
 
+import sys
 import textwrap
 
 import pytest
+
+prints_notes = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="Python prints notes from 3.11 on"
+)
 
 CONFIGURATION = """
 import bandsaw
@@ -58,6 +63,7 @@ def fail(project):
     return fail
 
 
+@prints_notes
 @pytest.mark.parametrize("chain", ["here", "own", "kept", "spawned"])
 def test_only_frames_of_the_user_are_shown_with_file_line_and_source(fail, project, chain):
     told = fail(chain, "outer(1)")
@@ -73,6 +79,7 @@ def test_only_frames_of_the_user_are_shown_with_file_line_and_source(fail, proje
     assert len([line for line in full.splitlines() if "bandsaw/" in line]) > len(ours)
 
 
+@prints_notes
 def test_the_note_runs_no_code_of_the_arguments(fail):
     told = fail("own", "f([1, 2, 3], name='x' * 200, secret=Secret())")
     assert "In the call workflow.f(list of 3, name='xxxx" in told
@@ -91,6 +98,7 @@ for chance in (1, 2):
     assert fail("kept", body) == ""
 
 
+@prints_notes
 def test_an_error_of_an_advice_names_advice_and_call(fail):
     told = fail("failing", "f(1)").rstrip().splitlines()
     assert told[-3:] == [

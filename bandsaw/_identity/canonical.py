@@ -20,6 +20,7 @@ difference that stays: an object that is not itself on the cycle but repeats one
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
@@ -39,6 +40,8 @@ LONGEST_INLINE = 256
 # same kind every time.
 HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
+# Older Pythons ask an object itself for `__getstate__` when it is taken apart.
+IS_OLD = sys.version_info < (3, 11)
 _CHANGEABLE = frozenset({list, dict, set, bytearray})
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
 
@@ -215,6 +218,8 @@ class Writer:
         assert seen is not None and self._report is not None
         if hasattr(kind, "__next__") and not hasattr(kind, "read"):
             return opaque(value)  # an iterator counts by its kind, and not by where it is
+        if IS_OLD and makes_attributes_up(kind):
+            raise NoForm("its class makes attributes up")
         is_changeable = kind in _CHANGEABLE or f"{kind.__module__}.{kind.__qualname__}" in _ARRAYS
         if is_changeable and not seen.container(value):
             self._report(self._stack, value, "is too large to be watched for changes in place")
@@ -292,6 +297,13 @@ class Writer:
     def path(self) -> str:
         """Names what is being written."""
         return self._name + "".join(_step(frame) for frame in self._stack)
+
+
+def makes_attributes_up(kind: type) -> bool:
+    """Says whether objects of a class of the project answer for attributes that they lack."""
+    return any("__getattr__" in vars(cls) for cls in kind.__mro__) and is_first_party(
+        kind.__module__
+    )
 
 
 def opaque(value: Any) -> bytes:

@@ -15,6 +15,7 @@ from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of, main_module_name
+from . import canonical
 from .canonical import digest_of_value
 from .definitions import definition_of
 from .firstparty import is_first_party
@@ -202,6 +203,8 @@ def _has_other_defaults(function: FunctionType, node: Any) -> bool:
 
 
 def _digest(value: Any) -> Optional[str]:
+    if canonical.IS_OLD and canonical.makes_attributes_up(type(value)):
+        return None
     try:
         return digest_of_value(value, _digest_of_definition).hex()[:32]
     except Exception:

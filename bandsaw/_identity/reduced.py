@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copyreg
 import itertools
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .firstparty import is_first_party
@@ -40,7 +42,8 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
         raise NoForm("an iterator can be read only once. Pass a list or tuple of what it gives")
     reducer = copyreg.dispatch_table.get(kind)
     try:
-        reduced = reducer(value) if reducer is not None else value.__reduce_ex__(_PROTOCOL)
+        with _unheard(kind):
+            reduced = reducer(value) if reducer is not None else value.__reduce_ex__(_PROTOCOL)
     except RecursionError:
         raise
     except Exception as error:
@@ -64,6 +67,22 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
     parts.append(None if pairs is None else Pairs([part for pair in pairs for part in pair]))
     tag = b"O" if function is _NEW else b"o"
     return Form(tag, PARTS, parts, ("", "", "", "", ""))
+
+
+def _unheard(kind: type) -> AbstractContextManager[Any]:
+    # Python 3.12 warns that it will stop to pickle these.
+    if kind.__module__ != "itertools":
+        return nullcontext()
+    return _in_silence()
+
+
+@contextmanager
+def _in_silence() -> Iterator[None]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _written_name(module: str, name: str) -> Written:

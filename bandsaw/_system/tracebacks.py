@@ -53,10 +53,7 @@ def add_note(error: BaseException, note: str) -> None:
     """Adds a note to an error; before Python 3.11 it is kept, and not printed."""
     notes: Any = getattr(error, "__notes__", None)
     if not isinstance(notes, list):
-        try:
-            notes = error.__notes__ = []
-        except AttributeError:
-            return  # its class has no room for more
+        notes = error.__dict__["__notes__"] = []
     notes.append(note)
 
 

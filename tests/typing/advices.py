@@ -159,7 +159,6 @@ RetryAdvice(on=(OSError, ValueError), timeout=60, wait_initial=0, wait_max=1.5)
 RetryAdvice(on=lambda error: isinstance(error, OSError))
 RetryAdvice(on=lambda error: 0.5 if error.args else None)
 RetryAdvice(on="OSError")  # type: ignore[arg-type]
-RetryAdvice(3, Exception, 60)  # type: ignore[call-arg]
 assert_type(RetryAdvice().attempts, int)
 assert_type(RetryAdvice().timeout, Optional[float])
 assert_type(bandsaw.get_attempt(), int)
