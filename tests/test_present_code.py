@@ -59,11 +59,6 @@ STEPS = """
 import bandsaw
 import lib
 
-CALLS = []
-
-def _make(chain):
-    return chain
-
 @bandsaw.task
 def total(x):
     return lib.total(x)

@@ -64,7 +64,6 @@ import bandsaw
 def call(text):
     return eval(text)
 
-TASKS = {}
 for chain in ("own", "kept", "spawned"):
     def made(text):
         return eval(text)
