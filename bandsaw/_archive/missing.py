@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from .._identity.firstparty import is_first_party
+from .._system.tracebacks import add_note
 from ..errors import RemoteTraceback
 from . import files
 
@@ -25,9 +26,7 @@ def note(error: BaseException, archive: Any, host: str) -> None:
         elif isinstance(each, ModuleNotFoundError):
             text = _of_module(each, archive, host)
         if text is not None:
-            notes: Any = getattr(each, "__notes__", None)
-            # Before Python 3.11 they are not printed, and can be read all the same.
-            each.__notes__ = [*(notes or ()), text]
+            add_note(each, text)
 
 
 def name_files_here(error: BaseException, archive: Any) -> None:

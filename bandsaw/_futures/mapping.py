@@ -126,7 +126,7 @@ class _Ahead:
     def _look_at(self, future: AnyFuture[Any]) -> None:
         if not future.cancelled() and AnyFuture.exception(future) is not None:
             self._items = None
-            futures = list(self._futures)
+            futures: list[AnyFuture[Any]] = list(self._futures)
             # Those before it go on: their results are given.
             where = futures.index(future) if future in futures else -1
             _cancel(futures[where + 1 :])
@@ -138,6 +138,6 @@ class _Ahead:
         _cancel(list(futures))
 
 
-def _cancel(futures: Sequence[Future[Any]]) -> None:
+def _cancel(futures: Sequence[AnyFuture[Any]]) -> None:
     for future in reversed(futures):
         future.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from types import TracebackType
@@ -52,9 +53,8 @@ def _links(error: BaseException) -> Iterator[BaseException]:
 def add_note(error: BaseException, note: str) -> None:
     """Adds a note to an error; before Python 3.11 it is kept, and not printed."""
     notes: Any = getattr(error, "__notes__", None)
-    if not isinstance(notes, list):
-        notes = error.__dict__["__notes__"] = []
-    notes.append(note)
+    with contextlib.suppress(Exception):
+        vars(error)["__notes__"] = [*(notes if isinstance(notes, list) else ()), note]
 
 
 def formatted(error: BaseException) -> str:

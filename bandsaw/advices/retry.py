@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import Any, Callable, Optional, Union
 
 from .. import _task_options
 from .._system import ending
+from .._system.tracebacks import add_note
 from .._task_options import check_value
 from ..advice import Advice
 from ..errors import InvalidValueError, UnserializableError
@@ -207,10 +207,4 @@ def _wait_after(error: BaseException, number: int, options: Mapping[str, Any]) -
 
 def _note(error: BaseException, number: int, seconds: float) -> None:
     attempts = "1 attempt" if number == 1 else f"{number} attempts"
-    notes = getattr(error, "__notes__", None)
-    # By hand, for Pythons before 3.11.
-    with contextlib.suppress(Exception):
-        error.__notes__ = [
-            *(notes if isinstance(notes, list) else ()),
-            f"RetryAdvice gave up after {attempts} in {seconds:.3g} s.",
-        ]
+    add_note(error, f"RetryAdvice gave up after {attempts} in {seconds:.3g} s.")
