@@ -1,12 +1,15 @@
 """On the same machine code is loaded from where it lies, in each kind of process."""
 
 import json
+import subprocess
 import sys
+import textwrap
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 
 CONFIGURATION = """
 import bandsaw
@@ -21,6 +24,8 @@ KINDS = {
     "spawned": "fork=False",
     "other interpreter": "interpreter=other",
     "other interpreter, kept": "interpreter=other, workers=1",
+    "environment": "interpreter=bandsaw.Environment()",
+    "environment, kept": "interpreter=bandsaw.Environment(), workers=1",
 }
 # Runs on each Python that is supported.
 WORKFLOW = """
@@ -185,6 +190,83 @@ def test_a_package_with_a_src_layout_runs_as_a_module(project):
     )
     variables = project.environment([str(project.folder / "src")])
     assert project.run("-m", "app", **variables).stdout == "data\n"
+
+
+# What tools leave in the folder of installed packages for one that is installed as editable.
+EDITABLE = {
+    "path": {"app.pth": "{src}"},
+    "finder": {
+        "app.pth": "import app_finder; app_finder.install()",
+        "app_finder.py": """
+            import importlib.util, sys
+
+            class Finder:
+                @staticmethod
+                def find_spec(name, path=None, target=None):
+                    if name == "app":
+                        found, folders = {src!r} + "/app/__init__.py", [{src!r} + "/app"]
+                        return importlib.util.spec_from_file_location(
+                            name, found, submodule_search_locations=folders
+                        )
+
+            def install():
+                sys.meta_path.append(Finder)
+            """,
+    },
+}
+
+
+@pytest.mark.parametrize("options", ["", "workers=1", "fork=False", "interpreter=other"])
+@pytest.mark.parametrize("left", EDITABLE.values(), ids=EDITABLE)
+def test_a_package_that_is_installed_as_editable(project, other_python, left, options):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "venv"], cwd=project.folder)
+    python = project.folder / "venv" / "bin" / "python"
+    asked = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    site = Path(subprocess.check_output(asked, text=True).strip()).relative_to(project.folder)
+    src = str(project.folder / "src")
+    for name, text in left.items():
+        project.write(site / name, textwrap.dedent(text).format(src=src))
+    project.write(
+        site / "app-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: app\nVersion: 1.0"
+    )
+    project.write(site / "app-1.0.dist-info/RECORD", "\n".join([*left, "app-1.0.dist-info/RECORD"]))
+    project.write(
+        site / "app-1.0.dist-info/direct_url.json",
+        json.dumps({"url": "file://" + src, "dir_info": {"editable": True}}),
+    )
+    project.write(
+        "src/app/__init__.py",
+        """
+        import importlib, importlib.resources, subprocess, sys
+        import bandsaw
+        from pathlib import Path
+
+        @bandsaw.task
+        def read():
+            beside = Path(__file__).parent
+            return [
+                (beside / "data" / "x.txt").read_text(),
+                (importlib.resources.files("app") / "data" / "x.txt").read_text(),
+                importlib.import_module("app." + "late").value,
+                subprocess.check_output([sys.executable, str(beside / "script.py")]).decode(),
+                __file__,
+            ]
+        """,
+    )
+    project.write("src/app/data/x.txt", "data")
+    project.write("src/app/late.py", "value = 1")
+    project.write("src/app/script.py", "print('script', end='')")
+    project.write(
+        "run/bandsaw_config.py", CONFIGURATION.format(other=str(other_python), options=options)
+    )
+    project.write("run/workflow.py", "import app\nif __name__ == '__main__': print(app.read())")
+    variables = project.environment([str(ROOT)])
+    done = subprocess.run(
+        [str(python), "workflow.py"], cwd=project.folder / "run", env=variables,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    expected = ["data", "data", 1, "script", src + "/app/__init__.py"]
+    assert done.stdout == f"{expected}\n", done.stderr
 
 
 def test_no_folder_of_the_caller_is_on_the_path_of_another_interpreter(project, other_python):
