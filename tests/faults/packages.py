@@ -17,27 +17,48 @@ import sys
 import tempfile
 from pathlib import Path
 
-# What is called of those that have data, or import by computed names.
+from tests.interpreters import interpreters
+
+from .ssh_server import ROOT, Server
+
+# What is called of those that have data, or import by computed names: `CALL` is what `call` of a
+# module returns that has these imports. jedi starts a script of its own.
 CALLS = {
-    "certifi": "len(__import__('certifi').contents()) > 1000",
-    "babel": "str(__import__('babel').Locale.parse('de').get_display_name('en'))",
-    "parso": "__import__('parso').parse('x = 1').get_code()",
-    "faker": "len(__import__('faker').Faker('de_DE').name()) > 3",
-    "docutils": "'<p>' in __import__('docutils.core').core.publish_string("
-    "'*x* y', writer_name='html').decode()",
-    "pygments": "__import__('pygments').highlight('x', __import__('pygments.lexers').lexers."
-    "get_lexer_by_name('python'), __import__('pygments.formatters').formatters."
-    "get_formatter_by_name('html'))",
-    "phonenumbers": "__import__('phonenumbers').parse('+442083661177', None).country_code",
-    "mistune": "__import__('mistune').html('*x*')",
-    "tabulate": "__import__('tabulate').tabulate([[1, 2]])",
-    "humanize": "__import__('humanize').naturalsize(10**9)",
-    "jinja2": "__import__('jinja2').Template('{{ x }}').render(x=3)",
-    "webcolors": "__import__('webcolors').name_to_hex('red')",
+    "certifi": ("import certifi", "len(certifi.contents()) > 1000"),
+    "babel": ("import babel", "babel.Locale.parse('de').get_display_name('en')"),
+    "parso": ("import parso", "parso.parse('x = 1').get_code()"),
+    "faker": ("import faker", "len(faker.Faker('de_DE').name()) > 3"),
+    "jedi": (
+        "import jedi, sys",
+        "[name.name for name in jedi.Script('import json; json.lo', environment="
+        "jedi.create_environment(sys.executable, safe=False)).complete(1, 20)]",
+    ),
+    "docutils": (
+        "import docutils.core",
+        "'<em>' in docutils.core.publish_string('*x* y', writer_name='html').decode()",
+    ),
+    "pygments": (
+        "import pygments, pygments.lexers as lexers, pygments.formatters as formatters",
+        "pygments.highlight('x', lexers.get_lexer_by_name('python'), "
+        "formatters.get_formatter_by_name('html'))",
+    ),
+    "phonenumbers": (
+        "import phonenumbers",
+        "phonenumbers.parse('+442083661177', None).country_code",
+    ),
+    "mistune": ("import mistune", "mistune.html('*x*')"),
+    "tabulate": ("import tabulate", "tabulate.tabulate([[1, 2]])"),
+    "humanize": ("import humanize", "humanize.naturalsize(10**9)"),
+    "jinja2": ("import jinja2", "jinja2.Template('{{ x }}').render(x=3)"),
+    "webcolors": ("import webcolors", "webcolors.name_to_hex('red')"),
+    "toolz": ("import toolz", "list(toolz.partition(2, range(6)))"),
+    "boltons": ("from boltons import strutils", "strutils.slugify('A b')"),
+    "dateutil": ("import dateutil.tz", "str(dateutil.tz.gettz('Europe/Berlin'))[:6]"),
+    "sqlparse": ("import sqlparse", "sqlparse.format('select 1', reindent=True)"),
 }
 NAMED = (
     *CALLS,
-    *("six", "click", "rich", "pyparsing", "attr", "toolz", "boltons", "dateutil", "sqlparse"),
+    *("six", "click", "rich", "pyparsing", "attr"),
     *("markdown", "yaml", "requests", "idna", "packaging", "tomlkit", "more_itertools"),
     *("sortedcontainers", "tqdm", "colorama", "wcwidth", "chardet", "networkx", "lark", "bs4"),
     *("markupsafe", "pytz", "tinydb"),
@@ -47,44 +68,66 @@ ON_INDEX = {
     **{"attr": "attrs", "dateutil": "python-dateutil", "yaml": "pyyaml", "faker": "Faker"},
     **{"more_itertools": "more-itertools", "bs4": "beautifulsoup4"},
 }
+CHAINS = ("own", "kept", "spawned", "other interpreter", "environment", "ssh", "steps")
 CONFIGURATION = """
+import shutil, subprocess
 import bandsaw
+from bandsaw.advices.ssh import Remote, SshAdvice, SshBackend
 from bandsaw.advices.subprocess import SubprocessAdvice
-configuration = (
-    bandsaw.Configuration()
-    .add_advice_chain(SubprocessAdvice(), name="own")
-    .add_advice_chain(SubprocessAdvice(workers=1), name="kept")
-    .add_advice_chain(SubprocessAdvice(fork=False), name="spawned")
-)
+
+
+class Steps(SshBackend):
+    def create_dir(self, remote, remote_path):
+        remote_path.mkdir(parents=True)
+
+    def copy_file_to_remote(self, remote, local_path, remote_path):
+        shutil.copyfile(local_path, remote_path)
+
+    def copy_file_from_remote(self, remote, remote_path, local_path):
+        shutil.copyfile(remote_path, local_path)
+
+    def execute_remote(self, remote, executable, *arguments):
+        subprocess.run([executable, *arguments], check=True, cwd="/")
+
+    def delete_dir(self, remote, remote_path):
+        shutil.rmtree(remote_path)
+
+
+python = bandsaw.Interpreter(executable={python!r})
+far = dict(interpreter=python, directory={far!r})
+configuration = bandsaw.Configuration()
+for name, advice in {{
+    "own": SubprocessAdvice(),
+    "kept": SubprocessAdvice(workers=1),
+    "spawned": SubprocessAdvice(fork=False),
+    "other interpreter": SubprocessAdvice(interpreter=bandsaw.Interpreter(executable={other!r})),
+    "environment": SubprocessAdvice(interpreter=bandsaw.Environment()),
+    "ssh": SshAdvice().add_remote(Remote(**far, **{arguments!r})),
+    "steps": SshAdvice(backend=Steps()).add_remote(Remote("here", **far)),
+}}.items():
+    configuration.add_advice_chain(advice, name=name)
 """
 WORKFLOW = """
-import json, sys
+import importlib, json, sys
 import bandsaw
 
-def call(text):
-    return eval(text)
-
-for chain in ("own", "kept", "spawned"):
-    def made(text):
-        return eval(text)
-    made.__name__ = made.__qualname__ = chain
-    globals()[chain] = bandsaw.task(chain=chain)(made)
-
 if __name__ == "__main__":
+    names, chains = map(json.loads, sys.argv[1:])
     found = {}
-    for name, text in json.loads(sys.argv[1]).items():
-        for chain in ("own", "kept", "spawned"):
+    for name in names:
+        call = importlib.import_module("calls." + name).call
+        here = call()
+        for chain in chains:
             try:
-                there = globals()[chain](text)
-                here = call(text)
+                there = bandsaw.task(chain=chain)(call)()
                 if there != here:
                     found[f"{name}, {chain}"] = [repr(there)[:200], repr(here)[:200]]
             except Exception as error:
-                found[f"{name}, {chain}"] = repr(error)[:500]
+                found[f"{name}, {chain}"] = repr(error)[:700]
     print(json.dumps(found))
 """
 IDS = """
-import importlib, json, sys, types, warnings
+import importlib, inspect, json, sys, types, warnings
 import bandsaw
 from bandsaw.tasks import Task
 
@@ -98,6 +141,8 @@ for name in sys.argv[1:]:
     for attribute, value in sorted(vars(module).items()):
         if type(value) is not types.FunctionType or attribute.startswith("_"):
             continue
+        if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+            continue  # no task can be made of it
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -113,29 +158,46 @@ print(json.dumps(found))
 def main(names):
     """Looks at packages; returns 1 if something is wrong with one of them."""
     names = names or list(NAMED)
-    root = str(Path(__file__).resolve().parents[2])
     faults = 0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, Server() as server:
+        project = Path(folder, "project")
         wanted = [ON_INDEX.get(name, name) for name in names]
-        install = [sys.executable, "-m", "pip", "install", "-q", "--target", folder]
+        install = [sys.executable, "-m", "pip", "install", "-q", "--target", str(project)]
         subprocess.run([*install, *wanted], check=True)
-        project = Path(folder)
-        (project / "bandsaw_config.py").write_text(CONFIGURATION)
+        this, pythons = tuple(sys.version_info[:2]), interpreters()
+        others = [path for version, path in pythons.items() if version > (3, 9) and version != this]
+        configuration = CONFIGURATION.format(
+            python=sys.executable,
+            other=str(others[-1]),
+            far=str(Path(folder, "far")),
+            arguments=server.arguments(),
+        )
+        Path(folder, "far").mkdir(mode=0o700)
+        (project / "bandsaw_config.py").write_text(configuration)
         (project / "workflow.py").write_text(WORKFLOW)
         (project / "ids.py").write_text(IDS)
-        environment = {**os.environ, "PYTHONPATH": root}
+        environment = {
+            **os.environ, "PYTHONPATH": str(ROOT), "BANDSAW_HOME": str(Path(folder, "home"))
+        }  # fmt: skip
 
         def run(*command, **variables):
             done = subprocess.run(
-                [sys.executable, *command], cwd=folder, env={**environment, **variables},
+                [sys.executable, *command], cwd=project, env={**environment, **variables},
                 capture_output=True, text=True,
             )  # fmt: skip
             if done.returncode:
                 raise RuntimeError(done.stderr[-3000:])
             return json.loads(done.stdout.splitlines()[-1])
 
-        calls = {name: CALLS[name] for name in names if name in CALLS}
-        for what, problem in run("-W", "ignore", "workflow.py", json.dumps(calls)).items():
+        called = [name for name in names if name in CALLS]
+        for name in called:
+            # Each in a module of its own: what goes along is what this one needs.
+            imports, call = CALLS[name]
+            module = project / "calls" / f"{name}.py"
+            module.parent.mkdir(exist_ok=True)
+            module.write_text(f"{imports}\n\ndef call():\n    return {call}\n")
+        problems = run("-W", "ignore", "workflow.py", json.dumps(called), json.dumps(CHAINS))
+        for what, problem in problems.items():
             faults += 1
             print(f"{what}: {problem}")
         one, other = (run("ids.py", *names, PYTHONHASHSEED=seed) for seed in "12")
@@ -144,7 +206,8 @@ def main(names):
             if an_id != another or an_id.startswith("ERROR") or lines > 10:
                 faults += 1
                 print(f"{name}: {an_id} {another}, {lines} lines")
-    print(f"{len(calls)} packages called, {len(one)} functions named, {faults} faults")
+    where = f"{len(called)} packages called in {len(CHAINS)} kinds of processes"
+    print(f"{where}, {len(one)} functions named, {faults} faults")
     return 1 if faults else 0
 
 
