@@ -376,3 +376,34 @@ def test_a_container_that_is_too_large_is_reported_and_not_watched(run):
 def test_random_edits_of_a_running_program_give_no_result_of_other_code(tmp_path):
     stale, calls = present.run(tmp_path, seed=1, steps=200)
     assert (stale, calls >= 400) == (0, True)
+
+
+def test_an_id_is_the_same_when_many_threads_make_it_first(project):
+    project.write("lib.py", "\n".join(f"def f{i}(): return [{i}, f{i + 1}]" for i in range(60)))
+    project.write(
+        "workflow.py",
+        """
+        import sys, threading
+        import bandsaw, lib
+        from bandsaw.tasks import Task
+
+        lib.f60 = None
+        barrier = threading.Barrier(8)
+        found = []
+
+        def make():
+            task = Task.create_task(lib.f0)
+            barrier.wait()
+            found.append(task.task_id)
+
+        sys.setswitchinterval(1e-6)
+        threads = [threading.Thread(target=make) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(len(set(found)), len(found))
+        """,
+    )
+    for _ in range(3):
+        assert project.run("workflow.py").stdout == "1 8\n"

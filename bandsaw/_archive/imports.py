@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
+from .._identity.syntax import parse
 from . import files
 
 # In the folder of an unpacked archive, and no part of the archive.
@@ -48,8 +49,8 @@ class Imports:
         names = self._known.get(key)
         if names is None:
             try:
-                tree = ast.parse(source)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                tree = parse(source)
+            except (SyntaxError, ValueError, RecursionError, SystemError, MemoryError):
                 return []  # another Python may be able to
             names = list(dict.fromkeys(_imported(tree, _package_of(name))))
         self.found[key] = names

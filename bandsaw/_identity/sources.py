@@ -12,6 +12,8 @@ import sys
 from types import CodeType
 from typing import Any, Optional, Union
 
+from .syntax import parse
+
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
 
 _sources: dict[str, tuple[Any, Optional[Source]]] = {}
@@ -28,7 +30,7 @@ class Source:
     """
 
     def __init__(self, text: str, filename: str) -> None:
-        self.tree = ast.parse(text)
+        self.tree = parse(text)
         self.text = text
         self._filename = filename
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
@@ -115,14 +117,17 @@ class Source:
 
     def codes(self) -> dict[tuple[str, int], list[CodeType]]:
         """Compiles the module."""
-        if self._codes is None:
-            self._codes = {}
+        found = self._codes
+        if found is None:
+            # Not seen by other threads until it is whole.
+            found = {}
             pending = [compile(self.text, self._filename, "exec", dont_inherit=True)]
             while pending:
                 code = pending.pop()
-                self._codes.setdefault((code.co_name, code.co_firstlineno), []).append(code)
+                found.setdefault((code.co_name, code.co_firstlineno), []).append(code)
                 pending += [const for const in code.co_consts if isinstance(const, CodeType)]
-        return self._codes
+            self._codes = found
+        return found
 
 
 def _is_same(code: CodeType, other: CodeType) -> bool:
@@ -211,7 +216,7 @@ def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
             source = known[1]
         elif text is not None:
             source = Source(text, filename)
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+    except (OSError, SyntaxError, ValueError, RecursionError, SystemError, MemoryError):
         source = None
     _sources[filename] = stamp, source
     return source

@@ -8,8 +8,11 @@ annotations in the bodies of classes, because dataclasses and their like read th
 from __future__ import annotations
 
 import ast
+import threading
 from collections.abc import Callable
 from typing import Any
+
+from .._system.processes import in_forked_processes
 
 IsLeftOut = Callable[[ast.expr], bool]
 
@@ -20,6 +23,33 @@ _SKIPPED_IN_FUNCTIONS = frozenset({"returns", "type_params"})
 
 # By type: what begins it, and the names of its fields with what begins each.
 _fields: dict[type, tuple[str, list[tuple[str, str]]]] = {}
+
+
+_parsing = threading.RLock()
+
+
+def parse(text: Any) -> ast.Module:
+    """Parses source.
+
+    CPython counts the depth of a tree that it makes for all threads together: what is parsed at
+    once in several of them fails at times with errors that have nothing to do with the source.
+    """
+    for is_last in (False, False, True):
+        try:
+            with _parsing:
+                tree: ast.Module = ast.parse(text)
+                return tree
+        except (SystemError, RecursionError):
+            # A thread of the user's may have parsed something.
+            if is_last:
+                raise
+    raise AssertionError("not reached")
+
+
+@in_forked_processes
+def _start_anew() -> None:
+    global _parsing
+    _parsing = threading.RLock()
 
 
 def write_syntax(node: ast.AST, is_left_out: IsLeftOut = lambda decorator: False) -> bytes:
