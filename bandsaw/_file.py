@@ -131,7 +131,7 @@ class File:
         Raises:
             IdentityError: There is nothing, or it cannot be read.
         """
-        from ._files import trees
+        from ._system import trees
         from .errors import FileTravelError, IdentityError
 
         try:

@@ -1,5 +1,5 @@
-"""Contents of files and folders on their way: to other processes and machines, into caches, and back.
+"""Contents of files and folders on their way: to other processes, into caches, and back.
 
-`trees` reads and writes them as a stream, `places` knows where they may arrive, and `carrying` finds
-each `bandsaw.File` in a value that is being written or read.
+`places` knows where they may arrive. `carrying` and `keeping` find each `bandsaw.File` in a value
+that crosses, or that is kept.
 """

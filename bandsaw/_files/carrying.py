@@ -48,13 +48,14 @@ def check_is_same(file: File) -> None:
     seen = file._seen
     if seen is None:
         return
-    from . import trees
+    from .._system import trees
 
     stamps, digest = seen
-    if trees.stamps_of(file.path) != stamps and file.digest() != digest:
-        object.__setattr__(file, "_seen", None)
+    path = file.path
+    if trees.stamps_of(path) != stamps and bytes.fromhex(trees.digest_of(path)) != digest:
         raise FileTravelError(
-            f"The contents of {file!r} have changed between the id of the call and the call itself."
+            f"The contents of {file!r} have changed between the id of the call and the call. Do "
+            "not write to a file while a call that gets it is under way."
         )
 
 

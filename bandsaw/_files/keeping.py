@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, Optional
 
 from .._file import Carrier, File
+from .._system import trees
 from .._system.files import make_private
 from ..errors import FileTravelError
-from . import trees
 
 
 class Keeping(Carrier):

@@ -1,17 +1,16 @@
-r"""Where files arrive: in a folder of the run's own, or below the working directory.
+"""Where files arrive: in a folder of the run's own, or below the working directory.
 
-    BANDSAW_HOME/files/runs/RUN/TOKEN/NAME      what calls of a run have returned
+What the calls of a run have returned is `BANDSAW_HOME/files/runs/RUN/TOKEN/NAME`.
 """
 
 from __future__ import annotations
 
 import os
 
-from .._system import home
+from .._system import home, trees
 from .._system.files import make_private
 from ..errors import FileTravelError
 from ..run import get_run_id
-from . import trees
 
 KIND = "files"
 RUNS = "runs"

@@ -196,10 +196,9 @@ def _go_on(
         session._nonce = nonce
         left_out = _same(session, had)
         with carrying.Homeward(session) if carrying.has_our_files else Carrier():
-            message = again.done(session, left_out) if known else None
-            packed = None if message is not None else session._pack(left_out=left_out)
-        if packed is not None:
-            message = wire.message(frames.RETURN, packed, directory)
+            done = again.done(session, left_out) if known else None
+            packed = {} if done is not None else session._pack(left_out=left_out)
+        message = done or wire.message(frames.RETURN, packed, directory)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
