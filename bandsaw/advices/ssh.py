@@ -35,7 +35,7 @@ from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
 from ..workers import boundary
 from ._openssh import SshCommandLineBackend
-from ._options import checked_options, pool_of, timeout_of
+from ._options import checked_options, note_what_is_missing, pool_of, timeout_of
 from ._remote import Remote, SshBackend, command_of, python_of
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class SshAdvice(Advice):
                 remote = self.remotes[name]
                 try:
                     self._move(session, remote)
-                    _note_what_is_missing(session, None, remote)
+                    note_what_is_missing(session, None, remote.host)
                     break
                 except RemoteConnectionError as error:
                     if error.where is not None:
@@ -169,7 +169,7 @@ class SshAdvice(Advice):
                     failed.append(name)
                     logger.warning("Task %s is run again: %s", session.task, error)
                 except BandsawError as error:
-                    _note_what_is_missing(session, error, remote)
+                    note_what_is_missing(session, error, remote.host)
                     raise
 
     def after(self, session: Session) -> None:
@@ -291,18 +291,6 @@ class SshAdvice(Advice):
         except Exception as error:
             # What the call gives or raises is worth more than this.
             logger.warning("The folder %s is left behind on %s: %s", folder, remote.host, error)
-
-
-def _note_what_is_missing(session: Session, error: Optional[BaseException], remote: Remote) -> None:
-    if error is None and session.result is not None:
-        error = session.result.exception
-    if error is not None:
-        from .._archive import missing
-
-        # A note that cannot be made must not take the place of the error.
-        with contextlib.suppress(BandsawError, OSError):
-            missing.note(error, session.distribution_archive, remote.host)
-            missing.name_files_here(error, session.distribution_archive)
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:
