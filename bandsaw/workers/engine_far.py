@@ -146,6 +146,8 @@ class Process:
         self.number = number
         self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.calls = 0
+        # What said that it was started.
+        self.start: Any = None
         # A file that comes: its size is known before its pieces.
         self.file: Any = None
 
@@ -178,6 +180,7 @@ class Hub:
         self._idle: list[Process] = []
         self._next: list[Process] = []
         self._woken, self._wakeup = os.pipe()
+        _sweep(root)
         thread = threading.Thread(target=self._read_all, daemon=True, name="bandsaw-hub")
         thread.start()
 
@@ -291,6 +294,7 @@ class Hub:
     ) -> "Any":
         """Has a process run a call. Returns what happened; `None` if it did not take the call."""
         fifo = os.path.join(self._root, "call-" + request["call"])
+        # What is written to it ends the call, see `engine.kill_here`.
         os.mkfifo(fifo, 0o600)
         listening = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with self._lock:
@@ -304,17 +308,19 @@ class Hub:
             if not is_kept and not self._next:
                 self._next.append(self._started())
             events, end = self._followed(process, deadline, is_kept)
-            is_whole = end == "" and is_kept
             if events is None:
                 return None
+            is_whole = is_kept and not end and events[-1][0] in b"MA"
             process.calls += 1
+            if process.start is not None and process.calls > 1:
+                events.insert(0, process.start)
             return events, end
         finally:
-            os.unlink(fifo)
+            _unlink(fifo)
             with self._lock:
                 del self._kills[listening]
             os.close(listening)
-            if is_whole and events is not None:
+            if is_whole:
                 self._idle.append(process)
             else:
                 self._drop(process)
@@ -348,9 +354,10 @@ class Hub:
                 continue
             if letter == b"S":
                 events.append((letter, body))
-                if body[:1] != b"P":
-                    return events, end
-                continue
+                if body[:1] == b"P":
+                    process.start = letter, body
+                    continue
+                return events, end
             if letter == b"M" and not body:
                 closes_at = time.monotonic() + _SECONDS_TO_END
             elif letter == b"M" and body[0] == _CODE:
@@ -457,6 +464,27 @@ class Hub:
         for descriptor in (self._in, self._out, self._woken, self._wakeup, *self._kills):
             os.close(descriptor)
         self._server.returncode = 0
+
+
+def _sweep(root: str) -> None:
+    """Removes what was left of calls by workers that were killed."""
+    for name in os.listdir(root):
+        path = os.path.join(root, name)
+        if name.startswith("call-"):
+            try:
+                if time.time() - os.lstat(path).st_mtime > _IDLE_SECONDS:
+                    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+            except FileNotFoundError:
+                pass
+            except OSError:  # nobody reads it
+                _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
 
 
 def _let_go() -> None:
