@@ -117,7 +117,8 @@ class ExecutorAdvice(Advice):
             session.proceed()
 
     def _move(self, session: Session) -> None:
-        from ..workers.engine import EngineCall, EnginePlace, Wanted, engine_of
+        from ..workers.engine import engine_of
+        from ..workers.engine_call import EngineCall, EnginePlace, Wanted
 
         seconds = timeout_of(session)
         executor = self._executor()
@@ -166,13 +167,14 @@ class ExecutorAdvice(Advice):
 
 # What functions have made in this process. Not on the advice, which may be copied and pickled.
 _made: weakref.WeakKeyDictionary[ExecutorAdvice, Any] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
+# A function that makes an executor may ask another advice for its own.
+_lock = threading.RLock()
 
 
 @in_forked_processes
 def _let_go() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     # The executor is the parent's.
     _made.clear()
 

@@ -1,10 +1,10 @@
-"""The near end of calls that an executor carries: each is one submission, with all that it needs.
+"""An executor, and what is submitted to it: a builtin with text and bytes.
 
-    EngineCall ── Submission ── executor.submit(eval, EXPRESSION, {...}) ──► engine_far.run
-        ◄── events ─────────────────────────────────────────────────────────── what happened
+    EngineCall ── EngineChild ── executor.submit(eval, EXPRESSION, {...}) ──► engine_far.run
+        ◄── events ────────────────────────────────────────────────────────── what happened
 
-What is submitted is a builtin with text and bytes, so that the other side needs nothing but a
-Python. It gets the program and the archive when it says that they are missing there.
+So the other side needs nothing but a Python. It gets the program and the archive when it says that
+they are missing there.
 """
 
 from __future__ import annotations
@@ -12,30 +12,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import secrets
-import sys
+import os
+import tempfile
 import threading
 import weakref
-from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Future
-from typing import Any, Callable, NamedTuple, Optional
+from concurrent.futures import Future
+from typing import Any, Callable, Optional
 
 from .._archive.arriving import bits_of
 from .._archive.keep import MANIFEST, tag
-from .._file import Carrier
 from .._system import ending
 from ..distribution import DistributionArchive
-from ..errors import RemoteConnectionError, WorkerDiedError, WorkerError, WorkerStartError
-from ..run import get_run_id
-from ..session import Session
-from ..tasks import _FunctionWithClosureTask
-from . import frames, login, sending, wire
-from .call import Call
-from .child import Child
-from .frames import SESSION, DeadlineError, Frame, Message
-from .near_template import Kind, checked_hello
-from .place import Place
+from ..errors import WorkerError
+from . import login, sending
 
 EXPRESSION = (
     "(lambda sys: vars(sys.modules[name])['run'](*args) if name in sys.modules else "
@@ -44,8 +34,6 @@ EXPRESSION = (
     "vars(sys.modules.setdefault(name, new))['run'](*args))[1])(type(sys)(name))"
     ")(__import__('sys'))"
 )
-# A machine that lacks the archive is brought it, which may reach another one of the machines.
-_MOST_BRINGS = 3
 
 
 class Engine:
@@ -126,7 +114,9 @@ def program() -> tuple[str, str]:
     if _program is None:
         lines = [
             f"exec(compile({source!a}, {path!a}, 'exec'))"
-            for path, source in login.sources("bandsaw.workers.engine_far")
+            for path, source in login.sources(
+                "bandsaw.workers.engine_hub", "bandsaw.workers.engine_far"
+            )
         ]
         text = "\n".join(lines)
         _program = "_bandsaw_" + hashlib.sha256(text.encode()).hexdigest()[:32], text
@@ -139,275 +129,15 @@ def submission(
     """Returns what is submitted: a function and its arguments."""
     name, text = program()
     args = (dict(request), messages, archive)
-    return eval, EXPRESSION, {
-        "name": name,
-        "source": text if with_program else None,
-        "args": args,
-    }
-
-
-class EngineChild(Child):
-    """A process below an engine's worker, whose messages arrive when the call is over."""
-
-    def __init__(self, kind: Kind, place: EnginePlace, check: Callable[[Any], None]) -> None:
-        super().__init__(kind, place.engine.name, lambda was_lost: None, {})
-        self._place = place
-        self._check = check
-        self._events: deque[tuple[bytes, Any]] = deque()
-        self._frames: deque[Frame] = deque()
-        self._end = ""
-        self._future: Optional[Future[Any]] = None
-        self._wakeup = threading.Event()
-        self._messages: Any = None
-        self._brings = 0
-        self._seen = 0
-
-    def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Submits the call. See `Child.send`."""
-        (_, state, _), (_, session, _) = messages
-        self._messages = b"".join(state), bytes(session[0]), b"".join(session[1:])
-        self._submit(None)
-
-    def _submit(self, archive: Any) -> None:
-        place = self._place
-        self._seen = place.engine.brought(place.archive)
-        is_shared = place.engine.shared is not None
-        if is_shared:
-            archive = place.engine.archive_of(place.archive)
-        what = submission(place.request, self._messages, archive, archive is not None)
-        try:
-            future = self._future = place.engine.submit(place.options, *what)
-        except WorkerError:
-            raise
-        except Exception as error:
-            place.is_broken(error)
-            raise WorkerStartError(
-                f"A call cannot be submitted to {place.name}: {type(error).__name__}: {error}"
-            ) from error
-        del what
-        future.add_done_callback(lambda done: self._wakeup.set())
-        if self.is_cancelled:
-            self.cancel()
-
-    def _take(self) -> Optional[Frame]:
-        return self._frames.popleft() if self._frames else None
-
-    def _step(self, seconds: Optional[float]) -> bool:
-        if self._events:
-            self._take_next(*self._events.popleft())
-            return True
-        if self._end == "deadline" and not self.is_cancelled:
-            self.is_over, self._end = True, ""
-            raise DeadlineError
-        future = self._future
-        if future is None or self.is_over:
-            return False
-        if not future.done():
-            self._wakeup.wait(seconds)
-            self._wakeup.clear()
-        if future.done():
-            self._future = None
-            self._arrived(future)
-        return True
-
-    def _arrived(self, future: Future[Any]) -> None:
-        try:
-            answer = future.result()
-        except (CancelledError, Exception) as error:
-            if not self.is_cancelled:
-                self._place.is_broken(error)
-                self._lose(error)
-            self.is_over = True
-            return
-        word, self.host, *rest = answer
-        if word == "missing":
-            self._bring()
-        elif word == "unfit":
-            self.is_over = True
-            self._check(json.loads(rest[0]))
-        elif word == "events":
-            events, self._end = rest
-            self._events.extend(events)
-            self._messages = None
-            if self._end and self._end != "deadline":
-                self._fail(self._end)
-        else:
-            self._fail(str(rest[0]))
-
-    def _bring(self) -> None:
-        place = self._place
-        self._brings += 1
-        if self._brings > _MOST_BRINGS:
-            # Whatever machine it reaches: the call has all with it.
-            self._submit(parts_of(place.archive))
-            return
-        place.engine.bring(place.archive, place.request, self._seen)
-        self._submit(None)
-
-    def _take_next(self, letter: bytes, body: Any) -> None:
-        if letter == b"A":
-            head, data = body
-            self._frames.append(Frame(head[0], head[1:], None, memoryview(bytearray(data))))
-        elif letter == b"M":
-            if body:
-                self._frames.append(Frame(body[0], body[1:]))
-        elif letter == b"S":
-            self._take_event(body)
-        elif letter == b"O":
-            self._out.take(body)
-        elif letter == b"R":
-            self._errors.take(body)
-        elif letter == b"H":
-            self.is_over = True
-            checked_hello(Frame(body[0], body[1:]), self.kind, self.host)
-
-    def _fail(self, reason: str) -> None:
-        def error(what: str) -> WorkerError:
-            return WorkerError(f"{what} on {self.host}: {reason}.")
-
-        self.loss, self.is_over = error, True
-
-    def _lose(self, cause: BaseException) -> None:
-        name = self._place.name
-        is_connection = isinstance(cause, (ConnectionError, EOFError))
-        kind = RemoteConnectionError if is_connection else WorkerDiedError
-
-        def error(what: str) -> WorkerError:
-            said = f"{type(cause).__name__}: {cause}".rstrip(": ")
-            made = kind(f"{what}: {name} says {said}", 1, [name], None, str(cause))
-            made.__cause__ = cause
-            return made
-
-        self.loss = error
-
-    def cancel(self) -> None:
-        """Cancels the call if it has not begun, and has it ended if it has."""
-        self.is_cancelled = True
-        future = self._future
-        if future is not None and not future.done() and not future.cancel():
-            with contextlib.suppress(Exception):
-                self._place.engine.kill(self._place.request["call"], future)
-        self.is_over = True
-        self._wakeup.set()
-
-    def _let_go(self) -> None:
-        self._future = None
-
-    def abandon(self) -> None:
-        """Leaves the call to the parent of this process. See `Child.abandon`."""
-
-
-class Wanted(NamedTuple):
-    """What a call wants of an executor.
-
-    Attributes:
-        options: The options of the call, as the engine names them.
-        workers: How many processes are kept below a worker, `None` for one of each call.
-        preload: The modules to import before processes are forked.
-        directory: Where files may be made there, `None` for the folder for temporary files.
-        variables: The environment variables that a task has there, besides those of the worker.
-        seconds: How long the task may take.
-    """
-
-    options: Mapping[str, Any]
-    workers: Optional[int]
-    preload: tuple[str, ...]
-    directory: Optional[str]
-    variables: Mapping[str, str]
-    seconds: Optional[float]
-
-
-class EnginePlace(Place):
-    """The workers of an executor.
-
-    `is_broken`: told of an error that the executor gave instead of an answer.
-    """
-
-    def __init__(
-        self,
-        engine: Engine,
-        archive: DistributionArchive,
-        wanted: Wanted,
-        is_broken: Callable[[BaseException], None],
-    ) -> None:
-        self.engine = engine
-        self.archive = archive
-        self.options = wanted.options
-        self.is_broken = is_broken
-        self.kind = Kind(engine.name, archive.digest, wanted.preload, ())
-        self.name = f"executor {engine.name}"
-        self._wanted = wanted
-        self.check: Callable[[Any], None] = lambda hello: None
-        self.request: dict[str, Any] = {
-            "call": secrets.token_hex(16),
-            "digest": archive.digest,
-            "directory": wanted.directory,
-            "environment": dict(wanted.variables),
-            "preload": list(wanted.preload),
-            "python": None,
-            "run_id": get_run_id(),
-            "seconds": wanted.seconds,
-            "workers": wanted.workers,
-        }
-
-    def hello(self) -> Mapping[str, Any]:
-        """Nothing has said anything before a call is submitted. See `Place.hello`."""
-        return {}
-
-    def start(self) -> Child:
-        """Makes what will be a process. See `Place.start`."""
-        return EngineChild(self.kind, self, self.check)
-
-    def prepare_next(self) -> None:
-        """Does nothing. See `Place.prepare_next`."""
-
-    def inherited(self) -> dict[str, Any]:
-        """Returns what processes inherit. See `Place.inherited`."""
-        return {"overlay": dict(self._wanted.variables)}
-
-    def inherited_once(self) -> dict[str, Any]:
-        """Returns what they are told once. See `Place.inherited_once`."""
-        return {"bulk_directory": self._wanted.directory, "below_executor": True}
-
-    def carrier(self, session: Session) -> Carrier:
-        """Returns what carries the files in a session there. See `Place.carrier`."""
-        return Carrier()
-
-    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        """Makes the message of a session. See `Place.message`."""
-        head, pieces, _ = wire.laid_out(members)
-        return SESSION, [head, *pieces], None
-
-
-class EngineCall(Call):
-    """One session that an executor carries."""
-
-    _place: EnginePlace
-
-    def run(self) -> None:
-        """Goes on with the session below an engine's worker, and takes it back."""
-        place = self._place
-        place.check = super()._check_can_read
-        if isinstance(self._session.task, _FunctionWithClosureTask):
-            place.request["python"] = list(sys.version_info[:2])
-        with ending.held(self._end), self._packed() as message:
-            child = self._start()
-            try:
-                self._begin_with(child)
-                news = self._news(child, True)
-                news["is_last"] = place.request["workers"] is None
-                self._send(child, news, message, None)
-                answer = self._answer(child, None, True)
-                if news["is_last"]:
-                    child.finish()
-            except DeadlineError as error:
-                raise self._timeout(child) from error
-            finally:
-                child.end()
-        self._take_back(child, answer)
-
-    def _check_can_read(self, hello: Mapping[str, Any]) -> None:
-        """Leaves it to the other side, which is not known before it has the call."""
+    return (
+        eval,
+        EXPRESSION,
+        {
+            "name": name,
+            "source": text if with_program else None,
+            "args": args,
+        },
+    )
 
 
 _engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()
@@ -435,9 +165,6 @@ def _of_any(executor: Any) -> Engine:
 
 def kill_here(call: str) -> None:
     """Ends a call that runs on this machine, if it does."""
-    import os
-    import tempfile
-
     path = os.path.join(tempfile.gettempdir(), f"bandsaw-{os.geteuid()}", "call-" + call)
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
@@ -445,7 +172,3 @@ def kill_here(call: str) -> None:
             os.write(descriptor, b"K")
         finally:
             os.close(descriptor)
-
-
-__all__ = ["BrokenExecutor", "Engine", "EngineCall", "EnginePlace", "Wanted", "engine_of"]
-assert frames.RETURN

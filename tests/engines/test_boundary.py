@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,13 @@ def started(name, folder, request):
     return name
 
 
-ENGINES = ("threads", "fork", "spawn", "forkserver", "loky")
+ENGINES = [
+    pytest.param(name, marks=pytest.mark.xdist_group(f"engine-{name}"))
+    for name in ("threads", "fork", "spawn", "forkserver", "loky")
+]
 
 
-@pytest.fixture(scope="module", params=[pytest.param(
-    name, marks=pytest.mark.xdist_group(f"engine-{name}")) for name in ENGINES])
+@pytest.fixture(scope="module", params=ENGINES)
 def ran(request, tmp_path_factory):
     """What came of the program on an executor: its outcomes, and what it wrote."""
     if os.name != "posix":
@@ -35,12 +36,12 @@ def ran(request, tmp_path_factory):
     (folder / "temporary").mkdir()
     project = Project(folder / "project", folder / "temporary")
     path = folder / "outcomes"
-    done = project.run("workflow.py", str(path), ENGINE=engine, **AT_ONCE)
+    done = project.run("workflow.py", str(path), ENGINE=engine, **QUIET)
     return request.param, json.loads(path.read_text()), done, project
 
 
 # Warnings of packages that an engine uses are none of ours.
-AT_ONCE = {"PYTHONWARNINGS": "ignore"}
+QUIET = {"PYTHONWARNINGS": "ignore"}
 
 
 @pytest.fixture
@@ -49,9 +50,7 @@ def outcome(ran):
 
 
 def test_values_and_their_types_come_back(outcome):
-    assert outcome("value") == {
-        "value": "{'a': [1, 2.5, (None, {3})], 'p': Point(x=1, y=b'x')}"
-    }
+    assert outcome("value") == {"value": "{'a': [1, 2.5, (None, {3})], 'p': Point(x=1, y=b'x')}"}
     assert outcome("type") == {"value": "True"}
 
 
@@ -63,7 +62,9 @@ def test_each_call_has_a_process_of_its_own(outcome):
 def test_an_exception_comes_back_with_the_traceback_of_the_other_side(outcome):
     failed = outcome("exception")
     assert (failed["error"], failed["cause"]) == ("OwnError", "RemoteTraceback")
-    assert "tasks.py\", line" in failed["traceback"] and "raise OwnError(what)" in failed["traceback"]
+    assert (
+        'tasks.py", line' in failed["traceback"] and "raise OwnError(what)" in failed["traceback"]
+    )
     assert outcome("exit")["error"] == "SystemExit"
 
 
@@ -136,6 +137,3 @@ def test_nothing_is_left(ran):
     (home,) = ran[3].temporary.glob("bandsaw-*")
     assert sorted(path.name for path in home.iterdir()) == ["archives"]
     assert all(name[0] != "." for name in os.listdir(home / "archives"))
-
-
-assert sys.version_info >= (3, 9)

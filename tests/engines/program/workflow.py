@@ -19,11 +19,13 @@ def outcome(act):
         return {"value": repr(act())}
     except BaseException as error:
         cause = error.__cause__
+        text = traceback.format_exception(type(error), error, error.__traceback__)
         return {
             "error": type(error).__name__,
-            "types": [one.__name__ for one in type(error).__mro__],
             "text": str(error),
-            "traceback": "".join(traceback.format_exception(type(error), error, error.__traceback__)),
+            "traceback": "".join(
+                traceback.format_exception(type(error), error, error.__traceback__)
+            ),
             "cause": type(cause).__name__,
             "seconds": time.monotonic() - start,
         }
