@@ -105,6 +105,7 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
     return bytes(parts[0]), bytes(parts[1])
 
 
+_PROGRAM = ("bandsaw.workers.engine_hub", "bandsaw.workers.engine_far")
 _program: Optional[tuple[str, str]] = None
 
 

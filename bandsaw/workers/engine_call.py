@@ -62,17 +62,27 @@ class EngineChild(Child):
         what = submission(place.request, self._messages, archive, archive is not None)
         try:
             future = self._future = place.engine.submit(place.options, *what)
-        except WorkerError:
-            raise
         except Exception as error:
-            place.is_broken(error)
-            raise WorkerStartError(
-                f"A call cannot be submitted to {place.name}: {type(error).__name__}: {error}"
-            ) from error
+            self._refuse(error)
+            return
         del what
         future.add_done_callback(lambda done: self._wakeup.set())
         if self.is_cancelled:
             self.cancel()
+
+    def _refuse(self, cause: Exception) -> None:
+        self._place.is_broken(cause)
+        name = self._place.name
+
+        def error(what: str) -> WorkerError:
+            if isinstance(cause, WorkerError):
+                return cause
+            said = f"{type(cause).__name__}: {cause}"
+            made = WorkerStartError(f"A call cannot be submitted to {name}: {said}")
+            made.__cause__ = cause
+            return made
+
+        self.loss, self.is_over = error, True
 
     def _take(self) -> Optional[Frame]:
         return self._frames.popleft() if self._frames else None

@@ -19,13 +19,11 @@ def outcome(act):
         return {"value": repr(act())}
     except BaseException as error:
         cause = error.__cause__
-        text = traceback.format_exception(type(error), error, error.__traceback__)
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
         return {
             "error": type(error).__name__,
             "text": str(error),
-            "traceback": "".join(
-                traceback.format_exception(type(error), error, error.__traceback__)
-            ),
+            "traceback": "".join(lines),
             "cause": type(cause).__name__,
             "seconds": time.monotonic() - start,
         }
