@@ -136,7 +136,7 @@ class File:
 
         try:
             stamps = trees.stamps_of(self.path)
-            digest = bytes.fromhex(trees.digest_of(self.path))
+            digest = bytes.fromhex(trees.known_digest_of(self.path, is_read=True))
         except FileTravelError as error:
             missing = isinstance(error.__cause__, FileNotFoundError)
             reason = "does not exist" if missing else str(error)

@@ -122,7 +122,8 @@ def check(parts: Sequence[Part]) -> None:
 
 def is_plain_name(name: str) -> bool:
     """Whether a name is that of one file in a folder, on every system."""
-    return name not in ("", ".", "..") and not set(name) & set("/\\\0") and name[1:2] != ":"
+    other = set("/\\\0:" if os.name == "nt" else "/\\\0")
+    return name not in ("", ".", "..") and not set(name) & other
 
 
 def read(path: str, parts: Iterable[Part]) -> Iterator[bytes]:
@@ -221,12 +222,15 @@ def digest_of(path: str, parts: Optional[Sequence[Part]] = None) -> str:
     return digest.digest()
 
 
-def known_digest_of(path: str) -> str:
-    """Digests what is under a path, which is read only if it may have changed."""
+def known_digest_of(path: str, is_read: bool = False) -> str:
+    """Digests what is under a path, which is read only if it may have changed.
+
+    `is_read`: it is read in any case.
+    """
     begun = time.time_ns()
     stamps = stamps_of(path)
     known = _known.get(path)
-    if known is not None and known[0] == stamps:
+    if known is not None and known[0] == stamps and not is_read:
         return known[1]
     digest = digest_of(path)
     # What was written just now may change once more under the same stamps.
