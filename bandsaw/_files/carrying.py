@@ -58,11 +58,11 @@ def check_is_same(file: File) -> None:
     seen = file._seen
     if seen is None:
         return
-    from .._system import trees
+    from .._system import contents, trees
 
     stamps, digest = seen
     path = file.path
-    if trees.stamps_of(path) != stamps and bytes.fromhex(trees.digest_of(path)) != digest:
+    if trees.stamps_of(path) != stamps and bytes.fromhex(contents.digest_of(path)) != digest:
         raise FileTravelError(
             f"The contents of {file!r} have changed between the id of the call and the call. Do "
             "not write to a file while a call that gets it is under way."
@@ -88,7 +88,7 @@ class Sending(Outward):
 
     def carried(self, file: File) -> tuple[Any, ...]:
         super().carried(file)
-        from .._system import trees
+        from .._system import contents, trees
         from .crossing import Sent
 
         path = os.path.abspath(file.path)
@@ -97,7 +97,7 @@ class Sending(Outward):
             if not trees.is_plain_name(name):
                 name = "file"
             parts = trees.parts_of(path)
-            self.files[path] = Sent(path, name, parts, trees.known_digest_of(path))
+            self.files[path] = Sent(path, name, parts, contents.known_digest_of(path))
         sent = self.files[path]
         return came_along, (sent.key, sent.name, file.path, file.to)
 

@@ -17,7 +17,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
-from .._system import trees
+from .._system import contents, trees
 from . import kept, places
 
 # How much is asked for at once, and how often: so much may be on its way.
@@ -90,7 +90,8 @@ class Near:
         """Takes contents, and has them removed there."""
         self._ask(get=path)
         parts = [trees.Part(*part) for part in json.loads(self._receive())["parts"]]
-        arriving = trees.Arriving(target, parts)
+        # The connection sees to it that they arrive as they are sent.
+        arriving = contents.Arriving(target, parts, is_digested=False)
         try:
             left = sum(part.size for part in parts)
             asked = 0
@@ -117,7 +118,7 @@ class Far:
 
     def __init__(self, send: Callable[[bytes, bytes], None]) -> None:
         self._send = send
-        self._arriving: Optional[trees.Arriving] = None
+        self._arriving: Optional[contents.Arriving] = None
         self._request: Mapping[str, Any] = {}
         self._pieces: Iterator[bytes] = iter(())
         self._rest = b""
@@ -177,7 +178,7 @@ class Far:
         path = os.path.realpath(request["drop"])
         runs = os.path.realpath(os.path.join(kept.folder(), places.RUNS))
         if path.startswith(runs + os.sep):
-            trees.remove(path)
+            contents.remove(path)
             for _ in range(2):
                 path = os.path.dirname(path)
                 with contextlib.suppress(OSError):

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from .._system import home, trees
+from .._system import contents, home, trees
 from .._system.files import make_private, size_of, write_whole
 
 KIND = "files"
@@ -60,13 +60,13 @@ def is_there(base: str, key: str, name: str) -> bool:
     return True
 
 
-def arriving(base: str, key: str, parts: Sequence[trees.Part]) -> trees.Arriving:
+def arriving(base: str, key: str, parts: Sequence[trees.Part]) -> contents.Arriving:
     """Takes contents that are not there."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"{key!r} names no contents")
     place = Path(base, "kept", key)
     make_private(place)
-    return trees.Arriving(str(place / "content"), parts, is_kept=True)
+    return contents.Arriving(str(place / "content"), parts, is_kept=True)
 
 
 def arrived(base: str, key: str, name: str) -> None:
@@ -109,14 +109,27 @@ class Found(NamedTuple):
 
 def found(base: str) -> Iterator[Found]:
     """Lists what is kept."""
+    for path, used in _used(base):
+        with contextlib.suppress(OSError):
+            yield _told(path, used)
+
+
+def _used(base: str) -> list[tuple[Path, float]]:
+    """Lists what is kept, and when it was used last."""
+    listed = []
     for kind in ("kept", "runs"):
         inner = Path(base, kind)
         for path in sorted(inner.iterdir()) if inner.is_dir() else ():
             with contextlib.suppress(OSError):
-                what = f"returned in run {path.name}"
-                if kind == "kept":
-                    what = ", ".join(sorted(os.listdir(path / "as")))
-                yield Found(str(path), path.stat().st_mtime, size_of(path), what)
+                listed.append((path, path.stat().st_mtime))
+    return listed
+
+
+def _told(path: Path, used: float) -> Found:
+    what = f"returned in run {path.name}"
+    if path.parent.name == "kept":
+        what = ", ".join(sorted(os.listdir(path / "as")))
+    return Found(str(path), used, size_of(path), what)
 
 
 def prune(base: str, older_than: float, max_bytes: Optional[int] = None) -> list[Found]:
@@ -126,15 +139,17 @@ def prune(base: str, older_than: float, max_bytes: Optional[int] = None) -> list
     stays. Returns what was removed.
     """
     removed, total, now = [], 0, time.time()
-    for each in sorted(found(base), key=lambda each: each.used, reverse=True):
-        total += each.size
-        age = now - each.used
-        too_much = max_bytes is not None and total > max_bytes
+    for path, used in sorted(_used(base), key=lambda each: each[1], reverse=True):
+        age, too_much = now - used, False
+        if max_bytes is not None:
+            total += size_of(path)
+            too_much = total > max_bytes
         if age > IN_USE_SECONDS and (too_much or age > older_than):
             # Renamed first, so that nobody finds half of it.
-            aside = os.path.join(os.path.dirname(each.path), f".{os.urandom(8).hex()}")
+            aside = path.with_name(f".{os.urandom(8).hex()}")
             with contextlib.suppress(OSError):
-                os.rename(each.path, aside)
-                trees.remove(aside)
-                removed.append(each)
+                told = _told(path, used)
+                os.rename(path, aside)
+                contents.remove(str(aside))
+                removed.append(told)
     return removed

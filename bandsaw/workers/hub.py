@@ -120,6 +120,11 @@ def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoR
         else:
             # Nobody waits for it now.
             keep.sweep(root, directory)
+            files = os.path.join(os.environ["BANDSAW_HOME"], "files")
+            if os.path.isdir(files):
+                from .._files import kept
+
+                kept.prune(files, kept.KEPT_SECONDS)
     os._exit(0)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bandsaw._files import kept
 from bandsaw._files.crossing import Far
-from bandsaw._system import trees
+from bandsaw._system import contents, trees
 
 CONFIGURATION = """\
 import bandsaw
@@ -226,7 +226,7 @@ def test_a_disk_that_is_full_there_is_said_and_leaves_nothing(far_end, tmp_path,
     parts = [["", "file", False, 3, ""]]
     far_end(put=KEY, name="x", parts=parts, digest=KEY)
     with monkeypatch.context() as patched:
-        patched.setattr(trees.os, "write", write)
+        patched.setattr(contents.os, "write", write)
         with pytest.raises(OSError, match="No space left"):
             far_end.far.take(b"W", b"abc")
     # The rest is on its way already.
@@ -283,7 +283,7 @@ def test_what_is_kept_goes_when_it_was_not_used_for_long(tmp_path):
     for name, size in (("old", 10), ("large", 1000), ("small", 10)):
         parts = [trees.Part("", trees.FILE, size=size)]
         (tmp_path / name).write_bytes(os.urandom(size))
-        digest = digests[name] = trees.digest_of(str(tmp_path / name))
+        digest = digests[name] = contents.digest_of(str(tmp_path / name))
         arriving = kept.arriving(base, digest, parts)
         arriving.take((tmp_path / name).read_bytes())
         arriving.finish(digest)
