@@ -23,6 +23,7 @@ from typing import Any, Callable, Optional, Union
 
 from .. import _task_options, modules
 from .._cache import entry, files, locks, record
+from .._files import keeping
 from .._system import computing
 from .._system.directories import Anchor
 from .._task_options import check_value
@@ -183,7 +184,7 @@ class CachingAdvice(Advice):
             Whether there is a result that could be served.
         """
         place = self.place_of(session.task, session.execution)
-        return self._load(*place, session, logging.DEBUG) is not None
+        return self._load(*place, session, logging.DEBUG, with_files=False) is not None
 
     def _compute(self, computation: _Computation, session: Session) -> None:
         key = id(session), id(self)
@@ -212,25 +213,31 @@ class CachingAdvice(Advice):
         try:
             while computation.temporary is None:
                 computation.temporary = locks.wait_for(folder, name)
-                result = self._load_if_there(computation, session)
+                result = self._load_if_there(computation, session, with_files=True)
                 if result is not None:
                     return result
         except (OSError, files.DamagedEntryError) as error:
             logger.debug("Nobody waits for %s: %s", computation.path, error)
         return self._load_shared(folder, name, session, is_kept=True)
 
-    def _load_if_there(self, computation: _Computation, session: Session) -> Optional[Result]:
+    def _load_if_there(
+        self, computation: _Computation, session: Session, with_files: bool
+    ) -> Optional[Result]:
         # Cheaper than the exception that says so.
         if not os.access(computation.path, os.F_OK):
             return None
-        return self._load(computation.folder, computation.name, session, logging.DEBUG)
+        place = computation.folder, computation.name
+        return self._load(*place, session, logging.DEBUG, with_files)
 
-    def _load(self, folder: str, name: str, session: Session, level: int) -> Optional[Result]:
+    def _load(
+        self, folder: str, name: str, session: Session, level: int, with_files: bool = True
+    ) -> Optional[Result]:
+        """Reads an entry, and brings the files in its result back to where they lack."""
         try:
             found = entry.read(folder, name, mapped=self.mmap, stamped=self.max_bytes is not None)
             if self.max_age is not None and entry.age_of(found.status) > self.max_age:
                 return None
-            return _result_in(found, folder, name, session)
+            return _result_in(found, folder, name, session, with_files)
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -254,7 +261,11 @@ class CachingAdvice(Advice):
                 made = record.read(found.record).made
                 if self.max_age is not None and time.time() - made > self.max_age:
                     return None
-                result = _result_in(found, folder, name, session)
+                if found.contents is not None and not self._is_of_team(session):
+                    raise files.DamagedEntryError(
+                        "it has files, which are taken from others only if they are signed"
+                    )
+                result = _result_in(found, folder, name, session, with_files=True)
                 is_bounded = self.max_bytes is not None or self.max_age is not None
                 if copy.keep(made) and is_bounded:
                     self._enforce_bounds(folder, name, found.status.st_size)
@@ -264,6 +275,9 @@ class CachingAdvice(Advice):
         key = f"{os.path.basename(folder)}/{name}"
         logger.warning("The entry %s of %s is not used: %s", key, store.url, problem)
         return None
+
+    def _is_of_team(self, session: Session) -> bool:
+        return self.shared_trusted or getattr(session.serializer, "is_signed", False) is True
 
     def _shared_store(self) -> Any:
         """The store that is shared, `None` if there is none."""
@@ -291,10 +305,10 @@ class CachingAdvice(Advice):
             # It may have come in the meantime; an intact one stays as it is.
             found = None
             if computation.mode != "refresh":
-                found = self._load_if_there(computation, session)
+                found = self._load_if_there(computation, session, with_files=False)
             if found is None and self._store(computation, session) and self.mmap:
                 place = computation.folder, computation.name
-                found = self._load(*place, session, logging.WARNING)
+                found = self._load(*place, session, logging.WARNING, with_files=False)
             if found is None or self.mmap:
                 _warn_of_variables(session.task, computation)
             if found is not None and self.mmap:
@@ -312,14 +326,15 @@ class CachingAdvice(Advice):
         payload = io.BytesIO()
         serializer = _serializer(session, folder, name)
         buffers: Sequence[Any] = ()
-        with exactly():
+        with exactly(), keeping.Keeping(folder) as files_of_result:
             if hasattr(serializer, "serialize_with_buffers"):
                 buffers = serializer.serialize_with_buffers(session.result, payload)
             else:
                 serializer.serialize(session.result, payload)
+        contents = files_of_result.contents()
         remembered = record.written(session.task, folder, computation.arguments, seconds)
         ids = entry.ids_of(folder, name)
-        parts = entry.packed(ids, remembered, payload.getbuffer(), buffers)
+        parts = entry.packed(ids, remembered, payload.getbuffer(), buffers, contents)
         is_bounded = self.max_bytes is not None or self.max_age is not None
         times = size = 0
         if is_bounded:
@@ -453,14 +468,18 @@ def _serializer(session: Session, folder: str, name: str) -> Any:
     return serializer
 
 
-def _result_in(found: entry.Entry, folder: str, name: str, session: Session) -> Result:
-    """Reads the result out of an entry."""
+def _result_in(
+    found: entry.Entry, folder: str, name: str, session: Session, with_files: bool
+) -> Result:
+    """Reads the result out of an entry, and may bring its files back to where they lack."""
     stream = io.BytesIO(found.payload)
     serializer = _serializer(session, folder, name)
-    if found.buffers:
-        result = serializer.deserialize_with_buffers(stream, found.buffers)
-    else:
-        result = serializer.deserialize(stream)
+    has_files = with_files and found.contents is not None
+    with keeping.Bringing(found.contents) if has_files else contextlib.nullcontext():
+        if found.buffers:
+            result = serializer.deserialize_with_buffers(stream, found.buffers)
+        else:
+            result = serializer.deserialize(stream)
     if isinstance(result, Result) and result.exception is None:
         return result
     raise files.DamagedEntryError(f"it holds {type(result)!r}")

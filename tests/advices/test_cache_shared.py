@@ -122,6 +122,23 @@ def test_what_others_wrote_without_the_key_is_computed_and_replaced(
     assert (task.executed, again.executed) == (1, 0)
 
 
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_files_of_others_are_brought_only_if_they_are_signed(
+    machine, is_signed, sent, caplog, monkeypatch, tmp_path
+):
+    serializer = bandsaw.PickleSerializer(KEY) if is_signed else bandsaw.JsonSerializer()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made.txt").write_text("theirs")
+    machine("one", serializer)(Task(bandsaw.File("made.txt")))
+    sent()
+    (tmp_path / "made.txt").write_text("ours")
+    task = Task(bandsaw.File("made.txt"))
+    machine("two", serializer)(task)
+    assert task.executed == (0 if is_signed else 1)
+    assert (tmp_path / "made.txt").read_text() == ("theirs" if is_signed else "ours")
+    assert ("only if they are signed" in caplog.text) is not is_signed
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other", "folder"])
 def test_a_damaged_entry_is_computed_and_replaced(machine, damage, sent, caplog, tmp_path):
     machine("one")(Task())
