@@ -1,29 +1,101 @@
-"""A file as an argument or a dependency, counted by what it contains."""
+"""A file as an argument, a result or a dependency, counted by what it contains."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Union
+import threading
+from typing import Any, Callable, Optional, TypeVar, Union
 
-_CHUNK = 1 << 20
+_Made = TypeVar("_Made")
+_Self = TypeVar("_Self", bound="Carrier")
+_thread = threading.local()
+
+
+class Carrier:
+    """Answers for the files in a value that this thread writes or reads. Not for users.
+
+    Serializers explain their errors in many ways. The first error that concerns a file is kept, and
+    raised at the end in place of what they made of it.
+    """
+
+    __slots__ = ("_before", "_failure")
+
+    def __init__(self) -> None:
+        self._failure: Optional[BaseException] = None
+
+    def __enter__(self: _Self) -> _Self:
+        self._before = getattr(_thread, "carrier", None)
+        _thread.carrier = self
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        _thread.carrier = self._before
+        if self._failure is not None and (kind is None or issubclass(kind, Exception)):
+            raise self._failure from None
+
+    @staticmethod
+    def current() -> Optional[Carrier]:
+        """Returns the one that this thread has entered last."""
+        return getattr(_thread, "carrier", None)
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        """Says how a file is to be made again: a function and its arguments."""
+        return File, (file.path, file.to)
+
+    def guarded(self, make: Callable[[], _Made], otherwise: _Made) -> _Made:
+        """Makes something, or keeps the error."""
+        if self._failure is None:
+            try:
+                return make()
+            except Exception as error:
+                self._failure = error
+        return otherwise
 
 
 class File:
-    """A path whose file counts by its contents, not by its name.
+    """A path whose file or folder counts by its contents, and travels with the calls of tasks.
+
+    As an argument it is there wherever the task runs, under a path of that machine. In what a task
+    returns, it arrives where the caller is: in a folder of the run's own, or where `to` says. A
+    folder is a file with all that is in it. See the how-to "files in and out of tasks".
 
     Attributes:
         path: The path as it was given, as a string.
+        to: Where it arrives when a task in another process returns it, or `None`.
 
     Args:
-        path: The path of a file. It need not exist until an id is made of it.
+        path: The path of a file or folder. It need not exist until it is needed.
+        to: Where a returned one is put at the caller: a path below its working directory, in which
+            `{name}` stands for the name of the file. What is there is replaced.
+
+    Raises:
+        InvalidValueError: If `to` is absolute or has `..` in it (a `ValueError`).
     """
 
-    __slots__ = ("path",)
+    __slots__ = ("_seen", "path", "to")
 
     path: str
+    to: Optional[str]
+    # Stamps and digest of the contents when an id was made of it.
+    _seen: Optional[tuple[Any, bytes]]
 
-    def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
+    def __init__(
+        self,
+        path: Union[str, os.PathLike[str]],
+        to: Union[str, os.PathLike[str], None] = None,
+    ) -> None:
         object.__setattr__(self, "path", os.fspath(path))
+        if to is not None:
+            to = os.fspath(to)
+            if os.path.isabs(to) or ".." in to.replace("\\", "/").split("/") or not to:
+                from .errors import InvalidValueError
+
+                raise InvalidValueError(
+                    f"File(..., to={to!r}): that has to be a path below the working directory of "
+                    "the caller, without '..'"
+                )
+        object.__setattr__(self, "to", to)
+        object.__setattr__(self, "_seen", None)
 
     def __fspath__(self) -> str:
         return self.path
@@ -35,7 +107,8 @@ class File:
         return hash((File, self.path))
 
     def __repr__(self) -> str:
-        return f"File({self.path!r})"
+        to = "" if self.to is None else f", to={self.to!r}"
+        return f"File({self.path!r}{to})"
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"a File cannot be changed: {name!r}")
@@ -43,31 +116,30 @@ class File:
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"a File cannot be changed: {name!r}")
 
-    def __reduce__(self) -> tuple[type[File], tuple[str]]:
-        return type(self), (self.path,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        plain = type(self), (self.path,) if self.to is None else (self.path, self.to)
+        carrier = Carrier.current()
+        return plain if carrier is None else carrier.guarded(lambda: carrier.carried(self), plain)
 
     def digest(self) -> bytes:
-        """Reads the file.
+        """Reads the contents.
 
         Returns:
-            The SHA-256 of its contents.
+            The SHA-256 of the contents of a file. For a folder that of the names, kinds and
+            contents of all that is in it.
 
         Raises:
-            IdentityError: The file is missing or cannot be read.
+            IdentityError: There is nothing, or it cannot be read.
         """
-        from hashlib import sha256
+        from ._system import trees
+        from .errors import FileTravelError, IdentityError
 
-        digest = sha256()
-        buffer = memoryview(bytearray(_CHUNK))
         try:
-            with open(self.path, "rb", buffering=0) as stream:
-                while True:
-                    count = stream.readinto(buffer)
-                    if not count:
-                        return digest.digest()
-                    digest.update(buffer[:count])
-        except OSError as error:
-            from .errors import IdentityError
-
-            reason = "does not exist" if isinstance(error, FileNotFoundError) else str(error)
+            stamps = trees.stamps_of(self.path)
+            digest = bytes.fromhex(trees.digest_of(self.path))
+        except FileTravelError as error:
+            missing = isinstance(error.__cause__, FileNotFoundError)
+            reason = "does not exist" if missing else str(error)
             raise IdentityError(f"the contents of {self!r} cannot be read: {reason}") from error
+        object.__setattr__(self, "_seen", (stamps, digest))
+        return digest

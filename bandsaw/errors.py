@@ -37,6 +37,7 @@ BandsawError
 │   ├── DistributionModuleError      ModuleNotFoundError
 │   └── DistributionFileError        FileNotFoundError
 ├── KeptFolderError                  OSError
+├── FileTravelError                  OSError
 ├── DependencyError                  RuntimeError
 ├── ForkedError                      RuntimeError
 ├── ProgramEndedError                RuntimeError
@@ -237,6 +238,13 @@ class DistributionFileError(DistributionError, FileNotFoundError):
 
 class KeptFolderError(BandsawError, OSError):
     """The folder for archives and environments cannot be used, or not safely."""
+
+    def __str__(self) -> str:
+        return BandsawError.__str__(self)
+
+
+class FileTravelError(BandsawError, OSError):
+    """A `bandsaw.File` is missing or was changed, cannot be copied, or may not be put somewhere."""
 
     def __str__(self) -> str:
         return BandsawError.__str__(self)

@@ -14,6 +14,9 @@
 |         |       | the buffers that the serializer left out of it, each at a multiple |
 |         |       | of 64 bytes, zeros between them                                    |
 
+The last buffer of version 3 has the contents of the files in the result. Entries
+without files are of version 2.
+
 Numbers are big endian. The ids are `task id / execution id`, as the folder and the file are named:
 an entry under another name is none. The digest is computed whenever a file is read. The one
 exception are files that are mapped into memory: see `read`.
@@ -34,6 +37,7 @@ from .files import READ, DamagedEntryError, check_folder, check_status, open_to_
 
 _MARK = b"BANDSAW"
 MAGIC = _MARK + b"\x02"
+_WITH_FILES = _MARK + b"\x03"
 _START = 48
 _HEADER = struct.Struct(">8sQ32sIIQ")
 _REST = struct.Struct(">IIQ")
@@ -66,32 +70,37 @@ class Entry(NamedTuple):
         buffers: The buffers that the serializer left out of it.
         record: What the ids were made of.
         status: The state of the file, as `os.stat` gives it.
+        contents: Those of the files in the result, `None` if there are none.
     """
 
     payload: Any
     buffers: Sequence[Any]
     record: bytes
     status: os.stat_result
+    contents: Any = None
 
 
-def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False) -> Entry:
-    """Reads and verifies an entry.
+def read(
+    folder: str, name: str, *, mapped: bool = False, stamped: bool = False, path: str = ""
+) -> Entry:
+    """Reads and verifies an entry, or the file at a `path` that is to become the entry.
 
     A mapped file is verified when this process reads it for the first time, and again when its
     size, its times or the file itself have changed. In the first two seconds after it was
     written it is verified each time, because the times of some file systems are no finer than
     that.
     """
-    path = f"{folder}{os.sep}{name}"
-    check_folder(folder)
+    if not path:
+        path = f"{folder}{os.sep}{name}"
+        check_folder(folder)
     descriptor = os.open(path, READ)
     try:
         status = os.fstat(descriptor)
         check_status(status)
         size = status.st_size
         ids = ids_of(folder, name)
-        if mapped and size > _LEAST_MAPPED:
-            entry = _read_mapped(path, ids, descriptor, status)
+        if (mapped and size > _LEAST_MAPPED) or (size > _SMALL and _has_files(descriptor)):
+            entry = _read_mapped(path, ids, descriptor, status, mapped)
         elif size > _SMALL:
             entry = _read_large(descriptor, status, sha256(ids))
         else:
@@ -104,12 +113,30 @@ def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False)
             # Arrays over `bytes` are read-only, as those over a mapping are.
             kind = bytes if mapped else bytearray
             buffers = [kind(data[first:last]) for first, last in places]
-            entry = Entry(data[middle:end], buffers, data[start:middle], status)
+            entry = _entry(data[:8], data[middle:end], buffers, data[start:middle], status)
         if stamped:
             _stamp(path, descriptor, status)
         return entry
     finally:
         os.close(descriptor)
+
+
+def _has_files(descriptor: int) -> bool:
+    """Whether an entry has contents of files, which are never read into memory."""
+    magic = os.read(descriptor, len(MAGIC))
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return magic == _WITH_FILES
+
+
+def _entry(
+    magic: bytes, payload: Any, buffers: list[Any], record: bytes, status: os.stat_result
+) -> Entry:
+    contents = None
+    if magic == _WITH_FILES:
+        if not buffers:
+            raise DamagedEntryError("it has no contents of files")
+        contents = buffers.pop()
+    return Entry(payload, buffers, record, status, contents)
 
 
 def read_record(path: str) -> bytes:
@@ -142,8 +169,16 @@ def ids_of(folder: str, name: str) -> bytes:
     return f"{folder[folder.rfind(os.sep) + 1 :]}/{name}\n".encode("utf-8", "surrogateescape")
 
 
-def packed(ids: bytes, record: bytes, payload: Any, buffers: Sequence[Any] = ()) -> list[Any]:
-    """Lays out an entry. Returns the parts of the file, in order. The buffers are not copied."""
+def packed(
+    ids: bytes, record: bytes, payload: Any, buffers: Sequence[Any] = (), contents: Any = None
+) -> list[Any]:
+    """Lays out an entry. Returns the parts of the file, in order. The buffers are not copied.
+
+    `contents`: those of the files in the result, `None` if there are none.
+    """
+    magic = MAGIC
+    if contents is not None:
+        magic, buffers = _WITH_FILES, [*buffers, contents]
     head = _REST.pack(len(record), len(buffers), len(payload))
     position = _HEADER.size + _BUFFER.size * len(buffers) + len(record) + len(payload)
     table = bytearray()
@@ -160,7 +195,7 @@ def packed(ids: bytes, record: bytes, payload: Any, buffers: Sequence[Any] = ())
     digest.update(payload)
     for part in data:
         digest.update(part)
-    start = MAGIC + (position - _START).to_bytes(8, "big") + digest.digest()
+    start = magic + (position - _START).to_bytes(8, "big") + digest.digest()
     return [b"".join((start, head, payload)), *data]
 
 
@@ -182,7 +217,7 @@ def _parse(data: Any, size: int) -> tuple[int, int, int, Sequence[tuple[int, int
     if len(data) < _HEADER.size:
         raise DamagedEntryError(f"it has {size} bytes, too few for a header")
     magic, length, _, record, number, payload = _HEADER.unpack_from(data)
-    if magic != MAGIC:
+    if magic not in (MAGIC, _WITH_FILES):
         raise DamagedEntryError("it does not begin as an entry of this version does")
     if length != size - _START:
         raise DamagedEntryError(f"it has {size} bytes and should have {length + _START}")
@@ -259,7 +294,9 @@ def _fill(file: Any, view: memoryview) -> None:
 _NO_DESCRIPTOR: Any = {"trackfd": False} if sys.version_info >= (3, 13) else {}
 
 
-def _read_mapped(path: str, ids: bytes, descriptor: int, status: os.stat_result) -> Entry:
+def _read_mapped(
+    path: str, ids: bytes, descriptor: int, status: os.stat_result, mapped: bool
+) -> Entry:
     import mmap
 
     # A page fault costs more than `read()` of that page.
@@ -280,7 +317,10 @@ def _read_mapped(path: str, ids: bytes, descriptor: int, status: os.stat_result)
         if status.st_mtime_ns + _STAMP_NS < begun:
             _remember(path, status)
     buffers = [data[first:last] for first, last in places]
-    return Entry(head[middle:end], buffers, head[start:middle], status)
+    entry = _entry(head[:8], head[middle:end], buffers, head[start:middle], status)
+    if not mapped:
+        entry = entry._replace(buffers=[bytearray(buffer) for buffer in entry.buffers])
+    return entry
 
 
 def _stamps(status: os.stat_result) -> tuple[int, ...]:

@@ -1,11 +1,12 @@
-r"""The folder for what is kept between runs: archives and environments, each named by a digest.
+r"""The folder for what is kept between runs: archives, environments, files that tasks returned.
 
     $BANDSAW_HOME, else $XDG_CACHE_HOME/bandsaw, else ~/.cache/bandsaw
     (on Windows %LOCALAPPDATA%\bandsaw)
         archives/       see `distribution`
         environments/   see `environments`
+        files/          see `_files.places`
 
-All that is in it can be made again: removing it costs time and nothing else. Because the names in
+All that is in it can be made again: removing it costs time. Because the names in
 it can be predicted, it has to be ours and closed to others.
 """
 

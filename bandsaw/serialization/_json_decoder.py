@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Callable
 
 from ..errors import DeserializationError, LimitError, UnknownSerializerError
 from ._class_values import DataclassSerializer, EnumSerializer
+from ._file_values import FileSerializer
 from ._tables import BuiltinSerializer, StandardSerializer
 from .values import (
     ExceptionSerializer,
@@ -22,7 +23,7 @@ from .values import (
 )
 
 _KEY = "_serializer"
-_WITHOUT_CLASSES = (BuiltinSerializer, StandardSerializer)
+_WITHOUT_CLASSES = (BuiltinSerializer, StandardSerializer, FileSerializer)
 _WITH_CLASSES = (
     TupleSerializer,
     SerializableValueSerializer,

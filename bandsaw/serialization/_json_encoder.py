@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import UnserializableError
 from ._class_values import DataclassSerializer, EnumSerializer
 from ._exceptions import describe, keep_writable
+from ._file_values import FileSerializer
 from ._paths import find_circle, find_culprit, short_repr, type_name
 from ._tables import SURROGATE_PAIR, BuiltinSerializer, StandardSerializer
 from .values import (
@@ -45,6 +46,7 @@ _OTHERS: tuple[ValueSerializer, ...] = (
     _EXCEPTIONS,
     EnumSerializer(),
     DataclassSerializer(),
+    FileSerializer(),
 )
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

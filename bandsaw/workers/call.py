@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
 
+from .._files import carrying
 from .._session import members
 from .._session.members import failure_of
 from .._system import ending
@@ -174,7 +175,10 @@ class Call:
             news["idle_seconds"] = idle_seconds
         key = None if shape is None else shape.key
         known = worker.shapes.get(key)
-        message = None if known is None else again.message(known[0], self._session)
+        message = None
+        if known is not None:
+            with self._place.carrier(self._session):
+                message = again.message(known[0], self._session)
         if message is not None:
             self._position = self._session._moderator.before_called
             return self._exchange(worker, news, message, is_last_try)
@@ -251,7 +255,8 @@ class Call:
 
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
-        self._position, members = boundary.packed(self._session)
+        with self._place.carrier(self._session):
+            self._position, members = boundary.packed(self._session)
         try:
             with Deferred():
                 message = self._place.message(members)
@@ -355,6 +360,10 @@ class Call:
         return f"{self._place.name}, pid {child.pid}"
 
     def _take_back(self, child: Child, answer: Frame) -> None:
+        with carrying.Arrived(self._session):
+            self._taken_back(child, answer)
+
+    def _taken_back(self, child: Child, answer: Frame) -> None:
         where = f"run by {self._where(child)}"
         if answer.kind == frames.FAILURE:
             raise boundary.located(failure_of(answer.body), self._session, where)

@@ -21,6 +21,8 @@ from typing import Any, Optional
 
 from .. import modules, run
 from .._archive import finder
+from .._file import Carrier
+from .._files import carrying
 from .._session import members
 from .._session.headers import SAME
 from .._system import callers
@@ -131,6 +133,7 @@ def _take_over(content: dict[str, Any]) -> None:
     if run_id is not None and run._RUN_ID is None:
         run.set_run_id(run_id)
     take_code(content)
+    carrying.has_our_files = content.get("has_our_files", carrying.has_our_files)
     state.apply(content)
 
 
@@ -175,6 +178,7 @@ def _go_on(
 ) -> frames.Message:
     pid = os.getpid()
     callers.forget()
+    carrying.forget()
     # An earlier task may have gone elsewhere.
     state.undo()
     shower.install()
@@ -191,9 +195,10 @@ def _go_on(
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
         left_out = _same(session, had)
-        message = again.done(session, left_out) if known else None
-        if message is None:
-            message = wire.message(frames.RETURN, session._pack(left_out=left_out), directory)
+        with carrying.Homeward(session) if carrying.has_our_files else Carrier():
+            done = again.done(session, left_out) if known else None
+            packed = {} if done is not None else session._pack(left_out=left_out)
+        message = done or wire.message(frames.RETURN, packed, directory)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:

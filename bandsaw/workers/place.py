@@ -6,7 +6,10 @@ import abc
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from .._file import Carrier
+from .._files import carrying
 from ..interpreter import Interpreter
+from ..session import Session
 from . import launcher, state, wire
 from .child import Child
 from .code import Code
@@ -52,6 +55,10 @@ class Place(abc.ABC):
     @abc.abstractmethod
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once."""
+
+    @abc.abstractmethod
+    def carrier(self, session: Session) -> Carrier:
+        """Returns what carries the files in a session there."""
 
     @abc.abstractmethod
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
@@ -114,7 +121,11 @@ class LocalPlace(Place):
 
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once. See `Place.inherited_once`."""
-        return {"umask": state.umask(), "bulk_directory": self._directory}
+        return {"umask": state.umask(), "bulk_directory": self._directory, "has_our_files": True}
+
+    def carrier(self, session: Session) -> Carrier:
+        """Returns what carries the files in a session there. See `Place.carrier`."""
+        return carrying.Outward(session)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session. See `Place.message`."""

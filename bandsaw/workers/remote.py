@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
+from .._file import Carrier
 from .._system.output import TAIL_BYTES, last_lines, pass_on
 from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
 from ..errors import WorkerError, WorkerStartError
 from ..run import get_run_id
+from ..session import Session
 from . import frames, sending, state, streams, wire
 from .child import Child
 from .connection import Connection, Stream, connection_to
@@ -378,6 +380,10 @@ class RemotePlace(Place):
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once. See `Place.inherited_once`."""
         return {"bulk_directory": self._target.directory}
+
+    def carrier(self, session: Session) -> Carrier:
+        """Returns what carries the files in a session there. See `Place.carrier`."""
+        return Carrier()
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session. See `Place.message`."""

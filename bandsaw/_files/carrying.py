@@ -1,0 +1,133 @@
+"""Finds each `bandsaw.File` in a value that crosses to another process, or that is kept.
+
+    near: Outward ── came ─────► far: notes which files are the caller's
+    near: Arriving ◄─ arrived ── far: Homeward, puts copies of the others into the run's folder
+
+A serializer asks each `File` how it is to be made again (`File.__reduce__`). While one of these
+objects is entered, it answers for the files that this thread comes across.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Optional
+
+from .._file import Carrier, File
+from ..errors import FileTravelError
+
+# In a far end: the files that came with the arguments, and what the caller calls them.
+_came: dict[str, str] = {}
+# In a far end: the files that another process has put into the folder of the run, for the caller.
+_passing: set[str] = set()
+# In a far end: whether the other side is on this machine.
+has_our_files = False
+
+
+def forget() -> None:
+    """Begins another call."""
+    _came.clear()
+    _passing.clear()
+
+
+class Outward(Carrier):
+    """A call goes to another process on this machine: nothing is copied."""
+
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        # The contents have to agree with the id that was made of them.
+        self._is_identified = getattr(session.execution, "_execution_id", None) is not None
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        if self._is_identified:
+            check_is_same(file)
+        return came, (file.path, file.to)
+
+
+def check_is_same(file: File) -> None:
+    """Refuses a file with other contents than its id was made of."""
+    seen = file._seen
+    if seen is None:
+        return
+    from .._system import trees
+
+    stamps, digest = seen
+    path = file.path
+    if trees.stamps_of(path) != stamps and bytes.fromhex(trees.digest_of(path)) != digest:
+        raise FileTravelError(
+            f"The contents of {file!r} have changed between the id of the call and the call. Do "
+            "not write to a file while a call that gets it is under way."
+        )
+
+
+def came(path: str, to: Optional[str]) -> File:
+    """Makes a file of the caller's."""
+    _came[os.path.abspath(path)] = path
+    return File(path, to)
+
+
+class Homeward(Carrier):
+    """A call goes back to where it came from."""
+
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        # An exception arrives also without the files in it.
+        self._is_failure = getattr(session.result, "exception", None) is not None
+        # Values may be written more than once.
+        self._copies: dict[tuple[str, Optional[str]], str] = {}
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        path = os.path.abspath(file.path)
+        if path in _came:
+            return File, (_came[path], file.to)
+        if path in _passing:
+            return arrived, (path, file.to)
+        key = path, file.to
+        if key not in self._copies:
+            from . import places
+
+            try:
+                copy = places.new_place(os.path.basename(path))
+                places.copy(path, copy)
+            except OSError:
+                if self._is_failure:
+                    return File, (file.path, file.to)
+                raise
+            self._copies[key] = copy
+        return arrived, (self._copies[key], file.to)
+
+
+class Arrived(Carrier):
+    """A call comes back to this process."""
+
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        # One that was restored here goes on to another process.
+        self._is_caller = "_ids" not in session.__dict__
+        self._placed: dict[tuple[str, str], str] = {}
+
+    def arrived(self, path: str, to: Optional[str]) -> File:
+        if not self._is_caller:
+            _passing.add(path)
+        if to is None or not self._is_caller:
+            return File(path, to)
+        to = filled(to, path)
+        if (path, to) not in self._placed:
+            from . import places
+
+            target = places.below(os.getcwd(), to)
+            places.move(path, target)
+            self._placed[path, to] = target
+        return File(self._placed[path, to], to)
+
+
+def filled(to: str, path: str) -> str:
+    """Puts the name of a file into the path where it is to arrive."""
+    return to.replace("{name}", os.path.basename(os.path.abspath(path)))
+
+
+def arrived(path: str, to: Optional[str]) -> File:
+    """Makes a file that another process has put into the folder of the run."""
+    carrier = Carrier.current()
+    if not isinstance(carrier, Arrived):
+        return File(path, to)
+    return carrier.guarded(lambda: carrier.arrived(path, to), File(path, to))

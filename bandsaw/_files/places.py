@@ -1,0 +1,95 @@
+"""Where files arrive: in a folder of the run's own, or below the working directory.
+
+What the calls of a run have returned is `BANDSAW_HOME/files/runs/RUN/TOKEN/NAME`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .._system import home, trees
+from .._system.files import make_private
+from ..errors import FileTravelError
+from ..run import get_run_id
+
+KIND = "files"
+RUNS = "runs"
+
+
+def run_folder() -> str:
+    """Returns the folder for the files of this run."""
+    folder = home.kept_folder(KIND) / RUNS / get_run_id()
+    make_private(folder)
+    return str(folder)
+
+
+def new_place(name: str) -> str:
+    """Returns a path with this name in a new folder of the run."""
+    if not trees.is_plain_name(name):
+        raise FileTravelError(f"A file with the name {name!r} is refused.")
+    folder = os.path.join(run_folder(), os.urandom(8).hex())
+    os.mkdir(folder, 0o700)
+    return os.path.join(folder, name)
+
+
+def is_relative(name: str) -> bool:
+    """Whether a path leads nowhere but below where it begins."""
+    names = name.replace(os.sep, "/").split("/")
+    return all(map(trees.is_plain_name, names))
+
+
+def below(folder: str, name: str) -> str:
+    """Returns the path of something below a folder. What it lies in is made.
+
+    Names that lead elsewhere, by themselves or by links, are refused.
+    """
+    if not is_relative(name):
+        raise FileTravelError(
+            f"A file is not put at {name!r}: that has to be a path below the working directory, "
+            "without '..'."
+        )
+    folder = os.path.realpath(folder)
+    path = os.path.join(folder, name)
+    inner = os.path.dirname(path)
+    try:
+        # What is there already, before anything is made in it.
+        there = inner
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if os.path.realpath(there) != there:
+            raise FileTravelError(f"A file is not put at {path!r}: {there!r} is or has a link.")
+        os.makedirs(inner, exist_ok=True)
+    except OSError as error:
+        if isinstance(error, FileTravelError):
+            raise
+        raise FileTravelError(f"A file cannot be put at {path!r}: {error}.") from error
+    return path
+
+
+def copy(path: str, target: str) -> str:
+    """Copies a file or folder, whole or not at all. Returns its digest."""
+    parts = trees.parts_of(path)
+    arriving = trees.Arriving(target, parts)
+    try:
+        for piece in trees.read(path, parts):
+            arriving.take(piece)
+        return arriving.finish()
+    except BaseException:
+        arriving.abandon()
+        raise
+
+
+def move(path: str, target: str) -> None:
+    """Moves a file or folder out of its folder in that of the run."""
+    try:
+        trees.exchange(path, target)
+    except OSError as error:
+        if isinstance(error, FileTravelError):
+            raise
+        # Another file system.
+        copy(path, target)
+        trees.remove(path)
+    try:
+        os.rmdir(os.path.dirname(path))
+    except OSError:
+        pass

@@ -1,0 +1,409 @@
+"""Files and folders that travel with calls, and come back."""
+
+import os
+import pickle
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import bandsaw
+from bandsaw import File
+from bandsaw._files import places
+from bandsaw._system import trees
+from bandsaw._system.trees import FILE, FOLDER, LINK, Arriving, Part
+from bandsaw.errors import FileTravelError, InvalidValueError
+
+CONFIGURATION = """\
+import bandsaw
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(SubprocessAdvice())
+    .add_advice_chain(SubprocessAdvice(workers=1), name="kept")
+    .add_advice_chain(SubprocessAdvice(fork=False), name="spawned")
+    .add_advice_chain(SubprocessAdvice(), SubprocessAdvice(), name="twice")
+    .add_advice_chain(CachingAdvice("cache"), SubprocessAdvice(), name="cached")
+    .add_advice_chain(CachingAdvice("cache"), name="here")
+)
+configuration.set_serializer(bandsaw.{serializer}())
+"""
+WORKFLOW = """\
+import json, os, sys, tempfile
+from pathlib import Path
+import bandsaw
+from bandsaw import File
+
+{tasks}
+
+if __name__ == "__main__":
+{body}
+"""
+MAKE = """\
+@bandsaw.task(chain={chain!r})
+def make(given):
+    [file] = given["deep"]
+    folder = Path(tempfile.mkdtemp())
+    made = folder / "made.sh"
+    made.write_text(Path(file).read_text().upper())
+    made.chmod(0o755)
+    tree = folder / "tree"
+    (tree / "inner" / "empty").mkdir(parents=True)
+    (tree / "inner" / "data").write_bytes(bytes(300_000))
+    (tree / "link").symlink_to("inner/data")
+    return {{
+        "pid": os.getpid(), "seen": file.path, "given": file,
+        "files": [File(made), File(made, to="models/{{name}}")], "tree": (File(tree),),
+    }}
+
+# main
+for _ in range(2):
+    found = make({{"deep": (File("in.txt"),)}})
+    assert found["pid"] != os.getpid() and found["seen"] == "in.txt"
+    assert found["given"] == File("in.txt")
+    for file in found["files"]:
+        assert Path(file).read_text() == "CONTENTS" and os.access(file, os.X_OK), file
+    own, placed = found["files"]
+    assert os.path.join("files", "runs", bandsaw.get_run_id()) in own.path
+    assert Path(own).name == "made.sh" and Path(placed) == Path.cwd() / "models" / "made.sh"
+    [tree] = found["tree"]
+    assert sorted(p.relative_to(tree.path).as_posix() for p in Path(tree).rglob("*")) == [
+        "inner", "inner/data", "inner/empty", "link",
+    ]
+    assert os.readlink(Path(tree) / "link") == "inner/data"
+    assert Path(tree, "link").read_bytes() == bytes(300_000)
+"""
+
+
+@pytest.fixture
+def run(project):
+    def run(code, serializer="PickleSerializer", fails=False):
+        project.write("bandsaw_config.py", CONFIGURATION.format(serializer=serializer))
+        (project.folder / "in.txt").write_text("contents")
+        tasks, _, body = code.partition("\n# main\n")
+        text = WORKFLOW.format(tasks=tasks, body=textwrap.indent(body, "    "))
+        (project.folder / "workflow.py").write_text(text)
+        done = project.run("workflow.py", check=False)
+        assert (done.returncode != 0) == fails, done.stderr
+        return done.stderr if fails else done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("chain", "serializer"),
+    [
+        *((chain, "PickleSerializer") for chain in ("default", "kept", "spawned", "twice")),
+        ("kept", "JsonSerializer"),
+    ],
+)
+def test_files_cross_to_another_process_and_back(run, chain, serializer):
+    run(MAKE.format(chain=chain), serializer)
+
+
+def test_a_task_in_another_process_reads_the_very_file(run):
+    run("""\
+@bandsaw.task
+def task(file):
+    return os.stat(file).st_ino
+
+# main
+assert task(File("in.txt")) == os.stat("in.txt").st_ino
+""")
+
+
+@pytest.mark.parametrize("chain", ["default", "kept"])
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("File('missing')", "does not exist"),
+        ("File('tree')", "leads out of it"),
+        ("File('made', to='out/made')", "has a link"),
+        ("File('made', to='taken')", "is a folder"),
+    ],
+)
+def test_a_result_that_cannot_arrive_is_a_typed_error_and_leaves_nothing(run, chain, made, said):
+    run(f"""\
+from bandsaw.errors import FileTravelError
+
+@bandsaw.task(chain={chain!r})
+def task(which):
+    return which and {made}
+
+# main
+Path("tree").mkdir()
+Path("tree", "link").symlink_to("../in.txt")
+Path("made").write_text("x")
+Path("taken").mkdir()
+Path("elsewhere").mkdir()
+Path("out").symlink_to("elsewhere")
+try:
+    task(1)
+except FileTravelError as error:
+    assert {said!r} in str(error), error
+else:
+    raise AssertionError
+assert not os.listdir("elsewhere") and not os.listdir("taken")
+assert task(0) == 0
+""")
+
+
+def test_an_exception_arrives_also_without_the_file_in_it(run):
+    run("""\
+@bandsaw.task
+def task():
+    raise ValueError(File("missing"))
+
+# main
+try:
+    task()
+except ValueError as error:
+    assert error.args == (File("missing"),)
+else:
+    raise AssertionError
+""")
+
+
+def test_contents_that_change_after_the_id_was_made_are_an_error(run):
+    stderr = run(
+        """\
+class Change(bandsaw.Advice):
+    def before(self, session):
+        session.execution.execution_id
+        Path("in.txt").write_text("other")
+        session.proceed()
+
+import bandsaw_config
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+bandsaw_config.configuration.add_advice_chain(Change(), SubprocessAdvice(), name="changed")
+
+@bandsaw.task(chain="changed")
+def task(file):
+    return 1
+
+# main
+task(File("in.txt"))
+""",
+        fails=True,
+    )
+    assert "FileTravelError: The contents of File('in.txt') have changed" in stderr
+
+
+def test_a_file_may_change_between_two_calls(run):
+    run("""\
+@bandsaw.task(chain="cached")
+def task(file):
+    return Path(file).read_text()
+
+@bandsaw.task
+def without_id(file):
+    return Path(file).read_text()
+
+# main
+file = File("in.txt")
+for text in ("a", "b", "c"):
+    Path("in.txt").write_text(text)
+    assert task(file) == text
+    Path("in.txt").write_text(text * 2)
+    assert without_id(file) == text * 2
+""")
+
+
+KEPT = """\
+import shutil
+
+@bandsaw.task(chain={chain!r})
+def make(size):
+    Path("calls").open("a").write("x")
+    Path("work", "tree", "empty").mkdir(parents=True, exist_ok=True)
+    Path("work", "tree", "data").write_bytes(b"t" * size)
+    Path("work", "tree", "link").symlink_to("data")
+    Path("work", "run").write_bytes(b"r" * size)
+    Path("work", "run").chmod(0o755)
+    files = [File("work/run"), File("work/tree"), File("work/run", to="models/{{name}}")]
+    return {{"files": files, "more": bytes(size)}}
+
+def look(found):
+    assert found["more"] == bytes({size})
+    for run in found["files"][::2]:
+        assert Path(run).read_bytes() == b"r" * {size} and os.access(run, os.X_OK)
+    tree = found["files"][1].path
+    assert sorted(os.listdir(tree)) == ["data", "empty", "link"]
+    assert Path(tree, "link").read_bytes() == b"t" * {size}
+    return found["files"]
+
+def spoil(file, how):
+    path = Path(file)
+    if how == "gone":
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    elif path.is_file():
+        path.write_bytes(b"other")
+    else:
+        Path(path, "data").write_bytes(b"other")
+
+# main
+first = look(make({size}))
+if {chain!r} == "cached":
+    shutil.rmtree("work")
+assert look(make({size})) == first
+for how in ("gone", "changed"):
+    for file in look(make({size})):
+        if os.path.lexists(file):
+            spoil(file, how)
+    look(make({size}))
+assert Path("calls").read_text() == "x"
+"""
+
+
+@pytest.mark.parametrize("serializer", ["PickleSerializer", "JsonSerializer"])
+@pytest.mark.parametrize("chain", ["cached", "here"])
+@pytest.mark.parametrize("size", [10, 700_000])
+def test_a_cached_result_brings_its_files_back(run, chain, serializer, size):
+    run(KEPT.format(chain=chain, size=size), serializer)
+
+
+def test_a_cache_counts_the_bytes_of_files_and_takes_no_half_entry(run, project):
+    code = """\
+@bandsaw.task(chain="here")
+def make():
+    print("computed")
+    Path("made").write_bytes(bytes(3_000_000))
+    return File("made")
+
+# main
+make()
+"""
+    assert run(code) == "computed\n"
+    listed = project.run("-m", "bandsaw", "cache", "ls").stdout
+    assert "3.0 MB" in listed
+    [entry] = [p for p in (project.folder / "cache").rglob("*") if p.is_file()]
+    assert run(code) == ""
+    data = bytearray(entry.read_bytes())
+    data[-5] ^= 1
+    entry.write_bytes(data)
+    (project.folder / "made").unlink()
+    assert run(code) == "computed\n"
+    assert (project.folder / "made").stat().st_size == 3_000_000
+    assert run(code) == ""
+
+
+@pytest.mark.parametrize("to", ["/x", "../x", "a/../../x", "a\\..\\x", ""])
+def test_a_place_that_leads_elsewhere_is_refused(tmp_path, to):
+    with pytest.raises(InvalidValueError, match="below the working directory"):
+        File("x", to=to)
+    with pytest.raises(FileTravelError):
+        places.below(str(tmp_path), to)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [Part("x", FILE)],
+        [Part("", FILE), Part("x", FILE)],
+        [Part("", FOLDER), Part("../x", FILE)],
+        [Part("", FOLDER), Part("/x", FILE)],
+        [Part("", FOLDER), Part("a/x", FILE)],
+        [Part("", FOLDER), Part("..", FOLDER)],
+        [Part("", FOLDER), Part("x", FILE), Part("x", FILE)],
+        [Part("", FOLDER), Part("l", LINK, target=".."), Part("l/x", FILE)],
+        [Part("", FOLDER), Part("l", LINK, target="/etc")],
+        [Part("", FOLDER), Part("l", LINK, target="../x")],
+        [Part("", FOLDER), Part("a", LINK, target="."), Part("b", LINK, target="a/../..")],
+        [Part("", LINK, target="x")],
+        [Part("", FOLDER), Part("x", "device")],
+    ],
+)
+def test_names_and_links_from_elsewhere_that_lead_out_are_refused(tmp_path, parts):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    with pytest.raises(FileTravelError):
+        Arriving(str(inner / "target"), parts).finish()
+    assert not list(inner.iterdir()) and [p.name for p in tmp_path.iterdir()] == ["inner"]
+
+
+def test_a_link_that_leads_out_through_another_one_is_refused(tmp_path):
+    (tmp_path / "top" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "top" / "here").symlink_to("a/b")
+    (tmp_path / "top" / "out").symlink_to("here/../../..")
+    with pytest.raises(FileTravelError, match="leads out"):
+        trees.parts_of(str(tmp_path / "top"))
+    parts = [
+        *(Part("", FOLDER), Part("a", FOLDER), Part("here", LINK, target="a")),
+        Part("out", LINK, target="here/../../x"),
+    ]
+    target = tmp_path / "in" / "target"
+    target.parent.mkdir()
+    with pytest.raises(FileTravelError):
+        Arriving(str(target), parts).finish()
+    assert not list(target.parent.iterdir())
+
+
+def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
+    parts = [Part("", FOLDER), Part("a", FILE, size=3), Part("b", FILE), Part("c", FILE, size=2)]
+    target = str(tmp_path / "target")
+    arriving = Arriving(target, parts)
+    arriving.take(b"aa")
+    arriving.take(b"acc")
+    digest = arriving.finish()
+    assert digest == trees.digest_of(target)
+
+    def arrive(data, expected):
+        arriving = Arriving(target, parts)
+        arriving.take(data)
+        arriving.finish(expected)
+
+    for data, expected in ((b"aaac", None), (b"aaaccd", None), (b"aaacd", digest)):
+        with pytest.raises(FileTravelError):
+            arrive(data, expected)
+    assert [p.name for p in tmp_path.iterdir()] == ["target"]
+    assert trees.digest_of(target) == digest
+
+
+@pytest.mark.parametrize("change", ["content", "name", "mode", "more", "link"])
+def test_a_folder_counts_by_all_that_is_in_it(tmp_path, change):
+    top = tmp_path / "top"
+    (top / "a").mkdir(parents=True)
+    (top / "a" / "x").write_text("x")
+    (top / "l").symlink_to("a/x")
+    places.copy(str(top), str(tmp_path / "twin"))
+    before = File(top).digest()
+    assert File(tmp_path / "twin").digest() == before
+    if change == "content":
+        (top / "a" / "x").write_text("y")
+    elif change == "name":
+        (top / "a" / "x").rename(top / "a" / "l")
+        (top / "a" / "x").symlink_to("l")
+    elif change == "mode":
+        (top / "a" / "x").chmod(0o755)
+    elif change == "more":
+        (top / "b").mkdir()
+    else:
+        (top / "l").unlink()
+        (top / "l").symlink_to("a")
+    assert File(top).digest() != before
+
+
+def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "in").write_bytes(bytes(1 << 20))
+
+    def write(descriptor, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trees.os, "write", write)
+    with pytest.raises(FileTravelError, match=r"target.*No space left"):
+        places.copy(str(tmp_path / "in"), str(tmp_path / "target"))
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_file_says_where_it_goes():
+    file = File("x", to=Path("models/{name}"))
+    assert repr(file) == "File('x', to='models/{name}')"
+    twin = pickle.loads(pickle.dumps(file))
+    assert (twin.path, twin.to) == ("x", os.path.join("models", "{name}"))
+    assert bandsaw.File is File
