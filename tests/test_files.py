@@ -25,8 +25,7 @@ from bandsaw.workers import boundary, files
 
 
 class ByFiles(bandsaw.Advice):
-    """What SubprocessAdvice does on Windows."""
-
+    # What SubprocessAdvice does on Windows.
     def before(self, session):
         arguments = session, bandsaw.Interpreter(), None, None, None
         boundary.go_on_after(session, lambda: files.run(*arguments))
@@ -112,7 +111,8 @@ def run(project):
 @pytest.mark.parametrize(
     ("chain", "serializer"),
     [
-        *((chain, "PickleSerializer") for chain in ("default", "kept", "spawned", "twice", "by files")),
+        *((chain, "PickleSerializer") for chain in ("default", "kept", "spawned", "twice")),
+        ("by files", "PickleSerializer"),
         ("kept", "JsonSerializer"),
     ],
 )

@@ -315,7 +315,10 @@ def test_what_leads_out_or_is_not_what_was_announced_is_not_kept(
 def test_only_what_was_returned_is_removed(far_end, tmp_path):
     kept_file = tmp_path / "mine"
     kept_file.write_text("x")
-    far_end(drop=str(kept_file))
+    far_end(get=str(kept_file))
+    assert far_end(drop=str(kept_file)) == [{"is_same": True}]
+    kept_file.write_text("xx")
+    assert far_end(drop=str(kept_file)) == [{"is_same": False}]
     run = Path(kept.folder(), "runs")
     (run / "r" / "t").mkdir(parents=True)
     far_end(drop=str(run))
