@@ -2,12 +2,16 @@
 
 import contextlib
 import importlib.util
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+
+from tests.faults import ssh_server
 
 BUCKET = "team"
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -21,7 +25,7 @@ def lacks(*modules):
 
 
 class S3:
-    """A server of moto in a process of its own, as a context manager. What it holds goes with it."""
+    """A server of moto in a process of its own. What it holds goes with it."""
 
     def __init__(self, folder):
         self._log = folder / "moto.log"
@@ -66,6 +70,10 @@ class S3:
         self._process.kill()
         self._process.wait()
 
+    def pause(self, number=signal.SIGSTOP):
+        """Has the server stop in the middle of what it does; `SIGCONT` has it go on."""
+        self._process.send_signal(number)
+
     def requests(self):
         """Lists the requests so far: the method, the path and the status."""
         found = _REQUEST.findall(self._log.read_text())
@@ -74,3 +82,29 @@ class S3:
             for method, path, status in found
             if path != f"/{BUCKET}"
         ]
+
+
+class Sftp(ssh_server.Server):
+    """A folder on an SSH server that can be killed and started again."""
+
+    def __init__(self, folder):
+        # Not the one of the other tests, whose exchange of keys paramiko lacks.
+        self._server = ssh_server.example().Server()
+        self._root = folder
+
+    @property
+    def url(self):
+        return f"sftp://{self._server.user}@127.0.0.1:{self.port}{self._root}"
+
+    @property
+    def variables(self):
+        """What a process has in its environment to reach the server."""
+        return {"FSSPEC_SFTP_KEY_FILENAME": str(self._server.key_file)}
+
+    def kill(self):
+        self._server.kill()
+
+    def pause(self, number=signal.SIGSTOP):
+        """Has the server stop in the middle of what it does; `SIGCONT` has it go on."""
+        for pid in ssh_server.example()._family(self._server._process.pid):
+            os.kill(pid, number)
