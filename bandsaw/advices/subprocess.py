@@ -128,13 +128,15 @@ class SubprocessAdvice(Advice):
             from ..workers.place import LocalPlace
 
             code = code_for(session._known_configuration())
-            place = LocalPlace(code, interpreter, self.preload, self.fork, directory, base)
-            call = Call(session, place, seconds, self.heartbeat)
+            made_of = (code, interpreter, self.preload, self.fork, directory, base)
             if self.workers is None:
-                call.in_own_process()
-            else:
-                pool = pool_of(self, None, self.workers, self.max_tasks)
-                call.in_warm_process(pool, self.idle_timeout)
+                Call(session, LocalPlace(*made_of), seconds, self.heartbeat).in_own_process()
+                return
+            pool = pool_of(self, None, self.workers, self.max_tasks)
+            place = pool.place
+            if place is None or not place.is_for(*made_of):
+                place = pool.place = LocalPlace(*made_of)
+            Call(session, place, seconds, self.heartbeat).in_warm_process(pool, self.idle_timeout)
         else:
             from ..workers import files
 

@@ -123,6 +123,8 @@ class Channel:
         self._socket = end
         self._lock = threading.Lock()
         self._data = bytearray()
+        # Kept, because to make one of this size costs more than to read a small message.
+        self._chunk = memoryview(bytearray(_CHUNK))
         self._descriptors: deque[io.FileIO] = deque()
         self._put_back: deque[Frame] = deque()
         self._heard_at = 0.0
@@ -236,19 +238,21 @@ class Channel:
     def read(self) -> None:
         """Reads what has arrived, and waits if that is nothing."""
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, _ONE_DESCRIPTOR, _FLAGS)
+            count, ancillary, _, _ = self._socket.recvmsg_into(
+                (self._chunk,), _ONE_DESCRIPTOR, _FLAGS
+            )
         except ConnectionResetError:
             # So Linux says it where the other end of such a socket had something to read.
-            data, ancillary, self.was_unread = b"", [], True
+            count, ancillary, self.was_unread = 0, [], True
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")
                 received.frombytes(content[: len(content) - len(content) % received.itemsize])
                 self._descriptors.extend(map(owned, received))
-        if not data:
+        if not count:
             raise EOFError("the other side has closed the channel")
         self._heard_at = time.monotonic()
-        self._data += data
+        self._data += self._chunk[:count]
 
     def close(self) -> None:
         """Closes this end."""
