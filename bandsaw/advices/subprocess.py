@@ -123,20 +123,16 @@ class SubprocessAdvice(Advice):
                     f"{error}"
                 ) from error
         if _HAS_CHANNELS:
-            from ..workers.call import Call
-            from ..workers.code import code_for
-            from ..workers.place import LocalPlace
+            from ..workers import local
 
-            code = code_for(session._known_configuration())
-            made_of = (code, interpreter, self.preload, self.fork, directory, base)
+            made_of = (interpreter, self.preload, self.fork, directory, base)
             if self.workers is None:
-                Call(session, LocalPlace(*made_of), seconds, self.heartbeat).in_own_process()
+                local.in_own_process(session, made_of, seconds, self.heartbeat)
                 return
             pool = pool_of(self, None, self.workers, self.max_tasks)
-            place = pool.place
-            if place is None or not place.is_for(*made_of):
-                place = pool.place = LocalPlace(*made_of)
-            Call(session, place, seconds, self.heartbeat).in_warm_process(pool, self.idle_timeout)
+            local.in_warm_process(
+                session, made_of, seconds, self.heartbeat, pool, self.idle_timeout
+            )
         else:
             from ..workers import files
 

@@ -305,11 +305,13 @@ class Call:
         message: Message,
         deadline: Optional[float],
     ) -> None:
-        messages: list[Message] = []
+        messages = [message]
         if told:
-            messages.append((frames.STATE, (json.dumps(told).encode("ascii"),), None))
-        messages.append(message)
+            messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
         try:
+            if self._heartbeat is None:
+                child.send(*messages, deadline=deadline)
+                return
             self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
         except OSError:
             # Nobody reads it. What the process has said last says why.

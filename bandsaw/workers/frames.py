@@ -153,18 +153,22 @@ class Channel:
                 going_along = descriptor
             pieces.append(head_of(kind, sum(map(len, body)), descriptor is not None))
             pieces += body
-        data = memoryview(b"".join(pieces))
+        data: Any = b"".join(pieces)
         with self._lock:
-            while data:
+            while True:
                 try:
                     if going_along is None:
-                        data = data[self._socket.send(data, _AT_ONCE) :]
+                        count = self._socket.send(data, _AT_ONCE)
                     else:
                         rights = rights_to(going_along)
-                        data = data[self._socket.sendmsg([data], rights, _AT_ONCE) :]
+                        count = self._socket.sendmsg([data], rights, _AT_ONCE)
                         going_along = None
                 except BlockingIOError:
                     self._wait_for_room(deadline, patience)
+                    continue
+                if count == len(data):
+                    return
+                data = memoryview(data)[count:]
 
     def _wait_for_room(self, deadline: Optional[float], patience: Optional[float]) -> None:
         left = None if deadline is None else deadline - time.monotonic()
