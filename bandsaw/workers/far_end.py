@@ -20,7 +20,6 @@ from typing import Any, Optional
 
 from .. import modules, run
 from .._archive import finder
-from .._file import Carrier
 from .._files import carrying
 from .._session import members
 from .._session.headers import SAME
@@ -133,7 +132,9 @@ def _take_over(content: dict[str, Any]) -> None:
     if run_id is not None and run._RUN_ID is None:
         run.set_run_id(run_id)
     take_code(content)
-    carrying.has_our_files = content.get("has_our_files", carrying.has_our_files)
+    carrying.is_fetched = content.get("is_fetched", carrying.is_fetched)
+    if "files_folder" in content:
+        carrying.tell(content["files_folder"])
     state.apply(content)
 
 
@@ -201,7 +202,7 @@ def _go_on(
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
         left_out = _same(session, had)
-        with carrying.Homeward(session) if carrying.has_our_files else Carrier():
+        with carrying.Homeward(session):
             done = again.done(session, left_out) if known else None
             packed = {} if done is not None else session._pack(left_out=left_out)
         message = done or wire.message(frames.RETURN, packed, directory)

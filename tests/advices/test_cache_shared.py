@@ -1,11 +1,15 @@
 """A store that a team shares, as a folder. Servers are in `test_cache_servers.py`."""
 
 import contextlib
+import importlib.util
+import json
 import logging
 import os
 import shutil
 import socket
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -375,3 +379,160 @@ def test_processes_that_are_forked_use_the_store_on_their_own(project, tmp_path)
     done = project.run("-W", "ignore::DeprecationWarning", "forks.py", LOCAL=str(tmp_path / "one"))
     assert done.stderr == ""
     assert len(entries(project.folder / "team")) == 5
+
+
+@pytest.fixture
+def team(project, tmp_path):
+    """A project whose store has some entries of two states of its code."""
+    text = CONFIGURATION.format(url="file://team", chain="cache")
+    project.write("bandsaw_config.py", text)
+    variables = {"LOCAL": str(tmp_path / "one")}
+    for power in ("number ** 3", "number * number"):
+        project.write("flow.py", FLOW.replace("number * number", power))
+        project.run("flow.py", **variables)
+    project.cache = lambda *words, check=True: project.run(
+        "-m", "bandsaw", "cache", *words, check=check, **variables
+    )
+    return project
+
+
+URL = "file://team"
+
+
+def test_the_commands_list_and_verify_a_store(team):
+    listed = team.cache("ls", URL).stdout
+    assert listed.count("flow.square") == 10
+    assert "10 entries" in listed
+    assert "number=4" in listed
+    rows = json.loads(team.cache("ls", URL, "--json").stdout)
+    assert {row["path"] for row in rows} == {
+        f"file://{team.folder}/team/{row['entry']}" for row in rows
+    }
+    shown = team.cache("show", "--directory", URL, rows[0]["entry"]).stdout
+    assert "state: intact" in shown
+    assert team.cache("verify", URL).stdout == "10 entries, 0 damaged\n"
+    path = team.folder / "team" / rows[3]["entry"]
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    found = team.cache("verify", URL, check=False)
+    assert found.returncode == 1
+    assert f"{rows[3]['path']}: the digest of its contents is another one" in found.stdout
+    assert "10 entries, 1 damaged, removed" in team.cache("verify", URL, "--rm").stdout
+    assert len(entries(team.folder / "team")) == 9
+    assert team.left_behind() == []
+
+
+def test_the_commands_explain_an_entry_of_a_store_and_a_call(team):
+    rows = json.loads(team.cache("ls", URL, "--json").stdout)
+    told = team.cache("explain", URL, rows[0]["entry"]).stdout
+    assert f"is file://{team.folder}/team/" in told
+    assert "the task `square` in `flow.py` changed" in told or "argument `number`" in told
+    assert "the store has an entry" in team.cache("explain", URL, "flow.square", "4").stdout
+    told = team.cache("explain", URL, "flow.square", "40").stdout
+    assert "there is no entry for this code and these arguments" in told
+    assert "argument `number`: 40, was" in told
+
+
+def test_the_commands_prune_the_stores_of_a_configuration(team):
+    store, number = team.folder / "team", 10
+    foreign = [store / "notes.txt", store / "0123456789abcdef" / "0123456789abcdef"]
+    foreign[1].parent.mkdir()
+    left = store / "0123456789abcdef" / ".0123.0123.tmp"
+    for path in (*foreign, left):
+        path.write_text("nothing of ours")
+        os.utime(path, (1, 1))
+    newest = sorted(entries(store), key=lambda name: (store / name).stat().st_mtime)[-1]
+    size = (store / newest).stat().st_size
+    done = team.cache("prune", "--shared", "--max-bytes", str(4 * size + size // 2))
+    assert f"removed {number - 4} entries and 1 abandoned files" in done.stdout
+    assert (store / newest).exists()
+    assert all(path.exists() for path in foreign)
+    assert not left.exists()
+    assert len(entries(store)) == 4 + len(foreign)
+    team.cache("prune", "--directory", URL, "--max-age", "1s", "--max-bytes", "1")
+    assert len(entries(store)) == len(foreign)
+    assert len(entries(team.folder.parent / "one")) == number
+
+
+def test_a_store_that_is_away_is_an_error_of_a_command(team):
+    done = team.cache("ls", "nosuchthing://host/path", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The store nosuchthing://host/path cannot be looked at")
+    assert "0 entries" in team.cache("ls", "file://nothing-yet").stdout
+
+
+RICH = """
+    import dataclasses
+    import datetime
+    import bandsaw
+    from lib.numbers import SCALE, Shape, scaled
+
+    @dataclasses.dataclass
+    class Options:
+        names: list
+        rate: float = 0.5
+
+    @bandsaw.task
+    def area(shape, options, *more, when=None, **others):
+        with open("computed", "a") as file:
+            print("area", file=file)
+        kinds = {name: [index for index in range(3) if index] for name in options.names}
+        return f"{scaled(shape.width) * SCALE:.1f} {sorted(kinds)} {when} {more} {sorted(others)}"
+
+    if __name__ == "__main__":
+        options = Options(["a", "b"], 0.25)
+        when = datetime.datetime(2024, 2, 29, 12)
+        print(area(Shape(2, 3), options, {1, 2, 3}, ("x", None, b"y"), when=when, z={"k": 1 + 2j}))
+        print(area(Shape(2, 4), options, frozenset(["p", "q"]), 2**80))
+    """
+LIBRARY = """
+    import enum
+
+    SCALE = 1.5
+
+    class Unit(enum.Enum):
+        METRE = 1
+
+    class Shape:
+        def __init__(self, width, height, unit=Unit.METRE):
+            self.width, self.height, self.unit = width, height, unit
+
+        @property
+        def size(self):
+            return self.width * self.height
+
+    def scaled(width, *, by=2):
+        try:
+            return width * by if width else 0
+        except TypeError as error:
+            raise ValueError(f"{width!r} is no number") from error
+    """
+
+
+def test_checkouts_elsewhere_and_other_pythons_share_one_store(project, pythons, tmp_path):
+    fsspec = tmp_path / "site"
+    fsspec.mkdir()
+    (fsspec / "fsspec").symlink_to(Path(importlib.util.find_spec("fsspec").origin).parent)
+    text = CONFIGURATION.format(url=f"file://{tmp_path / 'team'}", chain="cache")
+    shared, lists = [], {}
+    for version, python in {**pythons, "this": sys.executable}.items():
+        folder = tmp_path / f"of {version}" / "deep" / "checkout"
+        folder.mkdir(parents=True)
+        checkout = type(project)(folder, project.temporary)
+        checkout.write("bandsaw_config.py", text)
+        checkout.write("flow.py", RICH)
+        checkout.write("lib/numbers.py", LIBRARY)
+        checkout.write("lib/__init__.py", "")
+        path = checkout.environment(path=[str(fsspec)])["PYTHONPATH"]
+        variables = {"PYTHONPATH": path, "LOCAL": "local", "HOME": str(folder), "USER": "somebody"}
+        checkout.run("flow.py", python=python, **variables)
+        lists[version] = entries(folder / "local")
+        # The newest fsspec does not run on the oldest Python; that one has the same ids.
+        if not checkout.run(
+            "-c", "import fsspec.core", python=python, check=False, **variables
+        ).returncode:
+            shared.append(folder)
+    assert len(lists["this"]) == 2
+    assert set(map(tuple, lists.values())) == {tuple(lists["this"])}
+    assert [(folder / "computed").exists() for folder in shared] == [True] + [False] * (
+        len(shared) - 1
+    )
