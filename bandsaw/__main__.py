@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from . import __version__
-from ._commands import archive, cache, console, env
+from ._commands import archive, cache, console, env, files
 
 _GROUPS: dict[str, tuple[str, str, Any]] = {
     "cache": (
@@ -25,6 +25,11 @@ _GROUPS: dict[str, tuple[str, str, Any]] = {
         "look at environments and manage them",
         "Lists, makes and removes the environments that bandsaw.Environment keeps.",
         env,
+    ),
+    "files": (
+        "look at the contents of files that are kept",
+        "Lists and removes contents that were sent here, and files that runs have returned.",
+        files,
     ),
 }
 

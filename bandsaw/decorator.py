@@ -246,6 +246,7 @@ def _told(
     from ._cache.record import short_text
     from ._system import tracebacks
 
+    tracebacks.leave_out_when_printed()
     if isinstance(error, BandsawError):
         return tracebacks.clean(error, traceback)  # it names the task itself
     texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Optional
@@ -12,6 +13,7 @@ from typing import Any, Optional
 VARIABLE = "BANDSAW_TRACEBACK"
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MOST_LINKS = 50
+_has_hook = False
 
 
 def is_ours(filename: str) -> bool:
@@ -37,6 +39,28 @@ def clean(error: BaseException, traceback: Optional[TracebackType]) -> BaseExcep
     for link in _links(error):
         link.__traceback__ = without_ours(link.__traceback__)
     return error.with_traceback(without_ours(traceback))
+
+
+def leave_out_when_printed() -> None:
+    """Has Python print what nobody catches without the frames of bandsaw.
+
+    The frame of the call itself is in a traceback until the error has left it.
+    """
+    global _has_hook
+    if _has_hook:
+        return
+    _has_hook = True
+    before = sys.excepthook
+
+    def excepthook(
+        kind: type[BaseException], error: BaseException, traceback: Optional[TracebackType]
+    ) -> None:
+        # What is printed is what the error refers to.
+        with contextlib.suppress(Exception):
+            traceback = clean(error, traceback).__traceback__
+        before(kind, error, traceback)
+
+    sys.excepthook = excepthook
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:

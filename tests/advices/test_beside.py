@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,7 +49,7 @@ CONFIGURATION = """
 """
 
 WORKFLOW = """
-    import importlib, importlib.resources, json, subprocess, sys, traceback
+    import importlib, importlib.resources, json, subprocess, sys, warnings
     from pathlib import Path
     import bandsaw
     import pkg.edited
@@ -89,6 +90,13 @@ WORKFLOW = """
     def own_file():
         return __file__
 
+    class Own(UserWarning):
+        pass
+
+    @bandsaw.task
+    def warned():
+        warnings.warn(Own("beware"))  # this line
+
     @bandsaw.task
     def not_sent(name):
         (HERE / name).read_text()
@@ -112,6 +120,14 @@ WORKFLOW = """
         found["edited"].append(edited())
         importlib.reload(pkg.edited)
         found["edited"].append(edited())
+        with warnings.catch_warnings(record=True) as seen:
+            warned()
+            found["warned"] = [
+                (each.category is Own, each.filename == __file__, each.lineno) for each in seen
+            ]
+        warnings.simplefilter("error", Own)
+        found["raised"] = note_of(warned)
+        warnings.simplefilter("ignore", Own)
         found["beside"] = note_of(not_sent, "unnamed.csv")
         found["large"] = note_of(not_sent, "pkg/large.bin")
         found["nowhere"] = note_of(not_sent, "nowhere.csv")
@@ -157,6 +173,7 @@ def found(request, remote_arguments, tmp_path_factory):
     done = project.run("workflow.py", HOME=str(base / "home"), BANDSAW_HOME=str(base / "kept"))
     result = json.loads(done.stdout)
     result["stderr"], result["folder"] = done.stderr, str(folder)
+    result["carrier"] = request.param
     # After an edit, in another run.
     project.write("hidden.py", "value = 1")
     project.write("pkg/plugin.py", "value = 'edited'")
@@ -207,6 +224,15 @@ def test_a_failure_for_want_of_what_is_here_says_how_to_send_it(found):
     assert name == "ModuleNotFoundError"
     assert "add_modules_for_distribution('hidden')" in note
     assert found["stderr"].count("large.bin is larger than 16 MB") == 1
+
+
+def test_a_warning_is_as_if_the_task_had_run_here(found):
+    if found["carrier"] == "steps":
+        pytest.skip("what has steps only brings the session back, and nothing else")
+    text = Path(found["folder"], "workflow.py").read_text().splitlines()
+    line = 1 + next(number for number, each in enumerate(text) if "this line" in each)
+    assert found["warned"] == [[True, True, line]]
+    assert found["raised"][0] == "Own"
 
 
 def test_an_edit_leaves_the_other_files_shared(found):
