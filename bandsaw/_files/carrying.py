@@ -25,6 +25,8 @@ _came: dict[str, str] = {}
 _passing: set[str] = set()
 # In a far end on another machine: where contents are kept that were sent there.
 _kept_in = ""
+# Whether the other side fetches what is returned, which takes it no longer than the call.
+is_fetched = False
 
 
 def tell(folder: str) -> None:
@@ -125,21 +127,26 @@ class Homeward(Carrier):
         path = os.path.abspath(file.path)
         if path in _came:
             return File, (_came[path], file.to)
-        if path in _passing:
-            return arrived, (path, file.to)
         key = path, file.to
         if key not in self._copies:
-            from . import places
-
             try:
-                copy = places.new_place(os.path.basename(path))
-                places.copy(path, copy)
+                self._copies[key] = self.copied(path)
             except OSError:
                 if self._is_failure:
                     return File, (file.path, file.to)
                 raise
-            self._copies[key] = copy
         return arrived, (self._copies[key], file.to)
+
+    def copied(self, path: str) -> str:
+        """Copies a file to where the other side finds it. Returns what it is called there."""
+        if path in _passing:
+            return path
+        from . import places
+
+        copy = places.new_place(os.path.basename(path))
+        # The next call comes when it was fetched.
+        places.copy(path, copy, is_linked=is_fetched)
+        return copy
 
 
 class Arrived(Carrier):
@@ -158,6 +165,11 @@ class Arrived(Carrier):
     def arrived(self, path: str, to: Optional[str]) -> File:
         from . import places
 
+        if self._get is None and not os.path.lexists(path):
+            raise FileTravelError(
+                f"{path!r} was returned, and is not there: the process that has put it there sees "
+                "other files than this one."
+            )
         if self._get is not None:
             here = places.new_place(os.path.basename(path))
             self._get(path, here)

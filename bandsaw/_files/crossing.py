@@ -6,7 +6,8 @@
 | `put`: key          |                     | pieces of the contents, and `end`, which is       |
 |                     |                     | answered when they are in their place             |
 | `get`: path         | `parts`             | `more` is answered by so many bytes of them       |
-| `drop`: path        |                     | what was got is removed                           |
+| `drop`: path        | `is_same`           | what was got is removed; whether it has changed   |
+|                     |                     | meanwhile                                         |
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from .._system import contents, trees
+from ..errors import FileTravelError
 from . import kept, places
 
 # How much is asked for at once, and how often: so much may be on its way.
@@ -103,11 +105,13 @@ class Near:
                 arriving.take(piece)
                 left -= len(piece)
                 asked -= len(piece)
+            self._ask(drop=path)
+            if not json.loads(self._receive())["is_same"]:
+                raise FileTravelError(f"{path!r} was changed while it was fetched.")
             arriving.finish()
         except BaseException:
             arriving.abandon()
             raise
-        self._ask(drop=path)
 
 
 class Far:
@@ -120,8 +124,9 @@ class Far:
         self._send = send
         self._arriving: Optional[contents.Arriving] = None
         self._request: Mapping[str, Any] = {}
-        self._pieces: Iterator[bytes] = iter(())
+        self._pieces: Generator[bytes, None, None] = trees.read("", ())
         self._rest = b""
+        self._stamps: Any = None
 
     def take(self, letter: bytes, body: bytes) -> None:
         """Takes a request or a piece."""
@@ -161,6 +166,7 @@ class Far:
 
     def _get(self, request: Mapping[str, Any]) -> None:
         parts = trees.parts_of(request["get"])
+        self._stamps = trees.stamps_of(request["get"])
         self._pieces, self._rest = trees.read(request["get"], parts), b""
         self._answer(parts=parts)
 
@@ -175,6 +181,7 @@ class Far:
             left -= len(piece)
 
     def _drop(self, request: Mapping[str, Any]) -> None:
+        self._answer(is_same=self._stamps == trees.stamps_of(request["drop"]))
         path = os.path.realpath(request["drop"])
         runs = os.path.realpath(os.path.join(kept.folder(), places.RUNS))
         if path.startswith(runs + os.sep):
@@ -183,6 +190,12 @@ class Far:
                 path = os.path.dirname(path)
                 with contextlib.suppress(OSError):
                     os.rmdir(path)
+
+    def let_go(self) -> None:
+        """Closes what is the parent's, in a process that was forked."""
+        if self._arriving is not None:
+            self._arriving.let_go()
+        self._pieces.close()
 
     def abandon(self) -> None:
         """Leaves nothing of what has not arrived whole."""
