@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from .config import Configuration
     from .context import Context
     from .execution import Execution
     from .result import Result
+    from .session import Session
 
 
 class Extension:
@@ -40,4 +41,20 @@ class Extension:
             execution: The arguments of the call.
             context: The session's context.
             result: What the call gives.
+        """
+
+    def on_call_begun(self, session: Session) -> None:
+        """Called after `on_before_advice`, with the session of the call.
+
+        Args:
+            session: The call. `session.facts` is empty.
+        """
+
+    def on_call_ended(self, session: Session, error: Optional[BaseException]) -> None:
+        """Called when the call has ended in whatever way, after `on_after_advice` where that is.
+
+        Args:
+            session: The call. `session.facts` has what was noted on its way.
+            error: What was raised through: by an advice, or what ends a program. `None` where there
+                is a result, which may be that of a failure.
         """

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
 
 from .._files import carrying
-from .._session import members
+from .._session import facts, members
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
@@ -281,6 +281,7 @@ class Call:
             "levels": logs.levels(),
             "disable": logging.root.manager.disable,
             "filters": warned.filters(),
+            "facts": facts.wanted,
         }
         told = child.told
         news = {name: value for name, value in content.items() if told.get(name, self) != value}
@@ -305,6 +306,8 @@ class Call:
         if told:
             messages.append((frames.STATE, (json.dumps(told).encode("ascii"),), None))
         messages.append(message)
+        if facts.wanted:
+            self._session.facts.update(facts.sent(message, child.host, self._place.name))
         try:
             self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
         except OSError:
@@ -327,6 +330,8 @@ class Call:
                 emit(frames.from_json(frame))
             elif frame.kind == frames.WARNING:
                 warned.issue(frames.from_json(frame))
+            elif frame.kind == frames.FACTS:
+                self._session.facts.update(frames.from_json(frame))
             elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
                 return frame
             elif frame.kind == frames.CODE:
@@ -365,6 +370,8 @@ class Call:
 
     def _taken_back(self, child: Child, answer: Frame) -> None:
         where = f"run by {self._where(child)}"
+        if facts.wanted:
+            self._session.facts.update(facts.received(answer))
         if answer.kind == frames.FAILURE:
             raise boundary.located(failure_of(answer.body), self._session, where)
         if answer.kind == frames.DONE:
