@@ -148,7 +148,7 @@ def test_no_error_is_defined_elsewhere():
 
 
 def test_the_library_needs_the_standard_library_only():
-    optional = {"cloudpickle", "numpy", "pandas", "pyarrow", "typing_extensions"}
+    optional = {"cloudpickle", "fsspec", "numpy", "pandas", "pyarrow", "typing_extensions"}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = []

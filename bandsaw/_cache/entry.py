@@ -80,16 +80,19 @@ class Entry(NamedTuple):
     contents: Any = None
 
 
-def read(folder: str, name: str, *, mapped: bool = False, stamped: bool = False) -> Entry:
-    """Reads and verifies an entry.
+def read(
+    folder: str, name: str, *, mapped: bool = False, stamped: bool = False, path: str = ""
+) -> Entry:
+    """Reads and verifies an entry, or the file at a `path` that is to become the entry.
 
     A mapped file is verified when this process reads it for the first time, and again when its
     size, its times or the file itself have changed. In the first two seconds after it was
     written it is verified each time, because the times of some file systems are no finer than
     that.
     """
-    path = f"{folder}{os.sep}{name}"
-    check_folder(folder)
+    if not path:
+        path = f"{folder}{os.sep}{name}"
+        check_folder(folder)
     descriptor = os.open(path, READ)
     try:
         status = os.fstat(descriptor)

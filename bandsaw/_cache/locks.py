@@ -40,16 +40,17 @@ class Temporary(Locked):
 
     Attributes:
         path: The path of the entry.
+        temporary: The path of the file, empty once it has become the entry.
         is_empty: Whether nobody has written into it.
         is_new: Whether it was made for this, and nobody else has it.
     """
 
-    __slots__ = ("_temporary", "is_empty", "is_new", "path")
+    __slots__ = ("is_empty", "is_new", "path", "temporary")
 
     def __init__(self, path: str, temporary: str, descriptor: int, is_new: bool) -> None:
         super().__init__(descriptor)
         self.path = path
-        self._temporary = temporary
+        self.temporary = temporary
         self.is_new = is_new
         self.is_empty = is_new
 
@@ -69,21 +70,24 @@ class Temporary(Locked):
         for part in parts:
             _write_all(descriptor, part)
         if now:
-            os.utime(descriptor if os.utime in os.supports_fd else self._temporary, ns=(now, now))
+            os.utime(descriptor if os.utime in os.supports_fd else self.temporary, ns=(now, now))
+        self.rename()
+
+    def rename(self) -> None:
+        """Makes the file the entry."""
         if fcntl is None:
             # Windows cannot rename an open file.
-            self.descriptor = None
-            os.close(descriptor)
-        os.replace(self._temporary, self.path)
-        self._temporary = ""
+            self.forget()
+        os.replace(self.temporary, self.path)
+        self.temporary = ""
 
     def close(self) -> None:
         """Gives the lock back, and removes what was not finished."""
         if self.descriptor is None and fcntl is not None:
             return
-        if self._temporary:
+        if self.temporary:
             with contextlib.suppress(OSError):
-                os.unlink(self._temporary)
+                os.unlink(self.temporary)
         self.unlock()
 
     def abandon(self) -> None:

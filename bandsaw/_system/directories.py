@@ -56,9 +56,11 @@ class Anchor:
         known = self._known
         if known[0] is directory:
             return known[1]
-        path: str = os.fspath(directory)
-        if not os.path.isabs(path):
-            path = os.path.join(self.base or "", path)
+        path = self.absolute(os.fspath(directory))
         if not modules.is_far_end:
             self._known = (directory, path)
         return path
+
+    def absolute(self, path: str) -> str:
+        """Returns a path as `of` does, without remembering it."""
+        return path if os.path.isabs(path) else os.path.join(self.base or "", path)

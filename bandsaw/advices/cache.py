@@ -3,8 +3,9 @@
 ```
 before: ids ─► entry? ──► intact ──────────────────────────────────► conclude
                  └─ none, damaged or too old ─► wait for whoever computes it ─► entry? ─► conclude
+                                                 none: in the shared store? ─► kept ─► conclude
                                                                                   └─ none ─► proceed
-after:  result ─► written to the locked temporary file ─► renamed ─► proceed
+after:  result ─► written to the locked temporary file ─► renamed ─► shared later ─► proceed
 ```
 """
 
@@ -63,6 +64,14 @@ class CachingAdvice(Advice):
         mmap: Whether large data in results (the arrays of NumPy, pandas and Arrow) is not read but
             mapped from the file, read-only. Needs a `PickleSerializer`.
         keep_if: Is given the value of a result and says whether to keep it; by default all are.
+        shared: The URL of a store that a team shares, on any file system that `fsspec` has a driver
+            for: `"s3://bucket/prefix"`, `"sftp://host/path"`, `"file:///mnt/team"`. What is not in
+            the directory is looked for there, and then kept in the directory; what was computed is
+            sent there in the background, until the end of the program. A store that is away costs
+            one warning, and no call. By default there is none.
+        shared_trusted: Whether entries of the store are read with any serializer. By default only
+            with one that verifies signatures (`PickleSerializer(key=...)`) or runs nothing
+            (`JsonSerializer()`), because others can write there.
 
     Attributes:
         directory: The directory, a `Path`.
@@ -70,9 +79,11 @@ class CachingAdvice(Advice):
         max_age: The seconds that an entry is served for, or `None`.
         mmap: Whether large data is mapped.
         keep_if: Says which values to keep, or `None`.
+        shared: The URL of the shared store as given, or `None`.
+        shared_trusted: Whether its entries are read with any serializer.
 
     Raises:
-        InvalidValueError: If a bound is no positive number (a `ValueError`).
+        InvalidValueError: If a bound is no positive number, or `shared` no URL (a `ValueError`).
     """
 
     def __init__(
@@ -83,6 +94,8 @@ class CachingAdvice(Advice):
         *,
         mmap: bool = False,
         keep_if: Optional[Callable[[Any], Any]] = None,
+        shared: Optional[str] = None,
+        shared_trusted: bool = False,
     ) -> None:
         self.directory = Path(directory)
         self._anchor = Anchor()
@@ -92,6 +105,8 @@ class CachingAdvice(Advice):
         self.max_age = _checked_bound("max_age", max_age)
         self.mmap = mmap
         self.keep_if = keep_if
+        self.shared = None if shared is None else _checked_url(shared)
+        self.shared_trusted = shared_trusted
 
     def before(self, session: Session) -> None:
         """Concludes with the result that was kept, where there is one. See `Advice.before`.
@@ -114,7 +129,11 @@ class CachingAdvice(Advice):
         if result is not None:
             _serve(result, name, session)
         elif mode == "read-only":
-            session.proceed()
+            result = self._load_shared(folder, name, session, is_kept=False)
+            if result is not None:
+                _serve(result, name, session)
+            else:
+                session.proceed()
         else:
             self._compute(_Computation(folder, name, mode), session)
 
@@ -195,15 +214,16 @@ class CachingAdvice(Advice):
 
     def _wait(self, computation: _Computation, session: Session) -> Optional[Result]:
         """Waits for the right to compute an entry, and returns the result if it is there then."""
+        folder, name = computation.folder, computation.name
         try:
             while computation.temporary is None:
-                computation.temporary = locks.wait_for(computation.folder, computation.name)
+                computation.temporary = locks.wait_for(folder, name)
                 result = self._load_if_there(computation, session, with_files=True)
                 if result is not None:
                     return result
         except (OSError, files.DamagedEntryError) as error:
             logger.debug("Nobody waits for %s: %s", computation.path, error)
-        return None
+        return self._load_shared(folder, name, session, is_kept=True)
 
     def _load_if_there(
         self, computation: _Computation, session: Session, with_files: bool
@@ -222,17 +242,7 @@ class CachingAdvice(Advice):
             found = entry.read(folder, name, mapped=self.mmap, stamped=self.max_bytes is not None)
             if self.max_age is not None and entry.age_of(found.status) > self.max_age:
                 return None
-            stream = io.BytesIO(found.payload)
-            serializer = _serializer(session, folder, name)
-            has_files = with_files and found.contents is not None
-            with keeping.Bringing(found.contents) if has_files else contextlib.nullcontext():
-                if found.buffers:
-                    result = serializer.deserialize_with_buffers(stream, found.buffers)
-                else:
-                    result = serializer.deserialize(stream)
-            if isinstance(result, Result) and result.exception is None:
-                return result
-            problem = f"it holds {type(result)!r}"
+            return _result_in(found, folder, name, session, with_files)
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -240,6 +250,47 @@ class CachingAdvice(Advice):
             problem = str(error) or type(error).__name__
         logger.log(level, "The cache entry %s is not used: %s", os.path.join(folder, name), problem)
         return None
+
+    def _load_shared(
+        self, folder: str, name: str, session: Session, is_kept: bool
+    ) -> Optional[Result]:
+        """Looks for an entry in the shared store, and keeps it in the directory."""
+        store = self._shared_store()
+        if store is None or not (self.shared_trusted or store.is_read_by(session.serializer)):
+            return None
+        try:
+            with store.copied(folder, name, is_kept) as copy:
+                if copy is None:
+                    return None
+                found = entry.read(folder, name, mapped=self.mmap, path=copy.path)
+                made = record.read(found.record).made
+                if self.max_age is not None and time.time() - made > self.max_age:
+                    return None
+                if found.contents is not None and not self._is_of_team(session):
+                    raise files.DamagedEntryError(
+                        "it has files, which are taken from others only if they are signed"
+                    )
+                result = _result_in(found, folder, name, session, with_files=True)
+                is_bounded = self.max_bytes is not None or self.max_age is not None
+                if copy.keep(made) and is_bounded:
+                    self._enforce_bounds(folder, name, found.status.st_size)
+                return result
+        except Exception as error:
+            problem = str(error) or type(error).__name__
+        key = f"{os.path.basename(folder)}/{name}"
+        logger.warning("The entry %s of %s is not used: %s", key, store.url, problem)
+        return None
+
+    def _is_of_team(self, session: Session) -> bool:
+        return self.shared_trusted or getattr(session.serializer, "is_signed", False) is True
+
+    def _shared_store(self) -> Any:
+        """The store that is shared, `None` if there is none."""
+        if self.shared is None:
+            return None
+        from .._cache import shared, shared_files
+
+        return shared.store_of(shared_files.resolved(self.shared, self._anchor.absolute))
 
     def _keep(self, session: Session, computation: _Computation) -> None:
         try:
@@ -300,15 +351,18 @@ class CachingAdvice(Advice):
             temporary = computation.temporary = locks.separate(folder, name)
         temporary.finish(parts, times)
         if is_bounded:
-            self._enforce_bounds(computation, size)
+            self._enforce_bounds(folder, name, size)
+        if self.shared is not None:
+            self._shared_store().send(folder, name)
         return bool(buffers)
 
-    def _enforce_bounds(self, computation: _Computation, size: int) -> None:
+    def _enforce_bounds(self, folder: str, name: str, size: int) -> None:
         from .._cache import bounds
 
-        directory = os.path.dirname(computation.folder)
+        directory = os.path.dirname(folder)
+        path = f"{folder}{os.sep}{name}"
         try:
-            bounds.enforce(directory, computation.path, size, self.max_bytes, self.max_age)
+            bounds.enforce(directory, path, size, self.max_bytes, self.max_age)
         except (OSError, files.DamagedEntryError) as error:
             logger.warning("The bounds of the cache %s cannot be kept: %s", directory, error)
 
@@ -419,6 +473,23 @@ def _serializer(session: Session, folder: str, name: str) -> Any:
     return serializer
 
 
+def _result_in(
+    found: entry.Entry, folder: str, name: str, session: Session, with_files: bool
+) -> Result:
+    """Reads the result out of an entry, and may bring its files back to where they lack."""
+    stream = io.BytesIO(found.payload)
+    serializer = _serializer(session, folder, name)
+    has_files = with_files and found.contents is not None
+    with keeping.Bringing(found.contents) if has_files else contextlib.nullcontext():
+        if found.buffers:
+            result = serializer.deserialize_with_buffers(stream, found.buffers)
+        else:
+            result = serializer.deserialize(stream)
+    if isinstance(result, Result) and result.exception is None:
+        return result
+    raise files.DamagedEntryError(f"it holds {type(result)!r}")
+
+
 def _serve(result: Result, name: str, session: Session) -> None:
     logger.info("Served from the cache: %s (%s)", session.task, name)
     session.conclude(result)
@@ -464,6 +535,12 @@ def _checked_bound(name: str, bound: Any) -> Any:
     raise InvalidValueError(
         f"{name} has to be a number above zero, or None for none, not {bound!r}"
     )
+
+
+def _checked_url(url: str) -> str:
+    from .._cache import shared_files
+
+    return shared_files.checked(url)
 
 
 def _name(an_id: Any) -> str:

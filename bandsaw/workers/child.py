@@ -117,6 +117,10 @@ class Child(abc.ABC):
         """Says when a message that has begun to come counts as stalled, `None` if none has."""
         return None
 
+    def _seconds_left_to_close(self) -> float:
+        """Says how long the channel of a process that is over may take to be closed."""
+        return 0.0
+
     @abc.abstractmethod
     def _step(self, seconds: Optional[float]) -> bool:
         """Waits until something can be read, and reads it; returns whether there was anything."""
@@ -137,6 +141,7 @@ class Child(abc.ABC):
         if len(data) < EVENT.size:
             # The template is gone, and with it whoever knew more.
             self.is_over = self._is_lost = True
+            self._lost_at = time.monotonic()
             return
         letter, number = EVENT.unpack(data)
         if letter == b"P":
@@ -156,7 +161,7 @@ class Child(abc.ABC):
             if frame is not None:
                 return frame
             if self.is_over:
-                if not self._step(0.0):
+                if not self._step(self._seconds_left_to_close()):
                     return None
                 continue
             limit = deadline
@@ -285,6 +290,13 @@ class LocalChild(Child):
 
     def _stalls_at(self) -> Optional[float]:
         return self._channel.stalls_at
+
+    def _seconds_left_to_close(self) -> float:
+        # It is killed when its template dies, a moment later. Only then the channel says whether
+        # the process had read what was sent to it.
+        if not (self._is_lost and self._has_channel):
+            return 0.0
+        return max(0.0, self._lost_at + _SECONDS_TO_END - time.monotonic())
 
     def _step(self, seconds: Optional[float]) -> bool:
         ready = self._poll.poll(None if seconds is None else seconds * 1000)

@@ -1,0 +1,223 @@
+"""A store that a team shares, behind the cache of each machine.
+
+```
+a miss ──► get ──► a local temporary file ──► verified ──► the local entry
+an entry ──► the local entry ──► Sending: put, in the background ──► the store
+```
+
+A store that does not answer, or fails, costs one warning, and is left alone for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from ..serialization.json import JsonSerializer
+from . import files, locks
+from .shared_files import Files
+from .shared_sending import Sending
+
+logger = logging.getLogger("bandsaw.advices.cache")
+
+# How long a call waits for the next bytes of an entry.
+SECONDS_SILENT = 10.0
+# How long a store that failed is left alone, at first and at most.
+_SECONDS_AWAY = 60.0
+_MOST_SECONDS_AWAY = 600.0
+
+# The store answers, and says that it is full or not to be written to.
+_NOT_AWAY = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+_stores: dict[str, Store] = {}
+
+
+def store_of(url: str) -> Store:
+    """Returns the store of this process at a URL."""
+    found = _stores.get(url)
+    return found if found is not None else _stores.setdefault(url, Store(url))
+
+
+def key_of(folder: str, name: str) -> str:
+    return f"{os.path.basename(folder)}/{name}"
+
+
+class Store:
+    """A store, as this process knows it.
+
+    Attributes:
+        url: Where it is.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._files = Files(url)
+        self._away_until = 0.0
+        self._pause = _SECONDS_AWAY
+        self._told: set[str] = set()
+        self.sending = Sending(self._files.put, self._cannot_send)
+
+    def get(self, key: str, path: str) -> bool:
+        """Copies an entry into a local file. Returns whether there is one; does not fail."""
+        now = time.monotonic()
+        if now < self._away_until:
+            return False
+        if self._away_until:
+            # Other threads do not wait while this one tries.
+            self._away_until = now + self._pause
+        copy = _Copy(self._files, key, path)
+        try:
+            copy.wait()
+        except FileNotFoundError:
+            copy.is_there = False
+        except PermissionError as error:
+            # S3 says so of a missing key to those who may not list.
+            self.tell("read", f"cannot be read: {error}")
+            copy.is_there = False
+        except Exception as error:
+            if self._away_until:
+                self._pause = min(2 * self._pause, _MOST_SECONDS_AWAY)
+            self._away_until = time.monotonic() + self._pause
+            self.tell("away", f"does not answer, calls go on without it: {_text(error)}")
+            return False
+        self._away_until, self._pause = 0.0, _SECONDS_AWAY
+        return copy.is_there
+
+    def _cannot_send(self, error: Exception, lost: int) -> None:
+        what = "write" if getattr(error, "errno", None) in _NOT_AWAY else "away"
+        lost_text = f"; {lost} of them are not sent" if lost else ""
+        self.tell(what, f"takes no entries: {_text(error)}{lost_text}")
+
+    def tell(self, what: str, text: str) -> None:
+        """Warns, once for each kind of problem."""
+        level = logging.DEBUG if what in self._told else logging.WARNING
+        self._told.add(what)
+        logger.log(level, "The shared store %s %s", self.url, text)
+
+    def is_read_by(self, serializer: Any) -> bool:
+        """Says whether entries that others wrote may be read, and warns once if not."""
+        if getattr(serializer, "is_signed", False) is True or isinstance(
+            serializer, JsonSerializer
+        ):
+            return True
+        self.tell(
+            "refused",
+            f"is not read: others can write there, and to read an entry with {serializer!r} may "
+            "run what they wrote. Use PickleSerializer(key=...), which reads only what was signed, "
+            "or JsonSerializer(), or CachingAdvice(..., shared_trusted=True) if you trust all who "
+            "can write there.",
+        )
+        return False
+
+    def send(self, folder: str, name: str) -> None:
+        """Sends a local entry, in the background if there is time for it."""
+        self._files.load()
+        self.sending.send(f"{folder}{os.sep}{name}", key_of(folder, name))
+
+    @contextlib.contextmanager
+    def copied(self, folder: str, name: str, is_kept: bool) -> Iterator[Optional[LocalCopy]]:
+        """Has a copy of an entry in a local file, which is removed if it is not kept."""
+        copy = LocalCopy(folder, name, is_kept)
+        try:
+            is_there = self.get(key_of(folder, name), copy.path)
+            if is_there:
+                # Some drivers make another file.
+                os.chmod(copy.path, 0o600)
+            yield copy if is_there else None
+        finally:
+            copy.close()
+
+
+class LocalCopy:
+    """A local file that an entry is copied into.
+
+    Attributes:
+        path: Its path.
+    """
+
+    def __init__(self, folder: str, name: str, is_kept: bool) -> None:
+        self._target = f"{folder}{os.sep}{name}"
+        self._temporary: Optional[locks.Temporary] = None
+        if is_kept:
+            try:
+                self._temporary = locks.separate(folder, name)
+            except (OSError, files.DamagedEntryError) as error:
+                logger.debug("Nothing is kept in %s: %s", folder, error)
+        if self._temporary is not None:
+            self.path = self._temporary.temporary
+        else:
+            descriptor, self.path = tempfile.mkstemp(suffix=locks.SUFFIX)
+            os.close(descriptor)
+
+    def keep(self, made: float) -> bool:
+        """Makes the copy the local entry, as old as the entry is. Returns whether it is."""
+        if self._temporary is None:
+            return False
+        now = time.time()
+        os.utime(self.path, (now, min(made, now)))
+        self._temporary.rename()
+        return True
+
+    def close(self) -> None:
+        if self._temporary is not None:
+            self._temporary.close()
+        else:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+
+
+class _Copy:
+    """A copy on its way into a local file, in a thread of its own: a driver may wait for ever."""
+
+    def __init__(self, source: Files, key: str, path: str) -> None:
+        self._source = source
+        self._key = key
+        self._path = path
+        self._error: Optional[BaseException] = None
+        self._is_left = False
+        self.is_there = True
+
+    def wait(self) -> None:
+        """Waits for the copy, as long as bytes arrive."""
+        thread = threading.Thread(target=self._run, name="bandsaw-shared-read", daemon=True)
+        seen = self._state()
+        thread.start()
+        while True:
+            thread.join(SECONDS_SILENT)
+            if not thread.is_alive():
+                break
+            state = self._state()
+            if state == seen:
+                self._is_left = True
+                raise TimeoutError(f"nothing arrived in {SECONDS_SILENT:g} seconds")
+            seen = state
+        if self._error is not None:
+            # Its traceback would keep the call's frames alive.
+            raise self._error.with_traceback(None)
+
+    def _run(self) -> None:
+        try:
+            self._source.get(self._key, self._path)
+        except BaseException as error:
+            self._error = error
+        if self._is_left:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+
+    def _state(self) -> Any:
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        return status.st_size, status.st_mtime_ns, getattr(status, "st_blocks", 0)
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,134 @@
+"""The files of a shared store, on any file system that fsspec has a driver for.
+
+An entry is whole or absent: where the file system renames files, it is written under a temporary
+name first. Object stores take it in one put, which they show when it is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import Any, Callable, TypeVar
+
+from ..errors import InvalidValueError
+
+R = TypeVar("R")
+
+SUFFIX = ".tmp"
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://.+", re.DOTALL)
+_LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
+# To close the connections of the parent in a forked process would disturb those of the parent.
+_of_parents: list[Any] = []
+
+
+def checked(url: Any) -> str:
+    if isinstance(url, str) and _URL.fullmatch(url):
+        return url
+    raise InvalidValueError(
+        f"shared has to be the URL of a store, such as 's3://bucket/prefix' or 'file:///mnt/team', "
+        f"not {url!r}"
+    )
+
+
+def resolved(url: str, anchored: Callable[[str], str]) -> str:
+    """Returns the URL of a store with an absolute path. `anchored` makes a local path absolute."""
+    match = _LOCAL.match(url)
+    if match is None:
+        return url
+    path = url[match.end() :]
+    return f"file://{anchored(path)}"
+
+
+class Files:
+    """The files of a store, by keys `task id/execution id`.
+
+    Connections are made on first use, by one thread at a time, and not used in forked processes.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._pid = os.getpid()
+        self._is_loaded = False
+        # File systems with their open connections, and the path of the store in each.
+        self._idle: list[tuple[Any, str]] = []
+
+    def get(self, key: str, path: str) -> None:
+        """Copies a file into a local one. Raises `FileNotFoundError` if there is none."""
+        self.run(lambda system, root: system.get_file(f"{root}/{key}", path))
+
+    def put(self, path: str, key: str) -> None:
+        """Copies a local file into the store, whole or not at all."""
+
+        def put(system: Any, root: str) -> None:
+            if not _renames(system):
+                system.put_file(path, f"{root}/{key}")
+                return
+            folder, name = f"{root}/{key}".rsplit("/", 1)
+            temporary = f"{folder}/.{name}.{os.urandom(8).hex()}{SUFFIX}"
+            try:
+                try:
+                    system.put_file(path, temporary)
+                except FileNotFoundError:
+                    system.makedirs(folder, exist_ok=True)
+                    system.put_file(path, temporary)
+                system.mv(temporary, f"{folder}/{name}")
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    system.rm_file(temporary)
+                raise
+
+        self.run(put)
+
+    def load(self) -> None:
+        """Loads the driver. Some modules cannot be loaded any more when the program ends."""
+        if not self._is_loaded:
+            self._is_loaded = True
+            with contextlib.suppress(Exception):
+                from fsspec.core import get_filesystem_class, split_protocol
+
+                get_filesystem_class(split_protocol(self._url)[0])
+
+    def run(self, action: Callable[[Any, str], R]) -> R:
+        """Calls an action with a file system and the path of the store in it."""
+        while True:
+            found, is_new = self._take()
+            try:
+                result = action(*found)
+            except (FileNotFoundError, PermissionError):
+                self._idle.append(found)
+                raise
+            except Exception:
+                # The server may have been restarted since the connection was made.
+                if is_new:
+                    raise
+                continue
+            self._idle.append(found)
+            return result
+
+    def _take(self) -> tuple[tuple[Any, str], bool]:
+        if self._pid != os.getpid():
+            _of_parents.append(self._idle)
+            self._idle, self._pid = [], os.getpid()
+        try:
+            return self._idle.pop(), False
+        except IndexError:
+            return self._connected(), True
+
+    def _connected(self) -> tuple[Any, str]:
+        try:
+            from fsspec.core import url_to_fs
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                f"{error}. Shared stores need it: pip install fsspec"
+            ) from error
+        # An instance that others use may list folders from its memory.
+        system, root = url_to_fs(self._url, skip_instance_cache=True)
+        return system, str(root).rstrip("/")
+
+
+def _renames(system: Any) -> bool:
+    """Whether a file system has a rename of its own, and is no object store that copies."""
+    from fsspec.spec import AbstractFileSystem
+
+    return type(system).mv is not AbstractFileSystem.mv and not getattr(system, "async_impl", False)

@@ -1,0 +1,377 @@
+"""A store that a team shares, as a folder. Servers are in `test_cache_servers.py`."""
+
+import contextlib
+import logging
+import os
+import shutil
+import socket
+import threading
+
+import pytest
+
+import bandsaw
+from bandsaw._cache import shared as shared_store
+from bandsaw._cache import shared_sending
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.errors import InvalidValueError
+from bandsaw.execution import Execution
+from bandsaw.result import Result
+from bandsaw.session import Session
+
+pytest.importorskip("fsspec", reason="fsspec is not installed")
+KEY = b"a key of the whole team"
+
+
+class Task:
+    """A task that counts how often it is executed."""
+
+    def __init__(self, value=1, task_id="task", **kwargs):
+        self.value, self.task_id, self.executed, self.kwargs = value, task_id, 0, kwargs
+
+    def execute(self, execution):
+        self.executed += 1
+        return Result(self.value)
+
+    def __str__(self):
+        return "some.task"
+
+
+@pytest.fixture
+def machine(configure, tmp_path):
+    """Makes caches with folders of their own, and one store; each returns what calls it."""
+    url = f"file://{tmp_path / 'team'}"
+
+    def machine(name, serializer=None, url=url, **options):
+        advice = CachingAdvice(tmp_path / name, shared=url, **options)
+        configuration = configure(advice)
+        configuration.set_serializer(serializer or bandsaw.PickleSerializer(KEY))
+
+        def call(task, execution_id="execution"):
+            return Session(task, Execution(execution_id), configuration).initiate().value
+
+        return call
+
+    return machine
+
+
+@pytest.fixture(autouse=True)
+def sent(tmp_path):
+    """Has all entries sent that were computed, and forgets which stores were away."""
+
+    def sent(at_the_end=False):
+        shared_sending._is_ending = at_the_end
+        try:
+            for store in list(shared_store._stores.values()):
+                store.sending.finish()
+        finally:
+            shared_sending._is_ending = False
+
+    yield sent
+    sent(at_the_end=True)
+    shared_store._stores.clear()
+
+
+def entries(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "serializer", [bandsaw.PickleSerializer(KEY), bandsaw.JsonSerializer()], ids=["signed", "json"]
+)
+def test_what_one_machine_computed_another_one_finds_and_keeps(machine, serializer, sent, tmp_path):
+    first, second = Task([1, "two"]), Task([1, "two"])
+    assert machine("one", serializer)(first) == [1, "two"]
+    sent()
+    assert entries(tmp_path / "team") == ["task/execution"]
+    assert machine("two", serializer)(second) == [1, "two"]
+    assert (first.executed, second.executed) == (1, 0)
+    assert entries(tmp_path / "two") == ["task/execution"]
+    shutil.rmtree(tmp_path / "team")
+    assert machine("two", serializer)(second) == [1, "two"]
+    assert second.executed == 0
+
+
+def test_what_is_not_signed_is_refused_with_a_sentence(machine, sent, caplog):
+    machine("one", bandsaw.PickleSerializer(), shared_trusted=True)(Task())
+    sent()
+    for name in ("two", "three"):
+        task = Task()
+        machine(name, bandsaw.PickleSerializer())(task)
+        assert task.executed == 1
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "others can write there" in said
+    assert "PickleSerializer(key=...)" in said
+    task = Task()
+    machine("four", bandsaw.PickleSerializer(), shared_trusted=True)(task)
+    assert task.executed == 0
+
+
+@pytest.mark.parametrize("key", [None, b"another key than that of the team"])
+def test_what_others_wrote_without_the_key_is_computed_and_replaced(
+    machine, key, sent, caplog, tmp_path
+):
+    machine("one", bandsaw.PickleSerializer(key))(Task("theirs"))
+    sent()
+    task = Task("ours")
+    assert machine("two")(task) == "ours"
+    sent()
+    assert "task/execution" in caplog.text
+    assert "is not used" in caplog.text
+    again = Task("ours")
+    assert machine("three")(again) == "ours"
+    assert (task.executed, again.executed) == (1, 0)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_files_of_others_are_brought_only_if_they_are_signed(
+    machine, is_signed, sent, caplog, monkeypatch, tmp_path
+):
+    serializer = bandsaw.PickleSerializer(KEY) if is_signed else bandsaw.JsonSerializer()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "made.txt").write_text("theirs")
+    machine("one", serializer)(Task(bandsaw.File("made.txt")))
+    sent()
+    (tmp_path / "made.txt").write_text("ours")
+    task = Task(bandsaw.File("made.txt"))
+    machine("two", serializer)(task)
+    assert task.executed == (0 if is_signed else 1)
+    assert (tmp_path / "made.txt").read_text() == ("theirs" if is_signed else "ours")
+    assert ("only if they are signed" in caplog.text) is not is_signed
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other", "folder"])
+def test_a_damaged_entry_is_computed_and_replaced(machine, damage, sent, caplog, tmp_path):
+    machine("one")(Task())
+    machine("one")(Task(2), "other")
+    sent()
+    path = tmp_path / "team" / "task" / "execution"
+    data = path.read_bytes()
+    if damage == "other":
+        path.write_bytes((path.parent / "other").read_bytes())
+    elif damage == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        flipped = data[:-5] + bytes([data[-5] ^ 1]) + data[-4:]
+        path.write_bytes({"cut": data[:-1], "flipped": flipped, "empty": b""}[damage])
+    task = Task()
+    assert machine("two")(task) == 1
+    assert task.executed == 1
+    assert len(caplog.records) == 1
+    if damage != "folder":
+        sent()
+        assert machine("three")(task) == 1
+        assert task.executed == 1
+
+
+def test_of_many_calls_on_one_machine_one_asks_the_store(machine, sent, tmp_path):
+    machine("one")(Task())
+    sent()
+    task, call = Task(), machine("two")
+    threads = [threading.Thread(target=call, args=(task,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert task.executed == 0
+    assert entries(tmp_path / "two") == ["task/execution"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "executed", "kept"),
+    [("off", 1, False), ("refresh", 1, True), ("read-only", 0, False), ("", 0, True)],
+)
+def test_the_modes_of_a_cache_count_for_the_store(
+    machine, sent, monkeypatch, tmp_path, mode, executed, kept
+):
+    machine("one")(Task("old"))
+    sent()
+    monkeypatch.setenv("BANDSAW_CACHE", mode)
+    task = Task("new")
+    assert machine("two")(task) == ("new" if executed else "old")
+    sent()
+    assert task.executed == executed
+    assert entries(tmp_path / "two") == (["task/execution"] if kept else [])
+    monkeypatch.delenv("BANDSAW_CACHE")
+    assert machine("three")(task) == ("new" if mode == "refresh" else "old")
+
+
+def test_an_entry_is_as_old_as_its_computation(machine, sent, tmp_path):
+    machine("one")(Task())
+    sent()
+    made = os.stat(tmp_path / "one" / "task" / "execution").st_mtime
+    machine("two")(Task())
+    assert abs(os.stat(tmp_path / "two" / "task" / "execution").st_mtime - made) < 1
+    task = Task()
+    machine("three", max_age=1e-9)(task)
+    assert task.executed == 1
+
+
+def test_the_local_bounds_hold_for_what_comes_from_the_store(machine, sent, tmp_path):
+    for name in "abc":
+        machine("one")(Task("x" * 4000), name)
+    sent()
+    call = machine("two", max_bytes=9000)
+    for name in "abc":
+        task = Task()
+        assert call(task, name) == "x" * 4000
+        assert task.executed == 0
+    assert len(entries(tmp_path / "two")) == 3  # two entries and the note of their sizes
+
+
+def test_a_store_that_is_away_costs_one_warning_and_no_call(machine, sent, caplog, tmp_path):
+    (tmp_path / "team").write_text("no folder")
+    call = machine("one")
+    for name in "abc":
+        assert call(Task(name), name) == name
+    # They are given up only when the program ends.
+    sent(at_the_end=True)
+    warnings = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert len(warnings) == 1
+    assert "shared store" in caplog.text
+
+
+def test_what_was_computed_while_the_store_was_away_is_sent_later(
+    machine, sent, tmp_path, wait_until
+):
+    (tmp_path / "team").write_text("no folder")
+    call = machine("one")
+    for name in "abc":
+        call(Task(name), name)
+    (store,) = shared_store._stores.values()
+    wait_until(lambda: store.sending._pause)
+    (tmp_path / "team").unlink()
+    sent()
+    assert entries(tmp_path / "team") == ["task/a", "task/b", "task/c"]
+
+
+def test_a_store_that_does_not_answer_is_left_alone(machine, sent, monkeypatch, caplog):
+    monkeypatch.setattr(shared_store, "SECONDS_SILENT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        call = machine("one", url=f"ftp://127.0.0.1:{silent.getsockname()[1]}/team")
+        for name in "abc":
+            assert call(Task(name), name) == name
+        silent.settimeout(0)
+        accepted = [silent.accept()[0]]
+        assert "nothing arrived in 0.2 seconds" in caplog.text
+        assert len(caplog.records) == 1
+        # Reading was tried once; writing is tried in the background.
+        monkeypatch.setattr(shared_sending, "_SECONDS_FOR_ONE", 0.2)
+        sent(at_the_end=True)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                accepted.append(silent.accept()[0])
+        assert len(accepted) <= 1 + 3
+        for connection in accepted:
+            connection.close()
+    assert len(caplog.records) == 1
+
+
+def test_a_local_folder_that_cannot_be_written_does_not_keep_from_reading(
+    machine, sent, caplog, tmp_path
+):
+    machine("one")(Task())
+    sent()
+    (tmp_path / "two").write_text("no folder")
+    task = Task()
+    assert machine("two")(task) == 1
+    assert task.executed == 0
+
+
+@pytest.mark.parametrize("url", ["/mnt/team", "team", "", "s3:/bucket", 3, b"s3://bucket"])
+def test_what_is_no_url_is_an_error(url):
+    with pytest.raises(InvalidValueError, match="shared has to be the URL"):
+        CachingAdvice("cache", shared=url)
+
+
+def test_an_unknown_file_system_or_a_missing_driver_is_one_warning(machine, sent, caplog):
+    call = machine("one", url="nosuchthing://host/path")
+    for name in "ab":
+        assert call(Task(name), name) == name
+    assert len(caplog.records) == 1
+    assert "nosuchthing" in caplog.text
+
+
+def test_drivers_are_loaded_when_they_are_used(project):
+    project.write(
+        "script.py",
+        """
+        import sys
+        from bandsaw.advices.cache import CachingAdvice
+        CachingAdvice("cache")
+        assert "bandsaw._cache.shared_files" not in sys.modules
+        CachingAdvice("cache", shared="file://team")
+        assert "fsspec" not in sys.modules and "bandsaw._cache.shared" not in sys.modules
+        """,
+    )
+    project.run("script.py")
+
+
+CONFIGURATION = """
+    import os, bandsaw
+    from bandsaw.advices.cache import CachingAdvice
+    from bandsaw.advices.subprocess import SubprocessAdvice
+    cache = CachingAdvice(os.environ["LOCAL"], shared={url!r})
+    configuration = bandsaw.Configuration().add_advice_chain({chain})
+    configuration.set_serializer(bandsaw.PickleSerializer(b"a key of the whole team"))
+    """
+FLOW = """
+    import os
+    import bandsaw
+
+    @bandsaw.task
+    def square(number):
+        with open("computed", "a") as file:
+            print(number, file=file)
+        return number * number
+
+    if __name__ == "__main__":
+        print([square(number) for number in range(5)])
+    """
+CHAINS = {
+    "here": "cache",
+    "in an own process": "SubprocessAdvice(), cache",
+    "in a kept process": "SubprocessAdvice(workers=1), cache",
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_relative_store_is_the_same_wherever_the_cache_is(project, chain, tmp_path):
+    text = CONFIGURATION.format(url="file://team", chain=CHAINS[chain])
+    project.write("bandsaw_config.py", text)
+    project.write("flow.py", FLOW)
+    for local in ("one", "two"):
+        done = project.run("flow.py", LOCAL=str(tmp_path / local))
+        assert done.stdout.strip() == "[0, 1, 4, 9, 16]"
+        assert done.stderr == ""
+    assert len(entries(project.folder / "team")) == 5
+    assert len((project.folder / "computed").read_text().split()) == 5
+    assert len(entries(tmp_path / "two")) == 5
+
+
+def test_processes_that_are_forked_use_the_store_on_their_own(project, tmp_path):
+    text = CONFIGURATION.format(url="file://team", chain="cache")
+    project.write("bandsaw_config.py", text)
+    project.write(
+        "forks.py",
+        """
+        import multiprocessing
+        from flow import square
+
+        if __name__ == "__main__":
+            square(100)
+            context = multiprocessing.get_context("fork")
+            processes = [
+                context.Process(target=square, args=(number,)) for number in range(4)
+            ]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join()
+                assert process.exitcode == 0
+        """,
+    )
+    project.write("flow.py", FLOW)
+    done = project.run("-W", "ignore::DeprecationWarning", "forks.py", LOCAL=str(tmp_path / "one"))
+    assert done.stderr == ""
+    assert len(entries(project.folder / "team")) == 5
