@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from .context import Context
     from .execution import Execution
     from .result import Result
-    from .session import Session
 
 
 class Extension:
@@ -43,18 +42,32 @@ class Extension:
             result: What the call gives.
         """
 
-    def on_call_begun(self, session: Session) -> None:
+    def on_call_begun(self, session: Any) -> None:
         """Called after `on_before_advice`, with the session of the call.
 
         Args:
-            session: The call. `session.facts` is empty.
+            session: The call, a `Session`. Its `facts` are empty.
         """
 
-    def on_call_ended(self, session: Session, error: Optional[BaseException]) -> None:
+    def on_call_ended(self, session: Any, error: Optional[BaseException]) -> None:
         """Called when the call has ended in whatever way, after `on_after_advice` where that is.
 
         Args:
-            session: The call. `session.facts` has what was noted on its way.
+            session: The call, a `Session`. Its `facts` have what was noted on its way.
             error: What was raised through: by an advice, or what ends a program. `None` where there
                 is a result, which may be that of a failure.
+        """
+
+    def on_call_resumed(self, session: Any) -> None:
+        """Called in another process that goes on with a call, before it does.
+
+        Args:
+            session: The call, a `Session`, with the context that came along.
+        """
+
+    def on_call_left(self, session: Any) -> None:
+        """Called in such a process when the call goes back, or has failed there.
+
+        Args:
+            session: The call, a `Session`.
         """

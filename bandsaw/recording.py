@@ -14,7 +14,6 @@ from .extensions import Extension
 
 if TYPE_CHECKING:
     from .config import Configuration
-    from .session import Session
 
 __all__ = ["Recorder"]
 
@@ -73,9 +72,9 @@ class Recorder(Extension):
     def on_init(self, configuration: Configuration) -> None:
         """Begins to want facts. See `Extension.on_init`."""
         self._configuration = configuration
-        facts.want(self._never_begun)
+        facts.want(self._heard)
 
-    def on_call_begun(self, session: Session) -> None:
+    def on_call_begun(self, session: Any) -> None:
         """Notes when and as what a call begins. See `Extension.on_call_begun`."""
         from ._futures import calls
 
@@ -90,7 +89,7 @@ class Recorder(Extension):
         call["token"] = _around.set(call["key"])
         session.__dict__.setdefault("_recorded", {})[id(self)] = call
 
-    def on_call_ended(self, session: Session, error: Optional[BaseException]) -> None:
+    def on_call_ended(self, session: Any, error: Optional[BaseException]) -> None:
         """Hands over what is known of the call. See `Extension.on_call_ended`."""
         call = session.__dict__.get("_recorded", {}).pop(id(self), None)
         if call is None:
@@ -109,8 +108,10 @@ class Recorder(Extension):
             error = getattr(session.result, "exception", None)
         self._write(call, error)
 
-    def _never_begun(self, task: Any, record: dict[str, Any], error: BaseException) -> None:
-        self._write({**record, "task": str(task), "ended": time.time()}, error)
+    def _heard(self, task: Any, record: dict[str, Any], error: Optional[BaseException]) -> None:
+        if error is not None:
+            # It is never begun.
+            self._write({**record, "task": str(task), "ended": time.time()}, error)
 
     def _write(self, call: dict[str, Any], error: Optional[BaseException]) -> None:
         from ._recording import writing

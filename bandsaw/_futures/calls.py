@@ -76,7 +76,7 @@ class Call(lanes.Passenger):
         self._context = contextvars.copy_context()
         self._ending: Optional[ending.Ending] = None
         # For whoever records calls.
-        self._record = facts.submitted()
+        self._record = facts.submitted(task)
         self.key: Optional[str] = None if self._record is None else self._record["key"]
 
     def board(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from typing import Any
 
 from .places import rows_of
 
 # A palette that people with each kind of colour blindness can tell apart (Okabe and Ito, 2008).
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#999999")
+PALETTE = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#999999")
 FAILED = "#D55E00"
 _INK = "#808080"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -23,10 +24,12 @@ def colours(tasks: list[str]) -> dict[str, str]:
     return {task: PALETTE[number % len(PALETTE)] for number, task in enumerate(tasks)}
 
 
-def _figure(**options: Any) -> Any:
-    from bokeh.plotting import figure
+def _bokeh(name: str) -> Any:
+    return importlib.import_module(f"bokeh.{name}")
 
-    made = figure(
+
+def _figure(**options: Any) -> Any:
+    made = _bokeh("plotting").figure(
         sizing_mode="stretch_width", background_fill_alpha=0, border_fill_alpha=0,
         outline_line_color=None, active_scroll=None, **options,
     )  # fmt: skip
@@ -38,8 +41,6 @@ def _figure(**options: Any) -> Any:
 
 
 def _source(run: dict[str, Any], calls: list[dict[str, Any]], colour: dict[str, str]) -> Any:
-    from bokeh.models import ColumnDataSource
-
     begin = run["begun"]
     data: dict[str, list[Any]] = {name: [] for name in (
         "task", "arguments", "state", "row", "left", "right", "submitted", "waited", "took",
@@ -62,13 +63,11 @@ def _source(run: dict[str, Any], calls: list[dict[str, Any]], colour: dict[str, 
             )  # fmt: skip
             for name, value in zip(data, values):
                 data[name].append(value)
-    return ColumnDataSource(data)
+    return _bokeh("models").ColumnDataSource(data)
 
 
 def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
     """Makes the charts of a run, by the names of the places in the page."""
-    from bokeh.models import HoverTool
-
     tasks = list(dict.fromkeys(call["task"] for call in calls))
     colour = colours(tasks)
     begun = [call for call in calls if call["begun"] is not None and call["ended"] is not None]
@@ -87,7 +86,7 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
         y="row", left="left", right="right", height=0.8, source=source, fill_color="colour",
         fill_alpha=0.85, line_color="line", hatch_pattern="hatch", hatch_color="white",
     )  # fmt: skip
-    timeline.add_tools(HoverTool(renderers=[bars], tooltips=[
+    timeline.add_tools(_bokeh("models").HoverTool(renderers=[bars], tooltips=[
         ("task", "@task"), ("arguments", "@arguments"), ("state", "@state"), ("took", "@took s"),
         ("waited", "@waited s"), ("where", "@host, pid @pid, @place"), ("processor", "@cpu s"),
         ("peak memory", "@memory MB"), ("sent, received", "@sent, @received bytes"),
@@ -102,45 +101,36 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _table(source: Any) -> Any:
-    from bokeh.layouts import column
-    from bokeh.models import (
-        CDSView,
-        CustomJS,
-        CustomJSFilter,
-        DataTable,
-        NumberFormatter,
-        TableColumn,
-        TextInput,
-    )  # fmt: skip
+    models = _bokeh("models")
 
-    number = NumberFormatter(format="0.000")
+    number = models.NumberFormatter(format="0.000")
     titles = {"task": "task", "arguments": "arguments", "state": "state", "host": "host",
               "pid": "pid", "error": "error"}  # fmt: skip
-    columns = [TableColumn(field=name, title=title) for name, title in titles.items()]
+    columns = [models.TableColumn(field=name, title=title) for name, title in titles.items()]
     for name, title in {
         "left": "begun",
         "waited": "waited",
         "took": "took",
         "cpu": "processor",
     }.items():
-        columns.insert(-1, TableColumn(field=name, title=f"{title} (s)", formatter=number))
-    wanted = TextInput(
+        columns.insert(-1, models.TableColumn(field=name, title=f"{title} (s)", formatter=number))
+    wanted = models.TextInput(
         title="Show calls with this text", name="filter", placeholder="task, state, host ..."
     )
-    shown = CustomJSFilter(args={"wanted": wanted}, code="""
+    shown = models.CustomJSFilter(args={"wanted": wanted}, code="""
         const text = wanted.value_input.toLowerCase(), data = source.data;
         const of = ["task", "arguments", "state", "host", "error"];
         return data.task.map((_, row) =>
             !text || of.some(name => String(data[name][row]).toLowerCase().includes(text)));
     """)  # fmt: skip
     wanted.js_on_change(
-        "value_input", CustomJS(args={"source": source}, code="source.change.emit()")
+        "value_input", models.CustomJS(args={"source": source}, code="source.change.emit()")
     )
-    table = DataTable(
-        source=source, columns=columns, view=CDSView(filter=shown), sizing_mode="stretch_width",
-        height=400, index_position=None, name="calls",
+    table = models.DataTable(
+        source=source, columns=columns, view=models.CDSView(filter=shown), height=400,
+        sizing_mode="stretch_width", index_position=None, name="calls",
     )  # fmt: skip
-    return column(wanted, table, sizing_mode="stretch_width")
+    return _bokeh("layouts").column(wanted, table, sizing_mode="stretch_width")
 
 
 def _usage(run: dict[str, Any], calls: list[dict[str, Any]]) -> Any:
@@ -171,8 +161,6 @@ def _usage(run: dict[str, Any], calls: list[dict[str, Any]]) -> Any:
 
 def _graph(calls: list[dict[str, Any]], colour: dict[str, str]) -> Any:
     """The tasks, and which of them waited for which, from left to right."""
-    from bokeh.models import ColumnDataSource, HoverTool, LabelSet
-
     from .._recording.reading import tasks
 
     task_of = {call["key"]: call["task"] for call in calls}
@@ -202,7 +190,8 @@ def _graph(calls: list[dict[str, Any]], colour: dict[str, str]) -> Any:
         made.bezier(x, y, to_x, to_y, middle, y, middle, to_y, color=_INK, alpha=0.6,
                     line_width=1 + min(4, number / 50))  # fmt: skip
     summed = {task["task"]: task for task in tasks(calls)}
-    nodes = ColumnDataSource({
+    models = _bokeh("models")
+    nodes = models.ColumnDataSource({
         "x": [place[task][0] for task in colour], "y": [place[task][1] for task in colour],
         "task": [plain(task) for task in colour], "colour": list(colour.values()),
         "label": [f"{plain(task).rpartition('.')[2]} x {summed[task]['calls']}" for task in colour],
@@ -212,9 +201,10 @@ def _graph(calls: list[dict[str, Any]], colour: dict[str, str]) -> Any:
         "seconds": [summed[task]["seconds"] for task in colour],
     })  # fmt: skip
     dots = made.scatter("x", "y", size=16, color="colour", source=nodes)
-    made.add_layout(LabelSet(x="x", y="y", text="label", source=nodes, y_offset=12,
-                             text_color=_INK, text_align="center", text_font_size="12px"))  # fmt: skip
-    made.add_tools(HoverTool(renderers=[dots], tooltips=[
+    made.add_layout(models.LabelSet(x="x", y="y", text="label", source=nodes, y_offset=12,
+                             text_color=_INK, text_align="center",
+                             text_font_size="12px"))  # fmt: skip
+    made.add_tools(models.HoverTool(renderers=[dots], tooltips=[
         ("task", "@task"), ("calls", "@calls"), ("hits", "@hits"), ("failures", "@failures"),
         ("time", "@seconds s"),
     ]))  # fmt: skip

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import importlib
 import time
 from string import Template
 from typing import Any
 
-from .._commands.console import told_seconds, told_size
+from .._system.units import told_seconds, told_size
 from ..errors import InvalidValueError
 
 _MOST_FAILURES = 200
@@ -62,8 +63,8 @@ $plots
 def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
     """Returns the page."""
     try:
-        from bokeh.embed import components
-        from bokeh.resources import INLINE
+        embed: Any = importlib.import_module("bokeh.embed")
+        resources: Any = importlib.import_module("bokeh.resources")
     except ImportError as error:
         raise InvalidValueError(
             "A report is made with bokeh: pip install 'bandsaw[report]'. `bandsaw runs show` and "
@@ -71,7 +72,7 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
         ) from error
     from . import charts
 
-    plots, parts = components(charts.made(run, calls))
+    plots, parts = embed.components(charts.made(run, calls))
     return _PAGE.substitute(
         run=_text(run["run"]),
         command=_text(run["command"] or "A run"),
@@ -81,7 +82,7 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
         state={"ended": "has ended", "lost": "was lost: its program was killed"}.get(
             run["state"], "was still running"
         ),
-        scripts=INLINE.render(),
+        scripts=resources.INLINE.render(),
         figures="".join(f"<li><b>{_text(v)}</b>{_text(n)}</li>" for n, v in _figures(run, calls)),
         tasks=_tasks(calls),
         failures=_failures(calls),

@@ -13,12 +13,15 @@ from ..errors import InvalidValueError
 
 # Whether an extension of this process wants to know what a call costs and where it ran.
 wanted = False
-# Called with the task, the record and the error of each submitted call that never began.
-listeners: list[Callable[[Any, dict[str, Any], BaseException], None]] = []
+# Called with the task and the record of each call that is submitted; when it never begins, again
+# with the error.
+listeners: list[Callable[[Any, dict[str, Any], Optional[BaseException]], None]] = []
 _numbers = itertools.count(1)
 
 
-def want(listener: Optional[Callable[[Any, dict[str, Any], BaseException], None]] = None) -> None:
+def want(
+    listener: Optional[Callable[[Any, dict[str, Any], Optional[BaseException]], None]] = None,
+) -> None:
     """Has facts be noted from now on."""
     global wanted
     wanted = True
@@ -31,9 +34,14 @@ def new_key() -> str:
     return f"{os.getpid()}-{next(_numbers)}"
 
 
-def submitted() -> Optional[dict[str, Any]]:
+def submitted(task: Any) -> Optional[dict[str, Any]]:
     """Returns the record of a call that is submitted now, `None` if nobody wants one."""
-    return {"key": new_key(), "submitted": time.time()} if wanted else None
+    if not wanted:
+        return None
+    record = {"key": new_key(), "submitted": time.time()}
+    for listener in listeners:
+        listener(task, record, None)
+    return record
 
 
 def checked(facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""A walk of which extensions are told."""
+"""Walks of which extensions are told."""
 
 from __future__ import annotations
 
@@ -32,3 +32,18 @@ def told(session: Any, configuration: Any) -> Result:
             if hasattr(extension, "on_call_ended"):
                 extension.on_call_ended(session, error)
         error = None
+
+
+def proceed(session: Any) -> None:
+    """Goes on with a session that came from another process, and tells the extensions."""
+    resumed = []
+    try:
+        for extension in getattr(session.configuration, "extensions", ()):
+            if hasattr(extension, "on_call_resumed"):
+                resumed.append(extension)
+                extension.on_call_resumed(session)
+        session.proceed()
+    finally:
+        for extension in resumed:
+            if hasattr(extension, "on_call_left"):
+                extension.on_call_left(session)

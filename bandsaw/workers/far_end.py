@@ -24,7 +24,7 @@ from .. import modules, run
 from .._archive import finder
 from .._file import Carrier
 from .._files import carrying
-from .._session import facts, members
+from .._session import facts, members, told
 from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
@@ -197,7 +197,7 @@ def _go_on(
         nonce = session.nonce
         session.__dict__.pop("_facts", None)  # the other side has them
         try:
-            session.proceed()
+            told.proceed(session)
         finally:
             noted = {**session.__dict__.pop("_facts", {}), **(measured.facts() if measured else {})}
         # By which the other side knows it, however often it was tried.
