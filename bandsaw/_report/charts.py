@@ -42,10 +42,12 @@ def _figure(**options: Any) -> Any:
 
 def _source(run: dict[str, Any], calls: list[dict[str, Any]], colour: dict[str, str]) -> Any:
     begin = run["begun"]
+    # What is shorter would not be seen.
+    least = run["seconds"] / 1000
     data: dict[str, list[Any]] = {name: [] for name in (
         "task", "arguments", "state", "row", "left", "right", "submitted", "waited", "took",
         "host", "pid", "place", "cpu", "memory", "sent", "received", "attempts", "error",
-        "colour", "hatch", "line",
+        "colour", "end",
     )}  # fmt: skip
     for _, row, placed in rows_of(calls):
         for call in placed:
@@ -58,8 +60,7 @@ def _source(run: dict[str, Any], calls: list[dict[str, Any]], colour: dict[str, 
                 plain(call["place"]), call["cpu"], (call["memory"] or 0) / 1e6,
                 call["sent"] or 0, call["received"] or 0, call["attempts"], plain(call["error"]),
                 FAILED if is_failed else colour[call["task"]],
-                "right_diagonal_line" if call["state"] == "hit" else "blank",
-                FAILED if is_failed else colour[call["task"]],
+                max(call["ended"], call["begun"] + least) - begin,
             )  # fmt: skip
             for name, value in zip(data, values):
                 data[name].append(value)
@@ -78,15 +79,20 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
         tools="xpan,xwheel_zoom,box_zoom,reset,save,tap", output_backend="canvas", name="timeline",
     )  # fmt: skip
     timeline.yaxis.visible = False
-    timeline.hbar(
-        y="row", left="submitted", right="left", height=0.3, source=source, fill_color="colour",
-        fill_alpha=0.15, line_alpha=0,
+    # Segments: to draw ten thousand of them takes a tenth of the time that bars take.
+    timeline.segment(
+        "submitted", "row", "left", "row", source=source, line_color="colour", line_alpha=0.3,
+        line_width=5,
     )  # fmt: skip
-    bars = timeline.hbar(
-        y="row", left="left", right="right", height=0.8, source=source, fill_color="colour",
-        fill_alpha=0.85, line_color="line", hatch_pattern="hatch", hatch_color="white",
-    )  # fmt: skip
-    timeline.add_tools(_bokeh("models").HoverTool(renderers=[bars], tooltips=[
+    bars = []
+    for is_hit in (False, True):
+        shown = [(state == "hit") == is_hit for state in source.data["state"]]
+        view = _bokeh("models").CDSView(filter=_bokeh("models").BooleanFilter(shown))
+        bars.append(timeline.segment(
+            "left", "row", "end", "row", source=source, view=view, line_color="colour",
+            line_width=14, line_dash="3 2" if is_hit else "solid",
+        ))  # fmt: skip
+    timeline.add_tools(_bokeh("models").HoverTool(renderers=bars, tooltips=[
         ("task", "@task"), ("arguments", "@arguments"), ("state", "@state"), ("took", "@took s"),
         ("waited", "@waited s"), ("where", "@host, pid @pid, @place"), ("processor", "@cpu s"),
         ("peak memory", "@memory MB"), ("sent, received", "@sent, @received bytes"),

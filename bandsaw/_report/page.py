@@ -13,6 +13,7 @@ from ..errors import InvalidValueError
 
 _MOST_FAILURES = 200
 _SLOWEST = 10
+_PARTS = ["bokeh", "bokeh-widgets", "bokeh-tables"]
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Run $run</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -39,8 +40,8 @@ $scripts
 <p class="note">Run $run, $begun, on $host with Python $python. The run $state.</p>
 <ul class="figures">$figures</ul>
 <h2>Timeline</h2>
-<p class="note">One bar for each call, in the colour of its task. Hatched: from the cache. Red:
-failed. Light: waiting. Drag to move, zoom with the tools at the right; hover to see what is known
+<p class="note">One bar for each call, in the colour of its task. Striped: from the cache. Red:
+failed. Thin: waiting. Drag to move, zoom with the tools at the right; hover to see what is known
 of a call.</p>
 $timeline
 <h2>Tasks</h2>
@@ -82,7 +83,7 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
         state={"ended": "has ended", "lost": "was lost: its program was killed"}.get(
             run["state"], "was still running"
         ),
-        scripts=resources.INLINE.render(),
+        scripts=resources.Resources("inline", components=_PARTS).render(),
         figures="".join(f"<li><b>{_text(v)}</b>{_text(n)}</li>" for n, v in _figures(run, calls)),
         tasks=_tasks(calls),
         failures=_failures(calls),
