@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Optional
 
 from . import __version__
-from ._commands import archive, cache, console, env, runs
+from ._commands import archive, cache, console, env, files, runs
 
 _GROUPS: dict[str, tuple[str, str, Any]] = {
     "cache": (
@@ -31,6 +31,11 @@ _GROUPS: dict[str, tuple[str, str, Any]] = {
         "see what happened in runs",
         "Shows what a bandsaw.recording.Recorder has written: runs, their calls, and failures.",
         runs,
+    ),
+    "files": (
+        "look at the contents of files that are kept",
+        "Lists and removes contents that were sent here, and files that runs have returned.",
+        files,
     ),
 }
 

@@ -131,12 +131,12 @@ class File:
         Raises:
             IdentityError: There is nothing, or it cannot be read.
         """
-        from ._system import trees
+        from ._system import contents, trees
         from .errors import FileTravelError, IdentityError
 
         try:
             stamps = trees.stamps_of(self.path)
-            digest = bytes.fromhex(trees.digest_of(self.path))
+            digest = bytes.fromhex(contents.known_digest_of(self.path, is_read=True))
         except FileTravelError as error:
             missing = isinstance(error.__cause__, FileNotFoundError)
             reason = "does not exist" if missing else str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
+from collections.abc import Sequence
 from typing import Any, Optional, Protocol, TypeVar
 
 logger = logging.getLogger(__name__)
@@ -16,6 +17,8 @@ class _Call(Protocol):
     """What a future asks of its call, as long as that is not over."""
 
     def begin_wait(self) -> Any: ...
+
+    def begin_wait_for(self, calls: Sequence[Any]) -> Any: ...
 
     def end_wait(self, begun: Any) -> None: ...
 
@@ -39,6 +42,7 @@ class Future(concurrent.futures.Future[R]):
     task: Any
     _call: Optional[_Call] = None
     _failure: Optional[_Failure] = None
+    _waiters: _Waiters
 
     def result(self, timeout: Optional[float] = None) -> R:
         """Returns the value of the call, and waits for it.
@@ -106,8 +110,13 @@ class Future(concurrent.futures.Future[R]):
         with self._condition:
             return self._state == _PENDING and self.set_running_or_notify_cancel()
 
+    def _know(self, call: _Call) -> None:
+        self._call = call
+        self._waiters = _Waiters()
+        self._waiters.call = call
+
     def _end(self, value: Any, error: Optional[BaseException], failure: Any = None) -> None:
-        self._call = None
+        self._call = self._waiters.call = None
         if self._state == _FINISHED:
             return  # it was lost by a fork in the call itself
         if error is None:
@@ -118,7 +127,7 @@ class Future(concurrent.futures.Future[R]):
 
     def _lose(self, error: BaseException) -> None:
         """Fails without telling anybody: whoever wanted to know is in another process."""
-        self._call = None
+        self._call = self._waiters.call = None
         # A thread of the parent may have held it.
         self._condition = threading.Condition()
         self._done_callbacks: list[Any] = []
@@ -147,6 +156,49 @@ class _waiting:  # used as a function
                 call.interrupt()
         if future._failure is not None:
             future._failure.is_known = True
+
+
+class _Waiters(list[Any]):
+    """Those who wait for a call among others, by `concurrent.futures.wait` or `as_completed`."""
+
+    __slots__ = ("call",)
+    call: Optional[_Call]
+
+    def append(self, waiter: Any) -> None:
+        """Adds one, and has its event tell that it waits."""
+        super().append(waiter)
+        if self.call is not None:
+            if type(waiter.event) is not _Event:
+                waiter.event = _Event()
+            waiter.event.calls.append(self.call)
+
+
+class _Event(threading.Event):
+    """What somebody waits for who waits for several calls.
+
+    Attributes:
+        calls: The calls, until they know it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[_Call] = []
+        self._first: Optional[_Call] = None  # any of them
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        """Waits. See `Future.result`, which does so for one call."""
+        if self.is_set():
+            return True
+        calls, self.calls = self.calls, []
+        first = self._first = self._first or calls[0]
+        begun = first.begin_wait_for(calls)
+        try:
+            return super().wait(timeout)
+        except KeyboardInterrupt:
+            first.interrupt()
+            raise
+        finally:
+            first.end_wait(begun)
 
 
 class _Failure:

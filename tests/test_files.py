@@ -1,5 +1,6 @@
 """Files and folders that travel with calls, and come back."""
 
+import json
 import os
 import pickle
 import textwrap
@@ -10,8 +11,9 @@ import pytest
 import bandsaw
 from bandsaw import File
 from bandsaw._files import places
-from bandsaw._system import trees
-from bandsaw._system.trees import FILE, FOLDER, LINK, Arriving, Part
+from bandsaw._system import contents, trees
+from bandsaw._system.contents import Arriving
+from bandsaw._system.trees import FILE, FOLDER, LINK, Part
 from bandsaw.errors import FileTravelError, InvalidValueError
 
 CONFIGURATION = """\
@@ -79,13 +81,13 @@ for _ in range(2):
 
 @pytest.fixture
 def run(project):
-    def run(code, serializer="PickleSerializer", fails=False):
+    def run(code, serializer="PickleSerializer", fails=False, **variables):
         project.write("bandsaw_config.py", CONFIGURATION.format(serializer=serializer))
         (project.folder / "in.txt").write_text("contents")
         tasks, _, body = code.partition("\n# main\n")
         text = WORKFLOW.format(tasks=tasks, body=textwrap.indent(body, "    "))
         (project.folder / "workflow.py").write_text(text)
-        done = project.run("workflow.py", check=False)
+        done = project.run("workflow.py", check=False, **variables)
         assert (done.returncode != 0) == fails, done.stderr
         return done.stderr if fails else done.stdout
 
@@ -350,7 +352,7 @@ def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
     arriving.take(b"aa")
     arriving.take(b"acc")
     digest = arriving.finish()
-    assert digest == trees.digest_of(target)
+    assert digest == contents.digest_of(target)
 
     def arrive(data, expected):
         arriving = Arriving(target, parts)
@@ -361,7 +363,7 @@ def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
         with pytest.raises(FileTravelError):
             arrive(data, expected)
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
-    assert trees.digest_of(target) == digest
+    assert contents.digest_of(target) == digest
 
 
 @pytest.mark.parametrize("change", ["content", "name", "mode", "more", "link"])
@@ -394,7 +396,8 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
     def write(descriptor, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trees.os, "write", write)
+    monkeypatch.setattr(contents.os, "write", write)
+    monkeypatch.delattr(contents.os, "copy_file_range", raising=False)
     with pytest.raises(FileTravelError, match=r"target.*No space left"):
         places.copy(str(tmp_path / "in"), str(tmp_path / "target"))
     monkeypatch.undo()
@@ -407,3 +410,32 @@ def test_a_file_says_where_it_goes():
     twin = pickle.loads(pickle.dumps(file))
     assert (twin.path, twin.to) == ("x", os.path.join("models", "{name}"))
     assert bandsaw.File is File
+
+
+def test_what_runs_have_returned_is_listed_and_removed(run, project, tmp_path):
+    code = """\
+@bandsaw.task
+def make():
+    Path("made.bin").write_bytes(bytes(5000))
+    return File("made.bin")
+
+# main
+make()
+print(bandsaw.get_run_id())
+"""
+    home = {"BANDSAW_HOME": str(tmp_path / "own home")}
+    run_id = run(code, **home).strip()
+
+    def command(*arguments, **options):
+        return project.run("-m", "bandsaw", "files", *arguments, **home, **options)
+
+    listed = command("ls").stdout
+    assert f"returned in run {run_id}" in listed and "5.0 kB" in listed
+    [found] = json.loads(command("ls", "--json").stdout)
+    assert found["size"] == 5000
+    assert command("rm", "--all").stdout == "removed 0 places, 0 B\n"
+    os.utime(found["path"], (found["used"] - 90_000,) * 2)
+    assert command("rm", "--older-than", "2d").stdout == "removed 0 places, 0 B\n"
+    assert command("rm", "--max-bytes", "1kB").stdout == "removed 1 place, 5.0 kB\n"
+    assert "0 places" in command("ls").stdout
+    assert command("rm", check=False).returncode == 1

@@ -96,12 +96,13 @@ class Sending:
                     continue
                 path, key, attempts = self._waiting.popleft()
                 self._running[me] = _size_of(path)
+                is_last = _is_last()
             try:
                 # It may have been removed to keep the local cache within its bounds.
                 if self._running[me] >= 0:
                     self._put(path, key)
             except Exception as error:
-                self._failed((path, key, attempts + 1), error)
+                self._failed((path, key, attempts + 1), error, is_last)
             else:
                 with self._changed:
                     self._done += 1
@@ -109,10 +110,11 @@ class Sending:
                     del self._running[me]
                     self._changed.notify_all()
 
-    def _failed(self, item: tuple[str, str, int], error: Exception) -> None:
+    def _failed(self, item: tuple[str, str, int], error: Exception, is_last: bool) -> None:
         with self._changed:
             self._running.pop(threading.get_ident(), None)
-            if _is_last():
+            # The store may be back since an attempt began that was not the last one.
+            if is_last:
                 self._waiting.append(item)
                 self._give_up(error)
             elif item[2] >= _MOST_ATTEMPTS:

@@ -10,17 +10,27 @@ objects is entered, it answers for the files that this thread comes across.
 from __future__ import annotations
 
 import os
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._file import Carrier, File
 from ..errors import FileTravelError
+
+# Most calls have no files: what it takes to carry some is imported for the first one.
+if TYPE_CHECKING:
+    from .crossing import Sent
 
 # In a far end: the files that came with the arguments, and what the caller calls them.
 _came: dict[str, str] = {}
 # In a far end: the files that another process has put into the folder of the run, for the caller.
 _passing: set[str] = set()
-# In a far end: whether the other side is on this machine.
-has_our_files = False
+# In a far end on another machine: where contents are kept that were sent there.
+_kept_in = ""
+
+
+def tell(folder: str) -> None:
+    """Says where contents are kept that were sent here."""
+    global _kept_in
+    _kept_in = folder
 
 
 def forget() -> None:
@@ -48,11 +58,11 @@ def check_is_same(file: File) -> None:
     seen = file._seen
     if seen is None:
         return
-    from .._system import trees
+    from .._system import contents, trees
 
     stamps, digest = seen
     path = file.path
-    if trees.stamps_of(path) != stamps and bytes.fromhex(trees.digest_of(path)) != digest:
+    if trees.stamps_of(path) != stamps and bytes.fromhex(contents.digest_of(path)) != digest:
         raise FileTravelError(
             f"The contents of {file!r} have changed between the id of the call and the call. Do "
             "not write to a file while a call that gets it is under way."
@@ -63,6 +73,42 @@ def came(path: str, to: Optional[str]) -> File:
     """Makes a file of the caller's."""
     _came[os.path.abspath(path)] = path
     return File(path, to)
+
+
+class Sending(Outward):
+    """A call goes to another machine.
+
+    Attributes:
+        files: What has to be there before the call.
+    """
+
+    def __init__(self, session: Any) -> None:
+        super().__init__(session)
+        self.files: dict[str, Sent] = {}
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        super().carried(file)
+        from .._system import contents, trees
+        from .crossing import Sent
+
+        path = os.path.abspath(file.path)
+        if path not in self.files:
+            name = os.path.basename(path)
+            if not trees.is_plain_name(name):
+                name = "file"
+            parts = trees.parts_of(path)
+            self.files[path] = Sent(path, name, parts, contents.known_digest_of(path))
+        sent = self.files[path]
+        return came_along, (sent.key, sent.name, file.path, file.to)
+
+
+def came_along(key: str, name: str, path: str, to: Optional[str]) -> File:
+    """Makes a file whose contents were sent here. `path`: what the caller calls it."""
+    from . import kept
+
+    here = kept.path_of(_kept_in, key, name)
+    _came[here] = path
+    return File(here, to)
 
 
 class Homeward(Carrier):
@@ -97,23 +143,31 @@ class Homeward(Carrier):
 
 
 class Arrived(Carrier):
-    """A call comes back to this process."""
+    """A call comes back to this process.
 
-    def __init__(self, session: Any) -> None:
+    `get`: copies a file of the other machine to a path here; by default it is this machine.
+    """
+
+    def __init__(self, session: Any, get: Optional[Callable[[str, str], None]] = None) -> None:
         super().__init__()
+        self._get = get
         # One that was restored here goes on to another process.
         self._is_caller = "_ids" not in session.__dict__
         self._placed: dict[tuple[str, str], str] = {}
 
     def arrived(self, path: str, to: Optional[str]) -> File:
+        from . import places
+
+        if self._get is not None:
+            here = places.new_place(os.path.basename(path))
+            self._get(path, here)
+            path = here
         if not self._is_caller:
             _passing.add(path)
         if to is None or not self._is_caller:
             return File(path, to)
         to = filled(to, path)
         if (path, to) not in self._placed:
-            from . import places
-
             target = places.below(os.getcwd(), to)
             places.move(path, target)
             self._placed[path, to] = target

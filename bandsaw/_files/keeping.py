@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, Optional
 
 from .._file import Carrier, File
-from .._system import trees
+from .._system import contents, trees
 from .._system.files import make_private
 from ..errors import FileTravelError
 
@@ -40,7 +40,7 @@ class Keeping(Carrier):
 
     def _spool(self, path: str) -> tuple[Any, ...]:
         parts = trees.parts_of(path)
-        digest = trees.Digest(parts)
+        digest = contents.Digest(parts)
         try:
             if self._spooled is None:
                 import tempfile
@@ -86,7 +86,7 @@ class Bringing(Carrier):
         self, path: str, to: Optional[str], digest: str, parts: Sequence[Any], offset: int
     ) -> File:
         with contextlib.suppress(FileTravelError):
-            if trees.known_digest_of(os.path.abspath(path)) == digest:
+            if contents.known_digest_of(os.path.abspath(path)) == digest:
                 return File(path, to)
         from . import places
 
@@ -102,7 +102,7 @@ class Bringing(Carrier):
             target = places.new_place(name)
             result = File(target)
         end = offset + sum(part.size for part in listed)
-        arriving = trees.Arriving(target, listed)
+        arriving = contents.Arriving(target, listed)
         for start in range(offset, end, trees.PIECE):
             arriving.take(self._contents[start : min(start + trees.PIECE, end)])
         arriving.finish(digest)

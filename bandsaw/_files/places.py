@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import os
 
-from .._system import home, trees
+from .._system import contents, home, trees
 from .._system.files import make_private
 from ..errors import FileTravelError
 from ..run import get_run_id
+from . import kept
 
-KIND = "files"
 RUNS = "runs"
 
 
 def run_folder() -> str:
     """Returns the folder for the files of this run."""
-    folder = home.kept_folder(KIND) / RUNS / get_run_id()
-    make_private(folder)
+    base = home.kept_folder(kept.KIND)
+    folder = base / RUNS / get_run_id()
+    if not folder.is_dir():
+        kept.prune(str(base), kept.KEPT_SECONDS)
+        make_private(folder)
     return str(folder)
 
 
@@ -66,29 +69,23 @@ def below(folder: str, name: str) -> str:
     return path
 
 
-def copy(path: str, target: str) -> str:
-    """Copies a file or folder, whole or not at all. Returns its digest."""
-    parts = trees.parts_of(path)
-    arriving = trees.Arriving(target, parts)
-    try:
-        for piece in trees.read(path, parts):
-            arriving.take(piece)
-        return arriving.finish()
-    except BaseException:
-        arriving.abandon()
-        raise
+def copy(path: str, target: str) -> None:
+    """Copies a file or folder, whole or not at all."""
+    arriving = contents.Arriving(target, trees.parts_of(path), is_digested=False)
+    arriving.copy(path)
+    arriving.finish()
 
 
 def move(path: str, target: str) -> None:
     """Moves a file or folder out of its folder in that of the run."""
     try:
-        trees.exchange(path, target)
+        contents.exchange(path, target)
     except OSError as error:
         if isinstance(error, FileTravelError):
             raise
         # Another file system.
         copy(path, target)
-        trees.remove(path)
+        contents.remove(path)
     try:
         os.rmdir(os.path.dirname(path))
     except OSError:

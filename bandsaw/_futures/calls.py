@@ -69,7 +69,7 @@ class Call(lanes.Passenger):
         self.future: Optional[Future[Any]] = future
         self.task = task
         future.task = task
-        future._call = self
+        future._know(self)
         self._function = function
         self._args, self._kwargs = args, kwargs
         # What it changes in there is seen by nobody else.
@@ -183,7 +183,11 @@ class Call(lanes.Passenger):
 
     def begin_wait(self) -> Optional[lanes.Passenger]:
         """Notes that somebody waits for the call; returns the running call that does."""
-        return flight.begin_wait(_current.get(), self)
+        return flight.begin_wait(_current.get(), (self,)) if self.state != lanes.OVER else None
+
+    def begin_wait_for(self, calls: Sequence[lanes.Passenger]) -> Optional[lanes.Passenger]:
+        """Notes that somebody waits for some of several calls. See `begin_wait`."""
+        return flight.begin_wait(_current.get(), calls)
 
     def end_wait(self, begun: Optional[lanes.Passenger]) -> None:
         """Notes that the wait is over."""

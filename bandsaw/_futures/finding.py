@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import copyreg
+import sys
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Callable, Optional
@@ -135,7 +136,7 @@ class _Search:
         for name, item in _attributes(value):
             see(item, number, _Attribute(name), inner or name not in fields)
         if kind == _OTHER:
-            for index, item in enumerate(_parts(value)):
+            for index, item in _parts(value):
                 see(item, number, index, True)
 
     def _refuse(self, value: Any, parent: _Key, step: Any) -> None:
@@ -164,6 +165,8 @@ def _written(step: Any) -> str:
         return f".{step}"
     if step in ("{}", "key"):
         return " (in a set)" if step == "{}" else " (a key)"
+    if type(step) is tuple and step and all(type(number) is int for number in step):
+        return str(list(step))
     return f"[{step!r}]" if type(step) in _ATOMS else "[...]"
 
 
@@ -193,12 +196,23 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
                 yield name, slot.__get__(value)
 
 
-def _parts(value: Any) -> Sequence[Any]:
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(value, partial):
-        return (value.func, *value.args, *value.keywords.values())
+        return enumerate((value.func, *value.args, *value.keywords.values()))
     if isinstance(value, types.MethodType):
-        return (value.__self__,)
-    return list(value) if type(value) is deque else ()
+        return ((0, value.__self__),)
+    if type(value) is deque:
+        return enumerate(list(value))
+    numpy: Any = sys.modules.get("numpy")
+    array: Any = getattr(numpy, "ndarray", None)
+    if array is not None and isinstance(value, array) and value.dtype.hasobject:
+        # Of records, what an item holds is in a tuple.
+        return (
+            (index, item.item() if isinstance(item, numpy.void) else item)
+            for index, item in numpy.ndenumerate(value)
+            if type(item) not in _ATOMS
+        )
+    return ()
 
 
 class _Replacement:

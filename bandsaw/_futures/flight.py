@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
+from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Optional
 
@@ -112,9 +113,11 @@ def _give_place(call: Passenger) -> None:
     """Gives the place of a call away: to one that it has running beyond the bound, if it has."""
     call.counts = False
     lane, extra = call.lane, call.extra
-    if extra is not None and extra.state == RUNNING and extra.lane is lane and not extra.counts:
-        extra.counts = True
-        return
+    while extra is not None and extra.state == RUNNING and extra.lane is lane and not extra.counts:
+        if not extra.waits:
+            extra.counts = True
+            return
+        extra = extra.extra  # one that waits itself needs no place
     lane.running -= 1
     lane.flight.running -= 1
 
@@ -130,8 +133,8 @@ def _run_beyond(parent: Passenger) -> None:
             _in_a_thread(call)
 
 
-def begin_wait(me: Optional[Passenger], awaited: Passenger) -> Optional[Passenger]:
-    """Notes that a running call waits for another one; returns it if it does."""
+def begin_wait(me: Optional[Passenger], awaited: Sequence[Passenger]) -> Optional[Passenger]:
+    """Notes that a running call waits for others; returns it if it does."""
     landing = getattr(_here, "landing", None)
     if landing is not None:
         _here.landing = None
@@ -139,9 +142,10 @@ def begin_wait(me: Optional[Passenger], awaited: Passenger) -> Optional[Passenge
     if me is None:
         return None
     with lock:
-        if me.state != RUNNING or awaited.state == OVER:
+        if me.state != RUNNING:
             return None
-        _hurry(awaited)
+        for call in awaited:
+            _hurry(call)
         me.waits += 1
         if me.counts:
             me.has_given = True

@@ -135,6 +135,8 @@ def _table(source: Any) -> Any:
     table = models.DataTable(
         source=source, columns=columns, view=models.CDSView(filter=shown), height=400,
         sizing_mode="stretch_width", index_position=None, name="calls",
+        # Its rows are white, also where the page is dark.
+        stylesheets=[":host { color-scheme: light; color: #222; }"],
     )  # fmt: skip
     return _bokeh("layouts").column(wanted, table, sizing_mode="stretch_width")
 

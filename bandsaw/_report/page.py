@@ -27,8 +27,9 @@ h1 { font-size: 1.3rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 .figures { display: flex; flex-wrap: wrap; gap: .5rem 2rem; padding: 0; list-style: none; }
 .figures b { display: block; font-size: 1.4rem; }
 table.plain { border-collapse: collapse; width: 100%; }
+.wide { overflow-x: auto; }
 table.plain td, table.plain th { border-bottom: 1px solid var(--line); padding: .2rem .5rem;
- text-align: left; overflow-wrap: anywhere; }
+ text-align: left; }
 pre { overflow-x: auto; border-left: 3px solid #D55E00; padding-left: .8rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 .note { opacity: .75; }
@@ -121,7 +122,7 @@ def _figures(run: dict[str, Any], calls: list[dict[str, Any]]) -> list[tuple[str
 def _rows(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     lines = ["<tr>" + "".join(f"<th>{_text(cell)}</th>" for cell in head) + "</tr>"]
     lines += ["<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return f'<table class="plain">{"".join(lines)}</table>'
+    return f'<div class="wide"><table class="plain">{"".join(lines)}</table></div>'
 
 
 def _tasks(calls: list[dict[str, Any]]) -> str:

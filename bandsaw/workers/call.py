@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
 
-from .._files import carrying
+from .._file import Carrier
 from .._session import facts, members
 from .._session.members import failure_of
 from .._system import ending
@@ -72,6 +72,7 @@ class Call:
         self._place = place
         self._seconds = seconds
         self._heartbeat = heartbeat
+        self._carrier = Carrier()
         # What another thread has ended when it ends the call.
         self._child: Optional[Child] = None
 
@@ -177,7 +178,7 @@ class Call:
         known = worker.shapes.get(key)
         message = None
         if known is not None:
-            with self._place.carrier(self._session):
+            with self._place.carrier(self._session) as self._carrier:
                 message = again.message(known[0], self._session)
         if message is not None:
             self._position = self._session._moderator.before_called
@@ -255,7 +256,7 @@ class Call:
 
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
-        with self._place.carrier(self._session):
+        with self._place.carrier(self._session) as self._carrier:
             self._position, members = boundary.packed(self._session)
         try:
             with Deferred():
@@ -302,6 +303,7 @@ class Call:
         message: Message,
         deadline: Optional[float],
     ) -> None:
+        told = {**told, **self._place.deliver(self._carrier, child)}
         messages: list[Message] = []
         if told:
             messages.append((frames.STATE, (json.dumps(told).encode("ascii"),), None))
@@ -365,7 +367,7 @@ class Call:
         return f"{self._place.name}, pid {child.pid}"
 
     def _take_back(self, child: Child, answer: Frame) -> None:
-        with carrying.Arrived(self._session):
+        with self._place.arrived(self._session, child):
             self._taken_back(child, answer)
 
     def _taken_back(self, child: Child, answer: Frame) -> None:

@@ -271,7 +271,7 @@ class Connection:
                 continue
             if len(self._data) < end:
                 return
-            if letter not in b"MNBADHLSORGE":
+            if letter not in b"MNBADHLSORGEFW":
                 self._lose(f"something that is no message came: {bytes(self._data[:40])!r}")
                 return
             body = bytes(memoryview(self._data)[HEAD.size : end])

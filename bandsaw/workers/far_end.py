@@ -22,7 +22,6 @@ from typing import Any, Optional
 
 from .. import modules, run
 from .._archive import finder
-from .._file import Carrier
 from .._files import carrying
 from .._session import facts, members, told
 from .._session.headers import SAME
@@ -135,7 +134,8 @@ def _take_over(content: dict[str, Any]) -> None:
     if run_id is not None and run._RUN_ID is None:
         run.set_run_id(run_id)
     take_code(content)
-    carrying.has_our_files = content.get("has_our_files", carrying.has_our_files)
+    if "files_folder" in content:
+        carrying.tell(content["files_folder"])
     state.apply(content)
 
 
@@ -203,7 +203,7 @@ def _go_on(
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
         left_out = _same(session, had)
-        with carrying.Homeward(session) if carrying.has_our_files else Carrier():
+        with carrying.Homeward(session):
             done = again.done(session, left_out) if known else None
             packed = {} if done is not None else session._pack(left_out=left_out)
         message = done or wire.message(frames.RETURN, packed, directory)

@@ -120,6 +120,11 @@ def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoR
         else:
             # Nobody waits for it now.
             keep.sweep(root, directory)
+            files = os.path.join(os.environ["BANDSAW_HOME"], "files")
+            if os.path.isdir(files):
+                from .._files import kept
+
+                kept.prune(files, kept.KEPT_SECONDS)
     os._exit(0)
 
 
@@ -140,6 +145,8 @@ class _Hub:
         self._templates: dict[int, _Template] = {}
         self._processes: dict[int, _Process] = {}
         self._arriving: dict[int, Arriving] = {}
+        # Each a `Far` of `_files.crossing`, which few connections need.
+        self._files: dict[int, Any] = {}
         # Closed when no event of them can be left to be handled.
         self._to_close: list[Callable[[], Any]] = []
         self._actions: dict[bytes, Callable[[int, bytes], None]] = {
@@ -153,6 +160,8 @@ class _Hub:
             b"Q": self._forget,
             b"D": self._look_for_archive,
             b"Z": self._take_archive,
+            b"F": functools.partial(self._take_files, b"F"),
+            b"W": functools.partial(self._take_files, b"W"),
         }
 
     def serve(self) -> NoReturn:
@@ -193,7 +202,7 @@ class _Hub:
 
     def end(self) -> None:
         """Ends all that was started."""
-        for arriving in self._arriving.values():
+        for arriving in (*self._arriving.values(), *self._files.values()):
             arriving.abandon()
         for template in self._templates.values():
             template.control.close()
@@ -273,6 +282,17 @@ class _Hub:
 
     def _archive(self, digest: str) -> str:
         return os.path.join(self._root, "archives", digest)
+
+    def _take_files(self, letter: bytes, stream: int, body: bytes) -> None:
+        far = self._files.get(stream)
+        if far is None:
+            from .._files.crossing import Far
+
+            def send(letter: bytes, body: bytes) -> None:
+                self._send(letter, stream, body)
+
+            far = self._files[stream] = Far(send)
+        far.take(letter, body)
 
     # Templates
 
@@ -451,7 +471,7 @@ class _Hub:
                 process.ends.status.send(EVENT.pack(b"K", 0))
 
     def _forget(self, stream: int, body: bytes) -> None:
-        arriving = self._arriving.pop(stream, None)
+        arriving = self._arriving.pop(stream, None) or self._files.pop(stream, None)
         if arriving is not None:
             arriving.abandon()
             return

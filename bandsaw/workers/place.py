@@ -60,6 +60,17 @@ class Place(abc.ABC):
     def carrier(self, session: Session) -> Carrier:
         """Returns what carries the files in a session there."""
 
+    def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
+        """Has the files that a session needs be there, before it is sent to a process.
+
+        Returns what the process is to be told.
+        """
+        return {}
+
+    def arrived(self, session: Session, child: Child) -> Carrier:
+        """Returns what takes the files in a session that comes back from a process."""
+        return carrying.Arrived(session)
+
     @abc.abstractmethod
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session.
@@ -121,7 +132,7 @@ class LocalPlace(Place):
 
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once. See `Place.inherited_once`."""
-        return {"umask": state.umask(), "bulk_directory": self._directory, "has_our_files": True}
+        return {"umask": state.umask(), "bulk_directory": self._directory}
 
     def carrier(self, session: Session) -> Carrier:
         """Returns what carries the files in a session there. See `Place.carrier`."""

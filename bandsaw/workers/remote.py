@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from .._file import Carrier
+from .._files import carrying
 from .._system.output import TAIL_BYTES, last_lines, pass_on
 from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
@@ -257,6 +258,11 @@ class RemoteTemplate:
             self._stream.release()
 
 
+def _connection_of(child: Child) -> Connection:
+    assert isinstance(child, RemoteChild)
+    return child._connection
+
+
 def _last_used(template: Optional[RemoteTemplate]) -> float:
     return 0.0 if template is None else template.last_used
 
@@ -383,7 +389,30 @@ class RemotePlace(Place):
 
     def carrier(self, session: Session) -> Carrier:
         """Returns what carries the files in a session there. See `Place.carrier`."""
-        return Carrier()
+        return carrying.Sending(session)
+
+    def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
+        """Sends the contents of files that lack there. See `Place.deliver`."""
+        files = list(carrier.files.values()) if isinstance(carrier, carrying.Sending) else []
+        if not files:
+            return {}
+        from . import travel
+
+        folder = travel.put(_connection_of(child), files)
+        if child.told.get("files_folder") == folder:
+            return {}
+        child.told["files_folder"] = folder
+        return {"files_folder": folder}
+
+    def arrived(self, session: Session, child: Child) -> Carrier:
+        """Returns what fetches the files in a session that comes back. See `Place.arrived`."""
+
+        def get(path: str, target: str) -> None:
+            from . import travel
+
+            travel.get(_connection_of(child), path, target)
+
+        return carrying.Arrived(session, get)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session. See `Place.message`."""

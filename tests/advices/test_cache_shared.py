@@ -1,11 +1,14 @@
 """A store that a team shares, as a folder. Servers are in `test_cache_servers.py`."""
 
 import contextlib
+import importlib.util
 import logging
 import os
 import shutil
 import socket
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -375,3 +378,81 @@ def test_processes_that_are_forked_use_the_store_on_their_own(project, tmp_path)
     done = project.run("-W", "ignore::DeprecationWarning", "forks.py", LOCAL=str(tmp_path / "one"))
     assert done.stderr == ""
     assert len(entries(project.folder / "team")) == 5
+
+
+RICH = """
+    import dataclasses
+    import datetime
+    import bandsaw
+    from lib.numbers import SCALE, Shape, scaled
+
+    @dataclasses.dataclass
+    class Options:
+        names: list
+        rate: float = 0.5
+
+    @bandsaw.task
+    def area(shape, options, *more, when=None, **others):
+        with open("computed", "a") as file:
+            print("area", file=file)
+        kinds = {name: [index for index in range(3) if index] for name in options.names}
+        return f"{scaled(shape.width) * SCALE:.1f} {sorted(kinds)} {when} {more} {sorted(others)}"
+
+    if __name__ == "__main__":
+        options = Options(["a", "b"], 0.25)
+        when = datetime.datetime(2024, 2, 29, 12)
+        print(area(Shape(2, 3), options, {1, 2, 3}, ("x", None, b"y"), when=when, z={"k": 1 + 2j}))
+        print(area(Shape(2, 4), options, frozenset(["p", "q"]), 2**80))
+    """
+LIBRARY = """
+    import enum
+
+    SCALE = 1.5
+
+    class Unit(enum.Enum):
+        METRE = 1
+
+    class Shape:
+        def __init__(self, width, height, unit=Unit.METRE):
+            self.width, self.height, self.unit = width, height, unit
+
+        @property
+        def size(self):
+            return self.width * self.height
+
+    def scaled(width, *, by=2):
+        try:
+            return width * by if width else 0
+        except TypeError as error:
+            raise ValueError(f"{width!r} is no number") from error
+    """
+
+
+def test_checkouts_elsewhere_and_other_pythons_share_one_store(project, pythons, tmp_path):
+    fsspec = tmp_path / "site"
+    fsspec.mkdir()
+    (fsspec / "fsspec").symlink_to(Path(importlib.util.find_spec("fsspec").origin).parent)
+    text = CONFIGURATION.format(url=f"file://{tmp_path / 'team'}", chain="cache")
+    shared, lists = [], {}
+    for version, python in {**pythons, "this": sys.executable}.items():
+        folder = tmp_path / f"of {version}" / "deep" / "checkout"
+        folder.mkdir(parents=True)
+        checkout = type(project)(folder, project.temporary)
+        checkout.write("bandsaw_config.py", text)
+        checkout.write("flow.py", RICH)
+        checkout.write("lib/numbers.py", LIBRARY)
+        checkout.write("lib/__init__.py", "")
+        path = checkout.environment(path=[str(fsspec)])["PYTHONPATH"]
+        variables = {"PYTHONPATH": path, "LOCAL": "local", "HOME": str(folder), "USER": "somebody"}
+        checkout.run("flow.py", python=python, **variables)
+        lists[version] = entries(folder / "local")
+        # The newest fsspec does not run on the oldest Python; that one has the same ids.
+        if not checkout.run(
+            "-c", "import fsspec.core", python=python, check=False, **variables
+        ).returncode:
+            shared.append(folder)
+    assert len(lists["this"]) == 2
+    assert set(map(tuple, lists.values())) == {tuple(lists["this"])}
+    assert [(folder / "computed").exists() for folder in shared] == [True] + [False] * (
+        len(shared) - 1
+    )

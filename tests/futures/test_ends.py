@@ -215,6 +215,41 @@ def test_ctrl_c_leaves_at_once_when_a_call_of_this_process_goes_on(project, writ
     assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
 
 
+def test_a_second_ctrl_c_leaves_without_waiting_for_what_the_first_has_ended(
+    project, write, wait_until
+):
+    tasks = """
+    from bandsaw._futures import program
+
+    @bandsaw.task(chain="here")
+    def forever():
+        open("begun", "w").close()
+        while True:
+            time.sleep(0.01)
+
+    def tell(*_):
+        open("interrupted", "w").close()
+    """
+    # The first one would wait for ten minutes, so it is the second one that is seen here.
+    body = """
+    assert program._SECONDS_TO_END <= 1.0
+    program._SECONDS_TO_END = 600.0
+    sys.excepthook = tell
+    forever.submit().result()
+    """
+    write(tasks, body)
+    path = project.folder / "bandsaw_config.py"
+    path.write_text(path.read_text() + 'configuration.add_advice_chain(name="here")\n')
+    process = project.start("workflow.py")
+    wait_until((project.folder / "begun").exists)
+    process.send_signal(signal.SIGINT)
+    wait_until((project.folder / "interrupted").exists)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert project.left_behind() == []
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_call_that_is_pending_at_a_fork_raises_in_the_child(run):
     body = """

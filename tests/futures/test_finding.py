@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 from bandsaw._futures.finding import find
 
 
+def array(*args):
+    return pytest.importorskip("numpy").array(*args)
+
+
 def done(value):
     future = Future()
     future.set_result(value)
@@ -137,6 +141,8 @@ class Box:
         (lambda: Point(Box(done(1))), r"argument 1\.x\.content"),
         (lambda: functools.partial(print, done(1)), r"argument 1\[1\]"),
         (lambda: collections.deque([done(1)]), r"argument 1\[0\]"),
+        (lambda: [array([[None, 1], [done(1), 2]], "O")], r"argument 1\[0\]\[1, 0\]"),
+        (lambda: array([(1, [done(1)])], "i8, O"), r"argument 1\[0\]\[1\]\[0\]"),
     ],
 )
 def test_a_future_whose_value_cannot_be_put_there_is_refused(argument, path):

@@ -339,3 +339,39 @@ def test_a_future_where_its_value_cannot_be_put_is_refused_at_once(add):
         add.submit({Future(): 1})
     with pytest.raises(TypeError, match="argument 'y'"):
         add.submit(1, y={Future(): 1})
+
+
+WAITS = {
+    "wait": lambda futures: concurrent.futures.wait(futures, LIMIT).done,
+    "first": lambda futures: (
+        concurrent.futures.wait(futures, LIMIT, concurrent.futures.FIRST_COMPLETED).done
+    ),
+    "as_completed": lambda futures: set(concurrent.futures.as_completed(futures, LIMIT)),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_a_call_that_waits_for_several_gives_its_place_away(bounded, wait):
+    @bounded(1)
+    def leaf(x):
+        return x
+
+    needed = Future()
+    others = [leaf.submit(needed), leaf.submit(leaf.submit(needed))]
+
+    @bounded(1)
+    def outer(depth):
+        if depth:
+            futures = [outer.submit(depth - 1), leaf.submit(1), leaf.submit(leaf.submit(2))]
+        else:
+            futures = others
+            if not needed.done():
+                needed.set_result(0)
+        done = wait(futures)
+        assert done
+        return sum(future.result() for future in done)
+
+    results = [outer.submit(5) for _ in range(3)]
+    assert len(concurrent.futures.wait(results, LIMIT).done) == 3
+    if wait is not WAITS["first"]:
+        assert [future.result() for future in results] == [15, 15, 15]

@@ -82,6 +82,8 @@ bandsaw.Environment([1])  # type: ignore[list-item]
 bandsaw.Environment(executable="python")  # type: ignore[call-arg]
 
 file = bandsaw.File(Path("data.csv"))
+bandsaw.File("data.csv", to=Path("models/{name}"))
+bandsaw.File("data.csv", to=3)  # type: ignore[arg-type]
 assert_type(file.path, str)
 assert_type(os.fspath(file), str)
 with open(file) as stream:

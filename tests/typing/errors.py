@@ -48,6 +48,7 @@ runtime: list[type[RuntimeError]] = [
 ]
 system: list[type[OSError]] = [
     errors.DistributionFileError,
+    errors.FileTravelError,
     errors.KeptFolderError,
     errors.TaskTimeoutError,
     errors.WorkerStartError,

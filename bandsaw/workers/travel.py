@@ -1,0 +1,59 @@
+"""Contents of files on a connection, see `_files.crossing`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+from .._files.crossing import Near, Sent
+from ..errors import FileTravelError
+from .connection import Connection, Stream
+
+
+@contextlib.contextmanager
+def _near(connection: Connection, what: str) -> Iterator[Near]:
+    stream = Stream(connection)
+
+    def receive() -> bytes:
+        if not stream.wait():
+            raise connection.loss(f"{what} was lost")
+        letter, body, _ = stream.inbox.popleft()
+        if letter == b"E":
+            raise FileTravelError(
+                f"{what} cannot cross: {body.decode('utf-8', 'replace')} "
+                f"[on {connection.target.host}]"
+            )
+        return body
+
+    try:
+        yield Near(stream.send, receive, lambda: stream.wait(0))
+    except BrokenPipeError as error:
+        raise connection.loss(f"{what} was lost") from error
+    finally:
+        with contextlib.suppress(OSError):
+            stream.send(b"Q")
+        stream.release()
+
+
+def put(connection: Connection, files: Sequence[Sent]) -> str:
+    """Sends the contents that lack there. Returns the folder where they are kept."""
+    with _near(connection, "What the files of a call have") as near:
+        folder, lacking = near.look(files)
+    for file in files:
+        if file.key in lacking:
+            _put(connection, file)
+    return folder
+
+
+def _put(connection: Connection, file: Sent) -> None:
+    # Of several calls with the same contents one sends them.
+    with connection.lock_for(f"file {file.key}"), _near(connection, repr(file.path)) as near:
+        _, lacking = near.look([file])
+        if lacking:
+            near.put(file)
+
+
+def get(connection: Connection, path: str, target: str) -> None:
+    """Fetches contents, which are removed there."""
+    with _near(connection, repr(path)) as near:
+        near.get(path, target)

@@ -1,0 +1,255 @@
+"""Stores that a team shares on real servers, and on file systems that fail."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.stores import S3, Sftp, lacks
+
+# One worker starts the servers.
+pytestmark = pytest.mark.xdist_group("shared-servers")
+CONFIGURATION = """
+    import os, bandsaw
+    from bandsaw.advices.cache import CachingAdvice
+    from bandsaw.advices.subprocess import SubprocessAdvice
+    cache = CachingAdvice(os.environ["LOCAL"], shared=os.environ["STORE"])
+    crossing = SubprocessAdvice(**eval(os.environ.get("CROSSING", "{}")))
+    chain = [crossing, cache] if "CROSSING" in os.environ else [cache]
+    configuration = bandsaw.Configuration().add_advice_chain(*chain)
+    configuration.set_serializer(bandsaw.PickleSerializer(b"a key of the whole team"))
+    """
+FLOW = """
+    import sys
+    import bandsaw
+
+    @bandsaw.task
+    def square(number):
+        with open("computed", "a") as file:
+            print(number, file=file)
+        return number * number
+
+    if __name__ == "__main__":
+        print([square(int(number)) for number in sys.argv[1:]])
+    """
+
+STEPS = """
+    import sys
+    from bandsaw._cache import shared
+    from flow import square
+    shared.SECONDS_SILENT = 3.0
+    for line in sys.stdin:
+        print(square(int(line)), flush=True)
+    """
+
+
+def step(process, number):
+    process.stdin.write(f"{number}\n")
+    process.stdin.flush()
+    assert int(process.stdout.readline()) == number**2
+
+
+def warnings_in(text):
+    """The lines that are ours; drivers say things of their own."""
+    return [line for line in text.splitlines() if line.startswith("The shared store")]
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    if lacks("fsspec", "s3fs", "moto", "flask"):
+        pytest.skip(lacks("fsspec", "s3fs", "moto", "flask"))
+    with S3(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def sftp(sshd_module, tmp_path_factory):
+    if lacks("fsspec", "paramiko"):
+        pytest.skip(lacks("fsspec", "paramiko"))
+    with Sftp(tmp_path_factory.mktemp("sftp")) as server:
+        yield server
+
+
+@pytest.fixture(params=["s3", "sftp"])
+def server(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def flow(project, tmp_path):
+    """Runs a workflow as on a machine of its own, and returns what it says."""
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("flow.py", FLOW)
+    project.write("steps.py", STEPS)
+
+    def flow(machine, store, variables, *numbers):
+        done = project.run(
+            "flow.py", *numbers, LOCAL=str(tmp_path / machine), STORE=store, **variables
+        )
+        assert done.stdout.strip() == str([int(number) ** 2 for number in numbers])
+        return done.stderr
+
+    flow.begin = lambda machine, store, variables: subprocess.Popen(
+        [sys.executable, "steps.py"],
+        cwd=project.folder,
+        env=project.environment(LOCAL=str(tmp_path / machine), STORE=store, **variables),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    flow.computed = lambda: len((project.folder / "computed").read_text().split())
+    return flow
+
+
+def test_what_one_machine_computed_another_one_finds_on_a_server(flow, server):
+    for machine in ("one", "two"):
+        assert flow(machine, f"{server.url}/found", server.variables, "1", "2", "3") == ""
+        assert flow.computed() == 3
+    assert flow("two", "file:///nowhere", {}, "1", "2", "3") == ""
+    assert flow.computed() == 3
+
+
+@pytest.mark.parametrize("crossing", ["{}", '{"workers": 1}'], ids=["own", "kept"])
+def test_processes_of_tasks_use_a_server_on_their_own(flow, server, crossing):
+    variables = {**server.variables, "CROSSING": crossing}
+    for machine in ("one", "two"):
+        assert flow(machine, f"{server.url}/{len(crossing)}", variables, "1", "2") == ""
+        assert flow.computed() == 2
+
+
+def test_processes_that_are_forked_use_a_server_on_their_own(flow, server, project, tmp_path):
+    project.write(
+        "forks.py",
+        """
+        import multiprocessing
+        from flow import square
+
+        if __name__ == "__main__":
+            square(100)
+            context = multiprocessing.get_context("fork")
+            processes = [context.Process(target=square, args=(number,)) for number in range(3)]
+            for process in processes:
+                process.start()
+            for process in processes:
+                process.join(30)
+                assert process.exitcode == 0
+            square(101)
+        """,
+    )
+    store, variables = f"{server.url}/forked", server.variables
+    done = project.run(
+        *("-W", "ignore::DeprecationWarning", "forks.py"),
+        **variables, STORE=store, LOCAL=str(tmp_path / "one"),
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert flow("two", store, variables, "100", "0", "1", "2", "101") == ""
+    assert flow.computed() == 5
+
+
+def test_a_hit_is_one_request_and_a_miss_one_more(flow, s3):
+    before = len(s3.requests())
+    flow("one", f"{s3.url}/counted", s3.variables, "1", "2")
+    missed = s3.requests()[before:]
+    keys = [key for method, key, status in missed if method == "PUT" and status == 200]
+    assert len(set(keys)) == 2
+    assert sorted(missed) == sorted(
+        [("GET", key, 404) for key in keys] + [("PUT", key, 200) for key in keys]
+    )
+    before += len(missed)
+    flow("two", f"{s3.url}/counted", s3.variables, "1", "2")
+    assert sorted(s3.requests()[before:]) == sorted([("GET", key, 200) for key in keys])
+
+
+def test_a_server_that_is_killed_and_restarted_costs_one_warning_and_no_entry(flow, server):
+    store = f"{server.url}/restarted"
+    with flow.begin("one", store, server.variables) as process:
+        step(process, 1)
+        server.kill()
+        step(process, 2)
+        step(process, 3)
+        server.start()
+        step(process, 4)
+        told = process.communicate(timeout=120)[1]
+    assert len(warnings_in(told)) == 1
+    # What moto holds goes with it.
+    kept = ["2", "3", "4"] if "s3" in store else ["1", "2", "3", "4"]
+    assert flow("two", store, server.variables, *kept) == ""
+    assert flow.computed() == 4
+
+
+def test_a_server_that_is_gone_keeps_no_program_from_ending(flow, server):
+    with flow.begin("one", f"{server.url}/gone", server.variables) as process:
+        step(process, 1)
+        server.kill()
+        try:
+            begun = time.monotonic()
+            for number in range(2, 6):
+                step(process, number)
+            told = process.communicate(timeout=120)[1]
+            assert time.monotonic() - begun < 60
+        finally:
+            server.start()
+    assert process.returncode == 0
+    assert len(warnings_in(told)) == 1
+
+
+def test_a_server_that_stops_answering_is_left_alone(flow, server):
+    with flow.begin("one", f"{server.url}/paused", server.variables) as process:
+        step(process, 1)
+        server.pause()
+        try:
+            for number in range(2, 6):
+                step(process, number)
+        finally:
+            server.pause(signal.SIGCONT)
+        told = process.communicate(timeout=120)[1]
+    assert len(warnings_in(told)) == 1
+
+
+def test_a_server_that_is_slow_is_waited_for(flow, server):
+    store = f"{server.url}/slow"
+    flow("one", store, server.variables, "1", "2")
+    with flow.begin("two", store, server.variables) as process:
+        step(process, 1)
+        server.pause()
+        timer = threading.Timer(1.0, server.pause, (signal.SIGCONT,))
+        timer.start()
+        step(process, 2)
+        timer.join()
+        assert process.communicate(timeout=120)[1] == ""
+    assert flow.computed() == 2
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A file system of a few kilobytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount file systems")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_a_folder_that_takes_nothing_costs_one_warning_and_is_read(flow, small, state):
+    store = f"file://{small}"
+    assert flow("one", store, {}, "1") == ""
+    if state == "full":
+        with (small / "rest").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(4096)):
+                pass
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    told = flow("two", store, {}, "1", "2", "3")
+    assert len(warnings_in(told)) == 1
+    assert {"full": "No space left", "read-only": "Read-only"}[state] in told
+    assert flow.computed() == 3
+    found = [path.name for path in small.rglob("*") if path.is_file() and path.name != "rest"]
+    assert len(found) == 1

@@ -1,0 +1,309 @@
+"""Files that travel to another machine and back, over a real server."""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from bandsaw._files import kept
+from bandsaw._files.crossing import Far
+from bandsaw._system import contents, trees
+
+CONFIGURATION = """\
+import bandsaw
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.ssh import Remote, SshAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+remote = Remote(
+    interpreter=bandsaw.Interpreter(executable={executable!r}), directory={far!r}, **{arguments!r})
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(SshAdvice().add_remote(remote))
+    .add_advice_chain(SshAdvice(workers=1).add_remote(remote), name="kept")
+    .add_advice_chain(SshAdvice().add_remote(remote), SubprocessAdvice(), name="twice")
+    .add_advice_chain(CachingAdvice("cache"), SshAdvice().add_remote(remote), name="cached")
+)
+"""
+WORKFLOW = """\
+import json, os, sys, tempfile
+from pathlib import Path
+import bandsaw
+from bandsaw import File
+from bandsaw.errors import FileTravelError
+
+{tasks}
+
+if __name__ == "__main__":
+{body}
+"""
+
+
+@pytest.fixture
+def far(tmp_path):
+    """The folder of the other machine."""
+    return tmp_path / "far"
+
+
+@pytest.fixture
+def run(project, remote_arguments, far):
+    def run(code, **variables):
+        project.write(
+            "bandsaw_config.py",
+            CONFIGURATION.format(
+                executable=sys.executable, far=str(far), arguments=remote_arguments
+            ),
+        )
+        tasks, _, body = code.partition("\n# main\n")
+        text = WORKFLOW.format(tasks=tasks, body=textwrap.indent(body, "    "))
+        (project.folder / "workflow.py").write_text(text)
+        return project.run("workflow.py", **variables).stdout
+
+    return run
+
+
+def files_in(far):
+    [root] = far.glob("bandsaw-*")
+    return root / "files"
+
+
+BOTH_WAYS = """\
+@bandsaw.task(chain={chain!r})
+def task(given):
+    file, folder, twin = given["deep"]
+    assert Path(file).name == "in.txt" and not file.path.startswith({project!r}), file
+    assert Path(file).read_text() == Path(twin).read_text() == "contents"
+    assert Path(twin).name == "other name.csv" and os.access(twin, os.X_OK)
+    assert os.readlink(Path(folder) / "link") == "inner/data"
+    assert Path(folder, "link").read_bytes() == bytes(700_000)
+    made = Path(tempfile.mkdtemp())
+    (made / "made").write_bytes(b"m" * 3_000_000)
+    (made / "made").chmod(0o755)
+    (made / "tree" / "empty").mkdir(parents=True)
+    (made / "tree" / "x").write_text("x")
+    return [file, folder, File(made / "made"), {{"to": File(made / "tree", to="out/{{name}}")}}]
+
+# main
+Path("in.txt").write_text("contents")
+Path("other name.csv").write_text("contents")
+Path("other name.csv").chmod(0o755)
+Path("folder", "inner").mkdir(parents=True)
+Path("folder", "inner", "data").write_bytes(bytes(700_000))
+Path("folder", "link").symlink_to("inner/data")
+for _ in range(2):
+    sent = [File("in.txt"), File("folder"), File("other name.csv")]
+    file, folder, made, found = task({{"deep": sent}})
+    assert [file, folder] == sent[:2]
+    assert Path(made).read_bytes() == b"m" * 3_000_000 and os.access(made, os.X_OK)
+    assert found["to"].path == os.path.abspath("out/tree")
+    assert sorted(os.listdir("out/tree")) == ["empty", "x"]
+"""
+
+
+@pytest.mark.parametrize("chain", ["default", "kept", "twice", "cached"])
+def test_files_travel_to_another_machine_and_back(run, project, far, chain):
+    run(BOTH_WAYS.format(chain=chain, project=str(project.folder)))
+    there = files_in(far)
+    assert not list((there / "runs").glob("*"))
+    for found in (there / "kept").glob("*/content"):
+        assert not found.stat().st_mode & 0o222
+    assert len(list((there / "kept").iterdir())) == 3
+
+
+SEND = """\
+import bandsaw._files.crossing as crossing
+
+def count(near, file):
+    print("sent", os.path.basename(file.path), flush=True)
+    put(near, file)
+
+put, crossing.Near.put = crossing.Near.put, count
+
+@bandsaw.task(chain="kept")
+def read(file, spoil=False):
+    text = Path(file).read_text()
+    if spoil:
+        os.chmod(file, 0o600)
+        Path(file).write_text(text[::-1])
+    return text
+
+# main
+for name in ("a", "b"):
+    Path(name).write_text("same")
+"""
+
+
+def test_contents_are_sent_once_and_looked_at_before_each_use(run, far):
+    code = SEND + 'print(read(File("a")), read(File("b")), read(File("a")))\n'
+    assert run(code) == "sent a\nsame same same\n"
+    assert run(code) == "same same same\n"
+    # What a task has done to its input is no other task's.
+    spoil = SEND + 'print(read(File("a"), True)); print(read(File("a")), read(File("b")))\n'
+    assert run(spoil) == "same\nsent a\nsame same\n"
+    [content] = (files_in(far) / "kept").glob("*/content")
+    os.utime(content, ns=(0, 0))
+    assert run(code) == "sent a\nsame same same\n"
+
+
+def test_contents_that_change_on_the_way_are_an_error_and_nothing_is_kept(run, far):
+    run("""\
+class Change(bandsaw.Advice):
+    def before(self, session):
+        session.execution.execution_id
+        Path("in.txt").write_text("other")
+        session.proceed()
+
+import bandsaw_config
+
+configuration = bandsaw_config.configuration
+[ssh] = configuration.get_advice_chain("default")
+configuration.add_advice_chain(Change(), ssh, name="changed")
+
+@bandsaw.task(chain="changed")
+def task(file):
+    return 1
+
+# main
+Path("in.txt").write_text("contents")
+try:
+    task(File("in.txt"))
+except FileTravelError as error:
+    assert "have changed between" in str(error), error
+else:
+    raise AssertionError
+""")
+    assert not list(far.rglob("content"))
+
+
+def test_what_cannot_be_fetched_is_a_typed_error(run, far):
+    run("""\
+@bandsaw.task
+def task(which):
+    return File(which, to="out/x")
+
+# main
+Path("elsewhere").mkdir()
+Path("out").symlink_to("elsewhere")
+for which, said in (("/missing", "does not exist"), (__file__, "has a link")):
+    try:
+        task(which)
+    except FileTravelError as error:
+        assert said in str(error), error
+    else:
+        raise AssertionError
+assert not os.listdir("elsewhere")
+""")
+
+
+@pytest.fixture
+def far_end(tmp_path, monkeypatch):
+    """The far end of a stream, and what it has answered."""
+    monkeypatch.setenv("BANDSAW_HOME", str(tmp_path / "home"))
+    answers = []
+    far = Far(lambda letter, body: answers.append((letter, bytes(body))))
+
+    def ask(**request):
+        del answers[:]
+        far.take(b"F", json.dumps(request).encode())
+        return [json.loads(body) for letter, body in answers if letter == b"F"]
+
+    ask.far, ask.answers = far, answers
+    return ask
+
+
+KEY = "ab" * 32
+
+
+def test_a_disk_that_is_full_there_is_said_and_leaves_nothing(far_end, tmp_path, monkeypatch):
+    def write(descriptor, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    parts = [["", "file", False, 3, ""]]
+    far_end(put=KEY, name="x", parts=parts, digest=KEY)
+    with monkeypatch.context() as patched:
+        patched.setattr(contents.os, "write", write)
+        with pytest.raises(OSError, match="No space left"):
+            far_end.far.take(b"W", b"abc")
+    # The rest is on its way already.
+    far_end.far.take(b"W", b"abc")
+    assert far_end(end=True) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "parts"),
+    [
+        ("../x", "x", [["", "file", False, 3, ""]]),
+        (KEY, "x", [["../x", "file", False, 3, ""]]),
+        (KEY, "x", [["", "folder", False, 0, ""], ["/x", "file", False, 3, ""]]),
+        (KEY, "x", [["", "folder", False, 0, ""], ["l", "link", False, 0, "/etc"]]),
+        (KEY, "x", [["", "file", False, 3, ""]]),
+    ],
+)
+def test_what_leads_out_or_is_not_what_was_announced_is_not_kept(
+    far_end, tmp_path, key, name, parts
+):
+    def put():
+        far_end(put=key, name=name, parts=parts, digest=KEY)
+        far_end.far.take(b"W", b"abc")
+        far_end(end=True)
+
+    with pytest.raises((OSError, ValueError)):
+        put()
+    far_end.far.abandon()
+    assert not [path for path in tmp_path.rglob("*") if not path.is_dir()]
+    assert far_end(look=[[key, name]])[0]["lacking"] == [key]
+
+
+def test_only_what_was_returned_is_removed(far_end, tmp_path):
+    kept_file = tmp_path / "mine"
+    kept_file.write_text("x")
+    far_end(drop=str(kept_file))
+    run = Path(kept.folder(), "runs")
+    (run / "r" / "t").mkdir(parents=True)
+    far_end(drop=str(run))
+    link = run / "r" / "t" / "link"
+    link.symlink_to(kept_file)
+    far_end(drop=str(link))
+    assert kept_file.exists() and link.is_symlink()
+    (run / "r" / "t" / "made").write_text("x")
+    link.unlink()
+    far_end(drop=str(run / "r" / "t" / "made"))
+    assert not run.exists() or not list(run.iterdir())
+
+
+def test_what_is_kept_goes_when_it_was_not_used_for_long(tmp_path):
+    base = str(tmp_path)
+    digests = {}
+    for name, size in (("old", 10), ("large", 1000), ("small", 10)):
+        parts = [trees.Part("", trees.FILE, size=size)]
+        (tmp_path / name).write_bytes(os.urandom(size))
+        digest = digests[name] = contents.digest_of(str(tmp_path / name))
+        arriving = kept.arriving(base, digest, parts)
+        arriving.take((tmp_path / name).read_bytes())
+        arriving.finish(digest)
+        kept.arrived(base, digest, name)
+        assert kept.is_there(base, digest, name)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(tmp_path / "old")
+
+    def age(name, days):
+        path = tmp_path / "kept" / digests[name]
+        os.utime(path, (path.stat().st_mtime - days * 86400,) * 2)
+
+    def names(found):
+        return [each.what for each in found]
+
+    age("old", 40)
+    age("large", 3)
+    assert names(kept.prune(base, kept.KEPT_SECONDS)) == ["old"]
+    assert names(kept.prune(base, kept.KEPT_SECONDS, 500)) == ["large"]
+    # It may be in use.
+    assert names(kept.prune(base, 0, 0)) == []
+    assert names(kept.found(base)) == ["small"]
+    assert sorted(os.listdir(tmp_path / "kept")) == [digests["small"]]

@@ -1,0 +1,110 @@
+"""Real stores that a team could share: an S3 server, folders on an SSH server."""
+
+import contextlib
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+from tests.faults import ssh_server
+
+BUCKET = "team"
+KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
+_REQUEST = re.compile(r'"([A-Z]+) (\S+) HTTP/1\.\d" (\d+)')
+
+
+def lacks(*modules):
+    """Names those modules that are not installed, as a reason to skip; empty if all are."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    return f"{', '.join(missing)} not installed: the extra 'shared-test'" if missing else ""
+
+
+class S3:
+    """A server of moto in a process of its own. What it holds goes with it."""
+
+    def __init__(self, folder):
+        self._log = folder / "moto.log"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"s3://{BUCKET}/some/prefix"
+
+    @property
+    def variables(self):
+        """What a process has in its environment to reach the server."""
+        return {**KEYS, "FSSPEC_S3_ENDPOINT_URL": self._endpoint}
+
+    @property
+    def _endpoint(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def start(self):
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        end = time.monotonic() + 60
+        while True:
+            request = urllib.request.Request(f"{self._endpoint}/{BUCKET}", method="PUT")
+            with contextlib.suppress(OSError), urllib.request.urlopen(request):
+                return
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"moto did not start: {self._log.read_text()}")
+            time.sleep(0.05)
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self, number=signal.SIGSTOP):
+        """Has the server stop in the middle of what it does; `SIGCONT` has it go on."""
+        self._process.send_signal(number)
+
+    def requests(self):
+        """Lists the requests so far: the method, the path and the status."""
+        found = _REQUEST.findall(self._log.read_text())
+        return [
+            (method, path.partition("?")[0], int(status))
+            for method, path, status in found
+            if path != f"/{BUCKET}"
+        ]
+
+
+class Sftp(ssh_server.Server):
+    """A folder on an SSH server that can be killed and started again."""
+
+    def __init__(self, folder):
+        # Not the one of the other tests, whose exchange of keys paramiko lacks.
+        self._server = ssh_server.example().Server()
+        self._root = folder
+
+    @property
+    def url(self):
+        return f"sftp://{self._server.user}@127.0.0.1:{self.port}{self._root}"
+
+    @property
+    def variables(self):
+        """What a process has in its environment to reach the server."""
+        return {"FSSPEC_SFTP_KEY_FILENAME": str(self._server.key_file)}
+
+    def kill(self):
+        self._server.kill()
+
+    def pause(self, number=signal.SIGSTOP):
+        """Has the server stop in the middle of what it does; `SIGCONT` has it go on."""
+        for pid in ssh_server.example()._family(self._server._process.pid):
+            os.kill(pid, number)
