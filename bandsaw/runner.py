@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Optional
 
 from . import _far_end, distribution
+from ._files import bundle
 from ._session import told
 from ._system import lifeline
 from ._system.files import whole_file
@@ -55,13 +56,14 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     try:
         session = Session()
         # Closed again before the task is called, which could close or replace it.
+        bundle.receive(os.path.abspath(parsed.input), f"{path}-given")
         with given:
             session.restore(given)
         nonce = getattr(session, "nonce", None)
         told.proceed(session)
         if nonce is not None:
             session._nonce = nonce  # by which the other side knows it, however often it was tried
-        with whole_file(path) as output:
+        with whole_file(path) as output, bundle.Back(session, str(path)):
             session.save(output)
     except (KeyboardInterrupt, GeneratorExit):
         raise

@@ -21,9 +21,23 @@ import bandsaw
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
 
+from bandsaw.workers import boundary, files
+
+
+class ByFiles(bandsaw.Advice):
+    # What SubprocessAdvice does on Windows.
+    def before(self, session):
+        arguments = session, bandsaw.Interpreter(), None, None, None
+        boundary.go_on_after(session, lambda: files.run(*arguments))
+
+    def after(self, session):
+        pass
+
+
 configuration = (
     bandsaw.Configuration()
     .add_advice_chain(SubprocessAdvice())
+    .add_advice_chain(ByFiles(), name="by files")
     .add_advice_chain(SubprocessAdvice(workers=1), name="kept")
     .add_advice_chain(SubprocessAdvice(fork=False), name="spawned")
     .add_advice_chain(SubprocessAdvice(), SubprocessAdvice(), name="twice")
@@ -98,6 +112,7 @@ def run(project):
     ("chain", "serializer"),
     [
         *((chain, "PickleSerializer") for chain in ("default", "kept", "spawned", "twice")),
+        ("by files", "PickleSerializer"),
         ("kept", "JsonSerializer"),
     ],
 )

@@ -152,6 +152,14 @@ def read_record(path: str) -> bytes:
         os.close(descriptor)
 
 
+def length_to_payload(head: bytes) -> int:
+    """Says how many bytes an entry has before its payload; 0 if its beginning is that of none."""
+    if len(head) < _HEADER.size or not head.startswith(_MARK):
+        return 0
+    _, _, _, record, number, _ = _HEADER.unpack_from(head)
+    return int(_HEADER.size + number * _BUFFER.size + record)
+
+
 def has_mark(path: str) -> bool:
     """Says whether a file begins as entries do, of this version or another.
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import contextlib
 import functools
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
-from .._cache import bounds, compare, entry
+from .._cache import bounds, compare
 from .._cache.record import Record
 from ..config import get_configuration
 from ..errors import BandsawError, InvalidValueError
+from . import stores
 from .console import (
     add,
     age_in,
@@ -29,10 +27,10 @@ from .console import (
     told_size,
     told_time,
 )
+from .targets import arguments_in, task_named
 
 _counted = functools.partial(counted, one="entry", many="entries")
 _MOST_SHOWN = 60
-_KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
 
 class Row(NamedTuple):
@@ -47,6 +45,7 @@ class Row(NamedTuple):
 def add_arguments(commands: Any) -> None:
     """Adds the commands and their options."""
     ls = _add(commands, "ls", "list the entries, the one that was used last first")
+    ls.add_argument("store", nargs="*", help="URLs of shared stores, in place of directories")
     ls.add_argument("--task", metavar="NAME", help="only the entries of this task")
     ls.add_argument("--json", action="store_true", help="print JSON")
     show = _add(commands, "show", "show what an entry remembers")
@@ -54,7 +53,11 @@ def add_arguments(commands: Any) -> None:
     explain = _add(
         commands, "explain", "say what differs between an entry or a call and the nearest entry"
     )
-    explain.add_argument("target", help="an entry as for `show`, or a task: module.function")
+    explain.add_argument(
+        "target",
+        help="an entry as for `show`, or a task: module.function; or the URL of a shared "
+        "store, and then one of these",
+    )
     explain.add_argument(
         "arguments", nargs="*", metavar="ARGUMENT",
         help="the arguments of a call of the task, as Python literals: 1 \"'text'\" alpha=0.1",
@@ -64,8 +67,13 @@ def add_arguments(commands: Any) -> None:
     rm.add_argument("--task", metavar="NAME", help="all entries of this task")
     rm.add_argument("--all", action="store_true", help="all entries")
     verify = _add(commands, "verify", "read every entry, and list those that are damaged")
+    verify.add_argument("store", nargs="*", help="URLs of shared stores, in place of directories")
     verify.add_argument("--rm", action="store_true", help="remove them")
     prune = _add(commands, "prune", "remove what is too much or too old, and what is left over")
+    prune.add_argument(
+        "--shared", action="store_true",
+        help="in the shared stores of the configuration's CachingAdvices, not in their directories",
+    )  # fmt: skip
     prune.add_argument("--max-bytes", metavar="SIZE", type=size_in, help="like 500MB or 2GiB")
     prune.add_argument("--max-age", metavar="AGE", type=age_in, help="like 90m, 12h or 30d")
 
@@ -74,7 +82,8 @@ def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
     command = add(commands, name, text)
     command.add_argument(
         "--directory", action="append", metavar="DIR",
-        help="the directory of a cache (default: those of the configuration's CachingAdvices)",
+        help="the directory of a cache, or the URL of a shared store (default: the directories of "
+        "the configuration's CachingAdvices)",
     )  # fmt: skip
     command.add_argument("--config", metavar="MODULE", help="the configuration module")
     return command
@@ -84,18 +93,28 @@ def _in_directories(
     action: Callable[[argparse.Namespace, Sequence[str]], int],
 ) -> Callable[[argparse.Namespace], int]:
     def run(parsed: argparse.Namespace) -> int:
-        directories = parsed.directory or _configured(parsed.config)
+        is_of_stores = getattr(parsed, "shared", False)
+        if "://" in getattr(parsed, "target", "") and parsed.arguments:
+            parsed.store = [parsed.target]
+            parsed.target, *parsed.arguments = parsed.arguments
+        given = [*(parsed.directory or ()), *getattr(parsed, "store", ())]
+        directories = given or _configured(parsed.config, is_of_stores)
         for directory in directories:
+            if stores.is_url(directory):
+                continue
             # The directory of a configured cache may not have been made yet.
-            is_expected = parsed.directory or os.path.lexists(directory)
+            is_expected = given or os.path.lexists(directory)
             if is_expected and not os.path.isdir(directory):
                 raise InvalidValueError(f"There is no directory {directory!r}.")
-        return action(parsed, directories)
+        if action is _prune:
+            return action(parsed, directories)
+        with stores.pictured(directories) as shown:
+            return action(parsed, shown)
 
     return run
 
 
-def _configured(module_name: Optional[str]) -> list[str]:
+def _configured(module_name: Optional[str], is_of_stores: bool) -> list[str]:
     from ..advices.cache import CachingAdvice
 
     try:
@@ -107,12 +126,21 @@ def _configured(module_name: Optional[str]) -> list[str]:
             f"The configuration cannot be loaded: {type(error).__name__}: {error}. Name a cache "
             "with --directory."
         ) from error
-    found = {
-        _shown(advice): None
+    caches = [
+        advice
         for chain in configuration._tuples.values()
         for advice in chain
         if isinstance(advice, CachingAdvice)
-    }
+    ]
+    if is_of_stores:
+        found = {cache.shared_url: None for cache in caches if cache.shared_url is not None}
+        if not found:
+            raise InvalidValueError(
+                f"{configuration} has no CachingAdvice with a shared store. Name one with "
+                "--directory."
+            )
+        return list(found)
+    found = {_shown(cache): None for cache in caches}
     if not found:
         raise InvalidValueError(
             f"{configuration} has no CachingAdvice. Name a cache with --directory."
@@ -173,7 +201,7 @@ def _as_json(row: Row) -> dict[str, Any]:
     record = row.record
     told: dict[str, Any] = {
         "entry": row.entry,
-        "path": row.found.path,
+        "path": stores.told(row.found.path),
         "size": row.found.size,
         "written": row.found.written,
         "used": row.found.used / 1e9,
@@ -186,7 +214,7 @@ def _as_json(row: Row) -> dict[str, Any]:
 
 def _show(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     row = _find(parsed.entry, directories)
-    say(f"entry: {row.entry}\nfile: {row.found.path}")
+    say(f"entry: {row.entry}\nfile: {stores.told(row.found.path)}")
     say(f"size: {told_size(row.found.size)}")
     say(f"written: {told_time(row.found.written)}\nused: {told_time(row.found.used / 1e9)}")
     problem = _problem(row)
@@ -207,7 +235,7 @@ def _show(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 
 def _problem(row: Row) -> str:
     try:
-        return row.problem or entry.problem_of(*os.path.split(row.found.path)) or ""
+        return row.problem or stores.problem_of(row.found.path) or ""
     except FileNotFoundError:
         return "it is gone"
 
@@ -223,7 +251,9 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         if nearest is None:
             say(f"{row.entry} is the only entry of {row.record.task}.")
             return 0
-        say(f"The entry of {row.record.task} nearest to {row.entry} is {nearest.path}.")
+        say(
+            f"The entry of {row.record.task} nearest to {row.entry} is {stores.told(nearest.path)}."
+        )
         say("It differs in this:")
         for line in compare.lines_of(nearest.differences):
             say(line)
@@ -231,8 +261,11 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     from ..fingerprint import gaps_of
     from .explain import explain
 
-    args, kwargs = _arguments(parsed.arguments)
-    task = _task(parsed.target)
+    args, kwargs = arguments_in(parsed.arguments)
+    task = task_named(parsed.target)
+    if getattr(parsed, "store", ()):
+        stores.explain_call(directories[0], task, args, kwargs)
+        return 0
     explanation = explain(task, *args, **kwargs)
     say(str(explanation))
     if not explanation.can_be_made:
@@ -245,46 +278,19 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     return 0
 
 
-def _task(target: str) -> Any:
-    from ..modules import import_object
-
-    names = target.split(".")
-    for count in range(len(names) - 1, 0, -1):
-        module_name = ".".join(names[:count])
-        try:
-            return import_object(".".join(names[count:]), module_name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-                raise InvalidValueError(f"{module_name} cannot be imported: {error}.") from error
-        except AttributeError as error:
-            raise InvalidValueError(f"There is no {target}: {error}.") from error
-    raise InvalidValueError(f"There is neither an entry nor a task {target!r}.")
-
-
-def _arguments(texts: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
-    for text in texts:
-        match = _KEYWORD.fullmatch(text)
-        value = match[2] if match else text
-        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            value = ast.literal_eval(value)
-        if match:
-            kwargs[match[1]] = value
-        else:
-            args.append(value)
-    return args, kwargs
-
-
 def _find(text: str, directories: Sequence[str]) -> Row:
     found = list(_matching([text], directories))
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InvalidValueError(f"There is no entry {text!r} in {', '.join(directories)}.")
+        raise InvalidValueError(f"There is no entry {text!r} in {_named(directories)}.")
     raise InvalidValueError(
         f"{len(found)} entries begin with {text!r}: {', '.join(row.entry for row in found[:5])}"
     )
+
+
+def _named(directories: Sequence[str]) -> str:
+    return ", ".join(map(stores.told, directories))
 
 
 def _matching(texts: Sequence[str], directories: Sequence[str]) -> Iterator[Row]:
@@ -306,7 +312,7 @@ def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     rows = list({row.found.path: row for row in rows}.values())
     if not rows:
         of_task = f" of the task {parsed.task}" if parsed.task else ""
-        raise InvalidValueError(f"There is no entry{of_task} in {', '.join(directories)}.")
+        raise InvalidValueError(f"There is no entry{of_task} in {_named(directories)}.")
     removed, failures = _remove(rows)
     for directory in directories:
         bounds.prune(directory)
@@ -318,7 +324,7 @@ def _remove(rows: Sequence[Row]) -> tuple[list[Row], list[OSError]]:
     removed, failures = [], []
     for row in rows:
         try:
-            os.unlink(row.found.path)
+            stores.remove(row.found.path)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -345,7 +351,7 @@ def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     for row in rows:
         problem = _problem(row)
         if problem and os.path.lexists(row.found.path):
-            say(f"{row.found.path}: {problem}")
+            say(f"{stores.told(row.found.path)}: {problem}")
             damaged.append(row)
     told = f"{_counted(len(rows))}, {len(damaged)} damaged"
     if not parsed.rm:
@@ -359,7 +365,10 @@ def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     status = 0
     for directory in directories:
-        removed = bounds.prune(directory, parsed.max_bytes, parsed.max_age)
+        if stores.is_url(directory):
+            removed = stores.listing(directory).prune(parsed.max_bytes, parsed.max_age)
+        else:
+            removed = bounds.prune(directory, parsed.max_bytes, parsed.max_age)
         say(
             f"{directory}: removed {_counted(removed.entries)} and {removed.files} abandoned "
             f"files, {told_size(removed.size)}"

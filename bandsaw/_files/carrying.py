@@ -25,6 +25,8 @@ _came: dict[str, str] = {}
 _passing: set[str] = set()
 # In a far end on another machine: where contents are kept that were sent there.
 _kept_in = ""
+# Whether the other side fetches what is returned, which takes it no longer than the call.
+is_fetched = False
 
 
 def tell(folder: str) -> None:
@@ -125,21 +127,26 @@ class Homeward(Carrier):
         path = os.path.abspath(file.path)
         if path in _came:
             return File, (_came[path], file.to)
-        if path in _passing:
-            return arrived, (path, file.to)
         key = path, file.to
         if key not in self._copies:
-            from . import places
-
             try:
-                copy = places.new_place(os.path.basename(path))
-                places.copy(path, copy)
+                self._copies[key] = self.copied(path)
             except OSError:
                 if self._is_failure:
                     return File, (file.path, file.to)
                 raise
-            self._copies[key] = copy
         return arrived, (self._copies[key], file.to)
+
+    def copied(self, path: str) -> str:
+        """Copies a file to where the other side finds it. Returns what it is called there."""
+        if path in _passing:
+            return path
+        from . import places
+
+        copy = places.new_place(os.path.basename(path))
+        # The next call comes when it was fetched.
+        places.copy(path, copy, is_linked=is_fetched)
+        return copy
 
 
 class Arrived(Carrier):

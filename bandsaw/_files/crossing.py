@@ -6,7 +6,8 @@
 | `put`: key          |                     | pieces of the contents, and `end`, which is       |
 |                     |                     | answered when they are in their place             |
 | `get`: path         | `parts`             | `more` is answered by so many bytes of them       |
-| `drop`: path        |                     | what was got is removed                           |
+| `drop`: path        | `is_same`           | what was got is removed; whether it has changed   |
+|                     |                     | meanwhile                                         |
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from .._system import contents, trees
+from ..errors import FileTravelError
 from . import kept, places
 
 # How much is asked for at once, and how often: so much may be on its way.
@@ -103,11 +105,13 @@ class Near:
                 arriving.take(piece)
                 left -= len(piece)
                 asked -= len(piece)
+            self._ask(drop=path)
+            if not json.loads(self._receive())["is_same"]:
+                raise FileTravelError(f"{path!r} was changed while it was fetched.")
             arriving.finish()
         except BaseException:
             arriving.abandon()
             raise
-        self._ask(drop=path)
 
 
 class Far:
@@ -122,6 +126,7 @@ class Far:
         self._request: Mapping[str, Any] = {}
         self._pieces: Iterator[bytes] = iter(())
         self._rest = b""
+        self._stamps: Any = None
 
     def take(self, letter: bytes, body: bytes) -> None:
         """Takes a request or a piece."""
@@ -161,6 +166,7 @@ class Far:
 
     def _get(self, request: Mapping[str, Any]) -> None:
         parts = trees.parts_of(request["get"])
+        self._stamps = trees.stamps_of(request["get"])
         self._pieces, self._rest = trees.read(request["get"], parts), b""
         self._answer(parts=parts)
 
@@ -175,6 +181,7 @@ class Far:
             left -= len(piece)
 
     def _drop(self, request: Mapping[str, Any]) -> None:
+        self._answer(is_same=self._stamps == trees.stamps_of(request["drop"]))
         path = os.path.realpath(request["drop"])
         runs = os.path.realpath(os.path.join(kept.folder(), places.RUNS))
         if path.startswith(runs + os.sep):

@@ -69,10 +69,13 @@ def below(folder: str, name: str) -> str:
     return path
 
 
-def copy(path: str, target: str) -> None:
-    """Copies a file or folder, whole or not at all."""
+def copy(path: str, target: str, is_linked: bool = False) -> None:
+    """Copies a file or folder, whole or not at all.
+
+    `is_linked`: what is written to the one may be seen in the other.
+    """
     arriving = contents.Arriving(target, trees.parts_of(path), is_digested=False)
-    arriving.copy(path)
+    arriving.copy(path, is_linked)
     arriving.finish()
 
 

@@ -193,11 +193,16 @@ class Arriving(Digest):
         with self._leaving_nothing():
             super().take(data)
 
-    def copy(self, path: str) -> None:
-        """Takes the whole stream from a path on this machine, as fast as that can be done."""
+    def copy(self, path: str, is_linked: bool = False) -> None:
+        """Takes the whole stream from a path on this machine, as fast as that can be done.
+
+        `is_linked`: what is written to the one may be seen in the other.
+        """
         while self._part is not None:
             inner = os.path.join(path, self._part.name) if self._part.name else path
             with self._leaving_nothing():
+                if is_linked and self._linked(inner, self._part):
+                    continue
                 source = os.open(inner, os.O_RDONLY | (NO_LINK if self._part.name else 0))
                 try:
                     while self._left:
@@ -211,6 +216,19 @@ class Arriving(Digest):
                     os.close(source)
                 self._end_file(self._part)
                 self._begin_next()
+
+    def _linked(self, path: str, part: Part) -> bool:
+        """Takes a file by a link, where that can be done."""
+        target = self._inner(part)
+        made = f"{self.path}-link"
+        try:
+            os.link(path, made, follow_symlinks=not part.name)
+        except (OSError, NotImplementedError):
+            return False
+        os.replace(made, target)
+        self._end_file(part)
+        self._begin_next()
+        return True
 
     def finish(self, digest: Optional[str] = None) -> str:
         """Puts it into its place, in exchange for what is there.

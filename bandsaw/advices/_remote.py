@@ -134,7 +134,8 @@ class SshBackend(abc.ABC):
 
     With a `connection_command`, all goes over one connection. Without one it sees, for each call
     and in this order: `create_dir`; the archive and the session copied there; `execute_remote`;
-    the session copied back; `delete_dir`.
+    the session copied back; `delete_dir`. Where a call has files, one with their contents is copied
+    along.
     """
 
     def connection_command(self, remote: Remote, executable: str) -> Optional[Sequence[str]]:

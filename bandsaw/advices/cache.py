@@ -177,6 +177,15 @@ class CachingAdvice(Advice):
         """The path of the directory: a relative one is relative to where the advice was made."""
         return self._anchor.of(self.directory)
 
+    @property
+    def shared_url(self) -> Optional[str]:
+        """The URL of the shared store, if there is one; a local path in it is absolute."""
+        if self.shared is None:
+            return None
+        from .._cache import shared_files
+
+        return shared_files.resolved(self.shared, self._anchor.absolute)
+
     def can_load(self, session: Session) -> bool:
         """Says whether the entry of a call can be read with the session's serializer.
 
@@ -286,11 +295,12 @@ class CachingAdvice(Advice):
 
     def _shared_store(self) -> Any:
         """The store that is shared, `None` if there is none."""
-        if self.shared is None:
+        url = self.shared_url
+        if url is None:
             return None
-        from .._cache import shared, shared_files
+        from .._cache import shared
 
-        return shared.store_of(shared_files.resolved(self.shared, self._anchor.absolute))
+        return shared.store_of(url)
 
     def _keep(self, session: Session, computation: _Computation) -> None:
         try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
-import subprocess
 import threading
 import time
 import weakref
@@ -17,19 +15,15 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .. import _task_options
 from .._system import ending
 from .._system.directories import Anchor
-from .._system.files import open_private, private_folder
-from .._system.processes import describe_exit
 from .._task_options import check_value
 from ..advice import Advice
 from ..config import configuration_variables
 from ..environments import Environment
 from ..errors import (
-    AdviceError,
     BandsawError,
     InvalidValueError,
     RemoteConnectionError,
     UnknownRemoteError,
-    WorkerDiedError,
 )
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
@@ -142,8 +136,6 @@ class SshAdvice(Advice):
             UnknownRemoteError: If the task asks for a remote that was not added (a `KeyError` and a
                 `ValueError`).
         """
-        from ..workers import boundary
-
         boundary.go_on_after(session, lambda: self._cross(session))
 
     def _cross(self, session: Session) -> None:
@@ -232,65 +224,10 @@ class SshAdvice(Advice):
                     f"Task {session.task} on {remote.host}: {what} needs a backend with a "
                     f"connection_command, which {type(self.backend).__name__} does not have."
                 )
-        # Nobody there can predict the name, and so put something in the way.
-        remote_folder = remote.directory / f"bandsaw-{secrets.token_hex(16)}"
+        from . import _steps
+
         directory = None if self.directory is None else self._anchor.of(self.directory)
-        with private_folder(directory) as folder:
-            sent, returned = folder / "session", folder / "session-back"
-            with open(sent, "xb", opener=open_private) as stream:
-                # Along with the session, so that it arrives with any backend.
-                place = boundary.send(session, stream, _variables(interpreter))
-            try:
-                self.backend.create_dir(remote, remote_folder)
-                self._run(session, remote, remote_folder, sent, returned)
-            except BandsawError:
-                raise
-            except Exception as error:
-                # Whatever a backend of the user's own raises, the error says where.
-                raise AdviceError(
-                    f"The backend {type(self.backend).__name__} of SshAdvice.before failed for "
-                    f"task {session.task} on {remote.host}: {type(error).__name__}: {error}"
-                ) from error
-            finally:
-                self._delete(remote, remote_folder)
-            with open(returned, "rb") as stream:
-                there = f"run on {remote.host}"
-                boundary.take_back(session, boundary.read(stream, session, there), place, there)
-
-    def _run(
-        self, session: Session, remote: Remote, folder: Path, sent: Path, returned: Path
-    ) -> None:
-        there = {name: folder / name for name in ("distribution.pyz", "session", "session-back")}
-        archive = session.distribution_archive.path
-        self.backend.copy_file_to_remote(remote, archive, there["distribution.pyz"])
-        self.backend.copy_file_to_remote(remote, sent, there["session"])
-        try:
-            self.backend.execute_remote(
-                remote,
-                remote.interpreter.executable,
-                there["distribution.pyz"].as_posix(),
-                *("--input", there["session"].as_posix()),
-                *("--output", there["session-back"].as_posix()),
-                *("--run-id", session.run_id),
-            )
-        except subprocess.CalledProcessError as error:
-            raise WorkerDiedError(
-                f"The remote process of task {session.task}{boundary.execution_of(session)} on "
-                f"{remote.host} ended with {describe_exit(error.returncode)} before it gave the "
-                f"session back: {error}",
-                error.returncode,
-                error.cmd,
-                error.output,
-                error.stderr,
-            ) from error
-        self.backend.copy_file_from_remote(remote, there["session-back"], returned)
-
-    def _delete(self, remote: Remote, folder: Path) -> None:
-        try:
-            self.backend.delete_dir(remote, folder)
-        except Exception as error:
-            # What the call gives or raises is worth more than this.
-            logger.warning("The folder %s is left behind on %s: %s", folder, remote.host, error)
+        _steps.move(session, self.backend, remote, _variables(interpreter), directory)
 
 
 def _note_what_is_missing(session: Session, error: Optional[BaseException], remote: Remote) -> None:

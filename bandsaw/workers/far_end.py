@@ -134,6 +134,7 @@ def _take_over(content: dict[str, Any]) -> None:
     if run_id is not None and run._RUN_ID is None:
         run.set_run_id(run_id)
     take_code(content)
+    carrying.is_fetched = content.get("is_fetched", carrying.is_fetched)
     if "files_folder" in content:
         carrying.tell(content["files_folder"])
     state.apply(content)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import Optional
 
+from .._files import bundle, carrying
 from .._system import directories
 from .._system.files import open_private, private_folder
 from ..distribution import owned_folders
@@ -31,7 +32,7 @@ def run(
     what = f"The process of task {session.task}{boundary.execution_of(session)}"
     with private_folder(directory) as folder:
         sent, returned = folder / "session", folder / "session-back"
-        with open(sent, "xb", opener=open_private) as stream:
+        with open(sent, "xb", opener=open_private) as stream, carrying.Outward(session):
             place = boundary.send(session, stream)
         archive = session.distribution_archive.path
         command = [
@@ -47,5 +48,9 @@ def run(
         if not returned.exists():
             raise ended.without_session(what)
         there = f"run by {interpreter.executable}"
-        with open(returned, "rb") as stream:
-            boundary.take_back(session, boundary.read(stream, session, there), place, there)
+
+        def get(path: str, target: str) -> None:
+            bundle.get(bundle.beside(returned), path, target)
+
+        with open(returned, "rb") as back, carrying.Arrived(session, get):
+            boundary.take_back(session, boundary.read(back, session, there), place, there)

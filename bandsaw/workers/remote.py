@@ -385,7 +385,7 @@ class RemotePlace(Place):
 
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once. See `Place.inherited_once`."""
-        return {"bulk_directory": self._target.directory}
+        return {"bulk_directory": self._target.directory, "is_fetched": True}
 
     def carrier(self, session: Session) -> Carrier:
         """Returns what carries the files in a session there. See `Place.carrier`."""

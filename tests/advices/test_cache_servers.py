@@ -225,6 +225,22 @@ def test_a_server_that_is_slow_is_waited_for(flow, server):
     assert flow.computed() == 2
 
 
+def test_the_commands_work_on_a_server(flow, server, project, tmp_path):
+    store = f"{server.url}/listed"
+    flow("one", store, server.variables, "1", "2")
+    variables = {**server.variables, "STORE": store, "LOCAL": str(tmp_path / "one")}
+
+    def cache(*words):
+        return project.run("-m", "bandsaw", "cache", *words, **variables).stdout
+
+    assert "2 entries" in cache("ls", store)
+    assert f"{store}/" in cache("ls", store, "--json")
+    assert cache("verify", store) == "2 entries, 0 damaged\n"
+    assert "argument `number`: 3, was" in cache("explain", store, "flow.square", "3")
+    assert "removed 2 entries" in cache("prune", "--shared", "--max-bytes", "1")
+    assert "0 entries" in cache("ls", store)
+
+
 @pytest.fixture
 def small(tmp_path):
     """A file system of a few kilobytes."""

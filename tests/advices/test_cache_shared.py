@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import logging
 import os
 import shutil
@@ -378,6 +379,85 @@ def test_processes_that_are_forked_use_the_store_on_their_own(project, tmp_path)
     done = project.run("-W", "ignore::DeprecationWarning", "forks.py", LOCAL=str(tmp_path / "one"))
     assert done.stderr == ""
     assert len(entries(project.folder / "team")) == 5
+
+
+@pytest.fixture
+def team(project, tmp_path):
+    """A project whose store has some entries of two states of its code."""
+    text = CONFIGURATION.format(url="file://team", chain="cache")
+    project.write("bandsaw_config.py", text)
+    variables = {"LOCAL": str(tmp_path / "one")}
+    for power in ("number ** 3", "number * number"):
+        project.write("flow.py", FLOW.replace("number * number", power))
+        project.run("flow.py", **variables)
+    project.cache = lambda *words, check=True: project.run(
+        "-m", "bandsaw", "cache", *words, check=check, **variables
+    )
+    return project
+
+
+URL = "file://team"
+
+
+def test_the_commands_list_and_verify_a_store(team):
+    listed = team.cache("ls", URL).stdout
+    assert listed.count("flow.square") == 10
+    assert "10 entries" in listed
+    assert "number=4" in listed
+    rows = json.loads(team.cache("ls", URL, "--json").stdout)
+    assert {row["path"] for row in rows} == {
+        f"file://{team.folder}/team/{row['entry']}" for row in rows
+    }
+    shown = team.cache("show", "--directory", URL, rows[0]["entry"]).stdout
+    assert "state: intact" in shown
+    assert team.cache("verify", URL).stdout == "10 entries, 0 damaged\n"
+    path = team.folder / "team" / rows[3]["entry"]
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    found = team.cache("verify", URL, check=False)
+    assert found.returncode == 1
+    assert f"{rows[3]['path']}: the digest of its contents is another one" in found.stdout
+    assert "10 entries, 1 damaged, removed" in team.cache("verify", URL, "--rm").stdout
+    assert len(entries(team.folder / "team")) == 9
+    assert team.left_behind() == []
+
+
+def test_the_commands_explain_an_entry_of_a_store_and_a_call(team):
+    rows = json.loads(team.cache("ls", URL, "--json").stdout)
+    told = team.cache("explain", URL, rows[0]["entry"]).stdout
+    assert f"is file://{team.folder}/team/" in told
+    assert "the task `square` in `flow.py` changed" in told or "argument `number`" in told
+    assert "the store has an entry" in team.cache("explain", URL, "flow.square", "4").stdout
+    told = team.cache("explain", URL, "flow.square", "40").stdout
+    assert "there is no entry for this code and these arguments" in told
+    assert "argument `number`: 40, was" in told
+
+
+def test_the_commands_prune_the_stores_of_a_configuration(team):
+    store, number = team.folder / "team", 10
+    foreign = [store / "notes.txt", store / "0123456789abcdef" / "0123456789abcdef"]
+    foreign[1].parent.mkdir()
+    left = store / "0123456789abcdef" / ".0123.0123.tmp"
+    for path in (*foreign, left):
+        path.write_text("nothing of ours")
+        os.utime(path, (1, 1))
+    newest = sorted(entries(store), key=lambda name: (store / name).stat().st_mtime)[-1]
+    size = (store / newest).stat().st_size
+    done = team.cache("prune", "--shared", "--max-bytes", str(4 * size + size // 2))
+    assert f"removed {number - 4} entries and 1 abandoned files" in done.stdout
+    assert (store / newest).exists()
+    assert all(path.exists() for path in foreign)
+    assert not left.exists()
+    assert len(entries(store)) == 4 + len(foreign)
+    team.cache("prune", "--directory", URL, "--max-age", "1s", "--max-bytes", "1")
+    assert len(entries(store)) == len(foreign)
+    assert len(entries(team.folder.parent / "one")) == number
+
+
+def test_a_store_that_is_away_is_an_error_of_a_command(team):
+    done = team.cache("ls", "nosuchthing://host/path", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The store nosuchthing://host/path cannot be looked at")
+    assert "0 entries" in team.cache("ls", "file://nothing-yet").stdout
 
 
 RICH = """

@@ -19,16 +19,45 @@ import bandsaw
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.ssh import Remote, SshAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
+from local_backend import LocalBackend
 
 remote = Remote(
     interpreter=bandsaw.Interpreter(executable={executable!r}), directory={far!r}, **{arguments!r})
+steps = SshAdvice(backend=LocalBackend()).add_remote(remote)
 configuration = (
     bandsaw.Configuration()
     .add_advice_chain(SshAdvice().add_remote(remote))
     .add_advice_chain(SshAdvice(workers=1).add_remote(remote), name="kept")
     .add_advice_chain(SshAdvice().add_remote(remote), SubprocessAdvice(), name="twice")
     .add_advice_chain(CachingAdvice("cache"), SshAdvice().add_remote(remote), name="cached")
+    .add_advice_chain(steps, name="steps")
+    .add_advice_chain(steps, SubprocessAdvice(), name="steps twice")
+    .add_modules_for_distribution("local_backend")
 )
+"""
+# With files and steps.
+BACKEND = """\
+import os, shutil, subprocess
+
+class LocalBackend:
+    steps = []
+
+    def create_dir(self, remote, remote_path):
+        remote_path.mkdir(mode=0o700, parents=True)
+
+    def copy_file_to_remote(self, remote, local_path, remote_path):
+        self.steps.append("to " + remote_path.name)
+        shutil.copyfile(local_path, remote_path)
+
+    def execute_remote(self, remote, executable, *arguments):
+        subprocess.run([executable, *arguments], check=True)
+
+    def copy_file_from_remote(self, remote, remote_path, local_path):
+        self.steps.append("from " + remote_path.name)
+        shutil.copyfile(remote_path, local_path)
+
+    def delete_dir(self, remote, remote_path):
+        shutil.rmtree(remote_path)
 """
 WORKFLOW = """\
 import json, os, sys, tempfile
@@ -59,6 +88,7 @@ def run(project, remote_arguments, far):
                 executable=sys.executable, far=str(far), arguments=remote_arguments
             ),
         )
+        project.write("local_backend.py", BACKEND)
         tasks, _, body = code.partition("\n# main\n")
         text = WORKFLOW.format(tasks=tasks, body=textwrap.indent(body, "    "))
         (project.folder / "workflow.py").write_text(text)
@@ -113,6 +143,28 @@ def test_files_travel_to_another_machine_and_back(run, project, far, chain):
     for found in (there / "kept").glob("*/content"):
         assert not found.stat().st_mode & 0o222
     assert len(list((there / "kept").iterdir())) == 3
+
+
+@pytest.mark.parametrize("chain", ["steps", "steps twice"])
+def test_files_travel_with_files_and_steps(run, project, far, chain):
+    code = """\
+@bandsaw.task(chain="steps")
+def plain(value):
+    return value
+
+"""
+    code += BOTH_WAYS.format(chain=chain, project=str(project.folder))
+    code += """
+from local_backend import LocalBackend
+
+steps = LocalBackend.steps
+there = ["to distribution.pyz", "to session", "to session-files"]
+assert steps == [*there, "from session-back", "from session-back-files"] * 2, steps
+del steps[:]
+assert plain(1) == 1 and steps == [*there[:2], "from session-back"], steps
+"""
+    run(code)
+    assert list(far.iterdir()) == []
 
 
 SEND = """\
@@ -263,7 +315,10 @@ def test_what_leads_out_or_is_not_what_was_announced_is_not_kept(
 def test_only_what_was_returned_is_removed(far_end, tmp_path):
     kept_file = tmp_path / "mine"
     kept_file.write_text("x")
-    far_end(drop=str(kept_file))
+    far_end(get=str(kept_file))
+    assert far_end(drop=str(kept_file)) == [{"is_same": True}]
+    kept_file.write_text("xx")
+    assert far_end(drop=str(kept_file)) == [{"is_same": False}]
     run = Path(kept.folder(), "runs")
     (run / "r" / "t").mkdir(parents=True)
     far_end(drop=str(run))
