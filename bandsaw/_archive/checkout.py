@@ -226,7 +226,7 @@ class Checkout:
         return _texts.text(path)
 
 
-_known: dict[str, Checkout] = {}
+_known: dict[Any, Checkout] = {}
 
 
 def checkout_for(configuration: Configuration) -> Checkout:
@@ -234,10 +234,11 @@ def checkout_for(configuration: Configuration) -> Checkout:
     name = importable_module_name(configuration.module_name)
     modules = list(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
     is_signed = getattr(configuration.serializer, "is_signed", False) is True
-    key = [modules, is_signed, configuration._distributes_first_party]
-    known = _known.get(repr(key))
+    key = (*modules, is_signed, configuration._distributes_first_party)
+    known = _known.get(key)
     if known is None:
-        known = _known[repr(key)] = Checkout(configuration, key, name if is_signed else None)
+        plain = [modules, is_signed, configuration._distributes_first_party]
+        known = _known[key] = Checkout(configuration, plain, name if is_signed else None)
     return known
 
 

@@ -67,6 +67,10 @@ def pool_of(advice: Any, place: Any, size: int, max_tasks: Optional[int]) -> Poo
 
     `max_tasks`: after how many executions one is replaced, `None` for never.
     """
+    pools = _pools.get(advice)
+    pool = None if pools is None else pools.get(place)
+    if pool is not None:
+        return pool
     from ..workers.pool import Pool
 
     with _lock:

@@ -123,18 +123,16 @@ class SubprocessAdvice(Advice):
                     f"{error}"
                 ) from error
         if _HAS_CHANNELS:
-            from ..workers.call import Call
-            from ..workers.code import code_for
-            from ..workers.place import LocalPlace
+            from ..workers import local
 
-            code = code_for(session._known_configuration())
-            place = LocalPlace(code, interpreter, self.preload, self.fork, directory, base)
-            call = Call(session, place, seconds, self.heartbeat)
+            made_of = (interpreter, self.preload, self.fork, directory, base)
             if self.workers is None:
-                call.in_own_process()
-            else:
-                pool = pool_of(self, None, self.workers, self.max_tasks)
-                call.in_warm_process(pool, self.idle_timeout)
+                local.in_own_process(session, made_of, seconds, self.heartbeat)
+                return
+            pool = pool_of(self, None, self.workers, self.max_tasks)
+            local.in_warm_process(
+                session, made_of, seconds, self.heartbeat, pool, self.idle_timeout
+            )
         else:
             from ..workers import files
 

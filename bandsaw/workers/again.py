@@ -11,6 +11,7 @@ is for the serializer and the tasks that most calls have; all others are sent wh
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -21,12 +22,16 @@ from .._system import callers, computing
 from ..context import Context
 from ..errors import SessionFileError
 from ..execution import Execution
+from ..result import Result
 from ..serialization import PickleSerializer
 from ..session import Session
 from ..tasks import _FunctionTask
 from .frames import AGAIN, DONE, LARGEST_BODY, Message
 
 _UNCHANGING = (str, int, float, bool, type(None))
+# What needs nothing of our pickler, and the mark of what was written without it.
+_PLAIN = frozenset((*_UNCHANGING, bytes, complex))
+_PLAINLY = b"="
 
 
 class Shape(NamedTuple):
@@ -110,10 +115,17 @@ def message(number: int, session: Session) -> Optional[Message]:
         *(number, session.nonce, ids, computing.held(session)),
         *(execution._execution_id, execution.args, execution.kwargs),
     )
-    return _message(AGAIN, content)
+    args, kwargs = execution.args, execution.kwargs
+    is_plain = type(args) is tuple and _PLAIN.issuperset(map(type, args))
+    if kwargs and is_plain:
+        is_plain = _PLAIN.issuperset(map(type, kwargs.values()))
+    return _message(AGAIN, content, is_plain)
 
 
-def _message(kind: int, content: Any) -> Optional[Message]:
+def _message(kind: int, content: Any, is_plain: bool) -> Optional[Message]:
+    if is_plain:
+        data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+        return (kind, (_PLAINLY, data), None) if len(data) <= LARGEST_BODY else None
     from ..serialization._pickling import pickled_with_buffers
     from ..serialization.serializer import crossing
 
@@ -153,24 +165,28 @@ def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
     """
     if len(left_out) < 3 or "result" in left_out:
         return None
-    moderator = session._moderator
-    return _message(DONE, (session.nonce, moderator.serialized(), session.result))
+    counts, result = session._moderator.serialized(), session.result
+    if type(result) is Result and result.exception is None and type(result.value) in _PLAIN:
+        return _message(DONE, (session.nonce, counts, None, result.value), True)
+    return _message(DONE, (session.nonce, counts, result, None), False)
 
 
 def take_result(session: Session, data: bytes) -> _Moderator:
     """Takes the result of a call."""
-    nonce, counts, result = _read(data)
+    nonce, counts, result, value = _read(data)
     if nonce != session.nonce:
         raise SessionFileError(
             f"The result of another call than that of task {session.task} came back."
         )
     moderator = _Moderator.deserialize(counts)
     moderator.advice_chain = session._moderator.advice_chain
-    session.result = result
+    session.result = Result(value) if result is None else result
     return moderator
 
 
 def _read(data: bytes) -> Any:
+    if data.startswith(_PLAINLY):
+        return pickle.loads(memoryview(data)[1:])
     from ..serialization._pickling import unpickled
 
     return unpickled(io.BytesIO(data))

@@ -207,7 +207,6 @@ class Call:
             raise self._timeout(child) from error
         except StalledError as error:
             raise self._stalled(child, error) from error
-        child.drain()
         return answer
 
     def _begin_with(self, child: Child) -> None:
@@ -277,16 +276,20 @@ class Call:
 
     def _news(self, child: Child, is_new: bool) -> dict[str, Any]:
         """Returns what the process does not know yet of what it inherits."""
-        content = {
-            **self._place.inherited(),
-            "levels": logs.levels(),
-            "disable": logging.root.manager.disable,
-            "filters": warned.filters(),
-            "facts": facts.wanted,
-        }
-        told = child.told
-        news = {name: value for name, value in content.items() if told.get(name, self) != value}
-        told.update(news)
+        signs = self._place.signs()
+        levels, disable, filters = logs.levels(), logging.root.manager.disable, warned.filters()
+        seen = (signs, levels, disable, filters, facts.wanted)
+        told, news = child.told, {}
+        if signs is None or seen != child.seen:
+            content = {
+                **self._place.inherited(),
+                "levels": levels,
+                "disable": disable,
+                "filters": filters,
+            }
+            news = {name: value for name, value in content.items() if told.get(name, self) != value}
+            told.update(news)
+            child.seen = seen
         number, code = self._place.code_news(told.get("code", 0))
         if code:
             told["code"], news["code"] = number, code
@@ -304,13 +307,15 @@ class Call:
         deadline: Optional[float],
     ) -> None:
         told = {**told, **self._place.deliver(self._carrier, child)}
-        messages: list[Message] = []
+        messages = [message]
         if told:
-            messages.append((frames.STATE, (json.dumps(told).encode("ascii"),), None))
-        messages.append(message)
+            messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
         if facts.wanted:
             self._session.facts.update(facts.sent(message, child.host, self._place.name))
         try:
+            if self._heartbeat is None:
+                child.send(*messages, deadline=deadline)
+                return
             self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
         except OSError:
             # Nobody reads it. What the process has said last says why.
@@ -320,7 +325,7 @@ class Call:
         return None if self._seconds is None else time.monotonic() + self._seconds
 
     def _answer(self, child: Child, deadline: Optional[float], is_last_try: bool) -> Frame:
-        emit = None
+        emit, is_first = None, True
         while True:
             frame = self._in_time(child, deadline, child.next)
             if frame is None:
@@ -335,6 +340,10 @@ class Call:
             elif frame.kind == frames.FACTS:
                 self._session.facts.update(frames.from_json(frame))
             elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
+                if not is_first:
+                    # What was written between two messages that came together was not seen yet.
+                    child.drain()
+                child.has_answered = True
                 return frame
             elif frame.kind == frames.CODE:
                 text = self._place.text_of_code(frame.body.decode())
@@ -345,6 +354,7 @@ class Call:
                     f"{self._what} sent a message {frames.NAMES[frame.kind]} where none is due "
                     f"({self._where(child)})."
                 )
+            is_first = False
 
     def _in_time(
         self, child: Child, deadline: Optional[float], act: Callable[[Optional[float]], _Done]
@@ -429,10 +439,11 @@ class Call:
 
 
 def _was_killed_early(child: Child) -> bool:
-    """Whether somebody has killed a process, or what had started it, before it began."""
+    """Whether a process had ended, or was killed, before it began with what was sent to it."""
     if child.has_read or child.is_cancelled or child.loss is not None or child.start_error:
         return False
-    return child.returncode is None or child.returncode < 0
+    # One that has answered may have ended by itself since.
+    return child.returncode is None or child.returncode < 0 or child.has_answered
 
 
 def _last_words(text: str) -> str:

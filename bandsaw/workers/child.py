@@ -70,11 +70,13 @@ class Child(abc.ABC):
         kind: As given.
         host: As given.
         told: What it knows of the state of this process.
+        seen: By what it was seen last whether there are news.
         pid: Its process id, `None` as long as the template has not said it.
         returncode: How it ended, negative for a signal; `None` if it runs, or nobody knows.
         start_error: The `errno` for which it could not be started.
         is_over: Whether it has ended.
         is_cancelled: Whether it was ended from here.
+        has_answered: Whether it has gone on with a session before.
         has_read: Whether it may have read all that was sent to it last.
         loss: Makes an error of what happened to it, if its machine can no longer be reached.
     """
@@ -87,11 +89,13 @@ class Child(abc.ABC):
         self.kind = kind
         self.host = host
         self.told = dict(told)
+        self.seen: Any = None
         self.pid: Optional[int] = None
         self.returncode: Optional[int] = None
         self.start_error: Optional[int] = None
         self.is_over = False
         self.is_cancelled = False
+        self.has_answered = False
         self.has_read = True
         self._closed: Optional[Callable[[bool], None]] = closed
         self._out = Output("stdout")
@@ -265,10 +269,11 @@ class LocalChild(Child):
         self._poll = select.poll()
         # Not methods of this object, which would then be referred to by itself.
         self._readers: dict[int, Callable[[LocalChild], bool]] = {
-            # In this order they are read: what was written before a message comes before it.
+            # `poll` looks at them in this order: when it finds a message, it also finds what was
+            # written before that.
+            channel.fileno(): LocalChild._read_channel,
             out: lambda child: _pump(out, child._out),
             errors: lambda child: _pump(errors, child._errors),
-            channel.fileno(): LocalChild._read_channel,
             self._status.fileno(): LocalChild._read_status,
         }
         for descriptor in self._readers:
@@ -300,6 +305,8 @@ class LocalChild(Child):
 
     def _step(self, seconds: Optional[float]) -> bool:
         ready = self._poll.poll(None if seconds is None else seconds * 1000)
+        if len(ready) > 1 and ready[0][0] == self._channel.fileno():
+            ready.append(ready.pop(0))  # what was written before a message is passed on before it
         for descriptor, _ in ready:
             if not self._readers[descriptor](self):
                 self._poll.unregister(descriptor)

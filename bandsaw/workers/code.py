@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any, Optional, Protocol
 
@@ -62,9 +63,14 @@ class Archived:
         return None
 
 
+@functools.lru_cache(None)
+def _is_in_files() -> bool:
+    return os.path.isfile(checkout.BEGIN)
+
+
 def code_for(configuration: Configuration) -> Code:
     """Returns what a process of this machine is started from."""
     is_in_place = finder.id or running.running_archive() is None
-    if is_in_place and os.path.isfile(checkout.BEGIN):
+    if is_in_place and _is_in_files():
         return checkout.checkout_for(configuration)
     return Archived(get_distribution_archive(configuration))

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import errno
 import json
 import os
@@ -17,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from .. import modules, run
@@ -76,6 +75,7 @@ def serve(channel: Channel) -> None:
     number: Optional[int] = None
     known: dict[int, again.Shape] = {}
     is_last = False
+    asking = Asking(channel)
     try:
         while True:
             frame = _next(channel, idle_seconds)
@@ -91,7 +91,7 @@ def serve(channel: Channel) -> None:
                 facts.wanted = content.get("facts", facts.wanted)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
             elif frame.kind in (frames.SESSION, frames.AGAIN):
-                with asking(channel):
+                with asking:
                     messages = _go_on(frame, directory, known, number, handler, shower)
                 _answer(channel, messages)
                 if is_last:
@@ -148,26 +148,31 @@ def take_code(content: Mapping[str, Any]) -> None:
         modules.signed_by = code["signed_by"]
 
 
-@contextlib.contextmanager
-def asking(channel: Channel) -> Iterator[None]:
-    """Has the texts of edited files asked for meanwhile."""
-    pid = os.getpid()
-    lock = threading.Lock()
+class Asking:
+    """A context in which the texts of edited files are asked for. It can be entered again."""
 
-    def ask(path: str) -> Optional[bytes]:
-        with lock:
-            if finder.ask is not ask or os.getpid() != pid:
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._is_open = False
+
+    def __enter__(self) -> None:
+        self._is_open = True
+        finder.ask = self._ask
+
+    def _ask(self, path: str) -> Optional[bytes]:
+        with self._lock:
+            if not self._is_open or os.getpid() != self._pid:
                 return None  # nobody listens any more
-            channel.send((frames.CODE, (path.encode("utf-8", "surrogateescape"),), None))
-            body = channel.receive_code().body
+            self._channel.send((frames.CODE, (path.encode("utf-8", "surrogateescape"),), None))
+            body = self._channel.receive_code().body
             return body[1:] if body[:1] == b"1" else None
 
-    finder.ask = ask
-    try:
-        yield
-    finally:
-        if os.getpid() == pid:
-            with lock:
+    def __exit__(self, *_: object) -> None:
+        if os.getpid() == self._pid:
+            with self._lock:
+                self._is_open = False
                 finder.ask = None
 
 
@@ -191,7 +196,8 @@ def _go_on(
         session = _session_of(frame, known, number)
         # A configuration that sets logging up does so for the caller, who has its handlers.
         handler.install()
-        shower.install()
+        if frame.kind == frames.SESSION:
+            shower.install()  # what was loaded may have replaced it
         # Whatever else refers to what was sent would keep it in memory.
         del frame
         had = _parts(session)

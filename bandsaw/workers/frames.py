@@ -123,6 +123,8 @@ class Channel:
         self._socket = end
         self._lock = threading.Lock()
         self._data = bytearray()
+        # Kept, because to make one of this size costs more than to read a small message.
+        self._chunk = memoryview(bytearray(_CHUNK))
         self._descriptors: deque[io.FileIO] = deque()
         self._put_back: deque[Frame] = deque()
         self._heard_at = 0.0
@@ -151,18 +153,22 @@ class Channel:
                 going_along = descriptor
             pieces.append(head_of(kind, sum(map(len, body)), descriptor is not None))
             pieces += body
-        data = memoryview(b"".join(pieces))
+        data: Any = b"".join(pieces)
         with self._lock:
-            while data:
+            while True:
                 try:
                     if going_along is None:
-                        data = data[self._socket.send(data, _AT_ONCE) :]
+                        count = self._socket.send(data, _AT_ONCE)
                     else:
                         rights = rights_to(going_along)
-                        data = data[self._socket.sendmsg([data], rights, _AT_ONCE) :]
+                        count = self._socket.sendmsg([data], rights, _AT_ONCE)
                         going_along = None
                 except BlockingIOError:
                     self._wait_for_room(deadline, patience)
+                    continue
+                if count == len(data):
+                    return
+                data = memoryview(data)[count:]
 
     def _wait_for_room(self, deadline: Optional[float], patience: Optional[float]) -> None:
         left = None if deadline is None else deadline - time.monotonic()
@@ -236,19 +242,21 @@ class Channel:
     def read(self) -> None:
         """Reads what has arrived, and waits if that is nothing."""
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_CHUNK, _ONE_DESCRIPTOR, _FLAGS)
+            count, ancillary, _, _ = self._socket.recvmsg_into(
+                (self._chunk,), _ONE_DESCRIPTOR, _FLAGS
+            )
         except ConnectionResetError:
             # So Linux says it where the other end of such a socket had something to read.
-            data, ancillary, self.was_unread = b"", [], True
+            count, ancillary, self.was_unread = 0, [], True
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 received = array.array("i")
                 received.frombytes(content[: len(content) - len(content) % received.itemsize])
                 self._descriptors.extend(map(owned, received))
-        if not data:
+        if not count:
             raise EOFError("the other side has closed the channel")
         self._heard_at = time.monotonic()
-        self._data += data
+        self._data += self._chunk[:count]
 
     def close(self) -> None:
         """Closes this end."""

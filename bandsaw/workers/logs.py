@@ -23,20 +23,34 @@ _TEXTS = ("exc_text", "stack_info")
 _STANDARD = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, *_PLAIN, *_TEXTS, "message"}
 
 
+# Where `levels` keeps what it returns: `setLevel` of any logger clears this dictionary.
+_KEY: Any = "bandsaw: levels"
+
+
 # The names of the loggers whose levels were taken over.
 _given: set[str] = set()
 
 
 def levels() -> dict[str, int]:
-    """Returns the levels that loggers of this process were given, by their names."""
-    root = logging.getLogger()
+    """Returns the levels that loggers of this process were given, by their names.
+
+    It is the same dictionary for as long as none was changed by `setLevel`.
+    """
+    root = logging.root
+    cache: dict[Any, Any] = getattr(root, "_cache", {})
+    kept: list[dict[str, int]] = cache.get(_KEY, [])
+    if kept:
+        return kept[0]
+    # Before levels are looked at: another thread may change one meanwhile.
+    kept = cache[_KEY] = []
     found = {"": root.level}
     # A copy: other threads may make loggers.
     for name, logger in root.manager.loggerDict.copy().items():
         # What is not of this class stands for a parent that does not exist yet.
         if isinstance(logger, logging.Logger) and logger.level:
             found[name] = logger.level
-    return found
+    kept.append(found)
+    return kept[0]
 
 
 def take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> None:

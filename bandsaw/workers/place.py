@@ -56,6 +56,10 @@ class Place(abc.ABC):
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once."""
 
+    def signs(self) -> Any:
+        """Returns what differs if `inherited` does, and is compared in no time."""
+        return None
+
     @abc.abstractmethod
     def carrier(self, session: Session) -> Carrier:
         """Returns what carries the files in a session there."""
@@ -99,6 +103,20 @@ class LocalPlace(Place):
         executable = interpreter.executable
         self.kind = Kind(executable, code.name, preload, self._state.at_start)
         self.name = f"interpreter {executable}"
+        self._made_of = (self._state, code.name, fork, directory, made_in, preload, executable)
+
+    def is_for(
+        self,
+        code: Code,
+        interpreter: Interpreter,
+        preload: tuple[str, ...],
+        fork: bool,
+        directory: Optional[str],
+        made_in: Optional[str],
+    ) -> bool:
+        """Returns whether one made of these arguments now would be like this one."""
+        now = (state.inherited(interpreter), code.name, fork, directory, made_in, preload)
+        return code is self._code and (*now, interpreter.executable) == self._made_of
 
     def hello(self) -> Mapping[str, Any]:
         """Returns what the template has said of itself. See `Place.hello`."""
@@ -129,6 +147,10 @@ class LocalPlace(Place):
             "directory": state.working_directory(),
             "made_in": self._made_in,
         }
+
+    def signs(self) -> Any:
+        """Returns what differs if `inherited` does. See `Place.signs`."""
+        return self._state, state.working_directory(), self._made_in
 
     def inherited_once(self) -> dict[str, Any]:
         """Returns what they are told once. See `Place.inherited_once`."""

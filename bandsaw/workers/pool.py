@@ -17,6 +17,8 @@ from .near_template import Kind
 # How long processes may take to end by themselves when this one ends.
 _SECONDS_TO_END = 5.0
 _LOOK_SECONDS = 1.0
+# As long as calls follow each other so soon, they do not look at a process before they send to it.
+_TRUSTED_SECONDS = 0.001
 logger = logging.getLogger(__name__)
 
 
@@ -41,6 +43,8 @@ class Worker:
     Attributes:
         calls: How many sessions it was given.
         shapes: The calls that it knows, with their numbers, by their keys: see `again`.
+        trusted_until: Until when nobody looks whether it has ended. If it has, the call is begun
+            again with another one.
     """
 
     def __init__(self, child: Child) -> None:
@@ -48,6 +52,7 @@ class Worker:
         self.calls = 0
         self.shapes: dict[Any, tuple[int, Any]] = {}
         self.seat: Optional[_Seat] = None
+        self.trusted_until = 0.0
 
 
 class Pool:
@@ -59,6 +64,8 @@ class Pool:
     def __init__(self, size: int, max_tasks: Optional[int]) -> None:
         self._size = size
         self._max_tasks = max_tasks
+        # Where the last call went, for the next one if nothing has changed.
+        self.place: Any = None
         self._start_anew()
         _pools.add(self)
 
@@ -93,7 +100,9 @@ class Pool:
                     raise
             assert worker is not None
             try:
-                if worker.child.kind == kind and worker.child.seems_alive():
+                if worker.child.kind == kind and (
+                    time.monotonic() < worker.trusted_until or worker.child.seems_alive()
+                ):
                     return worker
             except BaseException:
                 self.drop(worker)
@@ -112,6 +121,7 @@ class Pool:
             worker.child.retire()
             self.drop(worker)
             return
+        worker.trusted_until = time.monotonic() + _TRUSTED_SECONDS
         with self._lock:
             self._idle.append(worker)
             self._changed.notify()

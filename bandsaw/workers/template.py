@@ -84,7 +84,7 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
         # What is preloaded may define tasks.
         run_ids.set_run_id(settings["run_id"])
         state.apply({"path": settings["path"]})
-        with far_end.asking(channel):
+        with far_end.Asking(channel):
             content = preload.prepare(settings["kind"][2])
     except EOFError:
         return 0  # nobody waits for us any more

@@ -28,8 +28,8 @@ _registries: dict[str, dict[Any, Any]] = {}
 def filters() -> list[Any]:
     """Returns the filters of this process as plain data."""
     global _last
-    now: list[Any] = list(warnings.filters)
-    if now != _last[0]:
+    if warnings.filters != _last[0]:
+        now: list[Any] = list(warnings.filters)
         _last = (
             now,
             [

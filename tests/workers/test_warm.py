@@ -84,6 +84,51 @@ def test_a_process_without_work_ends_itself_and_is_replaced(run):
     run(PID, body, "workers=2, idle_timeout=0.1")
 
 
+@pytest.mark.parametrize("how", ["os.kill(pid, signal.SIGKILL)", "open('go', 'w').close()"])
+def test_a_process_that_has_ended_before_anybody_looked_is_replaced(run, how):
+    # As if the next call came so soon that nobody looks whether the process is there.
+    tasks = f"""{PID}
+def leave():
+    while not os.path.exists('go'):
+        time.sleep(0.005)
+    os._exit(0)
+
+@bandsaw.task
+def go():
+    threading.Thread(target=leave, daemon=True).start()
+    return os.getpid()
+"""
+    body = f"""
+    from bandsaw.workers.pool import _pools
+    pid = go()
+    {how}
+    wait_for_end(pid)
+    (pool,) = [pool for pool in _pools if pool._idle]
+    pool._idle[0].trusted_until = float("inf")
+    assert f() != pid
+    """
+    run(tasks, body, "workers=1")
+
+
+def test_what_is_printed_before_and_after_a_record_comes_before_the_call_returns(run):
+    tasks = """
+    import logging
+
+    @bandsaw.task
+    def f(number):
+        print("before", number)
+        logging.getLogger("f").warning("between")
+        print("after", number)
+    """
+    body = """
+    for number in range(50):
+        f(number)
+        print("returned", number, flush=True)
+    """
+    expected = "".join(f"before {n}\nafter {n}\nreturned {n}\n" for n in range(50))
+    assert run(tasks, body, "workers=1").stdout == expected
+
+
 def test_a_call_that_comes_when_a_process_ends_itself_is_not_lost(run):
     body = """
     for x in range(60):
