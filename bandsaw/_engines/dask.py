@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from .executor import EngineExecutor, begun_future
 
 # What is larger is sent to a worker, and not with the description of the call over the scheduler.
 _LARGE = 1 << 20
+_SECONDS_TO_KILL = 5.0
 
 
 class DaskExecutor(EngineExecutor):
@@ -72,7 +74,14 @@ class DaskExecutor(EngineExecutor):
         theirs = self._futures.get(future)
         if theirs is not None:
             theirs.cancel()
-        self.client.run(*killing(call), wait=False)
+        # A scheduler that is lost must hold nobody up.
+        run = threading.Thread(target=self._run, args=killing(call), daemon=True)
+        run.start()
+        run.join(_SECONDS_TO_KILL)
+
+    def _run(self, *what: Any) -> None:
+        with contextlib.suppress(Exception):
+            self.client.run(*what)
 
     def shutdown(self, wait: bool = True) -> None:
         """Closes the connection, if it was made here.

@@ -80,6 +80,7 @@ class SlurmExecutor(EngineExecutor):
         self._poll = poll
         self._waiting: list[_Call] = []
         self._jobs: dict[Future[Any], _Job] = {}
+        self._cancelled: list[Any] = []
         self._wakeup = threading.Event()
         self._thread: Any = None
         self._asked_at = 0.0
@@ -105,9 +106,11 @@ class SlurmExecutor(EngineExecutor):
         with self._lock:
             self._waiting = [one for one in self._waiting if one.future is not future]
             job = self._jobs.pop(future, None)
+            if job is not None:
+                # It may still write its result.
+                self._cancelled.append(job.job)
         if job is not None:
             job.job.cancel(check=False)
-            self._clean(job.job)
 
     def _bandsaw_engine(self) -> Engine:
         return Engine(type(self).__name__, self.submit_with, self._kill, self._shared)
@@ -127,22 +130,26 @@ class SlurmExecutor(EngineExecutor):
         """Cancels the jobs that are left.
 
         Args:
-            wait: Accepted as other executors have it.
+            wait: Whether to wait until nothing is left of them.
         """
         for future in list(self._jobs):
             self._kill("", future)
+        thread = self._thread
+        self._wakeup.set()
+        if wait and thread is not None:
+            thread.join()
 
     # The thread
 
     def _serve(self) -> None:
         while True:
-            self._wakeup.wait(self._poll if self._jobs else 60.0)
+            self._wakeup.wait(self._poll if self._jobs or self._cancelled else 60.0)
             if self._wakeup.is_set():
                 time.sleep(_TOGETHER_SECONDS)
                 self._wakeup.clear()
             with self._lock:
                 calls, self._waiting = self._waiting, []
-                if not calls and not self._jobs:
+                if not calls and not self._jobs and not self._cancelled:
                     self._thread = None
                     return
             while calls:
@@ -171,12 +178,16 @@ class SlurmExecutor(EngineExecutor):
             jobs = list(self._jobs.values())
         missing = [job for job in jobs if not self._took(job)]
         now = time.monotonic()
-        if not missing or now - self._asked_at < 1.0:
+        if not (missing or self._cancelled) or now - self._asked_at < 1.0:
             return
         self._asked_at = now
         states = _states()
         if states is None:
             return  # it does not answer, and will again
+        for cancelled in list(self._cancelled):
+            if states.get(cancelled.job_id, "CANCELLED") in _OVER:
+                self._clean(cancelled)
+                self._cancelled.remove(cancelled)
         for job in missing:
             state = states.get(job.job.job_id)
             if state is not None and state not in _OVER:

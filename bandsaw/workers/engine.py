@@ -141,10 +141,9 @@ def submission(
 
 def killing(call: str) -> tuple[Any, ...]:
     """Returns what ends a call, run in the worker that has it, as a function and arguments."""
-    text = (
-        "vars(__import__('sys').modules[name])['kill'](call) if name in __import__('sys').modules"
-    )
-    return eval, text + " else None", {"name": program()[0], "call": call}
+    module = "__import__('sys').modules.get(name)"
+    text = f"(lambda there: vars(there)['kill'](call) if there else None)({module})"
+    return eval, text, {"name": program()[0], "call": call}
 
 
 _engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()

@@ -33,9 +33,9 @@ _roots: "dict[str, Any]" = {}
 def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> "Any":
     """Runs a call, or keeps an archive for calls that come later.
 
-    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and the head of
-    that of SESSION; `None` if nothing is to be run. `data`: the rest of the latter. `archive`: the two parts of the archive, see
-    `arriving`; a path to a file with both; or `None`, if it may be here.
+    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and the head of that of
+    SESSION; `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to
+    a file with both; or `None`, if it may be here. `data`: what comes after the head.
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `kept`, `error`
     with a text, or `events` with the host, what happened, and how it ended.
