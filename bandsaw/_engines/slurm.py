@@ -6,8 +6,10 @@ future ◄─ thread: the result's file, or what one `squeue` says of all jobs
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -29,6 +31,7 @@ _OVER = {
     *("OUT_OF_MEMORY", "REVOKED", "TIMEOUT"),
 }
 _MOST_WORDS = 2000
+_SECONDS_TO_END = 30.0
 
 
 class _Call(NamedTuple):
@@ -49,8 +52,8 @@ class SlurmExecutor(EngineExecutor):
     """Submits calls to Slurm.
 
     Args:
-        folder: A folder on a file system that the machines share. Files of a job are removed when
-            its result was read.
+        folder: A folder on a file system that the machines share. Files of jobs are removed
+            when none is left.
         poll: After how many seconds each time it is looked for results. Slurm is asked at most
             once each second.
         **parameters: Parameters of the jobs as submitit has them: `time` in minutes, `partition`,
@@ -84,6 +87,9 @@ class SlurmExecutor(EngineExecutor):
         self._wakeup = threading.Event()
         self._thread: Any = None
         self._asked_at = 0.0
+        self._is_over = False
+        # What submitit writes for jobs of this process. Removed when none is left.
+        self._jobs_folder = self.folder / f"jobs-{os.urandom(8).hex()}"
 
     def submit_with(
         self, options: Mapping[str, Any], function: Callable[..., Any], *args: Any
@@ -95,6 +101,8 @@ class SlurmExecutor(EngineExecutor):
         with self._lock:
             self._waiting.append(_Call(settings, function, args, future))
             if self._thread is None:
+                self._is_over = False
+                atexit.register(self.shutdown)
                 self._thread = threading.Thread(
                     target=self._serve, daemon=True, name="bandsaw-slurm"
                 )
@@ -135,23 +143,28 @@ class SlurmExecutor(EngineExecutor):
         for future in list(self._jobs):
             self._kill("", future)
         thread = self._thread
+        self._is_over = True
         self._wakeup.set()
         if wait and thread is not None:
-            thread.join()
+            thread.join(_SECONDS_TO_END)
+        atexit.unregister(self.shutdown)
 
     # The thread
 
     def _serve(self) -> None:
         while True:
-            self._wakeup.wait(self._poll if self._jobs or self._cancelled else 60.0)
-            if self._wakeup.is_set():
+            self._wakeup.wait(self._poll if self._jobs or self._cancelled else None)
+            if self._wakeup.is_set() and not self._is_over:
                 time.sleep(_TOGETHER_SECONDS)
-                self._wakeup.clear()
+            self._wakeup.clear()
             with self._lock:
                 calls, self._waiting = self._waiting, []
-                if not calls and not self._jobs and not self._cancelled:
-                    self._thread = None
-                    return
+                if not (calls or self._jobs or self._cancelled):
+                    shutil.rmtree(self._jobs_folder, ignore_errors=True)
+                    if self._is_over:
+                        self._thread = None
+                        return
+                    continue
             while calls:
                 first = calls[0]
                 same = [one for one in calls if repr(one.options) == repr(first.options)]
@@ -162,10 +175,12 @@ class SlurmExecutor(EngineExecutor):
                     for one in same:
                         one.future.set_exception(error)
             self._look()
+            if not (self._jobs or self._cancelled):
+                self._wakeup.set()
 
     def _submit_array(self, calls: Sequence[_Call]) -> None:
         submitit = self._imported("submitit")
-        executor = submitit.SlurmExecutor(folder=self.folder, max_num_timeout=0)
+        executor = submitit.SlurmExecutor(folder=self._jobs_folder, max_num_timeout=0)
         executor.update_parameters(**_settings(dict(calls[0].options), executor))
         with executor.batch() if len(calls) > 1 else contextlib.nullcontext():
             jobs = [executor.submit(one.function, *one.args) for one in calls]
@@ -186,7 +201,6 @@ class SlurmExecutor(EngineExecutor):
             return  # it does not answer, and will again
         for cancelled in list(self._cancelled):
             if states.get(cancelled.job_id, "CANCELLED") in _OVER:
-                self._clean(cancelled)
                 self._cancelled.remove(cancelled)
         for job in missing:
             state = states.get(job.job.job_id)
@@ -212,19 +226,10 @@ class SlurmExecutor(EngineExecutor):
         with self._lock:
             if self._jobs.pop(job.future, None) is None:
                 return
-        self._clean(job.job)
         if error is None:
             job.future.set_result(value)
         else:
             job.future.set_exception(error)
-
-    def _clean(self, job: Any) -> None:
-        for path in self.folder.glob(f"{job.job_id}_*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
-        number = job.job_id.partition("_")[0]
-        with contextlib.suppress(OSError):
-            (self.folder / f"{number}_submission.sh").unlink()
 
 
 def _settings(given: dict[str, Any], executor: Any) -> dict[str, Any]:
