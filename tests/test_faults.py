@@ -17,7 +17,7 @@ from tests.faults.figures import SORTS
 from tests.faults.rounds import one_round
 
 # They start many processes, as the other tests of processes do.
-SLOW = ("identity", "deaths", "soak", "graphs", "workers", "parents", "ssh")
+SLOW = ("identity", "deaths", "soak", "graphs", "workers", "parents", "files", "ssh")
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,11 @@ class Arrived(Carrier):
     def arrived(self, path: str, to: Optional[str]) -> File:
         from . import places
 
+        if self._get is None and not os.path.lexists(path):
+            raise FileTravelError(
+                f"{path!r} was returned, and is not there: the process that has put it there sees "
+                "other files than this one."
+            )
         if self._get is not None:
             here = places.new_place(os.path.basename(path))
             self._get(path, here)

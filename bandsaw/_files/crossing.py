@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from .._system import contents, trees
@@ -124,7 +124,7 @@ class Far:
         self._send = send
         self._arriving: Optional[contents.Arriving] = None
         self._request: Mapping[str, Any] = {}
-        self._pieces: Iterator[bytes] = iter(())
+        self._pieces: Generator[bytes, None, None] = trees.read("", ())
         self._rest = b""
         self._stamps: Any = None
 
@@ -190,6 +190,12 @@ class Far:
                 path = os.path.dirname(path)
                 with contextlib.suppress(OSError):
                     os.rmdir(path)
+
+    def let_go(self) -> None:
+        """Closes what is the parent's, in a process that was forked."""
+        if self._arriving is not None:
+            self._arriving.let_go()
+        self._pieces.close()
 
     def abandon(self) -> None:
         """Leaves nothing of what has not arrived whole."""

@@ -128,7 +128,8 @@ def _used(base: str) -> list[tuple[Path, float]]:
 def _told(path: Path, used: float) -> Found:
     what = f"returned in run {path.name}"
     if path.parent.name == "kept":
-        what = ", ".join(sorted(os.listdir(path / "as")))
+        names = path / "as"
+        what = ", ".join(sorted(os.listdir(names))) if names.is_dir() else "did not arrive whole"
     return Found(str(path), used, size_of(path), what)
 
 

@@ -251,9 +251,13 @@ class Arriving(Digest):
 
     def abandon(self) -> None:
         """Leaves nothing of it."""
+        self.let_go()
+        remove(self.path)
+
+    def let_go(self) -> None:
+        """Leaves it to another process, which has made it."""
         if self._descriptor >= 0:
             self._end()
-        remove(self.path)
 
 
 def _copied(source: int, target: int, size: int) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import FileTravelError
@@ -116,7 +116,7 @@ def is_plain_name(name: str) -> bool:
     return name not in ("", ".", "..") and not set(name) & other
 
 
-def read(path: str, parts: Iterable[Part]) -> Iterator[bytes]:
+def read(path: str, parts: Iterable[Part]) -> Generator[bytes, None, None]:
     """Reads the contents in pieces."""
     for part in parts:
         if part.kind != FILE:

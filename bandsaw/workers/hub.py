@@ -325,7 +325,8 @@ class _Hub:
         try:
             os.setsid()
             # Their ends are noticed only if nobody else holds them.
-            for close in (*self._to_close, *(each.ends.close for each in self._processes.values())):
+            closing = [*self._to_close, *(each.ends.close for each in self._processes.values())]
+            for close in (*closing, *(far.let_go for far in self._files.values())):
                 with contextlib.suppress(OSError):
                     close()
             files = [each.file for each in self._processes.values() if each.file is not None]

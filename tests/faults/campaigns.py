@@ -55,6 +55,11 @@ CAMPAIGNS = {
         f"{__package__}.graphs:run", "submitted calls fail, are killed and cancelled"
     ),
     "workers": Campaign(f"{__package__}.workers:run", "processes are killed, calls interrupted"),
+    "files": Campaign(
+        f"{__package__}.files:run",
+        "files travel while connections, their processes and the server are killed",
+        ("Linux", "sshd"),
+    ),
     "parents": Campaign(f"{__package__}.parents:run", "workflows are killed and interrupted"),
     "ssh": Campaign(
         f"{__package__}.ssh:run",

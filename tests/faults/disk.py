@@ -1,11 +1,12 @@
 """A disk that is full: a small file system of its own, or a limit for the size of files.
 
-A cache never costs a value. What has to be written, an archive or bulk data, is a typed error where
-there is no room for it, and goes well when there is.
+A cache never costs a value. What has to be written, an archive, a file or bulk data, is a typed
+error where there is no room for it, and goes well when there is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -111,6 +112,52 @@ def _in_processes(directory, size, dice):
     return figures
 
 
+def returned(path):
+    """Is the task."""
+    return bandsaw.File(path)
+
+
+def _in_files(directory, size, dice):
+    source = os.path.join(os.path.dirname(directory), f"source-{os.path.basename(directory)}")
+    kind = _fill_or_limit(directory, size, dice)
+    home = os.path.join(directory, "home")
+    os.environ.update(BANDSAW_HOME=home)
+    task = bandsaw.task(config=_CONFIGURATION, chain=dice.choice(["own", "warm"]))(returned)
+    cache = Cache(os.path.join(directory, "cache"))
+    figures = Figures()
+    for number in range(6):
+        figures.calls += 1
+        data = dice.randbytes(int(2 ** dice.uniform(4, 21)))
+        with contextlib.suppress(OSError), open(source, "wb") as file:
+            # The limit may hold for it, too.
+            file.write(data)
+        with open(source, "rb") as file:
+            data = file.read()
+        try:
+            found = task(source)
+            with open(found, "rb") as file:
+                assert file.read() == data, "a wrong file"
+            with records() as warnings:
+                cache.call(Task(lambda _, found=found: found), str(number))
+                with open(
+                    cache.call(Task(None), str(number)) if not warnings else found, "rb"
+                ) as file:
+                    assert file.read() == data, "a wrong file in the cache"
+        except BandsawError as error:
+            if not isinstance(error, OSError) and not isinstance(error.__cause__, OSError):
+                raise Fault("untyped", f"{error!r}, of {error.__cause__!r}") from error
+            figures.inject(kind)
+        half = [
+            name
+            for folder, folders, names in os.walk(home)
+            for name in (*folders, *names)
+            if name.startswith(".bandsaw-")
+        ]
+        if half or cache.temporary_files():
+            raise Fault("left", f"{half} {cache.temporary_files()}")
+    return figures
+
+
 def _write_all(file, size):
     try:
         while size > 0:
@@ -125,6 +172,7 @@ def run(dice, figures, directory):
         for function, smallest, largest in (
             (_cached, 30_000, 400_000),
             (_in_processes, 100_000, 6_000_000),
+            (_in_files, 100_000, 6_000_000),
         ):
             place = os.path.join(directory, f"{function.__name__}{number}")
             os.mkdir(place)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,6 +31,16 @@ def on(remote, chain="default", retries=0, **options):
 
 def same(value):
     return value
+
+
+def twins(files):
+    """Returns two copies of a file."""
+    [file] = files
+    folder = Path(tempfile.mkdtemp())
+    # When all of it has been sent.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    copy = shutil.copytree if Path(file).is_dir() else shutil.copyfile
+    return [bandsaw.File(copy(file, folder / name)) for name in ("one", "other")]
 
 
 def where():
