@@ -129,6 +129,8 @@ def umask() -> Optional[int]:
     return None
 
 
+# Whether this process runs a call below the worker of an executor.
+is_below_executor = False
 # What this process was told last, for when a task has changed it.
 _environment: dict[Any, Any] = {}
 # What it had before it was told anything.
@@ -138,7 +140,8 @@ _directory: Optional[str] = None
 
 def apply(state: Mapping[str, Any]) -> None:
     """Takes over the state of the process on the other side."""
-    global _environment, _own_environment, _directory
+    global _environment, _own_environment, _directory, is_below_executor
+    is_below_executor = state.get("below_executor", is_below_executor)
     environment = state.get("environment")
     if state.get("overlay") is not None:
         if _own_environment is None:
