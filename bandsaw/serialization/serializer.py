@@ -136,7 +136,7 @@ def is_exact() -> bool:
     return getattr(_thread, "is_exact", False)
 
 
-class crossing:  # noqa: N801
+class crossing:
     """Has this thread write local functions and classes by value, for a process that lacks them.
 
     What is kept has to be of the class that is there when it is read, so it is written by name.
