@@ -286,6 +286,7 @@ class Call:
                 "levels": levels,
                 "disable": disable,
                 "filters": filters,
+                "facts": facts.wanted,
             }
             news = {name: value for name, value in content.items() if told.get(name, self) != value}
             told.update(news)
