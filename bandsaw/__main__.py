@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Optional
 
 from . import __version__
-from ._commands import archive, cache, console, env, files
+from ._commands import archive, cache, console, env, files, runs
 
 _GROUPS: dict[str, tuple[str, str, Any]] = {
     "cache": (
@@ -25,6 +26,11 @@ _GROUPS: dict[str, tuple[str, str, Any]] = {
         "look at environments and manage them",
         "Lists, makes and removes the environments that bandsaw.Environment keeps.",
         env,
+    ),
+    "runs": (
+        "see what happened in runs",
+        "Shows what a bandsaw.recording.Recorder has written: runs, their calls, and failures.",
+        runs,
     ),
     "files": (
         "look at the contents of files that are kept",
@@ -47,7 +53,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         SystemExit: For `--help` and `--version`, and with status 2 if the arguments are wrong.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m bandsaw",
+        prog="bandsaw" if os.path.basename(sys.argv[0]) == "bandsaw" else "python -m bandsaw",
         description="Splits one workflow into tasks that run separately.",
     )
     parser.add_argument("--version", action="version", version=f"bandsaw {__version__}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from .config import Configuration
@@ -40,4 +40,34 @@ class Extension:
             execution: The arguments of the call.
             context: The session's context.
             result: What the call gives.
+        """
+
+    def on_call_begun(self, session: Any) -> None:
+        """Called after `on_before_advice`, with the session of the call.
+
+        Args:
+            session: The call, a `Session`. Its `facts` are empty.
+        """
+
+    def on_call_ended(self, session: Any, error: Optional[BaseException]) -> None:
+        """Called when the call has ended in whatever way, after `on_after_advice` where that is.
+
+        Args:
+            session: The call, a `Session`. Its `facts` have what was noted on its way.
+            error: What was raised through: by an advice, or what ends a program. `None` where there
+                is a result, which may be that of a failure.
+        """
+
+    def on_call_resumed(self, session: Any) -> None:
+        """Called in another process that goes on with a call, before it does.
+
+        Args:
+            session: The call, a `Session`, with the context that came along.
+        """
+
+    def on_call_left(self, session: Any) -> None:
+        """Called in such a process when the call goes back, or has failed there.
+
+        Args:
+            session: The call, a `Session`.
         """

@@ -17,6 +17,7 @@ from typing import Optional
 
 from . import _far_end, distribution
 from ._files import bundle
+from ._session import told
 from ._system import lifeline
 from ._system.files import whole_file
 from .run import set_run_id
@@ -59,7 +60,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         with given:
             session.restore(given)
         nonce = getattr(session, "nonce", None)
-        session.proceed()
+        told.proceed(session)
         if nonce is not None:
             session._nonce = nonce  # by which the other side knows it, however often it was tried
         with whole_file(path) as output, bundle.Back(session, str(path)):

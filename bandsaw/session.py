@@ -120,10 +120,13 @@ class Session:
         configuration = self.configuration
         if configuration is None:
             configuration = self._known_configuration()
-        extensions = configuration.extensions
-        if extensions:
-            for extension in extensions:
-                extension.on_before_advice(self.task, self.execution, self.context)
+        if not configuration.extensions:
+            return self._walked(configuration)
+        from ._session.told import told
+
+        return told(self, configuration)
+
+    def _walked(self, configuration: Any) -> Result:
         moderator = self._walk
         if moderator is None:
             moderator = self._walk = _Moderator(configuration.get_advice_chain(self.advice_chain))
@@ -132,10 +135,26 @@ class Session:
         moderator = self._walk or self._moderator
         if not moderator.walked:
             raise self.stopped_short(moderator)
-        if extensions:
-            for extension in extensions:
-                extension.on_after_advice(self.task, self.execution, self.context, self.result)
         return self.result  # type: ignore[no-any-return]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was noted of the call, as plain data by names: see `note`."""
+        facts: dict[str, Any] = self.__dict__.setdefault("_facts", {})
+        return facts
+
+    def note(self, **facts: Any) -> None:
+        """Notes facts of the call, for extensions. They come back with it from other processes.
+
+        Args:
+            **facts: Plain data by names: texts, numbers, `None`, lists and dicts of these.
+
+        Raises:
+            InvalidValueError: If a value is no plain data (a `ValueError`).
+        """
+        from ._session import facts as plain
+
+        self.facts.update(plain.checked(facts))
 
     def proceed(self) -> None:
         """Takes the next step along the chain, and returns when all that follows is over.
@@ -236,6 +255,8 @@ class Session:
             "left_out": left_out,
             "code": self._code_now(),
         }
+        if self.__dict__.get("_facts"):
+            header["facts"] = self.facts
         values = {
             "task": self.task,
             "execution": self.execution,
@@ -324,6 +345,7 @@ class Session:
         self._nonce = header["nonce"]
         self._ids = header["ids"]
         self._code = header["code"]
+        self.facts.update(header.get("facts", {}))
         self._moderator = moderator
         return self
 

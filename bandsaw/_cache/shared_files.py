@@ -12,6 +12,7 @@ import re
 from typing import Any, Callable, TypeVar
 
 from ..errors import InvalidValueError
+from . import shared_ending
 
 R = TypeVar("R")
 
@@ -124,6 +125,7 @@ class Files:
             ) from error
         # An instance that others use may list folders from its memory.
         system, root = url_to_fs(self._url, skip_instance_cache=True)
+        shared_ending.prepare(system)
         return system, str(root).rstrip("/")
 
 

@@ -7,6 +7,7 @@ its entry is sent.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import threading
@@ -161,9 +162,7 @@ def _register() -> bool:
     """Has `finish_all` called at the end of the program. Returns whether it will be."""
     global _is_registered
     if not _is_registered:
-        # Drivers need executors, which end first if they are loaded later.
-        import atexit
-
+        # Called before executors end, which were loaded first: drivers need them.
         register: Any = getattr(threading, "_register_atexit", atexit.register)
         try:
             register(finish_all)

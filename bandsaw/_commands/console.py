@@ -11,7 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import Any, Callable
 
+from .._system.units import counted, told_seconds, told_size
 from ..errors import BandsawError
+
+__all__ = ["add", "age_in", "counted", "run", "say", "say_table", "size_in", "told_seconds",
+           "told_size", "told_time"]  # fmt: skip
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
           "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
@@ -49,29 +53,6 @@ def say_table(lines: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
         say("  ".join(text.ljust(width) for text, width in zip(line, widths)).rstrip())
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Writes a number of things, as in `2 archives`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
-def told_size(size: float) -> str:
-    """Writes a size as a number of at most four digits and a unit, powers of a thousand."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
-
-
-def told_seconds(seconds: float) -> str:
-    """Writes a time span in the unit that fits."""
-    seconds = max(0.0, seconds)
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def told_time(seconds: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -16,6 +17,7 @@ from concurrent.futures import Future as AnyFuture
 from typing import Any, Callable, Optional
 
 from .._coroutines import caller
+from .._session import facts
 from .._system import ending
 from ..errors import DependencyError, TaskKilledError
 from ..futures import Future, _Failure
@@ -43,7 +45,9 @@ class Call(lanes.Passenger):
         "_kwargs",
         "_missing",
         "_plan",
+        "_record",
         "future",
+        "key",
         "task",
     )
 
@@ -71,13 +75,19 @@ class Call(lanes.Passenger):
         # What it changes in there is seen by nobody else.
         self._context = contextvars.copy_context()
         self._ending: Optional[ending.Ending] = None
+        # For whoever records calls.
+        self._record = facts.submitted(task)
+        self.key: Optional[str] = None if self._record is None else self._record["key"]
 
     def board(self) -> None:
         """Has the call run as soon as it may."""
         if self._plan is None:
-            flight.add(self)
+            self._is_ready()
             return
         needed = self._plan.futures
+        if self._record is not None:
+            keys = [getattr(getattr(one, "_call", None), "key", None) for one in needed]
+            self._record["needs"] = [key for key in keys if key is not None]
         # One more than there are, so that it is not ready before all of them were looked at.
         self._missing = len(needed) + 1
         for one in needed:
@@ -100,7 +110,18 @@ class Call(lanes.Passenger):
             self._missing -= 1
             is_ready = not self._missing
         if is_ready:
-            flight.add(self)
+            self._is_ready()
+
+    def _is_ready(self) -> None:
+        if self._record is not None:
+            self._record["ready"] = time.time()
+        flight.add(self)
+
+    def _never_begins(self, error: BaseException) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            for listener in facts.listeners:
+                listener(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:
         """Returns the calls that it waits for. See `Passenger.needed`."""
@@ -148,6 +169,7 @@ class Call(lanes.Passenger):
         flight.leave(self)
         future = self.future
         if future is not None and future._begin():
+            self._never_begins(error)
             self._forget()
             future._end(None, error, failure)
 
@@ -179,6 +201,7 @@ class Call(lanes.Passenger):
     def drop(self) -> None:
         """Takes note that the future was cancelled."""
         if flight.leave(self):
+            self._never_begins(CancelledError())
             self._forget()
 
     def kill(self) -> bool:
@@ -186,6 +209,15 @@ class Call(lanes.Passenger):
         if self._ending is None or self.state != lanes.RUNNING:
             return False
         return self._ending.end()
+
+
+def take_record() -> Optional[dict[str, Any]]:
+    """Returns the record of the submitted call that begins now in this thread, once."""
+    call = _current.get()
+    if call is None:
+        return None
+    record, call._record = call._record, None
+    return record
 
 
 def _killed(error: Optional[BaseException], future: Future[Any]) -> BaseException:

@@ -77,6 +77,8 @@ def checked(data: bytes) -> dict[str, Any]:
     for text in (*values, *values.values(), *differs):
         if not isinstance(text, str):
             raise SessionFileError(f"A session file cannot have {text!r:.100} in place of a text.")
+    if not isinstance(header.get("facts", {}), dict):
+        raise SessionFileError("The facts of a session file have no names.")
     for lengths in header["buffers"].values():
         if type(lengths) is not list or not all(type(n) is int and n >= 0 for n in lengths):
             raise SessionFileError("The lengths of buffers in a session file are no list of sizes.")

@@ -24,6 +24,7 @@ from typing import Any, Callable, Optional, Union
 from .. import _task_options, modules
 from .._cache import entry, files, locks, record
 from .._files import keeping
+from .._session import facts
 from .._system import computing
 from .._system.directories import Anchor
 from .._task_options import check_value
@@ -123,6 +124,8 @@ class CachingAdvice(Advice):
         result = None
         if mode != "refresh":
             result = self._load(folder, name, session, logging.WARNING)
+        if facts.wanted:
+            session.note(cache="miss" if result is None else "hit")
         if result is not None:
             _serve(result, name, session)
         elif mode == "read-only":
@@ -202,6 +205,8 @@ class CachingAdvice(Advice):
             if computation.mode is None and path not in computing.held(session):
                 result = self._wait(computation, session)
                 if result is not None:
+                    if facts.wanted:
+                        session.note(cache="hit")
                     computation.close()
                     _serve(result, computation.name, session)
                     return

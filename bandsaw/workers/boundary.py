@@ -59,6 +59,8 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
     session.task, session.execution = returned.task, returned.execution
     session.context, session.result = returned.context, returned.result
     session._code = returned._code
+    if returned.facts:
+        session.facts.update(returned.facts)
 
 
 def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:

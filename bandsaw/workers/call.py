@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
 
 from .._file import Carrier
-from .._session import members
+from .._session import facts, members
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
@@ -278,7 +278,7 @@ class Call:
         """Returns what the process does not know yet of what it inherits."""
         signs = self._place.signs()
         levels, disable, filters = logs.levels(), logging.root.manager.disable, warned.filters()
-        seen = (signs, levels, disable, filters)
+        seen = (signs, levels, disable, filters, facts.wanted)
         told, news = child.told, {}
         if signs is None or seen != child.seen:
             content = {
@@ -286,6 +286,7 @@ class Call:
                 "levels": levels,
                 "disable": disable,
                 "filters": filters,
+                "facts": facts.wanted,
             }
             news = {name: value for name, value in content.items() if told.get(name, self) != value}
             told.update(news)
@@ -311,6 +312,8 @@ class Call:
         messages = [message]
         if told:
             messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
+        if facts.wanted:
+            self._session.facts.update(facts.sent(message, child.host, self._place.name))
         try:
             if self._heartbeat is None:
                 child.send(*messages, deadline=deadline)
@@ -336,6 +339,8 @@ class Call:
                 emit(frames.from_json(frame))
             elif frame.kind == frames.WARNING:
                 warned.issue(frames.from_json(frame))
+            elif frame.kind == frames.FACTS:
+                self._session.facts.update(frames.from_json(frame))
             elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
                 if not is_first:
                     # What was written between two messages that came together was not seen yet.
@@ -379,6 +384,8 @@ class Call:
 
     def _taken_back(self, child: Child, answer: Frame) -> None:
         where = f"run by {self._where(child)}"
+        if facts.wanted:
+            self._session.facts.update(facts.received(answer))
         if answer.kind == frames.FAILURE:
             raise boundary.located(failure_of(answer.body), self._session, where)
         if answer.kind == frames.DONE:

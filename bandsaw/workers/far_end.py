@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import json
 import os
 import select
 import signal
@@ -21,7 +22,7 @@ from typing import Any, Optional
 from .. import modules, run
 from .._archive import finder
 from .._files import carrying
-from .._session import members
+from .._session import facts, members, told
 from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
@@ -87,11 +88,12 @@ def serve(channel: Channel) -> None:
                 directory = content.get("bulk_directory", directory)
                 number = content.get("number", number)
                 is_last = content.get("is_last", False)
+                facts.wanted = content.get("facts", facts.wanted)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
             elif frame.kind in (frames.SESSION, frames.AGAIN):
                 with asking:
-                    message = _go_on(frame, directory, known, number, handler, shower)
-                _answer(channel, message)
+                    messages = _go_on(frame, directory, known, number, handler, shower)
+                _answer(channel, messages)
                 if is_last:
                     return
                 number = None
@@ -181,8 +183,10 @@ def _go_on(
     number: Optional[int],
     handler: logs.Sender,
     shower: warned.Sender,
-) -> frames.Message:
+) -> list[frames.Message]:
     pid = os.getpid()
+    noted: dict[str, Any] = {}
+    measured = facts.Measured() if facts.wanted else None
     callers.forget()
     carrying.forget()
     # An earlier task may have gone elsewhere.
@@ -198,7 +202,11 @@ def _go_on(
         del frame
         had = _parts(session)
         nonce = session.nonce
-        session.proceed()
+        session.__dict__.pop("_facts", None)  # the other side has them
+        try:
+            told.proceed(session)
+        finally:
+            noted = {**session.__dict__.pop("_facts", {}), **(measured.facts() if measured else {})}
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
         left_out = _same(session, had)
@@ -217,12 +225,14 @@ def _go_on(
     if os.getpid() != pid:
         # A process that the task has forked, and that came back from it. One answer is enough.
         os._exit(0)
-    return message
+    if noted:
+        return [(frames.FACTS, (json.dumps(noted).encode("ascii"),), None), message]
+    return [message]
 
 
-def _answer(channel: Channel, message: frames.Message) -> None:
+def _answer(channel: Channel, messages: list[frames.Message]) -> None:
     try:
-        channel.send(message)
+        channel.send(*messages)
     except OSError as error:
         if error.errno not in (errno.EBADF, errno.ENOTSOCK):
             raise
@@ -230,8 +240,9 @@ def _answer(channel: Channel, message: frames.Message) -> None:
             "The task has closed file descriptors that are not its own: the channel on which its "
             "result was to be sent is among them."
         ) from error
-    if message[2] is not None:
-        os.close(message[2])
+    descriptor = messages[-1][2]
+    if descriptor is not None:
+        os.close(descriptor)
 
 
 def _session_of(

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.stores import S3, Sftp, lacks
 
 # One worker starts the servers.
@@ -151,6 +152,36 @@ def test_processes_that_are_forked_use_a_server_on_their_own(flow, server, proje
     assert flow.computed() == 5
 
 
+def test_what_is_computed_when_the_script_is_over_is_sent(flow, server, project, tmp_path):
+    project.write(
+        "late.py",
+        """
+        import time
+        from bandsaw import task
+
+        @task
+        def late(number):
+            time.sleep(0.3)
+            with open("computed", "a") as file:
+                print(number, file=file)
+            return number
+
+        if __name__ == "__main__":
+            futures = [late.submit(number) for number in range(3)]
+        """,
+    )
+    # A name, which drivers look up in another thread.
+    variables = {
+        name: value.replace("127.0.0.1", "localhost") for name, value in server.variables.items()
+    }
+    store = f"{server.url}/late".replace("127.0.0.1", "localhost")
+    for machine in ("one", "two"):
+        local = str(tmp_path / machine)
+        done = project.run("late.py", **variables, STORE=store, LOCAL=local)
+        assert warnings_in(done.stderr) == []
+        assert flow.computed() == 3
+
+
 def test_a_hit_is_one_request_and_a_miss_one_more(flow, s3):
     before = len(s3.requests())
     flow("one", f"{s3.url}/counted", s3.variables, "1", "2")
@@ -239,6 +270,17 @@ def test_the_commands_work_on_a_server(flow, server, project, tmp_path):
     assert "argument `number`: 3, was" in cache("explain", store, "flow.square", "3")
     assert "removed 2 entries" in cache("prune", "--shared", "--max-bytes", "1")
     assert "0 entries" in cache("ls", store)
+
+
+def test_four_processes_lose_nothing_while_the_server_is_killed_and_restarted(sftp):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.cache_shared", "--seconds", "5", "--seed", "0"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "servers killed" in done.stdout
 
 
 @pytest.fixture

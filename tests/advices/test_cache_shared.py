@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import logging
+import mmap
 import os
 import shutil
 import socket
@@ -536,3 +537,33 @@ def test_checkouts_elsewhere_and_other_pythons_share_one_store(project, pythons,
     assert [(folder / "computed").exists() for folder in shared] == [True] + [False] * (
         len(shared) - 1
     )
+
+
+def mapping_of(array):
+    """The innermost thing that holds the memory of an array."""
+    while array.base is not None:
+        array = array.base
+        if isinstance(array, memoryview):
+            return array.obj
+    return array
+
+
+def test_a_large_result_from_the_store_is_mapped_from_the_local_file(machine, sent, tmp_path):
+    numpy = pytest.importorskip("numpy")
+    machine("one")(Task(numpy.arange(1_000_000)))
+    sent()
+    call, task = machine("two", mmap=True), Task()
+    first = call(task)
+    inode = (tmp_path / "two" / "task" / "execution").stat().st_ino
+    shutil.rmtree(tmp_path / "team")
+    second = call(task)
+    assert task.executed == 0
+    for array in (first, second):
+        assert isinstance(mapping_of(array), mmap.mmap)
+        assert not array.flags.writeable
+        assert array.sum() == numpy.arange(1_000_000).sum()
+    if sys.platform == "linux":
+        # Both are the pages of one file, the local one.
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        mapped = [line.split() for line in lines if line.endswith("two/task/execution")]
+        assert [int(words[4]) for words in mapped] == [inode, inode]

@@ -101,7 +101,7 @@ def test_a_file_that_nobody_takes_is_closed_with_the_channel():
         b"bsw\2",
         b"garbage that is longer than a head",
         HEAD.pack(MARK, 0, 0, 0),
-        HEAD.pack(MARK, frames.WARNING + 1, 0, 0),
+        HEAD.pack(MARK, len(frames.NAMES), 0, 0),
         HEAD.pack(MARK, 255, 0, 0),
         HEAD.pack(MARK, frames.LOG, 2, 0),
         HEAD.pack(MARK, frames.LOG, 0, 1 << 40),

@@ -1,0 +1,252 @@
+"""`bandsaw runs`: what a Recorder has written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any, Optional
+
+from .._recording import places, reading
+from ..errors import ConfigurationError, InvalidValueError
+from .console import add, age_in, counted, say, say_table, told_seconds, told_size, told_time
+
+_MOST_SHOWN = 20
+
+
+def add_arguments(commands: Any) -> None:
+    ls = add(commands, "ls", "list the runs, the newest first")
+    show = add(commands, "show", "show one run: its tasks, and what was slow")
+    show.add_argument("--calls", action="store_true", help="list all calls")
+    show.add_argument("--task", metavar="TASK", help="only the calls of one task")
+    failures = add(commands, "failures", "show what failed in a run, with tracebacks")
+    compare = add(commands, "compare", "compare two runs, task by task")
+    report = add(commands, "report", "write a report of a run: one HTML file")
+    report.add_argument("-o", "--output", metavar="FILE", help="where to write it")
+    report.add_argument(
+        "--format", choices=("html", "trace"), default="html",
+        help="`trace` is what Perfetto and Chrome's about:tracing open (default: html)",
+    )  # fmt: skip
+    watch = add(commands, "watch", "show how far a run is, until it ends")
+    watch.add_argument(
+        "--seconds", type=age_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
+    )
+    prune = add(commands, "prune", "remove old runs")
+    prune.add_argument(
+        "--older-than", type=age_in, required=True, metavar="SPAN", help="as in 90m, 12h, 30d"
+    )
+    for command in (show, failures, compare, report, watch):
+        command.add_argument("run", metavar="RUN", nargs="?", default="last",
+                             help="the beginning of its id (default: the last run)")  # fmt: skip
+    compare.add_argument("other", metavar="RUN", help="the run to compare it with")
+    for command in (ls, show, failures, compare, report, watch, prune):
+        command.add_argument("--file", metavar="FILE", help="the file (default: the project's)")
+        command.add_argument("--config", metavar="MODULE", help="the configuration module")
+    for command in (ls, show, failures, compare):
+        command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def file_of(parsed: argparse.Namespace) -> str:
+    """Returns the file that is meant: of the recorder of the configuration, if there is one."""
+    if parsed.file is not None:
+        return str(os.path.abspath(parsed.file))
+    from ..config import get_configuration
+    from ..recording import Recorder
+
+    sys.path.insert(0, os.getcwd())
+    try:
+        configuration = get_configuration(parsed.config)
+    except ConfigurationError:
+        if parsed.config is not None:
+            raise
+        return places.file_in_home(os.getcwd())
+    for extension in configuration.extensions:
+        if isinstance(extension, Recorder):
+            return extension.file_of(configuration)
+    return places.default_file(configuration)
+
+
+def _ls(parsed: argparse.Namespace) -> int:
+    with reading.reading(file_of(parsed)) as connection:
+        found = reading.runs(connection)
+    if parsed.json:
+        return _say_json(found)
+    lines = [("RUN", "BEGUN", "TOOK", "STATE", "CALLS", "HITS", "FAILED", "COMMAND")]
+    for run in found:
+        lines.append((
+            run["run"], told_time(run["begun"]), told_seconds(run["seconds"]), run["state"],
+            str(run["calls"]), str(run["hits"]), str(run["failures"]), run["command"][:60],
+        ))  # fmt: skip
+    say_table(lines)
+    say(counted(len(found), "run"))
+    return 0
+
+
+def _show(parsed: argparse.Namespace) -> int:
+    with reading.reading(file_of(parsed)) as connection:
+        run = reading.run_of(connection, parsed.run)
+        calls = reading.calls(connection, run["run"])
+    if parsed.task is not None:
+        calls = [call for call in calls if call["task"] == parsed.task]
+        if not calls:
+            raise InvalidValueError(f"Run {run['run']} has no call of a task {parsed.task!r}.")
+    tasks = reading.tasks(calls)
+    if parsed.json:
+        return _say_json({**run, "tasks": tasks, "list": calls})
+    _say_run(run)
+    lines = [("TASK", "CALLS", "HITS", "FAILED", "TIME", "LONGEST", "PROCESSOR", "MEMORY")]
+    for task in tasks:
+        lines.append((
+            task["task"], str(task["calls"]), str(task["hits"]), str(task["failures"]),
+            told_seconds(task["seconds"]), told_seconds(task["longest"]),
+            told_seconds(task["cpu"]), told_size(task["memory"]) if task["memory"] else "-",
+        ))  # fmt: skip
+    say_table(lines)
+    if parsed.calls or parsed.task:
+        say("")
+        _say_calls(calls)
+    else:
+        slow = sorted(calls, key=lambda call: -(call["seconds"] or 0.0))[:5]
+        if slow:
+            say("\nThe slowest calls:")
+            _say_calls(slow)
+    return 0
+
+
+def _say_run(run: dict[str, Any]) -> None:
+    say(
+        f"run {run['run']} of {run['command']}, {told_time(run['begun'])}, "
+        f"{run['state']} after {told_seconds(run['seconds'])}: {counted(run['calls'], 'call')}, "
+        f"{counted(run['hits'], 'hit')}, {counted(run['failures'], 'failure')}\n"
+    )
+
+
+def _say_calls(calls: list[dict[str, Any]]) -> None:
+    lines = [("CALL", "STATE", "WAITED", "TOOK", "WHERE")]
+    for call in calls:
+        waited = None
+        if call["submitted"] is not None and call["begun"] is not None:
+            waited = call["begun"] - call["submitted"]
+        where = f"{call['host']}, pid {call['pid']}"
+        lines.append((
+            f"{call['task']}({call['arguments'] or ''})"[:70], call["state"], _told(waited),
+            _told(call["seconds"]), where,
+        ))  # fmt: skip
+    say_table(lines)
+
+
+def _told(seconds: Optional[float]) -> str:
+    return "-" if seconds is None else told_seconds(seconds)
+
+
+def _failures(parsed: argparse.Namespace) -> int:
+    with reading.reading(file_of(parsed)) as connection:
+        run = reading.run_of(connection, parsed.run)
+        calls = [call for call in reading.calls(connection, run["run"]) if call["error"]]
+    if parsed.json:
+        return _say_json(calls)
+    _say_run(run)
+    for call in calls[:_MOST_SHOWN]:
+        where = "" if call["begun"] is None else f" on {call['host']}, pid {call['pid']}"
+        say(f"{call['task']}({call['arguments'] or ''}): {call['state']}{where}")
+        say("    " + (call["traceback"] or call["error"]).rstrip().replace("\n", "\n    ") + "\n")
+    if len(calls) > _MOST_SHOWN:
+        say(f"and {len(calls) - _MOST_SHOWN} more: --json has all")
+    return 0
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    with reading.reading(file_of(parsed)) as connection:
+        both = [reading.run_of(connection, name) for name in (parsed.run, parsed.other)]
+        found = [
+            {task["task"]: task for task in reading.tasks(reading.calls(connection, run["run"]))}
+            for run in both
+        ]
+    names = list(dict.fromkeys([*found[0], *found[1]]))
+    if parsed.json:
+        of_runs = [[each.get(name) for each in found] for name in names]
+        return _say_json([{"task": name, "runs": each} for name, each in zip(names, of_runs)])
+    for run in both:
+        _say_run(run)
+    lines = [("TASK", "CALLS", "HITS", "FAILED", "TIME", "RATIO")]
+    for name in names:
+        one, other = (each.get(name) for each in found)
+        ratio = "-"
+        if one and other and one["seconds"]:
+            ratio = f"{other['seconds'] / one['seconds']:.2f}"
+        columns = [
+            " -> ".join(str(each[key]) if each else "-" for each in (one, other))
+            for key in ("calls", "hits", "failures")
+        ]
+        times = " -> ".join(told_seconds(each["seconds"]) if each else "-" for each in (one, other))
+        lines.append((name, *columns, times, ratio))
+    say_table(lines)
+    return 0
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    with reading.reading(file_of(parsed)) as connection:
+        run = reading.run_of(connection, parsed.run)
+        calls = reading.calls(connection, run["run"])
+    from .. import _report
+
+    path = parsed.output or f"bandsaw-{run['run']}.{'html' if parsed.format == 'html' else 'json'}"
+    _report.write(path, parsed.format, run, calls)
+    say(f"wrote {path}")
+    return 0
+
+
+def _watch(parsed: argparse.Namespace) -> int:
+    path = file_of(parsed)
+    with reading.reading(path) as connection:
+        name = reading.run_of(connection, parsed.run)["run"]
+    last = None
+    while True:
+        with reading.reading(path) as connection:
+            run = reading.run_of(connection, name)
+        counts = (
+            f"{counted(run['calls'], 'call')} ended, {counted(run['hits'], 'hit')}, "
+            f"{counted(run['failures'], 'failure')}, {run['state']}"
+        )
+        if counts != last:
+            say(f"{told_seconds(run['seconds'])}: {counts}")
+            sys.stdout.flush()
+        last = counts
+        if run["state"] != "running":
+            return 0
+        time.sleep(parsed.seconds)
+
+
+def _prune(parsed: argparse.Namespace) -> int:
+    oldest = time.time() - parsed.older_than
+    with reading.reading(file_of(parsed)) as connection:
+        old = [
+            run["run"]
+            for run in reading.runs(connection)
+            if run["begun"] < oldest and run["state"] != "running"
+        ]
+        with connection:
+            for name in old:
+                connection.execute("DELETE FROM calls WHERE run = ?", (name,))
+                connection.execute("DELETE FROM runs WHERE run = ?", (name,))
+        connection.execute("VACUUM")
+    say(f"removed {counted(len(old), 'run')}")
+    return 0
+
+
+def _say_json(content: Any) -> int:
+    say(json.dumps(content, indent=1))
+    return 0
+
+
+ACTIONS = {
+    "ls": _ls,
+    "show": _show,
+    "failures": _failures,
+    "compare": _compare,
+    "report": _report,
+    "watch": _watch,
+    "prune": _prune,
+}

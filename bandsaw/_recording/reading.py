@@ -1,0 +1,152 @@
+"""Reads the file of a recorder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import InvalidValueError
+from .writing import opened
+
+# A run on another machine, of which nothing was heard for so long, counts as lost.
+_SECONDS_UNTIL_LOST = 30.0
+
+
+@contextlib.contextmanager
+def reading(path: str) -> Iterator[Any]:
+    """Opens a file that has to be there."""
+    import sqlite3
+
+    if not os.path.exists(path):
+        raise InvalidValueError(
+            f"There is no record {path!r}. Add a bandsaw.recording.Recorder to the configuration "
+            "and run the workflow, or say which file with --file."
+        )
+    try:
+        connection = opened(path)
+    except sqlite3.Error as error:
+        raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
+    connection.row_factory = sqlite3.Row
+    try:
+        yield connection
+    except sqlite3.Error as error:
+        raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
+    finally:
+        connection.close()
+
+
+def runs(connection: Any) -> list[dict[str, Any]]:
+    """Returns the runs, the newest first, each with what was counted of its calls."""
+    found = connection.execute(
+        """SELECT runs.*, COUNT(key) AS calls, SUM(error IS NOT NULL) AS failures,
+            SUM(cache = 'hit') AS hits, MIN(COALESCE(calls.submitted, calls.begun)) AS first,
+            MAX(calls.ended) AS last
+        FROM runs LEFT JOIN calls ON calls.run = runs.run
+        GROUP BY runs.run ORDER BY runs.begun DESC"""
+    )
+    return [_told(dict(row)) for row in found]
+
+
+def _told(run: dict[str, Any]) -> dict[str, Any]:
+    begun = min(time for time in (run["begun"], run.pop("first")) if time is not None)
+    last = run.pop("last")
+    run.update(begun=begun, failures=run["failures"] or 0, hits=run["hits"] or 0)
+    run["state"] = _state(run)
+    end = run["ended"] or (last if run["state"] == "lost" else run["seen"]) or run["seen"]
+    run["seconds"] = max(0.0, end - begun)
+    return run
+
+
+def _state(run: dict[str, Any]) -> str:
+    if run["ended"] is not None:
+        return "ended"
+    if run["host"] == socket.gethostname():
+        return "running" if _runs(run["pid"], run["begun"]) else "lost"
+    import time
+
+    return "running" if time.time() - run["seen"] < _SECONDS_UNTIL_LOST else "lost"
+
+
+def _runs(pid: int, begun: float) -> bool:
+    if os.name == "nt":
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        # Another process may have the number by now.
+        with open(f"/proc/{pid}/stat") as stat, open("/proc/stat") as system:
+            fields = stat.read().rpartition(")")[2].split()
+            booted = next(float(line.split()[1]) for line in system if line.startswith("btime"))
+        if fields[0] == "Z":
+            return False
+        return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK") <= begun + 2
+    return True
+
+
+def run_of(connection: Any, text: str) -> dict[str, Any]:
+    """Finds a run: by its id or the beginning of it, or `last`."""
+    there = runs(connection)
+    found = there[:1] if text == "last" else [run for run in there if run["run"].startswith(text)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InvalidValueError(
+            f"There is no run {text!r}. `bandsaw runs ls` lists those that there are."
+        )
+    names = ", ".join(run["run"] for run in found[:5])
+    raise InvalidValueError(f"{len(found)} runs begin with {text!r}: {names}")
+
+
+def calls(connection: Any, run: str) -> list[dict[str, Any]]:
+    """Returns the calls of a run in the order in which they came."""
+    found = connection.execute(
+        "SELECT * FROM calls WHERE run = ? ORDER BY COALESCE(submitted, begun), key", (run,)
+    )
+    return [_call(dict(row)) for row in found]
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    del call["run"]
+    call["needs"] = json.loads(call["needs"]) if call["needs"] else []
+    call["facts"] = json.loads(call["facts"]) if call["facts"] else {}
+    call["state"] = state_of(call)
+    begun, ended = call["begun"], call["ended"]
+    call["seconds"] = max(0.0, ended - begun) if begun is not None and ended is not None else None
+    return call
+
+
+def state_of(call: dict[str, Any]) -> str:
+    """Says how a call ended: `done`, `hit`, `failed`, or `not begun`."""
+    if call["begun"] is None:
+        return "not begun"
+    if call["error"] is not None:
+        return "failed"
+    return "hit" if call["cache"] == "hit" else "done"
+
+
+def tasks(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sums calls up by task, those that took longest first."""
+    by_task: dict[str, dict[str, Any]] = {}
+    for call in found:
+        known = by_task.setdefault(
+            call["task"],
+            {"task": call["task"], "calls": 0, "hits": 0, "failures": 0, "not_begun": 0,
+             "seconds": 0.0, "longest": 0.0, "cpu": 0.0, "memory": 0},
+        )  # fmt: skip
+        known["calls"] += 1
+        known["hits"] += call["state"] == "hit"
+        known["failures"] += call["state"] == "failed"
+        known["not_begun"] += call["state"] == "not begun"
+        known["seconds"] += call["seconds"] or 0.0
+        known["longest"] = max(known["longest"], call["seconds"] or 0.0)
+        known["cpu"] += call["cpu"] or 0.0
+        known["memory"] = max(known["memory"], call["memory"] or 0)
+    return sorted(by_task.values(), key=lambda known: -known["seconds"])

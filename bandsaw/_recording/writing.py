@@ -1,0 +1,205 @@
+"""Writes calls to files, from one thread of the process."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import platform
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from typing import Any, Optional
+
+from .. import modules
+from .._system.processes import in_forked_processes
+from ..run import get_run_id
+
+logger = logging.getLogger(__name__)
+
+_SECONDS_BETWEEN = 0.25
+_SECONDS_FOR_LOCK = 30.0
+_MOST_WAITING = 200_000
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS runs (
+    run TEXT PRIMARY KEY, begun REAL, ended REAL, seen REAL, command TEXT, folder TEXT,
+    host TEXT, pid INTEGER, python TEXT);
+CREATE TABLE IF NOT EXISTS calls (
+    run TEXT, key TEXT, task TEXT, chain TEXT, parent TEXT, task_id TEXT, execution_id TEXT,
+    arguments TEXT, submitted REAL, ready REAL, begun REAL, ended REAL, host TEXT, pid INTEGER,
+    place TEXT, cache TEXT, attempts INTEGER, sent INTEGER, received INTEGER, cpu REAL,
+    memory INTEGER, error TEXT, traceback TEXT, needs TEXT, facts TEXT,
+    PRIMARY KEY (run, key));
+CREATE INDEX IF NOT EXISTS calls_of_task ON calls (run, task);
+"""
+# What is told of a call by a fact, and has a column of its own.
+_COLUMNS = {
+    "host": "host", "pid": "pid", "place": "place", "cache": "cache", "sent": "sent",
+    "received": "received", "cpu_seconds": "cpu", "peak_memory": "memory",
+}  # fmt: skip
+_INSERT = """INSERT OR REPLACE INTO calls VALUES (
+    :run, :key, :task, :chain, :parent, :task_id, :execution_id, :arguments, :submitted, :ready,
+    :begun, :ended, :host, :pid, :place, :cache, :attempts, :sent, :received, :cpu, :memory,
+    :error, :traceback, :needs, :facts)"""
+
+
+class _Writer:
+    """The thread of this process, and what waits for it."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
+        self._lock = threading.Lock()
+        self._thread: Optional[threading.Thread] = None
+        self._wake = threading.Event()
+        self._stops = False
+        self._connections: dict[str, Any] = {}
+        self._has_warned = False
+        self._writing = threading.Lock()
+
+    def put(self, path: str, call: dict[str, Any]) -> None:
+        if len(self._waiting) >= _MOST_WAITING:
+            return self._warn("more calls end than can be written")
+        self._waiting.append((path, call))
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, daemon=True, name="bandsaw-recorder"
+                    )
+                    self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stops:
+            self._wake.wait(_SECONDS_BETWEEN)
+            self.flush()
+
+    def flush(self, ended: bool = False) -> None:
+        """Writes all that waits."""
+        with self._writing:
+            batches: dict[str, list[dict[str, Any]]] = {}
+            while self._waiting:
+                path, call = self._waiting.popleft()
+                batches.setdefault(path, []).append(call)
+            for path in batches if not ended else {**dict.fromkeys(self._connections), **batches}:
+                try:
+                    self._write(path, batches.get(path, []), ended)
+                except Exception as error:
+                    self._warn(f"{path}: {type(error).__name__}: {error}")
+
+    def _write(self, path: str, batch: list[dict[str, Any]], ended: bool) -> None:
+        rows = [_row(call) for call in batch]
+        connection = self._connections.get(path)
+        if connection is None:
+            connection = self._connections[path] = opened(path)
+            # In a process of a task the run is that of the caller.
+            if not modules.is_far_end:
+                with connection:
+                    connection.execute(
+                        "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,?,?,?,?)", _run()
+                    )
+        with connection:
+            connection.executemany(_INSERT, rows)
+            if not modules.is_far_end:
+                now = time.time()
+                connection.execute(
+                    "UPDATE runs SET seen = ?, ended = ? WHERE run = ? AND pid = ?",
+                    (now, now if ended else None, get_run_id(), os.getpid()),
+                )
+
+    def _warn(self, problem: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("Not all calls are recorded: %s", problem)
+
+    def close(self) -> None:
+        """Writes what is left, and that the run has ended."""
+        self._stops = True
+        self._wake.set()
+        self.flush(ended=True)
+        for connection in self._connections.values():
+            try:
+                connection.close()
+            except Exception as error:
+                self._warn(str(error))
+
+
+def opened(path: str) -> Any:
+    """Opens a file for writing, and makes what is missing in it."""
+    import sqlite3
+
+    folder = os.path.dirname(path)
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_SECONDS_FOR_LOCK, check_same_thread=False)
+    # Readers are not kept waiting; what was committed survives the death of the program.
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    with connection:
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+    return connection
+
+
+def _run() -> tuple[Any, ...]:
+    now = time.time()
+    command = " ".join([os.path.basename(sys.argv[0] or "-"), *sys.argv[1:]])[:500]
+    return (
+        *(get_run_id(), now, None, now, command, os.getcwd()),
+        *(socket.gethostname(), os.getpid(), platform.python_version()),
+    )
+
+
+def _row(call: dict[str, Any]) -> dict[str, Any]:
+    found = dict.fromkeys(
+        ("chain", "parent", "task_id", "execution_id", "arguments", "submitted", "ready", "begun",
+         "host", "pid", "place", "cache", "attempts", "sent", "received", "cpu", "memory", "error",
+         "traceback", "needs", "facts")
+    )  # fmt: skip
+    facts = dict(call.pop("facts", None) or {})
+    error = call.pop("exception", None)
+    if error is not None:
+        from .._system import tracebacks
+
+        call["traceback"] = tracebacks.formatted(error)[:50_000]
+    if facts.get("host") is None:
+        facts.update(host=socket.gethostname(), pid=os.getpid(), place=facts.get("place"))
+    found.update(call)
+    for name, column in _COLUMNS.items():
+        value = facts.pop(name, None)
+        if value is not None:
+            found[column] = value
+    found["run"] = get_run_id()
+    found["needs"] = json.dumps(found["needs"]) if found["needs"] else None
+    found["facts"] = json.dumps(facts) if facts else None
+    for name in ("task_id", "execution_id"):
+        found[name] = None if found[name] is None else str(found[name])
+    return found
+
+
+_writer = _Writer()
+
+
+def write(path: str, call: dict[str, Any]) -> None:
+    """Has a call written to a file."""
+    _writer.put(path, call)
+
+
+@atexit.register
+def flush_at_end() -> None:
+    """Writes what is left when the program ends."""
+    _writer.close()
+
+
+@in_forked_processes
+def _start_anew() -> None:
+    global _writer
+    # What waits is the parent's, and so are its connections: not even to be closed here.
+    _abandoned.append(_writer)
+    _writer = _Writer()
+
+
+_abandoned: list[_Writer] = []

@@ -1,0 +1,96 @@
+"""Facts of a call: plain data that is noted on its way, and comes back with it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
+
+from ..errors import InvalidValueError
+
+# Whether an extension of this process wants to know what a call costs and where it ran.
+wanted = False
+# Called with the task and the record of each call that is submitted; when it never begins, again
+# with the error.
+listeners: list[Callable[[Any, dict[str, Any], Optional[BaseException]], None]] = []
+_numbers = itertools.count(1)
+
+
+def want(
+    listener: Optional[Callable[[Any, dict[str, Any], Optional[BaseException]], None]] = None,
+) -> None:
+    """Has facts be noted from now on."""
+    global wanted
+    wanted = True
+    if listener is not None:
+        listeners.append(listener)
+
+
+def new_key() -> str:
+    """Returns what tells a call from the others of its run."""
+    return f"{os.getpid()}-{next(_numbers)}"
+
+
+def submitted(task: Any) -> Optional[dict[str, Any]]:
+    """Returns the record of a call that is submitted now, `None` if nobody wants one."""
+    if not wanted:
+        return None
+    record = {"key": new_key(), "submitted": time.time()}
+    for listener in listeners:
+        listener(task, record, None)
+    return record
+
+
+def checked(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns facts if all of them are plain data."""
+    for name, value in facts.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidValueError(
+                f"The fact {name!r} of a call has to be plain data, such as texts and numbers, and "
+                f"is a {type(value).__name__}: {error}"
+            ) from error
+    return facts
+
+
+def sent(message: Any, host: str, place: str) -> dict[str, Any]:
+    """Says what a message costs that moves a call elsewhere, and where it goes."""
+    size = sum(map(len, message[1]))
+    if message[2] is not None:
+        size += os.fstat(message[2]).st_size
+    return {"host": host, "place": place, "sent": size}
+
+
+def received(frame: Any) -> dict[str, Any]:
+    """Says what a message costs that brings a call back."""
+    size = len(frame.body) + (0 if frame.data is None else len(frame.data))
+    if frame.descriptor is not None:
+        size += os.fstat(frame.descriptor.fileno()).st_size
+    return {"received": size}
+
+
+class Measured:
+    """What a call uses in its process, as facts."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.time(), time.process_time()
+
+    def facts(self) -> dict[str, Any]:
+        """Returns processor seconds, the peak of memory in bytes, and when the call began there."""
+        found: dict[str, Any] = {
+            "pid": os.getpid(),
+            "far_begun": self._wall,
+            "far_ended": time.time(),
+            "cpu_seconds": time.process_time() - self._cpu,
+        }
+        try:
+            import resource
+        except ImportError:
+            return found  # on Windows
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found["peak_memory"] = peak * (1 if os.uname().sysname == "Darwin" else 1024)
+        return found

@@ -1,0 +1,49 @@
+"""Walks of which extensions are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..result import Result
+
+
+def told(session: Any, configuration: Any) -> Result:
+    """Walks the chain of a session, and tells the extensions before and after."""
+    extensions = configuration.extensions
+    for extension in extensions:
+        extension.on_before_advice(session.task, session.execution, session.context)
+    begun = []
+    error = None
+    try:
+        for extension in extensions:
+            # An extension of the user's own may be older than this method.
+            if hasattr(extension, "on_call_begun"):
+                begun.append(extension)
+                extension.on_call_begun(session)
+        result: Result = session._walked(configuration)
+        for extension in extensions:
+            extension.on_after_advice(session.task, session.execution, session.context, result)
+        return result
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        for extension in begun:
+            if hasattr(extension, "on_call_ended"):
+                extension.on_call_ended(session, error)
+        error = None
+
+
+def proceed(session: Any) -> None:
+    """Goes on with a session that came from another process, and tells the extensions."""
+    resumed = []
+    try:
+        for extension in getattr(session.configuration, "extensions", ()):
+            if hasattr(extension, "on_call_resumed"):
+                resumed.append(extension)
+                extension.on_call_resumed(session)
+        session.proceed()
+    finally:
+        for extension in resumed:
+            if hasattr(extension, "on_call_left"):
+                extension.on_call_left(session)

@@ -1,0 +1,139 @@
+"""A recorder: writes what happened to each call of a run into one file."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from ._session import facts
+from ._system.directories import Anchor
+from .errors import InvalidValueError
+from .extensions import Extension
+
+if TYPE_CHECKING:
+    from .config import Configuration
+
+__all__ = ["Recorder"]
+
+_MOST_ARGUMENTS = 10
+_around: ContextVar[Optional[str]] = ContextVar("bandsaw_recorded_call", default=None)
+
+
+class Recorder(Extension):
+    """Writes each call of a run into one SQLite file, which `bandsaw runs` shows.
+
+    Written are: the task, ids that somebody has read, arguments in short, when the call was
+    submitted, became ready, began and ended, where it ran, whether a cache had it, attempts, bytes
+    sent and received, processor seconds and peak memory in its process, its exception with the
+    traceback, the calls that it waited for, and what `Session.note` was told.
+
+    Many processes and threads write to one file. Each has one thread that writes, several times a
+    second: a program that is killed loses at most its last second. What cannot be written is lost,
+    with one warning; it never fails a call.
+
+    Args:
+        path: The file, made on first use. By default one for each project, in the folder where
+            bandsaw keeps things. A relative path is relative to where the recorder was made.
+        values: Whether arguments are written, in short and as `reprlib` does: plain data only, of
+            other objects the type.
+
+    Attributes:
+        path: As given.
+        values: As given.
+
+    Raises:
+        InvalidValueError: If the path is none (a `ValueError`).
+    """
+
+    def __init__(
+        self, path: Optional[Union[str, os.PathLike[str]]] = None, *, values: bool = True
+    ) -> None:
+        if not (path is None or isinstance(path, (str, os.PathLike))) or path == "":
+            raise InvalidValueError(f"path={path!r} of a Recorder has to be a path.")
+        self.path = path
+        self.values = values
+        self._anchor = Anchor()
+        self._file: Optional[str] = None
+
+    def file_of(self, configuration: Configuration) -> str:
+        """Returns the absolute path of the file.
+
+        Args:
+            configuration: The configuration that the recorder was added to.
+        """
+        from ._recording import places
+
+        if self.path is not None:
+            return os.path.abspath(self._anchor.of(self.path))
+        return places.default_file(configuration)
+
+    def on_init(self, configuration: Configuration) -> None:
+        """Begins to want facts. See `Extension.on_init`."""
+        self._configuration = configuration
+        facts.want(self._heard)
+
+    def on_call_begun(self, session: Any) -> None:
+        """Notes when and as what a call begins. See `Extension.on_call_begun`."""
+        from ._futures import calls
+
+        call = calls.take_record() or {"key": facts.new_key()}
+        call["begun"] = time.time()
+        call["cpu"] = time.thread_time()
+        call["task"] = str(session.task)
+        call["chain"] = session.advice_chain
+        call["parent"] = _around.get()
+        if self.values:
+            call["arguments"] = _arguments(session.execution)
+        call["token"] = _around.set(call["key"])
+        session.__dict__.setdefault("_recorded", {})[id(self)] = call
+
+    def on_call_ended(self, session: Any, error: Optional[BaseException]) -> None:
+        """Hands over what is known of the call. See `Extension.on_call_ended`."""
+        call = session.__dict__.get("_recorded", {}).pop(id(self), None)
+        if call is None:
+            return
+        try:
+            _around.reset(call.pop("token"))
+        except ValueError:
+            pass  # it has ended in another context than it began in
+        call["ended"] = time.time()
+        call["cpu"] = time.thread_time() - call["cpu"]
+        call["facts"] = session.facts
+        call["attempts"] = session._moderator.attempt
+        call["task_id"] = getattr(session.task, "_task_id", None)
+        call["execution_id"] = getattr(session.execution, "_execution_id", None)
+        if error is None and session.result is not None:
+            error = getattr(session.result, "exception", None)
+        self._write(call, error)
+
+    def _heard(self, task: Any, record: dict[str, Any], error: Optional[BaseException]) -> None:
+        if error is not None:
+            # It is never begun.
+            self._write({**record, "task": str(task), "ended": time.time()}, error)
+
+    def _write(self, call: dict[str, Any], error: Optional[BaseException]) -> None:
+        from ._recording import writing
+
+        if error is not None:
+            call["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
+            call["exception"] = error
+        if self._file is None:
+            self._file = self.file_of(self._configuration)
+        writing.write(self._file, call)
+
+    def __repr__(self) -> str:
+        return f"Recorder({self.path!r})"
+
+
+def _arguments(execution: Any) -> str:
+    from ._cache.record import short_text
+
+    args, kwargs = execution.args, execution.kwargs
+    texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]
+    for name in list(kwargs)[: max(0, _MOST_ARGUMENTS - len(texts))]:
+        texts.append(f"{name}={short_text(kwargs[name])}")
+    if len(args) + len(kwargs) > len(texts):
+        texts.append("...")
+    return ", ".join(texts)

@@ -1,0 +1,87 @@
+"""What Progress shows while calls run."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from bandsaw.errors import InvalidValueError
+from bandsaw.progress import Progress
+
+CONFIGURATION = """
+import bandsaw
+from bandsaw.progress import Progress
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain()
+    .add_extension(Progress(seconds=0.1))
+)
+"""
+WORKFLOW = """
+import threading, time
+import bandsaw
+
+shown = threading.Event()
+
+@bandsaw.task
+def step(x):
+    if x == 2:
+        raise ValueError(x)
+    if x == 0:
+        time.sleep({seconds})
+    return x
+
+if __name__ == "__main__":
+    futures = [step.submit(x) for x in range(4)]
+    for future in futures:
+        future.exception()
+    print("the end")
+"""
+
+
+def test_lines_are_written_where_there_is_no_terminal(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("workflow.py", WORKFLOW.format(seconds=1.5))
+    done = project.run("workflow.py")
+    assert done.stdout == "the end\n"
+    assert "workflow.step: 4 of 4 done, 1 failed" in done.stderr.splitlines()[-1]
+
+
+def test_nothing_is_shown_of_what_ends_at_once(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("workflow.py", WORKFLOW.format(seconds=0))
+    assert project.run("workflow.py").stderr == ""
+
+
+def test_a_terminal_has_bars(project):
+    pytest.importorskip("rich", reason="bars are drawn by rich, in the extra 'cli'")
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("workflow.py", WORKFLOW.format(seconds=1.5))
+    near, far = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "workflow.py"], cwd=project.folder, stdin=far, stdout=far, stderr=far,
+        env=project.environment(TERM="xterm", COLUMNS="100"),
+    )  # fmt: skip
+    os.close(far)
+    text = b""
+    while True:
+        try:
+            data = os.read(near, 4096)
+        except OSError:
+            break
+        if not data:
+            break
+        text += data
+    os.close(near)
+    assert process.wait() == 0
+    assert "━".encode() in text and b"4 of 4 done" in text and b"the end" in text
+    # The cursor is shown again.
+    assert text.rindex(b"\x1b[?25h") > text.rindex(b"\x1b[?25l")
+
+
+def test_what_is_no_time_is_refused():
+    with pytest.raises(InvalidValueError, match="seconds"):
+        Progress(seconds=0)

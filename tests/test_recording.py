@@ -1,0 +1,285 @@
+"""What a Recorder writes, and what the commands show of it."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import bandsaw
+from bandsaw.errors import InvalidValueError
+from bandsaw.recording import Recorder
+
+CONFIGURATION = """
+import bandsaw
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.retry import RetryAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
+from bandsaw.recording import Recorder
+
+class Notes(bandsaw.Advice):
+    def before(self, session):
+        session.note(colour="green")
+        session.proceed()
+
+class Raises(bandsaw.Advice):
+    def before(self, session):
+        raise KeyError("mine")
+
+class Old:
+    '''Of a time when there were two methods.'''
+    def on_init(self, configuration): pass
+    def on_before_advice(self, task, execution, context): pass
+    def on_after_advice(self, task, execution, context, result): pass
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(CachingAdvice(".cache"), SubprocessAdvice(workers=2), Notes())
+    .add_advice_chain(SubprocessAdvice(), Notes(), name="own")
+    .add_advice_chain(RetryAdvice(attempts=2, wait_initial=0, wait_jitter=0), name="again")
+    .add_advice_chain(Raises(), name="raises")
+    .add_advice_chain(name="plain")
+    .add_extension(Old())
+    .add_extension(Recorder("calls.sqlite", values={values}))
+)
+"""
+WORKFLOW = """
+import os
+import bandsaw
+
+class Hostile:
+    def __repr__(self):
+        raise SystemExit("asked for a text")
+
+@bandsaw.task
+def cached(x):
+    return own(x)
+
+@bandsaw.task(chain="own")
+def own(x):
+    if x == 3:
+        raise ValueError("three")
+    return x
+
+@bandsaw.task(chain="plain")
+def total(*numbers):
+    return sum(numbers)
+
+@bandsaw.task(chain="again")
+def tried():
+    if bandsaw.get_attempt() == 1:
+        raise OSError("once")
+
+@bandsaw.task(chain="raises")
+def refused():
+    pass
+
+@bandsaw.task(chain="plain")
+def given(value):
+    pass
+
+if __name__ == "__main__":
+    {body}
+"""
+
+
+@pytest.fixture
+def recorded(project):
+    def run(body, values=True, check=True):
+        project.write("bandsaw_config.py", CONFIGURATION.replace("{values}", str(values)))
+        body = textwrap.indent(textwrap.dedent(body), "    ").strip()
+        project.write("workflow.py", WORKFLOW.replace("{body}", body))
+        return project.run("workflow.py", check=check)
+
+    return run
+
+
+@pytest.fixture
+def bandsaw_runs(project):
+    def run(*arguments, check=True):
+        return project.run("-m", "bandsaw", "runs", *arguments, check=check).stdout
+
+    return run
+
+
+def calls_of(bandsaw_runs, task):
+    found = json.loads(bandsaw_runs("show", "--json"))["list"]
+    return [call for call in found if call["task"] == f"workflow.{task}"]
+
+
+def test_each_call_is_written_with_where_it_ran_and_what_it_used(recorded, bandsaw_runs):
+    recorded("assert list(cached.map([1, 2, 1, 2])) == [1, 2, 1, 2]; assert cached(1) == 1")
+    calls = calls_of(bandsaw_runs, "cached")
+    assert sorted(call["state"] for call in calls) == ["done", "done", "hit", "hit", "hit"]
+    for call in calls:
+        assert call["arguments"] in ("1", "2") and call["execution_id"]
+        assert call["begun"] <= call["ended"]
+        if call["state"] == "done":
+            assert call["submitted"] <= call["ready"] <= call["begun"]
+            assert call["pid"] and call["sent"] > 0 and call["received"] > 0
+            assert call["cpu"] >= 0 and call["memory"] > 1e6
+            assert call["facts"]["colour"] == "green"
+    # Calls that a task makes in its own process are of the same run.
+    inner = calls_of(bandsaw_runs, "own")
+    assert len(inner) == 2 and all(call["facts"]["colour"] == "green" for call in inner)
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+    assert run["state"] == "ended" and run["calls"] == 7 and run["hits"] == 3
+
+
+def test_dependencies_and_calls_that_never_begin_are_told(recorded, bandsaw_runs):
+    recorded("""
+    bad = own.submit(3)
+    good = total.submit(own.submit(1), own.submit(2))
+    never = total.submit(bad, 1)
+    assert good.result() == 3
+    assert type(never.exception()) is bandsaw.errors.DependencyError
+    """)
+    by_key = {call["key"]: call for call in calls_of(bandsaw_runs, "own")}
+    (done,) = (call for call in calls_of(bandsaw_runs, "total") if call["state"] == "done")
+    assert [by_key[key]["arguments"] for key in done["needs"]] == ["1", "2"]
+    (never,) = (call for call in calls_of(bandsaw_runs, "total") if call["state"] != "done")
+    assert never["state"] == "not begun" and "DependencyError" in never["error"]
+    (failed,) = (call for call in by_key.values() if call["state"] == "failed")
+    assert 'raise ValueError("three")' in failed["traceback"]
+    told = bandsaw_runs("failures")
+    assert "workflow.own(3): failed" in told and "ValueError: three" in told
+
+
+def test_attempts_and_errors_that_advices_raise_are_told(recorded, bandsaw_runs):
+    recorded("""
+    tried()
+    try:
+        refused()
+    except KeyError:
+        pass
+    """)
+    assert [call["attempts"] for call in calls_of(bandsaw_runs, "tried")] == [2]
+    (refused,) = calls_of(bandsaw_runs, "refused")
+    assert refused["error"] == "builtins.KeyError" and refused["state"] == "failed"
+
+
+def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_runs):
+    recorded("given(Hostile()); given('<script>')")
+    assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [
+        "workflow.Hostile", "'<script>'",
+    ]  # fmt: skip
+    recorded("given(1)", values=False)
+    assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [None]
+
+
+def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded, bandsaw_runs):
+    done = recorded(
+        """
+        import sqlite3, time
+        given(1)
+        while True:
+            time.sleep(0.05)
+            try:
+                if sqlite3.connect("calls.sqlite").execute("SELECT key FROM calls").fetchall():
+                    break
+            except sqlite3.Error:
+                pass
+        os.kill(os.getpid(), 9)
+        """,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+    assert (run["state"], run["calls"]) == ("lost", 1)
+    connection = sqlite3.connect(project.folder / "calls.sqlite")
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
+def test_what_cannot_be_written_is_one_warning_and_fails_no_call(project, recorded):
+    (project.folder / "calls.sqlite").mkdir()
+    done = recorded("import time; assert total(1) == 1; time.sleep(1); assert total(2) == 2")
+    assert done.stderr.count("Not all calls are recorded") == 1
+
+
+def test_many_processes_write_to_one_file(project, recorded, bandsaw_runs):
+    recorded("pass")
+    project.write(
+        "many.py",
+        """
+        import os
+        import workflow
+
+        if __name__ == "__main__":
+            for x in range(100):
+                workflow.given(x)
+            if not os.fork():
+                for x in range(100):
+                    workflow.given(x)
+            else:
+                os.wait()
+        """,
+    )
+    started = [project.start("many.py") for _ in range(3)]
+    for process in started:
+        assert process.communicate()[1] == "" and process.returncode == 0
+    connection = sqlite3.connect(project.folder / "calls.sqlite")
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert connection.execute("SELECT COUNT(*) FROM calls").fetchone() == (600,)
+    connection.close()
+    assert [run["calls"] for run in json.loads(bandsaw_runs("ls", "--json"))] == [200] * 3
+
+
+def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
+    recorded("total(1); total(2)")
+    recorded("total(1)")
+    newest, oldest = json.loads(bandsaw_runs("ls", "--json"))
+    told = bandsaw_runs("show", oldest["run"][:8])
+    assert "2 calls" in told and "workflow.total" in told
+    assert "2 -> 1" in bandsaw_runs("compare", oldest["run"], newest["run"])
+    assert "workflow.total(2)" in bandsaw_runs("show", oldest["run"], "--calls")
+    assert "ended" in bandsaw_runs("watch", oldest["run"])
+    unknown = project.run("-m", "bandsaw", "runs", "show", "zzz", check=False)
+    assert unknown.returncode == 1 and "There is no run 'zzz'" in unknown.stderr
+    assert "removed 0 runs" in bandsaw_runs("prune", "--older-than", "1d")
+    assert "removed 2 runs" in bandsaw_runs("prune", "--older-than", "0.001s")
+    missing = project.run("-m", "bandsaw", "runs", "ls", "--file", "no.sqlite", check=False)
+    assert missing.returncode == 1 and "no.sqlite" in missing.stderr
+
+
+def test_a_trace_has_an_event_for_each_call(project, recorded, bandsaw_runs):
+    recorded("list(own.map(range(3)))")
+    bandsaw_runs("report", "--format", "trace", "-o", "trace.json")
+    events = json.loads((project.folder / "trace.json").read_text())["traceEvents"]
+    assert sum(event["ph"] == "X" and event["dur"] > 0 for event in events) == 3
+
+
+def test_the_default_file_is_one_for_each_project(project, recorded, bandsaw_runs):
+    text = CONFIGURATION.replace('"calls.sqlite", values={values}', "")
+    recorded("pass")
+    home = project.folder / "home"
+    project.write("bandsaw_config.py", text)
+    project.run("workflow.py", BANDSAW_HOME=str(home))
+    assert not (home / "runs").exists()  # nothing was called
+    project.write("workflow.py", WORKFLOW.replace("{body}", "total(1)"))
+    project.run("workflow.py", BANDSAW_HOME=str(home))
+    assert len(list((home / "runs").glob("project-*.sqlite"))) == 1
+    shown = project.run("-m", "bandsaw", "runs", "ls", BANDSAW_HOME=str(home)).stdout
+    assert "workflow.py" in shown
+
+
+def test_facts_are_plain_data():
+    session = bandsaw.Session()
+    with pytest.raises(InvalidValueError, match="'what'"):
+        session.note(what=object())
+    session.note(what=[1, {"a": None}])
+    assert session.facts == {"what": [1, {"a": None}]}
+    with pytest.raises(InvalidValueError, match="path"):
+        Recorder(3)
+
+
+def test_the_command_line_is_installed_as_bandsaw():
+    command = os.path.join(os.path.dirname(sys.executable), "bandsaw")
+    if not os.path.exists(command):
+        pytest.skip("bandsaw is not installed here, only on the path")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    assert "usage: bandsaw" in done.stdout and "runs" in done.stdout
