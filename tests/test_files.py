@@ -72,6 +72,7 @@ def make(given):
     return {{
         "pid": os.getpid(), "seen": file.path, "given": file,
         "files": [File(made), File(made, to="models/{{name}}")], "tree": (File(tree),),
+        "again": [File(made), File(made, to="models/{{name}}")],
     }}
 
 # main
@@ -79,7 +80,7 @@ for _ in range(2):
     found = make({{"deep": (File("in.txt"),)}})
     assert found["pid"] != os.getpid() and found["seen"] == "in.txt"
     assert found["given"] == File("in.txt")
-    for file in found["files"]:
+    for file in found["files"] + found["again"]:
         assert Path(file).read_text() == "CONTENTS" and os.access(file, os.X_OK), file
     own, placed = found["files"]
     assert os.path.join("files", "runs", bandsaw.get_run_id()) in own.path

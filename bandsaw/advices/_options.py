@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .._system.processes import in_forked_processes
 from .._task_options import check_value, seconds
-from ..errors import InvalidValueError
+from ..errors import BandsawError, InvalidValueError
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -55,6 +56,19 @@ def checked_seconds(name: str, value: Any, whose: str) -> None:
     problem = seconds(value)
     if problem is not None:
         raise InvalidValueError(f"{whose}: {name}={value!r} {problem}.")
+
+
+def note_what_is_missing(session: Session, error: Optional[BaseException], host: str) -> None:
+    """Has the error of a call on another machine say which modules are missing there."""
+    if error is None and session.result is not None:
+        error = session.result.exception
+    if error is not None:
+        from .._archive import missing
+
+        # A note that cannot be made must not take the place of the error.
+        with contextlib.suppress(BandsawError, OSError):
+            missing.note(error, session.distribution_archive, host)
+            missing.name_files_here(error, session.distribution_archive)
 
 
 # Not on the advice, which may be copied and pickled.

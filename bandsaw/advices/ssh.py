@@ -29,7 +29,7 @@ from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
 from ..workers import boundary
 from ._openssh import SshCommandLineBackend
-from ._options import checked_options, pool_of, timeout_of
+from ._options import checked_options, note_what_is_missing, pool_of, timeout_of
 from ._remote import Remote, SshBackend, command_of, python_of
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class SshAdvice(Advice):
                 remote = self.remotes[name]
                 try:
                     self._move(session, remote)
-                    _note_what_is_missing(session, None, remote)
+                    note_what_is_missing(session, None, remote.host)
                     break
                 except RemoteConnectionError as error:
                     if error.where is not None:
@@ -161,7 +161,7 @@ class SshAdvice(Advice):
                     failed.append(name)
                     logger.warning("Task %s is run again: %s", session.task, error)
                 except BandsawError as error:
-                    _note_what_is_missing(session, error, remote)
+                    note_what_is_missing(session, error, remote.host)
                     raise
 
     def after(self, session: Session) -> None:
@@ -228,18 +228,6 @@ class SshAdvice(Advice):
 
         directory = None if self.directory is None else self._anchor.of(self.directory)
         _steps.move(session, self.backend, remote, _variables(interpreter), directory)
-
-
-def _note_what_is_missing(session: Session, error: Optional[BaseException], remote: Remote) -> None:
-    if error is None and session.result is not None:
-        error = session.result.exception
-    if error is not None:
-        from .._archive import missing
-
-        # A note that cannot be made must not take the place of the error.
-        with contextlib.suppress(BandsawError, OSError):
-            missing.note(error, session.distribution_archive, remote.host)
-            missing.name_files_here(error, session.distribution_archive)
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:

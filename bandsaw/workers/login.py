@@ -12,7 +12,7 @@ import secrets
 import select
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
 from .._system.output import Tail, last_lines
@@ -294,19 +294,12 @@ _PROGRAM = (
 
 def bootstrap_program(request: Mapping[str, Any]) -> bytes:
     """Returns the program that runs there first, also where bandsaw itself runs from an archive."""
-    import importlib.util
-
     lines = [
         # What is in the folder where it starts is none of its modules.
         "import sys; sys.path[:] = filter(None, sys.path)",
         "names = {'__name__': 'bootstrap'}",
+        *(f"exec(compile({source!a}, {path!a}, 'exec'), names)" for path, source in sources()),
     ]
-    for name in _PROGRAM:
-        spec = importlib.util.find_spec(name)
-        assert spec is not None and spec.origin is not None
-        loader: Any = spec.loader
-        source: bytes = loader.get_data(spec.origin)
-        lines.append(f"exec(compile({source!a}, {spec.origin!a}, 'exec'), names)")
     lines += [
         f"ready = names['main']({dict(request)!a})",
         "if ready:",
@@ -314,6 +307,17 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
         "    hub.main(*ready)\n",
     ]
     return "\n".join(lines).encode("ascii")
+
+
+def sources(*names: str) -> Iterator[tuple[str, bytes]]:
+    """Yields paths and texts of what runs first on another machine, and of more modules."""
+    import importlib.util
+
+    for name in (*_PROGRAM, *names):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None and spec.origin is not None
+        loader: Any = spec.loader
+        yield spec.origin, loader.get_data(spec.origin)
 
 
 def is_ready(descriptor: int, event: int, seconds: float) -> bool:

@@ -116,7 +116,9 @@ def task(given):
     (made / "made").chmod(0o755)
     (made / "tree" / "empty").mkdir(parents=True)
     (made / "tree" / "x").write_text("x")
-    return [file, folder, File(made / "made"), {{"to": File(made / "tree", to="out/{{name}}")}}]
+    again = [File(made / "made"), File(made / "tree", to="out/{{name}}")]
+    to = File(made / "tree", to="out/{{name}}")
+    return [file, folder, File(made / "made"), {{"to": to, "again": again}}]
 
 # main
 Path("in.txt").write_text("contents")
@@ -132,6 +134,7 @@ for _ in range(2):
     assert Path(made).read_bytes() == b"m" * 3_000_000 and os.access(made, os.X_OK)
     assert found["to"].path == os.path.abspath("out/tree")
     assert sorted(os.listdir("out/tree")) == ["empty", "x"]
+    assert found["again"] == [made, found["to"]]
 """
 
 

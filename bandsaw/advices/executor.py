@@ -1,0 +1,209 @@
+"""An advice that runs tasks on an executor: a pool of processes, or an engine."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from .._system.processes import in_forked_processes
+from .._task_options import check_value
+from ..advice import Advice
+from ..config import configuration_variables
+from ..errors import InvalidValueError, UnknownOptionError
+from ..session import Session
+from ._options import checked_options, note_what_is_missing, timeout_of
+
+# Options of `@task(executor={...})` that are ours, whatever the executor.
+_OURS = ("batch",)
+_ENGINES = ("dask", "ray", "slurm")
+
+
+class ExecutorAdvice(Advice):
+    """Runs the rest of the chain and the task on an executor.
+
+    Each call is submitted to it. The executor's worker needs a Python 3.9 or newer, and neither
+    `bandsaw` nor the code of the workflow: what is missing there is sent once. The call runs in a
+    process of its own below the worker, from the archive of its code. So a worker that goes on
+    for weeks runs the code as it is now, a task that dies takes no worker along, and a deadline
+    (`@task(timeout=30)`) ends it. What the task writes and logs comes when it is over.
+
+    In a process that it has started, an `ExecutorAdvice` does nothing: nested calls run there.
+
+    Args:
+        executor: What has a method `submit` that returns a `concurrent.futures.Future`, or a
+            function without arguments that makes such an executor. It is called on first use, and
+            again after its executor was broken; it is never sent anywhere.
+        isolate: Whether a call has a process below the executor's worker.
+        workers: How many processes below each of the executor's workers are kept and used again,
+            by default none.
+        preload: Names of modules to import once, before processes are forked.
+        max_in_flight: How many submitted calls are given to the executor at once. By default what
+            the executor says of itself, else the number of processors.
+
+    Attributes:
+        executor: As given.
+        isolate: As given.
+        workers: As given.
+        preload: As given, as a tuple.
+
+    Raises:
+        InvalidValueError: If a value cannot be used (a `ValueError`).
+    """
+
+    def __init__(
+        self,
+        executor: Any,
+        *,
+        isolate: bool = True,
+        workers: Optional[int] = None,
+        preload: Sequence[str] = (),
+        max_in_flight: Optional[int] = None,
+    ) -> None:
+        if isinstance(executor, type) or not (
+            callable(getattr(executor, "submit", None)) or callable(executor)
+        ):
+            raise InvalidValueError(
+                f"executor={executor!r} has to be an executor, such as ProcessPoolExecutor(), or a "
+                "function that makes one: ExecutorAdvice(lambda: ProcessPoolExecutor())."
+            )
+        if isolate is not True:
+            raise InvalidValueError(
+                f"isolate={isolate!r} cannot be: calls always run in a process below the worker."
+            )
+        if max_in_flight is not None and not (type(max_in_flight) is int and max_in_flight > 0):
+            raise InvalidValueError(
+                f"max_in_flight={max_in_flight!r} has to be a whole number above 0."
+            )
+        self.executor = executor
+        self.isolate = isolate
+        self.workers, _, _, self.preload = checked_options(
+            workers, None, None, preload, "ExecutorAdvice"
+        )
+        self._max_in_flight = max_in_flight
+
+    @property
+    def max_in_flight(self) -> Optional[int]:
+        """How many submitted calls the executor is given at once, `None` where nobody says."""
+        if self._max_in_flight is not None:
+            return self._max_in_flight
+        executor = self.executor if hasattr(self.executor, "submit") else _made.get(self)
+        for name in ("max_in_flight", "_max_workers"):
+            number = getattr(executor, name, None)
+            if type(number) is int and number > 0:
+                return number
+        return None
+
+    def before(self, session: Session) -> None:
+        """Submits the session to the executor and takes it back. See `Advice.before`.
+
+        A failure of the crossing is the result: a `WorkerDiedError` if the task's process or the
+        executor's worker ended before it gave the session back, a `WorkerStartError` if nothing
+        could be started, a `RemoteConnectionError` if the engine is lost, a `TaskTimeoutError` if
+        the task took longer than its `timeout`.
+        """
+        from ..workers import boundary, state
+
+        if state.is_below_executor:
+            session.__dict__.setdefault("_in_place", set()).add(id(self))
+            session.proceed()
+            return
+        boundary.go_on_after(session, lambda: self._move(session))
+
+    def after(self, session: Session) -> None:
+        """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""
+        if id(self) in session.__dict__.get("_in_place", ()):
+            session.proceed()
+
+    def _move(self, session: Session) -> None:
+        from ..workers.engine import engine_of
+        from ..workers.engine_call import EngineCall, EnginePlace, Wanted
+
+        seconds = timeout_of(session)
+        executor = self._executor()
+        wanted = Wanted(
+            _options_of(session.task, executor),
+            self.workers,
+            self.preload,
+            None,
+            configuration_variables(),
+            seconds,
+        )
+        archive = session.distribution_archive
+
+        def is_broken(error: BaseException) -> None:
+            from concurrent.futures import BrokenExecutor
+
+            if isinstance(error, BrokenExecutor):
+                with _lock:
+                    if _made.get(self) is executor:
+                        del _made[self]
+
+        place = EnginePlace(engine_of(executor), archive, wanted, is_broken)
+        call = EngineCall(session, place, seconds, None)
+        try:
+            call.run()
+        except Exception as error:
+            note_what_is_missing(session, error, place.name)
+            raise
+        note_what_is_missing(session, None, place.name)
+
+    def _executor(self) -> Any:
+        if hasattr(self.executor, "submit"):
+            return self.executor
+        with _lock:
+            executor = _made.get(self)
+            if executor is None:
+                executor = self.executor()
+                if not callable(getattr(executor, "submit", None)):
+                    raise InvalidValueError(
+                        f"The function given to ExecutorAdvice has to make an executor, and made "
+                        f"{executor!r}."
+                    )
+                _made[self] = executor
+            return executor
+
+
+# What functions have made in this process. Not on the advice, which may be copied and pickled.
+_made: weakref.WeakKeyDictionary[ExecutorAdvice, Any] = weakref.WeakKeyDictionary()
+# A function that makes an executor may ask another advice for its own.
+_lock = threading.RLock()
+
+
+@in_forked_processes
+def _let_go() -> None:
+    global _lock
+    _lock = threading.RLock()
+    # The executor is the parent's.
+    _made.clear()
+
+
+def _options_of(task: Any, executor: Any) -> Mapping[str, Any]:
+    """Returns the options of a task for an executor, under the engine's own names."""
+    given: Mapping[str, Any] = getattr(task, "kwargs", {}).get("executor") or {}
+    check_value("executor", given, _mapping, task)
+    engine = getattr(executor, "engine", None)
+    options: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _ENGINES:
+            check_value(f"executor[{name!r}]", value, _mapping, task)
+            if name == engine:
+                options.update(value)
+        elif name not in _OURS:
+            options[name] = value
+    known = getattr(executor, "task_options", ())
+    for name in options:
+        if name not in known:
+            names = ", ".join(map(repr, sorted((*known, *_OURS))))
+            raise UnknownOptionError(
+                f"Task {task}: the executor {type(executor).__name__} has no option {name!r}; it "
+                f"knows {names}."
+            )
+    return options
+
+
+def _mapping(value: Any) -> Optional[str]:
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return None
+    return "has to be a dict with options as keys"

@@ -1,0 +1,175 @@
+"""An executor, and what is submitted to it: a builtin with text and bytes.
+
+    EngineCall ── EngineChild ── executor.submit(eval, EXPRESSION, {...}) ──► engine_far.run
+        ◄── events ────────────────────────────────────────────────────────── what happened
+
+So the other side needs nothing but a Python. It gets the program and the archive when it says that
+they are missing there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Callable, Optional
+
+from .._archive.arriving import bits_of
+from .._archive.keep import MANIFEST, tag
+from .._system import ending
+from ..distribution import DistributionArchive
+from ..errors import WorkerError
+from . import login, sending
+
+EXPRESSION = (
+    "(lambda sys: vars(sys.modules[name])['run'](*args) if name in sys.modules else "
+    "('missing', __import__('socket').gethostname()) if source is None else "
+    "(lambda new: (exec(source, vars(new)), "
+    "vars(sys.modules.setdefault(name, new))['run'](*args))[1])(type(sys)(name))"
+    ")(__import__('sys'))"
+)
+
+
+class Engine:
+    """An executor, and what is known of it.
+
+    `submit`: takes options, a function and arguments, and returns a future. `kill`: has a call
+    ended that runs there, by its name. `shared`: where the executor reads a file with an archive.
+
+    Attributes:
+        name: What it is, for errors.
+        submit: As given.
+        kill: As given.
+        shared: As given, `None` if archives are sent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        submit: Callable[..., Future[Any]],
+        kill: Callable[[str, Future[Any]], object],
+        shared: Optional[Callable[[str, Callable[[], Sequence[bytes]]], str]] = None,
+    ) -> None:
+        self.name = name
+        self.submit = submit
+        self.kill = kill
+        self.shared = shared
+        self._lock = threading.Lock()
+        self._brings: dict[str, threading.Lock] = {}
+        self._brought: dict[str, int] = {}
+
+    def archive_of(self, archive: DistributionArchive) -> Optional[str]:
+        """Returns the path of an archive where the executor has files in common with us."""
+        if self.shared is None:
+            return None
+        return self.shared(archive.digest, lambda: parts_of(archive))
+
+    def bring(self, archive: DistributionArchive, request: Mapping[str, Any], seen: int) -> int:
+        """Sends an archive to a machine that lacks it, once for all calls that wait for that.
+
+        `seen`: what this returned when the call was submitted, see `brought`.
+        """
+        with self._lock:
+            lock = self._brings.setdefault(archive.digest, threading.Lock())
+        with lock:
+            if self.brought(archive) == seen:
+                future = self.submit({}, *submission(request, None, parts_of(archive), True))
+                with contextlib.suppress(WorkerError), ending.held(future.cancel):
+                    future.result()
+                self._brought[archive.digest] = seen + 1
+        return self.brought(archive)
+
+    def brought(self, archive: DistributionArchive) -> int:
+        """Says how often an archive was sent."""
+        return self._brought.get(archive.digest, 0)
+
+
+def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
+    """Returns an archive as `_archive.arriving` takes it, all of it."""
+    parts = [bytearray(), bytearray()]
+    number = 0
+    members = json.loads((archive.folder / MANIFEST).read_bytes())["members"]
+
+    def ask() -> bytes:
+        nonlocal number
+        number += 1
+        return bits_of(members, members)
+
+    sending.send(archive, tag(), lambda piece: parts[number].extend(piece), ask)
+    return bytes(parts[0]), bytes(parts[1])
+
+
+_PROGRAM = ("bandsaw.workers.engine_hub", "bandsaw.workers.engine_far")
+_program: Optional[tuple[str, str]] = None
+
+
+def program() -> tuple[str, str]:
+    """Returns the name and the text of what runs in an engine's worker."""
+    global _program
+    if _program is None:
+        lines = [
+            f"exec(compile({source!a}, {path!a}, 'exec'))"
+            for path, source in login.sources(
+                "bandsaw.workers.engine_hub", "bandsaw.workers.engine_far"
+            )
+        ]
+        text = "\n".join(lines)
+        _program = "_bandsaw_" + hashlib.sha256(text.encode()).hexdigest()[:32], text
+    return _program
+
+
+def submission(
+    request: Mapping[str, Any], messages: Any, archive: Any, with_program: bool
+) -> tuple[Any, ...]:
+    """Returns what is submitted: a function and its arguments."""
+    name, text = program()
+    args = (dict(request), messages, archive)
+    return (
+        eval,
+        EXPRESSION,
+        {
+            "name": name,
+            "source": text if with_program else None,
+            "args": args,
+        },
+    )
+
+
+_engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()
+
+
+def engine_of(executor: Any) -> Engine:
+    """Returns what is known of an executor."""
+    engine = _engines.get(executor)
+    if engine is None:
+        make = getattr(executor, "_bandsaw_engine", None)
+        engine = _of_any(executor) if make is None else make()
+        engine = _engines.setdefault(executor, engine)
+    return engine
+
+
+def _of_any(executor: Any) -> Engine:
+    reference = weakref.ref(executor)
+
+    def submit(options: Mapping[str, Any], *what: Any) -> Future[Any]:
+        found: Any = reference()
+        return found.submit(*what)  # type: ignore[no-any-return]
+
+    return Engine(type(executor).__name__, submit, lambda call, future: kill_here(call))
+
+
+def kill_here(call: str) -> None:
+    """Ends a call that runs on this machine, if it does."""
+    path = os.path.join(tempfile.gettempdir(), f"bandsaw-{os.geteuid()}", "call-" + call)
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            os.write(descriptor, b"K")
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,118 @@
+"""What runs in an engine's worker: it gets an archive ready, and has a hub run calls.
+
+This file is sent as text, after the modules on which it builds, and is executed once in a process.
+It needs the standard library of Python only: no module of bandsaw is imported in the worker, which
+may have another version of it.
+"""
+
+import json
+import os
+import socket
+import sys
+import tempfile
+import threading
+
+if "." in __name__:
+    # Else it was sent as text, and they are there.
+    from .._archive.arriving import Arriving
+    from .._archive.keep import MANIFEST, kept_root, touch
+    from .._archive.unpack import is_whole
+    from .bootstrap import OLDEST, missing
+    from .engine_hub import Hub
+
+# For a type checker. To import it takes longer than most of what is done here.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_lock = threading.Lock()
+_hubs: "dict[Any, Hub]" = {}
+_roots: "dict[str, Any]" = {}
+
+
+def run(request: "Any", messages: "Any", archive: "Any") -> "Any":
+    """Runs a call, or keeps an archive for calls that come later.
+
+    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and head and rest of
+    that of SESSION; `None` if nothing is to be run. `archive`: the two parts of the archive, see
+    `arriving`; a path to a file with both; or `None`, if it may be here.
+
+    Returns a tuple that begins with a word: `missing` if the archive is lacking, `kept`, `error`
+    with a text, or `events` with the host, what happened, and how it ended.
+    """
+    host = socket.gethostname()
+    try:
+        if sys.version_info < OLDEST:
+            version = ".".join(map(str, sys.version_info[:3]))
+            return "error", host, f"it is Python {version}, and bandsaw needs Python 3.9 or newer"
+        if not sys.executable:
+            return "error", host, "it does not say which Python it is (sys.executable is empty)"
+        needed = request.get("python")
+        if needed is not None:
+            here = list(sys.version_info[:2])
+            if here != needed or missing(["cloudpickle"]):
+                hello = {"python": list(sys.version_info[:3]), "missing": missing(["cloudpickle"])}
+                return "unfit", host, json.dumps(hello)
+        directory = request["directory"] or tempfile.gettempdir()
+        with _lock:
+            if directory not in _roots:
+                _roots[directory] = kept_root(directory)
+        root, is_temporary = _roots[directory]
+        folder = os.path.join(root, "archives", request["digest"])
+        key = directory, request["digest"], json.dumps(request["environment"], sort_keys=True)
+        hub = _hubs.get(key)
+        if hub is None or not os.path.exists(os.path.join(folder, MANIFEST)):
+            if not is_whole(folder):
+                if archive is None:
+                    return "missing", host
+                _keep(folder, archive)
+            touch(folder)
+        if messages is None:
+            return "kept", host
+        while True:
+            with _lock:
+                hub = _hubs.get(key)
+                if hub is None or not hub.take():
+                    hub = _hubs[key] = Hub(folder, root, "" if is_temporary else directory)
+            try:
+                events, end = hub.call(request, messages)
+            finally:
+                hub.release()
+            return "events", host, events, end
+    except Exception as error:
+        return "error", host, f"{type(error).__name__}: {error}"
+
+
+def _keep(folder: str, archive: "Any") -> None:
+    if isinstance(archive, str):
+        with open(archive, "rb") as file:
+            size = int.from_bytes(file.read(8), "big")
+            archive = file.read(size), file.read()
+    arriving = Arriving(folder)
+    try:
+        arriving.take(archive[0])
+        arriving.end_part()
+        # All of it was sent, also what other archives here have.
+        unpacking = arriving._unpacking
+        for name in set(unpacking._members) - set(unpacking.lacking):
+            os.unlink(unpacking._place(name))
+        unpacking.lacking.update(unpacking._members)
+        arriving.take(archive[1])
+        arriving.end_part()
+    finally:
+        arriving.abandon()
+
+
+def _let_go_of_hubs() -> None:
+    global _lock
+    _lock = threading.Lock()
+    hubs = list(_hubs.values())
+    _hubs.clear()
+    for hub in hubs:
+        try:
+            hub.let_go()
+        except OSError:
+            pass
+
+
+os.register_at_fork(after_in_child=_let_go_of_hubs)

@@ -1,0 +1,98 @@
+import dataclasses
+import logging
+import os
+import signal
+import sys
+import time
+
+import bandsaw
+
+logger = logging.getLogger("tasks")
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: object
+
+
+class OwnError(Exception):
+    pass
+
+
+@bandsaw.task
+def same(value):
+    return value
+
+
+@bandsaw.task
+def where():
+    return os.getpid(), sys.version_info[:2]
+
+
+@bandsaw.task
+def fail(what):
+    raise OwnError(what)
+
+
+@bandsaw.task
+def leave():
+    sys.exit("gone")
+
+
+@bandsaw.task
+def say():
+    print("said out")
+    print("said err", file=sys.stderr)
+    logger.warning("logged %s", 1)
+
+
+@bandsaw.task(timeout=0.5)
+def endless():
+    time.sleep(600)
+
+
+@bandsaw.task
+def die(how):
+    print("last words", file=sys.stderr, flush=True)
+    os._exit(7) if how == "exit" else os.kill(os.getpid(), signal.SIGKILL)
+
+
+@bandsaw.task
+def nested(x):
+    return same(x), where()[0], os.getpid(), list(same.map([1, 2]))
+
+
+@bandsaw.task
+def wait(path):
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(600)
+
+
+@bandsaw.task(chain="kept")
+def counted(numbers=[]):  # noqa: B006
+    numbers.append(1)
+    return os.getpid(), len(numbers)
+
+
+@bandsaw.task(chain="kept")
+def die_kept():
+    os._exit(3)
+
+
+@bandsaw.task(chain="retry")
+def flaky():
+    if bandsaw.get_attempt() < 3:
+        os._exit(1)
+    return bandsaw.get_attempt()
+
+
+@bandsaw.task(executor={"colour": 1})
+def unknown():
+    return 1
+
+
+@bandsaw.task(executor={"nobody": {}})
+def unknown_engine():
+    return 1

@@ -1,0 +1,118 @@
+"""Does one thing after another, and writes what came of each as JSON."""
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+import traceback
+
+import tasks
+
+import bandsaw
+
+
+def outcome(act):
+    start = time.monotonic()
+    try:
+        return {"value": repr(act())}
+    except BaseException as error:
+        cause = error.__cause__
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        return {
+            "error": type(error).__name__,
+            "text": str(error),
+            "traceback": "".join(lines),
+            "cause": type(cause).__name__,
+            "seconds": time.monotonic() - start,
+        }
+
+
+def killed():
+    path = os.path.join(tempfile.gettempdir(), "pid-of-a-call")
+    future = tasks.wait.submit(path)
+    while not (os.path.exists(path) and os.path.getsize(path)):
+        time.sleep(0.02)
+    pid = int(open(path).read())
+    assert future.kill()
+    try:
+        future.result()
+    finally:
+        for _ in range(500):
+            if not is_there(pid):
+                break
+            time.sleep(0.02)
+        assert not is_there(pid), "it still runs"
+        os.unlink(path)
+
+
+def is_there(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def local():
+    factor = 3
+
+    @bandsaw.task
+    def times(x):
+        return x * factor
+
+    return times(5)
+
+
+def queued():
+    """More calls than the executor runs at once, of which those that wait are cancelled."""
+    folder = tempfile.mkdtemp()
+    futures = [tasks.wait.submit(os.path.join(folder, str(i))) for i in range(6)]
+    while not os.listdir(folder):
+        time.sleep(0.02)
+    cancelled = [future.cancel() for future in futures]
+    for future in futures:
+        future.kill()
+    begun = len(os.listdir(folder))
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    os.rmdir(folder)
+    return sum(cancelled) >= 3 and begun <= 3
+
+
+ACTS = {
+    "value": lambda: tasks.same({"a": [1, 2.5, (None, {3})], "p": tasks.Point(1, b"x")}),
+    "type": lambda: type(tasks.same(tasks.Point(1, 2))) is tasks.Point,
+    "other process": lambda: tasks.where()[0] != os.getpid(),
+    "own process": lambda: len({tasks.where()[0] for _ in range(4)}),
+    "exception": lambda: tasks.fail("bad"),
+    "exit": lambda: tasks.leave(),
+    "output": lambda: tasks.say(),
+    "deadline": lambda: tasks.endless(),
+    "death": lambda: tasks.die("exit"),
+    "signal": lambda: tasks.die("signal"),
+    "nested": lambda: (lambda r: (r[0], r[1] == r[2], r[3]))(tasks.nested(4)),
+    "map": lambda: list(tasks.same.map(range(6))),
+    "chained": lambda: tasks.same.submit([tasks.same.submit(1), tasks.same.submit(2)]).result(),
+    "kill": killed,
+    "queued": queued,
+    "local": local,
+    "big": lambda: len(tasks.same(b"x" * int(os.environ.get("BIG", 3_000_000)))),
+    "kept": lambda: (lambda a, b, c: (a[0] == b[0] == c[0], a[1], b[1], c[1]))(
+        tasks.counted(), tasks.counted(), tasks.counted()
+    ),
+    "kept dies": lambda: tasks.die_kept(),
+    "kept again": lambda: tasks.counted()[1],
+    "retry": lambda: tasks.flaky(),
+    "unknown option": lambda: tasks.unknown(),
+    "unknown engine": lambda: tasks.unknown_engine(),
+}
+
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stdout, format="%(name)s|%(levelname)s|%(message)s")
+    names = sys.argv[2:] or list(ACTS)
+    outcomes = {name: outcome(ACTS[name]) for name in names}
+    with open(sys.argv[1], "w") as file:
+        json.dump(outcomes, file)
