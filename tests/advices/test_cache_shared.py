@@ -357,6 +357,21 @@ def test_a_relative_store_is_the_same_wherever_the_cache_is(project, chain, tmp_
     assert len(entries(tmp_path / "two")) == 5
 
 
+@pytest.mark.parametrize("problem", ["away", "refused"])
+def test_processes_of_calls_warn_once_together(project, problem, tmp_path):
+    text = CONFIGURATION.format(url="file://team", chain=CHAINS["in an own process"])
+    if problem == "refused":
+        text = text.replace('b"a key of the whole team"', "")
+    else:
+        (project.folder / "team").write_text("no folder")
+    project.write("bandsaw_config.py", text)
+    project.write("flow.py", FLOW)
+    home = str(tmp_path / "home")
+    done = project.run("flow.py", LOCAL=str(tmp_path / "one"), BANDSAW_HOME=home)
+    assert done.stdout.strip() == "[0, 1, 4, 9, 16]"
+    assert done.stderr.count("The shared store") == 1
+
+
 def test_processes_that_are_forked_use_the_store_on_their_own(project, tmp_path):
     text = CONFIGURATION.format(url="file://team", chain="cache")
     project.write("bandsaw_config.py", text)
