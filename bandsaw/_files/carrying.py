@@ -54,6 +54,42 @@ class Outward(Carrier):
         return came, (file.path, file.to)
 
 
+class Pointing(Outward):
+    """A call goes to a process that may see the same files as this one, or not."""
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        super().carried(file)
+        from .._system import contents
+
+        path = os.path.abspath(file.path)
+        return found, (path, _machine(), contents.known_digest_of(path), file.path, file.to)
+
+
+def _machine() -> str:
+    """Tells machines apart whose files may be others."""
+    import socket
+
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return f"{socket.gethostname()} {file.read().strip()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def found(here: str, machine: str, digest: str, path: str, to: Optional[str]) -> File:
+    """Makes a file of the caller's, if it is seen here. `path`: what the caller calls it."""
+    if machine != _machine():
+        from .._system import contents
+
+        if not os.path.lexists(here) or contents.known_digest_of(here) != digest:
+            raise FileTravelError(
+                f"{here!r} is not there on {_machine().split()[0]}, or is another one: to the "
+                "workers of an executor files do not travel. They have to see those of the caller."
+            )
+    _came[here] = path
+    return File(here, to)
+
+
 def check_is_same(file: File) -> None:
     """Refuses a file with other contents than its id was made of."""
     seen = file._seen

@@ -136,12 +136,7 @@ def is_exact() -> bool:
     return getattr(_thread, "is_exact", False)
 
 
-class crossing:
-    """Has this thread write local functions and classes by value, for a process that lacks them.
-
-    What is kept has to be of the class that is there when it is read, so it is written by name.
-    """
-
+class _Crossing:
     # A class, because each call enters it several times: a generator takes thrice as long.
     __slots__ = ("_before",)
 
@@ -151,6 +146,14 @@ class crossing:
 
     def __exit__(self, *_: object) -> None:
         _thread.is_crossing = self._before
+
+
+def crossing() -> _Crossing:
+    """Has this thread write local functions and classes by value, for a process that lacks them.
+
+    What is kept has to be of the class that is there when it is read, so it is written by name.
+    """
+    return _Crossing()
 
 
 def is_crossing() -> bool:

@@ -15,6 +15,8 @@ from bandsaw._files.crossing import Far
 from bandsaw._system import contents, trees
 
 CONFIGURATION = """\
+import os
+
 import bandsaw
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.ssh import Remote, SshAdvice
@@ -22,7 +24,8 @@ from bandsaw.advices.subprocess import SubprocessAdvice
 from local_backend import LocalBackend
 
 remote = Remote(
-    interpreter=bandsaw.Interpreter(executable={executable!r}), directory={far!r}, **{arguments!r})
+    interpreter=bandsaw.Interpreter(executable={executable!r}).set_environment(
+        USE_JSON=os.environ.get("USE_JSON", "")), directory={far!r}, **{arguments!r})
 steps = SshAdvice(backend=LocalBackend()).add_remote(remote)
 configuration = (
     bandsaw.Configuration()
@@ -34,6 +37,8 @@ configuration = (
     .add_advice_chain(steps, SubprocessAdvice(), name="steps twice")
     .add_modules_for_distribution("local_backend")
 )
+if os.environ.get("USE_JSON"):
+    configuration.set_serializer(bandsaw.JsonSerializer())
 """
 # With files and steps.
 BACKEND = """\
@@ -138,9 +143,10 @@ for _ in range(2):
 """
 
 
-@pytest.mark.parametrize("chain", ["default", "kept", "twice", "cached"])
+@pytest.mark.parametrize("chain", ["default", "kept", "twice", "cached", "json"])
 def test_files_travel_to_another_machine_and_back(run, project, far, chain):
-    run(BOTH_WAYS.format(chain=chain, project=str(project.folder)))
+    code = BOTH_WAYS.format(chain=chain.replace("json", "kept"), project=str(project.folder))
+    run(code, **({"USE_JSON": "1"} if chain == "json" else {}))
     there = files_in(far)
     assert not list((there / "runs").glob("*"))
     for found in (there / "kept").glob("*/content"):
