@@ -16,12 +16,14 @@ class Carrier:
 
     Serializers explain their errors in many ways. The first error that concerns a file is kept, and
     raised at the end in place of what they made of it.
+
+    Attributes:
+        has_files: Whether there are files that have to be sent before the value.
     """
 
-    __slots__ = ("_before", "_failure")
-
-    def __init__(self) -> None:
-        self._failure: Optional[BaseException] = None
+    # On the class, because each call makes some, and few find a file.
+    _failure: Optional[BaseException] = None
+    has_files = False
 
     def __enter__(self: _Self) -> _Self:
         self._before = getattr(_thread, "carrier", None)

@@ -125,6 +125,11 @@ class Interpreter(SerializableValue):
             return variables, None
         return variables, [entry or _here() for entry in sys.path if isinstance(entry, str)]
 
+    @property
+    def _told(self) -> tuple[Any, ...]:
+        """What `local_overlay` depends on of the interpreter itself. It is not changed in place."""
+        return self._path, self._executable, self._environment
+
     def _is_this_one(self) -> bool:
         # Without resolving links: the executable of a virtual environment is one to its base.
         if self._executable == sys.executable:

@@ -115,8 +115,13 @@ class LocalPlace(Place):
         made_in: Optional[str],
     ) -> bool:
         """Returns whether one made of these arguments now would be like this one."""
-        now = (state.inherited(interpreter), code.name, fork, directory, made_in, preload)
-        return code is self._code and (*now, interpreter.executable) == self._made_of
+        known, name, *rest = self._made_of
+        return (
+            code is self._code
+            and state.inherited(interpreter) is known
+            and code.name == name
+            and [fork, directory, made_in, preload, interpreter.executable] == rest
+        )
 
     def hello(self) -> Mapping[str, Any]:
         """Returns what the template has said of itself. See `Place.hello`."""

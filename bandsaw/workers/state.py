@@ -43,20 +43,32 @@ def _raw() -> Any:
 
 
 _last: tuple[Any, Any, Optional[Inherited]] = (None, None, None)
+# The same for the interpreter of the last call: it, what it and this process had, and the answer.
+_last_seen: tuple[Any, Any, Any, Any, Any] = (None, None, None, None, None)
 
 
 def inherited(interpreter: Interpreter) -> Inherited:
     """Returns what processes of an interpreter inherit."""
-    global _last
+    global _last, _last_seen
+    seen, told, entries, environment, answer = _last_seen
+    raw = _raw()
+    if seen is interpreter and told == interpreter._told and entries == sys.path:
+        if environment == raw:
+            return answer  # type: ignore[no-any-return]
     overlay, path = interpreter.local_overlay()
     executable = interpreter.executable
-    raw = _raw()
     known_raw, known_for, known = _last
     if known is None or known_for != (executable, overlay) or known_raw != raw:
         environment = {**os.environ, **_activated(executable), **overlay}
         known = Inherited(environment, at_start(environment), path)
         _last = (raw.copy(), (executable, overlay), known)
-    return known if known.path == path else known._replace(path=path)
+    if known.path != path:
+        known = known._replace(path=path)
+        _last = (*_last[:2], known)
+    # An empty entry stands for the working directory, which may change.
+    if "" not in sys.path:
+        _last_seen = interpreter, interpreter._told, sys.path[:], raw.copy(), known
+    return known
 
 
 def at_start(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

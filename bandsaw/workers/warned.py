@@ -89,11 +89,16 @@ class Sender:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._pid = os.getpid()
+        # One object, for comparison.
+        self._show = self.show
+        self._has_shown = True
 
     def install(self) -> None:
         """Has warnings come here, each at least once a call: the caller knows what was shown."""
-        if warnings.showwarning is not self.show:
-            warnings.showwarning = self.show
+        if warnings.showwarning is self._show and not self._has_shown:
+            return
+        warnings.showwarning = self._show
+        self._has_shown = False
         warnings.onceregistry.clear()  # type: ignore[attr-defined]
         # What has been shown is forgotten when the filters change.
         with warnings.catch_warnings():
@@ -109,6 +114,7 @@ class Sender:
         line: Optional[str] = None,
     ) -> None:
         """Sends a warning. See `warnings.showwarning`."""
+        self._has_shown = True
         if os.getpid() != self._pid or file is not None or not isinstance(message, Warning):
             # A process that the task forked would write into the middle of our messages.
             return _show_here(message, category, filename, lineno, file, line)
