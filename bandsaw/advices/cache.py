@@ -487,14 +487,15 @@ def _result_in(
     found: entry.Entry, folder: str, name: str, session: Session, with_files: bool
 ) -> Result:
     """Reads the result out of an entry, and may bring its files back to where they lack."""
+    if with_files and found.contents is not None:
+        with keeping.Bringing(found.contents):
+            return _result_in(found, folder, name, session, with_files=False)
     stream = io.BytesIO(found.payload)
     serializer = _serializer(session, folder, name)
-    has_files = with_files and found.contents is not None
-    with keeping.Bringing(found.contents) if has_files else contextlib.nullcontext():
-        if found.buffers:
-            result = serializer.deserialize_with_buffers(stream, found.buffers)
-        else:
-            result = serializer.deserialize(stream)
+    if found.buffers:
+        result = serializer.deserialize_with_buffers(stream, found.buffers)
+    else:
+        result = serializer.deserialize(stream)
     if isinstance(result, Result) and result.exception is None:
         return result
     raise files.DamagedEntryError(f"it holds {type(result)!r}")
