@@ -15,6 +15,7 @@ import pytest
 
 import bandsaw
 from bandsaw._files import crossing
+from bandsaw._system import contents
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import (
     BandsawError,
@@ -602,6 +603,9 @@ def test_a_task_is_run_again_when_its_files_are_lost_with_the_connection(
         on_the_lost(method)
         with pytest.raises(RemoteConnectionError, match="was lost with the connection"):
             far.call("twins", [bandsaw.File(path)], chain=chain)
+    # Contents are kept there, as archives are.
+    for kept in far.directory.glob("bandsaw-*/files"):
+        contents.remove(str(kept))
 
 
 def test_a_task_is_run_again_only_so_often(far):
@@ -750,6 +754,7 @@ DRIVER = """
 import sys
 from tests.faults import ssh_configuration, ssh_tasks
 from bandsaw._files import crossing
+from bandsaw._system import contents
 from bandsaw.advices.ssh import Remote
 import bandsaw
 
