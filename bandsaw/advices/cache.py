@@ -271,7 +271,9 @@ class CachingAdvice(Advice):
             with store.copied(folder, name, is_kept) as copy:
                 if copy is None:
                     return None
-                found = entry.read(folder, name, mapped=self.mmap, path=copy.path)
+                # On Windows a file that is mapped cannot be renamed.
+                is_mapped = self.mmap and os.name == "posix"
+                found = entry.read(folder, name, mapped=is_mapped, path=copy.path)
                 made = record.read(found.record).made
                 if self.max_age is not None and time.time() - made > self.max_age:
                     return None
