@@ -224,7 +224,7 @@ def test_a_server_that_is_gone_keeps_no_program_from_ending(flow, server):
             for number in range(2, 6):
                 step(process, number)
             told = process.communicate(timeout=120)[1]
-            assert time.monotonic() - begun < 60
+            assert time.monotonic() - begun < 100
         finally:
             server.start()
     assert process.returncode == 0
