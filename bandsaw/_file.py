@@ -16,12 +16,14 @@ class Carrier:
 
     Serializers explain their errors in many ways. The first error that concerns a file is kept, and
     raised at the end in place of what they made of it.
+
+    Attributes:
+        has_files: Whether there are files that have to be sent before the value.
     """
 
-    __slots__ = ("_before", "_failure")
-
-    def __init__(self) -> None:
-        self._failure: Optional[BaseException] = None
+    # On the class, because each call makes some, and few find a file.
+    _failure: Optional[BaseException] = None
+    has_files = False
 
     def __enter__(self: _Self) -> _Self:
         self._before = getattr(_thread, "carrier", None)
@@ -32,6 +34,13 @@ class Carrier:
         _thread.carrier = self._before
         if self._failure is not None and (kind is None or issubclass(kind, Exception)):
             raise self._failure from None
+
+    @staticmethod
+    def check() -> None:
+        """Raises the error that this thread's carrier has kept, before more is done."""
+        carrier = Carrier.current()
+        if carrier is not None and carrier._failure is not None:
+            raise carrier._failure
 
     @staticmethod
     def current() -> Optional[Carrier]:

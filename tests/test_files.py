@@ -10,14 +10,17 @@ import pytest
 
 import bandsaw
 from bandsaw import File
-from bandsaw._files import places
+from bandsaw._files import carrying, places
 from bandsaw._system import contents, trees
 from bandsaw._system.contents import Arriving
 from bandsaw._system.trees import FILE, FOLDER, LINK, Part
 from bandsaw.errors import FileTravelError, InvalidValueError
 
 CONFIGURATION = """\
+from concurrent.futures import ThreadPoolExecutor
+
 import bandsaw
+from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
 
@@ -38,6 +41,7 @@ configuration = (
     bandsaw.Configuration()
     .add_advice_chain(SubprocessAdvice())
     .add_advice_chain(ByFiles(), name="by files")
+    .add_advice_chain(ExecutorAdvice(lambda: ThreadPoolExecutor(2)), name="executor")
     .add_advice_chain(SubprocessAdvice(workers=1), name="kept")
     .add_advice_chain(SubprocessAdvice(fork=False), name="spawned")
     .add_advice_chain(SubprocessAdvice(), SubprocessAdvice(), name="twice")
@@ -72,14 +76,16 @@ def make(given):
     return {{
         "pid": os.getpid(), "seen": file.path, "given": file,
         "files": [File(made), File(made, to="models/{{name}}")], "tree": (File(tree),),
+        "again": [File(made), File(made, to="models/{{name}}")],
     }}
 
 # main
 for _ in range(2):
     found = make({{"deep": (File("in.txt"),)}})
-    assert found["pid"] != os.getpid() and found["seen"] == "in.txt"
+    assert found["pid"] != os.getpid()
+    assert found["seen"] == (os.path.abspath("in.txt") if "{chain}" == "executor" else "in.txt")
     assert found["given"] == File("in.txt")
-    for file in found["files"]:
+    for file in found["files"] + found["again"]:
         assert Path(file).read_text() == "CONTENTS" and os.access(file, os.X_OK), file
     own, placed = found["files"]
     assert os.path.join("files", "runs", bandsaw.get_run_id()) in own.path
@@ -113,6 +119,8 @@ def run(project):
     [
         *((chain, "PickleSerializer") for chain in ("default", "kept", "spawned", "twice")),
         ("by files", "PickleSerializer"),
+        ("executor", "PickleSerializer"),
+        ("executor", "JsonSerializer"),
         ("kept", "JsonSerializer"),
     ],
 )
@@ -417,6 +425,18 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
         places.copy(str(tmp_path / "in"), str(tmp_path / "target"))
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_file_that_another_machine_does_not_see_is_a_typed_error(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x")
+    digest = contents.digest_of(str(path))
+    assert carrying.found(str(path), "other", digest, "file", None) == File(path)
+    path.write_text("y")
+    for other in (path, tmp_path / "missing"):
+        with pytest.raises(FileTravelError, match="files do not travel"):
+            carrying.found(str(other), "other", digest, "file", None)
+    carrying.forget()
 
 
 def test_a_file_says_where_it_goes():

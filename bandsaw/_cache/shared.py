@@ -18,8 +18,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, Optional
 
+from .. import modules
+from .._system.home import kept_folder
+from ..errors import KeptFolderError
 from ..serialization.json import JsonSerializer
 from . import files, locks
 from .shared_files import Files
@@ -67,7 +72,7 @@ class Store:
     def get(self, key: str, path: str) -> bool:
         """Copies an entry into a local file. Returns whether there is one; does not fail."""
         now = time.monotonic()
-        if now < self._away_until:
+        if now < self._away_until or self._is_noted("away"):
             return False
         if self._away_until:
             # Other threads do not wait while this one tries.
@@ -96,10 +101,35 @@ class Store:
         self.tell(what, f"takes no entries: {_text(error)}{lost_text}")
 
     def tell(self, what: str, text: str) -> None:
-        """Warns, once for each kind of problem."""
-        level = logging.DEBUG if what in self._told else logging.WARNING
+        """Warns, once for each kind of problem, also where each call has a process of its own."""
+        is_told = what in self._told or self._is_noted(what)
         self._told.add(what)
+        note = self._note(what)
+        if note is not None and not is_told:
+            with contextlib.suppress(OSError):
+                note.touch()
+                os.utime(note)
+        level = logging.DEBUG if is_told else logging.WARNING
         logger.log(level, "The shared store %s %s", self.url, text)
+
+    def _note(self, what: str) -> Optional[Path]:
+        """The file by which processes that are started for calls tell each other of a problem."""
+        if not modules.is_far_end:
+            return None
+        try:
+            folder = kept_folder("stores")
+        except KeptFolderError:
+            return None
+        return folder / f"{sha256(self.url.encode()).hexdigest()[:32]}-{what}"
+
+    def _is_noted(self, what: str) -> bool:
+        note = self._note(what)
+        if note is None:
+            return False
+        try:
+            return 0 <= time.time() - note.stat().st_mtime < _SECONDS_AWAY
+        except OSError:
+            return False
 
     def is_read_by(self, serializer: Any) -> bool:
         """Says whether entries that others wrote may be read, and warns once if not."""
@@ -118,6 +148,8 @@ class Store:
 
     def send(self, folder: str, name: str) -> None:
         """Sends a local entry, in the background if there is time for it."""
+        if self._is_noted("away"):
+            return
         self._files.load()
         self.sending.send(f"{folder}{os.sep}{name}", key_of(folder, name))
 

@@ -45,14 +45,49 @@ class Outward(Carrier):
     """A call goes to another process on this machine: nothing is copied."""
 
     def __init__(self, session: Any) -> None:
-        super().__init__()
-        # The contents have to agree with the id that was made of them.
-        self._is_identified = getattr(session.execution, "_execution_id", None) is not None
+        self._session = session
 
     def carried(self, file: File) -> tuple[Any, ...]:
-        if self._is_identified:
+        # The contents have to agree with the id that was made of them.
+        if getattr(self._session.execution, "_execution_id", None) is not None:
             check_is_same(file)
         return came, (file.path, file.to)
+
+
+class Pointing(Outward):
+    """A call goes to a process that may see the same files as this one, or not."""
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        super().carried(file)
+        from .._system import contents
+
+        path = os.path.abspath(file.path)
+        return found, (path, _machine(), contents.known_digest_of(path), file.path, file.to)
+
+
+def _machine() -> str:
+    """Tells machines apart whose files may be others."""
+    import socket
+
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return f"{socket.gethostname()} {file.read().strip()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def found(here: str, machine: str, digest: str, path: str, to: Optional[str]) -> File:
+    """Makes a file of the caller's, if it is seen here. `path`: what the caller calls it."""
+    if machine != _machine():
+        from .._system import contents
+
+        if not os.path.lexists(here) or contents.known_digest_of(here) != digest:
+            raise FileTravelError(
+                f"{here!r} is not there on {_machine().split()[0]}, or is another one: to the "
+                "workers of an executor files do not travel. They have to see those of the caller."
+            )
+    _came[here] = path
+    return File(here, to)
 
 
 def check_is_same(file: File) -> None:
@@ -99,6 +134,7 @@ class Sending(Outward):
             if not trees.is_plain_name(name):
                 name = "file"
             parts = trees.parts_of(path)
+            self.has_files = True
             self.files[path] = Sent(path, name, parts, contents.known_digest_of(path))
         sent = self.files[path]
         return came_along, (sent.key, sent.name, file.path, file.to)
@@ -116,26 +152,27 @@ def came_along(key: str, name: str, path: str, to: Optional[str]) -> File:
 class Homeward(Carrier):
     """A call goes back to where it came from."""
 
+    _copies: Optional[dict[tuple[str, Optional[str]], str]] = None
+
     def __init__(self, session: Any) -> None:
-        super().__init__()
-        # An exception arrives also without the files in it.
-        self._is_failure = getattr(session.result, "exception", None) is not None
-        # Values may be written more than once.
-        self._copies: dict[tuple[str, Optional[str]], str] = {}
+        self._session = session
 
     def carried(self, file: File) -> tuple[Any, ...]:
         path = os.path.abspath(file.path)
         if path in _came:
             return File, (_came[path], file.to)
+        # Values may be written more than once.
+        copies = self._copies = {} if self._copies is None else self._copies
         key = path, file.to
-        if key not in self._copies:
+        if key not in copies:
             try:
-                self._copies[key] = self.copied(path)
+                copies[key] = self.copied(path)
             except OSError:
-                if self._is_failure:
+                # An exception arrives also without the files in it.
+                if getattr(self._session.result, "exception", None) is not None:
                     return File, (file.path, file.to)
                 raise
-        return arrived, (self._copies[key], file.to)
+        return arrived, (copies[key], file.to)
 
     def copied(self, path: str) -> str:
         """Copies a file to where the other side finds it. Returns what it is called there."""
@@ -155,35 +192,40 @@ class Arrived(Carrier):
     `get`: copies a file of the other machine to a path here; by default it is this machine.
     """
 
+    _files: Optional[dict[tuple[str, Optional[str]], File]] = None
+
     def __init__(self, session: Any, get: Optional[Callable[[str, str], None]] = None) -> None:
-        super().__init__()
-        self._get = get
-        # One that was restored here goes on to another process.
-        self._is_caller = "_ids" not in session.__dict__
-        self._placed: dict[tuple[str, str], str] = {}
+        self._session, self._get = session, get
 
     def arrived(self, path: str, to: Optional[str]) -> File:
+        """Has a file be where it is to arrive. A value may have it several times."""
+        files = self._files = {} if self._files is None else self._files
+        if (path, to) not in files:
+            files[path, to] = self._brought(path, to)
+        return files[path, to]
+
+    def _brought(self, path: str, to: Optional[str]) -> File:
         from . import places
 
-        if self._get is None and not os.path.lexists(path):
-            raise FileTravelError(
-                f"{path!r} was returned, and is not there: the process that has put it there sees "
-                "other files than this one."
-            )
         if self._get is not None:
             here = places.new_place(os.path.basename(path))
             self._get(path, here)
             path = here
-        if not self._is_caller:
+        elif not os.path.lexists(path):
+            raise FileTravelError(
+                f"{path!r} was returned, and is not there: the process that has put it there sees "
+                "other files than this one."
+            )
+        if "_ids" in self._session.__dict__:
+            # One that was restored here goes on to another process.
             _passing.add(path)
-        if to is None or not self._is_caller:
             return File(path, to)
+        if to is None:
+            return File(path)
         to = filled(to, path)
-        if (path, to) not in self._placed:
-            target = places.below(os.getcwd(), to)
-            places.move(path, target)
-            self._placed[path, to] = target
-        return File(self._placed[path, to], to)
+        target = places.below(os.getcwd(), to)
+        places.move(path, target)
+        return File(target, to)
 
 
 def filled(to: str, path: str) -> str:

@@ -12,7 +12,7 @@ import copyreg
 import sys
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Callable, Optional
@@ -26,6 +26,7 @@ _MOST_OTHERS = 1000
 # The number of an object, and whether it is reached through one that is no container.
 _Key = tuple[int, bool]
 _START: _Key = (0, False)
+_NOTHING: frozenset[int] = frozenset()
 _LIST, _TUPLE, _DICT, _SET, _FIELDS, _OTHER = range(6)
 
 
@@ -34,7 +35,7 @@ class Plan:
 
     __slots__ = ("_on_the_way", "futures")
 
-    def __init__(self, futures: list[Future[Any]], on_the_way: set[int]) -> None:
+    def __init__(self, futures: list[Future[Any]], on_the_way: Set[int]) -> None:
         self.futures = futures
         self._on_the_way = on_the_way
 
@@ -86,7 +87,7 @@ class _Search:
                 if parent not in on_the_way:
                     on_the_way.add(parent)
                     todo.append(parent)
-        return Plan(list(self._futures.values()), on_the_way)
+        return Plan(list(self._futures.values()), on_the_way or _NOTHING)
 
     def _see(self, value: Any, parent: _Key, step: Any, is_other: bool) -> None:
         cls = type(value)
@@ -218,7 +219,7 @@ def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
 class _Replacement:
     """Copies what leads to a future; what is shared or refers to itself does so in the copy."""
 
-    def __init__(self, on_the_way: set[int]) -> None:
+    def __init__(self, on_the_way: Set[int]) -> None:
         self._on_the_way = on_the_way
         self._copies: dict[int, Any] = {}
 

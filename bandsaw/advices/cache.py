@@ -271,7 +271,9 @@ class CachingAdvice(Advice):
             with store.copied(folder, name, is_kept) as copy:
                 if copy is None:
                     return None
-                found = entry.read(folder, name, mapped=self.mmap, path=copy.path)
+                # On Windows a file that is mapped cannot be renamed.
+                is_mapped = self.mmap and os.name == "posix"
+                found = entry.read(folder, name, mapped=is_mapped, path=copy.path)
                 made = record.read(found.record).made
                 if self.max_age is not None and time.time() - made > self.max_age:
                     return None
@@ -487,14 +489,15 @@ def _result_in(
     found: entry.Entry, folder: str, name: str, session: Session, with_files: bool
 ) -> Result:
     """Reads the result out of an entry, and may bring its files back to where they lack."""
+    if with_files and found.contents is not None:
+        with keeping.Bringing(found.contents):
+            return _result_in(found, folder, name, session, with_files=False)
     stream = io.BytesIO(found.payload)
     serializer = _serializer(session, folder, name)
-    has_files = with_files and found.contents is not None
-    with keeping.Bringing(found.contents) if has_files else contextlib.nullcontext():
-        if found.buffers:
-            result = serializer.deserialize_with_buffers(stream, found.buffers)
-        else:
-            result = serializer.deserialize(stream)
+    if found.buffers:
+        result = serializer.deserialize_with_buffers(stream, found.buffers)
+    else:
+        result = serializer.deserialize(stream)
     if isinstance(result, Result) and result.exception is None:
         return result
     raise files.DamagedEntryError(f"it holds {type(result)!r}")

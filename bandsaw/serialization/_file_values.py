@@ -21,7 +21,10 @@ class FileSerializer(ValueSerializer):
     def deserialize_value(self, representation: Any) -> Any:
         from .._files import carrying, keeping
 
-        known = (File, carrying.came, carrying.arrived, keeping.kept)
+        known = (
+            *(File, carrying.came, carrying.came_along, carrying.found),
+            *(carrying.arrived, keeping.kept),
+        )
         functions: dict[str, Any] = {function.__name__: function for function in known}
         name, *args = representation
         return functions[name](*args)

@@ -307,7 +307,8 @@ class Call:
         message: Message,
         deadline: Optional[float],
     ) -> None:
-        told = {**told, **self._place.deliver(self._carrier, child)}
+        if self._carrier.has_files:
+            told = {**told, **self._place.deliver(self._carrier, child)}
         messages = [message]
         if told:
             messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))

@@ -13,6 +13,7 @@ from concurrent.futures import CancelledError, Future
 from typing import Any, Callable, NamedTuple, Optional
 
 from .._file import Carrier
+from .._files import carrying
 from .._system import ending
 from ..distribution import DistributionArchive
 from ..errors import RemoteConnectionError, WorkerDiedError, WorkerError, WorkerStartError
@@ -266,7 +267,7 @@ class EnginePlace(Place):
 
     def carrier(self, session: Session) -> Carrier:
         """Returns what carries the files in a session there. See `Place.carrier`."""
-        return Carrier()
+        return carrying.Pointing(session)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session. See `Place.message`."""

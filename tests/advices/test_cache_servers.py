@@ -1,11 +1,13 @@
 """Stores that a team shares on real servers, and on file systems that fail."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -222,7 +224,7 @@ def test_a_server_that_is_gone_keeps_no_program_from_ending(flow, server):
             for number in range(2, 6):
                 step(process, number)
             told = process.communicate(timeout=120)[1]
-            assert time.monotonic() - begun < 60
+            assert time.monotonic() - begun < 100
         finally:
             server.start()
     assert process.returncode == 0
@@ -270,6 +272,40 @@ def test_the_commands_work_on_a_server(flow, server, project, tmp_path):
     assert "argument `number`: 3, was" in cache("explain", store, "flow.square", "3")
     assert "removed 2 entries" in cache("prune", "--shared", "--max-bytes", "1")
     assert "0 entries" in cache("ls", store)
+
+
+def test_an_entry_whose_sender_is_killed_is_absent(flow, sftp, project, tmp_path, wait_until):
+    project.write(
+        "large.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def large():
+            return bytes(100_000_000)
+
+        if __name__ == "__main__":
+            print(len(large()))
+        """,
+    )
+    variables = {**sftp.variables, "STORE": f"{sftp.url}/large", "LOCAL": str(tmp_path / "one")}
+    environment = project.environment(**variables)
+    folder = Path(sftp.url[sftp.url.index("/", len("sftp://")) :]) / "large"
+    process = subprocess.Popen([sys.executable, "large.py"], cwd=project.folder, env=environment)
+    with process:
+        wait_until(lambda: any(path.is_file() for path in folder.rglob("*")))
+        process.kill()
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path.name.startswith(".") for path in found] == [True]
+    listing = ("-m", "bandsaw", "cache", "ls", variables["STORE"])
+    assert "0 entries" in project.run(*listing, **variables).stdout
+    # What was left behind goes when it is old.
+    os.utime(found[0], (1, 1))
+    pruned = project.run("-m", "bandsaw", "cache", "prune", "--shared", **variables).stdout
+    assert "removed 0 entries and 1 abandoned files" in pruned
+    variables["LOCAL"] = str(tmp_path / "two")
+    assert project.run("large.py", **variables).stdout == "100000000\n"
+    assert "1 entry" in project.run(*listing, **variables).stdout
 
 
 def test_four_processes_lose_nothing_while_the_server_is_killed_and_restarted(sftp):

@@ -10,13 +10,14 @@ import shutil
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 import bandsaw
+from bandsaw._cache import entry, record, shared_sending
 from bandsaw._cache import shared as shared_store
-from bandsaw._cache import shared_sending
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.execution import Execution
@@ -204,9 +205,11 @@ def test_the_modes_of_a_cache_count_for_the_store(
 def test_an_entry_is_as_old_as_its_computation(machine, sent, tmp_path):
     machine("one")(Task())
     sent()
-    made = os.stat(tmp_path / "one" / "task" / "execution").st_mtime
+    time.sleep(0.05)
     machine("two")(Task())
-    assert abs(os.stat(tmp_path / "two" / "task" / "execution").st_mtime - made) < 1
+    path = tmp_path / "two" / "task" / "execution"
+    made = record.read(entry.read_record(str(path))).made
+    assert path.stat().st_mtime == pytest.approx(made, abs=0.001)
     task = Task()
     machine("three", max_age=1e-9)(task)
     assert task.executed == 1
@@ -352,6 +355,21 @@ def test_a_relative_store_is_the_same_wherever_the_cache_is(project, chain, tmp_
     assert len(entries(project.folder / "team")) == 5
     assert len((project.folder / "computed").read_text().split()) == 5
     assert len(entries(tmp_path / "two")) == 5
+
+
+@pytest.mark.parametrize("problem", ["away", "refused"])
+def test_processes_of_calls_warn_once_together(project, problem, tmp_path):
+    text = CONFIGURATION.format(url="file://team", chain=CHAINS["in an own process"])
+    if problem == "refused":
+        text = text.replace('b"a key of the whole team"', "")
+    else:
+        (project.folder / "team").write_text("no folder")
+    project.write("bandsaw_config.py", text)
+    project.write("flow.py", FLOW)
+    home = str(tmp_path / "home")
+    done = project.run("flow.py", LOCAL=str(tmp_path / "one"), BANDSAW_HOME=home)
+    assert done.stdout.strip() == "[0, 1, 4, 9, 16]"
+    assert done.stderr.count("The shared store") == 1
 
 
 def test_processes_that_are_forked_use_the_store_on_their_own(project, tmp_path):

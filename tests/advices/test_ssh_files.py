@@ -15,6 +15,8 @@ from bandsaw._files.crossing import Far
 from bandsaw._system import contents, trees
 
 CONFIGURATION = """\
+import os
+
 import bandsaw
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.ssh import Remote, SshAdvice
@@ -22,7 +24,8 @@ from bandsaw.advices.subprocess import SubprocessAdvice
 from local_backend import LocalBackend
 
 remote = Remote(
-    interpreter=bandsaw.Interpreter(executable={executable!r}), directory={far!r}, **{arguments!r})
+    interpreter=bandsaw.Interpreter(executable={executable!r}).set_environment(
+        USE_JSON=os.environ.get("USE_JSON", "")), directory={far!r}, **{arguments!r})
 steps = SshAdvice(backend=LocalBackend()).add_remote(remote)
 configuration = (
     bandsaw.Configuration()
@@ -34,6 +37,8 @@ configuration = (
     .add_advice_chain(steps, SubprocessAdvice(), name="steps twice")
     .add_modules_for_distribution("local_backend")
 )
+if os.environ.get("USE_JSON"):
+    configuration.set_serializer(bandsaw.JsonSerializer())
 """
 # With files and steps.
 BACKEND = """\
@@ -116,7 +121,9 @@ def task(given):
     (made / "made").chmod(0o755)
     (made / "tree" / "empty").mkdir(parents=True)
     (made / "tree" / "x").write_text("x")
-    return [file, folder, File(made / "made"), {{"to": File(made / "tree", to="out/{{name}}")}}]
+    again = [File(made / "made"), File(made / "tree", to="out/{{name}}")]
+    to = File(made / "tree", to="out/{{name}}")
+    return [file, folder, File(made / "made"), {{"to": to, "again": again}}]
 
 # main
 Path("in.txt").write_text("contents")
@@ -132,12 +139,14 @@ for _ in range(2):
     assert Path(made).read_bytes() == b"m" * 3_000_000 and os.access(made, os.X_OK)
     assert found["to"].path == os.path.abspath("out/tree")
     assert sorted(os.listdir("out/tree")) == ["empty", "x"]
+    assert found["again"] == [made, found["to"]]
 """
 
 
-@pytest.mark.parametrize("chain", ["default", "kept", "twice", "cached"])
+@pytest.mark.parametrize("chain", ["default", "kept", "twice", "cached", "json"])
 def test_files_travel_to_another_machine_and_back(run, project, far, chain):
-    run(BOTH_WAYS.format(chain=chain, project=str(project.folder)))
+    code = BOTH_WAYS.format(chain=chain.replace("json", "kept"), project=str(project.folder))
+    run(code, **({"USE_JSON": "1"} if chain == "json" else {}))
     there = files_in(far)
     assert not list((there / "runs").glob("*"))
     for found in (there / "kept").glob("*/content"):

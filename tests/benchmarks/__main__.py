@@ -11,7 +11,10 @@ from tests.arguments import new_file, positive
 from . import report
 from .measure import Bench
 
-MODULES = ("startup", "calls", "identity", "cache", "serialization", "workers", "futures", "ssh")
+MODULES = (
+    *("startup", "calls", "identity", "cache", "sharing", "serialization", "workers", "futures"),
+    "ssh",
+)
 
 
 def main():

@@ -39,7 +39,17 @@ class Bench:
         self.section = "?"
         self.measured = []
 
-    def compare(self, title, *, floors=(), ours=(), peers=(), x=None, is_prepared=False):
+    def compare(
+        self,
+        title,
+        *,
+        floors=(),
+        ours=(),
+        peers=(),
+        x=None,
+        is_prepared=False,
+        clock=time.perf_counter,
+    ):
         """Measures calls in turn, so that what else the machine does hits all of them.
 
         A turn is as many calls as take 5 ms. Each call is made once before.
@@ -53,6 +63,7 @@ class Bench:
             is_prepared: Whether a call prepares the next one in the background. Then turns are
                 longer, begin with a call that does not count, and end with a pause: so each call
                 pays for one preparation, and no other row for any.
+            clock: Reads the time that is measured.
         """
         turn = 20 * _TURN if is_prepared else _TURN
         rows = [
@@ -73,7 +84,8 @@ class Bench:
                 if is_prepared:
                     time.sleep(turn)
                     call()
-                values[position].append(_timed(call, loops[position]) / loops[position])
+                taken = _timed(call, loops[position], clock)
+                values[position].append(taken / loops[position])
             gc.enable()
         for (kind, name, _), times in zip(rows, values):
             self._keep(title, kind, name, x, "second", times)
@@ -208,11 +220,11 @@ def told(value, unit="second"):
     return f"{value / factor:.3g} {name}"
 
 
-def _timed(call, loops):
-    begun = time.perf_counter()
+def _timed(call, loops, clock=time.perf_counter):
+    begun = clock()
     for _ in range(loops):
         call()
-    return time.perf_counter() - begun
+    return clock() - begun
 
 
 def _loops(call, turn):
