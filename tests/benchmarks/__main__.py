@@ -12,7 +12,17 @@ from . import report
 from .measure import Bench
 
 MODULES = (
-    *("startup", "calls", "identity", "cache", "sharing", "serialization", "workers", "futures"),
+    *(
+        "startup",
+        "first_call",
+        "calls",
+        "identity",
+        "cache",
+        "sharing",
+        "serialization",
+        "workers",
+        "futures",
+    ),
     "ssh",
 )
 
