@@ -100,6 +100,7 @@ _ROOMS = (
     "context",
     "decorator",
     "distribution",
+    "engines",
     "environments",
     "errors",
     "execution",

@@ -27,12 +27,13 @@ from ..distribution import DistributionArchive
 from ..errors import WorkerError
 from . import login, sending
 
+# `name`, `source` and `args` are its globals, `data` a local: what an engine may move its own way.
 EXPRESSION = (
-    "(lambda sys: vars(sys.modules[name])['run'](*args) if name in sys.modules else "
+    "(lambda sys, data: vars(sys.modules[name])['run'](*args, data) if name in sys.modules else "
     "('missing', __import__('socket').gethostname()) if source is None else "
     "(lambda new: (exec(source, vars(new)), "
-    "vars(sys.modules.setdefault(name, new))['run'](*args))[1])(type(sys)(name))"
-    ")(__import__('sys'))"
+    "vars(sys.modules.setdefault(name, new))['run'](*args, data))[1])(type(sys)(name))"
+    ")(__import__('sys'), data)"
 )
 
 
@@ -127,18 +128,22 @@ def program() -> tuple[str, str]:
 def submission(
     request: Mapping[str, Any], messages: Any, archive: Any, with_program: bool
 ) -> tuple[Any, ...]:
-    """Returns what is submitted: a function and its arguments."""
+    """Returns what is submitted: a function and its arguments. The last one may be large."""
     name, text = program()
-    args = (dict(request), messages, archive)
-    return (
-        eval,
-        EXPRESSION,
-        {
-            "name": name,
-            "source": text if with_program else None,
-            "args": args,
-        },
-    )
+    head, data = (None, None) if messages is None else (messages[:2], messages[2])
+    scope = {
+        "name": name,
+        "source": text if with_program else None,
+        "args": (dict(request), head, archive),
+    }
+    return eval, EXPRESSION, scope, {"data": data}
+
+
+def killing(call: str) -> tuple[Any, ...]:
+    """Returns what ends a call, run in the worker that has it, as a function and arguments."""
+    module = "__import__('sys').modules.get(name)"
+    text = f"(lambda there: vars(there)['kill'](call) if there else None)({module})"
+    return eval, text, {"name": program()[0], "call": call}
 
 
 _engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()

@@ -30,12 +30,12 @@ _hubs: "dict[Any, Hub]" = {}
 _roots: "dict[str, Any]" = {}
 
 
-def run(request: "Any", messages: "Any", archive: "Any") -> "Any":
+def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> "Any":
     """Runs a call, or keeps an archive for calls that come later.
 
-    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and head and rest of
-    that of SESSION; `None` if nothing is to be run. `archive`: the two parts of the archive, see
-    `arriving`; a path to a file with both; or `None`, if it may be here.
+    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and the head of that of
+    SESSION; `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to
+    a file with both; or `None`, if it may be here. `data`: what comes after the head.
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `kept`, `error`
     with a text, or `events` with the host, what happened, and how it ended.
@@ -75,12 +75,25 @@ def run(request: "Any", messages: "Any", archive: "Any") -> "Any":
                 if hub is None or not hub.take():
                     hub = _hubs[key] = Hub(folder, root, "" if is_temporary else directory)
             try:
-                events, end = hub.call(request, messages)
+                events, end = hub.call(request, (*messages, data))
             finally:
                 hub.release()
             return "events", host, events, end
     except Exception as error:
         return "error", host, f"{type(error).__name__}: {error}"
+
+
+def kill(call: str) -> None:
+    """Ends a call that runs on this machine, if it does."""
+    for root, _ in list(_roots.values()):
+        try:
+            descriptor = os.open(os.path.join(root, "call-" + call), os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        try:
+            os.write(descriptor, b"K")
+        finally:
+            os.close(descriptor)
 
 
 def _keep(folder: str, archive: "Any") -> None:

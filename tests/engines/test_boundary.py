@@ -1,27 +1,107 @@
 """What holds of a call in another process holds on each executor: one run of a program for each."""
 
+import contextlib
+import importlib
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, wait_until
 
 PROGRAM = Path(__file__).parent / "program"
 
 
-def started(name, folder, request):
-    """Returns the value of ENGINE for an engine, which is started if it has to be."""
-    if name == "loky":
-        pytest.importorskip("loky", reason="loky is not installed")
-    return name
+@contextlib.contextmanager
+def started(name, folder):
+    """Gives the variables of the program for an engine, which is started if it has to be."""
+    if name == "dask":
+        with dask_cluster(folder) as address:
+            yield {"ENGINE": f"dask:{address}"}
+    elif name == "slurm":
+        with slurm_of_one_node(folder) as variables:
+            (folder / "shared").mkdir()
+            yield {"ENGINE": f"slurm:{folder / 'shared'}", **variables}
+            assert [path.name for path in (folder / "shared").iterdir()] == ["archives"]
+    elif name == "ray":
+        needed("ray")
+        # The paths of its sockets must not be long.
+        with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
+            variables = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+            yield {"ENGINE": "ray", "RAY_TMPDIR": short, **variables}
+    else:
+        if name == "loky":
+            needed("loky")
+        yield {"ENGINE": name}
+
+
+def needed(package):
+    """Skips where a package is missing, but in the step of CI that has installed it."""
+    if os.environ.get("BANDSAW_TEST_ENGINES"):
+        importlib.import_module(package)
+    else:
+        pytest.importorskip(package, reason=f"{package} is not installed")
+
+
+@contextlib.contextmanager
+def dask_cluster(folder):
+    """A scheduler and workers started by command in another folder.
+
+    With BANDSAW_TEST_WORKERS they are started with that Python, which has no bandsaw.
+    """
+    needed("distributed")
+    python = os.environ.get("BANDSAW_TEST_WORKERS") or sys.executable
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    variables = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    variables["TMPDIR"] = str(folder / "temporary")
+    address = elsewhere / "scheduler.json"
+    commands = (
+        ["scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", address],
+        ["worker", "--nworkers", "2", "--nthreads", "1", "--no-dashboard",
+         "--scheduler-file", address, "--local-directory", elsewhere],
+    )  # fmt: skip
+    running = []
+    try:
+        with open(elsewhere / "log", "wb") as log:
+            for command in commands:
+                run = [python, "-m", "dask", *map(str, command)]
+                running.append(
+                    subprocess.Popen(run, cwd=elsewhere, env=variables, stdout=log, stderr=log)
+                )
+                wait_until(lambda: address.exists() or running[-1].poll() is not None)
+        yield json.loads(address.read_text())["address"]
+    finally:
+        for process in reversed(running):
+            process.terminate()
+            process.wait(30)
+
+
+@contextlib.contextmanager
+def slurm_of_one_node(folder):
+    needed("submitit")
+    up, down = (PROGRAM.parent / "slurm" / name for name in ("up.sh", "down.sh"))
+    if not shutil.which("slurmctld") or os.geteuid():
+        if os.environ.get("BANDSAW_TEST_ENGINES"):
+            pytest.fail("Slurm is not installed, or this is not root")
+        pytest.skip("needs slurmctld and root")
+    place = folder / "slurm"
+    try:
+        started = subprocess.run(["bash", up, place], capture_output=True, text=True, timeout=60)
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield {"SLURM_CONF": str(place / "slurm.conf")}
+    finally:
+        subprocess.run(["bash", down, place], timeout=60)
 
 
 ENGINES = [
     pytest.param(name, marks=pytest.mark.xdist_group(f"engine-{name}"))
-    for name in ("threads", "fork", "spawn", "forkserver", "loky")
+    for name in ("threads", "fork", "spawn", "forkserver", "loky", "dask", "ray", "slurm")
 ]
 
 
@@ -31,12 +111,12 @@ def ran(request, tmp_path_factory):
     if os.name != "posix":
         pytest.skip("an executor's worker needs POSIX")
     folder = tmp_path_factory.mktemp(request.param)
-    engine = started(request.param, folder, request)
     shutil.copytree(PROGRAM, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "temporary").mkdir()
     project = Project(folder / "project", folder / "temporary")
     path = folder / "outcomes"
-    done = project.run("workflow.py", str(path), ENGINE=engine, **QUIET)
+    with started(request.param, folder) as variables:
+        done = project.run("workflow.py", str(path), **variables, **QUIET)
     return request.param, json.loads(path.read_text()), done, project
 
 
@@ -132,8 +212,16 @@ def test_an_unknown_option_is_refused_with_those_that_are_known(outcome):
 
 
 def test_nothing_is_left(ran):
-    left = [name for name in ran[3].left_behind() if not name.startswith(("bandsaw-", "pymp-"))]
+    # Engines have folders of their own.
+    ours = ("bandsaw-", "pymp-", "ray", "dask-", "tmp")
+    left = [name for name in ran[3].left_behind() if not name.startswith(ours)]
     assert left == []
+    if ran[0] == "slurm":
+        return  # its jobs have another folder for temporary files
     (home,) = ran[3].temporary.glob("bandsaw-*")
-    assert sorted(path.name for path in home.iterdir()) == ["archives"]
+    left = [path.name for path in home.iterdir()]
+    if ran[0] == "ray":
+        # It ends its worker with a call. The next one removes what was left.
+        left = [name for name in left if not name.startswith("call-")]
+    assert left == ["archives"]
     assert all(name[0] != "." for name in os.listdir(home / "archives"))

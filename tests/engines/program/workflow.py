@@ -32,7 +32,7 @@ def outcome(act):
 def killed():
     path = os.path.join(tempfile.gettempdir(), "pid-of-a-call")
     future = tasks.wait.submit(path)
-    while not (os.path.exists(path) and os.path.getsize(path)):
+    while not (os.path.exists(path) and os.path.getsize(path)) and not future.done():
         time.sleep(0.02)
     pid = int(open(path).read())
     assert future.kill()
@@ -69,7 +69,7 @@ def queued():
     """More calls than the executor runs at once, of which those that wait are cancelled."""
     folder = tempfile.mkdtemp()
     futures = [tasks.wait.submit(os.path.join(folder, str(i))) for i in range(6)]
-    while not os.listdir(folder):
+    while not os.listdir(folder) and not futures[0].done():
         time.sleep(0.02)
     cancelled = [future.cancel() for future in futures]
     for future in futures:

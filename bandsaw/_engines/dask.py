@@ -1,0 +1,107 @@
+"""Calls on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, Callable
+
+from ..workers.engine import killing
+from .executor import EngineExecutor, begun_future
+
+# What is larger is sent to a worker, and not with the description of the call over the scheduler.
+_LARGE = 1 << 20
+_SECONDS_TO_KILL = 5.0
+
+
+class DaskExecutor(EngineExecutor):
+    """Submits calls to a Dask cluster.
+
+    Args:
+        client_or_address: A `distributed.Client`, or the address of a scheduler, to which it
+            connects on first use.
+        **submit_options: Options for each call, as `Client.submit` has them: `resources`,
+            `retries`, `priority`, `workers`, `allow_other_workers`.
+
+    Attributes:
+        submit_options: As given.
+    """
+
+    engine = "dask"
+    package = "distributed"
+    task_options = ("allow_other_workers", "priority", "resources", "retries", "workers")
+
+    def __init__(self, client_or_address: Any, **submit_options: Any) -> None:
+        super().__init__()
+        self._given = client_or_address
+        self._client: Any = None
+        self.submit_options = submit_options
+        # The engine's own future of each of ours.
+        self._futures: weakref.WeakKeyDictionary[Future[Any], Any] = weakref.WeakKeyDictionary()
+
+    @property
+    def client(self) -> Any:
+        """The client, which connects on first use."""
+        with self._lock:
+            if self._client is None:
+                given = self._given
+                if isinstance(given, str):
+                    given = self._imported("distributed").Client(given, set_as_default=False)
+                self._client = given
+            return self._client
+
+    def submit_with(
+        self, options: Mapping[str, Any], function: Callable[..., Any], *args: Any
+    ) -> Future[Any]:
+        """Submits a call with options. See `EngineExecutor.submit_with`."""
+        client = self.client
+        # Unlike the arguments that Dask is given elsewhere, these never mean the same call.
+        settings = {**self.submit_options, **options, "pure": False}
+        *small, last = args
+        data = last.get("data") if isinstance(last, dict) else None
+        if data is not None and len(data) > _LARGE:
+            last = client.scatter([last], hash=False)[0]
+        theirs = client.submit(function, *small, last, **settings)
+        ours = begun_future()
+        self._futures[ours] = theirs
+        theirs.add_done_callback(lambda done: _pass_on(done, ours))
+        return ours
+
+    def _kill(self, call: str, future: Future[Any]) -> None:
+        theirs = self._futures.get(future)
+        if theirs is not None:
+            theirs.cancel()
+        # A scheduler that is lost must hold nobody up.
+        run = threading.Thread(target=self._run, args=killing(call), daemon=True)
+        run.start()
+        run.join(_SECONDS_TO_KILL)
+
+    def _run(self, *what: Any) -> None:
+        with contextlib.suppress(Exception):
+            self.client.run(*what)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Closes the connection, if it was made here.
+
+        Args:
+            wait: Accepted as other executors have it.
+        """
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None and isinstance(self._given, str):
+            client.close()
+
+
+def _pass_on(theirs: Any, ours: Future[Any]) -> None:
+    with contextlib.suppress(Exception):
+        if theirs.cancelled():
+            ours.set_exception(ConnectionError("the scheduler has cancelled the call, or is lost"))
+            return
+        error = theirs.exception()
+        if error is not None:
+            ours.set_exception(error)
+        else:
+            ours.set_result(theirs.result())

@@ -1,0 +1,85 @@
+"""What the executors of engines have in common."""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, Callable
+
+from ..errors import WorkerStartError
+from ..workers.engine import Engine
+
+
+class EngineExecutor(abc.ABC):
+    """An executor whose calls have options, under the engine's own names.
+
+    Attributes:
+        engine: The name of the engine.
+        package: What it takes to be installed.
+        task_options: The options that a call may have.
+        max_in_flight: How many calls it is given at once. More wait here.
+    """
+
+    engine: str
+    package: str
+    task_options: tuple[str, ...] = ()
+    max_in_flight: int = 100
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Submits a call without options.
+
+        Args:
+            function: The function.
+            *args: Its arguments.
+
+        Returns:
+            What will hold its result.
+        """
+        return self.submit_with({}, function, *args)
+
+    @abc.abstractmethod
+    def submit_with(
+        self, options: Mapping[str, Any], function: Callable[..., Any], *args: Any
+    ) -> Future[Any]:
+        """Submits a call with options.
+
+        Args:
+            options: The options.
+            function: The function.
+            *args: Its arguments.
+
+        Returns:
+            What will hold its result.
+        """
+
+    @abc.abstractmethod
+    def _kill(self, call: str, future: Future[Any]) -> None:
+        """Has a call never begin there, or ended if it has."""
+
+    def _bandsaw_engine(self) -> Engine:
+        return Engine(type(self).__name__, self.submit_with, self._kill)
+
+    def _imported(self, name: str) -> Any:
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            raise WorkerStartError(
+                f"{type(self).__name__} needs the package {self.package!r}: "
+                f"pip install 'bandsaw[{self.engine}]' ({error})"
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+def begun_future() -> Future[Any]:
+    """Returns a future of which only the engine knows whether its call has begun."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future

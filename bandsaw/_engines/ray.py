@@ -1,0 +1,89 @@
+"""Calls on the workers of a Ray cluster."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, Callable
+
+from .executor import EngineExecutor, begun_future
+
+# Ray takes no builtin. A function of no module is sent as it is, so that none is needed there.
+_CALL = "def bandsaw_call(function, *args):\n    return function(*args)\n"
+_LARGE = 1 << 17
+
+
+class RayExecutor(EngineExecutor):
+    """Submits calls to Ray. One that is started already is used.
+
+    Args:
+        **init: What `ray.init` takes, for where it is not started.
+
+    Attributes:
+        init: As given.
+    """
+
+    engine = "ray"
+    package = "ray"
+    task_options = (
+        *("accelerator_type", "label_selector", "max_retries", "memory", "num_cpus", "num_gpus"),
+        *("resources", "runtime_env", "scheduling_strategy"),
+    )
+
+    def __init__(self, **init: Any) -> None:
+        super().__init__()
+        self.init = init
+        self._remote: Any = None
+        # The engine's own reference of each of our futures.
+        self._references: weakref.WeakKeyDictionary[Future[Any], Any] = weakref.WeakKeyDictionary()
+
+    def _started(self) -> tuple[Any, Any]:
+        ray = self._imported("ray")
+        with self._lock:
+            if not ray.is_initialized():
+                ray.init(**self.init)
+                self._remote = None
+            if self._remote is None:
+                namespace: dict[str, Any] = {"__name__": "__main__"}
+                exec(_CALL, namespace)
+                # A worker that is lost may have begun the call: that is for `RetryAdvice` to say.
+                self._remote = ray.remote(namespace["bandsaw_call"]).options(max_retries=0)
+            return ray, self._remote
+
+    def submit_with(
+        self, options: Mapping[str, Any], function: Callable[..., Any], *args: Any
+    ) -> Future[Any]:
+        """Submits a call with options. See `EngineExecutor.submit_with`."""
+        ray, remote = self._started()
+        *small, last = args
+        data = last.get("data") if isinstance(last, dict) else None
+        if data is not None and len(data) > _LARGE:
+            last = ray.put(last)
+        call = remote.options(**{"max_retries": 0, **options}) if options else remote
+        reference = call.remote(function, *small, last)
+        ours = begun_future()
+        self._references[ours] = reference
+
+        def pass_on(theirs: Future[Any]) -> None:
+            error = theirs.exception()
+            if error is not None:
+                ours.set_exception(error)
+            else:
+                ours.set_result(theirs.result())
+
+        reference.future().add_done_callback(pass_on)
+        return ours
+
+    def _kill(self, call: str, future: Future[Any]) -> None:
+        reference = self._references.get(future)
+        if reference is not None:
+            # The processes below its worker end with it.
+            self._imported("ray").cancel(reference, force=True)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Does nothing: Ray ends with the program, or by `ray.shutdown()`.
+
+        Args:
+            wait: Accepted as other executors have it.
+        """

@@ -1,0 +1,272 @@
+"""Calls as jobs of Slurm, by submitit: each a job, or a part of a job array.
+
+submit ─► waiting ─► thread: one array of what came at once ─► sbatch
+future ◄─ thread: the result's file, or what one `squeue` says of all jobs
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Union
+
+from .._system.directories import Anchor
+from ..workers.engine import Engine
+from .executor import EngineExecutor, begun_future
+
+# Calls that are submitted within this time go into one array.
+_TOGETHER_SECONDS = 0.1
+# A job has ended for so many looks before its result counts as lost: shared folders are late.
+_MOST_LOOKS = 5
+_OVER = {
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
+    *("OUT_OF_MEMORY", "REVOKED", "TIMEOUT"),
+}
+_MOST_WORDS = 2000
+_SECONDS_TO_END = 30.0
+
+
+class _Call(NamedTuple):
+    options: tuple[tuple[str, Any], ...]
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    future: Future[Any]
+
+
+class _Job:
+    def __init__(self, job: Any, future: Future[Any]) -> None:
+        self.job = job
+        self.future = future
+        self.looks = 0
+
+
+class SlurmExecutor(EngineExecutor):
+    """Submits calls to Slurm.
+
+    Args:
+        folder: A folder on a file system that the machines share. Files of jobs are removed
+            when none is left.
+        poll: After how many seconds each time it is looked for results. Slurm is asked at most
+            once each second.
+        **parameters: Parameters of the jobs as submitit has them: `time` in minutes, `partition`,
+            `mem_gb`, `cpus_per_task`, `gpus_per_node` and so on.
+
+    Attributes:
+        folder: The folder, a `Path`.
+        parameters: As given.
+    """
+
+    engine = "slurm"
+    package = "submitit"
+    max_in_flight = 200
+    task_options = (
+        *("account", "additional_parameters", "comment", "constraint", "cpus_per_gpu"),
+        *("cpus_per_task", "exclude", "exclusive", "gpus_per_node", "gpus_per_task", "gres"),
+        *("mem", "mem_gb", "mem_per_cpu", "mem_per_gpu", "nodelist", "partition", "qos"),
+        *("setup", "srun_args", "teardown", "time", "timeout_min", "use_srun"),
+    )
+
+    def __init__(
+        self, folder: Union[str, os.PathLike[str]], *, poll: float = 1.0, **parameters: Any
+    ) -> None:
+        super().__init__()
+        self.folder = Path(Anchor().of(Path(folder)))
+        self.parameters = parameters
+        self._poll = poll
+        self._waiting: list[_Call] = []
+        self._jobs: dict[Future[Any], _Job] = {}
+        self._cancelled: list[Any] = []
+        self._wakeup = threading.Event()
+        self._thread: Any = None
+        self._asked_at = 0.0
+        self._is_over = False
+        # What submitit writes for jobs of this process. Removed when none is left.
+        self._jobs_folder = self.folder / f"jobs-{os.urandom(8).hex()}"
+
+    def submit_with(
+        self, options: Mapping[str, Any], function: Callable[..., Any], *args: Any
+    ) -> Future[Any]:
+        """Submits a call with options. See `EngineExecutor.submit_with`."""
+        self._imported("submitit")
+        future = begun_future()
+        settings = tuple(sorted({**self.parameters, **options}.items(), key=lambda item: item[0]))
+        with self._lock:
+            self._waiting.append(_Call(settings, function, args, future))
+            if self._thread is None:
+                self._is_over = False
+                atexit.register(self.shutdown)
+                self._thread = threading.Thread(
+                    target=self._serve, daemon=True, name="bandsaw-slurm"
+                )
+                self._thread.start()
+        self._wakeup.set()
+        return future
+
+    def _kill(self, call: str, future: Future[Any]) -> None:
+        with self._lock:
+            self._waiting = [one for one in self._waiting if one.future is not future]
+            job = self._jobs.pop(future, None)
+            if job is not None:
+                # It may still write its result.
+                self._cancelled.append(job.job)
+        if job is not None:
+            job.job.cancel(check=False)
+
+    def _bandsaw_engine(self) -> Engine:
+        return Engine(type(self).__name__, self.submit_with, self._kill, self._shared)
+
+    def _shared(self, digest: str, parts: Callable[[], Sequence[bytes]]) -> str:
+        folder = self.folder / "archives"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / digest
+        if not path.exists():
+            manifest, files = parts()
+            temporary = folder / f".{digest}-{os.urandom(8).hex()}"
+            temporary.write_bytes(len(manifest).to_bytes(8, "big") + manifest + files)
+            temporary.replace(path)
+        return str(path)
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Cancels the jobs that are left.
+
+        Args:
+            wait: Whether to wait until nothing is left of them.
+        """
+        for future in list(self._jobs):
+            self._kill("", future)
+        thread = self._thread
+        self._is_over = True
+        self._wakeup.set()
+        if wait and thread is not None:
+            thread.join(_SECONDS_TO_END)
+        atexit.unregister(self.shutdown)
+
+    # The thread
+
+    def _serve(self) -> None:
+        while True:
+            self._wakeup.wait(self._poll if self._jobs or self._cancelled else None)
+            if self._wakeup.is_set() and not self._is_over:
+                time.sleep(_TOGETHER_SECONDS)
+            self._wakeup.clear()
+            with self._lock:
+                calls, self._waiting = self._waiting, []
+                if not (calls or self._jobs or self._cancelled):
+                    shutil.rmtree(self._jobs_folder, ignore_errors=True)
+                    if self._is_over:
+                        self._thread = None
+                        return
+                    continue
+            while calls:
+                first = calls[0]
+                same = [one for one in calls if repr(one.options) == repr(first.options)]
+                calls = [one for one in calls if one not in same]
+                try:
+                    self._submit_array(same)
+                except Exception as error:
+                    for one in same:
+                        one.future.set_exception(error)
+            self._look()
+            if not (self._jobs or self._cancelled):
+                self._wakeup.set()
+
+    def _submit_array(self, calls: Sequence[_Call]) -> None:
+        submitit = self._imported("submitit")
+        executor = submitit.SlurmExecutor(folder=self._jobs_folder, max_num_timeout=0)
+        executor.update_parameters(**_settings(dict(calls[0].options), executor))
+        with executor.batch() if len(calls) > 1 else contextlib.nullcontext():
+            jobs = [executor.submit(one.function, *one.args) for one in calls]
+        with self._lock:
+            for one, job in zip(calls, jobs):
+                self._jobs[one.future] = _Job(job, one.future)
+
+    def _look(self) -> None:
+        with self._lock:
+            jobs = list(self._jobs.values())
+        missing = [job for job in jobs if not self._took(job)]
+        now = time.monotonic()
+        if not (missing or self._cancelled) or now - self._asked_at < 1.0:
+            return
+        self._asked_at = now
+        states = _states()
+        if states is None:
+            return  # it does not answer, and will again
+        for cancelled in list(self._cancelled):
+            if states.get(cancelled.job_id, "CANCELLED") in _OVER:
+                self._cancelled.remove(cancelled)
+        for job in missing:
+            state = states.get(job.job.job_id)
+            if state is not None and state not in _OVER:
+                job.looks = 0
+                continue
+            job.looks += 1
+            if job.looks >= _MOST_LOOKS and not self._took(job):
+                self._settle(job, error=_lost(job.job, state))
+
+    def _took(self, job: _Job) -> bool:
+        if not job.job.paths.result_pickle.exists():
+            return False
+        try:
+            value = job.job.result()
+        except Exception as error:
+            self._settle(job, error=error)
+        else:
+            self._settle(job, value)
+        return True
+
+    def _settle(self, job: _Job, value: Any = None, error: Any = None) -> None:
+        with self._lock:
+            if self._jobs.pop(job.future, None) is None:
+                return
+        if error is None:
+            job.future.set_result(value)
+        else:
+            job.future.set_exception(error)
+
+
+def _settings(given: dict[str, Any], executor: Any) -> dict[str, Any]:
+    """Returns parameters under the names that Slurm has for them."""
+    minutes = given.pop("timeout_min", given.pop("time", None))
+    settings: dict[str, Any] = {}
+    memory = given.pop("mem_gb", None)
+    if memory is not None:
+        settings["mem"] = f"{int(memory * 1024)}MB"
+    # The signal that announces the end would otherwise come at the start of a short job.
+    settings["signal_delay_s"] = 1
+    if minutes is not None:
+        seconds = round(float(minutes) * 60)
+        settings["time"] = max(1, round(float(minutes)))
+        if seconds % 60:
+            more = dict(given.pop("additional_parameters", None) or {})
+            more.setdefault("time", f"{seconds // 60}:{seconds % 60:02}")
+            settings["additional_parameters"] = more
+    return {**settings, **given}
+
+
+def _states() -> Any:
+    """Asks Slurm for the states of all jobs of this user, `None` if it does not answer."""
+    command = ["squeue", "-h", "-r", "-t", "all", "-u", str(os.geteuid()), "-o", "%i|%T"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    if done.returncode:
+        return None
+    return dict(line.strip().split("|", 1) for line in done.stdout.splitlines() if "|" in line)
+
+
+def _lost(job: Any, state: Any) -> RuntimeError:
+    words = ""
+    for path in (job.paths.stderr, job.paths.stdout):
+        with contextlib.suppress(OSError):
+            words = words or path.read_text(errors="replace")[-_MOST_WORDS:]
+    said = f"job {job.job_id} is {state or 'not known any more'}, and left no result"
+    return RuntimeError(said + (f". Its last words:\n{words}" if words else ""))
