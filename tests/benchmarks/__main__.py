@@ -12,18 +12,8 @@ from . import report
 from .measure import Bench
 
 MODULES = (
-    *(
-        "startup",
-        "first_call",
-        "calls",
-        "identity",
-        "cache",
-        "sharing",
-        "serialization",
-        "workers",
-        "futures",
-    ),
-    "ssh",
+    *("startup", "first_call", "calls", "identity", "cache", "sharing", "serialization"),
+    *("workers", "futures", "ssh"),
 )
 
 
