@@ -36,6 +36,13 @@ class Carrier:
             raise self._failure from None
 
     @staticmethod
+    def check() -> None:
+        """Raises the error that this thread's carrier has kept, before more is done."""
+        carrier = Carrier.current()
+        if carrier is not None and carrier._failure is not None:
+            raise carrier._failure
+
+    @staticmethod
     def current() -> Optional[Carrier]:
         """Returns the one that this thread has entered last."""
         return getattr(_thread, "carrier", None)

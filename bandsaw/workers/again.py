@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Optional
 
 from .. import modules
+from .._file import Carrier
 from .._session import headers
 from .._session.moderator import _Moderator
 from .._system import callers, computing
@@ -178,6 +179,7 @@ def take_result(session: Session, data: bytes) -> _Moderator:
         raise SessionFileError(
             f"The result of another call than that of task {session.task} came back."
         )
+    Carrier.check()
     moderator = _Moderator.deserialize(counts)
     moderator.advice_chain = session._moderator.advice_chain
     session.result = Result(value) if result is None else result

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Callable, Optional
 
+from .._file import Carrier
 from .._session import members
 from .._session.headers import NEW
 from .._session.members import Saved
@@ -55,6 +56,8 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
     except BandsawError as error:
         located(error, session, there)
         raise
+    # Where a file is lost with the connection, the session can be sent once more.
+    Carrier.check()
     go_on_with(session, returned._moderator, place)
     session.task, session.execution = returned.task, returned.execution
     session.context, session.result = returned.context, returned.result

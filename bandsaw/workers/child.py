@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional
 from .._system.interrupts import Deferred
 from .._system.output import TAIL_BYTES, last_lines, pass_on
 from .._system.processes import in_forked_processes, kill_group
-from ..errors import BandsawError
+from ..errors import BandsawError, ProtocolError
 from . import frames
 from .frames import (
     BYE,
@@ -198,19 +198,25 @@ class Child(abc.ABC):
         self.drain()
         frame = self._take()
         while frame is not None and frame.kind in (HEARTBEAT, LOG, WARNING):
-            if frame.kind == LOG:
-                # Of a thread that an earlier task has left.
-                from . import logs
-
-                logs.emitter("", self.host)(from_json(frame))
-            elif frame.kind == WARNING:
-                from . import warned
-
-                warned.issue(from_json(frame))
+            try:
+                self._pass_on(frame)
+            except ProtocolError:
+                return False  # what says this takes no work
             frame = self._take()
         if frame is not None:
             frame.discard()
         return not self.is_over and self._has_channel and frame is None
+
+    def _pass_on(self, frame: Frame) -> None:
+        # Of a thread that an earlier task has left.
+        if frame.kind == LOG:
+            from . import logs
+
+            logs.emitter("", self.host)(from_json(frame))
+        elif frame.kind == WARNING:
+            from . import warned
+
+            warned.issue(from_json(frame))
 
     def finish(self, deadline: Optional[float] = None) -> None:
         """Waits until the process has ended by itself, for as long as it takes."""

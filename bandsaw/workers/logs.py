@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
+from ..errors import ProtocolError
 from .frames import LOG, Channel
 
 # What of a record is plain data, and travels as it is.
@@ -130,10 +131,12 @@ def emitter(task: str, host: str) -> Callable[[Mapping[str, Any]], None]:
     """
 
     def emit(content: Mapping[str, Any]) -> None:
+        level, extra = content.get("levelno", 0), content.get("extra", {})
+        if not isinstance(level, int) or not isinstance(extra, dict):
+            raise ProtocolError("The body of a message LOG is no record of logging.")
         logger = logging.getLogger(str(content.get("name", "")))
-        if not logger.isEnabledFor(int(content.get("levelno", 0))):
+        if not logger.isEnabledFor(level):
             return
-        extra = content.get("extra", {})
         own = {name: value for name, value in content.items() if name != "extra"}
         record = logging.makeLogRecord({**extra, **own, "bandsaw_task": task, "bandsaw_host": host})
         logger.handle(record)

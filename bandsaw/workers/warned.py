@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Optional
 
 from .._session import members
+from ..errors import DeserializationError, ProtocolError
 from ..modules import file_of, importable_module_name
 from .frames import WARNING, Channel
 
@@ -143,16 +144,21 @@ def _module_at(filename: str) -> Optional[str]:
 
 def issue(content: Mapping[str, Any]) -> None:
     """Issues a warning of the far side in this process."""
-    warning: Any = members.failure_of(str(content.get("warning")).encode("utf-8"))
+    line, name = content.get("line") or 1, content.get("module")
+    try:
+        warning: Any = members.failure_of(str(content.get("warning")).encode("utf-8"))
+        if not isinstance(line, int) or not isinstance(name, (str, type(None))):
+            raise DeserializationError("The line or the module of a warning is none.")
+    except DeserializationError as error:
+        raise ProtocolError(f"The body of a message WARNING is no warning: {error}") from error
     if not isinstance(warning, Warning):
         warning = UserWarning(str(content.get("text")))
-    filename, name = str(content.get("file")), content.get("module")
-    line = int(content.get("line") or 1)
+    filename = str(content.get("file"))
     main = sys.modules.get("__main__")
     if name is not None and name == importable_module_name("__main__"):
         name, module = "__main__", main
     else:
-        module = sys.modules.get(str(name))
+        module = sys.modules.get(name or "")
     registry = _registries.setdefault(filename, {})
     if module is not None:
         registry = vars(module).setdefault("__warningregistry__", {})

@@ -9,10 +9,13 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
 import bandsaw
+from bandsaw._files import crossing
+from bandsaw._system import contents
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import (
     BandsawError,
@@ -577,6 +580,34 @@ def test_a_task_is_run_again_when_the_connection_is_lost(far, threads, wait_unti
     assert "is run again" in caplog.text
 
 
+@pytest.mark.parametrize("chain", ["default", "warm"])
+def test_a_task_is_run_again_when_its_files_are_lost_with_the_connection(
+    far, monkeypatch, tmp_path, chain
+):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(300_000))
+
+    def on_the_lost(method):
+        def lose(near, *args):
+            setattr(crossing.Near, method.__name__, method)
+            far.server.cut()
+            return method(near, *args)
+
+        monkeypatch.setattr(crossing.Near, method.__name__, lose)
+
+    far.call("twins", [bandsaw.File(path)], chain=chain)
+    for method in (crossing.Near.look, crossing.Near.get):
+        on_the_lost(method)
+        found = far.call("twins", [bandsaw.File(path)], retries=1, chain=chain)
+        assert [Path(file).read_bytes() for file in found] == [bytes(300_000)] * 2
+        on_the_lost(method)
+        with pytest.raises(RemoteConnectionError, match="was lost with the connection"):
+            far.call("twins", [bandsaw.File(path)], chain=chain)
+    # Contents are kept there, as archives are.
+    for kept in far.directory.glob("bandsaw-*/files"):
+        contents.remove(str(kept))
+
+
 def test_a_task_is_run_again_only_so_often(far):
     assert far.call("kills_once", far.notes, 2, retries=1) == 7
     assert len(far.ran()) == 2
@@ -722,6 +753,8 @@ def test_a_folder_that_somebody_else_has_taken_is_not_used(far, tmp_path, take):
 DRIVER = """
 import sys
 from tests.faults import ssh_configuration, ssh_tasks
+from bandsaw._files import crossing
+from bandsaw._system import contents
 from bandsaw.advices.ssh import Remote
 import bandsaw
 

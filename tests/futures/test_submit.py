@@ -352,14 +352,16 @@ WAITS = {
 
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_call_that_waits_for_several_gives_its_place_away(bounded, wait):
-    @bounded(1)
+    one_at_a_time = bounded(1)
+
+    @one_at_a_time
     def leaf(x):
         return x
 
     needed = Future()
     others = [leaf.submit(needed), leaf.submit(leaf.submit(needed))]
 
-    @bounded(1)
+    @one_at_a_time
     def outer(depth):
         if depth:
             futures = [outer.submit(depth - 1), leaf.submit(1), leaf.submit(leaf.submit(2))]

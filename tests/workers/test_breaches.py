@@ -4,7 +4,9 @@ pytestmark = pytest.mark.slow
 
 BREACHES = """
 import socket
-from bandsaw.workers.frames import BYE, FAILURE, HELLO, LOG, RETURN, SESSION, STATE
+from bandsaw.workers.frames import (
+    BYE, FAILURE, HELLO, LOG, RETURN, SESSION, STATE, WARNING
+)
 
 def channel():
     # The number that is out of the way of others.
@@ -48,6 +50,14 @@ GARBAGE = """
     frame(SESSION),
     frame(LOG, b'no json'),
     frame(LOG, b'[]'),
+    frame(LOG, b'{"levelno": "x"}'),
+    frame(LOG, b'{"levelno": "50"}'),
+    frame(LOG, b'{"levelno": 50, "extra": [1]}'),
+    frame(WARNING, b'no json'),
+    frame(WARNING, b'{}'),
+    frame(WARNING, b'{"warning": 3, "line": 1}'),
+    frame(WARNING, b'{"warning": "{}", "line": "x"}'),
+    frame(WARNING, b'{"warning": "{}", "line": [1], "module": []}'),
     frame(RETURN),
     frame(RETURN, bytes(80)),
     frame(RETURN, b'x' * 200),
