@@ -280,6 +280,10 @@ class WorkerStartError(WorkerError, OSError):
         return BandsawError.__str__(self)
 
 
+class CodeMismatchError(WorkerError):
+    """An executor's worker has loaded other code than that of the call."""
+
+
 class TaskTimeoutError(WorkerError, TimeoutError):
     """A task took longer than its `timeout` and was ended, with all that it had started."""
 

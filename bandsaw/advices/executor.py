@@ -35,7 +35,10 @@ class ExecutorAdvice(Advice):
         executor: What has a method `submit` that returns a `concurrent.futures.Future`, or a
             function without arguments that makes such an executor. It is called on first use, and
             again after its executor was broken; it is never sent anywhere.
-        isolate: Whether a call has a process below the executor's worker.
+        isolate: Whether a call has a process below the executor's worker. If not, it runs in the
+            worker itself, which needs `bandsaw` and the workflow, and only if the code that is
+            loaded there is that of the call (`CodeMismatchError`). Then a deadline is an error,
+            and `Future.kill` ends only what the worker has not begun.
         workers: How many processes below each of the executor's workers are kept and used again,
             by default none.
         preload: Names of modules to import once, before processes are forked.
@@ -68,9 +71,12 @@ class ExecutorAdvice(Advice):
                 f"executor={executor!r} has to be an executor, such as ProcessPoolExecutor(), or a "
                 "function that makes one: ExecutorAdvice(lambda: ProcessPoolExecutor())."
             )
-        if isolate is not True:
+        if not isinstance(isolate, bool):
+            raise InvalidValueError(f"isolate={isolate!r} has to be True or False.")
+        if not isolate and (workers is not None or preload):
             raise InvalidValueError(
-                f"isolate={isolate!r} cannot be: calls always run in a process below the worker."
+                "workers and preload are for processes below the executor's workers, and with "
+                "isolate=False there are none."
             )
         if max_in_flight is not None and not (type(max_in_flight) is int and max_in_flight > 0):
             raise InvalidValueError(
@@ -103,13 +109,14 @@ class ExecutorAdvice(Advice):
         could be started, a `RemoteConnectionError` if the engine is lost, a `TaskTimeoutError` if
         the task took longer than its `timeout`.
         """
-        from ..workers import boundary, state
+        from ..workers import boundary, in_worker, state
 
-        if state.is_below_executor:
+        if state.is_below_executor or in_worker.is_inside():
             session.__dict__.setdefault("_in_place", set()).add(id(self))
             session.proceed()
             return
-        boundary.go_on_after(session, lambda: self._move(session))
+        move = self._move if self.isolate else self._move_into_worker
+        boundary.go_on_after(session, lambda: move(session))
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""
@@ -148,6 +155,20 @@ class ExecutorAdvice(Advice):
             note_what_is_missing(session, error, place.name)
             raise
         note_what_is_missing(session, None, place.name)
+
+    def _move_into_worker(self, session: Session) -> None:
+        from ..workers import in_worker
+        from ..workers.engine import engine_of
+
+        if timeout_of(session) is not None:
+            raise InvalidValueError(
+                f"Task {session.task} has a timeout, and nothing can end it in an executor's "
+                "worker: leave it out, or use ExecutorAdvice(isolate=True)."
+            )
+        executor = self._executor()
+        engine = engine_of(executor)
+        options = _options_of(session.task, executor)
+        in_worker.cross(session, lambda *what: engine.submit(options, *what), engine.name)
 
     def _executor(self) -> Any:
         if hasattr(self.executor, "submit"):

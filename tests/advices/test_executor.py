@@ -16,7 +16,14 @@ def test_what_is_no_executor_is_refused(executor):
 
 
 @pytest.mark.parametrize(
-    "options", [{"workers": 0}, {"isolate": False}, {"max_in_flight": 0}, {"preload": "numpy"}]
+    "options",
+    [
+        {"workers": 0},
+        {"isolate": 0},
+        {"max_in_flight": 0},
+        {"preload": "numpy"},
+        {"isolate": False, "workers": 1},
+    ],
 )
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InvalidValueError):
@@ -134,3 +141,72 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
         """,
     )
     assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"
+
+
+@pytest.mark.parametrize("method", ["threads", "fork", "spawn"])
+def test_without_isolation_a_call_runs_in_the_worker(project, method):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        def make():
+            if {method!r} == "threads":
+                return ThreadPoolExecutor(1)
+            return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context({method!r}))
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(make, isolate=False)
+        )
+        """,
+    )
+    project.write("lib.py", "def value(): return 1")
+    project.write(
+        "workflow.py",
+        """
+        import importlib, os, sys
+        import bandsaw, lib
+
+        @bandsaw.task
+        def where(fails=False):
+            if fails:
+                raise KeyError("mine")
+            return os.getpid(), lib.value(), inner()
+
+        @bandsaw.task
+        def inner():
+            return os.getpid()
+
+        @bandsaw.task(timeout=3)
+        def limited():
+            pass
+
+        if __name__ == "__main__":
+            pid, value, nested = where()
+            assert (pid == os.getpid()) == (sys.argv[1] == "threads") and nested == pid
+            assert where()[0] == pid and value == 1
+            try:
+                where(fails=True)
+            except KeyError as error:
+                assert error.args == ("mine",)
+            try:
+                limited()
+            except ValueError as error:
+                assert "timeout" in str(error)
+            if sys.argv[1] != "threads":
+                with open("lib.py", "w") as file:
+                    file.write("def value(): return 22")
+                importlib.reload(lib)
+                try:
+                    where()
+                except bandsaw.errors.CodeMismatchError as error:
+                    assert "Start its workers anew" in str(error)
+                else:
+                    raise AssertionError("it ran other code")
+            print("done")
+        """,
+    )
+    assert project.run("workflow.py", method).stdout == "done\n"
