@@ -83,7 +83,9 @@ class Project:
         path.write_text(textwrap.dedent(text))
         return path
 
-    def run(self, *arguments, python=sys.executable, check=True, text=None, **variables):
+    def run(
+        self, *arguments, python=sys.executable, check=True, text=None, seconds=120, **variables
+    ):
         """Runs Python in the project's folder, with bandsaw on its path."""
         done = subprocess.run(
             [str(python), *arguments],
@@ -93,7 +95,7 @@ class Project:
             stdin=subprocess.DEVNULL if text is None else None,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=seconds,
         )
         if check:
             assert done.returncode == 0, done.stderr

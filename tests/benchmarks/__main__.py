@@ -12,8 +12,8 @@ from . import report
 from .measure import Bench
 
 MODULES = (
-    *("startup", "calls", "identity", "cache", "sharing", "serialization", "workers", "futures"),
-    "ssh",
+    *("startup", "first_call", "calls", "identity", "cache", "sharing", "serialization"),
+    *("workers", "futures", "ssh"),
 )
 
 

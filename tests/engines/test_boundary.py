@@ -99,10 +99,9 @@ def slurm_of_one_node(folder):
         subprocess.run(["bash", down, place], timeout=60)
 
 
-ENGINES = [
-    pytest.param(name, marks=pytest.mark.xdist_group(f"engine-{name}"))
-    for name in ("threads", "fork", "spawn", "forkserver", "loky", "dask", "ray", "slurm")
-]
+ENGINES = ("threads", "fork", "spawn", "forkserver", "loky", "dask", "ray", "slurm")
+# The program runs once for an engine, and a Slurm of this machine's name once at a time.
+pytestmark = pytest.mark.xdist_group("engines")
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -116,7 +115,7 @@ def ran(request, tmp_path_factory):
     project = Project(folder / "project", folder / "temporary")
     path = folder / "outcomes"
     with started(request.param, folder) as variables:
-        done = project.run("workflow.py", str(path), **variables, **QUIET)
+        done = project.run("workflow.py", str(path), seconds=600, **variables, **QUIET)
     return request.param, json.loads(path.read_text()), done, project
 
 

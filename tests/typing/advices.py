@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Optional
@@ -11,6 +12,7 @@ from typing_extensions import assert_type
 import bandsaw
 from bandsaw.advice import advise_task_with_chain
 from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.advices.log import LoggingAdvice
 from bandsaw.advices.retry import RetryAdvice
 from bandsaw.advices.ssh import Remote, SshAdvice, SshBackend, SshCommandLineBackend
@@ -33,6 +35,10 @@ CachingAdvice()  # type: ignore[call-arg]
 CachingAdvice(".cache", "1 GB")  # type: ignore[arg-type]
 CachingAdvice(".cache", None, None, True)  # type: ignore  # its code is another one in older mypy
 CachingAdvice(".cache", keep_if=True)  # type: ignore[arg-type]
+
+executor = ExecutorAdvice(lambda: ProcessPoolExecutor(2), workers=1, preload=["json"])
+assert_type(executor.max_in_flight, Optional[int])
+ExecutorAdvice()  # type: ignore[call-arg]
 
 LoggingAdvice()
 LoggingAdvice("logger")  # type: ignore[call-arg]
