@@ -1,6 +1,5 @@
 """Ids follow the code that is there at the call, and no result of other code is kept."""
 
-import sys
 import textwrap
 
 import pytest

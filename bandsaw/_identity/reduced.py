@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copyreg
 import itertools
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,8 @@ _ENDLESS = (itertools.count, itertools.repeat)
 _NEW = copyreg.__newobj__  # type: ignore[attr-defined]
 _HEAP_TYPE = 1 << 9
 _ASKED = frozenset(
-    "__reduce__ __reduce_ex__ __getstate__ __getnewargs__ __getnewargs_ex__ __getattribute__".split()
+    "__reduce__ __reduce_ex__ __getstate__ __getnewargs__ __getnewargs_ex__"
+    " __getattribute__".split()
 )
 
 
@@ -81,8 +83,8 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
 
 def _is_asked_itself(kind: type) -> bool:
     """Says whether `pickle` would run a `__getattr__` of a class to look for a `__getstate__`."""
-    if hasattr(object, "__getstate__"):
-        return False  # from Python 3.11 on it is always found
+    if sys.version_info >= (3, 11):
+        return False  # it is always found there
     found: set[str] = set()
     for base in kind.__mro__[:-1]:
         if not base.__flags__ & _HEAP_TYPE:
