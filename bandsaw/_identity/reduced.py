@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copyreg
 import itertools
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -48,6 +47,7 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
     elif hasattr(kind, "__next__") and kind not in _ENDLESS:
         raise NoForm("an iterator can be read only once. Pass a list or tuple of what it gives")
     reducer = copyreg.dispatch_table.get(kind)
+    reduced: Any
     try:
         with _unheard(kind):
             if reducer is not None:
@@ -82,15 +82,16 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
 
 
 def _is_asked_itself(kind: type) -> bool:
-    """Says whether `pickle` would run a `__getattr__` of a class to look for a `__getstate__`."""
-    if sys.version_info >= (3, 11):
-        return False  # it is always found there
-    found: set[str] = set()
-    for base in kind.__mro__[:-1]:
-        if not base.__flags__ & _HEAP_TYPE:
-            return False
-        found.update(type.__dict__["__dict__"].__get__(base))
-    return "__getattr__" in found and found.isdisjoint(_ASKED)
+    """Says whether `pickle` would run a `__getattr__`, for a `__getstate__` or an empty slot."""
+    for base in kind.__mro__:
+        if "__getattr__" in base.__dict__:
+            break
+    else:
+        return False
+    return all(
+        base.__flags__ & _HEAP_TYPE and _ASKED.isdisjoint(base.__dict__)
+        for base in kind.__mro__[:-1]
+    )
 
 
 def _reduced(value: Any) -> tuple[Any, ...]:
