@@ -201,6 +201,12 @@ def test_what_cannot_be_written_is_one_warning_and_fails_no_call(project, record
     assert done.stderr.count("Not all calls are recorded") == 1
 
 
+def test_calls_that_are_made_while_the_program_ends_are_written(recorded, bandsaw_runs):
+    done = recorded("import atexit; atexit.register(total, 7); total(1)")
+    assert done.stderr == ""
+    assert [call["arguments"] for call in calls_of(bandsaw_runs, "total")] == ["1", "7"]
+
+
 def test_many_processes_write_to_one_file(project, recorded, bandsaw_runs):
     recorded("pass")
     project.write(

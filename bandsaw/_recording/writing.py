@@ -64,7 +64,9 @@ class _Writer:
         if len(self._waiting) >= _MOST_WAITING:
             return self._warn("more calls end than can be written")
         self._waiting.append((path, call))
-        if self._thread is None:
+        if self._stops:
+            self.flush(ended=True)  # a call that is made while the program ends
+        elif self._thread is None:
             with self._lock:
                 if self._thread is None:
                     self._thread = threading.Thread(
@@ -120,7 +122,8 @@ class _Writer:
         self._stops = True
         self._wake.set()
         self.flush(ended=True)
-        for connection in self._connections.values():
+        connections, self._connections = self._connections, {}
+        for connection in connections.values():
             try:
                 connection.close()
             except Exception as error:

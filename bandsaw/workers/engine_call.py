@@ -24,6 +24,7 @@ from . import wire
 from .call import Call
 from .child import Child
 from .engine import Engine, parts_of, submission
+from .engine_hub import SERVER_ENDED
 from .frames import SESSION, DeadlineError, Frame, Message
 from .near_template import Kind, checked_hello
 from .place import Place
@@ -159,7 +160,10 @@ class EngineChild(Child):
 
     def _fail(self, reason: str) -> None:
         def error(what: str) -> WorkerError:
-            return WorkerError(f"{what} on {self.host}: {reason}.")
+            text = f"{what} on {self.host}: {reason}."
+            if reason == SERVER_ENDED:
+                return WorkerDiedError(text, 1, [self._place.name], None, None)
+            return WorkerError(text)
 
         self.loss, self.is_over = error, True
 

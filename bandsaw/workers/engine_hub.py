@@ -35,6 +35,7 @@ _HELLO, _STATE, _SESSION, _RETURN, _FAILURE, _DONE, _BYE, _CODE = 1, 2, 3, 6, 7,
 _IDLE_SECONDS = 60.0
 # A process that has closed its channel is about to end.
 _SECONDS_TO_END = 1.0
+SERVER_ENDED = "the server of processes below the executor's worker has ended"
 _HUB = """
 import os, sys
 folder, root, directory = sys.argv[1:]
@@ -115,7 +116,7 @@ class Hub:
         try:
             return self._call(request, messages)
         except BrokenPipeError:
-            return [], "the server of processes below the engine's worker has ended"
+            return [], SERVER_ENDED
 
     def _call(self, request: "Any", messages: "Any") -> "Any":
         failure = self._start_template(request)
@@ -362,7 +363,7 @@ class Hub:
             self._is_gone = True
             processes = list(self._processes.values())
         for process in processes:
-            process.inbox.put((b"E", b"the server of processes below the worker has ended"))
+            process.inbox.put((b"E", SERVER_ENDED.encode()))
         with self._write_lock:
             for stream in (self._server.stdin, self._server.stdout):
                 assert stream is not None

@@ -101,3 +101,36 @@ def test_an_executor_that_is_shut_down_is_an_error(project):
     assert "WorkerStartError: A call cannot be submitted to executor ThreadPoolExecutor" in (
         done.stderr
     )
+
+
+def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_new_server(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(ThreadPoolExecutor(1))
+        )
+        """,
+    )
+    project.write("tasks.py", TASKS)
+    project.write(
+        "workflow.py",
+        """
+        import os, signal, sys, time
+        import bandsaw, tasks
+
+        future = tasks.wait.submit("began")
+        while not os.path.exists("began"):
+            time.sleep(0.02)
+        (name,) = [name for name in sys.modules if name.startswith("_bandsaw_")]
+        (hub,) = sys.modules[name]._hubs.values()
+        os.kill(hub._server.pid, signal.SIGKILL)
+        print(type(future.exception()).__name__)
+        print(tasks.one())
+        """,
+    )
+    assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"

@@ -2,9 +2,14 @@
 
 import functools
 import sys
+import tempfile
+import time
 import types
+from pathlib import Path
 
 import bandsaw
+from bandsaw._recording import writing
+from bandsaw.recording import Recorder
 
 from .measure import shared
 
@@ -63,6 +68,24 @@ def main(bench):
         },
         ours={"empty chain": lambda: empty(1), "one advice": lambda: one(1)},
     )
+    with tempfile.TemporaryDirectory() as folder:
+        tasks = {}
+        for name, extension in {
+            "an extension that does nothing": bandsaw.Extension(),
+            "a recorder": Recorder(Path(folder, "calls.sqlite")),
+        }.items():
+            extended = types.ModuleType("benchmark_of_" + name.replace(" ", "_"))
+            extended.configuration = bandsaw.Configuration().add_advice_chain()
+            extended.configuration.add_extension(extension)
+            sys.modules[extended.__name__] = extended
+            tasks[name] = functools.partial(bandsaw.task(config=extended.__name__)(function), 1)
+        bench.compare(
+            "A call that is recorded",
+            floors={"functools.wraps": lambda: through(1)},
+            ours=tasks,
+            clock=time.thread_time,
+        )
+        writing.flush_at_end()
     bench.series(
         "Advices of a chain",
         ADVICES,
