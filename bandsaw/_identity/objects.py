@@ -12,6 +12,7 @@ from .buffers import open_array, open_numpy, written_buffer
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
 from .globals import global_name
 from .kinds import is_a
+from .watch import attributes_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -61,7 +62,7 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     if enum is not None and is_a(value, enum.Enum):
         return _enum(value)
     if is_a(value, (set, frozenset)):
-        state = _state(getattr(value, "__dict__", None))
+        state = _state(attributes_of(value))
         return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
     from .reduced import open_reduced
 

@@ -12,6 +12,7 @@ from .firstparty import is_first_party
 from .forms import MAP, PARTS, Fields, Form, NoForm, Written
 from .globals import canonical_module_name, global_name
 from .kinds import is_a
+from .watch import attributes_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -20,6 +21,11 @@ _PROTOCOL = 5
 # They give the same again and again.
 _ENDLESS = (itertools.count, itertools.repeat)
 _NEW = copyreg.__newobj__  # type: ignore[attr-defined]
+_HEAP_TYPE = 1 << 9
+_ASKED = frozenset(
+    "__reduce__ __reduce_ex__ __getstate__ __getnewargs__ __getnewargs_ex__"
+    " __getattribute__".split()
+)
 
 
 class Pairs:
@@ -41,9 +47,15 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
     elif hasattr(kind, "__next__") and kind not in _ENDLESS:
         raise NoForm("an iterator can be read only once. Pass a list or tuple of what it gives")
     reducer = copyreg.dispatch_table.get(kind)
+    reduced: Any
     try:
         with _unheard(kind):
-            reduced = reducer(value) if reducer is not None else value.__reduce_ex__(_PROTOCOL)
+            if reducer is not None:
+                reduced = reducer(value)
+            elif _is_asked_itself(kind):
+                reduced = _reduced(value)
+            else:
+                reduced = value.__reduce_ex__(_PROTOCOL)
     except RecursionError:
         raise
     except Exception as error:
@@ -67,6 +79,33 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
     parts.append(None if pairs is None else Pairs([part for pair in pairs for part in pair]))
     tag = b"O" if function is _NEW else b"o"
     return Form(tag, PARTS, parts, ("", "", "", "", ""))
+
+
+def _is_asked_itself(kind: type) -> bool:
+    """Says whether `pickle` would run a `__getattr__`, for a `__getstate__` or an empty slot."""
+    for base in kind.__mro__:
+        if "__getattr__" in base.__dict__:
+            break
+    else:
+        return False
+    return all(
+        base.__flags__ & _HEAP_TYPE and _ASKED.isdisjoint(base.__dict__)
+        for base in kind.__mro__[:-1]
+    )
+
+
+def _reduced(value: Any) -> tuple[Any, ...]:
+    """Makes what `object.__reduce_ex__` makes of an object whose class says nothing of it."""
+    kind = type(value)
+    state: Any = attributes_of(value) or None
+    # Not `getattr`: for a slot that is empty it would run the `__getattr__`.
+    slots = {}
+    for name in copyreg._slotnames(kind):  # type: ignore[attr-defined]
+        try:
+            slots[name] = object.__getattribute__(value, name)
+        except AttributeError:
+            continue
+    return _NEW, (kind,), (state, slots) if slots else state
 
 
 def _unheard(kind: type) -> AbstractContextManager[Any]:
