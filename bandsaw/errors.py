@@ -46,6 +46,7 @@ BandsawError
     ├── WorkerStartError             OSError
     ├── WorkerDiedError              subprocess.CalledProcessError
     │   └── TaskKilledError
+    ├── CodeMismatchError
     ├── TaskTimeoutError             TimeoutError
     ├── ProtocolError
     │   └── StalledError

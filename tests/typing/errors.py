@@ -50,6 +50,7 @@ system: list[type[OSError]] = [
     errors.DistributionFileError,
     errors.FileTravelError,
     errors.KeptFolderError,
+    errors.CodeMismatchError,
     errors.TaskTimeoutError,
     errors.WorkerStartError,
 ]
