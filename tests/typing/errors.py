@@ -50,7 +50,6 @@ system: list[type[OSError]] = [
     errors.DistributionFileError,
     errors.FileTravelError,
     errors.KeptFolderError,
-    errors.CodeMismatchError,
     errors.TaskTimeoutError,
     errors.WorkerStartError,
 ]
@@ -79,6 +78,7 @@ of_value: list[type[ValueError]] = [
     errors.UnknownRemoteError,
 ]
 worker: list[type[errors.WorkerError]] = [
+    errors.CodeMismatchError,
     errors.ProtocolError,
     errors.StalledError,
     errors.WorkerDiedError,
