@@ -24,6 +24,8 @@ class Carrier:
     # On the class, because each call makes some, and few find a file.
     _failure: Optional[BaseException] = None
     has_files = False
+    # Whether values that are read may have files in them.
+    takes_files = True
 
     def __enter__(self: _Self) -> _Self:
         self._before = getattr(_thread, "carrier", None)
@@ -96,12 +98,13 @@ class File:
         object.__setattr__(self, "path", os.fspath(path))
         if to is not None:
             to = os.fspath(to)
-            if os.path.isabs(to) or ".." in to.replace("\\", "/").split("/") or not to:
+            parts = to.replace("\\", "/").split("/")
+            if os.path.isabs(to) or {"..", ".", ""} & set(parts):
                 from .errors import InvalidValueError
 
                 raise InvalidValueError(
                     f"File(..., to={to!r}): that has to be a path below the working directory of "
-                    "the caller, without '..'"
+                    "the caller, without '.' and '..'"
                 )
         object.__setattr__(self, "to", to)
         object.__setattr__(self, "_seen", None)

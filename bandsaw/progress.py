@@ -68,6 +68,7 @@ class Progress(Extension):
 
     def on_init(self, configuration: Any) -> None:
         """Begins to count submitted calls. See `Extension.on_init`."""
+        self._configuration = configuration
         if not modules.is_far_end:
             facts.want(self._heard)
 
@@ -104,6 +105,8 @@ class Progress(Extension):
             self._changed.set()
 
     def _heard(self, task: Any, record: Any, error: Optional[BaseException]) -> None:
+        if getattr(task, "_configuration", None) is not self._configuration:
+            return
         with self._lock:
             counts = self._of(task)
             if error is None:

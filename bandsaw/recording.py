@@ -78,7 +78,7 @@ class Recorder(Extension):
         """Notes when and as what a call begins. See `Extension.on_call_begun`."""
         from ._futures import calls
 
-        call = calls.take_record() or {"key": facts.new_key()}
+        call = calls.take_record(session.task) or {"key": facts.new_key()}
         call["begun"] = time.time()
         call["cpu"] = time.thread_time()
         call["task"] = str(session.task)
@@ -109,7 +109,8 @@ class Recorder(Extension):
         self._write(call, error)
 
     def _heard(self, task: Any, record: dict[str, Any], error: Optional[BaseException]) -> None:
-        if error is not None:
+        is_ours = getattr(task, "_configuration", None) is self._configuration
+        if error is not None and is_ours:
             # It is never begun.
             self._write({**record, "task": str(task), "ended": time.time()}, error)
 
@@ -119,9 +120,13 @@ class Recorder(Extension):
         if error is not None:
             call["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
             call["exception"] = error
-        if self._file is None:
-            self._file = self.file_of(self._configuration)
-        writing.write(self._file, call)
+        try:
+            if self._file is None:
+                self._file = self.file_of(self._configuration)
+        except Exception as problem:
+            writing.warn(str(problem))
+        else:
+            writing.write(self._file, call)
 
     def __repr__(self) -> str:
         return f"Recorder({self.path!r})"

@@ -26,6 +26,11 @@ class Notes(bandsaw.Advice):
         session.note(colour="green")
         session.proceed()
 
+class Large(bandsaw.Advice):
+    def before(self, session):
+        session.note(host=2**70)
+        session.proceed()
+
 class Raises(bandsaw.Advice):
     def before(self, session):
         raise KeyError("mine")
@@ -43,6 +48,7 @@ configuration = (
     .add_advice_chain(RetryAdvice(attempts=2, wait_initial=0, wait_jitter=0), name="again")
     .add_advice_chain(Raises(), name="raises")
     .add_advice_chain(name="plain")
+    .add_advice_chain(Large(), name="noted")
     .add_extension(Old())
     .add_extension(Recorder("calls.sqlite", values={values}))
 )
@@ -80,6 +86,14 @@ def refused():
 
 @bandsaw.task(chain="plain")
 def given(value):
+    pass
+
+@bandsaw.task(chain="plain")
+def raised(text, x):
+    raise ValueError(text)
+
+@bandsaw.task(chain="noted")
+def noted():
     pass
 
 if __name__ == "__main__":
@@ -199,6 +213,36 @@ def test_what_cannot_be_written_is_one_warning_and_fails_no_call(project, record
     (project.folder / "calls.sqlite").mkdir()
     done = recorded("import time; assert total(1) == 1; time.sleep(1); assert total(2) == 2")
     assert done.stderr.count("Not all calls are recorded") == 1
+
+
+def test_a_recorder_without_a_place_fails_no_call(project, recorded):
+    recorded("pass")
+    project.write("bandsaw_config.py", CONFIGURATION.replace('"calls.sqlite", values={values}', ""))
+    body = "later = total.submit(own.submit(3)); assert later.exception() is not None; total(1)"
+    project.write("workflow.py", WORKFLOW.replace("{body}", body))
+    (project.folder / "home").write_text("no folder")
+    done = project.run("workflow.py", BANDSAW_HOME=str(project.folder / "home"))
+    assert done.stderr.count("Not all calls are recorded") == 1
+
+
+def test_one_call_that_cannot_be_written_takes_no_other_along(recorded, bandsaw_runs):
+    recorded("""
+    given(1)
+    try:
+        raised("b\\udc80d", 0)
+    except ValueError:
+        pass
+    noted()
+    given(2)
+    """)
+    assert len(calls_of(bandsaw_runs, "given")) == 2
+    (raised,) = calls_of(bandsaw_runs, "raised")
+    assert "udc80" in raised["traceback"]
+
+
+def test_the_file_is_for_its_owner_only(project, recorded):
+    recorded("given(1)")
+    assert (project.folder / "calls.sqlite").stat().st_mode & 0o077 == 0
 
 
 def test_calls_that_are_made_while_the_program_ends_are_written(recorded, bandsaw_runs):

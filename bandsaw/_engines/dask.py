@@ -6,7 +6,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, Callable
 
 from ..workers.engine import killing
@@ -96,12 +96,14 @@ class DaskExecutor(EngineExecutor):
 
 
 def _pass_on(theirs: Any, ours: Future[Any]) -> None:
-    with contextlib.suppress(Exception):
+    try:
         if theirs.cancelled():
-            ours.set_exception(ConnectionError("the scheduler has cancelled the call, or is lost"))
-            return
+            raise ConnectionError("the scheduler has cancelled the call, or is lost")
         error = theirs.exception()
         if error is not None:
+            raise error
+        ours.set_result(theirs.result())
+    except Exception as error:
+        # It may be lost with its worker when it is asked for. Ours may be cancelled already.
+        with contextlib.suppress(InvalidStateError):
             ours.set_exception(error)
-        else:
-            ours.set_result(theirs.result())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import shutil
 import subprocess
@@ -31,6 +32,8 @@ _OVER = {
     *("OUT_OF_MEMORY", "REVOKED", "TIMEOUT"),
 }
 _MOST_WORDS = 2000
+logger = logging.getLogger(__name__)
+
 _SECONDS_TO_END = 30.0
 
 
@@ -69,7 +72,15 @@ class SlurmExecutor(EngineExecutor):
     max_in_flight = 200
     task_options = (
         *("account", "additional_parameters", "comment", "constraint", "cpus_per_gpu"),
-        *("cpus_per_task", "exclude", "exclusive", "gpus_per_node", "gpus_per_task", "gres"),
+        *(
+            "cpus_per_task",
+            "exclude",
+            "exclusive",
+            "gpus",
+            "gpus_per_node",
+            "gpus_per_task",
+            "gres",
+        ),
         *("mem", "mem_gb", "mem_per_cpu", "mem_per_gpu", "nodelist", "partition", "qos"),
         *("setup", "srun_args", "teardown", "time", "timeout_min", "use_srun"),
     )
@@ -174,7 +185,11 @@ class SlurmExecutor(EngineExecutor):
                 except Exception as error:
                     for one in same:
                         one.future.set_exception(error)
-            self._look()
+            try:
+                self._look()
+            except Exception as error:
+                # A shared file system may answer again. Calls are not lost for it.
+                logger.warning("Jobs of Slurm cannot be looked at now: %s", error)
             if not (self._jobs or self._cancelled):
                 self._wakeup.set()
 
@@ -236,6 +251,11 @@ def _settings(given: dict[str, Any], executor: Any) -> dict[str, Any]:
     """Returns parameters under the names that Slurm has for them."""
     minutes = given.pop("timeout_min", given.pop("time", None))
     settings: dict[str, Any] = {}
+    gpus = given.pop("gpus", None)
+    if gpus is not None:
+        # submitit has no name for it.
+        more = dict(given.pop("additional_parameters", None) or {})
+        given["additional_parameters"] = {"gpus": gpus, **more}
     memory = given.pop("mem_gb", None)
     if memory is not None:
         settings["mem"] = f"{int(memory * 1024)}MB"

@@ -72,6 +72,12 @@ class Keeping(Carrier):
             return memoryview(mmap.mmap(spooled.fileno(), size, access=mmap.ACCESS_READ))
 
 
+class Refusing(Carrier):
+    """Has a value be read only if no files are in it: they would be put where others say."""
+
+    takes_files = False
+
+
 class Bringing(Carrier):
     """Has the files of a kept value be there while the value is read.
 

@@ -120,8 +120,7 @@ class Call(lanes.Passenger):
     def _never_begins(self, error: BaseException) -> None:
         record, self._record = self._record, None
         if record is not None:
-            for listener in facts.listeners:
-                listener(self.task, record, error)
+            facts.tell(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:
         """Returns the calls that it waits for. See `Passenger.needed`."""
@@ -211,10 +210,10 @@ class Call(lanes.Passenger):
         return self._ending.end()
 
 
-def take_record() -> Optional[dict[str, Any]]:
-    """Returns the record of the submitted call that begins now in this thread, once."""
+def take_record(task: Any) -> Optional[dict[str, Any]]:
+    """Returns the record of the submitted call of a task that begins now, once."""
     call = _current.get()
-    if call is None:
+    if call is None or call.task is not task:
         return None
     record, call._record = call._record, None
     return record

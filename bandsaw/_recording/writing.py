@@ -21,6 +21,7 @@ from ..run import get_run_id
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN = 0.25
+_SECONDS_BETWEEN_SIGNS = 10.0
 _SECONDS_FOR_LOCK = 30.0
 _MOST_WAITING = 200_000
 
@@ -75,24 +76,33 @@ class _Writer:
                     self._thread.start()
 
     def _run(self) -> None:
+        alive = time.monotonic()
         while not self._stops:
             self._wake.wait(_SECONDS_BETWEEN)
-            self.flush()
+            is_due = time.monotonic() - alive > _SECONDS_BETWEEN_SIGNS
+            if is_due:
+                alive = time.monotonic()
+            self.flush(is_alive=is_due)
 
-    def flush(self, ended: bool = False) -> None:
-        """Writes all that waits."""
+    def flush(self, ended: bool = False, is_alive: bool = False) -> None:
+        """Writes all that waits, and where it is asked for that the run goes on, or has ended."""
         with self._writing:
             batches: dict[str, list[dict[str, Any]]] = {}
             while self._waiting:
                 path, call = self._waiting.popleft()
                 batches.setdefault(path, []).append(call)
-            for path in batches if not ended else {**dict.fromkeys(self._connections), **batches}:
+            paths = (
+                {**dict.fromkeys(self._connections), **batches} if ended or is_alive else batches
+            )
+            for path in paths:
                 try:
                     self._write(path, batches.get(path, []), ended)
                 except Exception as error:
                     self._warn(f"{path}: {type(error).__name__}: {error}")
 
     def _write(self, path: str, batch: list[dict[str, Any]], ended: bool) -> None:
+        import sqlite3
+
         rows = [_row(call) for call in batch]
         connection = self._connections.get(path)
         if connection is None:
@@ -104,7 +114,11 @@ class _Writer:
                         "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,?,?,?,?)", _run()
                     )
         with connection:
-            connection.executemany(_INSERT, rows)
+            for row in rows:
+                try:
+                    connection.execute(_INSERT, row)
+                except (OverflowError, UnicodeError, sqlite3.InterfaceError) as error:
+                    self._warn(f"{row['task']}: {error}")  # the others are written
             if not modules.is_far_end:
                 now = time.time()
                 connection.execute(
@@ -137,6 +151,8 @@ def opened(path: str) -> Any:
     folder = os.path.dirname(path)
     if folder:
         os.makedirs(folder, exist_ok=True)
+    # For its owner only: arguments and tracebacks are in it.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=_SECONDS_FOR_LOCK, check_same_thread=False)
     # Readers are not kept waiting; what was committed survives the death of the program.
     connection.execute("PRAGMA journal_mode = WAL")
@@ -173,14 +189,20 @@ def _row(call: dict[str, Any]) -> dict[str, Any]:
     found.update(call)
     for name, column in _COLUMNS.items():
         value = facts.pop(name, None)
-        if value is not None:
+        if isinstance(value, (str, int, float)):
             found[column] = value
     found["run"] = get_run_id()
     found["needs"] = json.dumps(found["needs"]) if found["needs"] else None
     found["facts"] = json.dumps(facts) if facts else None
     for name in ("task_id", "execution_id"):
         found[name] = None if found[name] is None else str(found[name])
-    return found
+    # Texts may have what is no character, as names of files do.
+    return {
+        name: value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str)
+        else value
+        for name, value in found.items()
+    }
 
 
 _writer = _Writer()
@@ -189,6 +211,11 @@ _writer = _Writer()
 def write(path: str, call: dict[str, Any]) -> None:
     """Has a call written to a file."""
     _writer.put(path, call)
+
+
+def warn(problem: str) -> None:
+    """Says once in a process that calls are not recorded."""
+    _writer._warn(problem)
 
 
 @atexit.register

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ..errors import InvalidValueError
+
+logger = logging.getLogger(__name__)
 
 # Whether an extension of this process wants to know what a call costs and where it ran.
 wanted = False
@@ -39,9 +42,17 @@ def submitted(task: Any) -> Optional[dict[str, Any]]:
     if not wanted:
         return None
     record = {"key": new_key(), "submitted": time.time()}
-    for listener in listeners:
-        listener(task, record, None)
+    tell(task, record, None)
     return record
+
+
+def tell(task: Any, record: dict[str, Any], error: Optional[BaseException]) -> None:
+    """Tells all who listen. What goes wrong with them fails no call."""
+    for listener in listeners:
+        try:
+            listener(task, record, error)
+        except Exception:
+            logger.exception("A call of task %s cannot be told", task)
 
 
 def checked(facts: Mapping[str, Any]) -> Mapping[str, Any]:

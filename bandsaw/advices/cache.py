@@ -277,11 +277,11 @@ class CachingAdvice(Advice):
                 made = record.read(found.record).made
                 if self.max_age is not None and time.time() - made > self.max_age:
                     return None
-                if found.contents is not None and not self._is_of_team(session):
-                    raise files.DamagedEntryError(
-                        "it has files, which are taken from others only if they are signed"
-                    )
-                result = _result_in(found, folder, name, session, with_files=True)
+                if self._is_of_team(session):
+                    result = _result_in(found, folder, name, session, with_files=True)
+                else:
+                    with keeping.Refusing():
+                        result = _result_in(found, folder, name, session, with_files=False)
                 is_bounded = self.max_bytes is not None or self.max_age is not None
                 if copy.keep(made) and is_bounded:
                     self._enforce_bounds(folder, name, found.status.st_size)

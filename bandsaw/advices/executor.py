@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .._system.processes import in_forked_processes
 from .._task_options import check_value
@@ -139,15 +139,7 @@ class ExecutorAdvice(Advice):
         )
         archive = session.distribution_archive
 
-        def is_broken(error: BaseException) -> None:
-            from concurrent.futures import BrokenExecutor
-
-            if isinstance(error, BrokenExecutor):
-                with _lock:
-                    if _made.get(self) is executor:
-                        del _made[self]
-
-        place = EnginePlace(engine_of(executor), archive, wanted, is_broken)
+        place = EnginePlace(engine_of(executor), archive, wanted, self._is_broken(executor))
         call = EngineCall(session, place, seconds, None)
         try:
             call.run()
@@ -168,7 +160,23 @@ class ExecutorAdvice(Advice):
         executor = self._executor()
         engine = engine_of(executor)
         options = _options_of(session.task, executor)
-        in_worker.cross(session, lambda *what: engine.submit(options, *what), engine.name)
+        in_worker.cross(
+            session,
+            lambda *what: engine.submit(options, *what),
+            engine.name,
+            self._is_broken(executor),
+        )
+
+    def _is_broken(self, executor: Any) -> Callable[[BaseException], None]:
+        def is_broken(error: BaseException) -> None:
+            from concurrent.futures import BrokenExecutor
+
+            if isinstance(error, BrokenExecutor):
+                with _lock:
+                    if _made.get(self) is executor:
+                        del _made[self]
+
+        return is_broken
 
     def _executor(self) -> Any:
         if hasattr(self.executor, "submit"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._file import File
+from .._file import Carrier, File
+from ..errors import FileTravelError
 from .values import ValueSerializer
 
 
@@ -20,6 +21,12 @@ class FileSerializer(ValueSerializer):
 
     def deserialize_value(self, representation: Any) -> Any:
         from .._files import carrying, keeping
+
+        carrier = Carrier.current()
+        if carrier is not None and not carrier.takes_files:
+            raise FileTravelError(
+                "it has files, which are taken from others only if they are signed"
+            )
 
         known = (
             *(File, carrying.came, carrying.came_along, carrying.found),

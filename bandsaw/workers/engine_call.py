@@ -111,10 +111,7 @@ class EngineChild(Child):
         try:
             answer = future.result()
         except (CancelledError, Exception) as error:
-            if not self.is_cancelled:
-                self._place.is_broken(error)
-                self._lose(error)
-            self.is_over = True
+            self._is_lost_with(error)
             return
         word, self.host, *rest = answer
         if word == "missing":
@@ -131,6 +128,12 @@ class EngineChild(Child):
         else:
             self._fail(str(rest[0]))
 
+    def _is_lost_with(self, error: BaseException) -> None:
+        if not self.is_cancelled:
+            self._place.is_broken(error)
+            self._lose(error)
+        self.is_over = True
+
     def _bring(self) -> None:
         place = self._place
         self._brings += 1
@@ -138,7 +141,11 @@ class EngineChild(Child):
             # Whatever machine it reaches: the call has all with it.
             self._submit(parts_of(place.archive))
             return
-        place.engine.bring(place.archive, place.request, self._seen)
+        try:
+            place.engine.bring(place.archive, place.request, self._seen)
+        except (CancelledError, Exception) as error:
+            self._is_lost_with(error)
+            return
         self._submit(None)
 
     def _take_next(self, letter: bytes, body: Any) -> None:

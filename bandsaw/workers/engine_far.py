@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# What the processes of a hub have from the beginning.
+_OF_HUB = ("digest", "environment", "preload", "run_id")
 _lock = threading.Lock()
 _hubs: "dict[Any, Hub]" = {}
 _roots: "dict[str, Any]" = {}
@@ -59,7 +61,7 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
                 _roots[directory] = kept_root(directory)
         root, is_temporary = _roots[directory]
         folder = os.path.join(root, "archives", request["digest"])
-        key = directory, request["digest"], json.dumps(request["environment"], sort_keys=True)
+        key = directory, *(json.dumps(request[name], sort_keys=True) for name in _OF_HUB)
         hub = _hubs.get(key)
         if hub is None or not os.path.exists(os.path.join(folder, MANIFEST)):
             if not is_whole(folder):
@@ -73,6 +75,8 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
             with _lock:
                 hub = _hubs.get(key)
                 if hub is None or not hub.take():
+                    for other in [known for known, old in _hubs.items() if old.is_gone()]:
+                        del _hubs[other]
                     hub = _hubs[key] = Hub(folder, root, "" if is_temporary else directory)
             try:
                 events, end = hub.call(request, (*messages, data))

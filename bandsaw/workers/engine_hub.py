@@ -86,7 +86,8 @@ class Hub:
         self._processes: dict[int, Process] = {}
         self._kills: dict[int, Process] = {}
         self._number = 0
-        self._calls = 0
+        # The call that it is made for.
+        self._calls = 1
         self._used_at = time.monotonic()
         self._is_gone = False
         self._template: Any = None
@@ -105,6 +106,10 @@ class Hub:
             self._calls += 1
             return True
 
+    def is_gone(self) -> bool:
+        """Says whether it has ended."""
+        return self._is_gone or self._server.poll() is not None
+
     def release(self) -> None:
         """Notes that a call is over."""
         with self._lock:
@@ -119,15 +124,24 @@ class Hub:
             return [], SERVER_ENDED
 
     def _call(self, request: "Any", messages: "Any") -> "Any":
-        failure = self._start_template(request)
-        if failure is not None:
-            return failure
-        is_kept = request["workers"] is not None
-        while True:
-            process = self._taken(self._idle if is_kept else self._next)
-            ending = self._follow(process, request, messages, is_kept)
-            if ending is not None:
-                return ending
+        fifo = os.path.join(self._root, "call-" + request["call"])
+        # What is written to it ends the call, see `engine.kill_here`. It is there before anything
+        # is started, and keeps what comes meanwhile. Who has both ends is not told of closed ones.
+        os.mkfifo(fifo, 0o600)
+        listening = os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            failure = self._start_template(request)
+            if failure is not None:
+                return failure
+            kept = request["workers"]
+            while True:
+                process = self._taken(self._next if kept is None else self._idle)
+                ending = self._follow(process, request, messages, kept, listening)
+                if ending is not None:
+                    return ending
+        finally:
+            _unlink(fifo)
+            os.close(listening)
 
     def _start_template(self, request: "Any") -> "Any":
         with self._lock:
@@ -202,15 +216,16 @@ class Hub:
         except BrokenPipeError:
             pass
 
-    def _follow(self, process: Process, request: "Any", messages: "Any", is_kept: bool) -> "Any":
+    def _follow(
+        self, process: Process, request: "Any", messages: "Any", kept: "Any", listening: int
+    ) -> "Any":
         """Has a process run a call. Returns what happened; `None` if it did not take the call."""
-        fifo = os.path.join(self._root, "call-" + request["call"])
-        # What is written to it ends the call, see `engine.kill_here`.
-        os.mkfifo(fifo, 0o600)
-        listening = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        is_kept = kept is not None
         with self._lock:
+            if self._is_gone:
+                raise BrokenPipeError
             self._kills[listening] = process
-        os.write(self._wakeup, b".")
+            os.write(self._wakeup, b".")
         is_whole = False
         try:
             self._pass_session(process, messages)
@@ -227,11 +242,9 @@ class Hub:
                 events.insert(0, process.start)
             return events, end
         finally:
-            _unlink(fifo)
             with self._lock:
                 del self._kills[listening]
-            os.close(listening)
-            if is_whole:
+            if is_whole and len(self._idle) < kept:
                 self._idle.append(process)
             else:
                 self._drop(process)
@@ -362,6 +375,8 @@ class Hub:
         with self._lock:
             self._is_gone = True
             processes = list(self._processes.values())
+            os.close(self._woken)
+            os.close(self._wakeup)
         for process in processes:
             process.inbox.put((b"E", SERVER_ENDED.encode()))
         with self._write_lock:
@@ -372,8 +387,9 @@ class Hub:
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""
-        for descriptor in (self._in, self._out, self._woken, self._wakeup, *self._kills):
-            os.close(descriptor)
+        if not self._is_gone:
+            for descriptor in (self._in, self._out, self._woken, self._wakeup, *self._kills):
+                os.close(descriptor)
         self._server.returncode = 0
 
 

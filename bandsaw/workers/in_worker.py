@@ -6,15 +6,15 @@ near: session, digest of its code ──► run, in the worker: restore, compare
 from __future__ import annotations
 
 import io
-from concurrent.futures import BrokenExecutor, CancelledError
+from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Callable
 
 from .. import run as run_of_process
 from .._session import members, told
 from .._system import ending
-from ..errors import BandsawError, CodeMismatchError, TaskKilledError, WorkerDiedError
+from ..errors import CodeMismatchError, TaskKilledError, WorkerDiedError, WorkerStartError
 from ..session import Session
 from . import boundary
 
@@ -59,14 +59,25 @@ def run(digest: str, run_id: str, data: bytes) -> bytes:
     return back.getvalue()
 
 
-def cross(session: Session, submit: Any, name: str) -> None:
-    """Has a session go on in a worker, and takes it back. `submit` submits a function."""
+def cross(
+    session: Session, submit: Any, name: str, is_broken: Callable[[BaseException], None]
+) -> None:
+    """Has a session go on in a worker, and takes it back.
+
+    `submit`: submits a function. `is_broken`: is told what has gone wrong with the executor.
+    """
     stream = io.BytesIO()
     place = boundary.send(session, stream)
     digest = session.distribution_archive.digest
     there = f"run by {name}"
     try:
         future: AnyFuture[bytes] = submit(run, digest, session.run_id, stream.getvalue())
+    except Exception as error:
+        is_broken(error)
+        raise WorkerStartError(
+            f"Task {session.task} cannot be submitted: {name} says {type(error).__name__}: {error}"
+        ) from error
+    try:
         # A call that has not begun can be cancelled; one that runs cannot be ended.
         with ending.held(future.cancel):
             data = future.result()
@@ -74,9 +85,8 @@ def cross(session: Session, submit: Any, name: str) -> None:
         raise TaskKilledError(
             f"Task {session.task} was killed before {name} began with it.", -9, [name], None, None
         ) from error
-    except BandsawError:
-        raise
-    except (BrokenExecutor, OSError, EOFError, ImportError) as error:
+    except Exception as error:
+        is_broken(error)
         raise WorkerDiedError(
             f"Task {session.task} was lost: {name} says {type(error).__name__}: {error}",
             1,

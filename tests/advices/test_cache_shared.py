@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import io
 import json
 import logging
 import mmap
@@ -143,6 +144,22 @@ def test_files_of_others_are_brought_only_if_they_are_signed(
     assert task.executed == (0 if is_signed else 1)
     assert (tmp_path / "made.txt").read_text() == ("theirs" if is_signed else "ours")
     assert ("only if they are signed" in caplog.text) is not is_signed
+
+
+def test_an_entry_of_others_that_names_a_file_here_is_not_used(machine, sent, caplog, tmp_path):
+    """It would have a file of this machine put where the entry says, without any contents."""
+    machine("one", bandsaw.JsonSerializer())(Task("theirs"))
+    sent()
+    path = tmp_path / "team" / "task" / "execution"
+    payload = io.BytesIO()
+    evil = bandsaw.File(tmp_path / "evil.py", to="workflow.py")
+    bandsaw.JsonSerializer().serialize(Result(evil), payload)
+    parts = entry.packed(
+        entry.ids_of("task", "execution"), entry.read_record(str(path)), payload.getbuffer()
+    )
+    path.write_bytes(b"".join(parts))
+    assert machine("two", bandsaw.JsonSerializer())(Task("ours")) == "ours"
+    assert "only if they are signed" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other", "folder"])

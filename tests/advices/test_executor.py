@@ -210,3 +210,97 @@ def test_without_isolation_a_call_runs_in_the_worker(project, method):
         """,
     )
     assert project.run("workflow.py", method).stdout == "done\n"
+
+
+def test_a_second_run_is_served_by_the_same_worker(project):
+    """As on an engine, whose workers outlive programs."""
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+        from lasting import Lasting
+
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(Lasting()))
+        """,
+    )
+    project.write(
+        "lasting.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        from multiprocessing.connection import Client
+
+        class Lasting(ThreadPoolExecutor):
+            def submit(self, function, /, *args):
+                return super().submit(self._there, function, *args)
+
+            def _there(self, *what):
+                with Client("worker.socket") as connection:
+                    connection.send(what)
+                    return connection.recv()
+        """,
+    )
+    project.write(
+        "worker.py",
+        """
+        from multiprocessing.connection import Listener
+        from threading import Thread
+
+        def serve(connection):
+            function, *args = connection.recv()
+            connection.send(function(*args))
+
+        with Listener("worker.socket") as listener:
+            print("ready", flush=True)
+            while True:
+                Thread(target=serve, args=(listener.accept(),), daemon=True).start()
+        """,
+    )
+    project.write("workflow.py", TASKS + "\n    if __name__ == '__main__': print(one(), one())\n")
+    worker = project.start("worker.py")
+    try:
+        assert worker.stdout.readline() == "ready\n"
+        for _ in range(2):
+            assert project.run("workflow.py").stdout == "1 1\n"
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def test_a_hub_with_a_call_is_not_idle(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(ThreadPoolExecutor(1))
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import time
+        import bandsaw
+        from bandsaw.workers import engine
+
+        @bandsaw.task
+        def slow(seconds):
+            time.sleep(seconds)
+            return seconds
+
+        if __name__ == "__main__":
+            program = engine.program
+            def short_lived():
+                return tuple(
+                    text.replace("_IDLE_SECONDS = 60.0", "_IDLE_SECONDS = 0.2")
+                    for text in program()
+                )
+            engine.program = short_lived
+            print(slow(0), slow(1), slow(1))
+        """,
+    )
+    assert project.run("workflow.py").stdout == "0 1 1\n"
