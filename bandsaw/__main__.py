@@ -52,8 +52,12 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     Raises:
         SystemExit: For `--help` and `--version`, and with status 2 if the arguments are wrong.
     """
+    is_script = os.path.basename(sys.argv[0]).startswith("bandsaw")
+    if is_script and os.getcwd() not in sys.path:
+        # As with `python -m`: the configuration and the tasks lie there.
+        sys.path.insert(0, os.getcwd())
     parser = argparse.ArgumentParser(
-        prog="bandsaw" if os.path.basename(sys.argv[0]) == "bandsaw" else "python -m bandsaw",
+        prog="bandsaw" if is_script else "python -m bandsaw",
         description="Splits one workflow into tasks that run separately.",
     )
     parser.add_argument("--version", action="version", version=f"bandsaw {__version__}")

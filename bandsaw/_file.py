@@ -96,15 +96,20 @@ class File:
         to: Union[str, os.PathLike[str], None] = None,
     ) -> None:
         object.__setattr__(self, "path", os.fspath(path))
+        if not self.path or "\0" in self.path:
+            from .errors import InvalidValueError
+
+            raise InvalidValueError(f"File({self.path!r}): that cannot be a path.")
         if to is not None:
             to = os.fspath(to)
             parts = to.replace("\\", "/").split("/")
-            if os.path.isabs(to) or {"..", ".", ""} & set(parts):
+            rest = to.replace("{name}", "")
+            if os.path.isabs(to) or {"..", ".", ""} & set(parts) or {"{", "}", "\0"} & set(rest):
                 from .errors import InvalidValueError
 
                 raise InvalidValueError(
                     f"File(..., to={to!r}): that has to be a path below the working directory of "
-                    "the caller, without '.' and '..'"
+                    "the caller, without '.' and '..', and with no name in braces but {name}"
                 )
         object.__setattr__(self, "to", to)
         object.__setattr__(self, "_seen", None)

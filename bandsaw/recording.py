@@ -52,6 +52,8 @@ class Recorder(Extension):
     ) -> None:
         if not (path is None or isinstance(path, (str, os.PathLike))) or path == "":
             raise InvalidValueError(f"path={path!r} of a Recorder has to be a path.")
+        if not isinstance(values, bool):
+            raise InvalidValueError(f"values={values!r} of a Recorder has to be True or False.")
         self.path = path
         self.values = values
         self._anchor = Anchor()

@@ -55,7 +55,6 @@ def file_of(parsed: argparse.Namespace) -> str:
     from ..config import get_configuration
     from ..recording import Recorder
 
-    sys.path.insert(0, os.getcwd())
     try:
         configuration = get_configuration(parsed.config)
     except ConfigurationError:

@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import Any, Optional
 
+from .._system import ending
 from ..errors import ForkedError
 from . import flight, lanes
 
@@ -33,6 +34,12 @@ def _at_the_end() -> None:
     is_interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
     if is_interrupted:
         end_all()
+    elif ending.needs_executors:
+        try:
+            flight.wait_for_all(None)
+        except KeyboardInterrupt:
+            is_interrupted = True
+            end_all()
     # The last one to be registered is called first: before what ends processes.
     atexit.register(flight.stop)
     seconds = _SECONDS_TO_END if is_interrupted else None

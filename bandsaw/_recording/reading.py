@@ -97,6 +97,8 @@ def run_of(connection: Any, text: str) -> dict[str, Any]:
     found = there[:1] if text == "last" else [run for run in there if run["run"].startswith(text)]
     if len(found) == 1:
         return found[0]
+    if not there:
+        raise InvalidValueError("There are no runs in the record.")
     if not found:
         raise InvalidValueError(
             f"There is no run {text!r}. `bandsaw runs ls` lists those that there are."

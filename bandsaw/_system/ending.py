@@ -10,6 +10,9 @@ import threading
 from contextvars import ContextVar
 from typing import Callable, Optional
 
+# Whether calls need executors of the standard library, which stop when Python begins to end.
+needs_executors = False
+
 
 class EndedError(Exception):
     """Somebody has ended the call that waits. Not for users."""

@@ -106,6 +106,8 @@ class CachingAdvice(Advice):
         self.mmap = mmap
         self.keep_if = keep_if
         self.shared = None if shared is None else _checked_url(shared)
+        if not isinstance(shared_trusted, bool):
+            raise InvalidValueError(f"shared_trusted={shared_trusted!r} has to be True or False.")
         self.shared_trusted = shared_trusted
 
     def before(self, session: Session) -> None:

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
+from .._system import ending
 from .._system.processes import in_forked_processes
 from .._task_options import check_value
 from ..advice import Advice
@@ -82,6 +83,7 @@ class ExecutorAdvice(Advice):
             raise InvalidValueError(
                 f"max_in_flight={max_in_flight!r} has to be a whole number above 0."
             )
+        ending.needs_executors = True
         self.executor = executor
         self.isolate = isolate
         self.workers, _, _, self.preload = checked_options(

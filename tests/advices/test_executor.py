@@ -304,3 +304,35 @@ def test_a_hub_with_a_call_is_not_idle(project):
         """,
     )
     assert project.run("workflow.py").stdout == "0 1 1\n"
+
+
+@pytest.mark.parametrize("options", ["", "isolate=False"])
+def test_what_was_submitted_is_finished_at_the_end_of_the_script(project, options):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(lambda: ProcessPoolExecutor(2), {options})
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def write(name, after=None):
+            open(name, "x").close()
+
+        if __name__ == "__main__":
+            first = write.submit("1")
+            calls = [write.submit("2"), write.submit("3", first), write.submit("4")]
+        """,
+    )
+    assert project.run("workflow.py").stderr == ""
+    assert all((project.folder / name).exists() for name in "1234")
