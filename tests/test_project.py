@@ -84,7 +84,8 @@ def test_every_public_module_has_a_page_in_the_reference():
     pages = "".join(
         page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md")
     )
-    documented = set(re.findall(r"^::: (\S+)$", pages, re.MULTILINE))
+    # A page may name the classes of its module.
+    documented = set(re.findall(r"^::: (\S+?)(?:\.[A-Z]\w*)?$", pages, re.MULTILINE))
     inner = {"bandsaw", "bandsaw.advices", "bandsaw.serialization"}
     public = {
         name

@@ -38,7 +38,8 @@ def proceed(session: Any) -> None:
     """Goes on with a session that came from another process, and tells the extensions."""
     resumed = []
     try:
-        for extension in getattr(session.configuration, "extensions", ()):
+        # Who takes the steps by hand may have a session of another kind.
+        for extension in getattr(getattr(session, "configuration", None), "extensions", ()):
             if hasattr(extension, "on_call_resumed"):
                 resumed.append(extension)
                 extension.on_call_resumed(session)
