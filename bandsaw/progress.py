@@ -124,8 +124,10 @@ class Progress(Extension):
 
     def _show(self) -> None:
         shown: Any = None
+        shown_at = time.monotonic() + _SECONDS_UNTIL_SHOWN
         while True:
-            self._changed.wait(_SECONDS_BETWEEN_FRAMES if shown else _SECONDS_UNTIL_SHOWN)
+            left = shown_at - time.monotonic()
+            self._changed.wait(_SECONDS_BETWEEN_FRAMES if shown else max(0.0, left))
             self._changed.clear()
             with self._lock:
                 rows = [(name, counts.copy()) for name, counts in self._tasks.items()]
@@ -136,7 +138,7 @@ class Progress(Extension):
                 if is_over:
                     self._thread = None
                     self._tasks.clear()
-            if not is_over and shown is None:
+            if not is_over and shown is None and time.monotonic() >= shown_at:
                 shown = _shower(self.seconds)
             if shown is not None:
                 shown.show(rows, is_over)
