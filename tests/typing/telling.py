@@ -14,8 +14,8 @@ configuration = bandsaw.Configuration()
 configuration.add_extension(Recorder()).add_extension(Progress(seconds=2)).add_extension(Tracing())
 assert_type(Recorder(Path("calls.sqlite"), values=False).file_of(configuration), str)
 Recorder(3)  # type: ignore[arg-type]
-Recorder(None, False)  # type: ignore[call-arg]
-Progress(3)  # type: ignore[call-arg]
+Recorder(None, False)  # type: ignore  # its code is another one in older mypy
+Progress(3)  # type: ignore  # its code is another one in older mypy
 
 session = bandsaw.Session()
 session.note(colour="green")
