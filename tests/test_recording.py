@@ -256,9 +256,11 @@ def test_many_processes_write_to_one_file(project, recorded, bandsaw_runs):
     project.write(
         "many.py",
         """
-        import os
+        import os, warnings
         import workflow
 
+        # Python 3.12 and newer warn of a fork where there are threads.
+        warnings.simplefilter("ignore", DeprecationWarning)
         if __name__ == "__main__":
             for x in range(100):
                 workflow.given(x)
