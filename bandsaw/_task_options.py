@@ -71,7 +71,7 @@ def _state(value: Any) -> Optional[str]:
     return None
 
 
-def _mapping(value: Any) -> Optional[str]:
+def mapping(value: Any) -> Optional[str]:
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return None
     return "has to be a dict with options as keys"
@@ -115,7 +115,7 @@ RETRY: Mapping[str, Check] = {
 
 def retry(value: Any) -> Optional[str]:
     """Wants what `RetryAdvice` understands."""
-    if _mapping(value) or not set(value) <= set(RETRY):
+    if mapping(value) or not set(value) <= set(RETRY):
         return f"has to be a dict with some of the keys {', '.join(RETRY)}"
     for name, given in value.items():
         problem = RETRY[name](given)
@@ -128,7 +128,7 @@ OURS: Mapping[str, Optional[Check]] = {
     "batch": _count,
     "cache": cache,
     "depends": _list,
-    "executor": _mapping,
+    "executor": mapping,
     "ignore": _list,
     "retry": retry,
     "ssh": ssh,

@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 from .._system import ending
 from .._system.processes import in_forked_processes
-from .._task_options import check_value
+from .._task_options import check_value, mapping
 from ..advice import Advice
 from ..config import configuration_variables
 from ..errors import InvalidValueError, UnknownOptionError
@@ -213,12 +213,12 @@ def _let_go() -> None:
 def _options_of(task: Any, executor: Any) -> Mapping[str, Any]:
     """Returns the options of a task for an executor, under the engine's own names."""
     given: Mapping[str, Any] = getattr(task, "kwargs", {}).get("executor") or {}
-    check_value("executor", given, _mapping, task)
+    check_value("executor", given, mapping, task)
     engine = getattr(executor, "engine", None)
     options: dict[str, Any] = {}
     for name, value in given.items():
         if name in _ENGINES:
-            check_value(f"executor[{name!r}]", value, _mapping, task)
+            check_value(f"executor[{name!r}]", value, mapping, task)
             if name == engine:
                 options.update(value)
         elif name not in _OURS:
@@ -232,9 +232,3 @@ def _options_of(task: Any, executor: Any) -> Mapping[str, Any]:
                 f"knows {names}."
             )
     return options
-
-
-def _mapping(value: Any) -> Optional[str]:
-    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
-        return None
-    return "has to be a dict with options as keys"
