@@ -58,7 +58,7 @@ def test_killing_a_call_ends_its_process_and_no_other(run, tasks):
     assert type(error) is bandsaw.errors.TaskKilledError, error
     assert isinstance(error, bandsaw.errors.WorkerDiedError) and error.returncode == -9
     assert "workflow.hang" in str(error) and "was killed" in str(error)
-    assert isinstance(needs.exception(0), bandsaw.errors.DependencyError)
+    assert isinstance(needs.exception(30), bandsaw.errors.DependencyError)
     assert needs.exception().__cause__ is error
     assert not future.kill()
     seconds_to_end(int(open("pid").read()))
