@@ -176,6 +176,35 @@ def test_attempts_and_errors_that_advices_raise_are_told(recorded, bandsaw_runs)
     assert refused["error"] == "builtins.KeyError" and refused["state"] == "failed"
 
 
+def test_why_calls_were_computed_is_found_out_when_it_is_shown(project, recorded, bandsaw_runs):
+    recorded("cached(1)")
+    (call,) = calls_of(bandsaw_runs, "cached")
+    assert call["why"] == "there was no entry of this task"
+    recorded("cached(1); cached(2); cached(4)")
+    reasons = {call["arguments"]: call["why"] for call in calls_of(bandsaw_runs, "cached")}
+    assert reasons["1"] is None
+    assert reasons["2"] == "argument `x`: 2, was 1" and "argument `x`: 4" in reasons["4"]
+    assert "workflow.cached: argument `x`: 2, was 1 (and 1 more)" in bandsaw_runs("show")
+    recorded("try:\n    cached(3)\nexcept ValueError:\n    pass")
+    # Nothing is kept of a failure, so there is nothing to compare with.
+    (why,) = (call["why"] for call in calls_of(bandsaw_runs, "cached"))
+    assert why == "there was no entry with these arguments"
+    recorded("cached(1); cached(2)")
+    text = (project.folder / "workflow.py").read_text()
+    project.write("workflow.py", text.replace("return own(x)", "return own(x + 0)"))
+    project.run("workflow.py")
+    assert "the task `cached` in `workflow.py` changed" in bandsaw_runs("show")
+    project.run("workflow.py", BANDSAW_CACHE="refresh")
+    assert {call["why"] for call in calls_of(bandsaw_runs, "cached")} == {
+        "it was to be computed again"
+    }
+    for path in (project.folder / ".cache").glob("*/*"):
+        path.write_bytes(b"BANDSAW?")
+    project.run("workflow.py", check=False)
+    (why,) = {call["why"] for call in calls_of(bandsaw_runs, "cached")}
+    assert why.startswith("its entry could not be used: ")
+
+
 def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_runs):
     recorded("given(Hostile()); given('<script>')")
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [
