@@ -238,6 +238,42 @@ def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded,
     connection.close()
 
 
+def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, bandsaw_runs):
+    project.write("bandsaw_config.py", CONFIGURATION.replace("{values}", "True"))
+    project.write(
+        "workflow.py",
+        """
+        import time
+        import bandsaw
+
+        @bandsaw.task(chain="own")
+        def waits(x):
+            print("begun", flush=True)
+            time.sleep(600)
+
+        @bandsaw.task(chain="plain")
+        def total(*numbers):
+            return sum(numbers)
+
+        def main():
+            needed = [waits.submit(x) for x in range(3)]
+            total.submit(*needed).result()
+
+        if __name__ == "__main__":
+            main()
+        """,
+    )
+    process = project.start("workflow.py")
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    stderr = process.communicate()[1]
+    assert stderr.count("Traceback") == 1 and stderr.endswith("KeyboardInterrupt\n")
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+    assert (run["state"], run["calls"]) == ("interrupted", 4)
+    assert "interrupted after" in bandsaw_runs("show")
+    assert "removed 1 run" in bandsaw_runs("prune", "--older-than", "0.001s")
+
+
 def test_what_cannot_be_written_is_one_warning_and_fails_no_call(project, recorded):
     (project.folder / "calls.sqlite").mkdir()
     done = recorded("import time; assert total(1) == 1; time.sleep(1); assert total(2) == 2")

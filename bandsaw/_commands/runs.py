@@ -234,8 +234,8 @@ def _prune(parsed: argparse.Namespace) -> int:
         ]
         with connection:
             for name in old:
-                connection.execute("DELETE FROM calls WHERE run = ?", (name,))
-                connection.execute("DELETE FROM runs WHERE run = ?", (name,))
+                for table in ("calls", "runs", "interrupted"):
+                    connection.execute(f"DELETE FROM {table} WHERE run = ?", (name,))
         connection.execute("VACUUM")
     say(f"removed {counted(len(old), 'run')}")
     return 0

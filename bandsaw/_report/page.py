@@ -84,9 +84,11 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
         begun=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["begun"])),
         host=_text(run["host"]),
         python=_text(run["python"]),
-        state={"ended": "has ended", "lost": "was lost: its program was killed"}.get(
-            run["state"], "was still running"
-        ),
+        state={
+            "ended": "has ended",
+            "interrupted": "was interrupted",
+            "lost": "was lost: its program was killed",
+        }.get(run["state"], "was still running"),
         scripts=resources.Resources("inline", components=_PARTS).render(),
         figures="".join(f"<li><b>{_text(v)}</b>{_text(n)}</li>" for n, v in _figures(run, calls)),
         tasks=_tasks(calls),
