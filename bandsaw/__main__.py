@@ -1,8 +1,11 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: `python -m bandsaw`."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -78,6 +81,10 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         group = commands.add_parser(name, help=text, description=description)
         module.add_arguments(group.add_subparsers(dest="action", metavar="COMMAND"))
         group.set_defaults(actions=module.ACTIONS, help=group.print_help)
+    if "_ARGCOMPLETE" in os.environ:
+        # A shell asks how the words of a command go on.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("argcomplete").autocomplete(parser)
     parsed = parser.parse_args(args)
     if parsed.command == "check":
         from ._commands.check import check_configuration

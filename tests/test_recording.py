@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -361,6 +362,67 @@ def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
     assert "removed 2 runs" in bandsaw_runs("prune", "--older-than", "0.001s")
     missing = project.run("-m", "bandsaw", "runs", "ls", "--file", "no.sqlite", check=False)
     assert missing.returncode == 1 and "no.sqlite" in missing.stderr
+
+
+def test_watch_shows_a_run_on_its_way_and_how_it_ends(project):
+    project.write("bandsaw_config.py", CONFIGURATION.replace("{values}", "True"))
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task(chain="plain")
+        def step(x):
+            if x == 2:
+                input()
+            return x
+
+        if __name__ == "__main__":
+            list(step.map(range(4), buffersize=4))
+        """,
+    )
+    run = project.start("workflow.py", stdin=subprocess.PIPE)
+    done = None
+    while done != 3:
+        try:
+            connection = sqlite3.connect(project.folder / "calls.sqlite")
+            (done,) = connection.execute("SELECT SUM(done) FROM progress").fetchone()
+            connection.close()
+        except sqlite3.OperationalError:
+            pass  # it is not there yet
+    watch = project.start("-m", "bandsaw", "runs", "watch", "--seconds", "0.1")
+    assert watch.stdout.readline().startswith("workflow.step: 3 of 4 done, 1 running, ")
+    run.communicate("\n")
+    lines = watch.communicate()[0].splitlines()
+    assert lines[-3].startswith("workflow.step: 4 of 4 done, ") and "ended after" in lines[-2]
+
+
+def test_a_terminal_has_tables_of_rich(project, recorded):
+    pytest.importorskip("rich", reason="tables are drawn by rich, in the extra 'cli'")
+    recorded("given('[red]')")
+    near, far = pty.openpty()
+    command = [sys.executable, "-m", "bandsaw", "runs", "show"]
+    environment = project.environment(TERM="xterm", COLUMNS="120")
+    subprocess.run(command, cwd=project.folder, stdout=far, env=environment, check=True)
+    os.close(far)
+    text = os.read(near, 65536)
+    os.close(near)
+    assert b"\x1b[1mTASK" in text and b"workflow.given('[red]')" in text
+
+
+def test_a_shell_completes_commands_and_the_ids_of_runs(project, recorded, bandsaw_runs):
+    pytest.importorskip("argcomplete", reason="argcomplete is in the extra 'cli'")
+    recorded("given(1)")
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+
+    def completed(line):
+        asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "IFS": "\v",
+                 "_ARGCOMPLETE_STDOUT_FILENAME": str(project.folder / "completed")}  # fmt: skip
+        project.run("-m", "bandsaw", **asked)
+        return (project.folder / "completed").read_text().split("\v")
+
+    assert completed("bandsaw ru") == ["runs "]
+    assert run["run"] in completed("bandsaw runs show ")
 
 
 def test_a_trace_has_an_event_for_each_call(project, recorded, bandsaw_runs):

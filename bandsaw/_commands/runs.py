@@ -9,9 +9,19 @@ import sys
 import time
 from typing import Any, Optional
 
-from .._recording import misses, places, reading
+from .._recording import counts, misses, places, reading
 from ..errors import ConfigurationError, InvalidValueError
-from .console import add, age_in, counted, say, say_table, told_seconds, told_size, told_time
+from .console import (
+    add,
+    age_in,
+    counted,
+    printable,
+    say,
+    say_table,
+    told_seconds,
+    told_size,
+    told_time,
+)
 
 _MOST_SHOWN = 20
 
@@ -38,14 +48,24 @@ def add_arguments(commands: Any) -> None:
         "--older-than", type=age_in, required=True, metavar="SPAN", help="as in 90m, 12h, 30d"
     )
     for command in (show, failures, compare, report, watch):
-        command.add_argument("run", metavar="RUN", nargs="?", default="last",
-                             help="the beginning of its id (default: the last run)")  # fmt: skip
-    compare.add_argument("other", metavar="RUN", help="the run to compare it with")
+        _add_run(command, "run", "the beginning of its id (default: the last run)", nargs="?",
+                 default="last")  # fmt: skip
+    _add_run(compare, "other", "the run to compare it with")
     for command in (ls, show, failures, compare, report, watch, prune):
         command.add_argument("--file", metavar="FILE", help="the file (default: the project's)")
         command.add_argument("--config", metavar="MODULE", help="the configuration module")
     for command in (ls, show, failures, compare):
         command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_run(command: Any, name: str, text: str, **options: Any) -> None:
+    command.add_argument(name, metavar="RUN", help=text, **options).completer = _ids
+
+
+def _ids(prefix: str, parsed_args: Any, **_: Any) -> list[str]:
+    # For completion in a shell.
+    with reading.reading(file_of(parsed_args)) as connection:
+        return [run["run"] for run in reading.runs(connection)]
 
 
 def file_of(parsed: argparse.Namespace) -> str:
@@ -134,10 +154,9 @@ def _say_calls(calls: list[dict[str, Any]]) -> None:
         waited = None
         if call["submitted"] is not None and call["begun"] is not None:
             waited = call["begun"] - call["submitted"]
-        where = f"{call['host']}, pid {call['pid']}"
         lines.append((
             f"{call['task']}({call['arguments'] or ''})"[:70], call["state"], _told(waited),
-            _told(call["seconds"]), where,
+            _told(call["seconds"]), call["where"],
         ))  # fmt: skip
     say_table(lines)
 
@@ -154,7 +173,7 @@ def _failures(parsed: argparse.Namespace) -> int:
         return _say_json(calls)
     _say_run(run)
     for call in calls[:_MOST_SHOWN]:
-        where = "" if call["begun"] is None else f" on {call['host']}, pid {call['pid']}"
+        where = call["where"] and f" on {call['where']}"
         say(f"{call['task']}({call['arguments'] or ''}): {call['state']}{where}")
         say("    " + (call["traceback"] or call["error"]).rstrip().replace("\n", "\n    ") + "\n")
     if len(calls) > _MOST_SHOWN:
@@ -207,19 +226,15 @@ def _watch(parsed: argparse.Namespace) -> int:
     path = file_of(parsed)
     with reading.reading(path) as connection:
         name = reading.run_of(connection, parsed.run)["run"]
-    last = None
+    shown = counts.shower(parsed.seconds, sys.stdout)
     while True:
         with reading.reading(path) as connection:
             run = reading.run_of(connection, name)
-        counts = (
-            f"{counted(run['calls'], 'call')} ended, {counted(run['hits'], 'hit')}, "
-            f"{counted(run['failures'], 'failure')}, {run['state']}"
-        )
-        if counts != last:
-            say(f"{told_seconds(run['seconds'])}: {counts}")
-            sys.stdout.flush()
-        last = counts
-        if run["state"] != "running":
+            rows = reading.progress(connection, run)
+        is_over = run["state"] != "running"
+        shown.show([(printable(task), one) for task, one in rows], is_over)
+        if is_over:
+            _say_run(run)
             return 0
         time.sleep(parsed.seconds)
 
@@ -234,7 +249,7 @@ def _prune(parsed: argparse.Namespace) -> int:
         ]
         with connection:
             for name in old:
-                for table in ("calls", "runs", "interrupted"):
+                for table in ("calls", "runs", "interrupted", "progress"):
                     connection.execute(f"DELETE FROM {table} WHERE run = ?", (name,))
         connection.execute("VACUUM")
     say(f"removed {counted(len(old), 'run')}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import InvalidValueError
+from .counts import Counts
 from .writing import opened
 
 # A run on another machine, of which nothing was heard for so long, counts as lost.
@@ -121,8 +122,24 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     call["facts"] = json.loads(call["facts"]) if call["facts"] else {}
     call["state"] = state_of(call)
     begun, ended = call["begun"], call["ended"]
+    known = [call["host"], call["pid"] and f"pid {call['pid']}"]
+    call["where"] = "" if begun is None else ", ".join(one for one in known if one)
     call["seconds"] = max(0.0, ended - begun) if begun is not None and ended is not None else None
     return call
+
+
+def progress(connection: Any, run: dict[str, Any]) -> list[tuple[str, Counts]]:
+    """Returns how far the tasks of a run are, as far as the recorder has counted."""
+    sums = ", ".join(f"SUM({name})" for name in Counts.NAMES)
+    found = connection.execute(
+        f"SELECT task, MIN(since), {sums} FROM progress WHERE run = ? GROUP BY task ORDER BY 2",
+        (run["run"],),
+    )
+    rows = [(task, Counts(since, tuple(numbers))) for task, since, *numbers in found]
+    if run["state"] != "running":
+        for _, counts in rows:
+            counts.until = run["begun"] + run["seconds"]
+    return rows
 
 
 def state_of(call: dict[str, Any]) -> str:

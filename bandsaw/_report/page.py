@@ -155,7 +155,7 @@ def _failures(calls: list[dict[str, Any]]) -> str:
         return "<p>None.</p>"
     parts = []
     for call in found[:_MOST_FAILURES]:
-        where = "never begun" if call["begun"] is None else f"{call['host']}, pid {call['pid']}"
+        where = call["where"] or "never begun"
         what = f"{call['task']}({call['arguments'] or ''})"
         parts.append(
             f"<details><summary>{_text(what)}: {_text(call['error'])} ({_text(where)})</summary>"
@@ -170,7 +170,7 @@ def _slowest(calls: list[dict[str, Any]]) -> str:
     slow = sorted((c for c in calls if c["seconds"]), key=lambda call: -call["seconds"])
     rows = [
         (f"{call['task']}({call['arguments'] or ''})"[:200], told_seconds(call["seconds"]),
-         call["state"], f"{call['host']}, pid {call['pid']}")
+         call["state"], call["where"])
         for call in slow[:_SLOWEST]
     ]  # fmt: skip
     return _rows(("call", "took", "state", "where"), rows)
