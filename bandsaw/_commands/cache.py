@@ -188,11 +188,12 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 
 
 def _short_of(record: Record) -> str:
-    told = [
-        f"{path}={text}"
-        for argument in record.arguments.values()
-        for path, text in argument.texts.items()
-    ]
+    told = []
+    for name, argument in record.arguments.items():
+        texts = {path[len(name) :]: text for path, text in argument.texts.items()}
+        # Items of a list are told without their place.
+        parts = [text if at[1:-1].isdigit() else f"{at}={text}" for at, text in texts.items()]
+        told.append(f"{name}{parts[0]}" if "" in texts else f"{name}=({', '.join(parts)})")
     text = ", ".join(told)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 

@@ -128,12 +128,16 @@ def _say_calls(calls: list[dict[str, Any]]) -> None:
         waited = None
         if call["submitted"] is not None and call["begun"] is not None:
             waited = call["begun"] - call["submitted"]
-        where = f"{call['host']}, pid {call['pid']}"
+        where = "-" if call["begun"] is None else _where(call)
         lines.append((
             f"{call['task']}({call['arguments'] or ''})"[:70], call["state"], _told(waited),
             _told(call["seconds"]), where,
         ))  # fmt: skip
     say_table(lines)
+
+
+def _where(call: dict[str, Any]) -> str:
+    return call["host"] if call["pid"] is None else f"{call['host']}, pid {call['pid']}"
 
 
 def _told(seconds: Optional[float]) -> str:
@@ -148,7 +152,7 @@ def _failures(parsed: argparse.Namespace) -> int:
         return _say_json(calls)
     _say_run(run)
     for call in calls[:_MOST_SHOWN]:
-        where = "" if call["begun"] is None else f" on {call['host']}, pid {call['pid']}"
+        where = "" if call["begun"] is None else " on " + _where(call)
         say(f"{call['task']}({call['arguments'] or ''}): {call['state']}{where}")
         say("    " + (call["traceback"] or call["error"]).rstrip().replace("\n", "\n    ") + "\n")
     if len(calls) > _MOST_SHOWN:
