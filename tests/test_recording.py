@@ -176,6 +176,35 @@ def test_attempts_and_errors_that_advices_raise_are_told(recorded, bandsaw_runs)
     assert refused["error"] == "builtins.KeyError" and refused["state"] == "failed"
 
 
+def test_why_calls_were_computed_is_found_out_when_it_is_shown(project, recorded, bandsaw_runs):
+    recorded("cached(1)")
+    (call,) = calls_of(bandsaw_runs, "cached")
+    assert call["why"] == "there was no entry of this task"
+    recorded("cached(1); cached(2); cached(4)")
+    reasons = {call["arguments"]: call["why"] for call in calls_of(bandsaw_runs, "cached")}
+    assert reasons["1"] is None
+    assert reasons["2"] == "argument `x`: 2, was 1" and "argument `x`: 4" in reasons["4"]
+    assert "workflow.cached: argument `x`: 2, was 1 (and 1 more)" in bandsaw_runs("show")
+    recorded("try:\n    cached(3)\nexcept ValueError:\n    pass")
+    # Nothing is kept of a failure, so there is nothing to compare with.
+    (why,) = (call["why"] for call in calls_of(bandsaw_runs, "cached"))
+    assert why == "there was no entry with these arguments"
+    recorded("cached(1); cached(2)")
+    text = (project.folder / "workflow.py").read_text()
+    project.write("workflow.py", text.replace("return own(x)", "return own(x + 0)"))
+    project.run("workflow.py")
+    assert "the task `cached` in `workflow.py` changed" in bandsaw_runs("show")
+    project.run("workflow.py", BANDSAW_CACHE="refresh")
+    assert {call["why"] for call in calls_of(bandsaw_runs, "cached")} == {
+        "it was to be computed again"
+    }
+    for path in (project.folder / ".cache").glob("*/*"):
+        path.write_bytes(b"BANDSAW?")
+    project.run("workflow.py", check=False)
+    (why,) = {call["why"] for call in calls_of(bandsaw_runs, "cached")}
+    assert why.startswith("its entry could not be used: ")
+
+
 def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_runs):
     recorded("given(Hostile()); given('<script>')")
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [
@@ -207,6 +236,42 @@ def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded,
     connection = sqlite3.connect(project.folder / "calls.sqlite")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, bandsaw_runs):
+    project.write("bandsaw_config.py", CONFIGURATION.replace("{values}", "True"))
+    project.write(
+        "workflow.py",
+        """
+        import time
+        import bandsaw
+
+        @bandsaw.task(chain="own")
+        def waits(x):
+            print("begun", flush=True)
+            time.sleep(600)
+
+        @bandsaw.task(chain="plain")
+        def total(*numbers):
+            return sum(numbers)
+
+        def main():
+            needed = [waits.submit(x) for x in range(3)]
+            total.submit(*needed).result()
+
+        if __name__ == "__main__":
+            main()
+        """,
+    )
+    process = project.start("workflow.py")
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    stderr = process.communicate()[1]
+    assert stderr.count("Traceback") == 1 and stderr.endswith("KeyboardInterrupt\n")
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+    assert (run["state"], run["calls"]) == ("interrupted", 4)
+    assert "interrupted after" in bandsaw_runs("show")
+    assert "removed 1 run" in bandsaw_runs("prune", "--older-than", "0.001s")
 
 
 def test_what_cannot_be_written_is_one_warning_and_fails_no_call(project, recorded):

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Optional
 
-from .._recording import places, reading
+from .._recording import misses, places, reading
 from ..errors import ConfigurationError, InvalidValueError
 from .console import add, age_in, counted, say, say_table, told_seconds, told_size, told_time
 
@@ -92,6 +92,7 @@ def _show(parsed: argparse.Namespace) -> int:
         if not calls:
             raise InvalidValueError(f"Run {run['run']} has no call of a task {parsed.task!r}.")
     tasks = reading.tasks(calls)
+    misses.explain(calls)
     if parsed.json:
         return _say_json({**run, "tasks": tasks, "list": calls})
     _say_run(run)
@@ -103,6 +104,11 @@ def _show(parsed: argparse.Namespace) -> int:
             told_seconds(task["cpu"]), told_size(task["memory"]) if task["memory"] else "-",
         ))  # fmt: skip
     say_table(lines)
+    reasons = misses.reasons(calls)
+    if reasons:
+        say("\nWhy calls were computed, though there is a cache:")
+    for name, number, why in reasons[:_MOST_SHOWN]:
+        say(f"  {name}: {why}{f' (and {number - 1} more)' if number > 1 else ''}")
     if parsed.calls or parsed.task:
         say("")
         _say_calls(calls)
@@ -232,8 +238,8 @@ def _prune(parsed: argparse.Namespace) -> int:
         ]
         with connection:
             for name in old:
-                connection.execute("DELETE FROM calls WHERE run = ?", (name,))
-                connection.execute("DELETE FROM runs WHERE run = ?", (name,))
+                for table in ("calls", "runs", "interrupted"):
+                    connection.execute(f"DELETE FROM {table} WHERE run = ?", (name,))
         connection.execute("VACUUM")
     say(f"removed {counted(len(old), 'run')}")
     return 0

@@ -44,7 +44,7 @@ def runs(connection: Any) -> list[dict[str, Any]]:
     found = connection.execute(
         """SELECT runs.*, COUNT(key) AS calls, SUM(error IS NOT NULL) AS failures,
             SUM(cache = 'hit') AS hits, MIN(COALESCE(calls.submitted, calls.begun)) AS first,
-            MAX(calls.ended) AS last
+            MAX(calls.ended) AS last, runs.run IN interrupted AS interrupted
         FROM runs LEFT JOIN calls ON calls.run = runs.run
         GROUP BY runs.run ORDER BY runs.begun DESC"""
     )
@@ -55,15 +55,15 @@ def _told(run: dict[str, Any]) -> dict[str, Any]:
     begun = min(time for time in (run["begun"], run.pop("first")) if time is not None)
     last = run.pop("last")
     run.update(begun=begun, failures=run["failures"] or 0, hits=run["hits"] or 0)
-    run["state"] = _state(run)
+    run["state"] = _state(run, run.pop("interrupted"))
     end = run["ended"] or (last if run["state"] == "lost" else run["seen"]) or run["seen"]
     run["seconds"] = max(0.0, end - begun)
     return run
 
 
-def _state(run: dict[str, Any]) -> str:
+def _state(run: dict[str, Any], was_interrupted: int) -> str:
     if run["ended"] is not None:
-        return "ended"
+        return "interrupted" if was_interrupted else "ended"
     if run["host"] == socket.gethostname():
         return "running" if _runs(run["pid"], run["begun"]) else "lost"
     import time
@@ -126,11 +126,11 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def state_of(call: dict[str, Any]) -> str:
-    """Says how a call ended: `done`, `hit`, `failed`, or `not begun`."""
+    """Says how a call ended: `done`, `hit`, `failed`, `interrupted`, or `not begun`."""
     if call["begun"] is None:
         return "not begun"
     if call["error"] is not None:
-        return "failed"
+        return "interrupted" if call["error"] == "builtins.KeyboardInterrupt" else "failed"
     return "hit" if call["cache"] == "hit" else "done"
 
 

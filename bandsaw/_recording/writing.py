@@ -15,6 +15,7 @@ from collections import deque
 from typing import Any, Optional
 
 from .. import modules
+from .._futures import program
 from .._system.processes import in_forked_processes
 from ..run import get_run_id
 
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS calls (
     memory INTEGER, error TEXT, traceback TEXT, needs TEXT, facts TEXT,
     PRIMARY KEY (run, key));
 CREATE INDEX IF NOT EXISTS calls_of_task ON calls (run, task);
+CREATE TABLE IF NOT EXISTS interrupted (run TEXT PRIMARY KEY);
 """
 # What is told of a call by a fact, and has a column of its own.
 _COLUMNS = {
@@ -125,6 +127,10 @@ class _Writer:
                     "UPDATE runs SET seen = ?, ended = ? WHERE run = ? AND pid = ?",
                     (now, now if ended else None, get_run_id(), os.getpid()),
                 )
+                if ended and _was_interrupted():
+                    connection.execute(
+                        "INSERT OR IGNORE INTO interrupted VALUES (?)", (get_run_id(),)
+                    )
 
     def _warn(self, problem: str) -> None:
         if not self._has_warned:
@@ -142,6 +148,14 @@ class _Writer:
                 connection.close()
             except Exception as error:
                 self._warn(str(error))
+
+
+def _was_interrupted() -> bool:
+    # Whoever works in a notebook or at a prompt interrupts calls, and goes on.
+    is_over = not hasattr(sys, "ps1")
+    return is_over and (
+        program.was_interrupted or getattr(sys, "last_type", None) is KeyboardInterrupt
+    )
 
 
 def opened(path: str) -> Any:
