@@ -134,14 +134,11 @@ class Call(lanes.Passenger):
         if future is None or not future._begin():
             return
         value, error = self._context.run(self._outcome)
-        failure = None
         if self._ending is not None and self._ending.is_ended:
             value, error = None, _killed(error, future)
-            failure = _Failure(f"Task {self.task}", error)
-            failure.is_known = True  # to whoever has killed the call
         self._forget()
         flight.begin_landing(self)
-        future._end(value, error, failure)
+        future._end(value, error)
 
     def _outcome(self) -> tuple[Any, Optional[BaseException]]:
         _current.set(self)
