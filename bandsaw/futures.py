@@ -163,6 +163,9 @@ class _waiting:  # used as a function
         if call is not None:
             call.end_wait(self._begun)
             if kind is KeyboardInterrupt and error is not future._exception:
+                from ._system import tracebacks
+
+                tracebacks.leave_out_when_printed()
                 call.interrupt()
         if future._failure is not None:
             future._failure.is_known = True

@@ -97,6 +97,13 @@ def raised(text, x):
 def noted():
     pass
 
+@bandsaw.task
+def write(text):
+    os.makedirs("made", exist_ok=True)
+    with open("made/model.txt", "w") as file:
+        file.write(text)
+    return bandsaw.File("made", to="results/{name}")
+
 if __name__ == "__main__":
     {body}
 """
@@ -454,6 +461,22 @@ def test_facts_are_plain_data():
     assert session.facts == {"what": [1, {"a": None}]}
     with pytest.raises(InvalidValueError, match="path"):
         Recorder(3)
+
+
+def test_a_returned_file_is_told_from_which_call_and_run_it_is(project, recorded, bandsaw_runs):
+    path = "results/made/model.txt"
+    recorded("write('first')")
+    recorded("write('second')")
+    (told,) = bandsaw_runs("made", path).splitlines()
+    ids = [run["run"] for run in json.loads(bandsaw_runs("ls", "--json"))]
+    assert told.startswith(f"returned by workflow.write('second') in run {ids[0]} of workflow.py, ")
+    recorded("write('first')")
+    returned, taken = bandsaw_runs("made", path).splitlines()
+    assert returned.startswith(f"returned by workflow.write('first') in run {ids[1]} ")
+    assert taken.startswith("taken from a cache by workflow.write('first') in run ")
+    os.utime(project.folder / path, (2**32, 2**32))
+    assert bandsaw_runs("made", path).endswith("\nIt was changed since.\n")
+    assert bandsaw_runs("made", "workflow.py", check=False) == ""
 
 
 def test_the_command_line_is_installed_as_bandsaw():

@@ -24,11 +24,12 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
-def add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    """Adds a command, whose help is the text."""
+def add(commands: Any, name: str, text: str, example: str = "") -> argparse.ArgumentParser:
+    """Adds a command, whose help is the text and an example with these arguments."""
     command: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."
     )
+    command.epilog = f"example: {command.prog} {example}".rstrip()
     return command
 
 

@@ -28,12 +28,17 @@ _MOST_SHOWN = 20
 
 def add_arguments(commands: Any) -> None:
     ls = add(commands, "ls", "list the runs, the newest first")
-    show = add(commands, "show", "show one run: its tasks, and what was slow")
+    show = add(
+        commands,
+        "show",
+        "show one run: its tasks, and what was slow",
+        "--calls --task workflow.train",
+    )
     show.add_argument("--calls", action="store_true", help="list all calls")
     show.add_argument("--task", metavar="TASK", help="only the calls of one task")
     failures = add(commands, "failures", "show what failed in a run, with tracebacks")
-    compare = add(commands, "compare", "compare two runs, task by task")
-    report = add(commands, "report", "write a report of a run: one HTML file")
+    compare = add(commands, "compare", "compare two runs, task by task", "3f2a last")
+    report = add(commands, "report", "write a report of a run: one HTML file", "-o run.html")
     report.add_argument("-o", "--output", metavar="FILE", help="where to write it")
     report.add_argument(
         "--format", choices=("html", "trace"), default="html",
@@ -43,7 +48,11 @@ def add_arguments(commands: Any) -> None:
     watch.add_argument(
         "--seconds", type=age_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
     )
-    prune = add(commands, "prune", "remove old runs")
+    made = add(
+        commands, "made", "say which call and run a returned file is from", "results/model.joblib"
+    )
+    made.add_argument("path", metavar="PATH", help="the file, or a folder")
+    prune = add(commands, "prune", "remove old runs", "--older-than 30d")
     prune.add_argument(
         "--older-than", type=age_in, required=True, metavar="SPAN", help="as in 90m, 12h, 30d"
     )
@@ -51,7 +60,7 @@ def add_arguments(commands: Any) -> None:
         _add_run(command, "run", "the beginning of its id (default: the last run)", nargs="?",
                  default="last")  # fmt: skip
     _add_run(compare, "other", "the run to compare it with")
-    for command in (ls, show, failures, compare, report, watch, prune):
+    for command in (ls, show, failures, compare, report, watch, made, prune):
         command.add_argument("--file", metavar="FILE", help="the file (default: the project's)")
         command.add_argument("--config", metavar="MODULE", help="the configuration module")
     for command in (ls, show, failures, compare):
@@ -156,7 +165,7 @@ def _say_calls(calls: list[dict[str, Any]]) -> None:
             waited = call["begun"] - call["submitted"]
         lines.append((
             f"{call['task']}({call['arguments'] or ''})"[:70], call["state"], _told(waited),
-            _told(call["seconds"]), call["where"],
+            _told(call["seconds"]), call["where"] or "-",
         ))  # fmt: skip
     say_table(lines)
 
@@ -239,6 +248,27 @@ def _watch(parsed: argparse.Namespace) -> int:
         time.sleep(parsed.seconds)
 
 
+def _made(parsed: argparse.Namespace) -> int:
+    with reading.reading(file_of(parsed)) as connection:
+        found = reading.calls_that_returned(connection, os.path.abspath(parsed.path))
+        commands = {run["run"]: run["command"] for run in reading.runs(connection)}
+    if not found:
+        raise InvalidValueError(
+            f"No recorded call has returned {parsed.path!r} as a bandsaw.File from another process."
+        )
+    newest = found[0]
+    ids = newest["task_id"], newest["execution_id"]
+    of_the_same = [one for one in found if (one["task_id"], one["execution_id"]) == ids]
+    computed = next((one for one in of_the_same if one["state"] != "hit"), None)
+    for call, how in ((computed, "returned"), (newest, "taken from a cache")):
+        if call is not None and (how == "returned" or call["state"] == "hit"):
+            say(f"{how} by {call['task']}({call['arguments'] or ''}) in run {call['in_run']} of "
+                f"{commands[call['in_run']]}, {told_time(call['ended'])}")  # fmt: skip
+    if os.path.exists(parsed.path) and os.path.getmtime(parsed.path) > newest["ended"] + 1:
+        say("It was changed since.")
+    return 0
+
+
 def _prune(parsed: argparse.Namespace) -> int:
     oldest = time.time() - parsed.older_than
     with reading.reading(file_of(parsed)) as connection:
@@ -268,5 +298,6 @@ ACTIONS = {
     "compare": _compare,
     "report": _report,
     "watch": _watch,
+    "made": _made,
     "prune": _prune,
 }

@@ -116,6 +116,18 @@ def calls(connection: Any, run: str) -> list[dict[str, Any]]:
     return [_call(dict(row)) for row in found]
 
 
+def calls_that_returned(connection: Any, path: str) -> list[dict[str, Any]]:
+    """Returns the calls that have returned a file, or a folder that it is in, the newest first."""
+    rows = connection.execute(
+        "SELECT * FROM calls WHERE facts LIKE '%\"files\"%' ORDER BY ended DESC"
+    )
+    calls = [{"in_run": row["run"], **_call(dict(row))} for row in rows]
+    return [
+        call for call in calls
+        if any(path == at or path.startswith(at + os.sep) for at in call["facts"].get("files", ()))
+    ]  # fmt: skip
+
+
 def _call(call: dict[str, Any]) -> dict[str, Any]:
     del call["run"]
     call["needs"] = json.loads(call["needs"]) if call["needs"] else []

@@ -493,8 +493,10 @@ def _result_in(
 ) -> Result:
     """Reads the result out of an entry, and may bring its files back to where they lack."""
     if with_files and found.contents is not None:
-        with keeping.Bringing(found.contents):
-            return _result_in(found, folder, name, session, with_files=False)
+        with keeping.Bringing(found.contents) as bringing:
+            result = _result_in(found, folder, name, session, with_files=False)
+        session.facts["files"] = bringing.paths
+        return result
     stream = io.BytesIO(found.payload)
     serializer = _serializer(session, folder, name)
     if found.buffers:
