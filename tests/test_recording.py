@@ -265,14 +265,19 @@ def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, ba
 
         def main():
             needed = [waits.submit(x) for x in range(3)]
-            total.submit(*needed).result()
+            last = total.submit(*needed)
+            print("submitted", flush=True)
+            last.result()
 
         if __name__ == "__main__":
             main()
         """,
     )
     process = project.start("workflow.py")
-    assert process.stdout.readline() == "begun\n"
+    seen = set()
+    while seen != {"begun\n", "submitted\n"}:
+        seen.add(process.stdout.readline())
+        assert "" not in seen, process.stderr.read()
     process.send_signal(signal.SIGINT)
     stderr = process.communicate()[1]
     assert stderr.count("Traceback") == 1 and stderr.endswith("KeyboardInterrupt\n")
@@ -389,11 +394,11 @@ def test_watch_shows_a_run_on_its_way_and_how_it_ends(project):
         """,
     )
     run = project.start("workflow.py", stdin=subprocess.PIPE)
-    done = None
-    while done != 3:
+    found = None
+    while found != (3, 1):
         try:
             connection = sqlite3.connect(project.folder / "calls.sqlite")
-            (done,) = connection.execute("SELECT SUM(done) FROM progress").fetchone()
+            found = connection.execute("SELECT SUM(done), SUM(running) FROM progress").fetchone()
             connection.close()
         except sqlite3.OperationalError:
             pass  # it is not there yet
