@@ -1,5 +1,6 @@
 """What a Recorder writes, and what the commands show of it."""
 
+import contextlib
 import json
 import os
 import pty
@@ -8,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -394,14 +396,12 @@ def test_watch_shows_a_run_on_its_way_and_how_it_ends(project):
         """,
     )
     run = project.start("workflow.py", stdin=subprocess.PIPE)
-    found = None
+    path, found = project.folder / "calls.sqlite", None
     while found != (3, 1):
-        try:
-            connection = sqlite3.connect(project.folder / "calls.sqlite")
-            found = connection.execute("SELECT SUM(done), SUM(running) FROM progress").fetchone()
-            connection.close()
-        except sqlite3.OperationalError:
-            pass  # it is not there yet
+        time.sleep(0.05)
+        with contextlib.suppress(sqlite3.OperationalError):  # it is not there yet
+            with contextlib.closing(sqlite3.connect(path)) as file:
+                found = file.execute("SELECT SUM(done), SUM(running) FROM progress").fetchone()
     watch = project.start("-m", "bandsaw", "runs", "watch", "--seconds", "0.1")
     assert watch.stdout.readline().startswith("workflow.step: 3 of 4 done, 1 running, ")
     run.communicate("\n")
