@@ -17,11 +17,12 @@ from typing import Optional
 
 from . import _far_end, distribution
 from ._files import bundle
-from ._session import told
+from ._session import members, told
 from ._system import lifeline
 from ._system.files import whole_file
 from .run import set_run_id
 from .session import Session
+from .workers import warned
 
 IS_FAR_END = True
 
@@ -58,18 +59,24 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # Closed again before the task is called, which could close or replace it.
         bundle.receive(os.path.abspath(parsed.input), f"{path}-given")
         with given:
-            session.restore(given)
+            saved = members.read(given)
+        kept = warned.Kept()
+        if saved.seal is None:
+            kept.install(saved.header)
+        session._unpack(saved)
+        if saved.seal is not None:
+            # Nothing that is signed has an effect before it is verified.
+            kept.install(saved.header)
         nonce = getattr(session, "nonce", None)
         told.proceed(session)
         if nonce is not None:
             session._nonce = nonce  # by which the other side knows it, however often it was tried
+        kept.leave(session)
         with whole_file(path) as output, bundle.Back(session, str(path)):
             session.save(output)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        from ._session import members
-
         with whole_file(path) as output:
             members.write_failure(output, error)
     return 0

@@ -257,6 +257,8 @@ class Session:
         }
         if self.__dict__.get("_facts"):
             header["facts"] = self.facts
+        if self.__dict__.get("_warnings"):
+            header["warnings"] = self.__dict__.pop("_warnings")
         values = {
             "task": self.task,
             "execution": self.execution,
