@@ -17,7 +17,7 @@ from typing import Optional
 
 from . import _far_end, distribution
 from ._files import bundle
-from ._session import members, told
+from ._session import told
 from ._system import lifeline
 from ._system.files import whole_file
 from .run import set_run_id
@@ -55,18 +55,12 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     given = open(parsed.input, "rb")
     path = Path(os.path.abspath(parsed.output))
     try:
-        session = Session()
+        session, kept = Session(), warned.Kept()
         # Closed again before the task is called, which could close or replace it.
         bundle.receive(os.path.abspath(parsed.input), f"{path}-given")
         with given:
-            saved = members.read(given)
-        kept = warned.Kept()
-        if saved.seal is None:
-            kept.install(saved.header)
-        session._unpack(saved)
-        if saved.seal is not None:
-            # Nothing that is signed has an effect before it is verified.
-            kept.install(saved.header)
+            told.take_warnings = kept.install
+            session.restore(given)
         nonce = getattr(session, "nonce", None)
         told.proceed(session)
         if nonce is not None:
@@ -77,6 +71,8 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
+        from ._session import members
+
         with whole_file(path) as output:
             members.write_failure(output, error)
     return 0

@@ -361,8 +361,11 @@ class Session:
         if is_first:
             modules.set_variables(header["environment"])
         if modules.is_far_end:
+            from ._session import told
             from ._system import computing
 
+            if told.take_warnings is not None:
+                told.take_warnings(header.get("warnings", {}))
             computing.inherit(header["computing"])
 
     @property

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import marshal
 import os
-import struct
 import types
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
@@ -29,25 +28,22 @@ def since_loaded(module: Any, path: str, status: os.stat_result, data: bytes) ->
         now = compile(data, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return True
-    then = _kept_byte_code(path, status)
+    then = _kept_byte_code(path)
     if then is not None and then != now:
         return True
     known = set(_codes(now))
     return any(code not in known for code in _loaded(module, path))
 
 
-def _kept_byte_code(path: str, status: os.stat_result) -> Optional[types.CodeType]:
-    """Returns the code that Python has kept of an earlier state of a file."""
+def _kept_byte_code(path: str) -> Optional[types.CodeType]:
+    """Returns the code that Python has kept of a file, maybe of an earlier state of it."""
     try:
         with open(importlib.util.cache_from_source(path), "rb") as file:
             head, code = file.read(16), file.read()
     except (OSError, NotImplementedError):
         return None
-    # PEP 552: flags, then the time and the size of the source where no flag is set.
+    # PEP 552: with a flag, it may not have been compared with the file.
     if head[:4] != importlib.util.MAGIC_NUMBER or any(head[4:8]):
-        return None
-    size, seconds = status.st_size & 0xFFFFFFFF, int(status.st_mtime) & 0xFFFFFFFF
-    if head[8:] == struct.pack("<II", seconds, size):
         return None
     try:
         loaded = marshal.loads(code)

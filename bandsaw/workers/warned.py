@@ -157,9 +157,9 @@ class Kept:
         if len(self._contents) < _MOST_KEPT:
             self._contents.append(content)
 
-    def install(self, header: Mapping[str, Any]) -> None:
-        """Has warnings filtered as a header says."""
-        given = header.get("warnings", {}).get("filters")
+    def install(self, warned: Mapping[str, Any]) -> None:
+        """Has warnings filtered as a session says."""
+        given = warned.get("filters")
         if given is not None:
             take_filters(given)
             self._shower.install()
