@@ -87,7 +87,7 @@ class RayExecutor(EngineExecutor):
         ray = self._imported("ray")
         hosts = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
         # Nobody else can be asked whether a call has begun.
-        is_sure = hosts == {socket.gethostname()} and HERE.take(call, future)
+        is_sure = hosts == {socket.gethostname()} and HERE.take(call)
         if is_sure:
             self._cancel(future, force=False)
         return is_sure

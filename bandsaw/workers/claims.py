@@ -11,8 +11,7 @@ import contextlib
 import os
 import tempfile
 import time
-from concurrent.futures import Future
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from .._archive.keep import kept_root
 
@@ -34,11 +33,8 @@ class Claims:
             self._path = self._folder()
         return self._path
 
-    def take(self, call: str, future: Optional[Future[Any]] = None) -> bool:
-        """Has a call never begin where the folder is seen; returns whether it had not.
-
-        `future`: when it is done, nobody will ask any more.
-        """
+    def take(self, call: str) -> bool:
+        """Has a call never begin where the folder is seen; returns whether it had not."""
         path = self._of(call)
         try:
             os.symlink("ended", path)
@@ -46,8 +42,6 @@ class Claims:
             return os.readlink(path) == "ended"
         except OSError:
             return False
-        if future is not None:
-            future.add_done_callback(lambda done: self.forget(call))
         return True
 
     def forget(self, call: str) -> None:

@@ -208,10 +208,10 @@ def _of_any(executor: Any) -> Engine:
     def withhold(call: str, future: Optional[Future[Any]]) -> bool:
         if future is not None and future.cancel():
             return True
-        return is_here and HERE.take(call, future)
+        return is_here and HERE.take(call)
 
     def kill(call: str, future: Optional[Future[Any]]) -> None:
-        if not HERE.take(call, future):
+        if not HERE.take(call):
             HERE.end(call)
 
     return Engine(type(executor).__name__, submit, kill, withhold, is_here=is_here)

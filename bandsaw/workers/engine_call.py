@@ -58,7 +58,7 @@ class EngineChild(Child):
         self._packer = packer_of(place.engine)
         # Held while it is found out whether the call can be cancelled.
         self._withholding = threading.Lock()
-        self._is_withheld = False
+        self._is_withheld = self._is_submitted = False
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         """Submits the call. See `Child.send`."""
@@ -69,26 +69,28 @@ class EngineChild(Child):
     def _submit(self, archive: Any) -> None:
         place = self._place
         self._seen = place.engine.brought(place.archive)
-        is_shared = place.engine.shared is not None
-        if is_shared:
+        if place.engine.shared is not None:
             archive = place.engine.archive_of(place.archive)
-        size = self._packer.size(place.task, place.batch, self._messages[2])
-        try:
-            if size > 1 and not isinstance(archive, tuple):
-                future = self._packer.submit(
-                    size, place.options, place.request, self._messages, archive
-                )
-            else:
-                what = submission(place.request, self._messages, archive, archive is not None)
-                future = place.engine.submit(place.options, *what)
-                del what
-            self._future = future
-        except Exception as error:
-            self._refuse(error)
-            return
+        with self._withholding:
+            if self._is_withheld:
+                return
+            try:
+                future = self._submitted(archive)
+            except Exception as error:
+                self._refuse(error)
+                return
+            self._future, self._is_submitted = future, True
         future.add_done_callback(lambda done: self._wakeup.set())
         if self.is_cancelled:
             self.cancel()
+
+    def _submitted(self, archive: Any) -> Future[Any]:
+        place, messages = self._place, self._messages
+        size = self._packer.size(place.task, place.batch, messages[2])
+        if size > 1 and not isinstance(archive, tuple):
+            return self._packer.submit(size, place.options, place.request, messages, archive)
+        what = submission(place.request, messages, archive, archive is not None)
+        return place.engine.submit(place.options, *what)
 
     def _refuse(self, cause: Exception) -> None:
         self._place.is_broken(cause)
@@ -131,7 +133,7 @@ class EngineChild(Child):
         except NotBegunError as error:
             if error.__cause__ is not None:
                 self._place.is_broken(error.__cause__)
-            self._place.engine.claims.forget(self._place.request["call"])
+            self._forget()
             self.has_read, self.is_over = False, True
             return
         except (CancelledError, Exception) as error:
@@ -163,11 +165,13 @@ class EngineChild(Child):
         if self.is_cancelled:
             return
         self._place.is_broken(error)
-        claims, call = self._place.engine.claims, self._place.request["call"]
+        engine = self._place.engine
         has_not_begun = (
-            isinstance(error, BrokenExecutor) and self._place.engine.is_here and claims.take(call)
+            isinstance(error, BrokenExecutor)
+            and engine.is_here
+            and engine.claims.take(self._place.request["call"])
         )
-        claims.forget(call)
+        self._forget()
         if has_not_begun:
             self.has_read = False  # another one's process has broken the executor
         else:
@@ -233,6 +237,7 @@ class EngineChild(Child):
         if future is not None and not future.done() and not self._is_withheld:
             with contextlib.suppress(Exception):
                 self._packer.kill(self._place.request["call"], future)
+            future.add_done_callback(self._forget)
         self.is_over = True
         self._wakeup.set()
 
@@ -240,11 +245,17 @@ class EngineChild(Child):
         """Has the call never begin; returns whether that is sure."""
         with self._withholding, contextlib.suppress(Exception):
             future = self._future
-            if future is not None and not future.done():
-                call = self._place.request["call"]
-                self._is_withheld = self._packer.withhold(call, future)
-                self.is_cancelled = self.is_cancelled or self._is_withheld
+            if not self._is_submitted:
+                self._is_withheld = True
+            elif future is not None and not future.done():
+                self._is_withheld = self._packer.withhold(self._place.request["call"], future)
+                future.add_done_callback(self._forget)
+            self.is_cancelled = self.is_cancelled or self._is_withheld
         return self._is_withheld
+
+    def _forget(self, done: Any = None) -> None:
+        """Removes what was said of the call, when nobody will ask any more."""
+        self._place.engine.claims.forget(self._place.request["call"])
 
     def _let_go(self) -> None:
         self._future = None

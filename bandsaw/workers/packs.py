@@ -6,6 +6,7 @@ calls of one kind ─► pack: full, or nothing comes any more ─► one submis
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -164,11 +165,12 @@ class Packer:
         return future
 
     def _wait_for_others(self, pack: Pack) -> None:
+        end = time.monotonic() + _MOST_SECONDS
         found = 0
-        for _ in range(int(_MOST_SECONDS / _QUIET_SECONDS)):
-            if pack.is_full.wait(_QUIET_SECONDS) or len(pack.entries) == found:
-                return
+        while len(pack.entries) > found and time.monotonic() < end:
             found = len(pack.entries)
+            if pack.is_full.wait(_QUIET_SECONDS):
+                return
 
     def withhold(self, call: str, future: Future[Any]) -> bool:
         """Has a call never begin; returns whether that is sure. See `Engine.withhold`."""
