@@ -62,8 +62,14 @@ class Future(concurrent.futures.Future[R]):
             concurrent.futures.TimeoutError: If there is no value in time.
             concurrent.futures.CancelledError: If the call was cancelled.
         """
-        with _waiting(self):
-            return super().result(timeout)
+        try:
+            with _waiting(self):
+                return super().result(timeout)
+        except Exception as error:
+            from ._system import tracebacks
+
+            __tracebackhide__ = True  # by pytest
+            raise error.with_traceback(tracebacks.without_ours(error.__traceback__))  # noqa: B904
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         """Returns what the call raised, `None` if it returned, and waits for its end.
