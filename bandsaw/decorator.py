@@ -156,6 +156,11 @@ def task(
                 result = advise_task_with_chain(the_task, execution, configuration, chain_name)
             except Exception as error:
                 raise _told(error, error.__traceback__, the_task, args, kwargs)  # noqa: B904
+            except KeyboardInterrupt:
+                from ._system import tracebacks
+
+                tracebacks.leave_out_when_printed()
+                raise
             exception = result.exception
             if exception is None:
                 return result.value

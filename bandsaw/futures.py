@@ -8,6 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Optional, Protocol, TypeVar
 
+from .errors import TaskKilledError
+
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
 _PENDING, _CANCELLED, _FINISHED = "PENDING", "CANCELLED", "FINISHED"
@@ -161,6 +163,9 @@ class _waiting:  # used as a function
         if call is not None:
             call.end_wait(self._begun)
             if kind is KeyboardInterrupt and error is not future._exception:
+                from ._system import tracebacks
+
+                tracebacks.leave_out_when_printed()
                 call.interrupt()
         if future._failure is not None:
             future._failure.is_known = True
@@ -247,7 +252,8 @@ class _Failure:
     """A failure, shared by the futures that hold it. Logged if it goes away and nobody knows it."""
 
     def __init__(self, what: str, error: BaseException) -> None:
-        self.is_known = False
+        # A call is killed by somebody who knows: by `Future.kill`, or Ctrl-C.
+        self.is_known = isinstance(error, TaskKilledError)
         self.what = what
         self.error = error
 

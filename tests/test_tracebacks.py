@@ -98,7 +98,7 @@ f(1)
 @prints_notes
 def test_the_note_runs_no_code_of_the_arguments(fail):
     told = fail("own", "f([1, 2, 3], name='x' * 200, secret=Secret())")
-    assert "In the call workflow.f(list of 3, name='xxxx" in told
+    assert "In the call workflow.f([1, 2, 3], name='xxxx" in told
     assert "workflow.Secret" in told and len(told.splitlines()[-1]) < 250
     assert "asked for a text" not in told
 
