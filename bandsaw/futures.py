@@ -8,6 +8,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Optional, Protocol, TypeVar
 
+from .errors import TaskKilledError
+
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
 _PENDING, _RUNNING, _CANCELLED, _FINISHED = "PENDING", "RUNNING", "CANCELLED", "FINISHED"
@@ -62,8 +64,14 @@ class Future(concurrent.futures.Future[R]):
             concurrent.futures.TimeoutError: If there is no value in time.
             concurrent.futures.CancelledError: If the call was cancelled.
         """
-        with _waiting(self):
-            return super().result(timeout)
+        try:
+            with _waiting(self):
+                return super().result(timeout)
+        except Exception as error:
+            from ._system import tracebacks
+
+            __tracebackhide__ = True  # by pytest
+            raise error.with_traceback(tracebacks.without_ours(error.__traceback__))  # noqa: B904
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         """Returns what the call raised, `None` if it returned, and waits for its end.
@@ -179,6 +187,9 @@ class _waiting:  # used as a function
         if call is not None:
             call.end_wait(self._begun)
             if kind is KeyboardInterrupt and error is not future._exception:
+                from ._system import tracebacks
+
+                tracebacks.leave_out_when_printed()
                 call.interrupt()
         if future._failure is not None:
             future._failure.is_known = True
@@ -265,7 +276,8 @@ class _Failure:
     """A failure, shared by the futures that hold it. Logged if it goes away and nobody knows it."""
 
     def __init__(self, what: str, error: BaseException) -> None:
-        self.is_known = False
+        # A call is killed by somebody who knows: by `Future.kill`, or Ctrl-C.
+        self.is_known = isinstance(error, TaskKilledError)
         self.what = what
         self.error = error
 

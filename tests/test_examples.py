@@ -102,7 +102,7 @@ def test_models_are_scored_once_and_come_back_as_files(examples, tmp_path):
 
     assert first.returncode == second.returncode == 0, first.stdout + second.stdout
     assert first.stdout.count("scoring") == 2
-    assert re.findall("scoring (.*)", second.stdout) == ["logistic C=10"]
+    assert re.findall("scoring (.*)", second.stdout) == ["logistic C 10"]
     assert (folder / "results" / "model.joblib").stat().st_size > 100
     assert (folder / "results" / "models.png").read_bytes().startswith(b"\x89PNG")
 

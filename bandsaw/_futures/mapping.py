@@ -54,6 +54,7 @@ class Results(Iterator[Any]):
             left = None if self._end is None else max(0.0, self._end - time.monotonic())
             value = future.result(left)
         except BaseException:
+            __tracebackhide__ = True  # by pytest
             self.close()
             raise
         finally:

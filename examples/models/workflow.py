@@ -38,7 +38,7 @@ def score(model, data):
     """The mean accuracy of one model over five folds."""
     from sklearn.model_selection import cross_val_score
 
-    print(f"  scoring {describe(model)}")
+    print("  scoring", *model)
     scores = cross_val_score(make(model), data["features"], data["target"], cv=5)
     return {"model": model, "accuracy": float(scores.mean()), "spread": float(scores.std())}
 
