@@ -123,3 +123,14 @@ def test_an_error_of_an_advice_names_advice_and_call(fail):
         "In the call workflow.f(1)",
     ]
     assert not [line for line in told if "moderator.py" in line or "session.py" in line]
+
+
+def test_pytest_shows_the_line_of_the_user_last(fail, project):
+    fail("here", "pass")
+    body = "import workflow\n"
+    for number, call in enumerate(("f(1)", "f.submit(1).result()", "f.map([1]).__next__()")):
+        body += f"\ndef test_{number}():\n    workflow.{call}\n"
+    project.write("test_workflow.py", body)
+    told = project.run("-m", "pytest", "-q", "test_workflow.py", check=False).stdout
+    assert told.count("the very line\n") == 3
+    assert "bandsaw/" not in told and "concurrent" not in told
