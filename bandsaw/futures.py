@@ -24,6 +24,8 @@ class _Call(Protocol):
 
     def interrupt(self) -> None: ...
 
+    def come_back(self) -> None: ...
+
     def drop(self) -> None: ...
 
     def kill(self) -> bool: ...
@@ -81,9 +83,11 @@ class Future(concurrent.futures.Future[R]):
         Returns:
             Whether it is cancelled: `False` if it runs or is done.
         """
+        call = self._call
+        if call is not None:
+            call.come_back()
         if not super().cancel():
             return False
-        call = self._call
         if call is not None:
             call.drop()
         with self._condition:

@@ -14,16 +14,21 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
+from types import FunctionType
 from typing import Any, Callable, Optional
 
 from .._coroutines import caller
 from .._session import facts
 from .._system import ending
 from ..errors import DependencyError, TaskKilledError
+from ..execution import Execution
 from ..futures import Future, _Failure
-from . import flight, lanes, program
+from ..session import Session
+from . import flight, lanes, program, rows
 from .finding import Plan, find
 
+# More than there are on the way to a process.
+_ALL = 255
 _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
     "bandsaw_submitted_call", default=None
 )
@@ -46,8 +51,10 @@ class Call(lanes.Passenger):
         "_missing",
         "_plan",
         "_record",
+        "_is_begun",
         "future",
         "key",
+        "session",
         "task",
     )
 
@@ -75,6 +82,9 @@ class Call(lanes.Passenger):
         # What it changes in there is seen by nobody else.
         self._context = contextvars.copy_context()
         self._ending: Optional[ending.Ending] = None
+        self._is_begun = False
+        # Made before it begins where it is sent ahead.
+        self.session: Optional[Session] = None
         # For whoever records calls.
         self._record = facts.submitted(task)
         self.key: Optional[str] = None if self._record is None else self._record["key"]
@@ -130,10 +140,17 @@ class Call(lanes.Passenger):
 
     def run(self) -> None:
         """Runs the call. See `Passenger.run`."""
+        if not (self.goes_ahead and rows.lead(self)):
+            self._run_alone()
+
+    def _run_alone(self) -> None:
+        self.begin()
+        if self._is_begun and self.future is not None:
+            self._end(*self._context.run(self._outcome))
+
+    def _end(self, value: Any, error: Optional[BaseException]) -> None:
         future = self.future
-        if future is None or not future._begin():
-            return
-        value, error = self._context.run(self._outcome)
+        assert future is not None
         if self._ending is not None and self._ending.is_ended:
             value, error = None, _killed(error, future)
         self._forget()
@@ -145,7 +162,8 @@ class Call(lanes.Passenger):
         awaiting = caller.get()
         if awaiting is not None and awaiting.call is not self:
             caller.set(None)  # it awaits another call, which has submitted this one
-        self._ending = ending.Ending(self.lane.leaves_the_process)
+        if self._ending is None:
+            self._ending = ending.Ending(self.lane.leaves_the_process)
         ending.current.set(self._ending)
         try:
             args, kwargs = self._args, self._kwargs
@@ -161,7 +179,72 @@ class Call(lanes.Passenger):
 
     def refuse(self, error: BaseException) -> None:
         """Has the call fail. See `Passenger.refuse`."""
-        self.fail(error, None)
+        if self._is_begun:
+            self._end(None, error)
+        else:
+            self.fail(error, None)
+
+    # On its way to a kept process, see `rows`
+
+    def is_prepared(self) -> bool:
+        """Makes the session of a call that can be sent ahead; returns whether it can."""
+        try:
+            return self.session is not None or self._context.run(self._prepare)
+        except Exception:
+            return False  # said on the common way
+
+    def _prepare(self) -> bool:
+        function: Any = self._function
+        if type(function) is not FunctionType or self._record:
+            return False
+        configuration = function.bandsaw_configuration
+        if configuration.extensions or facts.wanted:
+            return False
+        if self._plan is not None:
+            self._args, self._kwargs = self._plan.replace(self._args, self._kwargs)
+            self._plan = None
+        execution = Execution(None, self._args, self._kwargs).of_task(self.task)
+        self.session = Session(self.task, execution, configuration, function.bandsaw_chain)
+        self.session._moderator.before_called = 1
+        return True
+
+    def written(self, far: Any) -> Any:
+        """Writes the call; returns the message, `None` if it has to take the common way."""
+        try:
+            return self._context.run(far.message, self.session) if self.is_prepared() else None
+        except Exception:
+            return None  # said on the common way
+
+    def begin(self) -> None:
+        """Marks it as running."""
+        future = self.future
+        self._is_begun = self._is_begun or (future is not None and future._begin())
+
+    def land(self, far: Any, answer: Any) -> None:
+        """Takes the answer of the process."""
+        self.begin()
+        self.row = None
+        if not self._is_begun:
+            self._forget()  # cancelled in the very moment when it began
+            return
+        result = None
+        try:
+            if self._ending is None:
+                result = self._context.run(far.result_of, self.session, answer)
+        except Exception:
+            pass  # said on the common way
+        if result is None or result.exception is not None:
+            far.give(self.session, answer)
+            self._run_alone()
+        else:
+            self._end(result.value, None)
+
+    def lose(self, far: Any, was_alone: bool) -> None:
+        """Takes note that the process has ended in which the call had begun."""
+        if not (was_alone and far.was_early):
+            far.give(self.session, None)
+        self.row = None
+        self._run_alone()
 
     def fail(self, error: BaseException, failure: Any) -> None:
         """Has the call end without being begun."""
@@ -174,7 +257,7 @@ class Call(lanes.Passenger):
 
     def _forget(self) -> None:
         # The futures that were needed know the call for as long as they live.
-        self.future = self._plan = None
+        self.future = self._plan = self.session = None
         self._args, self._kwargs = (), {}
         self._context = self._function = None  # type: ignore[assignment]
 
@@ -197,6 +280,17 @@ class Call(lanes.Passenger):
         """Ends all calls: Ctrl-C has come while somebody waited for this one."""
         program.end_all()
 
+    def come_back(self) -> None:
+        """Has the call not go ahead any more: it has begun, or may be cancelled."""
+        if self.goes_ahead:
+            with flight.lock:
+                self.goes_ahead = False
+                if self.row is not None:
+                    self.row.take_back(_ALL)
+                    if self.row is not None:
+                        self.begin()
+                    flight.dispatch(self.lane.flight)
+
     def drop(self) -> None:
         """Takes note that the future was cancelled."""
         if flight.leave(self):
@@ -205,6 +299,16 @@ class Call(lanes.Passenger):
 
     def kill(self) -> bool:
         """Ends the call if it runs in another process, or waits; returns whether it did."""
+        if self.row is not None:
+            self.come_back()
+            with flight.lock:
+                row = self.row
+                # What comes before the last one is over already.
+                if row is None or not row.calls or row.calls[-1][1] is not self:
+                    return False
+                self._ending = ending.Ending()
+                row.far.cancel()
+                return self._ending.end()
         if self._ending is None or self.state != lanes.RUNNING:
             return False
         return self._ending.end()

@@ -1,0 +1,164 @@
+"""A kept process that has further calls before it has answered the first.
+
+near: AGAIN, AHEAD 1, AHEAD 2, ... ──► far: one after the other, see `tickets`
+near: waits once for several   ◄────── far: DONE, DONE, ...
+
+So the process does not idle while a thread of the caller wakes, and few writes and reads carry many
+calls. `_futures.rows` says which calls these are. What does not end with DONE takes the common way
+from there on: it is given to `Call`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any, Callable, Optional
+
+from ..result import Result
+from ..session import Session
+from . import again, boundary, frames
+from .child import Child
+from .frames import Frame
+from .place import Place
+from .pool import Pool, Worker
+from .tickets import Tickets
+
+# What is on its way has to fit into the buffer of a socket: who sends must never wait.
+_MOST_BYTES = 4096
+_here = threading.local()
+
+
+def given() -> Optional[tuple[Child, Optional[Frame], Session]]:
+    """Returns what has come already of the call of this thread, once."""
+    found: Any = getattr(_here, "given", None)
+    _here.given = None
+    return found  # type: ignore[no-any-return]
+
+
+class Row:
+    """What sends calls to one kept process, ahead of the answers.
+
+    Attributes:
+        child: The process.
+        is_over: Whether it takes no more calls.
+        was_early: Whether it had ended before it had read what was sent last.
+    """
+
+    def __init__(self, pool: Pool, worker: Worker, place_of: Callable[[Session], Place]) -> None:
+        self.child = worker.child
+        self.is_over = False
+        self._pool = pool
+        self._worker = worker
+        self._place_of = place_of
+        self.was_early = False
+        self._is_closed = False
+        self._number = 0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether another thread waits for a process."""
+        return self._pool.waiting > 0
+
+    def message(self, session: Session) -> Optional[frames.Message]:
+        """Writes a call, `None` if it cannot be sent so."""
+        shape = again.shape_of(session)
+        known = None if shape is None else self._worker.shapes.get(shape.key)
+        place = self._place_of(session)
+        if known is None or "timeout" in session.task.kwargs or place.kind != self.child.kind:
+            return None
+        with place.carrier(session) as carrier:
+            message = again.message(known[0], session)
+        if message is None or carrier.has_files or sum(map(len, message[1])) > _MOST_BYTES:
+            return None
+        return message
+
+    def next_number(self) -> int:
+        """Returns the number of the next ticket."""
+        self._number = (self._number + 1) % 256
+        return self._number
+
+    def send(self, messages: list[frames.Message], numbers: bytes, session: Session) -> None:
+        """Sends what was written. `numbers`: their tickets. `session`: one of theirs."""
+        from .call import Call
+
+        worker = self._worker
+        worker.calls += len(messages)
+        if numbers:
+            messages = [
+                (frames.AHEAD, (bytes((number,)), *body), None)
+                for number, (_, body, _) in zip(numbers, messages)
+            ]
+            if worker.tickets is None:
+                worker.tickets = Tickets()
+                messages.insert(0, worker.tickets.message())
+            worker.tickets.issue(numbers)
+        told = Call(session, self._place_of(session), None, None).news(self.child, False)
+        if told:
+            messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
+        try:
+            self.child.send(*messages)
+        except OSError:
+            self.child.has_read = False
+
+    def answers(self, session_of: Callable[[int], Session]) -> Sequence[Frame]:
+        """Waits for answers, and returns those that are there. None came if the process is over.
+
+        `session_of`: the session of the call whose answer is the next but so many.
+        """
+        from .call import ANSWERS, Call, was_killed_early
+
+        child, found = self.child, []
+        frame = child.next()
+        while frame is not None:
+            if frame.kind == frames.BYE:
+                break
+            if frame.kind in ANSWERS:
+                found.append(frame)
+            else:
+                session = session_of(len(found))
+                Call(session, self._place_of(session), None, None).take_note(child, frame)
+            frame = child._take() if found else child.next()
+        if found:
+            child.has_answered = True
+            # What was written before a message that came with others was not seen yet.
+            child.drain()
+            child.forget_output()
+        elif frame is not None or was_killed_early(child):
+            self.is_over = self.was_early = True
+        else:
+            self.is_over = True
+        return found
+
+    def result_of(self, session: Session, answer: Frame) -> Optional[Result]:
+        """Takes an answer, `None` if it has to take the common way."""
+        if answer.kind != frames.DONE:
+            return None
+        place = self._place_of(session)
+        with place.arrived(session, self.child):
+            moderator = again.take_result(session, answer.body)
+        boundary.go_on_with(session, moderator, session._moderator.before_called)
+        return session.result  # type: ignore[no-any-return]
+
+    def give(self, session: Session, answer: Optional[Frame]) -> None:
+        """Has the walk that this thread begins next take an answer, or the end of the process."""
+        _here.given = self.child, answer, session
+
+    def take_back(self, most: int) -> bytes:
+        """Takes back calls that have not begun; returns the numbers of their tickets."""
+        tickets = self._worker.tickets
+        return b"" if tickets is None else tickets.take_back(most)
+
+    def cancel(self) -> None:
+        """Ends the process."""
+        self.child.cancel()
+
+    def close(self) -> None:
+        """Gives the process back, or ends it, once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self.is_over or self.child.is_cancelled:
+            self._pool.drop(self._worker)
+        else:
+            self._pool.give(self._worker)
