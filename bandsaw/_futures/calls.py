@@ -14,14 +14,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
-from types import FunctionType
 from typing import Any, Callable, Optional
 
 from .._coroutines import caller
 from .._session import facts
 from .._system import ending
 from ..errors import DependencyError, TaskKilledError
-from ..execution import Execution
 from ..futures import Future, _Failure
 from ..session import Session
 from . import flight, lanes, program, rows
@@ -40,20 +38,25 @@ class Call(lanes.Passenger):
     Attributes:
         future: What will hold its value, `None` when it is over.
         task: The task that is called.
+        function: What is called with `args` and `kwargs`, in the `context`.
+        plan: Says where in the arguments there are futures, `None` where there are none.
+        record: What is told of the call to whoever records calls, `None` if nobody does.
+        ending: What ends the call from another thread, `None` before it runs.
+        session: The session, made before the call begins where it is sent ahead: see `rows`.
     """
 
     __slots__ = (
-        "_args",
-        "_context",
-        "_ending",
-        "_function",
-        "_kwargs",
-        "_missing",
-        "_plan",
-        "_record",
         "_is_begun",
+        "_missing",
+        "args",
+        "context",
+        "ending",
+        "function",
         "future",
         "key",
+        "kwargs",
+        "plan",
+        "record",
         "session",
         "task",
     )
@@ -67,7 +70,7 @@ class Call(lanes.Passenger):
         kwargs: Mapping[str, Any],
         plan: Optional[Plan],
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         parent = _current.get()
         if parent is not None and parent.state != lanes.RUNNING:
             parent = None
@@ -77,27 +80,26 @@ class Call(lanes.Passenger):
         self.task = task
         future.task = task
         future._know(self)
-        self._function = function
-        self._args, self._kwargs = args, kwargs
+        self.function = function
+        self.args, self.kwargs = args, kwargs
         # What it changes in there is seen by nobody else.
-        self._context = contextvars.copy_context()
-        self._ending: Optional[ending.Ending] = None
+        self.context = contextvars.copy_context()
+        self.ending: Optional[ending.Ending] = None
         self._is_begun = False
-        # Made before it begins where it is sent ahead.
         self.session: Optional[Session] = None
         # For whoever records calls.
-        self._record = facts.submitted(task)
-        self.key: Optional[str] = None if self._record is None else self._record["key"]
+        self.record = facts.submitted(task)
+        self.key: Optional[str] = None if self.record is None else self.record["key"]
 
     def board(self) -> None:
         """Has the call run as soon as it may."""
-        if self._plan is None:
+        if self.plan is None:
             self._is_ready()
             return
-        needed = self._plan.futures
-        if self._record is not None:
+        needed = self.plan.futures
+        if self.record is not None:
             keys = [getattr(getattr(one, "_call", None), "key", None) for one in needed]
-            self._record["needs"] = [key for key in keys if key is not None]
+            self.record["needs"] = [key for key in keys if key is not None]
         # One more than there are, so that it is not ready before all of them were looked at.
         self._missing = len(needed) + 1
         for one in needed:
@@ -123,37 +125,44 @@ class Call(lanes.Passenger):
             self._is_ready()
 
     def _is_ready(self) -> None:
-        if self._record is not None:
-            self._record["ready"] = time.time()
+        if self.record is not None:
+            self.record["ready"] = time.time()
         flight.add(self)
 
     def _never_begins(self, error: BaseException) -> None:
-        record, self._record = self._record, None
+        record, self.record = self.record, None
         if record is not None:
             facts.tell(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:
         """Returns the calls that it waits for. See `Passenger.needed`."""
-        plan = self._plan
+        plan = self.plan
         calls = [getattr(one, "_call", None) for one in plan.futures] if plan is not None else []
         return [call for call in calls if isinstance(call, Call)]
 
     def run(self) -> None:
         """Runs the call. See `Passenger.run`."""
         if not (self.goes_ahead and rows.lead(self)):
-            self._run_alone()
+            self.run_alone()
 
-    def _run_alone(self) -> None:
-        self.begin()
-        if self._is_begun and self.future is not None:
-            self._end(*self._context.run(self._outcome))
+    def run_alone(self) -> None:
+        """Runs the call in this thread."""
+        if self.begin() and self.future is not None:
+            self.end(*self.context.run(self._outcome))
 
-    def _end(self, value: Any, error: Optional[BaseException]) -> None:
+    def begin(self) -> bool:
+        """Marks the call as running, and returns whether it may run."""
+        future = self.future
+        self._is_begun = self._is_begun or (future is not None and future._begin())
+        return self._is_begun
+
+    def end(self, value: Any, error: Optional[BaseException]) -> None:
+        """Gives the future what came of the call."""
         future = self.future
         assert future is not None
-        if self._ending is not None and self._ending.is_ended:
+        if self.ending is not None and self.ending.is_ended:
             value, error = None, _killed(error, future)
-        self._forget()
+        self.forget()
         flight.begin_landing(self)
         future._end(value, error)
 
@@ -162,16 +171,16 @@ class Call(lanes.Passenger):
         awaiting = caller.get()
         if awaiting is not None and awaiting.call is not self:
             caller.set(None)  # it awaits another call, which has submitted this one
-        if self._ending is None:
-            self._ending = ending.Ending(self.lane.leaves_the_process)
-        ending.current.set(self._ending)
+        if self.ending is None:
+            self.ending = ending.Ending(self.lane.leaves_the_process)
+        ending.current.set(self.ending)
         try:
-            args, kwargs = self._args, self._kwargs
-            if self._plan is not None:
-                args, kwargs = self._plan.replace(args, kwargs)
+            args, kwargs = self.args, self.kwargs
+            if self.plan is not None:
+                args, kwargs = self.plan.replace(args, kwargs)
             # Nothing keeps them but the call itself.
-            self._plan, self._args, self._kwargs = None, (), {}
-            return self._function(*args, **kwargs), None
+            self.plan, self.args, self.kwargs = None, (), {}
+            return self.function(*args, **kwargs), None
         except BaseException as error:
             # The first entry of the traceback is this very frame, which leads to the future.
             traceback = error.__traceback__
@@ -180,71 +189,9 @@ class Call(lanes.Passenger):
     def refuse(self, error: BaseException) -> None:
         """Has the call fail. See `Passenger.refuse`."""
         if self._is_begun:
-            self._end(None, error)
+            self.end(None, error)
         else:
             self.fail(error, None)
-
-    # On its way to a kept process, see `rows`
-
-    def is_prepared(self) -> bool:
-        """Makes the session of a call that can be sent ahead; returns whether it can."""
-        try:
-            return self.session is not None or self._context.run(self._prepare)
-        except Exception:
-            return False  # said on the common way
-
-    def _prepare(self) -> bool:
-        function: Any = self._function
-        if type(function) is not FunctionType or self._record:
-            return False
-        configuration = function.bandsaw_configuration
-        if configuration.extensions or facts.wanted:
-            return False
-        if self._plan is not None:
-            self._args, self._kwargs = self._plan.replace(self._args, self._kwargs)
-            self._plan = None
-        execution = Execution(None, self._args, self._kwargs).of_task(self.task)
-        self.session = Session(self.task, execution, configuration, function.bandsaw_chain)
-        self.session._moderator.before_called = 1
-        return True
-
-    def written(self, far: Any) -> Any:
-        """Writes the call; returns the message, `None` if it has to take the common way."""
-        try:
-            return self._context.run(far.message, self.session) if self.is_prepared() else None
-        except Exception:
-            return None  # said on the common way
-
-    def begin(self) -> None:
-        """Marks it as running."""
-        future = self.future
-        self._is_begun = self._is_begun or (future is not None and future._begin())
-
-    def land(self, far: Any, answer: Any) -> None:
-        """Takes the answer of the process."""
-        self.begin()
-        self.row = None
-        if not self._is_begun:
-            self._forget()  # cancelled in the very moment when it began
-            return
-        result = None
-        try:
-            if self._ending is None:
-                result = self._context.run(far.result_of, self.session, answer)
-        except Exception:
-            pass  # said on the common way
-        if result is None or result.exception is not None:
-            far.give(self.session, answer)
-            self._run_alone()
-        else:
-            self._end(result.value, None)
-
-    def lose(self, far: Any, was_alone: bool) -> None:
-        """Takes note that the process has ended in which the call had begun."""
-        if not (was_alone and far.was_early):
-            far.give(self.session, None)
-        self.row = None
-        self._run_alone()
 
     def fail(self, error: BaseException, failure: Any) -> None:
         """Has the call end without being begun."""
@@ -252,14 +199,15 @@ class Call(lanes.Passenger):
         future = self.future
         if future is not None and future._begin():
             self._never_begins(error)
-            self._forget()
+            self.forget()
             future._end(None, error, failure)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Lets go of all that the call is about."""
         # The futures that were needed know the call for as long as they live.
-        self.future = self._plan = self.session = None
-        self._args, self._kwargs = (), {}
-        self._context = self._function = None  # type: ignore[assignment]
+        self.future = self.plan = self.session = None
+        self.args, self.kwargs = (), {}
+        self.context = self.function = None  # type: ignore[assignment]
 
     # What its future asks of it
 
@@ -295,7 +243,7 @@ class Call(lanes.Passenger):
         """Takes note that the future was cancelled."""
         if flight.leave(self):
             self._never_begins(CancelledError())
-            self._forget()
+            self.forget()
 
     def kill(self) -> bool:
         """Ends the call if it runs in another process, or waits; returns whether it did."""
@@ -306,12 +254,13 @@ class Call(lanes.Passenger):
                 # What comes before the last one is over already.
                 if row is None or not row.calls or row.calls[-1][1] is not self:
                     return False
-                self._ending = ending.Ending()
+                self.ending = ending.Ending()
                 row.far.cancel()
-                return self._ending.end()
-        if self._ending is None or self.state != lanes.RUNNING:
+                self.ending.end()
+                return True
+        if self.ending is None or self.state != lanes.RUNNING:
             return False
-        return self._ending.end()
+        return self.ending.end()
 
 
 def take_record(task: Any) -> Optional[dict[str, Any]]:
@@ -319,7 +268,7 @@ def take_record(task: Any) -> Optional[dict[str, Any]]:
     call = _current.get()
     if call is None or call.task is not task:
         return None
-    record, call._record = call._record, None
+    record, call.record = call.record, None
     return record
 
 

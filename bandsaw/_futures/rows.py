@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from types import FunctionType
 from typing import Any
 
+from .._session import facts
+from ..execution import Execution
+from ..session import Session
 from . import flight
-from .lanes import OVER, READY, Lane, unfinished
+from .lanes import READY, Lane
 
 # So many calls are on their way at the most.
 _MOST = 16
@@ -38,20 +42,19 @@ class Row:
         self.calls: deque[tuple[int, Any]] = deque()
 
     def send(self, written: list[tuple[Any, Any]]) -> None:
-        """Sends calls with their messages. What has none is brought back to the lane."""
+        """Sends calls with their messages. From one on that has none they go back to the lane."""
+        lacks = next((index for index, (_, one) in enumerate(written) if one is None), None)
         is_alone = len(written) == 1 and not self.calls
         messages, numbers = [], bytearray()
         with flight.lock:
-            for call, message in reversed(written):
-                if message is None:
-                    call.goes_ahead = False
+            if lacks is not None:
+                written[lacks][0].goes_ahead = False
+                for call, _ in reversed(written[lacks:]):
                     self._bring_back(call)
-            for call, message in written:
-                if message is None:
-                    continue
+            for call, message in written[:lacks]:
                 if call.future.cancelled():
-                    call.state = OVER
-                    unfinished.discard(call)
+                    flight.are_over([call])
+                    call.forget()
                     continue
                 number = _ALONE if is_alone else self.far.next_number()
                 if is_alone:
@@ -61,8 +64,10 @@ class Row:
                 messages.append(message)
                 self.calls.append((number, call))
                 call.row = self
+            # So soon, that from now on all that has not begun can be taken back.
+            self.far.issue(numbers)
         if messages:
-            self.far.send(messages, bytes(numbers), written[-1][0].session)
+            self.far.send(messages, numbers, written[0][0].session)
 
     def _bring_back(self, call: Any) -> None:
         call.row, call.state = None, READY
@@ -99,14 +104,14 @@ def lead(first: Any) -> bool:
     """Runs a call, and others that follow, in a kept process; returns whether that can be done."""
     lane: Lane = first.lane
     open_row = getattr(lane.chain[0], "open_row", None) if lane.chain else None
-    if open_row is None or lane.flight.limit is not None or not first.is_prepared():
+    if open_row is None or lane.flight.limit is not None or not _is_prepared(first):
         return False
     far = open_row(first.session)
     if far is None:
         return False
     row = Row(lane, far)
     try:
-        message = first.written(far)
+        message = _written(first, far)
         if message is None:
             return False
         with flight.lock:
@@ -115,8 +120,10 @@ def lead(first: Any) -> bool:
             _drive(row, first, message)
         except BaseException as error:
             far.is_over = True
-            for _, call in row.lost():
+            begun = row.lost()
+            for _, call in begun:
                 call.refuse(error)
+            flight.are_over([call for _, call in begun])
         finally:
             with flight.lock:
                 lane.rows.remove(row)
@@ -139,14 +146,76 @@ def _drive(row: Row, first: Any, message: Any) -> None:
             begun = row.lost()
             far.close()
             for number, call in begun:
-                call.lose(far, number == _ALONE)
+                _lose(call, far, number == _ALONE)
+            flight.are_over([call for _, call in begun])
             return
         with flight.lock:
             landed = [row.calls.popleft()[1] for _ in answers]
         flight.begin_landing(first)
         for call, answer in zip(landed, answers):
-            call.land(far, answer)
+            _land(call, far, answer)
         most = min(2 * most, _MOST) if seconds < _SHORT_SECONDS * len(answers) else 1
-        calls = [(call, call.written(far)) for call in flight.land_all(row, landed, most)]
+        calls = [(call, _written(call, far)) for call in flight.land_all(row, landed, most)]
         # Nothing of a call is kept while others are waited for.
         del answers, landed, call, answer
+
+
+def _is_prepared(call: Any) -> bool:
+    """Makes the session of a call that can be sent ahead; returns whether it can."""
+    try:
+        return call.session is not None or call.context.run(_prepare, call)
+    except Exception:
+        return False  # said on the common way
+
+
+def _prepare(call: Any) -> bool:
+    function = call.function
+    # That of a coroutine is another one.
+    if not isinstance(function, FunctionType) or call.record or facts.wanted:
+        return False
+    configuration, chain = function.bandsaw_configuration, function.bandsaw_chain  # type: ignore[attr-defined]
+    if configuration.extensions:
+        return False
+    if call.plan is not None:
+        call.args, call.kwargs = call.plan.replace(call.args, call.kwargs)
+        call.plan = None
+    execution = Execution(None, call.args, call.kwargs).of_task(call.task)
+    call.session = Session(call.task, execution, configuration, chain)
+    # As if the first advice had been called, which moves it.
+    call.session._moderator.before_called = 1
+    return True
+
+
+def _written(call: Any, far: Any) -> Any:
+    """Writes a call; returns the message, `None` if the call has to take the common way."""
+    try:
+        return call.context.run(far.message, call.session) if _is_prepared(call) else None
+    except Exception:
+        return None  # said on the common way
+
+
+def _land(call: Any, far: Any, answer: Any) -> None:
+    """Gives a call the answer of its process."""
+    call.row = None
+    if not call.begin():
+        call.forget()  # cancelled in the very moment when it began
+        return
+    result = None
+    try:
+        if call.ending is None:
+            result = call.context.run(far.result_of, call.session, answer)
+    except Exception:
+        pass  # said on the common way
+    if result is None or result.exception is not None:
+        far.give(call.session, answer)
+        call.run_alone()
+    else:
+        call.end(result.value, None)
+
+
+def _lose(call: Any, far: Any, was_alone: bool) -> None:
+    """Takes note that the process has ended in which a call had begun."""
+    call.row = None
+    if not (was_alone and far.was_early):
+        far.give(call.session, None)
+    call.run_alone()

@@ -412,6 +412,8 @@ class Call:
             moderator = again.take_result(self._session, answer.body)
             boundary.go_on_with(self._session, moderator, self._position)
             return
+        if "_sent" not in self._session.__dict__:
+            again.note_sent(self._session)
         saved = members.read_members(wire.members(answer))
         boundary.take_back(self._session, saved, self._position, where)
 

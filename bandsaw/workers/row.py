@@ -52,6 +52,11 @@ class Row:
         self._worker = worker
         self._place_of = place_of
         self.was_early = False
+        # Of the calls that are sent together, the place and the last one's task and shape.
+        self._place: Optional[Place] = None
+        self._known: tuple[Any, Any, Optional[int]] = (None, None, None)
+        # Whether the process has its end of the pipe for the tickets.
+        self._is_told = True
         self._is_closed = False
         self._number = 0
 
@@ -62,23 +67,47 @@ class Row:
 
     def message(self, session: Session) -> Optional[frames.Message]:
         """Writes a call, `None` if it cannot be sent so."""
-        shape = again.shape_of(session)
-        known = None if shape is None else self._worker.shapes.get(shape.key)
-        place = self._place_of(session)
-        if known is None or "timeout" in session.task.kwargs or place.kind != self.child.kind:
+        task, chain, number = self._known
+        if task is not session.task or chain != session.advice_chain:
+            number = self._number_of(session)
+            self._known = session.task, session.advice_chain, number
+        if number is None:
+            return None
+        place = self._place_for(session)
+        if place.kind != self.child.kind:
             return None
         with place.carrier(session) as carrier:
-            message = again.message(known[0], session)
+            message = again.message(number, session)
         if message is None or carrier.has_files or sum(map(len, message[1])) > _MOST_BYTES:
             return None
         return message
+
+    def _number_of(self, session: Session) -> Optional[int]:
+        """Returns by which number the process knows calls of this kind."""
+        shape = again.shape_of(session)
+        if shape is None or "timeout" in session.task.kwargs:
+            return None
+        return self._worker.shapes.get(shape.key, (None,))[0]
+
+    def _place_for(self, session: Session) -> Place:
+        if self._place is None:
+            self._place = self._place_of(session)
+        return self._place
 
     def next_number(self) -> int:
         """Returns the number of the next ticket."""
         self._number = (self._number + 1) % 256
         return self._number
 
-    def send(self, messages: list[frames.Message], numbers: bytes, session: Session) -> None:
+    def issue(self, numbers: bytearray) -> None:
+        """Allows calls to begin that are about to be sent."""
+        if numbers:
+            if self._worker.tickets is None:
+                self._worker.tickets = Tickets()
+                self._is_told = False
+            self._worker.tickets.issue(numbers)
+
+    def send(self, messages: list[frames.Message], numbers: bytearray, session: Session) -> None:
         """Sends what was written. `numbers`: their tickets. `session`: one of theirs."""
         from .call import Call
 
@@ -89,17 +118,17 @@ class Row:
                 (frames.AHEAD, (bytes((number,)), *body), None)
                 for number, (_, body, _) in zip(numbers, messages)
             ]
-            if worker.tickets is None:
-                worker.tickets = Tickets()
+            if not self._is_told and worker.tickets is not None:
                 messages.insert(0, worker.tickets.message())
-            worker.tickets.issue(numbers)
-        told = Call(session, self._place_of(session), None, None).news(self.child, False)
+                self._is_told = True
+        told = Call(session, self._place_for(session), None, None).news(self.child, False)
         if told:
             messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
         try:
             self.child.send(*messages)
         except OSError:
             self.child.has_read = False
+        self._known = None, None, None
 
     def answers(self, session_of: Callable[[int], Session]) -> Sequence[Frame]:
         """Waits for answers, and returns those that are there. None came if the process is over.
@@ -108,8 +137,9 @@ class Row:
         """
         from .call import ANSWERS, Call, was_killed_early
 
-        child, found = self.child, []
+        child, found, is_first = self.child, [], True
         frame = child.next()
+        self._place = None  # nobody knows how long that took
         while frame is not None:
             if frame.kind == frames.BYE:
                 break
@@ -117,12 +147,13 @@ class Row:
                 found.append(frame)
             else:
                 session = session_of(len(found))
-                Call(session, self._place_of(session), None, None).take_note(child, frame)
-            frame = child._take() if found else child.next()
+                Call(session, self._place_for(session), None, None).take_note(child, frame)
+            frame, is_first = child.take() if found else child.next(), False
         if found:
             child.has_answered = True
-            # What was written before a message that came with others was not seen yet.
-            child.drain()
+            if len(found) > 1 or not is_first:
+                # What was written before a message that came with others was not seen yet.
+                child.drain()
             child.forget_output()
         elif frame is not None or was_killed_early(child):
             self.is_over = self.was_early = True
@@ -134,8 +165,7 @@ class Row:
         """Takes an answer, `None` if it has to take the common way."""
         if answer.kind != frames.DONE:
             return None
-        place = self._place_of(session)
-        with place.arrived(session, self.child):
+        with self._place_for(session).arrived(session, self.child):
             moderator = again.take_result(session, answer.body)
         boundary.go_on_with(session, moderator, session._moderator.before_called)
         return session.result  # type: ignore[no-any-return]

@@ -27,7 +27,7 @@ class Tickets:
         """Makes the message that gives a process the far end."""
         return TICKETS, (), self._read.fileno()
 
-    def issue(self, numbers: bytes) -> None:
+    def issue(self, numbers: bytearray) -> None:
         """Allows calls to begin in the other process."""
         self._write.write(numbers)
 
