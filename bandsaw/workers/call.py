@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
@@ -37,7 +38,7 @@ from ..errors import (
 )
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import again, boundary, frames, logs, row, warned, wire
+from . import again, boundary, frames, logs, warned, wire
 from .child import Child
 from .frames import DeadlineError, Frame, Message
 from .place import Place
@@ -58,6 +59,18 @@ _MOST_BEGINNINGS = 5
 
 class _NotBegunError(Exception):
     """The process was killed before it had read the session. Not for users."""
+
+
+# What has come already of the call that a thread begins next.
+_here = threading.local()
+
+
+def give(child: Child, answer: Optional[Frame], sent: Session) -> None:
+    """Has the next call of this thread take an answer to what was sent as another session.
+
+    Without an answer the process has ended.
+    """
+    _here.given = child, answer, sent
 
 
 class Call:
@@ -120,8 +133,9 @@ class Call:
 
     def in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> None:
         """Goes on with the session in a process of a pool, and takes it back."""
-        given = row.given()
+        given: Any = getattr(_here, "given", None)
         if given is not None:
+            _here.given = None
             self._take_given(*given)
             return
 

@@ -11,14 +11,13 @@ from there on: it is given to `Call`.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from typing import Any, Callable, Optional
 
 from ..result import Result
 from ..session import Session
 from . import again, boundary, frames
-from .child import Child
+from .call import ANSWERS, Call, give, was_killed_early
 from .frames import Frame
 from .place import Place
 from .pool import Pool, Worker
@@ -26,14 +25,6 @@ from .tickets import Tickets
 
 # What is on its way has to fit into the buffer of a socket: who sends must never wait.
 _MOST_BYTES = 4096
-_here = threading.local()
-
-
-def given() -> Optional[tuple[Child, Optional[Frame], Session]]:
-    """Returns what has come already of the call of this thread, once."""
-    found: Any = getattr(_here, "given", None)
-    _here.given = None
-    return found  # type: ignore[no-any-return]
 
 
 class Row:
@@ -109,8 +100,6 @@ class Row:
 
     def send(self, messages: list[frames.Message], numbers: bytearray, session: Session) -> None:
         """Sends what was written. `numbers`: their tickets. `session`: one of theirs."""
-        from .call import Call
-
         worker = self._worker
         worker.calls += len(messages)
         if numbers:
@@ -135,10 +124,11 @@ class Row:
 
         `session_of`: the session of the call whose answer is the next but so many.
         """
-        from .call import ANSWERS, Call, was_killed_early
-
-        child, found, is_first = self.child, [], True
-        frame = child.next()
+        child, found = self.child, []
+        frame = child.take()
+        # What was written before a message that came with others was not seen yet.
+        is_seen = frame is None
+        frame = frame or child.next()
         self._place = None  # nobody knows how long that took
         while frame is not None:
             if frame.kind == frames.BYE:
@@ -148,11 +138,11 @@ class Row:
             else:
                 session = session_of(len(found))
                 Call(session, self._place_for(session), None, None).take_note(child, frame)
-            frame, is_first = child.take() if found else child.next(), False
+                is_seen = False
+            frame = child.take() if found else child.next()
         if found:
             child.has_answered = True
-            if len(found) > 1 or not is_first:
-                # What was written before a message that came with others was not seen yet.
+            if len(found) > 1 or not is_seen:
                 child.drain()
             child.forget_output()
         elif frame is not None or was_killed_early(child):
@@ -172,7 +162,7 @@ class Row:
 
     def give(self, session: Session, answer: Optional[Frame]) -> None:
         """Has the walk that this thread begins next take an answer, or the end of the process."""
-        _here.given = self.child, answer, session
+        give(self.child, answer, session)
 
     def take_back(self, most: int) -> bytes:
         """Takes back calls that have not begun; returns the numbers of their tickets."""

@@ -56,7 +56,7 @@ def test_values_and_errors_are_those_of_the_calls(run):
             return threading.Lock()
         if x % 7 == 5:
             sys.exit(x)
-        print(x, flush=True)
+        print(f"{x}\\n", end="")
         return Pair((x, [x]))
 
     @bandsaw.task(chain="two")
