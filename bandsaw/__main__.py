@@ -1,8 +1,11 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: `python -m bandsaw`."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -56,28 +59,11 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     if is_script and os.getcwd() not in sys.path:
         # As with `python -m`: the configuration and the tasks lie there.
         sys.path.insert(0, os.getcwd())
-    parser = argparse.ArgumentParser(
-        prog="bandsaw" if is_script else "python -m bandsaw",
-        description="Splits one workflow into tasks that run separately.",
-    )
-    parser.add_argument("--version", action="version", version=f"bandsaw {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    check = commands.add_parser(
-        "check",
-        help="check a configuration",
-        description="Loads a configuration, lists what is in it, and says for each interpreter "
-        "and remote whether it can be reached and which Python it is. Exits with status 1 where "
-        "one cannot.",
-    )
-    check.add_argument(
-        "--config",
-        metavar="MODULE",
-        help="the configuration module (default: the one that tasks would get)",
-    )
-    for name, (text, description, module) in _GROUPS.items():
-        group = commands.add_parser(name, help=text, description=description)
-        module.add_arguments(group.add_subparsers(dest="action", metavar="COMMAND"))
-        group.set_defaults(actions=module.ACTIONS, help=group.print_help)
+    parser = make_parser("bandsaw" if is_script else "python -m bandsaw")
+    if "_ARGCOMPLETE" in os.environ:
+        # A shell asks how the words of a command go on.
+        with contextlib.suppress(ImportError):
+            importlib.import_module("argcomplete").autocomplete(parser)
     parsed = parser.parse_args(args)
     if parsed.command == "check":
         from ._commands.check import check_configuration
@@ -87,6 +73,37 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         getattr(parsed, "help", parser.print_help)()
         return 0
     return console.run(lambda: parsed.actions[parsed.action](parsed))
+
+
+def make_parser(program: str) -> argparse.ArgumentParser:
+    """Makes the parser of the command line, with all commands."""
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Splits one workflow into tasks that run separately.",
+        epilog=f"example: {program} check",
+    )
+    parser.add_argument("--version", action="version", version=f"bandsaw {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    check = commands.add_parser(
+        "check",
+        help="check a configuration",
+        description="Loads a configuration, lists what is in it, and says for each interpreter "
+        "and remote whether it can be reached and which Python it is. Exits with status 1 where "
+        "one cannot.",
+        epilog=f"example: {program} check --config bandsaw_config",
+    )
+    check.add_argument(
+        "--config",
+        metavar="MODULE",
+        help="the configuration module (default: the one that tasks would get)",
+    )
+    for name, (text, description, module) in _GROUPS.items():
+        group = commands.add_parser(
+            name, help=text, description=description, epilog=f"example: {program} {name} ls"
+        )
+        module.add_arguments(group.add_subparsers(dest="action", metavar="COMMAND"))
+        group.set_defaults(actions=module.ACTIONS, help=group.print_help)
+    return parser
 
 
 if __name__ == "__main__":

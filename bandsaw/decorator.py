@@ -155,10 +155,18 @@ def task(
             try:
                 result = advise_task_with_chain(the_task, execution, configuration, chain_name)
             except Exception as error:
+                __tracebackhide__ = True  # by pytest
                 raise _told(error, error.__traceback__, the_task, args, kwargs)  # noqa: B904
+            except KeyboardInterrupt:
+                __tracebackhide__ = True
+                from ._system import tracebacks
+
+                tracebacks.leave_out_when_printed()
+                raise
             exception = result.exception
             if exception is None:
                 return result.value
+            __tracebackhide__ = True
             raise _told(exception, traceback_of(result), the_task, args, kwargs)
 
         run: Any = call

@@ -99,7 +99,9 @@ class BandsawError(Exception):
 
     def __str__(self) -> str:
         message = str(self.args[0]) if self.args else type(self).__name__
-        return f"{message} [in {self.where}]" if self.where else message
+        # Below the lines that a process has written, and not at the end of the last one.
+        space = "\n" if "\n" in message else " "
+        return f"{message}{space}[in {self.where}]" if self.where else message
 
 
 class ConfigurationError(BandsawError):

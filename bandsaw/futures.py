@@ -8,9 +8,11 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Optional, Protocol, TypeVar
 
+from .errors import TaskKilledError
+
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
-_PENDING, _CANCELLED, _FINISHED = "PENDING", "CANCELLED", "FINISHED"
+_PENDING, _RUNNING, _CANCELLED, _FINISHED = "PENDING", "RUNNING", "CANCELLED", "FINISHED"
 
 
 class _Call(Protocol):
@@ -27,6 +29,8 @@ class _Call(Protocol):
     def come_back(self) -> None: ...
 
     def drop(self) -> None: ...
+
+    def withhold(self) -> bool: ...
 
     def kill(self) -> bool: ...
 
@@ -62,8 +66,14 @@ class Future(concurrent.futures.Future[R]):
             concurrent.futures.TimeoutError: If there is no value in time.
             concurrent.futures.CancelledError: If the call was cancelled.
         """
-        with _waiting(self):
-            return super().result(timeout)
+        try:
+            with _waiting(self):
+                return super().result(timeout)
+        except Exception as error:
+            from ._system import tracebacks
+
+            __tracebackhide__ = True  # by pytest
+            raise error.with_traceback(tracebacks.without_ours(error.__traceback__))  # noqa: B904
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         """Returns what the call raised, `None` if it returned, and waits for its end.
@@ -80,6 +90,8 @@ class Future(concurrent.futures.Future[R]):
     def cancel(self) -> bool:
         """Has a call that has not begun never begin. What needs it fails at once.
 
+        One that waits in the queue of an engine or executor has not begun.
+
         Returns:
             Whether it is cancelled: `False` if it runs or is done.
         """
@@ -87,7 +99,10 @@ class Future(concurrent.futures.Future[R]):
         if call is not None:
             call.come_back()
         if not super().cancel():
-            return False
+            if call is None or not call.withhold():
+                return False
+            self._end_cancelled()
+            return True
         if call is not None:
             call.drop()
         with self._condition:
@@ -137,6 +152,17 @@ class Future(concurrent.futures.Future[R]):
         self._failure = failure or _Failure(f"Task {self.task}", error)
         self.set_exception(error)
 
+    def _end_cancelled(self) -> None:
+        """Ends as cancelled although it was said to run: the call has not begun elsewhere."""
+        with self._condition:
+            if self._state != _RUNNING:
+                return
+            self._state = _CANCELLED
+            self._condition.notify_all()
+            self.set_running_or_notify_cancel()
+        self._call = self._waiters.call = None
+        self._invoke_callbacks()  # type: ignore[attr-defined]
+
     def _lose(self, error: BaseException) -> None:
         """Fails without telling anybody: whoever wanted to know is in another process."""
         self._call = self._waiters.call = None
@@ -165,6 +191,9 @@ class _waiting:  # used as a function
         if call is not None:
             call.end_wait(self._begun)
             if kind is KeyboardInterrupt and error is not future._exception:
+                from ._system import tracebacks
+
+                tracebacks.leave_out_when_printed()
                 call.interrupt()
         if future._failure is not None:
             future._failure.is_known = True
@@ -251,7 +280,8 @@ class _Failure:
     """A failure, shared by the futures that hold it. Logged if it goes away and nobody knows it."""
 
     def __init__(self, what: str, error: BaseException) -> None:
-        self.is_known = False
+        # A call is killed by somebody who knows: by `Future.kill`, or Ctrl-C.
+        self.is_known = isinstance(error, TaskKilledError)
         self.what = what
         self.error = error
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import importlib
-import sys
 import threading
 import time
 from typing import Any, Optional
 
 from . import modules
+from ._recording.counts import Counting, shower
 from ._session import facts
 from ._system.processes import in_forked_processes
-from ._system.units import told_seconds
 from .errors import InvalidValueError
 from .extensions import Extension
 
@@ -52,9 +50,7 @@ class Progress(Extension):
 
     def _start_anew(self) -> None:
         self._stops = False
-        self._lock = threading.Lock()
-        self._tasks: dict[str, _Counts] = {}
-        self._active = 0
+        self._counting = Counting()
         self._thread: Optional[threading.Thread] = None
         self._changed = threading.Event()
 
@@ -76,11 +72,8 @@ class Progress(Extension):
         """Counts a call. See `Extension.on_call_begun`."""
         if modules.is_far_end:
             return
-        with self._lock:
-            counts = self._of(session.task)
-            counts.running += 1
-            counts.begun += 1
-            self._active += 1
+        with self._counting.lock:
+            self._counting.begun(str(session.task))
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._show, daemon=True, name="bandsaw-progress"
@@ -91,36 +84,19 @@ class Progress(Extension):
         """Counts the end of a call. See `Extension.on_call_ended`."""
         if modules.is_far_end:
             return
-        result = session.result
-        has_failed = error is not None or getattr(result, "exception", None) is not None
-        with self._lock:
-            counts = self._of(session.task)
-            counts.running -= 1
-            counts.done += 1
-            counts.failed += has_failed
-            counts.cached += session.facts.get("cache") == "hit"
-            self._active -= 1
-            thread = self._thread if not self._active else None
-        if thread is not None:
+        has_failed = error is not None or getattr(session.result, "exception", None) is not None
+        is_hit = session.facts.get("cache") == "hit"
+        self._counting.ended(str(session.task), has_failed, is_hit)
+        if not self._counting.active:
             self._changed.set()
 
     def _heard(self, task: Any, record: Any, error: Optional[BaseException]) -> None:
         if getattr(task, "_configuration", None) is not self._configuration:
             return
-        with self._lock:
-            counts = self._of(task)
-            if error is None:
-                counts.submitted += 1
-            else:
-                counts.done += 1
-                counts.failed += 1
-
-    def _of(self, task: Any) -> _Counts:
-        name = str(task)
-        counts = self._tasks.get(name)
-        if counts is None:
-            counts = self._tasks[name] = _Counts()
-        return counts
+        if error is None:
+            self._counting.submitted(str(task))
+        else:
+            self._counting.ended(str(task), True, False, has_begun=False)
 
     def _show(self) -> None:
         shown: Any = None
@@ -129,17 +105,14 @@ class Progress(Extension):
             left = shown_at - time.monotonic()
             self._changed.wait(_SECONDS_BETWEEN_FRAMES if shown else max(0.0, left))
             self._changed.clear()
-            with self._lock:
-                rows = [(name, counts.copy()) for name, counts in self._tasks.items()]
-                is_over = self._stops or (
-                    not self._active
-                    and all(counts.done >= counts.total for counts in self._tasks.values())
-                )
+            with self._counting.lock:
+                rows = self._counting.rows()
+                is_over = self._stops or self._counting.is_over()
                 if is_over:
                     self._thread = None
-                    self._tasks.clear()
+                    self._counting.clear()
             if not is_over and shown is None and time.monotonic() >= shown_at:
-                shown = _shower(self.seconds)
+                shown = shower(self.seconds)
             if shown is not None:
                 shown.show(rows, is_over)
             if is_over:
@@ -150,94 +123,3 @@ class Progress(Extension):
 
     def __setstate__(self, state: Any) -> None:
         self.__init__(**state)  # type: ignore[misc]
-
-
-class _Counts:
-    def __init__(self) -> None:
-        self.submitted = self.begun = self.running = self.done = self.cached = self.failed = 0
-        self.since = time.monotonic()
-
-    def copy(self) -> _Counts:
-        made = _Counts()
-        made.__dict__.update(self.__dict__)
-        return made
-
-    @property
-    def total(self) -> int:
-        # Those that were called directly were never submitted.
-        return max(self.submitted, self.begun, self.done)
-
-    def text(self) -> str:
-        seconds = max(1e-9, time.monotonic() - self.since)
-        rate = self.done / seconds
-        parts = [f"{self.done} of {self.total} done"]
-        for number, word in (
-            (self.running, "running"),
-            (self.cached, "cached"),
-            (self.failed, "failed"),
-        ):
-            if number:
-                parts.append(f"{number} {word}")
-        if self.done:
-            parts.append(f"{rate:.3g} a second")
-            if self.total > self.done:
-                parts.append(f"{told_seconds((self.total - self.done) / rate)} left")
-        return ", ".join(parts)
-
-
-def _shower(seconds: float) -> Any:
-    try:
-        console: Any = importlib.import_module("rich.console").Console(stderr=True)
-        if console.is_terminal or console.is_jupyter:
-            return _Bars(console)
-    except ImportError:
-        pass
-    return _Lines(seconds)
-
-
-class _Lines:
-    """A line every few seconds, where something has changed."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._last = time.monotonic() - seconds
-        self._texts: dict[str, str] = {}
-
-    def show(self, rows: list[tuple[str, _Counts]], is_over: bool) -> None:
-        now = time.monotonic()
-        if now - self._last < self._seconds and not is_over:
-            return
-        self._last = now
-        for name, counts in rows:
-            text = counts.text()
-            if self._texts.get(name) != text:
-                self._texts[name] = text
-                print(f"{name}: {text}", file=sys.stderr, flush=True)
-
-
-class _Bars:
-    """Bars of `rich`, below what is written meanwhile."""
-
-    def __init__(self, console: Any) -> None:
-        progress: Any = importlib.import_module("rich.progress")
-        escape = importlib.import_module("rich.markup").escape
-        self._escape = escape
-        self._bars = progress.Progress(
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.TextColumn("{task.fields[text]}"),
-            console=console,
-            transient=False,
-        )
-        self._bars.start()
-        self._known: dict[str, Any] = {}
-
-    def show(self, rows: list[tuple[str, _Counts]], is_over: bool) -> None:
-        for name, counts in rows:
-            if name not in self._known:
-                self._known[name] = self._bars.add_task(self._escape(name), text="")
-            self._bars.update(
-                self._known[name], total=counts.total, completed=counts.done, text=counts.text()
-            )
-        if is_over:
-            self._bars.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -90,6 +91,7 @@ class Recorder(Extension):
             call["arguments"] = _arguments(session.execution)
         call["token"] = _around.set(call["key"])
         session.__dict__.setdefault("_recorded", {})[id(self)] = call
+        self._write("begun", call["task"])
 
     def on_call_ended(self, session: Any, error: Optional[BaseException]) -> None:
         """Hands over what is known of the call. See `Extension.on_call_ended`."""
@@ -108,27 +110,40 @@ class Recorder(Extension):
         call["execution_id"] = getattr(session.execution, "_execution_id", None)
         if error is None and session.result is not None:
             error = getattr(session.result, "exception", None)
-        self._write(call, error)
+        self._end(call, error)
+
+    def on_call_left(self, session: Any) -> None:
+        """Writes the calls that a task has made in its process. See `Extension.on_call_left`."""
+        # The process may be ended at any time from now on. What is not loaded has written nothing.
+        writing = sys.modules.get("bandsaw._recording.writing")
+        if writing is not None:
+            writing.flush()
 
     def _heard(self, task: Any, record: dict[str, Any], error: Optional[BaseException]) -> None:
-        is_ours = getattr(task, "_configuration", None) is self._configuration
-        if error is not None and is_ours:
+        if getattr(task, "_configuration", None) is not self._configuration:
+            return
+        if error is None:
+            self._write("submitted", str(task))
+        else:
             # It is never begun.
-            self._write({**record, "task": str(task), "ended": time.time()}, error)
+            self._end({**record, "task": str(task), "ended": time.time()}, error)
 
-    def _write(self, call: dict[str, Any], error: Optional[BaseException]) -> None:
-        from ._recording import writing
-
+    def _end(self, call: dict[str, Any], error: Optional[BaseException]) -> None:
         if error is not None:
             call["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
             call["exception"] = error
-        try:
-            if self._file is None:
+        self._write("ended", call)
+
+    def _write(self, what: str, of: Any) -> None:
+        from ._recording import writing
+
+        if self._file is None:
+            try:
                 self._file = self.file_of(self._configuration)
-        except Exception as problem:
-            writing.warn(str(problem))
-        else:
-            writing.write(self._file, call)
+            except Exception as problem:
+                writing.warn(str(problem))
+                return
+        writing.write(self._file, what, of)
 
     def __repr__(self) -> str:
         return f"Recorder({self.path!r})"

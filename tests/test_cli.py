@@ -1,9 +1,12 @@
+import argparse
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 import bandsaw
+from bandsaw.__main__ import make_parser
 
 CONFIGURATION = """
     import bandsaw
@@ -35,6 +38,22 @@ def test_the_version_and_the_help_are_told(project):
     for arguments in (["--help"], [], ["check", "--help"]):
         assert "check" in project.run("-m", "bandsaw", *arguments).stdout
     assert project.run("-m", "bandsaw", "other", check=False).returncode == 2
+
+
+def test_each_command_shows_an_example_that_it_understands():
+    parser = make_parser("bandsaw")
+    pending, seen = [parser], 0
+    while pending:
+        command = pending.pop()
+        words = shlex.split(command.epilog)
+        assert words[:2] == ["example:", "bandsaw"], command.prog
+        assert command.prog.split() == words[1 : 1 + len(command.prog.split())]
+        parser.parse_args(words[2:])
+        seen += 1
+        for action in command._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                pending += action.choices.values()
+    assert seen > 20
 
 
 def test_a_good_configuration_is_listed(project, pythons):

@@ -12,7 +12,7 @@ import pytest
 import bandsaw
 
 ROOT = Path(__file__).resolve().parent.parent
-UNTRACKED = shutil.ignore_patterns(".cache", "__pycache__")
+UNTRACKED = shutil.ignore_patterns(".cache", "results", "runs.sqlite*", "__pycache__")
 
 
 @pytest.fixture
@@ -83,6 +83,28 @@ def test_the_remote_example_is_complete_although_a_machine_breaks_down(examples,
     after = process.stdout.partition("machine b breaks down")[2]
     assert "Task primes.count is run again" in after, process.stdout
     assert list(temporary.iterdir()) == []
+
+
+def test_models_are_scored_once_and_come_back_as_files(examples, tmp_path):
+    for package in ("sklearn", "matplotlib"):
+        pytest.importorskip(package)
+    folder = examples / "models"
+    workflow = folder / "workflow.py"
+    text = workflow.read_text()
+    small, changed = re.subn(r"(?s)GRID = {.*?\n}", 'GRID = {"logistic": ("C", [0.1, 1])}', text)
+    assert changed == 1
+    workflow.write_text(small)
+
+    first = run(workflow, cwd=folder)
+    (folder / "results" / "model.joblib").unlink()
+    workflow.write_text(small.replace("[0.1, 1]", "[0.1, 1, 10]"))
+    second = run(workflow, cwd=folder)
+
+    assert first.returncode == second.returncode == 0, first.stdout + second.stdout
+    assert first.stdout.count("scoring") == 2
+    assert re.findall("scoring (.*)", second.stdout) == ["logistic C 10"]
+    assert (folder / "results" / "model.joblib").stat().st_size > 100
+    assert (folder / "results" / "models.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.network

@@ -4,7 +4,7 @@ import re
 import pytest
 
 import bandsaw
-from bandsaw._cache.record import texts_of
+from bandsaw._cache.record import short_text, texts_of
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import IdentityError, InvalidValueError
 
@@ -394,6 +394,12 @@ def test_arguments_are_told_in_few_and_short_texts(value):
     texts = texts_of("x", value)
     assert 1 <= len(texts) <= 24
     assert all(len(text) < 200 for text in texts.values())
+
+
+@pytest.mark.parametrize("value", [("forest", 4), [0.5, None], {"C": 0.1}])
+def test_a_small_container_of_plain_values_is_told_with_them(value):
+    assert short_text(value) == repr(value)
+    assert short_text((value, Hostile())) == "tuple of 2"
 
 
 def test_a_list_that_holds_itself_is_told():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -96,6 +97,13 @@ def raised(text, x):
 def noted():
     pass
 
+@bandsaw.task
+def write(text):
+    os.makedirs("made", exist_ok=True)
+    with open("made/model.txt", "w") as file:
+        file.write(text)
+    return bandsaw.File("made", to="results/{name}")
+
 if __name__ == "__main__":
     {body}
 """
@@ -176,6 +184,35 @@ def test_attempts_and_errors_that_advices_raise_are_told(recorded, bandsaw_runs)
     assert refused["error"] == "builtins.KeyError" and refused["state"] == "failed"
 
 
+def test_why_calls_were_computed_is_found_out_when_it_is_shown(project, recorded, bandsaw_runs):
+    recorded("cached(1)")
+    (call,) = calls_of(bandsaw_runs, "cached")
+    assert call["why"] == "there was no entry of this task"
+    recorded("cached(1); cached(2); cached(4)")
+    reasons = {call["arguments"]: call["why"] for call in calls_of(bandsaw_runs, "cached")}
+    assert reasons["1"] is None
+    assert reasons["2"] == "argument `x`: 2, was 1" and "argument `x`: 4" in reasons["4"]
+    assert "workflow.cached: argument `x`: 2, was 1 (and 1 more)" in bandsaw_runs("show")
+    recorded("try:\n    cached(3)\nexcept ValueError:\n    pass")
+    # Nothing is kept of a failure, so there is nothing to compare with.
+    (why,) = (call["why"] for call in calls_of(bandsaw_runs, "cached"))
+    assert why == "there was no entry with these arguments"
+    recorded("cached(1); cached(2)")
+    text = (project.folder / "workflow.py").read_text()
+    project.write("workflow.py", text.replace("return own(x)", "return own(x + 0)"))
+    project.run("workflow.py")
+    assert "the task `cached` in `workflow.py` changed" in bandsaw_runs("show")
+    project.run("workflow.py", BANDSAW_CACHE="refresh")
+    assert {call["why"] for call in calls_of(bandsaw_runs, "cached")} == {
+        "it was to be computed again"
+    }
+    for path in (project.folder / ".cache").glob("*/*"):
+        path.write_bytes(b"BANDSAW?")
+    project.run("workflow.py", check=False)
+    (why,) = {call["why"] for call in calls_of(bandsaw_runs, "cached")}
+    assert why.startswith("its entry could not be used: ")
+
+
 def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_runs):
     recorded("given(Hostile()); given('<script>')")
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [
@@ -207,6 +244,42 @@ def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded,
     connection = sqlite3.connect(project.folder / "calls.sqlite")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, bandsaw_runs):
+    project.write("bandsaw_config.py", CONFIGURATION.replace("{values}", "True"))
+    project.write(
+        "workflow.py",
+        """
+        import time
+        import bandsaw
+
+        @bandsaw.task(chain="own")
+        def waits(x):
+            print("begun", flush=True)
+            time.sleep(600)
+
+        @bandsaw.task(chain="plain")
+        def total(*numbers):
+            return sum(numbers)
+
+        def main():
+            needed = [waits.submit(x) for x in range(3)]
+            total.submit(*needed).result()
+
+        if __name__ == "__main__":
+            main()
+        """,
+    )
+    process = project.start("workflow.py")
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGINT)
+    stderr = process.communicate()[1]
+    assert stderr.count("Traceback") == 1 and stderr.endswith("KeyboardInterrupt\n")
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+    assert (run["state"], run["calls"]) == ("interrupted", 4)
+    assert "interrupted after" in bandsaw_runs("show")
+    assert "removed 1 run" in bandsaw_runs("prune", "--older-than", "0.001s")
 
 
 def test_what_cannot_be_written_is_one_warning_and_fails_no_call(project, recorded):
@@ -298,6 +371,67 @@ def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
     assert missing.returncode == 1 and "no.sqlite" in missing.stderr
 
 
+def test_watch_shows_a_run_on_its_way_and_how_it_ends(project):
+    project.write("bandsaw_config.py", CONFIGURATION.replace("{values}", "True"))
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task(chain="plain")
+        def step(x):
+            if x == 2:
+                input()
+            return x
+
+        if __name__ == "__main__":
+            list(step.map(range(4), buffersize=4))
+        """,
+    )
+    run = project.start("workflow.py", stdin=subprocess.PIPE)
+    done = None
+    while done != 3:
+        try:
+            connection = sqlite3.connect(project.folder / "calls.sqlite")
+            (done,) = connection.execute("SELECT SUM(done) FROM progress").fetchone()
+            connection.close()
+        except sqlite3.OperationalError:
+            pass  # it is not there yet
+    watch = project.start("-m", "bandsaw", "runs", "watch", "--seconds", "0.1")
+    assert watch.stdout.readline().startswith("workflow.step: 3 of 4 done, 1 running, ")
+    run.communicate("\n")
+    lines = watch.communicate()[0].splitlines()
+    assert lines[-3].startswith("workflow.step: 4 of 4 done, ") and "ended after" in lines[-2]
+
+
+def test_a_terminal_has_tables_of_rich(project, recorded):
+    pytest.importorskip("rich", reason="tables are drawn by rich, in the extra 'cli'")
+    recorded("given('[red]')")
+    near, far = pty.openpty()
+    command = [sys.executable, "-m", "bandsaw", "runs", "show"]
+    environment = project.environment(TERM="xterm", COLUMNS="120")
+    subprocess.run(command, cwd=project.folder, stdout=far, env=environment, check=True)
+    os.close(far)
+    text = os.read(near, 65536)
+    os.close(near)
+    assert b"\x1b[1mTASK" in text and b"workflow.given('[red]')" in text
+
+
+def test_a_shell_completes_commands_and_the_ids_of_runs(project, recorded, bandsaw_runs):
+    pytest.importorskip("argcomplete", reason="argcomplete is in the extra 'cli'")
+    recorded("given(1)")
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+
+    def completed(line):
+        asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "IFS": "\v",
+                 "_ARGCOMPLETE_STDOUT_FILENAME": str(project.folder / "completed")}  # fmt: skip
+        project.run("-m", "bandsaw", **asked)
+        return (project.folder / "completed").read_text().split("\v")
+
+    assert completed("bandsaw ru") == ["runs "]
+    assert run["run"] in completed("bandsaw runs show ")
+
+
 def test_a_trace_has_an_event_for_each_call(project, recorded, bandsaw_runs):
     recorded("list(own.map(range(3)))")
     bandsaw_runs("report", "--format", "trace", "-o", "trace.json")
@@ -327,6 +461,22 @@ def test_facts_are_plain_data():
     assert session.facts == {"what": [1, {"a": None}]}
     with pytest.raises(InvalidValueError, match="path"):
         Recorder(3)
+
+
+def test_a_returned_file_is_told_from_which_call_and_run_it_is(project, recorded, bandsaw_runs):
+    path = "results/made/model.txt"
+    recorded("write('first')")
+    recorded("write('second')")
+    (told,) = bandsaw_runs("made", path).splitlines()
+    ids = [run["run"] for run in json.loads(bandsaw_runs("ls", "--json"))]
+    assert told.startswith(f"returned by workflow.write('second') in run {ids[0]} of workflow.py, ")
+    recorded("write('first')")
+    returned, taken = bandsaw_runs("made", path).splitlines()
+    assert returned.startswith(f"returned by workflow.write('first') in run {ids[1]} ")
+    assert taken.startswith("taken from a cache by workflow.write('first') in run ")
+    os.utime(project.folder / path, (2**32, 2**32))
+    assert bandsaw_runs("made", path).endswith("\nIt was changed since.\n")
+    assert bandsaw_runs("made", "workflow.py", check=False) == ""
 
 
 def test_the_command_line_is_installed_as_bandsaw():

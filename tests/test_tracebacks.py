@@ -98,7 +98,7 @@ f(1)
 @prints_notes
 def test_the_note_runs_no_code_of_the_arguments(fail):
     told = fail("own", "f([1, 2, 3], name='x' * 200, secret=Secret())")
-    assert "In the call workflow.f(list of 3, name='xxxx" in told
+    assert "In the call workflow.f([1, 2, 3], name='xxxx" in told
     assert "workflow.Secret" in told and len(told.splitlines()[-1]) < 250
     assert "asked for a text" not in told
 
@@ -123,3 +123,14 @@ def test_an_error_of_an_advice_names_advice_and_call(fail):
         "In the call workflow.f(1)",
     ]
     assert not [line for line in told if "moderator.py" in line or "session.py" in line]
+
+
+def test_pytest_shows_the_line_of_the_user_last(fail, project):
+    fail("here", "pass")
+    body = "import workflow\n"
+    for number, call in enumerate(("f(1)", "f.submit(1).result()", "f.map([1]).__next__()")):
+        body += f"\ndef test_{number}():\n    workflow.{call}\n"
+    project.write("test_workflow.py", body)
+    told = project.run("-m", "pytest", "-q", "test_workflow.py", check=False).stdout
+    assert told.count("the very line\n") == 3
+    assert "bandsaw/" not in told and "concurrent" not in told

@@ -85,14 +85,19 @@ def entries_in(directory: str) -> Iterator[Found]:
     neither named nor begin as entries do are left out: they are somebody else's.
     """
     for folder in folders_in(directory):
-        is_id = _ID.fullmatch(os.path.basename(folder))
-        for found in _files_in(folder):
-            name = os.path.basename(found.path)
-            if name.startswith("."):
-                continue
-            with contextlib.suppress(OSError):
-                if (is_id and _ID.fullmatch(name)) or entry.has_mark(found.path):
-                    yield found
+        yield from entries_of(folder)
+
+
+def entries_of(folder: str) -> Iterator[Found]:
+    """Lists the entries of a task's folder, as `entries_in` does."""
+    is_id = _ID.fullmatch(os.path.basename(folder))
+    for found in _files_in(folder):
+        name = os.path.basename(found.path)
+        if name.startswith("."):
+            continue
+        with contextlib.suppress(OSError):
+            if (is_id and _ID.fullmatch(name)) or entry.has_mark(found.path):
+                yield found
 
 
 def _files_in(folder: str) -> Iterator[Found]:

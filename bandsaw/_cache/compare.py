@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from . import bounds, entry, files, record
@@ -42,11 +42,18 @@ def nearest_entry(directory: str, wanted: Record, path: str) -> Optional[Nearest
 
     Returns the nearest one, of several the newest; `None` if there is no other entry of the task.
     """
+    return nearest(wanted, (
+        (found.path, other)
+        for found, other, _ in records_in(directory)
+        if other is not None and other.task == wanted.task and found.path != path
+    ))  # fmt: skip
+
+
+def nearest(wanted: Record, entries: Iterable[tuple[str, Record]]) -> Optional[Nearest]:
+    """Finds the entry that differs least from a call, of several the newest."""
     best: Optional[Nearest] = None
-    for found, other, _ in records_in(directory):
-        if other is None or other.task != wanted.task or found.path == path:
-            continue
-        candidate = Nearest(found.path, other, differences(wanted, other))
+    for path, other in entries:
+        candidate = Nearest(path, other, differences(wanted, other))
         if best is None or _distance(candidate) < _distance(best):
             best = candidate
     return best

@@ -244,8 +244,9 @@ def short_text(value: Any) -> str:
     if kind.__module__ in _TOLD_BY_REPR:
         return repr(value)[:_LONGEST_TEXT]
     name = _name_of(kind)
-    if kind in _SMALL and len(value) <= _MOST_SHOWN and all(map(_is_plain, value)):
-        return reprlib.repr(value)
+    if kind in _SMALL and len(value) <= _MOST_SHOWN:
+        if all(map(_is_plain, value if kind is not dict else (*value, *value.values()))):
+            return reprlib.repr(value)
     if kind in (dict, list, tuple, set, frozenset, bytes, bytearray):
         return f"{name} of {len(value)}"
     if kind.__module__.partition(".")[0] in _WITH_SHAPES:
@@ -260,7 +261,7 @@ def short_text(value: Any) -> str:
     return f"{name} {label}" if isinstance(label, str) else name
 
 
-_SMALL = (set, frozenset, bytes)
+_SMALL = (tuple, list, dict, set, frozenset, bytes)
 _MOST_SHOWN = 6
 _DIGITS = 8
 

@@ -30,9 +30,19 @@ _DAY = 86400
 
 def add_arguments(commands: Any) -> None:
     """Adds the commands and their options."""
-    build = add(commands, "build", "build the archive of a configuration, and print its path")
+    build = add(
+        commands,
+        "build",
+        "build the archive of a configuration, and print its path",
+        "--output workflow.zip",
+    )
     build.add_argument("--output", metavar="FILE", help="where to (default: where they are kept)")
-    ls = add(commands, "ls", "list what is in an archive and why, or the archives that are kept")
+    ls = add(
+        commands,
+        "ls",
+        "list what is in an archive and why, or the archives that are kept",
+        "--kept",
+    )
     ls.add_argument("archive", nargs="?", help="a file or folder (default: of the configuration)")
     ls.add_argument("--kept", action="store_true", help="the archives that are kept")
     for command in (build, ls):
@@ -48,10 +58,15 @@ def add_arguments(commands: Any) -> None:
             default=[],
             help="a module with tasks, which is imported: what these reach is in it",
         )
-    run = add(commands, "run", "go on with a saved session, as a far end does")
+    run = add(commands, "run", "go on with a saved session, as a far end does", "workflow.zip -h")
     run.add_argument("archive", help="the file or folder")
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="see `run ARCHIVE -h`")
-    rm = add(commands, "rm", "remove archives that are kept and were not used within a day")
+    rm = add(
+        commands,
+        "rm",
+        "remove archives that are kept and were not used within a day",
+        "--older-than 30",
+    )
     rm.add_argument("--older-than", metavar="DAYS", type=float, help="and not for so many days")
     rm.add_argument(
         "--max-bytes",

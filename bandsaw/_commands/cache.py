@@ -44,14 +44,22 @@ class Row(NamedTuple):
 
 def add_arguments(commands: Any) -> None:
     """Adds the commands and their options."""
-    ls = _add(commands, "ls", "list the entries, the one that was used last first")
+    ls = _add(
+        commands,
+        "ls",
+        "list the entries, the one that was used last first",
+        "--task workflow.train",
+    )
     ls.add_argument("store", nargs="*", help="URLs of shared stores, in place of directories")
     ls.add_argument("--task", metavar="NAME", help="only the entries of this task")
     ls.add_argument("--json", action="store_true", help="print JSON")
-    show = _add(commands, "show", "show what an entry remembers")
+    show = _add(commands, "show", "show what an entry remembers", "3f2a")
     show.add_argument("entry", help="the ids as `ls` prints them, or the beginning of one")
     explain = _add(
-        commands, "explain", "say what differs between an entry or a call and the nearest entry"
+        commands,
+        "explain",
+        "say what differs between an entry or a call and the nearest entry",
+        "workflow.train '[1, 2]' alpha=0.1",
     )
     explain.add_argument(
         "target",
@@ -62,14 +70,19 @@ def add_arguments(commands: Any) -> None:
         "arguments", nargs="*", metavar="ARGUMENT",
         help="the arguments of a call of the task, as Python literals: 1 \"'text'\" alpha=0.1",
     )  # fmt: skip
-    rm = _add(commands, "rm", "remove entries")
+    rm = _add(commands, "rm", "remove entries", "--task workflow.train")
     rm.add_argument("entry", nargs="*", help="the ids as `ls` prints them, or the beginning of one")
     rm.add_argument("--task", metavar="NAME", help="all entries of this task")
     rm.add_argument("--all", action="store_true", help="all entries")
-    verify = _add(commands, "verify", "read every entry, and list those that are damaged")
+    verify = _add(commands, "verify", "read every entry, and list those that are damaged", "--rm")
     verify.add_argument("store", nargs="*", help="URLs of shared stores, in place of directories")
     verify.add_argument("--rm", action="store_true", help="remove them")
-    prune = _add(commands, "prune", "remove what is too much or too old, and what is left over")
+    prune = _add(
+        commands,
+        "prune",
+        "remove what is too much or too old, and what is left over",
+        "--max-bytes 20GB --max-age 30d",
+    )
     prune.add_argument(
         "--shared", action="store_true",
         help="in the shared stores of the configuration's CachingAdvices, not in their directories",
@@ -78,8 +91,8 @@ def add_arguments(commands: Any) -> None:
     prune.add_argument("--max-age", metavar="AGE", type=age_in, help="like 90m, 12h or 30d")
 
 
-def _add(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    command = add(commands, name, text)
+def _add(commands: Any, name: str, text: str, example: str = "") -> argparse.ArgumentParser:
+    command = add(commands, name, text, example)
     command.add_argument(
         "--directory", action="append", metavar="DIR",
         help="the directory of a cache, or the URL of a shared store (default: the directories of "
@@ -188,11 +201,12 @@ def _ls(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 
 
 def _short_of(record: Record) -> str:
-    told = [
-        f"{path}={text}"
-        for argument in record.arguments.values()
-        for path, text in argument.texts.items()
-    ]
+    told = []
+    for name, argument in record.arguments.items():
+        texts = {path[len(name) :]: text for path, text in argument.texts.items()}
+        # Items of a list are told without their place.
+        parts = [text if at[1:-1].isdigit() else f"{at}={text}" for at, text in texts.items()]
+        told.append(f"{name}{parts[0]}" if "" in texts else f"{name}=({', '.join(parts)})")
     text = ", ".join(told)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 

@@ -22,7 +22,12 @@ _counted = functools.partial(counted, one="environment")
 def add_arguments(commands: Any) -> None:
     ls = add(commands, "ls", "list the environments, the one that was used last first")
     ls.add_argument("--json", action="store_true", help="print JSON")
-    build = add(commands, "build", "make an environment, and print the path of its Python")
+    build = add(
+        commands,
+        "build",
+        "make an environment, and print the path of its Python",
+        "'numpy>=1.26,<2' --python 3.12",
+    )
     build.add_argument("requirement", nargs="*", help="what to install, as in 'numpy>=1.26,<2'")
     build.add_argument(
         "--python",
@@ -30,7 +35,7 @@ def add_arguments(commands: Any) -> None:
         help="a version, version specifiers or an executable (default: this Python)",
     )
     build.add_argument("--script", metavar="FILE", help="what the inline metadata of FILE says")
-    rm = add(commands, "rm", "remove environments")
+    rm = add(commands, "rm", "remove environments", "--all")
     rm.add_argument("digest", nargs="*", help="the digest as `ls` prints it, or its beginning")
     rm.add_argument("--all", action="store_true", help="all environments")
 

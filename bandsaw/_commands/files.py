@@ -18,7 +18,7 @@ _counted = functools.partial(counted, one="place", many="places")
 def add_arguments(commands: Any) -> None:
     ls = add(commands, "ls", "list what was sent here and what runs have returned, last used first")
     ls.add_argument("--json", action="store_true", help="print JSON")
-    rm = add(commands, "rm", "remove what was not used within a day")
+    rm = add(commands, "rm", "remove what was not used within a day", "--older-than 7d")
     rm.add_argument(
         "--older-than", metavar="AGE", type=age_in, help="and not for so long, like 12h or 30d"
     )

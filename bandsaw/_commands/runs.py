@@ -9,21 +9,36 @@ import sys
 import time
 from typing import Any, Optional
 
-from .._recording import places, reading
+from .._recording import counts, misses, places, reading
 from ..errors import ConfigurationError, InvalidValueError
-from .console import add, age_in, counted, say, say_table, told_seconds, told_size, told_time
+from .console import (
+    add,
+    age_in,
+    counted,
+    printable,
+    say,
+    say_table,
+    told_seconds,
+    told_size,
+    told_time,
+)
 
 _MOST_SHOWN = 20
 
 
 def add_arguments(commands: Any) -> None:
     ls = add(commands, "ls", "list the runs, the newest first")
-    show = add(commands, "show", "show one run: its tasks, and what was slow")
+    show = add(
+        commands,
+        "show",
+        "show one run: its tasks, and what was slow",
+        "--calls --task workflow.train",
+    )
     show.add_argument("--calls", action="store_true", help="list all calls")
     show.add_argument("--task", metavar="TASK", help="only the calls of one task")
     failures = add(commands, "failures", "show what failed in a run, with tracebacks")
-    compare = add(commands, "compare", "compare two runs, task by task")
-    report = add(commands, "report", "write a report of a run: one HTML file")
+    compare = add(commands, "compare", "compare two runs, task by task", "3f2a last")
+    report = add(commands, "report", "write a report of a run: one HTML file", "-o run.html")
     report.add_argument("-o", "--output", metavar="FILE", help="where to write it")
     report.add_argument(
         "--format", choices=("html", "trace"), default="html",
@@ -33,19 +48,33 @@ def add_arguments(commands: Any) -> None:
     watch.add_argument(
         "--seconds", type=age_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
     )
-    prune = add(commands, "prune", "remove old runs")
+    made = add(
+        commands, "made", "say which call and run a returned file is from", "results/model.joblib"
+    )
+    made.add_argument("path", metavar="PATH", help="the file, or a folder")
+    prune = add(commands, "prune", "remove old runs", "--older-than 30d")
     prune.add_argument(
         "--older-than", type=age_in, required=True, metavar="SPAN", help="as in 90m, 12h, 30d"
     )
     for command in (show, failures, compare, report, watch):
-        command.add_argument("run", metavar="RUN", nargs="?", default="last",
-                             help="the beginning of its id (default: the last run)")  # fmt: skip
-    compare.add_argument("other", metavar="RUN", help="the run to compare it with")
-    for command in (ls, show, failures, compare, report, watch, prune):
+        _add_run(command, "run", "the beginning of its id (default: the last run)", nargs="?",
+                 default="last")  # fmt: skip
+    _add_run(compare, "other", "the run to compare it with")
+    for command in (ls, show, failures, compare, report, watch, made, prune):
         command.add_argument("--file", metavar="FILE", help="the file (default: the project's)")
         command.add_argument("--config", metavar="MODULE", help="the configuration module")
     for command in (ls, show, failures, compare):
         command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_run(command: Any, name: str, text: str, **options: Any) -> None:
+    command.add_argument(name, metavar="RUN", help=text, **options).completer = _ids
+
+
+def _ids(prefix: str, parsed_args: Any, **_: Any) -> list[str]:
+    # For completion in a shell.
+    with reading.reading(file_of(parsed_args)) as connection:
+        return [run["run"] for run in reading.runs(connection)]
 
 
 def file_of(parsed: argparse.Namespace) -> str:
@@ -92,6 +121,7 @@ def _show(parsed: argparse.Namespace) -> int:
         if not calls:
             raise InvalidValueError(f"Run {run['run']} has no call of a task {parsed.task!r}.")
     tasks = reading.tasks(calls)
+    misses.explain(calls)
     if parsed.json:
         return _say_json({**run, "tasks": tasks, "list": calls})
     _say_run(run)
@@ -103,6 +133,11 @@ def _show(parsed: argparse.Namespace) -> int:
             told_seconds(task["cpu"]), told_size(task["memory"]) if task["memory"] else "-",
         ))  # fmt: skip
     say_table(lines)
+    reasons = misses.reasons(calls)
+    if reasons:
+        say("\nWhy calls were computed, though there is a cache:")
+    for name, number, why in reasons[:_MOST_SHOWN]:
+        say(f"  {name}: {why}{f' (and {number - 1} more)' if number > 1 else ''}")
     if parsed.calls or parsed.task:
         say("")
         _say_calls(calls)
@@ -128,10 +163,9 @@ def _say_calls(calls: list[dict[str, Any]]) -> None:
         waited = None
         if call["submitted"] is not None and call["begun"] is not None:
             waited = call["begun"] - call["submitted"]
-        where = f"{call['host']}, pid {call['pid']}"
         lines.append((
             f"{call['task']}({call['arguments'] or ''})"[:70], call["state"], _told(waited),
-            _told(call["seconds"]), where,
+            _told(call["seconds"]), call["where"] or "-",
         ))  # fmt: skip
     say_table(lines)
 
@@ -148,7 +182,7 @@ def _failures(parsed: argparse.Namespace) -> int:
         return _say_json(calls)
     _say_run(run)
     for call in calls[:_MOST_SHOWN]:
-        where = "" if call["begun"] is None else f" on {call['host']}, pid {call['pid']}"
+        where = call["where"] and f" on {call['where']}"
         say(f"{call['task']}({call['arguments'] or ''}): {call['state']}{where}")
         say("    " + (call["traceback"] or call["error"]).rstrip().replace("\n", "\n    ") + "\n")
     if len(calls) > _MOST_SHOWN:
@@ -201,21 +235,38 @@ def _watch(parsed: argparse.Namespace) -> int:
     path = file_of(parsed)
     with reading.reading(path) as connection:
         name = reading.run_of(connection, parsed.run)["run"]
-    last = None
+    shown = counts.shower(parsed.seconds, sys.stdout)
     while True:
         with reading.reading(path) as connection:
             run = reading.run_of(connection, name)
-        counts = (
-            f"{counted(run['calls'], 'call')} ended, {counted(run['hits'], 'hit')}, "
-            f"{counted(run['failures'], 'failure')}, {run['state']}"
-        )
-        if counts != last:
-            say(f"{told_seconds(run['seconds'])}: {counts}")
-            sys.stdout.flush()
-        last = counts
-        if run["state"] != "running":
+            rows = reading.progress(connection, run)
+        is_over = run["state"] != "running"
+        shown.show([(printable(task), one) for task, one in rows], is_over)
+        if is_over:
+            _say_run(run)
             return 0
         time.sleep(parsed.seconds)
+
+
+def _made(parsed: argparse.Namespace) -> int:
+    with reading.reading(file_of(parsed)) as connection:
+        found = reading.calls_that_returned(connection, os.path.abspath(parsed.path))
+        commands = {run["run"]: run["command"] for run in reading.runs(connection)}
+    if not found:
+        raise InvalidValueError(
+            f"No recorded call has returned {parsed.path!r} as a bandsaw.File from another process."
+        )
+    newest = found[0]
+    ids = newest["task_id"], newest["execution_id"]
+    of_the_same = [one for one in found if (one["task_id"], one["execution_id"]) == ids]
+    computed = next((one for one in of_the_same if one["state"] != "hit"), None)
+    for call, how in ((computed, "returned"), (newest, "taken from a cache")):
+        if call is not None and (how == "returned" or call["state"] == "hit"):
+            say(f"{how} by {call['task']}({call['arguments'] or ''}) in run {call['in_run']} of "
+                f"{commands[call['in_run']]}, {told_time(call['ended'])}")  # fmt: skip
+    if os.path.exists(parsed.path) and os.path.getmtime(parsed.path) > newest["ended"] + 1:
+        say("It was changed since.")
+    return 0
 
 
 def _prune(parsed: argparse.Namespace) -> int:
@@ -228,8 +279,8 @@ def _prune(parsed: argparse.Namespace) -> int:
         ]
         with connection:
             for name in old:
-                connection.execute("DELETE FROM calls WHERE run = ?", (name,))
-                connection.execute("DELETE FROM runs WHERE run = ?", (name,))
+                for table in ("calls", "runs", "interrupted", "progress"):
+                    connection.execute(f"DELETE FROM {table} WHERE run = ?", (name,))
         connection.execute("VACUUM")
     say(f"removed {counted(len(old), 'run')}")
     return 0
@@ -247,5 +298,6 @@ ACTIONS = {
     "compare": _compare,
     "report": _report,
     "watch": _watch,
+    "made": _made,
     "prune": _prune,
 }

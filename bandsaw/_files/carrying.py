@@ -220,11 +220,12 @@ class Arrived(Carrier):
             # One that was restored here goes on to another process.
             _passing.add(path)
             return File(path, to)
-        if to is None:
-            return File(path)
-        to = filled(to, path)
-        target = places.below(os.getcwd(), to)
-        places.move(path, target)
+        target = path
+        if to is not None:
+            to = filled(to, path)
+            target = places.below(os.getcwd(), to)
+            places.move(path, target)
+        self._session.facts.setdefault("files", []).append(target)
         return File(target, to)
 
 

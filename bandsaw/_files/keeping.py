@@ -81,14 +81,20 @@ class Refusing(Carrier):
 class Bringing(Carrier):
     """Has the files of a kept value be there while the value is read.
 
-    `contents`: what `Keeping.contents` returned.
+    `contents`: what `Keeping.contents` returned; `paths`: where the files are.
     """
 
     def __init__(self, contents: Any) -> None:
         super().__init__()
         self._contents = memoryview(contents)
+        self.paths: list[str] = []
 
-    def brought(
+    def brought(self, *content: Any) -> File:
+        file = self._brought(*content)
+        self.paths.append(os.path.abspath(file.path))
+        return file
+
+    def _brought(
         self, path: str, to: Optional[str], digest: str, parts: Sequence[Any], offset: int
     ) -> File:
         with contextlib.suppress(FileTravelError):

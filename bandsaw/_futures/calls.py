@@ -160,11 +160,15 @@ class Call(lanes.Passenger):
         """Gives the future what came of the call."""
         future = self.future
         assert future is not None
+        is_cancelled = self.ending is not None and self.ending.is_cancelled
         if self.ending is not None and self.ending.is_ended:
             value, error = None, _killed(error, future)
         self.forget()
         flight.begin_landing(self)
-        future._end(value, error)
+        if is_cancelled:
+            future._end_cancelled()
+        else:
+            future._end(value, error)
 
     def _outcome(self) -> tuple[Any, Optional[BaseException]]:
         _current.set(self)
@@ -244,6 +248,10 @@ class Call(lanes.Passenger):
         if flight.leave(self):
             self._never_begins(CancelledError())
             self.forget()
+
+    def withhold(self) -> bool:
+        """Cancels the call where it waits elsewhere; returns whether it never begins there."""
+        return self.ending is not None and self.ending.cancel()
 
     def kill(self) -> bool:
         """Ends the call if it runs in another process, or waits; returns whether it did."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future as AnyFuture
 from typing import Any, Callable, Optional
 
+from .._system import ending
 from ..errors import InvalidValueError
 from ..futures import Future
 from . import calls, lanes
@@ -53,6 +54,7 @@ class Results(Iterator[Any]):
             left = None if self._end is None else max(0.0, self._end - time.monotonic())
             value = future.result(left)
         except BaseException:
+            __tracebackhide__ = True  # by pytest
             self.close()
             raise
         finally:
@@ -94,6 +96,13 @@ class _Ahead:
 
     def fill(self, count: int) -> None:
         """Submits more calls, at most so many."""
+        token = ending.group.set(self)
+        try:
+            self._fill(count)
+        finally:
+            ending.group.reset(token)
+
+    def _fill(self, count: int) -> None:
         for _ in range(count):
             items = self._items
             if items is None:

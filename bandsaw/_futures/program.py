@@ -14,10 +14,14 @@ from . import flight, lanes
 
 # How long calls that were ended may take for that, when the program was interrupted.
 _SECONDS_TO_END = 1.0
+# Whether Ctrl-C has ended the calls of this process.
+was_interrupted = False
 
 
 def end_all() -> None:
     """Cancels what has not begun, and ends what runs in other processes."""
+    global was_interrupted
+    was_interrupted = True
     with flight.lock:
         calls: list[Any] = list(lanes.unfinished)
     # What has begun last may be needed by what began before.
@@ -40,11 +44,18 @@ def _at_the_end() -> None:
         except KeyboardInterrupt:
             is_interrupted = True
             end_all()
-    # The last one to be registered is called first: before what ends processes.
-    atexit.register(flight.stop)
     seconds = _SECONDS_TO_END if is_interrupted else None
     # Python waits for it, and goes on without it when that is interrupted.
-    threading.Thread(target=_wait, args=(seconds,), name="bandsaw-end").start()
+    thread = threading.Thread(target=_wait, args=(seconds,), name="bandsaw-end")
+    # The last one to be registered is called first: before what ends processes.
+    atexit.register(_stop, thread)
+    thread.start()
+
+
+def _stop(waits: threading.Thread) -> None:
+    global was_interrupted
+    was_interrupted = was_interrupted or waits.is_alive()
+    flight.stop()
 
 
 def _wait(seconds: Optional[float]) -> None:

@@ -143,18 +143,18 @@ def _location(module_name: str) -> Optional[str]:
         if spec is None:
             return "built-in" if module_name in sys.builtin_module_names else None
     else:
-        spec = _find_spec(module_name)
+        spec = find_spec(module_name)
     return _location_of_spec(spec)
 
 
-def _find_spec(module_name: str) -> Any:
-    # Only top-level names: looking for a submodule would import its package.
+def find_spec(module_name: str) -> Any:
+    """Finds a top-level module: looking for a submodule would import its package."""
     for finder in sys.meta_path:
-        find_spec = getattr(finder, "find_spec", None)
-        if find_spec is None:
+        find = getattr(finder, "find_spec", None)
+        if find is None:
             continue
         try:
-            spec = find_spec(module_name, None)
+            spec = find(module_name, None)
         except Exception:
             continue
         if spec is not None:

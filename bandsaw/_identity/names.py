@@ -8,6 +8,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Optional, Protocol
 
 from ..modules import file_of
+from . import unloaded
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
@@ -15,7 +16,7 @@ from .kinds import is_a
 from .scopes import Origin, Use
 from .sources import Source, source_of
 from .syntax import write_syntax
-from .watch import MISSING, Seen, attributes_of
+from .watch import MISSING, Seen
 
 # The tag of a name that the program changes while it runs.
 CHANGING = b"!changing;"
@@ -52,6 +53,9 @@ class Reader(Protocol):
 
     def note_module(self, name: Any) -> None:
         """Notes a module that was reached."""
+
+    def note_import(self) -> None:
+        """Notes that a module was imported on the way."""
 
     def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
@@ -99,6 +103,8 @@ def resolve(
             if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return name, _at_first(name, source)
+    if value is unloaded.UNKNOWN:
+        value = _with_value(namespace, name, reader)
     return _followed(name, value, rest, reader)
 
 
@@ -120,7 +126,15 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
         value = namespace.get(name, MISSING)
         if reader.is_left_out(namespace, name):
             return key, _LEFT_OUT
-        reader.seen.name(namespace, name, value)
+        if value is MISSING and "__path__" in namespace:
+            inner = unloaded.module_of(f"{module.__name__}.{name}")
+            if inner is not None:
+                value = inner
+                continue
+        if value is unloaded.UNKNOWN:
+            value = _with_value(namespace, name, reader)
+        else:
+            reader.seen.name(namespace, name, value)
         if value is MISSING:
             if "__getattr__" in namespace:
                 return key, AttributeError("the __getattr__ of its module makes it when it is used")
@@ -137,6 +151,15 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
                 reader.seen.names.pop((id(namespace), name), None)
                 return key, _at_first(name, source)
     return key, value
+
+
+def _with_value(namespace: dict[str, Any], name: str, reader: Reader) -> Any:
+    found, value = unloaded.with_value(namespace, name)
+    if found is not namespace:
+        reader.note_import()
+        reader.note_module(found["__name__"])
+        reader.seen.name(found, name, value)
+    return value
 
 
 def holds_code(value: Any) -> bool:
@@ -184,15 +207,10 @@ def _imported(
     if not is_first_party(module_name):
         dotted = ".".join(rest)
         return f"{key}.{dotted}", Written(global_name(module_name, dotted))
-    import importlib
-
-    try:
-        importlib.import_module(wanted)
-        module = importlib.import_module(module_name)
-        if origin.name and origin.name not in attributes_of(module):
-            importlib.import_module(f"{module_name}.{origin.name}")
-    except Exception as error:
-        return key, ImportError(f"it cannot be imported here: {error}")
+    for name in dict.fromkeys((wanted, module_name)):
+        module: Any = unloaded.module_of(name) or unloaded.imported(name)
+        if is_a(module, Exception):
+            return key, module
     return _followed(key, module, rest, reader)
 
 

@@ -7,6 +7,7 @@ Watch(seen).settle(...)    before a result is kept: what has changed during the 
 
 from __future__ import annotations
 
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -63,12 +64,19 @@ class Seen:
 
     def __init__(self) -> None:
         self.modules: dict[str, tuple[Any, Any]] = {}
+        # Of modules that are not loaded: the path, and what changes with the file.
+        self.files: dict[str, tuple[str, Any]] = {}
         self.names: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.cells: dict[int, tuple[CellType, Any]] = {}
         self.functions: dict[int, tuple[Any, Any, Any, Any]] = {}
         self.owners: dict[int, tuple[Any, dict[str, Any]]] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         self.attributes: set[str] = set()
+
+    def unloaded(self, name: str, path: str) -> None:
+        """Notes a module that was read without being loaded."""
+        self.modules[name] = None, None
+        self.files[name] = path, _stamp_of(path)
 
     def name(self, namespace: Mapping[str, Any], name: str, value: Any) -> None:
         """Notes what a name stands for."""
@@ -101,7 +109,7 @@ class Seen:
 
     def _tables(self) -> list[dict[Any, Any]]:
         return [
-            *(self.modules, self.names, self.cells),
+            *(self.modules, self.files, self.names, self.cells),
             *(self.functions, self.owners, self.contents),
         ]
 
@@ -110,7 +118,7 @@ class Watch:
     """Says whether what an id was made from is still what it was."""
 
     __slots__ = (
-        *("_cells", "_contents", "_functions", "_modules", "_names", "_owners"),
+        *("_cells", "_contents", "_files", "_functions", "_modules", "_names", "_owners"),
         *("carried", "seen"),
     )
 
@@ -122,6 +130,7 @@ class Watch:
         self._modules = [
             (name, _reference(module), spec) for name, (module, spec) in seen.modules.items()
         ]
+        self._files = dict(seen.files)
         self._names = list(seen.names.values())
         self._cells = list(seen.cells.values())
         self._functions = list(seen.functions.values())
@@ -135,6 +144,9 @@ class Watch:
         for name, reference, spec in self._modules:
             module = loaded.get(name)
             if module is not reference() or spec_of(module) is not spec:
+                return False
+        for path, stamp in self._files.values():
+            if _stamp_of(path) != stamp:
                 return False
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
@@ -192,7 +204,10 @@ class Watch:
         for name, reference, spec in self._modules:
             module = loaded.get(name)
             if module is not reference() or spec_of(module) is not spec:
-                yield name
+                path, stamp = self._files.get(name, ("", None))
+                # That a call imports what it needs is no change.
+                if name not in self._files or _stamp_of(path) != stamp:
+                    yield name
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
                 yield f"{namespace.get('__name__', '?')}.{name}"
@@ -230,6 +245,14 @@ def is_first_unset(value: Any) -> bool:
 def spec_of(module: Any) -> Any:
     """Returns the spec of a module, which `importlib.reload` replaces."""
     return getattr(module, "__dict__", {}).get("__spec__")
+
+
+def _stamp_of(path: str) -> Any:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _reference(module: Any) -> Callable[[], Any]:

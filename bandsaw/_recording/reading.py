@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import InvalidValueError
+from .counts import Counts
 from .writing import opened
 
 # A run on another machine, of which nothing was heard for so long, counts as lost.
@@ -44,7 +45,7 @@ def runs(connection: Any) -> list[dict[str, Any]]:
     found = connection.execute(
         """SELECT runs.*, COUNT(key) AS calls, SUM(error IS NOT NULL) AS failures,
             SUM(cache = 'hit') AS hits, MIN(COALESCE(calls.submitted, calls.begun)) AS first,
-            MAX(calls.ended) AS last
+            MAX(calls.ended) AS last, runs.run IN interrupted AS interrupted
         FROM runs LEFT JOIN calls ON calls.run = runs.run
         GROUP BY runs.run ORDER BY runs.begun DESC"""
     )
@@ -55,15 +56,15 @@ def _told(run: dict[str, Any]) -> dict[str, Any]:
     begun = min(time for time in (run["begun"], run.pop("first")) if time is not None)
     last = run.pop("last")
     run.update(begun=begun, failures=run["failures"] or 0, hits=run["hits"] or 0)
-    run["state"] = _state(run)
+    run["state"] = _state(run, run.pop("interrupted"))
     end = run["ended"] or (last if run["state"] == "lost" else run["seen"]) or run["seen"]
     run["seconds"] = max(0.0, end - begun)
     return run
 
 
-def _state(run: dict[str, Any]) -> str:
+def _state(run: dict[str, Any], was_interrupted: int) -> str:
     if run["ended"] is not None:
-        return "ended"
+        return "interrupted" if was_interrupted else "ended"
     if run["host"] == socket.gethostname():
         return "running" if _runs(run["pid"], run["begun"]) else "lost"
     import time
@@ -115,22 +116,50 @@ def calls(connection: Any, run: str) -> list[dict[str, Any]]:
     return [_call(dict(row)) for row in found]
 
 
+def calls_that_returned(connection: Any, path: str) -> list[dict[str, Any]]:
+    """Returns the calls that have returned a file, or a folder that it is in, the newest first."""
+    rows = connection.execute(
+        "SELECT * FROM calls WHERE facts LIKE '%\"files\"%' ORDER BY ended DESC"
+    )
+    calls = [{"in_run": row["run"], **_call(dict(row))} for row in rows]
+    return [
+        call for call in calls
+        if any(path == at or path.startswith(at + os.sep) for at in call["facts"].get("files", ()))
+    ]  # fmt: skip
+
+
 def _call(call: dict[str, Any]) -> dict[str, Any]:
     del call["run"]
     call["needs"] = json.loads(call["needs"]) if call["needs"] else []
     call["facts"] = json.loads(call["facts"]) if call["facts"] else {}
     call["state"] = state_of(call)
     begun, ended = call["begun"], call["ended"]
+    known = [call["host"], call["pid"] and f"pid {call['pid']}"]
+    call["where"] = "" if begun is None else ", ".join(one for one in known if one)
     call["seconds"] = max(0.0, ended - begun) if begun is not None and ended is not None else None
     return call
 
 
+def progress(connection: Any, run: dict[str, Any]) -> list[tuple[str, Counts]]:
+    """Returns how far the tasks of a run are, as far as the recorder has counted."""
+    sums = ", ".join(f"SUM({name})" for name in Counts.NAMES)
+    found = connection.execute(
+        f"SELECT task, MIN(since), {sums} FROM progress WHERE run = ? GROUP BY task ORDER BY 2",
+        (run["run"],),
+    )
+    rows = [(task, Counts(since, tuple(numbers))) for task, since, *numbers in found]
+    if run["state"] != "running":
+        for _, counts in rows:
+            counts.until = run["begun"] + run["seconds"]
+    return rows
+
+
 def state_of(call: dict[str, Any]) -> str:
-    """Says how a call ended: `done`, `hit`, `failed`, or `not begun`."""
+    """Says how a call ended: `done`, `hit`, `failed`, `interrupted`, or `not begun`."""
     if call["begun"] is None:
         return "not begun"
     if call["error"] is not None:
-        return "failed"
+        return "interrupted" if call["error"] == "builtins.KeyboardInterrupt" else "failed"
     return "hit" if call["cache"] == "hit" else "done"
 
 

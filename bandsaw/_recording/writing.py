@@ -15,8 +15,10 @@ from collections import deque
 from typing import Any, Optional
 
 from .. import modules
+from .._futures import program
 from .._system.processes import in_forked_processes
 from ..run import get_run_id
+from .counts import Counting
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,10 @@ CREATE TABLE IF NOT EXISTS calls (
     memory INTEGER, error TEXT, traceback TEXT, needs TEXT, facts TEXT,
     PRIMARY KEY (run, key));
 CREATE INDEX IF NOT EXISTS calls_of_task ON calls (run, task);
+CREATE TABLE IF NOT EXISTS interrupted (run TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS progress (
+    run TEXT, pid INTEGER, task TEXT, since REAL, submitted INTEGER, begun INTEGER,
+    running INTEGER, done INTEGER, cached INTEGER, failed INTEGER, PRIMARY KEY (run, pid, task));
 """
 # What is told of a call by a fact, and has a column of its own.
 _COLUMNS = {
@@ -52,7 +58,7 @@ class _Writer:
     """The thread of this process, and what waits for it."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[str, dict[str, Any]]] = deque()
+        self._waiting: deque[tuple[str, str, Any]] = deque()
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
         self._wake = threading.Event()
@@ -60,11 +66,12 @@ class _Writer:
         self._connections: dict[str, Any] = {}
         self._has_warned = False
         self._writing = threading.Lock()
+        self._counted: dict[str, Counting] = {}
 
-    def put(self, path: str, call: dict[str, Any]) -> None:
+    def put(self, path: str, what: str, of: Any) -> None:
         if len(self._waiting) >= _MOST_WAITING:
             return self._warn("more calls end than can be written")
-        self._waiting.append((path, call))
+        self._waiting.append((path, what, of))
         if self._stops:
             self.flush(ended=True)  # a call that is made while the program ends
         elif self._thread is None:
@@ -89,8 +96,12 @@ class _Writer:
         with self._writing:
             batches: dict[str, list[dict[str, Any]]] = {}
             while self._waiting:
-                path, call = self._waiting.popleft()
-                batches.setdefault(path, []).append(call)
+                path, what, of = self._waiting.popleft()
+                batch = batches.setdefault(path, [])
+                if not modules.is_far_end:
+                    self._count(path, what, of)
+                if what == "ended":
+                    batch.append(of)
             paths = (
                 {**dict.fromkeys(self._connections), **batches} if ended or is_alive else batches
             )
@@ -99,6 +110,16 @@ class _Writer:
                     self._write(path, batches.get(path, []), ended)
                 except Exception as error:
                     self._warn(f"{path}: {type(error).__name__}: {error}")
+
+    def _count(self, path: str, what: str, of: Any) -> None:
+        counting = self._counted.setdefault(path, Counting())
+        if what == "begun":
+            counting.begun(of)
+        elif what == "submitted":
+            counting.submitted(of)
+        else:
+            is_hit = of.get("facts", {}).get("cache") == "hit"
+            counting.ended(of["task"], "error" in of, is_hit, has_begun="begun" in of)
 
     def _write(self, path: str, batch: list[dict[str, Any]], ended: bool) -> None:
         import sqlite3
@@ -119,12 +140,22 @@ class _Writer:
                     connection.execute(_INSERT, row)
                 except (OverflowError, UnicodeError, sqlite3.InterfaceError) as error:
                     self._warn(f"{row['task']}: {error}")  # the others are written
+            if path in self._counted and self._counted[path].has_changed:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO progress VALUES (?,?,?,?,?,?,?,?,?,?)",
+                    [(get_run_id(), os.getpid(), name, counts.since, *counts.numbers())
+                     for name, counts in self._counted[path].rows()],
+                )  # fmt: skip
             if not modules.is_far_end:
                 now = time.time()
                 connection.execute(
                     "UPDATE runs SET seen = ?, ended = ? WHERE run = ? AND pid = ?",
                     (now, now if ended else None, get_run_id(), os.getpid()),
                 )
+                if ended and _was_interrupted():
+                    connection.execute(
+                        "INSERT OR IGNORE INTO interrupted VALUES (?)", (get_run_id(),)
+                    )
 
     def _warn(self, problem: str) -> None:
         if not self._has_warned:
@@ -142,6 +173,14 @@ class _Writer:
                 connection.close()
             except Exception as error:
                 self._warn(str(error))
+
+
+def _was_interrupted() -> bool:
+    # Whoever works in a notebook or at a prompt interrupts calls, and goes on.
+    is_over = not hasattr(sys, "ps1")
+    return is_over and (
+        program.was_interrupted or getattr(sys, "last_type", None) is KeyboardInterrupt
+    )
 
 
 def opened(path: str) -> Any:
@@ -208,9 +247,17 @@ def _row(call: dict[str, Any]) -> dict[str, Any]:
 _writer = _Writer()
 
 
-def write(path: str, call: dict[str, Any]) -> None:
-    """Has a call written to a file."""
-    _writer.put(path, call)
+def write(path: str, what: str, of: Any) -> None:
+    """Has written to a file that a task was `submitted`, that it has `begun`, or a call `ended`."""
+    # What begins in the process of a task is counted by the caller, as a part of the task.
+    if what == "ended" or not modules.is_far_end:
+        _writer.put(path, what, of)
+
+
+def flush() -> None:
+    """Writes now what waits."""
+    if _writer._waiting:
+        _writer.flush()
 
 
 def warn(problem: str) -> None:

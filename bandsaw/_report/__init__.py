@@ -20,7 +20,10 @@ def write(path: str, form: str, run: dict[str, Any], calls: list[dict[str, Any]]
 
         text = trace.made(run, calls)
     else:
+        from .._recording import misses
         from . import page
+
+        misses.explain(calls)
 
         text = page.made(run, calls)
     with whole_file(Path(path).absolute()) as file:

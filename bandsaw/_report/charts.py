@@ -47,7 +47,7 @@ def _source(run: dict[str, Any], calls: list[dict[str, Any]], colour: dict[str, 
     data: dict[str, list[Any]] = {name: [] for name in (
         "task", "arguments", "state", "row", "left", "right", "submitted", "waited", "took",
         "host", "pid", "place", "cpu", "memory", "sent", "received", "attempts", "error",
-        "colour", "end",
+        "colour", "end", "why",
     )}  # fmt: skip
     for _, row, placed in rows_of(calls):
         for call in placed:
@@ -60,7 +60,7 @@ def _source(run: dict[str, Any], calls: list[dict[str, Any]], colour: dict[str, 
                 plain(call["place"]), call["cpu"], (call["memory"] or 0) / 1e6,
                 call["sent"] or 0, call["received"] or 0, call["attempts"], plain(call["error"]),
                 FAILED if is_failed else colour[call["task"]],
-                max(call["ended"], call["begun"] + least) - begin,
+                max(call["ended"], call["begun"] + least) - begin, plain(call["why"]),
             )  # fmt: skip
             for name, value in zip(data, values):
                 data[name].append(value)
@@ -96,7 +96,7 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
         ("task", "@task"), ("arguments", "@arguments"), ("state", "@state"), ("took", "@took s"),
         ("waited", "@waited s"), ("where", "@host, pid @pid, @place"), ("processor", "@cpu s"),
         ("peak memory", "@memory MB"), ("sent, received", "@sent, @received bytes"),
-        ("attempts", "@attempts"), ("error", "@error"),
+        ("attempts", "@attempts"), ("error", "@error"), ("why computed", "@why"),
     ]))  # fmt: skip
     return {
         "timeline": timeline,

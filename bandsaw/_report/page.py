@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import importlib
 import time
+from collections.abc import Sequence
 from string import Template
 from typing import Any
 
@@ -49,6 +50,8 @@ $timeline
 <p class="note">A line leads from a task to one that waited for it, or that it called.</p>
 $graph
 $tasks
+<h2>Why calls were computed</h2>
+$misses
 <h2 id="failures">Failures</h2>
 $failures
 <h2>The slowest calls</h2>
@@ -81,12 +84,15 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
         begun=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["begun"])),
         host=_text(run["host"]),
         python=_text(run["python"]),
-        state={"ended": "has ended", "lost": "was lost: its program was killed"}.get(
-            run["state"], "was still running"
-        ),
+        state={
+            "ended": "has ended",
+            "interrupted": "was interrupted",
+            "lost": "was lost: its program was killed",
+        }.get(run["state"], "was still running"),
         scripts=resources.Resources("inline", components=_PARTS).render(),
         figures="".join(f"<li><b>{_text(v)}</b>{_text(n)}</li>" for n, v in _figures(run, calls)),
         tasks=_tasks(calls),
+        misses=_misses(calls),
         failures=_failures(calls),
         slowest=_slowest(calls),
         plots=plots,
@@ -119,7 +125,7 @@ def _figures(run: dict[str, Any], calls: list[dict[str, Any]]) -> list[tuple[str
     ]
 
 
-def _rows(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+def _rows(head: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> str:
     lines = ["<tr>" + "".join(f"<th>{_text(cell)}</th>" for cell in head) + "</tr>"]
     lines += ["<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     return f'<div class="wide"><table class="plain">{"".join(lines)}</table></div>'
@@ -128,12 +134,19 @@ def _rows(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 def _tasks(calls: list[dict[str, Any]]) -> str:
     from .._recording.reading import tasks
 
-    rows: list[tuple[Any, ...]] = [
+    rows = [
         (task["task"], task["calls"], task["hits"], task["failures"], told_seconds(task["seconds"]),
          told_seconds(task["longest"]), told_size(task["memory"]) if task["memory"] else "-")
         for task in tasks(calls)
     ]  # fmt: skip
     return _rows(("task", "calls", "hits", "failed", "time", "longest", "peak memory"), rows)
+
+
+def _misses(calls: list[dict[str, Any]]) -> str:
+    from .._recording.misses import reasons
+
+    found = reasons(calls)
+    return _rows(("task", "calls", "why no cache had it"), found) if found else "<p>-</p>"
 
 
 def _failures(calls: list[dict[str, Any]]) -> str:
@@ -142,7 +155,7 @@ def _failures(calls: list[dict[str, Any]]) -> str:
         return "<p>None.</p>"
     parts = []
     for call in found[:_MOST_FAILURES]:
-        where = "never begun" if call["begun"] is None else f"{call['host']}, pid {call['pid']}"
+        where = call["where"] or "never begun"
         what = f"{call['task']}({call['arguments'] or ''})"
         parts.append(
             f"<details><summary>{_text(what)}: {_text(call['error'])} ({_text(where)})</summary>"
@@ -155,9 +168,9 @@ def _failures(calls: list[dict[str, Any]]) -> str:
 
 def _slowest(calls: list[dict[str, Any]]) -> str:
     slow = sorted((c for c in calls if c["seconds"]), key=lambda call: -call["seconds"])
-    rows: list[tuple[Any, ...]] = [
+    rows = [
         (f"{call['task']}({call['arguments'] or ''})"[:200], told_seconds(call["seconds"]),
-         call["state"], f"{call['host']}, pid {call['pid']}")
+         call["state"], call["where"])
         for call in slow[:_SLOWEST]
     ]  # fmt: skip
     return _rows(("call", "took", "state", "where"), rows)

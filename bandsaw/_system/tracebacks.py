@@ -12,20 +12,35 @@ from typing import Any, Optional
 # `full` has the frames of bandsaw shown, too.
 VARIABLE = "BANDSAW_TRACEBACK"
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARY = os.path.dirname(os.__file__)
+_BELOW_OURS = (
+    os.path.join(_LIBRARY, "concurrent", "futures", "_base.py"),
+    os.path.join(_LIBRARY, "threading.py"),
+)
 _MOST_LINKS = 50
 _has_hook = False
 
 
-def is_ours(filename: str) -> bool:
-    """Says whether a frame of a file is left out of what users see."""
-    return filename.startswith(_OURS) and os.environ.get(VARIABLE) != "full"
+class _Filter:
+    """Says of one frame after the other whether users see it."""
+
+    def __init__(self) -> None:
+        self._is_full = os.environ.get(VARIABLE) == "full"
+        self._leaves_out = False
+
+    def shows(self, filename: str) -> bool:
+        # Our futures wait in those of the standard library.
+        is_ours = filename.startswith(_OURS) or (self._leaves_out and filename in _BELOW_OURS)
+        self._leaves_out = is_ours and not self._is_full
+        return not self._leaves_out
 
 
 def without_ours(traceback: Optional[TracebackType]) -> Optional[TracebackType]:
     """Returns a traceback without the frames of bandsaw."""
     kept = []
+    which = _Filter()
     while traceback is not None:
-        if not is_ours(traceback.tb_frame.f_code.co_filename):
+        if which.shows(traceback.tb_frame.f_code.co_filename):
             kept.append(traceback)
         traceback = traceback.tb_next
     found: Optional[TracebackType] = None
@@ -94,6 +109,7 @@ def formatted(error: BaseException) -> str:
             continue
         seen.add(id(part))
         if part.stack is not None:
-            part.stack[:] = [frame for frame in part.stack if not is_ours(frame.filename)]
+            which = _Filter()
+            part.stack[:] = [frame for frame in part.stack if which.shows(frame.filename)]
         pending += [part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())]
     return "".join(whole.format())

@@ -126,16 +126,13 @@ class CachingAdvice(Advice):
         result = None
         if mode != "refresh":
             result = self._load(folder, name, session, logging.WARNING)
-        if facts.wanted:
-            session.note(cache="miss" if result is None else "hit")
+        if result is None and mode == "read-only":
+            result = self._load_shared(folder, name, session, is_kept=False)
         if result is not None:
             _serve(result, name, session)
         elif mode == "read-only":
-            result = self._load_shared(folder, name, session, is_kept=False)
-            if result is not None:
-                _serve(result, name, session)
-            else:
-                session.proceed()
+            _note_miss(session, f"{folder}{os.sep}{name}")
+            session.proceed()
         else:
             self._compute(_Computation(folder, name, mode), session)
 
@@ -207,11 +204,12 @@ class CachingAdvice(Advice):
             if computation.mode is None and path not in computing.held(session):
                 result = self._wait(computation, session)
                 if result is not None:
-                    if facts.wanted:
-                        session.note(cache="hit")
                     computation.close()
                     _serve(result, computation.name, session)
                     return
+            _note_miss(session, path)
+            if computation.mode == "refresh":
+                _note_why(session, "it was to be computed again")
             computation.begin(session)
             _computations[key] = computation
             computing.hold(path, session)
@@ -251,7 +249,9 @@ class CachingAdvice(Advice):
         """Reads an entry, and brings the files in its result back to where they lack."""
         try:
             found = entry.read(folder, name, mapped=self.mmap, stamped=self.max_bytes is not None)
-            if self.max_age is not None and entry.age_of(found.status) > self.max_age:
+            age = 0.0 if self.max_age is None else entry.age_of(found.status)
+            if self.max_age is not None and age > self.max_age:
+                _note_why(session, f"its entry was {age:.0f} s old, max_age is {self.max_age:g} s")
                 return None
             return _result_in(found, folder, name, session, with_files)
         except FileNotFoundError:
@@ -260,6 +260,7 @@ class CachingAdvice(Advice):
             # Not the error itself, whose traceback would keep the session alive.
             problem = str(error) or type(error).__name__
         logger.log(level, "The cache entry %s is not used: %s", os.path.join(folder, name), problem)
+        _note_why(session, f"its entry could not be used: {problem}")
         return None
 
     def _load_shared(
@@ -492,8 +493,10 @@ def _result_in(
 ) -> Result:
     """Reads the result out of an entry, and may bring its files back to where they lack."""
     if with_files and found.contents is not None:
-        with keeping.Bringing(found.contents):
-            return _result_in(found, folder, name, session, with_files=False)
+        with keeping.Bringing(found.contents) as bringing:
+            result = _result_in(found, folder, name, session, with_files=False)
+        session.facts["files"] = bringing.paths
+        return result
     stream = io.BytesIO(found.payload)
     serializer = _serializer(session, folder, name)
     if found.buffers:
@@ -507,7 +510,20 @@ def _result_in(
 
 def _serve(result: Result, name: str, session: Session) -> None:
     logger.info("Served from the cache: %s (%s)", session.task, name)
+    if facts.wanted:
+        session.note(cache="hit")
     session.conclude(result)
+
+
+def _note_miss(session: Session, path: str) -> None:
+    # What the entry differs in from others is found out when somebody looks.
+    if facts.wanted:
+        session.note(cache="miss", cache_entry=os.path.abspath(path))
+
+
+def _note_why(session: Session, why: str) -> None:
+    if facts.wanted:
+        session.note(cache_why=why)
 
 
 # By the session and the advice: a chain may have several caches.

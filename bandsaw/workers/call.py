@@ -57,7 +57,7 @@ _MOST_GOODBYES = 20
 _MOST_BEGINNINGS = 5
 
 
-class _NotBegunError(Exception):
+class NotBegunError(Exception):
     """The process was killed before it had read the session. Not for users."""
 
 
@@ -104,7 +104,7 @@ class Call:
             for left in reversed(range(_MOST_BEGINNINGS)):
                 try:
                     return self._in_own_process(message, is_last_try=not left)
-                except _NotBegunError:
+                except NotBegunError:
                     continue
 
     def _in_own_process(self, message: Message, is_last_try: bool) -> None:
@@ -166,7 +166,7 @@ class Call:
                 answer = self._in_worker(worker, shape, idle_seconds, not left)
                 if answer.kind != frames.BYE:
                     self._take_back(worker.child, answer)
-            except _NotBegunError:
+            except NotBegunError:
                 pool.drop(worker)
                 continue
             except BaseException as error:
@@ -361,7 +361,7 @@ class Call:
             frame = self._in_time(child, deadline, child.next)
             if frame is None:
                 if not is_last_try and was_killed_early(child):
-                    raise _NotBegunError
+                    raise NotBegunError
                 raise self._death(child)
             if frame.kind in ANSWERS:
                 if not is_first:

@@ -191,6 +191,10 @@ def test_ctrl_c_ends_what_runs_begins_nothing_more_and_leaves_at_once(
     _, errors = process.communicate(timeout=60)
     seconds = time.monotonic() - begun
     assert "KeyboardInterrupt" in errors
+    assert "nobody has asked" not in errors
+    if where in ("result", "map"):
+        frames = [line for line in errors.splitlines() if line.startswith("  File")]
+        assert all("workflow.py" in line for line in frames), errors
     wait_until.gone(int(pid.read_text()))
     assert not (project.folder / "never").exists()
     assert project.left_behind() == []

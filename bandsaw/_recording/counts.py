@@ -1,0 +1,173 @@
+"""How far the calls of each task are, and how that is shown."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import threading
+import time
+from typing import Any, Optional
+
+from .._system.units import told_seconds
+
+
+class Counts:
+    """How far the calls of a task are.
+
+    Attributes:
+        since: When the first one was submitted or begun, in seconds since the epoch.
+        until: When all was over, `None` as long as it is not.
+    """
+
+    NAMES = ("submitted", "begun", "running", "done", "cached", "failed")
+
+    def __init__(self, since: float, numbers: tuple[int, ...] = (0,) * 6) -> None:
+        self.since = since
+        self.until: Optional[float] = None
+        self.submitted, self.begun, self.running, self.done, self.cached, self.failed = numbers
+
+    def numbers(self) -> tuple[int, ...]:
+        return tuple(getattr(self, name) for name in self.NAMES)
+
+    @property
+    def total(self) -> int:
+        # Those that were called directly were never submitted.
+        return max(self.submitted, self.begun, self.done)
+
+    def text(self) -> str:
+        seconds = max(1e-9, (self.until or time.time()) - self.since)
+        rate = self.done / seconds
+        parts = [f"{self.done} of {self.total} done"]
+        for number, word in (
+            (self.running, "running"),
+            (self.cached, "cached"),
+            (self.failed, "failed"),
+        ):
+            if number > 0:
+                parts.append(f"{number} {word}")
+        if self.done:
+            parts.append(f"{rate:.3g} a second")
+            if self.total > self.done and self.until is None:
+                parts.append(f"{told_seconds((self.total - self.done) / rate)} left")
+        return ", ".join(parts)
+
+
+class Counting:
+    """Counts the calls of this process.
+
+    Attributes:
+        lock: Held while something is counted.
+        active: How many calls run.
+        has_changed: Whether something was counted since `rows` was asked.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.active = 0
+        self.has_changed = False
+        self._tasks: dict[str, Counts] = {}
+
+    def submitted(self, task: str) -> None:
+        with self.lock:
+            self._of(task).submitted += 1
+
+    def begun(self, task: str) -> None:
+        with self.lock:
+            counts = self._of(task)
+            counts.running += 1
+            counts.begun += 1
+            self.active += 1
+
+    def ended(self, task: str, has_failed: bool, is_hit: bool, has_begun: bool = True) -> None:
+        with self.lock:
+            counts = self._of(task)
+            counts.running -= has_begun
+            counts.done += 1
+            counts.failed += has_failed
+            counts.cached += is_hit
+            self.active -= has_begun
+
+    def rows(self) -> list[tuple[str, Counts]]:
+        """Returns what was counted, by the names of the tasks."""
+        with self.lock:
+            self.has_changed = False
+            return [
+                (name, Counts(counts.since, counts.numbers()))
+                for name, counts in self._tasks.items()
+            ]
+
+    def is_over(self) -> bool:
+        return not self.active and all(one.done >= one.total for one in self._tasks.values())
+
+    def clear(self) -> None:
+        self._tasks.clear()
+
+    def _of(self, task: str) -> Counts:
+        self.has_changed = True
+        counts = self._tasks.get(task)
+        if counts is None:
+            counts = self._tasks[task] = Counts(time.time())
+        return counts
+
+
+def shower(seconds: float, stream: Any = None) -> Any:
+    """Returns what shows counts: bars of `rich` in a terminal and in a notebook, else lines.
+
+    `seconds`: how often there is a line. `stream`: where to, by default standard error.
+    """
+    try:
+        module: Any = importlib.import_module("rich.console")
+        console = module.Console(file=stream or sys.stderr)
+        if console.is_terminal or console.is_jupyter:
+            return _Bars(console)
+    except ImportError:
+        pass
+    return _Lines(seconds, stream)
+
+
+class _Lines:
+    """A line every few seconds, where something has changed."""
+
+    def __init__(self, seconds: float, stream: Any) -> None:
+        self._seconds = seconds
+        self._stream = stream
+        self._last = time.monotonic() - seconds
+        self._texts: dict[str, str] = {}
+
+    def show(self, rows: list[tuple[str, Counts]], is_over: bool) -> None:
+        now = time.monotonic()
+        if now - self._last < self._seconds and not is_over:
+            return
+        self._last = now
+        for name, counts in rows:
+            text = counts.text()
+            if self._texts.get(name) != text:
+                self._texts[name] = text
+                print(f"{name}: {text}", file=self._stream or sys.stderr, flush=True)
+
+
+class _Bars:
+    """Bars of `rich`, below what is written meanwhile."""
+
+    def __init__(self, console: Any) -> None:
+        progress: Any = importlib.import_module("rich.progress")
+        self._escape = importlib.import_module("rich.markup").escape
+        self._bars = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=False,
+        )
+        self._bars.start()
+        self._known: dict[str, Any] = {}
+
+    def show(self, rows: list[tuple[str, Counts]], is_over: bool) -> None:
+        for name, counts in rows:
+            if name not in self._known:
+                self._known[name] = self._bars.add_task(self._escape(name), text="")
+            self._bars.update(
+                self._known[name], total=counts.total, completed=counts.done, text=counts.text()
+            )
+        if is_over:
+            self._bars.stop()
