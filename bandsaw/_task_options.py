@@ -77,7 +77,8 @@ def mapping(value: Any) -> Optional[str]:
     return "has to be a dict with options as keys"
 
 
-def _count(value: Any) -> Optional[str]:
+def count(value: Any) -> Optional[str]:
+    """Wants how many."""
     if type(value) is int and value > 0:
         return None
     return "has to be a whole number above 0"
@@ -103,7 +104,7 @@ def _wait(value: Any) -> Optional[str]:
 
 # What `RetryAdvice` takes.
 RETRY: Mapping[str, Check] = {
-    "attempts": _count,
+    "attempts": count,
     "on": _reasons,
     "timeout": lambda value: None if value is None else seconds(value),
     "wait_initial": _wait,
@@ -125,7 +126,7 @@ def retry(value: Any) -> Optional[str]:
 
 
 OURS: Mapping[str, Optional[Check]] = {
-    "batch": _count,
+    "batch": count,
     "cache": cache,
     "depends": _list,
     "executor": mapping,

@@ -12,7 +12,7 @@ from .errors import TaskKilledError
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
-_PENDING, _CANCELLED, _FINISHED = "PENDING", "CANCELLED", "FINISHED"
+_PENDING, _RUNNING, _CANCELLED, _FINISHED = "PENDING", "RUNNING", "CANCELLED", "FINISHED"
 
 
 class _Call(Protocol):
@@ -27,6 +27,8 @@ class _Call(Protocol):
     def interrupt(self) -> None: ...
 
     def drop(self) -> None: ...
+
+    def withhold(self) -> bool: ...
 
     def kill(self) -> bool: ...
 
@@ -86,12 +88,17 @@ class Future(concurrent.futures.Future[R]):
     def cancel(self) -> bool:
         """Has a call that has not begun never begin. What needs it fails at once.
 
+        One that waits in the queue of an engine or executor has not begun.
+
         Returns:
             Whether it is cancelled: `False` if it runs or is done.
         """
-        if not super().cancel():
-            return False
         call = self._call
+        if not super().cancel():
+            if call is None or not call.withhold():
+                return False
+            self._end_cancelled()
+            return True
         if call is not None:
             call.drop()
         with self._condition:
@@ -140,6 +147,17 @@ class Future(concurrent.futures.Future[R]):
             return
         self._failure = failure or _Failure(f"Task {self.task}", error)
         self.set_exception(error)
+
+    def _end_cancelled(self) -> None:
+        """Ends as cancelled although it was said to run: the call has not begun elsewhere."""
+        with self._condition:
+            if self._state != _RUNNING:
+                return
+            self._state = _CANCELLED
+            self._condition.notify_all()
+            self.set_running_or_notify_cancel()
+        self._call = self._waiters.call = None
+        self._invoke_callbacks()  # type: ignore[attr-defined]
 
     def _lose(self, error: BaseException) -> None:
         """Fails without telling anybody: whoever wanted to know is in another process."""

@@ -257,6 +257,8 @@ class Session:
         }
         if self.__dict__.get("_facts"):
             header["facts"] = self.facts
+        if self.__dict__.get("_warnings"):
+            header["warnings"] = self.__dict__.pop("_warnings")
         values = {
             "task": self.task,
             "execution": self.execution,
@@ -359,8 +361,11 @@ class Session:
         if is_first:
             modules.set_variables(header["environment"])
         if modules.is_far_end:
+            from ._session import told
             from ._system import computing
 
+            if told.take_warnings is not None:
+                told.take_warnings(header.get("warnings", {}))
             computing.inherit(header["computing"])
 
     @property

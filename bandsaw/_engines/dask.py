@@ -7,14 +7,14 @@ import threading
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future, InvalidStateError
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
-from ..workers.engine import killing
+from ..workers.engine import Engine, killing, withholding
 from .executor import EngineExecutor, begun_future
 
 # What is larger is sent to a worker, and not with the description of the call over the scheduler.
 _LARGE = 1 << 20
-_SECONDS_TO_KILL = 5.0
+_SECONDS_TO_ANSWER = 5.0
 
 
 class DaskExecutor(EngineExecutor):
@@ -39,6 +39,7 @@ class DaskExecutor(EngineExecutor):
         self._given = client_or_address
         self._client: Any = None
         self.submit_options = submit_options
+        self._is_silent = False
         # The engine's own future of each of ours.
         self._futures: weakref.WeakKeyDictionary[Future[Any], Any] = weakref.WeakKeyDictionary()
 
@@ -70,18 +71,42 @@ class DaskExecutor(EngineExecutor):
         theirs.add_done_callback(lambda done: _pass_on(done, ours))
         return ours
 
-    def _kill(self, call: str, future: Future[Any]) -> None:
-        theirs = self._futures.get(future)
+    def _bandsaw_engine(self, **more: Any) -> Engine:
+        return super()._bandsaw_engine(repeats=bool(self.submit_options.get("retries")))
+
+    def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
+        self._cancel(future)
+        self._on_all(*killing(call))
+
+    def _withhold(self, call: str, future: Optional[Future[Any]]) -> bool:
+        # Each worker says whether the call has begun there, and it will begin at none that has not.
+        found = self._on_all(*withholding(call))
+        is_sure = found is not None and all(found.values())
+        if is_sure:
+            self._cancel(future)
+        return is_sure
+
+    def _cancel(self, future: Optional[Future[Any]]) -> None:
+        theirs = None if future is None else self._futures.get(future)
         if theirs is not None:
             theirs.cancel()
-        # A scheduler that is lost must hold nobody up.
-        run = threading.Thread(target=self._run, args=killing(call), daemon=True)
-        run.start()
-        run.join(_SECONDS_TO_KILL)
 
-    def _run(self, *what: Any) -> None:
-        with contextlib.suppress(Exception):
-            self.client.run(*what)
+    def _on_all(self, *what: Any) -> Any:
+        """Calls a function on all workers; returns what they say, `None` if it cannot be done."""
+        said: list[Any] = []
+
+        def ask() -> None:
+            with contextlib.suppress(Exception):
+                said.append(self.client.run(*what))
+
+        # A scheduler that is lost must hold nobody up.
+        if self._is_silent:
+            return None
+        run = threading.Thread(target=ask, daemon=True)
+        run.start()
+        run.join(_SECONDS_TO_ANSWER)
+        self._is_silent = run.is_alive()
+        return said[0] if said else None
 
     def shutdown(self, wait: bool = True) -> None:
         """Closes the connection, if it was made here.

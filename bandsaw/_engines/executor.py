@@ -7,7 +7,7 @@ import importlib
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from ..errors import WorkerStartError
 from ..workers.engine import Engine
@@ -27,6 +27,8 @@ class EngineExecutor(abc.ABC):
     package: str
     task_options: tuple[str, ...] = ()
     max_in_flight: int = 100
+    # How much work of small calls one submission is worth.
+    _pack_seconds = 0.1
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -59,11 +61,24 @@ class EngineExecutor(abc.ABC):
         """
 
     @abc.abstractmethod
-    def _kill(self, call: str, future: Future[Any]) -> None:
+    def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
         """Has a call never begin there, or ended if it has."""
 
-    def _bandsaw_engine(self) -> Engine:
-        return Engine(type(self).__name__, self.submit_with, self._kill)
+    @abc.abstractmethod
+    def _withhold(self, call: str, future: Optional[Future[Any]]) -> bool:
+        """Has a call never begin; returns whether that is sure."""
+
+    def _bandsaw_engine(self, **more: Any) -> Engine:
+        return Engine(
+            type(self).__name__,
+            self.submit_with,
+            self._kill,
+            self._withhold,
+            pack_seconds=self._pack_seconds,
+            # So that there are some for each worker.
+            most_packed=max(1, self.max_in_flight // 8),
+            **more,
+        )
 
     def _imported(self, name: str) -> Any:
         try:

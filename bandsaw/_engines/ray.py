@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
+from ..workers.claims import HERE
 from .executor import EngineExecutor, begun_future
 
 # Ray takes no builtin. A function of no module is sent as it is, so that none is needed there.
@@ -75,11 +77,25 @@ class RayExecutor(EngineExecutor):
         reference.future().add_done_callback(pass_on)
         return ours
 
-    def _kill(self, call: str, future: Future[Any]) -> None:
-        reference = self._references.get(future)
+    def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
+        if future is None:
+            HERE.end(call)
+        # The processes below its worker end with it.
+        self._cancel(future, force=True)
+
+    def _withhold(self, call: str, future: Optional[Future[Any]]) -> bool:
+        ray = self._imported("ray")
+        hosts = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+        # Nobody else can be asked whether a call has begun.
+        is_sure = hosts == {socket.gethostname()} and HERE.take(call)
+        if is_sure:
+            self._cancel(future, force=False)
+        return is_sure
+
+    def _cancel(self, future: Optional[Future[Any]], force: bool) -> None:
+        reference = None if future is None else self._references.get(future)
         if reference is not None:
-            # The processes below its worker end with it.
-            self._imported("ray").cancel(reference, force=True)
+            self._imported("ray").cancel(reference, force=force)
 
     def shutdown(self, wait: bool = True) -> None:
         """Does nothing: Ray ends with the program, or by `ray.shutdown()`.

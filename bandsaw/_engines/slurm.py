@@ -17,9 +17,10 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .._system.directories import Anchor
+from ..workers.claims import HERE, Claims
 from ..workers.engine import Engine
 from .executor import EngineExecutor, begun_future
 
@@ -32,6 +33,8 @@ _OVER = {
     *("OUT_OF_MEMORY", "REVOKED", "TIMEOUT"),
 }
 _MOST_WORDS = 2000
+# Names of jobs in one command.
+_MOST_CANCELLED = 500
 logger = logging.getLogger(__name__)
 
 _SECONDS_TO_END = 30.0
@@ -70,6 +73,7 @@ class SlurmExecutor(EngineExecutor):
     engine = "slurm"
     package = "submitit"
     max_in_flight = 200
+    _pack_seconds = 10.0
     task_options = (
         *("account", "additional_parameters", "comment", "constraint", "cpus_per_gpu"),
         *(
@@ -93,7 +97,10 @@ class SlurmExecutor(EngineExecutor):
         self.parameters = parameters
         self._poll = poll
         self._waiting: list[_Call] = []
+        self._submitting: set[Future[Any]] = set()
         self._jobs: dict[Future[Any], _Job] = {}
+        # Jobs that are to be cancelled, and those of which Slurm was told so.
+        self._unwanted: list[Any] = []
         self._cancelled: list[Any] = []
         self._wakeup = threading.Event()
         self._thread: Any = None
@@ -101,6 +108,7 @@ class SlurmExecutor(EngineExecutor):
         self._is_over = False
         # What submitit writes for jobs of this process. Removed when none is left.
         self._jobs_folder = self.folder / f"jobs-{os.urandom(8).hex()}"
+        self._claims = Claims(lambda: str(self._jobs_folder))
 
     def submit_with(
         self, options: Mapping[str, Any], function: Callable[..., Any], *args: Any
@@ -110,6 +118,8 @@ class SlurmExecutor(EngineExecutor):
         future = begun_future()
         settings = tuple(sorted({**self.parameters, **options}.items(), key=lambda item: item[0]))
         with self._lock:
+            # Results are pickles, and claims say what runs: they are for this user only.
+            self._jobs_folder.mkdir(0o700, parents=True, exist_ok=True)
             self._waiting.append(_Call(settings, function, args, future))
             if self._thread is None:
                 self._is_over = False
@@ -121,22 +131,48 @@ class SlurmExecutor(EngineExecutor):
         self._wakeup.set()
         return future
 
-    def _kill(self, call: str, future: Future[Any]) -> None:
+    def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
+        if future is None:
+            HERE.end(call)  # if that is this machine
+            return
         with self._lock:
-            self._waiting = [one for one in self._waiting if one.future is not future]
-            job = self._jobs.pop(future, None)
-            if job is not None:
-                # It may still write its result.
-                self._cancelled.append(job.job)
-        if job is not None:
-            job.job.cancel(check=False)
+            self._give_up(future)
+        self._wakeup.set()
 
-    def _bandsaw_engine(self) -> Engine:
-        return Engine(type(self).__name__, self.submit_with, self._kill, self._shared)
+    def _give_up(self, future: Future[Any]) -> bool:
+        """Has a call not be submitted, or its job cancelled; returns whether that was too early."""
+        before = len(self._waiting)
+        self._waiting = [one for one in self._waiting if one.future is not future]
+        job = self._jobs.pop(future, None)
+        if job is not None:
+            # It may still write its result.
+            self._unwanted.append(job.job)
+        # What `sbatch` is about to be told is cancelled afterwards.
+        self._submitting.discard(future)
+        return len(self._waiting) < before
+
+    def _withhold(self, call: str, future: Optional[Future[Any]]) -> bool:
+        is_sure = False
+        if future is not None:
+            with self._lock:
+                is_sure = any(one.future is future for one in self._waiting)
+                if is_sure:
+                    self._give_up(future)
+        if is_sure:
+            return True
+        if not self._claims.take(call):
+            return False
+        if future is not None:
+            self._kill(call, future)
+        return True
+
+    def _bandsaw_engine(self, **more: Any) -> Engine:
+        return super()._bandsaw_engine(shared=self._shared, claims=self._claims, is_here=True)
 
     def _shared(self, digest: str, parts: Callable[[], Sequence[bytes]]) -> str:
         folder = self.folder / "archives"
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
+        folder.mkdir(0o700, exist_ok=True)
         path = folder / digest
         if not path.exists():
             manifest, files = parts()
@@ -151,10 +187,15 @@ class SlurmExecutor(EngineExecutor):
         Args:
             wait: Whether to wait until nothing is left of them.
         """
-        for future in list(self._jobs):
-            self._kill("", future)
-        thread = self._thread
-        self._is_over = True
+        with self._lock:
+            left = [one.future for one in self._waiting]
+            left += [*self._submitting, *self._jobs]
+            for future in left:
+                self._give_up(future)
+            thread = self._thread
+            self._is_over = True
+        for future in left:
+            future.set_exception(ConnectionError("the executor was shut down"))
         self._wakeup.set()
         if wait and thread is not None:
             thread.join(_SECONDS_TO_END)
@@ -164,13 +205,15 @@ class SlurmExecutor(EngineExecutor):
 
     def _serve(self) -> None:
         while True:
-            self._wakeup.wait(self._poll if self._jobs or self._cancelled else None)
+            is_busy = self._jobs or self._unwanted or self._cancelled
+            self._wakeup.wait(self._poll if is_busy else None)
             if self._wakeup.is_set() and not self._is_over:
                 time.sleep(_TOGETHER_SECONDS)
             self._wakeup.clear()
             with self._lock:
                 calls, self._waiting = self._waiting, []
-                if not (calls or self._jobs or self._cancelled):
+                self._submitting = {one.future for one in calls}
+                if not (calls or self._jobs or self._unwanted or self._cancelled):
                     shutil.rmtree(self._jobs_folder, ignore_errors=True)
                     if self._is_over:
                         self._thread = None
@@ -183,25 +226,51 @@ class SlurmExecutor(EngineExecutor):
                 try:
                     self._submit_array(same)
                 except Exception as error:
-                    for one in same:
-                        one.future.set_exception(error)
+                    self._refuse(same, error)
             try:
+                self._cancel_unwanted()
                 self._look()
             except Exception as error:
                 # A shared file system may answer again. Calls are not lost for it.
                 logger.warning("Jobs of Slurm cannot be looked at now: %s", error)
-            if not (self._jobs or self._cancelled):
+            if not (self._jobs or self._unwanted or self._cancelled):
                 self._wakeup.set()
 
     def _submit_array(self, calls: Sequence[_Call]) -> None:
         submitit = self._imported("submitit")
         executor = submitit.SlurmExecutor(folder=self._jobs_folder, max_num_timeout=0)
         executor.update_parameters(**_settings(dict(calls[0].options), executor))
+        with self._lock:
+            calls = [one for one in calls if one.future in self._submitting]
+        if not calls:
+            return
         with executor.batch() if len(calls) > 1 else contextlib.nullcontext():
             jobs = [executor.submit(one.function, *one.args) for one in calls]
         with self._lock:
             for one, job in zip(calls, jobs):
-                self._jobs[one.future] = _Job(job, one.future)
+                if one.future in self._submitting:
+                    self._jobs[one.future] = _Job(job, one.future)
+                else:
+                    self._unwanted.append(job)
+            self._submitting.difference_update(one.future for one in calls)
+
+    def _refuse(self, calls: Sequence[_Call], error: Exception) -> None:
+        with self._lock:
+            left = [one.future for one in calls if one.future in self._submitting]
+            self._submitting.difference_update(left)
+        for future in left:
+            future.set_exception(error)
+
+    def _cancel_unwanted(self) -> None:
+        """Tells Slurm of all jobs at once that are to be cancelled."""
+        with self._lock:
+            jobs, self._unwanted = self._unwanted, []
+            self._cancelled += jobs
+        for start in range(0, len(jobs), _MOST_CANCELLED):
+            names = [job.job_id for job in jobs[start : start + _MOST_CANCELLED]]
+            done = subprocess.run(["scancel", *names], capture_output=True, text=True, timeout=60)
+            if done.returncode:
+                logger.warning("Jobs of Slurm cannot be cancelled: %s", done.stderr.strip())
 
     def _look(self) -> None:
         with self._lock:

@@ -134,11 +134,15 @@ class Call(lanes.Passenger):
         if future is None or not future._begin():
             return
         value, error = self._context.run(self._outcome)
+        is_cancelled = self._ending is not None and self._ending.is_cancelled
         if self._ending is not None and self._ending.is_ended:
             value, error = None, _killed(error, future)
         self._forget()
         flight.begin_landing(self)
-        future._end(value, error)
+        if is_cancelled:
+            future._end_cancelled()
+        else:
+            future._end(value, error)
 
     def _outcome(self) -> tuple[Any, Optional[BaseException]]:
         _current.set(self)
@@ -202,6 +206,10 @@ class Call(lanes.Passenger):
         if flight.leave(self):
             self._never_begins(CancelledError())
             self._forget()
+
+    def withhold(self) -> bool:
+        """Cancels the call where it waits elsewhere; returns whether it never begins there."""
+        return self._ending is not None and self._ending.cancel()
 
     def kill(self) -> bool:
         """Ends the call if it runs in another process, or waits; returns whether it did."""

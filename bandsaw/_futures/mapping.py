@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future as AnyFuture
 from typing import Any, Callable, Optional
 
+from .._system import ending
 from ..errors import InvalidValueError
 from ..futures import Future
 from . import calls, lanes
@@ -95,6 +96,13 @@ class _Ahead:
 
     def fill(self, count: int) -> None:
         """Submits more calls, at most so many."""
+        token = ending.group.set(self)
+        try:
+            self._fill(count)
+        finally:
+            ending.group.reset(token)
+
+    def _fill(self, count: int) -> None:
         for _ in range(count):
             items = self._items
             if items is None:

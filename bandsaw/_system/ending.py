@@ -1,6 +1,7 @@
 """How a call that runs in another process is ended from another thread of this one.
 
 Future.kill ─► Ending.end ─► Child.cancel           in the thread of who ends it
+Future.cancel ─► Ending.cancel ─► Child.withhold    so, where the call waits in a queue elsewhere
 Call: held(child.cancel) ... TaskKilledError        in the thread of the call
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 # Whether calls need executors of the standard library, which stop when Python begins to end.
 needs_executors = False
@@ -23,11 +24,14 @@ class Ending:
 
     Attributes:
         is_ended: Whether somebody has ended the call.
+        is_cancelled: Whether that was before it began.
+        withhold: Has the call never begin elsewhere, and returns whether that is sure.
         is_whole: Whether it may be ended while it runs, and not only while it waits.
     """
 
     def __init__(self, is_whole: bool = True) -> None:
-        self.is_ended = False
+        self.is_ended = self.is_cancelled = False
+        self.withhold: Optional[Callable[[], bool]] = None
         self.is_whole = is_whole
         # Whether it is ended when it begins to wait.
         self._is_due = False
@@ -48,6 +52,15 @@ class Ending:
                 end()
             return True
 
+    def cancel(self) -> bool:
+        """Has a call never begin that waits elsewhere; returns whether it is cancelled."""
+        with self._lock:
+            if not self.is_ended and self.withhold is not None and self.withhold():
+                self.is_ended = self.is_cancelled = True
+                for end in self._ends:
+                    end()
+            return self.is_cancelled
+
     def add(self, end: Callable[[], object]) -> bool:
         """Notes what ends the call from now on; returns whether that is too late."""
         with self._lock:
@@ -63,6 +76,8 @@ class Ending:
 
 # Of the submitted call that runs in this context.
 current: ContextVar[Optional[Ending]] = ContextVar("bandsaw_ending", default=None)
+# Stands for the `map` to which it belongs.
+group: ContextVar[Any] = ContextVar("bandsaw_group", default=None)
 
 
 def is_ended() -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 
 from .._system import ending
 from .._system.processes import in_forked_processes
-from .._task_options import check_value, mapping
+from .._task_options import check_value, count, mapping
 from ..advice import Advice
 from ..config import configuration_variables
 from ..errors import InvalidValueError, UnknownOptionError
@@ -19,6 +19,8 @@ from ._options import checked_options, note_what_is_missing, timeout_of
 # Options of `@task(executor={...})` that are ours, whatever the executor.
 _OURS = ("batch",)
 _ENGINES = ("dask", "ray", "slurm")
+# How often a call is given to an executor of which it was told that it has not begun there.
+_MOST_BEGINNINGS = 5
 
 
 class ExecutorAdvice(Advice):
@@ -126,29 +128,37 @@ class ExecutorAdvice(Advice):
             session.proceed()
 
     def _move(self, session: Session) -> None:
+        from ..workers.call import NotBegunError
         from ..workers.engine import engine_of
         from ..workers.engine_call import EngineCall, EnginePlace, Wanted
 
         seconds = timeout_of(session)
-        executor = self._executor()
-        wanted = Wanted(
-            _options_of(session.task, executor),
-            self.workers,
-            self.preload,
-            None,
-            configuration_variables(),
-            seconds,
-        )
         archive = session.distribution_archive
-
-        place = EnginePlace(engine_of(executor), archive, wanted, self._is_broken(executor))
-        call = EngineCall(session, place, seconds, None)
-        try:
-            call.run()
-        except Exception as error:
-            note_what_is_missing(session, error, place.name)
-            raise
-        note_what_is_missing(session, None, place.name)
+        for left in reversed(range(_MOST_BEGINNINGS)):
+            executor = self._executor()
+            options, batch = _options_of(session.task, executor)
+            wanted = Wanted(
+                options,
+                self.workers,
+                self.preload,
+                None,
+                configuration_variables(),
+                seconds,
+                batch,
+            )
+            place = EnginePlace(
+                engine_of(executor), archive, wanted, str(session.task), self._is_broken(executor)
+            )
+            call = EngineCall(session, place, seconds, None)
+            try:
+                call.run(not left)
+            except NotBegunError:
+                continue
+            except Exception as error:
+                note_what_is_missing(session, error, place.name)
+                raise
+            note_what_is_missing(session, None, place.name)
+            return
 
     def _move_into_worker(self, session: Session) -> None:
         from ..workers import in_worker
@@ -161,7 +171,7 @@ class ExecutorAdvice(Advice):
             )
         executor = self._executor()
         engine = engine_of(executor)
-        options = _options_of(session.task, executor)
+        options, _ = _options_of(session.task, executor)
         in_worker.cross(
             session,
             lambda *what: engine.submit(options, *what),
@@ -210,9 +220,13 @@ def _let_go() -> None:
     _made.clear()
 
 
-def _options_of(task: Any, executor: Any) -> Mapping[str, Any]:
-    """Returns the options of a task for an executor, under the engine's own names."""
-    given: Mapping[str, Any] = getattr(task, "kwargs", {}).get("executor") or {}
+def _options_of(task: Any, executor: Any) -> tuple[Mapping[str, Any], Optional[int]]:
+    """Returns the options of a task for an executor, under the engine's own names, and `batch`."""
+    told: Mapping[str, Any] = getattr(task, "kwargs", {})
+    given: Mapping[str, Any] = told.get("executor") or {}
+    batch: Optional[int] = given.get("batch", told.get("batch"))
+    if batch is not None:
+        check_value("batch", batch, count, task)
     check_value("executor", given, mapping, task)
     engine = getattr(executor, "engine", None)
     options: dict[str, Any] = {}
@@ -231,4 +245,4 @@ def _options_of(task: Any, executor: Any) -> Mapping[str, Any]:
                 f"Task {task}: the executor {type(executor).__name__} has no option {name!r}; it "
                 f"knows {names}."
             )
-    return options
+    return options, batch

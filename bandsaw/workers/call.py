@@ -54,7 +54,7 @@ _MOST_GOODBYES = 20
 _MOST_BEGINNINGS = 5
 
 
-class _NotBegunError(Exception):
+class NotBegunError(Exception):
     """The process was killed before it had read the session. Not for users."""
 
 
@@ -88,7 +88,7 @@ class Call:
             for left in reversed(range(_MOST_BEGINNINGS)):
                 try:
                     return self._in_own_process(message, is_last_try=not left)
-                except _NotBegunError:
+                except NotBegunError:
                     continue
 
     def _in_own_process(self, message: Message, is_last_try: bool) -> None:
@@ -145,7 +145,7 @@ class Call:
                 answer = self._in_worker(worker, shape, idle_seconds, not left)
                 if answer.kind != frames.BYE:
                     self._take_back(worker.child, answer)
-            except _NotBegunError:
+            except NotBegunError:
                 pool.drop(worker)
                 continue
             except BaseException as error:
@@ -332,7 +332,7 @@ class Call:
             frame = self._in_time(child, deadline, child.next)
             if frame is None:
                 if not is_last_try and _was_killed_early(child):
-                    raise _NotBegunError
+                    raise NotBegunError
                 raise self._death(child)
             if frame.kind == frames.LOG:
                 emit = emit or logs.emitter(str(self._session.task), child.host)

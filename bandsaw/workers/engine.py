@@ -12,8 +12,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -26,6 +24,7 @@ from .._system import ending
 from ..distribution import DistributionArchive
 from ..errors import WorkerError
 from . import login, sending
+from .claims import HERE, Claims
 
 # `name`, `source` and `args` are its globals, `data` a local: what an engine may move its own way.
 EXPRESSION = (
@@ -41,26 +40,50 @@ class Engine:
     """An executor, and what is known of it.
 
     `submit`: takes options, a function and arguments, and returns a future. `kill`: has a call
-    ended that runs there, by its name. `shared`: where the executor reads a file with an archive.
+    ended that runs there, by its name; its future is `None` if it shares it with others.
+    `withhold`: has a call never begin there, and returns whether that is sure; called as `kill` is.
+    `shared`: where the executor reads a file with an archive. `claims`: see `claims`.
 
     Attributes:
         name: What it is, for errors.
         submit: As given.
         kill: As given.
+        withhold: As given.
         shared: As given, `None` if archives are sent.
+        claims: As given, by default of this machine.
+        is_here: Whether its workers see claims for sure.
+        pack_seconds: How much work of small calls is submitted at once, 0 if each is by itself.
+        most_packed: At most so many calls are.
+        repeats: Whether calls that were lost with a worker are run again there.
+        packer: What puts calls together, see `packs`.
     """
 
     def __init__(
         self,
         name: str,
         submit: Callable[..., Future[Any]],
-        kill: Callable[[str, Future[Any]], object],
+        kill: Callable[[str, Optional[Future[Any]]], object],
+        withhold: Callable[[str, Optional[Future[Any]]], bool],
         shared: Optional[Callable[[str, Callable[[], Sequence[bytes]]], str]] = None,
+        *,
+        claims: Optional[Claims] = None,
+        is_here: bool = False,
+        pack_seconds: float = 0.0,
+        most_packed: int = 1,
+        repeats: bool = False,
     ) -> None:
         self.name = name
         self.submit = submit
         self.kill = kill
+        self.withhold = withhold
         self.shared = shared
+        self.claims = claims or HERE
+        self.is_here = is_here
+        self.pack_seconds = pack_seconds
+        self.most_packed = most_packed
+        self.repeats = repeats
+        # See `packs`.
+        self.packer: Any = None
         self._lock = threading.Lock()
         self._brings: dict[str, threading.Lock] = {}
         self._brought: dict[str, int] = {}
@@ -130,7 +153,12 @@ def submission(
 ) -> tuple[Any, ...]:
     """Returns what is submitted: a function and its arguments. The last one may be large."""
     name, text = program()
-    head, data = (None, None) if messages is None else (messages[:2], messages[2])
+    head: Any = None
+    data: Any = None
+    if isinstance(messages, list):
+        head, data = [one[:2] for one in messages], [one[2] for one in messages]
+    elif messages is not None:
+        head, data = messages[:2], messages[2]
     scope = {
         "name": name,
         "source": text if with_program else None,
@@ -144,6 +172,15 @@ def killing(call: str) -> tuple[Any, ...]:
     module = "__import__('sys').modules.get(name)"
     text = f"(lambda there: vars(there)['kill'](call) if there else None)({module})"
     return eval, text, {"name": program()[0], "call": call}
+
+
+def withholding(call: str) -> tuple[Any, ...]:
+    """Returns what has a call never begin in a worker, and whether it has not, to be run there."""
+    text = (
+        "vars(__import__('sys')).setdefault('_bandsaw_begun', {}).setdefault(call, 'ended') "
+        "== 'ended'"
+    )
+    return eval, text, {"call": call}
 
 
 _engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()
@@ -161,20 +198,20 @@ def engine_of(executor: Any) -> Engine:
 
 def _of_any(executor: Any) -> Engine:
     reference = weakref.ref(executor)
+    # A worker of these cannot be anywhere else.
+    is_here = type(executor).__module__.partition(".")[0] in ("concurrent", "loky")
 
     def submit(options: Mapping[str, Any], *what: Any) -> Future[Any]:
         found: Any = reference()
         return found.submit(*what)  # type: ignore[no-any-return]
 
-    return Engine(type(executor).__name__, submit, lambda call, future: kill_here(call))
+    def withhold(call: str, future: Optional[Future[Any]]) -> bool:
+        if future is not None and future.cancel():
+            return True
+        return is_here and HERE.take(call)
 
+    def kill(call: str, future: Optional[Future[Any]]) -> None:
+        if not HERE.take(call):
+            HERE.end(call)
 
-def kill_here(call: str) -> None:
-    """Ends a call that runs on this machine, if it does."""
-    path = os.path.join(tempfile.gettempdir(), f"bandsaw-{os.geteuid()}", "call-" + call)
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-        try:
-            os.write(descriptor, b"K")
-        finally:
-            os.close(descriptor)
+    return Engine(type(executor).__name__, submit, kill, withhold, is_here=is_here)

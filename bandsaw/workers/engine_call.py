@@ -9,24 +9,31 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import Any, Callable, NamedTuple, Optional
 
 from .._file import Carrier
 from .._files import carrying
 from .._system import ending
 from ..distribution import DistributionArchive
-from ..errors import RemoteConnectionError, WorkerDiedError, WorkerError, WorkerStartError
+from ..errors import (
+    BandsawError,
+    RemoteConnectionError,
+    WorkerDiedError,
+    WorkerError,
+    WorkerStartError,
+)
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import wire
-from .call import Call
+from .call import Call, NotBegunError
 from .child import Child
 from .engine import Engine, parts_of, submission
 from .engine_hub import SERVER_ENDED
 from .frames import SESSION, DeadlineError, Frame, Message
 from .near_template import Kind, checked_hello
+from .packs import packer_of
 from .place import Place
 
 # A machine that lacks the archive is brought it, which may reach another one of the machines.
@@ -48,6 +55,10 @@ class EngineChild(Child):
         self._messages: Any = None
         self._brings = 0
         self._seen = 0
+        self._packer = packer_of(place.engine)
+        # Held while it is found out whether the call can be cancelled.
+        self._withholding = threading.Lock()
+        self._is_withheld = self._is_submitted = False
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         """Submits the call. See `Child.send`."""
@@ -58,19 +69,28 @@ class EngineChild(Child):
     def _submit(self, archive: Any) -> None:
         place = self._place
         self._seen = place.engine.brought(place.archive)
-        is_shared = place.engine.shared is not None
-        if is_shared:
+        if place.engine.shared is not None:
             archive = place.engine.archive_of(place.archive)
-        what = submission(place.request, self._messages, archive, archive is not None)
-        try:
-            future = self._future = place.engine.submit(place.options, *what)
-        except Exception as error:
-            self._refuse(error)
-            return
-        del what
+        with self._withholding:
+            if self._is_withheld:
+                return
+            try:
+                future = self._submitted(archive)
+            except Exception as error:
+                self._refuse(error)
+                return
+            self._future, self._is_submitted = future, True
         future.add_done_callback(lambda done: self._wakeup.set())
         if self.is_cancelled:
             self.cancel()
+
+    def _submitted(self, archive: Any) -> Future[Any]:
+        place, messages = self._place, self._messages
+        size = self._packer.size(place.task, place.batch, messages[2])
+        if size > 1 and not isinstance(archive, tuple):
+            return self._packer.submit(size, place.options, place.request, messages, archive)
+        what = submission(place.request, messages, archive, archive is not None)
+        return place.engine.submit(place.options, *what)
 
     def _refuse(self, cause: Exception) -> None:
         self._place.is_broken(cause)
@@ -110,8 +130,15 @@ class EngineChild(Child):
     def _arrived(self, future: Future[Any]) -> None:
         try:
             answer = future.result()
+        except NotBegunError as error:
+            if error.__cause__ is not None:
+                self._place.is_broken(error.__cause__)
+            self._forget()
+            self.has_read, self.is_over = False, True
+            return
         except (CancelledError, Exception) as error:
-            self._is_lost_with(error)
+            with self._withholding:
+                self._is_lost_with(error)
             return
         word, self.host, *rest = answer
         if word == "missing":
@@ -120,19 +147,35 @@ class EngineChild(Child):
             self.is_over = True
             self._check(json.loads(rest[0]))
         elif word == "events":
-            events, self._end = rest
+            events, self._end, seconds = rest
+            self._packer.measured(self._place.task, seconds)
             self._events.extend(events)
             self._messages = None
             if self._end and self._end != "deadline":
                 self._fail(self._end)
+        elif word == "lost":
+            self._is_lost_with(RuntimeError("the worker was lost in which the call had begun"))
+        elif word == "ended":
+            self._is_lost_with(ConnectionError("the call was cancelled there"))
         else:
             self._fail(str(rest[0]))
 
     def _is_lost_with(self, error: BaseException) -> None:
-        if not self.is_cancelled:
-            self._place.is_broken(error)
-            self._lose(error)
         self.is_over = True
+        if self.is_cancelled:
+            return
+        self._place.is_broken(error)
+        engine = self._place.engine
+        has_not_begun = (
+            isinstance(error, BrokenExecutor)
+            and engine.is_here
+            and engine.claims.take(self._place.request["call"])
+        )
+        self._forget()
+        if has_not_begun:
+            self.has_read = False  # another one's process has broken the executor
+        else:
+            self._lose(error)
 
     def _bring(self) -> None:
         place = self._place
@@ -191,11 +234,28 @@ class EngineChild(Child):
         """Cancels the call if it has not begun, and has it ended if it has."""
         self.is_cancelled = True
         future = self._future
-        if future is not None and not future.done() and not future.cancel():
+        if future is not None and not future.done() and not self._is_withheld:
             with contextlib.suppress(Exception):
-                self._place.engine.kill(self._place.request["call"], future)
+                self._packer.kill(self._place.request["call"], future)
+            future.add_done_callback(self._forget)
         self.is_over = True
         self._wakeup.set()
+
+    def withhold(self) -> bool:
+        """Has the call never begin; returns whether that is sure."""
+        with self._withholding, contextlib.suppress(Exception):
+            future = self._future
+            if not self._is_submitted:
+                self._is_withheld = True
+            elif future is not None and not future.done():
+                self._is_withheld = self._packer.withhold(self._place.request["call"], future)
+                future.add_done_callback(self._forget)
+            self.is_cancelled = self.is_cancelled or self._is_withheld
+        return self._is_withheld
+
+    def _forget(self, done: Any = None) -> None:
+        """Removes what was said of the call, when nobody will ask any more."""
+        self._place.engine.claims.forget(self._place.request["call"])
 
     def _let_go(self) -> None:
         self._future = None
@@ -214,6 +274,7 @@ class Wanted(NamedTuple):
         directory: Where files may be made there, `None` for the folder for temporary files.
         variables: The environment variables that a task has there, besides those of the worker.
         seconds: How long the task may take.
+        batch: How many calls of a `map` are submitted together, `None` for what is best.
     """
 
     options: Mapping[str, Any]
@@ -222,6 +283,7 @@ class Wanted(NamedTuple):
     directory: Optional[str]
     variables: Mapping[str, str]
     seconds: Optional[float]
+    batch: Optional[int]
 
 
 class EnginePlace(Place):
@@ -235,9 +297,12 @@ class EnginePlace(Place):
         engine: Engine,
         archive: DistributionArchive,
         wanted: Wanted,
+        task: str,
         is_broken: Callable[[BaseException], None],
     ) -> None:
         self.engine = engine
+        self.task = task
+        self.batch = wanted.batch
         self.archive = archive
         self.options = wanted.options
         self.is_broken = is_broken
@@ -247,11 +312,14 @@ class EnginePlace(Place):
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
             "call": secrets.token_hex(16),
+            "claims": engine.claims.path,
             "digest": archive.digest,
             "directory": wanted.directory,
             "environment": dict(wanted.variables),
             "preload": list(wanted.preload),
             "python": None,
+            "repeats": engine.repeats
+            or any(wanted.options.get(name) for name in ("retries", "max_retries")),
             "run_id": get_run_id(),
             "seconds": wanted.seconds,
             "workers": wanted.workers,
@@ -291,8 +359,12 @@ class EngineCall(Call):
 
     _place: EnginePlace
 
-    def run(self) -> None:
-        """Goes on with the session below an engine's worker, and takes it back."""
+    def run(self, is_last_try: bool = True) -> None:
+        """Goes on with the session below an engine's worker, and takes it back.
+
+        Raises:
+            NotBegunError: If it was lost before it began, and this is not the last try.
+        """
         place = self._place
         place.check = super()._check_can_read
         if isinstance(self._session.task, _FunctionWithClosureTask):
@@ -304,14 +376,26 @@ class EngineCall(Call):
                 news = self._news(child, True)
                 news["is_last"] = place.request["workers"] is None
                 self._send(child, news, message, None)
-                answer = self._answer(child, None, True)
+                answer = self._answer(child, None, is_last_try)
                 if news["is_last"]:
                     child.finish()
             except DeadlineError as error:
                 raise self._timeout(child) from error
             finally:
+                held = ending.current.get()
+                if held is not None:
+                    held.withhold = None
                 child.end()
         self._take_back(child, answer)
+
+    def _begin_with(self, child: Child) -> None:
+        super()._begin_with(child)
+        held = ending.current.get()
+        if held is not None and isinstance(child, EngineChild):
+            held.withhold = child.withhold
+
+    def _death(self, child: Child, how: str = "") -> BandsawError:
+        return self._killed(child) if child.is_cancelled else super()._death(child, how)
 
     def _check_can_read(self, hello: Mapping[str, Any]) -> None:
         """Leaves it to the other side, which is not known before it has the call."""

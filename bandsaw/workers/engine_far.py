@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 
 if "." in __name__:
     # Else it was sent as text, and they are there.
@@ -30,18 +31,66 @@ _OF_HUB = ("digest", "environment", "preload", "run_id")
 _lock = threading.Lock()
 _hubs: "dict[Any, Hub]" = {}
 _roots: "dict[str, Any]" = {}
+# Of calls that are here or are never to begin, which of both. Who adds one first has said it.
+_begun: "dict[str, str]" = vars(sys).setdefault("_bandsaw_begun", {})
 
 
 def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> "Any":
-    """Runs a call, or keeps an archive for calls that come later.
+    """Runs a call, or several in a row, or keeps an archive for calls that come later.
 
     `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and the head of that of
     SESSION; `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to
-    a file with both; or `None`, if it may be here. `data`: what comes after the head.
+    a file with both; or `None`, if it may be here. `data`: what comes after the head. Where the
+    request has `calls`, messages and data are lists with those of each.
 
-    Returns a tuple that begins with a word: `missing` if the archive is lacking, `kept`, `error`
-    with a text, or `events` with the host, what happened, and how it ended.
+    Returns a tuple that begins with a word: `missing` if the archive is lacking, `kept`, `ended` if
+    the call was cancelled before, `lost` if the worker was in which it had begun, `error` with a
+    text, `calls` with the answers of several, or `events` with the host, what happened, how it
+    ended, and how many seconds that took.
     """
+    calls = request.get("calls", ())
+    begun: list[str] = []
+    try:
+        if not calls:
+            return _run(request, messages, archive, data, begun)
+        answers = [
+            _run({**request, "call": call}, message, archive, piece, begun)
+            for call, message, piece in zip(calls, messages, data)
+        ]
+        return "calls", socket.gethostname(), answers
+    finally:
+        for call in begun:
+            _begun.pop(call, None)
+            try:
+                os.unlink(os.path.join(request["claims"], "begun-" + call))
+            except OSError:
+                pass
+
+
+def _begins(request: "Any", begun: "list[str]") -> str:
+    """Says that a call begins, unless another word was said of it. Returns the word.
+
+    Where the caller sees the folder it knows so which calls have begun when this worker is lost.
+    """
+    call = request["call"]
+    begun.append(call)
+    if _begun.setdefault(call, "begun") != "begun":
+        return "ended"
+    path = os.path.join(request["claims"], "begun-" + call)
+    try:
+        os.symlink("begun", path)
+    except FileExistsError:
+        if os.readlink(path) != "begun":
+            return "ended"
+        # It began in a worker that was lost, and the engine has it run again.
+        if not request["repeats"]:
+            return "lost"
+    except OSError:
+        pass
+    return "begun"
+
+
+def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "list[str]") -> "Any":
     host = socket.gethostname()
     try:
         if sys.version_info < OLDEST:
@@ -71,6 +120,10 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
             touch(folder)
         if messages is None:
             return "kept", host
+        word = _begins(request, begun)
+        if word != "begun":
+            return word, host
+        start = time.monotonic()
         while True:
             with _lock:
                 hub = _hubs.get(key)
@@ -82,7 +135,7 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
                 events, end = hub.call(request, (*messages, data))
             finally:
                 hub.release()
-            return "events", host, events, end
+            return "events", host, events, end, time.monotonic() - start
     except Exception as error:
         return "error", host, f"{type(error).__name__}: {error}"
 

@@ -33,6 +33,8 @@ _LARGEST_BODY = 1 << 17
 _HELLO, _STATE, _SESSION, _RETURN, _FAILURE, _DONE, _BYE, _CODE = 1, 2, 3, 6, 7, 9, 10, 11
 # After so many seconds without a call the processes that were kept for one are ended.
 _IDLE_SECONDS = 60.0
+# What was said of a call is not removed by who said it if that was killed.
+_CLAIM_SECONDS = 7 * 86400.0
 # A process that has closed its channel is about to end.
 _SECONDS_TO_END = 1.0
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
@@ -127,6 +129,7 @@ class Hub:
         fifo = os.path.join(self._root, "call-" + request["call"])
         # What is written to it ends the call, see `engine.kill_here`. It is there before anything
         # is started, and keeps what comes meanwhile. Who has both ends is not told of closed ones.
+        _unlink(fifo)  # of a worker that was lost
         os.mkfifo(fifo, 0o600)
         listening = os.open(fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -397,7 +400,13 @@ def _sweep(root: str) -> None:
     """Removes what was left of calls by workers that were killed."""
     for name in os.listdir(root):
         path = os.path.join(root, name)
-        if name.startswith("call-"):
+        if name.startswith("begun-"):
+            try:
+                if time.time() - os.lstat(path).st_mtime > _CLAIM_SECONDS:
+                    os.unlink(path)
+            except FileNotFoundError:
+                pass
+        elif name.startswith("call-"):
             try:
                 if time.time() - os.lstat(path).st_mtime > _IDLE_SECONDS:
                     os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))

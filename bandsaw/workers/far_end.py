@@ -68,7 +68,7 @@ def serve(channel: Channel) -> None:
     """Goes on with the sessions that come, until no more do."""
     handler = logs.Sender(channel)
     handler.install()
-    shower = warned.Sender(channel)
+    shower = warned.Shower(warned.through(channel))
     shower.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
@@ -182,7 +182,7 @@ def _go_on(
     known: dict[int, again.Shape],
     number: Optional[int],
     handler: logs.Sender,
-    shower: warned.Sender,
+    shower: warned.Shower,
 ) -> list[frames.Message]:
     pid = os.getpid()
     noted: dict[str, Any] = {}

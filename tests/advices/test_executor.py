@@ -90,6 +90,70 @@ def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
     assert done.stdout == "WorkerDiedError BrokenProcessPool\n1 2\n"
 
 
+def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_submitted_again(
+    project,
+):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+        from bandsaw.advices.retry import RetryAdvice
+
+        submitted = []
+
+        class Pool(ProcessPoolExecutor):
+            def submit(self, *what):
+                submitted.append(what)
+                return super().submit(*what)
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            RetryAdvice(wait_initial=0, wait_jitter=0),
+            ExecutorAdvice(lambda: Pool(1), max_in_flight=4),
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, signal
+        import bandsaw, bandsaw_config
+        from bandsaw.workers import packs
+
+        @bandsaw.task
+        def plain():
+            pass
+
+        @bandsaw.task(batch=4)
+        def shoot(x):
+            with open("runs", "a") as file:
+                file.write("x")
+            try:
+                open("shot", "x").close()
+            except FileExistsError:
+                return x
+            pid = os.getpid()
+            for _ in ("template", "hub", "worker"):
+                with open(f"/proc/{pid}/stat") as file:
+                    pid = int(file.read().rpartition(")")[2].split()[1])
+            os.kill(pid, signal.SIGKILL)
+            signal.pause()
+
+        if __name__ == "__main__":
+            packs._QUIET_SECONDS = 5
+            plain()
+            before = len(bandsaw_config.submitted)
+            print(list(shoot.map(range(4))), os.path.getsize("runs"))
+            print(len(bandsaw_config.submitted) - before)
+        """,
+    )
+    done = project.run("workflow.py")
+    # A pack, one of what had not begun and of what `RetryAdvice` repeats, one that brings the code
+    # to the new worker, and the pack again.
+    assert done.stdout == "[0, 1, 2, 3] 5\n4\n"
+
+
 def test_an_executor_that_is_shut_down_is_an_error(project):
     project.write(
         "bandsaw_config.py",

@@ -170,6 +170,14 @@ def test_calls_that_wait_can_be_cancelled(outcome):
     assert outcome("queued") == {"value": "True"}
 
 
+def test_calls_that_wait_in_the_executor_are_cancelled_there(outcome):
+    assert outcome("withheld") == {"value": "(4, ['TaskKilledError', 'TaskKilledError'], 2)"}
+
+
+def test_a_call_that_dies_in_a_batch_takes_no_other_along_and_each_has_its_own_time(outcome):
+    assert outcome("batches") == {"value": "([0, 1, 2, 3, 4], True)"}
+
+
 def test_local_functions_cross(outcome):
     pytest.importorskip("cloudpickle")
     assert outcome("local") == {"value": "15"}

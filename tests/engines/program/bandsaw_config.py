@@ -32,6 +32,8 @@ kept = ExecutorAdvice(own._executor, workers=1)
 configuration = bandsaw.Configuration()
 configuration.add_advice_chain(own)
 configuration.add_advice_chain(kept, name="kept")
+# More than there are workers: calls wait in the executor.
+configuration.add_advice_chain(ExecutorAdvice(own._executor, max_in_flight=6), name="many")
 configuration.add_advice_chain(
     RetryAdvice(attempts=3, wait_initial=0, wait_jitter=0), own, name="retry"
 )

@@ -70,6 +70,19 @@ def wait(path):
     time.sleep(600)
 
 
+@bandsaw.task(chain="many")
+def wait_there(path):
+    wait.__wrapped__(path)
+
+
+@bandsaw.task(chain="many", batch=3, timeout=0.5)
+def in_batches(x):
+    if x == 5:
+        os._exit(9)
+    time.sleep(0.2)
+    return x
+
+
 @bandsaw.task(chain="kept")
 def counted(numbers=[]):  # noqa: B006
     numbers.append(1)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -11,6 +12,7 @@ import traceback
 import tasks
 
 import bandsaw
+from bandsaw.workers import packs
 
 
 def outcome(act):
@@ -81,6 +83,35 @@ def queued():
     return sum(cancelled) >= 3 and begun <= 3
 
 
+def withheld():
+    """Calls that wait in the executor are cancelled there."""
+    folder = tempfile.mkdtemp()
+    futures = [tasks.wait_there.submit(os.path.join(folder, str(i))) for i in range(6)]
+    while len(os.listdir(folder)) < 2:
+        time.sleep(0.02)
+    end = time.monotonic() + 60
+    while sum(future.cancel() for future in futures) < 4 and time.monotonic() < end:
+        time.sleep(0.02)
+    cancelled = [future for future in futures if future.cancelled()]
+    for future in futures:
+        future.kill()
+    kinds = [type(future.exception()).__name__ for future in futures if future not in cancelled]
+    begun = len(os.listdir(folder))
+    shutil.rmtree(folder)
+    return len(cancelled), kinds, begun
+
+
+def batches():
+    """What is in a batch with a call that dies has its value."""
+    packs._QUIET_SECONDS = 5  # for the full number
+    given = []
+    try:
+        for value in tasks.in_batches.map(range(6)):
+            given.append(value)
+    except bandsaw.errors.WorkerDiedError as error:
+        return given, "exit code 9" in str(error)
+
+
 ACTS = {
     "value": lambda: tasks.same({"a": [1, 2.5, (None, {3})], "p": tasks.Point(1, b"x")}),
     "type": lambda: type(tasks.same(tasks.Point(1, 2))) is tasks.Point,
@@ -97,6 +128,8 @@ ACTS = {
     "chained": lambda: tasks.same.submit([tasks.same.submit(1), tasks.same.submit(2)]).result(),
     "kill": killed,
     "queued": queued,
+    "withheld": withheld,
+    "batches": batches,
     "local": local,
     "big": lambda: len(tasks.same(b"x" * int(os.environ.get("BIG", 3_000_000)))),
     "kept": lambda: (lambda a, b, c: (a[0] == b[0] == c[0], a[1], b[1], c[1]))(

@@ -1,0 +1,80 @@
+"""Whether a call has begun in an executor's worker, or never will: who is first says it.
+
+near: take ─► begun-CALL -> "ended"          far: begun-CALL -> "begun", see `engine_far`
+
+It is a symbolic link, which is made with what it says in one step, on shared file systems too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from typing import Callable, Optional
+
+from .._archive.keep import kept_root
+
+# What has begun can be ended a moment later.
+_SECONDS_TO_BEGIN = 2.0
+
+
+class Claims:
+    """A folder of claims. `folder`: returns its path."""
+
+    def __init__(self, folder: Callable[[], str]) -> None:
+        self._folder = folder
+        self._path: Optional[str] = None
+
+    @property
+    def path(self) -> str:
+        """The folder."""
+        if self._path is None:
+            self._path = self._folder()
+        return self._path
+
+    def take(self, call: str) -> bool:
+        """Has a call never begin where the folder is seen; returns whether it had not."""
+        path = self._of(call)
+        try:
+            os.symlink("ended", path)
+        except FileExistsError:
+            return os.readlink(path) == "ended"
+        except OSError:
+            return False
+        return True
+
+    def forget(self, call: str) -> None:
+        """Removes what was said of a call, and what ends it."""
+        for path in (self._of(call), os.path.join(self.path, "call-" + call)):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def end(self, call: str) -> None:
+        """Ends a call that has begun on this machine."""
+        end = time.monotonic() + _SECONDS_TO_BEGIN
+        while not _told(os.path.join(self.path, "call-" + call)):
+            if not os.path.lexists(self._of(call)) or time.monotonic() > end:
+                return
+            time.sleep(0.01)
+
+    def _of(self, call: str) -> str:
+        return os.path.join(self.path, "begun-" + call)
+
+
+def _told(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, b"K")
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+# Of this machine and user.
+HERE = Claims(lambda: kept_root(tempfile.gettempdir())[0])

@@ -1,0 +1,195 @@
+"""Small calls of one `map` that are submitted together, and come back each for itself.
+
+calls of one kind ─► pack: full, or nothing comes any more ─► one submission ─► an answer for each
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple, Optional
+
+from .._system import ending
+from .call import NotBegunError
+from .engine import Engine, submission
+
+# So long a pack waits for the next call, and at most so long in all.
+_QUIET_SECONDS = 0.005
+_MOST_SECONDS = 0.1
+# Larger ones are worth a submission each.
+_MOST_BYTES = 1 << 17
+# How much the last call counts for how long calls of its kind take.
+_WEIGHT = 0.3
+
+
+class _Entry(NamedTuple):
+    call: str
+    messages: tuple[bytes, bytes, bytes]
+    future: Future[Any]
+
+
+class Pack:
+    """Calls that share a submission."""
+
+    def __init__(self, packer: Packer) -> None:
+        self._packer = packer
+        self.entries: list[_Entry] = []
+        self.is_full = threading.Event()
+        self._left: set[str] = set()
+        self._future: Optional[Future[Any]] = None
+
+    def submit(self, request: Mapping[str, Any], options: Mapping[str, Any], archive: Any) -> None:
+        """Submits the calls that were not cancelled meanwhile."""
+        engine = self._packer.engine
+        entries = [one for one in self.entries if one.future.set_running_or_notify_cancel()]
+        self._left = {one.call for one in entries}
+        self.entries = entries
+        if not entries:
+            return
+        request = {**request, "calls": [one.call for one in entries]}
+        messages = [one.messages for one in entries]
+        try:
+            what = submission(request, messages, archive, archive is not None)
+            self._future = engine.submit(options, *what)
+        except Exception as error:
+            for one in entries:
+                one.future.set_exception(error)
+            return
+        self._future.add_done_callback(self._came)
+
+    def _came(self, future: Future[Any]) -> None:
+        entries, self.entries = self.entries, []
+        for one in entries:
+            if one.call not in self._left:
+                self._packer.engine.claims.forget(one.call)
+        error = None if future.cancelled() else future.exception()
+        if error is not None or future.cancelled():
+            self._lost(entries, error)
+            return
+        word, host, *rest = future.result()
+        answers = rest[0] if word == "calls" else [(word, host, *rest)] * len(entries)
+        for one, answer in zip(entries, answers):
+            one.future.set_result(answer)
+
+    def _lost(self, entries: list[_Entry], error: Optional[BaseException]) -> None:
+        engine = self._packer.engine
+        never = [engine.claims.take(one.call) for one in entries]
+        # Elsewhere a call may have begun although there is no sign of it.
+        is_known = engine.is_here or not all(never)
+        for one, has_not in zip(entries, never):
+            if has_not and is_known:
+                lost: BaseException = NotBegunError()
+                lost.__cause__ = error
+            else:
+                lost = error or ConnectionError("the call was cancelled there")
+            one.future.set_exception(lost)
+
+    def withhold(self, call: str) -> bool:
+        """Has one of the calls not begin; returns whether that is sure."""
+        is_sure = self._packer.engine.withhold(call, None)
+        if is_sure:
+            self._left.discard(call)
+        return is_sure
+
+    def kill(self, call: str) -> None:
+        """Has one of the calls not begin, or end; all of them if no other one is left."""
+        self._left.discard(call)
+        engine = self._packer.engine
+        is_last = not self._left and self._future is not None
+        if not is_last and engine.withhold(call, None):
+            return
+        engine.kill(call, self._future if is_last else None)
+
+
+class Packer:
+    """What puts calls for an engine together.
+
+    Attributes:
+        engine: The engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._lock = threading.Lock()
+        self._open: dict[Any, Pack] = {}
+        self._seconds: dict[str, float] = {}
+        self._packs: weakref.WeakKeyDictionary[Future[Any], Pack] = weakref.WeakKeyDictionary()
+
+    def measured(self, name: str, seconds: float) -> None:
+        """Takes note of how long a call of a task has taken."""
+        before = self._seconds.get(name, seconds)
+        self._seconds[name] = before + (seconds - before) * _WEIGHT
+
+    def size(self, name: str, batch: Optional[int], data: bytes) -> int:
+        """Returns how many calls of a task go together."""
+        if ending.group.get() is None or len(data) > _MOST_BYTES:
+            return 1
+        if batch is not None:
+            return batch
+        engine, seconds = self.engine, self._seconds.get(name)
+        if seconds is None:
+            return 1
+        return max(1, min(engine.most_packed, int(engine.pack_seconds / max(seconds, 1e-4))))
+
+    def submit(
+        self,
+        size: int,
+        options: Mapping[str, Any],
+        request: Mapping[str, Any],
+        messages: tuple[bytes, bytes, bytes],
+        archive: Any,
+    ) -> Future[Any]:
+        """Submits a call with others of its kind. Who comes first waits a moment for them."""
+        rest = {name: value for name, value in request.items() if name != "call"}
+        key = repr((size, archive, sorted(options.items()), sorted(rest.items())))
+        future: Future[Any] = Future()
+        with self._lock:
+            pack = self._open.get(key)
+            is_first = pack is None
+            if pack is None:
+                pack = self._open[key] = Pack(self)
+            self._packs[future] = pack
+            pack.entries.append(_Entry(request["call"], messages, future))
+            if len(pack.entries) >= size:
+                del self._open[key]
+                pack.is_full.set()
+        if is_first:
+            self._wait_for_others(pack)
+            with self._lock:
+                if self._open.get(key) is pack:
+                    del self._open[key]
+            pack.submit(rest, options, archive)
+        return future
+
+    def _wait_for_others(self, pack: Pack) -> None:
+        end = time.monotonic() + _MOST_SECONDS
+        found = 0
+        while len(pack.entries) > found and time.monotonic() < end:
+            found = len(pack.entries)
+            if pack.is_full.wait(_QUIET_SECONDS):
+                return
+
+    def withhold(self, call: str, future: Future[Any]) -> bool:
+        """Has a call never begin; returns whether that is sure. See `Engine.withhold`."""
+        pack = self._packs.get(future)
+        if pack is None:
+            return self.engine.withhold(call, future)
+        return future.cancel() or pack.withhold(call)
+
+    def kill(self, call: str, future: Future[Any]) -> None:
+        """Has a call ended. See `Engine.kill`."""
+        pack = self._packs.get(future)
+        if pack is None:
+            self.engine.kill(call, future)
+        elif not future.cancel():
+            pack.kill(call)
+
+
+def packer_of(engine: Engine) -> Packer:
+    """Returns what puts calls for an engine together."""
+    if engine.packer is None:
+        engine.packer = Packer(engine)
+    return engine.packer  # type: ignore[no-any-return]
