@@ -24,7 +24,7 @@ from .._session import facts, members
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
-from .._system.processes import describe_exit
+from .._system.processes import advice_on_exit, describe_exit
 from ..errors import (
     BandsawError,
     ProtocolError,
@@ -123,8 +123,8 @@ class Call:
             except BaseException:
                 answer.discard()
                 raise
-        except DeadlineError as error:
-            raise self._timeout(child) from error
+        except DeadlineError:
+            raise self._timeout(child) from None
         except StalledError as error:
             raise self._stalled(child, error) from error
         finally:
@@ -232,8 +232,8 @@ class Call:
             deadline = self._deadline()
             self._send(child, news, message, deadline)
             answer = self._answer(child, deadline, is_last_try)
-        except DeadlineError as error:
-            raise self._timeout(child) from error
+        except DeadlineError:
+            raise self._timeout(child) from None
         except StalledError as error:
             raise self._stalled(child, error) from error
         return answer
@@ -468,7 +468,8 @@ class Call:
         last = errors or output
         return WorkerDiedError(
             f"{self._what} {how} before it gave the session back ({self._where(child)})."
-            + (_last_words(last) or " It wrote nothing."),
+            + (_last_words(last) or " It wrote nothing.")
+            + advice_on_exit(child.returncode),
             -signal.SIGKILL if child.returncode is None else child.returncode,
             [self._place.kind.executable, self._place.kind.code],
             output,
