@@ -11,11 +11,10 @@ from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
 from .changes import NOTHING, Changes, changes_of
-from .kinds import is_a
+from .kinds import attributes_of, is_a
 from .scopes import Use, Uses, chain_of, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
-from .watch import attributes_of
 
 _OURS = __name__.partition(".")[0]
 
