@@ -54,6 +54,7 @@ LONGEST_INLINE = 256
 HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
+_OBJECTS = (b"O", b"o", b"!set;")
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
@@ -240,11 +241,7 @@ class Writer:
             raise
         except Exception as error:
             raise NoForm(f"{type(error).__name__}: {error}") from error
-        if (
-            is_a(form, Form)
-            and form.tag in (b"O", b"o", b"!set;")
-            and is_first_party(module_of(kind))
-        ):
+        if is_a(form, Form) and form.tag in _OBJECTS and is_first_party(module_of(kind)):
             seen.owner(value)
             first = first_attributes(value)
             state = form.children[2]

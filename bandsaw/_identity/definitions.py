@@ -42,8 +42,8 @@ _known: dict[int, tuple[Any, Definition, Optional[list[int]]]] = {}
 
 
 def _remember(key: Any, definition: Definition, of: Optional[list[int]] = None) -> Definition:
-    identity = id(key)
-    _known[identity] = weakref.ref(key, lambda _: _known.pop(identity, None)), definition, of
+    identity, forget = id(key), _known.pop
+    _known[identity] = weakref.ref(key, lambda _: forget(identity, None)), definition, of
     return definition
 
 
