@@ -106,7 +106,8 @@ class EngineChild(Child):
 
         self.loss, self.is_over = error, True
 
-    def _take(self) -> Optional[Frame]:
+    def take(self) -> Optional[Frame]:
+        """Takes a message that has arrived already. See `Child.take`."""
         return self._frames.popleft() if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:
@@ -373,7 +374,7 @@ class EngineCall(Call):
             child = self._start()
             try:
                 self._begin_with(child)
-                news = self._news(child, True)
+                news = self.news(child, True)
                 news["is_last"] = place.request["workers"] is None
                 self._send(child, news, message, None)
                 answer = self._answer(child, None, is_last_try)
