@@ -39,4 +39,3 @@ if __name__ == "__main__":
     found = mean_square.submit([walk.submit(seed) for seed in range(WALKS)]).result()
     expected = math.sqrt(STEPS)
     print(f"{WALKS} walks of {STEPS} steps: {math.sqrt(found):.2f}, expected {expected:.2f}")
-    )
