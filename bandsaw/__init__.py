@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from .session import Session
 
 __version__ = "1.0.0.dev0"
+
+# In nanoseconds since the epoch: of files that are changed later, something else may be loaded.
+_begun = time.time_ns()
 
 __all__ = [
     "Advice",

@@ -120,10 +120,10 @@ class Configuration:
         """
         try:
             return self._tuples[name]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError):
             raise UnknownChainError(
                 f"Unknown advice chain {name}. {self} has: {', '.join(sorted(self._tuples))}."
-            ) from error
+            ) from None
 
     def add_extension(self, extension: Extension) -> Configuration:
         """Adds an extension.
@@ -414,7 +414,7 @@ def _import_configuration_module(name: str, named_by: str) -> Any:
             f"No module named {error.name!r}: the configuration module {name!r} ({named_by}) was "
             f"not found in sys.path:\n{places}\n{_FILE_HINT if '.py' in name else ''}{_EXAMPLE}",
             name=error.name,
-        ) from error
+        ) from None
 
 
 def _public_names(module: Any) -> list[str]:

@@ -60,6 +60,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
+from ._system import tracebacks
+
 if TYPE_CHECKING:
     from ._process_errors import RemoteCommandError as RemoteCommandError
     from ._process_errors import RemoteConnectionError as RemoteConnectionError
@@ -96,6 +98,11 @@ class BandsawError(Exception):
     """
 
     where: Optional[str] = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> BandsawError:
+        """Makes the error. What nobody catches is printed without the frames of bandsaw."""
+        tracebacks.leave_out_when_printed()
+        return super().__new__(cls, *args, **kwargs)
 
     def __str__(self) -> str:
         message = str(self.args[0]) if self.args else type(self).__name__

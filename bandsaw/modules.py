@@ -21,6 +21,8 @@ from .errors import NotImportableError
 
 PathLike = Union[str, "os.PathLike[str]"]
 
+# When bandsaw was imported, long before its modules are.
+begun: int = vars(sys.modules[__name__.partition(".")[0]])["_begun"]
 # Whether this process was started to work for another one. The runner says so.
 is_far_end = False
 # There, the name of the configuration by whose key every session has to be signed, if there is one.

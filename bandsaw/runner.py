@@ -22,6 +22,7 @@ from ._system import lifeline
 from ._system.files import whole_file
 from .run import set_run_id
 from .session import Session
+from .workers import warned
 
 IS_FAR_END = True
 
@@ -54,15 +55,17 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     given = open(parsed.input, "rb")
     path = Path(os.path.abspath(parsed.output))
     try:
-        session = Session()
+        session, kept = Session(), warned.Kept()
         # Closed again before the task is called, which could close or replace it.
         bundle.receive(os.path.abspath(parsed.input), f"{path}-given")
         with given:
+            told.take_warnings = kept.install
             session.restore(given)
         nonce = getattr(session, "nonce", None)
         told.proceed(session)
         if nonce is not None:
             session._nonce = nonce  # by which the other side knows it, however often it was tried
+        kept.leave(session)
         with whole_file(path) as output, bundle.Back(session, str(path)):
             session.save(output)
     except (KeyboardInterrupt, GeneratorExit):

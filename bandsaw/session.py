@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
 from . import modules
 from ._session.moderator import _Moderator
 from ._system import callers
+from ._system.nonces import new_nonce
 from .config import Configuration, get_configuration
 from .context import Context
 from .errors import AdviceError, SessionError, SessionFileError
@@ -88,7 +88,7 @@ class Session:
         """What a session is recognized by when it comes back: random, kept by save and restore."""
         nonce: Optional[str] = self.__dict__.get("_nonce")
         # In one step: several threads may ask first.
-        return nonce or str(self.__dict__.setdefault("_nonce", os.urandom(16).hex()))
+        return nonce or self.__dict__.setdefault("_nonce", new_nonce())
 
     @property
     def serializer(self) -> Serializer:
@@ -257,6 +257,8 @@ class Session:
         }
         if self.__dict__.get("_facts"):
             header["facts"] = self.facts
+        if self.__dict__.get("_warnings"):
+            header["warnings"] = self.__dict__.pop("_warnings")
         values = {
             "task": self.task,
             "execution": self.execution,
@@ -359,8 +361,11 @@ class Session:
         if is_first:
             modules.set_variables(header["environment"])
         if modules.is_far_end:
+            from ._session import told
             from ._system import computing
 
+            if told.take_warnings is not None:
+                told.take_warnings(header.get("warnings", {}))
             computing.inherit(header["computing"])
 
     @property

@@ -7,6 +7,7 @@ import os
 import socket
 from typing import Any, Optional
 
+from ._session import facts
 from .errors import InvalidValueError
 from .extensions import Extension
 
@@ -41,6 +42,10 @@ class Tracing(Extension):
                 "Tracing needs opentelemetry-api: pip install 'bandsaw[tracing]'."
             ) from error
         self._provider = tracer_provider
+
+    def on_init(self, configuration: Any) -> None:
+        """Has it be noted where calls run and what they cost. See `Extension.on_init`."""
+        facts.want()
 
     def on_call_begun(self, session: Any) -> None:
         """Begins the span, and has the trace go along. See `Extension.on_call_begun`."""

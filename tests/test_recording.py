@@ -1,5 +1,6 @@
 """What a Recorder writes, and what the commands show of it."""
 
+import contextlib
 import json
 import os
 import pty
@@ -8,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -251,12 +253,12 @@ def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, ba
     project.write(
         "workflow.py",
         """
-        import time
+        import os, time
         import bandsaw
 
         @bandsaw.task(chain="own")
         def waits(x):
-            print("begun", flush=True)
+            os.write(1, b"begun\\n")  # whole, also where another one writes
             time.sleep(600)
 
         @bandsaw.task(chain="plain")
@@ -265,14 +267,19 @@ def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, ba
 
         def main():
             needed = [waits.submit(x) for x in range(3)]
-            total.submit(*needed).result()
+            last = total.submit(*needed)
+            os.write(1, b"submitted\\n")
+            last.result()
 
         if __name__ == "__main__":
             main()
         """,
     )
     process = project.start("workflow.py")
-    assert process.stdout.readline() == "begun\n"
+    seen = set()
+    while seen != {"begun\n", "submitted\n"}:
+        seen.add(process.stdout.readline())
+        assert "" not in seen, process.stderr.read()
     process.send_signal(signal.SIGINT)
     stderr = process.communicate()[1]
     assert stderr.count("Traceback") == 1 and stderr.endswith("KeyboardInterrupt\n")
@@ -389,14 +396,12 @@ def test_watch_shows_a_run_on_its_way_and_how_it_ends(project):
         """,
     )
     run = project.start("workflow.py", stdin=subprocess.PIPE)
-    done = None
-    while done != 3:
-        try:
-            connection = sqlite3.connect(project.folder / "calls.sqlite")
-            (done,) = connection.execute("SELECT SUM(done) FROM progress").fetchone()
-            connection.close()
-        except sqlite3.OperationalError:
-            pass  # it is not there yet
+    path, found = project.folder / "calls.sqlite", None
+    while found != (3, 1):
+        time.sleep(0.05)
+        with contextlib.suppress(sqlite3.OperationalError):  # it is not there yet
+            with contextlib.closing(sqlite3.connect(path)) as file:
+                found = file.execute("SELECT SUM(done), SUM(running) FROM progress").fetchone()
     watch = project.start("-m", "bandsaw", "runs", "watch", "--seconds", "0.1")
     assert watch.stdout.readline().startswith("workflow.step: 3 of 4 done, 1 running, ")
     run.communicate("\n")

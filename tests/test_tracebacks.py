@@ -134,3 +134,22 @@ def test_pytest_shows_the_line_of_the_user_last(fail, project):
     told = project.run("-m", "pytest", "-q", "test_workflow.py", check=False).stdout
     assert told.count("the very line\n") == 3
     assert "bandsaw/" not in told and "concurrent" not in told
+
+
+@pytest.mark.parametrize(
+    ("chain", "configuration", "last"),
+    [
+        ("missing", CONFIGURATION, "bandsaw.errors.UnknownChainError: "),
+        ("here", CONFIGURATION + "configuration.add_advice_chain(3)", "bandsaw.errors.Configura"),
+    ],
+)
+def test_an_error_in_a_definition_is_told_below_ten_lines(
+    fail, project, chain, configuration, last
+):
+    fail("here", "pass")
+    project.write("bandsaw_config.py", configuration)
+    project.write("workflow.py", WORKFLOW.format(chain=chain, body="pass"))
+    lines = project.run("workflow.py", check=False).stderr.splitlines()
+    frames = [line for line in lines if line.startswith("  File ")]
+    assert frames and all(str(project.folder) in frame for frame in frames)
+    assert lines[-1].startswith(last) and len(lines) < 10

@@ -1,6 +1,9 @@
 """Spans of OpenTelemetry, with the exporters of its SDK."""
 
+import gzip
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -81,3 +84,77 @@ def test_spans_of_a_task_are_children_of_its_call_wherever_it_runs(project, chai
     assert calls[0][6]["code.function.name"] == "workflow.work"
     is_here = {span[5] == outside[5] for span in inside}
     assert is_here == {chain == "plain"}
+
+
+@pytest.fixture
+def receiver():
+    """A server that takes spans as OTLP over HTTP."""
+    proto = "opentelemetry.proto.collector.trace.v1.trace_service_pb2"
+    service = pytest.importorskip(proto, reason="OTLP needs opentelemetry-exporter-otlp-proto-http")
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            server.requests.append((self.path, service.ExportTraceServiceRequest.FromString(body)))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(service.ExportTraceServiceResponse().SerializeToString())
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.requests = []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("chain", ["own", "kept"])
+def test_a_receiver_of_otlp_gets_the_spans_of_all_processes(project, receiver, chain):
+    begin, end = CONFIGURATION.index("class ToFile"), CONFIGURATION.index("provider = ")
+    text = CONFIGURATION[:begin] + CONFIGURATION[end:]
+    # Spans wait in a batch, as in most programs.
+    text = text.replace("SimpleSpanProcessor(ToFile())", "BatchSpanProcessor(OTLPSpanExporter())")
+    exporter = "from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter"
+    batch = "from opentelemetry.sdk.trace.export import BatchSpanProcessor"
+    project.write("bandsaw_config.py", f"{exporter}\n{batch}\n{text}")
+    project.write("workflow.py", WORKFLOW)
+    endpoint = f"http://127.0.0.1:{receiver.server_port}"
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+                 "OTEL_SERVICE_NAME": "sawmill"}  # fmt: skip
+    project.run("workflow.py", chain, **variables)
+    assert {path for path, _ in receiver.requests} == {"/v1/traces"}
+    resources = [one for _, request in receiver.requests for one in request.resource_spans]
+    services = {
+        attribute.value.string_value
+        for one in resources
+        for attribute in one.resource.attributes
+        if attribute.key == "service.name"
+    }
+    assert services == {"sawmill"}
+    spans = [span for one in resources for scope in one.scope_spans for span in scope.spans]
+    by_name = {}
+    for span in spans:
+        by_name.setdefault(span.name, []).append(span)
+    calls, inside, (outside,) = by_name["workflow.work"], by_name["inside"], by_name["outside"]
+    assert sorted(span.parent_span_id for span in inside) == sorted(span.span_id for span in calls)
+    assert [span.parent_span_id for span in calls] == [outside.span_id] * 2 + [b""]
+    failed = calls[-1]
+    assert failed.status.code == 2 and "ZeroDivisionError" in failed.status.message
+    (event,) = failed.events
+    told = {attribute.key: attribute.value.string_value for attribute in event.attributes}
+    assert told["exception.type"] == "ZeroDivisionError"
+    pids = {
+        attribute.value.int_value
+        for span in calls
+        for attribute in span.attributes
+        if attribute.key == "bandsaw.pid"
+    }
+    assert len(pids) == (1 if chain == "kept" else 3)

@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 import threading
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
@@ -21,7 +22,7 @@ from .._identity.watch import spec_of
 from .._system.home import kept_folder
 from .._system.processes import in_forked_processes
 from ..modules import file_of, importable_module_name, main_module_name
-from . import files, finder
+from . import edited, files, finder
 
 if TYPE_CHECKING:
     from ..config import Configuration
@@ -53,6 +54,7 @@ class Texts:
         self.growth: list[dict[str, tuple[int, int]]] = []
         self.paths: Optional[tuple[str, ...]] = None
         self.roots: list[str] = []
+        self._edited: list[str] = []
 
     def refresh(self) -> None:
         """Looks for modules that were loaded or reloaded since."""
@@ -67,6 +69,8 @@ class Texts:
         with self._lock:
             self._count = len(loaded)
             self._scan()
+        while self._edited:
+            _warn_of_edit(self._edited.pop())
 
     def _scan(self) -> None:
         grown: dict[str, tuple[int, int]] = {}
@@ -86,12 +90,12 @@ class Texts:
             if isinstance(path, str) and path.endswith(".py") and os.path.isfile(path):
                 path = os.path.abspath(path)
                 self._watched[name] = path, spec
-                self._read(path, spec, grown)
+                self._read(path, module, spec, grown)
         if grown:
             self.growth.append(grown)
         self._find_roots()
 
-    def _read(self, path: str, spec: Any, grown: dict[str, tuple[int, int]]) -> None:
+    def _read(self, path: str, module: Any, spec: Any, grown: dict[str, tuple[int, int]]) -> None:
         known = self._by_path.get(path)
         if known is None and path in finder.files:
             return  # the process on the other side knows
@@ -103,6 +107,8 @@ class Texts:
                 data = file.read()
         except OSError:
             return
+        if known is None and edited.since_loaded(module, path, status, data):
+            self._edited.append(path)
         if known is not None and known.data != data:
             # Processes that have loaded the earlier text are of no use any more.
             self.generation += 1
@@ -126,6 +132,19 @@ class Texts:
             return known.data
         # In a process of a task: of a module that the other side has loaded.
         return finder.asked(path)
+
+
+def _warn_of_edit(path: str) -> None:
+    from ..fingerprint import IdentityWarning
+
+    warnings.warn_explicit(
+        f"{path} was changed after this process had loaded it, and before the first call that "
+        "leaves the process: such calls run the code as it is in the file now. Start the program "
+        "again, or reload the module, to have one state of the code.",
+        IdentityWarning,
+        path,
+        1,
+    )
 
 
 def _may_be_ours(name: str) -> bool:

@@ -21,9 +21,12 @@ from .._session import facts
 from .._system import ending
 from ..errors import DependencyError, TaskKilledError
 from ..futures import Future, _Failure
-from . import flight, lanes, program
+from ..session import Session
+from . import flight, lanes, program, rows
 from .finding import Plan, find
 
+# More than there are on the way to a process.
+_ALL = 255
 _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
     "bandsaw_submitted_call", default=None
 )
@@ -35,19 +38,26 @@ class Call(lanes.Passenger):
     Attributes:
         future: What will hold its value, `None` when it is over.
         task: The task that is called.
+        function: What is called with `args` and `kwargs`, in the `context`.
+        plan: Says where in the arguments there are futures, `None` where there are none.
+        record: What is told of the call to whoever records calls, `None` if nobody does.
+        ending: What ends the call from another thread, `None` before it runs.
+        session: The session, made before the call begins where it is sent ahead: see `rows`.
     """
 
     __slots__ = (
-        "_args",
-        "_context",
-        "_ending",
-        "_function",
-        "_kwargs",
+        "_is_begun",
         "_missing",
-        "_plan",
-        "_record",
+        "args",
+        "context",
+        "ending",
+        "function",
         "future",
         "key",
+        "kwargs",
+        "plan",
+        "record",
+        "session",
         "task",
     )
 
@@ -60,7 +70,7 @@ class Call(lanes.Passenger):
         kwargs: Mapping[str, Any],
         plan: Optional[Plan],
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         parent = _current.get()
         if parent is not None and parent.state != lanes.RUNNING:
             parent = None
@@ -70,24 +80,26 @@ class Call(lanes.Passenger):
         self.task = task
         future.task = task
         future._know(self)
-        self._function = function
-        self._args, self._kwargs = args, kwargs
+        self.function = function
+        self.args, self.kwargs = args, kwargs
         # What it changes in there is seen by nobody else.
-        self._context = contextvars.copy_context()
-        self._ending: Optional[ending.Ending] = None
+        self.context = contextvars.copy_context()
+        self.ending: Optional[ending.Ending] = None
+        self._is_begun = False
+        self.session: Optional[Session] = None
         # For whoever records calls.
-        self._record = facts.submitted(task)
-        self.key: Optional[str] = None if self._record is None else self._record["key"]
+        self.record = facts.submitted(task)
+        self.key: Optional[str] = None if self.record is None else self.record["key"]
 
     def board(self) -> None:
         """Has the call run as soon as it may."""
-        if self._plan is None:
+        if self.plan is None:
             self._is_ready()
             return
-        needed = self._plan.futures
-        if self._record is not None:
+        needed = self.plan.futures
+        if self.record is not None:
             keys = [getattr(getattr(one, "_call", None), "key", None) for one in needed]
-            self._record["needs"] = [key for key in keys if key is not None]
+            self.record["needs"] = [key for key in keys if key is not None]
         # One more than there are, so that it is not ready before all of them were looked at.
         self._missing = len(needed) + 1
         for one in needed:
@@ -113,31 +125,45 @@ class Call(lanes.Passenger):
             self._is_ready()
 
     def _is_ready(self) -> None:
-        if self._record is not None:
-            self._record["ready"] = time.time()
+        if self.record is not None:
+            self.record["ready"] = time.time()
         flight.add(self)
 
     def _never_begins(self, error: BaseException) -> None:
-        record, self._record = self._record, None
+        record, self.record = self.record, None
         if record is not None:
             facts.tell(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:
         """Returns the calls that it waits for. See `Passenger.needed`."""
-        plan = self._plan
+        plan = self.plan
         calls = [getattr(one, "_call", None) for one in plan.futures] if plan is not None else []
         return [call for call in calls if isinstance(call, Call)]
 
     def run(self) -> None:
         """Runs the call. See `Passenger.run`."""
+        if not (self.goes_ahead and rows.lead(self)):
+            self.run_alone()
+
+    def run_alone(self) -> None:
+        """Runs the call in this thread."""
+        if self.begin() and self.future is not None:
+            self.end(*self.context.run(self._outcome))
+
+    def begin(self) -> bool:
+        """Marks the call as running, and returns whether it may run."""
         future = self.future
-        if future is None or not future._begin():
-            return
-        value, error = self._context.run(self._outcome)
-        is_cancelled = self._ending is not None and self._ending.is_cancelled
-        if self._ending is not None and self._ending.is_ended:
+        self._is_begun = self._is_begun or (future is not None and future._begin())
+        return self._is_begun
+
+    def end(self, value: Any, error: Optional[BaseException]) -> None:
+        """Gives the future what came of the call."""
+        future = self.future
+        assert future is not None
+        is_cancelled = self.ending is not None and self.ending.is_cancelled
+        if self.ending is not None and self.ending.is_ended:
             value, error = None, _killed(error, future)
-        self._forget()
+        self.forget()
         flight.begin_landing(self)
         if is_cancelled:
             future._end_cancelled()
@@ -149,15 +175,16 @@ class Call(lanes.Passenger):
         awaiting = caller.get()
         if awaiting is not None and awaiting.call is not self:
             caller.set(None)  # it awaits another call, which has submitted this one
-        self._ending = ending.Ending(self.lane.leaves_the_process)
-        ending.current.set(self._ending)
+        if self.ending is None:
+            self.ending = ending.Ending(self.lane.leaves_the_process)
+        ending.current.set(self.ending)
         try:
-            args, kwargs = self._args, self._kwargs
-            if self._plan is not None:
-                args, kwargs = self._plan.replace(args, kwargs)
+            args, kwargs = self.args, self.kwargs
+            if self.plan is not None:
+                args, kwargs = self.plan.replace(args, kwargs)
             # Nothing keeps them but the call itself.
-            self._plan, self._args, self._kwargs = None, (), {}
-            return self._function(*args, **kwargs), None
+            self.plan, self.args, self.kwargs = None, (), {}
+            return self.function(*args, **kwargs), None
         except BaseException as error:
             # The first entry of the traceback is this very frame, which leads to the future.
             traceback = error.__traceback__
@@ -165,7 +192,10 @@ class Call(lanes.Passenger):
 
     def refuse(self, error: BaseException) -> None:
         """Has the call fail. See `Passenger.refuse`."""
-        self.fail(error, None)
+        if self._is_begun:
+            self.end(None, error)
+        else:
+            self.fail(error, None)
 
     def fail(self, error: BaseException, failure: Any) -> None:
         """Has the call end without being begun."""
@@ -173,14 +203,15 @@ class Call(lanes.Passenger):
         future = self.future
         if future is not None and future._begin():
             self._never_begins(error)
-            self._forget()
+            self.forget()
             future._end(None, error, failure)
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Lets go of all that the call is about."""
         # The futures that were needed know the call for as long as they live.
-        self.future = self._plan = None
-        self._args, self._kwargs = (), {}
-        self._context = self._function = None  # type: ignore[assignment]
+        self.future = self.plan = self.session = None
+        self.args, self.kwargs = (), {}
+        self.context = self.function = None  # type: ignore[assignment]
 
     # What its future asks of it
 
@@ -201,21 +232,43 @@ class Call(lanes.Passenger):
         """Ends all calls: Ctrl-C has come while somebody waited for this one."""
         program.end_all()
 
+    def come_back(self) -> None:
+        """Has the call not go ahead any more: it has begun, or may be cancelled."""
+        if self.goes_ahead:
+            with flight.lock:
+                self.goes_ahead = False
+                if self.row is not None:
+                    self.row.take_back(_ALL)
+                    if self.row is not None:
+                        self.begin()
+                    flight.dispatch(self.lane.flight)
+
     def drop(self) -> None:
         """Takes note that the future was cancelled."""
         if flight.leave(self):
             self._never_begins(CancelledError())
-            self._forget()
+            self.forget()
 
     def withhold(self) -> bool:
         """Cancels the call where it waits elsewhere; returns whether it never begins there."""
-        return self._ending is not None and self._ending.cancel()
+        return self.ending is not None and self.ending.cancel()
 
     def kill(self) -> bool:
         """Ends the call if it runs in another process, or waits; returns whether it did."""
-        if self._ending is None or self.state != lanes.RUNNING:
+        if self.row is not None:
+            self.come_back()
+            with flight.lock:
+                row = self.row
+                # What comes before the last one is over already.
+                if row is None or not row.calls or row.calls[-1][1] is not self:
+                    return False
+                self.ending = ending.Ending()
+                row.far.cancel()
+                self.ending.end()
+                return True
+        if self.ending is None or self.state != lanes.RUNNING:
             return False
-        return self._ending.end()
+        return self.ending.end()
 
 
 def take_record(task: Any) -> Optional[dict[str, Any]]:
@@ -223,7 +276,7 @@ def take_record(task: Any) -> Optional[dict[str, Any]]:
     call = _current.get()
     if call is None or call.task is not task:
         return None
-    record, call._record = call._record, None
+    record, call.record = call.record, None
     return record
 
 

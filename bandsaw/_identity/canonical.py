@@ -267,7 +267,7 @@ class Writer:
         if self._report is not None:
             self._report(self._stack, value, f"has no canonical form ({error})")
             return opaque(value)
-        raise self.error(value, str(error)) from (error.__cause__ or error)
+        raise self.error(value, str(error)) from error.__cause__
 
     def replaced(self, value: Any) -> Any:
         """Asks the hook about a value.
@@ -290,8 +290,10 @@ class Writer:
         from ..errors import IdentityError
 
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        name = self._name
         return IdentityError(
             f"{self.path()} has no canonical form, so no id can be made of it: {kind}: {reason}"
+            + (f". Or leave it out: @task(ignore=[{name!r}])" if name.isidentifier() else "")
         )
 
     def path(self) -> str:

@@ -48,10 +48,11 @@ _COLUMNS = {
     "host": "host", "pid": "pid", "place": "place", "cache": "cache", "sent": "sent",
     "received": "received", "cpu_seconds": "cpu", "peak_memory": "memory",
 }  # fmt: skip
-_INSERT = """INSERT OR REPLACE INTO calls VALUES (
-    :run, :key, :task, :chain, :parent, :task_id, :execution_id, :arguments, :submitted, :ready,
-    :begun, :ended, :host, :pid, :place, :cache, :attempts, :sent, :received, :cpu, :memory,
-    :error, :traceback, :needs, :facts)"""
+_CALL = (
+    "run", "key", "task", "chain", "parent", "task_id", "execution_id", "arguments", "submitted",
+    "ready", "begun", "ended", "host", "pid", "place", "cache", "attempts", "sent", "received",
+    "cpu", "memory", "error", "traceback", "needs", "facts",
+)  # fmt: skip
 
 
 class _Writer:
@@ -95,7 +96,7 @@ class _Writer:
         """Writes all that waits, and where it is asked for that the run goes on, or has ended."""
         with self._writing:
             batches: dict[str, list[dict[str, Any]]] = {}
-            while self._waiting:
+            for _ in range(len(self._waiting)):
                 path, what, of = self._waiting.popleft()
                 batch = batches.setdefault(path, [])
                 if not modules.is_far_end:
@@ -135,11 +136,10 @@ class _Writer:
                         "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,?,?,?,?)", _run()
                     )
         with connection:
-            for row in rows:
-                try:
-                    connection.execute(_INSERT, row)
-                except (OverflowError, UnicodeError, sqlite3.InterfaceError) as error:
-                    self._warn(f"{row['task']}: {error}")  # the others are written
+            # Each statement waits for the thread of a busy program to let go of the interpreter.
+            most = (32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999) // len(_CALL)
+            for begin in range(0, len(rows), most):
+                self._insert(connection, rows[begin : begin + most])
             if path in self._counted and self._counted[path].has_changed:
                 connection.executemany(
                     "INSERT OR REPLACE INTO progress VALUES (?,?,?,?,?,?,?,?,?,?)",
@@ -156,6 +156,19 @@ class _Writer:
                     connection.execute(
                         "INSERT OR IGNORE INTO interrupted VALUES (?)", (get_run_id(),)
                     )
+
+    def _insert(self, connection: Any, rows: list[tuple[Any, ...]]) -> None:
+        import sqlite3
+
+        places = ",".join([f"({','.join('?' * len(_CALL))})"] * len(rows))
+        values = [value for row in rows for value in row]
+        try:
+            connection.execute(f"INSERT OR REPLACE INTO calls VALUES {places}", values)
+        except (OverflowError, UnicodeError, sqlite3.InterfaceError) as error:
+            if len(rows) == 1:
+                return self._warn(f"{rows[0][_CALL.index('task')]}: {error}")
+            for row in rows:
+                self._insert(connection, [row])  # one that cannot be written takes no other along
 
     def _warn(self, problem: str) -> None:
         if not self._has_warned:
@@ -211,12 +224,8 @@ def _run() -> tuple[Any, ...]:
     )
 
 
-def _row(call: dict[str, Any]) -> dict[str, Any]:
-    found = dict.fromkeys(
-        ("chain", "parent", "task_id", "execution_id", "arguments", "submitted", "ready", "begun",
-         "host", "pid", "place", "cache", "attempts", "sent", "received", "cpu", "memory", "error",
-         "traceback", "needs", "facts")
-    )  # fmt: skip
+def _row(call: dict[str, Any]) -> tuple[Any, ...]:
+    found: dict[str, Any] = dict.fromkeys(_CALL)
     facts = dict(call.pop("facts", None) or {})
     error = call.pop("exception", None)
     if error is not None:
@@ -236,12 +245,12 @@ def _row(call: dict[str, Any]) -> dict[str, Any]:
     for name in ("task_id", "execution_id"):
         found[name] = None if found[name] is None else str(found[name])
     # Texts may have what is no character, as names of files do.
-    return {
-        name: value.encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, str)
+    return tuple(
+        value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str) and not value.isascii()
         else value
-        for name, value in found.items()
-    }
+        for value in map(found.get, _CALL)
+    )
 
 
 _writer = _Writer()

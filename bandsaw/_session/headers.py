@@ -79,10 +79,23 @@ def checked(data: bytes) -> dict[str, Any]:
             raise SessionFileError(f"A session file cannot have {text!r:.100} in place of a text.")
     if not isinstance(header.get("facts", {}), dict):
         raise SessionFileError("The facts of a session file have no names.")
+    warned = header.get("warnings", {})
+    if not isinstance(warned, dict) or not _are_warnings(warned):
+        raise SessionFileError("The warnings of a session file are none.")
     for lengths in header["buffers"].values():
         if type(lengths) is not list or not all(type(n) is int and n >= 0 for n in lengths):
             raise SessionFileError("The lengths of buffers in a session file are no list of sizes.")
     return header
+
+
+def _are_warnings(warned: Mapping[str, Any]) -> bool:
+    filters, issued = warned.get("filters", []), warned.get("issued", [])
+    return (
+        isinstance(filters, list)
+        and isinstance(issued, list)
+        and all(isinstance(each, list) and len(each) == 6 for each in filters)
+        and all(isinstance(each, dict) for each in issued)
+    )
 
 
 def _has_no_bytes(text: str) -> bool:

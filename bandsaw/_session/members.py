@@ -97,7 +97,10 @@ def members_of(
             members[name], buffers = _written(value, own)
         except Exception as error:
             what = f"The {name} of task {task_name} cannot be written by {serializer!r}"
-            raise UnserializableError(f"{what}: {error}") from error
+            is_told = isinstance(error, UnserializableError)
+            raise UnserializableError(f"{what}: {error}") from (
+                error.__cause__ if is_told else error
+            )
         if buffers:
             members[f"{name}.buffers"] = buffers
             lengths[name] = [buffer.nbytes for buffer in buffers]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Callable, Optional
 
 from ..result import Result
+
+# In a process that sends no messages: takes what a session says of warnings.
+take_warnings: Optional[Callable[[Mapping[str, Any]], None]] = None
 
 
 def told(session: Any, configuration: Any) -> Result:

@@ -66,6 +66,16 @@ def describe_exit(returncode: int) -> str:
     return f"exit code {returncode}"
 
 
+def advice_on_exit(returncode: Optional[int]) -> str:
+    """Says on a line of its own what may help against such an end, if that is known."""
+    if returncode in (-9, 128 + 9):
+        return (
+            "\nWhere memory runs out, the kernel sends SIGKILL: let fewer calls run at once "
+            "(workers=, max_in_flight=), or see `dmesg`."
+        )
+    return ""
+
+
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name

@@ -12,11 +12,7 @@ from typing import Any, Optional
 # `full` has the frames of bandsaw shown, too.
 VARIABLE = "BANDSAW_TRACEBACK"
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_LIBRARY = os.path.dirname(os.__file__)
-_BELOW_OURS = (
-    os.path.join(_LIBRARY, "concurrent", "futures", "_base.py"),
-    os.path.join(_LIBRARY, "threading.py"),
-)
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
 _MOST_LINKS = 50
 _has_hook = False
 
@@ -29,10 +25,16 @@ class _Filter:
         self._leaves_out = False
 
     def shows(self, filename: str) -> bool:
-        # Our futures wait in those of the standard library.
-        is_ours = filename.startswith(_OURS) or (self._leaves_out and filename in _BELOW_OURS)
+        # Between our frames and the user's, or at the end, are some of the standard library.
+        is_ours = filename.startswith(_OURS) or (self._leaves_out and _is_of_library(filename))
         self._leaves_out = is_ours and not self._is_full
         return not self._leaves_out
+
+
+def _is_of_library(filename: str) -> bool:
+    if filename.startswith("<frozen "):
+        return True
+    return filename.startswith(_LIBRARY) and "-packages" + os.sep not in filename
 
 
 def without_ours(traceback: Optional[TracebackType]) -> Optional[TracebackType]:

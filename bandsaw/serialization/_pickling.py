@@ -199,7 +199,11 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
     path, culprit = find_culprit(value, lambda part: _works(part, known))
     what = f"The {culprit.__name__!r}" if isinstance(culprit, _BY_NAME) else "The value"
     way_out = ""
-    if isinstance(culprit, _BY_NAME) or _is_nameless(type(culprit)):
+    if isinstance(error, UnserializableError):
+        return UnserializableError(f"{what} at {path} cannot be pickled. {error}")
+    if str(error).startswith("cannot pickle '"):
+        way_out = ". Make it in the task, or leave it out of its object with __getstate__"
+    elif isinstance(culprit, _BY_NAME) or _is_nameless(type(culprit)):
         way_out = (
             "; a local function or class crosses only with cloudpickle on both sides ('pip install "
             "bandsaw[cloudpickle]'): install it, or move it to the top level of a module"

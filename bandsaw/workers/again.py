@@ -105,13 +105,8 @@ def message(number: int, session: Session) -> Optional[Message]:
     ids = getattr(session, "_ids", None)
     if ids is None:
         ids = headers.ids_of(session.task, execution)
-    # As if it had been sent whole: that is how it may come back.
-    session._sent = {
-        "nonce": session.nonce,
-        "ids": ids,
-        "configuration": modules.importable_module_name(session.configuration.module_name),
-        "run_id": session.run_id,
-    }
+    session.__dict__.pop("_sent", None)
+    session.__dict__["_sent_ids"] = ids
     content = (
         *(number, session.nonce, ids, computing.held(session)),
         *(execution._execution_id, execution.args, execution.kwargs),
@@ -121,6 +116,16 @@ def message(number: int, session: Session) -> Optional[Message]:
     if kwargs and is_plain:
         is_plain = _PLAIN.issuperset(map(type, kwargs.values()))
     return _message(AGAIN, content, is_plain)
+
+
+def note_sent(session: Session) -> None:
+    """Has a session come back as if it had been sent whole."""
+    session._sent = {
+        "nonce": session.nonce,
+        "ids": session.__dict__["_sent_ids"],
+        "configuration": modules.importable_module_name(session.configuration.module_name),
+        "run_id": session.run_id,
+    }
 
 
 def _message(kind: int, content: Any, is_plain: bool) -> Optional[Message]:

@@ -20,6 +20,7 @@ from ..context import Context
 from ..errors import BandsawError, EnvironmentBuildError, WorkerError
 from ..result import Result
 from ..session import Session
+from . import warned
 
 
 def send(
@@ -29,6 +30,7 @@ def send(
 
     Returns the place of that advice in the chain, counted from 1, for `take_back`.
     """
+    vars(session)["_warnings"] = {"filters": warned.filters()}
     session.save(stream, environment)
     return session._moderator.before_called
 
@@ -64,6 +66,7 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
     session._code = returned._code
     if returned.facts:
         session.facts.update(returned.facts)
+    warned.issue_all(saved.header)
 
 
 def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:

@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
@@ -23,7 +24,7 @@ from .._session import facts, members
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
-from .._system.processes import describe_exit
+from .._system.processes import advice_on_exit, describe_exit
 from ..errors import (
     BandsawError,
     ProtocolError,
@@ -44,6 +45,8 @@ from .place import Place
 from .pool import Pool, Worker
 
 _Done = TypeVar("_Done")
+# What ends a call.
+ANSWERS = (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE)
 # How many kinds of calls a process that is reused keeps in mind.
 _MOST_SHAPES = 1000
 # So many have to be missing until a process counts as lost.
@@ -56,6 +59,18 @@ _MOST_BEGINNINGS = 5
 
 class NotBegunError(Exception):
     """The process was killed before it had read the session. Not for users."""
+
+
+# What has come already of the call that a thread begins next.
+_here = threading.local()
+
+
+def give(child: Child, answer: Optional[Frame], sent: Session) -> None:
+    """Has the next call of this thread take an answer to what was sent as another session.
+
+    Without an answer the process has ended.
+    """
+    _here.given = child, answer, sent
 
 
 class Call:
@@ -73,6 +88,7 @@ class Call:
         self._seconds = seconds
         self._heartbeat = heartbeat
         self._carrier = Carrier()
+        self._emit: Optional[Callable[[Mapping[str, Any]], None]] = None
         # What another thread has ended when it ends the call.
         self._child: Optional[Child] = None
 
@@ -96,7 +112,7 @@ class Call:
         try:
             self._begin_with(child)
             deadline = self._deadline()
-            news = self._news(child, True)
+            news = self.news(child, True)
             news["is_last"] = True
             self._send(child, news, message, deadline)
             self._place.prepare_next()
@@ -107,8 +123,8 @@ class Call:
             except BaseException:
                 answer.discard()
                 raise
-        except DeadlineError as error:
-            raise self._timeout(child) from error
+        except DeadlineError:
+            raise self._timeout(child) from None
         except StalledError as error:
             raise self._stalled(child, error) from error
         finally:
@@ -117,6 +133,11 @@ class Call:
 
     def in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> None:
         """Goes on with the session in a process of a pool, and takes it back."""
+        given: Any = getattr(_here, "given", None)
+        if given is not None:
+            _here.given = None
+            self._take_given(*given)
+            return
 
         def end() -> None:
             self._end()
@@ -171,7 +192,7 @@ class Call:
         idle_seconds: Optional[float],
         is_last_try: bool,
     ) -> Frame:
-        news = self._news(worker.child, worker.calls == 0)
+        news = self.news(worker.child, worker.calls == 0)
         if worker.calls == 0:
             news["idle_seconds"] = idle_seconds
         key = None if shape is None else shape.key
@@ -193,6 +214,14 @@ class Call:
             worker.shapes[key] = (number, shape)
         return answer
 
+    def _take_given(self, child: Child, answer: Optional[Frame], sent: Session) -> None:
+        """Takes what came of a call that was sent ahead, `None` if its process has ended."""
+        self._child, self._position = child, self._session._moderator.before_called
+        self._session.__dict__.update(sent.__dict__)
+        if answer is None:
+            raise self._death(child)
+        self._take_back(child, answer)
+
     def _exchange(
         self, worker: Worker, news: Mapping[str, Any], message: Message, is_last_try: bool
     ) -> Frame:
@@ -203,8 +232,8 @@ class Call:
             deadline = self._deadline()
             self._send(child, news, message, deadline)
             answer = self._answer(child, deadline, is_last_try)
-        except DeadlineError as error:
-            raise self._timeout(child) from error
+        except DeadlineError:
+            raise self._timeout(child) from None
         except StalledError as error:
             raise self._stalled(child, error) from error
         return answer
@@ -274,7 +303,7 @@ class Call:
             if file is not None:
                 file.close()
 
-    def _news(self, child: Child, is_new: bool) -> dict[str, Any]:
+    def news(self, child: Child, is_new: bool) -> dict[str, Any]:
         """Returns what the process does not know yet of what it inherits."""
         signs = self._place.signs()
         levels, disable, filters = logs.levels(), logging.root.manager.disable, warned.filters()
@@ -327,36 +356,41 @@ class Call:
         return None if self._seconds is None else time.monotonic() + self._seconds
 
     def _answer(self, child: Child, deadline: Optional[float], is_last_try: bool) -> Frame:
-        emit, is_first = None, True
+        is_first = True
         while True:
             frame = self._in_time(child, deadline, child.next)
             if frame is None:
-                if not is_last_try and _was_killed_early(child):
+                if not is_last_try and was_killed_early(child):
                     raise NotBegunError
                 raise self._death(child)
-            if frame.kind == frames.LOG:
-                emit = emit or logs.emitter(str(self._session.task), child.host)
-                emit(frames.from_json(frame))
-            elif frame.kind == frames.WARNING:
-                warned.issue(frames.from_json(frame))
-            elif frame.kind == frames.FACTS:
-                self._session.facts.update(frames.from_json(frame))
-            elif frame.kind in (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE):
+            if frame.kind in ANSWERS:
                 if not is_first:
                     # What was written between two messages that came together was not seen yet.
                     child.drain()
                 child.has_answered = True
                 return frame
-            elif frame.kind == frames.CODE:
-                text = self._place.text_of_code(frame.body.decode())
-                with contextlib.suppress(OSError):
-                    child.send(frames.text_of_code(text))
-            elif frame.kind != frames.HEARTBEAT:
-                raise ProtocolError(
-                    f"{self._what} sent a message {frames.NAMES[frame.kind]} where none is due "
-                    f"({self._where(child)})."
-                )
+            self.take_note(child, frame)
             is_first = False
+
+    def take_note(self, child: Child, frame: Frame) -> None:
+        """Takes a message that the process sends while it is busy with the call."""
+        if frame.kind == frames.LOG:
+            if self._emit is None:
+                self._emit = logs.emitter(str(self._session.task), child.host)
+            self._emit(frames.from_json(frame))
+        elif frame.kind == frames.WARNING:
+            warned.issue(frames.from_json(frame))
+        elif frame.kind == frames.FACTS:
+            self._session.facts.update(frames.from_json(frame))
+        elif frame.kind == frames.CODE:
+            text = self._place.text_of_code(frame.body.decode())
+            with contextlib.suppress(OSError):
+                child.send(frames.text_of_code(text))
+        elif frame.kind != frames.HEARTBEAT:
+            raise ProtocolError(
+                f"{self._what} sent a message {frames.NAMES[frame.kind]} where none is due "
+                f"({self._where(child)})."
+            )
 
     def _in_time(
         self, child: Child, deadline: Optional[float], act: Callable[[Optional[float]], _Done]
@@ -392,6 +426,8 @@ class Call:
             moderator = again.take_result(self._session, answer.body)
             boundary.go_on_with(self._session, moderator, self._position)
             return
+        if "_sent" not in self._session.__dict__:
+            again.note_sent(self._session)
         saved = members.read_members(wire.members(answer))
         boundary.take_back(self._session, saved, self._position, where)
 
@@ -432,7 +468,8 @@ class Call:
         last = errors or output
         return WorkerDiedError(
             f"{self._what} {how} before it gave the session back ({self._where(child)})."
-            + (_last_words(last) or " It wrote nothing."),
+            + (_last_words(last) or " It wrote nothing.")
+            + advice_on_exit(child.returncode),
             -signal.SIGKILL if child.returncode is None else child.returncode,
             [self._place.kind.executable, self._place.kind.code],
             output,
@@ -440,7 +477,7 @@ class Call:
         )
 
 
-def _was_killed_early(child: Child) -> bool:
+def was_killed_early(child: Child) -> bool:
     """Whether a process had ended, or was killed, before it began with what was sent to it."""
     if child.has_read or child.is_cancelled or child.loss is not None or child.start_error:
         return False

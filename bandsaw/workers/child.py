@@ -114,7 +114,7 @@ class Child(abc.ABC):
         """Has the template end the process and all that it started."""
 
     @abc.abstractmethod
-    def _take(self) -> Optional[Frame]:
+    def take(self) -> Optional[Frame]:
         """Takes a message that has arrived already."""
 
     def _stalls_at(self) -> Optional[float]:
@@ -161,7 +161,7 @@ class Child(abc.ABC):
         Returns the message, `None` when the process has ended and none is left.
         """
         while True:
-            frame = self._take()
+            frame = self.take()
             if frame is not None:
                 return frame
             if self.is_over:
@@ -196,13 +196,13 @@ class Child(abc.ABC):
     def seems_alive(self) -> bool:
         """Looks whether anything says that a process that waits for work will not take it."""
         self.drain()
-        frame = self._take()
+        frame = self.take()
         while frame is not None and frame.kind in (HEARTBEAT, LOG, WARNING):
             try:
                 self._pass_on(frame)
             except ProtocolError:
                 return False  # what says this takes no work
-            frame = self._take()
+            frame = self.take()
         if frame is not None:
             frame.discard()
         return not self.is_over and self._has_channel and frame is None
@@ -296,7 +296,8 @@ class LocalChild(Child):
         with contextlib.suppress(OSError):
             self._status.send(EVENT.pack(b"K", 0))
 
-    def _take(self) -> Optional[Frame]:
+    def take(self) -> Optional[Frame]:
+        """Takes a message that has arrived already. See `Child.take`."""
         return self._channel.next()
 
     def _stalls_at(self) -> Optional[float]:
@@ -307,7 +308,9 @@ class LocalChild(Child):
         # the process had read what was sent to it.
         if not (self._is_lost and self._has_channel):
             return 0.0
-        return max(0.0, self._lost_at + _SECONDS_TO_END - time.monotonic())
+        # Where it was killed for sure, a busy machine may take its time.
+        seconds = _SECONDS_TO_END if self.pid is None else _SECONDS_TO_DIE
+        return max(0.0, self._lost_at + seconds - time.monotonic())
 
     def _step(self, seconds: Optional[float]) -> bool:
         ready = self._poll.poll(None if seconds is None else seconds * 1000)

@@ -136,7 +136,7 @@ class EngineCall(Call):
             child = self._start()
             try:
                 self._begin_with(child)
-                news = self._news(child, True)
+                news = self.news(child, True)
                 news["is_last"] = place.request["workers"] is None
                 self._send(child, news, message, None)
                 answer = self._answer(child, None, is_last_try)

@@ -106,7 +106,8 @@ class EngineChild(Child):
 
         self.loss, self.is_over = error, True
 
-    def _take(self) -> Optional[Frame]:
+    def take(self) -> Optional[Frame]:
+        """Takes a message that has arrived already. See `Child.take`."""
         return self._frames.popleft() if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:

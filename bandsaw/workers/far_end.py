@@ -29,6 +29,7 @@ from ..errors import ProtocolError
 from ..session import Session
 from . import again, boundary, frames, logs, state, warned, wire
 from .frames import Channel
+from .tickets import Taker
 
 
 def serve_to_the_end(channel: Channel) -> int:
@@ -68,7 +69,7 @@ def serve(channel: Channel) -> None:
     """Goes on with the sessions that come, until no more do."""
     handler = logs.Sender(channel)
     handler.install()
-    shower = warned.Sender(channel)
+    shower = warned.Shower(warned.through(channel))
     shower.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
@@ -76,6 +77,7 @@ def serve(channel: Channel) -> None:
     known: dict[int, again.Shape] = {}
     is_last = False
     asking = Asking(channel)
+    tickets: Optional[Taker] = None
     try:
         while True:
             frame = _next(channel, idle_seconds)
@@ -90,7 +92,13 @@ def serve(channel: Channel) -> None:
                 is_last = content.get("is_last", False)
                 facts.wanted = content.get("facts", facts.wanted)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
-            elif frame.kind in (frames.SESSION, frames.AGAIN):
+            elif frame.kind == frames.TICKETS:
+                tickets = Taker(frame)
+            elif frame.kind in (frames.SESSION, frames.AGAIN, frames.AHEAD):
+                if frame.kind == frames.AHEAD:
+                    if tickets is None or not tickets.take(frame.body[0]):
+                        continue  # it was taken back
+                    frame = frames.Frame(frames.AGAIN, frame.body[1:])
                 with asking:
                     messages = _go_on(frame, directory, known, number, handler, shower)
                 _answer(channel, messages)
@@ -182,7 +190,7 @@ def _go_on(
     known: dict[int, again.Shape],
     number: Optional[int],
     handler: logs.Sender,
-    shower: warned.Sender,
+    shower: warned.Shower,
 ) -> list[frames.Message]:
     pid = os.getpid()
     noted: dict[str, Any] = {}

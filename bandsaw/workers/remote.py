@@ -62,7 +62,8 @@ class RemoteChild(Child):
         with contextlib.suppress(OSError):
             self.stream.send(b"K")
 
-    def _take(self) -> Optional[Frame]:
+    def take(self) -> Optional[Frame]:
+        """Takes a message that has arrived already. See `Child.take`."""
         return self._frames.popleft() if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:

@@ -1,6 +1,8 @@
 """Warnings, from the process where they are made to the filters and readers of the caller.
 
-near: filters() ── STATE ──► far: take_filters(...), warn ─ Sender ── WARNING ──► near: issue(...)
+near: filters() ── STATE ──► far: take_filters(...), warn ─ Shower ── WARNING ──► near: issue(...)
+
+Where there are no messages, the filters and what was made travel in the headers of the session.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .._session import members
 from ..errors import DeserializationError, ProtocolError
 from ..modules import file_of, importable_module_name
 from .frames import WARNING, Channel
 
+_MOST_KEPT = 1000
 _show_here = warnings.showwarning
 _last: tuple[list[Any], list[Any]] = ([], [])
 _given: Optional[list[Any]] = None
@@ -84,11 +87,23 @@ def _category(module: str, name: str) -> type:
     )
 
 
-class Sender:
-    """Sends warnings through a channel."""
+def through(channel: Channel) -> Callable[[dict[str, Any]], None]:
+    """Returns what sends a warning through a channel."""
 
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+    def send(content: dict[str, Any]) -> None:
+        try:
+            channel.send((WARNING, (json.dumps(content).encode("ascii"),), None))
+        except OSError:
+            pass  # nobody is there any more who could read it
+
+    return send
+
+
+class Shower:
+    """Has warnings told, in place of being shown. `tell` takes each as plain data."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._tell = tell
         self._pid = os.getpid()
         # One object, for comparison.
         self._show = self.show
@@ -114,23 +129,44 @@ class Sender:
         file: Any = None,
         line: Optional[str] = None,
     ) -> None:
-        """Sends a warning. See `warnings.showwarning`."""
+        """Tells a warning. See `warnings.showwarning`."""
         self._has_shown = True
         if os.getpid() != self._pid or file is not None or not isinstance(message, Warning):
             # A process that the task forked would write into the middle of our messages.
             return _show_here(message, category, filename, lineno, file, line)
         module = _module_at(filename)
-        content = {
-            "text": str(message),
-            "warning": members.written_failure(message).decode("utf-8"),
-            "file": filename,
-            "line": lineno,
-            "module": module,
-        }
-        try:
-            self._channel.send((WARNING, (json.dumps(content).encode("ascii"),), None))
-        except OSError:
-            pass  # nobody is there any more who could read it
+        self._tell(
+            {
+                "text": str(message),
+                "warning": members.written_failure(message).decode("utf-8"),
+                "file": filename,
+                "line": lineno,
+                "module": module,
+            }
+        )
+
+
+class Kept:
+    """Has the warnings of one session kept in it, for a process that sends no messages."""
+
+    def __init__(self) -> None:
+        self._contents: list[dict[str, Any]] = []
+        self._shower = Shower(self._keep)
+
+    def _keep(self, content: dict[str, Any]) -> None:
+        if len(self._contents) < _MOST_KEPT:
+            self._contents.append(content)
+
+    def install(self, warned: Mapping[str, Any]) -> None:
+        """Has warnings filtered as a session says."""
+        given = warned.get("filters")
+        if given is not None:
+            take_filters(given)
+            self._shower.install()
+
+    def leave(self, session: Any) -> None:
+        """Has them go back with a session."""
+        vars(session)["_warnings"] = {"issued": self._contents} if self._contents else None
 
 
 def _module_at(filename: str) -> Optional[str]:
@@ -140,6 +176,12 @@ def _module_at(filename: str) -> Optional[str]:
             return frame.f_globals.get("__name__")
         frame = frame.f_back
     return None
+
+
+def issue_all(header: Mapping[str, Any]) -> None:
+    """Issues the warnings that came back in a header."""
+    for content in header.get("warnings", {}).get("issued", ()):
+        issue(content)
 
 
 def issue(content: Mapping[str, Any]) -> None:

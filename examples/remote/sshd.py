@@ -35,7 +35,7 @@ class Server:
 
         Args:
             environment: Variables that logins get besides their own, as a dict. `HOME` is an
-                empty folder: nobody's start-up files are run.
+                empty folder, so that nobody's start-up files are run, and `TMPDIR` is `scratch`.
         """
         self._environment = dict(environment)
         search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
@@ -125,7 +125,8 @@ class Server:
         home = self._folder / "home"
         home.mkdir(exist_ok=True)
         variables = []
-        for name, value in {"HOME": str(home), **self._environment}.items():
+        own = {"HOME": str(home), "TMPDIR": str(self.scratch), **self._environment}
+        for name, value in own.items():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             variables.append(f' "{name}={escaped}"')
         return f"SetEnv{''.join(variables)}\n"

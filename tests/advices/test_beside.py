@@ -227,8 +227,6 @@ def test_a_failure_for_want_of_what_is_here_says_how_to_send_it(found):
 
 
 def test_a_warning_is_as_if_the_task_had_run_here(found):
-    if found["carrier"] == "steps":
-        pytest.skip("what has steps only brings the session back, and nothing else")
     text = Path(found["folder"], "workflow.py").read_text().splitlines()
     line = 1 + next(number for number, each in enumerate(text) if "this line" in each)
     assert found["warned"] == [[True, True, line]]

@@ -91,7 +91,12 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(kind, marks=pytest.mark.xdist_group(f"in place {kind}")) for kind in KINDS
+    ],
+)
 def found(request, other_python, tmp_path_factory):
     base = tmp_path_factory.mktemp("in-place")
     folder, temporary = base / "project", base / "temporary"
@@ -155,6 +160,50 @@ def test_an_edit_in_the_middle_of_a_run_is_seen_after_a_reload(found):
     before, edited, reloaded, removed = found[2]["edited"]
     assert before == edited == [1, 1]
     assert reloaded == removed == [2222, 2222]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_told"),
+    [
+        ("path.write_text(path.read_text().replace('1', '2'))", True),
+        ("path.write_text(path.read_text().replace('late', 'less'))", True),
+        ("path.write_text(path.read_text() + ' ')", False),
+        ("os.utime(path)", False),
+        ("pass", False),
+    ],
+)
+@pytest.mark.parametrize("byte_code", ["", "1"], ids=["byte code", "none"])
+def test_an_edit_before_the_first_call_is_told(project, change, is_told, byte_code):
+    project.write("lib.py", "value = 1\ndef late():\n    return value\n")
+    script = f"""
+    import os, pathlib, warnings
+    import bandsaw, lib
+
+    @bandsaw.task(chain="default")
+    def work():
+        return 1
+
+    if __name__ == "__main__":
+        path = pathlib.Path("lib.py")
+        {change}
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            work()
+        print([(each.filename, "was changed" in str(each.message)) for each in told])
+    """
+    project.write("workflow.py", script)
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice())
+        """,
+    )
+    shown = project.run("workflow.py", PYTHONDONTWRITEBYTECODE=byte_code).stdout.strip()
+    if byte_code and "'1'" in change:
+        is_told = False  # a constant, of which nobody kept what it was
+    assert shown == str([(str(project.folder / "lib.py"), True)] if is_told else [])
 
 
 def test_nothing_is_copied_for_it(found):
