@@ -157,6 +157,7 @@ class File:
         except FileTravelError as error:
             missing = isinstance(error.__cause__, FileNotFoundError)
             reason = "does not exist" if missing else str(error)
-            raise IdentityError(f"the contents of {self!r} cannot be read: {reason}") from error
+            what = f"the contents of {self!r} cannot be read: {reason}"
+            raise IdentityError(what) from error.__cause__
         object.__setattr__(self, "_seen", (stamps, digest))
         return digest
