@@ -164,10 +164,11 @@ class File:
         try:
             stamps = trees.stamps_of(self.path)
             digest = bytes.fromhex(contents.known_digest_of(self.path, is_read=True))
-        except MissingFileError as error:
-            told = f"the contents of {self!r} cannot be read: it does not exist"
-            raise MissingFileError(told) from error
         except FileTravelError as error:
-            raise IdentityError(f"the contents of {self!r} cannot be read: {error}") from error
+            kind, reason = IdentityError, str(error)
+            if isinstance(error, MissingFileError):
+                kind, reason = MissingFileError, "it does not exist"
+            what = f"the contents of {self!r} cannot be read: {reason}"
+            raise kind(what) from error.__cause__
         object.__setattr__(self, "_seen", (stamps, digest))
         return digest
