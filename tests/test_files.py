@@ -14,7 +14,7 @@ from bandsaw._files import carrying, places
 from bandsaw._system import contents, trees
 from bandsaw._system.contents import Arriving
 from bandsaw._system.trees import FILE, FOLDER, LINK, Part
-from bandsaw.errors import FileTravelError, InvalidValueError
+from bandsaw.errors import FileTravelError, InvalidValueError, MissingFileError
 
 CONFIGURATION = """\
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +126,33 @@ def run(project):
 )
 def test_files_cross_to_another_process_and_back(run, chain, serializer):
     run(MAKE.format(chain=chain), serializer)
+
+
+@pytest.mark.parametrize("chain", ["cached", "here", "kept", "executor"])
+def test_a_file_that_is_missing_is_the_same_for_all_chains(run, chain):
+    run(f"""\
+@bandsaw.task(chain={chain!r})
+def task(file):
+    return Path(file).read_text()
+
+# main
+try:
+    task(File("missing.txt"))
+except FileNotFoundError as error:
+    assert "missing.txt" in str(error)
+else:
+    raise AssertionError
+""")
+
+
+def test_what_cannot_be_a_path_is_a_typed_error():
+    for path in (3, b"x", None, ""):
+        with pytest.raises(InvalidValueError, match="cannot be a path"):
+            File(path)
+    with pytest.raises(InvalidValueError, match="to=3"):
+        File("x", to=3)
+    with pytest.raises(MissingFileError, match=r"'x'.*does not exist"):
+        File("x").digest()
 
 
 def test_a_task_in_another_process_reads_the_very_file(run):
