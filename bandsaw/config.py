@@ -71,6 +71,8 @@ class Configuration:
         self._max_in_flight: Optional[int] = None
         # The submitted calls, when there are any.
         self._flight: Any = None
+        # The code that processes of this machine run, and what it was found by.
+        self._checkout: Any = None
         self._state: frozenset[str] = frozenset()
         self._is_strict = False
         frame: Any = sys._getframe(1)
