@@ -130,6 +130,54 @@ def test_what_is_no_interpreter_is_a_reason(project):
     assert done.stderr.count("bandsaw.Interpreter(executable=") == 3
 
 
+def test_an_executor_is_reached_and_said_what_its_worker_lacks(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import pickle, subprocess, sys
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw, numpy, tool
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        RUN = (
+            "import pickle, sys; function, args = pickle.load(sys.stdin.buffer); "
+            "pickle.dump(function(*args), sys.stdout.buffer)"
+        )
+
+        class Bare(ThreadPoolExecutor):
+            def submit(self, *what):
+                return super().submit(self.there, what)
+
+            def there(self, what):
+                # Without what is installed.
+                command = [sys.executable, "-I", "-S", "-c", RUN]
+                data = pickle.dumps((what[0], what[1:]))
+                done = subprocess.run(command, input=data, capture_output=True)
+                return pickle.loads(done.stdout)
+
+        def nothing():
+            raise OSError("nobody there")
+
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(ExecutorAdvice(lambda: Bare(1)))
+            .add_advice_chain(ExecutorAdvice(lambda: Bare(1), isolate=False), name="loaded")
+            .add_advice_chain(ExecutorAdvice(nothing), name="lost")
+        )
+        """,
+    )
+    project.write("tool.py", "import numpy")
+    done = project.run("-m", "bandsaw", "check", check=False)
+    assert done.returncode == 1
+    version = ".".join(map(str, sys.version_info[:3]))
+    found = f"executor Bare: 1 worker asked, Python {version}, not installed there: numpy"
+    assert found in done.stdout
+    assert "chain 'loaded', bandsaw.advices.executor.ExecutorAdvice, executor Bare" in done.stderr
+    assert "bandsaw is not installed there, which isolate=False needs" in done.stderr
+    assert "executor: cannot be reached: OSError: nobody there" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_an_interpreter_that_is_too_old_is_a_reason(project, tmp_path):
     old = tmp_path / "python"
     old.write_text("#!/bin/sh\necho 3.8.1\n")

@@ -107,6 +107,13 @@ def test_models_are_scored_once_and_come_back_as_files(examples, tmp_path):
     assert (folder / "results" / "models.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="an executor's worker needs POSIX")
+def test_the_engines_example_walks_in_processes(examples):
+    process = run(examples / "engines" / "workflow.py", cwd=examples)
+    assert process.returncode == 0, process.stdout
+    assert process.stdout.endswith("32 walks of 2000 steps: 46.35, expected 44.72\n")
+
+
 @pytest.mark.network
 @pytest.mark.slow
 def test_one_workflow_uses_two_versions_of_numpy(examples, tmp_path):

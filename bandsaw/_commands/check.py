@@ -12,11 +12,13 @@ from typing import Any, Optional
 
 from .._identity.firstparty import is_standard_library
 from ..advices._remote import command_of, python_of
+from ..advices.executor import ExecutorAdvice
 from ..config import Configuration, get_configuration
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..environments import Environment
 from ..errors import BandsawError
 from ..interpreter import Interpreter, checked_interpreter
+from .executors import reach_executor
 
 _OLDEST = (3, 9)
 _PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
@@ -26,7 +28,7 @@ _CLOCK_SECONDS = 2.0
 
 
 def check_configuration(module_name: Optional[str] = None) -> int:
-    """Prints what a configuration holds, and whether its interpreters and remotes can be reached.
+    """Prints what a configuration holds, and which interpreters, remotes and executors are reached.
 
     `module_name`: the name of its module, by default the one that tasks would get. Returns the exit
     status: 0, or 1 if something is wrong. The reasons are printed to standard error.
@@ -75,6 +77,8 @@ def _reach(advice: Any, modules: list[str]) -> Iterator[tuple[str, str, Optional
             yield "interpreter", "", str(error)
         else:
             yield _reach_interpreter(interpreter)
+    if isinstance(advice, ExecutorAdvice):
+        yield reach_executor(advice, modules, _too_old)
     remotes = getattr(advice, "remotes", None)
     if isinstance(remotes, dict):
         if not remotes:

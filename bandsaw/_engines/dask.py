@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, InvalidStateError
 from typing import Any, Callable, Optional
 
+from ..workers.buffers import Stored
 from ..workers.engine import Engine, killing, withholding
 from .executor import EngineExecutor, begun_future
 
@@ -72,7 +73,13 @@ class DaskExecutor(EngineExecutor):
         return ours
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
-        return super()._bandsaw_engine(repeats=bool(self.submit_options.get("retries")))
+        return super()._bandsaw_engine(
+            repeats=bool(self.submit_options.get("retries")), store=self._stored
+        )
+
+    def _stored(self, data: bytes) -> Stored:
+        scattered = self.client.scatter([data], hash=False)[0]
+        return Stored(scattered, scattered)
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
         self._cancel(future)
@@ -85,6 +92,9 @@ class DaskExecutor(EngineExecutor):
         if is_sure:
             self._cancel(future)
         return is_sure
+
+    def _ask_all(self, seconds: float, *what: Any) -> list[Any]:
+        return list(self.client.run(*what).values())
 
     def _cancel(self, future: Optional[Future[Any]]) -> None:
         theirs = None if future is None else self._futures.get(future)

@@ -68,6 +68,17 @@ class EngineExecutor(abc.ABC):
     def _withhold(self, call: str, future: Optional[Future[Any]]) -> bool:
         """Has a call never begin; returns whether that is sure."""
 
+    def _ask_all(self, seconds: float, *what: Any) -> list[Any]:
+        """Calls a function in each worker, or where there are none before there are calls, in one.
+
+        Returns what it returned.
+        """
+        future = self.submit(*what)
+        try:
+            return [future.result(seconds)]
+        finally:
+            self._kill("", future)
+
     def _bandsaw_engine(self, **more: Any) -> Engine:
         return Engine(
             type(self).__name__,

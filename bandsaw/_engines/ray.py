@@ -8,11 +8,21 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
+from ..workers.buffers import Stored
 from ..workers.claims import HERE
+from ..workers.engine import Engine
 from .executor import EngineExecutor, begun_future
 
-# Ray takes no builtin. A function of no module is sent as it is, so that none is needed there.
-_CALL = "def bandsaw_call(function, *args):\n    return function(*args)\n"
+# Ray takes no builtin. A function of no module is sent as it is, so that none is needed there. What
+# is in Ray's store is found only as an argument by itself: `None` stands for it in the data.
+_CALL = """
+def bandsaw_call(function, stored, *args):
+    found = list(args[:stored])
+    args = list(args[stored:])
+    if found:
+        args[-1] = {"data": [found.pop(0) if one is None else one for one in args[-1]["data"]]}
+    return function(*args)
+"""
 _LARGE = 1 << 17
 
 
@@ -49,8 +59,7 @@ class RayExecutor(EngineExecutor):
             if self._remote is None:
                 namespace: dict[str, Any] = {"__name__": "__main__"}
                 exec(_CALL, namespace)
-                # A worker that is lost may have begun the call: that is for `RetryAdvice` to say.
-                self._remote = ray.remote(namespace["bandsaw_call"]).options(max_retries=0)
+                self._remote = ray.remote(namespace["bandsaw_call"])
             return ray, self._remote
 
     def submit_with(
@@ -58,12 +67,17 @@ class RayExecutor(EngineExecutor):
     ) -> Future[Any]:
         """Submits a call with options. See `EngineExecutor.submit_with`."""
         ray, remote = self._started()
+        # A worker that is lost may have begun the call: that is for `RetryAdvice` to say.
+        call = remote.options(**{"max_retries": 0, **options})
         *small, last = args
         data = last.get("data") if isinstance(last, dict) else None
-        if data is not None and len(data) > _LARGE:
+        stored: list[Any] = []
+        if isinstance(data, list):
+            stored = [piece for piece in data if isinstance(piece, ray.ObjectRef)]
+            last = {"data": [None if isinstance(one, ray.ObjectRef) else one for one in data]}
+        elif data is not None and len(data) > _LARGE:
             last = ray.put(last)
-        call = remote.options(**{"max_retries": 0, **options}) if options else remote
-        reference = call.remote(function, *small, last)
+        reference = call.remote(function, len(stored), *stored, *small, last)
         ours = begun_future()
         self._references[ours] = reference
 
@@ -76,6 +90,13 @@ class RayExecutor(EngineExecutor):
 
         reference.future().add_done_callback(pass_on)
         return ours
+
+    def _bandsaw_engine(self, **more: Any) -> Engine:
+        return super()._bandsaw_engine(store=self._stored)
+
+    def _stored(self, data: bytes) -> Stored:
+        reference = self._started()[0].put(data)
+        return Stored(reference, reference)
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
         if future is None:
@@ -91,6 +112,18 @@ class RayExecutor(EngineExecutor):
         if is_sure:
             self._cancel(future, force=False)
         return is_sure
+
+    def _ask_all(self, seconds: float, *what: Any) -> list[Any]:
+        ray, remote = self._started()
+        strategy = self._imported("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+        asked = [
+            remote.options(
+                num_cpus=0, scheduling_strategy=strategy(node["NodeID"], soft=False)
+            ).remote(what[0], 0, *what[1:])
+            for node in ray.nodes()
+            if node["Alive"]
+        ]
+        return ray.get(asked, timeout=seconds)  # type: ignore[no-any-return]
 
     def _cancel(self, future: Optional[Future[Any]], force: bool) -> None:
         reference = None if future is None else self._references.get(future)

@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .._system.directories import Anchor
+from ..workers.buffers import Stored
 from ..workers.claims import HERE, Claims
 from ..workers.engine import Engine
 from .executor import EngineExecutor, begun_future
@@ -52,6 +54,10 @@ class _Job:
         self.job = job
         self.future = future
         self.looks = 0
+
+
+class _Holder:
+    """What lives as long as a file is needed."""
 
 
 class SlurmExecutor(EngineExecutor):
@@ -167,7 +173,18 @@ class SlurmExecutor(EngineExecutor):
         return True
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
-        return super()._bandsaw_engine(shared=self._shared, claims=self._claims, is_here=True)
+        return super()._bandsaw_engine(
+            shared=self._shared, claims=self._claims, is_here=True, store=self._stored
+        )
+
+    def _stored(self, data: bytes) -> Stored:
+        self.folder.mkdir(0o700, parents=True, exist_ok=True)
+        path = self.folder / f"buffer-{os.urandom(8).hex()}"
+        holder = _Holder()
+        weakref.finalize(holder, path.unlink, missing_ok=True)
+        path.touch(0o600)
+        path.write_bytes(data)
+        return Stored(str(path), holder)
 
     def _shared(self, digest: str, parts: Callable[[], Sequence[bytes]]) -> str:
         folder = self.folder / "archives"

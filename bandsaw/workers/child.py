@@ -308,7 +308,9 @@ class LocalChild(Child):
         # the process had read what was sent to it.
         if not (self._is_lost and self._has_channel):
             return 0.0
-        return max(0.0, self._lost_at + _SECONDS_TO_END - time.monotonic())
+        # Where it was killed for sure, a busy machine may take its time.
+        seconds = _SECONDS_TO_END if self.pid is None else _SECONDS_TO_DIE
+        return max(0.0, self._lost_at + seconds - time.monotonic())
 
     def _step(self, seconds: Optional[float]) -> bool:
         ready = self._poll.poll(None if seconds is None else seconds * 1000)

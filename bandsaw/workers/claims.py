@@ -44,11 +44,13 @@ class Claims:
             return False
         return True
 
-    def forget(self, call: str) -> None:
-        """Removes what was said of a call, and what ends it."""
-        for path in (self._of(call), os.path.join(self.path, "call-" + call)):
+    def forget(self, call: str, is_lost: bool = False) -> None:
+        """Removes what was said of a call, and where its worker is lost, what would end it."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._of(call))
+        if is_lost:
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                os.unlink(os.path.join(self.path, "call-" + call))
 
     def end(self, call: str) -> None:
         """Ends a call that has begun on this machine."""

@@ -24,6 +24,7 @@ from .._system import ending
 from ..distribution import DistributionArchive
 from ..errors import WorkerError
 from . import login, sending
+from .buffers import Buffers, Stored
 from .claims import HERE, Claims
 
 # `name`, `source` and `args` are its globals, `data` a local: what an engine may move its own way.
@@ -55,6 +56,7 @@ class Engine:
         pack_seconds: How much work of small calls is submitted at once, 0 if each is by itself.
         most_packed: At most so many calls are.
         repeats: Whether calls that were lost with a worker are run again there.
+        buffers: The large buffers of maps in the engine's store, `None` if it has none.
         packer: What puts calls together, see `packs`.
     """
 
@@ -71,6 +73,7 @@ class Engine:
         pack_seconds: float = 0.0,
         most_packed: int = 1,
         repeats: bool = False,
+        store: Optional[Callable[[bytes], Stored]] = None,
     ) -> None:
         self.name = name
         self.submit = submit
@@ -82,6 +85,7 @@ class Engine:
         self.pack_seconds = pack_seconds
         self.most_packed = most_packed
         self.repeats = repeats
+        self.buffers = None if store is None else Buffers(store)
         # See `packs`.
         self.packer: Any = None
         self._lock = threading.Lock()

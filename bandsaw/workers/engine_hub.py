@@ -10,6 +10,7 @@ This file is sent as text and needs the standard library of Python only, see `en
 """
 
 import json
+import mmap
 import os
 import queue
 import select
@@ -256,13 +257,14 @@ class Hub:
         state, head, data = messages
         number = process.number
         self._send(b"M", number, bytes([_STATE]) + state)
-        if len(data) <= _LARGEST_BODY:
+        if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
             self._send(b"M", number, bytes([_SESSION]) + head + data)
             return
-        view = memoryview(data)
-        self._send(b"N", number, len(view).to_bytes(8, "big"))
-        for start in range(0, len(view), _PIECE):
-            self._send(b"B", number, view[start : start + _PIECE])
+        views = [_view(piece) for piece in (data if isinstance(data, list) else [data])]
+        self._send(b"N", number, sum(map(len, views)).to_bytes(8, "big"))
+        for view in views:
+            for start in range(0, len(view), _PIECE):
+                self._send(b"B", number, view[start : start + _PIECE])
         self._send(b"A", number, bytes([_SESSION]) + head)
 
     def _followed(self, process: Process, deadline: "Any", is_kept: bool) -> "Any":
@@ -394,6 +396,14 @@ class Hub:
             for descriptor in (self._in, self._out, self._woken, self._wakeup, *self._kills):
                 os.close(descriptor)
         self._server.returncode = 0
+
+
+def _view(piece: "Any") -> memoryview:
+    """Returns the contents of a piece, which may lie in a file."""
+    if not isinstance(piece, str):
+        return memoryview(piece)
+    with open(piece, "rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _sweep(root: str) -> None:

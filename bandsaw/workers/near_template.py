@@ -99,7 +99,7 @@ class Template:
     def take(self, fork: bool) -> Child:
         """Returns a new process, which may have been started already."""
         self.last_used = time.monotonic()
-        while self._next:
+        while self._next and not self._is_gone:
             try:
                 child = self._next.pop()
             except IndexError:
@@ -108,7 +108,9 @@ class Template:
                 return child
             child.end()
         if self._is_gone:
-            # What is sent while it is about to end would be lost.
+            while self._next:
+                self._next.pop().close()
+            # What is sent while it, and all that it has started, is about to end would be lost.
             raise BrokenPipeError("the process that starts others has ended")
         return self._start(spawn=not fork)
 

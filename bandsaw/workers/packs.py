@@ -123,9 +123,9 @@ class Packer:
         before = self._seconds.get(name, seconds)
         self._seconds[name] = before + (seconds - before) * _WEIGHT
 
-    def size(self, name: str, batch: Optional[int], data: bytes) -> int:
+    def size(self, name: str, batch: Optional[int], data: Any) -> int:
         """Returns how many calls of a task go together."""
-        if ending.group.get() is None or len(data) > _MOST_BYTES:
+        if ending.group.get() is None or isinstance(data, list) or len(data) > _MOST_BYTES:
             return 1
         if batch is not None:
             return batch

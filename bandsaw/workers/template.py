@@ -194,6 +194,7 @@ class _Template:
     def _start(self, how: bytes, given: array.array[int]) -> None:
         channel, status, out, errors = given
         process = _Process(0, socket.socket(fileno=status))
+        template = os.getpid()
         try:
             process.pid = os.fork()
         except OSError as error:
@@ -201,7 +202,7 @@ class _Template:
             process.status.close()
         else:
             if process.pid == 0:
-                self._become_process(how, process, channel, out, errors)
+                self._become_process(template, how, process, channel, out, errors)
             self._processes[status] = process
             self._watch(status, lambda: self._hear(process))
             process.tell(b"P", process.pid)
@@ -227,16 +228,15 @@ class _Template:
         process.status.close()
 
     def _become_process(
-        self, how: bytes, process: _Process, channel: int, out: int, errors: int
+        self, template: int, how: bytes, process: _Process, channel: int, out: int, errors: int
     ) -> NoReturn:
         code = 1
         try:
-            template = os.getppid()
             os.setsid()
             if self._set_death_signal is not None:
                 self._set_death_signal()
-                if os.getppid() != template:
-                    os._exit(1)
+            if os.getppid() != template:
+                os._exit(1)  # what had started it was killed meanwhile
             self._let_go(process)
             os.dup2(out, 1)
             os.dup2(errors, 2)

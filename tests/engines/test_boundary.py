@@ -187,6 +187,10 @@ def test_large_values_cross(outcome):
     assert outcome("big") == {"value": "3000000"}
 
 
+def test_a_buffer_of_many_calls_is_sent_to_an_engine_once(outcome):
+    assert outcome("one buffer") == {"value": "True"}
+
+
 def test_a_kept_process_is_used_again_and_replaced_when_it_dies(ran):
     # Where there are several workers, each keeps one.
     assert ran[1]["kept dies"]["error"] == "WorkerDiedError"

@@ -1,6 +1,7 @@
 import dataclasses
 import logging
 import os
+import pickle
 import signal
 import sys
 import time
@@ -25,7 +26,7 @@ def same(value):
     return value
 
 
-@bandsaw.task
+@bandsaw.task(executor={"dask": {"priority": 1}, "ray": {"num_cpus": 2}, "slurm": {"time": 5}})
 def where():
     return os.getpid(), sys.version_info[:2]
 
@@ -81,6 +82,21 @@ def in_batches(x):
         os._exit(9)
     time.sleep(0.2)
     return x
+
+
+class Block:
+    """A large buffer, as an array has it."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce_ex__(self, protocol):
+        return Block, (pickle.PickleBuffer(self.data),)
+
+
+@bandsaw.task
+def size_of(block, x):
+    return len(block.data), x
 
 
 @bandsaw.task(chain="kept")

@@ -12,7 +12,9 @@ import traceback
 import tasks
 
 import bandsaw
+import bandsaw_config
 from bandsaw.workers import packs
+from bandsaw.workers.engine import engine_of
 
 
 def outcome(act):
@@ -112,6 +114,19 @@ def batches():
         return given, "exit code 9" in str(error)
 
 
+def one_buffer():
+    """A buffer of all calls of a map, and how often an engine's store was given it."""
+    block = tasks.Block(bytes(2_000_000))
+    buffers = engine_of(bandsaw_config.own._executor()).buffers
+    stored = []
+    if buffers is not None:
+        store = buffers._store
+        buffers._store = lambda data: stored.append(len(data)) or store(data)
+    values = list(tasks.size_of.map([block] * 4, range(4)))
+    assert values == [(2_000_000, x) for x in range(4)], values
+    return len(stored) == (buffers is not None)
+
+
 ACTS = {
     "value": lambda: tasks.same({"a": [1, 2.5, (None, {3})], "p": tasks.Point(1, b"x")}),
     "type": lambda: type(tasks.same(tasks.Point(1, 2))) is tasks.Point,
@@ -130,6 +145,7 @@ ACTS = {
     "queued": queued,
     "withheld": withheld,
     "batches": batches,
+    "one buffer": one_buffer,
     "local": local,
     "big": lambda: len(tasks.same(b"x" * int(os.environ.get("BIG", 3_000_000)))),
     "kept": lambda: (lambda a, b, c: (a[0] == b[0] == c[0], a[1], b[1], c[1]))(

@@ -1,0 +1,265 @@
+"""The near end of a call that an executor carries: what is submitted, and what comes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from typing import Any, Callable, Optional
+
+from ..errors import (
+    RemoteConnectionError,
+    WorkerDiedError,
+    WorkerError,
+    WorkerStartError,
+)
+from .call import NotBegunError
+from .child import Child
+from .engine import parts_of, submission
+from .engine_hub import SERVER_ENDED
+from .frames import DeadlineError, Frame, Message
+from .near_template import Kind, checked_hello
+from .packs import packer_of
+
+# A machine that lacks the archive is brought it, which may reach another one of the machines.
+_MOST_BRINGS = 3
+
+
+class EngineChild(Child):
+    """A process below an engine's worker, whose messages arrive when the call is over."""
+
+    def __init__(self, kind: Kind, place: Any, check: Callable[[Any], None]) -> None:
+        super().__init__(kind, place.engine.name, lambda was_lost: None, {})
+        self._place = place
+        self._check = check
+        self._events: deque[tuple[bytes, Any]] = deque()
+        self._frames: deque[Frame] = deque()
+        self._end = ""
+        self._future: Optional[Future[Any]] = None
+        self._wakeup = threading.Event()
+        self._messages: Any = None
+        # What has to live as long as the call needs it.
+        self._held: Any = None
+        self._brings = 0
+        self._seen = 0
+        self._packer = packer_of(place.engine)
+        # Held while it is found out whether the call can be cancelled.
+        self._withholding = threading.Lock()
+        self._is_withheld = self._is_submitted = False
+
+    def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
+        """Submits the call. See `Child.send`."""
+        (_, state, _), (_, session, _) = messages
+        self._messages = b"".join(state), bytes(session[0]), self._data(session[1:])
+        self._submit(None)
+
+    def _data(self, pieces: Sequence[Any]) -> Any:
+        buffers = self._place.engine.buffers
+        # Why it cannot be reached is said when the call is submitted.
+        with contextlib.suppress(Exception):
+            found = None if buffers is None else buffers.stored(pieces)
+            if found is not None:
+                data, self._held = found
+                return data
+        return b"".join(pieces)
+
+    def _submit(self, archive: Any) -> None:
+        place = self._place
+        self._seen = place.engine.brought(place.archive)
+        if place.engine.shared is not None:
+            archive = place.engine.archive_of(place.archive)
+        with self._withholding:
+            if self._is_withheld:
+                return
+            try:
+                future = self._submitted(archive)
+            except Exception as error:
+                self._refuse(error)
+                return
+            self._future, self._is_submitted = future, True
+        future.add_done_callback(lambda done: self._wakeup.set())
+        if self.is_cancelled:
+            self.cancel()
+
+    def _submitted(self, archive: Any) -> Future[Any]:
+        place, messages = self._place, self._messages
+        size = self._packer.size(place.task, place.batch, messages[2])
+        if size > 1 and not isinstance(archive, tuple):
+            return self._packer.submit(size, place.options, place.request, messages, archive)
+        what = submission(place.request, messages, archive, archive is not None)
+        return place.engine.submit(place.options, *what)  # type: ignore[no-any-return]
+
+    def _refuse(self, cause: Exception) -> None:
+        self._place.is_broken(cause)
+        name = self._place.name
+
+        def error(what: str) -> WorkerError:
+            if isinstance(cause, WorkerError):
+                return cause
+            said = f"{type(cause).__name__}: {cause}"
+            made = WorkerStartError(f"A call cannot be submitted to {name}: {said}")
+            made.__cause__ = cause
+            return made
+
+        self.loss, self.is_over = error, True
+
+    def take(self) -> Optional[Frame]:
+        """Takes a message that has arrived already. See `Child.take`."""
+        return self._frames.popleft() if self._frames else None
+
+    def _step(self, seconds: Optional[float]) -> bool:
+        if self._events:
+            self._take_next(*self._events.popleft())
+            return True
+        if self._end == "deadline" and not self.is_cancelled:
+            self.is_over, self._end = True, ""
+            raise DeadlineError
+        future = self._future
+        if future is None or self.is_over:
+            return False
+        if not future.done():
+            self._wakeup.wait(seconds)
+            self._wakeup.clear()
+        if future.done():
+            self._future = None
+            self._arrived(future)
+        return True
+
+    def _arrived(self, future: Future[Any]) -> None:
+        try:
+            answer = future.result()
+        except NotBegunError as error:
+            if error.__cause__ is not None:
+                self._place.is_broken(error.__cause__)
+            self._forget()
+            self.has_read, self.is_over = False, True
+            return
+        except (CancelledError, Exception) as error:
+            with self._withholding:
+                self._is_lost_with(error)
+            return
+        word, self.host, *rest = answer
+        if word == "missing":
+            self._bring()
+        elif word == "unfit":
+            self.is_over = True
+            self._check(json.loads(rest[0]))
+        elif word == "events":
+            events, self._end, seconds = rest
+            self._packer.measured(self._place.task, seconds)
+            self._events.extend(events)
+            self._messages = self._held = None
+            if self._end and self._end != "deadline":
+                self._fail(self._end)
+        elif word == "lost":
+            self._is_lost_with(RuntimeError("the worker was lost in which the call had begun"))
+        elif word == "ended":
+            self._is_lost_with(ConnectionError("the call was cancelled there"))
+        else:
+            self._fail(str(rest[0]))
+
+    def _is_lost_with(self, error: BaseException) -> None:
+        self.is_over = True
+        if self.is_cancelled:
+            return
+        self._place.is_broken(error)
+        engine = self._place.engine
+        has_not_begun = (
+            isinstance(error, BrokenExecutor)
+            and engine.is_here
+            and engine.claims.take(self._place.request["call"])
+        )
+        engine.claims.forget(self._place.request["call"], is_lost=True)
+        if has_not_begun:
+            self.has_read = False  # another one's process has broken the executor
+        else:
+            self._lose(error)
+
+    def _bring(self) -> None:
+        place = self._place
+        self._brings += 1
+        if self._brings > _MOST_BRINGS:
+            # Whatever machine it reaches: the call has all with it.
+            self._submit(parts_of(place.archive))
+            return
+        try:
+            place.engine.bring(place.archive, place.request, self._seen)
+        except (CancelledError, Exception) as error:
+            self._is_lost_with(error)
+            return
+        self._submit(None)
+
+    def _take_next(self, letter: bytes, body: Any) -> None:
+        if letter == b"A":
+            head, data = body
+            self._frames.append(Frame(head[0], head[1:], None, memoryview(bytearray(data))))
+        elif letter == b"M":
+            if body:
+                self._frames.append(Frame(body[0], body[1:]))
+        elif letter == b"S":
+            self._take_event(body)
+        elif letter == b"O":
+            self._out.take(body)
+        elif letter == b"R":
+            self._errors.take(body)
+        elif letter == b"H":
+            self.is_over = True
+            checked_hello(Frame(body[0], body[1:]), self.kind, self.host)
+
+    def _fail(self, reason: str) -> None:
+        def error(what: str) -> WorkerError:
+            text = f"{what} on {self.host}: {reason}."
+            if reason == SERVER_ENDED:
+                return WorkerDiedError(text, 1, [self._place.name], None, None)
+            return WorkerError(text)
+
+        self.loss, self.is_over = error, True
+
+    def _lose(self, cause: BaseException) -> None:
+        name = self._place.name
+        is_connection = isinstance(cause, (ConnectionError, EOFError))
+        kind = RemoteConnectionError if is_connection else WorkerDiedError
+
+        def error(what: str) -> WorkerError:
+            said = f"{type(cause).__name__}: {cause}".rstrip(": ")
+            made = kind(f"{what}: {name} says {said}", 1, [name], None, str(cause))
+            made.__cause__ = cause
+            return made
+
+        self.loss = error
+
+    def cancel(self) -> None:
+        """Cancels the call if it has not begun, and has it ended if it has."""
+        self.is_cancelled = True
+        future = self._future
+        if future is not None and not future.done() and not self._is_withheld:
+            with contextlib.suppress(Exception):
+                self._packer.kill(self._place.request["call"], future)
+            future.add_done_callback(self._forget)
+        self.is_over = True
+        self._wakeup.set()
+
+    def withhold(self) -> bool:
+        """Has the call never begin; returns whether that is sure."""
+        with self._withholding, contextlib.suppress(Exception):
+            future = self._future
+            if not self._is_submitted:
+                self._is_withheld = True
+            elif future is not None and not future.done():
+                self._is_withheld = self._packer.withhold(self._place.request["call"], future)
+                future.add_done_callback(self._forget)
+            self.is_cancelled = self.is_cancelled or self._is_withheld
+        return self._is_withheld
+
+    def _forget(self, done: Any = None) -> None:
+        """Removes what was said of the call, when nobody will ask any more."""
+        self._place.engine.claims.forget(self._place.request["call"])
+
+    def _let_go(self) -> None:
+        self._future = None
+
+    def abandon(self) -> None:
+        """Leaves the call to the parent of this process. See `Child.abandon`."""
