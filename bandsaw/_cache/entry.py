@@ -93,8 +93,11 @@ def read(
     if not path:
         path = f"{folder}{os.sep}{name}"
         check_folder(folder)
-    descriptor = os.open(path, READ)
+    # Python may handle Ctrl-C when a call returns: the list has the descriptor by then.
+    opened: list[int] = []
     try:
+        opened.extend(map(os.open, (path,), (READ,)))
+        descriptor = opened[0]
         status = os.fstat(descriptor)
         check_status(status)
         size = status.st_size
@@ -118,7 +121,8 @@ def read(
             _stamp(path, descriptor, status)
         return entry
     finally:
-        os.close(descriptor)
+        if opened:
+            os.close(opened[0])
 
 
 def _has_files(descriptor: int) -> bool:
@@ -141,15 +145,17 @@ def _entry(
 
 def read_record(path: str) -> bytes:
     """Reads what an entry remembers, without verifying the rest of it."""
-    descriptor = open_to_look(path)
+    opened: list[int] = []
     try:
+        descriptor = open_to_look(path, opened)
         status = os.fstat(descriptor)
         check_status(status)
         head = _read_all(descriptor, min(_HEADER.size, status.st_size))
         start, middle, _, _ = _parse(head, status.st_size)
         return _read_all(descriptor, middle - len(head))[start - len(head) :]
     finally:
-        os.close(descriptor)
+        if opened:
+            os.close(opened[0])
 
 
 def length_to_payload(head: bytes) -> int:
@@ -165,11 +171,12 @@ def has_mark(path: str) -> bool:
 
     Returns whether it does. What does not is somebody else's.
     """
-    descriptor = open_to_look(path)
+    opened: list[int] = []
     try:
-        return os.read(descriptor, len(_MARK)) == _MARK
+        return os.read(open_to_look(path, opened), len(_MARK)) == _MARK
     finally:
-        os.close(descriptor)
+        if opened:
+            os.close(opened[0])
 
 
 def ids_of(folder: str, name: str) -> bytes:

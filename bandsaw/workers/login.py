@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
+from .._system.interrupts import Deferred
 from .._system.output import Tail, last_lines
 from .._system.processes import describe_exit, kill_group
 from ..distribution import DistributionArchive
@@ -61,6 +62,11 @@ class Login:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.data = bytearray()
+        with Deferred():
+            self._open()
+
+    def _open(self) -> None:
+        target = self.target
         try:
             self._process = subprocess.Popen(
                 target.command,

@@ -1,18 +1,27 @@
-"""Interrupts a call at every place at which Python looks for signals, and counts open files.
+"""Interrupts something at every place at which Python looks for signals, and counts what is left.
 
-    python interrupted.py CHAIN SIZE STEP
+    python interrupted.py CHAIN SIZE STEP       a call
+    python interrupted.py template SIZE STEP    the start of what starts processes
+    python interrupted.py login SIZE STEP       the start of Python over a connection, here a pipe
+    python interrupted.py entry SIZE STEP       the look into an entry of a cache of that size
 
 These places are after calls of C functions and where functions begin. `STEP`: at every how many of
-them. After each interrupted call another one is made, and as many files have to be open as before.
+them. After each one that was interrupted it is done again, and as many files have to be open and
+as many processes have to be there as before.
 """
 
 import faulthandler
+import gc
 import itertools
 import os
 import signal
+import subprocess
 import sys
+import time
 
 import bandsaw
+from bandsaw.advices._openssh import _BOOT
+from bandsaw.workers import launcher
 
 _HANGS_SECONDS = 60
 
@@ -21,9 +30,9 @@ def same(data):
     return data
 
 
-def interrupted(place, act):
+def interrupted(place, act, end):
     """Returns where it was, `None` if there are fewer places."""
-    left, where = place, None
+    left, where, made = place, None, None
 
     def profile(frame, event, arg):
         nonlocal left, where
@@ -37,11 +46,13 @@ def interrupted(place, act):
 
     try:
         sys.setprofile(profile)
-        act()
+        made = act()
     except KeyboardInterrupt:
         pass
     finally:
         sys.setprofile(None)
+    if made is not None:
+        end(made)
     return where
 
 
@@ -49,7 +60,24 @@ def open_files():
     return len(os.listdir("/proc/self/fd"))
 
 
-def main(chain, size, step):
+def processes():
+    """Counts processes that this one has started, ended ones that nobody has waited for as well."""
+    gc.collect()
+    subprocess._cleanup()
+    deadline = time.monotonic() + 5
+    while True:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            number = len(file.read().split())
+        if number <= usual_processes or time.monotonic() > deadline:
+            return number
+        time.sleep(0.01)
+        subprocess._cleanup()
+
+
+usual_processes = 0
+
+
+def calling(chain, size):
     task = bandsaw.task(chain=chain)(same)
     numbers = itertools.count()
 
@@ -57,16 +85,69 @@ def main(chain, size, step):
         data = bytes(size) + next(numbers).to_bytes(4, "big")
         assert task(data) == data
 
-    act()
-    act()
+    return act, lambda made: None
+
+
+def starting_templates(size):
+    from bandsaw.workers import near_template
+
+    kinds, start = [], near_template.started
+    launcher.started = lambda *given: kinds.append(given) or start(*given)
+    calling("kept", size)[0]()
+
+    return lambda: start(*kinds[0]), near_template.Template.close
+
+
+def logging_in(size):
+    from bandsaw.workers.login import Login, Target
+
+    target = Target("here", (sys.executable, "-uc", _BOOT), os.getcwd(), sys.executable)
+
+    def end(login):
+        login.close_in()
+        login.finish(is_read=True)
+        login.close()
+
+    return lambda: Login(target), end
+
+
+def reading_entries(size):
+    from bandsaw._cache import entry
+
+    folder = os.path.join(os.getcwd(), "task")
+    os.mkdir(folder, 0o700)
+    ids = entry.ids_of(folder, "name")
+    descriptor = os.open(os.path.join(folder, "name"), os.O_CREAT | os.O_WRONLY, 0o600)
+    for part in entry.packed(ids, b"", bytes(10), [memoryview(bytes(size))]):
+        os.write(descriptor, part)
+    os.close(descriptor)
+
+    def act():
+        for mapped in (False, True):
+            assert entry.read(folder, "name", mapped=mapped).payload == bytes(10)
+        assert entry.read_record(os.path.join(folder, "name")) == b""
+        assert entry.has_mark(os.path.join(folder, "name"))
+
+    return act, lambda made: None
+
+
+OTHERS = {"template": starting_templates, "login": logging_in, "entry": reading_entries}
+
+
+def main(chain, size, step):
+    act, end = OTHERS[chain](size) if chain in OTHERS else calling(chain, size)
+    end(act())
+    end(act())
+    global usual_processes
     usual, left = open_files(), []
+    usual_processes = processes()
     for place in itertools.count(0, step):
         faulthandler.dump_traceback_later(_HANGS_SECONDS, exit=True)
-        where = interrupted(place, act)
-        act()
-        if open_files() != usual:
-            left.append((where, open_files() - usual))
-            usual = open_files()
+        where = interrupted(place, act, end)
+        end(act())
+        if (open_files(), processes()) != (usual, usual_processes):
+            left.append((where, open_files() - usual, processes() - usual_processes))
+            usual, usual_processes = open_files(), processes()
         if where is None:
             break
     faulthandler.cancel_dump_traceback_later()
