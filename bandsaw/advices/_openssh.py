@@ -204,6 +204,12 @@ class _Conversation:
         )
         self._writer.start()
 
+    def __del__(self) -> None:
+        # Ctrl-C came before anybody was in it.
+        process = getattr(self, "_process", None)
+        if process is not None and process.returncode is None:
+            end_group(process)
+
     def __enter__(self) -> _Conversation:
         try:
             self._skip_to_mark()

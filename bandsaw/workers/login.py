@@ -91,6 +91,12 @@ class Login:
         os.set_blocking(self._in, False)
         self._errors = Tail(self._process.stderr, None)
 
+    def __del__(self) -> None:
+        # Ctrl-C came before it had an owner: at the end of its input the command ends.
+        process = getattr(self, "_process", None)
+        if process is not None and process.returncode is None:
+            process.stdin.close()
+
     def greet(
         self, request: dict[str, Any], archive: Optional[DistributionArchive]
     ) -> dict[str, Any]:
@@ -230,11 +236,9 @@ class Login:
             kill_group(self._process.pid)
 
     def terminate(self) -> None:
-        """Has the command end."""
         self._process.terminate()
 
     def words(self) -> str:
-        """Returns all that the command has written to its standard error."""
         return self._errors.all()
 
     def close_in(self) -> None:
@@ -243,7 +247,7 @@ class Login:
         self._process.stdin.close()
 
     def finish(self, is_read: bool) -> None:
-        """Waits until the command has ended, and ends it when that takes too long."""
+        # The command is ended when it takes too long to end.
         deadline = time.monotonic() + _SECONDS_TO_END
         out = self._process.stdout
         assert out is not None
@@ -259,7 +263,6 @@ class Login:
         self._errors.finish()
 
     def close(self) -> None:
-        """Closes what is open here. The command has ended."""
         assert self._process.stdout is not None
         self._process.stdout.close()
 

@@ -2,7 +2,7 @@
 
     python interrupted.py CHAIN SIZE STEP       a call
     python interrupted.py template SIZE STEP    the start of what starts processes
-    python interrupted.py login SIZE STEP       the start of Python over a connection, here a pipe
+    python interrupted.py login SIZE STEP       the command that leads to a machine, here a pipe
     python interrupted.py entry SIZE STEP       the look into an entry of a cache of that size
 
 These places are after calls of C functions and where functions begin. `STEP`: at every how many of
@@ -20,7 +20,6 @@ import sys
 import time
 
 import bandsaw
-from bandsaw.advices._openssh import _BOOT
 from bandsaw.workers import launcher
 
 _HANGS_SECONDS = 60
@@ -56,25 +55,20 @@ def interrupted(place, act, end):
     return where
 
 
-def open_files():
-    return len(os.listdir("/proc/self/fd"))
-
-
-def processes():
-    """Counts processes that this one has started, ended ones that nobody has waited for as well."""
-    gc.collect()
+def what_is_there():
+    """Counts open files and started processes, ended ones that nobody has waited for as well."""
     subprocess._cleanup()
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return len(os.listdir("/proc/self/fd")), len(file.read().split())
+
+
+def what_stays(usual):
+    """Counts again until it is as usual: what has lost its owner ends by itself."""
     deadline = time.monotonic() + 5
-    while True:
-        with open(f"/proc/self/task/{os.getpid()}/children") as file:
-            number = len(file.read().split())
-        if number <= usual_processes or time.monotonic() > deadline:
-            return number
+    while (found := what_is_there()) != usual and time.monotonic() < deadline:
+        gc.collect()
         time.sleep(0.01)
-        subprocess._cleanup()
-
-
-usual_processes = 0
+    return found
 
 
 def calling(chain, size):
@@ -101,7 +95,7 @@ def starting_templates(size):
 def logging_in(size):
     from bandsaw.workers.login import Login, Target
 
-    target = Target("here", (sys.executable, "-uc", _BOOT), os.getcwd(), sys.executable)
+    target = Target("here", ("cat",), os.getcwd(), sys.executable)
 
     def end(login):
         login.close_in()
@@ -138,16 +132,15 @@ def main(chain, size, step):
     act, end = OTHERS[chain](size) if chain in OTHERS else calling(chain, size)
     end(act())
     end(act())
-    global usual_processes
-    usual, left = open_files(), []
-    usual_processes = processes()
+    usual, left = what_is_there(), []
     for place in itertools.count(0, step):
         faulthandler.dump_traceback_later(_HANGS_SECONDS, exit=True)
         where = interrupted(place, act, end)
         end(act())
-        if (open_files(), processes()) != (usual, usual_processes):
-            left.append((where, open_files() - usual, processes() - usual_processes))
-            usual, usual_processes = open_files(), processes()
+        found = what_stays(usual)
+        if found != usual:
+            left.append((where, f"{usual} files and processes became {found}"))
+            usual = found
         if where is None:
             break
     faulthandler.cancel_dump_traceback_later()
