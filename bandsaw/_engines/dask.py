@@ -151,8 +151,8 @@ def _gather(done: SimpleQueue[Any]) -> None:
                 pairs.append(done.get_nowait())
         try:
             found = _found([theirs for theirs, _ in pairs if theirs.status == "finished"])
-        except Exception as error:
-            found = {theirs.key: error for theirs, _ in pairs}
+        except Exception as lost:
+            found = {theirs.key: lost for theirs, _ in pairs}
         for theirs, ours in pairs:
             value, error = _outcome(theirs, found)
             # The worker need not keep it, nor another one compute it again when that is lost.
@@ -182,7 +182,7 @@ def _found(futures: Sequence[Any]) -> dict[Any, Any]:
     return found
 
 
-def _outcome(theirs: Any, found: Mapping[Any, Any]) -> tuple[Any, Optional[BaseException]]:
+def _outcome(theirs: Any, found: Mapping[Any, Any]) -> tuple[Any, Any]:
     try:
         if theirs.key in found:
             value = found[theirs.key]
