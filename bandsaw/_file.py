@@ -63,6 +63,18 @@ class Carrier:
         return otherwise
 
 
+def _text(path: Any) -> Any:
+    return os.fspath(path) if isinstance(path, os.PathLike) else path
+
+
+def _is_below(to: Any) -> bool:
+    if not isinstance(to, str) or os.path.isabs(to):
+        return False
+    parts = to.replace("\\", "/").split("/")
+    rest = to.replace("{name}", "")
+    return not ({"..", ".", ""} & set(parts) or {"{", "}", "\0"} & set(rest))
+
+
 class File:
     """A path whose file or folder counts by its contents, and travels with the calls of tasks.
 
@@ -80,7 +92,8 @@ class File:
             `{name}` stands for the name of the file. What is there is replaced.
 
     Raises:
-        InvalidValueError: If `to` is absolute or has `..` in it (a `ValueError`).
+        InvalidValueError: If `path` or `to` cannot be a path, or `to` is absolute or has `..` in it
+            (a `ValueError`).
     """
 
     __slots__ = ("_seen", "path", "to")
@@ -95,22 +108,19 @@ class File:
         path: Union[str, os.PathLike[str]],
         to: Union[str, os.PathLike[str], None] = None,
     ) -> None:
-        object.__setattr__(self, "path", os.fspath(path))
-        if not self.path or "\0" in self.path:
+        path, to = _text(path), _text(to)
+        if not isinstance(path, str) or not path or "\0" in path:
             from .errors import InvalidValueError
 
-            raise InvalidValueError(f"File({self.path!r}): that cannot be a path.")
-        if to is not None:
-            to = os.fspath(to)
-            parts = to.replace("\\", "/").split("/")
-            rest = to.replace("{name}", "")
-            if os.path.isabs(to) or {"..", ".", ""} & set(parts) or {"{", "}", "\0"} & set(rest):
-                from .errors import InvalidValueError
+            raise InvalidValueError(f"File({path!r}): that cannot be a path.")
+        object.__setattr__(self, "path", path)
+        if to is not None and not _is_below(to):
+            from .errors import InvalidValueError
 
-                raise InvalidValueError(
-                    f"File(..., to={to!r}): that has to be a path below the working directory of "
-                    "the caller, without '.' and '..', and with no name in braces but {name}"
-                )
+            raise InvalidValueError(
+                f"File(..., to={to!r}): that has to be a path below the working directory of the "
+                "caller, without '.' and '..', and with no name in braces but {name}"
+            )
         object.__setattr__(self, "to", to)
         object.__setattr__(self, "_seen", None)
 
@@ -146,17 +156,19 @@ class File:
             contents of all that is in it.
 
         Raises:
-            IdentityError: There is nothing, or it cannot be read.
+            IdentityError: It cannot be read. If there is nothing, a `MissingFileError`.
         """
         from ._system import contents, trees
-        from .errors import FileTravelError, IdentityError
+        from .errors import FileTravelError, IdentityError, MissingFileError
 
         try:
             stamps = trees.stamps_of(self.path)
             digest = bytes.fromhex(contents.known_digest_of(self.path, is_read=True))
         except FileTravelError as error:
-            missing = isinstance(error.__cause__, FileNotFoundError)
-            reason = "does not exist" if missing else str(error)
-            raise IdentityError(f"the contents of {self!r} cannot be read: {reason}") from error
+            kind, reason = IdentityError, str(error)
+            if isinstance(error, MissingFileError):
+                kind, reason = MissingFileError, "it does not exist"
+            what = f"the contents of {self!r} cannot be read: {reason}"
+            raise kind(what) from error.__cause__
         object.__setattr__(self, "_seen", (stamps, digest))
         return digest

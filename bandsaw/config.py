@@ -71,6 +71,8 @@ class Configuration:
         self._max_in_flight: Optional[int] = None
         # The submitted calls, when there are any.
         self._flight: Any = None
+        # The code that processes of this machine run, and what it was found by.
+        self._checkout: Any = None
         self._state: frozenset[str] = frozenset()
         self._is_strict = False
         frame: Any = sys._getframe(1)
@@ -405,15 +407,19 @@ def _import_configuration_module(name: str, named_by: str) -> Any:
         )
     try:
         return import_module(name)
-    except ModuleNotFoundError as error:
+    except Exception as error:
+        from ._system import tracebacks
+
+        tracebacks.leave_out_when_printed()
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
         # What the module itself fails to import is its own error.
-        if error.name is None or not (name + ".").startswith(error.name + "."):
+        if missing is None or not (name + ".").startswith(missing + "."):
             raise
         places = "\n".join(f"    {entry or os.getcwd()}" for entry in sys.path)
         raise ConfigurationNotFoundError(
-            f"No module named {error.name!r}: the configuration module {name!r} ({named_by}) was "
+            f"No module named {missing!r}: the configuration module {name!r} ({named_by}) was "
             f"not found in sys.path:\n{places}\n{_FILE_HINT if '.py' in name else ''}{_EXAMPLE}",
-            name=error.name,
+            name=missing,
         ) from None
 
 

@@ -38,6 +38,7 @@ BandsawError
 │   └── DistributionFileError        FileNotFoundError
 ├── KeptFolderError                  OSError
 ├── FileTravelError                  OSError
+│   └── MissingFileError             IdentityError, FileNotFoundError
 ├── DependencyError                  RuntimeError
 ├── ForkedError                      RuntimeError
 ├── ProgramEndedError                RuntimeError
@@ -258,6 +259,10 @@ class FileTravelError(BandsawError, OSError):
 
     def __str__(self) -> str:
         return BandsawError.__str__(self)
+
+
+class MissingFileError(FileTravelError, FileNotFoundError, IdentityError):
+    """There is nothing under the path of a `bandsaw.File` whose contents are needed."""
 
 
 class EnvironmentBuildError(BandsawError, RuntimeError):

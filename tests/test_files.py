@@ -14,7 +14,7 @@ from bandsaw._files import carrying, places
 from bandsaw._system import contents, trees
 from bandsaw._system.contents import Arriving
 from bandsaw._system.trees import FILE, FOLDER, LINK, Part
-from bandsaw.errors import FileTravelError, InvalidValueError
+from bandsaw.errors import FileTravelError, InvalidValueError, MissingFileError
 
 CONFIGURATION = """\
 from concurrent.futures import ThreadPoolExecutor
@@ -126,6 +126,33 @@ def run(project):
 )
 def test_files_cross_to_another_process_and_back(run, chain, serializer):
     run(MAKE.format(chain=chain), serializer)
+
+
+@pytest.mark.parametrize("chain", ["cached", "here", "kept", "executor"])
+def test_a_file_that_is_missing_is_the_same_for_all_chains(run, chain):
+    run(f"""\
+@bandsaw.task(chain={chain!r})
+def task(file):
+    return Path(file).read_text()
+
+# main
+try:
+    task(File("missing.txt"))
+except FileNotFoundError as error:
+    assert "missing.txt" in str(error)
+else:
+    raise AssertionError
+""")
+
+
+def test_what_cannot_be_a_path_is_a_typed_error():
+    for path in (3, b"x", None, ""):
+        with pytest.raises(InvalidValueError, match="cannot be a path"):
+            File(path)
+    with pytest.raises(InvalidValueError, match="to=3"):
+        File("x", to=3)
+    with pytest.raises(MissingFileError, match=r"'x'.*does not exist"):
+        File("x").digest()
 
 
 def test_a_task_in_another_process_reads_the_very_file(run):
@@ -288,6 +315,24 @@ assert Path("calls").read_text() == "x"
 @pytest.mark.parametrize("size", [10, 700_000])
 def test_a_cached_result_brings_its_files_back(run, chain, serializer, size):
     run(KEPT.format(chain=chain, size=size), serializer)
+
+
+def test_a_hit_in_another_working_directory_brings_a_file_to_its_place_there(run, project):
+    code = """\
+@bandsaw.task(chain="cached")
+def make():
+    print("computed")
+    Path("made").write_text("x")
+    return File("made", to="results/{name}")
+
+# main
+first = make().path
+os.mkdir("elsewhere")
+os.chdir("elsewhere")
+second = make().path
+print(os.path.relpath(first), second == os.path.abspath("results/made"), Path(second).read_text())
+"""
+    assert run(code) == "computed\n../results/made True x\n"
 
 
 def test_a_cache_counts_the_bytes_of_files_and_takes_no_half_entry(run, project):

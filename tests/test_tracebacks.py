@@ -141,6 +141,7 @@ def test_pytest_shows_the_line_of_the_user_last(fail, project):
     [
         ("missing", CONFIGURATION, "bandsaw.errors.UnknownChainError: "),
         ("here", CONFIGURATION + "configuration.add_advice_chain(3)", "bandsaw.errors.Configura"),
+        ("here", CONFIGURATION + "configuration.add_chain()", "AttributeError: "),
     ],
 )
 def test_an_error_in_a_definition_is_told_below_ten_lines(

@@ -250,14 +250,20 @@ _known: dict[Any, Checkout] = {}
 
 def checkout_for(configuration: Configuration) -> Checkout:
     """Returns the code that processes of this machine load, from where it lies."""
+    serializer, is_whole = configuration.serializer, configuration._distributes_first_party
+    made_of = (serializer, is_whole, configuration.module_name, *configuration.distribution_modules)
+    seen = getattr(configuration, "_checkout", None)
+    if seen is not None and seen[0] == made_of:
+        return seen[1]  # type: ignore[no-any-return]
     name = importable_module_name(configuration.module_name)
     modules = list(dict.fromkeys([*([name] if name else []), *configuration.distribution_modules]))
-    is_signed = getattr(configuration.serializer, "is_signed", False) is True
-    key = (*modules, is_signed, configuration._distributes_first_party)
+    is_signed = getattr(serializer, "is_signed", False) is True
+    key = (*modules, is_signed, is_whole)
     known = _known.get(key)
     if known is None:
-        plain = [modules, is_signed, configuration._distributes_first_party]
+        plain = [modules, is_signed, is_whole]
         known = _known[key] = Checkout(configuration, plain, name if is_signed else None)
+    configuration._checkout = made_of, known
     return known
 
 

@@ -7,10 +7,13 @@ name first. Object stores take it in one put, which they show when it is complet
 from __future__ import annotations
 
 import contextlib
+import difflib
+import importlib.util
 import os
 import re
 from typing import Any, Callable, TypeVar
 
+from .. import modules
 from ..errors import InvalidValueError
 from . import shared_ending
 
@@ -18,6 +21,8 @@ R = TypeVar("R")
 
 SUFFIX = ".tmp"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://.+", re.DOTALL)
+# Of these it is known without loading fsspec.
+_KNOWN = {"file", "local", "s3", "s3a", "gs", "gcs", "sftp", "ssh", "abfs", "az", "http", "https"}
 _LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
 # To close the connections of the parent in a forked process would disturb those of the parent.
 _of_parents: list[Any] = []
@@ -25,11 +30,25 @@ _of_parents: list[Any] = []
 
 def checked(url: Any) -> str:
     if isinstance(url, str) and _URL.fullmatch(url):
+        _check_scheme(url)
         return url
     raise InvalidValueError(
         f"shared has to be the URL of a store, such as 's3://bucket/prefix' or 'file:///mnt/team', "
         f"not {url!r}"
     )
+
+
+def _check_scheme(url: str) -> None:
+    scheme = re.split("::?", url, maxsplit=1)[0].lower()
+    if scheme in _KNOWN or modules.is_far_end or importlib.util.find_spec("fsspec") is None:
+        return
+    from fsspec import available_protocols
+
+    known = available_protocols()
+    if scheme not in known:
+        near = difflib.get_close_matches(scheme, known, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InvalidValueError(f"shared={url!r}: fsspec has no file system {scheme!r}.{hint}")
 
 
 def resolved(url: str, anchored: Callable[[str], str]) -> str:

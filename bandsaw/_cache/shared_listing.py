@@ -116,8 +116,11 @@ class Listing:
         return None
 
     def _is_entry(self, key: str) -> bool:
-        """Says whether a file begins as entries do."""
-        return self._read(key, len(entry.MAGIC)).startswith(entry.MAGIC[:-1])
+        """Says whether a file is there that begins as entries do."""
+        try:
+            return self._read(key, len(entry.MAGIC)).startswith(entry.MAGIC[:-1])
+        except FileNotFoundError:
+            return False  # somebody else has removed it
 
     def remove(self, key: str) -> None:
         try:

@@ -226,7 +226,11 @@ def _report(parsed: argparse.Namespace) -> int:
     from .. import _report
 
     path = parsed.output or f"bandsaw-{run['run']}.{'html' if parsed.format == 'html' else 'json'}"
-    _report.write(path, parsed.format, run, calls)
+    try:
+        _report.write(path, parsed.format, run, calls)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidValueError(f"The report cannot be written to {path!r}: {reason}.") from error
     say(f"wrote {path}")
     return 0
 

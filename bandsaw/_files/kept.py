@@ -5,13 +5,15 @@
                                /as/NAME    a link to the content, for each name that it came under
     BANDSAW_HOME/files/runs/RUN/...        see `places`
 
-Before each use it is seen by the stamps whether something has changed.
+Before each use it is seen by the stamps whether something has changed. A process
+that uses KEY or RUN locks the folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import time
@@ -26,6 +28,12 @@ KIND = "files"
 KEPT_SECONDS = 30 * 86400
 # What was used within this time may be in use.
 IN_USE_SECONDS = 86400
+# How much is kept of what came from other machines and is not in use.
+MAX_BYTES = 2 * 10**9
+MAX_BYTES_ENV_VARIABLE = "BANDSAW_MAX_FILE_BYTES"
+_SECONDS_BETWEEN_LOOKS = 60.0
+# Each takes a descriptor.
+_MOST_HELD = 200
 _KEY = re.compile("[0-9a-f]{64}x?")
 
 
@@ -49,6 +57,7 @@ def is_there(base: str, key: str, name: str) -> bool:
     if not _KEY.fullmatch(key) or not trees.is_plain_name(name):
         return False
     place = os.path.join(base, "kept", key)
+    hold(place)
     try:
         stamps = json.loads(Path(place, "stamps").read_bytes())
         if json.loads(_stamps_of(place)) != stamps:
@@ -66,6 +75,7 @@ def arriving(base: str, key: str, parts: Sequence[trees.Part]) -> contents.Arriv
         raise ValueError(f"{key!r} names no contents")
     place = Path(base, "kept", key)
     make_private(place)
+    hold(str(place))
     return contents.Arriving(str(place / "content"), parts, is_kept=True)
 
 
@@ -74,6 +84,58 @@ def arrived(base: str, key: str, name: str) -> None:
     place = os.path.join(base, "kept", key)
     write_whole(Path(place, "stamps"), _stamps_of(place))
     _name(place, name)
+    tidy(base)
+
+
+_held: dict[str, int] = {}
+
+
+def hold(path: str) -> None:
+    """Notes that this process uses something that is kept, until it and its forks end."""
+    if path in _held or len(_held) >= _MOST_HELD:
+        return
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        return  # then what counts is when it was used last
+    _held[path] = descriptor
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+@contextlib.contextmanager
+def _free(path: Path) -> Iterator[bool]:
+    """Keeps processes from beginning to use something, and says whether none uses it."""
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+_looked: dict[str, float] = {}
+
+
+def tidy(base: str) -> None:
+    """Removes what is too old or too much, now and then."""
+    now = time.monotonic()
+    if now - _looked.get(base, -math.inf) > _SECONDS_BETWEEN_LOOKS:
+        _looked[base] = now
+        most = os.environ.get(MAX_BYTES_ENV_VARIABLE) or ""
+        prune(base, KEPT_SECONDS, int(most) if most.isdigit() else MAX_BYTES, ("kept",))
 
 
 def _stamps_of(place: str) -> bytes:
@@ -133,22 +195,29 @@ def _told(path: Path, used: float) -> Found:
     return Found(str(path), used, size_of(path), what)
 
 
-def prune(base: str, older_than: float, max_bytes: Optional[int] = None) -> list[Found]:
+def prune(
+    base: str,
+    older_than: float,
+    max_bytes: Optional[int] = None,
+    bounded: Sequence[str] = ("kept", "runs"),
+) -> list[Found]:
     """Removes what was not used for so many seconds.
 
-    `max_bytes`: what may be left; what was used longest ago goes first. What was used within a day
-    stays. Returns what was removed.
+    `max_bytes`: what may be left of `bounded`; what was used longest ago goes first. What was used
+    within a day stays, and what a process uses that is there. Returns what was removed.
     """
     removed, total, now = [], 0, time.time()
     for path, used in sorted(_used(base), key=lambda each: each[1], reverse=True):
         age, too_much = now - used, False
-        if max_bytes is not None:
+        if max_bytes is not None and path.parent.name in bounded:
             total += size_of(path)
             too_much = total > max_bytes
-        if age > IN_USE_SECONDS and (too_much or age > older_than):
-            # Renamed first, so that nobody finds half of it.
-            aside = path.with_name(f".{os.urandom(8).hex()}")
-            with contextlib.suppress(OSError):
+        if age <= IN_USE_SECONDS or not (too_much or age > older_than):
+            continue
+        # Renamed first, so that nobody finds half of it.
+        aside = path.with_name(f".{os.urandom(8).hex()}")
+        with contextlib.suppress(OSError), _free(path) as is_free:
+            if is_free:
                 told = _told(path, used)
                 os.rename(path, aside)
                 contents.remove(str(aside))

@@ -21,8 +21,9 @@ def run_folder() -> str:
     base = home.kept_folder(kept.KIND)
     folder = base / RUNS / get_run_id()
     if not folder.is_dir():
-        kept.prune(str(base), kept.KEPT_SECONDS)
+        kept.tidy(str(base))
         make_private(folder)
+    kept.hold(str(folder))
     return str(folder)
 
 

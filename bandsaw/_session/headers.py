@@ -108,11 +108,14 @@ def _has_no_bytes(text: str) -> bool:
 
 def ids_of(task: Any, execution: Any) -> dict[str, str]:
     """Returns the ids of a call that are known already: to make them may cost much."""
-    ids = {
-        "task": getattr(task, "_task_id", None),
-        "execution": getattr(execution, "_execution_id", None),
-    }
-    return {name: str(an_id) for name, an_id in ids.items() if an_id is not None}
+    ids = {}
+    task_id = getattr(task, "_task_id", None)
+    if task_id is not None:
+        ids["task"] = str(task_id)
+    execution_id = getattr(execution, "_execution_id", None)
+    if execution_id is not None:
+        ids["execution"] = str(execution_id)
+    return ids
 
 
 def code_of(task: Any, received: Optional[Mapping[str, Any]]) -> dict[str, Any]:

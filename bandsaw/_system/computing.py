@@ -27,6 +27,8 @@ def held(session: Any) -> list[str]:
 
     Those that this process was started for are among them.
     """
+    if not _held:
+        return [*_inherited]
     thread = threading.get_ident()
     found = [
         path

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import FileTravelError
+from ..errors import FileTravelError, MissingFileError
 
 FILE, FOLDER, LINK = "file", "folder", "link"
 PIECE = 1 << 18
@@ -44,8 +44,10 @@ def parts_of(path: str) -> list[Part]:
     except OSError as error:
         if isinstance(error, FileTravelError):
             raise
-        reason = "it does not exist" if isinstance(error, FileNotFoundError) else str(error)
-        raise FileTravelError(f"The contents of {path!r} cannot be read: {reason}.") from error
+        kind, reason = FileTravelError, str(error)
+        if isinstance(error, FileNotFoundError):
+            kind, reason = MissingFileError, "it does not exist"
+        raise kind(f"The contents of {path!r} cannot be read: {reason}.") from error
 
 
 def _parts_of(path: str) -> Iterator[Part]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.directories import Anchor
 from .._system.files import make_private
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
     from ..workers.row import Row
 
 _HAS_CHANNELS = os.name == "posix"
+
+
+@functools.lru_cache(None)
+def _rooms() -> tuple[Any, Any]:
+    """Imports what moves sessions, which most processes of tasks never need, and finds it again."""
+    from ..workers import boundary
+
+    if not _HAS_CHANNELS:
+        return boundary, None
+    from ..workers import local
+
+    return boundary, local
 
 
 class SubprocessAdvice(Advice):
@@ -107,9 +120,7 @@ class SubprocessAdvice(Advice):
         not be started (an `OSError`), a `TaskTimeoutError` if the task took longer than its
         `timeout` (a `TimeoutError`).
         """
-        from ..workers import boundary
-
-        boundary.go_on_after(session, lambda: self._move(session))
+        _rooms()[0].go_on_after(session, lambda: self._move(session))
 
     def _move(self, session: Session) -> None:
         interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
@@ -125,8 +136,7 @@ class SubprocessAdvice(Advice):
                     f"{error}"
                 ) from error
         if _HAS_CHANNELS:
-            from ..workers import local
-
+            local = _rooms()[1]
             made_of = (interpreter, self.preload, self.fork, directory, base)
             if self.workers is None:
                 local.in_own_process(session, made_of, seconds, self.heartbeat)
@@ -148,11 +158,10 @@ class SubprocessAdvice(Advice):
         is_plain = self.heartbeat is None and self.max_tasks is None and self.directory is None
         if not (is_plain and self.workers and _HAS_CHANNELS and type(self) is SubprocessAdvice):
             return None
-        from ..workers import local
-
         interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
         made_of = (interpreter, self.preload, self.fork, None, self._anchor.base)
-        return local.open_row(session, made_of, pool_of(self, None, self.workers, None))
+        pool = pool_of(self, None, self.workers, None)
+        return _rooms()[1].open_row(session, made_of, pool)  # type: ignore[no-any-return]
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""

@@ -143,8 +143,11 @@ class Call:
             self._end()
             pool.wake()
 
-        with ending.held(end):
+        if ending.current.get() is None:
             worker = self._in_warm_process(pool, idle_seconds)
+        else:
+            with ending.held(end):
+                worker = self._in_warm_process(pool, idle_seconds)
         # It may have been ended after it had answered.
         if worker.child.is_cancelled:
             pool.drop(worker)
@@ -413,18 +416,20 @@ class Call:
         return f"{self._place.name}, pid {child.pid}"
 
     def _take_back(self, child: Child, answer: Frame) -> None:
+        if facts.wanted:
+            self._session.facts.update(facts.received(answer))
+        if answer.kind == frames.DONE and again.is_plain(answer.body):
+            again.take_result(self._session, answer.body, self._position)
+            return
         with self._place.arrived(self._session, child):
             self._taken_back(child, answer)
 
     def _taken_back(self, child: Child, answer: Frame) -> None:
         where = f"run by {self._where(child)}"
-        if facts.wanted:
-            self._session.facts.update(facts.received(answer))
         if answer.kind == frames.FAILURE:
             raise boundary.located(failure_of(answer.body), self._session, where)
         if answer.kind == frames.DONE:
-            moderator = again.take_result(self._session, answer.body)
-            boundary.go_on_with(self._session, moderator, self._position)
+            again.take_result(self._session, answer.body, self._position)
             return
         if "_sent" not in self._session.__dict__:
             again.note_sent(self._session)

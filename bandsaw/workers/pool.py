@@ -151,7 +151,8 @@ class Pool:
         worker.trusted_until = time.monotonic() + _TRUSTED_SECONDS
         with self._lock:
             self._idle.append(worker)
-            self._changed.notify()
+            if self.waiting:
+                self._changed.notify()
 
     def drop(self, worker: Worker) -> None:
         """Ends a process that was taken."""

@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional
 
 from ..result import Result
 from ..session import Session
-from . import again, boundary, frames
+from . import again, frames
 from .call import ANSWERS, Call, give, was_killed_early
 from .frames import Frame
 from .place import Place
@@ -155,9 +155,11 @@ class Row:
         """Takes an answer, `None` if it has to take the common way."""
         if answer.kind != frames.DONE:
             return None
-        with self._place_for(session).arrived(session, self.child):
-            moderator = again.take_result(session, answer.body)
-        boundary.go_on_with(session, moderator, session._moderator.before_called)
+        if again.is_plain(answer.body):
+            again.take_result(session, answer.body, session._moderator.before_called)
+        else:
+            with self._place_for(session).arrived(session, self.child):
+                again.take_result(session, answer.body, session._moderator.before_called)
         return session.result  # type: ignore[no-any-return]
 
     def give(self, session: Session, answer: Optional[Frame]) -> None:

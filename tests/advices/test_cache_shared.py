@@ -19,6 +19,7 @@ import pytest
 import bandsaw
 from bandsaw._cache import entry, record, shared_sending
 from bandsaw._cache import shared as shared_store
+from bandsaw._cache.shared_listing import Listing
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.execution import Execution
@@ -309,12 +310,18 @@ def test_what_is_no_url_is_an_error(url):
         CachingAdvice("cache", shared=url)
 
 
-def test_an_unknown_file_system_or_a_missing_driver_is_one_warning(machine, sent, caplog):
-    call = machine("one", url="nosuchthing://host/path")
+def test_an_unknown_file_system_is_told_when_the_advice_is_made():
+    with pytest.raises(InvalidValueError, match="'sfpt://host/path'.*Did you mean 'sftp'"):
+        CachingAdvice("cache", shared="sfpt://host/path")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("gcsfs") is not None, reason="the driver is installed")
+def test_a_missing_driver_is_one_warning(machine, sent, caplog):
+    call = machine("one", url="gs://bucket/path")
     for name in "ab":
         assert call(Task(name), name) == name
     assert len(caplog.records) == 1
-    assert "nosuchthing" in caplog.text
+    assert "gcsfs" in caplog.text
 
 
 def test_drivers_are_loaded_when_they_are_used(project):
@@ -468,6 +475,16 @@ def test_the_commands_explain_an_entry_of_a_store_and_a_call(team):
     assert "argument `number`: 40, was" in told
 
 
+def test_a_store_is_pruned_while_somebody_else_prunes_it(machine, sent, tmp_path, monkeypatch):
+    machine("one")(Task())
+    sent()
+    listing = Listing(f"file://{tmp_path / 'team'}")
+    found = listing.found()
+    listing.remove(found[0][0])
+    monkeypatch.setattr(listing, "found", lambda: found)
+    assert listing.prune(max_bytes=1).entries == 0
+
+
 def test_the_commands_prune_the_stores_of_a_configuration(team):
     store, number = team.folder / "team", 10
     foreign = [store / "notes.txt", store / "0123456789abcdef" / "0123456789abcdef"]
@@ -490,9 +507,9 @@ def test_the_commands_prune_the_stores_of_a_configuration(team):
 
 
 def test_a_store_that_is_away_is_an_error_of_a_command(team):
-    done = team.cache("ls", "nosuchthing://host/path", check=False)
+    done = team.cache("ls", "ftp://127.0.0.1:1/path", check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: The store nosuchthing://host/path cannot be looked at")
+    assert done.stderr.startswith("error: The store ftp://127.0.0.1:1/path cannot be looked at")
     assert "0 entries" in team.cache("ls", "file://nothing-yet").stdout
 
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from bandsaw._files import kept
 from bandsaw._files.crossing import Far
 from bandsaw._system import contents, trees
+from tests.conftest import ROOT
 
 CONFIGURATION = """\
 import os
@@ -341,6 +343,18 @@ def test_only_what_was_returned_is_removed(far_end, tmp_path):
     assert not run.exists() or not list(run.iterdir())
 
 
+def test_another_link_to_a_file_that_comes_or_goes_is_no_change_of_it(far_end, tmp_path):
+    path = tmp_path / "made"
+    path.write_bytes(b"abc")
+    os.link(path, tmp_path / "another")
+    far_end(get=str(path))
+    os.unlink(tmp_path / "another")
+    assert far_end(drop=str(path)) == [{"is_same": True}]
+    far_end(get=str(path))
+    path.write_bytes(b"abcd")
+    assert far_end(drop=str(path)) == [{"is_same": False}]
+
+
 def test_what_is_kept_goes_when_it_was_not_used_for_long(tmp_path):
     base = str(tmp_path)
     digests = {}
@@ -365,7 +379,21 @@ def test_what_is_kept_goes_when_it_was_not_used_for_long(tmp_path):
 
     age("old", 40)
     age("large", 3)
-    assert names(kept.prune(base, kept.KEPT_SECONDS)) == ["old"]
+    # As when this process ends.
+    for name in digests:
+        os.close(kept._held.pop(str(tmp_path / "kept" / digests[name])))
+    used = str(tmp_path / "kept" / digests["large"])
+    uses = f"from bandsaw._files import kept; kept.hold({used!r})"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{uses}; print(flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,
+    ) as process:  # fmt: skip
+        process.stdout.readline()
+        assert names(kept.prune(base, kept.KEPT_SECONDS)) == ["old"]
+        assert names(kept.prune(base, kept.KEPT_SECONDS, 500)) == []
+        process.kill()
+    # What runs have returned has no bound.
+    assert names(kept.prune(base, kept.KEPT_SECONDS, 500, ("runs",))) == []
     assert names(kept.prune(base, kept.KEPT_SECONDS, 500)) == ["large"]
     # It may be in use.
     assert names(kept.prune(base, 0, 0)) == []
