@@ -317,6 +317,24 @@ def test_a_cached_result_brings_its_files_back(run, chain, serializer, size):
     run(KEPT.format(chain=chain, size=size), serializer)
 
 
+def test_a_hit_in_another_working_directory_brings_a_file_to_its_place_there(run, project):
+    code = """\
+@bandsaw.task(chain="cached")
+def make():
+    print("computed")
+    Path("made").write_text("x")
+    return File("made", to="results/{name}")
+
+# main
+first = make().path
+os.mkdir("elsewhere")
+os.chdir("elsewhere")
+second = make().path
+print(os.path.relpath(first), second == os.path.abspath("results/made"), Path(second).read_text())
+"""
+    assert run(code) == "computed\n../results/made True x\n"
+
+
 def test_a_cache_counts_the_bytes_of_files_and_takes_no_half_entry(run, project):
     code = """\
 @bandsaw.task(chain="here")

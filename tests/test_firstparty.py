@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 import bandsaw
+from bandsaw._identity import firstparty
 from bandsaw._identity.firstparty import distribution_of, is_first_party, is_standard_library
 
 
@@ -65,3 +66,20 @@ def test_main_is_first_party_wherever_it_lies(monkeypatch):
     main.__file__ = "/somewhere/site-packages/tool/__main__.py"
     monkeypatch.setitem(sys.modules, "__main__", main)
     assert is_first_party("__main__")
+
+
+def test_distributions_are_named_as_the_parsers_of_the_standard_library_name_them():
+    from importlib import metadata
+
+    expected = {}
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        listed = (distribution.read_text("top_level.txt") or "").split()
+        if not listed:
+            files = [file for file in distribution.files or () if file.suffix in (".py", ".so")]
+            listed = [file.parts[0].partition(".")[0] for file in files]
+        for top_level in set(listed) if name else ():
+            expected.setdefault(top_level, []).append(name)
+    found = firstparty._read_distribution_names()
+    assert found == {top: list(dict.fromkeys(names)) for top, names in expected.items()}
+    assert "pytest" in found["_pytest"]

@@ -314,6 +314,137 @@ def test_no_code_of_the_user_runs_to_make_an_id(run):
     assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "12"}) == 1
 
 
+def test_what_an_object_stores_counts_and_nothing_of_its_class_runs(run):
+    run.project.write(
+        "stored.py",
+        """
+        import collections, copyreg, datetime, enum
+
+        armed = False
+
+        def loud(*args):
+            raise SystemExit("somebody ran it")
+
+        class Meta(type):
+            __getattr__ = loud
+
+        class Asked(metaclass=Meta):
+            __slots__ = ("value", "empty")
+            def __init__(self):
+                self.value = 1
+            __reduce__ = __reduce_ex__ = __getstate__ = __getnewargs__ = __getattr__ = loud
+
+        class Table(dict):
+            items = keys = __iter__ = __len__ = __reduce_ex__ = loud
+
+        class Rows(list):
+            __iter__ = __len__ = __getitem__ = __getstate__ = loud
+
+        class Text(str):
+            __str__ = __repr__ = __len__ = __getnewargs__ = loud
+
+        class Number(int):
+            __int__ = __index__ = __getnewargs__ = loud
+
+        class Pair(tuple):
+            __iter__ = __len__ = __getnewargs__ = loud
+
+        class Bag(set):
+            __iter__ = __len__ = __reduce__ = loud
+
+        class Queue(collections.deque):
+            __reduce__ = __iter__ = loud
+
+        class Odd:
+            def __hash__(self):
+                return loud() if armed else 1
+
+        class Kind(enum.Enum):
+            ONE = 1
+            def __getattribute__(self, name):
+                return loud() if armed else super().__getattribute__(name)
+
+        class Registered:
+            pass
+
+        class Day(datetime.date):
+            pass
+
+        copyreg.pickle(Registered, loud)
+        ASKED, TABLE, ROWS, PAIR = Asked(), Table(a=1), Rows([1]), Pair((1, 2))
+        TEXT, NUMBER, BAG, KIND = Text("x"), Number(5), Bag("ab"), Kind.ONE
+        ODD, REGISTERED, DAY = Bag([Odd()]), Registered(), Day(2020, 1, 1)
+        QUEUE = Queue([1])
+        armed = True
+
+        def f(x):
+            return x or (ASKED, TABLE, ROWS, PAIR, TEXT, NUMBER, BAG, KIND, ODD, REGISTERED, DAY)
+
+        def g(x):
+            return x or QUEUE
+        """,
+    )
+    body = """
+    import stored
+    from bandsaw.tasks import Task
+    f, g = Task.create_task(stored.f), Task.create_task(stored.g)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = f.task_id
+    changes = [
+        ("stored.ASKED.value = {}", 2, 1),
+        ("dict.__setitem__(stored.TABLE, 'a', {})", 2, 1),
+        ("list.append(stored.ROWS, 2) if {} else list.pop(stored.ROWS)", 1, 0),
+        ("set.add(stored.BAG, 'c') if {} else set.discard(stored.BAG, 'c')", 1, 0),
+        ("stored.TEXT = stored.Text({!r})", "y", "x"),
+        ("stored.NUMBER = stored.Number({})", 6, 5),
+        ("stored.PAIR = stored.Pair({})", (1, 3), (1, 2)),
+        ("stored.DAY = stored.Day(*{})", (2020, 1, 2), (2020, 1, 1)),
+    ]
+    for text, other, same in changes:
+        exec(text.format(other))
+        assert f.task_id != first, text
+        exec(text.format(same))
+        assert f.task_id == first, text
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        print(first, g.task_id)
+    assert "a stored.Queue has no canonical form" in str(caught[0].message)
+    """
+    assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "12"}) == 1
+
+
+def test_a_cycle_through_a_class_has_one_id_and_addresses_in_texts_are_told_of(run):
+    run.project.write(
+        "words.py",
+        """
+        class Word:
+            known = []
+            def __init__(self, characters):
+                self.characters, self.rule = set(characters), lambda: None
+                self.name = f"Word:{self.rule}"
+                self.parse = self.parse_word
+                self.known.append(self)
+            def parse_word(self, text):
+                return text, Word, WORDS
+
+        WORDS = {Word(text) for text in ("abc", "abd", "abc")}
+
+        def f(x):
+            return x or WORDS
+        """,
+    )
+    body = """
+    import words
+    from bandsaw.tasks import Task
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        print(Task.create_task(words.f).task_id)
+    assert "holds a text with an address" in str(caught[0].message)
+    """
+    assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "123"}) == 1
+
+
 def test_the_position_of_an_iterator_does_not_count(run):
     run.project.write(
         "counting.py",

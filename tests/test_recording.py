@@ -372,13 +372,13 @@ def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
     assert "ended" in bandsaw_runs("watch", oldest["run"])
     unknown = project.run("-m", "bandsaw", "runs", "show", "zzz", check=False)
     assert unknown.returncode == 1 and "There is no run 'zzz'" in unknown.stderr
-    assert "removed 0 runs" in bandsaw_runs("prune", "--older-than", "1d")
-    assert "removed 2 runs" in bandsaw_runs("prune", "--older-than", "0.001s")
     nowhere = ("report", "--format", "trace", "-o", "no/x.json")
     refused = project.run("-m", "bandsaw", "runs", *nowhere, check=False)
     assert refused.stderr == (
         "error: The report cannot be written to 'no/x.json': No such file or directory.\n"
     )
+    assert "removed 0 runs" in bandsaw_runs("prune", "--older-than", "1d")
+    assert "removed 2 runs" in bandsaw_runs("prune", "--older-than", "0.001s")
     missing = project.run("-m", "bandsaw", "runs", "ls", "--file", "no.sqlite", check=False)
     assert missing.returncode == 1 and "no.sqlite" in missing.stderr
 

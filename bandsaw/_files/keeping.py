@@ -97,15 +97,18 @@ class Bringing(Carrier):
     def _brought(
         self, path: str, to: Optional[str], digest: str, parts: Sequence[Any], offset: int
     ) -> File:
-        with contextlib.suppress(FileTravelError):
-            if contents.known_digest_of(os.path.abspath(path)) == digest:
-                return File(path, to)
         from . import places
 
         name = os.path.basename(os.path.abspath(path))
         listed = [trees.Part(*part) for part in parts]
         if to is not None:
             to = to.replace("{name}", name)
+            if os.path.abspath(path).endswith(os.sep + os.path.normpath(to)):
+                # It came there in some working directory, perhaps of another checkout.
+                path = os.path.abspath(to)
+        with contextlib.suppress(FileTravelError):
+            if contents.known_digest_of(os.path.abspath(path)) == digest:
+                return File(path, to)
         if to is not None or places.is_relative(path):
             where = to or path
             target = places.below(os.getcwd(), where)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .._system.buffers import update
 from .bulk_hashes import new_hash
 from .forms import PARTS, SEQUENCE, Form, NoForm
+from .kinds import is_a
 from .strided import chunks_of
 
 if TYPE_CHECKING:
@@ -56,24 +57,24 @@ def open_numpy(value: Any, writer: AnyWriter) -> Any:
         return None
     if type(value) is ndarray:
         return _array(numpy, value, writer, b"a")
-    if isinstance(value, ndarray):
+    if is_a(value, ndarray):
         return _array_subclass(numpy, value)
-    if isinstance(value, numpy.generic):
+    if is_a(value, numpy.generic):
         return Form(b"!numpy.scalar;", PARTS, (numpy.asarray(value),))
-    if isinstance(value, numpy.dtype):
+    if is_a(value, numpy.dtype):
         return b"!numpy.dtype;" + _dtype(value)
     return None
 
 
 def _array_subclass(numpy: Any, value: Any) -> Form:
     parts: list[Any] = [type(value)]
-    if isinstance(value, numpy.ma.MaskedArray):
+    if is_a(value, numpy.ma.MaskedArray):
         # What lies under the mask is nobody's value, and neither is the fill value's cache.
         mask = numpy.ma.getmaskarray(value)
         parts += [numpy.asarray(value.filled()), mask, value.fill_value]
     else:
         # What a mapped array knows of its file is not its value.
-        state = None if isinstance(value, numpy.memmap) else getattr(value, "__dict__", None)
+        state = None if is_a(value, numpy.memmap) else getattr(value, "__dict__", None)
         parts += [value.view(numpy.ndarray), state or None]
     return Form(b"!numpy.subclass;", PARTS, parts, ("",) * len(parts))
 

@@ -20,17 +20,30 @@ difference that stays: an object that is not itself on the cycle but repeats one
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .firstparty import is_first_party
-from .forms import FIELDS, LEAVES, MAP, PARTS, SEQUENCE, SET, Fields, Form, Frame, NoForm, write_str
-from .kinds import is_a
+from .forms import (
+    FIELDS,
+    LEAVES,
+    MAP,
+    PARTS,
+    SEQUENCE,
+    SET,
+    Fields,
+    Form,
+    Frame,
+    NoForm,
+    without_addresses,
+    write_str,
+)
+from .kinds import defines, is_a, module_of
 from .objects import open_form
-from .watch import Seen, first_attributes, first_contents, is_first_unset
+from .stored import is_of_the_user, open_stored
+from .watch import Seen, base_of, first_attributes, first_contents, is_first_unset
 
 if TYPE_CHECKING:
     from ..errors import IdentityError
@@ -40,9 +53,8 @@ LONGEST_INLINE = 256
 # same kind every time.
 HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
-# Older Pythons ask an object itself for `__getstate__` when it is taken apart.
-IS_OLD = sys.version_info < (3, 11)
-_CHANGEABLE = frozenset({list, dict, set, bytearray})
+WITHOUT_FORM = "has no canonical form"
+_OBJECTS = (b"O", b"o", b"!set;")
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
@@ -68,7 +80,7 @@ def digest_of_value(
     say nothing about identity or memory addresses, and are the same in every process, on every
     platform and Python version.
     """
-    writer = Writer(_as_leaf(function_digest), name=name, hook=hook, bulk_hash=bulk_hash)
+    writer = Writer(as_leaf(function_digest), name=name, hook=hook, bulk_hash=bulk_hash)
     return sha256(writer.write(value)).digest()
 
 
@@ -87,7 +99,7 @@ def write_arguments(
         if leaf is not None:
             written[name] = leaf(value)
             continue
-        code_form = code_form or _as_leaf(function_digest)
+        code_form = code_form or as_leaf(function_digest)
         writer = Writer(code_form, name=name, hook=hook, bulk_hash=bulk_hash)
         written[name] = writer.write(value)
     return written
@@ -102,7 +114,7 @@ def joined_arguments(written: Mapping[str, bytes]) -> bytes:
 _write_name = lru_cache(maxsize=4096)(write_str)
 
 
-def _as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
+def as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
     return lambda code: b"c" + function_digest(code)
 
 
@@ -216,20 +228,20 @@ class Writer:
         """Opens a part of code, and notes what of it may change."""
         seen, kind = self._seen, type(value)
         assert seen is not None and self._report is not None
-        if hasattr(kind, "__next__") and not hasattr(kind, "read"):
+        if defines(kind, "__next__") and not defines(kind, "read"):
             return opaque(value)  # an iterator counts by its kind, and not by where it is
-        if IS_OLD and makes_attributes_up(kind):
-            raise NoForm("its class makes attributes up")
-        is_changeable = kind in _CHANGEABLE or f"{kind.__module__}.{kind.__qualname__}" in _ARRAYS
+        is_array = f"{kind.__module__}.{kind.__qualname__}" in _ARRAYS
+        is_changeable = is_array or is_a(value, bytearray) or base_of(value) is not None
         if is_changeable and not seen.container(value):
             self._report(self._stack, value, "is too large to be watched for changes in place")
         try:
-            form = open_form(first_contents(value), self)
+            stored = open_stored(value) if is_of_the_user(kind) else None
+            form = open_form(first_contents(value), self) if stored is None else stored
         except (NoForm, RecursionError):
             raise
         except Exception as error:
             raise NoForm(f"{type(error).__name__}: {error}") from error
-        if is_a(form, Form) and form.tag in (b"O", b"o") and is_first_party(kind.__module__):
+        if is_a(form, Form) and form.tag in _OBJECTS and is_first_party(module_of(kind)):
             seen.owner(value)
             first = first_attributes(value)
             state = form.children[2]
@@ -237,7 +249,10 @@ class Writer:
                 merged = {**state.values, **first}
                 known = {n: v for n, v in merged.items() if not is_first_unset(v)}
                 form.children = [*form.children[:2], Fields(known), *form.children[3:]]
-        return form
+        plain = without_addresses(value, form)
+        if plain is not form:
+            self._report(self._stack, value, "holds a text with an address, which is left out")
+        return plain
 
     def _leave(self, frame: Frame) -> Union[bytes, Frame]:
         if frame.lowest < frame.order:
@@ -265,7 +280,7 @@ class Writer:
 
     def _without_form(self, value: Any, error: NoForm) -> bytes:
         if self._report is not None:
-            self._report(self._stack, value, f"has no canonical form ({error})")
+            self._report(self._stack, value, f"{WITHOUT_FORM} ({error})")
             return opaque(value)
         raise self.error(value, str(error)) from error.__cause__
 
@@ -299,13 +314,6 @@ class Writer:
     def path(self) -> str:
         """Names what is being written."""
         return self._name + "".join(_step(frame) for frame in self._stack)
-
-
-def makes_attributes_up(kind: type) -> bool:
-    """Says whether objects of a class of the project answer for attributes that they lack."""
-    return any("__getattr__" in vars(cls) for cls in kind.__mro__) and is_first_party(
-        kind.__module__
-    )
 
 
 def opaque(value: Any) -> bytes:

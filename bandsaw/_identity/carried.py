@@ -15,14 +15,13 @@ from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of, main_module_name
-from . import canonical
-from .canonical import digest_of_value
+from .canonical import WITHOUT_FORM, Writer, as_leaf
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
-from .kinds import is_a
+from .kinds import attributes_of, is_a
 from .sources import Source, source_of
-from .watch import MISSING, Seen, attributes_of
+from .watch import MISSING, Seen
 
 _NUMBERS = (bool, int, float, complex, type(None))
 
@@ -54,7 +53,7 @@ def carried_by(seen: Seen) -> Carried:
                 values[f"{canonical_module_name(namespace['__name__'])}:{name}"] = digest
         elif not is_said:
             changed[f"{canonical_module_name(namespace['__name__'])}.{name}"] = None
-    for owner, members in list(seen.owners.values()):
+    for owner, members, _ in list(seen.owners.values()):
         if is_a(owner, type):
             place = f"{canonical_module_name(owner.__module__)}.{owner.__qualname__}"
             for name in _changed_members(owner, members):
@@ -203,12 +202,18 @@ def _has_other_defaults(function: FunctionType, node: Any) -> bool:
 
 
 def _digest(value: Any) -> Optional[str]:
-    if canonical.IS_OLD and canonical.makes_attributes_up(type(value)):
-        return None
+    formless: list[str] = []
+
+    def report(frames: Any, value: Any, reason: str) -> None:
+        if reason.startswith(WITHOUT_FORM):
+            formless.append(reason)
+
+    writer = Writer(as_leaf(_digest_of_definition), report=report, seen=Seen())
     try:
-        return digest_of_value(value, _digest_of_definition).hex()[:32]
+        written = writer.write(value)
     except Exception:
-        return None  # it has no form, or what makes it failed
+        return None
+    return None if formless else sha256(written).hexdigest()[:32]
 
 
 def _digest_of_definition(code: Any) -> bytes:

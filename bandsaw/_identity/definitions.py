@@ -11,11 +11,10 @@ from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
 from .changes import NOTHING, Changes, changes_of
-from .kinds import is_a
+from .kinds import attributes_of, is_a
 from .scopes import Use, Uses, chain_of, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
-from .watch import attributes_of
 
 _OURS = __name__.partition(".")[0]
 
@@ -43,8 +42,8 @@ _known: dict[int, tuple[Any, Definition, Optional[list[int]]]] = {}
 
 
 def _remember(key: Any, definition: Definition, of: Optional[list[int]] = None) -> Definition:
-    identity = id(key)
-    _known[identity] = weakref.ref(key, lambda _: _known.pop(identity, None)), definition, of
+    identity, forget = id(key), _known.pop
+    _known[identity] = weakref.ref(key, lambda _: forget(identity, None)), definition, of
     return definition
 
 

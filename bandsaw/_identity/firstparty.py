@@ -98,17 +98,41 @@ def _read_distribution_names() -> dict[str, list[str]]:
 
     names: dict[str, list[str]] = {}
     for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
+        name = _name_of(distribution)
         if not name:
             continue
         listed = (distribution.read_text("top_level.txt") or "").split()
         if not listed:
-            files = distribution.files or []
-            listed = [f.parts[0].partition(".")[0] for f in files if f.suffix in (".py", ".so")]
+            files = _files_of(distribution)
+            listed = [f.partition("/")[0].partition(".")[0] for f in files]
         for top_level in set(listed):
             if name not in names.setdefault(top_level, []):
                 names[top_level].append(name)
     return names
+
+
+# By hand: with all that is installed, the parsers of the standard library take a second.
+
+
+def _name_of(distribution: Any) -> Optional[str]:
+    for line in (distribution.read_text("METADATA") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.lower() == "name":
+            return value.strip()
+        if not line:
+            break
+    name: Optional[str] = distribution.metadata["Name"]
+    return name
+
+
+def _files_of(distribution: Any) -> list[str]:
+    """Returns the paths of modules, relative to the folder that they are installed in."""
+    record = distribution.read_text("RECORD")
+    if record is None:
+        paths = [file.as_posix() for file in distribution.files or ()]
+    else:
+        paths = [line.partition(",")[0].strip('"') for line in record.splitlines()]
+    return [path for path in paths if path.endswith((".py", ".so"))]
 
 
 def _judge(module_name: str) -> bool:

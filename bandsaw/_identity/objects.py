@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .buffers import open_array, open_numpy, written_buffer
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
 from .globals import global_name
-from .kinds import is_a
-from .watch import attributes_of
+from .kinds import attributes_of, is_a
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -80,10 +79,11 @@ def _state(values: Any) -> Any:
 
 
 def _enum(value: Any) -> Form:
-    name = value._name_
-    if name in type(value).__members__:
-        return Form(b"!enum;", PARTS, (type(value), name))
-    return Form(b"!flag;", PARTS, (type(value), value._value_))
+    kind, stored = type(value), attributes_of(value)
+    name = stored.get("_name_")
+    if name in attributes_of(kind).get("_member_map_", ()):
+        return Form(b"!enum;", PARTS, (kind, name))
+    return Form(b"!flag;", PARTS, (kind, stored.get("_value_")))
 
 
 def _builtin_function(value: Any, writer: AnyWriter) -> Opened:

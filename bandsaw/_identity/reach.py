@@ -20,11 +20,11 @@ from .definitions import Definition, definition_of, definition_of_class, write_c
 from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, global_name
-from .kinds import is_a
+from .kinds import attributes_of, is_a
 from .names import CHANGING, cells_of, holds_code, module_source, resolve
 from .syntax import write_syntax
 from .unloaded import made_for
-from .watch import Seen, attributes_of, first_attributes, is_first_unset
+from .watch import Seen, first_attributes, is_first_unset
 
 # The tags of installed functions, of what a definition uses from outside, and of tasks.
 FOREIGN, NAMES, TASK = b"!foreign;", b"!names;", b"!task;"
@@ -340,7 +340,8 @@ def _name(function: FunctionType) -> str:
 
 
 def _label(code: Any) -> str:
-    module = getattr(code, "__globals__", {}).get("__name__") or getattr(code, "__module__", "?")
+    module = code.__globals__.get("__name__") if is_a(code, FunctionType) else None
+    module = module or getattr(code, "__module__", "?")
     return f"{canonical_module_name(module)}.{getattr(code, '__qualname__', '?')}"
 
 

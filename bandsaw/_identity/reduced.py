@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .firstparty import is_first_party
 from .forms import MAP, PARTS, Fields, Form, NoForm, Written
 from .globals import canonical_module_name, global_name
-from .kinds import is_a
-from .watch import attributes_of
+from .kinds import attributes_of, defines, is_a
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -42,9 +41,9 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
     if kind is Pairs:
         return Form(b"p", MAP, value.children)
     hint = ""
-    if hasattr(kind, "read"):
+    if defines(kind, "read"):
         hint = ". Pass the path of a file, or a bandsaw.File"
-    elif hasattr(kind, "__next__") and kind not in _ENDLESS:
+    elif defines(kind, "__next__") and kind not in _ENDLESS:
         raise NoForm("an iterator can be read only once. Pass a list or tuple of what it gives")
     reducer = copyreg.dispatch_table.get(kind)
     reduced: Any

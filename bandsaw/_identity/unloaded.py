@@ -19,9 +19,9 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from .firstparty import find_spec, is_first_party
-from .kinds import is_a
+from .kinds import attributes_of, is_a
 from .sources import Source, source_of
-from .watch import MISSING, attributes_of
+from .watch import MISSING
 
 # Stands for a value that the source does not say.
 UNKNOWN = object()

@@ -10,16 +10,19 @@ from __future__ import annotations
 import os
 import sys
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
 from typing import Any
 
-from .kinds import is_a
+from .kinds import Member, attributes_of, is_a, members_of, state_of
 
 # Stands for a name that is not there.
 MISSING = object()
 # Containers with more elements are reported, and not compared.
 MOST_ELEMENTS = 10_000
+_KEYS = frozenset((type(None), bool, int, float, str, bytes))
+_BASES: Any = (list, dict, set, deque)
 # As many bytes of an array or a `bytearray` are kept to compare them.
 MOST_BYTES = 1 << 16
 
@@ -41,19 +44,6 @@ def first_contents(container: Any) -> Any:
     return container if known is None else known[1]
 
 
-def attributes_of(owner: Any) -> Mapping[str, Any]:
-    """Returns the attributes of a class or an object, without a look by any code of its own."""
-    found: Any
-    if is_a(owner, type):
-        found = type.__dict__["__dict__"].__get__(owner)
-    else:
-        try:
-            found = object.__getattribute__(owner, "__dict__")
-        except AttributeError:
-            found = {}
-    return found if is_a(found, Mapping) else {}
-
-
 class Seen:
     """What was read on the way of making an id.
 
@@ -69,7 +59,7 @@ class Seen:
         self.names: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.cells: dict[int, tuple[CellType, Any]] = {}
         self.functions: dict[int, tuple[Any, Any, Any, Any]] = {}
-        self.owners: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self.owners: dict[int, tuple[Any, dict[str, Any], tuple[Member, ...]]] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         self.attributes: set[str] = set()
 
@@ -92,7 +82,8 @@ class Seen:
 
     def owner(self, owner: Any) -> None:
         """Notes the attributes of a class or an object."""
-        self.owners[id(owner)] = owner, dict(attributes_of(owner))
+        members = () if is_a(owner, type) else members_of(type(owner))
+        self.owners[id(owner)] = owner, state_of(owner, members), members
 
     def container(self, container: Any) -> bool:
         """Notes the contents of a container; returns whether they can be compared."""
@@ -159,8 +150,9 @@ class Watch:
         for cell, value in self._cells:
             if _content_of(cell) is not value:
                 return False
-        for owner, known in self._owners:
-            if not _is_same(attributes_of(owner), known):
+        for owner, known, members in self._owners:
+            now = state_of(owner, members) if members else attributes_of(owner)
+            if not _is_same(now, known):
                 return False
         for container, contents in self._contents:
             if not _has_same_contents(container, contents):
@@ -174,8 +166,8 @@ class Watch:
         """
         changed = list(self._changed_bindings())
         filled: list[tuple[Any, str]] = []
-        for owner, known in self._owners:
-            now = attributes_of(owner)
+        for owner, known, members in self._owners:
+            now = state_of(owner, members)
             for name in [*known, *(name for name in now if name not in known)]:
                 if now.get(name, MISSING) is not known.get(name, MISSING):
                     if name in self.seen.attributes:
@@ -184,7 +176,7 @@ class Watch:
                         changed.append(f"{_label(owner)}.{name}")
         of_state = {
             id(value)
-            for owner, known in self._owners
+            for _, known, _ in self._owners
             for name, value in known.items()
             if name in self.seen.attributes
         }
@@ -222,13 +214,15 @@ class Watch:
     def _take_as_state(
         self, filled: list[tuple[Any, str]], refilled: list[tuple[Any, Any]]
     ) -> None:
-        known = {id(owner): attributes for owner, attributes in self._owners}
+        known = {id(owner): attributes for owner, attributes, _ in self._owners}
         for owner, name in filled:
             first = _first_attributes.setdefault(id(owner), (owner, {}))[1]
             first.setdefault(name, known[id(owner)].get(name, MISSING))
         for container, contents in refilled:
             _first_contents.setdefault(id(container), (container, _rebuilt(container, contents)))
-        self._owners = [(owner, dict(attributes_of(owner))) for owner, _ in self._owners]
+        self._owners = [
+            (owner, state_of(owner, members), members) for owner, _, members in self._owners
+        ]
         self._contents = [
             (container, now)
             for container, _ in self._contents
@@ -279,11 +273,25 @@ def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     return True
 
 
+def base_of(container: Any) -> Any:
+    """Finds what holds the contents of a container: a base of Python's own, or `None`."""
+    kind = type(container)
+    if kind in _BASES:
+        return kind
+    return next((base for base in _BASES[:3] if issubclass(kind, base)), None)
+
+
 def _contents_of(container: Any) -> Any:
     """Copies the contents of a container, `None` if there is too much of it."""
-    kind = type(container)
-    if kind is list or kind is set or kind is dict:
-        return container.copy() if len(container) <= MOST_ELEMENTS else None
+    base = base_of(container)
+    if base is not None:
+        if base.__len__(container) > MOST_ELEMENTS:
+            return None
+        if base is dict and type(container) is not dict:
+            # `dict.copy` asks a class for its keys, and a new dict asks keys for their hash.
+            pairs = list(dict.items(container))
+            return dict(pairs) if all(type(key) in _KEYS for key, _ in pairs) else None
+        return base.copy(container)
     view = _view(container)
     return bytes(view) if view is not None and view.nbytes <= MOST_BYTES else None
 
@@ -296,18 +304,18 @@ def _view(array: Any) -> Any:
 
 
 def _has_same_contents(container: Any, contents: Any) -> bool:
-    kind = type(contents)
-    if kind is list:
-        return len(container) == len(contents) and all(map(_is, container, contents))
-    if kind is dict:
-        # In the same order, by the same keys: a key may be equal to another one.
-        return (
-            len(container) == len(contents)
-            and all(map(_is, container, contents))
-            and all(map(_is, container.values(), contents.values()))
+    base = base_of(contents)
+    if base is not None:
+        # Not by methods of a class of the user's.
+        each = base.__iter__
+        if base.__len__(container) != base.__len__(contents):
+            return False
+        if base is set:
+            return set(map(id, each(container))) == set(map(id, each(contents)))
+        # Dicts in the same order, by the same keys: a key may be equal to another one.
+        return all(map(_is, each(container), contents)) and (
+            base is not dict or all(map(_is, dict.values(container), contents.values()))
         )
-    if kind is set:
-        return len(container) == len(contents) and set(map(id, container)) == set(map(id, contents))
     view = _view(container)
     return view is not None and view == contents
 

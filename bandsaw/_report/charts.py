@@ -60,7 +60,8 @@ def _source(run: dict[str, Any], calls: list[dict[str, Any]], colour: dict[str, 
                 plain(call["place"]), call["cpu"], (call["memory"] or 0) / 1e6,
                 call["sent"] or 0, call["received"] or 0, call["attempts"], plain(call["error"]),
                 FAILED if is_failed else colour[call["task"]],
-                max(call["ended"], call["begun"] + least) - begin, plain(call["why"]),
+                # A little shorter, so that calls that follow each other are told apart.
+                max(call["ended"] - 2 * least, call["begun"] + least) - begin, plain(call["why"]),
             )  # fmt: skip
             for name, value in zip(data, values):
                 data[name].append(value)

@@ -50,7 +50,6 @@ $timeline
 <p class="note">A line leads from a task to one that waited for it, or that it called.</p>
 $graph
 $tasks
-<h2>Why calls were computed</h2>
 $misses
 <h2 id="failures">Failures</h2>
 $failures
@@ -146,7 +145,10 @@ def _misses(calls: list[dict[str, Any]]) -> str:
     from .._recording.misses import reasons
 
     found = reasons(calls)
-    return _rows(("task", "calls", "why no cache had it"), found) if found else "<p>-</p>"
+    if not found:
+        return ""
+    table = _rows(("task", "calls", "why no cache had it"), found)
+    return f"<h2>Why calls were computed</h2>{table}"
 
 
 def _failures(calls: list[dict[str, Any]]) -> str:

@@ -1,0 +1,92 @@
+"""Objects of the user's classes by what they store, so that none of their code runs.
+
+An argument counts by what `pickle` would make of it. What code reaches is not asked: no
+`__reduce__`, `__getstate__`, `__getattr__` or `items` of the user's is called.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import enum
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any, Optional
+
+from .firstparty import is_first_party
+from .forms import PARTS, SET, Fields, Form, NoForm
+from .kinds import attributes_of, is_a, members_of, module_of, mro_of, state_of
+from .reduced import Pairs
+from .watch import first_contents
+
+# What a class may define without a change of how its bases are read.
+_HARMLESS = frozenset(
+    "__module__ __qualname__ __doc__ __dict__ __weakref__ __slots__ __init__ __new__"
+    " __annotations__ __orig_bases__ __parameters__ __firstlineno__ __static_attributes__"
+    " __init_subclass__ __annotate__ __annotate_func__ __annotations_cache__ __match_args__"
+    " __class_getitem__ __abstractmethods__ __classcell__ _abc_impl".split()
+)
+_ASKED = frozenset(("__getattr__", "__getstate__", "__getnewargs__", "__getnewargs_ex__"))
+# How what a base of Python's own holds is read, as the arguments that would make it again.
+_ARGUMENTS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+    (complex, lambda value: complex.__add__(value, 0j)),
+    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
+    (bytearray, lambda value: bytearray.__getitem__(value, slice(None))),
+    (tuple, lambda value: tuple(tuple.__iter__(value))),
+    (BaseException, BaseException.__dict__["args"].__get__),
+)
+
+
+def is_of_the_user(kind: type) -> bool:
+    return any(is_first_party(module_of(base)) for base in mro_of(kind)[:-1])
+
+
+def open_stored(value: Any) -> Optional[Form]:
+    """Opens an object of a class of the user's.
+
+    Returns its form, or `None` where what `pickle` makes of it is made without the user's code.
+    """
+    kind = type(value)
+    if is_a(value, (type, FunctionType, ModuleType, enum.Enum)):
+        return None
+    state = state_of(value, members_of(kind))
+    fields = Fields(state) if state else None
+    contents = first_contents(value)
+    if is_a(value, (set, frozenset)):
+        each: Any = set.__iter__ if is_a(value, set) else frozenset.__iter__
+        return Form(b"!set;", PARTS, (kind, Form(b"Z", SET, list(each(contents))), fields))
+    args: tuple[Any, ...] = ()
+    items = pairs = None
+    if is_a(value, list):
+        items = list(list.__iter__(contents))
+    elif is_a(value, dict):
+        pairs = Pairs([part for pair in dict.items(contents) for part in pair])
+    else:
+        for base, read in _ARGUMENTS:
+            if is_a(value, base):
+                args = (read(value),)
+                break
+        else:
+            if _stores_more(kind) and not is_a(value, property):
+                if not _changes_its_bases(kind) and kind not in copyreg.dispatch_table:
+                    return None
+                raise NoForm("what it stores cannot be read without running its own code")
+    return Form(b"O", PARTS, (kind, args, fields, items, pairs), ("",) * 5)
+
+
+def _stores_more(kind: type) -> bool:
+    """Says whether objects of a class have more than attributes; `pickle` looks at the same."""
+    slots = [name for name, _ in members_of(kind)]
+    places = len(slots) + (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
+    size = object.__basicsize__ + places * tuple.__itemsize__
+    return kind.__itemsize__ != 0 or kind.__basicsize__ > size
+
+
+def _changes_its_bases(kind: type) -> bool:
+    mine: set[str] = set()
+    others: set[str] = set(_ASKED)
+    for base in mro_of(kind):
+        (mine if is_first_party(module_of(base)) else others).update(attributes_of(base))
+    return not (mine - _HARMLESS).isdisjoint(others)
