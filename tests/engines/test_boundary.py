@@ -174,6 +174,12 @@ def test_calls_that_wait_in_the_executor_are_cancelled_there(outcome):
     assert outcome("withheld") == {"value": "(4, ['TaskKilledError', 'TaskKilledError'], 2)"}
 
 
+def test_a_job_that_is_put_back_into_the_queue_is_waited_for(ran):
+    if ran[0] != "slurm":
+        pytest.skip("only Slurm has jobs")
+    assert ran[1]["requeued"] == {"value": "2"}
+
+
 def test_a_call_that_dies_in_a_batch_takes_no_other_along_and_each_has_its_own_time(outcome):
     assert outcome("batches") == {"value": "([0, 1, 2, 3, 4], True)"}
 
