@@ -35,6 +35,8 @@ _TOGETHER_SECONDS = 0.1
 _MOST_LOOKS = 5
 # One that was preempted may be put back into the queue after its processes have ended.
 _MOST_LOOKS_PREEMPTED = 60
+# Nobody waits long for the word that it was.
+_MOST_LOOKS_DOUBTFUL = 3
 # So long Slurm may give no answer until calls of which there is no result count as lost.
 _MOST_SILENCE_SECONDS = 300.0
 _OVER = {
@@ -64,8 +66,8 @@ class _Job:
         self.job = job
         self.future = future
         self.looks = 0
-        # A result that may be of a run which Slurm has ended: its state says it.
-        self.doubtful: Any = None
+        # Whether the result may be of a run that Slurm has ended: its state says it.
+        self.is_doubtful = False
 
 
 class _Holder:
@@ -137,7 +139,8 @@ class SlurmExecutor(EngineExecutor):
         settings = tuple(sorted({**self.parameters, **options}.items(), key=lambda item: item[0]))
         with self._lock:
             # Results are pickles, and claims say what runs: they are for this user only.
-            self._jobs_folder.mkdir(0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)
+            self._jobs_folder.mkdir(0o700, exist_ok=True)
             self._waiting.append(_Call(settings, function, args, future))
             if self._thread is None:
                 self._is_over = False
@@ -336,31 +339,37 @@ class SlurmExecutor(EngineExecutor):
         is_preempted = state == "PREEMPTED"
         if state is not None and state not in _OVER and not is_preempted:
             job.looks = 0
-            if job.doubtful is not None and state not in _RUNNING:
+            if job.is_doubtful and state not in _RUNNING:
                 # It was put back into the queue, and this is of the run that was ended for it.
-                job.doubtful = None
+                job.is_doubtful = False
                 job.job.paths.result_pickle.unlink(missing_ok=True)
             return
         job.looks += 1
         most = _MOST_LOOKS_PREEMPTED if is_preempted else _MOST_LOOKS
-        if job.doubtful is not None and not is_preempted:
+        if job.is_doubtful and not is_preempted:
+            if job.looks < _MOST_LOOKS_DOUBTFUL:
+                return  # it counts as failed for a moment before it waits again
             if state in _BY_SLURM:
                 self._settle(job, error=_lost(job.job, state))
             else:
-                self._settle(job, job.doubtful)
+                # Since then it may have been run again, so fast that nobody has seen it wait.
+                self._settle_with_result(job)
         elif job.looks >= most and not self._took(job):
             self._settle(job, error=_lost(job.job, state))
 
     def _took(self, job: _Job) -> bool:
-        if job.doubtful is not None or not job.job.paths.result_pickle.exists():
+        if job.is_doubtful or not job.job.paths.result_pickle.exists():
             return False
+        return self._settle_with_result(job, takes_all=False)
+
+    def _settle_with_result(self, job: _Job, takes_all: bool = True) -> bool:
         try:
             value = job.job.result()
         except Exception as error:
             self._settle(job, error=error)
             return True
-        if _is_doubtful(value):
-            job.doubtful = value
+        if not takes_all and _is_doubtful(value):
+            job.is_doubtful = True
             return False
         self._settle(job, value)
         return True
@@ -419,6 +428,8 @@ def _is_doubtful(value: Any) -> bool:
         if word == "events":
             events, end, _ = rest
             killed = [EVENT.unpack(body)[1] for letter, body in events if letter == b"S"]
+            if end == "deadline":
+                continue
             if end == SERVER_ENDED or -signal.SIGTERM in killed or -signal.SIGKILL in killed:
                 return True
     return False

@@ -24,9 +24,9 @@ def started(name, folder):
             yield {"ENGINE": f"dask:{address}"}
     elif name == "slurm":
         with slurm_of_one_node(folder) as variables:
-            (folder / "shared").mkdir()
             yield {"ENGINE": f"slurm:{folder / 'shared'}", **variables}
             assert [path.name for path in (folder / "shared").iterdir()] == ["archives"]
+            assert (folder / "shared").stat().st_mode & 0o777 == 0o700
     elif name == "ray":
         # The paths of its sockets must not be long.
         with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
