@@ -133,7 +133,7 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
         number += 1
         return bits_of(members, members)
 
-    sending.send(archive, tag(), lambda piece: parts[number].extend(piece), ask)
+    sending.send(archive, tag(), lambda piece: parts[number].extend(piece), ask, "an executor")
     return bytes(parts[0]), bytes(parts[1])
 
 
