@@ -140,6 +140,8 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
                 hub.release()
             return "events", host, events, end, time.monotonic() - start
     except Exception as error:
+        if type(error).__module__.partition(".")[0] == "submitit":
+            raise  # Slurm ends the job
         return "error", host, f"{type(error).__name__}: {error}"
 
 
