@@ -408,7 +408,7 @@ def _import_configuration_module(name: str, named_by: str) -> Any:
     try:
         return import_module(name)
     except Exception as error:
-        from ._system import tracebacks
+        from . import _tracebacks as tracebacks
 
         tracebacks.leave_out_when_printed()
         missing = error.name if isinstance(error, ModuleNotFoundError) else None

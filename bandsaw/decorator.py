@@ -159,7 +159,7 @@ def task(
                 raise _told(error, error.__traceback__, the_task, args, kwargs)  # noqa: B904
             except KeyboardInterrupt:
                 __tracebackhide__ = True
-                from ._system import tracebacks
+                from . import _tracebacks as tracebacks
 
                 tracebacks.leave_out_when_printed()
                 raise
@@ -251,8 +251,8 @@ def _told(
     kwargs: Mapping[str, Any],
 ) -> BaseException:
     """Has an error that leaves a task say which call it was, without the frames of bandsaw."""
+    from . import _tracebacks as tracebacks
     from ._cache.record import short_text
-    from ._system import tracebacks
 
     tracebacks.leave_out_when_printed()
     if isinstance(error, BandsawError):

@@ -61,7 +61,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
-from ._system import tracebacks
+from . import _tracebacks as tracebacks
 
 if TYPE_CHECKING:
     from ._process_errors import RemoteCommandError as RemoteCommandError

@@ -70,7 +70,7 @@ class Future(concurrent.futures.Future[R]):
             with _waiting(self):
                 return super().result(timeout)
         except Exception as error:
-            from ._system import tracebacks
+            from . import _tracebacks as tracebacks
 
             __tracebackhide__ = True  # by pytest
             raise error.with_traceback(tracebacks.without_ours(error.__traceback__))  # noqa: B904
@@ -191,7 +191,7 @@ class _waiting:  # used as a function
         if call is not None:
             call.end_wait(self._begun)
             if kind is KeyboardInterrupt and error is not future._exception:
-                from ._system import tracebacks
+                from . import _tracebacks as tracebacks
 
                 tracebacks.leave_out_when_printed()
                 call.interrupt()

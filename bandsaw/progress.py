@@ -10,6 +10,7 @@ from typing import Any, Optional
 from . import modules
 from ._recording.counts import Counting, shower
 from ._session import facts
+from ._system import work
 from ._system.processes import in_forked_processes
 from .errors import InvalidValueError
 from .extensions import Extension
@@ -27,7 +28,8 @@ class Progress(Extension):
 
     In a terminal and in a notebook there is a bar for each task, below what is written meanwhile:
     calls that ended, that run, that a cache had, that failed, how many in a second, and the time
-    that is left. Bars are drawn by `rich` (`pip install 'bandsaw[cli]'`). Elsewhere, and without
+    that is left; and one for what calls wait for: code and files that are sent, environments that
+    are made. Bars are drawn by `rich` (`pip install 'bandsaw[cli]'`). Elsewhere, and without
     `rich`, a line is written every few seconds. Calls that end within half a second show nothing.
 
     Args:
@@ -51,6 +53,7 @@ class Progress(Extension):
     def _start_anew(self) -> None:
         self._stops = False
         self._counting = Counting()
+        self._works: list[work.Work] = []
         self._thread: Optional[threading.Thread] = None
         self._changed = threading.Event()
 
@@ -67,6 +70,7 @@ class Progress(Extension):
         self._configuration = configuration
         if not modules.is_far_end:
             facts.want(self._heard)
+            work.listeners.append(self._work_begun)
 
     def on_call_begun(self, session: Any) -> None:
         """Counts a call. See `Extension.on_call_begun`."""
@@ -74,11 +78,17 @@ class Progress(Extension):
             return
         with self._counting.lock:
             self._counting.begun(str(session.task))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._show, daemon=True, name="bandsaw-progress"
-                )
-                self._thread.start()
+            self._has_thread()
+
+    def _has_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._show, daemon=True, name="bandsaw-progress")
+            self._thread.start()
+
+    def _work_begun(self, begun: work.Work) -> None:
+        with self._counting.lock:
+            self._works.append(begun)
+            self._has_thread()
 
     def on_call_ended(self, session: Any, error: Optional[BaseException]) -> None:
         """Counts the end of a call. See `Extension.on_call_ended`."""
@@ -106,8 +116,10 @@ class Progress(Extension):
             self._changed.wait(_SECONDS_BETWEEN_FRAMES if shown else max(0.0, left))
             self._changed.clear()
             with self._counting.lock:
-                rows = self._counting.rows()
-                is_over = self._stops or self._counting.is_over()
+                rows = [*self._counting.rows(), *((one.name, one) for one in self._works)]
+                # What has ended is shown once more.
+                self._works = [one for one in self._works if not one.is_over]
+                is_over = self._stops or (self._counting.is_over() and not self._works)
                 if is_over:
                     self._thread = None
                     self._counting.clear()

@@ -6,7 +6,8 @@ import os
 import sys
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Optional, Union
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from ._session import facts
 from ._system.directories import Anchor
@@ -79,9 +80,7 @@ class Recorder(Extension):
 
     def on_call_begun(self, session: Any) -> None:
         """Notes when and as what a call begins. See `Extension.on_call_begun`."""
-        from ._futures import calls
-
-        call = calls.take_record(session.task) or {"key": facts.new_key()}
+        call = _used().calls.take_record(session.task) or {"key": facts.new_key()}
         call["begun"] = time.time()
         call["cpu"] = time.thread_time()
         call["task"] = str(session.task)
@@ -135,23 +134,36 @@ class Recorder(Extension):
         self._write("ended", call)
 
     def _write(self, what: str, of: Any) -> None:
-        from ._recording import writing
-
         if self._file is None:
             try:
                 self._file = self.file_of(self._configuration)
             except Exception as problem:
-                writing.warn(str(problem))
+                _used().writing.warn(str(problem))
                 return
-        writing.write(self._file, what, of)
+        _used().writing.write(self._file, what, of)
 
     def __repr__(self) -> str:
         return f"Recorder({self.path!r})"
 
 
-def _arguments(execution: Any) -> str:
-    from ._cache.record import short_text
+class _Used(NamedTuple):
+    calls: Any
+    writing: Any
+    short_text: Any
 
+
+@lru_cache(None)
+def _used() -> _Used:
+    # Loaded with the first call, and once: an import at each call takes microseconds.
+    from ._cache.record import short_text
+    from ._futures import calls
+    from ._recording import writing
+
+    return _Used(calls, writing, short_text)
+
+
+def _arguments(execution: Any) -> str:
+    short_text = _used().short_text
     args, kwargs = execution.args, execution.kwargs
     texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]
     for name in list(kwargs)[: max(0, _MOST_ARGUMENTS - len(texts))]:

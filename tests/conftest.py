@@ -13,6 +13,7 @@ import types
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import bandsaw
 from tests.faults.ssh_server import quick
@@ -25,6 +26,11 @@ _numbers = itertools.count()
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A shell that starts the tests in the background has them ignore it, and all that they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How fast the machine is says nothing of the code.
+settings.register_profile("bandsaw", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("bandsaw")
 
 
 def pytest_xdist_auto_num_workers():

@@ -58,6 +58,37 @@ def test_nothing_is_shown_of_what_ends_at_once(project):
     assert project.run("workflow.py").stderr == ""
 
 
+def test_what_calls_wait_for_is_shown(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    script = """
+    import os, sys, threading, time
+    import bandsaw, bandsaw.progress
+    from bandsaw._system import work
+
+    @bandsaw.task
+    def step():
+        with work.told("sending model.bin", 4_000_000) as sent:
+            sent.done = 1_000_000
+            shown.wait(60)
+
+    class Stream:
+        def write(self, text):
+            if "1.0 MB of 4.0 MB" in text:
+                shown.set()
+            return sys.__stderr__.write(text)
+        def flush(self):
+            sys.__stderr__.flush()
+
+    if __name__ == "__main__":
+        shown, sys.stderr = threading.Event(), Stream()
+        step()
+    """
+    project.write("workflow.py", script)
+    lines = project.run("workflow.py").stderr.splitlines()
+    assert "sending model.bin: 1.0 MB of 4.0 MB" in lines
+    assert any(line.startswith("sending model.bin: 1.0 MB in ") for line in lines)
+
+
 def test_a_terminal_has_bars(project):
     pytest.importorskip("rich", reason="bars are drawn by rich, in the extra 'cli'")
     project.write("bandsaw_config.py", CONFIGURATION)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from .._identity.firstparty import is_first_party
-from .._system.tracebacks import add_note
+from .._tracebacks import add_note
 from ..errors import RemoteTraceback
 from . import files
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, InvalidStateError
+from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
 from ..workers.buffers import Stored
@@ -16,6 +17,7 @@ from .executor import EngineExecutor, begun_future
 # What is larger is sent to a worker, and not with the description of the call over the scheduler.
 _LARGE = 1 << 20
 _SECONDS_TO_ANSWER = 5.0
+_MOST_GATHERED = 50
 
 
 class DaskExecutor(EngineExecutor):
@@ -41,6 +43,8 @@ class DaskExecutor(EngineExecutor):
         self._client: Any = None
         self.submit_options = submit_options
         self._is_silent = False
+        self._done: SimpleQueue[Any] = SimpleQueue()
+        self._gatherer: Any = None
         # The engine's own future of each of ours.
         self._futures: weakref.WeakKeyDictionary[Future[Any], Any] = weakref.WeakKeyDictionary()
 
@@ -69,12 +73,20 @@ class DaskExecutor(EngineExecutor):
         theirs = client.submit(function, *small, last, **settings)
         ours = begun_future()
         self._futures[ours] = theirs
-        theirs.add_done_callback(lambda done: _pass_on(done, ours))
+        theirs.add_done_callback(lambda done: self._done.put((done, ours)))
+        with self._lock:
+            if self._gatherer is None:
+                self._gatherer = threading.Thread(
+                    target=_gather, args=(self._done,), daemon=True, name="bandsaw-dask"
+                )
+                self._gatherer.start()
         return ours
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
         return super()._bandsaw_engine(
-            repeats=bool(self.submit_options.get("retries")), store=self._stored
+            repeats=bool(self.submit_options.get("retries")),
+            store=self._stored,
+            claims_stay=True,
         )
 
     def _stored(self, data: bytes) -> Stored:
@@ -130,15 +142,53 @@ class DaskExecutor(EngineExecutor):
             client.close()
 
 
-def _pass_on(theirs: Any, ours: Future[Any]) -> None:
+def _gather(done: SimpleQueue[Any]) -> None:
+    """Takes results as they come, all that are there at once."""
+    while True:
+        pairs = [done.get()]
+        with contextlib.suppress(Empty):
+            while len(pairs) < _MOST_GATHERED:
+                pairs.append(done.get_nowait())
+        try:
+            found = _found([theirs for theirs, _ in pairs if theirs.status == "finished"])
+        except Exception as lost:
+            found = {theirs.key: lost for theirs, _ in pairs}
+        for theirs, ours in pairs:
+            value, error = _outcome(theirs, found)
+            # The worker need not keep it, nor another one compute it again when that is lost.
+            theirs.cancel()
+            # It may be cancelled already.
+            with contextlib.suppress(InvalidStateError):
+                if error is None:
+                    ours.set_result(value)
+                else:
+                    ours.set_exception(error)
+        del pairs, found, value, error
+
+
+def _found(futures: Sequence[Any]) -> dict[Any, Any]:
+    """Asks for results. `Client.gather` would wait until those are computed anew that are lost."""
+    found: dict[Any, Any] = {}
+    keys = {theirs.key for theirs in futures}
+    while keys:
+        client = futures[0].client
+        said = client.sync(client.scheduler.gather, keys=list(keys))
+        if said["status"] == "OK":
+            found.update(said["data"])
+            break
+        for key in said["keys"]:
+            keys.discard(key)
+            found[key] = RuntimeError("the result was lost with the worker")
+    return found
+
+
+def _outcome(theirs: Any, found: Mapping[Any, Any]) -> tuple[Any, Any]:
     try:
+        if theirs.key in found:
+            value = found[theirs.key]
+            return (None, value) if isinstance(value, BaseException) else (value, None)
         if theirs.cancelled():
-            raise ConnectionError("the scheduler has cancelled the call, or is lost")
-        error = theirs.exception()
-        if error is not None:
-            raise error
-        ours.set_result(theirs.result())
+            return None, ConnectionError("the scheduler has cancelled the call, or is lost")
+        return None, theirs.exception(timeout=_SECONDS_TO_ANSWER)
     except Exception as error:
-        # It may be lost with its worker when it is asked for. Ours may be cancelled already.
-        with contextlib.suppress(InvalidStateError):
-            ours.set_exception(error)
+        return None, error  # it is lost with its worker

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -24,16 +25,27 @@ from .._system.directories import Anchor
 from ..workers.buffers import Stored
 from ..workers.claims import HERE, Claims
 from ..workers.engine import Engine
+from ..workers.engine_hub import SERVER_ENDED
+from ..workers.frames import EVENT
 from .executor import EngineExecutor, begun_future
 
 # Calls that are submitted within this time go into one array.
 _TOGETHER_SECONDS = 0.1
 # A job has ended for so many looks before its result counts as lost: shared folders are late.
 _MOST_LOOKS = 5
+# One that was preempted may be put back into the queue after its processes have ended.
+_MOST_LOOKS_PREEMPTED = 60
+# Nobody waits long for the word that it was.
+_MOST_LOOKS_DOUBTFUL = 3
+# So long Slurm may give no answer until calls of which there is no result count as lost.
+_MOST_SILENCE_SECONDS = 300.0
 _OVER = {
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
     *("OUT_OF_MEMORY", "REVOKED", "TIMEOUT"),
 }
+# What Slurm does to a job by itself, or is told to do.
+_BY_SLURM = _OVER - {"COMPLETED", "FAILED"}
+_RUNNING = {"RUNNING", "COMPLETING"}
 _MOST_WORDS = 2000
 # Names of jobs in one command.
 _MOST_CANCELLED = 500
@@ -54,6 +66,8 @@ class _Job:
         self.job = job
         self.future = future
         self.looks = 0
+        # Whether the result may be of a run that Slurm has ended: its state says it.
+        self.is_doubtful = False
 
 
 class _Holder:
@@ -110,7 +124,7 @@ class SlurmExecutor(EngineExecutor):
         self._cancelled: list[Any] = []
         self._wakeup = threading.Event()
         self._thread: Any = None
-        self._asked_at = 0.0
+        self._asked_at = self._answered_at = 0.0
         self._is_over = False
         # What submitit writes for jobs of this process. Removed when none is left.
         self._jobs_folder = self.folder / f"jobs-{os.urandom(8).hex()}"
@@ -125,7 +139,8 @@ class SlurmExecutor(EngineExecutor):
         settings = tuple(sorted({**self.parameters, **options}.items(), key=lambda item: item[0]))
         with self._lock:
             # Results are pickles, and claims say what runs: they are for this user only.
-            self._jobs_folder.mkdir(0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(0o700, parents=True, exist_ok=True)
+            self._jobs_folder.mkdir(0o700, exist_ok=True)
             self._waiting.append(_Call(settings, function, args, future))
             if self._thread is None:
                 self._is_over = False
@@ -174,7 +189,12 @@ class SlurmExecutor(EngineExecutor):
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
         return super()._bandsaw_engine(
-            shared=self._shared, claims=self._claims, is_here=True, store=self._stored
+            shared=self._shared,
+            claims=self._claims,
+            is_here=True,
+            store=self._stored,
+            # A job that is preempted, or whose node fails, is put back into the queue by Slurm.
+            repeats=True,
         )
 
     def _stored(self, data: bytes) -> Stored:
@@ -296,31 +316,62 @@ class SlurmExecutor(EngineExecutor):
         now = time.monotonic()
         if not (missing or self._cancelled) or now - self._asked_at < 1.0:
             return
+        if now - self._asked_at > _MOST_SILENCE_SECONDS:
+            self._answered_at = now  # nobody has asked meanwhile
         self._asked_at = now
         states = _states()
         if states is None:
-            return  # it does not answer, and will again
+            if now - self._answered_at > _MOST_SILENCE_SECONDS:
+                silent = ConnectionError(f"Slurm has not answered for {_MOST_SILENCE_SECONDS:g} s")
+                for job in missing:
+                    self._settle(job, error=silent)
+                self._cancelled.clear()
+            return  # it may answer again
+        self._answered_at = now
         for cancelled in list(self._cancelled):
             if states.get(cancelled.job_id, "CANCELLED") in _OVER:
                 self._cancelled.remove(cancelled)
         for job in missing:
-            state = states.get(job.job.job_id)
-            if state is not None and state not in _OVER:
-                job.looks = 0
-                continue
-            job.looks += 1
-            if job.looks >= _MOST_LOOKS and not self._took(job):
+            self._judge(job, states.get(job.job.job_id))
+
+    def _judge(self, job: _Job, state: Optional[str]) -> None:
+        """Finds out whether a job without a result that counts is lost."""
+        is_preempted = state == "PREEMPTED"
+        if state is not None and state not in _OVER and not is_preempted:
+            job.looks = 0
+            if job.is_doubtful and state not in _RUNNING:
+                # It was put back into the queue, and this is of the run that was ended for it.
+                job.is_doubtful = False
+                job.job.paths.result_pickle.unlink(missing_ok=True)
+            return
+        job.looks += 1
+        most = _MOST_LOOKS_PREEMPTED if is_preempted else _MOST_LOOKS
+        if job.is_doubtful and not is_preempted:
+            if job.looks < _MOST_LOOKS_DOUBTFUL:
+                return  # it counts as failed for a moment before it waits again
+            if state in _BY_SLURM:
                 self._settle(job, error=_lost(job.job, state))
+            else:
+                # Since then it may have been run again, so fast that nobody has seen it wait.
+                self._settle_with_result(job)
+        elif job.looks >= most and not self._took(job):
+            self._settle(job, error=_lost(job.job, state))
 
     def _took(self, job: _Job) -> bool:
-        if not job.job.paths.result_pickle.exists():
+        if job.is_doubtful or not job.job.paths.result_pickle.exists():
             return False
+        return self._settle_with_result(job, takes_all=False)
+
+    def _settle_with_result(self, job: _Job, takes_all: bool = True) -> bool:
         try:
             value = job.job.result()
         except Exception as error:
             self._settle(job, error=error)
-        else:
-            self._settle(job, value)
+            return True
+        if not takes_all and _is_doubtful(value):
+            job.is_doubtful = True
+            return False
+        self._settle(job, value)
         return True
 
     def _settle(self, job: _Job, value: Any = None, error: Any = None) -> None:
@@ -367,6 +418,21 @@ def _states() -> Any:
     if done.returncode:
         return None
     return dict(line.strip().split("|", 1) for line in done.stdout.splitlines() if "|" in line)
+
+
+def _is_doubtful(value: Any) -> bool:
+    """Whether a result says that processes were ended, which may have been Slurm."""
+    if not isinstance(value, tuple):
+        return False  # of a call in the worker itself
+    for word, _, *rest in value[2] if value[0] == "calls" else [value]:
+        if word == "events":
+            events, end, _ = rest
+            killed = [EVENT.unpack(body)[1] for letter, body in events if letter == b"S"]
+            if end == "deadline":
+                continue
+            if end == SERVER_ENDED or -signal.SIGTERM in killed or -signal.SIGKILL in killed:
+                return True
+    return False
 
 
 def _lost(job: Any, state: Any) -> RuntimeError:

@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+from .._system import work
 from .._system.files import write_whole
 from .._system.home import kept_folder
 from .._system.locks import Lock
@@ -87,7 +88,8 @@ def _make_once(folder: Path, base: pythons.Python, requirements: Sequence[str]) 
         with _locked(folder, what) as lock:
             if not is_whole(folder):
                 _announced.add(folder)
-                _make(folder, base, requirements, lock, what)
+                with work.told(f"making {what}"):
+                    _make(folder, base, requirements, lock, what)
     except OSError as error:
         raise EnvironmentBuildError(f"{_sentence(what)} cannot be made: {error}") from error
 

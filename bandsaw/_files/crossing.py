@@ -18,7 +18,7 @@ import os
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
-from .._system import contents, trees
+from .._system import contents, trees, work
 from ..errors import FileTravelError
 from . import kept, places
 
@@ -78,15 +78,17 @@ class Near:
         """Sends contents."""
         self._ask(put=file.key, name=file.name, parts=file.parts, digest=file.digest)
         unseen = 0
-        for piece in trees.read(file.path, file.parts):
-            self._send(b"W", piece)
-            unseen += len(piece)
-            if unseen >= _LOOK_BYTES:
-                unseen = 0
-                if self._has_come():
-                    self._receive()
-        self._ask(end=True)
-        self._receive()
+        with work.told(f"sending {file.name}", sum(part.size for part in file.parts)) as sent:
+            for piece in trees.read(file.path, file.parts):
+                self._send(b"W", piece)
+                sent.done += len(piece)
+                unseen += len(piece)
+                if unseen >= _LOOK_BYTES:
+                    unseen = 0
+                    if self._has_come():
+                        self._receive()
+            self._ask(end=True)
+            self._receive()
 
     def get(self, path: str, target: str) -> None:
         """Takes contents, and has them removed there."""
@@ -97,14 +99,16 @@ class Near:
         try:
             left = sum(part.size for part in parts)
             asked = 0
-            while left:
-                while asked < min(left, _WINDOW * _WINDOWS):
-                    self._ask(more=_WINDOW)
-                    asked += _WINDOW
-                piece = self._receive()
-                arriving.take(piece)
-                left -= len(piece)
-                asked -= len(piece)
+            with work.told(f"fetching {os.path.basename(path)}", left) as fetched:
+                while left:
+                    while asked < min(left, _WINDOW * _WINDOWS):
+                        self._ask(more=_WINDOW)
+                        asked += _WINDOW
+                    piece = self._receive()
+                    arriving.take(piece)
+                    fetched.done += len(piece)
+                    left -= len(piece)
+                    asked -= len(piece)
             self._ask(drop=path)
             if not json.loads(self._receive())["is_same"]:
                 raise FileTravelError(f"{path!r} was changed while it was fetched.")

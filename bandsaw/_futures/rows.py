@@ -21,8 +21,9 @@ from .lanes import READY, Lane
 
 # So many calls are on their way at the most.
 _MOST = 16
-# Of calls that take longer than this, only one is on its way: the process idles for so little.
-_SHORT_SECONDS = 0.001
+# Where calls take longer than this, fewer are on their way, at last one: the process idles for so
+# little. It is no less, because on a busy machine a thread waits for a processor so long.
+_SHORT_SECONDS = 0.005
 # In place of the number of a ticket: what is sent alone begins in any case.
 _ALONE = -1
 
@@ -154,7 +155,9 @@ def _drive(row: Row, first: Any, message: Any) -> None:
         flight.begin_landing(first)
         for call, answer in zip(landed, answers):
             _land(call, far, answer)
-        most = min(2 * most, _MOST) if seconds < _SHORT_SECONDS * len(answers) else 1
+        most = (
+            min(2 * most, _MOST) if seconds < _SHORT_SECONDS * len(answers) else max(1, most // 2)
+        )
         calls = [(call, _written(call, far)) for call in flight.land_all(row, landed, most)]
         # Nothing of a call is kept while others are waited for.
         del answers, landed, call, answer

@@ -6,9 +6,11 @@ import importlib
 import sys
 import threading
 import time
-from typing import Any, Optional
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
 from .._system.units import told_seconds
+from .._system.work import Work
 
 
 class Counts:
@@ -134,7 +136,7 @@ class _Lines:
         self._last = time.monotonic() - seconds
         self._texts: dict[str, str] = {}
 
-    def show(self, rows: list[tuple[str, Counts]], is_over: bool) -> None:
+    def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> None:
         now = time.monotonic()
         if now - self._last < self._seconds and not is_over:
             return
@@ -162,7 +164,7 @@ class _Bars:
         self._bars.start()
         self._known: dict[str, Any] = {}
 
-    def show(self, rows: list[tuple[str, Counts]], is_over: bool) -> None:
+    def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> None:
         for name, counts in rows:
             if name not in self._known:
                 self._known[name] = self._bars.add_task(self._escape(name), text="")

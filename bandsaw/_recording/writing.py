@@ -229,7 +229,7 @@ def _row(call: dict[str, Any]) -> tuple[Any, ...]:
     facts = dict(call.pop("facts", None) or {})
     error = call.pop("exception", None)
     if error is not None:
-        from .._system import tracebacks
+        from .. import _tracebacks as tracebacks
 
         call["traceback"] = tracebacks.formatted(error)[:50_000]
     if facts.get("host") is None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from .._system.tracebacks import add_note
+from .._tracebacks import add_note
 from ..errors import (
     AdviceError,
     AdviceResultError,

@@ -9,8 +9,8 @@ from typing import Any, Callable, Optional, Union
 
 from .. import _task_options
 from .._system import ending
-from .._system.tracebacks import add_note
 from .._task_options import check_value
+from .._tracebacks import add_note
 from ..advice import Advice
 from ..errors import InvalidValueError, UnserializableError
 from ..result import Result

@@ -18,7 +18,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
-from .._system import tracebacks
+from .. import _tracebacks as tracebacks
 from ..errors import DeserializationError, RemoteError, RemoteTraceback, UnserializableError
 from . import _classes
 from .serializer import is_exact

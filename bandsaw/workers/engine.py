@@ -56,6 +56,8 @@ class Engine:
         pack_seconds: How much work of small calls is submitted at once, 0 if each is by itself.
         most_packed: At most so many calls are.
         repeats: Whether calls that were lost with a worker are run again there.
+        claims_stay: Whether it is the near side that removes claims which it sees: the engine
+            may lose a result, and run a call again that is over.
         buffers: The large buffers of maps in the engine's store, `None` if it has none.
         packer: What puts calls together, see `packs`.
     """
@@ -74,6 +76,7 @@ class Engine:
         most_packed: int = 1,
         repeats: bool = False,
         store: Optional[Callable[[bytes], Stored]] = None,
+        claims_stay: bool = False,
     ) -> None:
         self.name = name
         self.submit = submit
@@ -85,6 +88,7 @@ class Engine:
         self.pack_seconds = pack_seconds
         self.most_packed = most_packed
         self.repeats = repeats
+        self.claims_stay = claims_stay
         self.buffers = None if store is None else Buffers(store)
         # See `packs`.
         self.packer: Any = None
@@ -129,7 +133,7 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
         number += 1
         return bits_of(members, members)
 
-    sending.send(archive, tag(), lambda piece: parts[number].extend(piece), ask)
+    sending.send(archive, tag(), lambda piece: parts[number].extend(piece), ask, "an executor")
     return bytes(parts[0]), bytes(parts[1])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, NamedTuple, Optional
@@ -18,7 +19,7 @@ from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import wire
-from .call import Call
+from .call import Call, NotBegunError
 from .child import Child
 from .engine import Engine
 from .engine_child import EngineChild
@@ -76,6 +77,7 @@ class EnginePlace(Place):
         self.request: dict[str, Any] = {
             "call": secrets.token_hex(16),
             "claims": engine.claims.path,
+            "claims_stay_on": socket.gethostname() if engine.claims_stay else None,
             "digest": archive.digest,
             "directory": wanted.directory,
             "environment": dict(wanted.variables),
@@ -139,11 +141,15 @@ class EngineCall(Call):
                 news = self.news(child, True)
                 news["is_last"] = place.request["workers"] is None
                 self._send(child, news, message, None)
-                answer = self._answer(child, None, is_last_try)
+                answer = self._answer(child, None, True)
                 if news["is_last"]:
                     child.finish()
             except DeadlineError as error:
                 raise self._timeout(child) from error
+            except BandsawError as error:
+                if not is_last_try and isinstance(child, EngineChild) and child.has_not_begun:
+                    raise NotBegunError from error
+                raise
             finally:
                 held = ending.current.get()
                 if held is not None:

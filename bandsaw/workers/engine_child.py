@@ -29,7 +29,13 @@ _MOST_BRINGS = 3
 
 
 class EngineChild(Child):
-    """A process below an engine's worker, whose messages arrive when the call is over."""
+    """A process below an engine's worker, whose messages arrive when the call is over.
+
+    Attributes:
+        has_not_begun: Whether the call was lost, and has not begun for sure.
+    """
+
+    has_not_begun = False
 
     def __init__(self, kind: Kind, place: Any, check: Callable[[Any], None]) -> None:
         super().__init__(kind, place.engine.name, lambda was_lost: None, {})
@@ -105,6 +111,7 @@ class EngineChild(Child):
             return made
 
         self.loss, self.is_over = error, True
+        self.has_not_begun = isinstance(cause, BrokenExecutor)
 
     def take(self) -> Optional[Frame]:
         """Takes a message that has arrived already. See `Child.take`."""
@@ -132,10 +139,11 @@ class EngineChild(Child):
         try:
             answer = future.result()
         except NotBegunError as error:
-            if error.__cause__ is not None:
-                self._place.is_broken(error.__cause__)
+            cause = error.__cause__ or error
+            self._place.is_broken(cause)
             self._forget()
-            self.has_read, self.is_over = False, True
+            self._lose(cause)
+            self.has_not_begun = self.is_over = True
             return
         except (CancelledError, Exception) as error:
             with self._withholding:
@@ -152,6 +160,8 @@ class EngineChild(Child):
             self._packer.measured(self._place.task, seconds)
             self._events.extend(events)
             self._messages = self._held = None
+            if self._place.engine.claims_stay:
+                self._forget()
             if self._end and self._end != "deadline":
                 self._fail(self._end)
         elif word == "lost":
@@ -167,16 +177,15 @@ class EngineChild(Child):
             return
         self._place.is_broken(error)
         engine = self._place.engine
-        has_not_begun = (
+        # Another one's process may have broken the executor.
+        self.has_not_begun = (
             isinstance(error, BrokenExecutor)
             and engine.is_here
             and engine.claims.take(self._place.request["call"])
         )
-        engine.claims.forget(self._place.request["call"], is_lost=True)
-        if has_not_begun:
-            self.has_read = False  # another one's process has broken the executor
-        else:
-            self._lose(error)
+        if not engine.claims_stay:  # or the engine might run it again
+            engine.claims.forget(self._place.request["call"], is_lost=True)
+        self._lose(error)
 
     def _bring(self) -> None:
         place = self._place

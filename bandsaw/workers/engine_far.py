@@ -59,8 +59,11 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
         ]
         return "calls", socket.gethostname(), answers
     finally:
+        stays = request["claims_stay_on"] == socket.gethostname()
         for call in begun:
             _begun.pop(call, None)
+            if stays:
+                continue
             try:
                 os.unlink(os.path.join(request["claims"], "begun-" + call))
             except OSError:
@@ -137,6 +140,8 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
                 hub.release()
             return "events", host, events, end, time.monotonic() - start
     except Exception as error:
+        if type(error).__module__.partition(".")[0] == "submitit":
+            raise  # Slurm ends the job
         return "error", host, f"{type(error).__name__}: {error}"
 
 

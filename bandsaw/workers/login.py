@@ -145,7 +145,7 @@ class Login:
             def write(piece: bytes) -> None:
                 self.write(len(piece).to_bytes(4, "big"), piece)
 
-            sending.send(archive, content["tag"], write, ask)
+            sending.send(archive, content["tag"], write, ask, self.target.host)
         return content
 
     def _answer(self, deadline: float) -> dict[str, Any]:

@@ -344,9 +344,12 @@ class RemotePlace(Place):
         try:
             stream.send(b"D", digest.encode("ascii"))
             if self._answer(connection, stream) == b"0":
-                sending.send(
-                    self._archive, connection.tag, lambda piece: stream.send(b"Z", piece), ask
-                )
+
+                def write(piece: bytes) -> None:
+                    stream.send(b"Z", piece)
+
+                host = self._target.host
+                sending.send(self._archive, connection.tag, write, ask, host)
         except BrokenPipeError as error:
             raise connection.loss("The archive was lost") from error
         finally:

@@ -14,6 +14,7 @@ from typing import Callable, Optional
 
 from .._archive.arriving import named_by
 from .._archive.keep import MANIFEST, TIME, tag
+from .._system import work
 from ..distribution import DistributionArchive
 from ..errors import DistributionError
 
@@ -27,27 +28,32 @@ def send(
     their_tag: str,
     write: Callable[[bytes], None],
     ask: Callable[[], bytes],
+    host: str,
 ) -> None:
     """Sends what the other machine lacks of an archive."""
     folder = archive.folder
     manifest = (folder / MANIFEST).read_bytes()
-    _write_compressed(iter([manifest]), write)
+    for piece in _compressed(iter([manifest])):
+        write(piece)
     lacking = named_by(ask(), json.loads(manifest)["members"])
-    _write_compressed(_files(folder, lacking, their_tag == tag()), write)
-    ask()
+    with work.told(f"sending code to {host}") as sent:
+        for piece in _compressed(_files(folder, lacking, their_tag == tag())):
+            write(piece)
+            sent.done += len(piece)
+        ask()
 
 
-def _write_compressed(pieces: Iterator[bytes], write: Callable[[bytes], None]) -> None:
+def _compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
     deflate = zlib.compressobj(1)
     waiting = bytearray()
     for piece in pieces:
         waiting += deflate.compress(piece)
         while len(waiting) >= _PIECE:
-            write(bytes(waiting[:_PIECE]))
+            yield bytes(waiting[:_PIECE])
             del waiting[:_PIECE]
     waiting += deflate.flush()
     for start in range(0, len(waiting), _PIECE):
-        write(bytes(waiting[start : start + _PIECE]))
+        yield bytes(waiting[start : start + _PIECE])
 
 
 def _files(folder: Path, names: list[str], with_byte_code: bool) -> Iterator[bytes]:

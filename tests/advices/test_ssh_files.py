@@ -147,7 +147,13 @@ for _ in range(2):
 
 @pytest.mark.parametrize("chain", ["default", "kept", "twice", "cached", "json"])
 def test_files_travel_to_another_machine_and_back(run, project, far, chain):
+    told = "from bandsaw._system import work\nnames = []\nwork.listeners.append(names.append)\n"
     code = BOTH_WAYS.format(chain=chain.replace("json", "kept"), project=str(project.folder))
+    code = code.replace("# main\n", f"# main\n{told}") + (
+        "names = [one.name for one in names if one.is_over and one.done]\n"
+        "assert 'sending code to 127.0.0.1' in names, names\n"
+        "assert 'sending folder' in names and 'fetching made' in names, names\n"
+    )
     run(code, **({"USE_JSON": "1"} if chain == "json" else {}))
     there = files_in(far)
     assert not list((there / "runs").glob("*"))

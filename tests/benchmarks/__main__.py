@@ -13,7 +13,7 @@ from .measure import Bench
 
 MODULES = (
     *("startup", "first_call", "calls", "identity", "cache", "sharing", "serialization"),
-    *("workers", "futures", "ssh"),
+    *("workers", "futures", "engines", "ssh"),
 )
 
 

@@ -24,9 +24,9 @@ def started(name, folder):
             yield {"ENGINE": f"dask:{address}"}
     elif name == "slurm":
         with slurm_of_one_node(folder) as variables:
-            (folder / "shared").mkdir()
             yield {"ENGINE": f"slurm:{folder / 'shared'}", **variables}
             assert [path.name for path in (folder / "shared").iterdir()] == ["archives"]
+            assert (folder / "shared").stat().st_mode & 0o777 == 0o700
     elif name == "ray":
         # The paths of its sockets must not be long.
         with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
@@ -172,6 +172,12 @@ def test_calls_that_wait_can_be_cancelled(outcome):
 
 def test_calls_that_wait_in_the_executor_are_cancelled_there(outcome):
     assert outcome("withheld") == {"value": "(4, ['TaskKilledError', 'TaskKilledError'], 2)"}
+
+
+def test_a_job_that_is_put_back_into_the_queue_is_waited_for(ran):
+    if ran[0] != "slurm":
+        pytest.skip("only Slurm has jobs")
+    assert ran[1]["requeued"] == {"value": "2"}
 
 
 def test_a_call_that_dies_in_a_batch_takes_no_other_along_and_each_has_its_own_time(outcome):

@@ -49,6 +49,7 @@ runtime: list[type[RuntimeError]] = [
 system: list[type[OSError]] = [
     errors.DistributionFileError,
     errors.FileTravelError,
+    errors.MissingFileError,
     errors.KeptFolderError,
     errors.TaskTimeoutError,
     errors.WorkerStartError,

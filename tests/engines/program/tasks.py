@@ -71,6 +71,15 @@ def wait(path):
     time.sleep(600)
 
 
+@bandsaw.task
+def first_waits(path):
+    with open(path, "a") as file:
+        file.write("x")
+    if os.path.getsize(path) == 1:
+        time.sleep(600)
+    return os.path.getsize(path)
+
+
 @bandsaw.task(chain="many")
 def wait_there(path):
     wait.__wrapped__(path)

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -103,6 +104,28 @@ def withheld():
     return len(cancelled), kinds, begun
 
 
+def requeued():
+    """A job of Slurm that is put back into the queue while it runs."""
+    if bandsaw_config.ENGINE != "slurm":
+        return None
+    path = os.path.join(tempfile.gettempdir(), "runs-of-a-job")
+    future = tasks.first_waits.submit(path)
+    while not (os.path.exists(path) and os.path.getsize(path)):
+        time.sleep(0.05)
+    running = ["squeue", "-h", "-r", "-t", "R", "-o", "%i"]
+    (job,) = subprocess.run(running, check=True, capture_output=True, text=True).stdout.split()
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    # It would wait for two minutes.
+    soon = ["scontrol", "update", f"JobId={job}", "StartTime=now"]
+    while os.path.getsize(path) < 2 and not future.done():
+        subprocess.run(soon, capture_output=True)
+        time.sleep(0.5)
+    try:
+        return future.result()
+    finally:
+        os.unlink(path)
+
+
 def batches():
     """What is in a batch with a call that dies has its value."""
     packs._QUIET_SECONDS = 5  # for the full number
@@ -144,6 +167,7 @@ ACTS = {
     "kill": killed,
     "queued": queued,
     "withheld": withheld,
+    "requeued": requeued,
     "batches": batches,
     "one buffer": one_buffer,
     "local": local,

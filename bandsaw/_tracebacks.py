@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 # `full` has the frames of bandsaw shown, too.
 VARIABLE = "BANDSAW_TRACEBACK"
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _MOST_LINKS = 50
 _has_hook = False

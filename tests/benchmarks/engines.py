@@ -1,0 +1,115 @@
+"""Calls on executors and engines, against what their own calls take."""
+
+import contextlib
+import os
+import subprocess
+from concurrent.futures import ProcessPoolExecutor
+
+import bandsaw
+
+from . import engines_tasks
+from .engines_tasks import made, plain, tasks
+
+TITLE = "Executors and engines"
+MANY, JOBS = 1000, 100
+
+
+def main(bench):
+    """Measures each engine that is installed; Slurm where SLURM_CONF says that there is one."""
+    with contextlib.ExitStack() as stack:
+        pool = made["pool"] = stack.enter_context(ProcessPoolExecutor(2))
+        compare(
+            bench,
+            "pool",
+            "a pool of two processes",
+            lambda: pool.submit(plain, 1).result(),
+            lambda: [one.result() for one in [pool.submit(plain, i) for i in range(MANY)]],
+        )
+        for name, measure in (("distributed", dask), ("ray", ray)):
+            try:
+                __import__(name)
+            except ImportError:
+                bench.skip(f"{name} is not installed")
+            else:
+                measure(bench, stack)
+        if "SLURM_CONF" in os.environ:
+            slurm(bench, stack)
+        else:
+            bench.skip("Slurm: SLURM_CONF does not say where there is one")
+
+
+def compare(bench, name, where, one, many, more=None):
+    """Measures calls by themselves, and many by `map`."""
+    kept, own = tasks[name], tasks[f"{name} own"]
+    bench.compare(
+        f"A call on {where}",
+        floors={"its own call": one},
+        ours={"kept process": lambda: kept(1), "own process": lambda: own(1)},
+    )
+    bench.compare(
+        f"{MANY:,} calls on {where}",
+        floors={"its own calls": many, **(more or {})},
+        ours={"map, kept processes": lambda: list(kept.map(range(MANY)))},
+    )
+
+
+def dask(bench, stack):
+    """Measures a cluster of two workers on this machine."""
+    from distributed import Client
+
+    client = stack.enter_context(
+        Client(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
+    )
+    made["dask"] = bandsaw.engines.DaskExecutor(client)
+
+    def loop():
+        return client.gather([client.submit(plain, i, pure=False) for i in range(MANY)])
+
+    def batches():
+        return client.gather(client.map(plain, range(MANY), pure=False, batch_size=100))
+
+    compare(
+        bench,
+        "dask",
+        "Dask with two workers",
+        lambda: client.submit(plain, 1, pure=False).result(),
+        loop,
+        {"client.map, batch_size=100": batches},
+    )
+
+
+def ray(bench, stack):
+    """Measures a cluster of two processors on this machine."""
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    stack.callback(ray.shutdown)
+    made["ray"] = bandsaw.engines.RayExecutor()
+    remote = ray.remote(plain)
+    compare(
+        bench,
+        "ray",
+        "Ray with two processors",
+        lambda: ray.get(remote.remote(1)),
+        lambda: ray.get([remote.remote(i) for i in range(MANY)]),
+    )
+
+
+def slurm(bench, stack):
+    """Measures an array of jobs."""
+    import tempfile
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    executor = made["slurm"] = bandsaw.engines.SlurmExecutor(folder, poll=0.2)
+    stack.callback(executor.shutdown)
+
+    def bare():
+        array = ["sbatch", "-W", "-o", "/dev/null", f"--array=1-{JOBS}", "--wrap", "true"]
+        subprocess.run(array, check=True, capture_output=True)
+
+    task = engines_tasks.tasks["slurm own"]
+    bench.compare(
+        f"{JOBS} calls on Slurm",
+        floors={"a bare array of jobs": bare},
+        ours={"map": lambda: list(task.map(range(JOBS)))},
+    )
