@@ -66,10 +66,9 @@ class Login:
             self._open()
 
     def _open(self) -> None:
-        target = self.target
         try:
             self._process = subprocess.Popen(
-                target.command,
+                self.target.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -79,10 +78,10 @@ class Login:
             )
         except OSError as error:
             raise RemoteConnectionError(
-                f"Could not reach {target.host}: the command {target.command[0]!r} cannot be "
-                f"started: {error}",
+                f"Could not reach {self.target.host}: the command "
+                f"{self.target.command[0]!r} cannot be started: {error}",
                 127,
-                target.command,
+                self.target.command,
             ) from error
         assert self._process.stdin and self._process.stdout and self._process.stderr
         self._in, self.out = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -155,9 +154,8 @@ class Login:
         except ValueError:
             self._give_up(f"it answered {line[:80]!r}")
         if "error" in content:
-            raise WorkerStartError(
-                f"Nothing can be started on {self.target.host}: {content['error']}."
-            )
+            problem = f"Nothing can be started on {self.target.host}: {content['error']}."
+            raise WorkerStartError(problem)
         return content
 
     def _read_until(self, end: bytes, deadline: float) -> bytes:
@@ -236,9 +234,11 @@ class Login:
             kill_group(self._process.pid)
 
     def terminate(self) -> None:
+        """Has the command end."""
         self._process.terminate()
 
     def words(self) -> str:
+        """Returns all that it wrote to its standard error."""
         return self._errors.all()
 
     def close_in(self) -> None:
@@ -247,7 +247,7 @@ class Login:
         self._process.stdin.close()
 
     def finish(self, is_read: bool) -> None:
-        # The command is ended when it takes too long to end.
+        """Waits for the command, and ends it when that takes too long."""
         deadline = time.monotonic() + _SECONDS_TO_END
         out = self._process.stdout
         assert out is not None
@@ -263,6 +263,7 @@ class Login:
         self._errors.finish()
 
     def close(self) -> None:
+        """Closes what is open here."""
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -338,12 +339,10 @@ def is_ready(descriptor: int, event: int, seconds: float) -> bool:
 
 def _widen(descriptor: int) -> None:
     """Has a pipe take more at once, where the platform can."""
-    try:
+    with contextlib.suppress(ImportError, OSError):
         import fcntl
 
         fcntl.fcntl(descriptor, getattr(fcntl, "F_SETPIPE_SZ", 1031), _PIPE_SIZE)
-    except (ImportError, OSError):
-        pass
 
 
 def last_words(words: str) -> str:
