@@ -20,7 +20,8 @@ __all__ = ["Progress"]
 # What ends sooner is not shown.
 _SECONDS_UNTIL_SHOWN = 0.5
 _SECONDS_BETWEEN_FRAMES = 0.2
-_SECONDS_TO_FINISH = 2.0
+# The thread ends at once, but on a busy machine; without it a terminal would lack its cursor.
+_SECONDS_TO_FINISH = 10.0
 
 
 class Progress(Extension):
