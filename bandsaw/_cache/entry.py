@@ -93,11 +93,9 @@ def read(
     if not path:
         path = f"{folder}{os.sep}{name}"
         check_folder(folder)
-    # Python may handle Ctrl-C when a call returns: the list has the descriptor by then.
-    opened: list[int] = []
+    # Python handles Ctrl-C when a call has returned, and what this opens is not lost by it.
+    (descriptor,) = map(os.open, (path,), (READ,))
     try:
-        opened.extend(map(os.open, (path,), (READ,)))
-        descriptor = opened[0]
         status = os.fstat(descriptor)
         check_status(status)
         size = status.st_size
@@ -121,8 +119,7 @@ def read(
             _stamp(path, descriptor, status)
         return entry
     finally:
-        if opened:
-            os.close(opened[0])
+        os.close(descriptor)
 
 
 def _has_files(descriptor: int) -> bool:
