@@ -414,6 +414,40 @@ def test_what_an_object_stores_counts_and_nothing_of_its_class_runs(run):
     assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "12"}) == 1
 
 
+def test_what_registers_itself_with_a_class_counts(run):
+    text = """
+        class Models:
+            items = {{}}
+
+        def model(function):
+            Models.items[function.__name__] = function
+            return function
+
+        @model
+        def one(x):
+            return x + {}
+
+        class Plugin:
+            subs = []
+            def __init_subclass__(cls):
+                Plugin.subs.append(cls)
+
+        class First(Plugin):
+            def run(self, x):
+                return x * {}
+
+        def f(x):
+            return Models.items["one"](x) + sum(sub().run(x) for sub in Plugin.subs)
+        """
+    body = "import registry\nfrom bandsaw.tasks import Task\n"
+    body += "print(Task.create_task(registry.f).task_id)"
+    ids = []
+    for numbers in ((1, 2), (3, 2), (1, 4), (1, 2)):
+        run.project.write("registry.py", text.format(*numbers))
+        ids.append(run(body, PYTHONDONTWRITEBYTECODE="1").stdout)
+    assert ids[0] == ids[3] and len(set(ids)) == 3
+
+
 def test_a_cycle_through_a_class_has_one_id_and_addresses_in_texts_are_told_of(run):
     run.project.write(
         "words.py",
