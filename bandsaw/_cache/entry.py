@@ -93,7 +93,8 @@ def read(
     if not path:
         path = f"{folder}{os.sep}{name}"
         check_folder(folder)
-    descriptor = os.open(path, READ)
+    # Python handles Ctrl-C when a call has returned, and what this opens is not lost by it.
+    (descriptor,) = map(os.open, (path,), (READ,))
     try:
         status = os.fstat(descriptor)
         check_status(status)
@@ -141,15 +142,17 @@ def _entry(
 
 def read_record(path: str) -> bytes:
     """Reads what an entry remembers, without verifying the rest of it."""
-    descriptor = open_to_look(path)
+    opened: list[int] = []
     try:
+        descriptor = open_to_look(path, opened)
         status = os.fstat(descriptor)
         check_status(status)
         head = _read_all(descriptor, min(_HEADER.size, status.st_size))
         start, middle, _, _ = _parse(head, status.st_size)
         return _read_all(descriptor, middle - len(head))[start - len(head) :]
     finally:
-        os.close(descriptor)
+        if opened:
+            os.close(opened[0])
 
 
 def length_to_payload(head: bytes) -> int:
@@ -165,11 +168,12 @@ def has_mark(path: str) -> bool:
 
     Returns whether it does. What does not is somebody else's.
     """
-    descriptor = open_to_look(path)
+    opened: list[int] = []
     try:
-        return os.read(descriptor, len(_MARK)) == _MARK
+        return os.read(open_to_look(path, opened), len(_MARK)) == _MARK
     finally:
-        os.close(descriptor)
+        if opened:
+            os.close(opened[0])
 
 
 def ids_of(folder: str, name: str) -> bytes:

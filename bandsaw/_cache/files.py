@@ -27,15 +27,18 @@ class DamagedEntryError(Exception):
     """A file is no entry, or not a whole one, or not to be trusted. Says why."""
 
 
-def open_to_look(path: str) -> int:
+def open_to_look(path: str, opened: list[int]) -> int:
     """Opens a file to look at it, which is not to use it.
+
+    `opened`: gets the descriptor, as in `entry.read`.
 
     Returns the descriptor. The time of the last access stays as it is where the file is ours.
     """
     try:
-        return os.open(path, LOOK)
+        opened.extend(map(os.open, (path,), (LOOK,)))
     except PermissionError:
-        return os.open(path, READ)
+        opened.extend(map(os.open, (path,), (READ,)))
+    return opened[0]
 
 
 def check_status(status: os.stat_result, *, is_written: bool = False) -> None:

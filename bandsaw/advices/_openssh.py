@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Callable, Optional
 
+from .._system.interrupts import Deferred
 from .._system.output import Tail
 from .._system.processes import describe_exit, end_group
 from ..errors import InvalidValueError, RemoteCommandError, RemoteConnectionError
@@ -176,6 +177,12 @@ class _Conversation:
         self._remote = remote
         self._mark = secrets.token_hex(16).encode()
         self._command = ssh_command(remote, remote.interpreter.executable, f"-I -S -c '{_BOOT}'")
+        with Deferred():
+            self._open(request, payload, errors_to)
+
+    def _open(
+        self, request: dict[str, Any], payload: Optional[BinaryIO], errors_to: Optional[str]
+    ) -> None:
         try:
             self._process = subprocess.Popen(
                 self._command,
@@ -196,6 +203,12 @@ class _Conversation:
             target=self._send, args=(request, payload), daemon=True, name="bandsaw-ssh"
         )
         self._writer.start()
+
+    def __del__(self) -> None:
+        # Ctrl-C came before anybody was in it.
+        process = getattr(self, "_process", None)
+        if process is not None and process.returncode is None:
+            end_group(process)
 
     def __enter__(self) -> _Conversation:
         try:

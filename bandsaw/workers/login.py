@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
+from .._system.interrupts import Deferred
 from .._system.output import Tail, last_lines
 from .._system.processes import describe_exit, kill_group
 from ..distribution import DistributionArchive
@@ -61,9 +62,13 @@ class Login:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.data = bytearray()
+        with Deferred():
+            self._open()
+
+    def _open(self) -> None:
         try:
             self._process = subprocess.Popen(
-                target.command,
+                self.target.command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -73,10 +78,10 @@ class Login:
             )
         except OSError as error:
             raise RemoteConnectionError(
-                f"Could not reach {target.host}: the command {target.command[0]!r} cannot be "
-                f"started: {error}",
+                f"Could not reach {self.target.host}: the command "
+                f"{self.target.command[0]!r} cannot be started: {error}",
                 127,
-                target.command,
+                self.target.command,
             ) from error
         assert self._process.stdin and self._process.stdout and self._process.stderr
         self._in, self.out = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -84,6 +89,12 @@ class Login:
             _widen(descriptor)
         os.set_blocking(self._in, False)
         self._errors = Tail(self._process.stderr, None)
+
+    def __del__(self) -> None:
+        # Ctrl-C came before it had an owner: at the end of its input the command ends.
+        process = getattr(self, "_process", None)
+        if process is not None and process.returncode is None:
+            process.stdin.close()
 
     def greet(
         self, request: dict[str, Any], archive: Optional[DistributionArchive]
@@ -143,9 +154,8 @@ class Login:
         except ValueError:
             self._give_up(f"it answered {line[:80]!r}")
         if "error" in content:
-            raise WorkerStartError(
-                f"Nothing can be started on {self.target.host}: {content['error']}."
-            )
+            problem = f"Nothing can be started on {self.target.host}: {content['error']}."
+            raise WorkerStartError(problem)
         return content
 
     def _read_until(self, end: bytes, deadline: float) -> bytes:
@@ -228,7 +238,7 @@ class Login:
         self._process.terminate()
 
     def words(self) -> str:
-        """Returns all that the command has written to its standard error."""
+        """Returns all that it wrote to its standard error."""
         return self._errors.all()
 
     def close_in(self) -> None:
@@ -237,7 +247,7 @@ class Login:
         self._process.stdin.close()
 
     def finish(self, is_read: bool) -> None:
-        """Waits until the command has ended, and ends it when that takes too long."""
+        """Waits for the command, and ends it when that takes too long."""
         deadline = time.monotonic() + _SECONDS_TO_END
         out = self._process.stdout
         assert out is not None
@@ -253,7 +263,7 @@ class Login:
         self._errors.finish()
 
     def close(self) -> None:
-        """Closes what is open here. The command has ended."""
+        """Closes what is open here."""
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -329,12 +339,10 @@ def is_ready(descriptor: int, event: int, seconds: float) -> bool:
 
 def _widen(descriptor: int) -> None:
     """Has a pipe take more at once, where the platform can."""
-    try:
+    with contextlib.suppress(ImportError, OSError):
         import fcntl
 
         fcntl.fcntl(descriptor, getattr(fcntl, "F_SETPIPE_SZ", 1031), _PIPE_SIZE)
-    except (ImportError, OSError):
-        pass
 
 
 def last_words(words: str) -> str:

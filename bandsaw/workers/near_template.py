@@ -179,7 +179,6 @@ class Template:
 
 def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
     """Starts a template."""
-    near, far = frames.channel_pair()
     settings = {
         "parent": os.getpid(),
         # Everybody may read a command line, so no variable is on it: they are the first message.
@@ -189,28 +188,12 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
     }
     settings_text = json.dumps(settings)
     command = [kind.executable, "-u", code.program, "--template", settings_text, code.byte_code]
-    with far:
-        try:
-            process = subprocess.Popen(
-                command,
-                env=inherited.environment,
-                # What a launcher in between lets through, whatever else it closes.
-                stdin=far.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                # Ctrl-C is for us to handle.
-                start_new_session=True,
-            )
-        except OSError as error:
-            near.close()
-            raise WorkerStartError(
-                f"A process for tasks could not be started with the interpreter "
-                f"{kind.executable!r}: {error}"
-            ) from error
-    assert process.stderr is not None
-    errors = Tail(process.stderr, "stderr")
-    channel = Channel(near)
+    opened: list[Any] = []
     try:
+        with Deferred():
+            opened += _opened(command, inherited.environment)
+        near, process, errors = opened
+        channel = Channel(near)
         number, content = code.news(0)
         with contextlib.suppress(OSError):
             channel.send_json(frames.STATE, {"at_start": kind.at_start, "code": content})
@@ -234,12 +217,39 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
             + (f". The last lines that it wrote:\n{last}" if last else ". It wrote nothing.")
         ) from error
     except BaseException:
-        near.close()
-        process.kill()
-        process.wait()
+        if opened:
+            opened[0].close()
+            opened[1].kill()
+            opened[1].wait()
         raise
     told = {"environment": inherited.environment, "path": inherited.path, "code": number}
     return Template(kind, near, process, hello, told)
+
+
+def _opened(
+    command: list[str], environment: Mapping[str, str]
+) -> tuple[socket.socket, subprocess.Popen[bytes], Tail]:
+    near, far = frames.channel_pair()
+    with far:
+        try:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                # What a launcher in between lets through, whatever else it closes.
+                stdin=far.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # Ctrl-C is for us to handle.
+                start_new_session=True,
+            )
+        except OSError as error:
+            near.close()
+            raise WorkerStartError(
+                f"A process for tasks could not be started with the interpreter "
+                f"{command[0]!r}: {error}"
+            ) from error
+    assert process.stderr is not None
+    return near, process, Tail(process.stderr, "stderr")
 
 
 def checked_hello(frame: frames.Frame, kind: Kind, where: str) -> Mapping[str, Any]:

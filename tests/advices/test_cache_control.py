@@ -251,7 +251,7 @@ def test_what_cannot_be_removed_is_told(
     if command.startswith("verify"):
         (directory / "task" / "execution").write_bytes(b"damaged")
 
-    def refuse(path):
+    def refuse(path, *opened):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
     # Whoever runs the tests may be allowed to read and remove anything.
@@ -276,10 +276,10 @@ def test_what_cannot_be_read_costs_no_other_entry(call, directory, monkeypatch):
     grow_old(old, 100)
     look = entry.open_to_look
 
-    def refuse(path):
+    def refuse(path, opened):
         if path == str(old):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return look(path)
+        return look(path, opened)
 
     # Named as entries are, they count without a look into them.
     monkeypatch.setattr(bounds, "_ID", re.compile(".*"))

@@ -29,7 +29,7 @@ def sent(archive, folder, damage=lambda piece: piece):
             names.extend(named_by(bits, archive.members))
         return bits
 
-    sending.send(archive, keep.tag(), lambda piece: arriving.take(damage(piece)), ask)
+    sending.send(archive, keep.tag(), lambda piece: arriving.take(damage(piece)), ask, "there")
     return names
 
 

@@ -181,3 +181,24 @@ def test_an_interrupt_that_is_caught_leaves_no_file_open_and_nothing_waiting(pro
     done = project.run("interrupted.py", chain, str(size), "7", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout.split()[0]) > 100
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="looks for signals at other places")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("what", "size", "step"), [("entry", 300_000, 1), ("login", 1, 3), ("template", 1, 25)]
+)
+def test_an_interrupt_leaves_nothing_of_what_was_being_opened(project, what, size, step):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration()
+        configuration.add_advice_chain(SubprocessAdvice(workers=1), name="kept")
+        """,
+    )
+    project.write("interrupted.py", (ROOT / "faults/programs/interrupted.py").read_text())
+    done = project.run("interrupted.py", what, str(size), str(step), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.split()[0]) > 90
