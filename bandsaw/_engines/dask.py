@@ -189,6 +189,8 @@ def _outcome(theirs: Any, found: Mapping[Any, Any]) -> tuple[Any, Any]:
             return (None, value) if isinstance(value, BaseException) else (value, None)
         if theirs.cancelled():
             return None, ConnectionError("the scheduler has cancelled the call, or is lost")
+        if theirs.status != "error":
+            return None, RuntimeError("the result was lost with the worker")
         return None, theirs.exception(timeout=_SECONDS_TO_ANSWER)
     except Exception as error:
         return None, error  # it is lost with its worker
