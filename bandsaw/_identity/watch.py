@@ -19,6 +19,7 @@ from .kinds import Member, attributes_of, is_a, members_of, state_of
 
 # Stands for a name that is not there.
 MISSING = object()
+_NOTHING: dict[str, Any] = {}
 # Containers with more elements are reported, and not compared.
 MOST_ELEMENTS = 10_000
 _KEYS = frozenset((type(None), bool, int, float, str, bytes))
@@ -238,7 +239,7 @@ def is_first_unset(value: Any) -> bool:
 
 def spec_of(module: Any) -> Any:
     """Returns the spec of a module, which `importlib.reload` replaces."""
-    return getattr(module, "__dict__", {}).get("__spec__")
+    return getattr(module, "__dict__", _NOTHING).get("__spec__")
 
 
 def _stamp_of(path: str) -> Any:

@@ -38,6 +38,7 @@ from ..tasks import Task
 logger = logging.getLogger(__name__)
 
 MODE_ENV_VARIABLE = "BANDSAW_CACHE"
+_MODE_KEY = getattr(os.environ, "encodekey", str)(MODE_ENV_VARIABLE)
 _MODES = ("off", "refresh", "read-only")
 _LONGEST_NAME = 128
 
@@ -543,7 +544,13 @@ def mode_of(task: Any) -> Optional[str]:
         InvalidValueError: If the task's `cache` keyword or `BANDSAW_CACHE` has a value that means
             nothing (a `ValueError`).
     """
-    mode = os.environ.get(MODE_ENV_VARIABLE) or None
+    environ: Any = os.environ
+    try:
+        # On the way of each hit: 0.1 us in place of 1 where it is not set.
+        is_set = _MODE_KEY in environ._data
+    except AttributeError:
+        is_set = True  # somebody has put something else there
+    mode = (environ.get(MODE_ENV_VARIABLE) or None) if is_set else None
     if mode is not None and mode not in _MODES:
         known = ", ".join(map(repr, _MODES))
         raise InvalidValueError(
