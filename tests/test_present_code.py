@@ -578,3 +578,35 @@ def test_an_id_is_the_same_when_many_threads_make_it_first(project):
     )
     for _ in range(3):
         assert project.run("workflow.py").stdout == "1 8\n"
+
+
+def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_it(project):
+    pytest.importorskip("cloudpickle")
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice(workers=1))
+        """,
+    )
+    project.write("lib.py", "def scaled(x): return x * 10")
+    cells = """
+        import linecache, os
+        import bandsaw, bandsaw_config, lib
+
+        def cell(number, text):
+            name = f"<cell {number}>"
+            linecache.cache[name] = len(text), None, text.splitlines(True), name
+            exec(compile(text, name, "exec"), globals())
+
+        cell(1, "def helper(x): return lib.scaled(x) + 3")
+        cell(2, "@bandsaw.task\\ndef f(x): return helper(x), os.getpid()")
+        archive = bandsaw.distribution.get_distribution_archive(bandsaw_config.configuration)
+        value, process = f(1)
+        cell(1, "def helper(x): return lib.scaled(x) + 4")
+        again = bandsaw.distribution.get_distribution_archive(bandsaw_config.configuration)
+        assert (value, archive.digest) == (13, again.digest)
+        assert f(1) == (14, process)
+        """
+    project.run("-c", textwrap.dedent(cells))
