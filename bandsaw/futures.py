@@ -26,8 +26,6 @@ class _Call(Protocol):
 
     def interrupt(self) -> None: ...
 
-    def come_back(self) -> None: ...
-
     def drop(self) -> None: ...
 
     def withhold(self) -> bool: ...
@@ -96,8 +94,6 @@ class Future(concurrent.futures.Future[R]):
             Whether it is cancelled: `False` if it runs or is done.
         """
         call = self._call
-        if call is not None:
-            call.come_back()
         if not super().cancel():
             if call is None or not call.withhold():
                 return False

@@ -21,12 +21,9 @@ from .._session import facts
 from .._system import ending
 from ..errors import DependencyError, TaskKilledError
 from ..futures import Future, _Failure
-from ..session import Session
-from . import flight, lanes, program, rows
+from . import flight, lanes, program
 from .finding import Plan, find
 
-# More than there are on the way to a process.
-_ALL = 255
 _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
     "bandsaw_submitted_call", default=None
 )
@@ -42,11 +39,9 @@ class Call(lanes.Passenger):
         plan: Says where in the arguments there are futures, `None` where there are none.
         record: What is told of the call to whoever records calls, `None` if nobody does.
         ending: What ends the call from another thread, `None` before it runs.
-        session: The session, made before the call begins where it is sent ahead: see `rows`.
     """
 
     __slots__ = (
-        "_is_begun",
         "_missing",
         "args",
         "context",
@@ -57,7 +52,6 @@ class Call(lanes.Passenger):
         "kwargs",
         "plan",
         "record",
-        "session",
         "task",
     )
 
@@ -85,8 +79,6 @@ class Call(lanes.Passenger):
         # What it changes in there is seen by nobody else.
         self.context = contextvars.copy_context()
         self.ending: Optional[ending.Ending] = None
-        self._is_begun = False
-        self.session: Optional[Session] = None
         # For whoever records calls.
         self.record = facts.submitted(task)
         self.key: Optional[str] = None if self.record is None else self.record["key"]
@@ -142,19 +134,8 @@ class Call(lanes.Passenger):
 
     def run(self) -> None:
         """Runs the call. See `Passenger.run`."""
-        if not (self.goes_ahead and rows.lead(self)):
-            self.run_alone()
-
-    def run_alone(self) -> None:
-        """Runs the call in this thread."""
-        if self.begin() and self.future is not None:
+        if self.future is not None and self.future._begin():
             self.end(*self.context.run(self._outcome))
-
-    def begin(self) -> bool:
-        """Marks the call as running, and returns whether it may run."""
-        future = self.future
-        self._is_begun = self._is_begun or (future is not None and future._begin())
-        return self._is_begun
 
     def end(self, value: Any, error: Optional[BaseException]) -> None:
         """Gives the future what came of the call."""
@@ -192,10 +173,7 @@ class Call(lanes.Passenger):
 
     def refuse(self, error: BaseException) -> None:
         """Has the call fail. See `Passenger.refuse`."""
-        if self._is_begun:
-            self.end(None, error)
-        else:
-            self.fail(error, None)
+        self.fail(error, None)
 
     def fail(self, error: BaseException, failure: Any) -> None:
         """Has the call end without being begun."""
@@ -209,7 +187,7 @@ class Call(lanes.Passenger):
     def forget(self) -> None:
         """Lets go of all that the call is about."""
         # The futures that were needed know the call for as long as they live.
-        self.future = self.plan = self.session = None
+        self.future = self.plan = None
         self.args, self.kwargs = (), {}
         self.context = self.function = None  # type: ignore[assignment]
 
@@ -232,17 +210,6 @@ class Call(lanes.Passenger):
         """Ends all calls: Ctrl-C has come while somebody waited for this one."""
         program.end_all()
 
-    def come_back(self) -> None:
-        """Has the call not go ahead any more: it has begun, or may be cancelled."""
-        if self.goes_ahead:
-            with flight.lock:
-                self.goes_ahead = False
-                if self.row is not None:
-                    self.row.take_back(_ALL)
-                    if self.row is not None:
-                        self.begin()
-                    flight.dispatch(self.lane.flight)
-
     def drop(self) -> None:
         """Takes note that the future was cancelled."""
         if flight.leave(self):
@@ -255,17 +222,6 @@ class Call(lanes.Passenger):
 
     def kill(self) -> bool:
         """Ends the call if it runs in another process, or waits; returns whether it did."""
-        if self.row is not None:
-            self.come_back()
-            with flight.lock:
-                row = self.row
-                # What comes before the last one is over already.
-                if row is None or not row.calls or row.calls[-1][1] is not self:
-                    return False
-                self.ending = ending.Ending()
-                row.far.cancel()
-                self.ending.end()
-                return True
         if self.ending is None or self.state != lanes.RUNNING:
             return False
         return self.ending.end()

@@ -91,16 +91,7 @@ def dispatch(flight: Flight) -> None:
 
 
 def _next(flight: Flight) -> Optional[Passenger]:
-    if is_stopped:
-        return None
-    call = flight.next()
-    if call is None:
-        for lane in flight.lanes.values():
-            if lane.rows and lane.running < lane.limit:
-                # Half of what waits behind another call, whose process may take its time.
-                if any(row.take_back(len(row.calls) // 2) for row in lane.rows):
-                    return flight.next()
-    return call
+    return None if is_stopped else flight.next()
 
 
 def _take_place(call: Passenger) -> None:
@@ -178,12 +169,12 @@ def _hurry(call: Passenger) -> None:
     todo = [call]
     while todo:
         one = todo.pop()
-        if one.is_urgent or (one.state >= RUNNING and one.row is None):
+        if one.is_urgent or one.state >= RUNNING:
             continue
         one.is_urgent = True
         if one.state == READY:
             one.lane.put(one)
-        elif one.state == WAITING:
+        else:
             todo.extend(one.needed())
 
 
@@ -227,36 +218,6 @@ def _land(call: Passenger) -> Optional[Passenger]:
         if has_waiters:
             changed.notify_all()
     return following
-
-
-def are_over(calls: Sequence[Passenger]) -> None:
-    """Takes note that calls are over that take no places."""
-    with lock:
-        for call in calls:
-            call.state = OVER
-            unfinished.discard(call)
-        if has_waiters:
-            changed.notify_all()
-
-
-def land_all(row: Any, over: Sequence[Passenger], most: int) -> list[Passenger]:
-    """Takes note that calls of a row are over; returns those that follow them in it.
-
-    `most`: how many calls the row may have.
-    """
-    lane: Lane = row.lane
-    found: list[Passenger] = []
-    with lock:
-        _here.landing = None
-        are_over(over)
-        dispatch(lane.flight)
-        most -= len(row.calls)
-        if is_stopped or row.far.is_wanted or lane.flight.limit is not None:
-            return []
-        while (head := lane.head()) is not None and head.goes_ahead and len(found) < most:
-            head.state = RUNNING
-            found.append(head)
-    return found
 
 
 def _in_a_thread(call: Passenger) -> None:

@@ -33,8 +33,6 @@ class Passenger:
         active: How many of the calls that it has submitted run.
         extra: The one of them that was begun last beyond the bound.
         children: Those of them that were ready when nothing was free.
-        row: The row in which it is on its way, see `rows`.
-        goes_ahead: Whether it may be sent before it can begin.
     """
 
     __slots__ = (
@@ -42,13 +40,11 @@ class Passenger:
         "children",
         "counts",
         "extra",
-        "goes_ahead",
         "has_given",
         "is_urgent",
         "lane",
         "number",
         "parent",
-        "row",
         "state",
         "waits",
     )
@@ -65,8 +61,6 @@ class Passenger:
         self.active = 0
         self.extra: Optional[Passenger] = None
         self.children: Optional[deque[Passenger]] = None
-        self.row: Any = None
-        self.goes_ahead = parent is None
         unfinished.add(self)
 
     def run(self) -> None:
@@ -91,7 +85,6 @@ class Lane:
         limit: How many calls may run at once.
         leaves_the_process: Whether an advice of the chain says how many calls it takes.
         running: How many places are taken.
-        rows: What is on its way to kept processes, see `rows`.
     """
 
     def __init__(self, flight: Flight, chain: Sequence[Any]) -> None:
@@ -99,7 +92,6 @@ class Lane:
         self.chain = chain
         self.limit, self.leaves_the_process = limit_of(chain)
         self.running = 0
-        self.rows: list[Any] = []
         self._urgent: list[tuple[int, Passenger]] = []
         self._ready: deque[Passenger] = deque()
 
@@ -109,13 +101,6 @@ class Lane:
             heapq.heappush(self._urgent, (call.number, call))
         else:
             self._ready.append(call)
-
-    def put_back(self, call: Passenger) -> None:
-        """Adds a call that was taken out: it is the next of its kind."""
-        if call.is_urgent:
-            self.put(call)
-        else:
-            self._ready.appendleft(call)
 
     def head(self) -> Optional[Passenger]:
         """Returns the call that is next."""

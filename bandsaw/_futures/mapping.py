@@ -16,7 +16,7 @@ from .finding import find
 
 # So many calls for each that can run are submitted ahead, unless the caller says otherwise. To
 # submit several at a time wakes threads less often.
-_AHEAD = 32
+_AHEAD = 16
 
 
 class Results(Iterator[Any]):

@@ -12,7 +12,7 @@ from . import unloaded
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
-from .kinds import is_a
+from .kinds import attributes_of, is_a
 from .scopes import Origin, Use
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -53,9 +53,6 @@ class Reader(Protocol):
 
     def note_module(self, name: Any) -> None:
         """Notes a module that was reached."""
-
-    def note_import(self) -> None:
-        """Notes that a module was imported on the way."""
 
     def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
@@ -103,8 +100,6 @@ def resolve(
             if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return name, _at_first(name, source)
-    if value is unloaded.UNKNOWN:
-        value = _with_value(namespace, name, reader)
     return _followed(name, value, rest, reader)
 
 
@@ -131,10 +126,7 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
             if inner is not None:
                 value = inner
                 continue
-        if value is unloaded.UNKNOWN:
-            value = _with_value(namespace, name, reader)
-        else:
-            reader.seen.name(namespace, name, value)
+        reader.seen.name(namespace, name, value)
         if value is MISSING:
             if "__getattr__" in namespace:
                 return key, AttributeError("the __getattr__ of its module makes it when it is used")
@@ -151,15 +143,6 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
                 reader.seen.names.pop((id(namespace), name), None)
                 return key, _at_first(name, source)
     return key, value
-
-
-def _with_value(namespace: dict[str, Any], name: str, reader: Reader) -> Any:
-    found, value = unloaded.with_value(namespace, name)
-    if found is not namespace:
-        reader.note_import()
-        reader.note_module(found["__name__"])
-        reader.seen.name(found, name, value)
-    return value
 
 
 def holds_code(value: Any) -> bool:
@@ -211,6 +194,13 @@ def _imported(
         module: Any = unloaded.module_of(name) or unloaded.imported(name)
         if is_a(module, Exception):
             return key, module
+    if origin.name and origin.name not in attributes_of(module):
+        inner = f"{module_name}.{origin.name}"
+        if unloaded.module_of(inner) is None and unloaded.exists(inner):
+            found = unloaded.imported(inner)
+            if is_a(found, Exception):
+                return key, found
+            module = unloaded.module_of(module_name) or module  # now it is loaded
     return _followed(key, module, rest, reader)
 
 

@@ -23,7 +23,7 @@ from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, is_a
 from .names import CHANGING, cells_of, holds_code, module_source, resolve
 from .syntax import write_syntax
-from .unloaded import made_for
+from .unloaded import parts_of
 from .watch import Seen, first_attributes, is_first_unset
 
 # The tags of installed functions, of what a definition uses from outside, and of tasks.
@@ -56,7 +56,6 @@ class Reach:
         self._attributes = set() if earlier is None else set(earlier.seen.attributes)
         self._no_state: set[tuple[int, str]] = set()
         self._reads: set[str] = set()
-        self._has_imported = False
         self._methods: dict[int, tuple[str, Changes]] = {}
         self._skip = tuple(skip)
         self._left_out = left_out
@@ -89,14 +88,10 @@ class Reach:
         if module is not None:
             self.seen.modules[name] = module, attributes_of(module).get("__spec__")
             return
-        for made in made_for(name) if is_a(name, str) else ():
+        for made in parts_of(name) if is_a(name, str) else ():
             self.seen.unloaded(made.module.__name__, made.path)
             for read in made.read:
                 self.seen.name(*read)
-
-    def note_import(self) -> None:
-        """Notes that a module was imported on the way: parts of it may have been read before."""
-        self._has_imported = True
 
     def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
@@ -118,7 +113,7 @@ class Reach:
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
-        return not self._has_imported and not any(
+        return not any(
             key in self.state or key[1] in self.seen.attributes for key in self._no_state
         )
 

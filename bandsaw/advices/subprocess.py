@@ -18,7 +18,6 @@ from ._options import checked_options, checked_seconds, pool_of, timeout_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..workers.row import Row
 
 _HAS_CHANNELS = os.name == "posix"
 
@@ -149,19 +148,6 @@ class SubprocessAdvice(Advice):
             from ..workers import files
 
             files.run(session, interpreter, directory, seconds, base)
-
-    def open_row(self, session: Session) -> Optional[Row]:
-        """Finds a kept process that can be sent calls ahead, which begin as this one does.
-
-        Returns what sends them, `None` if the call has to take the common way.
-        """
-        is_plain = self.heartbeat is None and self.max_tasks is None and self.directory is None
-        if not (is_plain and self.workers and _HAS_CHANNELS and type(self) is SubprocessAdvice):
-            return None
-        interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
-        made_of = (interpreter, self.preload, self.fork, None, self._anchor.base)
-        pool = pool_of(self, None, self.workers, None)
-        return _rooms()[1].open_row(session, made_of, pool)  # type: ignore[no-any-return]
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""

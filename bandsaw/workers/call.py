@@ -14,7 +14,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable, Optional, TypeVar
@@ -59,18 +58,6 @@ _MOST_BEGINNINGS = 5
 
 class NotBegunError(Exception):
     """The process was killed before it had read the session. Not for users."""
-
-
-# What has come already of the call that a thread begins next.
-_here = threading.local()
-
-
-def give(child: Child, answer: Optional[Frame], sent: Session) -> None:
-    """Has the next call of this thread take an answer to what was sent as another session.
-
-    Without an answer the process has ended.
-    """
-    _here.given = child, answer, sent
 
 
 class Call:
@@ -133,11 +120,6 @@ class Call:
 
     def in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> None:
         """Goes on with the session in a process of a pool, and takes it back."""
-        given: Any = getattr(_here, "given", None)
-        if given is not None:
-            _here.given = None
-            self._take_given(*given)
-            return
 
         def end() -> None:
             self._end()
@@ -216,14 +198,6 @@ class Call:
             # Kept with what it is about, whose identity is part of the key.
             worker.shapes[key] = (number, shape)
         return answer
-
-    def _take_given(self, child: Child, answer: Optional[Frame], sent: Session) -> None:
-        """Takes what came of a call that was sent ahead, `None` if its process has ended."""
-        self._child, self._position = child, self._session._moderator.before_called
-        self._session.__dict__.update(sent.__dict__)
-        if answer is None:
-            raise self._death(child)
-        self._take_back(child, answer)
 
     def _exchange(
         self, worker: Worker, news: Mapping[str, Any], message: Message, is_last_try: bool

@@ -29,7 +29,6 @@ from ..errors import ProtocolError
 from ..session import Session
 from . import again, boundary, frames, logs, state, warned, wire
 from .frames import Channel
-from .tickets import Taker
 
 
 def serve_to_the_end(channel: Channel) -> int:
@@ -77,7 +76,6 @@ def serve(channel: Channel) -> None:
     known: dict[int, again.Shape] = {}
     is_last = False
     asking = Asking(channel)
-    tickets: Optional[Taker] = None
     try:
         while True:
             frame = _next(channel, idle_seconds)
@@ -92,13 +90,7 @@ def serve(channel: Channel) -> None:
                 is_last = content.get("is_last", False)
                 facts.wanted = content.get("facts", facts.wanted)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
-            elif frame.kind == frames.TICKETS:
-                tickets = Taker(frame)
-            elif frame.kind in (frames.SESSION, frames.AGAIN, frames.AHEAD):
-                if frame.kind == frames.AHEAD:
-                    if tickets is None or not tickets.take(frame.body[0]):
-                        continue  # it was taken back
-                    frame = frames.Frame(frames.AGAIN, frame.body[1:])
+            elif frame.kind in (frames.SESSION, frames.AGAIN):
                 with asking:
                     messages = _go_on(frame, directory, known, number, handler, shower)
                 _answer(channel, messages)

@@ -20,8 +20,6 @@ message is a frame: 16 bytes with a mark, the kind, a flag and the length of the
 |           | near to far  | 1 and the text that it had when the call began, 0 if nobody knows     |
 | WARNING   | far to near  | JSON: one warning that the filters let through                        |
 | FACTS     | far to near  | JSON: what was noted of the call there; before what ends it           |
-| TICKETS   | near to far  | nothing, and the pipe from which tickets are taken, see `tickets`     |
-| AHEAD     | near to far  | the number of a ticket, and what is in AGAIN                          |
 
 Where a body is large, the frame brings the descriptor of a file that holds it (`bulk`). A second
 socket belongs to the process as a whole, and has messages of 9 bytes, a letter and a number:
@@ -58,10 +56,10 @@ from ..errors import ProtocolError, StalledError
 FORMAT = 2
 NAMES = (
     *("", "HELLO", "STATE", "SESSION", "HEARTBEAT", "LOG", "RETURN", "FAILURE"),
-    *("AGAIN", "DONE", "BYE", "CODE", "WARNING", "FACTS", "TICKETS", "AHEAD"),
+    *("AGAIN", "DONE", "BYE", "CODE", "WARNING", "FACTS"),
 )
 HELLO, STATE, SESSION, HEARTBEAT, LOG, RETURN, FAILURE = range(1, 8)
-AGAIN, DONE, BYE, CODE, WARNING, FACTS, TICKETS, AHEAD = range(8, len(NAMES))
+AGAIN, DONE, BYE, CODE, WARNING, FACTS = range(8, len(NAMES))
 _HEAD = struct.Struct("!4sBB2xQ")
 _MARK = b"bsw\1"
 _PLAIN, _WITH_FILE = 0, 1
@@ -220,7 +218,7 @@ class Channel:
                 raise _no_message(data)
             return None
         mark, kind, flag, size = _HEAD.unpack_from(data)
-        if mark != _MARK or not HELLO <= kind <= AHEAD or flag > _WITH_FILE or size > _MOST_BODY:
+        if mark != _MARK or not HELLO <= kind <= FACTS or flag > _WITH_FILE or size > _MOST_BODY:
             raise _no_message(data)
         end = _HEAD.size + size
         if len(data) < end:
@@ -229,7 +227,7 @@ class Channel:
         del data[:end]
         if flag == _PLAIN:
             return Frame(kind, body)
-        if kind not in (SESSION, RETURN, TICKETS) or not self._descriptors:
+        if kind not in (SESSION, RETURN) or not self._descriptors:
             raise ProtocolError(f"A message {NAMES[kind]} has no file that could come along.")
         return Frame(kind, body, self._descriptors.popleft())
 

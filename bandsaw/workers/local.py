@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ..session import Session
-from . import again
 from .call import Call
 from .code import code_for
 from .place import LocalPlace
 from .pool import Pool
-from .row import Row
 
 
 def in_own_process(
@@ -33,15 +31,6 @@ def in_warm_process(
     Call(session, _place_of(pool, session, made_of), seconds, heartbeat).in_warm_process(
         pool, idle_seconds
     )
-
-
-def open_row(session: Session, made_of: Any, pool: Pool) -> Optional[Row]:
-    """Finds a process of a pool that can be sent calls ahead, see `row`."""
-    shape = again.shape_of(session)
-    if shape is None:
-        return None
-    worker = pool.take_idle(_place_of(pool, session, made_of).kind, shape.key)
-    return None if worker is None else Row(pool, worker, lambda one: _place_of(pool, one, made_of))
 
 
 def _place_of(pool: Pool, session: Session, made_of: Any) -> LocalPlace:

@@ -13,7 +13,6 @@ from .._system import ending
 from .._system.processes import in_forked_processes
 from .child import Child
 from .near_template import Kind
-from .tickets import Tickets
 
 # How long processes may take to end by themselves when this one ends.
 _SECONDS_TO_END = 5.0
@@ -44,7 +43,6 @@ class Worker:
     Attributes:
         calls: How many sessions it was given.
         shapes: The calls that it knows, with their numbers, by their keys: see `again`.
-        tickets: What calls need that are sent ahead, `None` as long as none was: see `tickets`.
         trusted_until: Until when nobody looks whether it has ended. If it has, the call is begun
             again with another one.
     """
@@ -53,7 +51,6 @@ class Worker:
         self.child = child
         self.calls = 0
         self.shapes: dict[Any, tuple[int, Any]] = {}
-        self.tickets: Optional[Tickets] = None
         self.seat: Optional[_Seat] = None
         self.trusted_until = 0.0
 
@@ -80,24 +77,6 @@ class Pool:
         self._count = 0
         # How many threads wait for a process.
         self.waiting = 0
-
-    def take_idle(self, kind: Kind, shape: Any) -> Optional[Worker]:
-        """Takes a process that waits and knows a shape, `None` if there is none."""
-        with self._lock:
-            worker = self._idle[-1] if self._idle else None
-            if worker is None or self.waiting or worker.child.kind != kind:
-                return None
-            if shape not in worker.shapes:
-                return None
-            self._idle.pop()
-        try:
-            if time.monotonic() < worker.trusted_until or worker.child.seems_alive():
-                return worker
-        except BaseException:
-            self.drop(worker)
-            raise
-        self.drop(worker)
-        return None
 
     def take(self, kind: Kind, start: Callable[[], Worker]) -> Worker:
         """Takes a process out of the pool, and waits while all are in use.
