@@ -71,7 +71,8 @@ class Progress(Extension):
         self._configuration = configuration
         if not modules.is_far_end:
             facts.want(self._heard)
-            work.listeners.append(self._work_begun)
+            if self._work_begun not in work.listeners:  # it may be in several configurations
+                work.listeners.append(self._work_begun)
 
     def on_call_begun(self, session: Any) -> None:
         """Counts a call. See `Extension.on_call_begun`."""

@@ -240,16 +240,21 @@ def _watch(parsed: argparse.Namespace) -> int:
     with reading.reading(path) as connection:
         name = reading.run_of(connection, parsed.run)["run"]
     shown = counts.shower(parsed.seconds, sys.stdout)
-    while True:
-        with reading.reading(path) as connection:
-            run = reading.run_of(connection, name)
-            rows = reading.progress(connection, run)
-        is_over = run["state"] != "running"
-        shown.show([(printable(task), one) for task, one in rows], is_over)
-        if is_over:
-            _say_run(run)
-            return 0
-        time.sleep(parsed.seconds)
+    is_over = False
+    try:
+        while not is_over:
+            with reading.reading(path) as connection:
+                run = reading.run_of(connection, name)
+                rows = reading.progress(connection, run)
+            is_over = run["state"] != "running"
+            shown.show([(printable(task), one) for task, one in rows], is_over)
+            if not is_over:
+                time.sleep(parsed.seconds)
+    finally:
+        if not is_over:
+            shown.show([], True)  # a terminal gets its cursor back
+    _say_run(run)
+    return 0
 
 
 def _made(parsed: argparse.Namespace) -> int:

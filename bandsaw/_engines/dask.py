@@ -42,7 +42,7 @@ class DaskExecutor(EngineExecutor):
         self._given = client_or_address
         self._client: Any = None
         self.submit_options = submit_options
-        self._is_silent = False
+        self._asking: Optional[threading.Thread] = None
         self._done: SimpleQueue[Any] = SimpleQueue()
         self._gatherer: Any = None
         # The engine's own future of each of ours.
@@ -122,12 +122,11 @@ class DaskExecutor(EngineExecutor):
                 said.append(self.client.run(*what))
 
         # A scheduler that is lost must hold nobody up.
-        if self._is_silent:
+        if self._asking is not None and self._asking.is_alive():
             return None
-        run = threading.Thread(target=ask, daemon=True)
+        run = self._asking = threading.Thread(target=ask, daemon=True)
         run.start()
         run.join(_SECONDS_TO_ANSWER)
-        self._is_silent = run.is_alive()
         return said[0] if said else None
 
     def shutdown(self, wait: bool = True) -> None:
@@ -156,7 +155,8 @@ def _gather(done: SimpleQueue[Any]) -> None:
         for theirs, ours in pairs:
             value, error = _outcome(theirs, found)
             # The worker need not keep it, nor another one compute it again when that is lost.
-            theirs.cancel()
+            with contextlib.suppress(Exception):
+                theirs.cancel()
             # It may be cancelled already.
             with contextlib.suppress(InvalidStateError):
                 if error is None:

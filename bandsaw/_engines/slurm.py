@@ -302,10 +302,19 @@ class SlurmExecutor(EngineExecutor):
         """Tells Slurm of all jobs at once that are to be cancelled."""
         with self._lock:
             jobs, self._unwanted = self._unwanted, []
-            self._cancelled += jobs
-        for start in range(0, len(jobs), _MOST_CANCELLED):
-            names = [job.job_id for job in jobs[start : start + _MOST_CANCELLED]]
-            done = subprocess.run(["scancel", *names], capture_output=True, text=True, timeout=60)
+        while jobs:
+            some = jobs[:_MOST_CANCELLED]
+            command = ["scancel", *(job.job_id for job in some)]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                logger.warning("Jobs of Slurm cannot be cancelled yet: %s", error)
+                with self._lock:
+                    self._unwanted += jobs  # they are told of next time
+                return
+            del jobs[:_MOST_CANCELLED]
+            with self._lock:
+                self._cancelled += some
             if done.returncode:
                 logger.warning("Jobs of Slurm cannot be cancelled: %s", done.stderr.strip())
 

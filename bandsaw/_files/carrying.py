@@ -225,7 +225,7 @@ class Arrived(Carrier):
             to = filled(to, path)
             target = places.below(os.getcwd(), to)
             places.move(path, target)
-        self._session.facts.setdefault("files", []).append(target)
+        self._session.facts.setdefault("returned_files", []).append(target)
         return File(target, to)
 
 

@@ -92,7 +92,15 @@ _held: dict[str, int] = {}
 
 def hold(path: str) -> None:
     """Notes that this process uses something that is kept, until it and its forks end."""
-    if path in _held or len(_held) >= _MOST_HELD:
+    known = _held.get(path)
+    if known is not None:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(known), os.stat(path)):
+                return
+        del _held[path]  # it was removed and made anew
+        with contextlib.suppress(OSError):
+            os.close(known)
+    if len(_held) >= _MOST_HELD:
         return
     try:
         import fcntl

@@ -119,13 +119,15 @@ def calls(connection: Any, run: str) -> list[dict[str, Any]]:
 def calls_that_returned(connection: Any, path: str) -> list[dict[str, Any]]:
     """Returns the calls that have returned a file, or a folder that it is in, the newest first."""
     rows = connection.execute(
-        "SELECT * FROM calls WHERE facts LIKE '%\"files\"%' ORDER BY ended DESC"
+        "SELECT * FROM calls WHERE facts LIKE '%\"returned_files\"%' ORDER BY ended DESC"
     )
     calls = [{"in_run": row["run"], **_call(dict(row))} for row in rows]
     return [
-        call for call in calls
-        if any(path == at or path.startswith(at + os.sep) for at in call["facts"].get("files", ()))
-    ]  # fmt: skip
+        call
+        for call in calls
+        for returned in [call["facts"].get("returned_files", ())]
+        if any(path == at or path.startswith(at + os.sep) for at in returned)
+    ]
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:

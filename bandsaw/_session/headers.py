@@ -93,8 +93,23 @@ def _are_warnings(warned: Mapping[str, Any]) -> bool:
     return (
         isinstance(filters, list)
         and isinstance(issued, list)
-        and all(isinstance(each, list) and len(each) == 6 for each in filters)
+        and all(map(_is_filter, filters))
         and all(isinstance(each, dict) for each in issued)
+    )
+
+
+def _is_filter(given: Any) -> bool:
+    """Whether it is what `workers.warned` makes of a filter."""
+    if not isinstance(given, list) or len(given) != 6:
+        return False
+    action, message, module, name, place, line = given
+    return all(isinstance(text, str) for text in (action, module, name)) and (
+        type(line) is int
+        and all(
+            pattern is None
+            or (list(map(type, pattern)) == [str, int] if isinstance(pattern, list) else False)
+            for pattern in (message, place)
+        )
     )
 
 

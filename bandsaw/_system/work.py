@@ -50,7 +50,9 @@ def told(name: str, total: Optional[int] = None) -> Iterator[Work]:
     """Tells that something is done meanwhile."""
     work = Work(name, total)
     for listener in listeners:
-        listener(work)
+        # Whoever shows it fails no call.
+        with contextlib.suppress(Exception):
+            listener(work)
     try:
         yield work
     finally:

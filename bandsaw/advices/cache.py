@@ -496,7 +496,7 @@ def _result_in(
     if with_files and found.contents is not None:
         with keeping.Bringing(found.contents) as bringing:
             result = _result_in(found, folder, name, session, with_files=False)
-        session.facts["files"] = bringing.paths
+        session.facts["returned_files"] = bringing.paths
         return result
     stream = io.BytesIO(found.payload)
     serializer = _serializer(session, folder, name)
