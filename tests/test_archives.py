@@ -19,6 +19,8 @@ from bandsaw.distribution import DistributionArchive, get_distribution_archive
 from bandsaw.errors import DistributionError
 from tests.conftest import lacking
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = "bandsaw-archive.json"
 CONFIGURATION = """
     import os

@@ -8,6 +8,8 @@ from bandsaw._cache.record import short_text, texts_of
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import IdentityError, InvalidValueError
 
+pytestmark = pytest.mark.slow
+
 CONFIGURATION = """
     import bandsaw
     configuration = bandsaw.Configuration()

@@ -17,7 +17,10 @@ import bandsaw
 from tests.faults import cache_damage, cache_failures
 from tests.faults.cache_calls import Cache, Task, deadline, records, same
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="the harness forks"),
+    pytest.mark.slow,
+]
 
 LIBRARY = Path(bandsaw.__file__).resolve().parent.parent
 TESTS = Path(__file__).resolve().parent.parent

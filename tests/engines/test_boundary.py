@@ -88,7 +88,7 @@ ENGINES = ("threads", "fork")
 if os.environ.get("BANDSAW_TEST_ENGINES"):
     ENGINES = (*ENGINES, "spawn", "forkserver", "loky", "dask", "ray", "slurm")
 # The program runs once for an engine, and a Slurm of this machine's name once at a time.
-pytestmark = pytest.mark.xdist_group("engines")
+pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", params=ENGINES)

@@ -11,6 +11,8 @@ from bandsaw.workers import bootstrap, frames
 TASKS = """
 from bandsaw.workers import frames
 
+pytestmark = pytest.mark.slow
+
 if __name__ == "__main__":
     frames.STALLED_SECONDS = float(sys.argv[1])
 
