@@ -29,6 +29,9 @@ CONFIGURATION = """
 FLOW = """
     import sys
     import bandsaw
+    from bandsaw._cache import shared
+
+    shared.SECONDS_SILENT = 60.0
 
     @bandsaw.task
     def square(number):
@@ -44,9 +47,11 @@ STEPS = """
     import sys
     from bandsaw._cache import shared
     from flow import square
-    shared.SECONDS_SILENT = 3.0
+    # To import a driver takes its time on a busy machine.
+    shared.SECONDS_SILENT = 60.0
     for line in sys.stdin:
         print(square(int(line)), flush=True)
+        shared.SECONDS_SILENT = 5.0
     """
 
 
