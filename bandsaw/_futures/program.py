@@ -35,6 +35,15 @@ def end_all() -> None:
 
 def _at_the_end() -> None:
     """Called by the main thread when the script is over, before other threads are waited for."""
+    try:
+        _begin_the_end()
+    except KeyboardInterrupt:
+        end_all()
+        flight.stop()
+        raise
+
+
+def _begin_the_end() -> None:
     is_interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
     if is_interrupted:
         end_all()

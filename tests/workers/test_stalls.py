@@ -8,10 +8,10 @@ import pytest
 from bandsaw.errors import StalledError
 from bandsaw.workers import bootstrap, frames
 
+pytestmark = pytest.mark.slow
+
 TASKS = """
 from bandsaw.workers import frames
-
-pytestmark = pytest.mark.slow
 
 if __name__ == "__main__":
     frames.STALLED_SECONDS = float(sys.argv[1])

@@ -85,11 +85,12 @@ def wait_there(path):
     wait.__wrapped__(path)
 
 
-@bandsaw.task(chain="many", batch=3, timeout=0.5)
+@bandsaw.task(chain="many", batch=3, timeout=4)
 def in_batches(x):
     if x == 5:
         os._exit(9)
-    time.sleep(0.2)
+    # Less than its time on a busy machine, too; three of them take longer.
+    time.sleep(1.5)
     return x
 
 
