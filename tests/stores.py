@@ -15,7 +15,8 @@ from tests.faults import ssh_server
 
 BUCKET = "team"
 KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}
-_REQUEST = re.compile(r'"([A-Z]+) (\S+) HTTP/1\.\d" (\d+)')
+# Failures may be in colours.
+_REQUEST = re.compile(r'"(?:\x1b\[\d+m)*([A-Z]+) (\S+) HTTP/1\.\d(?:\x1b\[0m)?" (\d+)')
 
 
 def lacks(*modules):
