@@ -85,12 +85,14 @@ def wait_there(path):
     wait.__wrapped__(path)
 
 
-@bandsaw.task(chain="many", batch=3, timeout=4)
+@bandsaw.task(chain="many", batch=3, timeout=6)
 def in_batches(x):
     if x == 5:
+        # After the others, also where it is not in one batch with them.
+        time.sleep(5)
         os._exit(9)
     # Less than its time on a busy machine, too; three of them take longer.
-    time.sleep(1.5)
+    time.sleep(2.1)
     return x
 
 
