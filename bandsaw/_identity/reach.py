@@ -11,32 +11,40 @@ import functools
 import sys
 import types
 from collections.abc import Collection, Iterable, Mapping
+from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .canonical import opaque
+from .by_source import WHOLE, Found, Module, Part, find_import, find_inside, module_of
+from .canonical import Writer, opaque
 from .changes import Changes
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, is_a
-from .names import CHANGING, cells_of, holds_code, module_source, resolve
+from .loaded import First, is_as_said, look_when_loaded
+from .names import CHANGING, cells_of, followed, holds_code, module_source, resolve
+from .objects import FORMS
+from .scopes import Use, Uses
 from .syntax import write_syntax
-from .unloaded import parts_of
-from .watch import Seen, first_attributes, is_first_unset
+from .watch import MISSING, Seen, first_attributes, is_first_unset
 
-# The tags of installed functions, of what a definition uses from outside, and of tasks.
-FOREIGN, NAMES, TASK = b"!foreign;", b"!names;", b"!task;"
+# The tags of installed functions, of what a definition uses from outside, of tasks, and of parts of
+# modules that count by their source.
+FOREIGN, NAMES, TASK, PART = b"!foreign;", b"!names;", b"!task;", b"!part;"
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
+FORMS[Part] = lambda value, writer: writer.code_form(value)
 
 
 class Reach:
     """Gives the forms of functions, classes and modules to a `Writer`.
 
     `left_out`: the variables that do not count: the names of their modules and their own.
+    `earlier`: a walk of the same code, that did not know yet what of it is state.
+    `only_source`: whether modules that count by their source count by nothing else.
 
     Attributes:
         problems: What could not be followed: the place and the reason.
@@ -49,6 +57,7 @@ class Reach:
         skip: Iterable[str] = (),
         left_out: Collection[str] = (),
         earlier: Optional[Reach] = None,
+        only_source: bool = False,
     ) -> None:
         self.problems: list[tuple[str, str]] = []
         self.seen = Seen()
@@ -60,6 +69,9 @@ class Reach:
         self._skip = tuple(skip)
         self._left_out = left_out
         self._lines: dict[int, dict[str, int]] = {}
+        self._is_first = earlier is None
+        self._only_source = only_source
+        self._is_unsettled = False
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code.
@@ -72,6 +84,8 @@ class Reach:
             return self._class(code)
         if is_a(code, ModuleType):
             return self._module(code)
+        if is_a(code, Part):
+            return self._part(code)
         written = write_code(code)
         return b"!code;%d:" % len(written) + written
 
@@ -87,11 +101,6 @@ class Reach:
         module = sys.modules.get(name) if is_a(name, str) else None
         if module is not None:
             self.seen.modules[name] = module, attributes_of(module).get("__spec__")
-            return
-        for made in parts_of(name) if is_a(name, str) else ():
-            self.seen.unloaded(made.module.__name__, made.path)
-            for read in made.read:
-                self.seen.name(*read)
 
     def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
@@ -113,18 +122,17 @@ class Reach:
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
-        return not any(
+        return not self._is_unsettled and not any(
             key in self.state or key[1] in self.seen.attributes for key in self._no_state
         )
 
-    def _note_changes(self, definition: Definition, namespace: Mapping[str, Any]) -> None:
-        changes = definition.changes
+    def _note_changes(self, changes: Changes, uses: Uses, namespace: Mapping[str, Any]) -> None:
         for name, method in changes.methods:
             self._methods[id(method)] = name, method
         self.seen.attributes |= changes.attributes
         self._reads |= changes.reads
         if changes.declared or changes.names:
-            used = {use.chain[0] for use in definition.uses.names}
+            used = {use.chain[0] for use in uses.names}
             names = changes.declared | (changes.names & used)
             self.state |= {(id(namespace), name) for name in names}
 
@@ -164,7 +172,7 @@ class Reach:
         self.note_module(module)
         definition = definition_of(function)
         self.seen.function(function)
-        self._note_changes(definition, function.__globals__)
+        self._note_changes(definition.changes, definition.uses, function.__globals__)
         names = self._names(function, definition, function.__globals__, cells_of(function))
         return Form(
             b"!function;",
@@ -191,30 +199,125 @@ class Reach:
     def _names(
         self, code: Any, definition: Definition, namespace: dict[str, Any], cells: dict[str, Any]
     ) -> Form:
+        found = (
+            (use, *resolve(use, namespace, cells, definition.source, self))
+            for use in definition.uses.names
+        )
+        return self._names_form(code, definition.uses, found, namespace, cells)
+
+    def _names_form(
+        self,
+        code: Any,
+        uses: Uses,
+        found: Iterable[tuple[Use, str, Any]],
+        namespace: dict[str, Any],
+        cells: dict[str, Any],
+    ) -> Form:
         label = _label(code)
         lines = self._lines[id(code)] = {}
-        found: dict[str, Any] = {}
-        for use in definition.uses.names:
-            key, value = resolve(use, namespace, cells, definition.source, self)
-            if is_a(value, Exception):
-                self.problems.append((f"{label}: line {use.line}, {key}", str(value)))
-                value = Written(b"u")
-            if use.is_decorator and not is_a(value, (FunctionType, type, Written)):
+        values: dict[str, Any] = {}
+        for use, key, value in found:
+            place = f"{label}: line {use.line}, {key}"
+            is_by_source = is_a(value, Found)
+            if is_by_source or is_a(value, Exception):
+                value = self._without_gaps(place, value if is_by_source else [value])
+            elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
                 value = Written(opaque(value))
             if is_a(value, Form) and value.tag == CHANGING:
                 reason = "code that it reaches fills it, so it counts as it is first set"
-                self.problems.append((f"{label}: line {use.line}, {key}", reason))
-            found[key] = value
+                self.problems.append((place, reason))
+            values[key] = value
             lines.setdefault(key, use.line)
-        for chain, line, text in definition.uses.dynamic:
+        for chain, line, text in uses.dynamic:
             if _is_dynamic(chain, namespace, cells):
                 self.problems.append(
                     (f"{label}: line {line}, {text}", "it reaches code by a computed name")
                 )
         children: list[Any] = []
-        for key, value in sorted(found.items()):
+        for key, value in sorted(values.items()):
             children += (key, value)
         return Form(NAMES, MAP, children)
+
+    def _without_gaps(self, place: str, found: list[Any]) -> Any:
+        kept = []
+        for value in found:
+            if is_a(value, Exception):
+                self.problems.append((place, str(value)))
+                value = Written(b"u")
+            kept.append(value)
+        return tuple(kept) if len(kept) > 1 else kept[0]
+
+    def _part(self, part: Part) -> Form:
+        module = part.module
+        variables = module.loaded()
+        if variables is None:
+            self.seen.unloaded(module.name, module.path)
+            look_when_loaded(walk_of)
+        else:
+            self.note_module(module.name)
+        for changes in part.changes:
+            self._note_changes(changes, part.uses, {} if variables is None else variables)
+        found: list[tuple[Use, str, Any]] = []
+        for use in part.uses.names:
+            values = (
+                find_inside(module, use.chain, self)
+                if use.origin is None
+                else find_import(module, use.origin, use.chain[1:], self)
+            )
+            found.append((use, ".".join(use.chain) + str(use.origin or ""), values))
+        names = self._names_form(part, part.uses, found, {}, {})
+        needed: list[Any] = []
+        for name in sorted(set(module.needed())) if part.name == WHOLE else ():
+            other = module_of(name)
+            if is_a(other, Module):
+                needed.append(other.part(WHOLE))
+        return Form(
+            PART,
+            PARTS,
+            (canonical_module_name(module.name), part.name, part.digest, names, tuple(needed)),
+        )
+
+    def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in a loaded module without source."""
+        return followed(name, sys.modules[name], rest, self)[1]
+
+    def in_memory(self, module: Module, name: str, rest: tuple[str, ...]) -> list[Any]:
+        """Finds what a module that is loaded has instead of what its source says."""
+        variables = module.loaded()
+        if self._only_source:
+            return []
+        is_unclear = name in module.outline.statements and not module.outline.is_said(name)
+        if variables is not None:
+            value = variables.get(name, MISSING)
+            self.seen.name(variables, name, value)
+            if not is_as_said(module, name, value, self.seen):
+                first = module.first.get(name)
+                is_code = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
+                if name in module.outline.statements and not is_code:
+                    if self.is_state(variables, name):
+                        self.seen.names.pop((id(variables), name), None)
+                        return []
+                if first is None or not self._is_as_first(first, value):
+                    if is_a(value, ModuleType) and rest:
+                        return [followed(name, value, rest, self)[1]]
+                    return [Written(b"!missing;") if value is MISSING else value]
+        if is_unclear:
+            reason = "its source does not say what it is, and it counts by that alone"
+            self.problems.append((f"{canonical_module_name(module.name)}.{name}", reason))
+        return []
+
+    def _is_as_first(self, first: First, value: Any) -> bool:
+        """Says whether a value is what it was when its module was loaded, apart from state."""
+        if not first.watch.is_current():
+            # What is state is known when all has been read.
+            self._is_unsettled = self._is_first
+            first.watch.seen.attributes |= self._attributes
+            first.watch.settle()
+        digest, seen = walk_of(value)
+        if digest != first.digest:
+            return False
+        self.seen.include(seen)
+        return True
 
     def _class(self, cls: type) -> Union[bytes, Form]:
         module = cls.__module__
@@ -235,7 +338,7 @@ class Reach:
         if definition is None:
             parts.append(_members_form(cls, members))
             return Form(b"!class;", PARTS, parts)
-        self._note_changes(definition, namespace)
+        self._note_changes(definition.changes, definition.uses, namespace)
         cells: dict[str, Any] = {}
         for method in methods:
             self.seen.function(method)
@@ -298,6 +401,16 @@ class Reach:
             place = _label(value)
         if place is not None:
             self.problems.append((place, f"a {kind} {reason}"))
+
+
+def walk_of(value: Any) -> tuple[bytes, Seen]:
+    """Digests a value of a module that counts by its source, and says what was read."""
+    reach = Reach(only_source=True)
+    while True:
+        written = Writer(reach.form, report=reach.report, seen=reach.seen).write(value)
+        if reach.is_settled():
+            return sha256(written).digest(), reach.seen
+        reach = Reach(earlier=reach, only_source=True)
 
 
 # They are locks, the process's own streams, and the like: nothing that a result depends on.
