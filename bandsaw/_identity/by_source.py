@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, Optional, Protocol, Union
 
 from ..modules import file_of
-from .changes import changes_of
+from .changes import NOTHING, changes_of
 from .definitions import is_task_decorator
 from .firstparty import find_spec, is_first_party
 from .forms import Written, write_str
@@ -45,6 +45,9 @@ class Reader(Protocol):
     def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether the author has left a variable out."""
 
+    def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether another module is there wherever the one with some variables is."""
+
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""
 
@@ -64,7 +67,7 @@ class Part:
         name: The name, or `WHOLE`.
         digest: The digest of its statement, of `WHOLE` that of all that count with the module.
         uses: What they use from outside.
-        changes: What its functions change when they are called.
+        changes: What it changes when it is called.
     """
 
     def __init__(self, module: Module, name: str) -> None:
@@ -74,18 +77,14 @@ class Part:
         self.__module__ = module.name
         self.__qualname__ = name or "<module>"
         outline = module.outline
+        node = outline.statements.get(name)
         nodes: list[Any] = list(outline.eager) if name == WHOLE else []
-        if name in outline.lazy:
-            nodes = self._counted(outline.statements[name])
+        if name in outline.lazy or is_a(node, DEFINITIONS):
+            nodes = self._counted(node)
         written = [write_syntax(node, self._is_left_out) for node in nodes]
         self.digest = sha256(b"".join(b"%d:%b" % (len(w), w) for w in written)).digest()
         self.uses = uses_of(nodes, self._is_left_out)
-        self.changes = [
-            changes_of(inner)
-            for node in nodes
-            for inner in (ast.walk(node) if name == WHOLE else (node,))
-            if is_a(inner, DEFINITIONS)
-        ]
+        self.changes = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
 
     @property
     def kind(self) -> str:
@@ -245,6 +244,34 @@ def spec_of_name(name: str) -> Any:
         return None if folders is None else PathFinder.find_spec(name, list(folders))
     except Exception:
         return None  # what a package says of its folders may be anything
+
+
+def loaded_with(name: str) -> set[str]:
+    """Names the modules of the project that are there wherever a loaded one is."""
+    found: set[str] = set()
+    pending = [name]
+    while pending:
+        for each in _imported_by(pending.pop()):
+            if each not in found and each in sys.modules and is_first_party(each):
+                found.add(each)
+                pending.append(each)
+    return found
+
+
+def _imported_by(name: str) -> Iterator[str]:
+    yield from _parents(name)
+    variables = attributes_of(sys.modules.get(name))
+    file = variables.get("__file__")
+    source = source_of(file, dict(variables)) if is_a(file, str) else None
+    package = str(variables.get("__package__") or "").split(".")
+    for statement in () if source is None else source.tree.body:
+        if is_a(statement, ast.Import):
+            for alias in statement.names:
+                yield from (*_parents(alias.name), alias.name)
+        elif is_a(statement, ast.ImportFrom):
+            kept = package[: len(package) - statement.level + 1] if statement.level else []
+            home = ".".join([*kept, statement.module] if statement.module else kept)
+            yield from (*_parents(home), home, *(f"{home}.{a.name}" for a in statement.names))
 
 
 def find(

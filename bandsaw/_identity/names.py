@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Protocol
@@ -173,13 +174,15 @@ def _imported(
         wanted = module_name
         if origin.name:
             rest = (origin.name, *rest)
-    key = f"import {module_name}.{'.'.join(rest)}"
+    key, dotted = f"import {module_name}", ".".join(rest)
     if not is_first_party(module_name):
-        return key, Written(global_name(module_name, ".".join(rest)))
+        return f"{key}.{dotted}", Written(global_name(module_name, dotted))
+    if reader.is_loaded_with(namespace, wanted):
+        return followed(key, sys.modules[module_name], rest, reader)
     found = by_source.find(module_name, rest, reader)
     if wanted != module_name:
         found += by_source.find(wanted, (), reader)[:1]
-    return key, found
+    return f"{key}.{dotted}", found
 
 
 def module_source(module: ModuleType) -> Optional[Source]:

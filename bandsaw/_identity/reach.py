@@ -15,7 +15,7 @@ from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .by_source import WHOLE, Found, Module, Part, find_import, find_inside, module_of
+from .by_source import WHOLE, Found, Module, Part, find_import, find_inside, loaded_with, module_of
 from .canonical import Writer, opaque
 from .changes import Changes
 from .definitions import Definition, definition_of, definition_of_class, write_code
@@ -72,6 +72,9 @@ class Reach:
         self._is_first = earlier is None
         self._only_source = only_source
         self._is_unsettled = False
+        self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
+        self._called: set[Part] = set()
+        self._loaded_with: dict[str, set[str]] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code.
@@ -219,6 +222,8 @@ class Reach:
         for use, key, value in found:
             place = f"{label}: line {use.line}, {key}"
             is_by_source = is_a(value, Found)
+            if is_by_source and not is_a(code, Part):
+                self._note_called(use, value)
             if is_by_source or is_a(value, Exception):
                 value = self._without_gaps(place, value if is_by_source else [value])
             elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
@@ -247,6 +252,29 @@ class Reach:
             kept.append(value)
         return tuple(kept) if len(kept) > 1 else kept[0]
 
+    def _found_by(self, part: Part) -> list[tuple[Use, str, Found]]:
+        known = self._found.get(part)
+        if known is None:
+            known = self._found[part] = []
+            for use in part.uses.names:
+                if use.origin is None:
+                    found = find_inside(part.module, use.chain, self)
+                else:
+                    found = find_import(part.module, use.origin, use.chain[1:], self)
+                known.append((use, ".".join(use.chain) + str(use.origin or ""), found))
+        return known
+
+    def _note_called(self, use: Use, found: Found) -> None:
+        """Notes what parts change that reached code calls; other parts run while modules load."""
+        pending = [(use, found)]
+        while pending:
+            use, found = pending.pop()
+            for part in found if not use.is_decorator else ():
+                if is_a(part, Part) and part.name != WHOLE and part not in self._called:
+                    self._called.add(part)
+                    self._note_changes(part.changes, part.uses, part.module.loaded() or {})
+                    pending += [(use, found) for use, _, found in self._found_by(part)]
+
     def _part(self, part: Part) -> Form:
         module = part.module
         variables = module.loaded()
@@ -255,17 +283,7 @@ class Reach:
             look_when_loaded(walk_of)
         else:
             self.note_module(module.name)
-        for changes in part.changes:
-            self._note_changes(changes, part.uses, {} if variables is None else variables)
-        found: list[tuple[Use, str, Any]] = []
-        for use in part.uses.names:
-            values = (
-                find_inside(module, use.chain, self)
-                if use.origin is None
-                else find_import(module, use.origin, use.chain[1:], self)
-            )
-            found.append((use, ".".join(use.chain) + str(use.origin or ""), values))
-        names = self._names_form(part, part.uses, found, {}, {})
+        names = self._names_form(part, part.uses, self._found_by(part), {}, {})
         needed: list[Any] = []
         for name in sorted(set(module.needed())) if part.name == WHOLE else ():
             other = module_of(name)
@@ -276,6 +294,16 @@ class Reach:
             PARTS,
             (canonical_module_name(module.name), part.name, part.digest, names, tuple(needed)),
         )
+
+    def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether another module is there wherever the one with some variables is."""
+        home = namespace.get("__name__")
+        if not is_a(home, str) or attributes_of(sys.modules.get(home)) is not namespace:
+            return False
+        known = self._loaded_with.get(home)
+        if known is None:
+            known = self._loaded_with[home] = loaded_with(home)
+        return name in known
 
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""
