@@ -87,7 +87,12 @@ def is_strange(value: Any) -> bool:
         home = value.__globals__.get("__name__")
         return is_a(home, str) and is_first_party(home)
     kind = value if is_a(value, type) else type(value)
-    return is_of_the_user(kind) or home_of(kind) == "unittest.mock"
+    return is_of_the_user(kind) or is_mock(value)
+
+
+def is_mock(value: Any) -> bool:
+    """Says whether a value stands in for something in a test."""
+    return home_of(type(value)) == "unittest.mock"
 
 
 def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:

@@ -7,6 +7,7 @@ function -> definition (_definitions) -> names (_scopes) -> values at run time (
 
 from __future__ import annotations
 
+import ast
 import functools
 import sys
 import types
@@ -23,7 +24,7 @@ from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, is_a
-from .loaded import First, is_as_said, look_when_loaded
+from .loaded import First, is_as_said, is_mock, look_when_loaded
 from .names import CHANGING, cells_of, followed, holds_code, module_source, resolve
 from .objects import FORMS
 from .scopes import Use, Uses
@@ -33,6 +34,7 @@ from .watch import MISSING, Seen, first_attributes, is_first_unset
 # The tags of installed functions, of what a definition uses from outside, of tasks, and of parts of
 # modules that count by their source.
 FOREIGN, NAMES, TASK, PART = b"!foreign;", b"!names;", b"!task;", b"!part;"
+_DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
@@ -375,14 +377,22 @@ class Reach:
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
-            self._attributes_form(members, methods),
+            self._attributes_form(definition.node, members, methods),
         ]
         return Form(b"!class;", PARTS, parts)
 
-    def _attributes_form(self, members: dict[str, Any], methods: list[FunctionType]) -> Form:
+    def _attributes_form(
+        self, node: Any, members: dict[str, Any], methods: list[FunctionType]
+    ) -> Form:
         """What a class holds beyond its source: values that were computed or set from outside."""
         own = {id(method) for method in methods}
         children: list[Any] = []
+        for statement in getattr(node, "body", ()):
+            if is_a(statement, _DEFS) and not statement.decorator_list:
+                value = members.get(_private(statement.name, node.name), MISSING)
+                if not is_a(value, (FunctionType, staticmethod, classmethod)):
+                    replaced = Written(b"!missing;") if value is MISSING else value
+                    children += (statement.name, replaced)
         for name in sorted(members):
             value = members[name]
             if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
@@ -390,7 +400,9 @@ class Reach:
             if self.is_state_attribute(name, value):
                 continue  # it counts as the body of the class first sets it
             functions = [f for f in _unwrapped(value) if is_a(f, FunctionType)]
-            is_set_elsewhere = bool(functions) and not own.issuperset(map(id, functions))
+            is_set_elsewhere = is_mock(value) or (
+                bool(functions) and not own.issuperset(map(id, functions))
+            )
             if is_set_elsewhere or type(value) in _CONTAINERS:
                 children += (name, value)
             elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
@@ -504,6 +516,11 @@ def _namespace(cls: type) -> dict[str, Any]:
         if is_a(value, FunctionType):
             return value.__globals__
     return {}
+
+
+def _private(name: str, class_name: str) -> str:
+    is_private = name.startswith("__") and not name.endswith("__")
+    return f"_{class_name.lstrip('_')}{name}" if is_private else name
 
 
 def _unwrapped(member: Any) -> Iterable[Any]:
