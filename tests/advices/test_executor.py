@@ -375,9 +375,9 @@ def test_a_program_that_calls_ends_without_a_word(project, options):
     project.write(
         "bandsaw_config.py",
         f"""
-        from concurrent.futures import ProcessPoolExecutor
-        import bandsaw
+        import bandsaw  # first: Python takes modules apart in the order of their imports
         from bandsaw.advices.executor import ExecutorAdvice
+        from concurrent.futures import ProcessPoolExecutor
 
         configuration = bandsaw.Configuration().add_advice_chain(
             ExecutorAdvice(lambda: ProcessPoolExecutor(1), {options})
