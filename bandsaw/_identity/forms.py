@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # How the children of a form are to be read: in order, as one thing in several parts (also in
 # order), in any order, as keys and values in any order, as attribute names and values.
 SEQUENCE, PARTS, SET, MAP, FIELDS = range(5)
+# Of how many children those in any order consist, by kind.
+SIZES = {SET: 1, MAP: 2, FIELDS: 2}
 
 _INLINE = 256
 _double = Struct("<d").pack
@@ -186,6 +188,16 @@ def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
         children.append(key)
         children.append(value)
     return Form(tag, kind, children)
+
+
+def joined(form: Form, written: list[bytes]) -> bytes:
+    """Joins what the children of a form were written as."""
+    if form.kind == SET:
+        written.sort()
+    elif form.kind in SIZES:
+        pairs = sorted(zip(written[::2], written[1::2]))
+        written = [part for pair in pairs for part in pair]
+    return b"%b%d:" % (form.tag, len(written)) + b"".join(written)
 
 
 def without_addresses(value: Any, form: Union[bytes, Form]) -> Union[bytes, Form]:
