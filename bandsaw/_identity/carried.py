@@ -21,6 +21,7 @@ from .firstparty import is_first_party
 from .globals import canonical_module_name
 from .kinds import attributes_of, is_a
 from .sources import Source, source_of
+from .stored import counts_in_a_class
 from .watch import MISSING, Seen
 
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -53,11 +54,17 @@ def carried_by(seen: Seen) -> Carried:
                 values[f"{canonical_module_name(namespace['__name__'])}:{name}"] = digest
         elif not is_said:
             changed[f"{canonical_module_name(namespace['__name__'])}.{name}"] = None
-    for owner, members, _ in list(seen.owners.values()):
+    for one in list(seen.owners.values()):
+        owner = one.owner
         if is_a(owner, type):
-            place = f"{canonical_module_name(owner.__module__)}.{owner.__qualname__}"
-            for name in _changed_members(owner, members):
-                changed[f"{place}.{name}"] = None
+            module = canonical_module_name(owner.__module__)
+            for name in _changed_members(owner, one.state):
+                changed[f"{module}.{owner.__qualname__}.{name}"] = None
+            for name, value in one.state.items():
+                if name not in seen.attributes and counts_in_a_class(value):
+                    digest = _digest(value)
+                    if digest is not None:
+                        values[f"{module}:{owner.__qualname__}.{name}"] = digest
     for function, *_ in list(seen.functions.values()):
         if _is_only_in_memory(function):
             module = canonical_module_name(function.__globals__.get("__name__"))
@@ -237,7 +244,9 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         module = sys.modules.get(module_name)
         if module is None and module_name == main_module_name():
             module = sys.modules.get("__main__")
-        value = attributes_of(module).get(name, MISSING) if module is not None else MISSING
+        value: Any = MISSING if module is None else module
+        for part in name.split("."):
+            value = attributes_of(value).get(part, MISSING)
         if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
             continue
         ours = _digest(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ Member = tuple[str, Callable[[Any], Any]]
 
 _mro = type.__dict__["__mro__"].__get__
 _dict = type.__dict__["__dict__"].__get__
+_bases = type.__dict__["__bases__"].__get__
 
 
 def attributes_of(owner: Any) -> Mapping[str, Any]:
@@ -49,6 +51,21 @@ def defines(kind: type, name: str) -> bool:
     return any(name in _dict(base) for base in _mro(kind))
 
 
+def kind_of(owner: Any) -> Any:
+    """Returns what decides where attributes are looked for: of a class its bases, else the class."""
+    return _bases(owner) if is_a(owner, type) else type(owner)
+
+
+def memos_of(kind: type) -> frozenset[str]:
+    """Names the attributes that objects of a class keep of what their methods have computed."""
+    return frozenset(
+        name
+        for base in _mro(kind)
+        for name, member in _dict(base).items()
+        if type(member) is cached_property
+    )
+
+
 def members_of(kind: type) -> tuple[Member, ...]:
     """Finds the slots that objects of a class have."""
     return tuple(
@@ -71,5 +88,6 @@ def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:
 
 
 __all__ = [
-    "Member", "attributes_of", "defines", "is_a", "members_of", "module_of", "mro_of", "state_of"
+    "Member", "attributes_of", "defines", "is_a", "kind_of", "members_of", "memos_of", "module_of",
+    "mro_of", "state_of",
 ]  # fmt: skip
