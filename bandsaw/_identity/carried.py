@@ -8,6 +8,7 @@ far:  differing(values) ─► those that have another value there
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -24,6 +25,7 @@ from .sources import Source, source_of
 from .stored import counts_in_a_class
 from .watch import MISSING, Seen
 
+_CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
 
 
@@ -61,7 +63,9 @@ def carried_by(seen: Seen) -> Carried:
             for name in _changed_members(owner, one.state):
                 changed[f"{module}.{owner.__qualname__}.{name}"] = None
             for name, value in one.state.items():
-                if name not in seen.attributes and counts_in_a_class(value):
+                if name in seen.attributes or name[:2] == "__":
+                    continue
+                if counts_in_a_class(value) or is_a(value, _CONTAINERS):
                     digest = _digest(value)
                     if digest is not None:
                         values[f"{module}:{owner.__qualname__}.{name}"] = digest
@@ -144,6 +148,10 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     if node is None:
         return
     bound = {getattr(child, "name", None) for child in node.body}
+    bases = [_said_by(base, vars(module)) for base in node.bases]
+    if MISSING not in bases and not node.keywords:
+        if [*map(id, bases)] != [id(base) for base in cls.__bases__ if base is not object]:
+            yield "__bases__"
     for name, member in members.items():
         if not is_a(member, FunctionType) or name.startswith("__"):
             continue
@@ -165,9 +173,22 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             # A name that is assigned twice is not looked at.
             said[target.id] = None if target.id in said else statement.value
     for name, expression in said.items():
-        if expression is not None and name in members and is_a(members[name], _PLAIN):
-            if is_literal(expression, members[name]) is False:
+        member = members.get(name, MISSING)
+        if expression is not None and is_a(member, _PLAIN):
+            if is_literal(expression, member) is False:
                 yield name
+        elif expression is not None and is_a(member, type):
+            if _said_by(expression, vars(module)) not in (member, MISSING):
+                yield name
+
+
+def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
+    """Returns what a dotted name stands for in a module; `MISSING` where it is not that simple."""
+    if is_a(expression, ast.Name):
+        return namespace.get(expression.id, getattr(builtins, expression.id, MISSING))
+    if is_a(expression, ast.Attribute):
+        return attributes_of(_said_by(expression.value, namespace)).get(expression.attr, MISSING)
+    return MISSING
 
 
 def _is_decorated(node: ast.ClassDef, name: str) -> bool:

@@ -52,7 +52,7 @@ def defines(kind: type, name: str) -> bool:
 
 
 def kind_of(owner: Any) -> Any:
-    """Returns what decides where attributes are looked for: of a class its bases, else the class."""
+    """Returns where attributes are looked for next: the bases of a class, or the class."""
     return _bases(owner) if is_a(owner, type) else type(owner)
 
 

@@ -192,8 +192,8 @@ class Reach:
         definition = definition_of(function)
         self.seen.function(function)
         self._note_changes(definition.changes, definition.uses, function.__globals__)
-        cells = self._cells(function, definition.changes)
-        names = self._names(function, definition, function.__globals__, cells)
+        closed = self._cells(function, definition.changes)
+        names = self._names(function, definition, function.__globals__, closed)
         held, named = self._defaults(function, definition.changes)
         return Form(b"!function;", PARTS, (definition.digest, names, held, named, wrapped))
 

@@ -77,7 +77,7 @@ def open_stored(value: Any) -> Optional[Form]:
     return Form(b"O", PARTS, (kind, args, fields, items, pairs), ("",) * 5)
 
 
-def without_memos(kind: type, state: Mapping[str, Any]) -> Mapping[str, Any]:
+def without_memos(kind: type, state: Mapping[str, Any]) -> dict[str, Any]:
     """Leaves out what methods keep of what they have computed: a `cached_property`."""
     bases = mro_of(kind)
     return {
@@ -90,10 +90,14 @@ def without_memos(kind: type, state: Mapping[str, Any]) -> Mapping[str, Any]:
 def counts_in_a_class(value: Any) -> bool:
     """Says whether an attribute of a class is more than the source of the class says."""
     kind = type(value)
-    name = f"{module_of(kind)}.{kind.__qualname__}"
-    return name in _HOLDERS or (is_of_the_user(kind) and not is_a(value, (type, enum.Enum)))
+    return f"{_module(kind)}.{_name(kind)}" in _HOLDERS or (
+        is_of_the_user(kind) and not is_a(value, (type, enum.Enum))
+    )
 
 
+# Types of Python's own have no such attributes that are stored.
+_module = type.__dict__["__module__"].__get__
+_name = type.__dict__["__qualname__"].__get__
 # Classes whose objects are nothing but what they hold.
 _HOLDERS = frozenset(
     "types.SimpleNamespace argparse.Namespace types.mappingproxy builtins.mappingproxy"
