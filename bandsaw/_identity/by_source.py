@@ -21,7 +21,7 @@ from .changes import NOTHING, changes_of
 from .definitions import is_task_decorator
 from .firstparty import find_spec, is_first_party
 from .forms import Written, write_str
-from .globals import canonical_module_name, global_name
+from .globals import canonical_module_name
 from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import Origin, uses_of
@@ -47,6 +47,9 @@ class Reader(Protocol):
 
     def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether another module is there wherever the one with some variables is."""
+
+    def installed(self, name: str, chain: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in an installed module."""
 
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""
@@ -279,7 +282,7 @@ def find(
 ) -> Found:
     """Finds what a chain of names stands for in a module."""
     if not is_first_party(name):
-        return Found([Written(global_name(name, ".".join(rest)))])
+        return Found([reader.installed(name, rest)])
     module = module_of(name)
     if not is_a(module, Module):
         return Found([reader.as_loaded(name, rest) if module is None else module])
@@ -317,7 +320,7 @@ def find_inside(
         found += [module.part("__getattr__"), AttributeError(reason)]
     if not found:
         is_built_in = hasattr(builtins, name)
-        found.append(Written(global_name("builtins", name)) if is_built_in else _UNRESOLVED)
+        found.append(reader.installed("builtins", (name,)) if is_built_in else _UNRESOLVED)
     return found
 
 

@@ -21,6 +21,7 @@ from .firstparty import is_first_party
 from .globals import canonical_module_name
 from .kinds import attributes_of, is_a
 from .sources import Source, source_of
+from .stored import is_mock, is_strange
 from .watch import MISSING, Seen
 
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -44,7 +45,15 @@ def carried_by(seen: Seen) -> Carried:
     values: dict[str, str] = {}
     for namespace, name, value in list(seen.names.values()):
         source = _source_of_namespace(namespace)
+        if id(namespace) in seen.places:
+            digest = _digest(value)
+            if digest is not None and value is not MISSING:
+                values[f"{seen.places[id(namespace)]}.{name}"] = digest
+            continue
         if source is None or is_a(value, ModuleType):
+            home = namespace.get("__name__")
+            if is_a(home, str) and not is_first_party(home) and is_strange(value):
+                changed[f"{home}.{name}"] = None
             continue
         is_said = _is_said(name, value, namespace, source)
         if is_said is None:
@@ -138,6 +147,8 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         return
     bound = {getattr(child, "name", None) for child in node.body}
     for name, member in members.items():
+        if is_mock(member):
+            yield name
         if not is_a(member, FunctionType) or name.startswith("__"):
             continue
         if name in bound:
@@ -237,7 +248,9 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         module = sys.modules.get(module_name)
         if module is None and module_name == main_module_name():
             module = sys.modules.get("__main__")
-        value = attributes_of(module).get(name, MISSING) if module is not None else MISSING
+        value: Any = MISSING if module is None else module
+        for each in name.split("."):
+            value = attributes_of(value).get(each, MISSING)
         if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
             continue
         ours = _digest(value)

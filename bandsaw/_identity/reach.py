@@ -24,10 +24,11 @@ from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, is_a
-from .loaded import First, is_as_said, is_mock, look_when_loaded
-from .names import CHANGING, cells_of, followed, holds_code, module_source, resolve
+from .loaded import First, is_as_said, look_when_loaded
+from .names import CHANGING, cells_of, followed, holds_code, installed, module_source, resolve
 from .objects import FORMS
 from .scopes import Use, Uses
+from .stored import is_mock
 from .syntax import write_syntax
 from .watch import MISSING, Seen, first_attributes, is_first_unset
 
@@ -306,6 +307,13 @@ class Reach:
         if known is None:
             known = self._loaded_with[home] = loaded_with(home)
         return name in known
+
+    def installed(self, name: str, chain: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in an installed module."""
+        module = sys.modules.get(name)
+        if is_a(module, ModuleType) and not self._only_source:
+            return installed(module, chain, self)
+        return Written(global_name(name, ".".join(chain)))
 
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""

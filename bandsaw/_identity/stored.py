@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from .firstparty import is_first_party
 from .forms import PARTS, SET, Fields, Form, NoForm
-from .kinds import attributes_of, is_a, members_of, module_of, mro_of, state_of
+from .kinds import attributes_of, defines, is_a, members_of, module_of, mro_of, state_of
 from .reduced import Pairs
 from .watch import first_contents
 
@@ -41,6 +41,21 @@ _ARGUMENTS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 
 def is_of_the_user(kind: type) -> bool:
     return any(is_first_party(module_of(base)) for base in mro_of(kind)[:-1])
+
+
+def is_mock(value: Any) -> bool:
+    """Says whether a value stands in for something in a test."""
+    return module_of(type(value)) == "unittest.mock"
+
+
+def is_strange(value: Any) -> bool:
+    """Says whether something is of the project, or a mock, where an installed thing belongs."""
+    if is_a(value, FunctionType):
+        home = value.__globals__.get("__name__")
+        return is_a(home, str) and is_first_party(home)
+    if is_a(value, type):
+        return is_of_the_user(value)
+    return is_mock(value) or (defines(type(value), "__call__") and is_of_the_user(type(value)))
 
 
 def open_stored(value: Any) -> Optional[Form]:

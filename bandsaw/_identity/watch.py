@@ -51,6 +51,7 @@ class Seen:
     Attributes:
         modules: The first-party modules that were reached, with their specs, by their names.
         attributes: The names of attributes that reached code assigns or changes.
+        places: Of which functions, module and name, the dictionaries are, by their identity.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,7 @@ class Seen:
         self.owners: dict[int, tuple[Any, dict[str, Any], tuple[Member, ...]]] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         self.attributes: set[str] = set()
+        self.places: dict[int, str] = {}
 
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
@@ -102,7 +104,7 @@ class Seen:
     def _tables(self) -> list[dict[Any, Any]]:
         return [
             *(self.modules, self.files, self.names, self.cells),
-            *(self.functions, self.owners, self.contents),
+            *(self.functions, self.owners, self.contents, self.places),
         ]
 
 
@@ -203,7 +205,8 @@ class Watch:
                     yield name
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
-                yield f"{namespace.get('__name__', '?')}.{name}"
+                home = self.seen.places.get(id(namespace)) or namespace.get("__name__", "?")
+                yield f"{home}.{name}"
         for function, code, defaults, keywords in self._functions:
             is_same = function.__code__ is code and function.__defaults__ is defaults
             if not is_same or not _is_same(function.__kwdefaults__ or {}, keywords or {}):
