@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Optional
 from .by_source import Module, known_module, module_of
 from .carried import is_literal
 from .firstparty import is_first_party
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, is_a, qualname_of
 from .kinds import module_of as home_of
 from .stored import is_strange
 from .watch import MISSING, Seen, Watch
@@ -100,7 +100,7 @@ def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:
 
 
 def _is_class(module: Module, node: ast.ClassDef, cls: type, seen: Seen) -> bool:
-    if module.source.class_(cls.__qualname__, []) is not node or home_of(cls) != module.name:
+    if module.source.class_(qualname_of(cls), []) is not node or home_of(cls) != module.name:
         return False
     seen.owner(cls)
     said: dict[str, Any] = {}

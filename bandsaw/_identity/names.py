@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Mapping
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Optional, Protocol
 
 from ..modules import file_of
@@ -13,7 +13,7 @@ from . import by_source
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
-from .kinds import attributes_of, defines, is_a
+from .kinds import attributes_of, defines, is_a, name_of_module
 from .scopes import Origin, Use
 from .sources import Source, source_of
 from .stored import is_strange
@@ -102,10 +102,10 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
     for position, name in enumerate((*rest, "")):
         if not name or not is_a(value, ModuleType):
             break
-        if not is_first_party(value.__name__):
+        if not is_first_party(name_of_module(value)):
             dotted = ".".join(rest[position:])
             return f"{key}.{dotted}", installed(value, rest[position:], reader)
-        reader.note_module(value.__name__)
+        reader.note_module(name_of_module(value))
         key = f"{key}.{name}"
         source = module_source(value)
         module = value
@@ -117,13 +117,13 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         if reader.is_left_out(namespace, name):
             return key, _LEFT_OUT
         if value is MISSING and "__path__" in namespace:
-            inner = f"{module.__name__}.{name}"
+            inner = f"{name_of_module(module)}.{name}"
             if by_source.spec_of_name(inner) is not None:
                 return key, by_source.find(inner, rest[position + 1 :], reader)
         reader.seen.name(namespace, name, value)
         if value is MISSING:
             if "__getattr__" in namespace:
-                return key, AttributeError("the __getattr__ of its module makes it when it is used")
+                return key, by_source.Gap("the __getattr__ of its module makes it when it is used")
             return key, _UNRESOLVED
         if is_a(value, ModuleType) or source is None:
             continue
@@ -151,12 +151,16 @@ def installed(module: ModuleType, chain: tuple[str, ...], reader: Reader) -> Any
             break
         namespace = attributes_of(value)
         value = namespace.get(name, MISSING)
+        if type(value) is BuiltinFunctionType and module is builtins:
+            if name in _OFTEN_REPLACED:
+                reader.seen.name(namespace, name, value)
+            break
         is_code = is_a(value, type) or defines(type(value), "__call__")
         if is_strange(value) or (is_code and (module is not builtins or name in _OFTEN_REPLACED)):
             reader.seen.name(namespace, name, value)
         if is_strange(value):
             return value
-    return Written(global_name(module.__name__, ".".join(chain)))
+    return Written(global_name(name_of_module(module), ".".join(chain)))
 
 
 # The others are never replaced, and each name costs time at each call.

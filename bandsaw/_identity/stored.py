@@ -14,7 +14,17 @@ from typing import Any, Optional
 
 from .firstparty import is_first_party
 from .forms import PARTS, SET, Fields, Form, NoForm
-from .kinds import attributes_of, defines, is_a, members_of, module_of, mro_of, state_of
+from .kinds import (
+    attributes_of,
+    by_kind,
+    defines,
+    is_a,
+    members_of,
+    module_of,
+    mro_of,
+    number_of,
+    state_of,
+)
 from .reduced import Pairs
 from .watch import first_contents
 
@@ -85,7 +95,7 @@ def open_stored(value: Any) -> Optional[Form]:
                 break
         else:
             if _stores_more(kind) and not is_a(value, property):
-                if not _changes_its_bases(kind) and kind not in copyreg.dispatch_table:
+                if not _changes_its_bases(kind) and by_kind(copyreg.dispatch_table, kind) is None:
                     return None
                 raise NoForm("what it stores cannot be read without running its own code")
     return Form(b"O", PARTS, (kind, args, fields, items, pairs), ("",) * 5)
@@ -94,9 +104,11 @@ def open_stored(value: Any) -> Optional[Form]:
 def _stores_more(kind: type) -> bool:
     """Says whether objects of a class have more than attributes; `pickle` looks at the same."""
     slots = [name for name, _ in members_of(kind)]
-    places = len(slots) + (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
+    places = len(slots) + sum(
+        number_of(kind, name) > 0 for name in ("__dictoffset__", "__weakrefoffset__")
+    )
     size = object.__basicsize__ + places * tuple.__itemsize__
-    return kind.__itemsize__ != 0 or kind.__basicsize__ > size
+    return number_of(kind, "__itemsize__") != 0 or number_of(kind, "__basicsize__") > size
 
 
 def _changes_its_bases(kind: type) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
 from typing import Any, Optional
 
-from .kinds import Member, attributes_of, is_a, members_of, state_of
+from .kinds import Member, attributes_of, is_a, members_of, name_of, state_of
 
 # Stands for a name that is not there.
 MISSING = object()
@@ -280,7 +280,7 @@ def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
 def base_of(container: Any) -> Any:
     """Finds what holds the contents of a container: a base of Python's own, or `None`."""
     kind = type(container)
-    if kind in _BASES:
+    if type(kind) is type and kind in _BASES:
         return kind
     return next((base for base in _BASES[:3] if issubclass(kind, base)), None)
 
@@ -334,4 +334,4 @@ def _rebuilt(container: Any, contents: Any) -> Any:
 
 def _label(owner: Any) -> str:
     kind = owner if is_a(owner, (type, FunctionType)) else type(owner)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return name_of(kind) if is_a(kind, type) else f"{kind.__module__}.{kind.__qualname__}"
