@@ -95,7 +95,7 @@ def test_no_special_method_runs_for_an_id_or_a_hit(project):
         "ignore",
         "-c",
         "import loud, uses, named\n"
-        "tasks = [uses.f, *(getattr(named, f'f{number}') for number in range(49))]\n"
+        "tasks = [uses.f, *(getattr(named, f'f{number}') for number in range(0, 49, 3))]\n"
         "loud.armed = True\n"
         "ids = [task.bandsaw_task.task_id for task in tasks]\n"
         "assert tasks[0](1) == tasks[0](1) == tasks[1](1) == 1\n"
