@@ -85,6 +85,8 @@ class Call(lanes.Passenger):
 
     def board(self) -> None:
         """Has the call run as soon as it may."""
+        # Not before: Ctrl-C, which looks at all of them, may come while one is made.
+        lanes.unfinished.add(self)
         if self.plan is None:
             self._is_ready()
             return

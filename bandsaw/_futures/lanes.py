@@ -14,7 +14,7 @@ from typing import Any, Optional
 from ..errors import InvalidValueError
 
 WAITING, READY, RUNNING, OVER = range(4)
-# All calls that are not over.
+# All calls that have boarded and are not over.
 unfinished: set[Passenger] = set()
 
 
@@ -61,7 +61,6 @@ class Passenger:
         self.active = 0
         self.extra: Optional[Passenger] = None
         self.children: Optional[deque[Passenger]] = None
-        unfinished.add(self)
 
     def run(self) -> None:
         """Runs the call."""
