@@ -20,21 +20,13 @@ _OURS = __name__.partition(".")[0]
 
 
 class Definition(NamedTuple):
-    """A definition, digested.
+    """A definition, digested."""
 
-    Attributes:
-        digest: The SHA-256 of its normal form.
-        uses: What it uses from outside.
-        source: The module's source, or `None` where there is none.
-        node: Its syntax tree, or `None` where there is no source.
-        changes: What it changes when it is called.
-    """
-
-    digest: bytes
-    uses: Uses
-    source: Optional[Source]
-    node: Optional[ast.AST]
-    changes: Changes = NOTHING
+    digest: bytes  # the SHA-256 of its normal form
+    uses: Uses  # what it uses from outside
+    source: Optional[Source]  # the module's source, or `None` where there is none
+    node: Optional[ast.AST]  # its syntax tree, or `None` where there is no source
+    changes: Changes = NOTHING  # what it changes when it is called
 
 
 # By identity: code objects are equal when they merely look alike.

@@ -43,13 +43,9 @@ def cells_of(function: FunctionType) -> dict[str, Any]:
 
 
 class Reader(Protocol):
-    """What reads the names of a task.
+    """What reads the names of a task."""
 
-    Attributes:
-        seen: Where it is noted what was read.
-    """
-
-    seen: Seen
+    seen: Seen  # where it is noted what was read
 
     def note_module(self, name: Any) -> None:
         """Notes a module that was reached."""

@@ -37,11 +37,6 @@ class Reach:
     """Gives the forms of functions, classes and modules to a `Writer`.
 
     `left_out`: the variables that do not count: the names of their modules and their own.
-
-    Attributes:
-        problems: What could not be followed: the place and the reason.
-        seen: What was read.
-        state: The variables that reached code assigns or fills: they count as they are first set.
     """
 
     def __init__(
@@ -50,8 +45,10 @@ class Reach:
         left_out: Collection[str] = (),
         earlier: Optional[Reach] = None,
     ) -> None:
+        # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
-        self.seen = Seen()
+        self.seen = Seen()  # what was read
+        # The variables that reached code assigns or fills: they count as they are first set.
         self.state: set[tuple[int, str]] = set() if earlier is None else set(earlier.state)
         self._attributes = set() if earlier is None else set(earlier.seen.attributes)
         self._no_state: set[tuple[int, str]] = set()

@@ -30,21 +30,14 @@ class _Unclear(Exception):
 
 
 class Unloaded(NamedTuple):
-    """A module that is not loaded.
+    """A module that is not loaded."""
 
-    Attributes:
-        module: A module in whose namespace is what is known.
-        source: What it was made of.
-        path: Where that lies.
-        read: What was taken from modules that are loaded: namespace, name, value.
-        needed: The modules that are not loaded either, and that it imports.
-    """
-
-    module: ModuleType
-    source: Source
-    path: str
+    module: ModuleType  # a module in whose namespace is what is known
+    source: Source  # what it was made of
+    path: str  # where that lies
+    # What was taken from modules that are loaded: namespace, name, value.
     read: list[tuple[dict[str, Any], str, Any]]
-    needed: set[str]
+    needed: set[str]  # the modules that are not loaded either, and that it imports
 
 
 _made: dict[str, Unloaded] = {}

@@ -46,14 +46,10 @@ def first_contents(container: Any) -> Any:
 
 
 class Seen:
-    """What was read on the way of making an id.
-
-    Attributes:
-        modules: The first-party modules that were reached, with their specs, by their names.
-        attributes: The names of attributes that reached code assigns or changes.
-    """
+    """What was read on the way of making an id."""
 
     def __init__(self) -> None:
+        # The first-party modules that were reached, with their specs, by their names.
         self.modules: dict[str, tuple[Any, Any]] = {}
         # Of modules that are not loaded: the path, and what changes with the file.
         self.files: dict[str, tuple[str, Any]] = {}
@@ -62,6 +58,7 @@ class Seen:
         self.functions: dict[int, tuple[Any, Any, Any, Any]] = {}
         self.owners: dict[int, tuple[Any, dict[str, Any], tuple[Member, ...]]] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
+        # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
 
     def unloaded(self, name: str, path: str) -> None:
