@@ -84,7 +84,7 @@ def definition_of_class(
 
 def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Definition]:
     def is_task(decorator: ast.expr) -> bool:
-        return _is_task_decorator(decorator, namespace, source)
+        return is_task_decorator(decorator, namespace, source)
 
     try:
         written = write_syntax(node, is_task)
@@ -94,7 +94,7 @@ def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Def
     return Definition(sha256(written).digest(), uses, source, node, changes_of(node))
 
 
-def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
+def is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
     chain = chain_of(decorator.func if is_a(decorator, ast.Call) else decorator)
     if chain is None:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional
 
 IsLeftOut = Callable[[ast.expr], bool]
 
@@ -255,18 +255,17 @@ def chain_of(node: ast.AST) -> Optional[tuple[str, ...]]:
     return None
 
 
-def uses_of(
-    node: Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef],
-    is_left_out: IsLeftOut = lambda decorator: False,
-) -> Uses:
-    """Finds what a definition uses from outside."""
+def uses_of(nodes: Any, is_left_out: IsLeftOut = lambda decorator: False) -> Uses:
+    """Finds what a definition uses from outside, or the statements of a module."""
     visitor = _Visitor(is_left_out)
-    if isinstance(node, _FUNCTIONS):
-        if not isinstance(node, ast.Lambda):
-            visitor.decorators(node)
-        visitor.function(node)
+    if isinstance(nodes, _FUNCTIONS):
+        # Their defaults count by their values.
+        if not isinstance(nodes, ast.Lambda):
+            visitor.decorators(nodes)
+        visitor.function(nodes)
     else:
-        visitor.visit(node)
+        for node in nodes if isinstance(nodes, list) else [nodes]:
+            visitor.visit(node)
         visitor.scope.bound.clear()
     found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
     _collect(visitor.scope, found)

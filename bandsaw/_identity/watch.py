@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
-from typing import Any
+from typing import Any, Optional
 
 from .kinds import Member, attributes_of, is_a, members_of, state_of
 
@@ -61,10 +61,10 @@ class Seen:
         # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
 
-    def unloaded(self, name: str, path: str) -> None:
+    def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
         self.modules[name] = None, None
-        self.files[name] = path, _stamp_of(path)
+        self.files[name] = path or "", _stamp_of(path or "")
 
     def name(self, namespace: Mapping[str, Any], name: str, value: Any) -> None:
         """Notes what a name stands for."""
