@@ -73,10 +73,7 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
 
 
 def _begins(request: "Any", begun: "list[str]") -> str:
-    """Says that a call begins, unless another word was said of it. Returns the word.
-
-    Where the caller sees the folder it knows so which calls have begun when this worker is lost.
-    """
+    """Says that a call begins, unless another word was said of it, which is returned."""
     call = request["call"]
     begun.append(call)
     if _begun.setdefault(call, "begun") != "begun":
