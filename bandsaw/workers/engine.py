@@ -57,8 +57,7 @@ class Engine:
         pack_seconds: How much work of small calls is submitted at once, 0 if each is by itself.
         most_packed: At most so many calls are.
         repeats: Whether calls that were lost with a worker are run again there.
-        claims_stay: Whether it is the near side that removes claims which it sees: the engine
-            may lose a result, and run a call again that is over.
+        runs_lost_again: Whether it may run a call again that is over, because its result was lost.
         buffers: The large buffers of maps in the engine's store, `None` if it has none.
         kind: Which engine it is, empty for other executors.
         at: Calls a function in a worker, or on its machine, by the name that it has given itself;
@@ -82,7 +81,7 @@ class Engine:
         most_packed: int = 1,
         repeats: bool = False,
         store: Optional[Callable[[bytes], Stored]] = None,
-        claims_stay: bool = False,
+        runs_lost_again: bool = False,
         kind: str = "",
         at: Optional[Callable[..., Any]] = None,
         shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None,
@@ -98,7 +97,7 @@ class Engine:
         self.pack_seconds = pack_seconds
         self.most_packed = most_packed
         self.repeats = repeats
-        self.claims_stay = claims_stay
+        self.runs_lost_again = runs_lost_again
         self.kind = kind
         self.at = at
         self.shared_file = shared_file
