@@ -106,7 +106,9 @@ def _begins(request: "Any", begun: "list[str]") -> str:
         if not request["repeats"]:
             return "lost"
     except OSError:
-        pass
+        # The folder that all machines share goes with the executor.
+        if request["engine"] == "slurm" and not os.path.isdir(request["claims"]):
+            return "ended"
     return "begun"
 
 
