@@ -33,24 +33,18 @@ if TYPE_CHECKING:
 
 
 class Wanted(NamedTuple):
-    """What a call wants of an executor.
+    """What a call wants of an executor."""
 
-    Attributes:
-        options: The options of the call, as the engine names them.
-        workers: How many processes are kept below a worker, `None` for one of each call.
-        preload: The modules to import before processes are forked.
-        directory: Where files may be made there, `None` for the folder for temporary files.
-        variables: The environment variables that a task has there, besides those of the worker.
-        seconds: How long the task may take.
-        batch: How many calls of a `map` are submitted together, `None` for what is best.
-    """
-
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # the options of the call, as the engine names them
+    # How many processes are kept below a worker, `None` for one of each call.
     workers: Optional[int]
-    preload: tuple[str, ...]
+    preload: tuple[str, ...]  # the modules to import before processes are forked
+    # Where files may be made there, `None` for the folder for temporary files.
     directory: Optional[str]
+    # The environment variables that a task has there, besides those of the worker.
     variables: Mapping[str, str]
-    seconds: Optional[float]
+    seconds: Optional[float]  # how long the task may take
+    # How many calls of a `map` are submitted together, `None` for what is best.
     batch: Optional[int]
 
 

@@ -29,15 +29,9 @@ _MOST_BRINGS = 3
 
 
 class EngineChild(Child):
-    """A process below an engine's worker, whose messages arrive when the call is over.
+    """A process below an engine's worker, whose messages arrive when the call is over."""
 
-    Attributes:
-        has_not_begun: Whether the call was lost, and has not begun for sure.
-        files_back: How the files that it returns are had, `None` if there are none or they are
-            seen here. See `engine_files.returned`.
-    """
-
-    has_not_begun = False
+    has_not_begun = False  # whether the call was lost, and has not begun for sure
 
     def __init__(self, kind: Kind, place: Any, check: Callable[[Any], None]) -> None:
         super().__init__(kind, place.engine.name, lambda was_lost: None, {})
@@ -53,6 +47,8 @@ class EngineChild(Child):
         self._held: Any = None
         self._brings = 0
         self._mark = 0
+        # How the files that it returns are had, `None` if there are none or they are seen here. See
+        # `engine_files.returned`.
         self.files_back: Any = None
         self._packer = packer_of(place.engine)
         # Held while it is found out whether the call can be cancelled, and never while we wait.

@@ -116,14 +116,10 @@ def _cause_of(error: BaseException) -> Exception:
 
 
 class Packer:
-    """What puts calls for an engine together.
-
-    Attributes:
-        engine: The engine.
-    """
+    """What puts calls for an engine together."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine = engine  # the engine
         self._lock = threading.Lock()
         self._open: dict[Any, Pack] = {}
         self._seconds: dict[str, float] = {}
