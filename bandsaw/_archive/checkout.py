@@ -205,11 +205,7 @@ class Checkout:
         return f"{_THIS_RUN}-{_texts.generation}-{self._number}"
 
     def news(self, known: int) -> tuple[int, dict[str, Any]]:
-        """Returns what a process does not know yet.
-
-        Returns the number for what it knows then, and plain data for `finder.take`, empty for
-        nothing.
-        """
+        """Returns the number and the data for `finder.take` of what a process does not know yet."""
         number = len(_texts.growth) + 1
         if known == number:
             return number, {}

@@ -41,11 +41,7 @@ class Files(NamedTuple):
 def find(
     folders: Iterable[str], largest: Optional[int] = LARGEST_FILE, everything: bool = False
 ) -> Files:
-    """Finds the files of a package or folder.
-
-    `largest`: the size of the largest file that is not left out, `None` for any. Returns the files:
-    those that are worth sending, without what is hidden, large, or a cache.
-    """
+    """Finds the files that are worth sending: not hidden, no cache, none above `largest` bytes."""
     found = Files({}, {}, {})
     total = 0
     for folder in reversed(list(folders)):

@@ -34,10 +34,7 @@ class Running(NamedTuple):
 
 
 def running_archive() -> Optional[Running]:
-    """Finds the archive that this process was started from.
-
-    Returns the archive, `None` if this process is no far end, or bandsaw is installed here.
-    """
+    """Finds the archive that this process was started from, `None` if it was from none."""
     if not modules.is_far_end:
         return None
     root = Path(start.running_root())

@@ -219,10 +219,7 @@ class Unpacking:
         remove(self._temporary)
 
     def _take_over_byte_code(self) -> None:
-        """Links byte code that other archives have of the very same files.
-
-        After an edit of one module, the others need not be compiled again.
-        """
+        """Links byte code that other archives have of the very same files."""
         wanted: dict[str, dict[str, str]] = {}
         for name, member in self._members.items():
             if name.endswith(".py"):

@@ -32,10 +32,7 @@ def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record],
 
 
 def nearest_entry(directory: str, wanted: Record, path: str) -> Optional[Nearest]:
-    """Finds the entry of the same task that differs least from a call.
-
-    Returns the nearest one, of several the newest; `None` if there is no other entry of the task.
-    """
+    """Finds the entry of the same task that differs least from a call, of several the newest."""
     return nearest(wanted, (
         (found.path, other)
         for found, other, _ in records_in(directory)

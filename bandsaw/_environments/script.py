@@ -64,10 +64,7 @@ def read_metadata(path: str) -> Metadata:
 
 
 def blocks_of(text: str) -> Iterator[tuple[str, str]]:
-    """Finds the blocks of metadata in a script.
-
-    Yields the type and the content of each. Where nothing closes it, it is a comment like others.
-    """
+    """Yields type and content of each block of metadata in a script that is closed."""
     lines = text.split("\n")
     number = 0
     while number < len(lines):

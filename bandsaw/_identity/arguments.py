@@ -41,8 +41,5 @@ class Arguments:
 
     @staticmethod
     def digests_of(written: Mapping[str, bytes]) -> dict[str, str]:
-        """Makes a short digest of each argument, to see which of them differ between two calls.
-
-        Returns 16 hex digits by the names of the parameters.
-        """
+        """Makes a digest of 16 digits of each argument, to see which differ between two calls."""
         return {name: sha256(form).hexdigest()[:_DIGITS] for name, form in written.items()}

@@ -20,10 +20,7 @@ _CHUNK = 2 << 20
 
 
 def written_buffer(buffer: Any, writer: AnyWriter) -> bytes:
-    """Writes an object with the buffer protocol, in C order.
-
-    Returns format, shape and contents; the contents as their digest where they are long.
-    """
+    """Writes format, shape and contents of a buffer in C order; their digest where it is long."""
     view = memoryview(buffer)
     shape = b"" if view.ndim == 1 and view.format == "B" else _described(view)
     if view.nbytes <= _INLINE or not view.c_contiguous:
@@ -48,10 +45,7 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: AnyWriter) -> bytes
 
 
 def open_numpy(value: Any, writer: AnyWriter) -> Any:
-    """Opens an array, scalar or dtype of numpy.
-
-    Returns its form, or `None` if it is nothing of numpy's or something that pickles as any object.
-    """
+    """Opens an array, scalar or dtype of numpy; `None` for what pickles as any object."""
     numpy = sys.modules.get("numpy")
     ndarray = getattr(numpy, "ndarray", None)
     if numpy is None or ndarray is None:

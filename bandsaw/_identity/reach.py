@@ -76,10 +76,7 @@ class Reach:
         self._loaded_with: dict[str, set[str]] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
-        """Gives the form of code.
-
-        Returns the form: by content if it is first-party, else by name.
-        """
+        """Gives the form of code: by content if it is first-party, else by name."""
         if is_a(code, FunctionType):
             return self._function(code)
         if is_a(code, type):

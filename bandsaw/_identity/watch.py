@@ -158,10 +158,7 @@ class Watch:
         return True
 
     def settle(self) -> list[str]:
-        """Sees what has changed during a call. What reached code fills counts as it was first.
-
-        Returns the places that other code has changed: the id is not that of this code.
-        """
+        """Returns the places that other code has changed during a call: its id is of other code."""
         changed = list(self._changed_bindings())
         filled: list[tuple[Any, str]] = []
         for owner, known, members in self._owners:

@@ -102,10 +102,7 @@ class Counting:
 
 
 def shower(seconds: float, stream: Any = None) -> Any:
-    """Returns what shows counts: bars of `rich` in a terminal and in a notebook, else lines.
-
-    `seconds`: how often there is a line. `stream`: where to, by default standard error.
-    """
+    """Returns what shows counts: bars of `rich` in a terminal and in a notebook, else lines."""
     try:
         module: Any = importlib.import_module("rich.console")
         console = module.Console(file=stream or sys.stderr)

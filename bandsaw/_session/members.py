@@ -249,10 +249,7 @@ def verify(saved: Saved, serializer: Any) -> None:
 
 
 def load(saved: Saved, serializer: Any) -> dict[str, Any]:
-    """Loads the values of a session.
-
-    Returns the values under the names of the members, but for those that are left out.
-    """
+    """Loads the values of a session under the names of the members, but those left out."""
     values = {}
     for name, data in saved.values.items():
         own = for_purpose(serializer, _purpose(saved.header, name))

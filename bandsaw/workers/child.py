@@ -145,10 +145,7 @@ class Child(abc.ABC):
             self.returncode, self.is_over = number, True
 
     def next(self, deadline: Optional[float] = None) -> Optional[Frame]:
-        """Waits for the next message. What the process writes meanwhile is passed on.
-
-        Returns the message, `None` when the process has ended and none is left.
-        """
+        """Waits for the next message, `None` at the end, and passes on what the process writes."""
         while True:
             frame = self.take()
             if frame is not None:

@@ -67,10 +67,7 @@ class Stream:
         self.connection.send(letter, self.number, *pieces)
 
     def wait(self, seconds: Optional[float] = None) -> bool:
-        """Waits until something has arrived, and returns whether it has.
-
-        `seconds`: how long at the most, `None` until the connection is lost.
-        """
+        """Waits `seconds`, `None` until the connection is lost; returns whether something came."""
         return self.connection._wait(self, seconds)
 
     def release(self) -> None:
@@ -358,10 +355,7 @@ _lock = threading.Lock()
 
 
 def connection_to(target: Target, archive: DistributionArchive) -> Connection:
-    """Returns a connection, opened on first use, and again when it is lost.
-
-    Returns the connection. The archive is there.
-    """
+    """Returns a connection with the archive there, opened anew where it is lost."""
     with _lock:
         lock = _locks.setdefault(target, threading.Lock())
     with lock:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -22,6 +22,7 @@ from .child import Child
 from .engine import Engine
 from .engine_child import EngineChild
 from .engine_files import files_seen
+from .engine_hub import started
 from .frames import SESSION, DeadlineError, Message
 from .near_template import Kind
 from .place import Place
@@ -76,8 +77,8 @@ class EnginePlace(Place):
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
             "call": secrets.token_hex(16),
+            "caller": list(started(os.getpid())),
             "claims": engine.claims.path,
-            "claims_stay_on": socket.gethostname() if engine.claims_stay else None,
             "digest": archive.digest,
             "directory": wanted.directory,
             "engine": engine.kind,

@@ -87,10 +87,7 @@ class _Process:
 
 
 def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoReturn:
-    """Serves the near end until that is gone.
-
-    `directory`: the folder that it lies in, `None` if it is to be removed at the end.
-    """
+    """Serves the near end until that is gone. `directory`: its own, `None` to remove it then."""
     # What a task needs besides the archive, such as environments, is kept in the same place.
     os.environ.setdefault("BANDSAW_HOME", root)
     hub = _Hub(reading, writing, root)
@@ -587,10 +584,7 @@ def _template(request: dict[str, Any], parent: int, folder: str) -> int:
 
 
 def _reaped(pid: int, deadline: float) -> int:
-    """Waits for the end of a process, and ends what is left of its group; returns how it ended.
-
-    When the time is up, it is ended as well.
-    """
+    """Waits for the end of a process, at last ends it, and returns how it ended."""
     kill = functools.partial(kill_group, pid)
     while (code := reap(pid, kill)) is None:
         if time.monotonic() >= deadline:

@@ -93,10 +93,7 @@ class Login:
     def greet(
         self, request: dict[str, Any], archive: Optional[DistributionArchive]
     ) -> dict[str, Any]:
-        """Has the program there started, and what it needs sent.
-
-        `archive`: what is needed there; `None` if it is only asked what it is like.
-        """
+        """Has the program there started, and what it needs sent, unless it is only asked."""
         try:
             return self._greeted(request, archive)
         except BrokenPipeError:

@@ -110,10 +110,7 @@ class Template:
                 self._next.append(self._start(spawn=not fork))
 
     def _start(self, spawn: bool) -> Child:
-        """Has a process started.
-
-        Returns the process. Whether it could be started is known later.
-        """
+        """Has a process started; whether it could be started is known later."""
         told = self._told
         if spawn:
             # It has loaded nothing yet.

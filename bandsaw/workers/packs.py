@@ -54,10 +54,12 @@ class Pack:
         try:
             what = submission(request, messages, archive, archive is not None)
             self._future = engine.submit(options, *what)
-        except Exception as error:
+        except BaseException as error:
             for one in entries:
-                one.future.set_exception(error)
-            return
+                one.future.set_exception(_cause_of(error))
+            if isinstance(error, Exception):
+                return
+            raise
         self._future.add_done_callback(self._came)
 
     def _came(self, future: Future[Any]) -> None:
@@ -102,6 +104,15 @@ class Pack:
         if not is_last and engine.withhold(call, None):
             return
         engine.kill(call, self._future if is_last else None)
+
+
+def _cause_of(error: BaseException) -> Exception:
+    """Returns what the other calls of a pack are told of what has hit the thread of one."""
+    if isinstance(error, Exception):
+        return error
+    never = NotBegunError()
+    never.__cause__ = error
+    return never
 
 
 class Packer:
@@ -153,11 +164,13 @@ class Packer:
                 del self._open[key]
                 pack.is_full.set()
         if is_first:
-            self._wait_for_others(pack)
-            with self._lock:
-                if self._open.get(key) is pack:
-                    del self._open[key]
-            pack.submit(rest, options, archive)
+            try:
+                self._wait_for_others(pack)
+            finally:
+                with self._lock:
+                    if self._open.get(key) is pack:
+                        del self._open[key]
+                pack.submit(rest, options, archive)
         return future
 
     def _wait_for_others(self, pack: Pack) -> None:

@@ -60,10 +60,7 @@ class Place(abc.ABC):
         """Returns what carries the files in a session there."""
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
-        """Has the files that a session needs be there, before it is sent to a process.
-
-        Returns what the process is to be told.
-        """
+        """Has the files of a session be there before it is sent; returns what to tell."""
         return {}
 
     def arrived(self, session: Session, child: Child) -> Carrier:
@@ -72,10 +69,7 @@ class Place(abc.ABC):
 
     @abc.abstractmethod
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        """Makes the message of a session.
-
-        Returns the message. If there is a descriptor, it is to be closed afterwards.
-        """
+        """Makes the message of a session; its descriptor is to be closed afterwards."""
 
 
 class LocalPlace(Place):

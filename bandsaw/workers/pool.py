@@ -75,10 +75,7 @@ class Pool:
         self.waiting = 0
 
     def take(self, kind: Kind, start: Callable[[], Worker]) -> Worker:
-        """Takes a process out of the pool, and waits while all are in use.
-
-        Returns the process, to be given back or dropped.
-        """
+        """Takes a process to be given back or dropped, and waits while all are in use."""
         while True:
             with self._lock:
                 while not self._idle and self._count >= self._size:

@@ -41,10 +41,7 @@ class RemoteChild(Child):
         self.stream = Stream(connection)
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Sends messages. A large body is sent in pieces.
-
-        The connection has a limit of its own for what is not taken at the other end.
-        """
+        """Sends messages, large bodies in pieces: a connection limits what is not taken."""
         for kind, body, _ in messages:
             size = sum(map(len, body))
             if size <= frames.LARGEST_BODY or kind != SESSION:

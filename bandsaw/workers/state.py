@@ -79,11 +79,7 @@ def at_start(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _activated(executable: str) -> dict[str, str]:
-    """Returns the variables that say which virtual environment is activated, where one is.
-
-    Programs that a task starts are to be those of its own environment: where that of this process
-    is activated, the one of the other interpreter is in its process.
-    """
+    """Returns the variables of an activated environment, for that of the other interpreter."""
     ours = os.environ.get("VIRTUAL_ENV")
     if not ours or executable == sys.executable:
         return {}
