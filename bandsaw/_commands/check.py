@@ -28,11 +28,7 @@ _CLOCK_SECONDS = 2.0
 
 
 def check_configuration(module_name: Optional[str] = None) -> int:
-    """Prints what a configuration holds, and which interpreters, remotes and executors are reached.
-
-    `module_name`: the name of its module, by default the one that tasks would get. Returns the exit
-    status: 0, or 1 if something is wrong. The reasons are printed to standard error.
-    """
+    """Prints what a configuration holds and reaches; the exit status is 1 if something is wrong."""
     try:
         configuration = get_configuration(module_name)
     except Exception as error:

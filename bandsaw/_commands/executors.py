@@ -23,10 +23,7 @@ _PROBE = (
 def reach_executor(
     advice: ExecutorAdvice, modules: Sequence[str], too_old: Any
 ) -> tuple[str, str, Optional[str]]:
-    """Returns what the executor of an advice is, what was found there, and what is wrong.
-
-    `modules`: what the code needs to be installed. `too_old`: says so of a version of Python.
-    """
+    """Returns what the executor of an advice is, what was found there, and what is wrong."""
     what = "executor"
     try:
         executor = advice._executor()

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Optional
 
+from .._system.interrupts import Deferred
 from ..config import Configuration
 from ..errors import ProgramEndedError
 from .lanes import OVER, READY, RUNNING, WAITING, Flight, Lane, Passenger, limit_of, unfinished
@@ -68,8 +69,9 @@ def add(call: Passenger) -> None:
     with lock:
         if call.state != WAITING:
             return
-        call.state, call.number = READY, next(numbers)
+        call.number = next(numbers)
         lane.put(call)
+        call.state = READY
         # The thread that has just ended a call takes the next one itself.
         if lane.running < lane.limit and getattr(_here, "landing", None) is not lane.flight:
             dispatch(lane.flight)
@@ -88,8 +90,10 @@ def dispatch(flight: Flight) -> None:
             call = _next(flight)
             if call is None:
                 return
-            _take_place(call)
-            _in_a_thread(call)
+            # Ctrl-C in between would keep the place taken for ever.
+            with Deferred():
+                _take_place(call)
+                _in_a_thread(call)
 
 
 def _next(flight: Flight) -> Optional[Passenger]:

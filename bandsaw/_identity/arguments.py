@@ -14,17 +14,14 @@ _DIGITS = 16
 
 
 class Arguments:
-    """What is known of a function's parameters, read once.
-
-    Attributes:
-        bind: Tells which value each parameter gets; see `bandsaw._identity.binding.binder`.
-    """
+    """What is known of a function's parameters, read once."""
 
     __slots__ = ("_function_digest", "bind")
 
     def __init__(
         self, function: Any, ignore: Sequence[str], function_digest: Callable[[Any], bytes]
     ) -> None:
+        # Tells which value each parameter gets; see `bandsaw._identity.binding.binder`.
         self.bind = binder(function, ignore)
         self._function_digest = function_digest
 
@@ -44,8 +41,5 @@ class Arguments:
 
     @staticmethod
     def digests_of(written: Mapping[str, bytes]) -> dict[str, str]:
-        """Makes a short digest of each argument, to see which of them differ between two calls.
-
-        Returns 16 hex digits by the names of the parameters.
-        """
+        """Makes a digest of 16 digits of each argument, to see which differ between two calls."""
         return {name: sha256(form).hexdigest()[:_DIGITS] for name, form in written.items()}

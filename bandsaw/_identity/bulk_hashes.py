@@ -8,10 +8,7 @@ _CONSTRUCTORS = {"blake3": "blake3", "xxhash": "xxh3_128"}
 
 
 def new_hash(name: Optional[str]) -> Any:
-    """Starts a hash.
-
-    `name`: `'blake3'`, `'xxhash'`, or `None` for SHA-256. xxHash is not collision resistant.
-    """
+    """Starts a hash: `'blake3'`, `'xxhash'` (not collision resistant), or `None` for SHA-256."""
     if name is None:
         from hashlib import sha256
 
