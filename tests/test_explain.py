@@ -566,7 +566,7 @@ def test_a_call_that_cannot_be_made_is_said_to_be_that(shaped, wrong):
 def test_an_entry_of_the_same_arguments_tells_more_than_a_sibling():
     def made(when, value, *digests):
         arguments = {"x": Argument(None, {"x": value})}
-        parts = [["function", f"f{place}", "flow.py", digest] for place, digest in enumerate(digests)]
+        parts = [["function", f"f{at}", "flow.py", digest] for at, digest in enumerate(digests)]
         return Record("flow.f", when, 1.0, arguments, parts)
 
     wanted = made(4.0, "3", "new", "new")
