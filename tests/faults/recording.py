@@ -1,7 +1,7 @@
 """Eight processes that record their calls in one file, and are killed: the file stays whole.
 
-`python -m tests.faults.recording [--calls N] [--kills N] [--pause S] [--seed N]`. Each process makes
-calls, and notes in a file of its own how many have ended. Some are killed at random moments,
+`python -m tests.faults.recording [--calls N] [--kills N] [--pause S] [--seed N]`. Each process
+makes calls, and notes in a file of its own how many have ended. Some are killed at random moments,
 and others take their place. At the end the file has to be intact, a run whose process has ended has
 to have all of its calls, and one whose process was killed all but those of its last second.
 """
