@@ -33,7 +33,7 @@ def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record],
 
 
 def nearest_entry(directory: str, wanted: Record, path: str) -> Optional[Nearest]:
-    """Finds the entry of the same task that differs least from a call, of several the newest."""
+    """Finds the `nearest` entry of the same task; `None` if there is no other one of the task."""
     return nearest(wanted, (
         (found.path, other)
         for found, other, _ in records_in(directory)
@@ -42,17 +42,19 @@ def nearest_entry(directory: str, wanted: Record, path: str) -> Optional[Nearest
 
 
 def nearest(wanted: Record, entries: Iterable[tuple[str, Record]]) -> Optional[Nearest]:
-    """Finds the entry that differs least from a call, of several the newest."""
-    best: Optional[Nearest] = None
-    for path, other in entries:
-        candidate = Nearest(path, other, differences(wanted, other))
-        if best is None or _distance(candidate) < _distance(best):
-            best = candidate
-    return best
+    """Finds the entry that says best why a call was computed.
 
+    Those that were there before come first; then those with the same arguments, whose place it has
+    taken, and not its siblings with others; then those that differ least; then the newest.
+    """
 
-def _distance(candidate: Nearest) -> tuple[int, float]:
-    return len(candidate.differences), -candidate.record.made
+    def distance(candidate: Nearest) -> tuple[bool, bool, int, float]:
+        other = candidate.record
+        is_sibling = other.arguments != wanted.arguments
+        return other.made > wanted.made, is_sibling, len(candidate.differences), -other.made
+
+    found = (Nearest(path, other, differences(wanted, other)) for path, other in entries)
+    return min(found, key=distance, default=None)
 
 
 def differences(now: Record, then: Record) -> list[str]:
