@@ -69,15 +69,7 @@ def _mode_of(member: "Any") -> int:
 
 
 class Unpacking:
-    """An archive that is being unpacked: what other archives have of it is there at once.
-
-    Args:
-        folder: Where it is going to be, in the folder for archives.
-        manifest: What it says of itself.
-
-    Raises:
-        ValueError: If it is another archive.
-    """
+    """An archive that is being unpacked: what other archives have of it is there at once."""
 
     def __init__(self, folder: str, manifest: bytes) -> None:
         self._folder = folder

@@ -117,10 +117,7 @@ def _stamps_of(path: str) -> list[Any]:
 
 
 class Far:
-    """The far end of one stream.
-
-    `send`: sends an answer or a piece.
-    """
+    """The far end of one stream; `send` sends an answer or a piece."""
 
     def __init__(self, send: Callable[[bytes, bytes], None]) -> None:
         self._send = send

@@ -290,11 +290,7 @@ def submit(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Future[Any]:
-    """Has a function called as soon as its arguments are there and the lane is free.
-
-    Raises:
-        TypeError: If there is a future in the arguments where its value cannot be put.
-    """
+    """Has a function called as soon as its arguments are there and the lane is free."""
     call = Call(function, task, lane, args, kwargs, find(args, kwargs))
     future = call.future
     assert future is not None

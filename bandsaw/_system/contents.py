@@ -38,11 +38,7 @@ _known: dict[str, tuple[Any, str]] = {}
 
 
 class Digest:
-    """Digests a stream of contents.
-
-    A file counts by the SHA-256 of its contents, a folder by names, kinds and contents of all that
-    is in it.
-    """
+    """Digests contents: of a folder, the names, kinds and contents of all that is in it."""
 
     def __init__(self, parts: Sequence[Part], is_digested: bool = True) -> None:
         self._parts = parts

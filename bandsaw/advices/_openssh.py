@@ -120,14 +120,7 @@ class SshCommandLineBackend(SshBackend):
         self._ask(remote, f"remove {remote_path}", operation="remove", path=remote_path.as_posix())
 
     def execute_remote(self, remote: Remote, executable: str, *arguments: str) -> None:
-        """Runs a command, with the environment of the remote's interpreter.
-
-        What it writes comes through as it is written. If the connection breaks, it is ended. See
-        `SshBackend.execute_remote`.
-
-        Raises:
-            RemoteCommandError: If it fails (a `subprocess.CalledProcessError`).
-        """
+        """Runs a command as `SshBackend.execute_remote` says; it is ended with the connection."""
         request = {
             "operation": "run",
             "command": [executable, *arguments],
@@ -253,15 +246,7 @@ class _Conversation:
             seen += byte
 
     def finish(self, what: str, problem: Optional[str] = None) -> None:
-        """Waits for the end.
-
-        Args:
-            what: What was asked for.
-            problem: What went wrong, as far as it is known.
-
-        Raises:
-            RemoteCommandError: If something did.
-        """
+        """Waits for the end, and raises a `RemoteCommandError` if something went wrong."""
         if problem is None:
             self._writer.join()
         status = self._process.wait()
@@ -290,19 +275,7 @@ def _folder_of_call(arguments: Sequence[str]) -> Optional[str]:
 
 
 def ssh_command(remote: Remote, executable: str, arguments: str) -> list[str]:
-    """Returns the command line that starts a Python on a remote machine.
-
-    Args:
-        remote: The machine.
-        executable: The Python.
-        arguments: Its arguments, quoted.
-
-    Returns:
-        The command and its arguments.
-
-    Raises:
-        InvalidValueError: If the executable could be taken for something else (a `ValueError`).
-    """
+    """Returns the command line that starts a Python there; its arguments are quoted."""
     command = ["ssh", "-T"]
     # Their case does not matter, and the first one counts.
     given = {name.lower() for name in remote.options}

@@ -54,10 +54,7 @@ class Kind(NamedTuple):
 
 
 class TableSerializer(ValueSerializer):
-    """Writes values of types out of a table as the list of the type's name and a representation.
-
-    Only values whose type is in the table count, none of a derived type.
-    """
+    """Writes values of the very types in a table: the type's name and a representation."""
 
     kinds: Mapping[str, Kind]  # the table, by the full names under which the types can be imported
 

@@ -62,10 +62,7 @@ class Output:
 
 
 class Child(abc.ABC):
-    """A process of tasks, which a template has started, on this machine or on another one.
-
-    `closed`: called when nothing of it is open any more, with whether its template was found gone.
-    """
+    """A process of tasks; at last `closed` is told whether its template was found gone."""
 
     # Makes an error of what happened to it, if its machine can no longer be reached.
     loss: Optional[Callable[[str], BandsawError]] = None

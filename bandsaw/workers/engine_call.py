@@ -49,10 +49,7 @@ class Wanted(NamedTuple):
 
 
 class EnginePlace(Place):
-    """The workers of an executor.
-
-    `is_broken`: told of an error that the executor gave instead of an answer.
-    """
+    """The workers of an executor; `is_broken` is told of errors in place of answers."""
 
     def __init__(
         self,
@@ -155,11 +152,7 @@ class EngineCall(Call):
     _place: EnginePlace
 
     def run(self, is_last_try: bool = True) -> None:
-        """Goes on with the session below an engine's worker, and takes it back.
-
-        Raises:
-            NotBegunError: If it was lost before it began, and this is not the last try.
-        """
+        """Goes on with the session below an engine's worker, and takes it back."""
         place = self._place
         place.check = super()._check_can_read
         if isinstance(self._session.task, _FunctionWithClosureTask):

@@ -44,10 +44,7 @@ class Kind(NamedTuple):
 
 
 class Template:
-    """A template that runs.
-
-    `process`: the process, `None` if it is not ours but the one that made us.
-    """
+    """A template that runs; its `process` is `None` if it is the one that made us."""
 
     def __init__(
         self,

@@ -52,10 +52,7 @@ class Worker:
 
 
 class Pool:
-    """Keeps up to a number of warm processes.
-
-    `max_tasks`: after how many sessions a process is replaced, `None` for never.
-    """
+    """Keeps warm processes, each for `max_tasks` sessions, `None` for any number."""
 
     def __init__(self, size: int, max_tasks: Optional[int]) -> None:
         self._size = size
