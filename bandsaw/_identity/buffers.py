@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from .._system.buffers import update
-from .bulk_hashes import new_hash
 from .forms import PARTS, SEQUENCE, Form, NoForm
 from .kinds import is_a
 
@@ -151,3 +150,28 @@ def open_array(value: Any, writer: AnyWriter) -> bytes:
     return b"!array;%b%d;" % (value.typecode.encode(), value.itemsize) + written_buffer(
         memoryview(value).cast("B"), writer
     )
+
+
+_CONSTRUCTORS = {"blake3": "blake3", "xxhash": "xxh3_128"}
+
+
+def new_hash(name: Optional[str]) -> Any:
+    """Starts a hash: `'blake3'`, `'xxhash'` (not collision resistant), or `None` for SHA-256."""
+    if name is None:
+        from hashlib import sha256
+
+        return sha256()
+    from ..errors import InvalidValueError
+
+    constructor = _CONSTRUCTORS.get(name) if isinstance(name, str) else None
+    if constructor is None:
+        known = ", ".join(map(repr, _CONSTRUCTORS))
+        raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are {known}")
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(name), constructor)()
+    except ImportError as error:
+        raise InvalidValueError(
+            f"to hash with {name!r}, install the package {name!r} ('pip install {name}')"
+        ) from error

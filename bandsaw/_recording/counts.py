@@ -135,7 +135,7 @@ class _Lines:
 
 
 class _Bars:
-    """Bars of `rich`, below what is written meanwhile."""
+    """Bars of `rich`: in a terminal below what is written meanwhile, in a notebook in its cell."""
 
     def __init__(self, console: Any) -> None:
         progress: Any = importlib.import_module("rich.progress")
@@ -147,7 +147,11 @@ class _Bars:
             console=console,
             transient=False,
         )
-        self._bars.start()
+        # In a notebook, rich would need ipywidgets, and take over what tasks write.
+        self._is_cell = console.is_jupyter
+        self._shown: Any = None
+        if not self._is_cell:
+            self._bars.start()
         self._known: dict[str, Any] = {}
 
     def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> None:
@@ -157,5 +161,12 @@ class _Bars:
             self._bars.update(
                 self._known[name], total=counts.total, completed=counts.done, text=counts.text()
             )
-        if is_over:
+        if self._is_cell:
+            table = self._bars.make_tasks_table(self._bars.tasks)
+            if self._shown is None:
+                display: Any = importlib.import_module("IPython.display").display
+                self._shown = display(table, display_id=True)
+            else:
+                self._shown.update(table)
+        elif is_over:
             self._bars.stop()

@@ -205,6 +205,9 @@ def take_result(session: Session, data: bytes, place: int) -> None:
         moderator.advice_chain = walk.advice_chain
         boundary.go_on_with(session, moderator, place)
     session.result = Result(value) if result is None else result
+    if getattr(session.task, "_derived", None) is not None:
+        # The code that was sent is that which computed, or more than the result would have come.
+        session._code = session._code_now()
 
 
 def is_plain(answer: bytes) -> bool:
