@@ -124,13 +124,11 @@ class Call(lanes.Passenger):
             facts.tell(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:
-        """Returns the calls that it waits for. See `Passenger.needed`."""
         plan = self.plan
         calls = [getattr(one, "_call", None) for one in plan.futures] if plan is not None else []
         return [call for call in calls if isinstance(call, Call)]
 
     def run(self) -> None:
-        """Runs the call. See `Passenger.run`."""
         if self.future is not None and self.future._begin():
             self.end(*self.context.run(self._outcome))
 
@@ -169,7 +167,6 @@ class Call(lanes.Passenger):
             return None, error.with_traceback(traceback.tb_next if traceback else None)
 
     def refuse(self, error: BaseException) -> None:
-        """Has the call fail. See `Passenger.refuse`."""
         self.fail(error, None)
 
     def fail(self, error: BaseException, failure: Any) -> None:

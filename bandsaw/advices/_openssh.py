@@ -81,11 +81,9 @@ class SshCommandLineBackend(SshBackend):
         return ssh_command(remote, executable, f"-u -c '{_BOOT}'")
 
     def create_dir(self, remote: Remote, remote_path: Path) -> None:
-        """Makes a folder, for its owner only. See `SshBackend.create_dir`."""
         self._ask(remote, f"make {remote_path}", operation="make", path=remote_path.as_posix())
 
     def copy_file_to_remote(self, remote: Remote, local_path: Path, remote_path: Path) -> None:
-        """Copies a file there, readable by its owner only. See `SshBackend.copy_file_to_remote`."""
         with open(local_path, "rb") as file:
             self._ask(
                 remote,
@@ -97,8 +95,6 @@ class SshCommandLineBackend(SshBackend):
             )
 
     def copy_file_from_remote(self, remote: Remote, remote_path: Path, local_path: Path) -> None:
-        """Copies a file from there. See `SshBackend.copy_file_from_remote`."""
-
         def receive(answer: dict[str, Any], stream: IO[bytes]) -> None:
             with open(
                 local_path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)
@@ -116,7 +112,6 @@ class SshCommandLineBackend(SshBackend):
         )
 
     def delete_dir(self, remote: Remote, remote_path: Path) -> None:
-        """Removes a folder and all that is in it. See `SshBackend.delete_dir`."""
         self._ask(remote, f"remove {remote_path}", operation="remove", path=remote_path.as_posix())
 
     def execute_remote(self, remote: Remote, executable: str, *arguments: str) -> None:

@@ -112,7 +112,6 @@ class Pool:
             self._changed.notify_all()
 
     def give(self, worker: Worker) -> None:
-        """Puts a process back that has done what it was to do."""
         if self._max_tasks is not None and worker.calls >= self._max_tasks:
             worker.child.retire()
             self.drop(worker)
@@ -124,7 +123,6 @@ class Pool:
                 self._changed.notify()
 
     def drop(self, worker: Worker) -> None:
-        """Ends a process that was taken."""
         try:
             worker.child.end()
         finally:
