@@ -87,7 +87,6 @@ class Content:
         return members
 
     def manifest_bytes(self) -> bytes:
-        """Returns the member that says what is in it."""
         return _as_bytes(self.manifest)
 
     def holds(self, module_name: str) -> bool:
@@ -219,7 +218,6 @@ class _Collected:
             self.roots.add(path[: -len(inner)])
 
     def add_file(self, member: str, path: str, why: str) -> None:
-        """Adds a file that was named and may be no module."""
         data = files.read_file(path)
         if self.files.get(member, data) != data or member in ("__main__.py", MANIFEST):
             raise DistributionError(

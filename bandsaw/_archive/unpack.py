@@ -147,7 +147,6 @@ class Unpacking:
         return path
 
     def add(self, name: str, pieces: "Any") -> None:
-        """Writes a file."""
         self.begin(name)
         for piece in pieces:
             self.write(piece)
@@ -181,7 +180,6 @@ class Unpacking:
         self.lacking.pop(name, None)
 
     def finish(self) -> None:
-        """Puts the archive to its place, where it is now whole."""
         if self.lacking:
             raise ValueError(f"{min(self.lacking)} of the archive did not arrive")
         self._take_over_byte_code()
@@ -204,7 +202,6 @@ class Unpacking:
         return False
 
     def abandon(self) -> None:
-        """Leaves nothing of what was written."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -50,7 +50,6 @@ def take_over(content: Mapping[str, Any]) -> None:
 
 
 def forget() -> None:
-    """Begins another call."""
     _came.clear()
     _passing.clear()
 

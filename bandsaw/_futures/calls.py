@@ -30,8 +30,6 @@ _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
 
 
 class Call(lanes.Passenger):
-    """A submitted call."""
-
     __slots__ = (
         "_missing",
         "args",
@@ -170,7 +168,6 @@ class Call(lanes.Passenger):
         self.fail(error, None)
 
     def fail(self, error: BaseException, failure: Any) -> None:
-        """Has the call end without being begun."""
         flight.leave(self)
         future = self.future
         if future is not None and future._begin():
@@ -196,7 +193,6 @@ class Call(lanes.Passenger):
         return flight.begin_wait(_current.get(), calls)
 
     def end_wait(self, begun: Optional[lanes.Passenger]) -> None:
-        """Notes that the wait is over."""
         if begun is not None:
             flight.end_wait(begun)
 
@@ -205,7 +201,6 @@ class Call(lanes.Passenger):
         program.end_all()
 
     def drop(self) -> None:
-        """Takes note that the future was cancelled."""
         if flight.leave(self):
             self._never_begins(CancelledError())
             self.forget()

@@ -77,7 +77,6 @@ class _Moderator(SerializableValue):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the walk has come to its end."""
         return self.walked
 
     @is_finished.setter

@@ -74,7 +74,6 @@ class Digest:
         """Ends a file."""
 
     def take(self, data: Any) -> None:
-        """Takes a piece of the stream."""
         view = memoryview(data)
         while view:
             if self._part is None:
@@ -182,7 +181,6 @@ class Arriving(Digest):
         os.close(descriptor)
 
     def take(self, data: Any) -> None:
-        """Takes a piece of the stream."""
         with self._leaving_nothing():
             super().take(data)
 
@@ -237,7 +235,6 @@ class Arriving(Digest):
         return found
 
     def abandon(self) -> None:
-        """Leaves nothing of it."""
         self.let_go()
         remove(self.path)
 

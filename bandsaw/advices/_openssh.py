@@ -61,12 +61,10 @@ class SshCommandLineBackend(SshBackend):
 
     @staticmethod
     def login(remote: Remote) -> str:
-        """Returns `user@host`."""
         return f"{remote.user}@{remote.host}"
 
     @staticmethod
     def get_remote_path(remote: Remote, path: Path) -> str:
-        """Returns `user@host:path`."""
         return f"{SshCommandLineBackend.login(remote)}:{path.as_posix()}"
 
     def connection_command(self, remote: Remote, executable: str) -> Optional[list[str]]:

@@ -46,8 +46,6 @@ SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class Kind(NamedTuple):
-    """How the values of one type are written and read."""
-
     write: Callable[[Any], Any]  # gives the representation of a value
     # Makes the value from its representation, given the type as well.
     read: Callable[[Any, Any], Any]
