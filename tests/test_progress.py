@@ -131,7 +131,8 @@ def test_a_notebook_has_bars_in_its_cell(project, monkeypatch):
     # One, that was drawn anew in its place.
     assert len(bars) == 1
     assert "━" in bars[0]["text/html"] and "4 of 4 done, 1 failed" in bars[0]["text/html"]
-    assert [output.text for output in first if output.output_type == "stream"] == ["the end\n"]
+    text = "".join(output.text for output in first if output.output_type == "stream")
+    assert text == "the end\n"
     assert [output.output_type for output in second] == ["execute_result"]
 
 
