@@ -69,19 +69,11 @@ class Found(list[Any]):
 
 
 class Part:
-    """What one name of a module stands for.
-
-    Attributes:
-        module: The module.
-        name: The name, or `WHOLE`.
-        digest: The digest of its statement, of `WHOLE` that of all that count with the module.
-        uses: What they use from outside.
-        changes: What it changes when it is called.
-    """
+    """What one name of a module stands for."""
 
     def __init__(self, module: Module, name: str) -> None:
-        self.module = module
-        self.name = name
+        self.module = module  # the module
+        self.name = name  # the name, or `WHOLE`
         # As functions and classes have them.
         self.__module__ = module.name
         self.__qualname__ = name or "<module>"
@@ -91,8 +83,10 @@ class Part:
         if name in outline.lazy or is_a(node, DEFINITIONS):
             nodes = self._counted(node)
         written = [write_syntax(node, self._is_left_out) for node in nodes]
+        # The digest of its statement, of `WHOLE` that of all that count with the module.
         self.digest = sha256(b"".join(b"%d:%b" % (len(w), w) for w in written)).digest()
-        self.uses = uses_of(nodes, self._is_left_out)
+        self.uses = uses_of(nodes, self._is_left_out)  # what they use from outside
+        # What it changes when it is called.
         self.changes = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
 
     @property
@@ -120,24 +114,16 @@ class Part:
 
 
 class Module:
-    """A module by its source.
-
-    Attributes:
-        name: Its name.
-        package: That of its package.
-        path: Its file; none of a folder that is a package without one.
-        source: What that says.
-        spec: The one that it was loaded with, if it is loaded.
-        first: What its names stood for when it was loaded, as far as the source does not say.
-    """
+    """A module by its source."""
 
     def __init__(self, name: str, is_package: bool, path: Optional[str], source: Source) -> None:
-        self.name = name
-        self.package = name if is_package else name.rpartition(".")[0]
+        self.name = name  # its name
+        self.package = name if is_package else name.rpartition(".")[0]  # that of its package
         self.is_package = is_package
-        self.path = path
-        self.source = source
-        self.spec: Any = None
+        self.path = path  # its file; none of a folder that is a package without one
+        self.source = source  # what that says
+        self.spec: Any = None  # the one that it was loaded with, if it is loaded
+        # What its names stood for when it was loaded, as far as the source does not say.
         self.first: dict[str, Any] = {}
         self._written: Optional[Written] = None
         self.outline = Outline(source.tree, self._is_foreign)

@@ -150,10 +150,7 @@ class Writer:
         self._opened = 0
 
     def write(self, value: Any) -> bytes:
-        """Writes a value.
-
-        Returns its canonical form, or the digest of it where that is longer than 256 bytes.
-        """
+        """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""
         if _leaf_of(type(value)) is not None:
             return LEAVES[type(value)](value)
         try:
@@ -297,10 +294,7 @@ class Writer:
         raise self.error(value, str(error)) from error.__cause__
 
     def replaced(self, value: Any) -> Any:
-        """Asks the hook about a value.
-
-        Returns what is to be written in place of it, or `NotImplemented`.
-        """
+        """Asks the hook what is to be written in place of a value, or `NotImplemented`."""
         if self.hook is None:
             return NotImplemented
         try:
@@ -313,7 +307,6 @@ class Writer:
         return replaced
 
     def error(self, value: Any, reason: str) -> IdentityError:
-        """Makes the error for a value that cannot be written."""
         from ..errors import IdentityError
 
         kind = name_of(type(value))
@@ -324,7 +317,6 @@ class Writer:
         )
 
     def path(self) -> str:
-        """Names what is being written."""
         return self._name + "".join(_step(frame) for frame in self._stack)
 
 

@@ -28,15 +28,10 @@ _NUMBERS = (bool, int, float, complex, type(None))
 
 
 class Carried(NamedTuple):
-    """What of the code an id speaks of another process may not have.
+    """What of the code an id speaks of another process may not have."""
 
-    Attributes:
-        changed: The names of what was changed in memory.
-        values: The digests of values that the files do not say, by their names.
-    """
-
-    changed: tuple[str, ...]
-    values: Mapping[str, str]
+    changed: tuple[str, ...]  # the names of what was changed in memory
+    values: Mapping[str, str]  # the digests of values that the files do not say, by their names
 
 
 def carried_by(seen: Seen) -> Carried:

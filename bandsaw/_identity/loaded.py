@@ -28,15 +28,10 @@ OURS = frozenset(("__wrapped__", "bandsaw_task", "__bandsaw_snapshot__"))
 
 
 class First(NamedTuple):
-    """What a name stood for when its module was loaded.
+    """What a name stood for when its module was loaded."""
 
-    Attributes:
-        digest: Its digest.
-        watch: What notices whether it is the same.
-    """
-
-    digest: bytes
-    watch: Watch
+    digest: bytes  # its digest
+    watch: Watch  # what notices whether it is the same
 
 
 # Digests a value with what it reaches, and says what was read.

@@ -26,7 +26,6 @@ _UNRESOLVED, _LEFT_OUT = Written(b"u"), Written(b"!state;")
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:
-    """Reads what a function closes over."""
     cells: dict[str, Any] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:
@@ -37,13 +36,9 @@ def cells_of(function: FunctionType) -> dict[str, Any]:
 
 
 class Reader(by_source.Reader, Protocol):
-    """What reads the names of a task.
+    """What reads the names of a task."""
 
-    Attributes:
-        seen: Where it is noted what was read.
-    """
-
-    seen: Seen
+    seen: Seen  # where it is noted what was read
 
     def note_module(self, name: Any) -> None:
         """Notes a module that was reached."""

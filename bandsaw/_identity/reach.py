@@ -66,11 +66,6 @@ class Reach:
     `left_out`: the variables that do not count: the names of their modules and their own.
     `earlier`: a walk of the same code, that did not know yet what of it is state.
     `only_source`: whether modules that count by their source count by nothing else.
-
-    Attributes:
-        problems: What could not be followed: the place and the reason.
-        seen: What was read.
-        state: The variables that reached code assigns or fills: they count as they are first set.
     """
 
     def __init__(
@@ -80,8 +75,10 @@ class Reach:
         earlier: Optional[Reach] = None,
         only_source: bool = False,
     ) -> None:
+        # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
-        self.seen = Seen()
+        self.seen = Seen()  # what was read
+        # The variables that reached code assigns or fills: they count as they are first set.
         self.state: set[tuple[int, str]] = set() if earlier is None else set(earlier.state)
         self._attributes = set() if earlier is None else set(earlier.seen.attributes)
         self._no_state: set[tuple[int, str]] = set()
@@ -98,10 +95,7 @@ class Reach:
         self._loaded_with: dict[str, set[str]] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
-        """Gives the form of code.
-
-        Returns the form: by content if it is first-party, else by name.
-        """
+        """Gives the form of code: by content if it is first-party, else by name."""
         if is_a(code, FunctionType):
             return self._function(code)
         if is_a(code, type):
@@ -121,7 +115,6 @@ class Reach:
         return not any(module == name or module.startswith(name + ".") for name in self._skip)
 
     def note_module(self, name: Any) -> None:
-        """Notes a module that was reached."""
         module = sys.modules.get(name) if is_a(name, str) else None
         if module is not None:
             self.seen.modules[name] = module, attributes_of(module).get("__spec__")
@@ -579,7 +572,6 @@ def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
 
 
 def _members_form(cls: type, members: dict[str, Any]) -> Form:
-    """The members of a class that has no source."""
     children: list[Any] = []
     enum = sys.modules.get("enum")
     if enum is not None and is_a(cls, enum.EnumMeta):
