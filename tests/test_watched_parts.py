@@ -51,6 +51,12 @@ class App:
 def described(value):
     return "anything"
 
+def holding(parts):
+    def held():
+        return list(parts)
+    return held
+
+held = holding([1])
 known = {"rate": 1}
 shown = types.MappingProxyType(known)
 space = types.SimpleNamespace(rate=types.SimpleNamespace(parts=[1]))
@@ -62,7 +68,7 @@ def all():
     return [
         App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
-        given.rate, derived.where(), replaced.where(),
+        given.rate, derived.where(), replaced.where(), held(),
     ]
 """
 CHANGES = {
@@ -84,6 +90,10 @@ CHANGES = {
     "arguments of a command": ("lib.given.rate = 2", "lib.given.rate = 1"),
     "proxy": ("lib.known['rate'] = 2", "lib.known['rate'] = 1"),
     "bases": ("lib.Derived.__bases__ = (lib.Other,)", "lib.Derived.__bases__ = (lib.Base,)"),
+    "what a closure holds": (
+        "lib.held.__closure__[0].cell_contents.append(2)",
+        "lib.held.__closure__[0].cell_contents.pop()",
+    ),
     "class of an object": (
         "lib.replaced.__class__ = lib.Other",
         "lib.replaced.__class__ = lib.Base",

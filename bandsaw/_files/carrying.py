@@ -50,7 +50,6 @@ def take_over(content: Mapping[str, Any]) -> None:
 
 
 def forget() -> None:
-    """Begins another call."""
     _came.clear()
     _passing.clear()
 
@@ -91,15 +90,11 @@ def came(path: str, to: Optional[str]) -> File:
 
 
 class Sending(Outward):
-    """A call goes to another machine.
-
-    Attributes:
-        files: What has to be there before the call.
-    """
+    """A call goes to another machine."""
 
     def __init__(self, session: Any) -> None:
         super().__init__(session)
-        self.files: dict[str, Sent] = {}
+        self.files: dict[str, Sent] = {}  # what has to be there before the call
 
     def carried(self, file: File) -> tuple[Any, ...]:
         super().carried(file)
@@ -185,10 +180,7 @@ class Homeward(Carrier):
 
 
 class Arrived(Carrier):
-    """A call comes back to this process.
-
-    `get`: copies a file of the other machine to a path here; by default it is this machine.
-    """
+    """A call comes back; `get` copies a file of the other machine, by default of this one."""
 
     _files: Optional[dict[tuple[str, Optional[str]], File]] = None
 

@@ -30,17 +30,6 @@ _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
 
 
 class Call(lanes.Passenger):
-    """A submitted call.
-
-    Attributes:
-        future: What will hold its value, `None` when it is over.
-        task: The task that is called.
-        function: What is called with `args` and `kwargs`, in the `context`.
-        plan: Says where in the arguments there are futures, `None` where there are none.
-        record: What is told of the call to whoever records calls, `None` if nobody does.
-        ending: What ends the call from another thread, `None` before it runs.
-    """
-
     __slots__ = (
         "_missing",
         "args",
@@ -64,27 +53,33 @@ class Call(lanes.Passenger):
         kwargs: Mapping[str, Any],
         plan: Optional[Plan],
     ) -> None:
+        # Says where in the arguments there are futures, `None` where there are none.
         self.plan = plan
         parent = _current.get()
         if parent is not None and parent.state != lanes.RUNNING:
             parent = None
         super().__init__(lane, parent)
         future = Future[Any]()
+        # What will hold its value, `None` when it is over.
         self.future: Optional[Future[Any]] = future
         self.task = task
         future.task = task
         future._know(self)
-        self.function = function
+        self.function = function  # what is called with `args` and `kwargs`, in the `context`
         self.args, self.kwargs = args, kwargs
         # What it changes in there is seen by nobody else.
         self.context = contextvars.copy_context()
+        # What ends the call from another thread, `None` before it runs.
         self.ending: Optional[ending.Ending] = None
         # For whoever records calls.
+        # What is told of the call to whoever records calls, `None` if nobody does.
         self.record = facts.submitted(task)
         self.key: Optional[str] = None if self.record is None else self.record["key"]
 
     def board(self) -> None:
         """Has the call run as soon as it may."""
+        # Not before: Ctrl-C, which looks at all of them, may come while one is made.
+        lanes.unfinished.add(self)
         if self.plan is None:
             self._is_ready()
             return
@@ -127,13 +122,11 @@ class Call(lanes.Passenger):
             facts.tell(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:
-        """Returns the calls that it waits for. See `Passenger.needed`."""
         plan = self.plan
         calls = [getattr(one, "_call", None) for one in plan.futures] if plan is not None else []
         return [call for call in calls if isinstance(call, Call)]
 
     def run(self) -> None:
-        """Runs the call. See `Passenger.run`."""
         if self.future is not None and self.future._begin():
             self.end(*self.context.run(self._outcome))
 
@@ -172,11 +165,9 @@ class Call(lanes.Passenger):
             return None, error.with_traceback(traceback.tb_next if traceback else None)
 
     def refuse(self, error: BaseException) -> None:
-        """Has the call fail. See `Passenger.refuse`."""
         self.fail(error, None)
 
     def fail(self, error: BaseException, failure: Any) -> None:
-        """Has the call end without being begun."""
         flight.leave(self)
         future = self.future
         if future is not None and future._begin():
@@ -202,7 +193,6 @@ class Call(lanes.Passenger):
         return flight.begin_wait(_current.get(), calls)
 
     def end_wait(self, begun: Optional[lanes.Passenger]) -> None:
-        """Notes that the wait is over."""
         if begun is not None:
             flight.end_wait(begun)
 
@@ -211,7 +201,6 @@ class Call(lanes.Passenger):
         program.end_all()
 
     def drop(self) -> None:
-        """Takes note that the future was cancelled."""
         if flight.leave(self):
             self._never_begins(CancelledError())
             self.forget()
@@ -293,11 +282,7 @@ def submit(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Future[Any]:
-    """Has a function called as soon as its arguments are there and the lane is free.
-
-    Raises:
-        TypeError: If there is a future in the arguments where its value cannot be put.
-    """
+    """Has a function called as soon as its arguments are there and the lane is free."""
     call = Call(function, task, lane, args, kwargs, find(args, kwargs))
     future = call.future
     assert future is not None

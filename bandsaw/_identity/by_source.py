@@ -14,14 +14,14 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import Any, Optional, Protocol, Union
+from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
 from .changes import NOTHING, changes_of
 from .definitions import is_task_decorator
 from .firstparty import find_spec, is_first_party
 from .forms import Written, write_str
-from .globals import canonical_module_name, global_name
+from .globals import canonical_module_name
 from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import Origin, uses_of
@@ -48,6 +48,9 @@ class Reader(Protocol):
     def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether another module is there wherever the one with some variables is."""
 
+    def installed(self, name: str, chain: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in an installed module."""
+
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""
 
@@ -55,24 +58,22 @@ class Reader(Protocol):
         """Finds what a module that is loaded has instead of what its source says."""
 
 
+class Gap(NamedTuple):
+    """Why a name cannot be followed."""
+
+    reason: str
+
+
 class Found(list[Any]):
-    """What a name stands for: parts, what is `Written`, errors, and what memory has instead."""
+    """What a name stands for: parts, what is `Written`, gaps, and what memory has instead."""
 
 
 class Part:
-    """What one name of a module stands for.
-
-    Attributes:
-        module: The module.
-        name: The name, or `WHOLE`.
-        digest: The digest of its statement, of `WHOLE` that of all that count with the module.
-        uses: What they use from outside.
-        changes: What it changes when it is called.
-    """
+    """What one name of a module stands for."""
 
     def __init__(self, module: Module, name: str) -> None:
-        self.module = module
-        self.name = name
+        self.module = module  # the module
+        self.name = name  # the name, or `WHOLE`
         # As functions and classes have them.
         self.__module__ = module.name
         self.__qualname__ = name or "<module>"
@@ -82,8 +83,10 @@ class Part:
         if name in outline.lazy or is_a(node, DEFINITIONS):
             nodes = self._counted(node)
         written = [write_syntax(node, self._is_left_out) for node in nodes]
+        # The digest of its statement, of `WHOLE` that of all that count with the module.
         self.digest = sha256(b"".join(b"%d:%b" % (len(w), w) for w in written)).digest()
-        self.uses = uses_of(nodes, self._is_left_out)
+        self.uses = uses_of(nodes, self._is_left_out)  # what they use from outside
+        # What it changes when it is called.
         self.changes = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
 
     @property
@@ -111,24 +114,16 @@ class Part:
 
 
 class Module:
-    """A module by its source.
-
-    Attributes:
-        name: Its name.
-        package: That of its package.
-        path: Its file; none of a folder that is a package without one.
-        source: What that says.
-        spec: The one that it was loaded with, if it is loaded.
-        first: What its names stood for when it was loaded, as far as the source does not say.
-    """
+    """A module by its source."""
 
     def __init__(self, name: str, is_package: bool, path: Optional[str], source: Source) -> None:
-        self.name = name
-        self.package = name if is_package else name.rpartition(".")[0]
+        self.name = name  # its name
+        self.package = name if is_package else name.rpartition(".")[0]  # that of its package
         self.is_package = is_package
-        self.path = path
-        self.source = source
-        self.spec: Any = None
+        self.path = path  # its file; none of a folder that is a package without one
+        self.source = source  # what that says
+        self.spec: Any = None  # the one that it was loaded with, if it is loaded
+        # What its names stood for when it was loaded, as far as the source does not say.
         self.first: dict[str, Any] = {}
         self._written: Optional[Written] = None
         self.outline = Outline(source.tree, self._is_foreign)
@@ -177,10 +172,10 @@ def known_module(name: str) -> Optional[Module]:
     return _known.get(name)
 
 
-def module_of(name: str) -> Union[Module, ImportError, None]:
+def module_of(name: str) -> Union[Module, Gap, None]:
     """Finds the source of a module of the project.
 
-    Returns the module, an error that says why there is none, or `None` of one that is loaded
+    Returns the module, a gap that says why there is none, or `None` of one that is loaded
     without.
     """
     loaded: Any = sys.modules.get(name)
@@ -198,7 +193,7 @@ def module_of(name: str) -> Union[Module, ImportError, None]:
     else:
         spec = spec_of_name(name)
         if spec is None:
-            return ImportError("there is no module of this name")
+            return Gap("there is no module of this name")
         variables = {"__name__": name, "__loader__": spec.loader, "__spec__": spec}
         path, is_package = spec.origin, spec.submodule_search_locations is not None
         loaded = None
@@ -206,7 +201,7 @@ def module_of(name: str) -> Union[Module, ImportError, None]:
     if not is_package or path not in (None, "namespace"):
         source = source_of(path, dict(variables)) if is_a(path, str) else None
     if source is None:
-        return None if loaded is not None else ImportError("it has no source that can be read")
+        return None if loaded is not None else Gap("it has no source that can be read")
     if known is None or known.source is not source or (loaded is not None and known.spec):
         known = _known[name] = Module(name, is_package, path, source)
     if loaded is not None:
@@ -279,7 +274,7 @@ def find(
 ) -> Found:
     """Finds what a chain of names stands for in a module."""
     if not is_first_party(name):
-        return Found([Written(global_name(name, ".".join(rest)))])
+        return Found([reader.installed(name, rest)])
     module = module_of(name)
     if not is_a(module, Module):
         return Found([reader.as_loaded(name, rest) if module is None else module])
@@ -314,10 +309,10 @@ def find_inside(
     found += reader.in_memory(module, name, rest)
     if not found and "__getattr__" in outline.statements and not hasattr(builtins, name):
         reason = "the __getattr__ of its module makes it when it is used"
-        found += [module.part("__getattr__"), AttributeError(reason)]
+        found += [module.part("__getattr__"), Gap(reason)]
     if not found:
         is_built_in = hasattr(builtins, name)
-        found.append(Written(global_name("builtins", name)) if is_built_in else _UNRESOLVED)
+        found.append(reader.installed("builtins", (name,)) if is_built_in else _UNRESOLVED)
     return found
 
 

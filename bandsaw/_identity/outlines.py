@@ -27,25 +27,16 @@ _OUTSIDE = frozenset(("open", "input", "id", "hash", "__import__", "object"))
 
 
 class Outline:
-    """The top level of a module.
-
-    `is_foreign`: says of an import whether it is of a module that is not the project's.
-
-    Attributes:
-        imports: What each name may be imported from.
-        stars: What all names are imported from.
-        statements: The names that are bound otherwise, each with its statement, or with `None`
-            where there are several.
-        lazy: Those of them that count where they are reached.
-        eager: The statements that count with the module.
-    """
+    """The top level of a module; `is_foreign` says so of an import of other projects."""
 
     def __init__(self, tree: ast.Module, is_foreign: Callable[[Origin], bool]) -> None:
-        self.imports: dict[str, list[Origin]] = {}
-        self.stars: list[Origin] = []
+        self.imports: dict[str, list[Origin]] = {}  # what each name may be imported from
+        self.stars: list[Origin] = []  # what all names are imported from
+        # The names that are bound otherwise, each with its statement, or with `None` where there
+        # are several.
         self.statements: dict[str, Optional[ast.stmt]] = {}
-        self.lazy: set[str] = set()
-        self.eager: list[ast.stmt] = []
+        self.lazy: set[str] = set()  # those of them that count where they are reached
+        self.eager: list[ast.stmt] = []  # the statements that count with the module
         self._is_foreign = is_foreign
         self._read(tree)
 

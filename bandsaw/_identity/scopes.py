@@ -25,44 +25,25 @@ _DYNAMIC = {
 
 
 class Origin(NamedTuple):
-    """Where an import statement takes a name from.
+    """Where an import statement takes a name from."""
 
-    Attributes:
-        module: The module as written.
-        name: The name in the module, or `None` where the module itself is bound.
-        level: The number of leading dots.
-    """
-
-    module: str
-    name: Optional[str]
-    level: int
+    module: str  # the module as written
+    name: Optional[str]  # the name in the module, or `None` where the module itself is bound
+    level: int  # the number of leading dots
 
 
 class Use(NamedTuple):
-    """One use of a name from outside.
+    """One use of a name from outside."""
 
-    Attributes:
-        chain: The name and the attributes.
-        line: The line of its first use.
-        origin: For names that are imported within the definition, where from.
-        is_decorator: Whether it is used in a decorator only.
-    """
-
-    chain: tuple[str, ...]
-    line: int
-    origin: Optional[Origin] = None
-    is_decorator: bool = False
+    chain: tuple[str, ...]  # the name and the attributes
+    line: int  # the line of its first use
+    origin: Optional[Origin] = None  # for names that are imported within the definition, where from
+    is_decorator: bool = False  # whether it is used in a decorator only
 
 
 class Uses(NamedTuple):
-    """Everything that a definition uses.
-
-    Attributes:
-        names: The uses, sorted.
-        dynamic: Calls that reach code by a computed name: the chain called, the line, the source.
-    """
-
-    names: tuple[Use, ...]
+    names: tuple[Use, ...]  # the uses, sorted
+    # Calls that reach code by a computed name: the chain called, the line, the source.
     dynamic: tuple[tuple[tuple[str, ...], int, str], ...]
 
 

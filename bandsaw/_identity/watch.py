@@ -16,7 +16,16 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType, MappingProxyType
 from typing import Any, Optional
 
-from .kinds import Member, attributes_of, is_a, kind_of, members_of, memos_of, state_of
+from .kinds import (
+    Member,
+    attributes_of,
+    is_a,
+    kind_of,
+    members_of,
+    memos_of,
+    name_of,
+    state_of,
+)
 
 # Stands for a name that is not there.
 MISSING = object()
@@ -50,7 +59,7 @@ def first_contents(container: Any) -> Any:
 
 def first_of_cell(cell: CellType) -> Any:
     """Returns what was first seen in a cell that reached code sets anew."""
-    return _first_cells.setdefault(id(cell), (cell, _content_of(cell)))[1]
+    return _first_cells.setdefault(id(cell), (cell, content_of(cell)))[1]
 
 
 def kept_as_first(container: Any) -> Any:
@@ -106,9 +115,11 @@ class Seen:
     Attributes:
         modules: The first-party modules that were reached, with their specs, by their names.
         attributes: The names of attributes that reached code assigns or changes.
+        places: Of which functions, module and name, the dictionaries are, by their identity.
     """
 
     def __init__(self) -> None:
+        # The first-party modules that were reached, with their specs, by their names.
         self.modules: dict[str, tuple[Any, Any]] = {}
         # Of modules that are not loaded: the path, and what changes with the file.
         self.files: dict[str, tuple[str, Any]] = {}
@@ -117,7 +128,9 @@ class Seen:
         self.functions: dict[int, tuple[Any, Any, Any, Any]] = {}
         self.owners: dict[int, Owner] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
+        # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
+        self.places: dict[int, str] = {}
 
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
@@ -125,7 +138,6 @@ class Seen:
         self.files[name] = path or "", _stamp_of(path or "")
 
     def name(self, namespace: Mapping[str, Any], name: str, value: Any) -> None:
-        """Notes what a name stands for."""
         self.names[id(namespace), name] = namespace, name, value
 
     def function(self, function: FunctionType) -> None:
@@ -134,14 +146,13 @@ class Seen:
         state = function.__code__, function.__defaults__, keywords and dict(keywords)
         self.functions[id(function)] = (function, *state)
         for cell in function.__closure__ or ():
-            self.cells[id(cell)] = cell, _content_of(cell)
+            self.cells[id(cell)] = cell, content_of(cell)
 
     def forget_cell(self, cell: CellType) -> None:
         """Has a cell not be watched that reached code sets anew."""
         self.cells.pop(id(cell), None)
 
     def owner(self, owner: Any, is_foreign: bool = False) -> None:
-        """Notes the attributes of a class or an object."""
         self.owners[id(owner)] = Owner(owner, is_foreign)
 
     def container(self, container: Any) -> bool:
@@ -152,7 +163,6 @@ class Seen:
         return contents is not None
 
     def include(self, other: Seen) -> None:
-        """Notes all that another walk has read."""
         for mine, theirs in zip(self._tables(), other._tables()):
             mine.update(theirs)
         self.attributes |= other.attributes
@@ -160,7 +170,7 @@ class Seen:
     def _tables(self) -> list[dict[Any, Any]]:
         return [
             *(self.modules, self.files, self.names, self.cells),
-            *(self.functions, self.owners, self.contents),
+            *(self.functions, self.owners, self.contents, self.places),
         ]
 
 
@@ -207,7 +217,7 @@ class Watch:
             if keywords is not None and not _is_same(function.__kwdefaults__ or {}, keywords):
                 return False
         for cell, value in self._cells:
-            if _content_of(cell) is not value:
+            if content_of(cell) is not value:
                 return False
         for owner in self._owners:
             if not owner.is_same():
@@ -218,10 +228,7 @@ class Watch:
         return True
 
     def settle(self) -> list[str]:
-        """Sees what has changed during a call. What reached code fills counts as it was first.
-
-        Returns the places that other code has changed: the id is not that of this code.
-        """
+        """Returns the places that other code has changed during a call: its id is of other code."""
         changed = list(self._changed_bindings())
         filled: list[tuple[Owner, str]] = []
         for one in self._owners:
@@ -262,13 +269,14 @@ class Watch:
                     yield name
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
-                yield f"{namespace.get('__name__', '?')}.{name}"
+                home = self.seen.places.get(id(namespace)) or namespace.get("__name__", "?")
+                yield f"{home}.{name}"
         for function, code, defaults, keywords in self._functions:
             is_same = function.__code__ is code and function.__defaults__ is defaults
             if not is_same or not _is_same(function.__kwdefaults__ or {}, keywords or {}):
                 yield _label(function)
         for cell, value in self._cells:
-            if _content_of(cell) is not value:
+            if content_of(cell) is not value:
                 yield "a variable of an enclosing function"
 
     def _take_as_state(
@@ -314,7 +322,7 @@ def _reference(module: Any) -> Callable[[], Any]:
         return lambda: module
 
 
-def _content_of(cell: CellType) -> Any:
+def content_of(cell: CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
@@ -333,7 +341,7 @@ def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
 def base_of(container: Any) -> Any:
     """Finds what holds the contents of a container: a base of Python's own, or `None`."""
     kind = type(container)
-    if kind in _BASES:
+    if type(kind) is type and kind in _BASES:
         return kind
     return next((base for base in _BASES[:3] if issubclass(kind, base)), None)
 
@@ -392,4 +400,4 @@ def _rebuilt(container: Any, contents: Any) -> Any:
 
 def _label(owner: Any) -> str:
     kind = owner if is_a(owner, (type, FunctionType)) else type(owner)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return name_of(kind) if is_a(kind, type) else f"{kind.__module__}.{kind.__qualname__}"

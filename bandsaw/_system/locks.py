@@ -28,16 +28,10 @@ _open_files: dict[int, LockedFile] = {}
 
 
 class LockedFile:
-    """An open file that may be locked.
-
-    Attributes:
-        descriptor: The open file, `None` when it is closed.
-    """
-
     __slots__ = ("descriptor",)
 
     def __init__(self, descriptor: int) -> None:
-        self.descriptor: Any = descriptor
+        self.descriptor: Any = descriptor  # the open file, `None` when it is closed
         # Registered before it is locked: a process may be forked at any time.
         _open_files[id(self)] = self
 
@@ -59,7 +53,6 @@ class LockedFile:
                 return True
 
     def unlock(self) -> None:
-        """Gives the lock back and closes the file."""
         if self.descriptor is not None:
             # To close it is not enough: a copy of the descriptor in another process keeps the lock.
             with contextlib.suppress(OSError):

@@ -14,20 +14,11 @@ listeners: list[Callable[[Work], None]] = []
 
 
 class Work:
-    """Something that is done.
-
-    Attributes:
-        name: What it is.
-        total: How many bytes it is about, `None` if nobody knows.
-        done: How many of them are done.
-        is_over: Whether it has ended.
-    """
-
     def __init__(self, name: str, total: Optional[int]) -> None:
-        self.name = name
-        self.total = total
-        self.done = 0
-        self.is_over = False
+        self.name = name  # what it is
+        self.total = total  # how many bytes it is about, `None` if nobody knows
+        self.done = 0  # how many of them are done
+        self.is_over = False  # whether it has ended
         self._began = time.monotonic()
         self._seconds = 0.0
 
@@ -36,7 +27,6 @@ class Work:
         self.total = self.done
 
     def text(self) -> str:
-        """Says how far it is."""
         size = told_size(self.done) if self.done else ""
         if self.is_over:
             return f"{size} in {told_seconds(self._seconds)}".strip()

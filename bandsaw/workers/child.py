@@ -62,25 +62,9 @@ class Output:
 
 
 class Child(abc.ABC):
-    """A process of tasks, which a template has started, on this machine or on another one.
+    """A process of tasks; at last `closed` is told whether its template was found gone."""
 
-    `closed`: called when nothing of it is open any more, with whether its template was found gone.
-
-    Attributes:
-        kind: As given.
-        host: As given.
-        told: What it knows of the state of this process.
-        seen: By what it was seen last whether there are news.
-        pid: Its process id, `None` as long as the template has not said it.
-        returncode: How it ended, negative for a signal; `None` if it runs, or nobody knows.
-        start_error: The `errno` for which it could not be started.
-        is_over: Whether it has ended.
-        is_cancelled: Whether it was ended from here.
-        has_answered: Whether it has gone on with a session before.
-        has_read: Whether it may have read all that was sent to it last.
-        loss: Makes an error of what happened to it, if its machine can no longer be reached.
-    """
-
+    # Makes an error of what happened to it, if its machine can no longer be reached.
     loss: Optional[Callable[[str], BandsawError]] = None
 
     def __init__(
@@ -88,15 +72,17 @@ class Child(abc.ABC):
     ) -> None:
         self.kind = kind
         self.host = host
-        self.told = dict(told)
-        self.seen: Any = None
+        self.told = dict(told)  # what it knows of the state of this process
+        self.seen: Any = None  # by what it was seen last whether there are news
+        # Its process id, `None` as long as the template has not said it.
         self.pid: Optional[int] = None
+        # How it ended, negative for a signal; `None` if it runs, or nobody knows.
         self.returncode: Optional[int] = None
-        self.start_error: Optional[int] = None
-        self.is_over = False
-        self.is_cancelled = False
-        self.has_answered = False
-        self.has_read = True
+        self.start_error: Optional[int] = None  # the `errno` for which it could not be started
+        self.is_over = False  # whether it has ended
+        self.is_cancelled = False  # whether it was ended from here
+        self.has_answered = False  # whether it has gone on with a session before
+        self.has_read = True  # whether it may have read all that was sent to it last
         self._closed: Optional[Callable[[bool], None]] = closed
         self._out = Output("stdout")
         self._errors = Output("stderr")
@@ -156,10 +142,7 @@ class Child(abc.ABC):
             self.returncode, self.is_over = number, True
 
     def next(self, deadline: Optional[float] = None) -> Optional[Frame]:
-        """Waits for the next message. What the process writes meanwhile is passed on.
-
-        Returns the message, `None` when the process has ended and none is left.
-        """
+        """Waits for the next message, `None` at the end, and passes on what the process writes."""
         while True:
             frame = self.take()
             if frame is not None:
@@ -189,7 +172,6 @@ class Child(abc.ABC):
                 self.cancel()
 
     def drain(self) -> None:
-        """Passes on what the process has written by now."""
         while self._step(0.0):
             pass
 
@@ -219,7 +201,6 @@ class Child(abc.ABC):
             warned.issue(from_json(frame))
 
     def finish(self, deadline: Optional[float] = None) -> None:
-        """Waits until the process has ended by itself, for as long as it takes."""
         while (frame := self.next(deadline)) is not None:
             frame.discard()
 
@@ -229,7 +210,6 @@ class Child(abc.ABC):
             self.send((BYE, (), None))
 
     def retire(self, deadline: Optional[float] = None) -> None:
-        """Dismisses the process, and waits until it has ended."""
         self.dismiss()
         with contextlib.suppress(Exception):
             self.finish(deadline)
@@ -254,7 +234,6 @@ class Child(abc.ABC):
                 closed(self._is_lost)
 
     def tails(self) -> tuple[str, str]:
-        """Returns the last lines that the process wrote, to its standard output and its error."""
         return last_lines(self._out.kept), last_lines(self._errors.kept)
 
     def forget_output(self) -> None:
@@ -263,8 +242,6 @@ class Child(abc.ABC):
 
 
 class LocalChild(Child):
-    """A process of tasks on this machine."""
-
     def __init__(
         self, ends: Ends, kind: Any, closed: Callable[[bool], None], told: Mapping[str, Any]
     ) -> None:
@@ -287,17 +264,14 @@ class LocalChild(Child):
             self._poll.register(descriptor, select.POLLIN)
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Sends messages. See `Channel.send`."""
         self._channel.send(*messages, deadline=deadline, patience=frames.STALLED_SECONDS)
 
     def cancel(self) -> None:
-        """Has the template end the process and all that it started."""
         self.is_cancelled = True
         with contextlib.suppress(OSError):
             self._status.send(EVENT.pack(b"K", 0))
 
     def take(self) -> Optional[Frame]:
-        """Takes a message that has arrived already. See `Child.take`."""
         return self._channel.next()
 
     def _stalls_at(self) -> Optional[float]:
@@ -355,7 +329,6 @@ class LocalChild(Child):
                 self.close()
 
     def abandon(self) -> None:
-        """Leaves the process to the parent of this one. See `Child.abandon`."""
         self._let_go()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -22,6 +22,7 @@ from .child import Child
 from .engine import Engine
 from .engine_child import EngineChild
 from .engine_files import files_seen
+from .engine_hub import started
 from .frames import SESSION, DeadlineError, Message
 from .near_template import Kind
 from .place import Place
@@ -32,32 +33,23 @@ if TYPE_CHECKING:
 
 
 class Wanted(NamedTuple):
-    """What a call wants of an executor.
+    """What a call wants of an executor."""
 
-    Attributes:
-        options: The options of the call, as the engine names them.
-        workers: How many processes are kept below a worker, `None` for one of each call.
-        preload: The modules to import before processes are forked.
-        directory: Where files may be made there, `None` for the folder for temporary files.
-        variables: The environment variables that a task has there, besides those of the worker.
-        seconds: How long the task may take.
-        batch: How many calls of a `map` are submitted together, `None` for what is best.
-    """
-
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # the options of the call, as the engine names them
+    # How many processes are kept below a worker, `None` for one of each call.
     workers: Optional[int]
-    preload: tuple[str, ...]
+    preload: tuple[str, ...]  # the modules to import before processes are forked
+    # Where files may be made there, `None` for the folder for temporary files.
     directory: Optional[str]
+    # The environment variables that a task has there, besides those of the worker.
     variables: Mapping[str, str]
-    seconds: Optional[float]
+    seconds: Optional[float]  # how long the task may take
+    # How many calls of a `map` are submitted together, `None` for what is best.
     batch: Optional[int]
 
 
 class EnginePlace(Place):
-    """The workers of an executor.
-
-    `is_broken`: told of an error that the executor gave instead of an answer.
-    """
+    """The workers of an executor; `is_broken` is told of errors in place of answers."""
 
     def __init__(
         self,
@@ -82,8 +74,8 @@ class EnginePlace(Place):
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
             "call": secrets.token_hex(16),
+            "caller": list(started(os.getpid())),
             "claims": engine.claims.path,
-            "claims_stay_on": socket.gethostname() if engine.claims_stay else None,
             "digest": archive.digest,
             "directory": wanted.directory,
             "engine": engine.kind,
@@ -101,30 +93,24 @@ class EnginePlace(Place):
         }
 
     def hello(self) -> Mapping[str, Any]:
-        """Nothing has said anything before a call is submitted. See `Place.hello`."""
         return {}
 
     def start(self) -> Child:
-        """Makes what will be a process. See `Place.start`."""
         return EngineChild(self.kind, self, self.check)
 
     def prepare_next(self) -> None:
         """Does nothing. See `Place.prepare_next`."""
 
     def inherited(self) -> dict[str, Any]:
-        """Returns what processes inherit. See `Place.inherited`."""
         return {"overlay": dict(self._wanted.variables)}
 
     def inherited_once(self) -> dict[str, Any]:
-        """Returns what they are told once. See `Place.inherited_once`."""
         return {"bulk_directory": self._wanted.directory, "below_executor": True}
 
     def carrier(self, session: Session) -> Carrier:
-        """Returns what carries the files in a session there. See `Place.carrier`."""
         return carrying.Delivering(session)
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
-        """Has the worker be asked which files it lacks. See `Place.deliver`."""
         from .engine_carrying import described
 
         assert isinstance(carrier, carrying.Delivering)
@@ -133,7 +119,6 @@ class EnginePlace(Place):
         return {}
 
     def bringing(self, child: Child) -> Bringing:
-        """Returns what brings the files of the call."""
         if self._bringing is None:
             from .engine_carrying import Bringing
 
@@ -141,7 +126,6 @@ class EnginePlace(Place):
         return self._bringing
 
     def arrived(self, session: Session, child: Child) -> Carrier:
-        """Returns what takes the files that the call returns. See `Place.arrived`."""
         if not isinstance(child, EngineChild) or child.files_back is None:
             return carrying.Arrived(session)
         from .engine_carrying import Arrived
@@ -149,22 +133,14 @@ class EnginePlace(Place):
         return Arrived(session, self.bringing(child), child.files_back)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        """Makes the message of a session. See `Place.message`."""
         head, pieces, _ = wire.laid_out(members)
         return SESSION, [head, *pieces], None
 
 
 class EngineCall(Call):
-    """One session that an executor carries."""
-
     _place: EnginePlace
 
     def run(self, is_last_try: bool = True) -> None:
-        """Goes on with the session below an engine's worker, and takes it back.
-
-        Raises:
-            NotBegunError: If it was lost before it began, and this is not the last try.
-        """
         place = self._place
         place.check = super()._check_can_read
         if isinstance(self._session.task, _FunctionWithClosureTask):

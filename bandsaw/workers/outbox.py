@@ -22,16 +22,9 @@ _MUCH = 1 << 20
 
 
 class _File:
-    """A file that is on its way, and what has to wait for it.
-
-    Attributes:
-        descriptor: The file.
-        held: The messages of the same stream that follow it.
-    """
-
     def __init__(self, descriptor: int, message: bytes) -> None:
-        self.descriptor = descriptor
-        self.held = [message]
+        self.descriptor = descriptor  # the file
+        self.held = [message]  # the messages of the same stream that follow it
 
 
 class Outbox:
@@ -39,10 +32,6 @@ class Outbox:
 
     `wait_for_room`: called with `True` when the descriptor takes no more, so that `flush` is called
     once it does, and with `False` when nothing waits any more.
-
-    Attributes:
-        is_full: Whether something waits for room.
-        written_at: When something was written last, by `time.monotonic`.
     """
 
     def __init__(self, descriptor: int, wait_for_room: Callable[[bool], None]) -> None:
@@ -53,8 +42,8 @@ class Outbox:
         # With what is held behind files.
         self._bytes = 0
         self._files: dict[int, _File] = {}
-        self.is_full = False
-        self.written_at = time.monotonic()
+        self.is_full = False  # whether something waits for room
+        self.written_at = time.monotonic()  # when something was written last, by `time.monotonic`
 
     @property
     def has_much(self) -> bool:
@@ -67,7 +56,6 @@ class Outbox:
         return [file.descriptor for file in self._files.values()]
 
     def send(self, letter: bytes, stream: int, *pieces: bytes) -> None:
-        """Sends a message."""
         data = packed(letter, stream, *pieces)
         self._bytes += len(data)
         file = self._files.get(stream)
@@ -79,7 +67,6 @@ class Outbox:
             self.flush()
 
     def send_file(self, stream: int, descriptor: int, message: bytes) -> None:
-        """Sends a file, and then a message."""
         size = os.lseek(descriptor, 0, os.SEEK_END)
         os.lseek(descriptor, 0, os.SEEK_SET)
         self.send(b"N", stream, size.to_bytes(8, "big"))
@@ -96,7 +83,6 @@ class Outbox:
             self._bytes -= sum(map(len, file.held))
 
     def flush(self) -> None:
-        """Writes what is taken."""
         while self._waiting or self._next_piece():
             data = self._waiting.popleft()
             try:

@@ -38,28 +38,21 @@ class _Seat:
 
 
 class Worker:
-    """A process that goes on with one session after the other.
-
-    Attributes:
-        calls: How many sessions it was given.
-        shapes: The calls that it knows, with their numbers, by their keys: see `again`.
-        trusted_until: Until when nobody looks whether it has ended. If it has, the call is begun
-            again with another one.
-    """
+    """A process that goes on with one session after the other."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self.calls = 0
+        self.calls = 0  # how many sessions it was given
+        # The calls that it knows, with their numbers, by their keys: see `again`.
         self.shapes: dict[Any, tuple[int, Any]] = {}
         self.seat: Optional[_Seat] = None
+        # Until when nobody looks whether it has ended. If it has, the call is begun again with
+        # another one.
         self.trusted_until = 0.0
 
 
 class Pool:
-    """Keeps up to a number of warm processes.
-
-    `max_tasks`: after how many sessions a process is replaced, `None` for never.
-    """
+    """Keeps warm processes, each for `max_tasks` sessions, `None` for any number."""
 
     def __init__(self, size: int, max_tasks: Optional[int]) -> None:
         self._size = size
@@ -79,10 +72,7 @@ class Pool:
         self.waiting = 0
 
     def take(self, kind: Kind, start: Callable[[], Worker]) -> Worker:
-        """Takes a process out of the pool, and waits while all are in use.
-
-        Returns the process, to be given back or dropped.
-        """
+        """Takes a process to be given back or dropped, and waits while all are in use."""
         while True:
             with self._lock:
                 while not self._idle and self._count >= self._size:
@@ -122,7 +112,6 @@ class Pool:
             self._changed.notify_all()
 
     def give(self, worker: Worker) -> None:
-        """Puts a process back that has done what it was to do."""
         if self._max_tasks is not None and worker.calls >= self._max_tasks:
             worker.child.retire()
             self.drop(worker)
@@ -134,7 +123,6 @@ class Pool:
                 self._changed.notify()
 
     def drop(self, worker: Worker) -> None:
-        """Ends a process that was taken."""
         try:
             worker.child.end()
         finally:
