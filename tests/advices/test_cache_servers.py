@@ -391,7 +391,8 @@ def test_a_folder_that_is_slow_is_waited_for(flow, project, tmp_path):
         done = subprocess.run(
             ["strace", "-f", "-qq", "-o", str(tmp_path / "calls"), *slow, sys.executable,
              "flow.py", "1", "2"],
-            cwd=project.folder, env=project.environment(**variables), capture_output=True, text=True,
+            cwd=project.folder, env=project.environment(**variables),
+            capture_output=True, text=True,
         )  # fmt: skip
         if "ptrace" in done.stderr:
             pytest.skip("processes may not be traced here")
