@@ -253,10 +253,14 @@ def _told(
     """Has an error that leaves a task say which call it was, without the frames of bandsaw."""
     from . import _tracebacks as tracebacks
     from ._cache.record import short_text
+    from ._session.moderator import is_note_of_advice
 
     tracebacks.leave_out_when_printed()
     if isinstance(error, BandsawError):
         return tracebacks.clean(error, traceback)  # it names the task itself
+    notes: Any = getattr(error, "__notes__", None)
+    if isinstance(notes, list) and notes and is_note_of_advice(notes[-1], the_task):
+        return tracebacks.clean(error, traceback)
     texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]
     texts += [f"{name}={short_text(value)}" for name, value in kwargs.items()]
     if len(args) > _MOST_ARGUMENTS or len(texts) > _MOST_ARGUMENTS:
