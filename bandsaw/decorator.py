@@ -231,12 +231,19 @@ def _submit(call: Any, run: Any, /, *args: Any, **kwargs: Any) -> Any:
     return calls.submit(run, call.bandsaw_task, lane, args, kwargs)
 
 
-def _map(call: Any, run: Any, /, *iterables: Any, **options: Any) -> Any:
+def _map(
+    call: Any,
+    run: Any,
+    /,
+    *iterables: Any,
+    buffersize: Optional[int] = None,
+    timeout: Optional[float] = None,
+) -> Any:
     from ._futures import flight
     from ._futures.mapping import Results
 
     lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
-    return Results(run, call.bandsaw_task, lane, iterables, **options)
+    return Results(run, call.bandsaw_task, lane, iterables, buffersize, timeout)
 
 
 # So many arguments are named in the note of an error.
