@@ -46,11 +46,7 @@ class Plan:
 
 
 def find(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Optional[Plan]:
-    """Looks for futures in arguments, and returns `None` if there are none.
-
-    Raises:
-        TypeError: If one is where its value cannot be put; names the path.
-    """
+    """Looks for futures in arguments, `None` if there are none; a `TypeError` where none can be."""
     for value in args:
         if type(value) not in _ATOMS:
             return _Search(args, kwargs).plan
