@@ -145,7 +145,7 @@ def _table(source: Any) -> Any:
         sizing_mode="stretch_width", index_position=None, name="calls",
         # Its rows are white, also where the page is dark, and no narrower than can be read.
         styles={"min-width": "900px"},
-        stylesheets=[":host, .slick-header { color-scheme: light; color: #222; background: white }"],
+        stylesheets=[":host, .slick-header { color-scheme: light; color: #222; background: #fff }"],
     )  # fmt: skip
     column = _bokeh("layouts").column
     scrolled = column(table, sizing_mode="stretch_width", styles={"overflow-x": "auto"})
