@@ -89,7 +89,7 @@ class _Search:
         todo = list(self._futures)
         while todo:
             for parent in self._parents.get(todo.pop(), ()):
-                if parent not in on_the_way:
+                if parent and parent not in on_the_way:
                     on_the_way.add(parent)
                     todo.append(parent)
         return Plan(list(self._futures.values()), on_the_way or _NOTHING)
