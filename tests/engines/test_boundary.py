@@ -84,8 +84,9 @@ def slurm_of_one_node(folder):
 
 
 # Two that differ most run always, the others in the step of CI for engines.
-ENGINES = ("threads", "fork")
+ENGINES, BIG = ("threads", "fork"), "3000000"
 if os.environ.get("BANDSAW_TEST_ENGINES"):
+    BIG = "100000000"
     ENGINES = (*ENGINES, "spawn", "forkserver", "loky", "dask", "ray", "slurm")
 # The program runs once for an engine, and a Slurm of this machine's name once at a time.
 pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.slow]
@@ -102,7 +103,7 @@ def ran(request, tmp_path_factory):
     project = Project(folder / "project", folder / "temporary")
     path = folder / "outcomes"
     with started(request.param, folder) as variables:
-        done = project.run("workflow.py", str(path), seconds=600, **variables, **QUIET)
+        done = project.run("workflow.py", str(path), seconds=600, BIG=BIG, **variables, **QUIET)
     return request.param, json.loads(path.read_text()), done, project
 
 
@@ -190,7 +191,7 @@ def test_local_functions_cross(outcome):
 
 
 def test_large_values_cross(outcome):
-    assert outcome("big") == {"value": "3000000"}
+    assert outcome("big") == {"value": BIG}
 
 
 def test_files_go_there_and_come_back(outcome):
