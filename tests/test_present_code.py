@@ -20,7 +20,8 @@ configuration = (
 )
 """
 LIBRARY = """
-import time
+import math, time
+from math import floor
 
 RATE = 2
 TABLE = {"a": 1}
@@ -42,8 +43,11 @@ SETTINGS = Settings()
 def score(x, factor=1):
     return x * RATE * factor
 
+score.bonus = 0
+
 def total(x):
     made = SETTINGS.extra + Settings.bonus + SETTINGS.more()
+    made += floor(0.5) + int(math.sqrt(0)) + getattr(score, "bonus", 0)
     return score(x) + TABLE["a"] + len(OPTIONS) + made
 
 def remembered(x):
@@ -112,6 +116,20 @@ CHANGES = {
         "old = lib.Settings; lib.Settings = type('Settings', (old,), {'bonus': 3})",
         "lib.Settings = old",
     ),
+    "attribute of a function": ("lib.score.bonus = 9", "lib.score.bonus = 0"),
+    "method by a mock": (
+        "from unittest import mock; p = mock.patch.object(lib.Settings, 'more'); "
+        "p.start().return_value = 9",
+        "p.stop()",
+    ),
+    "name of something installed": (
+        "from unittest import mock; p = mock.patch('lib.floor', lambda x: 9); p.start()",
+        "p.stop()",
+    ),
+    "something installed": (
+        "from unittest import mock; p = mock.patch('math.sqrt', return_value=9); p.start()",
+        "p.stop()",
+    ),
 }
 
 
@@ -167,6 +185,34 @@ def test_what_is_only_in_memory_does_not_cross_and_is_not_kept(run):
     body.append("assert own(3) == kept(3) == 8")
     run("\n".join(body))
     assert len(entries(run)) == 2
+
+
+@pytest.mark.parametrize("chain", ["own", "kept"])
+def test_where_the_files_say_all_a_change_after_the_first_call_is_not_kept_either(run, chain):
+    run.project.write("plain.py", "RATE = 2\ndef rate():\n    return RATE\n")
+    run.project.write(
+        "more.py",
+        f"""
+        import bandsaw
+        import plain
+
+        @bandsaw.task(chain={chain!r})
+        def rate():
+            return plain.rate()
+        """,
+    )
+    body = """
+    import more, plain
+    assert more.rate() == more.rate() == 2
+    for number in (3, 4):
+        plain.RATE = number
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            more.rate(), more.rate()
+        assert ["plain.RATE" in str(warning.message) for warning in caught] == [True, True]
+    """
+    run(body)
+    assert len(entries(run)) == 1
 
 
 def test_a_cache_behind_a_crossing_keeps_only_what_its_own_code_computed(run):

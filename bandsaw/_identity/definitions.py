@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
 from .changes import NOTHING, Changes, changes_of
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
 from .scopes import Use, Uses, chain_of, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -20,8 +20,6 @@ _OURS = __name__.partition(".")[0]
 
 
 class Definition(NamedTuple):
-    """A definition, digested."""
-
     digest: bytes  # the SHA-256 of its normal form
     uses: Uses  # what it uses from outside
     source: Optional[Source]  # the module's source, or `None` where there is none
@@ -40,10 +38,7 @@ def _remember(key: Any, definition: Definition, of: Optional[list[int]] = None) 
 
 
 def definition_of(function: FunctionType) -> Definition:
-    """Digests the definition of a function, without what it reaches.
-
-    Returns what its source says, or its byte code where there is no source.
-    """
+    """Digests the source of a function, else its byte code, without what it reaches."""
     code = function.__code__
     known = _known.get(id(code))
     if known is not None:
@@ -62,10 +57,7 @@ def definition_of(function: FunctionType) -> Definition:
 def definition_of_class(
     cls: type, methods: list[FunctionType], namespace: dict[str, Any]
 ) -> Optional[Definition]:
-    """Digests the definition of a class, without what it reaches.
-
-    Returns what its source says, or `None` where there is no source.
-    """
+    """Digests the source of a class, if there is one, without what it reaches."""
     known = _known.get(id(cls))
     codes = [method.__code__ for method in methods]
     if known is not None and known[2] == list(map(id, codes)):
@@ -73,11 +65,11 @@ def definition_of_class(
     if methods:
         filename = methods[0].__code__.co_filename
     else:
-        filename = namespace.get("__file__") or file_of(sys.modules.get(cls.__module__))
+        filename = namespace.get("__file__") or file_of(sys.modules.get(module_of(cls)))
     source = source_of(filename, namespace) if is_a(filename, str) else None
     if source is None:
         return None
-    node = source.class_(cls.__qualname__, codes)
+    node = source.class_(qualname_of(cls), codes)
     definition = _digested(node, namespace, source) if node is not None else None
     return None if definition is None else _remember(cls, definition, list(map(id, codes)))
 
@@ -103,7 +95,7 @@ def is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: So
         return (imported[1], *chain[1:])[-1] == "task"
     value = namespace.get(chain[0])
     for name in chain[1:]:
-        if is_a(value, ModuleType) and value.__name__.partition(".")[0] == _OURS:
+        if is_a(value, ModuleType) and name_of_module(value).partition(".")[0] == _OURS:
             return chain[-1] == "task"
         value = attributes_of(value).get(name)
     if value is None:

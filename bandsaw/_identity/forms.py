@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
         hook: Optional[Callable[[Any], Any]]
         bulk_hash: Optional[str]
+        is_careful: bool
         code_form: Callable[[Any], Union[bytes, Form]]
 
         def replaced(self, value: Any) -> Any: ...
@@ -43,8 +44,6 @@ class NoForm(Exception):
 
 
 class Form:
-    """What a value consists of."""
-
     __slots__ = ("children", "kind", "steps", "tag")
 
     def __init__(
@@ -83,8 +82,6 @@ class Fields:
 
 
 class Written:
-    """Something that is written already."""
-
     __slots__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
@@ -170,7 +167,6 @@ def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
 
 
 def joined(form: Form, written: list[bytes]) -> bytes:
-    """Joins what the children of a form were written as."""
     if form.kind == SET:
         written.sort()
     elif form.kind in SIZES:
@@ -183,7 +179,7 @@ def without_addresses(value: Any, form: Union[bytes, Form]) -> Union[bytes, Form
     """Leaves out addresses in texts, as in `<function f at 0x7f...>`: each process has others."""
     opened = form
     if isinstance(form, bytes):
-        if type(value) not in (list, tuple) or b" at 0x" not in form:
+        if b" at 0x" not in form or not (type(value) is list or type(value) is tuple):
             return form
         opened = Form(b"l" if type(value) is list else b"t", SEQUENCE, value)
     assert isinstance(opened, Form)

@@ -84,10 +84,7 @@ def _forget_some() -> None:
 
 
 def _begins(request: "Any", begun: "list[str]") -> str:
-    """Says that a call begins, unless another word was said of it. Returns the word.
-
-    Where the caller sees the folder it knows so which calls have begun when this worker is lost.
-    """
+    """Says that a call begins, unless another word was said of it, which is returned."""
     call = request["call"]
     begun.append(call)
     _forget_some()

@@ -59,10 +59,7 @@ def worker_name(engine: str) -> "Any":
 
 
 def prepared(hub: "Hub", root: str, request: "Any", messages: "Any") -> "Any":
-    """Tells a call where its files are, and where to put those that it returns.
-
-    Returns its messages; in place of them what lacks here, as a list.
-    """
+    """Returns messages that tell a call where its files are, or a list of what lacks here."""
     files = request["files"]
     news: dict[str, Any] = {"files_seen": request["files_seen"] == files_seen()}
     if not news["files_seen"]:

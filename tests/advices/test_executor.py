@@ -57,6 +57,46 @@ TASKS = """
 """
 
 
+def test_as_many_calls_run_at_once_as_an_executor_takes_that_is_made_when_it_is_used(project):
+    number = 2 * (os.cpu_count() or 1) + 1
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        def pool():
+            return ThreadPoolExecutor({number})
+
+        advice = ExecutorAdvice(pool, isolate=False)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        f"""
+        import threading
+        import bandsaw
+
+        meeting = threading.Barrier({number}, timeout=60)
+
+        @bandsaw.task
+        def first():
+            return 1
+
+        @bandsaw.task
+        def meet(_):
+            return meeting.wait() >= 0
+
+        if __name__ == "__main__":
+            first.submit().result()
+            assert all(meet.map(range({number})))
+        """,
+    )
+    project.run("workflow.py")
+
+
 def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
     project.write(
         "bandsaw_config.py",
