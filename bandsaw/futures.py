@@ -64,6 +64,8 @@ class Future(concurrent.futures.Future[R]):
             concurrent.futures.TimeoutError: If there is no value in time.
             concurrent.futures.CancelledError: If the call was cancelled.
         """
+        if self._state == _FINISHED and self._exception is None:
+            return self._result  # type: ignore[no-any-return]
         try:
             with _waiting(self):
                 return super().result(timeout)
@@ -123,7 +125,10 @@ class Future(concurrent.futures.Future[R]):
     def _begin(self) -> bool:
         """Marks the call as running, and returns whether it may run."""
         with self._condition:
-            return self._state == _PENDING and self.set_running_or_notify_cancel()
+            may_run = self._state == _PENDING
+            if may_run:
+                self._state = _RUNNING
+            return may_run
 
     def __init__(self) -> None:
         if not _IS_KNOWN:

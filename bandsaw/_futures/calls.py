@@ -69,7 +69,7 @@ class Call(lanes.Passenger):
         if parent is not None and parent.state != lanes.RUNNING:
             parent = None
         super().__init__(lane, parent)
-        future = Future[Any]()
+        future: Future[Any] = Future()
         self.future: Optional[Future[Any]] = future
         self.task = task
         future.task = task

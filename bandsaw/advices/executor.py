@@ -120,7 +120,7 @@ class ExecutorAdvice(Advice):
             session.proceed()
             return
         move = self._move if self.isolate else self._move_into_worker
-        boundary.go_on_after(session, lambda: move(session))
+        boundary.go_on_after(session, move)
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""

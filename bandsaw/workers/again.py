@@ -13,10 +13,11 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from .. import modules
 from .._file import Carrier
+from .._files import carrying
 from .._session import headers
 from .._session.moderator import _Moderator
 from .._system import callers, computing
@@ -30,6 +31,7 @@ from ..tasks import _FunctionTask
 from . import boundary
 from .frames import AGAIN, DONE, LARGEST_BODY, Message
 
+new_object = object.__new__
 _UNCHANGING = (str, int, float, bool, type(None))
 # What needs nothing of our pickler, and the mark of what was written without it.
 _PLAIN = frozenset((*_UNCHANGING, bytes, complex))
@@ -47,6 +49,7 @@ class Shape(NamedTuple):
         task_id: The id of the task if it is known.
         main: The name of the script.
         callers: See `callers.callers_of`.
+        key: What tells shapes apart: objects by their identity.
     """
 
     task: Any
@@ -56,11 +59,7 @@ class Shape(NamedTuple):
     task_id: Optional[str]
     main: Optional[str]
     callers: tuple[str, ...]
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What tells shapes apart: objects by their identity."""
-        return (id(self.task), id(self.configuration), *self[2:])
+    key: tuple[Any, ...]
 
 
 # Of the last call: what a shape is made of, and the shape. Calls of one task follow each other.
@@ -108,37 +107,38 @@ def _shape_of(
         return None  # the other side looks at them each time
     if not all(type(value) in _UNCHANGING for value in task._task_kwargs.values()):
         return None
-    return Shape(
-        task,
-        configuration,
-        session.advice_chain,
-        moderator.before_called,
-        task._known_id(),
-        modules.main_module_name(),
-        tuple(callers.callers_of(str(task))),
+    rest = (
+        *(session.advice_chain, moderator.before_called, task._known_id()),
+        *(modules.main_module_name(), tuple(callers.callers_of(str(task)))),
     )
+    return Shape(task, configuration, *rest, key=(id(task), id(configuration), *rest))
 
 
-def message(number: int, session: Session) -> Optional[Message]:
+def message(
+    number: int, session: Session, carrier: Callable[[Session], Carrier]
+) -> Optional[Message]:
     """Makes the message of a call of a shape that the other side knows.
+
+    `carrier`: makes what carries the files in it, which is asked for where there may be some.
 
     Returns the message, `None` if the arguments are better sent in another way.
     """
-    execution = session.execution
-    ids = getattr(session, "_ids", None)
+    execution, own = session.execution, session.__dict__
+    ids = own.get("_ids")
     if ids is None:
         ids = headers.ids_of(session.task, execution)
-    session.__dict__.pop("_sent", None)
-    session.__dict__["_sent_ids"] = ids
+    own.pop("_sent", None)
+    own["_sent_ids"] = ids
+    args, kwargs = execution.args, execution.kwargs
     content = (
         *(number, session.nonce, ids, computing.held(session)),
-        *(execution._execution_id, execution.args, execution.kwargs),
+        *(execution._execution_id, args, kwargs),
     )
-    args, kwargs = execution.args, execution.kwargs
-    is_plain = type(args) is tuple and _PLAIN.issuperset(map(type, args))
-    if kwargs and is_plain:
-        is_plain = _PLAIN.issuperset(map(type, kwargs.values()))
-    return _message(AGAIN, content, is_plain)
+    if type(args) is tuple and _PLAIN.issuperset(map(type, args)):
+        if not kwargs or _PLAIN.issuperset(map(type, kwargs.values())):
+            return _plain_message(AGAIN, content)
+    with carrier(session):
+        return _message(AGAIN, content)
 
 
 def note_sent(session: Session) -> None:
@@ -151,10 +151,12 @@ def note_sent(session: Session) -> None:
     }
 
 
-def _message(kind: int, content: Any, is_plain: bool) -> Optional[Message]:
-    if is_plain:
-        data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-        return (kind, (_PLAINLY, data), None) if len(data) <= LARGEST_BODY else None
+def _plain_message(kind: int, content: Any) -> Optional[Message]:
+    data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+    return (kind, (_PLAINLY, data), None) if len(data) <= LARGEST_BODY else None
+
+
+def _message(kind: int, content: Any) -> Optional[Message]:
     from ..serialization._pickling import pickled_with_buffers
     from ..serialization.serializer import crossing
 
@@ -195,12 +197,13 @@ def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
     if len(left_out) < 3 or "result" in left_out:
         return None
     moderator, result = session._moderator, session.result
-    counts: Any = moderator.before_called, moderator.after_called, moderator._left_out
+    counts: Any = (moderator.before_called, moderator.after_called, moderator._left_out)
     if moderator.attempt > 1 or moderator.walked or not moderator.task_called:
         counts = moderator.serialized()
     if type(result) is Result and result.exception is None and type(result.value) in _PLAIN:
-        return _message(DONE, (session.nonce, counts, None, result.value), True)
-    return _message(DONE, (session.nonce, counts, result, None), False)
+        return _plain_message(DONE, (session.nonce, counts, None, result.value))
+    with carrying.Homeward(session):
+        return _message(DONE, (session.nonce, counts, result, None))
 
 
 def take_result(session: Session, data: bytes, place: int) -> None:
@@ -210,7 +213,8 @@ def take_result(session: Session, data: bytes, place: int) -> None:
         raise SessionFileError(
             f"The result of another call than that of task {session.task} came back."
         )
-    Carrier.check()
+    if result is not None:
+        Carrier.check()
     walk = session._moderator
     if type(counts) is tuple and counts[0] - counts[1] - counts[2] == place - 1:
         # In place of another moderator, which would take over from this one.
@@ -223,7 +227,10 @@ def take_result(session: Session, data: bytes, place: int) -> None:
         moderator = _Moderator.deserialize(counts)
         moderator.advice_chain = walk.advice_chain
         boundary.go_on_with(session, moderator, place)
-    session.result = Result(value) if result is None else result
+    if result is None:
+        result = new_object(Result)
+        result.value, result.exception = value, None
+    session.result = result
 
 
 def is_plain(answer: bytes) -> bool:

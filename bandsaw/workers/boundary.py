@@ -43,7 +43,9 @@ def packed(session: Session) -> tuple[int, dict[str, Sequence[Any]]]:
 def new_values(session: Session) -> dict[str, str]:
     """Says which values of a session are those of a new one."""
     found = {}
-    if type(session.context) is Context and not session.context.attributes:
+    # Most calls never ask for one.
+    context = getattr(session, "_context", None)
+    if context is None or (type(context) is Context and not context.attributes):
         found["context"] = NEW
     if session.result is None:
         found["result"] = NEW
@@ -87,14 +89,14 @@ def read(stream: BinaryIO, session: Session, there: str) -> Saved:
         raise
 
 
-def go_on_after(session: Session, cross: Callable[[], None]) -> None:
+def go_on_after(session: Session, cross: Callable[[Session], None]) -> None:
     """Takes the step of an advice that moves a session to another process.
 
     `cross` moves it there and back. A failure of the crossing is the result of the call: earlier
     advices and extensions see it as they see a failure of the task.
     """
     try:
-        cross()
+        cross(session)
     except (WorkerError, EnvironmentBuildError) as error:
         if error.where is None:
             advice = type(session._moderator.current_advice).__name__

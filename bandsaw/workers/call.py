@@ -54,6 +54,7 @@ _MISSED_HEARTBEATS = 3
 _MOST_GOODBYES = 20
 # How often a call is begun again with another process because the one before was killed too early.
 _MOST_BEGINNINGS = 5
+_NO_FILES = Carrier()
 
 
 class NotBegunError(Exception):
@@ -74,7 +75,7 @@ class Call:
         self._place = place
         self._seconds = seconds
         self._heartbeat = heartbeat
-        self._carrier = Carrier()
+        self._carrier = _NO_FILES
         self._emit: Optional[Callable[[Mapping[str, Any]], None]] = None
         # What another thread has ended when it ends the call.
         self._child: Optional[Child] = None
@@ -184,8 +185,7 @@ class Call:
         known = worker.shapes.get(key)
         message = None
         if known is not None:
-            with self._place.carrier(self._session) as self._carrier:
-                message = again.message(known[0], self._session)
+            message = again.message(known[0], self._session, self._carrier_of)
         if message is not None:
             self._position = self._session._moderator.before_called
             return self._exchange(worker, news, message, is_last_try)
@@ -198,6 +198,10 @@ class Call:
             # Kept with what it is about, whose identity is part of the key.
             worker.shapes[key] = (number, shape)
         return answer
+
+    def _carrier_of(self, session: Session) -> Carrier:
+        self._carrier = self._place.carrier(session)
+        return self._carrier
 
     def _exchange(
         self, worker: Worker, news: Mapping[str, Any], message: Message, is_last_try: bool
@@ -261,7 +265,7 @@ class Call:
 
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
-        with self._place.carrier(self._session) as self._carrier:
+        with self._carrier_of(self._session):
             self._position, members = boundary.packed(self._session)
         try:
             with Deferred():
@@ -335,7 +339,10 @@ class Call:
     def _answer(self, child: Child, deadline: Optional[float], is_last_try: bool) -> Frame:
         is_first = True
         while True:
-            frame = self._in_time(child, deadline, child.next)
+            if self._heartbeat is None:
+                frame = child.next(deadline)
+            else:
+                frame = self._in_time(child, deadline, child.next)
             if frame is None:
                 if not is_last_try and was_killed_early(child):
                     raise NotBegunError

@@ -210,10 +210,13 @@ def _go_on(
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
         left_out = _same(session, had)
-        with carrying.Homeward(session):
-            done = again.done(session, left_out) if known else None
-            packed = {} if done is not None else session._pack(left_out=left_out)
-        message = done or wire.message(frames.RETURN, packed, directory)
+        done = again.done(session, left_out) if known else None
+        if done is not None:
+            message = done
+        else:
+            with carrying.Homeward(session):
+                packed = session._pack(left_out=left_out)
+            message = wire.message(frames.RETURN, packed, directory)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
