@@ -35,7 +35,7 @@ new_object = object.__new__
 _UNCHANGING = (str, int, float, bool, type(None))
 # What needs nothing of our pickler, and the mark of what was written without it.
 _PLAIN = frozenset((*_UNCHANGING, bytes, complex))
-_PLAINLY = b"="
+PLAINLY = b"="
 
 
 class Shape(NamedTuple):
@@ -75,7 +75,7 @@ def shape_of(session: Session) -> Optional[Shape]:
     task, configuration = session.task, session.configuration
     if type(task) is not _FunctionTask or type(session.execution) is not Execution:
         return None
-    context, moderator = getattr(session, "_context", None), session._moderator
+    context, moderator = getattr(session, "_context", None), session._walk or session._moderator
     if context is not None and (type(context) is not Context or context.attributes):
         return None
     if moderator.after_called or moderator.task_called or moderator.walked or moderator._left_out:
@@ -131,7 +131,7 @@ def message(
     own["_sent_ids"] = ids
     args, kwargs = execution.args, execution.kwargs
     content = (
-        *(number, session.nonce, ids, computing.held(session)),
+        *(number, own.get("_nonce") or session.nonce, ids, computing.held(session)),
         *(execution._execution_id, args, kwargs),
     )
     if type(args) is tuple and _PLAIN.issuperset(map(type, args)):
@@ -153,7 +153,7 @@ def note_sent(session: Session) -> None:
 
 def _plain_message(kind: int, content: Any) -> Optional[Message]:
     data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-    return (kind, (_PLAINLY, data), None) if len(data) <= LARGEST_BODY else None
+    return (kind, (PLAINLY, data), None) if len(data) <= LARGEST_BODY else None
 
 
 def _message(kind: int, content: Any) -> Optional[Message]:
@@ -209,13 +209,13 @@ def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
 def take_result(session: Session, data: bytes, place: int) -> None:
     """Takes the result of a call, which goes on where it came to. See `boundary.take_back`."""
     nonce, counts, result, value = _read(data)
-    if nonce != session.nonce:
+    if nonce != (session.__dict__.get("_nonce") or session.nonce):
         raise SessionFileError(
             f"The result of another call than that of task {session.task} came back."
         )
     if result is not None:
         Carrier.check()
-    walk = session._moderator
+    walk = session._walk or session._moderator
     if type(counts) is tuple and counts[0] - counts[1] - counts[2] == place - 1:
         # In place of another moderator, which would take over from this one.
         walk.before_called, walk.after_called, walk._left_out = counts
@@ -233,13 +233,8 @@ def take_result(session: Session, data: bytes, place: int) -> None:
     session.result = result
 
 
-def is_plain(answer: bytes) -> bool:
-    """Whether nothing in a result may be a file, or of a type of somebody else."""
-    return answer.startswith(_PLAINLY)
-
-
 def _read(data: bytes) -> Any:
-    if data.startswith(_PLAINLY):
+    if data.startswith(PLAINLY):
         return pickle.loads(memoryview(data)[1:])
     from ..serialization._pickling import unpickled
 

@@ -210,7 +210,7 @@ class Call:
         child.forget_output()
         worker.calls += 1
         try:
-            deadline = self._deadline()
+            deadline = None if self._seconds is None else self._deadline()
             self._send(child, news, message, deadline)
             answer = self._answer(child, deadline, is_last_try)
         except DeadlineError:
@@ -399,7 +399,7 @@ class Call:
     def _take_back(self, child: Child, answer: Frame) -> None:
         if facts.wanted:
             self._session.facts.update(facts.received(answer))
-        if answer.kind == frames.DONE and again.is_plain(answer.body):
+        if answer.kind == frames.DONE and answer.body.startswith(again.PLAINLY):
             again.take_result(self._session, answer.body, self._position)
             return
         with self._place.arrived(self._session, child):
