@@ -65,7 +65,7 @@ class Future(concurrent.futures.Future[R]):
             concurrent.futures.CancelledError: If the call was cancelled.
         """
         if self._state == _FINISHED and self._exception is None:
-            return self._result  # type: ignore[no-any-return]
+            return self._result  # type: ignore[return-value]
         try:
             with _waiting(self):
                 return super().result(timeout)

@@ -134,7 +134,7 @@ class _Ahead:
         raise StopIteration
 
     def _look_at(self, future: AnyFuture[Any]) -> None:
-        if future._exception is not None:  # type: ignore[attr-defined]
+        if future._exception is not None:
             self._items = None
             futures: list[AnyFuture[Any]] = list(self._futures)
             # Those before it go on: their results are given.
