@@ -17,7 +17,6 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .. import modules
 from .._file import Carrier
-from .._files import carrying
 from .._session import headers
 from .._session.moderator import _Moderator
 from .._system import callers, computing
@@ -189,20 +188,24 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
     return session
 
 
-def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
+def done(
+    session: Session, left_out: dict[str, str], carrier: Callable[[Session], Carrier]
+) -> Optional[Message]:
     """Makes the message of a session of which the other side has all but the result.
+
+    `carrier`: see `message`.
 
     Returns the message, `None` if more has changed.
     """
     if len(left_out) < 3 or "result" in left_out:
         return None
     moderator, result = session._moderator, session.result
-    counts: Any = (moderator.before_called, moderator.after_called, moderator._left_out)
+    counts: Any = moderator.before_called, moderator.after_called, moderator._left_out
     if moderator.attempt > 1 or moderator.walked or not moderator.task_called:
         counts = moderator.serialized()
     if type(result) is Result and result.exception is None and type(result.value) in _PLAIN:
         return _plain_message(DONE, (session.nonce, counts, None, result.value))
-    with carrying.Homeward(session):
+    with carrier(session):
         return _message(DONE, (session.nonce, counts, result, None))
 
 

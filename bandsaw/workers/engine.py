@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
@@ -59,6 +60,11 @@ class Engine:
         claims_stay: Whether it is the near side that removes claims which it sees: the engine
             may lose a result, and run a call again that is over.
         buffers: The large buffers of maps in the engine's store, `None` if it has none.
+        kind: Which engine it is, empty for other executors.
+        at: Calls a function in a worker, or on its machine, by the name that it has given itself;
+            see `engine_files`. `None` if workers cannot be told apart.
+        shared_file: Where the executor reads the contents of a file, `None` if they are sent.
+        files_back: A folder in common for files that come back, `None` if they are sent.
         packer: What puts calls together, see `packs`.
     """
 
@@ -77,6 +83,10 @@ class Engine:
         repeats: bool = False,
         store: Optional[Callable[[bytes], Stored]] = None,
         claims_stay: bool = False,
+        kind: str = "",
+        at: Optional[Callable[..., Any]] = None,
+        shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None,
+        files_back: Optional[str] = None,
     ) -> None:
         self.name = name
         self.submit = submit
@@ -89,12 +99,17 @@ class Engine:
         self.most_packed = most_packed
         self.repeats = repeats
         self.claims_stay = claims_stay
+        self.kind = kind
+        self.at = at
+        self.shared_file = shared_file
+        self.files_back = files_back
         self.buffers = None if store is None else Buffers(store)
         # See `packs`.
         self.packer: Any = None
         self._lock = threading.Lock()
-        self._brings: dict[str, threading.Lock] = {}
-        self._brought: dict[str, int] = {}
+        self._marks = itertools.count()
+        self._brings: dict[Any, threading.Lock] = {}
+        self._brought: dict[Any, int] = {}
 
     def archive_of(self, archive: DistributionArchive) -> Optional[str]:
         """Returns the path of an archive where the executor has files in common with us."""
@@ -102,24 +117,28 @@ class Engine:
             return None
         return self.shared(archive.digest, lambda: parts_of(archive))
 
-    def bring(self, archive: DistributionArchive, request: Mapping[str, Any], seen: int) -> int:
-        """Sends an archive to a machine that lacks it, once for all calls that wait for that.
+    def mark(self) -> int:
+        """Returns what `once` is told of the time at which a call is submitted."""
+        return next(self._marks)
 
-        `seen`: what this returned when the call was submitted, see `brought`.
-        """
+    def once(self, key: Any, mark: int, bring: Callable[[], object]) -> None:
+        """Has something be brought to a machine, unless another call has done it since a mark."""
         with self._lock:
-            lock = self._brings.setdefault(archive.digest, threading.Lock())
+            lock = self._brings.setdefault(key, threading.Lock())
         with lock:
-            if self.brought(archive) == seen:
-                future = self.submit({}, *submission(request, None, parts_of(archive), True))
-                with contextlib.suppress(WorkerError), ending.held(future.cancel):
-                    future.result()
-                self._brought[archive.digest] = seen + 1
-        return self.brought(archive)
+            if self._brought.get(key, -1) < mark:
+                bring()
+                self._brought[key] = self.mark()
 
-    def brought(self, archive: DistributionArchive) -> int:
-        """Says how often an archive was sent."""
-        return self._brought.get(archive.digest, 0)
+    def bring(self, archive: DistributionArchive, request: Mapping[str, Any], mark: int) -> None:
+        """Sends an archive to a machine that lacks it. `mark`: see `once`."""
+
+        def bring() -> None:
+            future = self.submit({}, *submission(request, None, parts_of(archive), True))
+            with contextlib.suppress(WorkerError), ending.held(future.cancel):
+                future.result()
+
+        self.once(archive.digest, mark, bring)
 
 
 def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
@@ -137,7 +156,10 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
     return bytes(parts[0]), bytes(parts[1])
 
 
-_PROGRAM = ("bandsaw.workers.engine_hub", "bandsaw.workers.engine_far")
+_PROGRAM = (
+    *("bandsaw.workers.engine_hub", "bandsaw.workers.engine_files"),
+    "bandsaw.workers.engine_far",
+)
 _program: Optional[tuple[str, str]] = None
 
 
@@ -147,9 +169,7 @@ def program() -> tuple[str, str]:
     if _program is None:
         lines = [
             f"exec(compile({source!a}, {path!a}, 'exec'))"
-            for path, source in login.sources(
-                "bandsaw.workers.engine_hub", "bandsaw.workers.engine_far"
-            )
+            for path, source in login.sources(*_PROGRAM)
         ]
         text = "\n".join(lines)
         _program = "_bandsaw_" + hashlib.sha256(text.encode()).hexdigest()[:32], text
@@ -157,12 +177,11 @@ def program() -> tuple[str, str]:
 
 
 def submission(
-    request: Mapping[str, Any], messages: Any, archive: Any, with_program: bool
+    request: Mapping[str, Any], messages: Any, archive: Any, with_program: bool, data: Any = None
 ) -> tuple[Any, ...]:
     """Returns what is submitted: a function and its arguments. The last one may be large."""
     name, text = program()
     head: Any = None
-    data: Any = None
     if isinstance(messages, list):
         head, data = [one[:2] for one in messages], [one[2] for one in messages]
     elif messages is not None:

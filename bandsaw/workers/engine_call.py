@@ -6,15 +6,13 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._file import Carrier
 from .._files import carrying
 from .._system import ending
 from ..distribution import DistributionArchive
-from ..errors import (
-    BandsawError,
-)
+from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
@@ -23,9 +21,14 @@ from .call import Call, NotBegunError
 from .child import Child
 from .engine import Engine
 from .engine_child import EngineChild
+from .engine_files import files_seen
 from .frames import SESSION, DeadlineError, Message
 from .near_template import Kind
 from .place import Place
+
+if TYPE_CHECKING:
+    from .._files.crossing import Sent
+    from .engine_carrying import Bringing
 
 
 class Wanted(NamedTuple):
@@ -73,6 +76,9 @@ class EnginePlace(Place):
         self.kind = Kind(engine.name, archive.digest, wanted.preload, ())
         self.name = f"executor {engine.name}"
         self._wanted = wanted
+        # Those in the arguments.
+        self.files: list[Sent] = []
+        self._bringing: Optional[Bringing] = None
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
             "call": secrets.token_hex(16),
@@ -80,7 +86,11 @@ class EnginePlace(Place):
             "claims_stay_on": socket.gethostname() if engine.claims_stay else None,
             "digest": archive.digest,
             "directory": wanted.directory,
+            "engine": engine.kind,
             "environment": dict(wanted.variables),
+            "files": (),
+            "files_back": engine.files_back,
+            "files_seen": files_seen(),
             "preload": list(wanted.preload),
             "python": None,
             "repeats": engine.repeats
@@ -111,7 +121,32 @@ class EnginePlace(Place):
 
     def carrier(self, session: Session) -> Carrier:
         """Returns what carries the files in a session there. See `Place.carrier`."""
-        return carrying.Pointing(session)
+        return carrying.Delivering(session)
+
+    def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
+        """Has the worker be asked which files it lacks. See `Place.deliver`."""
+        from .engine_carrying import described
+
+        assert isinstance(carrier, carrying.Delivering)
+        self.files = list(carrier.files.values())
+        self.request["files"] = described(self.engine, self.files)
+        return {}
+
+    def bringing(self, child: Child) -> Bringing:
+        """Returns what brings the files of the call."""
+        if self._bringing is None:
+            from .engine_carrying import Bringing
+
+            self._bringing = Bringing(self.engine, self.request, lambda: child.is_cancelled)
+        return self._bringing
+
+    def arrived(self, session: Session, child: Child) -> Carrier:
+        """Returns what takes the files that the call returns. See `Place.arrived`."""
+        if not isinstance(child, EngineChild) or child.files_back is None:
+            return carrying.Arrived(session)
+        from .engine_carrying import Arrived
+
+        return Arrived(session, self.bringing(child), child.files_back)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session. See `Place.message`."""

@@ -137,9 +137,7 @@ def _take_over(content: dict[str, Any]) -> None:
     if run_id is not None and run._RUN_ID is None:
         run.set_run_id(run_id)
     take_code(content)
-    carrying.is_fetched = content.get("is_fetched", carrying.is_fetched)
-    if "files_folder" in content:
-        carrying.tell(content["files_folder"])
+    carrying.take_over(content)
     state.apply(content)
 
 
@@ -213,11 +211,11 @@ def _go_on(
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
         left_out = _same(session, had)
-        done = again.done(session, left_out) if known else None
+        done = again.done(session, left_out, _homeward) if known else None
         if done is not None:
             message = done
         else:
-            with carrying.Homeward(session):
+            with _homeward(session):
                 packed = session._pack(left_out=left_out)
             message = wire.message(frames.RETURN, packed, directory)
     except (KeyboardInterrupt, GeneratorExit):
@@ -234,6 +232,14 @@ def _go_on(
     if noted:
         return [(frames.FACTS, (json.dumps(noted).encode("ascii"),), None), message]
     return [message]
+
+
+def _homeward(session: Session) -> carrying.Homeward:
+    if carrying.back is None:
+        return carrying.Homeward(session)
+    from .._files.bundle import Back
+
+    return Back(session, carrying.back)
 
 
 def _answer(channel: Channel, messages: list[frames.Message]) -> None:

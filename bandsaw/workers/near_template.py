@@ -169,6 +169,8 @@ class Template:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        while self._next:
+            self._next.pop().close()
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""
