@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Sequence
+from sys import getsizeof
 from typing import Any, Callable, NamedTuple, Optional
 
 from .. import modules
@@ -133,9 +134,9 @@ def message(
         *(number, own.get("_nonce") or session.nonce, ids, computing.held(session)),
         *(execution._execution_id, args, kwargs),
     )
-    if type(args) is tuple and _PLAIN.issuperset(map(type, args)):
-        if not kwargs or _PLAIN.issuperset(map(type, kwargs.values())):
-            return _plain_message(AGAIN, content)
+    values = (*args, *kwargs.values()) if kwargs else args
+    if type(args) is tuple and _PLAIN.issuperset(map(type, values)):
+        return _plain_message(AGAIN, content, values)
     with carrier(session):
         return _message(AGAIN, content)
 
@@ -150,7 +151,9 @@ def note_sent(session: Session) -> None:
     }
 
 
-def _plain_message(kind: int, content: Any) -> Optional[Message]:
+def _plain_message(kind: int, content: Any, values: Sequence[Any]) -> Optional[Message]:
+    if sum(map(getsizeof, values)) > LARGEST_BODY:
+        return None  # to write it for nothing would cost a copy
     data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
     return (kind, (PLAINLY, data), None) if len(data) <= LARGEST_BODY else None
 
@@ -204,7 +207,8 @@ def done(
     if moderator.attempt > 1 or moderator.walked or not moderator.task_called:
         counts = moderator.serialized()
     if type(result) is Result and result.exception is None and type(result.value) in _PLAIN:
-        return _plain_message(DONE, (session.nonce, counts, None, result.value))
+        value = result.value
+        return _plain_message(DONE, (session.nonce, counts, None, value), (value,))
     with carrier(session):
         return _message(DONE, (session.nonce, counts, result, None))
 
