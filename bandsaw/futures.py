@@ -213,6 +213,10 @@ class _Condition(threading.Condition):
             self._waiters = []
         return super().wait(timeout)
 
+    def notify_all(self) -> None:
+        if self._waiters:
+            super().notify_all()
+
     def acquire(self, *args: Any) -> Any:
         return self._lock.acquire(*args)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -120,7 +121,7 @@ class ExecutorAdvice(Advice):
             session.proceed()
             return
         move = self._move if self.isolate else self._move_into_worker
-        boundary.go_on_after(session, move)
+        boundary.go_on_after(session, lambda: move(session))
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""
@@ -208,6 +209,8 @@ class ExecutorAdvice(Advice):
 
 # What functions have made in this process. Not on the advice, which may be copied and pickled.
 _made: weakref.WeakKeyDictionary[ExecutorAdvice, Any] = weakref.WeakKeyDictionary()
+# Pools of Python let go with the modules of the program complain of modules that are gone.
+atexit.register(_made.clear)
 # A function that makes an executor may ask another advice for its own.
 _lock = threading.RLock()
 

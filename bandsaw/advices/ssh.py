@@ -136,7 +136,7 @@ class SshAdvice(Advice):
             UnknownRemoteError: If the task asks for a remote that was not added (a `KeyError` and a
                 `ValueError`).
         """
-        boundary.go_on_after(session, self._cross)
+        boundary.go_on_after(session, lambda: self._cross(session))
 
     def _cross(self, session: Session) -> None:
         names, retries = self._choice_of(session.task)

@@ -119,7 +119,7 @@ class SubprocessAdvice(Advice):
         not be started (an `OSError`), a `TaskTimeoutError` if the task took longer than its
         `timeout` (a `TimeoutError`).
         """
-        _rooms()[0].go_on_after(session, self._move)
+        _rooms()[0].go_on_after(session, lambda: self._move(session))
 
     def _move(self, session: Session) -> None:
         interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")

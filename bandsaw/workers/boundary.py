@@ -89,14 +89,14 @@ def read(stream: BinaryIO, session: Session, there: str) -> Saved:
         raise
 
 
-def go_on_after(session: Session, cross: Callable[[Session], None]) -> None:
+def go_on_after(session: Session, cross: Callable[[], None]) -> None:
     """Takes the step of an advice that moves a session to another process.
 
     `cross` moves it there and back. A failure of the crossing is the result of the call: earlier
     advices and extensions see it as they see a failure of the task.
     """
     try:
-        cross(session)
+        cross()
     except (WorkerError, EnvironmentBuildError) as error:
         if error.where is None:
             advice = type(session._moderator.current_advice).__name__
