@@ -13,20 +13,14 @@ _CO_COROUTINE = 0x80
 
 
 class Caller:
-    """Who awaits a call.
-
-    Attributes:
-        loop: The event loop.
-        call: The call.
-        inner: The coroutine on its way there, as a `concurrent.futures.Future`.
-    """
+    """Who awaits a call."""
 
     __slots__ = ("call", "inner", "loop")
 
     def __init__(self, loop: Any) -> None:
-        self.loop = loop
+        self.loop = loop  # the event loop
         self.call: Any = None
-        self.inner: Any = None
+        self.inner: Any = None  # the coroutine on its way there, as a `concurrent.futures.Future`
 
 
 # Where a coroutine of this context is awaited, `None` for nowhere.
@@ -39,10 +33,7 @@ def is_coroutine_function(function: Any) -> bool:
 
 
 def finished(function: Any, value: Any) -> Any:
-    """Returns what a function returned: the value of its coroutine if it is a coroutine function.
-
-    Waits for that. Not for the thread of the loop.
-    """
+    """Returns what a function returned, for a coroutine function the value of its coroutine."""
     if type(value) is not CoroutineType or not is_coroutine_function(function):
         return value
     import asyncio

@@ -232,10 +232,7 @@ class _ConfiguredArchive(DistributionArchive):
         )
 
     def is_outdated(self, configuration: Configuration) -> bool:
-        """Says whether something was loaded since that is not in it.
-
-        That is a module with a task, or another text of a module.
-        """
+        """Says whether a module with a task, or another text of a module, was loaded since."""
         if self._state is not None:
             from ._archive import checkout
 

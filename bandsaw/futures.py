@@ -6,6 +6,7 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Optional, Protocol, TypeVar
 
 from .errors import TaskKilledError
@@ -204,6 +205,9 @@ class _Condition(threading.Condition):
     """One that is made in a third of the time, and of fewer objects: each future has one."""
 
     _waiters: Any = ()
+    # Without Python code, in which Ctrl-C would come when it is held and nobody is to release it.
+    __enter__: Any = property(attrgetter("_lock.__enter__"))
+    __exit__: Any = property(attrgetter("_lock.__exit__"))
 
     def __init__(self) -> None:
         self._lock: Any = threading.RLock()
@@ -254,15 +258,11 @@ class _Waiters(list[Any]):
 
 
 class _Event(threading.Event):
-    """What somebody waits for who waits for several calls.
-
-    Attributes:
-        calls: The calls, until they know it.
-    """
+    """What somebody waits for who waits for several calls."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[_Call] = []
+        self.calls: list[_Call] = []  # the calls, until they know it
         self._first: Optional[_Call] = None  # any of them
 
     def wait(self, timeout: Optional[float] = None) -> bool:

@@ -168,11 +168,7 @@ class Task(SerializableValue, abc.ABC):
     def _identify_execution(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[str, Optional[dict[str, bytes]]]:
-        """Makes the id of an execution.
-
-        Returns the id, and what each argument was written as: `None` where a subclass makes ids in
-        a way of its own.
-        """
+        """Makes the id, and what each argument was written as: `None` from a subclass's own way."""
         if type(self).execution_id_of is not Task.execution_id_of:
             return self.execution_id_of(args, kwargs), None
         written = self._write_arguments(args, kwargs)

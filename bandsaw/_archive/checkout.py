@@ -187,14 +187,9 @@ def loaded_text(path: str) -> Optional[bytes]:
 
 
 class Checkout:
-    """What a process of this machine is started from: the code as it lies.
+    """What a process of this machine is started from: the code as it lies."""
 
-    Attributes:
-        program: What Python is to run.
-        byte_code: Where that keeps byte code that cannot lie beside its source, or an empty text.
-    """
-
-    program = BEGIN
+    program = BEGIN  # what Python is to run
 
     def __init__(self, configuration: Configuration, key: Any, signed_by: Optional[str]) -> None:
         self._key = key
@@ -204,6 +199,7 @@ class Checkout:
         self._named = {}
         for name in key[0]:
             self._named.update(_places(name))
+        # Where that keeps byte code that cannot lie beside its source, or an empty text.
         self.byte_code = _folder_for_byte_code()
 
     @property
@@ -215,11 +211,7 @@ class Checkout:
         return f"{_THIS_RUN}-{_texts.generation}-{self._number}"
 
     def news(self, known: int) -> tuple[int, dict[str, Any]]:
-        """Returns what a process does not know yet.
-
-        Returns the number for what it knows then, and plain data for `finder.take`, empty for
-        nothing.
-        """
+        """Returns the number and the data for `finder.take` of what a process does not know yet."""
         number = len(_texts.growth) + 1
         if known == number:
             return number, {}

@@ -26,19 +26,12 @@ _MOST_INNER = 10_000
 
 
 class Found(NamedTuple):
-    """A file that was reached: a module, or what lies with it in its package.
+    """A file that was reached: a module, or what lies with it in its package."""
 
-    Attributes:
-        member: Its path in the archive.
-        data: Its bytes, `None` if it is left out.
-        why: What it was reached from, or why it is left out.
-        path: Where it lies, `None` if it lies in a zip.
-    """
-
-    member: str
-    data: Optional[bytes]
-    why: str
-    path: Optional[str]
+    member: str  # its path in the archive
+    data: Optional[bytes]  # its bytes, `None` if it is left out
+    why: str  # what it was reached from, or why it is left out
+    path: Optional[str]  # where it lies, `None` if it lies in a zip
 
 
 def reached(
@@ -47,10 +40,7 @@ def reached(
     roots: Iterable[tuple[str, str]],
     imports: Imports,
 ) -> Iterator[Found]:
-    """Finds first-party modules, and the packages that they are part of, which go along whole.
-
-    Yields each file once. What is not to be found or cannot be read is left out: nobody named it.
-    """
+    """Yields the files of first-party modules and of their packages, as far as there are any."""
     walk = _Walk(known)
     for name, source in begin:
         walk.pending.append((name, source))
@@ -166,12 +156,7 @@ class _Walk:
 
 
 def referred_to(name: str) -> list[str]:
-    """Reads the names of modules that a loaded module refers to by its globals.
-
-    Returns the names of the modules themselves, and of those that its functions, classes and other
-    objects come from: those in its globals, in containers there, and in the attributes of
-    first-party classes and objects there. In order.
-    """
+    """Reads the names of modules that a loaded one refers to by objects and first-party classes."""
     module = sys.modules.get("__main__" if name == main_module_name() else name)
     names: dict[str, None] = {}
     for value in list(getattr(module, "__dict__", {}).values()):

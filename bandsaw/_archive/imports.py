@@ -27,22 +27,15 @@ _BY_CALL = re.compile(r"""\b(?:import_module|__import__)\(\s*["']([^\W\d][\w.]*)
 
 
 class Imports:
-    """Finds the names of what modules import.
-
-    Attributes:
-        found: What was asked for: the names, by module and digest of its source.
-    """
+    """Finds the names of what modules import."""
 
     def __init__(self, known: Optional[Mapping[str, list[str]]] = None) -> None:
         self._known = known or {}
+        # What was asked for: the names, by module and digest of its source.
         self.found: dict[str, list[str]] = {}
 
     def of(self, name: str, source: bytes) -> list[str]:
-        """Finds the names of what one module imports.
-
-        `source`: its source, empty where there is none. Returns full names, some of which may be
-        those of functions or the like in modules. In order.
-        """
+        """Finds the full names of what one module imports; some may be those of functions."""
         if b"import" not in source:
             return []
         key = f"{name} {hashlib.sha256(source).hexdigest()}"
@@ -62,11 +55,7 @@ class Imports:
 
 
 def named_in(source: bytes) -> list[str]:
-    """Finds the names of what a module of a package may import, without parsing it.
-
-    The package goes along whole, so that only what lies outside counts, by its first names. Some
-    may be words of comments and texts.
-    """
+    """Finds the first names of what a module may import, without parsing it; some may be words."""
     if b"import" not in source:
         return []
     text = source.decode("utf-8", "replace")

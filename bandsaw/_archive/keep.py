@@ -39,10 +39,7 @@ _OURS = re.compile(r"[0-9a-f]{32}(\.pyz)?|\.[0-9a-f]{8,32}(\.pyz)?-\w+")
 
 
 def kept_root(directory: str) -> "Any":
-    """Makes the folder for what is kept on another machine, for its owner only.
-
-    Returns its path, and whether it is for this run only.
-    """
+    """Makes the owner's folder for what is kept; returns also whether it is for this run only."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
     root = os.path.join(os.path.abspath(directory), f"bandsaw-{os.geteuid()}")
     try:

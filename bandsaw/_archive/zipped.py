@@ -68,10 +68,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def content_of_folder(folder: Path) -> Content:
-    """Reads an archive that was unpacked.
-
-    Returns what is in it. Members are read when they are asked for.
-    """
+    """Reads an archive that was unpacked; its members are read when they are asked for."""
 
     def read(name: str) -> bytes:
         with open(os.path.join(folder, *name.split("/")), "rb") as file:

@@ -33,35 +33,21 @@ _SPARE = 100
 
 
 class Found(NamedTuple):
-    """An entry in a cache's directory.
+    """An entry in a cache's directory."""
 
-    Attributes:
-        used: When it was last used, in nanoseconds since the epoch.
-        written: When it was written, in seconds since the epoch.
-        size: Its bytes.
-        path: Its path.
-    """
-
-    used: int
-    written: float
+    used: int  # when it was last used, in nanoseconds since the epoch
+    written: float  # when it was written, in seconds since the epoch
     size: int
     path: str
 
 
 class Removed(NamedTuple):
-    """What a look at a cache removed.
+    """What a look at a cache removed."""
 
-    Attributes:
-        entries: The number of entries.
-        files: The number of temporary files whose writers had died.
-        size: The bytes of all of them.
-        failures: Why entries that should have gone are still there.
-    """
-
-    entries: int
-    files: int
-    size: int
-    failures: Sequence[OSError]
+    entries: int  # the number of entries
+    files: int  # the number of temporary files whose writers had died
+    size: int  # the bytes of all of them
+    failures: Sequence[OSError]  # why entries that should have gone are still there
 
 
 def folders_in(directory: str) -> Iterator[str]:
@@ -79,11 +65,7 @@ def folders_in(directory: str) -> Iterator[str]:
 
 
 def entries_in(directory: str) -> Iterator[Found]:
-    """Lists the entries of a cache.
-
-    Yields the entries, also those that turn out to be damaged when they are read. Files that are
-    neither named nor begin as entries do are left out: they are somebody else's.
-    """
+    """Lists the entries of a cache, damaged ones too; other files are somebody else's."""
     for folder in folders_in(directory):
         yield from entries_of(folder)
 
@@ -116,11 +98,7 @@ def _files_in(folder: str) -> Iterator[Found]:
 def enforce(
     directory: str, path: str, size: int, max_bytes: Optional[int], max_age: Optional[float]
 ) -> None:
-    """Removes what is too much after an entry was written.
-
-    `max_bytes`: the bytes that all entries may have, `None` for any number. `max_age`: the seconds
-    after which an entry goes, `None` for never.
-    """
+    """Removes what is too much after an entry was written; bytes and seconds, `None` for any."""
     file = Locked(os.open(os.path.join(directory, NAME), files.WRITE, 0o600))
     try:
         files.check_status(os.fstat(file.descriptor), is_written=True)
@@ -155,11 +133,7 @@ def _look(
 def prune(
     directory: str, max_bytes: Optional[int] = None, max_age: Optional[float] = None
 ) -> Removed:
-    """Removes what is too much, and what writers that died left behind.
-
-    `max_bytes`: the bytes that all entries may have, `None` for any number. `max_age`: the seconds
-    after which an entry goes, `None` for never.
-    """
+    """Removes what is too much, and what writers that died left behind."""
     now = time.time()
     abandoned = _remove_abandoned(directory, now)
     _, removed, failures = _remove(directory, max_bytes, max_age, now)
@@ -192,10 +166,7 @@ def _remove(
     keep: str = "",
     spare: bool = False,
 ) -> tuple[list[Found], list[Found], list[OSError]]:
-    """Removes entries that are too old, and then those that were used longest ago.
-
-    Returns what is kept, what was removed, and why something could not be.
-    """
+    """Removes what is too old, then what was used longest ago; returns kept, removed, failures."""
     entries = sorted(entries_in(directory))
     total = sum(found.size for found in entries)
     more = len(entries) // _SPARE if spare else 0

@@ -91,15 +91,11 @@ def came(path: str, to: Optional[str]) -> File:
 
 
 class Sending(Outward):
-    """A call goes to another machine.
-
-    Attributes:
-        files: What has to be there before the call.
-    """
+    """A call goes to another machine."""
 
     def __init__(self, session: Any) -> None:
         super().__init__(session)
-        self.files: dict[str, Sent] = {}
+        self.files: dict[str, Sent] = {}  # what has to be there before the call
 
     def carried(self, file: File) -> tuple[Any, ...]:
         super().carried(file)

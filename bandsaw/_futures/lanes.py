@@ -14,26 +14,12 @@ from typing import Any, Optional
 from ..errors import InvalidValueError
 
 WAITING, READY, RUNNING, OVER = range(4)
-# All calls that are not over.
+# All calls that have boarded and are not over.
 unfinished: set[Passenger] = set()
 
 
 class Passenger:
-    """A call on its way through a lane.
-
-    Attributes:
-        lane: Its lane.
-        parent: The running call that has submitted it, if one has.
-        state: `WAITING` for others, `READY`, `RUNNING` or `OVER`.
-        number: Its place in the order in which calls became ready.
-        is_urgent: Whether a waiting call needs it.
-        counts: Whether it takes one of the places of its lane.
-        waits: How many waits for other calls are going on in it.
-        has_given: Whether it has given its place away for that time.
-        active: How many of the calls that it has submitted run.
-        extra: The one of them that was begun last beyond the bound.
-        children: Those of them that were ready when nothing was free.
-    """
+    """A call on its way through a lane."""
 
     __slots__ = (
         "active",
@@ -51,17 +37,18 @@ class Passenger:
 
     def __init__(self, lane: Lane, parent: Optional[Passenger]) -> None:
         self.lane = lane
-        self.parent = parent
-        self.state = WAITING
-        self.number = 0
-        self.is_urgent = False
-        self.counts = False
-        self.waits = 0
-        self.has_given = False
-        self.active = 0
+        self.parent = parent  # the running call that has submitted it, if one has
+        self.state = WAITING  # `WAITING` for others, `READY`, `RUNNING` or `OVER`
+        self.number = 0  # its place in the order in which calls became ready
+        self.is_urgent = False  # whether a waiting call needs it
+        self.counts = False  # whether it takes one of the places of its lane
+        self.waits = 0  # how many waits for other calls are going on in it
+        self.has_given = False  # whether it has given its place away for that time
+        self.active = 0  # how many of the calls that it has submitted run
+        # The one of them that was begun last beyond the bound.
         self.extra: Optional[Passenger] = None
+        # Those of them that were ready when nothing was free.
         self.children: Optional[deque[Passenger]] = None
-        unfinished.add(self)
 
     def run(self) -> None:
         """Runs the call."""
@@ -89,11 +76,26 @@ class Lane:
 
     def __init__(self, flight: Flight, chain: Sequence[Any]) -> None:
         self.flight = flight
-        self.chain = chain
-        self.limit, self.leaves_the_process = limit_of(chain)
+        self.replace(chain)
         self.running = 0
         self._urgent: list[tuple[int, Passenger]] = []
         self._ready: deque[Passenger] = deque()
+
+    def replace(self, chain: Sequence[Any]) -> None:
+        """Has the calls go through another chain from now on."""
+        self.chain = chain
+        self._who_says = next((one for one in chain if hasattr(one, "max_in_flight")), None)
+        self.leaves_the_process = self._who_says is not None
+        self.look()
+
+    def look(self) -> None:
+        """Sees how many calls the chain takes: an executor may have been made since."""
+        self.limit, self._is_sure = _limit_of(self._who_says)
+
+    def has_room(self) -> bool:
+        if not self._is_sure:
+            self.look()
+        return self.running < self.limit
 
     def put(self, call: Passenger) -> None:
         """Adds a call that is ready."""
@@ -118,18 +120,12 @@ class Lane:
 
 
 class Flight:
-    """The submitted calls of a configuration.
-
-    Attributes:
-        limit: How many may run at once in all lanes together.
-        lanes: The lanes by the names of their chains.
-        running: How many places are taken.
-    """
+    """The submitted calls of a configuration."""
 
     def __init__(self) -> None:
-        self.limit: Optional[int] = None
-        self.lanes: dict[str, Lane] = {}
-        self.running = 0
+        self.limit: Optional[int] = None  # how many may run at once in all lanes together
+        self.lanes: dict[str, Lane] = {}  # the lanes by the names of their chains
+        self.running = 0  # how many places are taken
 
     def next(self) -> Optional[Passenger]:
         """Returns the call that may begin next, if one may."""
@@ -137,7 +133,7 @@ class Flight:
             return None
         found = None
         for lane in self.lanes.values():
-            if lane.running < lane.limit:
+            if lane.has_room():
                 call = lane.head()
                 if call is not None and (found is None or _order(call) < _order(found)):
                     found = call
@@ -148,18 +144,15 @@ def _order(call: Passenger) -> tuple[bool, int]:
     return not call.is_urgent, call.number
 
 
-def limit_of(chain: Sequence[Any]) -> tuple[int, bool]:
-    """Returns how many calls a chain takes at once, and whether they leave this process."""
-    for advice in chain:
-        if hasattr(advice, "max_in_flight"):
-            limit = advice.max_in_flight
-            if limit is not None and not (type(limit) is int and limit > 0):
-                raise InvalidValueError(
-                    f"{type(advice).__name__}.max_in_flight={limit!r} has to be a whole number "
-                    "above 0, or None for the number of processors."
-                )
-            return limit or _processors(), True
-    return _processors(), False
+def _limit_of(advice: Any) -> tuple[int, bool]:
+    """Returns how many calls an advice takes at once, and whether that stays so."""
+    limit = getattr(advice, "max_in_flight", None)
+    if limit is not None and not (type(limit) is int and limit > 0):
+        raise InvalidValueError(
+            f"{type(advice).__name__}.max_in_flight={limit!r} has to be a whole number "
+            "above 0, or None for the number of processors."
+        )
+    return limit or _processors(), advice is None or limit is not None
 
 
 def _processors() -> int:

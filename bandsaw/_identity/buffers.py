@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Optional
 
 from .._system.buffers import update
-from .bulk_hashes import new_hash
 from .forms import PARTS, SEQUENCE, Form, NoForm
 from .kinds import is_a
-from .strided import chunks_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
 
 _INLINE = 224
+# Of an array that does not lie in C order, so many bytes are copied at once.
+_CHUNK = 2 << 20
 
 
 def written_buffer(buffer: Any, writer: AnyWriter) -> bytes:
-    """Writes an object with the buffer protocol, in C order.
-
-    Returns format, shape and contents; the contents as their digest where they are long.
-    """
+    """Writes format, shape and contents of a buffer in C order; their digest where it is long."""
     view = memoryview(buffer)
     shape = b"" if view.ndim == 1 and view.format == "B" else _described(view)
     if view.nbytes <= _INLINE or not view.c_contiguous:
@@ -47,10 +44,7 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: AnyWriter) -> bytes
 
 
 def open_numpy(value: Any, writer: AnyWriter) -> Any:
-    """Opens an array, scalar or dtype of numpy.
-
-    Returns its form, or `None` if it is nothing of numpy's or something that pickles as any object.
-    """
+    """Opens an array, scalar or dtype of numpy; `None` for what pickles as any object."""
     numpy = sys.modules.get("numpy")
     ndarray = getattr(numpy, "ndarray", None)
     if numpy is None or ndarray is None:
@@ -102,6 +96,21 @@ def _array(numpy: Any, value: Any, writer: AnyWriter, tag: bytes) -> Any:
     return head + written_chunks(value.nbytes, chunks_of(numpy, value), writer)
 
 
+def chunks_of(numpy: Any, value: Any) -> Iterator[Any]:
+    """Copies an array chunk by chunk, as arrays of bytes: the elements in C order."""
+    rows = _CHUNK * len(value) // value.nbytes
+    if rows == 0 and value.ndim > 1:
+        for part in value:
+            yield from chunks_of(numpy, part)
+        return
+    rows = max(rows, 1)
+    for start in range(0, len(value), rows):
+        part = value[start : start + rows]
+        # Single bytes far apart are brought together first: to fetch each by itself takes long.
+        part = part.copy("K") if part.itemsize == 1 else part
+        yield numpy.ascontiguousarray(part).reshape(-1).view(numpy.uint8)
+
+
 def _without_padding(numpy: Any, value: Any) -> Iterable[Any]:
     """Copies numbers of 80 bits: in memory, up to six bytes of anything lie behind each."""
     size = value.itemsize if value.dtype.kind == "f" else value.itemsize // 2
@@ -141,3 +150,28 @@ def open_array(value: Any, writer: AnyWriter) -> bytes:
     return b"!array;%b%d;" % (value.typecode.encode(), value.itemsize) + written_buffer(
         memoryview(value).cast("B"), writer
     )
+
+
+_CONSTRUCTORS = {"blake3": "blake3", "xxhash": "xxh3_128"}
+
+
+def new_hash(name: Optional[str]) -> Any:
+    """Starts a hash: `'blake3'`, `'xxhash'` (not collision resistant), or `None` for SHA-256."""
+    if name is None:
+        from hashlib import sha256
+
+        return sha256()
+    from ..errors import InvalidValueError
+
+    constructor = _CONSTRUCTORS.get(name) if isinstance(name, str) else None
+    if constructor is None:
+        known = ", ".join(map(repr, _CONSTRUCTORS))
+        raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are {known}")
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(name), constructor)()
+    except ImportError as error:
+        raise InvalidValueError(
+            f"to hash with {name!r}, install the package {name!r} ('pip install {name}')"
+        ) from error

@@ -20,21 +20,13 @@ _OURS = __name__.partition(".")[0]
 
 
 class Definition(NamedTuple):
-    """A definition, digested.
+    """A definition, digested."""
 
-    Attributes:
-        digest: The SHA-256 of its normal form.
-        uses: What it uses from outside.
-        source: The module's source, or `None` where there is none.
-        node: Its syntax tree, or `None` where there is no source.
-        changes: What it changes when it is called.
-    """
-
-    digest: bytes
-    uses: Uses
-    source: Optional[Source]
-    node: Optional[ast.AST]
-    changes: Changes = NOTHING
+    digest: bytes  # the SHA-256 of its normal form
+    uses: Uses  # what it uses from outside
+    source: Optional[Source]  # the module's source, or `None` where there is none
+    node: Optional[ast.AST]  # its syntax tree, or `None` where there is no source
+    changes: Changes = NOTHING  # what it changes when it is called
 
 
 # By identity: code objects are equal when they merely look alike.
@@ -48,10 +40,7 @@ def _remember(key: Any, definition: Definition, of: Optional[list[int]] = None) 
 
 
 def definition_of(function: FunctionType) -> Definition:
-    """Digests the definition of a function, without what it reaches.
-
-    Returns what its source says, or its byte code where there is no source.
-    """
+    """Digests the source of a function, else its byte code, without what it reaches."""
     code = function.__code__
     known = _known.get(id(code))
     if known is not None:
@@ -70,10 +59,7 @@ def definition_of(function: FunctionType) -> Definition:
 def definition_of_class(
     cls: type, methods: list[FunctionType], namespace: dict[str, Any]
 ) -> Optional[Definition]:
-    """Digests the definition of a class, without what it reaches.
-
-    Returns what its source says, or `None` where there is no source.
-    """
+    """Digests the source of a class, if there is one, without what it reaches."""
     known = _known.get(id(cls))
     codes = [method.__code__ for method in methods]
     if known is not None and known[2] == list(map(id, codes)):
@@ -92,7 +78,7 @@ def definition_of_class(
 
 def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Definition]:
     def is_task(decorator: ast.expr) -> bool:
-        return _is_task_decorator(decorator, namespace, source)
+        return is_task_decorator(decorator, namespace, source)
 
     try:
         written = write_syntax(node, is_task)
@@ -102,7 +88,7 @@ def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Def
     return Definition(sha256(written).digest(), uses, source, node, changes_of(node))
 
 
-def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
+def is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
     chain = chain_of(decorator.func if is_a(decorator, ast.Call) else decorator)
     if chain is None:
         return False

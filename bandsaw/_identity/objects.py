@@ -27,10 +27,7 @@ _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
 
 
 def open_form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
-    """Opens a value that is not a leaf by its type alone.
-
-    Returns its form, or bytes where there is nothing more to open.
-    """
+    """Opens a value that is no leaf; returns bytes where there is nothing more to open."""
     maker = FORMS.get(type(value))
     if maker is not None:
         return maker(value, writer)

@@ -14,18 +14,13 @@ from .._system.work import Work
 
 
 class Counts:
-    """How far the calls of a task are.
-
-    Attributes:
-        since: When the first one was submitted or begun, in seconds since the epoch.
-        until: When all was over, `None` as long as it is not.
-    """
+    """How far the calls of a task are."""
 
     NAMES = ("submitted", "begun", "running", "done", "cached", "failed")
 
     def __init__(self, since: float, numbers: tuple[int, ...] = (0,) * 6) -> None:
-        self.since = since
-        self.until: Optional[float] = None
+        self.since = since  # when the first one was submitted or begun, in seconds since the epoch
+        self.until: Optional[float] = None  # when all was over, `None` as long as it is not
         self.submitted, self.begun, self.running, self.done, self.cached, self.failed = numbers
 
     def numbers(self) -> tuple[int, ...]:
@@ -55,18 +50,12 @@ class Counts:
 
 
 class Counting:
-    """Counts the calls of this process.
-
-    Attributes:
-        lock: Held while something is counted.
-        active: How many calls run.
-        has_changed: Whether something was counted since `rows` was asked.
-    """
+    """Counts the calls of this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.active = 0
-        self.has_changed = False
+        self.lock = threading.RLock()  # held while something is counted
+        self.active = 0  # how many calls run
+        self.has_changed = False  # whether something was counted since `rows` was asked
         self._tasks: dict[str, Counts] = {}
 
     def submitted(self, task: str) -> None:
@@ -113,10 +102,7 @@ class Counting:
 
 
 def shower(seconds: float, stream: Any = None) -> Any:
-    """Returns what shows counts: bars of `rich` in a terminal and in a notebook, else lines.
-
-    `seconds`: how often there is a line. `stream`: where to, by default standard error.
-    """
+    """Returns what shows counts: bars of `rich` in a terminal and in a notebook, else lines."""
     try:
         module: Any = importlib.import_module("rich.console")
         console = module.Console(file=stream or sys.stderr)
@@ -149,7 +135,7 @@ class _Lines:
 
 
 class _Bars:
-    """Bars of `rich`, below what is written meanwhile."""
+    """Bars of `rich`: in a terminal below what is written meanwhile, in a notebook in its cell."""
 
     def __init__(self, console: Any) -> None:
         progress: Any = importlib.import_module("rich.progress")
@@ -161,7 +147,11 @@ class _Bars:
             console=console,
             transient=False,
         )
-        self._bars.start()
+        # In a notebook, rich would need ipywidgets, and take over what tasks write.
+        self._is_cell = console.is_jupyter
+        self._shown: Any = None
+        if not self._is_cell:
+            self._bars.start()
         self._known: dict[str, Any] = {}
 
     def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> None:
@@ -171,5 +161,12 @@ class _Bars:
             self._bars.update(
                 self._known[name], total=counts.total, completed=counts.done, text=counts.text()
             )
-        if is_over:
+        if self._is_cell:
+            table = self._bars.make_tasks_table(self._bars.tasks)
+            if self._shown is None:
+                display: Any = importlib.import_module("IPython.display").display
+                self._shown = display(table, display_id=True)
+            else:
+                self._shown.update(table)
+        elif is_over:
             self._bars.stop()

@@ -23,10 +23,7 @@ def release(path: str, session: Any) -> None:
 
 
 def held(session: Any) -> list[str]:
-    """Lists the entries that wait for a call: those that its thread or itself computes.
-
-    Those that this process was started for are among them.
-    """
+    """Lists the entries that wait for a call: those that its thread, process or itself computes."""
     if not _held:
         return [*_inherited]
     thread = threading.get_ident()

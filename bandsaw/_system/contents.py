@@ -117,10 +117,7 @@ def digest_of(path: str, parts: Optional[Sequence[Part]] = None) -> str:
 
 
 def known_digest_of(path: str, is_read: bool = False) -> str:
-    """Digests what is under a path, which is read only if it may have changed.
-
-    `is_read`: it is read in any case.
-    """
+    """Digests a path, which is read only if it may have changed, or if `is_read`."""
     begun = time.time_ns()
     stamps = stamps_of(path)
     known = _known.get(path)
@@ -194,10 +191,7 @@ class Arriving(Digest):
             super().take(data)
 
     def copy(self, path: str, is_linked: bool = False) -> None:
-        """Takes the whole stream from a path on this machine, as fast as that can be done.
-
-        `is_linked`: what is written to the one may be seen in the other.
-        """
+        """Takes the whole stream from a path here; `is_linked`: one may be seen in the other."""
         while self._part is not None:
             inner = os.path.join(path, self._part.name) if self._part.name else path
             with self._leaving_nothing():
@@ -231,10 +225,7 @@ class Arriving(Digest):
         return True
 
     def finish(self, digest: Optional[str] = None) -> str:
-        """Puts it into its place, in exchange for what is there.
-
-        `digest`: what it has to be, `None` if nobody knows. Returns its digest.
-        """
+        """Exchanges it for what is there; returns its digest, which has to be `digest` if given."""
         with self._leaving_nothing():
             found = self.digest()
             if digest is not None and found != digest:

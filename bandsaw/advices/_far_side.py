@@ -50,10 +50,7 @@ def remove(path: str) -> None:
 
 
 def run(command: Any, environment: dict[str, str], folder: Any) -> int:
-    """Runs a command. When the connection is closed, it is ended with all that it started.
-
-    Then the other side cannot remove the folder of the call any more, and it is removed here.
-    """
+    """Runs a command; once the connection is closed, ends it and removes the folder."""
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},

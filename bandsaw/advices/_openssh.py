@@ -70,10 +70,7 @@ class SshCommandLineBackend(SshBackend):
         return f"{SshCommandLineBackend.login(remote)}:{path.as_posix()}"
 
     def connection_command(self, remote: Remote, executable: str) -> Optional[list[str]]:
-        """Returns the command line of `ssh`. See `SshBackend.connection_command`.
-
-        A subclass that overrides steps has none, so that these are used.
-        """
+        """Returns the command line of `ssh`; none for a subclass whose steps are to be used."""
         steps = (
             *("create_dir", "copy_file_to_remote", "copy_file_from_remote"),
             *("execute_remote", "delete_dir"),

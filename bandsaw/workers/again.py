@@ -39,27 +39,16 @@ PLAINLY = b"="
 
 
 class Shape(NamedTuple):
-    """What calls have in common. It keeps alive what it is about.
-
-    Attributes:
-        task: The task.
-        configuration: The configuration.
-        chain: The name of the chain.
-        place: How many advices were called.
-        task_id: The id of the task if it is known.
-        main: The name of the script.
-        callers: See `callers.callers_of`.
-        key: What tells shapes apart: objects by their identity.
-    """
+    """What calls have in common. It keeps alive what it is about."""
 
     task: Any
     configuration: Any
-    chain: str
-    place: int
-    task_id: Optional[str]
-    main: Optional[str]
-    callers: tuple[str, ...]
-    key: tuple[Any, ...]
+    chain: str  # the name of the chain
+    place: int  # how many advices were called
+    task_id: Optional[str]  # the id of the task if it is known
+    main: Optional[str]  # the name of the script
+    callers: tuple[str, ...]  # see `callers.callers_of`
+    key: tuple[Any, ...]  # what tells shapes apart: objects by their identity
 
 
 # Of the last call: what a shape is made of, and the shape. Calls of one task follow each other.
@@ -67,10 +56,7 @@ _last: tuple[tuple[Any, ...], Optional[Shape]] = ((), None)
 
 
 def shape_of(session: Session) -> Optional[Shape]:
-    """Returns the shape of a call.
-
-    Returns the shape, `None` if it has to be sent whole each time.
-    """
+    """Returns the shape of a call, `None` if it has to be sent whole each time."""
     global _last
     task, configuration = session.task, session.configuration
     if type(task) is not _FunctionTask or type(session.execution) is not Execution:
@@ -117,11 +103,9 @@ def _shape_of(
 def message(
     number: int, session: Session, carrier: Callable[[Session], Carrier]
 ) -> Optional[Message]:
-    """Makes the message of a call of a shape that the other side knows.
+    """Makes the message of a known shape, `None` if arguments are better sent otherwise.
 
-    `carrier`: makes what carries the files in it, which is asked for where there may be some.
-
-    Returns the message, `None` if the arguments are better sent in another way.
+    `carrier`: makes what carries the files in it, and is called where there may be some.
     """
     execution, own = session.execution, session.__dict__
     ids = own.get("_ids")
@@ -194,12 +178,7 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
 def done(
     session: Session, left_out: dict[str, str], carrier: Callable[[Session], Carrier]
 ) -> Optional[Message]:
-    """Makes the message of a session of which the other side has all but the result.
-
-    `carrier`: see `message`.
-
-    Returns the message, `None` if more has changed.
-    """
+    """Makes the message of a result alone, `None` if more has changed. `carrier`: see `message`."""
     if len(left_out) < 3 or "result" in left_out:
         return None
     moderator, result = session._moderator, session.result
@@ -238,6 +217,9 @@ def take_result(session: Session, data: bytes, place: int) -> None:
         result = new_object(Result)
         result.value, result.exception = value, None
     session.result = result
+    if getattr(session.task, "_derived", None) is not None:
+        # The code that was sent is that which computed, or more than the result would have come.
+        session._code = session._code_now()
 
 
 def _read(data: bytes) -> Any:

@@ -45,27 +45,6 @@ class Engine:
     ended that runs there, by its name; its future is `None` if it shares it with others.
     `withhold`: has a call never begin there, and returns whether that is sure; called as `kill` is.
     `shared`: where the executor reads a file with an archive. `claims`: see `claims`.
-
-    Attributes:
-        name: What it is, for errors.
-        submit: As given.
-        kill: As given.
-        withhold: As given.
-        shared: As given, `None` if archives are sent.
-        claims: As given, by default of this machine.
-        is_here: Whether its workers see claims for sure.
-        pack_seconds: How much work of small calls is submitted at once, 0 if each is by itself.
-        most_packed: At most so many calls are.
-        repeats: Whether calls that were lost with a worker are run again there.
-        claims_stay: Whether it is the near side that removes claims which it sees: the engine
-            may lose a result, and run a call again that is over.
-        buffers: The large buffers of maps in the engine's store, `None` if it has none.
-        kind: Which engine it is, empty for other executors.
-        at: Calls a function in a worker, or on its machine, by the name that it has given itself;
-            see `engine_files`. `None` if workers cannot be told apart.
-        shared_file: Where the executor reads the contents of a file, `None` if they are sent.
-        files_back: A folder in common for files that come back, `None` if they are sent.
-        packer: What puts calls together, see `packs`.
     """
 
     def __init__(
@@ -82,30 +61,36 @@ class Engine:
         most_packed: int = 1,
         repeats: bool = False,
         store: Optional[Callable[[bytes], Stored]] = None,
-        claims_stay: bool = False,
+        runs_lost_again: bool = False,
         kind: str = "",
         at: Optional[Callable[..., Any]] = None,
         shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None,
         files_back: Optional[str] = None,
     ) -> None:
-        self.name = name
+        self.name = name  # what it is, for errors
         self.submit = submit
         self.kill = kill
         self.withhold = withhold
-        self.shared = shared
-        self.claims = claims or HERE
-        self.is_here = is_here
+        self.shared = shared  # as given, `None` if archives are sent
+        self.claims = claims or HERE  # as given, by default of this machine
+        self.is_here = is_here  # whether its workers see claims for sure
+        # How much work of small calls is submitted at once, 0 if each is by itself.
         self.pack_seconds = pack_seconds
-        self.most_packed = most_packed
-        self.repeats = repeats
-        self.claims_stay = claims_stay
-        self.kind = kind
+        self.most_packed = most_packed  # at most so many calls are
+        self.repeats = repeats  # whether calls that were lost with a worker are run again there
+        # Whether it may run a call again that is over, because its result was lost.
+        self.runs_lost_again = runs_lost_again
+        self.kind = kind  # which engine it is, empty for other executors
+        # Calls a function in a worker, or on its machine, by the name that it has given itself; see
+        # `engine_files`. `None` if workers cannot be told apart.
         self.at = at
+        # Where the executor reads the contents of a file, `None` if they are sent.
         self.shared_file = shared_file
+        # A folder in common for files that come back, `None` if they are sent.
         self.files_back = files_back
+        # The large buffers of maps in the engine's store, `None` if it has none.
         self.buffers = None if store is None else Buffers(store)
-        # See `packs`.
-        self.packer: Any = None
+        self.packer: Any = None  # what puts calls together, see `packs`
         self._lock = threading.Lock()
         self._marks = itertools.count()
         self._brings: dict[Any, threading.Lock] = {}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -22,6 +22,7 @@ from .child import Child
 from .engine import Engine
 from .engine_child import EngineChild
 from .engine_files import files_seen
+from .engine_hub import started
 from .frames import SESSION, DeadlineError, Message
 from .near_template import Kind
 from .place import Place
@@ -32,24 +33,18 @@ if TYPE_CHECKING:
 
 
 class Wanted(NamedTuple):
-    """What a call wants of an executor.
+    """What a call wants of an executor."""
 
-    Attributes:
-        options: The options of the call, as the engine names them.
-        workers: How many processes are kept below a worker, `None` for one of each call.
-        preload: The modules to import before processes are forked.
-        directory: Where files may be made there, `None` for the folder for temporary files.
-        variables: The environment variables that a task has there, besides those of the worker.
-        seconds: How long the task may take.
-        batch: How many calls of a `map` are submitted together, `None` for what is best.
-    """
-
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # the options of the call, as the engine names them
+    # How many processes are kept below a worker, `None` for one of each call.
     workers: Optional[int]
-    preload: tuple[str, ...]
+    preload: tuple[str, ...]  # the modules to import before processes are forked
+    # Where files may be made there, `None` for the folder for temporary files.
     directory: Optional[str]
+    # The environment variables that a task has there, besides those of the worker.
     variables: Mapping[str, str]
-    seconds: Optional[float]
+    seconds: Optional[float]  # how long the task may take
+    # How many calls of a `map` are submitted together, `None` for what is best.
     batch: Optional[int]
 
 
@@ -82,8 +77,8 @@ class EnginePlace(Place):
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
             "call": secrets.token_hex(16),
+            "caller": list(started(os.getpid())),
             "claims": engine.claims.path,
-            "claims_stay_on": socket.gethostname() if engine.claims_stay else None,
             "digest": archive.digest,
             "directory": wanted.directory,
             "engine": engine.kind,

@@ -29,15 +29,9 @@ _MOST_BRINGS = 3
 
 
 class EngineChild(Child):
-    """A process below an engine's worker, whose messages arrive when the call is over.
+    """A process below an engine's worker, whose messages arrive when the call is over."""
 
-    Attributes:
-        has_not_begun: Whether the call was lost, and has not begun for sure.
-        files_back: How the files that it returns are had, `None` if there are none or they are
-            seen here. See `engine_files.returned`.
-    """
-
-    has_not_begun = False
+    has_not_begun = False  # whether the call was lost, and has not begun for sure
 
     def __init__(self, kind: Kind, place: Any, check: Callable[[Any], None]) -> None:
         super().__init__(kind, place.engine.name, lambda was_lost: None, {})
@@ -53,11 +47,14 @@ class EngineChild(Child):
         self._held: Any = None
         self._brings = 0
         self._mark = 0
+        # How the files that it returns are had, `None` if there are none or they are seen here. See
+        # `engine_files.returned`.
         self.files_back: Any = None
         self._packer = packer_of(place.engine)
-        # Held while it is found out whether the call can be cancelled.
-        self._withholding = threading.Lock()
-        self._is_withheld = self._is_submitted = False
+        # Held while it is found out whether the call can be cancelled, and never while we wait.
+        self._withholding, self._lock = threading.Lock(), threading.Lock()
+        self._is_submitted = self._is_submitting = False
+        self._withheld = threading.Event()
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         """Submits the call. See `Child.send`."""
@@ -80,18 +77,30 @@ class EngineChild(Child):
         self._mark = place.engine.mark()
         if place.engine.shared is not None:
             archive = place.engine.archive_of(place.archive)
-        with self._withholding:
-            if self._is_withheld:
+        with self._lock:
+            if self._withheld.is_set():
                 return
-            try:
-                future = self._submitted(archive)
-            except Exception as error:
-                self._refuse(error)
-                return
-            self._future, self._is_submitted = future, True
+            self._is_submitted, self._is_submitting = True, True
+        # An engine may take its time, and whoever cancels the call does not wait for it.
+        try:
+            future = self._submitted(archive)
+        except Exception as error:
+            self._refuse(error)
+            return
+        with self._lock:
+            self._future, self._is_submitting = future, False
         future.add_done_callback(lambda done: self._wakeup.set())
-        if self.is_cancelled:
+        if self._withheld.is_set():
+            self._take_out(future)
+        elif self.is_cancelled:
             self.cancel()
+
+    def _take_out(self, future: Future[Any]) -> bool:
+        """Has the engine forget a call that has not begun; returns whether that is sure."""
+        future.add_done_callback(self._forget)
+        with contextlib.suppress(Exception):
+            return self._packer.withhold(self._place.request["call"], future)
+        return False
 
     def _submitted(self, archive: Any) -> Future[Any]:
         place, messages = self._place, self._messages
@@ -155,9 +164,12 @@ class EngineChild(Child):
         word, self.host, *rest = answer
         if word == "missing":
             self._bring()
-        elif word == "lacking":
+            return
+        if word == "lacking":
             self._bring_files(*rest)
-        elif word == "unfit":
+            return
+        self._forget()
+        if word == "unfit":
             self.is_over = True
             self._check(json.loads(rest[0]))
         elif word == "events":
@@ -165,8 +177,6 @@ class EngineChild(Child):
             self._packer.measured(self._place.task, seconds)
             self._events.extend(events)
             self._messages = self._held = None
-            if self._place.engine.claims_stay:
-                self._forget()
             if self._end and self._end != "deadline":
                 self._fail(self._end)
         elif word == "lost":
@@ -188,7 +198,7 @@ class EngineChild(Child):
             and engine.is_here
             and engine.claims.take(self._place.request["call"])
         )
-        if not engine.claims_stay:  # or the engine might run it again
+        if not engine.runs_lost_again:
             engine.claims.forget(self._place.request["call"], is_lost=True)
         self._lose(error)
 
@@ -255,7 +265,7 @@ class EngineChild(Child):
         """Cancels the call if it has not begun, and has it ended if it has."""
         self.is_cancelled = True
         future = self._future
-        if future is not None and not future.done() and not self._is_withheld:
+        if future is not None and not future.done() and not self._withheld.is_set():
             with contextlib.suppress(Exception):
                 self._packer.kill(self._place.request["call"], future)
             future.add_done_callback(self._forget)
@@ -264,15 +274,24 @@ class EngineChild(Child):
 
     def withhold(self) -> bool:
         """Has the call never begin; returns whether that is sure."""
-        with self._withholding, contextlib.suppress(Exception):
-            future = self._future
-            if not self._is_submitted:
-                self._is_withheld = True
-            elif future is not None and not future.done():
-                self._is_withheld = self._packer.withhold(self._place.request["call"], future)
-                future.add_done_callback(self._forget)
-            self.is_cancelled = self.is_cancelled or self._is_withheld
-        return self._is_withheld
+        with self._withholding:
+            with self._lock:
+                future, is_sure = self._future, not self._is_submitted
+                if is_sure:
+                    self._withheld.set()
+            if future is not None and not future.done():
+                is_sure = self._take_out(future)
+            elif self._is_submitting:
+                with contextlib.suppress(Exception):
+                    is_sure = self._place.engine.withhold(self._place.request["call"], None)
+            if is_sure:
+                self.is_cancelled = True
+                with self._lock:
+                    self._withheld.set()
+                    submitted = None if future is self._future else self._future
+                if submitted is not None:
+                    self._take_out(submitted)
+        return is_sure
 
     def _forget(self, done: Any = None) -> None:
         """Removes what was said of the call, when nobody will ask any more."""

@@ -95,19 +95,13 @@ class DeadlineError(Exception):
 
 
 class Frame(NamedTuple):
-    """A message.
+    """A message."""
 
-    Attributes:
-        kind: One of the kinds of the table.
-        body: The body.
-        descriptor: The open file that came along, `None` if none did. Whoever takes the frame
-            closes it.
-        data: What such a file would hold, where the machines have no file in common.
-    """
-
-    kind: int
-    body: bytes
+    kind: int  # one of the kinds of the table
+    body: bytes  # the body
+    # The open file that came along, `None` if none did. Whoever takes the frame closes it.
     descriptor: Optional[io.FileIO] = None
+    # What such a file would hold, where the machines have no file in common.
     data: Optional[memoryview] = None
 
     def discard(self) -> None:
@@ -207,10 +201,7 @@ class Channel:
             raise stalled("there came", seconds)
 
     def next(self) -> Optional[Frame]:
-        """Takes a message that has arrived already.
-
-        Returns the message, `None` if there is none, or not all of it.
-        """
+        """Takes a message that has arrived already, `None` if there is none or not all of it."""
         if self._put_back:
             return self._put_back.popleft()
         data = self._data
@@ -327,19 +318,12 @@ def pipe_pair() -> tuple[int, int]:
 
 
 class Ends(NamedTuple):
-    """What leads to a process.
+    """What leads to a process."""
 
-    Attributes:
-        channel: Its channel.
-        status: The second socket.
-        out: What it writes to its standard output is read from here.
-        errors: Likewise its standard error.
-    """
-
-    channel: socket.socket
-    status: socket.socket
-    out: int
-    errors: int
+    channel: socket.socket  # its channel
+    status: socket.socket  # the second socket
+    out: int  # what it writes to its standard output is read from here
+    errors: int  # likewise its standard error
 
     def close(self) -> None:
         """Closes all of it."""
@@ -350,10 +334,7 @@ class Ends(NamedTuple):
 
 
 def ask_for_process(control: socket.socket, how: bytes) -> Ends:
-    """Has a template start a process.
-
-    Returns what leads to the process. Whether it could be started is known later.
-    """
+    """Has a template start a process; whether it could be started is known later."""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         near, far = channel_pair()
         ours.enter_context(near)
@@ -374,10 +355,7 @@ def ask_for_process(control: socket.socket, how: bytes) -> Ends:
 
 
 def out_of_the_way(descriptor: int) -> int:
-    """Gives a descriptor a number that programs which close "all" others often leave alone.
-
-    Returns the new number, or the old one if no such number may be used.
-    """
+    """Gives a descriptor a number that programs which close "all" others often leave alone."""
     import fcntl
 
     try:

@@ -35,19 +35,13 @@ _PIPE_SIZE = 1 << 20
 
 
 class Target(NamedTuple):
-    """Where a connection leads.
+    """Where a connection leads."""
 
-    Attributes:
-        host: The name of the machine, for errors.
-        command: The command that starts Python there and has it read a program, see `bootstrap`.
-        directory: Where files may be made there.
-        python: The Python there, for errors.
-    """
-
-    host: str
+    host: str  # the name of the machine, for errors
+    # The command that starts Python there and has it read a program, see `bootstrap`.
     command: tuple[str, ...]
-    directory: str
-    python: str
+    directory: str  # where files may be made there
+    python: str  # the Python there, for errors
 
 
 class Login:
@@ -99,10 +93,7 @@ class Login:
     def greet(
         self, request: dict[str, Any], archive: Optional[DistributionArchive]
     ) -> dict[str, Any]:
-        """Has the program there started, and what it needs sent.
-
-        `archive`: what is needed there; `None` if it is only asked what it is like.
-        """
+        """Has the program there started, and what it needs sent, unless it is only asked."""
         try:
             return self._greeted(request, archive)
         except BrokenPipeError:

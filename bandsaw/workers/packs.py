@@ -54,10 +54,12 @@ class Pack:
         try:
             what = submission(request, messages, archive, archive is not None)
             self._future = engine.submit(options, *what)
-        except Exception as error:
+        except BaseException as error:
             for one in entries:
-                one.future.set_exception(error)
-            return
+                one.future.set_exception(_cause_of(error))
+            if isinstance(error, Exception):
+                return
+            raise
         self._future.add_done_callback(self._came)
 
     def _came(self, future: Future[Any]) -> None:
@@ -104,15 +106,20 @@ class Pack:
         engine.kill(call, self._future if is_last else None)
 
 
-class Packer:
-    """What puts calls for an engine together.
+def _cause_of(error: BaseException) -> Exception:
+    """Returns what the other calls of a pack are told of what has hit the thread of one."""
+    if isinstance(error, Exception):
+        return error
+    never = NotBegunError()
+    never.__cause__ = error
+    return never
 
-    Attributes:
-        engine: The engine.
-    """
+
+class Packer:
+    """What puts calls for an engine together."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine = engine  # the engine
         self._lock = threading.Lock()
         self._open: dict[Any, Pack] = {}
         self._seconds: dict[str, float] = {}
@@ -157,11 +164,13 @@ class Packer:
                 del self._open[key]
                 pack.is_full.set()
         if is_first:
-            self._wait_for_others(pack)
-            with self._lock:
-                if self._open.get(key) is pack:
-                    del self._open[key]
-            pack.submit(rest, options, archive)
+            try:
+                self._wait_for_others(pack)
+            finally:
+                with self._lock:
+                    if self._open.get(key) is pack:
+                        del self._open[key]
+                pack.submit(rest, options, archive)
         return future
 
     def _wait_for_others(self, pack: Pack) -> None:

@@ -18,15 +18,10 @@ from .near_template import Kind
 
 
 class Place(abc.ABC):
-    """Where processes for tasks are started.
+    """Where processes for tasks are started."""
 
-    Attributes:
-        kind: Of what kind the processes are. Those of another kind are of no use for the call.
-        name: Says in errors with what they run, and where.
-    """
-
-    kind: Kind
-    name: str
+    kind: Kind  # Of what kind the processes are. Those of another kind are of no use for the call.
+    name: str  # says in errors with what they run, and where
 
     @abc.abstractmethod
     def hello(self) -> Mapping[str, Any]:
@@ -65,10 +60,7 @@ class Place(abc.ABC):
         """Returns what carries the files in a session there."""
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
-        """Has the files that a session needs be there, before it is sent to a process.
-
-        Returns what the process is to be told.
-        """
+        """Has the files of a session be there before it is sent; returns what to tell."""
         return {}
 
     def arrived(self, session: Session, child: Child) -> Carrier:
@@ -77,10 +69,7 @@ class Place(abc.ABC):
 
     @abc.abstractmethod
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        """Makes the message of a session.
-
-        Returns the message. If there is a descriptor, it is to be closed afterwards.
-        """
+        """Makes the message of a session; its descriptor is to be closed afterwards."""
 
 
 class LocalPlace(Place):

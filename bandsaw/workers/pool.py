@@ -38,20 +38,16 @@ class _Seat:
 
 
 class Worker:
-    """A process that goes on with one session after the other.
-
-    Attributes:
-        calls: How many sessions it was given.
-        shapes: The calls that it knows, with their numbers, by their keys: see `again`.
-        trusted_until: Until when nobody looks whether it has ended. If it has, the call is begun
-            again with another one.
-    """
+    """A process that goes on with one session after the other."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self.calls = 0
+        self.calls = 0  # how many sessions it was given
+        # The calls that it knows, with their numbers, by their keys: see `again`.
         self.shapes: dict[Any, tuple[int, Any]] = {}
         self.seat: Optional[_Seat] = None
+        # Until when nobody looks whether it has ended. If it has, the call is begun again with
+        # another one.
         self.trusted_until = 0.0
 
 
@@ -79,10 +75,7 @@ class Pool:
         self.waiting = 0
 
     def take(self, kind: Kind, start: Callable[[], Worker]) -> Worker:
-        """Takes a process out of the pool, and waits while all are in use.
-
-        Returns the process, to be given back or dropped.
-        """
+        """Takes a process to be given back or dropped, and waits while all are in use."""
         while True:
             with self._lock:
                 while not self._idle and self._count >= self._size:

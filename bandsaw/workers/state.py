@@ -24,16 +24,12 @@ _laid_over: Optional[list[str]] = None
 
 
 class Inherited(NamedTuple):
-    """What processes of an interpreter inherit from this one.
+    """What processes of an interpreter inherit from this one."""
 
-    Attributes:
-        environment: The environment variables.
-        at_start: Those of them that cannot be changed any more when Python runs.
-        path: The search path for what is not in the archive, `None` for the interpreter's own.
-    """
-
-    environment: dict[str, str]
+    environment: dict[str, str]  # the environment variables
+    # Those of them that cannot be changed any more when Python runs.
     at_start: tuple[tuple[str, str], ...]
+    # The search path for what is not in the archive, `None` for the interpreter's own.
     path: Optional[list[str]]
 
 
@@ -83,11 +79,7 @@ def at_start(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _activated(executable: str) -> dict[str, str]:
-    """Returns the variables that say which virtual environment is activated, where one is.
-
-    Programs that a task starts are to be those of its own environment: where that of this process
-    is activated, the one of the other interpreter is in its process.
-    """
+    """Returns the variables of an activated environment, for that of the other interpreter."""
     ours = os.environ.get("VIRTUAL_ENV")
     if not ours or executable == sys.executable:
         return {}

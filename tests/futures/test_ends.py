@@ -220,6 +220,7 @@ def test_ctrl_c_ends_what_runs_begins_nothing_more_and_leaves_at_once(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     seconds = time.monotonic() - begun
+    assert process.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in errors
     assert "nobody has asked" not in errors
     if where in ("result", "map"):
@@ -247,6 +248,7 @@ def test_ctrl_c_leaves_at_once_when_a_call_of_this_process_goes_on(project, writ
     wait_until((project.folder / "begun").exists)
     process.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
+    assert process.returncode == -signal.SIGINT
 
 
 def test_a_second_ctrl_c_leaves_without_waiting_for_what_the_first_has_ended(
@@ -281,6 +283,7 @@ def test_a_second_ctrl_c_leaves_without_waiting_for_what_the_first_has_ended(
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
     assert project.left_behind() == []
 
 
