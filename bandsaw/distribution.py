@@ -182,10 +182,7 @@ class DistributionArchive:
 
 
 class _ConfiguredArchive(DistributionArchive):
-    """The archive of a configuration, kept under its digest. It grows as tasks are defined.
-
-    `running`: the archive that this process runs from, if it holds what this one has to.
-    """
+    """The archive of a configuration, which grows as tasks are defined; or the `running` one."""
 
     def __init__(
         self, configuration: Configuration, modules: tuple[str, ...], running: Optional[Running]

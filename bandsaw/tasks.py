@@ -259,13 +259,7 @@ class Task(SerializableValue, abc.ABC):
 
 
 class _FunctionTask(Task):
-    """A task whose function can be imported by name.
-
-    Args:
-        function_name: The name of the function, dotted if it is part of a class.
-        module_name: The name of its module.
-        task_kwargs: What the author gave to `@task` for the advices.
-    """
+    """A task whose function can be imported by name, dotted if it is part of a class."""
 
     def __init__(
         self,

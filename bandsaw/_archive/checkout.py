@@ -239,7 +239,6 @@ class Checkout:
         }
 
     def text(self, path: str) -> Optional[bytes]:
-        """Returns the text that a file had when an id was made of it. See `Texts.text`."""
         return _texts.text(path)
 
 

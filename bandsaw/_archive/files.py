@@ -130,7 +130,6 @@ def read_file(path: str) -> bytes:
 
 
 def unreadable(path: str, error: Exception) -> DistributionError:
-    """Makes the error of what cannot be read."""
     return DistributionError(
         f"The file {path!r} cannot be put into a distribution archive: "
         f"{getattr(error, 'strerror', None) or error}."

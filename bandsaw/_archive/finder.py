@@ -46,7 +46,6 @@ def install(package: str, folder: str) -> None:
 
 
 def take(code: Mapping[str, Any]) -> None:
-    """Takes over what the process on the other side says about the code."""
     global id, key
     id, key = code["id"], code["key"]
     for name, (origin, locations) in code["packages"].items():

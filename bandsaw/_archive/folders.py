@@ -25,14 +25,11 @@ _SIGNS = ("CACHEDIR.TAG", "pyvenv.cfg")
 
 
 class Files(NamedTuple):
-    """Files of a folder."""
-
     paths: dict[str, str]  # where each of them lies, by its path below the folder
     zipped: dict[str, bytes]  # the bytes of those that lie in a zip
     left_out: dict[str, str]  # why files and folders were left out, by their paths below the folder
 
     def read(self) -> Iterator[tuple[str, bytes]]:
-        """Yields each file with its bytes."""
         yield from self.zipped.items()
         for name, path in self.paths.items():
             yield name, files.read_file(path)

@@ -50,7 +50,6 @@ class Imports:
         return names
 
     def as_bytes(self) -> bytes:
-        """Returns what was found, to be kept."""
         return json.dumps(self.found, sort_keys=True).encode()
 
 
@@ -65,7 +64,6 @@ def named_in(source: bytes) -> list[str]:
 
 
 def read(folders: Iterable[Path]) -> dict[str, list[str]]:
-    """Reads what was found for archives that were unpacked."""
     known: dict[str, list[str]] = {}
     for folder in folders:
         try:

@@ -12,8 +12,6 @@ from .contents import Content, main_name
 
 
 class Running(NamedTuple):
-    """The archive that this process was started from."""
-
     content: Content
     folder: Optional[Path]  # where it is unpacked, if that is what runs
     path: Optional[Path]  # the zip, if that is what runs

@@ -21,7 +21,6 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def write_zip(content: Content, stream: BinaryIO) -> None:
-    """Writes an archive."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:

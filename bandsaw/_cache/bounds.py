@@ -33,8 +33,6 @@ _SPARE = 100
 
 
 class Found(NamedTuple):
-    """An entry in a cache's directory."""
-
     used: int  # when it was last used, in nanoseconds since the epoch
     written: float  # when it was written, in seconds since the epoch
     size: int
@@ -42,8 +40,6 @@ class Found(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """What a look at a cache removed."""
-
     entries: int  # the number of entries
     files: int  # the number of temporary files whose writers had died
     size: int  # the bytes of all of them
@@ -51,7 +47,6 @@ class Removed(NamedTuple):
 
 
 def folders_in(directory: str) -> Iterator[str]:
-    """Lists the folders of tasks in a cache."""
     try:
         with os.scandir(directory) as items:
             folders = [
@@ -71,7 +66,6 @@ def entries_in(directory: str) -> Iterator[Found]:
 
 
 def entries_of(folder: str) -> Iterator[Found]:
-    """Lists the entries of a task's folder, as `entries_in` does."""
     is_id = _ID.fullmatch(os.path.basename(folder))
     for found in _files_in(folder):
         name = os.path.basename(found.path)

@@ -14,8 +14,6 @@ _CODE = {"function": "helper ", "class": "class ", "method": "method ", "module"
 
 
 class Nearest(NamedTuple):
-    """The entry that differs least from a call."""
-
     path: str
     record: Record  # what it remembers
     differences: list[str]  # what differs, a sentence each
@@ -137,7 +135,6 @@ def _short(argument: Argument) -> str:
 
 
 def lines_of(differences: Sequence[str]) -> list[str]:
-    """Lays out differences."""
     nothing = (
         "nothing that is remembered: the length of ids or the hash for bulk data may be another"
     )

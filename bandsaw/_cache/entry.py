@@ -63,8 +63,6 @@ _OTHER_DIGEST = "the digest of its contents is another one"
 
 
 class Entry(NamedTuple):
-    """What an entry holds."""
-
     payload: Any  # the result, as the serializer wrote it: contiguous bytes
     buffers: Sequence[Any]  # the buffers that the serializer left out of it
     record: bytes  # what the ids were made of
@@ -166,7 +164,6 @@ def has_mark(path: str) -> bool:
 
 
 def ids_of(folder: str, name: str) -> bytes:
-    """Returns what an entry is bound to."""
     return f"{folder[folder.rfind(os.sep) + 1 :]}/{name}\n".encode("utf-8", "surrogateescape")
 
 
@@ -349,7 +346,6 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
 
 
 def age_of(status: os.stat_result) -> float:
-    """Says how old an entry is."""
     return time.time() - status.st_mtime
 
 

@@ -34,16 +34,12 @@ _code_lines: dict[str, bytes] = {}
 
 
 class Argument(NamedTuple):
-    """What is remembered of an argument."""
-
     # The digest of the value; `None` where its one text says all, or it is not known.
     digest: Optional[str]
     texts: dict[str, str]  # short texts of the value and of its parts, by their paths
 
 
 class Record(NamedTuple):
-    """What an entry remembers."""
-
     task: str  # the name of the task
     made: float  # when it was made, in seconds since the epoch
     seconds: Optional[float]  # how long the computation took, `None` where it is not known

@@ -22,8 +22,6 @@ _EXAMPLE = '# /// script\n# dependencies = ["numpy<2"]\n# ///'
 
 
 class Metadata(NamedTuple):
-    """What a script asks for."""
-
     dependencies: list[str]  # the requirements
     requires_python: Optional[str]  # version specifiers, `None` where it has none
 

@@ -17,7 +17,6 @@ RUNS = "runs"
 
 
 def run_folder() -> str:
-    """Returns the folder for the files of this run."""
     base = home.kept_folder(kept.KIND)
     folder = base / RUNS / get_run_id()
     if not folder.is_dir():

@@ -63,7 +63,6 @@ def lane_of(configuration: Configuration, name: str) -> Lane:
 
 
 def add(call: Passenger) -> None:
-    """Has a call begin as soon as it may."""
     lane = call.lane
     with lock:
         if call.state != WAITING:

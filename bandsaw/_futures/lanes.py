@@ -51,7 +51,6 @@ class Passenger:
         self.children: Optional[deque[Passenger]] = None
 
     def run(self) -> None:
-        """Runs the call."""
         raise NotImplementedError
 
     def refuse(self, error: BaseException) -> None:

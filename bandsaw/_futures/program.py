@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import Any, Optional
 
+from .. import futures
 from .._system import ending
 from ..errors import ForkedError
 from . import flight, lanes
@@ -73,6 +74,7 @@ def _begin_the_end() -> None:
 def _stop(waits: threading.Thread, is_interrupted: bool) -> None:
     global was_interrupted
     flight.stop()
+    futures.end_failures(are_known=False)
     if waits.is_alive():
         was_interrupted = is_interrupted = True
     if is_interrupted:
@@ -101,6 +103,7 @@ def _wait(seconds: Optional[float]) -> None:
 
 def _let_go() -> None:
     """Has the calls of the parent fail, in a process that was forked from it."""
+    futures.end_failures(are_known=True)
     for call in flight.forget_parent():
         lost: Any = call
         if lost.future is None:

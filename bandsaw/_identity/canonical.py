@@ -302,7 +302,6 @@ class Writer:
         return replaced
 
     def error(self, value: Any, reason: str) -> IdentityError:
-        """Makes the error for a value that cannot be written."""
         from ..errors import IdentityError
 
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -313,7 +312,6 @@ class Writer:
         )
 
     def path(self) -> str:
-        """Names what is being written."""
         return self._name + "".join(_step(frame) for frame in self._stack)
 
 

@@ -20,8 +20,6 @@ _OURS = __name__.partition(".")[0]
 
 
 class Definition(NamedTuple):
-    """A definition, digested."""
-
     digest: bytes  # the SHA-256 of its normal form
     uses: Uses  # what it uses from outside
     source: Optional[Source]  # the module's source, or `None` where there is none

@@ -66,7 +66,6 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
 
 
 def frozenset_of(value: Any) -> frozenset[Any]:
-    """Returns the elements of a set of any class."""
     base = set if is_a(value, set) else frozenset
     return frozenset(base.__iter__(value))
 

@@ -96,7 +96,6 @@ class Reach:
         return not any(module == name or module.startswith(name + ".") for name in self._skip)
 
     def note_module(self, name: Any) -> None:
-        """Notes a module that was reached."""
         module = sys.modules.get(name) if is_a(name, str) else None
         if module is not None:
             self.seen.modules[name] = module, attributes_of(module).get("__spec__")
@@ -543,7 +542,6 @@ def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
 
 
 def _members_form(cls: type, members: dict[str, Any]) -> Form:
-    """The members of a class that has no source."""
     children: list[Any] = []
     enum = sys.modules.get("enum")
     if enum is not None and is_a(cls, enum.EnumMeta):

@@ -20,8 +20,6 @@ _sources: dict[str, tuple[Any, Optional[Source]]] = {}
 
 
 class Source:
-    """The parsed source of one module."""
-
     def __init__(self, text: str, filename: str) -> None:
         self.tree = parse(text)  # its syntax tree
         self.text = text
@@ -104,7 +102,6 @@ class Source:
         return nodes[-1] if nodes else None
 
     def codes(self) -> dict[tuple[str, int], list[CodeType]]:
-        """Compiles the module."""
         found = self._codes
         if found is None:
             # Not seen by other threads until it is whole.

@@ -67,7 +67,6 @@ class Seen:
         self.files[name] = path or "", _stamp_of(path or "")
 
     def name(self, namespace: Mapping[str, Any], name: str, value: Any) -> None:
-        """Notes what a name stands for."""
         self.names[id(namespace), name] = namespace, name, value
 
     def function(self, function: FunctionType) -> None:
@@ -79,7 +78,6 @@ class Seen:
             self.cells[id(cell)] = cell, _content_of(cell)
 
     def owner(self, owner: Any) -> None:
-        """Notes the attributes of a class or an object."""
         members = () if is_a(owner, type) else members_of(type(owner))
         self.owners[id(owner)] = owner, state_of(owner, members), members
 
@@ -91,7 +89,6 @@ class Seen:
         return contents is not None
 
     def include(self, other: Seen) -> None:
-        """Notes all that another walk has read."""
         for mine, theirs in zip(self._tables(), other._tables()):
             mine.update(theirs)
         self.attributes |= other.attributes

@@ -79,7 +79,6 @@ class Counting:
             self.active -= has_begun
 
     def rows(self) -> list[tuple[str, Counts]]:
-        """Returns what was counted, by the names of the tasks."""
         with self.lock:
             self.has_changed = False
             return [

@@ -293,7 +293,6 @@ def write(path: str, what: str, of: Any) -> None:
 
 
 def flush() -> None:
-    """Writes now what waits."""
     if _writer._waiting:
         _writer.flush()
 

@@ -107,7 +107,6 @@ def members_of(
 
 
 def write(stream: BinaryIO, members: Mapping[str, Sequence[Any]]) -> None:
-    """Writes the members of a session as a zip."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
@@ -185,7 +184,6 @@ def read(stream: BinaryIO) -> Saved:
 
 
 def read_members(members: Mapping[str, Member]) -> Saved:
-    """Reads the members of a session without loading any value of it."""
     if _HEAD not in members or not members.keys() <= _KNOWN:
         raise SessionFileError(
             f"A session file has the members {', '.join(sorted(_NEEDED))} and maybe others, "
@@ -270,7 +268,6 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
 
 
 def write_failure(stream: BinaryIO, error: BaseException) -> None:
-    """Writes an error in place of a session."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:

@@ -37,7 +37,6 @@ def forget() -> None:
 
 
 def known() -> tuple[str, ...]:
-    """Returns what `note` has remembered."""
     return _callers
 
 

@@ -18,7 +18,6 @@ def hold(path: str, session: Any) -> None:
 
 
 def release(path: str, session: Any) -> None:
-    """Notes that an entry is computed."""
     _held.remove((threading.get_ident(), session, path))
 
 

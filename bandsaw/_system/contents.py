@@ -38,11 +38,7 @@ _known: dict[str, tuple[Any, str]] = {}
 
 
 class Digest:
-    """Digests a stream of contents.
-
-    A file counts by the SHA-256 of its contents, a folder by names, kinds and contents of all that
-    is in it.
-    """
+    """Digests contents: of a folder, the names, kinds and contents of all that is in it."""
 
     def __init__(self, parts: Sequence[Part], is_digested: bool = True) -> None:
         self._parts = parts
@@ -78,7 +74,6 @@ class Digest:
         """Ends a file."""
 
     def take(self, data: Any) -> None:
-        """Takes a piece of the stream."""
         view = memoryview(data)
         while view:
             if self._part is None:
@@ -186,7 +181,6 @@ class Arriving(Digest):
         os.close(descriptor)
 
     def take(self, data: Any) -> None:
-        """Takes a piece of the stream."""
         with self._leaving_nothing():
             super().take(data)
 
@@ -241,7 +235,6 @@ class Arriving(Digest):
         return found
 
     def abandon(self) -> None:
-        """Leaves nothing of it."""
         self.let_go()
         remove(self.path)
 

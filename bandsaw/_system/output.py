@@ -47,7 +47,6 @@ class Tail:
         return last_lines(self._kept)
 
     def all(self) -> str:
-        """Returns what is kept of it by now."""
         return self._kept.decode("utf-8", "replace")
 
 

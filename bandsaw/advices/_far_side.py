@@ -43,7 +43,6 @@ def get(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a folder and all that is in it."""
     if os.path.lexists(path):
         shutil.rmtree(path)
     answer({})
@@ -79,7 +78,6 @@ def run(command: Any, environment: dict[str, str], folder: Any) -> int:
 
 
 def answer(parts: dict[str, Any]) -> None:
-    """Writes one line of plain data."""
     sys.stdout.buffer.write(json.dumps(parts).encode() + b"\n")
     sys.stdout.buffer.flush()
 

@@ -32,7 +32,6 @@ def move(
     variables: Mapping[str, str],
     directory: Optional[str],
 ) -> None:
-    """Goes on with a session there, and takes it back."""
     # Nobody there can predict the name, and so put something in the way.
     remote_folder = remote.directory / f"bandsaw-{secrets.token_hex(16)}"
     with private_folder(directory) as folder:

@@ -47,10 +47,7 @@ class EnumSerializer(ClassSerializer):
 
 
 class DataclassSerializer(ClassSerializer):
-    """Writes instances of data classes: the class and the attributes, also those beside the fields.
-
-    Neither `__init__` nor `__post_init__` runs when a value is read.
-    """
+    """Writes data classes with all attributes; their constructors do not run when read."""
 
     def can_serialize_value(self, value: Any) -> bool:
         return _is_data_class(type(value))

@@ -88,7 +88,6 @@ def _depth(brackets: bytes) -> int:
 def decoded(
     data: Any, value_serializers: Sequence[ValueSerializer], trusted_modules: Sequence[str]
 ) -> Any:
-    """Decodes a text, given the value serializers of the user."""
     try:
         text = bytes(data).decode("utf-8")
         hook = None

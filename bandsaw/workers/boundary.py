@@ -38,7 +38,6 @@ def packed(session: Session) -> tuple[int, dict[str, Sequence[Any]]]:
 
 
 def new_values(session: Session) -> dict[str, str]:
-    """Says which values of a session are those of a new one."""
     found = {}
     # Most calls never ask for one.
     context = getattr(session, "_context", None)
@@ -50,7 +49,6 @@ def new_values(session: Session) -> dict[str, str]:
 
 
 def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
-    """Restores a session that another process went on with."""
     returned = Session()
     try:
         returned._unpack(saved, session)
@@ -102,7 +100,6 @@ def go_on_after(session: Session, cross: Callable[[], None]) -> None:
 
 
 def located(error: BaseException, session: Session, there: str) -> BaseException:
-    """Has an error of ours say where it happened, if it does not."""
     if isinstance(error, BandsawError) and error.where is None:
         error.where = f"task {session.task}{execution_of(session) or ','} {there}"
     return error

@@ -54,7 +54,6 @@ def opened(size: int, directory: Optional[str]) -> int:
 
 
 def append(descriptor: int, piece: Any) -> None:
-    """Writes a piece of data at the end of a file."""
     view = memoryview(piece)
     while view:
         view = view[os.write(descriptor, view[:_CHUNK]) :]

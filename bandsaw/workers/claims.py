@@ -30,7 +30,6 @@ class Claims:
 
     @property
     def path(self) -> str:
-        """The folder."""
         if self._path is None:
             self._path = self._folder()
         return self._path
@@ -58,7 +57,6 @@ class Claims:
                 os.unlink(os.path.join(self.path, "call-" + call))
 
     def end(self, call: str) -> None:
-        """Ends a call that has begun on this machine."""
         end = time.monotonic() + _SECONDS_TO_BEGIN
         while not _told(os.path.join(self.path, "call-" + call)):
             if not os.path.lexists(self._of(call)) or time.monotonic() > end:

@@ -63,7 +63,6 @@ class Stream:
             wakeup.set()
 
     def send(self, letter: bytes, *pieces: Any) -> None:
-        """Sends a message. See `Connection.send`."""
         self.connection.send(letter, self.number, *pieces)
 
     def wait(self, seconds: Optional[float] = None) -> bool:
@@ -71,13 +70,10 @@ class Stream:
         return self.connection._wait(self, seconds)
 
     def release(self) -> None:
-        """Takes nothing more."""
         self.connection._release(self)
 
 
 class Connection:
-    """A connection that is open."""
-
     def __init__(self, target: Target, archive: DistributionArchive) -> None:
         self.target = target
         # The templates that were started over it, by what they are for.
@@ -269,7 +265,6 @@ class Connection:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nothing more will come."""
         return self._reason is not None
 
     def is_alive(self) -> bool:

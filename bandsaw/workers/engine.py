@@ -97,7 +97,6 @@ class Engine:
         self._brought: dict[Any, int] = {}
 
     def archive_of(self, archive: DistributionArchive) -> Optional[str]:
-        """Returns the path of an archive where the executor has files in common with us."""
         if self.shared is None:
             return None
         return self.shared(archive.digest, lambda: parts_of(archive))
@@ -199,7 +198,6 @@ _engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()
 
 
 def engine_of(executor: Any) -> Engine:
-    """Returns what is known of an executor."""
     engine = _engines.get(executor)
     if engine is None:
         make = getattr(executor, "_bandsaw_engine", None)

@@ -57,7 +57,6 @@ class EngineChild(Child):
         self._withheld = threading.Event()
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Submits the call. See `Child.send`."""
         (_, state, _), (_, session, _) = messages
         self._messages = b"".join(state), bytes(session[0]), self._data(session[1:])
         self._submit(None)
@@ -126,7 +125,6 @@ class EngineChild(Child):
         self.has_not_begun = isinstance(cause, BrokenExecutor)
 
     def take(self) -> Optional[Frame]:
-        """Takes a message that has arrived already. See `Child.take`."""
         return self._frames.popleft() if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:

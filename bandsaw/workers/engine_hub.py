@@ -112,11 +112,9 @@ class Hub:
             return True
 
     def is_gone(self) -> bool:
-        """Says whether it has ended."""
         return self._is_gone or self._server.poll() is not None
 
     def release(self) -> None:
-        """Notes that a call is over."""
         with self._lock:
             self._calls -= 1
             self._used_at = time.monotonic()

@@ -39,8 +39,6 @@ _START = struct.Struct("!Ic")
 
 
 class _Template:
-    """A template."""
-
     def __init__(self, pid: int, folder: str, control: socket.socket, errors: int) -> None:
         self.pid = pid  # its process id
         self.folder = folder  # its archive
@@ -52,8 +50,6 @@ class _Template:
 
 
 class _Process:
-    """A process of a task."""
-
     def __init__(self, ends: frames.Ends, folder: str) -> None:
         self.ends = ends  # what leads to it
         # What its archive says of itself, in a folder that somebody may remove.
@@ -79,7 +75,6 @@ class _Process:
         return ""
 
     def drop_unsent(self) -> None:
-        """Forgets what was to be sent to it."""
         for _, file in self.unsent:
             if file is not None:
                 os.close(file)
@@ -147,7 +142,6 @@ class _Hub:
         }
 
     def serve(self) -> NoReturn:
-        """Hands on what comes, for as long as somebody is there."""
         while True:
             poll = self._narrow if self._outbox.has_much else self._all
             for descriptor, _ in poll.poll(streams.ALIVE_SECONDS * 1000):
@@ -183,7 +177,6 @@ class _Hub:
                 self._send(b"E", stream, stall.encode())
 
     def end(self) -> None:
-        """Ends all that was started."""
         for arriving in (*self._arriving.values(), *self._files.values()):
             arriving.abandon()
         for template in self._templates.values():
@@ -542,7 +535,6 @@ class _Hub:
         self._send(letter, stream, data)
 
     def _drain(self, outputs: select.poll) -> None:
-        """Hands on what was written by now."""
         for _ in range(_MOST_READS):
             ready = [self._handlers.get(descriptor) for descriptor, _ in outputs.poll(0)]
             handlers = list(filter(None, ready))

@@ -62,7 +62,6 @@ def run(digest: str, run_id: str, files_seen: str, data: bytes) -> bytes:
 def cross(
     session: Session, submit: Any, name: str, is_broken: Callable[[BaseException], None]
 ) -> None:
-    """Has a session go on in a worker, and takes it back."""
     stream = io.BytesIO()
     with carrying.Delivering(session):
         place = boundary.send(session, stream)

@@ -189,11 +189,9 @@ class Login:
         )
 
     def ending(self, status: int) -> str:
-        """Says how the command ended."""
         return f"{os.path.basename(self.target.command[0])} ended with {describe_exit(status)}"
 
     def write(self, *pieces: Any) -> None:
-        """Sends bytes there."""
         data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
         view = memoryview(data)
         while view:
@@ -225,11 +223,9 @@ class Login:
             kill_group(self._process.pid)
 
     def terminate(self) -> None:
-        """Has the command end."""
         self._process.terminate()
 
     def words(self) -> str:
-        """Returns all that it wrote to its standard error."""
         return self._errors.all()
 
     def close_in(self) -> None:
@@ -254,7 +250,6 @@ class Login:
         self._errors.finish()
 
     def close(self) -> None:
-        """Closes what is open here."""
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -337,5 +332,4 @@ def _widen(descriptor: int) -> None:
 
 
 def last_words(words: str) -> str:
-    """Writes what a command said last for an error."""
     return f" Its last words:\n{words}" if words else ""

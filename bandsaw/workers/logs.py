@@ -66,8 +66,6 @@ def take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> N
 
 
 class Sender(logging.Handler):
-    """Sends records through a channel."""
-
     def __init__(self, channel: Channel) -> None:
         super().__init__()
         self._channel = channel
@@ -80,7 +78,6 @@ class Sender(logging.Handler):
             root.handlers[:] = [self]
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Sends a record. See `logging.Handler.emit`."""
         if os.getpid() != self._pid:
             # A process that the task forked would write into the middle of our messages.
             if logging.lastResort is not None and record.levelno >= logging.lastResort.level:

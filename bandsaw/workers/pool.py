@@ -52,10 +52,7 @@ class Worker:
 
 
 class Pool:
-    """Keeps up to a number of warm processes.
-
-    `max_tasks`: after how many sessions a process is replaced, `None` for never.
-    """
+    """Keeps warm processes, each for `max_tasks` sessions, `None` for any number."""
 
     def __init__(self, size: int, max_tasks: Optional[int]) -> None:
         self._size = size
@@ -115,7 +112,6 @@ class Pool:
             self._changed.notify_all()
 
     def give(self, worker: Worker) -> None:
-        """Puts a process back that has done what it was to do."""
         if self._max_tasks is not None and worker.calls >= self._max_tasks:
             worker.child.retire()
             self.drop(worker)
@@ -127,7 +123,6 @@ class Pool:
                 self._changed.notify()
 
     def drop(self, worker: Worker) -> None:
-        """Ends a process that was taken."""
         try:
             worker.child.end()
         finally:

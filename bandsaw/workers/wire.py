@@ -31,7 +31,6 @@ def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional
 
 
 def laid_out(members: Mapping[str, Sequence[Any]]) -> tuple[bytes, list[Any], int]:
-    """Lays out a session."""
     lengths = []
     pieces: list[Any] = []
     total = 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -376,3 +377,26 @@ def test_a_folder_that_takes_nothing_costs_one_warning_and_is_read(flow, small, 
     assert flow.computed() == 3
     found = [path.name for path in small.rglob("*") if path.is_file() and path.name != "rest"]
     assert len(found) == 1
+
+
+def test_a_folder_that_is_slow_is_waited_for(flow, project, tmp_path):
+    if not shutil.which("strace"):
+        pytest.skip("there is no strace here, which makes a folder slow")
+    # By these a file is copied into a store and out of it.
+    copies = "sendfile,copy_file_range"
+    slow = [f"-etrace={copies}", f"-einject={copies}:delay_enter=700000"]
+    for machine in ("one", "two"):
+        variables = {"STORE": f"file://{tmp_path / 'team'}", "LOCAL": str(tmp_path / machine)}
+        begun = time.monotonic()
+        done = subprocess.run(
+            ["strace", "-f", "-qq", "-o", str(tmp_path / "calls"), *slow, sys.executable,
+             "flow.py", "1", "2"],
+            cwd=project.folder, env=project.environment(**variables),
+            capture_output=True, text=True,
+        )  # fmt: skip
+        if "ptrace" in done.stderr:
+            pytest.skip("processes may not be traced here")
+        assert (done.stdout, done.stderr) == ("[1, 4]\n", "")
+        assert time.monotonic() - begun > 1.4
+        assert "DELAYED" in (tmp_path / "calls").read_text()
+    assert flow.computed() == 2

@@ -193,6 +193,23 @@ def test_a_call_that_is_submitted_when_all_is_over_is_refused(run):
     assert run(KEPT, body).stdout == "refused: True\n"
 
 
+def test_a_failure_that_nobody_has_asked_for_is_logged_at_the_end(run):
+    body = """
+    kept = [note.submit(), note.submit("named")]
+    below = note.submit(kept[0])
+    asked = note.submit()
+    asked.exception(30)
+    if hasattr(os, "fork"):
+        concurrent.futures.wait([*kept, below])
+        child = os.fork()
+        if not child:
+            sys.exit()  # of the parent's failures it says nothing
+        assert os.waitpid(child, 0)[1] == 0
+    """
+    errors = run(KEPT, body).stderr
+    assert errors.count("Task workflow.note failed, and nobody has asked for its result.") == 1
+
+
 INTERRUPTED = {
     "result": "futures[0].result()",
     "map": "list(hang.map(['pid', 'never']))",
