@@ -39,7 +39,7 @@ from .forms import (
     without_addresses,
     write_str,
 )
-from .kinds import defines, is_a, module_of
+from .kinds import by_kind, defines, is_a, module_of, name_of
 from .objects import open_form
 from .stored import is_of_the_user, open_stored
 from .watch import Seen, base_of, first_attributes, first_contents, is_first_unset
@@ -140,6 +140,8 @@ class Writer:
         self._name = name
         self._report = report
         self._seen = seen
+        # Nothing of the user's may run for what code reaches.
+        self.is_careful = seen is not None
         self._stack: list[Frame] = []
         self._open: dict[int, Frame] = {}
         self._unresolved: list[Frame] = []
@@ -149,9 +151,8 @@ class Writer:
 
     def write(self, value: Any) -> bytes:
         """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""
-        leaf = LEAVES.get(type(value))
-        if leaf is not None:
-            return leaf(value)
+        if _leaf_of(type(value)) is not None:
+            return LEAVES[type(value)](value)
         try:
             first = self._enter(value)
             if not is_a(first, Frame):
@@ -165,13 +166,14 @@ class Writer:
 
     def _walk(self) -> bytes:
         stack, done, open_frames = self._stack, self._done, self._open
+        leaf_of = _leaf_of if self.is_careful else LEAVES.get
         while True:
             frame = stack[-1]
             children, written = frame.form.children, frame.written
             entered = False
             for position in range(len(written), len(children)):
                 child = children[position]
-                leaf = LEAVES.get(type(child))
+                leaf = leaf_of(type(child))
                 if leaf is not None:
                     written.append(leaf(child))
                     continue
@@ -226,7 +228,7 @@ class Writer:
         assert seen is not None and self._report is not None
         if defines(kind, "__next__") and not defines(kind, "read"):
             return opaque(value)  # an iterator counts by its kind, and not by where it is
-        is_array = f"{kind.__module__}.{kind.__qualname__}" in _ARRAYS
+        is_array = name_of(kind) in _ARRAYS
         is_changeable = is_array or is_a(value, bytearray) or base_of(value) is not None
         if is_changeable and not seen.container(value):
             self._report(self._stack, value, "is too large to be watched for changes in place")
@@ -259,6 +261,9 @@ class Writer:
             result = joined(frame.form, frame.written)
             if len(result) > LONGEST_INLINE:
                 result = b"#" + sha256(result).digest()
+                self._done[id(frame.value)] = frame.value, result
+            elif self.is_careful:
+                # A small function that many reach is not read for each of them.
                 self._done[id(frame.value)] = frame.value, result
             return result
         from .cycles import write_cycle
@@ -304,7 +309,7 @@ class Writer:
     def error(self, value: Any, reason: str) -> IdentityError:
         from ..errors import IdentityError
 
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        kind = name_of(type(value))
         name = self._name
         return IdentityError(
             f"{self.path()} has no canonical form, so no id can be made of it: {kind}: {reason}"
@@ -315,9 +320,13 @@ class Writer:
         return self._name + "".join(_step(frame) for frame in self._stack)
 
 
+def _leaf_of(kind: type) -> Any:
+    return by_kind(LEAVES, kind)
+
+
 def opaque(value: Any) -> bytes:
     """Writes a value by its type alone."""
-    name = f"{type(value).__module__}.{type(value).__qualname__}".encode()
+    name = name_of(type(value)).encode("utf-8", "surrogatepass")
     return b"?%d:" % len(name) + name
 
 
