@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import sha256
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .firstparty import is_first_party
@@ -37,6 +38,7 @@ from .forms import (
     Form,
     Frame,
     NoForm,
+    Written,
     without_addresses,
     write_str,
 )
@@ -55,6 +57,11 @@ HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
 _OBJECTS = (b"O", b"o", b"!set;")
+# They cannot change in place, or it is noted where they are opened.
+_CODE = frozenset({FunctionType, type})
+# What has fewer parts than these, and is short, is not remembered.
+_FEW = 4
+_STEADY = frozenset({*_CODE, tuple, bytes, frozenset, Form, Written})
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
@@ -226,6 +233,21 @@ class Writer:
 
     def _open_seen(self, value: Any) -> Union[bytes, Form]:
         """Opens a part of code, and notes what of it may change."""
+        try:
+            is_steady = type(value) in _STEADY
+            form = open_form(value, self) if is_steady else self._open_changing(value)
+        except (NoForm, RecursionError):
+            raise
+        except Exception as error:
+            raise NoForm(f"{type(error).__name__}: {error}") from error
+        plain = without_addresses(value, form)
+        if plain is not form:
+            assert self._report is not None
+            reason = "holds a text with an address, which is left out"
+            self._report(self._stack, value, reason)
+        return plain
+
+    def _open_changing(self, value: Any) -> Union[bytes, Form]:
         seen, kind = self._seen, type(value)
         assert seen is not None and self._report is not None
         if defines(kind, "__next__") and not defines(kind, "read"):
@@ -234,14 +256,12 @@ class Writer:
         is_changeable = is_array or is_a(value, bytearray) or base_of(value) is not None
         if is_changeable and not seen.container(value):
             self._report(self._stack, value, "is too large to be watched for changes in place")
-        try:
-            stored = open_stored(value) if is_of_the_user(kind) else None
-            form = open_form(first_contents(value), self) if stored is None else stored
-        except (NoForm, RecursionError):
-            raise
-        except Exception as error:
-            raise NoForm(f"{type(error).__name__}: {error}") from error
-        if is_a(form, Form) and form.tag in _OBJECTS and is_first_party(module_of(kind)):
+        is_known = not is_of_the_user(kind)
+        stored = None if is_known else open_stored(value)
+        form = open_form(first_contents(value), self) if stored is None else stored
+        if is_known or is_a(form, bytes):
+            return form
+        if form.tag in _OBJECTS and is_first_party(module_of(kind)):
             seen.owner(value)
             first = first_attributes(value)
             state = form.children[2]
@@ -249,10 +269,7 @@ class Writer:
                 merged = {**state.values, **first}
                 known = {n: v for n, v in merged.items() if not is_first_unset(v)}
                 form.children = [*form.children[:2], Fields(known), *form.children[3:]]
-        plain = without_addresses(value, form)
-        if plain is not form:
-            self._report(self._stack, value, "holds a text with an address, which is left out")
-        return plain
+        return form
 
     def _leave(self, frame: Frame) -> Union[bytes, Frame]:
         if frame.lowest < frame.order:
@@ -263,7 +280,9 @@ class Writer:
             result = _joined(frame)
             if len(result) > LONGEST_INLINE:
                 result = b"#" + sha256(result).digest()
-                self._done[id(frame.value)] = frame.value, result
+            elif type(frame.value) not in _CODE and self._opened - frame.order < _FEW:
+                return result  # written anew as fast
+            self._done[id(frame.value)] = frame.value, result
             return result
         from .cycles import write_cycle
 
