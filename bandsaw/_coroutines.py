@@ -13,20 +13,14 @@ _CO_COROUTINE = 0x80
 
 
 class Caller:
-    """Who awaits a call.
-
-    Attributes:
-        loop: The event loop.
-        call: The call.
-        inner: The coroutine on its way there, as a `concurrent.futures.Future`.
-    """
+    """Who awaits a call."""
 
     __slots__ = ("call", "inner", "loop")
 
     def __init__(self, loop: Any) -> None:
-        self.loop = loop
+        self.loop = loop  # the event loop
         self.call: Any = None
-        self.inner: Any = None
+        self.inner: Any = None  # the coroutine on its way there, as a `concurrent.futures.Future`
 
 
 # Where a coroutine of this context is awaited, `None` for nowhere.

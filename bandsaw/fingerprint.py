@@ -92,17 +92,13 @@ def _kept_snapshot(code: Any) -> Optional[_Snapshot]:
 
 
 class _Walk:
-    """What is found on the way of making one id.
-
-    Attributes:
-        seen: What was read.
-        problems: What could not be followed: the place and the reason.
-    """
+    """What is found on the way of making one id."""
 
     __slots__ = ("_left_out", "problems", "seen")
 
     def __init__(self, left_out: Collection[str] = ()) -> None:
-        self.seen = Seen()
+        self.seen = Seen()  # what was read
+        # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
         self._left_out = left_out
 

@@ -245,15 +245,11 @@ class _Waiters(list[Any]):
 
 
 class _Event(threading.Event):
-    """What somebody waits for who waits for several calls.
-
-    Attributes:
-        calls: The calls, until they know it.
-    """
+    """What somebody waits for who waits for several calls."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[_Call] = []
+        self.calls: list[_Call] = []  # the calls, until they know it
         self._first: Optional[_Call] = None  # any of them
 
     def wait(self, timeout: Optional[float] = None) -> bool:

@@ -16,8 +16,9 @@ from bandsaw._archive import keep, store, unpack
 from bandsaw._archive.contents import Content, collect, with_digest
 from bandsaw._archive.keep import MANIFEST
 from bandsaw._archive.zipped import content_of_folder, content_of_zip, write_zip
+from bandsaw._system.home import kept_folder
 from bandsaw.distribution import DistributionArchive
-from bandsaw.errors import DistributionError
+from bandsaw.errors import DistributionError, KeptFolderError
 
 ROOT = Path(__file__).resolve().parent.parent
 DAY = 86400
@@ -437,3 +438,25 @@ def test_what_may_be_executed_is_so_in_any_form(base):
         assert os.access(folder / "a.py", os.X_OK)
         assert not (folder / "b.py").stat().st_mode & 0o100
         keep.discard(str(folder))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no owners to compare")
+@pytest.mark.parametrize("plant", ["group", "others", "owner", "link", "file"])
+@pytest.mark.parametrize("where", [".", "archives"])
+def test_a_home_that_others_can_write_to_is_not_used(tmp_path, monkeypatch, plant, where):
+    home = tmp_path / "home"
+    monkeypatch.setenv("BANDSAW_HOME", str(home))
+    planted = kept_folder("archives") if where == "archives" else kept_folder("archives").parent
+    if plant == "owner":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a folder away")
+        os.chown(planted, 65534, 65534)
+    elif plant in ("link", "file"):
+        shutil.rmtree(planted)
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir(mode=0o700)
+        planted.symlink_to(elsewhere) if plant == "link" else planted.write_text("")
+    else:
+        planted.chmod(0o720 if plant == "group" else 0o702)
+    with pytest.raises(KeptFolderError, match="cannot be used: .* Set BANDSAW_HOME"):
+        kept_folder("archives")

@@ -17,12 +17,17 @@ from tests.faults.figures import SORTS
 from tests.faults.rounds import one_round
 
 # They start many processes, as the other tests of processes do.
-SLOW = ("identity", "deaths", "soak", "graphs", "workers", "parents", "files", "ssh")
+SLOW = ("deaths", "soak", "graphs", "workers", "parents", "files", "ssh")
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CAMPAIGNS],
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+        for name in CAMPAIGNS
+        if name != "identity"
+    ]
+    + [pytest.param("identity", marks=pytest.mark.long)],
 )
 def test_a_round_of_each_campaign_finds_no_fault(name):
     missing = lacking_for(CAMPAIGNS[name])

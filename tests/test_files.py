@@ -472,15 +472,13 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_file_that_another_machine_does_not_see_is_a_typed_error(tmp_path):
-    path = tmp_path / "file"
-    path.write_text("x")
-    digest = contents.digest_of(str(path))
-    assert carrying.found(str(path), "other", digest, "file", None) == File(path)
-    path.write_text("y")
-    for other in (path, tmp_path / "missing"):
-        with pytest.raises(FileTravelError, match="files do not travel"):
-            carrying.found(str(other), "other", digest, "file", None)
+def test_a_worker_that_runs_calls_itself_and_sees_other_files_is_a_typed_error(monkeypatch):
+    monkeypatch.setattr(carrying, "_kept_in", "")
+    carrying.take_over({"files_seen": False})
+    with pytest.raises(FileTravelError, match=r"isolate=True"):
+        carrying.delivered("/file", "0" * 64, "file", "file", None)
+    carrying.take_over({})
+    assert carrying.delivered("/file", "0" * 64, "file", "file", None) == File("/file")
     carrying.forget()
 
 

@@ -1,6 +1,7 @@
 """Ids of tasks that import modules of the project when they run."""
 
 import json
+import textwrap
 
 import pytest
 
@@ -168,7 +169,7 @@ def test_a_result_of_a_call_that_loads_them_is_kept(package):
         "with open(__file__) as f: pass\nf = 1",
     ],
 )
-def test_what_its_source_does_not_say_is_imported(package, text):
+def test_what_its_source_does_not_say_is_what_it_was_when_it_was_loaded(package, text):
     package.write("pkg/plain.py", text)
     body = (
         "tasks = workflow.from_import.bandsaw_task, workflow.dotted.bandsaw_task\n"
@@ -198,8 +199,114 @@ def test_an_id_is_the_same_when_many_threads_make_it_first(package):
     assert run(package, body) == ["8 1"]
 
 
-def test_a_module_that_cannot_be_imported_is_a_gap(package):
+def test_a_module_that_is_not_there_is_a_gap_and_one_that_cannot_be_imported_is_none(package):
     package.write("pkg/plain.py", "f = 1 / 0")
     package.write("main.py", "import workflow\nworkflow.ids()\nprint('made')")
+    assert package.run("main.py", "-W", "error").stdout == "made\n"
+    (package.folder / "pkg" / "plain.py").unlink()
     done = package.run("main.py")
-    assert done.stdout == "made\n" and "it cannot be imported here" in done.stderr
+    assert done.stdout == "made\n" and "there is no module of this name" in done.stderr
+
+
+IMPURE = """
+    import functools, re, sys, time
+    from dataclasses import dataclass
+    print("loaded")
+    RATE, REGISTRY, SUBS = 3, {}, []
+    def register(function):
+        REGISTRY[function.__name__] = function
+        return function
+    @register
+    def one(x): return x + 1
+    @dataclass
+    class Params:
+        factor: int = 2
+        def total(self): return self.factor * RATE
+    class Base:
+        def __init_subclass__(cls): SUBS.append(cls)
+    class Sub(Base):
+        sides = 5
+        def area(self): return self.sides
+    @functools.lru_cache(None)
+    def cached(x): return x * RATE
+    SHAPE, PATTERN, STARTED = Params(4), re.compile("a"), time.time()
+    def unused(): return 1
+    def f():
+        parts = Params().total(), SUBS[0]().area(), cached(2), SHAPE.total(), STARTED * 0
+        return sum(parts) + REGISTRY["one"](1) + len(PATTERN.findall("aaa"))
+"""
+CHANGES = """
+    from unittest import mock
+    import pkg.plain as lib, math
+    changes = [
+        mock.patch("pkg.plain.f"), mock.patch.object(lib, "RATE", 7),
+        mock.patch.object(lib.Params, "total", len),
+        mock.patch.object(lib.Sub, "sides", 6), mock.patch.object(lib.Sub, "area", len),
+        mock.patch.dict(lib.REGISTRY, one=len),
+        mock.patch.object(lib.SHAPE, "factor", 1), mock.patch.object(lib, "cached", math.sin),
+        mock.patch.object(lib, "PATTERN", None), mock.patch.object(lib, "SUBS", []),
+    ]
+    found = []
+    for change in changes:
+        with change:
+            found.append(workflow.from_import.bandsaw_task.task_id)
+        found.append(workflow.from_import.bandsaw_task.task_id)
+    print(json.dumps(found))
+"""
+
+
+def test_a_module_that_does_things_when_it_is_loaded_is_not_loaded_for_an_id(package):
+    package.write("pkg/plain.py", IMPURE)
+    body = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "task = workflow.from_import.bandsaw_task\nfirst = task.task_id\n"
+        "assert 'pkg' not in sys.modules\n"
+        "print(workflow.from_import())\n"
+        "print(first, task.task_id)\n"
+    )
+    one = run(package, body + textwrap.dedent(CHANGES))
+    assert one[:2] == ["loaded", "34.0"]
+    first, after = one[2].split()
+    found = json.loads(one[3])
+    assert [n for n, f in enumerate(found) if (f == first) != n % 2] == []
+    assert first == after and set(found[1::2]) == {first} and first not in found[::2]
+    # The next process has the result, and does not load the module.
+    assert run(package, body) == ["34.0", f"{first} {first}"]
+
+
+def test_an_edit_of_what_is_reached_or_run_counts(package):
+    package.write("pkg/plain.py", IMPURE)
+    edits = [
+        ("x + 1", "x + 2"), ("self.factor * RATE", "self.factor"), ("sides = 5", "sides = 6"),
+        ("RATE, REGISTRY, SUBS = 3", "RATE, REGISTRY, SUBS = 4"), ("Params(4)", "Params(5)"),
+        ('print("loaded")', 'print("loading")'), ("unused(): return 1", "unused(): return 2"),
+    ]  # fmt: skip
+    body = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "text, found = open('pkg/plain.py').read(), [workflow.ids()[0]]\n"
+        f"for old, new in {edits}:\n"
+        "    assert old in text\n"
+        "    open('pkg/plain.py', 'w').write(text.replace(old, new))\n"
+        "    found.append(workflow.ids()[0])\n"
+        "assert 'pkg' not in sys.modules\n"
+        "print(json.dumps(found))\n"
+    )
+    found = json.loads(run(package, body)[0])
+    assert len(set(found[:-1])) == len(edits) and found[-1] == found[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import json\nSETTINGS = json.loads('{}')",
+        "SETTINGS = {}\ndef set_it(x): SETTINGS['x'] = x\nset_it(0)",
+        "SETTINGS = {'x': 0}",
+    ],
+)
+def test_what_a_program_sets_before_the_first_id_counts(package, text):
+    package.write("pkg/plain.py", f"{text}\ndef f(): return SETTINGS['x']")
+    body = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "import pkg.plain\npkg.plain.SETTINGS['x'] = int({})\nprint(workflow.ids()[0])\n"
+    )
+    assert len({*run(package, body.format(1)), *run(package, body.format(2))}) == 2

@@ -181,14 +181,9 @@ def loaded_text(path: str) -> Optional[bytes]:
 
 
 class Checkout:
-    """What a process of this machine is started from: the code as it lies.
+    """What a process of this machine is started from: the code as it lies."""
 
-    Attributes:
-        program: What Python is to run.
-        byte_code: Where that keeps byte code that cannot lie beside its source, or an empty text.
-    """
-
-    program = BEGIN
+    program = BEGIN  # what Python is to run
 
     def __init__(self, configuration: Configuration, key: Any, signed_by: Optional[str]) -> None:
         self._key = key
@@ -198,6 +193,7 @@ class Checkout:
         self._named = {}
         for name in key[0]:
             self._named.update(_places(name))
+        # Where that keeps byte code that cannot lie beside its source, or an empty text.
         self.byte_code = _folder_for_byte_code()
 
     @property

@@ -26,19 +26,12 @@ _MOST_INNER = 10_000
 
 
 class Found(NamedTuple):
-    """A file that was reached: a module, or what lies with it in its package.
+    """A file that was reached: a module, or what lies with it in its package."""
 
-    Attributes:
-        member: Its path in the archive.
-        data: Its bytes, `None` if it is left out.
-        why: What it was reached from, or why it is left out.
-        path: Where it lies, `None` if it lies in a zip.
-    """
-
-    member: str
-    data: Optional[bytes]
-    why: str
-    path: Optional[str]
+    member: str  # its path in the archive
+    data: Optional[bytes]  # its bytes, `None` if it is left out
+    why: str  # what it was reached from, or why it is left out
+    path: Optional[str]  # where it lies, `None` if it lies in a zip
 
 
 def reached(

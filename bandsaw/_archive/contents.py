@@ -59,13 +59,6 @@ class Content:
         manifest: What is said of it in its member `bandsaw-archive.json`.
         read: Gives the bytes of a member.
         imports: What its modules import, where that was looked for.
-
-    Attributes:
-        manifest: See above.
-        read: See above.
-        imports: See above.
-        roots: The folders that its modules are imported from here, where it was collected here.
-        left_out: Why files of its packages were left out, by the paths that they would have.
     """
 
     def __init__(
@@ -77,7 +70,9 @@ class Content:
         self.manifest = manifest
         self.read = read
         self.imports = imports
+        # The folders that its modules are imported from here, where it was collected here.
         self.roots: list[str] = []
+        # Why files of its packages were left out, by the paths that they would have.
         self.left_out: dict[str, str] = dict(manifest["left_out"])
 
     @property

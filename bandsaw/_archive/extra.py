@@ -19,17 +19,11 @@ ELSEWHERE = "bandsaw-files"
 
 
 class Named(NamedTuple):
-    """A file that was named.
+    """A file that was named."""
 
-    Attributes:
-        member: Its path in the archive.
-        path: Where it lies.
-        why: Which name it was found by.
-    """
-
-    member: str
-    path: str
-    why: str
+    member: str  # its path in the archive
+    path: str  # where it lies
+    why: str  # which name it was found by
 
 
 def found(

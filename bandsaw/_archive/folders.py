@@ -25,17 +25,11 @@ _SIGNS = ("CACHEDIR.TAG", "pyvenv.cfg")
 
 
 class Files(NamedTuple):
-    """Files of a folder.
+    """Files of a folder."""
 
-    Attributes:
-        paths: Where each of them lies, by its path below the folder.
-        zipped: The bytes of those that lie in a zip.
-        left_out: Why files and folders were left out, by their paths below the folder.
-    """
-
-    paths: dict[str, str]
-    zipped: dict[str, bytes]
-    left_out: dict[str, str]
+    paths: dict[str, str]  # where each of them lies, by its path below the folder
+    zipped: dict[str, bytes]  # the bytes of those that lie in a zip
+    left_out: dict[str, str]  # why files and folders were left out, by their paths below the folder
 
     def read(self) -> Iterator[tuple[str, bytes]]:
         """Yields each file with its bytes."""

@@ -12,17 +12,11 @@ from .contents import Content, main_name
 
 
 class Running(NamedTuple):
-    """The archive that this process was started from.
-
-    Attributes:
-        content: What is in it.
-        folder: Where it is unpacked, if that is what runs.
-        path: The zip, if that is what runs.
-    """
+    """The archive that this process was started from."""
 
     content: Content
-    folder: Optional[Path]
-    path: Optional[Path]
+    folder: Optional[Path]  # where it is unpacked, if that is what runs
+    path: Optional[Path]  # the zip, if that is what runs
 
     def is_made_for(
         self,

@@ -75,9 +75,6 @@ class Unpacking:
         folder: Where it is going to be, in the folder for archives.
         manifest: What it says of itself.
 
-    Attributes:
-        lacking: The members that have to be written, by their names.
-
     Raises:
         ValueError: If it is another archive.
     """
@@ -86,7 +83,7 @@ class Unpacking:
         self._folder = folder
         base, digest = os.path.split(folder)
         self._members = checked_manifest(manifest, digest)["members"]
-        self.lacking = dict(self._members)
+        self.lacking = dict(self._members)  # the members that have to be written, by their names
         self._temporary = os.path.join(base, "." + digest[:8] + "-" + os.urandom(8).hex())
         self._made = {self._temporary}
         self._file: Any = None

@@ -33,35 +33,21 @@ _SPARE = 100
 
 
 class Found(NamedTuple):
-    """An entry in a cache's directory.
+    """An entry in a cache's directory."""
 
-    Attributes:
-        used: When it was last used, in nanoseconds since the epoch.
-        written: When it was written, in seconds since the epoch.
-        size: Its bytes.
-        path: Its path.
-    """
-
-    used: int
-    written: float
+    used: int  # when it was last used, in nanoseconds since the epoch
+    written: float  # when it was written, in seconds since the epoch
     size: int
     path: str
 
 
 class Removed(NamedTuple):
-    """What a look at a cache removed.
+    """What a look at a cache removed."""
 
-    Attributes:
-        entries: The number of entries.
-        files: The number of temporary files whose writers had died.
-        size: The bytes of all of them.
-        failures: Why entries that should have gone are still there.
-    """
-
-    entries: int
-    files: int
-    size: int
-    failures: Sequence[OSError]
+    entries: int  # the number of entries
+    files: int  # the number of temporary files whose writers had died
+    size: int  # the bytes of all of them
+    failures: Sequence[OSError]  # why entries that should have gone are still there
 
 
 def folders_in(directory: str) -> Iterator[str]:

@@ -13,17 +13,11 @@ _CODE = {"function": "helper ", "class": "class ", "method": "method ", "module"
 
 
 class Nearest(NamedTuple):
-    """The entry that differs least from a call.
-
-    Attributes:
-        path: Its path.
-        record: What it remembers.
-        differences: What differs, a sentence each.
-    """
+    """The entry that differs least from a call."""
 
     path: str
-    record: Record
-    differences: list[str]
+    record: Record  # what it remembers
+    differences: list[str]  # what differs, a sentence each
 
 
 def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record], str]]:

@@ -63,21 +63,13 @@ _OTHER_DIGEST = "the digest of its contents is another one"
 
 
 class Entry(NamedTuple):
-    """What an entry holds.
+    """What an entry holds."""
 
-    Attributes:
-        payload: The result, as the serializer wrote it: contiguous bytes.
-        buffers: The buffers that the serializer left out of it.
-        record: What the ids were made of.
-        status: The state of the file, as `os.stat` gives it.
-        contents: Those of the files in the result, `None` if there are none.
-    """
-
-    payload: Any
-    buffers: Sequence[Any]
-    record: bytes
-    status: os.stat_result
-    contents: Any = None
+    payload: Any  # the result, as the serializer wrote it: contiguous bytes
+    buffers: Sequence[Any]  # the buffers that the serializer left out of it
+    record: bytes  # what the ids were made of
+    status: os.stat_result  # the state of the file, as `os.stat` gives it
+    contents: Any = None  # those of the files in the result, `None` if there are none
 
 
 def read(

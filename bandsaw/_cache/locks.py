@@ -36,23 +36,16 @@ class Locked(LockedFile):
 
 
 class Temporary(Locked):
-    """A file that becomes an entry.
-
-    Attributes:
-        path: The path of the entry.
-        temporary: The path of the file, empty once it has become the entry.
-        is_empty: Whether nobody has written into it.
-        is_new: Whether it was made for this, and nobody else has it.
-    """
+    """A file that becomes an entry."""
 
     __slots__ = ("is_empty", "is_new", "path", "temporary")
 
     def __init__(self, path: str, temporary: str, descriptor: int, is_new: bool) -> None:
         super().__init__(descriptor)
-        self.path = path
-        self.temporary = temporary
-        self.is_new = is_new
-        self.is_empty = is_new
+        self.path = path  # the path of the entry
+        self.temporary = temporary  # the path of the file, empty once it has become the entry
+        self.is_new = is_new  # whether it was made for this, and nobody else has it
+        self.is_empty = is_new  # whether nobody has written into it
 
     def finish(self, parts: Iterable[Any], now: int = 0) -> None:
         """Writes the entry.

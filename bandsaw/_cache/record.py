@@ -34,33 +34,21 @@ _code_lines: dict[str, bytes] = {}
 
 
 class Argument(NamedTuple):
-    """What is remembered of an argument.
+    """What is remembered of an argument."""
 
-    Attributes:
-        digest: The digest of the value; `None` where its one text says all, or it is not known.
-        texts: Short texts of the value and of its parts, by their paths.
-    """
-
+    # The digest of the value; `None` where its one text says all, or it is not known.
     digest: Optional[str]
-    texts: dict[str, str]
+    texts: dict[str, str]  # short texts of the value and of its parts, by their paths
 
 
 class Record(NamedTuple):
-    """What an entry remembers.
+    """What an entry remembers."""
 
-    Attributes:
-        task: The name of the task.
-        made: When it was made, in seconds since the epoch.
-        seconds: How long the computation took, `None` where it is not known.
-        arguments: The arguments by the names of their parameters.
-        parts: What the task id was made of, see `bandsaw.fingerprint.parts_of`.
-    """
-
-    task: str
-    made: float
-    seconds: Optional[float]
-    arguments: dict[str, Argument]
-    parts: list[list[str]]
+    task: str  # the name of the task
+    made: float  # when it was made, in seconds since the epoch
+    seconds: Optional[float]  # how long the computation took, `None` where it is not known
+    arguments: dict[str, Argument]  # the arguments by the names of their parameters
+    parts: list[list[str]]  # what the task id was made of, see `bandsaw.fingerprint.parts_of`
 
 
 def arguments_of(execution: Any) -> dict[str, Argument]:

@@ -55,14 +55,10 @@ def key_of(folder: str, name: str) -> str:
 
 
 class Store:
-    """A store, as this process knows it.
-
-    Attributes:
-        url: Where it is.
-    """
+    """A store, as this process knows it."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = url  # where it is
         self._files = Files(url)
         self._away_until = 0.0
         self._pause = _SECONDS_AWAY
@@ -168,11 +164,7 @@ class Store:
 
 
 class LocalCopy:
-    """A local file that an entry is copied into.
-
-    Attributes:
-        path: Its path.
-    """
+    """A local file that an entry is copied into."""
 
     def __init__(self, folder: str, name: str, is_kept: bool) -> None:
         self._target = f"{folder}{os.sep}{name}"

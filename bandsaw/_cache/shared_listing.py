@@ -25,14 +25,10 @@ _SECONDS_ABANDONED = 86400.0
 
 
 class Listing:
-    """The files of a store.
-
-    Attributes:
-        url: Where the store is.
-    """
+    """The files of a store."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = url  # where the store is
         self._files = Files(url)
 
     def run(self, action: Any) -> Any:

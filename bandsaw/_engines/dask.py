@@ -17,6 +17,12 @@ from .executor import EngineExecutor, begun_future
 # What is larger is sent to a worker, and not with the description of the call over the scheduler.
 _LARGE = 1 << 20
 _SECONDS_TO_ANSWER = 5.0
+# A function of no module is sent as it is. Files do not wait for what the worker computes.
+_BESIDE = """
+async def bandsaw_beside(function, *args):
+    import asyncio
+    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
+"""
 _MOST_GATHERED = 50
 
 
@@ -87,7 +93,15 @@ class DaskExecutor(EngineExecutor):
             repeats=bool(self.submit_options.get("retries")),
             store=self._stored,
             claims_stay=True,
+            at=self._at,
         )
+
+    def _at(self, worker: str, *what: Any) -> Any:
+        """Calls a function in a worker, whatever else that does."""
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        exec(_BESIDE, namespace)
+        call = namespace["bandsaw_beside"]
+        return self.client.run(call, *what, workers=[worker])[worker]
 
     def _stored(self, data: bytes) -> Stored:
         scattered = self.client.scatter([data], hash=False)[0]

@@ -85,6 +85,7 @@ class EngineExecutor(abc.ABC):
             self.submit_with,
             self._kill,
             self._withhold,
+            kind=self.engine,
             pack_seconds=self._pack_seconds,
             # So that there are some for each worker.
             most_packed=max(1, self.max_in_flight // 8),

@@ -92,7 +92,7 @@ class RayExecutor(EngineExecutor):
         return ours
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
-        return super()._bandsaw_engine(store=self._stored)
+        return super()._bandsaw_engine(store=self._stored, at=self._at)
 
     def _stored(self, data: bytes) -> Stored:
         reference = self._started()[0].put(data)
@@ -114,16 +114,19 @@ class RayExecutor(EngineExecutor):
         return is_sure
 
     def _ask_all(self, seconds: float, *what: Any) -> list[Any]:
-        ray, remote = self._started()
-        strategy = self._imported("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
-        asked = [
-            remote.options(
-                num_cpus=0, scheduling_strategy=strategy(node["NodeID"], soft=False)
-            ).remote(what[0], 0, *what[1:])
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
+        ray, _ = self._started()
+        asked = [self._asked(node["NodeID"], *what) for node in ray.nodes() if node["Alive"]]
         return ray.get(asked, timeout=seconds)  # type: ignore[no-any-return]
+
+    def _at(self, node: str, *what: Any) -> Any:
+        ray, _ = self._started()
+        return ray.get(self._asked(node, *what))
+
+    def _asked(self, node: str, function: Callable[..., Any], *args: Any) -> Any:
+        strategy = self._imported("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
+        where = strategy(node, soft=False)
+        call = self._started()[1].options(num_cpus=0, scheduling_strategy=where)
+        return call.remote(function, 0, *args)
 
     def _cancel(self, future: Optional[Future[Any]], force: bool) -> None:
         reference = None if future is None else self._references.get(future)

@@ -16,12 +16,13 @@ import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 from .._system.directories import Anchor
+from .._system.files import make_private, whole_file
 from ..workers.buffers import Stored
 from ..workers.claims import HERE, Claims
 from ..workers.engine import Engine
@@ -52,6 +53,8 @@ _MOST_CANCELLED = 500
 logger = logging.getLogger(__name__)
 
 _SECONDS_TO_END = 30.0
+# Contents of files stay in the folder so long after their last use.
+_FILE_SECONDS = 30 * 86400.0
 
 
 class _Call(NamedTuple):
@@ -123,6 +126,7 @@ class SlurmExecutor(EngineExecutor):
         self._unwanted: list[Any] = []
         self._cancelled: list[Any] = []
         self._wakeup = threading.Event()
+        self._file_lock = threading.Lock()
         self._thread: Any = None
         self._asked_at = self._answered_at = 0.0
         self._is_over = False
@@ -193,9 +197,29 @@ class SlurmExecutor(EngineExecutor):
             claims=self._claims,
             is_here=True,
             store=self._stored,
+            shared_file=self._shared_file,
+            files_back=str(self.folder),
             # A job that is preempted, or whose node fails, is put back into the queue by Slurm.
             repeats=True,
         )
+
+    def _shared_file(self, key: str, pieces: Callable[[], Iterable[bytes]]) -> str:
+        """Has the contents of a file be in the folder. What nobody has used for long is removed."""
+        folder = self.folder / "files"
+        path = folder / key
+        with self._file_lock:
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                make_private(folder)
+                for other in folder.iterdir():
+                    with contextlib.suppress(OSError):
+                        if time.time() - other.stat().st_mtime > _FILE_SECONDS:
+                            other.unlink()
+                with whole_file(path) as file:
+                    for piece in pieces():
+                        file.write(piece)
+        return str(path)
 
     def _stored(self, data: bytes) -> Stored:
         self.folder.mkdir(0o700, parents=True, exist_ok=True)
@@ -435,7 +459,7 @@ def _is_doubtful(value: Any) -> bool:
         return False  # of a call in the worker itself
     for word, _, *rest in value[2] if value[0] == "calls" else [value]:
         if word == "events":
-            events, end, _ = rest
+            events, end, *_ = rest
             killed = [EVENT.unpack(body)[1] for letter, body in events if letter == b"S"]
             if end == "deadline":
                 continue

@@ -31,19 +31,12 @@ told = json.dumps([base and os.path.realpath(base), list(sys.version_info[:3]), 
 
 
 class Python(NamedTuple):
-    """A Python.
+    """A Python."""
 
-    Attributes:
-        executable: The path of the executable, with all links resolved.
-        version: Major, minor and micro.
-        suffix: What follows these in the name of a pre-release.
-        kind: The implementation and the platform.
-    """
-
-    executable: str
-    version: versions.Version
-    suffix: str
-    kind: str
+    executable: str  # the path of the executable, with all links resolved
+    version: versions.Version  # Major, minor and micro
+    suffix: str  # what follows these in the name of a pre-release
+    kind: str  # the implementation and the platform
 
     @property
     def full_version(self) -> str:

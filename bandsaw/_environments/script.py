@@ -22,15 +22,10 @@ _EXAMPLE = '# /// script\n# dependencies = ["numpy<2"]\n# ///'
 
 
 class Metadata(NamedTuple):
-    """What a script asks for.
+    """What a script asks for."""
 
-    Attributes:
-        dependencies: The requirements.
-        requires_python: Version specifiers, `None` where it has none.
-    """
-
-    dependencies: list[str]
-    requires_python: Optional[str]
+    dependencies: list[str]  # the requirements
+    requires_python: Optional[str]  # version specifiers, `None` where it has none
 
 
 def read_metadata(path: str) -> Metadata:

@@ -39,21 +39,13 @@ _announced: set[Path] = set()
 
 
 class Kept(NamedTuple):
-    """An environment that is there.
+    """An environment that is there."""
 
-    Attributes:
-        digest: The name of its folder.
-        folder: The folder.
-        record: What the marker says, `None` where there is none.
-        used: When a process last asked for it, in seconds since the epoch.
-        is_busy: Whether somebody makes or removes it right now.
-    """
-
-    digest: str
-    folder: Path
-    record: Optional[dict[str, Any]]
-    used: float
-    is_busy: bool
+    digest: str  # the name of its folder
+    folder: Path  # the folder
+    record: Optional[dict[str, Any]]  # what the marker says, `None` where there is none
+    used: float  # when a process last asked for it, in seconds since the epoch
+    is_busy: bool  # whether somebody makes or removes it right now
 
 
 def ready(requirements: Sequence[str], asked: Optional[str]) -> Path:

@@ -22,19 +22,12 @@ _FINAL = ("z", 0)
 
 
 class Clause(NamedTuple):
-    """One condition.
+    """One condition."""
 
-    Attributes:
-        operator: How to compare.
-        release: The numbers of the version to compare with.
-        before: Its pre-release part, which sorts before that of a final release.
-        is_prefix: Whether the version ended in `.*`.
-    """
-
-    operator: str
-    release: tuple[int, ...]
-    before: tuple[str, int]
-    is_prefix: bool
+    operator: str  # how to compare
+    release: tuple[int, ...]  # the numbers of the version to compare with
+    before: tuple[str, int]  # its pre-release part, which sorts before that of a final release
+    is_prefix: bool  # whether the version ended in `.*`
 
 
 def is_version(text: str) -> bool:

@@ -48,8 +48,8 @@ def _files_in(stream: BinaryIO) -> Iterator[tuple[dict[str, Any], list[trees.Par
         stream.seek(end)
 
 
-def _take(stream: BinaryIO, target: str, parts: list[trees.Part], digest: Optional[str]) -> None:
-    arriving = contents.Arriving(target, parts, is_digested=digest is not None)
+def _take(stream: BinaryIO, target: str, parts: list[trees.Part], digest: str) -> None:
+    arriving = contents.Arriving(target, parts)
     left = sum(part.size for part in parts)
     while left and (piece := stream.read(min(left, trees.PIECE))):
         arriving.take(piece)
@@ -96,7 +96,8 @@ class Back(carrying.Homeward):
 
     def copied(self, path: str) -> str:
         with open(self._bundle, "ab", opener=open_private) as stream:
-            _add(stream, path, trees.parts_of(path), {"path": path})
+            header = {"path": path, "digest": contents.known_digest_of(path)}
+            _add(stream, path, trees.parts_of(path), header)
         return path
 
 
@@ -105,5 +106,5 @@ def get(bundle: str, path: str, target: str) -> None:
     with open(bundle, "rb") as stream:
         for header, parts in _files_in(stream):
             if header["path"] == path:
-                return _take(stream, target, parts, None)
+                return _take(stream, target, parts, header["digest"])
     raise FileTravelError(f"The contents of {path!r} did not come back.")

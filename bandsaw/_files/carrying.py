@@ -10,6 +10,7 @@ objects is entered, it answers for the files that this thread comes across.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._file import Carrier, File
@@ -25,6 +26,10 @@ _came: dict[str, str] = {}
 _passing: set[str] = set()
 # In a far end on another machine: where contents are kept that were sent there.
 _kept_in = ""
+# In a far end below an executor's worker: whether the caller's paths mean the same files here, and
+# if not, the path of a session beside which a bundle of the files that are returned is made.
+_is_seen = False
+back: Optional[str] = None
 # Whether the other side fetches what is returned, which takes it no longer than the call.
 is_fetched = False
 
@@ -33,6 +38,15 @@ def tell(folder: str) -> None:
     """Says where contents are kept that were sent here."""
     global _kept_in
     _kept_in = folder
+
+
+def take_over(content: Mapping[str, Any]) -> None:
+    """Takes over what a far end is told about files."""
+    global is_fetched, _is_seen, back
+    is_fetched = content.get("is_fetched", is_fetched)
+    _is_seen, back = content.get("files_seen", True), content.get("files_back")
+    if "files_folder" in content:
+        tell(content["files_folder"])
 
 
 def forget() -> None:
@@ -52,42 +66,6 @@ class Outward(Carrier):
         if getattr(self._session.execution, "_execution_id", None) is not None:
             check_is_same(file)
         return came, (file.path, file.to)
-
-
-class Pointing(Outward):
-    """A call goes to a process that may see the same files as this one, or not."""
-
-    def carried(self, file: File) -> tuple[Any, ...]:
-        super().carried(file)
-        from .._system import contents
-
-        path = os.path.abspath(file.path)
-        return found, (path, _machine(), contents.known_digest_of(path), file.path, file.to)
-
-
-def _machine() -> str:
-    """Tells machines apart whose files may be others."""
-    import socket
-
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return f"{socket.gethostname()} {file.read().strip()}"
-    except OSError:
-        return socket.gethostname()
-
-
-def found(here: str, machine: str, digest: str, path: str, to: Optional[str]) -> File:
-    """Makes a file of the caller's, if it is seen here. `path`: what the caller calls it."""
-    if machine != _machine():
-        from .._system import contents
-
-        if not os.path.lexists(here) or contents.known_digest_of(here) != digest:
-            raise FileTravelError(
-                f"{here!r} is not there on {_machine().split()[0]}, or is another one: to the "
-                "workers of an executor files do not travel. They have to see those of the caller."
-            )
-    _came[here] = path
-    return File(here, to)
 
 
 def check_is_same(file: File) -> None:
@@ -113,15 +91,11 @@ def came(path: str, to: Optional[str]) -> File:
 
 
 class Sending(Outward):
-    """A call goes to another machine.
-
-    Attributes:
-        files: What has to be there before the call.
-    """
+    """A call goes to another machine."""
 
     def __init__(self, session: Any) -> None:
         super().__init__(session)
-        self.files: dict[str, Sent] = {}
+        self.files: dict[str, Sent] = {}  # what has to be there before the call
 
     def carried(self, file: File) -> tuple[Any, ...]:
         super().carried(file)
@@ -145,6 +119,26 @@ def came_along(key: str, name: str, path: str, to: Optional[str]) -> File:
     from . import kept
 
     here = kept.path_of(_kept_in, key, name)
+    _came[here] = path
+    return File(here, to)
+
+
+class Delivering(Sending):
+    """A call goes to a process that may see the same files as this one, or not."""
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        return delivered, (os.path.abspath(file.path), *super().carried(file)[1])
+
+
+def delivered(here: str, key: str, name: str, path: str, to: Optional[str]) -> File:
+    """Makes a file of the caller's, which is seen here under a path, or was sent."""
+    if not _is_seen:
+        if not _kept_in:
+            raise FileTravelError(
+                f"{path!r} is not sent to an executor's worker that runs calls itself, and sees "
+                "other files than the caller: use ExecutorAdvice(isolate=True)."
+            )
+        return came_along(key, name, path, to)
     _came[here] = path
     return File(here, to)
 

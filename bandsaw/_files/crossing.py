@@ -30,19 +30,12 @@ _LOOK_BYTES = 1 << 24
 
 
 class Sent(NamedTuple):
-    """A file that goes to another machine.
+    """A file that goes to another machine."""
 
-    Attributes:
-        path: Its path here.
-        name: Its name there.
-        parts: What is in it.
-        digest: The digest of that.
-    """
-
-    path: str
-    name: str
+    path: str  # its path here
+    name: str  # its name there
     parts: list[trees.Part]
-    digest: str
+    digest: str  # the digest of that
 
     @property
     def key(self) -> str:

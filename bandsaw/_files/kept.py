@@ -162,19 +162,12 @@ def _name(place: str, name: str) -> None:
 
 
 class Found(NamedTuple):
-    """Something that is kept.
+    """Something that is kept."""
 
-    Attributes:
-        path: Where it is.
-        used: When it was used last, in seconds since the epoch.
-        size: Its bytes.
-        what: What it is: the names of contents, or the run that has returned files.
-    """
-
-    path: str
-    used: float
+    path: str  # where it is
+    used: float  # when it was used last, in seconds since the epoch
     size: int
-    what: str
+    what: str  # what it is: the names of contents, or the run that has returned files
 
 
 def found(base: str) -> Iterator[Found]:

@@ -30,16 +30,7 @@ _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
 
 
 class Call(lanes.Passenger):
-    """A submitted call.
-
-    Attributes:
-        future: What will hold its value, `None` when it is over.
-        task: The task that is called.
-        function: What is called with `args` and `kwargs`, in the `context`.
-        plan: Says where in the arguments there are futures, `None` where there are none.
-        record: What is told of the call to whoever records calls, `None` if nobody does.
-        ending: What ends the call from another thread, `None` before it runs.
-    """
+    """A submitted call."""
 
     __slots__ = (
         "_missing",
@@ -64,22 +55,26 @@ class Call(lanes.Passenger):
         kwargs: Mapping[str, Any],
         plan: Optional[Plan],
     ) -> None:
+        # Says where in the arguments there are futures, `None` where there are none.
         self.plan = plan
         parent = _current.get()
         if parent is not None and parent.state != lanes.RUNNING:
             parent = None
         super().__init__(lane, parent)
         future = Future[Any]()
+        # What will hold its value, `None` when it is over.
         self.future: Optional[Future[Any]] = future
         self.task = task
         future.task = task
         future._know(self)
-        self.function = function
+        self.function = function  # what is called with `args` and `kwargs`, in the `context`
         self.args, self.kwargs = args, kwargs
         # What it changes in there is seen by nobody else.
         self.context = contextvars.copy_context()
+        # What ends the call from another thread, `None` before it runs.
         self.ending: Optional[ending.Ending] = None
         # For whoever records calls.
+        # What is told of the call to whoever records calls, `None` if nobody does.
         self.record = facts.submitted(task)
         self.key: Optional[str] = None if self.record is None else self.record["key"]
 

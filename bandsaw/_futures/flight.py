@@ -28,6 +28,8 @@ _IDLE_SECONDS = 10.0
 lock = threading.RLock()
 numbers = itertools.count()
 _idle: list[SimpleQueue[Passenger]] = []
+# Calls for which there is no thread, to be run by whoever waits for all.
+_left: list[Passenger] = []
 _here = threading.local()
 
 
@@ -230,6 +232,11 @@ def _in_a_thread(call: Passenger) -> None:
     try:
         threading.Thread(target=_serve, args=(inbox,), name="bandsaw-call", daemon=True).start()
     except RuntimeError as error:
+        if has_waiters:
+            # Python 3.12.0 and 3.12.1 begin no thread any more once the script is over.
+            _left.append(call)
+            changed.notify_all()
+            return
         call.refuse(error)
         following = _land(call)
         if following is not None:
@@ -239,18 +246,23 @@ def _in_a_thread(call: Passenger) -> None:
 def _serve(inbox: SimpleQueue[Passenger]) -> None:
     while True:
         try:
-            call: Optional[Passenger] = inbox.get(timeout=_IDLE_SECONDS)
+            call = inbox.get(timeout=_IDLE_SECONDS)
         except Empty:
             with lock:
                 if inbox in _idle:
                     _idle.remove(inbox)
                     return
             continue
-        while call is not None:
-            call.run()
-            call = _land(call)
+        _run(call)
         with lock:
             _idle.append(inbox)
+
+
+def _run(call: Optional[Passenger]) -> None:
+    """Runs a call, and those that it makes room for."""
+    while call is not None:
+        call.run()
+        call = _land(call)
 
 
 # At the end of the program
@@ -270,14 +282,18 @@ def stop() -> None:
 def wait_for_all(seconds: Optional[float]) -> bool:
     """Waits until nothing runs or is ready; returns whether calls are left that wait for others."""
     global has_waiters
-    with lock:
-        has_waiters = True
-        changed.wait_for(_nothing_runs, seconds)
-        return bool(unfinished)
+    while True:
+        with lock:
+            has_waiters = True
+            changed.wait_for(_nothing_runs, seconds)
+            if not _left:
+                return bool(unfinished)
+            call = _left.pop()
+        _run(call)
 
 
 def _nothing_runs() -> bool:
-    return all(call.state == WAITING for call in list(unfinished))
+    return bool(_left) or all(call.state == WAITING for call in list(unfinished))
 
 
 def forget_parent() -> list[Passenger]:
@@ -288,6 +304,7 @@ def forget_parent() -> list[Passenger]:
     lost = list(unfinished)
     unfinished.clear()
     _idle.clear()
+    _left.clear()
     for call in lost:
         call.state = OVER
         flight = call.lane.flight

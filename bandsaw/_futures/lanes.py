@@ -19,21 +19,7 @@ unfinished: set[Passenger] = set()
 
 
 class Passenger:
-    """A call on its way through a lane.
-
-    Attributes:
-        lane: Its lane.
-        parent: The running call that has submitted it, if one has.
-        state: `WAITING` for others, `READY`, `RUNNING` or `OVER`.
-        number: Its place in the order in which calls became ready.
-        is_urgent: Whether a waiting call needs it.
-        counts: Whether it takes one of the places of its lane.
-        waits: How many waits for other calls are going on in it.
-        has_given: Whether it has given its place away for that time.
-        active: How many of the calls that it has submitted run.
-        extra: The one of them that was begun last beyond the bound.
-        children: Those of them that were ready when nothing was free.
-    """
+    """A call on its way through a lane."""
 
     __slots__ = (
         "active",
@@ -51,15 +37,17 @@ class Passenger:
 
     def __init__(self, lane: Lane, parent: Optional[Passenger]) -> None:
         self.lane = lane
-        self.parent = parent
-        self.state = WAITING
-        self.number = 0
-        self.is_urgent = False
-        self.counts = False
-        self.waits = 0
-        self.has_given = False
-        self.active = 0
+        self.parent = parent  # the running call that has submitted it, if one has
+        self.state = WAITING  # `WAITING` for others, `READY`, `RUNNING` or `OVER`
+        self.number = 0  # its place in the order in which calls became ready
+        self.is_urgent = False  # whether a waiting call needs it
+        self.counts = False  # whether it takes one of the places of its lane
+        self.waits = 0  # how many waits for other calls are going on in it
+        self.has_given = False  # whether it has given its place away for that time
+        self.active = 0  # how many of the calls that it has submitted run
+        # The one of them that was begun last beyond the bound.
         self.extra: Optional[Passenger] = None
+        # Those of them that were ready when nothing was free.
         self.children: Optional[deque[Passenger]] = None
         unfinished.add(self)
 
@@ -118,18 +106,12 @@ class Lane:
 
 
 class Flight:
-    """The submitted calls of a configuration.
-
-    Attributes:
-        limit: How many may run at once in all lanes together.
-        lanes: The lanes by the names of their chains.
-        running: How many places are taken.
-    """
+    """The submitted calls of a configuration."""
 
     def __init__(self) -> None:
-        self.limit: Optional[int] = None
-        self.lanes: dict[str, Lane] = {}
-        self.running = 0
+        self.limit: Optional[int] = None  # how many may run at once in all lanes together
+        self.lanes: dict[str, Lane] = {}  # the lanes by the names of their chains
+        self.running = 0  # how many places are taken
 
     def next(self) -> Optional[Passenger]:
         """Returns the call that may begin next, if one may."""

@@ -64,18 +64,13 @@ class TaskMethod:
 
 
 class BoundTask:
-    """A task bound to an instance, or to a class.
-
-    Attributes:
-        __self__: What it is bound to.
-        __func__: The function that calls the task.
-    """
+    """A task bound to an instance, or to a class."""
 
     __slots__ = ("__func__", "__self__")
 
     def __init__(self, function: Any, bound_to: Any) -> None:
-        self.__func__ = function
-        self.__self__ = bound_to
+        self.__func__ = function  # the function that calls the task
+        self.__self__ = bound_to  # what it is bound to
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.__func__(self.__self__, *args, **kwargs)

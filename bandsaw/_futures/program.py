@@ -58,7 +58,11 @@ def _begin_the_end() -> None:
     thread = threading.Thread(target=_wait, args=(seconds,), name="bandsaw-end")
     # The last one to be registered is called first: before what ends processes.
     atexit.register(_stop, thread)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        # Python 3.12.0 and 3.12.1 begin no thread any more once the script is over.
+        _wait(seconds)
 
 
 def _stop(waits: threading.Thread) -> None:

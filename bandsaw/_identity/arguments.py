@@ -14,17 +14,14 @@ _DIGITS = 16
 
 
 class Arguments:
-    """What is known of a function's parameters, read once.
-
-    Attributes:
-        bind: Tells which value each parameter gets; see `bandsaw._identity.binding.binder`.
-    """
+    """What is known of a function's parameters, read once."""
 
     __slots__ = ("_function_digest", "bind")
 
     def __init__(
         self, function: Any, ignore: Sequence[str], function_digest: Callable[[Any], bytes]
     ) -> None:
+        # Tells which value each parameter gets; see `bandsaw._identity.binding.binder`.
         self.bind = binder(function, ignore)
         self._function_digest = function_digest
 

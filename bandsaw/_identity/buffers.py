@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._system.buffers import update
 from .bulk_hashes import new_hash
 from .forms import PARTS, SEQUENCE, Form, NoForm
 from .kinds import is_a
-from .strided import chunks_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
 
 _INLINE = 224
+# Of an array that does not lie in C order, so many bytes are copied at once.
+_CHUNK = 2 << 20
 
 
 def written_buffer(buffer: Any, writer: AnyWriter) -> bytes:
@@ -100,6 +101,21 @@ def _array(numpy: Any, value: Any, writer: AnyWriter, tag: bytes) -> Any:
         # Not every dtype has a buffer; bytes have.
         return head + written_chunks(value.nbytes, [value.reshape(-1).view(numpy.uint8)], writer)
     return head + written_chunks(value.nbytes, chunks_of(numpy, value), writer)
+
+
+def chunks_of(numpy: Any, value: Any) -> Iterator[Any]:
+    """Copies an array chunk by chunk, as arrays of bytes: the elements in C order."""
+    rows = _CHUNK * len(value) // value.nbytes
+    if rows == 0 and value.ndim > 1:
+        for part in value:
+            yield from chunks_of(numpy, part)
+        return
+    rows = max(rows, 1)
+    for start in range(0, len(value), rows):
+        part = value[start : start + rows]
+        # Single bytes far apart are brought together first: to fetch each by itself takes long.
+        part = part.copy("K") if part.itemsize == 1 else part
+        yield numpy.ascontiguousarray(part).reshape(-1).view(numpy.uint8)
 
 
 def _without_padding(numpy: Any, value: Any) -> Iterable[Any]:

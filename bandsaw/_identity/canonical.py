@@ -12,16 +12,14 @@ two cannot be seen in the result. What would be longer than 256 bytes is replace
 remembered by identity, so that parts that are reached in many ways are written once. The walk keeps
 its own stack, therefore depth is bounded by memory only.
 
-Cycles: the objects of a cycle are written as the smallest graph that unfolds to the same infinite
-tree (equal ones are merged), so that sharing cannot be seen inside of a cycle either. The one
-difference that stays: an object that is not itself on the cycle but repeats one of its turns (`a =
-[b]` above `b = [b]`) is written as what it is, one level above the cycle, and not as the cycle.
+Cycles: the objects of a cycle are numbered in the order in which a walk first comes to them, so
+sharing can be seen there. Elements of a set have no order: a cycle through a set is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -39,6 +37,7 @@ from .forms import (
     Frame,
     NoForm,
     Written,
+    joined,
     without_addresses,
     write_str,
 )
@@ -277,7 +276,7 @@ class Writer:
         if self._unresolved[-1] is frame and not frame.holds_itself:
             self._unresolved.pop()
             del self._open[id(frame.value)]
-            result = _joined(frame)
+            result = joined(frame.form, frame.written)
             if len(result) > LONGEST_INLINE:
                 result = b"#" + sha256(result).digest()
             elif type(frame.value) not in _CODE and self._opened - frame.order < _FEW:
@@ -292,10 +291,18 @@ class Writer:
         for member in members:
             if member.form.tag == HOOKED:
                 raise self.error(member.value, "its canonical form contains it again")
-        for member, result in zip(members, write_cycle(members)):
+        for member, result in zip(members, write_cycle(members, partial(self._no_order, frame))):
             del self._open[id(member.value)]
             self._done[id(member.value)] = member.value, result
         return self._done[id(frame.value)][1]
+
+    def _no_order(self, root: Frame, member: Frame, is_tied: bool) -> None:
+        kind = type(member.value).__name__
+        if self._report is None:
+            reason = f"a {kind} in it contains itself, and has no order. Use a list"
+            raise self.error(root.value, reason)
+        if is_tied:
+            self._report(self._stack, member.value, "contains itself in parts that look alike")
 
     def _without_form(self, value: Any, error: NoForm) -> bytes:
         if self._report is not None:
@@ -339,16 +346,6 @@ def opaque(value: Any) -> bytes:
     """Writes a value by its type alone."""
     name = f"{type(value).__module__}.{type(value).__qualname__}".encode()
     return b"?%d:" % len(name) + name
-
-
-def _joined(frame: Frame) -> bytes:
-    form, written = frame.form, frame.written
-    if form.kind == SET:
-        written.sort()
-    elif form.kind in (MAP, FIELDS):
-        pairs = sorted(zip(written[::2], written[1::2]))
-        written = [part for pair in pairs for part in pair]
-    return b"%b%d:" % (form.tag, len(written)) + b"".join(written)
 
 
 def _step(frame: Frame) -> str:

@@ -27,15 +27,10 @@ _NUMBERS = (bool, int, float, complex, type(None))
 
 
 class Carried(NamedTuple):
-    """What of the code an id speaks of another process may not have.
+    """What of the code an id speaks of another process may not have."""
 
-    Attributes:
-        changed: The names of what was changed in memory.
-        values: The digests of values that the files do not say, by their names.
-    """
-
-    changed: tuple[str, ...]
-    values: Mapping[str, str]
+    changed: tuple[str, ...]  # the names of what was changed in memory
+    values: Mapping[str, str]  # the digests of values that the files do not say, by their names
 
 
 def carried_by(seen: Seen) -> Carried:
@@ -104,16 +99,17 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         statement = statements[0]
         targets = statement.targets if is_a(statement, ast.Assign) else [statement.target]
         if all(is_a(target, ast.Name) for target in targets) and statement.value is not None:
-            return _is_literal(statement.value, value)
+            return is_literal(statement.value, value)
     return None
 
 
-def _is_literal(node: ast.expr, value: Any) -> Optional[bool]:
+def is_literal(node: ast.expr, value: Any, seen: Optional[Seen] = None) -> Optional[bool]:
+    """Says whether a value is what an expression says; `None` if that cannot be told."""
     try:
         literal = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
-    ours, theirs = _digest(literal), _digest(value)
+    ours, theirs = _digest(literal), _digest(value, seen)
     return None if theirs is None else ours == theirs
 
 
@@ -158,7 +154,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             said[target.id] = None if target.id in said else statement.value
     for name, expression in said.items():
         if expression is not None and name in members and is_a(members[name], _PLAIN):
-            if _is_literal(expression, members[name]) is False:
+            if is_literal(expression, members[name]) is False:
                 yield name
 
 
@@ -198,17 +194,17 @@ def _has_other_defaults(function: FunctionType, node: Any) -> bool:
             return True
         if expression is not None:
             pairs.append((expression, named[argument.arg]))
-    return any(_is_literal(expression, value) is False for expression, value in pairs)
+    return any(is_literal(expression, value) is False for expression, value in pairs)
 
 
-def _digest(value: Any) -> Optional[str]:
+def _digest(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
     formless: list[str] = []
 
     def report(frames: Any, value: Any, reason: str) -> None:
         if reason.startswith(WITHOUT_FORM):
             formless.append(reason)
 
-    writer = Writer(as_leaf(_digest_of_definition), report=report, seen=Seen())
+    writer = Writer(as_leaf(_digest_of_definition), report=report, seen=seen or Seen())
     try:
         written = writer.write(value)
     except Exception:

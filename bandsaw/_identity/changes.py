@@ -18,20 +18,13 @@ _MAKERS = frozenset(
 
 
 class Changes(NamedTuple):
-    """What a definition changes when it is called.
+    """What a definition changes when it is called."""
 
-    Attributes:
-        declared: The names that it declares as global.
-        names: Names of variables whose contents it changes, local ones among them.
-        attributes: Attributes, by name alone, of whatever has them.
-        reads: The names of attributes that it reads: of methods that it may call.
-        methods: Of a class, the same for each of its functions, by their names.
-    """
-
-    declared: frozenset[str]
-    names: frozenset[str]
-    attributes: frozenset[str]
-    reads: frozenset[str]
+    declared: frozenset[str]  # the names that it declares as global
+    names: frozenset[str]  # names of variables whose contents it changes, local ones among them
+    attributes: frozenset[str]  # Attributes, by name alone, of whatever has them
+    reads: frozenset[str]  # the names of attributes that it reads: of methods that it may call
+    # Of a class, the same for each of its functions, by their names.
     methods: tuple[tuple[str, Changes], ...] = ()
 
 

@@ -1,101 +1,82 @@
-"""Objects that contain each other, written as the smallest graph that unfolds to the same tree.
+"""Objects that contain each other, numbered in the order in which a walk first comes to them.
 
-Members that cannot be told apart by following references are merged (partition refinement), and
-the classes are numbered by what they contain, never by the order in which they were found.
+The walk must not depend on where the cycle was entered. It begins at the members whose label is the
+rarest: a label is what a member holds two levels deep. Of several such walks the least counts.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
-from .forms import FIELDS, MAP, SET, Frame
+from .forms import SET, SIZES, Frame, joined
 
-Signature = tuple[Any, ...]
+_LEVELS = 2
 
-
-def write_cycle(members: list[Frame]) -> list[bytes]:
-    """Writes all members of a strongly connected set of objects."""
-    number = {id(member): position for position, member in enumerate(members)}
-    leaves = sorted({w for member in members for w in member.written if type(w) is bytes})
-    rank = {leaf: -1 - position for position, leaf in enumerate(leaves)}
-    # Leaves are below zero, members from zero on.
-    items = [
-        [rank[w] if type(w) is bytes else number[id(w)] for w in member.written]
-        for member in members
-    ]
-    labels = [(member.form.tag, member.form.kind) for member in members]
-    merged = _refine(labels, items)
-    chosen: dict[int, int] = {}
-    for position, label in enumerate(merged):
-        chosen.setdefault(label, position)
-    place = {label: index for index, label in enumerate(chosen)}
-    # Sizes decide which part keeps its number, so the numbers are canonical only once there is
-    # nothing left to merge.
-    labels = [labels[position] for position in chosen.values()]
-    items = [
-        [item if item < 0 else place[merged[item]] for item in items[position]]
-        for position in chosen.values()
-    ]
-    classes = _refine(labels, items)
-    digest = sha256(b"%d:" % len(classes))
-    for _, position in sorted(zip(classes, range(len(classes)))):
-        tag, kind = labels[position]
-        signature = _signature(kind, items[position], classes)
-        digest.update(b"%b%d:" % (tag, len(signature)))
-        for item in signature:
-            for part in item if isinstance(item, tuple) else (item,):
-                digest.update(leaves[-1 - part] if part < 0 else b"@%d;" % part)
-    graph = digest.digest()
-    return [b"@" + graph + b"%d;" % classes[place[label]] for label in merged]
+NoOrder = Callable[[Frame, bool], None]
 
 
-def _signature(kind: int, items: list[int], classes: list[int]) -> Signature:
-    parts = [item if item < 0 else classes[item] for item in items]
-    if kind == SET:
-        return tuple(sorted(parts))
-    if kind in (MAP, FIELDS):
-        return tuple(sorted(zip(parts[::2], parts[1::2])))
-    return tuple(parts)
+def write_cycle(members: list[Frame], no_order: NoOrder) -> list[bytes]:
+    """Writes all members of a strongly connected set of objects.
+
+    `no_order` is told of sets on the cycle, and of sets and dicts in which labels are equal.
+    """
+    labels = {id(member): b"@" for member in members}
+    for _ in range(_LEVELS):
+        labels = {id(member): _label(member, labels) for member in members}
+    children = {id(member): _in_order(member, labels, no_order) for member in members}
+    counts = Counter(labels.values())
+    rarest = min(counts, key=lambda label: (counts[label], label))
+    walks = [_walk(member, children) for member in members if labels[id(member)] == rarest]
+    least = min(digest for digest, _ in walks)
+    numberings = [numbers for digest, numbers in walks if digest == least]
+    graph = sha256(least + b"".join(sorted(labels.values()))).digest()
+    written = []
+    for member in members:
+        # What lies only below elements without an order has no number.
+        numbers = [found[id(member)] for found in numberings if id(member) in found]
+        own = b"%d;" % min(numbers) if numbers else labels[id(member)]
+        written.append(b"@" + graph + own)
+    return written
 
 
-def _refine(labels: list[tuple[bytes, int]], items: list[list[int]]) -> list[int]:
-    ranks = {label: position for position, label in enumerate(sorted(set(labels)))}
-    classes = [ranks[label] for label in labels]
-    kinds = [kind for _, kind in labels]
-    users: list[list[int]] = [[] for _ in labels]
-    for position, parts in enumerate(items):
+def _label(member: Frame, labels: dict[int, bytes]) -> bytes:
+    written = [_named(part, labels) for part in member.written]
+    return b"@" + sha256(joined(member.form, written)).digest()
+
+
+def _in_order(member: Frame, labels: dict[int, bytes], no_order: NoOrder) -> list[Any]:
+    """The children of a member; for those that cannot be told apart their labels."""
+    size = SIZES.get(member.form.kind)
+    if size is None or all(type(w) is bytes for w in member.written):
+        return member.written
+    groups = [tuple(member.written[at : at + size]) for at in range(0, len(member.written), size)]
+    keyed = [(tuple(_named(w, labels) for w in group), group) for group in groups]
+    keyed.sort(key=itemgetter(0))
+    counts = Counter(key for key, group in keyed if key != group)
+    is_tied = any(count > 1 for count in counts.values())
+    if member.form.kind == SET or is_tied:
+        no_order(member, is_tied)
+    return [part for key, group in keyed for part in (key if counts[key] > 1 else group)]
+
+
+def _named(written: Any, labels: dict[int, bytes]) -> bytes:
+    return written if type(written) is bytes else labels[id(written)]
+
+
+def _walk(start: Frame, children: dict[int, list[Any]]) -> tuple[bytes, dict[int, int]]:
+    digest, numbers, found = sha256(), {id(start): 0}, [start]
+    for member in found:
+        parts = children[id(member)]
+        digest.update(b"%b%d:" % (member.form.tag, len(parts)))
         for part in parts:
-            if part >= 0:
-                users[part].append(position)
-    sizes: dict[int, int] = {}
-    for label in classes:
-        sizes[label] = sizes.get(label, 0) + 1
-    next_class = len(ranks)
-    changed = set(range(len(labels)))
-    while changed:
-        # Only members that refer to a changed one can differ from the rest of their class. The
-        # largest part keeps the number, so that long chains do not change it at every step.
-        groups: dict[int, dict[Signature, list[int]]] = {}
-        for position in changed:
-            signature = _signature(kinds[position], items[position], classes)
-            groups.setdefault(classes[position], {}).setdefault(signature, []).append(position)
-        moved: list[int] = []
-        for label in sorted(groups):
-            split = sorted(groups[label].items())
-            touched = sum(len(positions) for _, positions in split)
-            if touched == sizes[label]:
-                split.remove(max(split, key=_size))
-            for _, positions in split:
-                for position in positions:
-                    classes[position] = next_class
-                sizes[label] -= len(positions)
-                sizes[next_class] = len(positions)
-                next_class += 1
-                moved += positions
-        changed = {user for position in moved for user in users[position]}
-    return classes
-
-
-def _size(part: tuple[Signature, list[int]]) -> int:
-    return len(part[1])
+            if type(part) is not bytes:
+                number = numbers.setdefault(id(part), len(found))
+                if number == len(found):
+                    found.append(part)
+                part = b"@%d;" % number
+            digest.update(part)
+    return digest.digest(), numbers

@@ -20,21 +20,13 @@ _OURS = __name__.partition(".")[0]
 
 
 class Definition(NamedTuple):
-    """A definition, digested.
+    """A definition, digested."""
 
-    Attributes:
-        digest: The SHA-256 of its normal form.
-        uses: What it uses from outside.
-        source: The module's source, or `None` where there is none.
-        node: Its syntax tree, or `None` where there is no source.
-        changes: What it changes when it is called.
-    """
-
-    digest: bytes
-    uses: Uses
-    source: Optional[Source]
-    node: Optional[ast.AST]
-    changes: Changes = NOTHING
+    digest: bytes  # the SHA-256 of its normal form
+    uses: Uses  # what it uses from outside
+    source: Optional[Source]  # the module's source, or `None` where there is none
+    node: Optional[ast.AST]  # its syntax tree, or `None` where there is no source
+    changes: Changes = NOTHING  # what it changes when it is called
 
 
 # By identity: code objects are equal when they merely look alike.
@@ -92,7 +84,7 @@ def definition_of_class(
 
 def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Definition]:
     def is_task(decorator: ast.expr) -> bool:
-        return _is_task_decorator(decorator, namespace, source)
+        return is_task_decorator(decorator, namespace, source)
 
     try:
         written = write_syntax(node, is_task)
@@ -102,7 +94,7 @@ def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Def
     return Definition(sha256(written).digest(), uses, source, node, changes_of(node))
 
 
-def _is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
+def is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
     chain = chain_of(decorator.func if is_a(decorator, ast.Call) else decorator)
     if chain is None:
         return False

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # How the children of a form are to be read: in order, as one thing in several parts (also in
 # order), in any order, as keys and values in any order, as attribute names and values.
 SEQUENCE, PARTS, SET, MAP, FIELDS = range(5)
+# Of how many children those in any order consist, by kind.
+SIZES = {SET: 1, MAP: 2, FIELDS: 2}
 
 _INLINE = 256
 _double = Struct("<d").pack
@@ -41,73 +43,52 @@ class NoForm(Exception):
 
 
 class Form:
-    """What a value consists of.
-
-    Attributes:
-        tag: Says what it is.
-        kind: How the children are to be read: `SEQUENCE`, `PARTS`, `SET`, `MAP` or `FIELDS`.
-        children: Any values; keys and values alternate.
-        steps: For `PARTS`, what each child adds to the path in an error.
-    """
+    """What a value consists of."""
 
     __slots__ = ("children", "kind", "steps", "tag")
 
     def __init__(
         self, tag: bytes, kind: int, children: Sequence[Any], steps: Optional[Sequence[str]] = None
     ) -> None:
-        self.tag = tag
+        self.tag = tag  # says what it is
+        # How the children are to be read: `SEQUENCE`, `PARTS`, `SET`, `MAP` or `FIELDS`.
         self.kind = kind
-        self.children = children
-        self.steps = steps
+        self.children = children  # any values; keys and values alternate
+        self.steps = steps  # for `PARTS`, what each child adds to the path in an error
 
 
 class Frame:
-    """A form that is being written.
-
-    Attributes:
-        value: What it is the form of; kept, so that its identity is not used again meanwhile.
-        form: The tag, the kind and the children.
-        written: What the children were written as; those on an open cycle as their frames.
-        order: The position in the order of opening.
-        lowest: The lowest `order` that is reached from here (Tarjan's low link).
-        holds_itself: Whether the value is a child of its own.
-    """
+    """A form that is being written."""
 
     __slots__ = ("form", "holds_itself", "lowest", "order", "value", "written")
 
     def __init__(self, value: Any, form: Form, order: int) -> None:
+        # What it is the form of; kept, so that its identity is not used again meanwhile.
         self.value = value
-        self.form = form
+        self.form = form  # the tag, the kind and the children
+        # What the children were written as; those on an open cycle as their frames.
         self.written: list[Any] = []
-        self.order = order
-        self.lowest = order
-        self.holds_itself = False
+        self.order = order  # the position in the order of opening
+        self.lowest = order  # the lowest `order` that is reached from here (Tarjan's low link)
+        self.holds_itself = False  # whether the value is a child of its own
 
 
 class Fields:
-    """The attributes of an object, to be written as such.
-
-    Attributes:
-        values: The attributes by name.
-    """
+    """The attributes of an object, to be written as such."""
 
     __slots__ = ("values",)
 
     def __init__(self, values: dict[Any, Any]) -> None:
-        self.values = values
+        self.values = values  # the attributes by name
 
 
 class Written:
-    """Something that is written already.
-
-    Attributes:
-        data: What it is to be written as.
-    """
+    """Something that is written already."""
 
     __slots__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
-        self.data = data
+        self.data = data  # what it is to be written as
 
 
 def _write_int(value: int) -> bytes:
@@ -186,6 +167,16 @@ def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
         children.append(key)
         children.append(value)
     return Form(tag, kind, children)
+
+
+def joined(form: Form, written: list[bytes]) -> bytes:
+    """Joins what the children of a form were written as."""
+    if form.kind == SET:
+        written.sort()
+    elif form.kind in SIZES:
+        pairs = sorted(zip(written[::2], written[1::2]))
+        written = [part for pair in pairs for part in pair]
+    return b"%b%d:" % (form.tag, len(written)) + b"".join(written)
 
 
 def without_addresses(value: Any, form: Union[bytes, Form]) -> Union[bytes, Form]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from collections.abc import Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Protocol
 
 from ..modules import file_of
-from . import unloaded
+from . import by_source
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
-from .kinds import attributes_of, is_a
+from .kinds import is_a
 from .scopes import Origin, Use
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -21,14 +22,6 @@ from .watch import MISSING, Seen
 # The tag of a name that the program changes while it runs.
 CHANGING = b"!changing;"
 _UNRESOLVED, _LEFT_OUT = Written(b"u"), Written(b"!state;")
-
-# They differ with the place where the program lies and with how it was started.
-_OF_THE_MODULE = frozenset(
-    {
-        "__file__", "__spec__", "__loader__", "__package__", "__builtins__", "__doc__",
-        "__cached__", "__path__", "__annotations__", "__class__", "__debug__",
-    }
-)  # fmt: skip
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:
@@ -42,23 +35,16 @@ def cells_of(function: FunctionType) -> dict[str, Any]:
     return cells
 
 
-class Reader(Protocol):
-    """What reads the names of a task.
+class Reader(by_source.Reader, Protocol):
+    """What reads the names of a task."""
 
-    Attributes:
-        seen: Where it is noted what was read.
-    """
-
-    seen: Seen
+    seen: Seen  # where it is noted what was read
 
     def note_module(self, name: Any) -> None:
         """Notes a module that was reached."""
 
     def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
-
-    def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
-        """Says whether the author has left a variable out."""
 
 
 def resolve(
@@ -77,10 +63,10 @@ def resolve(
         return _imported(use, use.origin, namespace, reader)
     name, rest = use.chain[0], use.chain[1:]
     if name in cells:
-        return _followed(name, cells[name], rest, reader)
+        return followed(name, cells[name], rest, reader)
     if name == "__name__":
         return name, Written(write_str(canonical_module_name(namespace.get(name))))
-    if name in _OF_THE_MODULE:
+    if name in by_source.OF_THE_MODULE:
         return name, _UNRESOLVED
     value = namespace.get(name, MISSING)
     if reader.is_left_out(namespace, name):
@@ -100,10 +86,10 @@ def resolve(
             if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return name, _at_first(name, source)
-    return _followed(name, value, rest, reader)
+    return followed(name, value, rest, reader)
 
 
-def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tuple[str, Any]:
+def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tuple[str, Any]:
     for position, name in enumerate(rest):
         if not is_a(value, ModuleType):
             break
@@ -114,7 +100,7 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
         key = f"{key}.{name}"
         source = module_source(value)
         module = value
-        if name in _OF_THE_MODULE or name == "__name__":
+        if name in by_source.OF_THE_MODULE or name == "__name__":
             return key, _UNRESOLVED
         # Not by an attribute: a module may make one up, and import others for it.
         namespace = vars(module)
@@ -122,10 +108,9 @@ def _followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tu
         if reader.is_left_out(namespace, name):
             return key, _LEFT_OUT
         if value is MISSING and "__path__" in namespace:
-            inner = unloaded.module_of(f"{module.__name__}.{name}")
-            if inner is not None:
-                value = inner
-                continue
+            inner = f"{module.__name__}.{name}"
+            if by_source.spec_of_name(inner) is not None:
+                return key, by_source.find(inner, rest[position + 1 :], reader)
         reader.seen.name(namespace, name, value)
         if value is MISSING:
             if "__getattr__" in namespace:
@@ -177,8 +162,7 @@ def _absolute(origin: Origin, namespace: dict[str, Any]) -> str:
 def _imported(
     use: Use, origin: Origin, namespace: dict[str, Any], reader: Reader
 ) -> tuple[str, Any]:
-    module_name = _absolute(origin, namespace)
-    rest = use.chain[1:]
+    module_name, rest = _absolute(origin, namespace), use.chain[1:]
     if origin.name is None:
         # `import a.b` binds `a`, but imports both.
         wanted, module_name = module_name, module_name.partition(".")[0]
@@ -186,22 +170,15 @@ def _imported(
         wanted = module_name
         if origin.name:
             rest = (origin.name, *rest)
-    key = f"import {module_name}"
+    key, dotted = f"import {module_name}", ".".join(rest)
     if not is_first_party(module_name):
-        dotted = ".".join(rest)
         return f"{key}.{dotted}", Written(global_name(module_name, dotted))
-    for name in dict.fromkeys((wanted, module_name)):
-        module: Any = unloaded.module_of(name) or unloaded.imported(name)
-        if is_a(module, Exception):
-            return key, module
-    if origin.name and origin.name not in attributes_of(module):
-        inner = f"{module_name}.{origin.name}"
-        if unloaded.module_of(inner) is None and unloaded.exists(inner):
-            found = unloaded.imported(inner)
-            if is_a(found, Exception):
-                return key, found
-            module = unloaded.module_of(module_name) or module  # now it is loaded
-    return _followed(key, module, rest, reader)
+    if reader.is_loaded_with(namespace, wanted):
+        return followed(key, sys.modules[module_name], rest, reader)
+    found = by_source.find(module_name, rest, reader)
+    if wanted != module_name:
+        found += by_source.find(wanted, (), reader)[:1]
+    return f"{key}.{dotted}", found
 
 
 def module_source(module: ModuleType) -> Optional[Source]:

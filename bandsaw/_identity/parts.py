@@ -17,6 +17,7 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
+from .by_source import Part
 from .canonical import Writer
 from .definitions import definition_of, write_code
 from .firstparty import is_first_party
@@ -24,14 +25,14 @@ from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
 from .kinds import is_a
 from .names import CHANGING
-from .reach import FOREIGN, NAMES, TASK, Reach
+from .reach import FOREIGN, NAMES, PART, TASK, Reach
 
 _DIGITS = 16
 _LONGEST_TEXT = 60
 _LARGEST_INT = 1 << 200
 _METHODS = (classmethod, staticmethod)
 _CODE = (FunctionType, type, ModuleType)
-_CODE_TAGS = (b"!function;", b"!class;", FOREIGN, TASK)
+_CODE_TAGS = (b"!function;", b"!class;", FOREIGN, PART, TASK)
 
 Item = tuple[str, str, str, str]
 
@@ -165,6 +166,9 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
         return
     if form.tag == FOREIGN:
         yield "value", name, place, f"function {by_name.hex(form)}"
+        return
+    if is_a(code, Part):
+        yield code.kind, name, place, by_name.hex(form)
         return
     if is_a(code, FunctionType) and "__wrapped__" in code.__dict__:
         # `functools.wraps` gave it the name of what it wraps.

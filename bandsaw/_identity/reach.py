@@ -7,41 +7,46 @@ function -> definition (_definitions) -> names (_scopes) -> values at run time (
 
 from __future__ import annotations
 
+import ast
 import functools
 import sys
 import types
 from collections.abc import Collection, Iterable, Mapping
+from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .canonical import opaque
+from .by_source import WHOLE, Found, Module, Part, find_import, find_inside, loaded_with, module_of
+from .canonical import Writer, opaque
 from .changes import Changes
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, is_a
-from .names import CHANGING, cells_of, holds_code, module_source, resolve
+from .loaded import First, is_as_said, is_mock, look_when_loaded
+from .names import CHANGING, cells_of, followed, holds_code, module_source, resolve
+from .objects import FORMS
+from .scopes import Use, Uses
 from .syntax import write_syntax
-from .unloaded import parts_of
-from .watch import Seen, first_attributes, is_first_unset
+from .watch import MISSING, Seen, first_attributes, is_first_unset
 
-# The tags of installed functions, of what a definition uses from outside, and of tasks.
-FOREIGN, NAMES, TASK = b"!foreign;", b"!names;", b"!task;"
+# The tags of installed functions, of what a definition uses from outside, of tasks, and of parts of
+# modules that count by their source.
+FOREIGN, NAMES, TASK, PART = b"!foreign;", b"!names;", b"!task;", b"!part;"
+_DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
+FORMS[Part] = lambda value, writer: writer.code_form(value)
 
 
 class Reach:
     """Gives the forms of functions, classes and modules to a `Writer`.
 
     `left_out`: the variables that do not count: the names of their modules and their own.
-
-    Attributes:
-        problems: What could not be followed: the place and the reason.
-        seen: What was read.
-        state: The variables that reached code assigns or fills: they count as they are first set.
+    `earlier`: a walk of the same code, that did not know yet what of it is state.
+    `only_source`: whether modules that count by their source count by nothing else.
     """
 
     def __init__(
@@ -49,9 +54,12 @@ class Reach:
         skip: Iterable[str] = (),
         left_out: Collection[str] = (),
         earlier: Optional[Reach] = None,
+        only_source: bool = False,
     ) -> None:
+        # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
-        self.seen = Seen()
+        self.seen = Seen()  # what was read
+        # The variables that reached code assigns or fills: they count as they are first set.
         self.state: set[tuple[int, str]] = set() if earlier is None else set(earlier.state)
         self._attributes = set() if earlier is None else set(earlier.seen.attributes)
         self._no_state: set[tuple[int, str]] = set()
@@ -60,6 +68,12 @@ class Reach:
         self._skip = tuple(skip)
         self._left_out = left_out
         self._lines: dict[int, dict[str, int]] = {}
+        self._is_first = earlier is None
+        self._only_source = only_source
+        self._is_unsettled = False
+        self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
+        self._called: set[Part] = set()
+        self._loaded_with: dict[str, set[str]] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code.
@@ -72,6 +86,8 @@ class Reach:
             return self._class(code)
         if is_a(code, ModuleType):
             return self._module(code)
+        if is_a(code, Part):
+            return self._part(code)
         written = write_code(code)
         return b"!code;%d:" % len(written) + written
 
@@ -87,11 +103,6 @@ class Reach:
         module = sys.modules.get(name) if is_a(name, str) else None
         if module is not None:
             self.seen.modules[name] = module, attributes_of(module).get("__spec__")
-            return
-        for made in parts_of(name) if is_a(name, str) else ():
-            self.seen.unloaded(made.module.__name__, made.path)
-            for read in made.read:
-                self.seen.name(*read)
 
     def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
@@ -113,18 +124,17 @@ class Reach:
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
-        return not any(
+        return not self._is_unsettled and not any(
             key in self.state or key[1] in self.seen.attributes for key in self._no_state
         )
 
-    def _note_changes(self, definition: Definition, namespace: Mapping[str, Any]) -> None:
-        changes = definition.changes
+    def _note_changes(self, changes: Changes, uses: Uses, namespace: Mapping[str, Any]) -> None:
         for name, method in changes.methods:
             self._methods[id(method)] = name, method
         self.seen.attributes |= changes.attributes
         self._reads |= changes.reads
         if changes.declared or changes.names:
-            used = {use.chain[0] for use in definition.uses.names}
+            used = {use.chain[0] for use in uses.names}
             names = changes.declared | (changes.names & used)
             self.state |= {(id(namespace), name) for name in names}
 
@@ -167,7 +177,7 @@ class Reach:
         self.note_module(module)
         definition = definition_of(function)
         self.seen.function(function)
-        self._note_changes(definition, function.__globals__)
+        self._note_changes(definition.changes, definition.uses, function.__globals__)
         names = self._names(function, definition, function.__globals__, cells_of(function))
         return Form(
             b"!function;",
@@ -194,30 +204,150 @@ class Reach:
     def _names(
         self, code: Any, definition: Definition, namespace: dict[str, Any], cells: dict[str, Any]
     ) -> Form:
+        found = (
+            (use, *resolve(use, namespace, cells, definition.source, self))
+            for use in definition.uses.names
+        )
+        return self._names_form(code, definition.uses, found, namespace, cells)
+
+    def _names_form(
+        self,
+        code: Any,
+        uses: Uses,
+        found: Iterable[tuple[Use, str, Any]],
+        namespace: dict[str, Any],
+        cells: dict[str, Any],
+    ) -> Form:
         label = _label(code)
         lines = self._lines[id(code)] = {}
-        found: dict[str, Any] = {}
-        for use in definition.uses.names:
-            key, value = resolve(use, namespace, cells, definition.source, self)
-            if is_a(value, Exception):
-                self.problems.append((f"{label}: line {use.line}, {key}", str(value)))
-                value = Written(b"u")
-            if use.is_decorator and not is_a(value, (FunctionType, type, Written)):
+        values: dict[str, Any] = {}
+        for use, key, value in found:
+            place = f"{label}: line {use.line}, {key}"
+            is_by_source = is_a(value, Found)
+            if is_by_source and not is_a(code, Part):
+                self._note_called(use, value)
+            if is_by_source or is_a(value, Exception):
+                value = self._without_gaps(place, value if is_by_source else [value])
+            elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
                 value = Written(opaque(value))
             if is_a(value, Form) and value.tag == CHANGING:
                 reason = "code that it reaches fills it, so it counts as it is first set"
-                self.problems.append((f"{label}: line {use.line}, {key}", reason))
-            found[key] = value
+                self.problems.append((place, reason))
+            values[key] = value
             lines.setdefault(key, use.line)
-        for chain, line, text in definition.uses.dynamic:
+        for chain, line, text in uses.dynamic:
             if _is_dynamic(chain, namespace, cells):
                 self.problems.append(
                     (f"{label}: line {line}, {text}", "it reaches code by a computed name")
                 )
         children: list[Any] = []
-        for key, value in sorted(found.items()):
+        for key, value in sorted(values.items()):
             children += (key, value)
         return Form(NAMES, MAP, children)
+
+    def _without_gaps(self, place: str, found: list[Any]) -> Any:
+        kept = []
+        for value in found:
+            if is_a(value, Exception):
+                self.problems.append((place, str(value)))
+                value = Written(b"u")
+            kept.append(value)
+        return tuple(kept) if len(kept) > 1 else kept[0]
+
+    def _found_by(self, part: Part) -> list[tuple[Use, str, Found]]:
+        known = self._found.get(part)
+        if known is None:
+            known = self._found[part] = []
+            for use in part.uses.names:
+                if use.origin is None:
+                    found = find_inside(part.module, use.chain, self)
+                else:
+                    found = find_import(part.module, use.origin, use.chain[1:], self)
+                known.append((use, ".".join(use.chain) + str(use.origin or ""), found))
+        return known
+
+    def _note_called(self, use: Use, found: Found) -> None:
+        """Notes what parts change that reached code calls; other parts run while modules load."""
+        pending = [(use, found)]
+        while pending:
+            use, found = pending.pop()
+            for part in found if not use.is_decorator else ():
+                if is_a(part, Part) and part.name != WHOLE and part not in self._called:
+                    self._called.add(part)
+                    self._note_changes(part.changes, part.uses, part.module.loaded() or {})
+                    pending += [(use, found) for use, _, found in self._found_by(part)]
+
+    def _part(self, part: Part) -> Form:
+        module = part.module
+        variables = module.loaded()
+        if variables is None:
+            self.seen.unloaded(module.name, module.path)
+            look_when_loaded(walk_of)
+        else:
+            self.note_module(module.name)
+        names = self._names_form(part, part.uses, self._found_by(part), {}, {})
+        needed: list[Any] = []
+        for name in sorted(set(module.needed())) if part.name == WHOLE else ():
+            other = module_of(name)
+            if is_a(other, Module):
+                needed.append(other.part(WHOLE))
+        return Form(
+            PART,
+            PARTS,
+            (canonical_module_name(module.name), part.name, part.digest, names, tuple(needed)),
+        )
+
+    def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether another module is there wherever the one with some variables is."""
+        home = namespace.get("__name__")
+        if not is_a(home, str) or attributes_of(sys.modules.get(home)) is not namespace:
+            return False
+        known = self._loaded_with.get(home)
+        if known is None:
+            known = self._loaded_with[home] = loaded_with(home)
+        return name in known
+
+    def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in a loaded module without source."""
+        return followed(name, sys.modules[name], rest, self)[1]
+
+    def in_memory(self, module: Module, name: str, rest: tuple[str, ...]) -> list[Any]:
+        """Finds what a module that is loaded has instead of what its source says."""
+        variables = module.loaded()
+        if self._only_source:
+            return []
+        is_unclear = name in module.outline.statements and not module.outline.is_said(name)
+        if variables is not None:
+            value = variables.get(name, MISSING)
+            self.seen.name(variables, name, value)
+            if not is_as_said(module, name, value, self.seen):
+                first = module.first.get(name)
+                is_code = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
+                if name in module.outline.statements and not is_code:
+                    if self.is_state(variables, name):
+                        self.seen.names.pop((id(variables), name), None)
+                        return []
+                if first is None or not self._is_as_first(first, value):
+                    if is_a(value, ModuleType) and rest:
+                        return [followed(name, value, rest, self)[1]]
+                    return [Written(b"!missing;") if value is MISSING else value]
+        if is_unclear:
+            reason = "its source does not say what it is, and it counts by that alone"
+            self.problems.append((f"{canonical_module_name(module.name)}.{name}", reason))
+        return []
+
+    def _is_as_first(self, first: First, value: Any) -> bool:
+        """Says whether a value is what it was when its module was loaded, apart from state."""
+        if not first.watch.is_current():
+            # What is state is known when all has been read.
+            self._is_unsettled = self._is_first
+            first.watch.seen.attributes |= self._attributes
+            first.watch.settle()
+        digest, seen = walk_of(value)
+        if digest != first.digest:
+            return False
+        self.seen.include(seen)
+        return True
 
     def _class(self, cls: type) -> Union[bytes, Form]:
         module = cls.__module__
@@ -238,7 +368,7 @@ class Reach:
         if definition is None:
             parts.append(_members_form(cls, members))
             return Form(b"!class;", PARTS, parts)
-        self._note_changes(definition, namespace)
+        self._note_changes(definition.changes, definition.uses, namespace)
         cells: dict[str, Any] = {}
         for method in methods:
             self.seen.function(method)
@@ -247,14 +377,22 @@ class Reach:
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
-            self._attributes_form(members, methods),
+            self._attributes_form(definition.node, members, methods),
         ]
         return Form(b"!class;", PARTS, parts)
 
-    def _attributes_form(self, members: dict[str, Any], methods: list[FunctionType]) -> Form:
+    def _attributes_form(
+        self, node: Any, members: dict[str, Any], methods: list[FunctionType]
+    ) -> Form:
         """What a class holds beyond its source: values that were computed or set from outside."""
         own = {id(method) for method in methods}
         children: list[Any] = []
+        for statement in getattr(node, "body", ()):
+            if is_a(statement, _DEFS) and not statement.decorator_list:
+                value = members.get(_private(statement.name, node.name), MISSING)
+                if not is_a(value, (FunctionType, staticmethod, classmethod)):
+                    replaced = Written(b"!missing;") if value is MISSING else value
+                    children += (statement.name, replaced)
         for name in sorted(members):
             value = members[name]
             if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
@@ -262,7 +400,9 @@ class Reach:
             if self.is_state_attribute(name, value):
                 continue  # it counts as the body of the class first sets it
             functions = [f for f in _unwrapped(value) if is_a(f, FunctionType)]
-            is_set_elsewhere = bool(functions) and not own.issuperset(map(id, functions))
+            is_set_elsewhere = is_mock(value) or (
+                bool(functions) and not own.issuperset(map(id, functions))
+            )
             if is_set_elsewhere or type(value) in _CONTAINERS:
                 children += (name, value)
             elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
@@ -301,6 +441,16 @@ class Reach:
             place = _label(value)
         if place is not None:
             self.problems.append((place, f"a {kind} {reason}"))
+
+
+def walk_of(value: Any) -> tuple[bytes, Seen]:
+    """Digests a value of a module that counts by its source, and says what was read."""
+    reach = Reach(only_source=True)
+    while True:
+        written = Writer(reach.form, report=reach.report, seen=reach.seen).write(value)
+        if reach.is_settled():
+            return sha256(written).digest(), reach.seen
+        reach = Reach(earlier=reach, only_source=True)
 
 
 # They are locks, the process's own streams, and the like: nothing that a result depends on.
@@ -366,6 +516,11 @@ def _namespace(cls: type) -> dict[str, Any]:
         if is_a(value, FunctionType):
             return value.__globals__
     return {}
+
+
+def _private(name: str, class_name: str) -> str:
+    is_private = name.startswith("__") and not name.endswith("__")
+    return f"_{class_name.lstrip('_')}{name}" if is_private else name
 
 
 def _unwrapped(member: Any) -> Iterable[Any]:

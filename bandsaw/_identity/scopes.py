@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional
 
 IsLeftOut = Callable[[ast.expr], bool]
 
@@ -25,44 +25,27 @@ _DYNAMIC = {
 
 
 class Origin(NamedTuple):
-    """Where an import statement takes a name from.
+    """Where an import statement takes a name from."""
 
-    Attributes:
-        module: The module as written.
-        name: The name in the module, or `None` where the module itself is bound.
-        level: The number of leading dots.
-    """
-
-    module: str
-    name: Optional[str]
-    level: int
+    module: str  # the module as written
+    name: Optional[str]  # the name in the module, or `None` where the module itself is bound
+    level: int  # the number of leading dots
 
 
 class Use(NamedTuple):
-    """One use of a name from outside.
+    """One use of a name from outside."""
 
-    Attributes:
-        chain: The name and the attributes.
-        line: The line of its first use.
-        origin: For names that are imported within the definition, where from.
-        is_decorator: Whether it is used in a decorator only.
-    """
-
-    chain: tuple[str, ...]
-    line: int
-    origin: Optional[Origin] = None
-    is_decorator: bool = False
+    chain: tuple[str, ...]  # the name and the attributes
+    line: int  # the line of its first use
+    origin: Optional[Origin] = None  # for names that are imported within the definition, where from
+    is_decorator: bool = False  # whether it is used in a decorator only
 
 
 class Uses(NamedTuple):
-    """Everything that a definition uses.
+    """Everything that a definition uses."""
 
-    Attributes:
-        names: The uses, sorted.
-        dynamic: Calls that reach code by a computed name: the chain called, the line, the source.
-    """
-
-    names: tuple[Use, ...]
+    names: tuple[Use, ...]  # the uses, sorted
+    # Calls that reach code by a computed name: the chain called, the line, the source.
     dynamic: tuple[tuple[tuple[str, ...], int, str], ...]
 
 
@@ -272,18 +255,17 @@ def chain_of(node: ast.AST) -> Optional[tuple[str, ...]]:
     return None
 
 
-def uses_of(
-    node: Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef],
-    is_left_out: IsLeftOut = lambda decorator: False,
-) -> Uses:
-    """Finds what a definition uses from outside."""
+def uses_of(nodes: Any, is_left_out: IsLeftOut = lambda decorator: False) -> Uses:
+    """Finds what a definition uses from outside, or the statements of a module."""
     visitor = _Visitor(is_left_out)
-    if isinstance(node, _FUNCTIONS):
-        if not isinstance(node, ast.Lambda):
-            visitor.decorators(node)
-        visitor.function(node)
+    if isinstance(nodes, _FUNCTIONS):
+        # Their defaults count by their values.
+        if not isinstance(nodes, ast.Lambda):
+            visitor.decorators(nodes)
+        visitor.function(nodes)
     else:
-        visitor.visit(node)
+        for node in nodes if isinstance(nodes, list) else [nodes]:
+            visitor.visit(node)
         visitor.scope.bound.clear()
     found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
     _collect(visitor.scope, found)

@@ -20,24 +20,19 @@ _sources: dict[str, tuple[Any, Optional[Source]]] = {}
 
 
 class Source:
-    """The parsed source of one module.
-
-    Attributes:
-        tree: Its syntax tree.
-        imports: What its top-level `from` imports bind: the module and the name in it.
-        assigned: The top-level statements that assign a name.
-        defined: The functions and classes at the top level, and whether they are decorated.
-    """
+    """The parsed source of one module."""
 
     def __init__(self, text: str, filename: str) -> None:
-        self.tree = parse(text)
+        self.tree = parse(text)  # its syntax tree
         self.text = text
         self._filename = filename
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
         self._functions: dict[tuple[str, int], list[Any]] = {}
         self._classes: dict[str, list[ast.ClassDef]] = {}
+        # What its top-level `from` imports bind: the module and the name in it.
         self.imports: dict[str, tuple[str, str, int]] = {}
-        self.assigned: dict[str, list[ast.stmt]] = {}
+        self.assigned: dict[str, list[ast.stmt]] = {}  # the top-level statements that assign a name
+        # The functions and classes at the top level, and whether they are decorated.
         self.defined: dict[str, bool] = {}
         self._index(self.tree, "")
         for statement in self.tree.body:

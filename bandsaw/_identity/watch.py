@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
-from typing import Any
+from typing import Any, Optional
 
 from .kinds import Member, attributes_of, is_a, members_of, state_of
 
@@ -46,14 +46,10 @@ def first_contents(container: Any) -> Any:
 
 
 class Seen:
-    """What was read on the way of making an id.
-
-    Attributes:
-        modules: The first-party modules that were reached, with their specs, by their names.
-        attributes: The names of attributes that reached code assigns or changes.
-    """
+    """What was read on the way of making an id."""
 
     def __init__(self) -> None:
+        # The first-party modules that were reached, with their specs, by their names.
         self.modules: dict[str, tuple[Any, Any]] = {}
         # Of modules that are not loaded: the path, and what changes with the file.
         self.files: dict[str, tuple[str, Any]] = {}
@@ -62,12 +58,13 @@ class Seen:
         self.functions: dict[int, tuple[Any, Any, Any, Any]] = {}
         self.owners: dict[int, tuple[Any, dict[str, Any], tuple[Member, ...]]] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
+        # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
 
-    def unloaded(self, name: str, path: str) -> None:
+    def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
         self.modules[name] = None, None
-        self.files[name] = path, _stamp_of(path)
+        self.files[name] = path or "", _stamp_of(path or "")
 
     def name(self, namespace: Mapping[str, Any], name: str, value: Any) -> None:
         """Notes what a name stands for."""

@@ -14,18 +14,13 @@ from .._system.work import Work
 
 
 class Counts:
-    """How far the calls of a task are.
-
-    Attributes:
-        since: When the first one was submitted or begun, in seconds since the epoch.
-        until: When all was over, `None` as long as it is not.
-    """
+    """How far the calls of a task are."""
 
     NAMES = ("submitted", "begun", "running", "done", "cached", "failed")
 
     def __init__(self, since: float, numbers: tuple[int, ...] = (0,) * 6) -> None:
-        self.since = since
-        self.until: Optional[float] = None
+        self.since = since  # when the first one was submitted or begun, in seconds since the epoch
+        self.until: Optional[float] = None  # when all was over, `None` as long as it is not
         self.submitted, self.begun, self.running, self.done, self.cached, self.failed = numbers
 
     def numbers(self) -> tuple[int, ...]:
@@ -55,18 +50,12 @@ class Counts:
 
 
 class Counting:
-    """Counts the calls of this process.
-
-    Attributes:
-        lock: Held while something is counted.
-        active: How many calls run.
-        has_changed: Whether something was counted since `rows` was asked.
-    """
+    """Counts the calls of this process."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.active = 0
-        self.has_changed = False
+        self.lock = threading.RLock()  # held while something is counted
+        self.active = 0  # how many calls run
+        self.has_changed = False  # whether something was counted since `rows` was asked
         self._tasks: dict[str, Counts] = {}
 
     def submitted(self, task: str) -> None:

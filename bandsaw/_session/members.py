@@ -59,20 +59,13 @@ _BEGINNING_OF_FAILURES = b'{"_serializer":"ExceptionSerializer",'
 
 
 class Saved(NamedTuple):
-    """A session that was read, with its values not loaded yet.
+    """A session that was read, with its values not loaded yet."""
 
-    Attributes:
-        header: The plain data.
-        values: What the serializer wrote, by the names of the values.
-        buffers: The buffers that it left out of each.
-        head: The header as it was written.
-        seal: The digest that the serializer signed, as it wrote it; `None` if there is none.
-    """
-
-    header: dict[str, Any]
-    values: dict[str, bytes]
-    buffers: dict[str, Sequence[Any]]
-    head: bytes
+    header: dict[str, Any]  # the plain data
+    values: dict[str, bytes]  # what the serializer wrote, by the names of the values
+    buffers: dict[str, Sequence[Any]]  # the buffers that it left out of each
+    head: bytes  # the header as it was written
+    # The digest that the serializer signed, as it wrote it; `None` if there is none.
     seal: bytes | None
 
 

@@ -42,19 +42,11 @@ class _Moderator(SerializableValue):
 
     Args:
         advice_chain: The advices, by default none.
-
-    Attributes:
-        advice_chain: The advices. They are not part of what is serialized or pickled.
-        before_called: How many calls of `before` were begun.
-        after_called: How many calls of `after` were begun.
-        task_called: Whether the task was executed, or skipped by an advice that concluded.
-        attempt: How many times the task was begun, or would have been.
-        changes: How many of the attempts began with arguments that an earlier one had changed.
     """
 
     # Not in slots: they are set only where a walk is repeated, or a session restored on its way.
-    attempt = 1
-    changes = 0
+    attempt = 1  # how many times the task was begun, or would have been
+    changes = 0  # how many of the attempts began with arguments that an earlier one had changed
     _pause: Optional[Callable[[], Any]] = None
     # The moderator that this one took over from.
     _earlier: Optional[_Moderator] = None
@@ -74,9 +66,11 @@ class _Moderator(SerializableValue):
     )
 
     def __init__(self, advice_chain: Optional[Sequence[Any]] = None) -> None:
+        # The advices. They are not part of what is serialized or pickled.
         self.advice_chain: Sequence[Any] = () if advice_chain is None else advice_chain
-        self.before_called = 0
-        self.after_called = 0
+        self.before_called = 0  # how many calls of `before` were begun
+        self.after_called = 0  # how many calls of `after` were begun
+        # Whether the task was executed, or skipped by an advice that concluded.
         self.task_called = False
         self.walked = False
         # 1 after an advice concluded on the way to the task: its own `after` is left out.

@@ -152,15 +152,11 @@ def _max_bytes() -> int:
 
 
 class _Guarded:
-    """Refuses to read more at once than a directory of ours can have.
-
-    Attributes:
-        most: The bytes, `None` for any number.
-    """
+    """Refuses to read more at once than a directory of ours can have."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self.most: int | None = _MOST_DIRECTORY
+        self.most: int | None = _MOST_DIRECTORY  # the bytes, `None` for any number
         self.seek = stream.seek
         self.tell = stream.tell
         self.seekable = stream.seekable

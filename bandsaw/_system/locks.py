@@ -28,16 +28,12 @@ _open_files: dict[int, LockedFile] = {}
 
 
 class LockedFile:
-    """An open file that may be locked.
-
-    Attributes:
-        descriptor: The open file, `None` when it is closed.
-    """
+    """An open file that may be locked."""
 
     __slots__ = ("descriptor",)
 
     def __init__(self, descriptor: int) -> None:
-        self.descriptor: Any = descriptor
+        self.descriptor: Any = descriptor  # the open file, `None` when it is closed
         # Registered before it is locked: a process may be forked at any time.
         _open_files[id(self)] = self
 

@@ -20,21 +20,13 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Part(NamedTuple):
-    """A file or folder.
+    """A file or folder."""
 
-    Attributes:
-        name: Its path from the top, with `/` between names; empty for the top itself.
-        kind: `FILE`, `FOLDER` or `LINK`.
-        runs: Whether it is executable.
-        size: The bytes of a file.
-        target: Where a link leads.
-    """
-
-    name: str
-    kind: str
-    runs: bool = False
-    size: int = 0
-    target: str = ""
+    name: str  # its path from the top, with `/` between names; empty for the top itself
+    kind: str  # `FILE`, `FOLDER` or `LINK`
+    runs: bool = False  # whether it is executable
+    size: int = 0  # the bytes of a file
+    target: str = ""  # where a link leads
 
 
 def parts_of(path: str) -> list[Part]:

@@ -14,20 +14,13 @@ listeners: list[Callable[[Work], None]] = []
 
 
 class Work:
-    """Something that is done.
-
-    Attributes:
-        name: What it is.
-        total: How many bytes it is about, `None` if nobody knows.
-        done: How many of them are done.
-        is_over: Whether it has ended.
-    """
+    """Something that is done."""
 
     def __init__(self, name: str, total: Optional[int]) -> None:
-        self.name = name
-        self.total = total
-        self.done = 0
-        self.is_over = False
+        self.name = name  # what it is
+        self.total = total  # how many bytes it is about, `None` if nobody knows
+        self.done = 0  # how many of them are done
+        self.is_over = False  # whether it has ended
         self._began = time.monotonic()
         self._seconds = 0.0
 

@@ -384,34 +384,27 @@ class CachingAdvice(Advice):
 
 
 class _Computation:
-    """What a call in this process needs to know between `before` and `after`.
-
-    Attributes:
-        folder: The absolute path of the task's folder: the task may change the working directory.
-        name: The name of the entry.
-        path: The path of the entry.
-        mode: What `mode_of` said.
-        temporary: The file that becomes the entry, if this call has it.
-        begun: The clock when the task was begun, `None` if that was in another process.
-        arguments: The descriptions of the arguments then, which the task may change.
-        changes: How often arguments had been changed by then, see `_Moderator.changes`.
-    """
+    """What a call in this process needs to know between `before` and `after`."""
 
     __slots__ = ("arguments", "begun", "changes", "folder", "mode", "name", "path", "temporary")
 
     def __init__(self, folder: str, name: str, mode: Optional[str]) -> None:
+        # The absolute path of the task's folder: the task may change the working directory.
         self.folder = folder
         if not os.path.isabs(folder):
             # There may be no working directory any more.
             with contextlib.suppress(OSError):
                 self.folder = os.path.abspath(folder)
-        self.name = name
-        self.path = f"{self.folder}{os.sep}{name}"
-        self.mode = mode
+        self.name = name  # the name of the entry
+        self.path = f"{self.folder}{os.sep}{name}"  # the path of the entry
+        self.mode = mode  # what `mode_of` said
+        # The file that becomes the entry, if this call has it.
         self.temporary: Optional[locks.Temporary] = None
+        # The descriptions of the arguments then, which the task may change.
         self.arguments: Mapping[str, Any] = {}
+        # The clock when the task was begun, `None` if that was in another process.
         self.begun: Optional[float] = None
-        self.changes = 0
+        self.changes = 0  # how often arguments had been changed by then, see `_Moderator.changes`
 
     def begin(self, session: Session) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -208,6 +209,8 @@ class ExecutorAdvice(Advice):
 
 # What functions have made in this process. Not on the advice, which may be copied and pickled.
 _made: weakref.WeakKeyDictionary[ExecutorAdvice, Any] = weakref.WeakKeyDictionary()
+# Pools of Python let go with the modules of the program complain of modules that are gone.
+atexit.register(_made.clear)
 # A function that makes an executor may ask another advice for its own.
 _lock = threading.RLock()
 

@@ -29,7 +29,7 @@ class FileSerializer(ValueSerializer):
             )
 
         known = (
-            *(File, carrying.came, carrying.came_along, carrying.found),
+            *(File, carrying.came, carrying.came_along, carrying.delivered),
             *(carrying.arrived, keeping.kept),
         )
         functions: dict[str, Any] = {function.__name__: function for function in known}

@@ -46,14 +46,10 @@ SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class Kind(NamedTuple):
-    """How the values of one type are written and read.
+    """How the values of one type are written and read."""
 
-    Attributes:
-        write: Gives the representation of a value.
-        read: Makes the value from its representation, given the type as well.
-    """
-
-    write: Callable[[Any], Any]
+    write: Callable[[Any], Any]  # gives the representation of a value
+    # Makes the value from its representation, given the type as well.
     read: Callable[[Any, Any], Any]
 
 
@@ -61,12 +57,9 @@ class TableSerializer(ValueSerializer):
     """Writes values of types out of a table as the list of the type's name and a representation.
 
     Only values whose type is in the table count, none of a derived type.
-
-    Attributes:
-        kinds: The table, by the full names under which the types can be imported.
     """
 
-    kinds: Mapping[str, Kind]
+    kinds: Mapping[str, Kind]  # the table, by the full names under which the types can be imported
 
     def __init__(self) -> None:
         self._known: dict[type, str] = {}

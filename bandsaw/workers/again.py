@@ -37,25 +37,15 @@ _PLAINLY = b"="
 
 
 class Shape(NamedTuple):
-    """What calls have in common. It keeps alive what it is about.
-
-    Attributes:
-        task: The task.
-        configuration: The configuration.
-        chain: The name of the chain.
-        place: How many advices were called.
-        task_id: The id of the task if it is known.
-        main: The name of the script.
-        callers: See `callers.callers_of`.
-    """
+    """What calls have in common. It keeps alive what it is about."""
 
     task: Any
     configuration: Any
-    chain: str
-    place: int
-    task_id: Optional[str]
-    main: Optional[str]
-    callers: tuple[str, ...]
+    chain: str  # the name of the chain
+    place: int  # how many advices were called
+    task_id: Optional[str]  # the id of the task if it is known
+    main: Optional[str]  # the name of the script
+    callers: tuple[str, ...]  # see `callers.callers_of`
 
     @property
     def key(self) -> tuple[Any, ...]:

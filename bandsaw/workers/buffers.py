@@ -18,15 +18,10 @@ _MOST_KEPT = 4
 
 
 class Stored(NamedTuple):
-    """A buffer in a store.
+    """A buffer in a store."""
 
-    Attributes:
-        reference: What is submitted in its place.
-        holder: As long as this lives, the store has it.
-    """
-
-    reference: Any
-    holder: Any
+    reference: Any  # what is submitted in its place
+    holder: Any  # as long as this lives, the store has it
 
 
 class _Kept:

@@ -65,22 +65,9 @@ class Child(abc.ABC):
     """A process of tasks, which a template has started, on this machine or on another one.
 
     `closed`: called when nothing of it is open any more, with whether its template was found gone.
-
-    Attributes:
-        kind: As given.
-        host: As given.
-        told: What it knows of the state of this process.
-        seen: By what it was seen last whether there are news.
-        pid: Its process id, `None` as long as the template has not said it.
-        returncode: How it ended, negative for a signal; `None` if it runs, or nobody knows.
-        start_error: The `errno` for which it could not be started.
-        is_over: Whether it has ended.
-        is_cancelled: Whether it was ended from here.
-        has_answered: Whether it has gone on with a session before.
-        has_read: Whether it may have read all that was sent to it last.
-        loss: Makes an error of what happened to it, if its machine can no longer be reached.
     """
 
+    # Makes an error of what happened to it, if its machine can no longer be reached.
     loss: Optional[Callable[[str], BandsawError]] = None
 
     def __init__(
@@ -88,15 +75,17 @@ class Child(abc.ABC):
     ) -> None:
         self.kind = kind
         self.host = host
-        self.told = dict(told)
-        self.seen: Any = None
+        self.told = dict(told)  # what it knows of the state of this process
+        self.seen: Any = None  # by what it was seen last whether there are news
+        # Its process id, `None` as long as the template has not said it.
         self.pid: Optional[int] = None
+        # How it ended, negative for a signal; `None` if it runs, or nobody knows.
         self.returncode: Optional[int] = None
-        self.start_error: Optional[int] = None
-        self.is_over = False
-        self.is_cancelled = False
-        self.has_answered = False
-        self.has_read = True
+        self.start_error: Optional[int] = None  # the `errno` for which it could not be started
+        self.is_over = False  # whether it has ended
+        self.is_cancelled = False  # whether it was ended from here
+        self.has_answered = False  # whether it has gone on with a session before
+        self.has_read = True  # whether it may have read all that was sent to it last
         self._closed: Optional[Callable[[bool], None]] = closed
         self._out = Output("stdout")
         self._errors = Output("stderr")

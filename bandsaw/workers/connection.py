@@ -32,21 +32,15 @@ _Event = tuple[bytes, bytes, Optional[memoryview]]
 
 
 class Stream:
-    """What belongs together on a connection.
-
-    Attributes:
-        connection: The connection.
-        number: Its number there.
-        inbox: What has arrived and was not taken yet.
-    """
+    """What belongs together on a connection."""
 
     def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.inbox: deque[_Event] = deque()
+        self.connection = connection  # the connection
+        self.inbox: deque[_Event] = deque()  # what has arrived and was not taken yet
         self._wakeup: Optional[threading.Event] = None
         self._file: Optional[memoryview] = None
         self._filled = 0
-        self.number = connection._add(self)
+        self.number = connection._add(self)  # its number there
 
     def _take(self, letter: bytes, body: bytes) -> None:
         """Takes a message. Called by the thread that reads."""
@@ -85,18 +79,13 @@ class Stream:
 
 
 class Connection:
-    """A connection that is open.
-
-    Attributes:
-        target: As given.
-        templates: The templates that were started over it, by what they are for.
-        digests: The digests of the archives that are there.
-    """
+    """A connection that is open."""
 
     def __init__(self, target: Target, archive: DistributionArchive) -> None:
         self.target = target
+        # The templates that were started over it, by what they are for.
         self.templates: dict[Any, Any] = {}
-        self.digests = {archive.digest}
+        self.digests = {archive.digest}  # the digests of the archives that are there
         self._locks: dict[Any, threading.Lock] = {}
         self._streams: dict[int, Stream] = {}
         self._number = 0

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
@@ -44,22 +45,6 @@ class Engine:
     ended that runs there, by its name; its future is `None` if it shares it with others.
     `withhold`: has a call never begin there, and returns whether that is sure; called as `kill` is.
     `shared`: where the executor reads a file with an archive. `claims`: see `claims`.
-
-    Attributes:
-        name: What it is, for errors.
-        submit: As given.
-        kill: As given.
-        withhold: As given.
-        shared: As given, `None` if archives are sent.
-        claims: As given, by default of this machine.
-        is_here: Whether its workers see claims for sure.
-        pack_seconds: How much work of small calls is submitted at once, 0 if each is by itself.
-        most_packed: At most so many calls are.
-        repeats: Whether calls that were lost with a worker are run again there.
-        claims_stay: Whether it is the near side that removes claims which it sees: the engine
-            may lose a result, and run a call again that is over.
-        buffers: The large buffers of maps in the engine's store, `None` if it has none.
-        packer: What puts calls together, see `packs`.
     """
 
     def __init__(
@@ -77,24 +62,41 @@ class Engine:
         repeats: bool = False,
         store: Optional[Callable[[bytes], Stored]] = None,
         claims_stay: bool = False,
+        kind: str = "",
+        at: Optional[Callable[..., Any]] = None,
+        shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None,
+        files_back: Optional[str] = None,
     ) -> None:
-        self.name = name
+        self.name = name  # what it is, for errors
         self.submit = submit
         self.kill = kill
         self.withhold = withhold
-        self.shared = shared
-        self.claims = claims or HERE
-        self.is_here = is_here
+        self.shared = shared  # as given, `None` if archives are sent
+        self.claims = claims or HERE  # as given, by default of this machine
+        self.is_here = is_here  # whether its workers see claims for sure
+        # How much work of small calls is submitted at once, 0 if each is by itself.
         self.pack_seconds = pack_seconds
-        self.most_packed = most_packed
-        self.repeats = repeats
+        self.most_packed = most_packed  # at most so many calls are
+        self.repeats = repeats  # whether calls that were lost with a worker are run again there
+        # Whether it is the near side that removes claims which it sees: the engine may lose a
+        # result, and run a call again that is over.
         self.claims_stay = claims_stay
+        self.kind = kind  # which engine it is, empty for other executors
+        # Calls a function in a worker, or on its machine, by the name that it has given itself; see
+        # `engine_files`. `None` if workers cannot be told apart.
+        self.at = at
+        # Where the executor reads the contents of a file, `None` if they are sent.
+        self.shared_file = shared_file
+        # A folder in common for files that come back, `None` if they are sent.
+        self.files_back = files_back
+        # The large buffers of maps in the engine's store, `None` if it has none.
         self.buffers = None if store is None else Buffers(store)
         # See `packs`.
-        self.packer: Any = None
+        self.packer: Any = None  # what puts calls together, see `packs`
         self._lock = threading.Lock()
-        self._brings: dict[str, threading.Lock] = {}
-        self._brought: dict[str, int] = {}
+        self._marks = itertools.count()
+        self._brings: dict[Any, threading.Lock] = {}
+        self._brought: dict[Any, int] = {}
 
     def archive_of(self, archive: DistributionArchive) -> Optional[str]:
         """Returns the path of an archive where the executor has files in common with us."""
@@ -102,24 +104,28 @@ class Engine:
             return None
         return self.shared(archive.digest, lambda: parts_of(archive))
 
-    def bring(self, archive: DistributionArchive, request: Mapping[str, Any], seen: int) -> int:
-        """Sends an archive to a machine that lacks it, once for all calls that wait for that.
+    def mark(self) -> int:
+        """Returns what `once` is told of the time at which a call is submitted."""
+        return next(self._marks)
 
-        `seen`: what this returned when the call was submitted, see `brought`.
-        """
+    def once(self, key: Any, mark: int, bring: Callable[[], object]) -> None:
+        """Has something be brought to a machine, unless another call has done it since a mark."""
         with self._lock:
-            lock = self._brings.setdefault(archive.digest, threading.Lock())
+            lock = self._brings.setdefault(key, threading.Lock())
         with lock:
-            if self.brought(archive) == seen:
-                future = self.submit({}, *submission(request, None, parts_of(archive), True))
-                with contextlib.suppress(WorkerError), ending.held(future.cancel):
-                    future.result()
-                self._brought[archive.digest] = seen + 1
-        return self.brought(archive)
+            if self._brought.get(key, -1) < mark:
+                bring()
+                self._brought[key] = self.mark()
 
-    def brought(self, archive: DistributionArchive) -> int:
-        """Says how often an archive was sent."""
-        return self._brought.get(archive.digest, 0)
+    def bring(self, archive: DistributionArchive, request: Mapping[str, Any], mark: int) -> None:
+        """Sends an archive to a machine that lacks it. `mark`: see `once`."""
+
+        def bring() -> None:
+            future = self.submit({}, *submission(request, None, parts_of(archive), True))
+            with contextlib.suppress(WorkerError), ending.held(future.cancel):
+                future.result()
+
+        self.once(archive.digest, mark, bring)
 
 
 def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
@@ -137,7 +143,10 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
     return bytes(parts[0]), bytes(parts[1])
 
 
-_PROGRAM = ("bandsaw.workers.engine_hub", "bandsaw.workers.engine_far")
+_PROGRAM = (
+    *("bandsaw.workers.engine_hub", "bandsaw.workers.engine_files"),
+    "bandsaw.workers.engine_far",
+)
 _program: Optional[tuple[str, str]] = None
 
 
@@ -147,9 +156,7 @@ def program() -> tuple[str, str]:
     if _program is None:
         lines = [
             f"exec(compile({source!a}, {path!a}, 'exec'))"
-            for path, source in login.sources(
-                "bandsaw.workers.engine_hub", "bandsaw.workers.engine_far"
-            )
+            for path, source in login.sources(*_PROGRAM)
         ]
         text = "\n".join(lines)
         _program = "_bandsaw_" + hashlib.sha256(text.encode()).hexdigest()[:32], text
@@ -157,12 +164,11 @@ def program() -> tuple[str, str]:
 
 
 def submission(
-    request: Mapping[str, Any], messages: Any, archive: Any, with_program: bool
+    request: Mapping[str, Any], messages: Any, archive: Any, with_program: bool, data: Any = None
 ) -> tuple[Any, ...]:
     """Returns what is submitted: a function and its arguments. The last one may be large."""
     name, text = program()
     head: Any = None
-    data: Any = None
     if isinstance(messages, list):
         head, data = [one[:2] for one in messages], [one[2] for one in messages]
     elif messages is not None:

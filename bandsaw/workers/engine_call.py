@@ -6,15 +6,13 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._file import Carrier
 from .._files import carrying
 from .._system import ending
 from ..distribution import DistributionArchive
-from ..errors import (
-    BandsawError,
-)
+from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
@@ -23,30 +21,29 @@ from .call import Call, NotBegunError
 from .child import Child
 from .engine import Engine
 from .engine_child import EngineChild
+from .engine_files import files_seen
 from .frames import SESSION, DeadlineError, Message
 from .near_template import Kind
 from .place import Place
 
+if TYPE_CHECKING:
+    from .._files.crossing import Sent
+    from .engine_carrying import Bringing
+
 
 class Wanted(NamedTuple):
-    """What a call wants of an executor.
+    """What a call wants of an executor."""
 
-    Attributes:
-        options: The options of the call, as the engine names them.
-        workers: How many processes are kept below a worker, `None` for one of each call.
-        preload: The modules to import before processes are forked.
-        directory: Where files may be made there, `None` for the folder for temporary files.
-        variables: The environment variables that a task has there, besides those of the worker.
-        seconds: How long the task may take.
-        batch: How many calls of a `map` are submitted together, `None` for what is best.
-    """
-
-    options: Mapping[str, Any]
+    options: Mapping[str, Any]  # the options of the call, as the engine names them
+    # How many processes are kept below a worker, `None` for one of each call.
     workers: Optional[int]
-    preload: tuple[str, ...]
+    preload: tuple[str, ...]  # the modules to import before processes are forked
+    # Where files may be made there, `None` for the folder for temporary files.
     directory: Optional[str]
+    # The environment variables that a task has there, besides those of the worker.
     variables: Mapping[str, str]
-    seconds: Optional[float]
+    seconds: Optional[float]  # how long the task may take
+    # How many calls of a `map` are submitted together, `None` for what is best.
     batch: Optional[int]
 
 
@@ -73,6 +70,9 @@ class EnginePlace(Place):
         self.kind = Kind(engine.name, archive.digest, wanted.preload, ())
         self.name = f"executor {engine.name}"
         self._wanted = wanted
+        # Those in the arguments.
+        self.files: list[Sent] = []
+        self._bringing: Optional[Bringing] = None
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
             "call": secrets.token_hex(16),
@@ -80,7 +80,11 @@ class EnginePlace(Place):
             "claims_stay_on": socket.gethostname() if engine.claims_stay else None,
             "digest": archive.digest,
             "directory": wanted.directory,
+            "engine": engine.kind,
             "environment": dict(wanted.variables),
+            "files": (),
+            "files_back": engine.files_back,
+            "files_seen": files_seen(),
             "preload": list(wanted.preload),
             "python": None,
             "repeats": engine.repeats
@@ -111,7 +115,32 @@ class EnginePlace(Place):
 
     def carrier(self, session: Session) -> Carrier:
         """Returns what carries the files in a session there. See `Place.carrier`."""
-        return carrying.Pointing(session)
+        return carrying.Delivering(session)
+
+    def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
+        """Has the worker be asked which files it lacks. See `Place.deliver`."""
+        from .engine_carrying import described
+
+        assert isinstance(carrier, carrying.Delivering)
+        self.files = list(carrier.files.values())
+        self.request["files"] = described(self.engine, self.files)
+        return {}
+
+    def bringing(self, child: Child) -> Bringing:
+        """Returns what brings the files of the call."""
+        if self._bringing is None:
+            from .engine_carrying import Bringing
+
+            self._bringing = Bringing(self.engine, self.request, lambda: child.is_cancelled)
+        return self._bringing
+
+    def arrived(self, session: Session, child: Child) -> Carrier:
+        """Returns what takes the files that the call returns. See `Place.arrived`."""
+        if not isinstance(child, EngineChild) or child.files_back is None:
+            return carrying.Arrived(session)
+        from .engine_carrying import Arrived
+
+        return Arrived(session, self.bringing(child), child.files_back)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session. See `Place.message`."""

@@ -29,13 +29,9 @@ _MOST_BRINGS = 3
 
 
 class EngineChild(Child):
-    """A process below an engine's worker, whose messages arrive when the call is over.
+    """A process below an engine's worker, whose messages arrive when the call is over."""
 
-    Attributes:
-        has_not_begun: Whether the call was lost, and has not begun for sure.
-    """
-
-    has_not_begun = False
+    has_not_begun = False  # whether the call was lost, and has not begun for sure
 
     def __init__(self, kind: Kind, place: Any, check: Callable[[Any], None]) -> None:
         super().__init__(kind, place.engine.name, lambda was_lost: None, {})
@@ -50,7 +46,10 @@ class EngineChild(Child):
         # What has to live as long as the call needs it.
         self._held: Any = None
         self._brings = 0
-        self._seen = 0
+        self._mark = 0
+        # How the files that it returns are had, `None` if there are none or they are seen here. See
+        # `engine_files.returned`.
+        self.files_back: Any = None
         self._packer = packer_of(place.engine)
         # Held while it is found out whether the call can be cancelled.
         self._withholding = threading.Lock()
@@ -74,7 +73,7 @@ class EngineChild(Child):
 
     def _submit(self, archive: Any) -> None:
         place = self._place
-        self._seen = place.engine.brought(place.archive)
+        self._mark = place.engine.mark()
         if place.engine.shared is not None:
             archive = place.engine.archive_of(place.archive)
         with self._withholding:
@@ -93,7 +92,7 @@ class EngineChild(Child):
     def _submitted(self, archive: Any) -> Future[Any]:
         place, messages = self._place, self._messages
         size = self._packer.size(place.task, place.batch, messages[2])
-        if size > 1 and not isinstance(archive, tuple):
+        if size > 1 and not isinstance(archive, tuple) and not place.request["files"]:
             return self._packer.submit(size, place.options, place.request, messages, archive)
         what = submission(place.request, messages, archive, archive is not None)
         return place.engine.submit(place.options, *what)  # type: ignore[no-any-return]
@@ -152,11 +151,13 @@ class EngineChild(Child):
         word, self.host, *rest = answer
         if word == "missing":
             self._bring()
+        elif word == "lacking":
+            self._bring_files(*rest)
         elif word == "unfit":
             self.is_over = True
             self._check(json.loads(rest[0]))
         elif word == "events":
-            events, self._end, seconds = rest
+            events, self._end, seconds, self.files_back = rest
             self._packer.measured(self._place.task, seconds)
             self._events.extend(events)
             self._messages = self._held = None
@@ -195,10 +196,16 @@ class EngineChild(Child):
             self._submit(parts_of(place.archive))
             return
         try:
-            place.engine.bring(place.archive, place.request, self._seen)
+            place.engine.bring(place.archive, place.request, self._mark)
         except (CancelledError, Exception) as error:
             self._is_lost_with(error)
             return
+        self._submit(None)
+
+    def _bring_files(self, worker: Any, folder: str, keys: Sequence[str]) -> None:
+        for file in self._place.files:
+            if file.key in keys:
+                self._place.bringing(self).bring(file, self.host, worker, folder, self._mark)
         self._submit(None)
 
     def _take_next(self, letter: bytes, body: Any) -> None:

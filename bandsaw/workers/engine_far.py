@@ -19,6 +19,7 @@ if "." in __name__:
     from .._archive.keep import MANIFEST, kept_root, touch
     from .._archive.unpack import is_whole
     from .bootstrap import OLDEST, missing
+    from .engine_files import give_piece, keep_file, prepared, returned, take_piece
     from .engine_hub import Hub
 
 # For a type checker. To import it takes longer than most of what is done here.
@@ -43,10 +44,11 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
     a file with both; or `None`, if it may be here. `data`: what comes after the head. Where the
     request has `calls`, messages and data are lists with those of each.
 
-    Returns a tuple that begins with a word: `missing` if the archive is lacking, `kept`, `ended` if
-    the call was cancelled before, `lost` if the worker was in which it had begun, `error` with a
-    text, `calls` with the answers of several, or `events` with the host, what happened, how it
-    ended, and how many seconds that took.
+    Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
+    are, `kept`, `ended` if the call was cancelled before, `lost` if the worker was in which it had
+    begun, `error` with a text, `calls` with the answers of several, `piece` with one of a file, or
+    `events` with the host, what happened, how it ended, how many seconds that took, and how the
+    files that it returns are had.
     """
     calls = request.get("calls", ())
     begun: list[str] = []
@@ -124,24 +126,35 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
                     return "missing", host
                 _keep(folder, archive)
             touch(folder)
-        if messages is None:
+        piece = request.get("piece")
+        if piece is not None:
+            take_piece(root, piece, data)
+        elif "give" in request:
+            return "piece", host, give_piece(root, *request["give"])
+        if messages is None and "keep" not in request:
             return "kept", host
-        word = _begins(request, begun)
-        if word != "begun":
-            return word, host
-        start = time.monotonic()
-        while True:
-            with _lock:
-                hub = _hubs.get(key)
-                if hub is None or not hub.take():
-                    for other in [known for known, old in _hubs.items() if old.is_gone()]:
-                        del _hubs[other]
-                    hub = _hubs[key] = Hub(folder, root, "" if is_temporary else directory)
-            try:
-                events, end = hub.call(request, (*messages, data))
-            finally:
-                hub.release()
-            return "events", host, events, end, time.monotonic() - start
+        with _lock:
+            hub = _hubs.get(key)
+            if hub is None or not hub.take():
+                for other in [known for known, old in _hubs.items() if old.is_gone()]:
+                    del _hubs[other]
+                hub = _hubs[key] = Hub(folder, root, "" if is_temporary else directory)
+        try:
+            if messages is None:
+                keep_file(hub, root, *request["keep"])
+                return "kept", host
+            messages = prepared(hub, root, request, messages)
+            if messages[0] == "lacking":
+                return tuple(messages)
+            word = _begins(request, begun)
+            if word != "begun":
+                return word, host
+            start = time.monotonic()
+            events, end = hub.call(request, (*messages, data))
+            seconds = time.monotonic() - start
+        finally:
+            hub.release()
+        return "events", host, events, end, seconds, returned(root, request)
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "submitit":
             raise  # Slurm ends the job

@@ -36,6 +36,8 @@ _HELLO, _STATE, _SESSION, _RETURN, _FAILURE, _DONE, _BYE, _CODE = 1, 2, 3, 6, 7,
 _IDLE_SECONDS = 60.0
 # What was said of a call is not removed by who said it if that was killed.
 _CLAIM_SECONDS = 7 * 86400.0
+# Contents that are on their way grow, or are fetched at once.
+_FILE_SECONDS = 86400.0
 # A process that has closed its channel is about to end.
 _SECONDS_TO_END = 1.0
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
@@ -413,6 +415,12 @@ def _sweep(root: str) -> None:
         if name.startswith("begun-"):
             try:
                 if time.time() - os.lstat(path).st_mtime > _CLAIM_SECONDS:
+                    os.unlink(path)
+            except FileNotFoundError:
+                pass
+        elif name.startswith(("file-", "back-")):
+            try:
+                if time.time() - os.lstat(path).st_mtime > _FILE_SECONDS:
                     os.unlink(path)
             except FileNotFoundError:
                 pass

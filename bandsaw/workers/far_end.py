@@ -134,9 +134,7 @@ def _take_over(content: dict[str, Any]) -> None:
     if run_id is not None and run._RUN_ID is None:
         run.set_run_id(run_id)
     take_code(content)
-    carrying.is_fetched = content.get("is_fetched", carrying.is_fetched)
-    if "files_folder" in content:
-        carrying.tell(content["files_folder"])
+    carrying.take_over(content)
     state.apply(content)
 
 
@@ -210,7 +208,7 @@ def _go_on(
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
         left_out = _same(session, had)
-        with carrying.Homeward(session):
+        with _homeward(session):
             done = again.done(session, left_out) if known else None
             packed = {} if done is not None else session._pack(left_out=left_out)
         message = done or wire.message(frames.RETURN, packed, directory)
@@ -228,6 +226,14 @@ def _go_on(
     if noted:
         return [(frames.FACTS, (json.dumps(noted).encode("ascii"),), None), message]
     return [message]
+
+
+def _homeward(session: Session) -> carrying.Homeward:
+    if carrying.back is None:
+        return carrying.Homeward(session)
+    from .._files.bundle import Back
+
+    return Back(session, carrying.back)
 
 
 def _answer(channel: Channel, messages: list[frames.Message]) -> None:

@@ -95,19 +95,13 @@ class DeadlineError(Exception):
 
 
 class Frame(NamedTuple):
-    """A message.
+    """A message."""
 
-    Attributes:
-        kind: One of the kinds of the table.
-        body: The body.
-        descriptor: The open file that came along, `None` if none did. Whoever takes the frame
-            closes it.
-        data: What such a file would hold, where the machines have no file in common.
-    """
-
-    kind: int
-    body: bytes
+    kind: int  # one of the kinds of the table
+    body: bytes  # the body
+    # The open file that came along, `None` if none did. Whoever takes the frame closes it.
     descriptor: Optional[io.FileIO] = None
+    # What such a file would hold, where the machines have no file in common.
     data: Optional[memoryview] = None
 
     def discard(self) -> None:
@@ -324,19 +318,12 @@ def pipe_pair() -> tuple[int, int]:
 
 
 class Ends(NamedTuple):
-    """What leads to a process.
+    """What leads to a process."""
 
-    Attributes:
-        channel: Its channel.
-        status: The second socket.
-        out: What it writes to its standard output is read from here.
-        errors: Likewise its standard error.
-    """
-
-    channel: socket.socket
-    status: socket.socket
-    out: int
-    errors: int
+    channel: socket.socket  # its channel
+    status: socket.socket  # the second socket
+    out: int  # what it writes to its standard output is read from here
+    errors: int  # likewise its standard error
 
     def close(self) -> None:
         """Closes all of it."""

@@ -39,49 +39,34 @@ _START = struct.Struct("!Ic")
 
 
 class _Template:
-    """A template.
-
-    Attributes:
-        pid: Its process id.
-        folder: Its archive.
-        control: Where requests go to.
-        channel: The same, for what it says.
-        errors: What it writes to standard error is read from here, `None` after its end.
-        has_said_hello: Whether it runs.
-    """
+    """A template."""
 
     def __init__(self, pid: int, folder: str, control: socket.socket, errors: int) -> None:
-        self.pid = pid
-        self.folder = folder
-        self.control = control
-        self.channel = Channel(control)
+        self.pid = pid  # its process id
+        self.folder = folder  # its archive
+        self.control = control  # where requests go to
+        self.channel = Channel(control)  # the same, for what it says
+        # What it writes to standard error is read from here, `None` after its end.
         self.errors: Optional[int] = errors
-        self.has_said_hello = False
+        self.has_said_hello = False  # whether it runs
 
 
 class _Process:
-    """A process of a task.
-
-    Attributes:
-        ends: What leads to it.
-        manifest: What its archive says of itself, in a folder that somebody may remove.
-        channel: Its channel.
-        outputs: Both its outputs, as long as they are open.
-        unsent: What it has not taken yet, with the files that go along.
-        file: The file that comes for it, `None` if none does.
-        pid: Its id, and that of its group, `None` as long as it is not known.
-    """
+    """A process of a task."""
 
     def __init__(self, ends: frames.Ends, folder: str) -> None:
-        self.ends = ends
+        self.ends = ends  # what leads to it
+        # What its archive says of itself, in a folder that somebody may remove.
         self.manifest = os.path.join(folder, keep.MANIFEST)
-        self.channel = Channel(ends.channel)
-        self.outputs = select.poll()
+        self.channel = Channel(ends.channel)  # its channel
+        self.outputs = select.poll()  # both its outputs, as long as they are open
         for descriptor in (ends.out, ends.errors):
             self.outputs.register(descriptor, select.POLLIN)
+        # What it has not taken yet, with the files that go along.
         self.unsent: deque[tuple[bytes, Optional[int]]] = deque()
         self.sent_at = 0.0
-        self.file: Optional[int] = None
+        self.file: Optional[int] = None  # the file that comes for it, `None` if none does
+        # Its id, and that of its group, `None` as long as it is not known.
         self.pid: Optional[int] = None
 
     def stall(self, now: float) -> str:

@@ -12,11 +12,12 @@ from contextvars import ContextVar
 from typing import Any, Callable
 
 from .. import run as run_of_process
+from .._files import carrying
 from .._session import members, told
 from .._system import ending
 from ..errors import CodeMismatchError, TaskKilledError, WorkerDiedError, WorkerStartError
 from ..session import Session
-from . import boundary
+from . import boundary, engine_files
 
 # Whether the code that runs now is a call of this kind, whose calls run in place.
 _is_inside: ContextVar[bool] = ContextVar("bandsaw_in_worker", default=False)
@@ -27,16 +28,18 @@ def is_inside() -> bool:
     return _is_inside.get()
 
 
-def run(digest: str, run_id: str, data: bytes) -> bytes:
+def run(digest: str, run_id: str, files_seen: str, data: bytes) -> bytes:
     """Goes on with a session in this process. Called by the worker.
 
-    Returns the session, or in its place the error that kept it from going on.
+    `files_seen`: which files the caller sees. Returns the session, or in its place the error that
+    kept it from going on.
     """
     back = io.BytesIO()
     token = _is_inside.set(True)
     try:
         # The worker may have made one of its own, or have served another run before.
         run_of_process._RUN_ID = run_id
+        carrying.take_over({"files_seen": files_seen == engine_files.files_seen()})
         session = Session().restore(io.BytesIO(data))
         nonce = session.nonce
         here = session.distribution_archive.digest
@@ -48,7 +51,8 @@ def run(digest: str, run_id: str, data: bytes) -> bytes:
             )
         told.proceed(session)
         session._nonce = nonce
-        session.save(back)
+        with carrying.Homeward(session):
+            session.save(back)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
@@ -67,11 +71,13 @@ def cross(
     `submit`: submits a function. `is_broken`: is told what has gone wrong with the executor.
     """
     stream = io.BytesIO()
-    place = boundary.send(session, stream)
+    with carrying.Delivering(session):
+        place = boundary.send(session, stream)
     digest = session.distribution_archive.digest
     there = f"run by {name}"
     try:
-        future: AnyFuture[bytes] = submit(run, digest, session.run_id, stream.getvalue())
+        seen = engine_files.files_seen()
+        future: AnyFuture[bytes] = submit(run, digest, session.run_id, seen, stream.getvalue())
     except Exception as error:
         is_broken(error)
         raise WorkerStartError(
@@ -94,4 +100,5 @@ def cross(
             None,
             str(error),
         ) from error
-    boundary.take_back(session, boundary.read(io.BytesIO(data), session, there), place, there)
+    with carrying.Arrived(session):
+        boundary.take_back(session, boundary.read(io.BytesIO(data), session, there), place, there)

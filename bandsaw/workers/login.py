@@ -35,19 +35,13 @@ _PIPE_SIZE = 1 << 20
 
 
 class Target(NamedTuple):
-    """Where a connection leads.
+    """Where a connection leads."""
 
-    Attributes:
-        host: The name of the machine, for errors.
-        command: The command that starts Python there and has it read a program, see `bootstrap`.
-        directory: Where files may be made there.
-        python: The Python there, for errors.
-    """
-
-    host: str
+    host: str  # the name of the machine, for errors
+    # The command that starts Python there and has it read a program, see `bootstrap`.
     command: tuple[str, ...]
-    directory: str
-    python: str
+    directory: str  # where files may be made there
+    python: str  # the Python there, for errors
 
 
 class Login:

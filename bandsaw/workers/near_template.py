@@ -34,18 +34,12 @@ _OLDEST = (3, 9)
 
 
 class Kind(NamedTuple):
-    """What a template is for. Calls of the same kind share one.
+    """What a template is for. Calls of the same kind share one."""
 
-    Attributes:
-        executable: The Python.
-        code: The name of the state of the code that it runs: for an archive, its folder.
-        preload: The modules that are imported before processes are forked.
-        at_start: The environment variables that cannot be changed later, with their values.
-    """
-
-    executable: str
-    code: str
-    preload: tuple[str, ...]
+    executable: str  # the Python
+    code: str  # the name of the state of the code that it runs: for an archive, its folder
+    preload: tuple[str, ...]  # the modules that are imported before processes are forked
+    # The environment variables that cannot be changed later, with their values.
     at_start: tuple[tuple[str, str], ...]
 
 
@@ -53,11 +47,6 @@ class Template:
     """A template that runs.
 
     `process`: the process, `None` if it is not ours but the one that made us.
-
-    Attributes:
-        kind: As given.
-        hello: As given.
-        last_used: When a process was last taken, by `time.monotonic`.
     """
 
     def __init__(
@@ -78,7 +67,7 @@ class Template:
         self._next: list[Child] = []
         self._is_replaced = False
         self._is_gone = False
-        self.last_used = 0.0
+        self.last_used = 0.0  # when a process was last taken, by `time.monotonic`
 
     @property
     def has_threads(self) -> bool:
@@ -169,6 +158,8 @@ class Template:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        while self._next:
+            self._next.pop().close()
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""

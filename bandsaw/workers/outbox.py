@@ -22,16 +22,11 @@ _MUCH = 1 << 20
 
 
 class _File:
-    """A file that is on its way, and what has to wait for it.
-
-    Attributes:
-        descriptor: The file.
-        held: The messages of the same stream that follow it.
-    """
+    """A file that is on its way, and what has to wait for it."""
 
     def __init__(self, descriptor: int, message: bytes) -> None:
-        self.descriptor = descriptor
-        self.held = [message]
+        self.descriptor = descriptor  # the file
+        self.held = [message]  # the messages of the same stream that follow it
 
 
 class Outbox:
@@ -39,10 +34,6 @@ class Outbox:
 
     `wait_for_room`: called with `True` when the descriptor takes no more, so that `flush` is called
     once it does, and with `False` when nothing waits any more.
-
-    Attributes:
-        is_full: Whether something waits for room.
-        written_at: When something was written last, by `time.monotonic`.
     """
 
     def __init__(self, descriptor: int, wait_for_room: Callable[[bool], None]) -> None:
@@ -53,8 +44,8 @@ class Outbox:
         # With what is held behind files.
         self._bytes = 0
         self._files: dict[int, _File] = {}
-        self.is_full = False
-        self.written_at = time.monotonic()
+        self.is_full = False  # whether something waits for room
+        self.written_at = time.monotonic()  # when something was written last, by `time.monotonic`
 
     @property
     def has_much(self) -> bool:

@@ -105,14 +105,10 @@ class Pack:
 
 
 class Packer:
-    """What puts calls for an engine together.
-
-    Attributes:
-        engine: The engine.
-    """
+    """What puts calls for an engine together."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        self.engine = engine  # the engine
         self._lock = threading.Lock()
         self._open: dict[Any, Pack] = {}
         self._seconds: dict[str, float] = {}

@@ -18,15 +18,10 @@ from .near_template import Kind
 
 
 class Place(abc.ABC):
-    """Where processes for tasks are started.
+    """Where processes for tasks are started."""
 
-    Attributes:
-        kind: Of what kind the processes are. Those of another kind are of no use for the call.
-        name: Says in errors with what they run, and where.
-    """
-
-    kind: Kind
-    name: str
+    kind: Kind  # Of what kind the processes are. Those of another kind are of no use for the call.
+    name: str  # says in errors with what they run, and where
 
     @abc.abstractmethod
     def hello(self) -> Mapping[str, Any]:

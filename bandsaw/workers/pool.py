@@ -38,20 +38,16 @@ class _Seat:
 
 
 class Worker:
-    """A process that goes on with one session after the other.
-
-    Attributes:
-        calls: How many sessions it was given.
-        shapes: The calls that it knows, with their numbers, by their keys: see `again`.
-        trusted_until: Until when nobody looks whether it has ended. If it has, the call is begun
-            again with another one.
-    """
+    """A process that goes on with one session after the other."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
-        self.calls = 0
+        self.calls = 0  # how many sessions it was given
+        # The calls that it knows, with their numbers, by their keys: see `again`.
         self.shapes: dict[Any, tuple[int, Any]] = {}
         self.seat: Optional[_Seat] = None
+        # Until when nobody looks whether it has ended. If it has, the call is begun again with
+        # another one.
         self.trusted_until = 0.0
 
 

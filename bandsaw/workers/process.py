@@ -16,21 +16,13 @@ _POSIX = os.name == "posix"
 
 
 class Ended(NamedTuple):
-    """How a process ended.
+    """How a process ended."""
 
-    Attributes:
-        command: The executable and its arguments.
-        pid: The number of the process.
-        returncode: The exit status, negative for a signal.
-        output: The last lines that it wrote to its standard output.
-        errors: The last lines that it wrote to its standard error.
-    """
-
-    command: list[str]
-    pid: int
-    returncode: int
-    output: str
-    errors: str
+    command: list[str]  # the executable and its arguments
+    pid: int  # the number of the process
+    returncode: int  # the exit status, negative for a signal
+    output: str  # the last lines that it wrote to its standard output
+    errors: str  # the last lines that it wrote to its standard error
 
     def without_session(self, what: str) -> WorkerDiedError:
         """Makes the error for a process that did not give the session back."""

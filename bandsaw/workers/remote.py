@@ -138,10 +138,6 @@ class RemoteTemplate:
     `environment`: the variables to lay over those that it finds there when it is started.
     `requirements`: the environment to start it in, as plain data, `None` for the Python that
     answers there.
-
-    Attributes:
-        hello: What it said about itself.
-        last_used: When a process was last wanted, by `time.monotonic`.
     """
 
     def __init__(
@@ -154,7 +150,7 @@ class RemoteTemplate:
         self._connection = connection
         self.kind = kind
         self._is_gone = False
-        self.last_used = time.monotonic()
+        self.last_used = time.monotonic()  # when a process was last wanted, by `time.monotonic`
         self._next: list[RemoteChild] = []
         self._lock = threading.Lock()
         self._children = 0
@@ -169,7 +165,7 @@ class RemoteTemplate:
         }
         try:
             self._stream.send(b"T", json.dumps(request).encode("ascii"))
-            self.hello = self._hello()
+            self.hello = self._hello()  # what it said about itself
         except BaseException as error:
             with contextlib.suppress(OSError):
                 self._stream.send(b"Q")

@@ -24,16 +24,12 @@ _laid_over: Optional[list[str]] = None
 
 
 class Inherited(NamedTuple):
-    """What processes of an interpreter inherit from this one.
+    """What processes of an interpreter inherit from this one."""
 
-    Attributes:
-        environment: The environment variables.
-        at_start: Those of them that cannot be changed any more when Python runs.
-        path: The search path for what is not in the archive, `None` for the interpreter's own.
-    """
-
-    environment: dict[str, str]
+    environment: dict[str, str]  # the environment variables
+    # Those of them that cannot be changed any more when Python runs.
     at_start: tuple[tuple[str, str], ...]
+    # The search path for what is not in the archive, `None` for the interpreter's own.
     path: Optional[list[str]]
 
 

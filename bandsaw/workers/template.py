@@ -36,16 +36,11 @@ _PARENT_DEATH_SIGNAL = 1
 
 
 class _Process:
-    """A process of a task.
-
-    Attributes:
-        pid: Its id, and that of its group.
-        status: The socket that says how it goes.
-    """
+    """A process of a task."""
 
     def __init__(self, pid: int, status: socket.socket) -> None:
-        self.pid = pid
-        self.status = status
+        self.pid = pid  # its id, and that of its group
+        self.status = status  # the socket that says how it goes
 
     def kill(self) -> None:
         """Ends it and all that it started."""

@@ -199,7 +199,7 @@ def test_a_hit_is_told_once_with_level_info(call, caplog):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no owners to compare")
-@pytest.mark.parametrize("plant", ["folder", "file", "owner"])
+@pytest.mark.parametrize("plant", ["folder", "file", "group", "owner"])
 def test_what_others_could_have_written_is_not_served(call, entry, caplog, plant, monkeypatch):
     monkeypatch.setattr("bandsaw._cache.files._SECONDS_TRUSTED", 0)
     call(Task("first"))
@@ -208,7 +208,8 @@ def test_what_others_could_have_written_is_not_served(call, entry, caplog, plant
             pytest.skip("only root can give a file away")
         os.chown(entry, 65534, 65534)
     else:
-        (entry.parent if plant == "folder" else entry).chmod(0o777)
+        mode = 0o770 if plant == "group" else 0o777
+        (entry.parent if plant == "folder" else entry).chmod(mode)
     assert call(Task("second")) == Result("second")
     assert "other users" in caplog.text
 

@@ -371,6 +371,37 @@ def test_a_hub_with_a_call_is_not_idle(project):
 
 
 @pytest.mark.parametrize("options", ["", "isolate=False"])
+def test_a_program_that_calls_ends_without_a_word(project, options):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import bandsaw  # first: Python takes modules apart in the order of their imports
+        from bandsaw.advices.executor import ExecutorAdvice
+        from concurrent.futures import ProcessPoolExecutor
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(lambda: ProcessPoolExecutor(1), {options})
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def f(x):
+            return x
+
+        if __name__ == "__main__":
+            print(f(1))
+        """,
+    )
+    done = project.run("workflow.py", PYTHONDEVMODE="1")
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("options", ["", "isolate=False"])
 def test_what_was_submitted_is_finished_at_the_end_of_the_script(project, options):
     project.write(
         "bandsaw_config.py",

@@ -423,7 +423,9 @@ def test_the_environment_is_inherited_and_laid_over(project):
     project.run("workflow.py", INHERITED="old", LAID_OVER="old")
 
 
-@pytest.mark.parametrize("serializer", ["PickleSerializer", "JsonSerializer"])
+@pytest.mark.parametrize(
+    "serializer", ["PickleSerializer", pytest.param("JsonSerializer", marks=pytest.mark.long)]
+)
 def test_a_task_runs_on_a_python_of_another_version(project, pythons, serializer):
     project.write(
         "bandsaw_config.py",

@@ -25,7 +25,7 @@ def started(name, folder):
     elif name == "slurm":
         with slurm_of_one_node(folder) as variables:
             yield {"ENGINE": f"slurm:{folder / 'shared'}", **variables}
-            assert [path.name for path in (folder / "shared").iterdir()] == ["archives"]
+            assert {path.name for path in (folder / "shared").iterdir()} == {"archives", "files"}
             assert (folder / "shared").stat().st_mode & 0o777 == 0o700
     elif name == "ray":
         # The paths of its sockets must not be long.
@@ -193,6 +193,10 @@ def test_large_values_cross(outcome):
     assert outcome("big") == {"value": "3000000"}
 
 
+def test_files_go_there_and_come_back(outcome):
+    assert outcome("files") == {"value": "'got/result'"}
+
+
 def test_a_buffer_of_many_calls_is_sent_to_an_engine_once(outcome):
     assert outcome("one buffer") == {"value": "True"}
 
@@ -227,5 +231,6 @@ def test_nothing_is_left(ran):
     if ran[0] == "ray":
         # It ends its worker with a call. The next one removes what was left.
         left = [name for name in left if not name.startswith("call-")]
-    assert left == ["archives"]
+    assert set(left) <= {"archives", "files"}
+    assert not [path for path in home.glob("files/**/*") if path.is_file()]
     assert all(name[0] != "." for name in os.listdir(home / "archives"))

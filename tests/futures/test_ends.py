@@ -134,6 +134,36 @@ def test_what_was_submitted_is_finished_at_the_end_of_a_script(run, project):
         assert (project.folder / name).exists()
 
 
+@pytest.mark.slow
+def test_on_every_python_what_is_left_at_the_end_finds_a_thread(project, write, pythons):
+    """Some begin no thread any more once the script is over."""
+    tasks = """
+from bandsaw._futures import flight
+
+bandsaw.get_configuration().add_advice_chain(name="here")
+
+@bandsaw.task(chain="here")
+def first():
+    while not flight.has_waiters:
+        time.sleep(0.01)  # until the script is over
+
+@bandsaw.task(chain="here")
+def note(number, _):
+    open(str(number), "w").close()
+"""
+    body = """
+    sent = first.submit()
+    for number in range(5):
+        note.submit(number, sent)
+    """
+    for executable in pythons.values():
+        write(tasks, body)
+        done = project.run("workflow.py", python=executable)
+        assert not done.stderr
+        for number in range(5):
+            (project.folder / str(number)).unlink()
+
+
 def test_a_call_that_waits_for_what_nobody_computes_does_not_keep_a_script(run):
     run(KEPT, 'future = note.submit("never", concurrent.futures.Future())')
 

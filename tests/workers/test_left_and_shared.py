@@ -10,6 +10,11 @@ def test_a_module_with_tasks_may_be_preloaded(project, run):
     run(TASK, "assert f(1) == 1\nassert f(2) == 2", "preload=['helper']")
 
 
+def test_nothing_is_left_open_at_the_end(run, mode):
+    done = run(TASK, "assert f(1) == f(1) == 1", mode, PYTHONDEVMODE="1")
+    assert done.stderr == ""
+
+
 def test_a_process_that_comes_back_from_the_task_it_was_forked_in_does_not_answer(run, mode):
     tasks = """
     @bandsaw.task

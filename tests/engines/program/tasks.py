@@ -111,6 +111,14 @@ def size_of(block, x):
     return len(block.data), x
 
 
+@bandsaw.task
+def doubled(file, folder):
+    with open(file, "rb") as data, open("result", "wb") as result:
+        result.write(data.read() * 2)
+    os.chmod("result", 0o700)
+    return bandsaw.File("result", to="got/{name}"), sorted(os.listdir(folder))
+
+
 @bandsaw.task(chain="kept")
 def counted(numbers=[]):  # noqa: B006
     numbers.append(1)

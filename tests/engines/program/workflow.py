@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -150,6 +151,19 @@ def one_buffer():
     return len(stored) == (buffers is not None)
 
 
+def files():
+    """A file and a folder go there, and a file comes back, with its bit."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    (folder / "in").write_bytes(b"xy" * 5_000_000)
+    for _ in range(2):
+        shutil.rmtree("got", ignore_errors=True)
+        file, names = tasks.doubled(bandsaw.File(folder / "in"), bandsaw.File(folder))
+        size = os.path.getsize(file)
+        assert size == 20_000_000 and names == ["in"] and os.access(file, os.X_OK), (size, names)
+    shutil.rmtree(folder)
+    return os.path.relpath(file)
+
+
 ACTS = {
     "value": lambda: tasks.same({"a": [1, 2.5, (None, {3})], "p": tasks.Point(1, b"x")}),
     "type": lambda: type(tasks.same(tasks.Point(1, 2))) is tasks.Point,
@@ -170,6 +184,7 @@ ACTS = {
     "requeued": requeued,
     "batches": batches,
     "one buffer": one_buffer,
+    "files": files,
     "local": local,
     "big": lambda: len(tasks.same(b"x" * int(os.environ.get("BIG", 3_000_000)))),
     "kept": lambda: (lambda a, b, c: (a[0] == b[0] == c[0], a[1], b[1], c[1]))(

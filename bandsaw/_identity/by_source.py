@@ -1,0 +1,324 @@
+"""Modules of the project that functions import when they run, as their source says that they are.
+
+A task has the same id before such a module is loaded and after that, and nothing is imported for
+it. Each statement counts by its syntax, with the names that it uses; of a module that is loaded,
+also what memory has instead (see `loaded`).
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from importlib.machinery import PathFinder
+from types import ModuleType
+from typing import Any, Optional, Protocol, Union
+
+from ..modules import file_of
+from .changes import NOTHING, changes_of
+from .definitions import is_task_decorator
+from .firstparty import find_spec, is_first_party
+from .forms import Written, write_str
+from .globals import canonical_module_name, global_name
+from .kinds import attributes_of, is_a
+from .outlines import Outline
+from .scopes import Origin, uses_of
+from .sources import Source, source_of
+from .syntax import write_syntax
+
+# The part of a module that counts with each of its names.
+WHOLE = ""
+# They differ with the place where the program lies and with how it was started.
+OF_THE_MODULE = frozenset(
+    "__file__ __spec__ __loader__ __package__ __builtins__ __doc__ __cached__ __path__"
+    " __annotations__ __class__ __debug__".split()
+)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_UNRESOLVED = Written(b"u")
+
+
+class Reader(Protocol):
+    """What reads the parts."""
+
+    def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether the author has left a variable out."""
+
+    def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether another module is there wherever the one with some variables is."""
+
+    def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in a loaded module without source."""
+
+    def in_memory(self, module: Module, name: str, rest: tuple[str, ...]) -> list[Any]:
+        """Finds what a module that is loaded has instead of what its source says."""
+
+
+class Found(list[Any]):
+    """What a name stands for: parts, what is `Written`, errors, and what memory has instead."""
+
+
+class Part:
+    """What one name of a module stands for."""
+
+    def __init__(self, module: Module, name: str) -> None:
+        self.module = module  # the module
+        self.name = name  # the name, or `WHOLE`
+        # As functions and classes have them.
+        self.__module__ = module.name
+        self.__qualname__ = name or "<module>"
+        outline = module.outline
+        node = outline.statements.get(name)
+        nodes: list[Any] = list(outline.eager) if name == WHOLE else []
+        if name in outline.lazy or is_a(node, DEFINITIONS):
+            nodes = self._counted(node)
+        written = [write_syntax(node, self._is_left_out) for node in nodes]
+        # The digest of its statement, of `WHOLE` that of all that count with the module.
+        self.digest = sha256(b"".join(b"%d:%b" % (len(w), w) for w in written)).digest()
+        self.uses = uses_of(nodes, self._is_left_out)  # what they use from outside
+        # What it changes when it is called.
+        self.changes = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
+
+    @property
+    def kind(self) -> str:
+        """What it is: a `function`, a `class` or a `value`; `WHOLE` is one function."""
+        node = self.module.outline.statements.get(self.name)
+        if is_a(node, ast.ClassDef):
+            return "class"
+        return "function" if self.name == WHOLE or is_a(node, DEFINITIONS) else "value"
+
+    def _options(self, decorator: ast.expr) -> Optional[set[Any]]:
+        if not is_task_decorator(decorator, {}, self.module.source):
+            return None
+        return {word.arg for word in getattr(decorator, "keywords", ())}
+
+    def _is_left_out(self, decorator: ast.expr) -> bool:
+        options = self._options(decorator)
+        return options is not None and options.isdisjoint(("version", "depends"))
+
+    def _counted(self, node: Any) -> list[Any]:
+        """Of a task with a version its author's word counts, and not its source."""
+        decorators = getattr(node, "decorator_list", [])
+        versioned = [each for each in decorators if "version" in (self._options(each) or ())]
+        return versioned or [node]
+
+
+class Module:
+    """A module by its source."""
+
+    def __init__(self, name: str, is_package: bool, path: Optional[str], source: Source) -> None:
+        self.name = name  # its name
+        self.package = name if is_package else name.rpartition(".")[0]  # that of its package
+        self.is_package = is_package
+        self.path = path  # its file; none of a folder that is a package without one
+        self.source = source  # what that says
+        self.spec: Any = None  # the one that it was loaded with, if it is loaded
+        # What its names stood for when it was loaded, as far as the source does not say.
+        self.first: dict[str, Any] = {}
+        self._written: Optional[Written] = None
+        self.outline = Outline(source.tree, self._is_foreign)
+        self._parts: dict[str, Part] = {}
+
+    def part(self, name: str) -> Part:
+        known = self._parts.get(name)
+        return known if known is not None else self._parts.setdefault(name, Part(self, name))
+
+    def written(self) -> Written:
+        """All of its source, for who uses the module itself."""
+        if self._written is None:
+            self._written = Written(b"!whole;" + sha256(write_syntax(self.source.tree)).digest())
+        return self._written
+
+    def absolute(self, origin: Origin) -> str:
+        """Names the module that an import is from."""
+        if not origin.level:
+            return origin.module
+        parts = self.package.split(".")
+        kept = parts[: len(parts) - origin.level + 1]
+        return ".".join([*kept, origin.module] if origin.module else kept)
+
+    def _is_foreign(self, origin: Origin) -> bool:
+        return not is_first_party(self.absolute(origin))
+
+    def loaded(self) -> Optional[dict[str, Any]]:
+        """Returns its variables if it is loaded, and not just being so."""
+        return _variables(sys.modules.get(self.name))
+
+    def needed(self) -> Iterator[str]:
+        """Yields the modules of the project that are loaded with it."""
+        yield from _parents(self.name)
+        for origins in (*self.outline.imports.values(), self.outline.stars):
+            for origin in origins:
+                home = self.absolute(origin)
+                if is_first_party(home):
+                    yield from (*_parents(home), home)
+
+
+_NO_SOURCE = Source("", "")
+_known: dict[str, Module] = {}
+
+
+def known_module(name: str) -> Optional[Module]:
+    return _known.get(name)
+
+
+def module_of(name: str) -> Union[Module, ImportError, None]:
+    """Finds the source of a module of the project.
+
+    Returns the module, an error that says why there is none, or `None` of one that is loaded
+    without.
+    """
+    loaded: Any = sys.modules.get(name)
+    known = _known.get(name)
+    variables: Any = _variables(loaded)
+    if variables is not None:
+        spec = variables.get("__spec__")
+        if spec is None or name == "__main__":
+            return None
+        if known is not None and known.spec is spec:
+            return known  # as it was loaded, whatever its file is now
+        path, is_package = file_of(loaded), "__path__" in variables
+    elif loaded is not None and not is_a(loaded, ModuleType):
+        return None
+    else:
+        spec = spec_of_name(name)
+        if spec is None:
+            return ImportError("there is no module of this name")
+        variables = {"__name__": name, "__loader__": spec.loader, "__spec__": spec}
+        path, is_package = spec.origin, spec.submodule_search_locations is not None
+        loaded = None
+    source: Optional[Source] = _NO_SOURCE
+    if not is_package or path not in (None, "namespace"):
+        source = source_of(path, dict(variables)) if is_a(path, str) else None
+    if source is None:
+        return None if loaded is not None else ImportError("it has no source that can be read")
+    if known is None or known.source is not source or (loaded is not None and known.spec):
+        known = _known[name] = Module(name, is_package, path, source)
+    if loaded is not None:
+        known.spec = spec
+    return known
+
+
+def _variables(module: Any) -> Optional[dict[str, Any]]:
+    if not is_a(module, ModuleType):
+        return None
+    variables = object.__getattribute__(module, "__dict__")
+    is_begun = attributes_of(variables.get("__spec__")).get("_initializing")
+    return None if is_begun else variables
+
+
+def _parents(name: str) -> Iterator[str]:
+    parent = name.rpartition(".")[0]
+    while parent:
+        yield parent
+        parent = parent.rpartition(".")[0]
+
+
+def spec_of_name(name: str) -> Any:
+    """Finds a module, without loading the packages that it is in."""
+    package, _, _ = name.rpartition(".")
+    if not package:
+        return find_spec(name)
+    loaded = sys.modules.get(package)
+    if loaded is not None:
+        folders = attributes_of(loaded).get("__path__")
+    else:
+        parent = spec_of_name(package)
+        folders = None if parent is None else parent.submodule_search_locations
+    try:
+        return None if folders is None else PathFinder.find_spec(name, list(folders))
+    except Exception:
+        return None  # what a package says of its folders may be anything
+
+
+def loaded_with(name: str) -> set[str]:
+    """Names the modules of the project that are there wherever a loaded one is."""
+    found: set[str] = set()
+    pending = [name]
+    while pending:
+        for each in _imported_by(pending.pop()):
+            if each not in found and each in sys.modules and is_first_party(each):
+                found.add(each)
+                pending.append(each)
+    return found
+
+
+def _imported_by(name: str) -> Iterator[str]:
+    yield from _parents(name)
+    variables = attributes_of(sys.modules.get(name))
+    file = variables.get("__file__")
+    source = source_of(file, dict(variables)) if is_a(file, str) else None
+    package = str(variables.get("__package__") or "").split(".")
+    for statement in () if source is None else source.tree.body:
+        if is_a(statement, ast.Import):
+            for alias in statement.names:
+                yield from (*_parents(alias.name), alias.name)
+        elif is_a(statement, ast.ImportFrom):
+            kept = package[: len(package) - statement.level + 1] if statement.level else []
+            home = ".".join([*kept, statement.module] if statement.module else kept)
+            yield from (*_parents(home), home, *(f"{home}.{a.name}" for a in statement.names))
+
+
+def find(
+    name: str, rest: tuple[str, ...], reader: Reader, trail: frozenset[Any] = frozenset()
+) -> Found:
+    """Finds what a chain of names stands for in a module."""
+    if not is_first_party(name):
+        return Found([Written(global_name(name, ".".join(rest)))])
+    module = module_of(name)
+    if not is_a(module, Module):
+        return Found([reader.as_loaded(name, rest) if module is None else module])
+    whole = module.part(WHOLE)
+    return Found(
+        [whole, *(find_inside(module, rest, reader, trail) if rest else [module.written()])]
+    )
+
+
+def find_inside(
+    module: Module, chain: tuple[str, ...], reader: Reader, trail: frozenset[Any] = frozenset()
+) -> Found:
+    """Finds what a chain of names stands for that a module has or uses."""
+    name, rest = chain[0], chain[1:]
+    if name == "__name__":
+        return Found([Written(write_str(canonical_module_name(module.name)))])
+    if name in OF_THE_MODULE:
+        return Found([_UNRESOLVED])
+    if reader.is_left_out({"__name__": module.name}, name):
+        return Found([Written(b"!state;")])
+    outline, key = module.outline, (module.name, name)
+    found = Found([module.part(name)] if name in outline.statements else [])
+    is_first = key not in trail
+    trail |= {key}
+    for origin in outline.imports.get(name, ()) if is_first else ():
+        found += find_import(module, origin, rest, reader, trail)
+    if not found and module.is_package and spec_of_name(f"{module.name}.{name}") is not None:
+        return find(f"{module.name}.{name}", rest, reader, trail)
+    if not found and not hasattr(builtins, name) and is_first:
+        for star in outline.stars:
+            found += find_import(module, star._replace(name=""), chain, reader, trail)
+    found += reader.in_memory(module, name, rest)
+    if not found and "__getattr__" in outline.statements and not hasattr(builtins, name):
+        reason = "the __getattr__ of its module makes it when it is used"
+        found += [module.part("__getattr__"), AttributeError(reason)]
+    if not found:
+        is_built_in = hasattr(builtins, name)
+        found.append(Written(global_name("builtins", name)) if is_built_in else _UNRESOLVED)
+    return found
+
+
+def find_import(
+    module: Module,
+    origin: Origin,
+    rest: tuple[str, ...],
+    reader: Reader,
+    trail: frozenset[Any] = frozenset(),
+) -> Found:
+    """Finds what an import binds, and what is used of that."""
+    home = module.absolute(origin)
+    if origin.name is None:
+        # `import a.b` binds `a`.
+        home = home.partition(".")[0]
+    elif origin.name:
+        rest = (origin.name, *rest)
+    return find(home, rest, reader, trail)

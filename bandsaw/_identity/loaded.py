@@ -1,0 +1,219 @@
+"""What a loaded module has instead of what its source says.
+
+What the source says is compared with it. What it does not say, such as the results of calls, is
+looked at when the module has just been loaded, where an id has spoken of the module before that.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import sys
+from collections.abc import Callable
+from types import FunctionType, MemberDescriptorType
+from typing import Any, NamedTuple, Optional
+
+from .by_source import Module, known_module, module_of
+from .carried import is_literal
+from .firstparty import is_first_party
+from .kinds import attributes_of, is_a
+from .kinds import module_of as home_of
+from .stored import is_of_the_user
+from .watch import MISSING, Seen, Watch
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_WRAPPERS = (staticmethod, classmethod)
+# What bandsaw keeps in functions.
+OURS = frozenset(("__wrapped__", "bandsaw_task", "__bandsaw_snapshot__"))
+
+
+class First(NamedTuple):
+    """What a name stood for when its module was loaded."""
+
+    digest: bytes  # its digest
+    watch: Watch  # what notices whether it is the same
+
+
+# Digests a value with what it reaches, and says what was read.
+Walk = Callable[[Any], tuple[bytes, Seen]]
+
+
+def is_as_said(module: Module, name: str, value: Any, seen: Seen) -> bool:
+    """Says whether a name of a loaded module stands for what its source says."""
+    outline = module.outline
+    if name not in outline.statements:
+        return _is_imported(module, name, value)
+    node: Any = outline.statements[name]
+    if is_a(node, _FUNCTIONS):
+        if node.decorator_list and "bandsaw_task" in attributes_of(value):
+            value = attributes_of(value).get("__wrapped__")
+            return _is_function(module, node, value, seen)
+        return not node.decorator_list and _is_function(module, node, value, seen)
+    if is_a(node, ast.ClassDef):
+        return is_a(value, type) and _is_class(module, node, value, seen)
+    if is_a(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+        return name in outline.lazy and is_literal(node.value, value, seen) is True
+    return False
+
+
+def _is_imported(module: Module, name: str, value: Any) -> bool:
+    outline = module.outline
+    inner = sys.modules.get(f"{module.name}.{name}", MISSING)
+    if name not in outline.imports:
+        return value is MISSING or value is inner or bool(outline.stars)
+    for origin in outline.imports[name]:
+        home = module.absolute(origin)
+        if origin.name is None:
+            home = home.partition(".")[0]
+        expected: Any = sys.modules.get(home, MISSING)
+        if origin.name:
+            known = attributes_of(expected).get(origin.name, MISSING)
+            expected = known if known is not MISSING else sys.modules.get(f"{home}.{origin.name}")
+            if not is_first_party(home) and not is_strange(value):
+                return True
+        if value is expected:
+            return True
+    return value is inner
+
+
+def is_strange(value: Any) -> bool:
+    """Says whether something is of the project, or a mock, where an installed thing belongs."""
+    if is_a(value, FunctionType):
+        home = value.__globals__.get("__name__")
+        return is_a(home, str) and is_first_party(home)
+    kind = value if is_a(value, type) else type(value)
+    return is_of_the_user(kind) or is_mock(value)
+
+
+def is_mock(value: Any) -> bool:
+    """Says whether a value stands in for something in a test."""
+    return home_of(type(value)) == "unittest.mock"
+
+
+def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:
+    if not is_a(value, FunctionType) or module.source.function(value.__code__) is not node:
+        return False
+    if not OURS.issuperset(attributes_of(value)):
+        return False
+    seen.function(value)
+    held = value.__defaults__ or ()
+    named = value.__kwdefaults__ or {}
+    pairs = list(zip(node.args.defaults, held))
+    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults):
+        if default is not None and argument.arg in named:
+            pairs.append((default, named[argument.arg]))
+    said = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
+    return len(pairs) == len(said) == len(held) + len(named) and all(
+        is_literal(default, value, seen) for default, value in pairs
+    )
+
+
+def _is_class(module: Module, node: ast.ClassDef, cls: type, seen: Seen) -> bool:
+    if module.source.class_(cls.__qualname__, []) is not node or home_of(cls) != module.name:
+        return False
+    seen.owner(cls)
+    said: dict[str, Any] = {}
+    for statement in node.body:
+        for name in _names_of(statement):
+            said[name] = None if name in said else statement
+    members = attributes_of(cls)
+    if any(is_a(each, _FUNCTIONS) and name not in members for name, each in said.items()):
+        return False
+    return all(_is_member(module, said.get(n), n, v, node, seen) for n, v in members.items())
+
+
+def _names_of(statement: Any) -> list[str]:
+    if is_a(statement, (*_FUNCTIONS, ast.ClassDef)):
+        return [statement.name]
+    targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+    return [target.id for target in targets if is_a(target, ast.Name)]
+
+
+def _is_member(
+    module: Module, said: Any, name: str, member: Any, node: ast.ClassDef, seen: Seen
+) -> bool:
+    if is_a(said, _FUNCTIONS):
+        parts = [member.__func__] if is_a(member, _WRAPPERS) else [member]
+        if is_a(member, property):
+            parts = [each for each in (member.fget, member.fset, member.fdel) if each is not None]
+        return all(_is_function(module, said, each, seen) for each in parts)
+    if said is not None:
+        # A slot, and what stands in its place until it is assigned.
+        value = getattr(said, "value", None)
+        return is_a(member, MemberDescriptorType) or (
+            value is not None and is_literal(value, member, seen) is True
+        )
+    if name[:2] == "__" or name == "_abc_impl" or is_a(member, MemberDescriptorType):
+        # A decorator may have made methods: these have no file.
+        code = getattr(member, "__code__", None)
+        return not is_a(member, FunctionType) or code is None or code.co_filename[:1] == "<"
+    return False
+
+
+class _Finder:
+    """Finds modules as all others do, and looks at those of the project when they are loaded."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+        self._depth = 0
+        self._loaded: list[tuple[str, Any]] = []
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if known_module(name) is None:
+            return None
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            spec = None if find is None or finder is self else find(name, path, target)
+            if spec is not None:
+                self._look(spec)
+                return spec
+        return None
+
+    def _look(self, spec: Any) -> None:
+        loader, name = spec.loader, spec.name
+        original: Any = getattr(loader, "exec_module", None)
+
+        def exec_module(module: Any) -> None:
+            with contextlib.suppress(AttributeError):
+                del loader.exec_module
+            if attributes_of(module).get("__spec__") is not spec:
+                original(module)
+                return
+            module_of(name)  # as its file is now
+            self._depth += 1
+            try:
+                original(module)
+                self._loaded.append((name, spec))
+            finally:
+                self._depth -= 1
+                # Those that import each other are whole only when all of them are there.
+                while not self._depth and self._loaded:
+                    self._take(*self._loaded.pop())
+
+        if original is not None:
+            with contextlib.suppress(AttributeError):
+                loader.exec_module = exec_module
+
+    def _take(self, name: str, spec: Any) -> None:
+        module, variables = known_module(name), attributes_of(sys.modules.get(name))
+        if module is None or variables.get("__spec__") is not spec:
+            return
+        module.spec, module.first = spec, {}
+        for each, value in list(variables.items()):
+            # Whatever goes wrong: it counts by its value then.
+            with contextlib.suppress(Exception):
+                if each[:2] != "__" and not is_as_said(module, each, value, Seen()):
+                    digest, seen = self._walk(value)
+                    module.first[each] = First(digest, Watch(seen))
+
+
+_finder: Optional[_Finder] = None
+
+
+def look_when_loaded(walk: Walk) -> None:
+    """Has the modules of which ids have spoken looked at when they are loaded."""
+    global _finder
+    if _finder is None:
+        _finder = _Finder(walk)
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)

@@ -1,0 +1,228 @@
+"""What the top level of a module does when it is loaded, as far as its source says so.
+
+A statement that binds one name, and calls nothing of the project's for it, counts where the name is
+reached. All others may do anything, such as filling a registry: they count with their module.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Iterator
+from typing import Any, Optional
+
+from .kinds import is_a
+from .scopes import Origin, chain_of
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
+_NO_DATA = frozenset(("setattr", "delattr", "globals", "vars", "locals", "exec", "eval"))
+_ACCESSORS = frozenset(("setter", "getter", "deleter"))
+# Of calls of them the source says all. What others return may come from anywhere.
+_SAID = frozenset(
+    "abc bandsaw collections contextlib dataclasses decimal enum fractions functools itertools"
+    " logging math operator re string types typing typing_extensions".split()
+)
+_OUTSIDE = frozenset(("open", "input", "id", "hash", "__import__", "object"))
+
+
+class Outline:
+    """The top level of a module.
+
+    `is_foreign`: says of an import whether it is of a module that is not the project's.
+    """
+
+    def __init__(self, tree: ast.Module, is_foreign: Callable[[Origin], bool]) -> None:
+        self.imports: dict[str, list[Origin]] = {}  # what each name may be imported from
+        self.stars: list[Origin] = []  # what all names are imported from
+        # The names that are bound otherwise, each with its statement, or with `None` where there
+        # are several.
+        self.statements: dict[str, Optional[ast.stmt]] = {}
+        self.lazy: set[str] = set()  # those of them that count where they are reached
+        self.eager: list[ast.stmt] = []  # the statements that count with the module
+        self._is_foreign = is_foreign
+        self._read(tree)
+
+    def _read(self, tree: ast.Module) -> None:
+        counted = []
+        # What is declared in a function is bound by whoever calls it.
+        nodes = list(ast.walk(tree))
+        often = {n for node in nodes if is_a(node, ast.Global) for n in node.names}
+        is_set = any(_stored(node) == "TYPE_CHECKING" for node in nodes)
+        for statement in tree.body:
+            if _is_nothing(statement) and not (is_set and is_a(statement, ast.If)):
+                continue
+            for node in _own_nodes(statement):
+                self._import(node)
+            if is_a(statement, (ast.Import, ast.ImportFrom)):
+                continue
+            counted.append(statement)
+            for name in _bound(statement):
+                if name in self.statements:
+                    often.add(name)
+                self.statements[name] = statement
+        often |= self.imports.keys()
+        self.statements.update((name, None) for name in often if name in self.statements)
+        for statement in counted:
+            only = _only_name(statement)
+            if only and self.statements[only] is statement and self._is_lazy(statement):
+                self.lazy.add(only)
+            else:
+                self.eager.append(statement)
+
+    def _import(self, node: ast.AST) -> None:
+        if is_a(node, ast.Import):
+            for alias in node.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                origin = Origin(alias.name, None if alias.asname is None else "", 0)
+                self.imports.setdefault(name, []).append(origin)
+        elif is_a(node, ast.ImportFrom) and node.module != "__future__":
+            for alias in node.names:
+                origin = Origin(node.module or "", alias.name, node.level)
+                if alias.name == "*":
+                    self.stars.append(origin)
+                else:
+                    self.imports.setdefault(alias.asname or alias.name, []).append(origin)
+
+    def _is_lazy(self, statement: Any) -> bool:
+        if is_a(statement, ast.ClassDef):
+            return (
+                not statement.keywords
+                and all(map(self._is_harmless, statement.decorator_list))
+                and all(map(self._is_base, statement.bases))
+                and all(map(self._is_member, statement.body))
+            )
+        return self._is_member(statement)
+
+    def _is_member(self, statement: Any) -> bool:
+        if is_a(statement, _FUNCTIONS):
+            defaults = [*statement.args.defaults, *statement.args.kw_defaults]
+            return (
+                statement.name != "__init_subclass__"
+                and all(map(self._is_decorator, statement.decorator_list))
+                and all(default is None or self._is_clean(default) for default in defaults)
+            )
+        if is_a(statement, ast.Assign):
+            is_name = len(statement.targets) == 1 and is_a(statement.targets[0], ast.Name)
+            return is_name and self._is_clean(statement.value)
+        if is_a(statement, ast.AnnAssign):
+            is_name = is_a(statement.target, ast.Name)
+            return is_name and (statement.value is None or self._is_clean(statement.value))
+        return _is_nothing(statement)
+
+    def _is_decorator(self, node: ast.expr) -> bool:
+        return (
+            is_a(node, ast.Attribute) and node.attr in _ACCESSORS and is_a(node.value, ast.Name)
+        ) or self._is_harmless(node)
+
+    def _is_harmless(self, node: ast.expr) -> bool:
+        chain = chain_of(node.func if is_a(node, ast.Call) else node)
+        return chain is not None and self._is_known(chain[0]) and self._is_clean(node)
+
+    def _is_base(self, node: ast.expr) -> bool:
+        if is_a(node, ast.Name) and is_a(self.statements.get(node.id), ast.ClassDef):
+            return node.id in self.lazy
+        return self._is_harmless(node.value if is_a(node, ast.Subscript) else node)
+
+    def _is_clean(self, expression: ast.expr) -> bool:
+        nodes = list(ast.walk(expression))
+        if any(is_a(node, (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)) for node in nodes):
+            return False
+        if not any(is_a(node, ast.Call) for node in nodes):
+            return True
+        return all(self._is_known(node.id) for node in nodes if is_a(node, ast.Name))
+
+    def _is_known(self, name: str) -> bool:
+        """Says whether a call with a name changes nothing of the project's."""
+        origins = self.imports.get(name)
+        if origins is not None:
+            return name not in self.statements and all(map(self._is_foreign, origins))
+        if name in self.statements:
+            return name in self.lazy and is_constant(self.statements[name])
+        return hasattr(builtins, name) and name not in _NO_DATA and not self.stars
+
+    def is_said(self, name: str) -> bool:
+        """Says whether the source says what a variable is: not so, where it is read somewhere."""
+        statement: Any = self.statements.get(name)
+        if not is_a(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
+            return True
+        nodes = list(ast.walk(statement.value))
+        if not any(is_a(node, (ast.Call, ast.Attribute)) for node in nodes):
+            return True
+        for node in nodes:
+            if not is_a(node, ast.Name) or node.id in self.lazy:
+                continue
+            origins = self.imports.get(node.id)
+            if origins is None and (node.id in self.statements or node.id in _OUTSIDE):
+                return False
+            if any(origin.module.partition(".")[0] not in _SAID for origin in origins or ()):
+                return False
+        return all(
+            is_constant(self.statements[call.func.id])
+            for call in nodes
+            if is_a(call, ast.Call) and is_a(call.func, ast.Name) and call.func.id in self.lazy
+            and not is_a(self.statements[call.func.id], ast.ClassDef)
+        )  # fmt: skip
+
+
+def is_constant(statement: Any) -> bool:
+    """Says whether a statement sets a value that nobody can change."""
+    if not is_a(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
+        return False
+    try:
+        return _is_immutable(ast.literal_eval(statement.value))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+
+
+def _is_immutable(value: Any) -> bool:
+    if is_a(value, tuple):
+        return all(map(_is_immutable, value))
+    return is_a(value, (type(None), bool, int, float, complex, str, bytes))
+
+
+def _own_nodes(statement: ast.AST) -> Iterator[ast.AST]:
+    """Yields the parts of a statement that are run in its own scope."""
+    pending = [statement]
+    while pending:
+        node = pending.pop(0)
+        yield node
+        if not is_a(node, _SCOPES):
+            pending += ast.iter_child_nodes(node)
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    for node in _own_nodes(statement):
+        if is_a(node, (*_FUNCTIONS, ast.ClassDef)):
+            yield node.name
+        elif is_a(node, ast.Name) and not is_a(node.ctx, ast.Load):
+            yield node.id
+
+
+def _only_name(statement: Any) -> Optional[str]:
+    if is_a(statement, (*_FUNCTIONS, ast.ClassDef)):
+        return str(statement.name)
+    targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+    is_name = is_a(statement, (ast.Assign, ast.AnnAssign)) and is_a(targets[0], ast.Name)
+    return targets[0].id if is_name and len(targets) == 1 else None
+
+
+def _is_nothing(statement: ast.stmt) -> bool:
+    if is_a(statement, ast.Expr):
+        return is_a(statement.value, ast.Constant)
+    if is_a(statement, ast.If) and not statement.orelse:
+        return ast.dump(statement.test) in _NEVER_TRUE
+    return is_a(statement, ast.Pass)
+
+
+def _stored(node: ast.AST) -> Optional[str]:
+    if is_a(node, (ast.Name, ast.Attribute)) and not is_a(node.ctx, ast.Load):
+        return str(node.id if is_a(node, ast.Name) else node.attr)
+    return None
+
+
+# While a module is imported by another one.
+_NEVER_TRUE = frozenset(
+    ast.dump(ast.parse(text, mode="eval").body)
+    for text in ("__name__ == '__main__'", "TYPE_CHECKING", "typing.TYPE_CHECKING")
+)

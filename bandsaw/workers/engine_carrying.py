@@ -1,0 +1,151 @@
+"""Files of calls that an executor carries, see `engine_files`: brought to workers, and fetched."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from typing import Any, BinaryIO, Callable, Optional
+
+from .._files import bundle, carrying, places
+from .._files.crossing import Sent
+from .._system import ending, trees, work
+from ..errors import FileTravelError
+from .engine import Engine, submission
+from .engine_files import FILE_PIECE
+
+# A machine that lacks contents is brought them. What keeps them from staying there may be over.
+_MOST_BRINGS = 3
+
+
+def described(engine: Engine, files: Iterable[Sent]) -> list[dict[str, Any]]:
+    """Returns what a worker is told of files before it has them."""
+    told = []
+    for file in files:
+        one: dict[str, Any] = {"key": file.key, "name": file.name}
+        if engine.shared_file is not None:
+            at = engine.shared_file(file.key, functools.partial(_flat, file))
+            one = {**_whole(file), "at": at}
+        told.append(one)
+    return told
+
+
+def _whole(file: Sent) -> dict[str, Any]:
+    return {"key": file.key, "name": file.name, "parts": file.parts, "digest": file.digest}
+
+
+def _flat(file: Sent) -> Iterator[bytes]:
+    return trees.read(file.path, file.parts)
+
+
+class Bringing:
+    """What a call has brought to workers that lacked it.
+
+    `request`: what the call is submitted with. `is_cancelled`: whether nobody wants it any more.
+    """
+
+    def __init__(
+        self, engine: Engine, request: Mapping[str, Any], is_cancelled: Callable[[], bool]
+    ) -> None:
+        self._engine, self._is_cancelled = engine, is_cancelled
+        self._request = {**request, "files": ()}
+        self._times: dict[tuple[str, str, str], int] = {}
+
+    def bring(self, file: Sent, host: str, worker: Any, folder: str, mark: int) -> None:
+        """Brings contents to the machine of a worker. `mark`: see `Engine.once`."""
+        place = host, folder, file.key
+        self._times[place] = self._times.get(place, 0) + 1
+        if self._times[place] > _MOST_BRINGS:
+            raise FileTravelError(f"{file.path!r} was brought to {folder} on {host}, and is gone.")
+        try:
+            self._engine.once(place, mark, lambda: self._send(file, worker))
+        except (CancelledError, Exception) as error:
+            if isinstance(error, FileTravelError):
+                raise
+            raise FileTravelError(f"{file.path!r} cannot be brought to {host}: {error}") from error
+
+    def _send(self, file: Sent, worker: Any) -> None:
+        token = secrets.token_hex(16)
+        size = sum(part.size for part in file.parts)
+        with work.told(f"sending {file.name}", size) as sent:
+            # Where no worker can be found again, all of it has to come with one submission.
+            for offset, piece in _pieces(_flat(file), size if worker is None else FILE_PIECE):
+                if self._is_cancelled():
+                    raise FileTravelError(f"Sending {file.path!r} was cancelled.")
+                is_last = offset + len(piece) == size
+                keep = {"keep": (token, _whole(file))} if is_last else {}
+                self._do(worker, piece, piece=(token, offset), **keep)
+                sent.done += len(piece)
+
+    def _do(self, worker: Any, data: Any = None, **what: Any) -> tuple[Any, ...]:
+        request = {**self._request, **what}
+        submitted = submission(request, None, None, True, data)
+        if worker is not None and self._engine.at is not None:
+            answer = self._engine.at(worker, *submitted)
+        else:
+            future = self._engine.submit({}, *submitted)
+            with ending.held(future.cancel):
+                answer = future.result()
+        word, host, *rest = answer
+        if word not in ("kept", "piece"):
+            raise FileTravelError(f"{host} says {word} {' '.join(map(str, rest))}".strip())
+        return tuple(rest)
+
+    def fetch(self, worker: Any, path: str, size: int, into: BinaryIO) -> None:
+        """Writes what a call has returned into a file."""
+        done = 0
+        with work.told("fetching files", size) as fetched:
+            while done < size:
+                (piece,) = self._do(worker, give=(path, done))
+                into.write(piece)
+                done += len(piece)
+                fetched.done = done
+                if not piece:
+                    raise FileTravelError(f"{path} did not come whole.")
+
+
+def _pieces(stream: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
+    """Puts pieces together; there is at least one."""
+    offset, waiting = 0, bytearray()
+    for piece in stream:
+        waiting += piece
+        while len(waiting) > size:
+            yield offset, bytes(waiting[:size])
+            offset += size
+            del waiting[:size]
+    yield offset, bytes(waiting)
+
+
+class Arrived(carrying.Arrived):
+    """A call comes back from an executor's worker that sees other files.
+
+    `found`: what the worker has said of the files that it returns, see `engine_files.returned`.
+    """
+
+    def __init__(self, session: Any, bringing: Bringing, found: Any) -> None:
+        super().__init__(session, self._taken)
+        self._bringing, self._found = bringing, found
+        # In a folder in common it is read where it is.
+        is_shared = isinstance(found, tuple) and found[0] is None
+        self._bundle: Optional[str] = found[1] if is_shared else None
+
+    def _taken(self, path: str, target: str) -> None:
+        if self._bundle is None:
+            descriptor, self._bundle = tempfile.mkstemp(prefix=".bandsaw-", dir=places.run_folder())
+            with open(descriptor, "wb") as file:
+                if isinstance(self._found, bytes):
+                    file.write(self._found)
+                else:
+                    worker, there, size = self._found
+                    self._bringing.fetch(worker, there, size, file)
+        bundle.get(self._bundle, path, target)
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bundle is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._bundle)
+        super().__exit__(*error)

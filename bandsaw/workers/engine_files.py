@@ -1,0 +1,180 @@
+"""Contents of files in an engine's worker: they arrive in pieces, and those returned are read.
+
+    call ─► lacking ─► pieces in ROOT/file-TOKEN ─► hub: kept by digest     call again
+    call ─► ROOT/back-CALL-files, which is read in pieces and removed
+
+Each piece is a submission. Any worker of the machine may take it: nothing is remembered in between.
+
+This file is sent as text and needs the standard library of Python only, see `engine_far`.
+"""
+
+import json
+import os
+import socket
+import sys
+
+# For a type checker. To import it takes longer than most of what is done here.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .engine_hub import Hub
+
+# So large are pieces of contents. What is returned and no larger comes with the result.
+FILE_PIECE = 1 << 23
+_FILE_READ = 1 << 18
+
+
+def files_seen() -> str:
+    """Names the machine, user and file systems: where this is equal, paths mean the same files."""
+    seen = [socket.gethostname(), str(getattr(os, "geteuid", int)())]
+    for path in ("/", "/proc/self/ns/mnt"):
+        try:
+            status = os.stat(path)
+            seen.append(f"{status.st_dev}:{status.st_ino}")
+        except OSError:
+            pass
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            seen.append(file.read().strip())
+    except OSError:
+        pass
+    return " ".join(seen)
+
+
+def worker_name(engine: str) -> "Any":
+    """Returns by which name an engine finds this worker again, `None` if it has none."""
+    try:
+        if engine == "ray":
+            return sys.modules["ray"].get_runtime_context().get_node_id()
+        if engine == "dask":
+            return sys.modules["distributed"].get_worker().address
+    except Exception:
+        pass  # the near end says that the files cannot go there
+    return None
+
+
+def prepared(hub: "Hub", root: str, request: "Any", messages: "Any") -> "Any":
+    """Tells a call where its files are, and where to put those that it returns.
+
+    Returns its messages; in place of them what lacks here, as a list.
+    """
+    files = request["files"]
+    news: dict[str, Any] = {"files_seen": request["files_seen"] == files_seen()}
+    if not news["files_seen"]:
+        news["files_back"] = _back(root, request)
+        if files:
+            folder, lacking = _looked(hub, files)
+            for one in files:
+                if one["key"] in lacking and one.get("at"):
+                    _put(hub, one, one["at"])
+                    lacking.remove(one["key"])
+            if lacking:
+                return ["lacking", socket.gethostname(), worker_name(request["engine"]), folder,
+                        lacking]  # fmt: skip
+            news["files_folder"] = folder
+    elif not files:
+        return messages
+    state = {**json.loads(messages[0]), **news}
+    return (json.dumps(state).encode("ascii"), *messages[1:])
+
+
+def _back(root: str, request: "Any") -> str:
+    return os.path.join(request["files_back"] or root, "back-" + request["call"])
+
+
+def returned(root: str, request: "Any") -> "Any":
+    """Says how files that a call returns are had: `None` if there are none.
+
+    Else the name of the worker, and the path and size of a file with all of them; or the bytes.
+    """
+    path = _back(root, request) + "-files"
+    try:
+        size = os.path.getsize(path)
+    except OSError:
+        return None
+    name = worker_name(request["engine"])
+    if request["files_back"] or (name is not None and size > FILE_PIECE):
+        return name, path, size
+    with open(path, "rb") as file:
+        data = file.read()
+    os.unlink(path)
+    return data
+
+
+def take_piece(root: str, piece: "Any", data: bytes) -> None:
+    """Takes a piece of contents. `piece`: a token for all of them, and where it begins."""
+    token, offset = piece
+    path = os.path.join(root, "file-" + token)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    with open(descriptor, "wb") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def keep_file(hub: "Hub", root: str, token: str, one: "Any") -> None:
+    """Has contents that have come in pieces be kept."""
+    path = os.path.join(root, "file-" + token)
+    try:
+        _put(hub, one, path)
+    finally:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+def give_piece(root: str, path: str, offset: int) -> bytes:
+    """Reads a piece of what a call has returned. With the last one it is removed."""
+    if os.path.dirname(path) != root or not os.path.basename(path).startswith("back-"):
+        raise ValueError(f"{path!r} was not returned by a call")
+    with open(path, "rb") as file:
+        file.seek(offset)
+        data = file.read(FILE_PIECE)
+        is_last = not file.read(1)
+    if is_last:
+        os.unlink(path)
+    return data
+
+
+class _Asked:
+    """A stream of the hub for what is asked about files, see `_files.crossing`."""
+
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+        with hub._lock:
+            self._stream = hub._new()
+
+    def __enter__(self) -> "_Asked":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hub._drop(self._stream)
+
+    def ask(self, **request: "Any") -> None:
+        self._hub._send(b"F", self._stream.number, json.dumps(request).encode("ascii"))
+
+    def send(self, piece: bytes) -> None:
+        self._hub._send(b"W", self._stream.number, piece)
+
+    def answer(self) -> "Any":
+        letter, body = self._stream.inbox.get()
+        if letter == b"E":
+            raise OSError(body.decode("utf-8", "replace"))
+        return json.loads(body)
+
+
+def _looked(hub: "Hub", files: "Any") -> "Any":
+    with _Asked(hub) as asked:
+        asked.ask(look=[[one["key"], one["name"]] for one in files])
+        answer = asked.answer()
+    return answer["folder"], answer["lacking"]
+
+
+def _put(hub: "Hub", one: "Any", path: str) -> None:
+    with open(path, "rb") as file, _Asked(hub) as asked:
+        asked.ask(put=one["key"], name=one["name"], parts=one["parts"], digest=one["digest"])
+        for piece in iter(lambda: file.read(_FILE_READ), b""):
+            asked.send(piece)
+        asked.ask(end=True)
+        asked.answer()
