@@ -142,7 +142,8 @@ class Reach:
         """Notes what methods change that reached code may call; others are called by other code."""
         pending = list(self._methods.values())
         while True:
-            called, others = [], []
+            called: list[tuple[str, Changes]] = []
+            others: list[tuple[str, Changes]] = []
             for item in pending:
                 is_called = item[0] in self._reads or item[0][:2] == "__"
                 (called if is_called else others).append(item)
