@@ -33,10 +33,7 @@ def is_coroutine_function(function: Any) -> bool:
 
 
 def finished(function: Any, value: Any) -> Any:
-    """Returns what a function returned: the value of its coroutine if it is a coroutine function.
-
-    Waits for that. Not for the thread of the loop.
-    """
+    """Returns what a function returned, for a coroutine function the value of its coroutine."""
     if type(value) is not CoroutineType or not is_coroutine_function(function):
         return value
     import asyncio

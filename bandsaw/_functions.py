@@ -52,9 +52,6 @@ def task_layers(obj: Any) -> list[Any]:
 
 
 def without_task(obj: Any, layer: int) -> Any:
-    """Takes bandsaw's own layer off a decorated function, and those of others above it.
-
-    Returns what the decorator of that layer was given; the object itself if it is no task.
-    """
+    """Returns what the decorator of bandsaw's own layer was given; an object that is no task."""
     layers = task_layers(obj)
     return layers[min(layer, len(layers) - 1)]

@@ -9,15 +9,7 @@ from .errors import BandsawError, WorkerError
 
 
 class _ProcessError(WorkerError, subprocess.CalledProcessError):
-    """A command that failed, with a message of its own.
-
-    Args:
-        message: What happened, for a person to read.
-        returncode: The exit status, negative for a signal.
-        cmd: The command.
-        output: The last lines that it wrote to its standard output.
-        stderr: The last lines that it wrote to its standard error.
-    """
+    """A command that failed, with a message of its own, for a person to read."""
 
     def __init__(
         self,

@@ -177,7 +177,7 @@ class Configuration:
                 `ValueError`).
         """
         if name is not None:
-            from ._identity.bulk_hashes import new_hash
+            from ._identity.buffers import new_hash
 
             new_hash(name)
         self.bulk_hash = name

@@ -182,10 +182,7 @@ class DistributionArchive:
 
 
 class _ConfiguredArchive(DistributionArchive):
-    """The archive of a configuration, kept under its digest. It grows as tasks are defined.
-
-    `running`: the archive that this process runs from, if it holds what this one has to.
-    """
+    """The archive of a configuration, which grows as tasks are defined; or the `running` one."""
 
     def __init__(
         self, configuration: Configuration, modules: tuple[str, ...], running: Optional[Running]
@@ -232,10 +229,7 @@ class _ConfiguredArchive(DistributionArchive):
         )
 
     def is_outdated(self, configuration: Configuration) -> bool:
-        """Says whether something was loaded since that is not in it.
-
-        That is a module with a task, or another text of a module.
-        """
+        """Says whether a module with a task, or another text of a module, was loaded since."""
         if self._state is not None:
             from ._archive import checkout
 

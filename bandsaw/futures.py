@@ -5,7 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import threading
+import weakref
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Optional, Protocol, TypeVar
 
 from .errors import TaskKilledError
@@ -199,6 +201,9 @@ class _Condition(threading.Condition):
     """One that is made in a third of the time, and of fewer objects: each future has one."""
 
     _waiters: Any = ()
+    # Without Python code, in which Ctrl-C would come when it is held and nobody is to release it.
+    __enter__: Any = property(attrgetter("_lock.__enter__"))
+    __exit__: Any = property(attrgetter("_lock.__exit__"))
 
     def __init__(self) -> None:
         self._lock: Any = threading.RLock()
@@ -276,11 +281,28 @@ class _Failure:
         self.is_known = isinstance(error, TaskKilledError)
         self.what = what
         self.error = error
+        _failures.add(weakref.ref(self, _failures.discard))
 
-    def __del__(self) -> None:
+    def tell(self) -> None:
+        """Logs it if nobody knows it."""
         if not self.is_known:
+            self.is_known = True
             logger.error(
                 "%s failed, and nobody has asked for its result.",
                 self.what,
                 exc_info=(type(self.error), self.error, self.error.__traceback__),
             )
+
+    __del__ = tell
+
+
+# When Python takes modules to pieces at its end, it is too late to log.
+_failures: set[weakref.ref[_Failure]] = set()
+
+
+def end_failures(are_known: bool) -> None:
+    """Logs the failures that nobody knows, or notes that they are another process's."""
+    for failure in [reference() for reference in list(_failures)]:
+        if failure is not None:
+            failure.is_known = failure.is_known or are_known
+            failure.tell()

@@ -168,11 +168,7 @@ class Task(SerializableValue, abc.ABC):
     def _identify_execution(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[str, Optional[dict[str, bytes]]]:
-        """Makes the id of an execution.
-
-        Returns the id, and what each argument was written as: `None` where a subclass makes ids in
-        a way of its own.
-        """
+        """Makes the id, and what each argument was written as: `None` from a subclass's own way."""
         if type(self).execution_id_of is not Task.execution_id_of:
             return self.execution_id_of(args, kwargs), None
         written = self._write_arguments(args, kwargs)
@@ -263,13 +259,7 @@ class Task(SerializableValue, abc.ABC):
 
 
 class _FunctionTask(Task):
-    """A task whose function can be imported by name.
-
-    Args:
-        function_name: The name of the function, dotted if it is part of a class.
-        module_name: The name of its module.
-        task_kwargs: What the author gave to `@task` for the advices.
-    """
+    """A task whose function can be imported by name, dotted if it is part of a class."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Real stores that a team could share: an S3 server, folders on an SSH server."""
+"""Real stores that a team could share: servers of S3 and Google's kind, folders by SSH."""
 
 import contextlib
 import importlib.util
@@ -28,11 +28,15 @@ def lacks(*modules):
 class S3:
     """A server of moto in a process of its own. What it holds goes with it."""
 
+    scheme = "s3"
+    command = ("moto.server", "-H", "127.0.0.1")
+    _bucket = f"/{BUCKET}"
+
     def __init__(self, folder):
-        self._log = folder / "moto.log"
+        self._log = folder / "server.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.url = f"s3://{BUCKET}/some/prefix"
+        self.url = f"{self.scheme}://{BUCKET}/some/prefix"
 
     @property
     def variables(self):
@@ -53,19 +57,22 @@ class S3:
     def start(self):
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+                [sys.executable, "-m", *self.command, "--port", str(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         end = time.monotonic() + 60
         while True:
-            request = urllib.request.Request(f"{self._endpoint}/{BUCKET}", method="PUT")
-            with contextlib.suppress(OSError), urllib.request.urlopen(request):
+            with contextlib.suppress(OSError), urllib.request.urlopen(self._first_request()):
                 return
             if self._process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"moto did not start: {self._log.read_text()}")
+                raise RuntimeError(f"it did not start: {self._log.read_text()}")
             time.sleep(0.05)
+
+    def _first_request(self):
+        """Makes the bucket."""
+        return urllib.request.Request(f"{self._endpoint}/{BUCKET}", method="PUT")
 
     def kill(self):
         self._process.kill()
@@ -81,8 +88,33 @@ class S3:
         return [
             (method, path.partition("?")[0], int(status))
             for method, path, status in found
-            if path != f"/{BUCKET}"
+            if path != self._bucket
         ]
+
+
+class Google(S3):
+    """An emulator of Google Cloud Storage in a process of its own."""
+
+    scheme = "gs"
+    command = (
+        *("gcp_storage_emulator", "start", "--host", "127.0.0.1", "--in-memory"),
+        *("--default-bucket", BUCKET),
+    )
+    _bucket = f"/storage/v1/b/{BUCKET}"
+
+    @property
+    def variables(self):
+        """What a process has in its environment to reach the server."""
+        # The emulator has no gRPC, by which the driver would ask for the kind of the bucket.
+        return {
+            "FSSPEC_GS_TOKEN": "anon",
+            "FSSPEC_GS_ENDPOINT_URL": self._endpoint,
+            "STORAGE_EMULATOR_HOST": self._endpoint,
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        }
+
+    def _first_request(self):
+        return f"{self._endpoint}{self._bucket}"
 
 
 class Sftp(ssh_server.Server):

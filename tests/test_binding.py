@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandsaw._identity.binding import binder
+from bandsaw._identity.arguments import binder
 from bandsaw.errors import InvalidValueError
 
 

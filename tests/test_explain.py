@@ -4,7 +4,8 @@ import re
 import pytest
 
 import bandsaw
-from bandsaw._cache.record import short_text, texts_of
+from bandsaw._cache import compare
+from bandsaw._cache.record import Argument, Record, short_text, texts_of
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import IdentityError, InvalidValueError
 
@@ -560,3 +561,21 @@ def test_a_call_that_cannot_be_made_is_said_to_be_that(shaped, wrong):
     done = command(shaped, "explain", "workflow.train", *(arguments or ["scale=1"]))
     assert done.returncode == 1
     assert "workflow.train cannot be called like this: " in done.stdout
+
+
+def test_an_entry_of_the_same_arguments_tells_more_than_a_sibling():
+    def made(when, value, *digests):
+        arguments = {"x": Argument(None, {"x": value})}
+        parts = [["function", f"f{at}", "flow.py", digest] for at, digest in enumerate(digests)]
+        return Record("flow.f", when, 1.0, arguments, parts)
+
+    wanted = made(4.0, "3", "new", "new")
+    entries = [
+        ("older", made(1.0, "3", "old", "old")),
+        ("old", made(2.0, "3", "old", "old")),
+        ("sibling", made(3.0, "2", "new", "new")),
+        ("later", made(5.0, "3", "new", "newer")),
+    ]
+    nearest = compare.nearest(wanted, entries)
+    assert nearest.path == "old" and len(nearest.differences) == 2
+    assert compare.nearest(wanted, entries[2:]).path == "sibling"

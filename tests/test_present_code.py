@@ -169,6 +169,34 @@ def test_what_is_only_in_memory_does_not_cross_and_is_not_kept(run):
     assert len(entries(run)) == 2
 
 
+@pytest.mark.parametrize("chain", ["own", "kept"])
+def test_where_the_files_say_all_a_change_after_the_first_call_is_not_kept_either(run, chain):
+    run.project.write("plain.py", "RATE = 2\ndef rate():\n    return RATE\n")
+    run.project.write(
+        "more.py",
+        f"""
+        import bandsaw
+        import plain
+
+        @bandsaw.task(chain={chain!r})
+        def rate():
+            return plain.rate()
+        """,
+    )
+    body = """
+    import more, plain
+    assert more.rate() == more.rate() == 2
+    for number in (3, 4):
+        plain.RATE = number
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            more.rate(), more.rate()
+        assert ["plain.RATE" in str(warning.message) for warning in caught] == [True, True]
+    """
+    run(body)
+    assert len(entries(run)) == 1
+
+
 def test_a_cache_behind_a_crossing_keeps_only_what_its_own_code_computed(run):
     run("lib.RATE = 7\nassert behind(3) == 8, behind(3)\nlib.RATE = 2\nassert behind(3) == 8")
     run("assert behind(3) == 8")

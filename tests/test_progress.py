@@ -115,6 +115,25 @@ def test_a_terminal_has_bars(project):
     assert text.rindex(b"\x1b[?25h") > text.rindex(b"\x1b[?25l")
 
 
+def test_a_notebook_has_bars_in_its_cell(project, monkeypatch):
+    pytest.importorskip("rich", reason="bars are drawn by rich, in the extra 'cli'")
+    pytest.importorskip("ipykernel", reason="there is no kernel of notebooks here")
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    project.write("bandsaw_config.py", CONFIGURATION)
+    for name, value in project.environment().items():
+        monkeypatch.setenv(name, value)
+    (cell,) = cells = [nbformat.v4.new_code_cell(WORKFLOW.format(seconds=1.5))]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    resources = {"metadata": {"path": str(project.folder)}}
+    nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
+    bars = [output.data for output in cell.outputs if output.output_type == "display_data"]
+    # One, that was drawn anew in its place.
+    assert len(bars) == 1
+    assert "━" in bars[0]["text/html"] and "4 of 4 done, 1 failed" in bars[0]["text/html"]
+    text = "".join(output.text for output in cell.outputs if output.output_type == "stream")
+    assert text == "the end\n"
+
+
 def test_what_is_no_time_is_refused():
     with pytest.raises(InvalidValueError, match="seconds"):
         Progress(seconds=0)

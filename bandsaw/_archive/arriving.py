@@ -54,7 +54,6 @@ class Arriving:
         self.abandon()
 
     def abandon(self) -> None:
-        """Leaves nothing of what has arrived."""
         unpacking, self._unpacking = self._unpacking, None
         if unpacking is not None:
             unpacking.abandon()

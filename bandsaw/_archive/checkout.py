@@ -205,11 +205,7 @@ class Checkout:
         return f"{_THIS_RUN}-{_texts.generation}-{self._number}"
 
     def news(self, known: int) -> tuple[int, dict[str, Any]]:
-        """Returns what a process does not know yet.
-
-        Returns the number for what it knows then, and plain data for `finder.take`, empty for
-        nothing.
-        """
+        """Returns the number and the data for `finder.take` of what a process does not know yet."""
         number = len(_texts.growth) + 1
         if known == number:
             return number, {}
@@ -237,7 +233,6 @@ class Checkout:
         }
 
     def text(self, path: str) -> Optional[bytes]:
-        """Returns the text that a file had when an id was made of it. See `Texts.text`."""
         return _texts.text(path)
 
 

@@ -40,10 +40,7 @@ def reached(
     roots: Iterable[tuple[str, str]],
     imports: Imports,
 ) -> Iterator[Found]:
-    """Finds first-party modules, and the packages that they are part of, which go along whole.
-
-    Yields each file once. What is not to be found or cannot be read is left out: nobody named it.
-    """
+    """Yields the files of first-party modules and of their packages, as far as there are any."""
     walk = _Walk(known)
     for name, source in begin:
         walk.pending.append((name, source))
@@ -159,12 +156,7 @@ class _Walk:
 
 
 def referred_to(name: str) -> list[str]:
-    """Reads the names of modules that a loaded module refers to by its globals.
-
-    Returns the names of the modules themselves, and of those that its functions, classes and other
-    objects come from: those in its globals, in containers there, and in the attributes of
-    first-party classes and objects there. In order.
-    """
+    """Reads the names of modules that a loaded one refers to by objects and first-party classes."""
     module = sys.modules.get("__main__" if name == main_module_name() else name)
     names: dict[str, None] = {}
     for value in list(getattr(module, "__dict__", {}).values()):

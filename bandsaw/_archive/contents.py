@@ -87,15 +87,10 @@ class Content:
         return members
 
     def manifest_bytes(self) -> bytes:
-        """Returns the member that says what is in it."""
         return _as_bytes(self.manifest)
 
     def holds(self, module_name: str) -> bool:
-        """Says whether a module is in it.
-
-        Args:
-            module_name: The name of the module; that of the running script may be `__main__`.
-        """
+        """Says whether a module, the running script as `__main__` too, is in it."""
         if module_name in ("__main__", self.manifest["main"]):
             return True
         inner = module_name.replace(".", "/")
@@ -122,22 +117,9 @@ def collect(
 ) -> Content:
     """Collects what goes into an archive.
 
-    Args:
-        modules: The names of the modules and packages that were named explicitly.
-        signed_by: The name of the configuration by whose key sessions have to be signed.
-        configuration_name: Which of the modules is there as the configuration.
-        reached_from: Modules from which first-party modules are reached, besides those named and
-            the script, and what they are there for; `None` leaves out all that is only reached.
-        earlier: An archive all of whose members go in as well.
-        known_imports: What modules import, see `imports.read`.
-        named_files: The files that were named explicitly, see `extra.found`.
-        loaded_text: Says which text of a module is loaded, whose file may have been edited since.
-
-    Returns:
-        The content, in memory.
-
-    Raises:
-        DistributionError: If a module or file cannot be found or read.
+    `reached_from`: modules from which first-party modules are reached, besides those named and the
+    script, and what they are there for; `None` leaves out all that is only reached. `earlier`: all
+    of whose members go in as well. `loaded_text`: says which text of a module is loaded.
     """
     named = sorted(set(modules))
     collected = _Collected(loaded_text)
@@ -236,7 +218,6 @@ class _Collected:
             self.roots.add(path[: -len(inner)])
 
     def add_file(self, member: str, path: str, why: str) -> None:
-        """Adds a file that was named and may be no module."""
         data = files.read_file(path)
         if self.files.get(member, data) != data or member in ("__main__.py", MANIFEST):
             raise DistributionError(

@@ -19,8 +19,6 @@ ELSEWHERE = "bandsaw-files"
 
 
 class Named(NamedTuple):
-    """A file that was named."""
-
     member: str  # its path in the archive
     path: str  # where it lies
     why: str  # which name it was found by
@@ -29,7 +27,6 @@ class Named(NamedTuple):
 def found(
     names: Iterable[tuple[str, str]], roots: Iterable[str], may_be_gone: bool
 ) -> Iterator[Named]:
-    """Finds the files that were named."""
     # Of two that a file lies in, the inner one is where its module looks.
     ordered = sorted(roots, key=len, reverse=True)
     for base, name in names:

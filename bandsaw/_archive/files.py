@@ -87,11 +87,7 @@ def is_package(spec: ModuleSpec) -> bool:
 
 
 def member_of(name: str, spec: ModuleSpec) -> Optional[str]:
-    """Returns the path below the archive of a module's own file.
-
-    Returns the path, for a package that of its `__init__`. `None` where there is no file: for what
-    is built in, frozen, or a namespace package.
-    """
+    """Returns the path in the archive of a module's own file, `None` where it has none."""
     origin = spec.origin
     if not isinstance(origin, str) or not (spec.has_location or os.path.isfile(origin)):
         return None
@@ -134,7 +130,6 @@ def read_file(path: str) -> bytes:
 
 
 def unreadable(path: str, error: Exception) -> DistributionError:
-    """Makes the error of what cannot be read."""
     return DistributionError(
         f"The file {path!r} cannot be put into a distribution archive: "
         f"{getattr(error, 'strerror', None) or error}."

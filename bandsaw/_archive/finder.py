@@ -37,10 +37,7 @@ _texts: dict[str, bytes] = {}
 
 
 def install(package: str, folder: str) -> None:
-    """Has bandsaw and the project's own modules imported by this module.
-
-    `folder`: where to keep byte code that cannot lie beside its source, empty for nowhere.
-    """
+    """Has the project's modules imported from here; `folder`: for byte code, empty for nowhere."""
     global byte_code
     byte_code = folder
     packages[_BANDSAW] = (os.path.join(package, "__init__.py"), [package])
@@ -49,7 +46,6 @@ def install(package: str, folder: str) -> None:
 
 
 def take(code: Mapping[str, Any]) -> None:
-    """Takes over what the process on the other side says about the code."""
     global id, key
     id, key = code["id"], code["key"]
     for name, (origin, locations) in code["packages"].items():

@@ -25,14 +25,11 @@ _SIGNS = ("CACHEDIR.TAG", "pyvenv.cfg")
 
 
 class Files(NamedTuple):
-    """Files of a folder."""
-
     paths: dict[str, str]  # where each of them lies, by its path below the folder
     zipped: dict[str, bytes]  # the bytes of those that lie in a zip
     left_out: dict[str, str]  # why files and folders were left out, by their paths below the folder
 
     def read(self) -> Iterator[tuple[str, bytes]]:
-        """Yields each file with its bytes."""
         yield from self.zipped.items()
         for name, path in self.paths.items():
             yield name, files.read_file(path)
@@ -41,11 +38,7 @@ class Files(NamedTuple):
 def find(
     folders: Iterable[str], largest: Optional[int] = LARGEST_FILE, everything: bool = False
 ) -> Files:
-    """Finds the files of a package or folder.
-
-    `largest`: the size of the largest file that is not left out, `None` for any. Returns the files:
-    those that are worth sending, without what is hidden, large, or a cache.
-    """
+    """Finds the files that are worth sending: not hidden, no cache, none above `largest` bytes."""
     found = Files({}, {}, {})
     total = 0
     for folder in reversed(list(folders)):

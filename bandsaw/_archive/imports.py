@@ -35,11 +35,7 @@ class Imports:
         self.found: dict[str, list[str]] = {}
 
     def of(self, name: str, source: bytes) -> list[str]:
-        """Finds the names of what one module imports.
-
-        `source`: its source, empty where there is none. Returns full names, some of which may be
-        those of functions or the like in modules. In order.
-        """
+        """Finds the full names of what one module imports; some may be those of functions."""
         if b"import" not in source:
             return []
         key = f"{name} {hashlib.sha256(source).hexdigest()}"
@@ -54,16 +50,11 @@ class Imports:
         return names
 
     def as_bytes(self) -> bytes:
-        """Returns what was found, to be kept."""
         return json.dumps(self.found, sort_keys=True).encode()
 
 
 def named_in(source: bytes) -> list[str]:
-    """Finds the names of what a module of a package may import, without parsing it.
-
-    The package goes along whole, so that only what lies outside counts, by its first names. Some
-    may be words of comments and texts.
-    """
+    """Finds the first names of what a module may import, without parsing it; some may be words."""
     if b"import" not in source:
         return []
     text = source.decode("utf-8", "replace")
@@ -73,7 +64,6 @@ def named_in(source: bytes) -> list[str]:
 
 
 def read(folders: Iterable[Path]) -> dict[str, list[str]]:
-    """Reads what was found for archives that were unpacked."""
     known: dict[str, list[str]] = {}
     for folder in folders:
         try:

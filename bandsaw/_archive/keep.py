@@ -39,10 +39,7 @@ _OURS = re.compile(r"[0-9a-f]{32}(\.pyz)?|\.[0-9a-f]{8,32}(\.pyz)?-\w+")
 
 
 def kept_root(directory: str) -> "Any":
-    """Makes the folder for what is kept on another machine, for its owner only.
-
-    Returns its path, and whether it is for this run only.
-    """
+    """Makes the owner's folder for what is kept; returns also whether it is for this run only."""
     os.makedirs(directory, mode=0o700, exist_ok=True)
     root = os.path.join(os.path.abspath(directory), f"bandsaw-{os.geteuid()}")
     try:
@@ -104,7 +101,6 @@ def listed(folder: str) -> "list[str]":
 
 
 def touch(path: str) -> None:
-    """Notes that an archive is in use."""
     try:
         os.utime(path)
     except OSError:
@@ -199,7 +195,6 @@ def _shrunk(found: "list[tuple[float, str]]", max_bytes: int) -> "list[str]":
 
 
 def kept(base: str) -> "list[str]":
-    """Lists the archives that are kept."""
     names = [name for name in listed(base) if _OURS.fullmatch(name) and name[0] != "."]
     return [os.path.join(base, name) for name in sorted(names)]
 
@@ -224,7 +219,6 @@ def sizes_of_new(path: str, counted: "set[Any]") -> "Iterator[int]":
 
 
 def max_bytes() -> int:
-    """Returns how many bytes are kept."""
     try:
         return int(os.environ.get(MAX_BYTES_ENV_VARIABLE) or MAX_BYTES)
     except ValueError:
@@ -245,7 +239,6 @@ def discard(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a file or a folder, if it can be removed."""
     import shutil
 
     if os.path.isdir(path) and not os.path.islink(path):

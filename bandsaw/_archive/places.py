@@ -16,10 +16,7 @@ _TRIES = 3
 
 
 def content_at(folder: Optional[Path], path: Optional[Path]) -> Optional[Content]:
-    """Reads an archive from where it is whole.
-
-    Returns what is in it, `None` if it is in neither place.
-    """
+    """Reads an archive from where it is whole; `None` if it is in neither place."""
     if folder is not None and folder.is_dir():
         try:
             content = content_of_folder(folder)
@@ -48,10 +45,7 @@ def write_file(path: Path, content: Callable[[], Content]) -> None:
 def put_where_possible(
     put: Callable[[Path, Content], Path], content: Callable[[], Content]
 ) -> tuple[Path, Content]:
-    """Puts an archive into the folder for what is kept, else into that of this process.
-
-    Returns the folder or file, and what is in it.
-    """
+    """Puts an archive into the folder for what is kept, else into that of this process."""
     problem: Optional[OSError] = None
     for _ in range(_TRIES):
         given = content()
@@ -70,10 +64,7 @@ def kept_or(
     content: Content,
     put: Optional[Callable[[Path, Content], Path]] = None,
 ) -> Path:
-    """Puts an archive into the folder for what is kept, or where that cannot be, elsewhere.
-
-    Returns the folder or file.
-    """
+    """Puts an archive into the folder for what is kept, or where that cannot be, elsewhere."""
     put = put or store.put_folder
     try:
         return put(kept_folder("archives"), content)

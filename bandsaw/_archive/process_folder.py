@@ -17,7 +17,6 @@ _lock = threading.Lock()
 
 
 def process_folder() -> str:
-    """Returns the folder, which is made when it is first asked for."""
     with _lock:
         return _made()
 

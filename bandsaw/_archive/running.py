@@ -12,8 +12,6 @@ from .contents import Content, main_name
 
 
 class Running(NamedTuple):
-    """The archive that this process was started from."""
-
     content: Content
     folder: Optional[Path]  # where it is unpacked, if that is what runs
     path: Optional[Path]  # the zip, if that is what runs
@@ -34,10 +32,7 @@ class Running(NamedTuple):
 
 
 def running_archive() -> Optional[Running]:
-    """Finds the archive that this process was started from.
-
-    Returns the archive, `None` if this process is no far end, or bandsaw is installed here.
-    """
+    """Finds the archive that this process was started from, `None` if it was from none."""
     if not modules.is_far_end:
         return None
     root = Path(start.running_root())

@@ -69,15 +69,7 @@ def _mode_of(member: "Any") -> int:
 
 
 class Unpacking:
-    """An archive that is being unpacked: what other archives have of it is there at once.
-
-    Args:
-        folder: Where it is going to be, in the folder for archives.
-        manifest: What it says of itself.
-
-    Raises:
-        ValueError: If it is another archive.
-    """
+    """An archive that is being unpacked: what other archives have of it is there at once."""
 
     def __init__(self, folder: str, manifest: bytes) -> None:
         self._folder = folder
@@ -155,7 +147,6 @@ class Unpacking:
         return path
 
     def add(self, name: str, pieces: "Any") -> None:
-        """Writes a file."""
         self.begin(name)
         for piece in pieces:
             self.write(piece)
@@ -189,7 +180,6 @@ class Unpacking:
         self.lacking.pop(name, None)
 
     def finish(self) -> None:
-        """Puts the archive to its place, where it is now whole."""
         if self.lacking:
             raise ValueError(f"{min(self.lacking)} of the archive did not arrive")
         self._take_over_byte_code()
@@ -212,17 +202,13 @@ class Unpacking:
         return False
 
     def abandon(self) -> None:
-        """Leaves nothing of what was written."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
         remove(self._temporary)
 
     def _take_over_byte_code(self) -> None:
-        """Links byte code that other archives have of the very same files.
-
-        After an edit of one module, the others need not be compiled again.
-        """
+        """Links byte code that other archives have of the very same files."""
         wanted: dict[str, dict[str, str]] = {}
         for name, member in self._members.items():
             if name.endswith(".py"):

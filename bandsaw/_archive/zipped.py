@@ -21,7 +21,6 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def write_zip(content: Content, stream: BinaryIO) -> None:
-    """Writes an archive."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -68,10 +67,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def content_of_folder(folder: Path) -> Content:
-    """Reads an archive that was unpacked.
-
-    Returns what is in it. Members are read when they are asked for.
-    """
+    """Reads an archive that was unpacked; its members are read when they are asked for."""
 
     def read(name: str) -> bytes:
         with open(os.path.join(folder, *name.split("/")), "rb") as file:

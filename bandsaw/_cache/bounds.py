@@ -33,8 +33,6 @@ _SPARE = 100
 
 
 class Found(NamedTuple):
-    """An entry in a cache's directory."""
-
     used: int  # when it was last used, in nanoseconds since the epoch
     written: float  # when it was written, in seconds since the epoch
     size: int
@@ -42,8 +40,6 @@ class Found(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """What a look at a cache removed."""
-
     entries: int  # the number of entries
     files: int  # the number of temporary files whose writers had died
     size: int  # the bytes of all of them
@@ -51,7 +47,6 @@ class Removed(NamedTuple):
 
 
 def folders_in(directory: str) -> Iterator[str]:
-    """Lists the folders of tasks in a cache."""
     try:
         with os.scandir(directory) as items:
             folders = [
@@ -65,17 +60,12 @@ def folders_in(directory: str) -> Iterator[str]:
 
 
 def entries_in(directory: str) -> Iterator[Found]:
-    """Lists the entries of a cache.
-
-    Yields the entries, also those that turn out to be damaged when they are read. Files that are
-    neither named nor begin as entries do are left out: they are somebody else's.
-    """
+    """Lists the entries of a cache, damaged ones too; other files are somebody else's."""
     for folder in folders_in(directory):
         yield from entries_of(folder)
 
 
 def entries_of(folder: str) -> Iterator[Found]:
-    """Lists the entries of a task's folder, as `entries_in` does."""
     is_id = _ID.fullmatch(os.path.basename(folder))
     for found in _files_in(folder):
         name = os.path.basename(found.path)
@@ -102,11 +92,7 @@ def _files_in(folder: str) -> Iterator[Found]:
 def enforce(
     directory: str, path: str, size: int, max_bytes: Optional[int], max_age: Optional[float]
 ) -> None:
-    """Removes what is too much after an entry was written.
-
-    `max_bytes`: the bytes that all entries may have, `None` for any number. `max_age`: the seconds
-    after which an entry goes, `None` for never.
-    """
+    """Removes what is too much after an entry was written; bytes and seconds, `None` for any."""
     file = Locked(os.open(os.path.join(directory, NAME), files.WRITE, 0o600))
     try:
         files.check_status(os.fstat(file.descriptor), is_written=True)
@@ -141,11 +127,7 @@ def _look(
 def prune(
     directory: str, max_bytes: Optional[int] = None, max_age: Optional[float] = None
 ) -> Removed:
-    """Removes what is too much, and what writers that died left behind.
-
-    `max_bytes`: the bytes that all entries may have, `None` for any number. `max_age`: the seconds
-    after which an entry goes, `None` for never.
-    """
+    """Removes what is too much, and what writers that died left behind."""
     now = time.time()
     abandoned = _remove_abandoned(directory, now)
     _, removed, failures = _remove(directory, max_bytes, max_age, now)
@@ -178,10 +160,7 @@ def _remove(
     keep: str = "",
     spare: bool = False,
 ) -> tuple[list[Found], list[Found], list[OSError]]:
-    """Removes entries that are too old, and then those that were used longest ago.
-
-    Returns what is kept, what was removed, and why something could not be.
-    """
+    """Removes what is too old, then what was used longest ago; returns kept, removed, failures."""
     entries = sorted(entries_in(directory))
     total = sum(found.size for found in entries)
     more = len(entries) // _SPARE if spare else 0

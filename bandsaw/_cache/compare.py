@@ -1,9 +1,10 @@
-"""Which entry is nearest to a call, and what differs from it."""
+"""Why a call has no entry: what differs from the nearest one, or which variables do."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from . import bounds, entry, files, record
 from .record import Argument, Record
@@ -13,8 +14,6 @@ _CODE = {"function": "helper ", "class": "class ", "method": "method ", "module"
 
 
 class Nearest(NamedTuple):
-    """The entry that differs least from a call."""
-
     path: str
     record: Record  # what it remembers
     differences: list[str]  # what differs, a sentence each
@@ -32,10 +31,7 @@ def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record],
 
 
 def nearest_entry(directory: str, wanted: Record, path: str) -> Optional[Nearest]:
-    """Finds the entry of the same task that differs least from a call.
-
-    Returns the nearest one, of several the newest; `None` if there is no other entry of the task.
-    """
+    """Finds the `nearest` entry of the same task; `None` if there is no other one of the task."""
     return nearest(wanted, (
         (found.path, other)
         for found, other, _ in records_in(directory)
@@ -44,17 +40,19 @@ def nearest_entry(directory: str, wanted: Record, path: str) -> Optional[Nearest
 
 
 def nearest(wanted: Record, entries: Iterable[tuple[str, Record]]) -> Optional[Nearest]:
-    """Finds the entry that differs least from a call, of several the newest."""
-    best: Optional[Nearest] = None
-    for path, other in entries:
-        candidate = Nearest(path, other, differences(wanted, other))
-        if best is None or _distance(candidate) < _distance(best):
-            best = candidate
-    return best
+    """Finds the entry that says best why a call was computed.
 
+    Those that were there before come first; then those with the same arguments, whose place it has
+    taken, and not its siblings with others; then those that differ least; then the newest.
+    """
 
-def _distance(candidate: Nearest) -> tuple[int, float]:
-    return len(candidate.differences), -candidate.record.made
+    def distance(candidate: Nearest) -> tuple[bool, bool, int, float]:
+        other = candidate.record
+        is_sibling = other.arguments != wanted.arguments
+        return other.made > wanted.made, is_sibling, len(candidate.differences), -other.made
+
+    found = (Nearest(path, other, differences(wanted, other)) for path, other in entries)
+    return min(found, key=distance, default=None)
 
 
 def differences(now: Record, then: Record) -> list[str]:
@@ -137,8 +135,42 @@ def _short(argument: Argument) -> str:
 
 
 def lines_of(differences: Sequence[str]) -> list[str]:
-    """Lays out differences."""
     nothing = (
         "nothing that is remembered: the length of ids or the hash for bulk data may be another"
     )
     return [f"  {difference}" for difference in differences or [nothing]]
+
+
+# Of so many tasks of the cache it is looked at most.
+_MOST_FOLDERS = 1000
+
+
+def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> list[str]:
+    """Names the variables in whose values alone an entry differs from one of another task id.
+
+    `folder` and `name` are those of the entry. Variables whose values stand in the source are not
+    named: those were edited. Returns nothing where there is no such entry.
+    """
+    carried = task._carried()
+    if carried is None or not carried.values:
+        return []
+    computed = {key.partition(":")[2]: key.replace(":", ".") for key in carried.values}
+    ours = {tuple(part[:3]): part[3] for part in record.parts_of(task)}
+    for number, other in enumerate(bounds.folders_in(directory)):
+        path = os.path.join(other, name)
+        if number >= _MOST_FOLDERS or os.path.basename(other) == os.path.basename(folder):
+            continue
+        if not os.path.exists(path):
+            continue
+        try:
+            found = record.read(entry.read_record(path))
+        except (OSError, ValueError, files.DamagedEntryError):
+            continue
+        if found.task != str(task):
+            continue
+        theirs = {tuple(part[:3]): part[3] for part in found.parts}
+        changed = {key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)}
+        names = {key[1].rpartition(".")[2] for key in changed if key[0] == "value"}
+        if changed and len(names) == len(changed) and names.issubset(computed):
+            return sorted(computed[name] for name in names)
+    return []

@@ -63,8 +63,6 @@ _OTHER_DIGEST = "the digest of its contents is another one"
 
 
 class Entry(NamedTuple):
-    """What an entry holds."""
-
     payload: Any  # the result, as the serializer wrote it: contiguous bytes
     buffers: Sequence[Any]  # the buffers that the serializer left out of it
     record: bytes  # what the ids were made of
@@ -156,10 +154,7 @@ def length_to_payload(head: bytes) -> int:
 
 
 def has_mark(path: str) -> bool:
-    """Says whether a file begins as entries do, of this version or another.
-
-    Returns whether it does. What does not is somebody else's.
-    """
+    """Says whether a file begins as entries do, of this version or another."""
     opened: list[int] = []
     try:
         return os.read(open_to_look(path, opened), len(_MARK)) == _MARK
@@ -169,17 +164,13 @@ def has_mark(path: str) -> bool:
 
 
 def ids_of(folder: str, name: str) -> bytes:
-    """Returns what an entry is bound to."""
     return f"{folder[folder.rfind(os.sep) + 1 :]}/{name}\n".encode("utf-8", "surrogateescape")
 
 
 def packed(
     ids: bytes, record: bytes, payload: Any, buffers: Sequence[Any] = (), contents: Any = None
 ) -> list[Any]:
-    """Lays out an entry. Returns the parts of the file, in order. The buffers are not copied.
-
-    `contents`: those of the files in the result, `None` if there are none.
-    """
+    """Lays out an entry as the parts of its file, in order. The buffers are not copied."""
     magic = MAGIC
     if contents is not None:
         magic, buffers = _WITH_FILES, [*buffers, contents]
@@ -214,10 +205,7 @@ def _read_all(descriptor: int, size: int) -> bytes:
 
 
 def _parse(data: Any, size: int) -> tuple[int, int, int, Sequence[tuple[int, int]]]:
-    """Finds where the record and the payload begin, where that ends, and where the buffers are.
-
-    Data that ends behind the header has no buffers yet.
-    """
+    """Finds the record, the payload and its end, and the buffers: none behind the header yet."""
     if len(data) < _HEADER.size:
         raise DamagedEntryError(f"it has {size} bytes, too few for a header")
     magic, length, _, record, number, payload = _HEADER.unpack_from(data)
@@ -358,7 +346,6 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
 
 
 def age_of(status: os.stat_result) -> float:
-    """Says how old an entry is."""
     return time.time() - status.st_mtime
 
 

@@ -28,12 +28,7 @@ class DamagedEntryError(Exception):
 
 
 def open_to_look(path: str, opened: list[int]) -> int:
-    """Opens a file to look at it, which is not to use it.
-
-    `opened`: gets the descriptor, as in `entry.read`.
-
-    Returns the descriptor. The time of the last access stays as it is where the file is ours.
-    """
+    """Opens a file to look at it; the time of its last access stays where it is ours."""
     try:
         opened.extend(map(os.open, (path,), (LOOK,)))
     except PermissionError:

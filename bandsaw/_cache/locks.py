@@ -36,8 +36,6 @@ class Locked(LockedFile):
 
 
 class Temporary(Locked):
-    """A file that becomes an entry."""
-
     __slots__ = ("is_empty", "is_new", "path", "temporary")
 
     def __init__(self, path: str, temporary: str, descriptor: int, is_new: bool) -> None:
@@ -67,7 +65,6 @@ class Temporary(Locked):
         self.rename()
 
     def rename(self) -> None:
-        """Makes the file the entry."""
         if fcntl is None:
             # Windows cannot rename an open file.
             self.forget()

@@ -34,16 +34,12 @@ _code_lines: dict[str, bytes] = {}
 
 
 class Argument(NamedTuple):
-    """What is remembered of an argument."""
-
     # The digest of the value; `None` where its one text says all, or it is not known.
     digest: Optional[str]
     texts: dict[str, str]  # short texts of the value and of its parts, by their paths
 
 
 class Record(NamedTuple):
-    """What an entry remembers."""
-
     task: str  # the name of the task
     made: float  # when it was made, in seconds since the epoch
     seconds: Optional[float]  # how long the computation took, `None` where it is not known
@@ -52,10 +48,7 @@ class Record(NamedTuple):
 
 
 def arguments_of(execution: Any) -> dict[str, Argument]:
-    """Describes the arguments of a call, before the task can change them.
-
-    Returns the descriptions by the names of the parameters; none where nothing is known of them.
-    """
+    """Describes the arguments of a call, before the task can change them."""
     if not isinstance(execution, Execution):
         return {}
     described: dict[str, Argument] = {}
@@ -72,11 +65,7 @@ def arguments_of(execution: Any) -> dict[str, Argument]:
 
 
 def parts_of(task: Any) -> list[list[str]]:
-    """Says what a task id is made of.
-
-    Returns the same as `bandsaw.fingerprint.parts_of`; nothing for tasks that are not made of a
-    function.
-    """
+    """Returns the same as `bandsaw.fingerprint.parts_of`; nothing for tasks of no function."""
     if not isinstance(task, Task):
         return []
     from ..fingerprint import parts_of as parts_of_function
@@ -142,11 +131,7 @@ def read(data: bytes) -> Record:
 
 
 def texts_of(name: str, value: Any) -> dict[str, str]:
-    """Describes a value in short texts.
-
-    Returns a text for each of its parts that is a plain value, and for what is none, by path.
-    Containers and objects for which there is no room are told by their size or type.
-    """
+    """Describes the plain values in a value by path, and what has no room by size or type."""
     texts: dict[str, str] = {}
     pending = deque([(name, value, 0)])
     while pending:

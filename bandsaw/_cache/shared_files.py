@@ -23,6 +23,7 @@ SUFFIX = ".tmp"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://.+", re.DOTALL)
 # Of these it is known without loading fsspec.
 _KNOWN = {"file", "local", "s3", "s3a", "gs", "gcs", "sftp", "ssh", "abfs", "az", "http", "https"}
+_GOOGLE = re.compile(r"gc?s://", re.IGNORECASE)
 _LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
 # To close the connections of the parent in a forked process would disturb those of the parent.
 _of_parents: list[Any] = []
@@ -70,12 +71,14 @@ class Files:
         self._url = url
         self._pid = os.getpid()
         self._is_loaded = False
+        # Google's driver asks for the object once where it is told headers, else it lists, too.
+        self._options: Any = {"headers": {}} if _GOOGLE.match(url) else {}
         # File systems with their open connections, and the path of the store in each.
         self._idle: list[tuple[Any, str]] = []
 
     def get(self, key: str, path: str) -> None:
         """Copies a file into a local one. Raises `FileNotFoundError` if there is none."""
-        self.run(lambda system, root: system.get_file(f"{root}/{key}", path))
+        self.run(lambda system, root: system.get_file(f"{root}/{key}", path, **self._options))
 
     def put(self, path: str, key: str) -> None:
         """Copies a local file into the store, whole or not at all."""

@@ -127,10 +127,7 @@ class Listing:
     def prune(
         self, max_bytes: Optional[int] = None, max_age: Optional[float] = None
     ) -> bounds.Removed:
-        """Removes what is too much, what was written longest ago first.
-
-        Temporary files of writers that died go when they are a day old.
-        """
+        """Removes what is too much, the oldest first, and leftovers of writers after a day."""
         now = time.time()
         found = sorted(self.found(), key=lambda pair: pair[1])
         total = sum(one.size for key, one in found if not _is_temporary(key))

@@ -38,10 +38,7 @@ _is_ending = False
 
 
 class Sending:
-    """What waits to be sent to one store.
-
-    `put` sends a local file; `tell` is told an error, and how many entries it has cost.
-    """
+    """What waits for a store; `put` sends it, `tell` gets an error and how many it cost."""
 
     def __init__(
         self, put: Callable[[str, str], None], tell: Callable[[Exception, int], None]

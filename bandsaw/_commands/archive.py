@@ -29,7 +29,6 @@ _DAY = 86400
 
 
 def add_arguments(commands: Any) -> None:
-    """Adds the commands and their options."""
     build = add(
         commands,
         "build",

@@ -43,7 +43,6 @@ class Row(NamedTuple):
 
 
 def add_arguments(commands: Any) -> None:
-    """Adds the commands and their options."""
     ls = _add(
         commands,
         "ls",

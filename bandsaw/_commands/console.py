@@ -87,7 +87,6 @@ def told_time(seconds: float) -> str:
 
 
 def say(text: str, stream: Any = None) -> None:
-    """Prints a text, see `printable`."""
     print(printable(text), file=stream)
 
 

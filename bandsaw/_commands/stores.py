@@ -64,7 +64,6 @@ def told(path: str) -> str:
 
 
 def problem_of(path: str) -> Optional[str]:
-    """Verifies an entry. Returns what is wrong with it."""
     store, key = _in_picture(path)
     if store is None:
         return entry.problem_of(*os.path.split(path))

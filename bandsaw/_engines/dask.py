@@ -92,7 +92,7 @@ class DaskExecutor(EngineExecutor):
         return super()._bandsaw_engine(
             repeats=bool(self.submit_options.get("retries")),
             store=self._stored,
-            claims_stay=True,
+            runs_lost_again=True,
             at=self._at,
         )
 

@@ -361,8 +361,10 @@ class SlurmExecutor(EngineExecutor):
                 self._cancelled.clear()
             return  # it may answer again
         self._answered_at = now
+        # Processes that ignore the first signal have time until Slurm kills them: nobody waits.
+        over = _OVER | {"COMPLETING"} if self._is_over else _OVER
         for cancelled in list(self._cancelled):
-            if states.get(cancelled.job_id, "CANCELLED") in _OVER:
+            if states.get(cancelled.job_id, "CANCELLED") in over:
                 self._cancelled.remove(cancelled)
         for job in missing:
             self._judge(job, states.get(job.job.job_id))
@@ -399,7 +401,8 @@ class SlurmExecutor(EngineExecutor):
         try:
             value = job.job.result()
         except Exception as error:
-            self._settle(job, error=error)
+            is_late = "timed-out too many times" in str(error)
+            self._settle(job, error=_lost(job.job, "TIMEOUT") if is_late else error)
             return True
         if not takes_all and _is_doubtful(value):
             job.is_doubtful = True

@@ -31,8 +31,6 @@ told = json.dumps([base and os.path.realpath(base), list(sys.version_info[:3]), 
 
 
 class Python(NamedTuple):
-    """A Python."""
-
     executable: str  # the path of the executable, with all links resolved
     version: versions.Version  # Major, minor and micro
     suffix: str  # what follows these in the name of a pre-release

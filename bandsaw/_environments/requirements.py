@@ -17,7 +17,6 @@ _MOST_TOLD = 5
 
 
 def checked(requirements: Any) -> tuple[str, ...]:
-    """Refuses what is no list of requirements."""
     if isinstance(requirements, (str, bytes)):
         raise InvalidValueError(
             f"The requirements of an environment are a list, not one text: write [{requirements!r}]"

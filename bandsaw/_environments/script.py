@@ -22,8 +22,6 @@ _EXAMPLE = '# /// script\n# dependencies = ["numpy<2"]\n# ///'
 
 
 class Metadata(NamedTuple):
-    """What a script asks for."""
-
     dependencies: list[str]  # the requirements
     requires_python: Optional[str]  # version specifiers, `None` where it has none
 
@@ -64,10 +62,7 @@ def read_metadata(path: str) -> Metadata:
 
 
 def blocks_of(text: str) -> Iterator[tuple[str, str]]:
-    """Finds the blocks of metadata in a script.
-
-    Yields the type and the content of each. Where nothing closes it, it is a comment like others.
-    """
+    """Yields type and content of each block of metadata in a script that is closed."""
     lines = text.split("\n")
     number = 0
     while number < len(lines):

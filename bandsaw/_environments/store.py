@@ -39,8 +39,6 @@ _announced: set[Path] = set()
 
 
 class Kept(NamedTuple):
-    """An environment that is there."""
-
     digest: str  # the name of its folder
     folder: Path  # the folder
     record: Optional[dict[str, Any]]  # what the marker says, `None` where there is none

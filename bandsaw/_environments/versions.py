@@ -22,8 +22,6 @@ _FINAL = ("z", 0)
 
 
 class Clause(NamedTuple):
-    """One condition."""
-
     operator: str  # how to compare
     release: tuple[int, ...]  # the numbers of the version to compare with
     before: tuple[str, int]  # its pre-release part, which sorts before that of a final release

@@ -85,10 +85,7 @@ def receive(session: str, folder: str) -> None:
 
 
 class Back(carrying.Homeward):
-    """A call goes back in files.
-
-    `output`: where its session is written.
-    """
+    """A call goes back in files; `output`: where its session is written."""
 
     def __init__(self, session: Any, output: str) -> None:
         super().__init__(session)

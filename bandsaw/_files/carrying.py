@@ -50,7 +50,6 @@ def take_over(content: Mapping[str, Any]) -> None:
 
 
 def forget() -> None:
-    """Begins another call."""
     _came.clear()
     _passing.clear()
 
@@ -181,10 +180,7 @@ class Homeward(Carrier):
 
 
 class Arrived(Carrier):
-    """A call comes back to this process.
-
-    `get`: copies a file of the other machine to a path here; by default it is this machine.
-    """
+    """A call comes back; `get` copies a file of the other machine, by default of this one."""
 
     _files: Optional[dict[tuple[str, Optional[str]], File]] = None
 

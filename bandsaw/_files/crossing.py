@@ -30,8 +30,6 @@ _LOOK_BYTES = 1 << 24
 
 
 class Sent(NamedTuple):
-    """A file that goes to another machine."""
-
     path: str  # its path here
     name: str  # its name there
     parts: list[trees.Part]
@@ -68,7 +66,6 @@ class Near:
         return answer["folder"], set(answer["lacking"])
 
     def put(self, file: Sent) -> None:
-        """Sends contents."""
         self._ask(put=file.key, name=file.name, parts=file.parts, digest=file.digest)
         unseen = 0
         with work.told(f"sending {file.name}", sum(part.size for part in file.parts)) as sent:
@@ -84,7 +81,6 @@ class Near:
             self._receive()
 
     def get(self, path: str, target: str) -> None:
-        """Takes contents, and has them removed there."""
         self._ask(get=path)
         parts = [trees.Part(*part) for part in json.loads(self._receive())["parts"]]
         # The connection sees to it that they arrive as they are sent.
@@ -117,10 +113,7 @@ def _stamps_of(path: str) -> list[Any]:
 
 
 class Far:
-    """The far end of one stream.
-
-    `send`: sends an answer or a piece.
-    """
+    """The far end of one stream; `send` sends an answer or a piece."""
 
     def __init__(self, send: Callable[[bytes, bytes], None]) -> None:
         self._send = send
@@ -131,7 +124,6 @@ class Far:
         self._stamps: Any = None
 
     def take(self, letter: bytes, body: bytes) -> None:
-        """Takes a request or a piece."""
         if letter == b"W":
             if self._arriving is not None:
                 try:

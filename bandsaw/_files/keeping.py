@@ -21,10 +21,7 @@ from ..errors import FileTravelError
 
 
 class Keeping(Carrier):
-    """Collects contents while a value is written.
-
-    `folder`: where they are collected, in a file without a name.
-    """
+    """Collects contents in a file without a name in a folder while a value is written."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
@@ -79,10 +76,7 @@ class Refusing(Carrier):
 
 
 class Bringing(Carrier):
-    """Has the files of a kept value be there while the value is read.
-
-    `contents`: what `Keeping.contents` returned; `paths`: where the files are.
-    """
+    """Has the files at `paths` be there while a value is read, from kept `contents`."""
 
     def __init__(self, contents: Any) -> None:
         super().__init__()

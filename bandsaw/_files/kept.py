@@ -38,7 +38,6 @@ _KEY = re.compile("[0-9a-f]{64}x?")
 
 
 def folder() -> str:
-    """Returns the folder for what is kept of files."""
     return str(home.kept_folder(KIND))
 
 
@@ -48,7 +47,6 @@ def key_of(parts: Sequence[trees.Part], digest: str) -> str:
 
 
 def path_of(base: str, key: str, name: str) -> str:
-    """Returns the path of contents under a name."""
     return os.path.join(base, "kept", key, "as", name)
 
 
@@ -70,7 +68,6 @@ def is_there(base: str, key: str, name: str) -> bool:
 
 
 def arriving(base: str, key: str, parts: Sequence[trees.Part]) -> contents.Arriving:
-    """Takes contents that are not there."""
     if not _KEY.fullmatch(key):
         raise ValueError(f"{key!r} names no contents")
     place = Path(base, "kept", key)
@@ -80,7 +77,6 @@ def arriving(base: str, key: str, parts: Sequence[trees.Part]) -> contents.Arriv
 
 
 def arrived(base: str, key: str, name: str) -> None:
-    """Notes that contents have arrived."""
     place = os.path.join(base, "kept", key)
     write_whole(Path(place, "stamps"), _stamps_of(place))
     _name(place, name)
@@ -162,8 +158,6 @@ def _name(place: str, name: str) -> None:
 
 
 class Found(NamedTuple):
-    """Something that is kept."""
-
     path: str  # where it is
     used: float  # when it was used last, in seconds since the epoch
     size: int
@@ -171,7 +165,6 @@ class Found(NamedTuple):
 
 
 def found(base: str) -> Iterator[Found]:
-    """Lists what is kept."""
     for path, used in _used(base):
         with contextlib.suppress(OSError):
             yield _told(path, used)

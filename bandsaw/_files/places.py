@@ -17,7 +17,6 @@ RUNS = "runs"
 
 
 def run_folder() -> str:
-    """Returns the folder for the files of this run."""
     base = home.kept_folder(kept.KIND)
     folder = base / RUNS / get_run_id()
     if not folder.is_dir():
@@ -43,10 +42,7 @@ def is_relative(name: str) -> bool:
 
 
 def below(folder: str, name: str) -> str:
-    """Returns the path of something below a folder. What it lies in is made.
-
-    Names that lead elsewhere, by themselves or by links, are refused.
-    """
+    """Makes the folders of a path below a folder; names that lead elsewhere are refused."""
     if not is_relative(name):
         raise FileTravelError(
             f"A file is not put at {name!r}: that has to be a path below the working directory, "

@@ -30,8 +30,6 @@ _current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
 
 
 class Call(lanes.Passenger):
-    """A submitted call."""
-
     __slots__ = (
         "_missing",
         "args",
@@ -80,6 +78,8 @@ class Call(lanes.Passenger):
 
     def board(self) -> None:
         """Has the call run as soon as it may."""
+        # Not before: Ctrl-C, which looks at all of them, may come while one is made.
+        lanes.unfinished.add(self)
         if self.plan is None:
             self._is_ready()
             return
@@ -122,13 +122,11 @@ class Call(lanes.Passenger):
             facts.tell(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:
-        """Returns the calls that it waits for. See `Passenger.needed`."""
         plan = self.plan
         calls = [getattr(one, "_call", None) for one in plan.futures] if plan is not None else []
         return [call for call in calls if isinstance(call, Call)]
 
     def run(self) -> None:
-        """Runs the call. See `Passenger.run`."""
         if self.future is not None and self.future._begin():
             self.end(*self.context.run(self._outcome))
 
@@ -167,11 +165,9 @@ class Call(lanes.Passenger):
             return None, error.with_traceback(traceback.tb_next if traceback else None)
 
     def refuse(self, error: BaseException) -> None:
-        """Has the call fail. See `Passenger.refuse`."""
         self.fail(error, None)
 
     def fail(self, error: BaseException, failure: Any) -> None:
-        """Has the call end without being begun."""
         flight.leave(self)
         future = self.future
         if future is not None and future._begin():
@@ -197,7 +193,6 @@ class Call(lanes.Passenger):
         return flight.begin_wait(_current.get(), calls)
 
     def end_wait(self, begun: Optional[lanes.Passenger]) -> None:
-        """Notes that the wait is over."""
         if begun is not None:
             flight.end_wait(begun)
 
@@ -206,7 +201,6 @@ class Call(lanes.Passenger):
         program.end_all()
 
     def drop(self) -> None:
-        """Takes note that the future was cancelled."""
         if flight.leave(self):
             self._never_begins(CancelledError())
             self.forget()
@@ -288,11 +282,7 @@ def submit(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Future[Any]:
-    """Has a function called as soon as its arguments are there and the lane is free.
-
-    Raises:
-        TypeError: If there is a future in the arguments where its value cannot be put.
-    """
+    """Has a function called as soon as its arguments are there and the lane is free."""
     call = Call(function, task, lane, args, kwargs, find(args, kwargs))
     future = call.future
     assert future is not None

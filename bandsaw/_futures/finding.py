@@ -11,7 +11,7 @@ import copy
 import copyreg
 import sys
 import types
-from collections import deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future
 from functools import partial
@@ -46,11 +46,7 @@ class Plan:
 
 
 def find(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Optional[Plan]:
-    """Looks for futures in arguments, and returns `None` if there are none.
-
-    Raises:
-        TypeError: If one is where its value cannot be put; names the path.
-    """
+    """Looks for futures in arguments, `None` if there are none; a `TypeError` where none can be."""
     for value in args:
         if type(value) not in _ATOMS:
             return _Search(args, kwargs).plan
@@ -237,15 +233,18 @@ class _Replacement:
         return self._copies[number]
 
     def _list(self, value: Any, number: int) -> Any:
-        copied = self._copies[number] = copy.copy(value)
-        for index, item in enumerate(list.__iter__(value)):
-            list.__setitem__(copied, index, self(item))
+        copied = self._copies[number] = _with_attributes(value, list.__new__(type(value)))
+        for item in list.__iter__(value):
+            list.append(copied, self(item))
         return copied
 
     def _dict(self, value: Any, number: int) -> Any:
-        copied = self._copies[number] = copy.copy(value)
-        for key, item in dict.items(value):
-            dict.__setitem__(copied, key, self(item))
+        base = next(known for known in (OrderedDict, defaultdict, dict) if isinstance(value, known))
+        copied = self._copies[number] = _with_attributes(value, base.__new__(type(value)))
+        if base is defaultdict:
+            copied.default_factory = value.default_factory
+        for key in base.__iter__(value):
+            base.__setitem__(copied, key, self(dict.__getitem__(value, key)))
         return copied
 
     def _tuple(self, value: Any, number: int) -> Any:
@@ -260,8 +259,7 @@ class _Replacement:
             if number in self._copies:
                 return self._copies[number]
             return _with_attributes(value, frozenset.__new__(type(value), items))
-        copied = self._copies[number] = copy.copy(value)
-        set.clear(copied)
+        copied = self._copies[number] = _with_attributes(value, set.__new__(type(value)))
         set.update(copied, [self(item) for item in set.__iter__(value)])
         return copied
 
@@ -287,10 +285,7 @@ def _bare_copy(value: Any) -> Any:
     if hasattr(type(value), "__copy__") or isinstance(value, BaseException):
         return copy.copy(value)
     # copy.copy assigns to slots, which a frozen class refuses.
-    copied = object.__new__(type(value))
-    for name, item in _attributes(value):
-        _assign(copied, name, item)
-    return copied
+    return _with_attributes(value, object.__new__(type(value)))
 
 
 def _assign(value: Any, name: str, item: Any) -> None:
@@ -302,7 +297,6 @@ def _assign(value: Any, name: str, item: Any) -> None:
 
 
 def _with_attributes(value: Any, copied: Any) -> Any:
-    held = getattr(value, "__dict__", None)
-    if held:
-        copied.__dict__.update(held)
+    for name, item in _attributes(value):
+        _assign(copied, name, item)
     return copied

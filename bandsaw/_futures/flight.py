@@ -18,9 +18,10 @@ from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Optional
 
+from .._system.interrupts import Deferred
 from ..config import Configuration
 from ..errors import ProgramEndedError
-from .lanes import OVER, READY, RUNNING, WAITING, Flight, Lane, Passenger, limit_of, unfinished
+from .lanes import OVER, READY, RUNNING, WAITING, Flight, Lane, Passenger, unfinished
 
 # A thread without work ends after so long.
 _IDLE_SECONDS = 10.0
@@ -56,22 +57,21 @@ def lane_of(configuration: Configuration, name: str) -> Lane:
         if lane is None:
             lane = flight.lanes[name] = Lane(flight, chain)
         else:
-            lane.chain = chain
-            lane.limit, lane.leaves_the_process = limit_of(chain)
+            lane.replace(chain)
     assert isinstance(lane, Lane)
     return lane
 
 
 def add(call: Passenger) -> None:
-    """Has a call begin as soon as it may."""
     lane = call.lane
     with lock:
         if call.state != WAITING:
             return
-        call.state, call.number = READY, next(numbers)
+        call.number = next(numbers)
         lane.put(call)
+        call.state = READY
         # The thread that has just ended a call takes the next one itself.
-        if lane.running < lane.limit and getattr(_here, "landing", None) is not lane.flight:
+        if lane.has_room() and getattr(_here, "landing", None) is not lane.flight:
             dispatch(lane.flight)
         parent = call.parent
         if parent is not None and call.state == READY and parent.state == RUNNING:
@@ -88,8 +88,10 @@ def dispatch(flight: Flight) -> None:
             call = _next(flight)
             if call is None:
                 return
-            _take_place(call)
-            _in_a_thread(call)
+            # Ctrl-C in between would keep the place taken for ever.
+            with Deferred():
+                _take_place(call)
+                _in_a_thread(call)
 
 
 def _next(flight: Flight) -> Optional[Passenger]:

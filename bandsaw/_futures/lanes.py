@@ -14,7 +14,7 @@ from typing import Any, Optional
 from ..errors import InvalidValueError
 
 WAITING, READY, RUNNING, OVER = range(4)
-# All calls that are not over.
+# All calls that have boarded and are not over.
 unfinished: set[Passenger] = set()
 
 
@@ -49,10 +49,8 @@ class Passenger:
         self.extra: Optional[Passenger] = None
         # Those of them that were ready when nothing was free.
         self.children: Optional[deque[Passenger]] = None
-        unfinished.add(self)
 
     def run(self) -> None:
-        """Runs the call."""
         raise NotImplementedError
 
     def refuse(self, error: BaseException) -> None:
@@ -77,11 +75,26 @@ class Lane:
 
     def __init__(self, flight: Flight, chain: Sequence[Any]) -> None:
         self.flight = flight
-        self.chain = chain
-        self.limit, self.leaves_the_process = limit_of(chain)
+        self.replace(chain)
         self.running = 0
         self._urgent: list[tuple[int, Passenger]] = []
         self._ready: deque[Passenger] = deque()
+
+    def replace(self, chain: Sequence[Any]) -> None:
+        """Has the calls go through another chain from now on."""
+        self.chain = chain
+        self._who_says = next((one for one in chain if hasattr(one, "max_in_flight")), None)
+        self.leaves_the_process = self._who_says is not None
+        self.look()
+
+    def look(self) -> None:
+        """Sees how many calls the chain takes: an executor may have been made since."""
+        self.limit, self._is_sure = _limit_of(self._who_says)
+
+    def has_room(self) -> bool:
+        if not self._is_sure:
+            self.look()
+        return self.running < self.limit
 
     def put(self, call: Passenger) -> None:
         """Adds a call that is ready."""
@@ -119,7 +132,7 @@ class Flight:
             return None
         found = None
         for lane in self.lanes.values():
-            if lane.running < lane.limit:
+            if lane.has_room():
                 call = lane.head()
                 if call is not None and (found is None or _order(call) < _order(found)):
                     found = call
@@ -130,18 +143,15 @@ def _order(call: Passenger) -> tuple[bool, int]:
     return not call.is_urgent, call.number
 
 
-def limit_of(chain: Sequence[Any]) -> tuple[int, bool]:
-    """Returns how many calls a chain takes at once, and whether they leave this process."""
-    for advice in chain:
-        if hasattr(advice, "max_in_flight"):
-            limit = advice.max_in_flight
-            if limit is not None and not (type(limit) is int and limit > 0):
-                raise InvalidValueError(
-                    f"{type(advice).__name__}.max_in_flight={limit!r} has to be a whole number "
-                    "above 0, or None for the number of processors."
-                )
-            return limit or _processors(), True
-    return _processors(), False
+def _limit_of(advice: Any) -> tuple[int, bool]:
+    """Returns how many calls an advice takes at once, and whether that stays so."""
+    limit = getattr(advice, "max_in_flight", None)
+    if limit is not None and not (type(limit) is int and limit > 0):
+        raise InvalidValueError(
+            f"{type(advice).__name__}.max_in_flight={limit!r} has to be a whole number "
+            "above 0, or None for the number of processors."
+        )
+    return limit or _processors(), advice is None or limit is not None
 
 
 def _processors() -> int:

@@ -38,12 +38,10 @@ class TaskMethod:
         return self if instance is None else BoundTask(self.__func__, instance)
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
-        """See `BoundTask.submit`."""
         self._check_is_no_class_method()
         return self.__func__.submit(*args, **kwargs)
 
     def map(self, *iterables: Any, **options: Any) -> Iterator[Any]:
-        """See `BoundTask.map`."""
         self._check_is_no_class_method()
         return self.__func__.map(*iterables, **options)  # type: ignore[no-any-return]
 

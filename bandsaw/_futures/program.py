@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
 from typing import Any, Optional
 
+from .. import futures
 from .._system import ending
 from ..errors import ForkedError
 from . import flight, lanes
@@ -40,11 +42,15 @@ def _at_the_end() -> None:
     except KeyboardInterrupt:
         end_all()
         flight.stop()
+        atexit.register(_leave_as_interrupted)
         raise
 
 
 def _begin_the_end() -> None:
-    is_interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+    # At a prompt that is of an earlier line.
+    is_interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(
+        sys, "ps1"
+    )
     if is_interrupted:
         end_all()
     elif ending.needs_executors:
@@ -57,7 +63,7 @@ def _begin_the_end() -> None:
     # Python waits for it, and goes on without it when that is interrupted.
     thread = threading.Thread(target=_wait, args=(seconds,), name="bandsaw-end")
     # The last one to be registered is called first: before what ends processes.
-    atexit.register(_stop, thread)
+    atexit.register(_stop, thread, is_interrupted)
     try:
         thread.start()
     except RuntimeError:
@@ -65,10 +71,23 @@ def _begin_the_end() -> None:
         _wait(seconds)
 
 
-def _stop(waits: threading.Thread) -> None:
+def _stop(waits: threading.Thread, is_interrupted: bool) -> None:
     global was_interrupted
-    was_interrupted = was_interrupted or waits.is_alive()
     flight.stop()
+    futures.end_failures(are_known=False)
+    if waits.is_alive():
+        was_interrupted = is_interrupted = True
+    if is_interrupted:
+        _leave_as_interrupted()
+
+
+def _leave_as_interrupted() -> None:
+    """Has the program end by SIGINT, as shells want it, also if a thread has called `exec` since.
+
+    Python remembers that nobody has caught Ctrl-C until `exec` or `eval` of a text forgets it.
+    """
+    with contextlib.suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")
 
 
 def _wait(seconds: Optional[float]) -> None:
@@ -84,6 +103,7 @@ def _wait(seconds: Optional[float]) -> None:
 
 def _let_go() -> None:
     """Has the calls of the parent fail, in a process that was forked from it."""
+    futures.end_failures(are_known=True)
     for call in flight.forget_parent():
         lost: Any = call
         if lost.future is None:

@@ -2,5 +2,5 @@
 
 values ── objects, tables, buffers, reduced: forms ──► canonical ──► bytes, digest
 code   ── sources ── scopes: names that it uses ── names: what they stand for ──► reach ──► forms
-arguments, binding: the calls of one function;  watch: does an id still hold?;  parts: for explain
+arguments: the calls of one function;  watch: does an id still hold?;  parts: for explain
 """

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Optional
 
 from ..identifier import identifier_from_bytes
-from .binding import binder
 from .canonical import Hook, joined_arguments, write_arguments
 
 _DIGITS = 16
@@ -21,7 +20,7 @@ class Arguments:
     def __init__(
         self, function: Any, ignore: Sequence[str], function_digest: Callable[[Any], bytes]
     ) -> None:
-        # Tells which value each parameter gets; see `bandsaw._identity.binding.binder`.
+        # Tells which value each parameter gets; see `binder`.
         self.bind = binder(function, ignore)
         self._function_digest = function_digest
 
@@ -41,8 +40,113 @@ class Arguments:
 
     @staticmethod
     def digests_of(written: Mapping[str, bytes]) -> dict[str, str]:
-        """Makes a short digest of each argument, to see which of them differ between two calls.
-
-        Returns 16 hex digits by the names of the parameters.
-        """
+        """Makes a digest of 16 digits of each argument, to see which differ between two calls."""
         return {name: sha256(form).hexdigest()[:_DIGITS] for name, form in written.items()}
+
+
+Binder = Callable[[tuple[Any, ...], Mapping[str, Any]], dict[str, Any]]
+
+# Names that no parameter can have, for arguments that do not fit the signature.
+RAW_POSITIONAL = "*"
+RAW_KEYWORDS = "**"
+
+
+def binder(function: Any, ignore: Iterable[str] = ()) -> Binder:
+    """Makes the function that binds the arguments of calls.
+
+    Made once per function, because reading a signature takes a hundred times as long as a call of
+    what is made here.
+
+    Returns a function of the positional and the keyword arguments of a call. It returns a dict from
+    the names of the parameters to their values, in the order of the signature, with defaults
+    applied: `*args` as a tuple, `**kwargs` as a dict. Arguments that do not fit the signature are
+    returned as they are, under `'*'` and `'**'`, because it is the function's own call that has to
+    fail.
+    """
+    import inspect
+
+    signature = function if isinstance(function, inspect.Signature) else inspect.signature(function)
+    ignored = _checked(ignore, signature.parameters)
+    required: list[str] = []
+    positional: list[str] = []
+    names: list[str] = []
+    defaults: dict[str, Any] = {}
+    keyword_allowed: set[str] = set()
+    rest_name = keywords_name = None
+    for name, parameter in signature.parameters.items():
+        names.append(name)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            rest_name = name
+            continue
+        if parameter.kind is parameter.VAR_KEYWORD:
+            keywords_name = name
+            continue
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            positional.append(name)
+        if parameter.kind is not parameter.POSITIONAL_ONLY:
+            keyword_allowed.add(name)
+        if parameter.default is parameter.empty:
+            required.append(name)
+        else:
+            defaults[name] = parameter.default
+    return _make(
+        tuple(names), tuple(positional), required, defaults, keyword_allowed, rest_name,
+        keywords_name, ignored,
+    )  # fmt: skip
+
+
+def _checked(ignore: Iterable[str], parameters: Mapping[str, Any]) -> frozenset[str]:
+    ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
+    unknown = sorted(str(name) for name in ignored if name not in parameters)
+    if unknown:
+        from ..errors import InvalidValueError
+
+        known = ", ".join(repr(name) for name in parameters) or "none"
+        raise InvalidValueError(
+            f"'ignore' names {', '.join(map(repr, unknown))}, which the function does not have; "
+            f"its parameters are: {known}"
+        )
+    return ignored
+
+
+def _make(
+    names: tuple[str, ...],
+    positional: tuple[str, ...],
+    required: list[str],
+    defaults: dict[str, Any],
+    keyword_allowed: set[str],
+    rest_name: Any,
+    keywords_name: Any,
+    ignored: frozenset[str],
+) -> Binder:
+    count = len(positional)
+    plain = rest_name is None and keywords_name is None and not ignored
+
+    def bind(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        if plain and not kwargs and len(args) == count == len(names):
+            return dict(zip(names, args))
+        bound = dict(zip(positional, args))
+        if len(args) > count and rest_name is None:
+            return {RAW_POSITIONAL: tuple(args), RAW_KEYWORDS: dict(kwargs)}
+        extra: dict[str, Any] = {}
+        for name, value in kwargs.items():
+            if name in keyword_allowed and name not in bound:
+                bound[name] = value
+            elif keywords_name is not None and name not in keyword_allowed:
+                extra[name] = value
+            else:
+                return {RAW_POSITIONAL: tuple(args), RAW_KEYWORDS: dict(kwargs)}
+        for name in required:
+            if name not in bound:
+                return {RAW_POSITIONAL: tuple(args), RAW_KEYWORDS: dict(kwargs)}
+        if rest_name is not None:
+            bound[rest_name] = tuple(args[count:])
+        if keywords_name is not None:
+            bound[keywords_name] = extra
+        return {
+            name: bound[name] if name in bound else defaults[name]
+            for name in names
+            if name not in ignored
+        }
+
+    return bind

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from .._system.buffers import update
-from .bulk_hashes import new_hash
 from .forms import PARTS, SEQUENCE, Form, NoForm
 from .kinds import is_a
 
@@ -20,10 +19,7 @@ _CHUNK = 2 << 20
 
 
 def written_buffer(buffer: Any, writer: AnyWriter) -> bytes:
-    """Writes an object with the buffer protocol, in C order.
-
-    Returns format, shape and contents; the contents as their digest where they are long.
-    """
+    """Writes format, shape and contents of a buffer in C order; their digest where it is long."""
     view = memoryview(buffer)
     shape = b"" if view.ndim == 1 and view.format == "B" else _described(view)
     if view.nbytes <= _INLINE or not view.c_contiguous:
@@ -48,10 +44,7 @@ def written_chunks(size: int, chunks: Iterable[Any], writer: AnyWriter) -> bytes
 
 
 def open_numpy(value: Any, writer: AnyWriter) -> Any:
-    """Opens an array, scalar or dtype of numpy.
-
-    Returns its form, or `None` if it is nothing of numpy's or something that pickles as any object.
-    """
+    """Opens an array, scalar or dtype of numpy; `None` for what pickles as any object."""
     numpy = sys.modules.get("numpy")
     ndarray = getattr(numpy, "ndarray", None)
     if numpy is None or ndarray is None:
@@ -157,3 +150,28 @@ def open_array(value: Any, writer: AnyWriter) -> bytes:
     return b"!array;%b%d;" % (value.typecode.encode(), value.itemsize) + written_buffer(
         memoryview(value).cast("B"), writer
     )
+
+
+_CONSTRUCTORS = {"blake3": "blake3", "xxhash": "xxh3_128"}
+
+
+def new_hash(name: Optional[str]) -> Any:
+    """Starts a hash: `'blake3'`, `'xxhash'` (not collision resistant), or `None` for SHA-256."""
+    if name is None:
+        from hashlib import sha256
+
+        return sha256()
+    from ..errors import InvalidValueError
+
+    constructor = _CONSTRUCTORS.get(name) if isinstance(name, str) else None
+    if constructor is None:
+        known = ", ".join(map(repr, _CONSTRUCTORS))
+        raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are {known}")
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(name), constructor)()
+    except ImportError as error:
+        raise InvalidValueError(
+            f"to hash with {name!r}, install the package {name!r} ('pip install {name}')"
+        ) from error

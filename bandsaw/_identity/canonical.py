@@ -155,10 +155,7 @@ class Writer:
         self._opened = 0
 
     def write(self, value: Any) -> bytes:
-        """Writes a value.
-
-        Returns its canonical form, or the digest of it where that is longer than 256 bytes.
-        """
+        """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""
         leaf = LEAVES.get(type(value))
         if leaf is not None:
             return leaf(value)
@@ -311,10 +308,7 @@ class Writer:
         raise self.error(value, str(error)) from error.__cause__
 
     def replaced(self, value: Any) -> Any:
-        """Asks the hook about a value.
-
-        Returns what is to be written in place of it, or `NotImplemented`.
-        """
+        """Asks the hook what is to be written in place of a value, or `NotImplemented`."""
         if self.hook is None:
             return NotImplemented
         try:
@@ -327,7 +321,6 @@ class Writer:
         return replaced
 
     def error(self, value: Any, reason: str) -> IdentityError:
-        """Makes the error for a value that cannot be written."""
         from ..errors import IdentityError
 
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -338,7 +331,6 @@ class Writer:
         )
 
     def path(self) -> str:
-        """Names what is being written."""
         return self._name + "".join(_step(frame) for frame in self._stack)
 
 

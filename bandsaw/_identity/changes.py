@@ -18,8 +18,6 @@ _MAKERS = frozenset(
 
 
 class Changes(NamedTuple):
-    """What a definition changes when it is called."""
-
     declared: frozenset[str]  # the names that it declares as global
     names: frozenset[str]  # names of variables whose contents it changes, local ones among them
     attributes: frozenset[str]  # Attributes, by name alone, of whatever has them

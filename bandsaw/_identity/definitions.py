@@ -20,8 +20,6 @@ _OURS = __name__.partition(".")[0]
 
 
 class Definition(NamedTuple):
-    """A definition, digested."""
-
     digest: bytes  # the SHA-256 of its normal form
     uses: Uses  # what it uses from outside
     source: Optional[Source]  # the module's source, or `None` where there is none
@@ -40,10 +38,7 @@ def _remember(key: Any, definition: Definition, of: Optional[list[int]] = None) 
 
 
 def definition_of(function: FunctionType) -> Definition:
-    """Digests the definition of a function, without what it reaches.
-
-    Returns what its source says, or its byte code where there is no source.
-    """
+    """Digests the source of a function, else its byte code, without what it reaches."""
     code = function.__code__
     known = _known.get(id(code))
     if known is not None:
@@ -62,10 +57,7 @@ def definition_of(function: FunctionType) -> Definition:
 def definition_of_class(
     cls: type, methods: list[FunctionType], namespace: dict[str, Any]
 ) -> Optional[Definition]:
-    """Digests the definition of a class, without what it reaches.
-
-    Returns what its source says, or `None` where there is no source.
-    """
+    """Digests the source of a class, if there is one, without what it reaches."""
     known = _known.get(id(cls))
     codes = [method.__code__ for method in methods]
     if known is not None and known[2] == list(map(id, codes)):

@@ -41,10 +41,7 @@ def is_first_party(module_name: str) -> bool:
 
 
 def is_standard_library(module_name: str) -> bool:
-    """Says whether a module belongs to Python itself.
-
-    Returns whether it is built in, frozen, or lies in the folder of the standard library.
-    """
+    """Says whether a module is built in, frozen, or lies in Python's own library."""
     top_level = module_name.partition(".")[0]
     names = getattr(sys, "stdlib_module_names", None)
     if names is not None:
@@ -58,11 +55,7 @@ def is_standard_library(module_name: str) -> bool:
 
 
 def distribution_of(module_name: str) -> Optional[tuple[str, str]]:
-    """Finds the installed distribution that a module came with.
-
-    Returns name and version. Where no metadata is installed, the name of the top-level module and
-    its `__version__`, or an empty version. `None` for the standard library.
-    """
+    """Finds the name and version of what a module came with; `None` for Python's own."""
     top_level = module_name.partition(".")[0]
     if top_level not in _distributions:
         _distributions[top_level] = _find_distribution(top_level)

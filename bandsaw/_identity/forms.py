@@ -43,8 +43,6 @@ class NoForm(Exception):
 
 
 class Form:
-    """What a value consists of."""
-
     __slots__ = ("children", "kind", "steps", "tag")
 
     def __init__(
@@ -83,8 +81,6 @@ class Fields:
 
 
 class Written:
-    """Something that is written already."""
-
     __slots__ = ("data",)
 
     def __init__(self, data: bytes) -> None:
@@ -170,7 +166,6 @@ def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
 
 
 def joined(form: Form, written: list[bytes]) -> bytes:
-    """Joins what the children of a form were written as."""
     if form.kind == SET:
         written.sort()
     elif form.kind in SIZES:

@@ -13,10 +13,7 @@ _RENAMED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib", "re._compile
 
 
 def global_name(module: Any, name: Any) -> bytes:
-    """Writes the name of something that an installed module offers.
-
-    Returns a leaf: the names, and the version of the distribution if it is not Python's own.
-    """
+    """Writes the name of something installed, with the version of what is not Python's own."""
     module = _RENAMED.get(str(module), module or "builtins")
     distribution = distribution_of(module)
     parts = [str(module), str(name), *(distribution or ())]
@@ -24,11 +21,7 @@ def global_name(module: Any, name: Any) -> bytes:
 
 
 def names_of_global(written: bytes) -> tuple[str, str, str, str]:
-    """Reads what `global_name` wrote.
-
-    Returns the module, the name in it, and the distribution and its version: empty for Python's
-    own.
-    """
+    """Reads module, name, distribution and version, empty for Python's own."""
     count, _, rest = written[1:].partition(b":")
     names = []
     for _ in range(int(count)):
@@ -46,10 +39,7 @@ def unversioned_name(written: bytes) -> bytes:
 
 
 def canonical_module_name(name: Any) -> str:
-    """Gives the name under which a module counts.
-
-    Returns for `__main__` the name by which the script can be imported, if it has one.
-    """
+    """Gives the name by which a module, or the script, can be imported."""
     if name not in ("__main__", "__mp_main__"):
         return str(name)
     return main_module_name() or "__main__"

@@ -25,7 +25,6 @@ _UNRESOLVED, _LEFT_OUT = Written(b"u"), Written(b"!state;")
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:
-    """Reads what a function closes over."""
     cells: dict[str, Any] = {}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
         try:

@@ -27,10 +27,7 @@ _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
 
 
 def open_form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
-    """Opens a value that is not a leaf by its type alone.
-
-    Returns its form, or bytes where there is nothing more to open.
-    """
+    """Opens a value that is no leaf; returns bytes where there is nothing more to open."""
     maker = FORMS.get(type(value))
     if maker is not None:
         return maker(value, writer)
@@ -69,7 +66,6 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
 
 
 def frozenset_of(value: Any) -> frozenset[Any]:
-    """Returns the elements of a set of any class."""
     base = set if is_a(value, set) else frozenset
     return frozenset(base.__iter__(value))
 

@@ -27,10 +27,7 @@ _OUTSIDE = frozenset(("open", "input", "id", "hash", "__import__", "object"))
 
 
 class Outline:
-    """The top level of a module.
-
-    `is_foreign`: says of an import whether it is of a module that is not the project's.
-    """
+    """The top level of a module; `is_foreign` says so of an import of other projects."""
 
     def __init__(self, tree: ast.Module, is_foreign: Callable[[Origin], bool]) -> None:
         self.imports: dict[str, list[Origin]] = {}  # what each name may be imported from

@@ -79,7 +79,6 @@ class _ByName(Writer):
         return entered
 
     def hex(self, value: Any) -> str:
-        """Digests a value."""
         return sha256(self.write(value)).hexdigest()[:_DIGITS]
 
 

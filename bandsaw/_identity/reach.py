@@ -76,10 +76,7 @@ class Reach:
         self._loaded_with: dict[str, set[str]] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
-        """Gives the form of code.
-
-        Returns the form: by content if it is first-party, else by name.
-        """
+        """Gives the form of code: by content if it is first-party, else by name."""
         if is_a(code, FunctionType):
             return self._function(code)
         if is_a(code, type):
@@ -99,7 +96,6 @@ class Reach:
         return not any(module == name or module.startswith(name + ".") for name in self._skip)
 
     def note_module(self, name: Any) -> None:
-        """Notes a module that was reached."""
         module = sys.modules.get(name) if is_a(name, str) else None
         if module is not None:
             self.seen.modules[name] = module, attributes_of(module).get("__spec__")
@@ -550,7 +546,6 @@ def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
 
 
 def _members_form(cls: type, members: dict[str, Any]) -> Form:
-    """The members of a class that has no source."""
     children: list[Any] = []
     enum = sys.modules.get("enum")
     if enum is not None and is_a(cls, enum.EnumMeta):

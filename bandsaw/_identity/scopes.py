@@ -44,8 +44,6 @@ class Use(NamedTuple):
 
 
 class Uses(NamedTuple):
-    """Everything that a definition uses."""
-
     names: tuple[Use, ...]  # the uses, sorted
     # Calls that reach code by a computed name: the chain called, the line, the source.
     dynamic: tuple[tuple[tuple[str, ...], int, str], ...]

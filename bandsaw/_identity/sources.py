@@ -20,8 +20,6 @@ _sources: dict[str, tuple[Any, Optional[Source]]] = {}
 
 
 class Source:
-    """The parsed source of one module."""
-
     def __init__(self, text: str, filename: str) -> None:
         self.tree = parse(text)  # its syntax tree
         self.text = text
@@ -81,11 +79,7 @@ class Source:
             self._index_statement(below)
 
     def function(self, code: CodeType) -> Any:
-        """Finds the definition of a function.
-
-        Returns the definition, or `None` where it is not there, not the same any more, or not to be
-        told from others.
-        """
+        """Finds the definition of a function if it is there, the same, and not to be mistaken."""
         key = code.co_name, code.co_firstlineno
         nodes = self._functions.get(key, [])
         if not nodes or not any(_is_same(code, other) for other in self.codes().get(key, [])):
@@ -97,10 +91,7 @@ class Source:
         return nodes[0] if len(forms) == 1 else None
 
     def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[ast.ClassDef]:
-        """Finds the definition of a class.
-
-        Returns the definition, or `None` where it is not there or not the same any more.
-        """
+        """Finds the definition of a class if it is there and still the same."""
         nodes = self._classes.get(qualified_name, [])
         lines = [code.co_firstlineno for code in codes]
         for code in codes:
@@ -111,7 +102,6 @@ class Source:
         return nodes[-1] if nodes else None
 
     def codes(self) -> dict[tuple[str, int], list[CodeType]]:
-        """Compiles the module."""
         found = self._codes
         if found is None:
             # Not seen by other threads until it is whole.
@@ -191,10 +181,7 @@ def _shape(code: CodeType) -> Any:
 
 
 def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
-    """Finds and parses the source of a module, from a file, an archive or a notebook.
-
-    Returns the source, or `None` where there is none that can be parsed.
-    """
+    """Parses the source of a module, from a file, an archive or a notebook, if there is one."""
     stamp: Any
     try:
         status = os.stat(filename)

@@ -44,10 +44,7 @@ def is_of_the_user(kind: type) -> bool:
 
 
 def open_stored(value: Any) -> Optional[Form]:
-    """Opens an object of a class of the user's.
-
-    Returns its form, or `None` where what `pickle` makes of it is made without the user's code.
-    """
+    """Opens an object of a user's class; `None` where pickling it runs none of the user's code."""
     kind = type(value)
     if is_a(value, (type, FunctionType, ModuleType, enum.Enum)):
         return None

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def open_table(value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
-    """Opens tables, columns and their like.
-
-    Returns its form, or `None` for what counts by its reduced form.
-    """
+    """Opens tables, columns and their like; `None` for what counts by its reduced form."""
     pandas: Any = sys.modules.get("pandas")
     if pandas is not None:
         opened = _open_pandas(pandas, value)

@@ -67,7 +67,6 @@ class Seen:
         self.files[name] = path or "", _stamp_of(path or "")
 
     def name(self, namespace: Mapping[str, Any], name: str, value: Any) -> None:
-        """Notes what a name stands for."""
         self.names[id(namespace), name] = namespace, name, value
 
     def function(self, function: FunctionType) -> None:
@@ -79,7 +78,6 @@ class Seen:
             self.cells[id(cell)] = cell, _content_of(cell)
 
     def owner(self, owner: Any) -> None:
-        """Notes the attributes of a class or an object."""
         members = () if is_a(owner, type) else members_of(type(owner))
         self.owners[id(owner)] = owner, state_of(owner, members), members
 
@@ -91,7 +89,6 @@ class Seen:
         return contents is not None
 
     def include(self, other: Seen) -> None:
-        """Notes all that another walk has read."""
         for mine, theirs in zip(self._tables(), other._tables()):
             mine.update(theirs)
         self.attributes |= other.attributes
@@ -158,10 +155,7 @@ class Watch:
         return True
 
     def settle(self) -> list[str]:
-        """Sees what has changed during a call. What reached code fills counts as it was first.
-
-        Returns the places that other code has changed: the id is not that of this code.
-        """
+        """Returns the places that other code has changed during a call: its id is of other code."""
         changed = list(self._changed_bindings())
         filled: list[tuple[Any, str]] = []
         for owner, known, members in self._owners:

@@ -15,10 +15,7 @@ from .syntax import write_syntax
 
 
 def digest_of_module(module: ModuleType) -> bytes:
-    """Digests all source of a module, and of everything below it where it is a package.
-
-    Returns 32 bytes.
-    """
+    """Digests all source of a module, and of everything below it where it is a package."""
     if not is_first_party(module.__name__):
         return sha256(global_name(module.__name__, "")).digest()
     digest = sha256(canonical_module_name(module.__name__).encode())
@@ -37,11 +34,7 @@ def digest_of_module(module: ModuleType) -> bytes:
 
 
 def loaded_modules(module: ModuleType) -> dict[str, tuple[Any, Any]]:
-    """Finds what of a module is loaded.
-
-    Returns the module and the loaded ones below it, with their specs, by their names. Nothing for
-    one that is installed.
-    """
+    """Finds a first-party module and the loaded ones below it, with their specs, by name."""
     if not is_first_party(module.__name__):
         return {}
     below = module.__name__ + "."

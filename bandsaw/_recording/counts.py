@@ -79,7 +79,6 @@ class Counting:
             self.active -= has_begun
 
     def rows(self) -> list[tuple[str, Counts]]:
-        """Returns what was counted, by the names of the tasks."""
         with self.lock:
             self.has_changed = False
             return [
@@ -102,10 +101,7 @@ class Counting:
 
 
 def shower(seconds: float, stream: Any = None) -> Any:
-    """Returns what shows counts: bars of `rich` in a terminal and in a notebook, else lines.
-
-    `seconds`: how often there is a line. `stream`: where to, by default standard error.
-    """
+    """Returns what shows counts: bars of `rich` in a terminal and in a notebook, else lines."""
     try:
         module: Any = importlib.import_module("rich.console")
         console = module.Console(file=stream or sys.stderr)
@@ -138,7 +134,7 @@ class _Lines:
 
 
 class _Bars:
-    """Bars of `rich`, below what is written meanwhile."""
+    """Bars of `rich`: in a terminal below what is written meanwhile, in a notebook in its cell."""
 
     def __init__(self, console: Any) -> None:
         progress: Any = importlib.import_module("rich.progress")
@@ -150,7 +146,11 @@ class _Bars:
             console=console,
             transient=False,
         )
-        self._bars.start()
+        # In a notebook, rich would need ipywidgets, and take over what tasks write.
+        self._is_cell = console.is_jupyter
+        self._shown: Any = None
+        if not self._is_cell:
+            self._bars.start()
         self._known: dict[str, Any] = {}
 
     def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> None:
@@ -160,5 +160,12 @@ class _Bars:
             self._bars.update(
                 self._known[name], total=counts.total, completed=counts.done, text=counts.text()
             )
-        if is_over:
+        if self._is_cell:
+            table = self._bars.make_tasks_table(self._bars.tasks)
+            if self._shown is None:
+                display: Any = importlib.import_module("IPython.display").display
+                self._shown = display(table, display_id=True)
+            else:
+                self._shown.update(table)
+        elif is_over:
             self._bars.stop()

@@ -21,7 +21,6 @@ def default_file(configuration: Any) -> str:
 
 
 def file_in_home(folder: str) -> str:
-    """Returns the file for the project in a folder."""
     folder = os.path.realpath(folder)
     label = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(folder))[:40] or "project"
     digest = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]

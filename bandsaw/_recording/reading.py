@@ -19,7 +19,6 @@ _SECONDS_UNTIL_LOST = 30.0
 
 @contextlib.contextmanager
 def reading(path: str) -> Iterator[Any]:
-    """Opens a file that has to be there."""
     import sqlite3
 
     if not os.path.exists(path):
@@ -109,7 +108,6 @@ def run_of(connection: Any, text: str) -> dict[str, Any]:
 
 
 def calls(connection: Any, run: str) -> list[dict[str, Any]]:
-    """Returns the calls of a run in the order in which they came."""
     found = connection.execute(
         "SELECT * FROM calls WHERE run = ? ORDER BY COALESCE(submitted, begun), key", (run,)
     )

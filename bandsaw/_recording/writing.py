@@ -22,9 +22,13 @@ from .counts import Counting
 
 logger = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN = 0.25
+_SECONDS_BETWEEN = 0.1
 _SECONDS_BETWEEN_SIGNS = 10.0
 _SECONDS_FOR_LOCK = 30.0
+# What has waited for so long has callers wait for the thread, which they keep from running.
+_MOST_SECONDS_BEHIND = 0.2
+# Where nothing is written in so long, as on a disk that hangs, they go on.
+_SECONDS_OF_PATIENCE = 2.0
 _MOST_WAITING = 200_000
 
 SCHEMA = """
@@ -68,11 +72,23 @@ class _Writer:
         self._has_warned = False
         self._writing = threading.Lock()
         self._counted: dict[str, Counting] = {}
+        # When the oldest of what is not written came, or 0.
+        self._oldest = 0.0
+        self._has_written = threading.Event()
+        self._is_stuck = False
 
     def put(self, path: str, what: str, of: Any) -> None:
+        now = time.monotonic()
         if len(self._waiting) >= _MOST_WAITING:
             return self._warn("more calls end than can be written")
         self._waiting.append((path, what, of))
+        if not self._oldest:
+            self._oldest = now
+        elif what == "begun" and now - self._oldest > _MOST_SECONDS_BEHIND and not self._is_stuck:
+            self._has_written.clear()
+            self._wake.set()
+            if not self._has_written.wait(_SECONDS_OF_PATIENCE):
+                self._is_stuck = True
         if self._stops:
             self.flush(ended=True)  # a call that is made while the program ends
         elif self._thread is None:
@@ -87,6 +103,8 @@ class _Writer:
         alive = time.monotonic()
         while not self._stops:
             self._wake.wait(_SECONDS_BETWEEN)
+            if not self._stops:
+                self._wake.clear()
             is_due = time.monotonic() - alive > _SECONDS_BETWEEN_SIGNS
             if is_due:
                 alive = time.monotonic()
@@ -96,6 +114,7 @@ class _Writer:
         """Writes all that waits, and where it is asked for that the run goes on, or has ended."""
         with self._writing:
             batches: dict[str, list[dict[str, Any]]] = {}
+            begun = time.monotonic()
             for _ in range(len(self._waiting)):
                 path, what, of = self._waiting.popleft()
                 batch = batches.setdefault(path, [])
@@ -111,9 +130,15 @@ class _Writer:
                     self._write(path, batches.get(path, []), ended)
                 except Exception as error:
                     self._warn(f"{path}: {type(error).__name__}: {error}")
+            # What came meanwhile is no older than that.
+            self._oldest = begun if self._waiting else 0.0
+            self._is_stuck = False
+            self._has_written.set()
 
     def _count(self, path: str, what: str, of: Any) -> None:
-        counting = self._counted.setdefault(path, Counting())
+        counting = self._counted.get(path)
+        if counting is None:
+            counting = self._counted[path] = Counting()
         if what == "begun":
             counting.begun(of)
         elif what == "submitted":
@@ -164,7 +189,9 @@ class _Writer:
         values = [value for row in rows for value in row]
         try:
             connection.execute(f"INSERT OR REPLACE INTO calls VALUES {places}", values)
-        except (OverflowError, UnicodeError, sqlite3.InterfaceError) as error:
+        except UnicodeEncodeError:
+            self._insert(connection, [_encodable(row) for row in rows])
+        except (OverflowError, sqlite3.InterfaceError) as error:
             if len(rows) == 1:
                 return self._warn(f"{rows[0][_CALL.index('task')]}: {error}")
             for row in rows:
@@ -244,12 +271,14 @@ def _row(call: dict[str, Any]) -> tuple[Any, ...]:
     found["facts"] = json.dumps(facts) if facts else None
     for name in ("task_id", "execution_id"):
         found[name] = None if found[name] is None else str(found[name])
+    return tuple(map(found.get, _CALL))
+
+
+def _encodable(row: tuple[Any, ...]) -> tuple[Any, ...]:
     # Texts may have what is no character, as names of files do.
     return tuple(
-        value.encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, str) and not value.isascii()
-        else value
-        for value in map(found.get, _CALL)
+        value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for value in row
     )
 
 
@@ -264,7 +293,6 @@ def write(path: str, what: str, of: Any) -> None:
 
 
 def flush() -> None:
-    """Writes now what waits."""
     if _writer._waiting:
         _writer.flush()
 

@@ -65,7 +65,6 @@ $plots
 
 
 def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
-    """Returns the page."""
     try:
         embed: Any = importlib.import_module("bokeh.embed")
         resources: Any = importlib.import_module("bokeh.resources")

@@ -36,10 +36,7 @@ _FLAGS = ("task_called", "is_finished")
 
 
 def checked(data: bytes) -> dict[str, Any]:
-    """Reads a header.
-
-    Returns the plain data. All that has to be there is, and is of the right type.
-    """
+    """Reads a header: all that has to be there is, and is of the right type."""
     try:
         # As text: of bytes, it would guess an encoding, and import that.
         header = json.loads(data.decode("ascii"))

@@ -107,7 +107,6 @@ def members_of(
 
 
 def write(stream: BinaryIO, members: Mapping[str, Sequence[Any]]) -> None:
-    """Writes the members of a session as a zip."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
@@ -185,7 +184,6 @@ def read(stream: BinaryIO) -> Saved:
 
 
 def read_members(members: Mapping[str, Member]) -> Saved:
-    """Reads the members of a session without loading any value of it."""
     if _HEAD not in members or not members.keys() <= _KNOWN:
         raise SessionFileError(
             f"A session file has the members {', '.join(sorted(_NEEDED))} and maybe others, "
@@ -249,10 +247,7 @@ def verify(saved: Saved, serializer: Any) -> None:
 
 
 def load(saved: Saved, serializer: Any) -> dict[str, Any]:
-    """Loads the values of a session.
-
-    Returns the values under the names of the members, but for those that are left out.
-    """
+    """Loads the values of a session under the names of the members, but those left out."""
     values = {}
     for name, data in saved.values.items():
         own = for_purpose(serializer, _purpose(saved.header, name))
@@ -273,7 +268,6 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
 
 
 def write_failure(stream: BinaryIO, error: BaseException) -> None:
-    """Writes an error in place of a session."""
     import zipfile
 
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:

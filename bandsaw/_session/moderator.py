@@ -38,11 +38,7 @@ _NOTE = "Raised in "
 
 
 class _Moderator(SerializableValue):
-    """Knows the position in the chain and takes the next step.
-
-    Args:
-        advice_chain: The advices, by default none.
-    """
+    """Knows the position in the chain and takes the next step."""
 
     # Not in slots: they are set only where a walk is repeated, or a session restored on its way.
     attempt = 1  # how many times the task was begun, or would have been
@@ -81,7 +77,6 @@ class _Moderator(SerializableValue):
 
     @property
     def is_finished(self) -> bool:
-        """Whether the walk has come to its end."""
         return self.walked
 
     @is_finished.setter
@@ -115,18 +110,7 @@ class _Moderator(SerializableValue):
         return self.before_called - self.after_called - self._left_out + 1
 
     def next(self, session: Any, is_repeated: bool = False) -> None:
-        """Takes the next step: a `before`, the task, an `after`, or the end.
-
-        Args:
-            session: The session that is moderated.
-            is_repeated: Whether the caller sees to it that the step is repeated where it has to be.
-
-        Raises:
-            SessionFinishedError: If the walk had ended (a `RuntimeError`).
-            SecondStepError: If the advice that is being called has taken its step already (a
-                `RuntimeError`).
-            Exception: What the advice that is called now raises, with a note that names it.
-        """
+        """Takes the next step; `is_repeated`: the caller repeats it where it has to be."""
         state = self._state
         if state == _STEPPED or self.walked:
             raise _no_step_left(self)
@@ -183,16 +167,8 @@ class _Moderator(SerializableValue):
     def repeat(self, session: Any, pause: Optional[Callable[[], Any]] = None) -> None:
         """Has the walk go back to the step that the advice took in `before`.
 
-        Args:
-            session: The session that is moderated.
-            pause: Called between the attempts. It returns `None`, or a result that ends them: then
-                the walk goes on as if the advice had set it and proceeded.
-
-        Raises:
-            AdviceError: If no `after` is being called (a `RuntimeError`).
-            SessionFinishedError: If the walk had ended (a `RuntimeError`).
-            SecondStepError: If the advice that is being called has taken its step already (a
-                `RuntimeError`).
+        `pause` is called between the attempts. A result that it returns ends them: the walk goes on
+        as if the advice had set it and proceeded.
         """
         state = self._state
         if state == _STEPPED or self.walked:
@@ -242,29 +218,14 @@ class _Moderator(SerializableValue):
         session._begin_attempt(self)
 
     def skip(self, session: Any) -> None:
-        """Takes a step past the later advices and the task, to the afters of the earlier ones.
-
-        Args:
-            session: The session that is moderated.
-        """
+        """Takes a step past the later advices and the task, to the afters of the earlier ones."""
         if not self.task_called and self._state != _STEPPED and not self.walked:
             self.task_called = True
             self._left_out = 1
         self.next(session)
 
     def conclude(self, session: Any, result: Any) -> None:
-        """Sets the result and takes the step that follows from it.
-
-        Args:
-            session: The session that is moderated.
-            result: The result.
-
-        Raises:
-            AdviceResultError: If an advice gives something that is no `Result` (a `TypeError`).
-            SessionFinishedError: If the walk had ended (a `RuntimeError`).
-            SecondStepError: If the advice that is being called has taken its step already (a
-                `RuntimeError`).
-        """
+        """Sets the result and takes the step that follows from it."""
         if self._state == _STEPPED or self.walked:
             raise _no_step_left(self)
         if self._state == _CALLED and not isinstance(result, Result):
@@ -276,12 +237,7 @@ class _Moderator(SerializableValue):
         self.skip(session)
 
     def take_over(self, other: _Moderator) -> None:
-        """Takes the place of another moderator when a session is replaced by a saved one.
-
-        Args:
-            other: The one that is replaced. If a call of an advice is open, that call may take its
-                step: it is the one that got the session back.
-        """
+        """Takes over; an advice whose call is open there may take its step with this one."""
         self._state = other._state and _CALLED
         if other._state:
             self._earlier = other

@@ -35,7 +35,6 @@ class Member:
         self._info = info
 
     def data(self, most: int | None = None) -> bytes:
-        """Reads all of it."""
         size = self._info.file_size
         if most is not None and size > most:
             raise SessionFileError(

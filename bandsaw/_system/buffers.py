@@ -16,10 +16,7 @@ _SMALL = 1 << 16
 
 
 def room(size: int) -> memoryview:
-    """Returns memory for data that is read into it, pages of its own where it is large.
-
-    It is not shared with processes that are forked.
-    """
+    """Returns memory, pages of its own where it is large, that no forked process shares."""
     flags = getattr(mmap, "MAP_PRIVATE", 0) | getattr(mmap, "MAP_ANONYMOUS", 0)
     if size >= _SMALL and flags:
         # The number of mappings of a process is limited. Beyond it, `bytearray` works.

@@ -22,11 +22,7 @@ _born: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 def note(callers: Iterable[str]) -> bool:
-    """Remembers what the session that a far end goes on with says about those that sent it.
-
-    Returns whether this process is a far end, and this the first session it is given: anything else
-    leaves its environment alone.
-    """
+    """Notes who sent the first session of a far end; returns whether that was this one."""
     global _callers
     if not modules.is_far_end or _callers:
         return False
@@ -41,7 +37,6 @@ def forget() -> None:
 
 
 def known() -> tuple[str, ...]:
-    """Returns what `note` has remembered."""
     return _callers
 
 

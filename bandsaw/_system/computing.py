@@ -18,15 +18,11 @@ def hold(path: str, session: Any) -> None:
 
 
 def release(path: str, session: Any) -> None:
-    """Notes that an entry is computed."""
     _held.remove((threading.get_ident(), session, path))
 
 
 def held(session: Any) -> list[str]:
-    """Lists the entries that wait for a call: those that its thread or itself computes.
-
-    Those that this process was started for are among them.
-    """
+    """Lists the entries that wait for a call: those that its thread, process or itself computes."""
     if not _held:
         return [*_inherited]
     thread = threading.get_ident()

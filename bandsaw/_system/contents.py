@@ -38,11 +38,7 @@ _known: dict[str, tuple[Any, str]] = {}
 
 
 class Digest:
-    """Digests a stream of contents.
-
-    A file counts by the SHA-256 of its contents, a folder by names, kinds and contents of all that
-    is in it.
-    """
+    """Digests contents: of a folder, the names, kinds and contents of all that is in it."""
 
     def __init__(self, parts: Sequence[Part], is_digested: bool = True) -> None:
         self._parts = parts
@@ -78,7 +74,6 @@ class Digest:
         """Ends a file."""
 
     def take(self, data: Any) -> None:
-        """Takes a piece of the stream."""
         view = memoryview(data)
         while view:
             if self._part is None:
@@ -117,10 +112,7 @@ def digest_of(path: str, parts: Optional[Sequence[Part]] = None) -> str:
 
 
 def known_digest_of(path: str, is_read: bool = False) -> str:
-    """Digests what is under a path, which is read only if it may have changed.
-
-    `is_read`: it is read in any case.
-    """
+    """Digests a path, which is read only if it may have changed, or if `is_read`."""
     begun = time.time_ns()
     stamps = stamps_of(path)
     known = _known.get(path)
@@ -189,15 +181,11 @@ class Arriving(Digest):
         os.close(descriptor)
 
     def take(self, data: Any) -> None:
-        """Takes a piece of the stream."""
         with self._leaving_nothing():
             super().take(data)
 
     def copy(self, path: str, is_linked: bool = False) -> None:
-        """Takes the whole stream from a path on this machine, as fast as that can be done.
-
-        `is_linked`: what is written to the one may be seen in the other.
-        """
+        """Takes the whole stream from a path here; `is_linked`: one may be seen in the other."""
         while self._part is not None:
             inner = os.path.join(path, self._part.name) if self._part.name else path
             with self._leaving_nothing():
@@ -231,10 +219,7 @@ class Arriving(Digest):
         return True
 
     def finish(self, digest: Optional[str] = None) -> str:
-        """Puts it into its place, in exchange for what is there.
-
-        `digest`: what it has to be, `None` if nobody knows. Returns its digest.
-        """
+        """Exchanges it for what is there; returns its digest, which has to be `digest` if given."""
         with self._leaving_nothing():
             found = self.digest()
             if digest is not None and found != digest:
@@ -250,7 +235,6 @@ class Arriving(Digest):
         return found
 
     def abandon(self) -> None:
-        """Leaves nothing of it."""
         self.let_go()
         remove(self.path)
 

@@ -39,10 +39,7 @@ class Ending:
         self._ends: list[Callable[[], object]] = []
 
     def end(self) -> bool:
-        """Ends what runs elsewhere for the call, now or as soon as it would begin there.
-
-        Returns whether the call is ended.
-        """
+        """Ends what runs or would begin elsewhere for the call; returns whether it is ended."""
         with self._lock:
             if not self.is_whole and not self._ends:
                 self._is_due = True

@@ -44,10 +44,7 @@ def make_private(folder: Path) -> None:
 
 @contextlib.contextmanager
 def private_folder(directory: Optional[Union[str, os.PathLike[str]]]) -> Iterator[Path]:
-    """Makes a folder with an unpredictable name, for its owner only, and removes it at the end.
-
-    `directory`: where to make it; made if it is missing. By default where temporary files go.
-    """
+    """Makes a folder with an unpredictable name for its owner, and removes it at the end."""
     import shutil
     import tempfile
     from pathlib import Path

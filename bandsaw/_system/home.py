@@ -24,10 +24,7 @@ HOME_ENV_VARIABLE = "BANDSAW_HOME"
 
 
 def kept_folder(kind: str) -> Path:
-    """Returns a folder for things that are kept, made if it is missing.
-
-    Returns the absolute path of the folder. Only its owner can write to it and list it.
-    """
+    """Returns the path of a folder for what is kept; only its owner can write to it and list it."""
     home = _home()
     folder = home / kind
     try:

@@ -28,8 +28,6 @@ _open_files: dict[int, LockedFile] = {}
 
 
 class LockedFile:
-    """An open file that may be locked."""
-
     __slots__ = ("descriptor",)
 
     def __init__(self, descriptor: int) -> None:
@@ -55,7 +53,6 @@ class LockedFile:
                 return True
 
     def unlock(self) -> None:
-        """Gives the lock back and closes the file."""
         if self.descriptor is not None:
             # To close it is not enough: a copy of the descriptor in another process keeps the lock.
             with contextlib.suppress(OSError):

@@ -42,15 +42,11 @@ class Tail:
                     return
 
     def finish(self, seconds: Optional[float] = _DRAIN_SECONDS) -> str:
-        """Waits for the rest of the output.
-
-        `seconds`: how long to wait at the most, `None` for as long as it takes.
-        """
+        """Waits for the rest of the output. `seconds`: `None` for as long as it takes."""
         self._thread.join(seconds)
         return last_lines(self._kept)
 
     def all(self) -> str:
-        """Returns what is kept of it by now."""
         return self._kept.decode("utf-8", "replace")
 
 

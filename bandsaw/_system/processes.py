@@ -34,10 +34,7 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def reap(pid: int, kill: Callable[[], None]) -> Optional[int]:
-    """Looks whether a child has ended, and ends what it has left.
-
-    Returns how it ended, as `subprocess` reports it; `None` while it runs.
-    """
+    """Returns how a child ended, `None` while it runs, and ends what it has left."""
     if hasattr(os, "waitid"):
         # Until the child is reaped, the number of its group cannot be reused.
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -54,11 +51,7 @@ def reap(pid: int, kill: Callable[[], None]) -> Optional[int]:
 
 
 def describe_exit(returncode: int) -> str:
-    """Says how a process ended, given the exit status or minus the number of a signal.
-
-    For example `exit code 3`, `signal SIGKILL (9)` or `exit code 137, as after signal SIGKILL`: the
-    way in which shells report a signal.
-    """
+    """Says how a process ended, as `exit code 137, as after signal SIGKILL`: shells do so."""
     if returncode < 0:
         return f"signal {_signal_name(-returncode)} ({-returncode})"
     if returncode > 128 and _signal_name(returncode - 128) != str(returncode - 128):

@@ -20,8 +20,6 @@ NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Part(NamedTuple):
-    """A file or folder."""
-
     name: str  # its path from the top, with `/` between names; empty for the top itself
     kind: str  # `FILE`, `FOLDER` or `LINK`
     runs: bool = False  # whether it is executable
@@ -111,7 +109,6 @@ def is_plain_name(name: str) -> bool:
 
 
 def read(path: str, parts: Iterable[Part]) -> Generator[bytes, None, None]:
-    """Reads the contents in pieces."""
     for part in parts:
         if part.kind != FILE:
             continue

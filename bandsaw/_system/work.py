@@ -14,8 +14,6 @@ listeners: list[Callable[[Work], None]] = []
 
 
 class Work:
-    """Something that is done."""
-
     def __init__(self, name: str, total: Optional[int]) -> None:
         self.name = name  # what it is
         self.total = total  # how many bytes it is about, `None` if nobody knows
@@ -29,7 +27,6 @@ class Work:
         self.total = self.done
 
     def text(self) -> str:
-        """Says how far it is."""
         size = told_size(self.done) if self.done else ""
         if self.is_over:
             return f"{size} in {told_seconds(self._seconds)}".strip()

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import cache as cache
+    from . import executor as executor
     from . import log as log
     from . import retry as retry
     from . import ssh as ssh
     from . import subprocess as subprocess
 
-__all__ = ["cache", "log", "retry", "ssh", "subprocess"]
+__all__ = ["cache", "executor", "log", "retry", "ssh", "subprocess"]
 
 
 if not TYPE_CHECKING:  # which would take any name for one of ours

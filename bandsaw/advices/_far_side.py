@@ -43,17 +43,13 @@ def get(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Removes a folder and all that is in it."""
     if os.path.lexists(path):
         shutil.rmtree(path)
     answer({})
 
 
 def run(command: Any, environment: dict[str, str], folder: Any) -> int:
-    """Runs a command. When the connection is closed, it is ended with all that it started.
-
-    Then the other side cannot remove the folder of the call any more, and it is removed here.
-    """
+    """Runs a command; once the connection is closed, ends it and removes the folder."""
     process = subprocess.Popen(
         command,
         env={**os.environ, **environment},
@@ -82,7 +78,6 @@ def run(command: Any, environment: dict[str, str], folder: Any) -> int:
 
 
 def answer(parts: dict[str, Any]) -> None:
-    """Writes one line of plain data."""
     sys.stdout.buffer.write(json.dumps(parts).encode() + b"\n")
     sys.stdout.buffer.flush()
 

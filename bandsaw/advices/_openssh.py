@@ -61,19 +61,14 @@ class SshCommandLineBackend(SshBackend):
 
     @staticmethod
     def login(remote: Remote) -> str:
-        """Returns `user@host`."""
         return f"{remote.user}@{remote.host}"
 
     @staticmethod
     def get_remote_path(remote: Remote, path: Path) -> str:
-        """Returns `user@host:path`."""
         return f"{SshCommandLineBackend.login(remote)}:{path.as_posix()}"
 
     def connection_command(self, remote: Remote, executable: str) -> Optional[list[str]]:
-        """Returns the command line of `ssh`. See `SshBackend.connection_command`.
-
-        A subclass that overrides steps has none, so that these are used.
-        """
+        """Returns the command line of `ssh`; none for a subclass whose steps are to be used."""
         steps = (
             *("create_dir", "copy_file_to_remote", "copy_file_from_remote"),
             *("execute_remote", "delete_dir"),
@@ -84,11 +79,9 @@ class SshCommandLineBackend(SshBackend):
         return ssh_command(remote, executable, f"-u -c '{_BOOT}'")
 
     def create_dir(self, remote: Remote, remote_path: Path) -> None:
-        """Makes a folder, for its owner only. See `SshBackend.create_dir`."""
         self._ask(remote, f"make {remote_path}", operation="make", path=remote_path.as_posix())
 
     def copy_file_to_remote(self, remote: Remote, local_path: Path, remote_path: Path) -> None:
-        """Copies a file there, readable by its owner only. See `SshBackend.copy_file_to_remote`."""
         with open(local_path, "rb") as file:
             self._ask(
                 remote,
@@ -100,8 +93,6 @@ class SshCommandLineBackend(SshBackend):
             )
 
     def copy_file_from_remote(self, remote: Remote, remote_path: Path, local_path: Path) -> None:
-        """Copies a file from there. See `SshBackend.copy_file_from_remote`."""
-
         def receive(answer: dict[str, Any], stream: IO[bytes]) -> None:
             with open(
                 local_path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)
@@ -119,18 +110,10 @@ class SshCommandLineBackend(SshBackend):
         )
 
     def delete_dir(self, remote: Remote, remote_path: Path) -> None:
-        """Removes a folder and all that is in it. See `SshBackend.delete_dir`."""
         self._ask(remote, f"remove {remote_path}", operation="remove", path=remote_path.as_posix())
 
     def execute_remote(self, remote: Remote, executable: str, *arguments: str) -> None:
-        """Runs a command, with the environment of the remote's interpreter.
-
-        What it writes comes through as it is written. If the connection breaks, it is ended. See
-        `SshBackend.execute_remote`.
-
-        Raises:
-            RemoteCommandError: If it fails (a `subprocess.CalledProcessError`).
-        """
+        """Runs a command as `SshBackend.execute_remote` says; it is ended with the connection."""
         request = {
             "operation": "run",
             "command": [executable, *arguments],
@@ -256,15 +239,7 @@ class _Conversation:
             seen += byte
 
     def finish(self, what: str, problem: Optional[str] = None) -> None:
-        """Waits for the end.
-
-        Args:
-            what: What was asked for.
-            problem: What went wrong, as far as it is known.
-
-        Raises:
-            RemoteCommandError: If something did.
-        """
+        """Waits for the end, and raises a `RemoteCommandError` if something went wrong."""
         if problem is None:
             self._writer.join()
         status = self._process.wait()
@@ -293,19 +268,7 @@ def _folder_of_call(arguments: Sequence[str]) -> Optional[str]:
 
 
 def ssh_command(remote: Remote, executable: str, arguments: str) -> list[str]:
-    """Returns the command line that starts a Python on a remote machine.
-
-    Args:
-        remote: The machine.
-        executable: The Python.
-        arguments: Its arguments, quoted.
-
-    Returns:
-        The command and its arguments.
-
-    Raises:
-        InvalidValueError: If the executable could be taken for something else (a `ValueError`).
-    """
+    """Returns the command line that starts a Python there; its arguments are quoted."""
     command = ["ssh", "-T"]
     # Their case does not matter, and the first one counts.
     given = {name.lower() for name in remote.options}

@@ -77,10 +77,7 @@ _lock = threading.Lock()
 
 
 def pool_of(advice: Any, place: Any, size: int, max_tasks: Optional[int]) -> Pool:
-    """Returns the pool of warm processes of an advice, which is made on first use.
-
-    `max_tasks`: after how many executions one is replaced, `None` for never.
-    """
+    """Returns the pool of warm processes of an advice, which is made on first use."""
     pools = _pools.get(advice)
     pool = None if pools is None else pools.get(place)
     if pool is not None:

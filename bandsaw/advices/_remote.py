@@ -204,15 +204,7 @@ class SshBackend(abc.ABC):
 
 
 def python_of(remote: Remote) -> str:
-    """Returns the Python that answers on a remote.
-
-    Args:
-        remote: The remote.
-
-    Returns:
-        The executable. For an environment, which may have to be made there first, it is the one
-        that makes it.
-    """
+    """Returns the Python that answers on a remote; of an environment, the one that makes it."""
     interpreter = remote.interpreter
     if not isinstance(interpreter, Environment):
         return interpreter.executable
@@ -221,16 +213,7 @@ def python_of(remote: Remote) -> str:
 
 
 def command_of(backend: SshBackend, remote: Remote, executable: str) -> Optional[list[str]]:
-    """Returns the command with which a backend connects with a Python on a remote.
-
-    Args:
-        backend: The backend. One of the user's own may have the five steps and nothing else.
-        remote: The remote.
-        executable: The Python there.
-
-    Returns:
-        The command, `None` if it works with files and steps, as it does on Windows.
-    """
+    """Returns how a backend connects with a Python, `None` if by files, as on Windows."""
     connection_command = getattr(backend, "connection_command", None)
     if connection_command is None or os.name != "posix":
         return None

@@ -32,10 +32,6 @@ def move(
     variables: Mapping[str, str],
     directory: Optional[str],
 ) -> None:
-    """Goes on with a session there, and takes it back.
-
-    `variables`: what is set there. `directory`: where the files are made here.
-    """
     # Nobody there can predict the name, and so put something in the way.
     remote_folder = remote.directory / f"bandsaw-{secrets.token_hex(16)}"
     with private_folder(directory) as folder:

@@ -455,9 +455,9 @@ def _warn_of_variables(task: Any, computation: _Computation) -> None:
     if folder in _looked_at or not isinstance(task, Task):
         return
     _looked_at.add(folder)
-    from .._cache import variables
+    from .._cache import compare
 
-    names = variables.that_differ(os.path.dirname(folder), folder, computation.name, task)
+    names = compare.variables_that_differ(os.path.dirname(folder), folder, computation.name, task)
     if names:
         _warn(
             f"{task} was computed again though its code and arguments are those of an entry in the "

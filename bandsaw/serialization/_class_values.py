@@ -1,34 +1,32 @@
-"""Values of a user's own classes of which the standard library knows how they are made."""
+"""Enums, data classes and files as JSON, and the table of all built-in value serializers."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Sequence
 from typing import Any
 
-from ..errors import DeserializationError
-from ._classes import importable_name_of, is_static, require_class, set_state, state_of
-from ._tables import checked
-from .values import ValueSerializer
+from .._file import Carrier, File
+from ..errors import DeserializationError, FileTravelError
+from ._classes import is_static, set_state, state_of
+from ._tables import BuiltinSerializer, StandardSerializer, checked
+from .values import (
+    ClassSerializer,
+    ExceptionSerializer,
+    SerializableValueSerializer,
+    TupleSerializer,
+    ValueSerializer,
+)
 
 
-class EnumSerializer(ValueSerializer):
-    """Writes members of enums by their name, and combined flags by their value.
-
-    `trusted_modules`: modules that may be imported in order to find a class, beside those that are
-    loaded already and the first-party ones.
-    """
-
-    def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
-        self._trusted_modules = trusted_modules
+class EnumSerializer(ClassSerializer):
+    """Writes members of enums by their name, and combined flags by their value."""
 
     def can_serialize_value(self, value: Any) -> bool:
         return enum.Enum in type(value).__mro__
 
     def serialize_value(self, value: Any) -> Any:
-        module, name = importable_name_of(type(value))
-        representation = {"module": module, "type": name}
+        representation = self._named(value)
         members = type(value).__members__
         if members.get(value._name_) is value:
             return {**representation, "name": value._name_}
@@ -37,13 +35,7 @@ class EnumSerializer(ValueSerializer):
         return {**representation, "value": value._value_}
 
     def deserialize_value(self, representation: Any) -> Any:
-        cls = require_class(
-            representation["module"],
-            representation["type"],
-            self._trusted_modules,
-            lambda found: enum.Enum in found.__mro__,
-            "an enum",
-        )
+        cls = self._class_in(representation, lambda found: enum.Enum in found.__mro__, "an enum")
         if "name" in representation:
             name = representation["name"]
             if name not in cls.__members__:
@@ -54,33 +46,17 @@ class EnumSerializer(ValueSerializer):
         return cls(checked(representation["value"], int))
 
 
-class DataclassSerializer(ValueSerializer):
-    """Writes instances of data classes: the class and the attributes, also those beside the fields.
-
-    Neither `__init__` nor `__post_init__` runs when a value is read.
-
-    `trusted_modules`: modules that may be imported in order to find a class, beside those that are
-    loaded already and the first-party ones.
-    """
-
-    def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
-        self._trusted_modules = trusted_modules
+class DataclassSerializer(ClassSerializer):
+    """Writes data classes with all attributes; their constructors do not run when read."""
 
     def can_serialize_value(self, value: Any) -> bool:
         return _is_data_class(type(value))
 
     def serialize_value(self, value: Any) -> Any:
-        module, name = importable_name_of(type(value))
-        return {"module": module, "type": name, "fields": state_of(value)}
+        return {**self._named(value), "fields": state_of(value)}
 
     def deserialize_value(self, representation: Any) -> Any:
-        cls = require_class(
-            representation["module"],
-            representation["type"],
-            self._trusted_modules,
-            _is_data_class,
-            "a data class",
-        )
+        cls = self._class_in(representation, _is_data_class, "a data class")
         value = object.__new__(cls)
         set_state(value, representation["fields"])
         return value
@@ -91,3 +67,43 @@ def _is_data_class(cls: type) -> bool:
     return dataclasses.is_dataclass(cls) and all(
         base is object for base in cls.__mro__ if is_static(base)
     )
+
+
+class FileSerializer(ValueSerializer):
+    """Writes how a `bandsaw.File` is made again: the name of a function of ours, its arguments."""
+
+    def can_serialize_value(self, value: Any) -> bool:
+        return type(value) is File
+
+    def serialize_value(self, value: Any) -> Any:
+        function, args = value.__reduce__()
+        return [function.__name__, *args]
+
+    def deserialize_value(self, representation: Any) -> Any:
+        from .._files import carrying, keeping
+
+        carrier = Carrier.current()
+        if carrier is not None and not carrier.takes_files:
+            raise FileTravelError(
+                "it has files, which are taken from others only if they are signed"
+            )
+
+        known = (
+            *(File, carrying.came, carrying.came_along, carrying.delivered),
+            *(carrying.arrived, keeping.kept),
+        )
+        functions: dict[str, Any] = {function.__name__: function for function in known}
+        name, *args = representation
+        return functions[name](*args)
+
+
+# What a value serializer is found by in the data, and all that are built in.
+KEY = "_serializer"
+WITHOUT_CLASSES = (BuiltinSerializer, StandardSerializer, FileSerializer)
+WITH_CLASSES = (
+    TupleSerializer,
+    SerializableValueSerializer,
+    ExceptionSerializer,
+    EnumSerializer,
+    DataclassSerializer,
+)

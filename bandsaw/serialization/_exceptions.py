@@ -31,11 +31,7 @@ _SUPPRESS: Any = vars(BaseException)["__suppress_context__"]
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """Takes an exception apart.
-
-    Returns a dict of `shapes`, `contents` and, if the exception was raised in this process, of its
-    formatted `traceback`.
-    """
+    """Takes an exception apart: shapes, contents and, if it was raised here, its traceback."""
     has_to_be_found = is_exact()
     text = _traceback_text(error)
     chain = {id(link) for link in _chain(error)} if text is not None else set()

@@ -12,25 +12,9 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, Callable
 
 from ..errors import DeserializationError, LimitError, UnknownSerializerError
-from ._class_values import DataclassSerializer, EnumSerializer
-from ._file_values import FileSerializer
-from ._tables import BuiltinSerializer, StandardSerializer
-from .values import (
-    ExceptionSerializer,
-    SerializableValueSerializer,
-    TupleSerializer,
-    ValueSerializer,
-)
+from ._class_values import KEY, WITH_CLASSES, WITHOUT_CLASSES
+from .values import ValueSerializer
 
-_KEY = "_serializer"
-_WITHOUT_CLASSES = (BuiltinSerializer, StandardSerializer, FileSerializer)
-_WITH_CLASSES = (
-    TupleSerializer,
-    SerializableValueSerializer,
-    ExceptionSerializer,
-    EnumSerializer,
-    DataclassSerializer,
-)
 # Fewer digits than any limit that Python lets a user set.
 _DIGITS = 500
 # The time to read decimal digits grows faster than their number. We write long ones in hexadecimal.
@@ -104,12 +88,11 @@ def _depth(brackets: bytes) -> int:
 def decoded(
     data: Any, value_serializers: Sequence[ValueSerializer], trusted_modules: Sequence[str]
 ) -> Any:
-    """Decodes a text, given the value serializers of the user."""
     try:
         text = bytes(data).decode("utf-8")
         hook = None
         # The text may have `_serializer` with escapes.
-        if _KEY in text or "\\u00" in text:
+        if KEY in text or "\\u00" in text:
             hook = _Reader(value_serializers, trusted_modules).read_object
         return _loaded(text, hook)
     except (DeserializationError, UnknownSerializerError, MemoryError):
@@ -149,18 +132,18 @@ class _Reader:
         self, value_serializers: Sequence[ValueSerializer], trusted_modules: Sequence[str]
     ) -> None:
         self._by_name: dict[str, ValueSerializer] = {}
-        for simple in _WITHOUT_CLASSES:
+        for simple in WITHOUT_CLASSES:
             self._by_name[simple.__name__] = simple()
-        for finding in _WITH_CLASSES:
+        for finding in WITH_CLASSES:
             self._by_name[finding.__name__] = finding(trusted_modules)
         for own in value_serializers:
             self._by_name[type(own).__name__] = own
 
     def read_object(self, found: dict[str, Any]) -> Any:
         """Turns an object into the value it stands for, if any. Its parts were turned before."""
-        if _KEY not in found:
+        if KEY not in found:
             return found
-        name = found[_KEY]
+        name = found[KEY]
         serializer = None
         if type(name) is str:
             # Said first: whatever else the object has is not for this one to judge.

@@ -15,19 +15,12 @@ from itertools import chain
 from typing import Any
 
 from ..errors import UnserializableError
-from ._class_values import DataclassSerializer, EnumSerializer
+from ._class_values import KEY, WITH_CLASSES, FileSerializer
 from ._exceptions import describe, keep_writable
-from ._file_values import FileSerializer
 from ._paths import find_circle, find_culprit, short_repr, type_name
 from ._tables import SURROGATE_PAIR, BuiltinSerializer, StandardSerializer
-from .values import (
-    ExceptionSerializer,
-    SerializableValueSerializer,
-    TupleSerializer,
-    ValueSerializer,
-)
+from .values import ExceptionSerializer, ValueSerializer
 
-_KEY = "_serializer"
 _PLAIN_LEVELS = 100
 _FLAT_LEVELS = 10
 _MOST_LEVELS = 1000
@@ -40,12 +33,8 @@ _ATOMS = _SCALARS | {bytes, bytearray, complex, range}
 _BUILTIN = BuiltinSerializer()
 _EXCEPTIONS = ExceptionSerializer()
 _OTHERS: tuple[ValueSerializer, ...] = (
-    TupleSerializer(),
     StandardSerializer(),
-    SerializableValueSerializer(),
-    _EXCEPTIONS,
-    EnumSerializer(),
-    DataclassSerializer(),
+    *(_EXCEPTIONS if kind is ExceptionSerializer else kind() for kind in WITH_CLASSES),
     FileSerializer(),
 )
 
@@ -87,7 +76,7 @@ def _is_plain(value: Any) -> bool:
         dicts = [item for item in level if type(item) is dict] if list in types else level
         lists = [item for item in level if type(item) is list] if list in types else []
         keys = list(chain.from_iterable(dicts))
-        if not _STR.issuperset(map(type, keys)) or _KEY in keys:
+        if not _STR.issuperset(map(type, keys)) or KEY in keys:
             return False
         level = list(chain.from_iterable(chain(lists, map(dict.values, dicts))))
     return False
@@ -166,7 +155,7 @@ class _TreeBuilder:
             return self._typed(_BUILTIN, value) if self._strict and _is_odd(value) else value
         if cls is list:
             return [self.build(item) for item in value]
-        if cls is dict and _STR.issuperset(map(type, value)) and _KEY not in value:
+        if cls is dict and _STR.issuperset(map(type, value)) and KEY not in value:
             if not (self._strict and any(map(SURROGATE_PAIR.search, value))):
                 return {key: self.build(item) for key, item in value.items()}
         return self._typed(_builtin_serializer(value), value)
@@ -186,7 +175,7 @@ class _TreeBuilder:
         tree = builder._built(representation, asked=serializer)
         if type(value) in (set, frozenset) and serializer is _BUILTIN:
             tree[1] = sorted(tree[1], key=_encoder.encode)
-        return {_KEY: type(serializer).__name__, "value": tree}
+        return {KEY: type(serializer).__name__, "value": tree}
 
     def _keep(self, value: Any) -> Any:
         try:

@@ -16,10 +16,7 @@ def find_culprit(
     works: Callable[[Any], bool],
     is_open: Callable[[Any], bool] = lambda part: True,
 ) -> tuple[str, Any]:
-    """Finds the innermost part of a value that cannot be written.
-
-    Returns the path to the part, like `value['a'][0].lock`, and the part itself.
-    """
+    """Finds the path, like `value['a'][0].lock`, and the innermost part that cannot be written."""
     seen = {id(value)}
 
     def search(path: str, part: Any, depth: int) -> tuple[str, Any] | None:

@@ -46,18 +46,13 @@ SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 class Kind(NamedTuple):
-    """How the values of one type are written and read."""
-
     write: Callable[[Any], Any]  # gives the representation of a value
     # Makes the value from its representation, given the type as well.
     read: Callable[[Any, Any], Any]
 
 
 class TableSerializer(ValueSerializer):
-    """Writes values of types out of a table as the list of the type's name and a representation.
-
-    Only values whose type is in the table count, none of a derived type.
-    """
+    """Writes values of the very types in a table: the type's name and a representation."""
 
     kinds: Mapping[str, Kind]  # the table, by the full names under which the types can be imported
 

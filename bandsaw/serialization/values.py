@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, Callable, ClassVar, TypeVar
 
 from ..errors import DeserializationError
 
@@ -90,7 +90,31 @@ class ValueSerializer(abc.ABC):
         return NotImplemented
 
 
-class ExceptionSerializer(ValueSerializer):
+class ClassSerializer(ValueSerializer):
+    """Writes values of classes that are found by their names when the values are read.
+
+    Args:
+        trusted_modules: Modules that may be imported in order to find a class, beside those that
+            are loaded already and the first-party ones.
+    """
+
+    def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
+        self._trusted_modules = trusted_modules
+
+    def _named(self, value: Any) -> dict[str, Any]:
+        from ._classes import importable_name_of
+
+        module, name = importable_name_of(type(value))
+        return {"module": module, "type": name}
+
+    def _class_in(self, representation: Any, is_kind: Callable[[type], bool], kind: str) -> Any:
+        from ._classes import require_class
+
+        module, name = representation["module"], representation["type"]
+        return require_class(module, name, self._trusted_modules, is_kind, kind)
+
+
+class ExceptionSerializer(ClassSerializer):
     """Writes exceptions: type, arguments, attributes, notes, causes, groups and traceback text.
 
     No constructor is called when an exception is read. What cannot be written (a lock among the
@@ -104,9 +128,6 @@ class ExceptionSerializer(ValueSerializer):
 
     # Gives what stands for an argument. Set by `json`, which knows what can be written.
     _keep: ClassVar[Any]
-
-    def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
-        self._trusted_modules = trusted_modules
 
     def can_serialize_value(self, value: Any) -> bool:
         """Says yes to exceptions of all kinds."""
@@ -127,7 +148,7 @@ class ExceptionSerializer(ValueSerializer):
         return rebuild(representation, self._trusted_modules)
 
 
-class SerializableValueSerializer(ValueSerializer):
+class SerializableValueSerializer(ClassSerializer):
     """Writes what implements `SerializableValue`: the class and `serialized()`.
 
     Only `deserialize` of real subclasses of `SerializableValue` is called when a value is read.
@@ -137,35 +158,23 @@ class SerializableValueSerializer(ValueSerializer):
             are loaded already and the first-party ones.
     """
 
-    def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
-        self._trusted_modules = trusted_modules
-
     def can_serialize_value(self, value: Any) -> bool:
         """Says yes to instances of subclasses of `SerializableValue`."""
         return SerializableValue in type(value).__mro__
 
     def serialize_value(self, value: Any) -> Any:
         """Gives the name of the class and what `serialized` returns."""
-        from ._classes import importable_name_of
-
-        module, name = importable_name_of(type(value))
-        return {"module": module, "type": name, "values": value.serialized()}
+        return {**self._named(value), "values": value.serialized()}
 
     def deserialize_value(self, representation: Any) -> Any:
         """Has the class of that name make the value."""
-        from ._classes import require_class
-
-        cls = require_class(
-            representation["module"],
-            representation["type"],
-            self._trusted_modules,
-            lambda found: SerializableValue in found.__mro__,
-            "a SerializableValue",
+        cls = self._class_in(
+            representation, lambda found: SerializableValue in found.__mro__, "a SerializableValue"
         )
         return cls.deserialize(representation["values"])
 
 
-class TupleSerializer(ValueSerializer):
+class TupleSerializer(ClassSerializer):
     """Writes tuples and named tuples.
 
     A plain tuple is written as the list of its items, a named one as an object with the class, the
@@ -176,9 +185,6 @@ class TupleSerializer(ValueSerializer):
         trusted_modules: Modules that may be imported in order to find a class, beside those that
             are loaded already and the first-party ones.
     """
-
-    def __init__(self, trusted_modules: Sequence[str] = ()) -> None:
-        self._trusted_modules = trusted_modules
 
     def can_serialize_value(self, value: Any) -> bool:
         """Says yes to tuples and named tuples, and no to other subclasses."""

@@ -58,10 +58,7 @@ _last: tuple[tuple[Any, ...], Optional[Shape]] = ((), None)
 
 
 def shape_of(session: Session) -> Optional[Shape]:
-    """Returns the shape of a call.
-
-    Returns the shape, `None` if it has to be sent whole each time.
-    """
+    """Returns the shape of a call, `None` if it has to be sent whole each time."""
     global _last
     task, configuration = session.task, session.configuration
     if type(task) is not _FunctionTask or type(session.execution) is not Execution:
@@ -110,10 +107,7 @@ def _shape_of(
 
 
 def message(number: int, session: Session) -> Optional[Message]:
-    """Makes the message of a call of a shape that the other side knows.
-
-    Returns the message, `None` if the arguments are better sent in another way.
-    """
+    """Makes the message of a known shape, `None` if arguments are better sent otherwise."""
     execution = session.execution
     ids = getattr(session, "_ids", None)
     if ids is None:
@@ -178,10 +172,7 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
 
 
 def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
-    """Makes the message of a session of which the other side has all but the result.
-
-    Returns the message, `None` if more has changed.
-    """
+    """Makes the message of a result alone, `None` if more has changed."""
     if len(left_out) < 3 or "result" in left_out:
         return None
     moderator, result = session._moderator, session.result
@@ -214,6 +205,9 @@ def take_result(session: Session, data: bytes, place: int) -> None:
         moderator.advice_chain = walk.advice_chain
         boundary.go_on_with(session, moderator, place)
     session.result = Result(value) if result is None else result
+    if getattr(session.task, "_derived", None) is not None:
+        # The code that was sent is that which computed, or more than the result would have come.
+        session._code = session._code_now()
 
 
 def is_plain(answer: bytes) -> bool:

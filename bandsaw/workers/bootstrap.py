@@ -40,7 +40,6 @@ STOPPED_SECONDS = 600.0
 
 
 def read_exactly(descriptor: int, size: int) -> bytes:
-    """Reads so many bytes."""
     data = bytearray()
     while len(data) < size:
         if not select.select([descriptor], [], [], STOPPED_SECONDS)[0]:
@@ -53,7 +52,6 @@ def read_exactly(descriptor: int, size: int) -> bytes:
 
 
 def write(descriptor: int, data: bytes) -> None:
-    """Writes all of it."""
     while data:
         data = data[os.write(descriptor, data) :]
 
@@ -68,12 +66,10 @@ def take_part(descriptor: int, arriving: "Arriving") -> None:
 
 
 def answer(descriptor: int, content: "Any") -> None:
-    """Writes a line of plain data."""
     write(descriptor, json.dumps(content).encode("ascii") + b"\n")
 
 
 def missing(names: "Any") -> "Any":
-    """Returns those of the modules that are not installed."""
     from importlib.util import find_spec
 
     lacking = []

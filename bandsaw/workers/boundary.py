@@ -26,10 +26,7 @@ from . import warned
 def send(
     session: Session, stream: BinaryIO, environment: Optional[Mapping[str, str]] = None
 ) -> int:
-    """Saves a session whose innermost open call is an advice that moves it to another process.
-
-    Returns the place of that advice in the chain, counted from 1, for `take_back`.
-    """
+    """Saves a session at an advice that moves it; returns its place in the chain from 1."""
     vars(session)["_warnings"] = {"filters": warned.filters()}
     session.save(stream, environment)
     return session._moderator.before_called
@@ -41,7 +38,6 @@ def packed(session: Session) -> tuple[int, dict[str, Sequence[Any]]]:
 
 
 def new_values(session: Session) -> dict[str, str]:
-    """Says which values of a session are those of a new one."""
     found = {}
     if type(session.context) is Context and not session.context.attributes:
         found["context"] = NEW
@@ -51,7 +47,6 @@ def new_values(session: Session) -> dict[str, str]:
 
 
 def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
-    """Restores a session that another process went on with."""
     returned = Session()
     try:
         returned._unpack(saved, session)
@@ -88,11 +83,7 @@ def read(stream: BinaryIO, session: Session, there: str) -> Saved:
 
 
 def go_on_after(session: Session, cross: Callable[[], None]) -> None:
-    """Takes the step of an advice that moves a session to another process.
-
-    `cross` moves it there and back. A failure of the crossing is the result of the call: earlier
-    advices and extensions see it as they see a failure of the task.
-    """
+    """Takes the step of an advice that crosses; a failure of `cross` is the call's result."""
     try:
         cross()
     except (WorkerError, EnvironmentBuildError) as error:
@@ -107,7 +98,6 @@ def go_on_after(session: Session, cross: Callable[[], None]) -> None:
 
 
 def located(error: BaseException, session: Session, there: str) -> BaseException:
-    """Has an error of ours say where it happened, if it does not."""
     if isinstance(error, BandsawError) and error.where is None:
         error.where = f"task {session.task}{execution_of(session) or ','} {there}"
     return error

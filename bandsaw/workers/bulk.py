@@ -44,10 +44,7 @@ def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
 
 
 def opened(size: int, directory: Optional[str]) -> int:
-    """Opens such a file for data that comes in pieces, see `create`.
-
-    Returns the descriptor of the file, which is empty.
-    """
+    """Opens an empty file for data that comes in pieces, see `create`."""
     if sys.platform == "linux" and _fits_memory(size):
         try:
             return os.memfd_create("bandsaw", os.MFD_CLOEXEC)
@@ -57,7 +54,6 @@ def opened(size: int, directory: Optional[str]) -> int:
 
 
 def append(descriptor: int, piece: Any) -> None:
-    """Writes a piece of data at the end of a file."""
     view = memoryview(piece)
     while view:
         view = view[os.write(descriptor, view[:_CHUNK]) :]

@@ -86,7 +86,6 @@ class Call:
         return f"The process of task {session.task}{boundary.execution_of(session)}"
 
     def in_own_process(self) -> None:
-        """Goes on with the session in a process of its own, and takes it back."""
         with ending.held(self._end), self._packed() as message:
             for left in reversed(range(_MOST_BEGINNINGS)):
                 try:
@@ -119,8 +118,6 @@ class Call:
         self._take_back(child, answer)
 
     def in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> None:
-        """Goes on with the session in a process of a pool, and takes it back."""
-
         def end() -> None:
             self._end()
             pool.wake()

@@ -62,10 +62,7 @@ class Output:
 
 
 class Child(abc.ABC):
-    """A process of tasks, which a template has started, on this machine or on another one.
-
-    `closed`: called when nothing of it is open any more, with whether its template was found gone.
-    """
+    """A process of tasks; at last `closed` is told whether its template was found gone."""
 
     # Makes an error of what happened to it, if its machine can no longer be reached.
     loss: Optional[Callable[[str], BandsawError]] = None
@@ -145,10 +142,7 @@ class Child(abc.ABC):
             self.returncode, self.is_over = number, True
 
     def next(self, deadline: Optional[float] = None) -> Optional[Frame]:
-        """Waits for the next message. What the process writes meanwhile is passed on.
-
-        Returns the message, `None` when the process has ended and none is left.
-        """
+        """Waits for the next message, `None` at the end, and passes on what the process writes."""
         while True:
             frame = self.take()
             if frame is not None:
@@ -178,7 +172,6 @@ class Child(abc.ABC):
                 self.cancel()
 
     def drain(self) -> None:
-        """Passes on what the process has written by now."""
         while self._step(0.0):
             pass
 
@@ -208,7 +201,6 @@ class Child(abc.ABC):
             warned.issue(from_json(frame))
 
     def finish(self, deadline: Optional[float] = None) -> None:
-        """Waits until the process has ended by itself, for as long as it takes."""
         while (frame := self.next(deadline)) is not None:
             frame.discard()
 
@@ -218,7 +210,6 @@ class Child(abc.ABC):
             self.send((BYE, (), None))
 
     def retire(self, deadline: Optional[float] = None) -> None:
-        """Dismisses the process, and waits until it has ended."""
         self.dismiss()
         with contextlib.suppress(Exception):
             self.finish(deadline)
@@ -243,7 +234,6 @@ class Child(abc.ABC):
                 closed(self._is_lost)
 
     def tails(self) -> tuple[str, str]:
-        """Returns the last lines that the process wrote, to its standard output and its error."""
         return last_lines(self._out.kept), last_lines(self._errors.kept)
 
     def forget_output(self) -> None:
@@ -252,8 +242,6 @@ class Child(abc.ABC):
 
 
 class LocalChild(Child):
-    """A process of tasks on this machine."""
-
     def __init__(
         self, ends: Ends, kind: Any, closed: Callable[[bool], None], told: Mapping[str, Any]
     ) -> None:
@@ -276,17 +264,14 @@ class LocalChild(Child):
             self._poll.register(descriptor, select.POLLIN)
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Sends messages. See `Channel.send`."""
         self._channel.send(*messages, deadline=deadline, patience=frames.STALLED_SECONDS)
 
     def cancel(self) -> None:
-        """Has the template end the process and all that it started."""
         self.is_cancelled = True
         with contextlib.suppress(OSError):
             self._status.send(EVENT.pack(b"K", 0))
 
     def take(self) -> Optional[Frame]:
-        """Takes a message that has arrived already. See `Child.take`."""
         return self._channel.next()
 
     def _stalls_at(self) -> Optional[float]:
@@ -344,7 +329,6 @@ class LocalChild(Child):
                 self.close()
 
     def abandon(self) -> None:
-        """Leaves the process to the parent of this one. See `Child.abandon`."""
         self._let_go()
 
 

@@ -8,12 +8,14 @@ It is a symbolic link, which is made with what it says in one step, on shared fi
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 import time
 from typing import Callable, Optional
 
 from .._archive.keep import kept_root
+from .engine_hub import started
 
 # What has begun can be ended a moment later.
 _SECONDS_TO_BEGIN = 2.0
@@ -28,7 +30,6 @@ class Claims:
 
     @property
     def path(self) -> str:
-        """The folder."""
         if self._path is None:
             self._path = self._folder()
         return self._path
@@ -37,11 +38,11 @@ class Claims:
         """Has a call never begin where the folder is seen; returns whether it had not."""
         path = self._of(call)
         try:
-            os.symlink("ended", path)
+            os.symlink(f"ended {json.dumps(started(os.getpid()))}", path)
         except FileExistsError:
             # Its worker may be removing it, which it does when the call has ended.
             with contextlib.suppress(OSError):
-                return os.readlink(path) == "ended"
+                return os.readlink(path).startswith("ended")
             return False
         except OSError:
             return False
@@ -56,7 +57,6 @@ class Claims:
                 os.unlink(os.path.join(self.path, "call-" + call))
 
     def end(self, call: str) -> None:
-        """Ends a call that has begun on this machine."""
         end = time.monotonic() + _SECONDS_TO_BEGIN
         while not _told(os.path.join(self.path, "call-" + call)):
             if not os.path.lexists(self._of(call)) or time.monotonic() > end:

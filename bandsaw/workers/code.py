@@ -46,7 +46,6 @@ class Archived:
 
     @property
     def name(self) -> str:
-        """The folder of the archive."""
         return str(self._archive.known_folder)
 
     @property
@@ -55,11 +54,9 @@ class Archived:
         return str(self._archive.folder)
 
     def news(self, known: int) -> tuple[int, dict[str, Any]]:
-        """Returns nothing: all is in the archive. See `Checkout.news`."""
         return known, {}
 
     def text(self, path: str) -> Optional[bytes]:
-        """Returns nothing: all is in the archive. See `Checkout.text`."""
         return None
 
 
@@ -69,7 +66,6 @@ def _is_in_files() -> bool:
 
 
 def code_for(configuration: Configuration) -> Code:
-    """Returns what a process of this machine is started from."""
     is_in_place = finder.id or running.running_archive() is None
     if is_in_place and _is_in_files():
         return checkout.checkout_for(configuration)

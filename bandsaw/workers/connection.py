@@ -63,24 +63,17 @@ class Stream:
             wakeup.set()
 
     def send(self, letter: bytes, *pieces: Any) -> None:
-        """Sends a message. See `Connection.send`."""
         self.connection.send(letter, self.number, *pieces)
 
     def wait(self, seconds: Optional[float] = None) -> bool:
-        """Waits until something has arrived, and returns whether it has.
-
-        `seconds`: how long at the most, `None` until the connection is lost.
-        """
+        """Waits `seconds`, `None` until the connection is lost; returns whether something came."""
         return self.connection._wait(self, seconds)
 
     def release(self) -> None:
-        """Takes nothing more."""
         self.connection._release(self)
 
 
 class Connection:
-    """A connection that is open."""
-
     def __init__(self, target: Target, archive: DistributionArchive) -> None:
         self.target = target
         # The templates that were started over it, by what they are for.
@@ -272,7 +265,6 @@ class Connection:
 
     @property
     def is_lost(self) -> bool:
-        """Whether nothing more will come."""
         return self._reason is not None
 
     def is_alive(self) -> bool:
@@ -358,10 +350,7 @@ _lock = threading.Lock()
 
 
 def connection_to(target: Target, archive: DistributionArchive) -> Connection:
-    """Returns a connection, opened on first use, and again when it is lost.
-
-    Returns the connection. The archive is there.
-    """
+    """Returns a connection with the archive there, opened anew where it is lost."""
     with _lock:
         lock = _locks.setdefault(target, threading.Lock())
     with lock:

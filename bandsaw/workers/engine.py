@@ -61,7 +61,7 @@ class Engine:
         most_packed: int = 1,
         repeats: bool = False,
         store: Optional[Callable[[bytes], Stored]] = None,
-        claims_stay: bool = False,
+        runs_lost_again: bool = False,
         kind: str = "",
         at: Optional[Callable[..., Any]] = None,
         shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None,
@@ -78,9 +78,8 @@ class Engine:
         self.pack_seconds = pack_seconds
         self.most_packed = most_packed  # at most so many calls are
         self.repeats = repeats  # whether calls that were lost with a worker are run again there
-        # Whether it is the near side that removes claims which it sees: the engine may lose a
-        # result, and run a call again that is over.
-        self.claims_stay = claims_stay
+        # Whether it may run a call again that is over, because its result was lost.
+        self.runs_lost_again = runs_lost_again
         self.kind = kind  # which engine it is, empty for other executors
         # Calls a function in a worker, or on its machine, by the name that it has given itself; see
         # `engine_files`. `None` if workers cannot be told apart.
@@ -91,7 +90,6 @@ class Engine:
         self.files_back = files_back
         # The large buffers of maps in the engine's store, `None` if it has none.
         self.buffers = None if store is None else Buffers(store)
-        # See `packs`.
         self.packer: Any = None  # what puts calls together, see `packs`
         self._lock = threading.Lock()
         self._marks = itertools.count()
@@ -99,7 +97,6 @@ class Engine:
         self._brought: dict[Any, int] = {}
 
     def archive_of(self, archive: DistributionArchive) -> Optional[str]:
-        """Returns the path of an archive where the executor has files in common with us."""
         if self.shared is None:
             return None
         return self.shared(archive.digest, lambda: parts_of(archive))
@@ -201,7 +198,6 @@ _engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()
 
 
 def engine_of(executor: Any) -> Engine:
-    """Returns what is known of an executor."""
     engine = _engines.get(executor)
     if engine is None:
         make = getattr(executor, "_bandsaw_engine", None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -22,6 +22,7 @@ from .child import Child
 from .engine import Engine
 from .engine_child import EngineChild
 from .engine_files import files_seen
+from .engine_hub import started
 from .frames import SESSION, DeadlineError, Message
 from .near_template import Kind
 from .place import Place
@@ -48,10 +49,7 @@ class Wanted(NamedTuple):
 
 
 class EnginePlace(Place):
-    """The workers of an executor.
-
-    `is_broken`: told of an error that the executor gave instead of an answer.
-    """
+    """The workers of an executor; `is_broken` is told of errors in place of answers."""
 
     def __init__(
         self,
@@ -76,8 +74,8 @@ class EnginePlace(Place):
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
             "call": secrets.token_hex(16),
+            "caller": list(started(os.getpid())),
             "claims": engine.claims.path,
-            "claims_stay_on": socket.gethostname() if engine.claims_stay else None,
             "digest": archive.digest,
             "directory": wanted.directory,
             "engine": engine.kind,
@@ -95,30 +93,24 @@ class EnginePlace(Place):
         }
 
     def hello(self) -> Mapping[str, Any]:
-        """Nothing has said anything before a call is submitted. See `Place.hello`."""
         return {}
 
     def start(self) -> Child:
-        """Makes what will be a process. See `Place.start`."""
         return EngineChild(self.kind, self, self.check)
 
     def prepare_next(self) -> None:
         """Does nothing. See `Place.prepare_next`."""
 
     def inherited(self) -> dict[str, Any]:
-        """Returns what processes inherit. See `Place.inherited`."""
         return {"overlay": dict(self._wanted.variables)}
 
     def inherited_once(self) -> dict[str, Any]:
-        """Returns what they are told once. See `Place.inherited_once`."""
         return {"bulk_directory": self._wanted.directory, "below_executor": True}
 
     def carrier(self, session: Session) -> Carrier:
-        """Returns what carries the files in a session there. See `Place.carrier`."""
         return carrying.Delivering(session)
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
-        """Has the worker be asked which files it lacks. See `Place.deliver`."""
         from .engine_carrying import described
 
         assert isinstance(carrier, carrying.Delivering)
@@ -127,7 +119,6 @@ class EnginePlace(Place):
         return {}
 
     def bringing(self, child: Child) -> Bringing:
-        """Returns what brings the files of the call."""
         if self._bringing is None:
             from .engine_carrying import Bringing
 
@@ -135,7 +126,6 @@ class EnginePlace(Place):
         return self._bringing
 
     def arrived(self, session: Session, child: Child) -> Carrier:
-        """Returns what takes the files that the call returns. See `Place.arrived`."""
         if not isinstance(child, EngineChild) or child.files_back is None:
             return carrying.Arrived(session)
         from .engine_carrying import Arrived
@@ -143,22 +133,14 @@ class EnginePlace(Place):
         return Arrived(session, self.bringing(child), child.files_back)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        """Makes the message of a session. See `Place.message`."""
         head, pieces, _ = wire.laid_out(members)
         return SESSION, [head, *pieces], None
 
 
 class EngineCall(Call):
-    """One session that an executor carries."""
-
     _place: EnginePlace
 
     def run(self, is_last_try: bool = True) -> None:
-        """Goes on with the session below an engine's worker, and takes it back.
-
-        Raises:
-            NotBegunError: If it was lost before it began, and this is not the last try.
-        """
         place = self._place
         place.check = super()._check_can_read
         if isinstance(self._session.task, _FunctionWithClosureTask):

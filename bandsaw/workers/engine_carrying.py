@@ -43,10 +43,7 @@ def _flat(file: Sent) -> Iterator[bytes]:
 
 
 class Bringing:
-    """What a call has brought to workers that lacked it.
-
-    `request`: what the call is submitted with. `is_cancelled`: whether nobody wants it any more.
-    """
+    """What a call with that `request` has brought to workers that lacked it."""
 
     def __init__(
         self, engine: Engine, request: Mapping[str, Any], is_cancelled: Callable[[], bool]
@@ -121,10 +118,7 @@ def _pieces(stream: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
 
 
 class Arrived(carrying.Arrived):
-    """A call comes back from an executor's worker that sees other files.
-
-    `found`: what the worker has said of the files that it returns, see `engine_files.returned`.
-    """
+    """A call comes back from a worker that sees other files: those in `found`."""
 
     def __init__(self, session: Any, bringing: Bringing, found: Any) -> None:
         super().__init__(session, self._taken)

@@ -51,12 +51,12 @@ class EngineChild(Child):
         # `engine_files.returned`.
         self.files_back: Any = None
         self._packer = packer_of(place.engine)
-        # Held while it is found out whether the call can be cancelled.
-        self._withholding = threading.Lock()
-        self._is_withheld = self._is_submitted = False
+        # Held while it is found out whether the call can be cancelled, and never while we wait.
+        self._withholding, self._lock = threading.Lock(), threading.Lock()
+        self._is_submitted = self._is_submitting = False
+        self._withheld = threading.Event()
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Submits the call. See `Child.send`."""
         (_, state, _), (_, session, _) = messages
         self._messages = b"".join(state), bytes(session[0]), self._data(session[1:])
         self._submit(None)
@@ -76,18 +76,30 @@ class EngineChild(Child):
         self._mark = place.engine.mark()
         if place.engine.shared is not None:
             archive = place.engine.archive_of(place.archive)
-        with self._withholding:
-            if self._is_withheld:
+        with self._lock:
+            if self._withheld.is_set():
                 return
-            try:
-                future = self._submitted(archive)
-            except Exception as error:
-                self._refuse(error)
-                return
-            self._future, self._is_submitted = future, True
+            self._is_submitted, self._is_submitting = True, True
+        # An engine may take its time, and whoever cancels the call does not wait for it.
+        try:
+            future = self._submitted(archive)
+        except Exception as error:
+            self._refuse(error)
+            return
+        with self._lock:
+            self._future, self._is_submitting = future, False
         future.add_done_callback(lambda done: self._wakeup.set())
-        if self.is_cancelled:
+        if self._withheld.is_set():
+            self._take_out(future)
+        elif self.is_cancelled:
             self.cancel()
+
+    def _take_out(self, future: Future[Any]) -> bool:
+        """Has the engine forget a call that has not begun; returns whether that is sure."""
+        future.add_done_callback(self._forget)
+        with contextlib.suppress(Exception):
+            return self._packer.withhold(self._place.request["call"], future)
+        return False
 
     def _submitted(self, archive: Any) -> Future[Any]:
         place, messages = self._place, self._messages
@@ -113,7 +125,6 @@ class EngineChild(Child):
         self.has_not_begun = isinstance(cause, BrokenExecutor)
 
     def take(self) -> Optional[Frame]:
-        """Takes a message that has arrived already. See `Child.take`."""
         return self._frames.popleft() if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:
@@ -151,9 +162,12 @@ class EngineChild(Child):
         word, self.host, *rest = answer
         if word == "missing":
             self._bring()
-        elif word == "lacking":
+            return
+        if word == "lacking":
             self._bring_files(*rest)
-        elif word == "unfit":
+            return
+        self._forget()
+        if word == "unfit":
             self.is_over = True
             self._check(json.loads(rest[0]))
         elif word == "events":
@@ -161,8 +175,6 @@ class EngineChild(Child):
             self._packer.measured(self._place.task, seconds)
             self._events.extend(events)
             self._messages = self._held = None
-            if self._place.engine.claims_stay:
-                self._forget()
             if self._end and self._end != "deadline":
                 self._fail(self._end)
         elif word == "lost":
@@ -184,7 +196,7 @@ class EngineChild(Child):
             and engine.is_here
             and engine.claims.take(self._place.request["call"])
         )
-        if not engine.claims_stay:  # or the engine might run it again
+        if not engine.runs_lost_again:
             engine.claims.forget(self._place.request["call"], is_lost=True)
         self._lose(error)
 
@@ -251,7 +263,7 @@ class EngineChild(Child):
         """Cancels the call if it has not begun, and has it ended if it has."""
         self.is_cancelled = True
         future = self._future
-        if future is not None and not future.done() and not self._is_withheld:
+        if future is not None and not future.done() and not self._withheld.is_set():
             with contextlib.suppress(Exception):
                 self._packer.kill(self._place.request["call"], future)
             future.add_done_callback(self._forget)
@@ -260,15 +272,24 @@ class EngineChild(Child):
 
     def withhold(self) -> bool:
         """Has the call never begin; returns whether that is sure."""
-        with self._withholding, contextlib.suppress(Exception):
-            future = self._future
-            if not self._is_submitted:
-                self._is_withheld = True
-            elif future is not None and not future.done():
-                self._is_withheld = self._packer.withhold(self._place.request["call"], future)
-                future.add_done_callback(self._forget)
-            self.is_cancelled = self.is_cancelled or self._is_withheld
-        return self._is_withheld
+        with self._withholding:
+            with self._lock:
+                future, is_sure = self._future, not self._is_submitted
+                if is_sure:
+                    self._withheld.set()
+            if future is not None and not future.done():
+                is_sure = self._take_out(future)
+            elif self._is_submitting:
+                with contextlib.suppress(Exception):
+                    is_sure = self._place.engine.withhold(self._place.request["call"], None)
+            if is_sure:
+                self.is_cancelled = True
+                with self._lock:
+                    self._withheld.set()
+                    submitted = None if future is self._future else self._future
+                if submitted is not None:
+                    self._take_out(submitted)
+        return is_sure
 
     def _forget(self, done: Any = None) -> None:
         """Removes what was said of the call, when nobody will ask any more."""

@@ -19,7 +19,7 @@ if "." in __name__:
     from .._archive.keep import MANIFEST, kept_root, touch
     from .._archive.unpack import is_whole
     from .bootstrap import OLDEST, missing
-    from .engine_files import give_piece, keep_file, prepared, returned, take_piece
+    from .engine_files import files_seen, give_piece, keep_file, prepared, returned, take_piece
     from .engine_hub import Hub
 
 # For a type checker. To import it takes longer than most of what is done here.
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 
 # What the processes of a hub have from the beginning.
 _OF_HUB = ("digest", "environment", "preload", "run_id")
+_MOST_KNOWN = 10000
 _lock = threading.Lock()
 _hubs: "dict[Any, Hub]" = {}
 _roots: "dict[str, Any]" = {}
-# Of calls that are here or are never to begin, which of both. Who adds one first has said it.
+# Of calls that are here, were here, or are never to begin, which of that: `begun`, `over`, `ended`.
+# Who adds one first has said it.
 _begun: "dict[str, str]" = vars(sys).setdefault("_bandsaw_begun", {})
 
 
@@ -61,10 +63,10 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
         ]
         return "calls", socket.gethostname(), answers
     finally:
-        stays = request["claims_stay_on"] == socket.gethostname()
         for call in begun:
-            _begun.pop(call, None)
-            if stays:
+            _begun[call] = "over"
+            # Where the near end sees the claim it removes it when it knows how the call ended.
+            if request["files_seen"] == files_seen():
                 continue
             try:
                 os.unlink(os.path.join(request["claims"], "begun-" + call))
@@ -72,21 +74,28 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
                 pass
 
 
-def _begins(request: "Any", begun: "list[str]") -> str:
-    """Says that a call begins, unless another word was said of it. Returns the word.
+def _forget_some() -> None:
+    """Bounds what is known of calls that are over, or were cancelled elsewhere."""
+    if len(_begun) > 2 * _MOST_KNOWN:
+        for call in list(_begun)[:-_MOST_KNOWN]:
+            if _begun.get(call) != "begun":
+                _begun.pop(call, None)
 
-    Where the caller sees the folder it knows so which calls have begun when this worker is lost.
-    """
+
+def _begins(request: "Any", begun: "list[str]") -> str:
+    """Says that a call begins, unless another word was said of it, which is returned."""
     call = request["call"]
     begun.append(call)
+    _forget_some()
     if _begun.setdefault(call, "begun") != "begun":
         return "ended"
     path = os.path.join(request["claims"], "begun-" + call)
     try:
-        os.symlink("begun", path)
+        # By whom, so that it is known when nobody needs it any more.
+        os.symlink(f"begun {json.dumps(request['caller'])}", path)
     except FileExistsError:
         try:
-            if os.readlink(path) != "begun":
+            if not os.readlink(path).startswith("begun"):
                 return "ended"
         except OSError:
             return "ended"  # the caller has just forgotten it
@@ -94,7 +103,9 @@ def _begins(request: "Any", begun: "list[str]") -> str:
         if not request["repeats"]:
             return "lost"
     except OSError:
-        pass
+        # The folder that all machines share goes with the executor.
+        if request["engine"] == "slurm" and not os.path.isdir(request["claims"]):
+            return "ended"
     return "begun"
 
 

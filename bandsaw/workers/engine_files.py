@@ -19,27 +19,31 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .engine_hub import Hub
+if "." in __name__:
+    # Else it was sent as text, and is there.
+    from .engine_hub import this_machine
 
 # So large are pieces of contents. What is returned and no larger comes with the result.
 FILE_PIECE = 1 << 23
 _FILE_READ = 1 << 18
 
 
+_seen: "dict[int, str]" = {}
+
+
 def files_seen() -> str:
     """Names the machine, user and file systems: where this is equal, paths mean the same files."""
-    seen = [socket.gethostname(), str(getattr(os, "geteuid", int)())]
-    for path in ("/", "/proc/self/ns/mnt"):
-        try:
-            status = os.stat(path)
-            seen.append(f"{status.st_dev}:{status.st_ino}")
-        except OSError:
-            pass
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            seen.append(file.read().strip())
-    except OSError:
-        pass
-    return " ".join(seen)
+    pid = os.getpid()
+    if pid not in _seen:
+        seen = [socket.gethostname(), str(getattr(os, "geteuid", int)())]
+        for path in ("/", "/proc/self/ns/mnt"):
+            try:
+                status = os.stat(path)
+                seen.append(f"{status.st_dev}:{status.st_ino}")
+            except OSError:
+                pass
+        _seen[pid] = " ".join([*seen, this_machine()])
+    return _seen[pid]
 
 
 def worker_name(engine: str) -> "Any":
@@ -55,10 +59,7 @@ def worker_name(engine: str) -> "Any":
 
 
 def prepared(hub: "Hub", root: str, request: "Any", messages: "Any") -> "Any":
-    """Tells a call where its files are, and where to put those that it returns.
-
-    Returns its messages; in place of them what lacks here, as a list.
-    """
+    """Returns messages that tell a call where its files are, or a list of what lacks here."""
     files = request["files"]
     news: dict[str, Any] = {"files_seen": request["files_seen"] == files_seen()}
     if not news["files_seen"]:

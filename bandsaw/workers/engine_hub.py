@@ -112,11 +112,9 @@ class Hub:
             return True
 
     def is_gone(self) -> bool:
-        """Says whether it has ended."""
         return self._is_gone or self._server.poll() is not None
 
     def release(self) -> None:
-        """Notes that a call is over."""
         with self._lock:
             self._calls -= 1
             self._used_at = time.monotonic()
@@ -414,7 +412,8 @@ def _sweep(root: str) -> None:
         path = os.path.join(root, name)
         if name.startswith("begun-"):
             try:
-                if time.time() - os.lstat(path).st_mtime > _CLAIM_SECONDS:
+                is_old = time.time() - os.lstat(path).st_mtime > _CLAIM_SECONDS
+                if is_old or _is_orphan(os.readlink(path)):
                     os.unlink(path)
             except FileNotFoundError:
                 pass
@@ -432,6 +431,39 @@ def _sweep(root: str) -> None:
                 pass
             except OSError:  # nobody reads it
                 _unlink(path)
+
+
+_this: "dict[int, str]" = {}
+
+
+def this_machine() -> str:
+    """Names what a number of a process is of: the machine since it was started, and a namespace."""
+    pid = os.getpid()
+    if pid not in _this:
+        try:
+            with open("/proc/sys/kernel/random/boot_id") as file:
+                _this[pid] = f"{file.read().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
+        except OSError:
+            _this[pid] = ""
+    return _this[pid]
+
+
+def started(pid: int) -> "tuple[str, int, str]":
+    """Tells a process from all that were or will be."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return this_machine(), pid, file.read().rpartition(b")")[2].split()[19].decode()
+    except OSError:
+        return this_machine(), pid, ""
+
+
+def _is_orphan(claim: str) -> bool:
+    """Whether a claim is of a caller on this machine that has ended."""
+    try:
+        caller = tuple(json.loads(claim.partition(" ")[2]))
+    except ValueError:
+        return False
+    return bool(caller[0]) and caller[0] == this_machine() and started(caller[1]) != caller
 
 
 def _unlink(path: str) -> None:

@@ -200,10 +200,7 @@ class Channel:
                 raise stalled("there came", seconds)
 
     def next(self) -> Optional[Frame]:
-        """Takes a message that has arrived already.
-
-        Returns the message, `None` if there is none, or not all of it.
-        """
+        """Takes a message that has arrived already, `None` if there is none or not all of it."""
         if self._put_back:
             return self._put_back.popleft()
         data = self._data
@@ -334,10 +331,7 @@ class Ends(NamedTuple):
 
 
 def ask_for_process(control: socket.socket, how: bytes) -> Ends:
-    """Has a template start a process.
-
-    Returns what leads to the process. Whether it could be started is known later.
-    """
+    """Has a template start a process; whether it could be started is known later."""
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
         near, far = channel_pair()
         ours.enter_context(near)
@@ -358,10 +352,7 @@ def ask_for_process(control: socket.socket, how: bytes) -> Ends:
 
 
 def out_of_the_way(descriptor: int) -> int:
-    """Gives a descriptor a number that programs which close "all" others often leave alone.
-
-    Returns the new number, or the old one if no such number may be used.
-    """
+    """Gives a descriptor a number that programs which close "all" others often leave alone."""
     import fcntl
 
     try:

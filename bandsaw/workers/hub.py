@@ -39,8 +39,6 @@ _START = struct.Struct("!Ic")
 
 
 class _Template:
-    """A template."""
-
     def __init__(self, pid: int, folder: str, control: socket.socket, errors: int) -> None:
         self.pid = pid  # its process id
         self.folder = folder  # its archive
@@ -52,8 +50,6 @@ class _Template:
 
 
 class _Process:
-    """A process of a task."""
-
     def __init__(self, ends: frames.Ends, folder: str) -> None:
         self.ends = ends  # what leads to it
         # What its archive says of itself, in a folder that somebody may remove.
@@ -79,7 +75,6 @@ class _Process:
         return ""
 
     def drop_unsent(self) -> None:
-        """Forgets what was to be sent to it."""
         for _, file in self.unsent:
             if file is not None:
                 os.close(file)
@@ -87,10 +82,7 @@ class _Process:
 
 
 def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoReturn:
-    """Serves the near end until that is gone.
-
-    `directory`: the folder that it lies in, `None` if it is to be removed at the end.
-    """
+    """Serves the near end until that is gone. `directory`: its own, `None` to remove it then."""
     # What a task needs besides the archive, such as environments, is kept in the same place.
     os.environ.setdefault("BANDSAW_HOME", root)
     hub = _Hub(reading, writing, root)
@@ -150,7 +142,6 @@ class _Hub:
         }
 
     def serve(self) -> NoReturn:
-        """Hands on what comes, for as long as somebody is there."""
         while True:
             poll = self._narrow if self._outbox.has_much else self._all
             for descriptor, _ in poll.poll(streams.ALIVE_SECONDS * 1000):
@@ -186,7 +177,6 @@ class _Hub:
                 self._send(b"E", stream, stall.encode())
 
     def end(self) -> None:
-        """Ends all that was started."""
         for arriving in (*self._arriving.values(), *self._files.values()):
             arriving.abandon()
         for template in self._templates.values():
@@ -545,7 +535,6 @@ class _Hub:
         self._send(letter, stream, data)
 
     def _drain(self, outputs: select.poll) -> None:
-        """Hands on what was written by now."""
         for _ in range(_MOST_READS):
             ready = [self._handlers.get(descriptor) for descriptor, _ in outputs.poll(0)]
             handlers = list(filter(None, ready))
@@ -587,10 +576,7 @@ def _template(request: dict[str, Any], parent: int, folder: str) -> int:
 
 
 def _reaped(pid: int, deadline: float) -> int:
-    """Waits for the end of a process, and ends what is left of its group; returns how it ended.
-
-    When the time is up, it is ended as well.
-    """
+    """Waits for the end of a process, at last ends it, and returns how it ended."""
     kill = functools.partial(kill_group, pid)
     while (code := reap(pid, kill)) is None:
         if time.monotonic() >= deadline:

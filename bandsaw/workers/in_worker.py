@@ -29,11 +29,7 @@ def is_inside() -> bool:
 
 
 def run(digest: str, run_id: str, files_seen: str, data: bytes) -> bytes:
-    """Goes on with a session in this process. Called by the worker.
-
-    `files_seen`: which files the caller sees. Returns the session, or in its place the error that
-    kept it from going on.
-    """
+    """Goes on with a session in this process; returns it, or the error that prevents that."""
     back = io.BytesIO()
     token = _is_inside.set(True)
     try:
@@ -66,10 +62,6 @@ def run(digest: str, run_id: str, files_seen: str, data: bytes) -> bytes:
 def cross(
     session: Session, submit: Any, name: str, is_broken: Callable[[BaseException], None]
 ) -> None:
-    """Has a session go on in a worker, and takes it back.
-
-    `submit`: submits a function. `is_broken`: is told what has gone wrong with the executor.
-    """
     stream = io.BytesIO()
     with carrying.Delivering(session):
         place = boundary.send(session, stream)

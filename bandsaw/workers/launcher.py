@@ -62,7 +62,6 @@ def _replace_older(kind: Kind) -> None:
 
 
 def start(kind: Kind, inherited: state.Inherited, code: Code, *, fork: bool) -> Child:
-    """Starts a process for tasks."""
     for attempt in (1, 2):
         template = template_for(kind, inherited, code)
         if template.has_threads and kind.preload:
@@ -83,7 +82,6 @@ def start(kind: Kind, inherited: state.Inherited, code: Code, *, fork: bool) -> 
 
 
 def prepare_next(kind: Kind, *, fork: bool) -> None:
-    """Has a process started for the next call of a kind, if there is a template for it."""
     template = _templates.get(kind)
     if template is not None and template.has_threads and kind.preload:
         template, fork = _templates.get(kind._replace(preload=())), False
@@ -99,7 +97,6 @@ def _forget(template: Template) -> None:
 
 @atexit.register
 def close_all() -> None:
-    """Ends all templates."""
     while _templates:
         _, template = _templates.popitem()
         template.close()

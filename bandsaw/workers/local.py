@@ -14,7 +14,6 @@ from .pool import Pool
 def in_own_process(
     session: Session, made_of: Any, seconds: Optional[float], heartbeat: Optional[float]
 ) -> None:
-    """Goes on with a session in a process of its own. `made_of`: see `LocalPlace`."""
     place = LocalPlace(code_for(session._known_configuration()), *made_of)
     Call(session, place, seconds, heartbeat).in_own_process()
 

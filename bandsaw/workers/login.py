@@ -93,10 +93,7 @@ class Login:
     def greet(
         self, request: dict[str, Any], archive: Optional[DistributionArchive]
     ) -> dict[str, Any]:
-        """Has the program there started, and what it needs sent.
-
-        `archive`: what is needed there; `None` if it is only asked what it is like.
-        """
+        """Has the program there started, and what it needs sent, unless it is only asked."""
         try:
             return self._greeted(request, archive)
         except BrokenPipeError:
@@ -192,11 +189,9 @@ class Login:
         )
 
     def ending(self, status: int) -> str:
-        """Says how the command ended."""
         return f"{os.path.basename(self.target.command[0])} ended with {describe_exit(status)}"
 
     def write(self, *pieces: Any) -> None:
-        """Sends bytes there."""
         data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
         view = memoryview(data)
         while view:
@@ -228,11 +223,9 @@ class Login:
             kill_group(self._process.pid)
 
     def terminate(self) -> None:
-        """Has the command end."""
         self._process.terminate()
 
     def words(self) -> str:
-        """Returns all that it wrote to its standard error."""
         return self._errors.all()
 
     def close_in(self) -> None:
@@ -257,7 +250,6 @@ class Login:
         self._errors.finish()
 
     def close(self) -> None:
-        """Closes what is open here."""
         assert self._process.stdout is not None
         self._process.stdout.close()
 
@@ -340,5 +332,4 @@ def _widen(descriptor: int) -> None:
 
 
 def last_words(words: str) -> str:
-    """Writes what a command said last for an error."""
     return f" Its last words:\n{words}" if words else ""

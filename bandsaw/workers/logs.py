@@ -33,10 +33,7 @@ _given: set[str] = set()
 
 
 def levels() -> dict[str, int]:
-    """Returns the levels that loggers of this process were given, by their names.
-
-    It is the same dictionary for as long as none was changed by `setLevel`.
-    """
+    """Returns the levels of loggers by name: one dictionary as long as none was set."""
     root = logging.root
     cache: dict[Any, Any] = getattr(root, "_cache", {})
     kept: list[dict[str, int]] = cache.get(_KEY, [])
@@ -55,10 +52,7 @@ def levels() -> dict[str, int]:
 
 
 def take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> None:
-    """Has loggers of this process make the records that the other side wants to see.
-
-    `given`: what `levels` returned there, `None` if that is as before.
-    """
+    """Has loggers make the records that the other side wants; `None`: as before."""
     if disable is not None:
         logging.disable(disable)
     if given is None:
@@ -72,8 +66,6 @@ def take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> N
 
 
 class Sender(logging.Handler):
-    """Sends records through a channel."""
-
     def __init__(self, channel: Channel) -> None:
         super().__init__()
         self._channel = channel
@@ -86,7 +78,6 @@ class Sender(logging.Handler):
             root.handlers[:] = [self]
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Sends a record. See `logging.Handler.emit`."""
         if os.getpid() != self._pid:
             # A process that the task forked would write into the middle of our messages.
             if logging.lastResort is not None and record.levelno >= logging.lastResort.level:

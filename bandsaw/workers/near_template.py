@@ -44,10 +44,7 @@ class Kind(NamedTuple):
 
 
 class Template:
-    """A template that runs.
-
-    `process`: the process, `None` if it is not ours but the one that made us.
-    """
+    """A template that runs; its `process` is `None` if it is the one that made us."""
 
     def __init__(
         self,
@@ -75,7 +72,6 @@ class Template:
         return bool(self.hello["threads"] > 1)
 
     def is_stale(self) -> bool:
-        """Whether a file of what was preloaded has changed."""
         for path, modified, size in self.hello["files"]:
             try:
                 status = os.stat(path)
@@ -86,7 +82,6 @@ class Template:
         return False
 
     def take(self, fork: bool) -> Child:
-        """Returns a new process, which may have been started already."""
         self.last_used = time.monotonic()
         while self._next and not self._is_gone:
             try:
@@ -110,10 +105,7 @@ class Template:
                 self._next.append(self._start(spawn=not fork))
 
     def _start(self, spawn: bool) -> Child:
-        """Has a process started.
-
-        Returns the process. Whether it could be started is known later.
-        """
+        """Has a process started; whether it could be started is known later."""
         told = self._told
         if spawn:
             # It has loaded nothing yet.
@@ -150,7 +142,6 @@ class Template:
             self.close()
 
     def close(self) -> None:
-        """Ends the template and all that runs in it."""
         self.let_go()
         if self._process is not None:
             try:
@@ -169,7 +160,6 @@ class Template:
 
 
 def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
-    """Starts a template."""
     settings = {
         "parent": os.getpid(),
         # Everybody may read a command line, so no variable is on it: they are the first message.
@@ -244,7 +234,6 @@ def _opened(
 
 
 def checked_hello(frame: frames.Frame, kind: Kind, where: str) -> Mapping[str, Any]:
-    """Looks at the first message of a template."""
     if frame.kind == frames.FAILURE:
         error = failure_of(frame.body)
         if isinstance(error, BandsawError):

@@ -22,8 +22,6 @@ _MUCH = 1 << 20
 
 
 class _File:
-    """A file that is on its way, and what has to wait for it."""
-
     def __init__(self, descriptor: int, message: bytes) -> None:
         self.descriptor = descriptor  # the file
         self.held = [message]  # the messages of the same stream that follow it
@@ -58,7 +56,6 @@ class Outbox:
         return [file.descriptor for file in self._files.values()]
 
     def send(self, letter: bytes, stream: int, *pieces: bytes) -> None:
-        """Sends a message."""
         data = packed(letter, stream, *pieces)
         self._bytes += len(data)
         file = self._files.get(stream)
@@ -70,7 +67,6 @@ class Outbox:
             self.flush()
 
     def send_file(self, stream: int, descriptor: int, message: bytes) -> None:
-        """Sends a file, and then a message."""
         size = os.lseek(descriptor, 0, os.SEEK_END)
         os.lseek(descriptor, 0, os.SEEK_SET)
         self.send(b"N", stream, size.to_bytes(8, "big"))
@@ -87,7 +83,6 @@ class Outbox:
             self._bytes -= sum(map(len, file.held))
 
     def flush(self) -> None:
-        """Writes what is taken."""
         while self._waiting or self._next_piece():
             data = self._waiting.popleft()
             try:

@@ -42,7 +42,6 @@ class Pack:
         self._future: Optional[Future[Any]] = None
 
     def submit(self, request: Mapping[str, Any], options: Mapping[str, Any], archive: Any) -> None:
-        """Submits the calls that were not cancelled meanwhile."""
         engine = self._packer.engine
         entries = [one for one in self.entries if one.future.set_running_or_notify_cancel()]
         self._left = {one.call for one in entries}
@@ -54,10 +53,12 @@ class Pack:
         try:
             what = submission(request, messages, archive, archive is not None)
             self._future = engine.submit(options, *what)
-        except Exception as error:
+        except BaseException as error:
             for one in entries:
-                one.future.set_exception(error)
-            return
+                one.future.set_exception(_cause_of(error))
+            if isinstance(error, Exception):
+                return
+            raise
         self._future.add_done_callback(self._came)
 
     def _came(self, future: Future[Any]) -> None:
@@ -104,9 +105,16 @@ class Pack:
         engine.kill(call, self._future if is_last else None)
 
 
-class Packer:
-    """What puts calls for an engine together."""
+def _cause_of(error: BaseException) -> Exception:
+    """Returns what the other calls of a pack are told of what has hit the thread of one."""
+    if isinstance(error, Exception):
+        return error
+    never = NotBegunError()
+    never.__cause__ = error
+    return never
 
+
+class Packer:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine  # the engine
         self._lock = threading.Lock()
@@ -115,12 +123,10 @@ class Packer:
         self._packs: weakref.WeakKeyDictionary[Future[Any], Pack] = weakref.WeakKeyDictionary()
 
     def measured(self, name: str, seconds: float) -> None:
-        """Takes note of how long a call of a task has taken."""
         before = self._seconds.get(name, seconds)
         self._seconds[name] = before + (seconds - before) * _WEIGHT
 
     def size(self, name: str, batch: Optional[int], data: Any) -> int:
-        """Returns how many calls of a task go together."""
         if ending.group.get() is None or isinstance(data, list) or len(data) > _MOST_BYTES:
             return 1
         if batch is not None:
@@ -153,11 +159,13 @@ class Packer:
                 del self._open[key]
                 pack.is_full.set()
         if is_first:
-            self._wait_for_others(pack)
-            with self._lock:
-                if self._open.get(key) is pack:
-                    del self._open[key]
-            pack.submit(rest, options, archive)
+            try:
+                self._wait_for_others(pack)
+            finally:
+                with self._lock:
+                    if self._open.get(key) is pack:
+                        del self._open[key]
+                pack.submit(rest, options, archive)
         return future
 
     def _wait_for_others(self, pack: Pack) -> None:
@@ -169,14 +177,12 @@ class Packer:
                 return
 
     def withhold(self, call: str, future: Future[Any]) -> bool:
-        """Has a call never begin; returns whether that is sure. See `Engine.withhold`."""
         pack = self._packs.get(future)
         if pack is None:
             return self.engine.withhold(call, future)
         return future.cancel() or pack.withhold(call)
 
     def kill(self, call: str, future: Future[Any]) -> None:
-        """Has a call ended. See `Engine.kill`."""
         pack = self._packs.get(future)
         if pack is None:
             self.engine.kill(call, future)
@@ -185,7 +191,6 @@ class Packer:
 
 
 def packer_of(engine: Engine) -> Packer:
-    """Returns what puts calls for an engine together."""
     if engine.packer is None:
         engine.packer = Packer(engine)
     return engine.packer  # type: ignore[no-any-return]

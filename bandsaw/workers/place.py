@@ -60,10 +60,7 @@ class Place(abc.ABC):
         """Returns what carries the files in a session there."""
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
-        """Has the files that a session needs be there, before it is sent to a process.
-
-        Returns what the process is to be told.
-        """
+        """Has the files of a session be there before it is sent; returns what to tell."""
         return {}
 
     def arrived(self, session: Session, child: Child) -> Carrier:
@@ -72,15 +69,10 @@ class Place(abc.ABC):
 
     @abc.abstractmethod
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        """Makes the message of a session.
-
-        Returns the message. If there is a descriptor, it is to be closed afterwards.
-        """
+        """Makes the message of a session; its descriptor is to be closed afterwards."""
 
 
 class LocalPlace(Place):
-    """This machine."""
-
     def __init__(
         self,
         code: Code,
@@ -119,28 +111,22 @@ class LocalPlace(Place):
         )
 
     def hello(self) -> Mapping[str, Any]:
-        """Returns what the template has said of itself. See `Place.hello`."""
         self.kind = self.kind._replace(code=self._code.name)
         return launcher.template_for(self.kind, self._state, self._code).hello
 
     def start(self) -> Child:
-        """Starts a process. See `Place.start`."""
         return launcher.start(self.kind, self._state, self._code, fork=self._fork)
 
     def prepare_next(self) -> None:
-        """Has a process started for the next call. See `Place.prepare_next`."""
         launcher.prepare_next(self.kind, fork=self._fork)
 
     def code_news(self, known: int) -> tuple[int, dict[str, Any]]:
-        """Returns what a process does not know yet of its code. See `Place.code_news`."""
         return self._code.news(known)
 
     def text_of_code(self, path: str) -> Optional[bytes]:
-        """Returns the text that a file had when an id was made of it."""
         return self._code.text(path)
 
     def inherited(self) -> dict[str, Any]:
-        """Returns what processes inherit. See `Place.inherited`."""
         return {
             "environment": self._state.environment,
             "path": self._state.path,
@@ -149,17 +135,13 @@ class LocalPlace(Place):
         }
 
     def signs(self) -> Any:
-        """Returns what differs if `inherited` does. See `Place.signs`."""
         return self._state, state.working_directory(), self._made_in
 
     def inherited_once(self) -> dict[str, Any]:
-        """Returns what they are told once. See `Place.inherited_once`."""
         return {"umask": state.umask(), "bulk_directory": self._directory}
 
     def carrier(self, session: Session) -> Carrier:
-        """Returns what carries the files in a session there. See `Place.carrier`."""
         return carrying.Outward(session)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        """Makes the message of a session. See `Place.message`."""
         return wire.message(SESSION, members, self._directory)

@@ -52,10 +52,7 @@ class Worker:
 
 
 class Pool:
-    """Keeps up to a number of warm processes.
-
-    `max_tasks`: after how many sessions a process is replaced, `None` for never.
-    """
+    """Keeps warm processes, each for `max_tasks` sessions, `None` for any number."""
 
     def __init__(self, size: int, max_tasks: Optional[int]) -> None:
         self._size = size
@@ -75,10 +72,7 @@ class Pool:
         self.waiting = 0
 
     def take(self, kind: Kind, start: Callable[[], Worker]) -> Worker:
-        """Takes a process out of the pool, and waits while all are in use.
-
-        Returns the process, to be given back or dropped.
-        """
+        """Takes a process to be given back or dropped, and waits while all are in use."""
         while True:
             with self._lock:
                 while not self._idle and self._count >= self._size:
@@ -118,7 +112,6 @@ class Pool:
             self._changed.notify_all()
 
     def give(self, worker: Worker) -> None:
-        """Puts a process back that has done what it was to do."""
         if self._max_tasks is not None and worker.calls >= self._max_tasks:
             worker.child.retire()
             self.drop(worker)
@@ -130,7 +123,6 @@ class Pool:
                 self._changed.notify()
 
     def drop(self, worker: Worker) -> None:
-        """Ends a process that was taken."""
         try:
             worker.child.end()
         finally:

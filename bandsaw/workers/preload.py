@@ -24,7 +24,6 @@ _USED_BY_TASKS = (
 
 
 def prepare(preload: list[str]) -> dict[str, Any]:
-    """Imports what tasks use."""
     missing = [name for name in (*preload, "cloudpickle") if _is_missing(name)]
     content: dict[str, Any] = {
         "format": frames.FORMAT,

@@ -45,12 +45,7 @@ def run(
     folders: Sequence[str] = (),
     seconds: Optional[float] = None,
 ) -> Ended:
-    """Runs a command to its end. What it writes comes through as it is written.
-
-    The command ends with this process, and what it started ends with it.
-
-    `seconds`: how long it may take, `None` for ever.
-    """
+    """Runs a command to its end, passing on what it writes; what it started ends with it."""
     with lifeline.held(folders) as (variables, descriptors):
         try:
             process = subprocess.Popen(

@@ -32,8 +32,6 @@ _START = struct.Struct("!Ic")
 
 
 class RemoteChild(Child):
-    """A process of tasks on another machine."""
-
     def __init__(self, connection: Connection, kind: Any, closed: Callable[[bool], None]) -> None:
         super().__init__(kind, connection.target.host, closed, {})
         self._connection = connection
@@ -41,10 +39,7 @@ class RemoteChild(Child):
         self.stream = Stream(connection)
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        """Sends messages. A large body is sent in pieces.
-
-        The connection has a limit of its own for what is not taken at the other end.
-        """
+        """Sends messages, large bodies in pieces: a connection limits what is not taken."""
         for kind, body, _ in messages:
             size = sum(map(len, body))
             if size <= frames.LARGEST_BODY or kind != SESSION:
@@ -57,13 +52,11 @@ class RemoteChild(Child):
             self.stream.send(b"A", bytes([kind]), head)
 
     def cancel(self) -> None:
-        """Has the process ended, with all that it started."""
         self.is_cancelled = True
         with contextlib.suppress(OSError):
             self.stream.send(b"K")
 
     def take(self) -> Optional[Frame]:
-        """Takes a message that has arrived already. See `Child.take`."""
         return self._frames.popleft() if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:
@@ -94,7 +87,6 @@ class RemoteChild(Child):
                 self._fail(body.decode("utf-8", "replace"))
 
     def seems_alive(self) -> bool:
-        """Looks whether anything says that it will not take work. See `Child.seems_alive`."""
         return self._connection.is_alive() and super().seems_alive()
 
     def _fail(self, reason: str) -> None:
@@ -210,7 +202,6 @@ class RemoteTemplate:
         return self._is_gone
 
     def take(self, fork: bool) -> RemoteChild:
-        """Returns a new process, which may have been started already."""
         with contextlib.suppress(IndexError):
             while True:
                 child = self._next.pop()
@@ -220,7 +211,6 @@ class RemoteTemplate:
         return self._start(fork)
 
     def prepare_next(self, fork: bool) -> None:
-        """Has a process started for the call after this one, so that it need not wait for that."""
         if not self._next and not self._is_replaced:
             with contextlib.suppress(OSError):
                 self._next.append(self._start(fork))
@@ -240,7 +230,6 @@ class RemoteTemplate:
         self._end_if_unused()
 
     def replace(self) -> None:
-        """Ends the template as soon as nothing runs in it."""
         self._is_replaced = True
         while self._next:
             self._next.pop().end()
@@ -293,7 +282,6 @@ class RemotePlace(Place):
         self._template: Optional[RemoteTemplate] = None
 
     def hello(self) -> Mapping[str, Any]:
-        """Returns what the template has said of itself. See `Place.hello`."""
         connection = connection_to(self._target, self._archive)
         template = connection.templates.get(self.kind)
         if template is None or template.is_gone():
@@ -366,7 +354,6 @@ class RemotePlace(Place):
         return body
 
     def start(self) -> Child:
-        """Starts a process. See `Place.start`."""
         assert self._template is not None
         return self._template.take(self._may_fork())
 
@@ -375,24 +362,19 @@ class RemotePlace(Place):
         return not self._template.hello["threads"] > 1
 
     def prepare_next(self) -> None:
-        """Has a process started for the next call. See `Place.prepare_next`."""
         if self._template is not None:
             self._template.prepare_next(self._may_fork())
 
     def inherited(self) -> dict[str, Any]:
-        """Returns what processes inherit. See `Place.inherited`."""
         return {"overlay": self._overlay}
 
     def inherited_once(self) -> dict[str, Any]:
-        """Returns what they are told once. See `Place.inherited_once`."""
         return {"bulk_directory": self._target.directory, "is_fetched": True}
 
     def carrier(self, session: Session) -> Carrier:
-        """Returns what carries the files in a session there. See `Place.carrier`."""
         return carrying.Sending(session)
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
-        """Sends the contents of files that lack there. See `Place.deliver`."""
         files = list(carrier.files.values()) if isinstance(carrier, carrying.Sending) else []
         if not files:
             return {}
@@ -405,8 +387,6 @@ class RemotePlace(Place):
         return {"files_folder": folder}
 
     def arrived(self, session: Session, child: Child) -> Carrier:
-        """Returns what fetches the files in a session that comes back. See `Place.arrived`."""
-
         def get(path: str, target: str) -> None:
             from . import travel
 
@@ -415,6 +395,5 @@ class RemotePlace(Place):
         return carrying.Arrived(session, get)
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        """Makes the message of a session. See `Place.message`."""
         head, pieces, _ = wire.laid_out(members)
         return SESSION, [head, *pieces], None

@@ -30,7 +30,6 @@ def send(
     ask: Callable[[], bytes],
     host: str,
 ) -> None:
-    """Sends what the other machine lacks of an archive."""
     folder = archive.folder
     manifest = (folder / MANIFEST).read_bytes()
     for piece in _compressed(iter([manifest])):

@@ -24,8 +24,6 @@ _laid_over: Optional[list[str]] = None
 
 
 class Inherited(NamedTuple):
-    """What processes of an interpreter inherit from this one."""
-
     environment: dict[str, str]  # the environment variables
     # Those of them that cannot be changed any more when Python runs.
     at_start: tuple[tuple[str, str], ...]
@@ -44,7 +42,6 @@ _last_seen: tuple[Any, Any, Any, Any, Any] = (None, None, None, None, None)
 
 
 def inherited(interpreter: Interpreter) -> Inherited:
-    """Returns what processes of an interpreter inherit."""
     global _last, _last_seen
     seen, told, entries, environment, answer = _last_seen
     raw = _raw()
@@ -79,11 +76,7 @@ def at_start(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _activated(executable: str) -> dict[str, str]:
-    """Returns the variables that say which virtual environment is activated, where one is.
-
-    Programs that a task starts are to be those of its own environment: where that of this process
-    is activated, the one of the other interpreter is in its process.
-    """
+    """Returns the variables of an activated environment, for that of the other interpreter."""
     ours = os.environ.get("VIRTUAL_ENV")
     if not ours or executable == sys.executable:
         return {}
@@ -135,7 +128,6 @@ _directory: Optional[str] = None
 
 
 def apply(state: Mapping[str, Any]) -> None:
-    """Takes over the state of the process on the other side."""
     global _environment, _own_environment, _directory, is_below_executor
     is_below_executor = state.get("below_executor", is_below_executor)
     environment = state.get("environment")

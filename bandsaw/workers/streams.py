@@ -40,5 +40,4 @@ ALIVE_SECONDS = 15.0
 
 
 def packed(letter: bytes, stream: int, *pieces: bytes) -> bytes:
-    """Returns a message."""
     return b"".join((HEAD.pack(letter, stream, sum(map(len, pieces))), *pieces))

@@ -36,14 +36,11 @@ _PARENT_DEATH_SIGNAL = 1
 
 
 class _Process:
-    """A process of a task."""
-
     def __init__(self, pid: int, status: socket.socket) -> None:
         self.pid = pid  # its id, and that of its group
         self.status = status  # the socket that says how it goes
 
     def kill(self) -> None:
-        """Ends it and all that it started."""
         # Before it has a group of its own there is only itself.
         for kill in (os.killpg, os.kill):
             try:
@@ -102,8 +99,6 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
 
 
 class _Template:
-    """The loop of a template."""
-
     def __init__(
         self, control: socket.socket, settings: dict[str, Any], hello: dict[str, Any]
     ) -> None:
@@ -252,7 +247,6 @@ class _Template:
             os._exit(code)
 
     def _let_go(self, process: _Process) -> None:
-        """Gives up what belongs to the template."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)

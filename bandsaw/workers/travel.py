@@ -54,6 +54,5 @@ def _put(connection: Connection, file: Sent) -> None:
 
 
 def get(connection: Connection, path: str, target: str) -> None:
-    """Fetches contents, which are removed there."""
     with _near(connection, repr(path)) as near:
         near.get(path, target)

@@ -30,7 +30,6 @@ _registries: dict[str, dict[Any, Any]] = {}
 
 
 def filters() -> list[Any]:
-    """Returns the filters of this process as plain data."""
     global _last
     if warnings.filters != _last[0]:
         now: list[Any] = list(warnings.filters)
@@ -58,7 +57,6 @@ def _name_of(category: type) -> tuple[str, str]:
 
 
 def take_filters(given: Sequence[Any]) -> None:
-    """Has warnings of this process filtered as the other side does."""
     global _given
     added = [] if _given is None else [each for each in warnings.filters if each not in _given]
     _given = [
@@ -158,14 +156,12 @@ class Kept:
             self._contents.append(content)
 
     def install(self, warned: Mapping[str, Any]) -> None:
-        """Has warnings filtered as a session says."""
         given = warned.get("filters")
         if given is not None:
             take_filters(given)
             self._shower.install()
 
     def leave(self, session: Any) -> None:
-        """Has them go back with a session."""
         vars(session)["_warnings"] = {"issued": self._contents} if self._contents else None
 
 
@@ -179,7 +175,6 @@ def _module_at(filename: str) -> Optional[str]:
 
 
 def issue_all(header: Mapping[str, Any]) -> None:
-    """Issues the warnings that came back in a header."""
     for content in header.get("warnings", {}).get("issued", ()):
         issue(content)
 

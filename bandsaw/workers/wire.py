@@ -23,10 +23,7 @@ _ZEROS = bytes(bulk.ALIGNMENT)
 
 
 def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional[str]) -> Message:
-    """Makes a message of a session.
-
-    Returns what `Channel.send` takes. If there is a descriptor, it is to be closed afterwards.
-    """
+    """Makes a message for `Channel.send`; its descriptor is to be closed afterwards."""
     head, pieces, total = laid_out(members)
     if total <= LARGEST_BODY:
         return kind, [head, *pieces], None
@@ -34,7 +31,6 @@ def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional
 
 
 def laid_out(members: Mapping[str, Sequence[Any]]) -> tuple[bytes, list[Any], int]:
-    """Lays out a session."""
     lengths = []
     pieces: list[Any] = []
     total = 0

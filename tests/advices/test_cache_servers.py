@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.stores import S3, Sftp, lacks
+from tests.stores import S3, Google, Sftp, lacks
 
 # One worker starts the servers.
 pytestmark = pytest.mark.xdist_group("shared-servers")
@@ -75,6 +76,14 @@ def s3(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def google(tmp_path_factory):
+    if lacks("fsspec", "gcsfs", "gcp_storage_emulator"):
+        pytest.skip(lacks("fsspec", "gcsfs", "gcp_storage_emulator"))
+    with Google(tmp_path_factory.mktemp("google")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def sftp(sshd_module, tmp_path_factory):
     if lacks("fsspec", "paramiko"):
         pytest.skip(lacks("fsspec", "paramiko"))
@@ -84,6 +93,16 @@ def sftp(sshd_module, tmp_path_factory):
 
 @pytest.fixture(params=["s3", "sftp"])
 def server(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["s3", "google"])
+def objects(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["s3", "google", "sftp"])
+def any_server(request):
     return request.getfixturevalue(request.param)
 
 
@@ -114,9 +133,9 @@ def flow(project, tmp_path):
     return flow
 
 
-def test_what_one_machine_computed_another_one_finds_on_a_server(flow, server):
+def test_what_one_machine_computed_another_one_finds_on_a_server(flow, any_server):
     for machine in ("one", "two"):
-        assert flow(machine, f"{server.url}/found", server.variables, "1", "2", "3") == ""
+        assert flow(machine, f"{any_server.url}/found", any_server.variables, "1", "2", "3") == ""
         assert flow.computed() == 3
     assert flow("two", "file:///nowhere", {}, "1", "2", "3") == ""
     assert flow.computed() == 3
@@ -189,21 +208,26 @@ def test_what_is_computed_when_the_script_is_over_is_sent(flow, server, project,
         assert flow.computed() == 3
 
 
-def test_a_hit_is_one_request_and_a_miss_one_more(flow, s3):
-    before = len(s3.requests())
-    flow("one", f"{s3.url}/counted", s3.variables, "1", "2")
-    missed = s3.requests()[before:]
-    keys = [key for method, key, status in missed if method == "PUT" and status == 200]
+def test_a_hit_is_one_request_and_a_miss_one_more(flow, objects):
+    def requests(machine):
+        before = len(objects.requests())
+        assert flow(machine, f"{objects.url}/counted", objects.variables, "1", "2") == ""
+        return sorted(objects.requests()[before:])
+
+    put = "PUT" if objects.scheme == "s3" else "POST"
+    missed = requests("one")
+    assert [(method, status) for method, _, status in missed] == [("GET", 404)] * 2 + [
+        (put, 200)
+    ] * 2
+    keys = [key for method, key, _ in missed if method == "GET"]
     assert len(set(keys)) == 2
-    assert sorted(missed) == sorted(
-        [("GET", key, 404) for key in keys] + [("PUT", key, 200) for key in keys]
-    )
-    before += len(missed)
-    flow("two", f"{s3.url}/counted", s3.variables, "1", "2")
-    assert sorted(s3.requests()[before:]) == sorted([("GET", key, 200) for key in keys])
+    if put == "PUT":
+        assert keys == [key for method, key, _ in missed if method == put]
+    assert requests("two") == [("GET", key, 200) for key in keys]
 
 
-def test_a_server_that_is_killed_and_restarted_costs_one_warning_and_no_entry(flow, server):
+def test_a_server_that_is_killed_and_restarted_costs_one_warning_and_no_entry(flow, any_server):
+    server = any_server
     store = f"{server.url}/restarted"
     with flow.begin("one", store, server.variables) as process:
         step(process, 1)
@@ -214,8 +238,8 @@ def test_a_server_that_is_killed_and_restarted_costs_one_warning_and_no_entry(fl
         step(process, 4)
         told = process.communicate(timeout=120)[1]
     assert len(warnings_in(told)) == 1
-    # What moto holds goes with it.
-    kept = ["2", "3", "4"] if "s3" in store else ["1", "2", "3", "4"]
+    # What a server of objects holds goes with it.
+    kept = ["1", "2", "3", "4"] if "sftp" in store else ["2", "3", "4"]
     assert flow("two", store, server.variables, *kept) == ""
     assert flow.computed() == 4
 
@@ -263,7 +287,8 @@ def test_a_server_that_is_slow_is_waited_for(flow, server):
     assert flow.computed() == 2
 
 
-def test_the_commands_work_on_a_server(flow, server, project, tmp_path):
+def test_the_commands_work_on_a_server(flow, any_server, project, tmp_path):
+    server = any_server
     store = f"{server.url}/listed"
     flow("one", store, server.variables, "1", "2")
     variables = {**server.variables, "STORE": store, "LOCAL": str(tmp_path / "one")}
@@ -352,3 +377,26 @@ def test_a_folder_that_takes_nothing_costs_one_warning_and_is_read(flow, small, 
     assert flow.computed() == 3
     found = [path.name for path in small.rglob("*") if path.is_file() and path.name != "rest"]
     assert len(found) == 1
+
+
+def test_a_folder_that_is_slow_is_waited_for(flow, project, tmp_path):
+    if not shutil.which("strace"):
+        pytest.skip("there is no strace here, which makes a folder slow")
+    # By these a file is copied into a store and out of it.
+    copies = "sendfile,copy_file_range"
+    slow = [f"-etrace={copies}", f"-einject={copies}:delay_enter=700000"]
+    for machine in ("one", "two"):
+        variables = {"STORE": f"file://{tmp_path / 'team'}", "LOCAL": str(tmp_path / machine)}
+        begun = time.monotonic()
+        done = subprocess.run(
+            ["strace", "-f", "-qq", "-o", str(tmp_path / "calls"), *slow, sys.executable,
+             "flow.py", "1", "2"],
+            cwd=project.folder, env=project.environment(**variables),
+            capture_output=True, text=True,
+        )  # fmt: skip
+        if "ptrace" in done.stderr:
+            pytest.skip("processes may not be traced here")
+        assert (done.stdout, done.stderr) == ("[1, 4]\n", "")
+        assert time.monotonic() - begun > 1.4
+        assert "DELAYED" in (tmp_path / "calls").read_text()
+    assert flow.computed() == 2

@@ -1,10 +1,15 @@
+import json
 import os
-from concurrent.futures import ThreadPoolExecutor
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
+from bandsaw.workers import engine_hub, packs
+from bandsaw.workers.engine import Engine
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -50,6 +55,46 @@ TASKS = """
     def one():
         return 1
 """
+
+
+def test_as_many_calls_run_at_once_as_an_executor_takes_that_is_made_when_it_is_used(project):
+    number = 2 * (os.cpu_count() or 1) + 1
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        def pool():
+            return ThreadPoolExecutor({number})
+
+        advice = ExecutorAdvice(pool, isolate=False)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        f"""
+        import threading
+        import bandsaw
+
+        meeting = threading.Barrier({number}, timeout=60)
+
+        @bandsaw.task
+        def first():
+            return 1
+
+        @bandsaw.task
+        def meet(_):
+            return meeting.wait() >= 0
+
+        if __name__ == "__main__":
+            first.submit().result()
+            assert all(meet.map(range({number})))
+        """,
+    )
+    project.run("workflow.py")
 
 
 def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
@@ -431,3 +476,99 @@ def test_what_was_submitted_is_finished_at_the_end_of_the_script(project, option
     )
     assert project.run("workflow.py").stderr == ""
     assert all((project.folder / name).exists() for name in "1234")
+
+
+SLOW_TO_SUBMIT = """
+    import threading
+    from concurrent.futures import Future, ThreadPoolExecutor
+    import bandsaw
+    from bandsaw.advices.executor import ExecutorAdvice
+
+    # ThreadPool: its workers are on this machine for sure.
+    class Pool(ThreadPoolExecutor):
+        entered, go, left, ran, told = (threading.Event() for _ in range(5))
+        is_slow = is_late = False
+
+        def submit(self, function, /, *args):
+            if self.is_slow:
+                self.entered.set()
+                assert self.go.wait(60)
+                self.is_slow = False
+                self.left.set()
+                return super().submit(function, *args)
+            theirs = super().submit(function, *args)
+            if not self.is_late:
+                return theirs
+            late = Future()
+            late.set_running_or_notify_cancel()
+            def tell():
+                result = theirs.result()
+                self.ran.set()
+                assert self.told.wait(60)
+                late.set_result(result)
+            threading.Thread(target=tell, daemon=True).start()
+            return late
+
+    Pool.__module__ = "concurrent.futures.of_tests"
+    pool = Pool(1)
+    configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(pool))
+"""
+
+
+def test_cancelling_waits_for_no_submission_and_never_takes_back_what_has_run(project):
+    project.write("bandsaw_config.py", SLOW_TO_SUBMIT)
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw
+        from bandsaw_config import pool
+
+        @bandsaw.task
+        def note(name):
+            open(name, "x").close()
+            return name
+
+        if __name__ == "__main__":
+            note("first")
+            pool.is_slow = True
+            future = note.submit("second")
+            assert pool.entered.wait(60)
+            print(future.cancel(), future.cancelled())
+            pool.go.set()
+            assert pool.left.wait(60)
+            pool.is_late = True
+            future = note.submit("third")
+            assert pool.ran.wait(60)
+            print(future.cancel())
+            pool.told.set()
+            print(future.result(), sorted({'first', 'second', 'third'} & set(os.listdir())))
+        """,
+    )
+    done = project.run("workflow.py")
+    assert done.stdout == "True True\nFalse\nthird ['first', 'third']\n"
+
+
+def test_what_hits_the_thread_of_one_call_of_a_pack_leaves_the_others_with_an_end():
+    def submit(options, *what):
+        raise SystemExit("gone")
+
+    engine = Engine("e", submit, lambda *_: None, lambda *_: False)
+    pack = packs.Pack(packs.Packer(engine))
+    futures = [Future() for _ in range(3)]
+    pack.entries = [packs._Entry(str(i), (b"", b"", b""), one) for i, one in enumerate(futures)]
+    with pytest.raises(SystemExit):
+        pack.submit({}, {}, None)
+    assert all(isinstance(one.exception(0).__cause__, SystemExit) for one in futures)
+
+
+def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    of_ended = engine_hub.started(ended.pid)
+    ended.communicate(b"\n")
+    of_this = engine_hub.started(os.getpid())
+    for name, caller in (("gone", of_ended), ("here", of_this), ("other", ("x", *of_ended[1:]))):
+        os.symlink(f"begun {json.dumps(caller)}", tmp_path / f"begun-{name}")
+    engine_hub._sweep(str(tmp_path))
+    left = {"begun-here", "begun-other"} | ({"begun-gone"} if not of_this[0] else set())
+    assert set(os.listdir(tmp_path)) == left

@@ -1,9 +1,9 @@
 """Eight processes that record their calls in one file, and are killed: the file stays whole.
 
-`python -m tests.faults.recording [--calls N] [--kills N] [--seed N]`. Each process makes calls, and
-notes in a file of its own how many have ended. Some are killed at random moments, and others take
-their place. At the end the file has to be intact, a run whose process has ended has to have all of
-its calls, and one whose process was killed all but those of its last second.
+`python -m tests.faults.recording [--calls N] [--kills N] [--pause S] [--seed N]`. Each process
+makes calls, and notes in a file of its own how many have ended. Some are killed at random moments,
+and others take their place. At the end the file has to be intact, a run whose process has ended has
+to have all of its calls, and one whose process was killed all but those of its last second.
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROCESSES = 8
 # What may be lost of a process that is killed.
 SECONDS = 1.0
-# How long a task takes. Without, the processes would fight for processors more than for the file.
-PAUSE = 0.001
 _NAME = "configuration_of_recording"
 
 
-def work(record, notes, number):
+def work(record, notes, number, pause):
     """Makes calls; notes after each when it had ended, and its own run before all."""
     module = sys.modules[_NAME] = types.ModuleType(_NAME)
     module.configuration = (
@@ -41,7 +39,8 @@ def work(record, notes, number):
 
     @bandsaw.task(config=_NAME)
     def step(x):
-        time.sleep(PAUSE)
+        if pause != "0.0":
+            time.sleep(float(pause))
         return x
 
     with open(notes, "wb", buffering=0) as file:
@@ -54,11 +53,11 @@ def work(record, notes, number):
 class Process:
     """One that works, and what is known of it."""
 
-    def __init__(self, folder, number, calls):
+    def __init__(self, folder, number, calls, pause):
         self.notes = folder / f"notes-{number}"
         self.process = subprocess.Popen(
             [sys.executable, "-m", __spec__.name, "--work", folder / "record.sqlite", self.notes,
-             str(calls)],
+             str(calls), str(pause)],
             cwd=ROOT,
             stderr=subprocess.PIPE,
         )  # fmt: skip
@@ -66,21 +65,21 @@ class Process:
 
     def kill(self):
         if self.process.poll() is None:
-            self.process.kill()
             self.killed = time.time()
+            self.process.kill()
 
     def noted(self):
         lines = self.notes.read_text().splitlines() if self.notes.exists() else []
         return (lines[0], [float(line) for line in lines[1:] if line]) if lines else (None, [])
 
 
-def run(calls, kills, seed):
+def run(calls, kills, pause, seed):
     """Lets them work; returns what was done, and raises an `AssertionError` for what is wrong."""
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         share = calls // PROCESSES
-        working = [Process(folder, number, share) for number in range(PROCESSES)]
+        working = [Process(folder, number, share, pause) for number in range(PROCESSES)]
         done = []
         try:
             while working:
@@ -93,7 +92,8 @@ def run(calls, kills, seed):
                     done.append(one)
                     if one.killed is not None:
                         left = share - len(one.noted()[1])
-                        working.append(Process(folder, PROCESSES + len(done), max(left, 1000)))
+                        number = PROCESSES + len(done)
+                        working.append(Process(folder, number, max(left, 1000), pause))
         finally:
             for one in working:
                 one.process.kill()
@@ -134,11 +134,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=100_000, help="of all (100,000)")
     parser.add_argument("--kills", type=int, default=20, help="how many processes are killed (20)")
+    parser.add_argument(
+        "--pause", type=float, default=0.001, help="how long a call takes, in seconds (0.001)"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     options = parser.parse_args()
     print(f"seed {options.seed}")
     begun = time.monotonic()
-    figures = run(options.calls, options.kills, options.seed)
+    figures = run(options.calls, options.kills, options.pause, options.seed)
     print(", ".join(f"{value} {name}" for name, value in figures.items()))
     print(f"no fault in {time.monotonic() - begun:.0f} s")
 

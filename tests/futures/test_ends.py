@@ -193,6 +193,23 @@ def test_a_call_that_is_submitted_when_all_is_over_is_refused(run):
     assert run(KEPT, body).stdout == "refused: True\n"
 
 
+def test_a_failure_that_nobody_has_asked_for_is_logged_at_the_end(run):
+    body = """
+    kept = [note.submit(), note.submit("named")]
+    below = note.submit(kept[0])
+    asked = note.submit()
+    asked.exception(30)
+    if hasattr(os, "fork"):
+        concurrent.futures.wait([*kept, below])
+        child = os.fork()
+        if not child:
+            sys.exit()  # of the parent's failures it says nothing
+        assert os.waitpid(child, 0)[1] == 0
+    """
+    errors = run(KEPT, body).stderr
+    assert errors.count("Task workflow.note failed, and nobody has asked for its result.") == 1
+
+
 INTERRUPTED = {
     "result": "futures[0].result()",
     "map": "list(hang.map(['pid', 'never']))",
@@ -220,6 +237,7 @@ def test_ctrl_c_ends_what_runs_begins_nothing_more_and_leaves_at_once(
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     seconds = time.monotonic() - begun
+    assert process.returncode == -signal.SIGINT
     assert "KeyboardInterrupt" in errors
     assert "nobody has asked" not in errors
     if where in ("result", "map"):
@@ -247,6 +265,7 @@ def test_ctrl_c_leaves_at_once_when_a_call_of_this_process_goes_on(project, writ
     wait_until((project.folder / "begun").exists)
     process.send_signal(signal.SIGINT)
     assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
+    assert process.returncode == -signal.SIGINT
 
 
 def test_a_second_ctrl_c_leaves_without_waiting_for_what_the_first_has_ended(
@@ -281,6 +300,7 @@ def test_a_second_ctrl_c_leaves_without_waiting_for_what_the_first_has_ended(
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
     assert project.left_behind() == []
 
 

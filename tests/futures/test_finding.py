@@ -60,6 +60,39 @@ class WithList(list):
     x: Any
 
 
+class Odd:
+    """Its constructor is asked for more than a copy would give, and its methods refuse to help."""
+
+    def __init__(self, content, _):
+        super().__init__(content)
+
+    def refuse(self, *_):
+        raise AssertionError
+
+    __iter__ = append = add = extend = update = items = refuse
+
+
+class OddList(Odd, list):
+    pass
+
+
+class OddSet(Odd, set):
+    pass
+
+
+class OddDict(Odd, dict):
+    __getitem__ = __setitem__ = Odd.refuse
+
+
+class OddOrdered(Odd, collections.OrderedDict):
+    pass
+
+
+class OddDefault(collections.defaultdict):
+    def __init__(self, content, _):
+        super().__init__(list, content)
+
+
 CONTAINERS = [
     lambda x: [x, 1],
     lambda x: (1, x),
@@ -74,13 +107,22 @@ CONTAINERS = [
     lambda x: Point(x),
     lambda x: Fixed(x),
 ]
+ODD = [
+    lambda x: OddList([x], 1),
+    lambda x: OddSet([x], 1),
+    lambda x: OddDict({"a": x}, 1),
+    lambda x: OddOrdered({"b": x, "a": 1}, 1),
+    lambda x: OddDefault({"a": x}, 1),
+]
 
 
-@pytest.mark.parametrize("make", CONTAINERS)
+@pytest.mark.parametrize("make", CONTAINERS + ODD)
 def test_a_value_takes_the_place_of_a_future_in_a_container_of_the_same_type(make):
     given_one = make(done(7))
     (value,), _ = replaced(given_one)
     assert type(value) is type(given_one) and value == make(7)
+    if isinstance(value, collections.defaultdict):
+        assert value["new"] == []
     assert find((given_one,), {}).futures, "the caller's own container was changed"
     _, named = replaced(name=make(done(7)))
     assert named == {"name": make(7)}

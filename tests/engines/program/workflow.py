@@ -129,13 +129,26 @@ def requeued():
 
 def batches():
     """What is in a batch with a call that dies has its value."""
-    packs._QUIET_SECONDS = 5  # for the full number
+    packs._QUIET_SECONDS = packs._MOST_SECONDS = 5  # for the full number
+    folder = tempfile.mkdtemp()
+    packer = packs.packer_of(engine_of(bandsaw_config.own._executor()))
+
+    def numbers():
+        yield from range(5)
+        # The last one in its batch: those before it have taken their places.
+        end = time.monotonic() + 30
+        while len(packer._packs) < 5 and time.monotonic() < end:
+            time.sleep(0.01)
+        yield 5
+
     given = []
     try:
-        for value in tasks.in_batches.map(range(6)):
+        for value in tasks.in_batches.map(numbers(), [folder] * 6):
             given.append(value)
     except bandsaw.errors.WorkerDiedError as error:
         return given, "exit code 9" in str(error)
+    finally:
+        shutil.rmtree(folder)
 
 
 def one_buffer():

@@ -1,0 +1,46 @@
+"""Ctrl-C that is caught leaves the calls of this process as they should be."""
+
+CONFIGURATION = 'configuration.add_advice_chain(name="here")\n'
+TASKS = """
+import random
+from bandsaw._futures import lanes
+
+@bandsaw.task(chain="here")
+def more(x):
+    return x + 1
+"""
+# Ctrl-C comes at any moment: in the middle of a submit, of a wait, or of what ends calls.
+BODY = """
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+dice = random.Random(1)
+count = 0
+for _ in range(150):
+    futures = []
+    try:
+        signal.setitimer(signal.ITIMER_REAL, dice.random() * 0.004)
+        try:
+            for number in range(100):
+                futures.append(more.submit(futures[-1] if number % 3 else number))
+            futures[-1].result()
+            list(more.map(range(20)))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        count += 1
+    assert not concurrent.futures.wait(futures, 30).not_done
+    assert more.submit(5).result(30) == 6
+assert count
+begun = time.monotonic()
+while any(call.state for call in list(lanes.unfinished)):
+    assert time.monotonic() - begun < 30
+    time.sleep(0.001)
+assert more.bandsaw_configuration._flight.running == 0
+"""
+
+
+def test_ctrl_c_at_any_moment_loses_no_call(project, write):
+    write(TASKS, BODY)
+    path = project.folder / "bandsaw_config.py"
+    path.write_text(path.read_text() + CONFIGURATION)
+    project.run("workflow.py")
+    assert project.left_behind() == []
