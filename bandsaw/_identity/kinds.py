@@ -41,9 +41,7 @@ def mro_of(kind: type) -> tuple[type, ...]:
 
 def module_of(kind: type) -> str:
     """Names the module of a class as the class has it."""
-    module = _dict(kind).get("__module__")
-    # `type` and others of Python's own have a descriptor there.
-    return module if is_a(module, str) else "builtins"
+    return str(_dict(kind).get("__module__", "builtins"))
 
 
 def defines(kind: type, name: str) -> bool:
