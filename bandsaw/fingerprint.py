@@ -25,6 +25,7 @@ from ._identity import canonical
 from ._identity.canonical import Writer, joined_arguments, write_arguments
 from ._identity.firstparty import is_first_party
 from ._identity.globals import canonical_module_name
+from ._identity.kinds import qualname_of
 from ._identity.reach import Reach
 from ._identity.watch import Seen, Watch
 from .identifier import identifier_from_bytes, identifier_from_string
@@ -180,7 +181,9 @@ def _snapshot_of(code: Any) -> Optional[_Snapshot]:
 
 
 def _label(code: Any) -> str:
-    return str(getattr(code, "__qualname__", type(code).__name__))
+    if isinstance(code, type):
+        return qualname_of(code)
+    return str(getattr(code, "__qualname__", qualname_of(type(code))))
 
 
 def fingerprint(function: Any, *, skip: Iterable[str] = ()) -> str:

@@ -20,7 +20,8 @@ configuration = (
 )
 """
 LIBRARY = """
-import time
+import math, time
+from math import floor
 
 RATE = 2
 TABLE = {"a": 1}
@@ -42,8 +43,11 @@ SETTINGS = Settings()
 def score(x, factor=1):
     return x * RATE * factor
 
+score.bonus = 0
+
 def total(x):
     made = SETTINGS.extra + Settings.bonus + SETTINGS.more()
+    made += floor(0.5) + int(math.sqrt(0)) + getattr(score, "bonus", 0)
     return score(x) + TABLE["a"] + len(OPTIONS) + made
 
 def remembered(x):
@@ -111,6 +115,20 @@ CHANGES = {
     "class": (
         "old = lib.Settings; lib.Settings = type('Settings', (old,), {'bonus': 3})",
         "lib.Settings = old",
+    ),
+    "attribute of a function": ("lib.score.bonus = 9", "lib.score.bonus = 0"),
+    "method by a mock": (
+        "from unittest import mock; p = mock.patch.object(lib.Settings, 'more'); "
+        "p.start().return_value = 9",
+        "p.stop()",
+    ),
+    "name of something installed": (
+        "from unittest import mock; p = mock.patch('lib.floor', lambda x: 9); p.start()",
+        "p.stop()",
+    ),
+    "something installed": (
+        "from unittest import mock; p = mock.patch('math.sqrt', return_value=9); p.start()",
+        "p.stop()",
     ),
 }
 
@@ -503,6 +521,7 @@ def test_a_cycle_through_a_class_has_one_id_and_addresses_in_texts_are_told_of(r
         warnings.simplefilter("always")
         print(Task.create_task(words.f).task_id)
     assert "holds a text with an address" in str(caught[0].message)
+    assert "contains itself in parts that look alike" in str(caught[0].message)
     """
     assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "123"}) == 1
 

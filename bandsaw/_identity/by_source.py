@@ -14,14 +14,14 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import Any, Optional, Protocol, Union
+from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
 from .changes import NOTHING, changes_of
 from .definitions import is_task_decorator
 from .firstparty import find_spec, is_first_party
 from .forms import Written, write_str
-from .globals import canonical_module_name, global_name
+from .globals import canonical_module_name
 from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import Origin, uses_of
@@ -48,6 +48,9 @@ class Reader(Protocol):
     def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether another module is there wherever the one with some variables is."""
 
+    def installed(self, name: str, chain: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in an installed module."""
+
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""
 
@@ -55,8 +58,14 @@ class Reader(Protocol):
         """Finds what a module that is loaded has instead of what its source says."""
 
 
+class Gap(NamedTuple):
+    """Why a name cannot be followed."""
+
+    reason: str
+
+
 class Found(list[Any]):
-    """What a name stands for: parts, what is `Written`, errors, and what memory has instead."""
+    """What a name stands for: parts, what is `Written`, gaps, and what memory has instead."""
 
 
 class Part:
@@ -163,10 +172,10 @@ def known_module(name: str) -> Optional[Module]:
     return _known.get(name)
 
 
-def module_of(name: str) -> Union[Module, ImportError, None]:
+def module_of(name: str) -> Union[Module, Gap, None]:
     """Finds the source of a module of the project.
 
-    Returns the module, an error that says why there is none, or `None` of one that is loaded
+    Returns the module, a gap that says why there is none, or `None` of one that is loaded
     without.
     """
     loaded: Any = sys.modules.get(name)
@@ -184,7 +193,7 @@ def module_of(name: str) -> Union[Module, ImportError, None]:
     else:
         spec = spec_of_name(name)
         if spec is None:
-            return ImportError("there is no module of this name")
+            return Gap("there is no module of this name")
         variables = {"__name__": name, "__loader__": spec.loader, "__spec__": spec}
         path, is_package = spec.origin, spec.submodule_search_locations is not None
         loaded = None
@@ -192,7 +201,7 @@ def module_of(name: str) -> Union[Module, ImportError, None]:
     if not is_package or path not in (None, "namespace"):
         source = source_of(path, dict(variables)) if is_a(path, str) else None
     if source is None:
-        return None if loaded is not None else ImportError("it has no source that can be read")
+        return None if loaded is not None else Gap("it has no source that can be read")
     if known is None or known.source is not source or (loaded is not None and known.spec):
         known = _known[name] = Module(name, is_package, path, source)
     if loaded is not None:
@@ -265,7 +274,7 @@ def find(
 ) -> Found:
     """Finds what a chain of names stands for in a module."""
     if not is_first_party(name):
-        return Found([Written(global_name(name, ".".join(rest)))])
+        return Found([reader.installed(name, rest)])
     module = module_of(name)
     if not is_a(module, Module):
         return Found([reader.as_loaded(name, rest) if module is None else module])
@@ -300,10 +309,10 @@ def find_inside(
     found += reader.in_memory(module, name, rest)
     if not found and "__getattr__" in outline.statements and not hasattr(builtins, name):
         reason = "the __getattr__ of its module makes it when it is used"
-        found += [module.part("__getattr__"), AttributeError(reason)]
+        found += [module.part("__getattr__"), Gap(reason)]
     if not found:
         is_built_in = hasattr(builtins, name)
-        found.append(Written(global_name("builtins", name)) if is_built_in else _UNRESOLVED)
+        found.append(reader.installed("builtins", (name,)) if is_built_in else _UNRESOLVED)
     return found
 
 

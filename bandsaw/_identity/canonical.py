@@ -21,7 +21,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .firstparty import is_first_party
@@ -36,12 +35,11 @@ from .forms import (
     Form,
     Frame,
     NoForm,
-    Written,
     joined,
     without_addresses,
     write_str,
 )
-from .kinds import defines, is_a, module_of
+from .kinds import by_kind, defines, is_a, module_of, name_of
 from .objects import open_form
 from .stored import is_of_the_user, open_stored
 from .watch import Seen, base_of, first_attributes, first_contents, is_first_unset
@@ -56,11 +54,6 @@ HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
 _OBJECTS = (b"O", b"o", b"!set;")
-# They cannot change in place, or it is noted where they are opened.
-_CODE = frozenset({FunctionType, type})
-# What has fewer parts than these, and is short, is not remembered.
-_FEW = 4
-_STEADY = frozenset({*_CODE, tuple, bytes, frozenset, Form, Written})
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
@@ -147,6 +140,8 @@ class Writer:
         self._name = name
         self._report = report
         self._seen = seen
+        # Nothing of the user's may run for what code reaches.
+        self.is_careful = seen is not None
         self._stack: list[Frame] = []
         self._open: dict[int, Frame] = {}
         self._unresolved: list[Frame] = []
@@ -156,9 +151,8 @@ class Writer:
 
     def write(self, value: Any) -> bytes:
         """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""
-        leaf = LEAVES.get(type(value))
-        if leaf is not None:
-            return leaf(value)
+        if _leaf_of(type(value)) is not None:
+            return LEAVES[type(value)](value)
         try:
             first = self._enter(value)
             if not is_a(first, Frame):
@@ -172,13 +166,14 @@ class Writer:
 
     def _walk(self) -> bytes:
         stack, done, open_frames = self._stack, self._done, self._open
+        leaf_of = _leaf_of if self.is_careful else LEAVES.get
         while True:
             frame = stack[-1]
             children, written = frame.form.children, frame.written
             entered = False
             for position in range(len(written), len(children)):
                 child = children[position]
-                leaf = LEAVES.get(type(child))
+                leaf = leaf_of(type(child))
                 if leaf is not None:
                     written.append(leaf(child))
                     continue
@@ -229,35 +224,22 @@ class Writer:
 
     def _open_seen(self, value: Any) -> Union[bytes, Form]:
         """Opens a part of code, and notes what of it may change."""
-        try:
-            is_steady = type(value) in _STEADY
-            form = open_form(value, self) if is_steady else self._open_changing(value)
-        except (NoForm, RecursionError):
-            raise
-        except Exception as error:
-            raise NoForm(f"{type(error).__name__}: {error}") from error
-        plain = without_addresses(value, form)
-        if plain is not form:
-            assert self._report is not None
-            reason = "holds a text with an address, which is left out"
-            self._report(self._stack, value, reason)
-        return plain
-
-    def _open_changing(self, value: Any) -> Union[bytes, Form]:
         seen, kind = self._seen, type(value)
         assert seen is not None and self._report is not None
         if defines(kind, "__next__") and not defines(kind, "read"):
             return opaque(value)  # an iterator counts by its kind, and not by where it is
-        is_array = f"{kind.__module__}.{kind.__qualname__}" in _ARRAYS
+        is_array = name_of(kind) in _ARRAYS
         is_changeable = is_array or is_a(value, bytearray) or base_of(value) is not None
         if is_changeable and not seen.container(value):
             self._report(self._stack, value, "is too large to be watched for changes in place")
-        is_known = not is_of_the_user(kind)
-        stored = None if is_known else open_stored(value)
-        form = open_form(first_contents(value), self) if stored is None else stored
-        if is_known or is_a(form, bytes):
-            return form
-        if form.tag in _OBJECTS and is_first_party(module_of(kind)):
+        try:
+            stored = open_stored(value) if is_of_the_user(kind) else None
+            form = open_form(first_contents(value), self) if stored is None else stored
+        except (NoForm, RecursionError):
+            raise
+        except Exception as error:
+            raise NoForm(f"{type(error).__name__}: {error}") from error
+        if is_a(form, Form) and form.tag in _OBJECTS and is_first_party(module_of(kind)):
             seen.owner(value)
             first = first_attributes(value)
             state = form.children[2]
@@ -265,7 +247,10 @@ class Writer:
                 merged = {**state.values, **first}
                 known = {n: v for n, v in merged.items() if not is_first_unset(v)}
                 form.children = [*form.children[:2], Fields(known), *form.children[3:]]
-        return form
+        plain = without_addresses(value, form)
+        if plain is not form:
+            self._report(self._stack, value, "holds a text with an address, which is left out")
+        return plain
 
     def _leave(self, frame: Frame) -> Union[bytes, Frame]:
         if frame.lowest < frame.order:
@@ -276,9 +261,10 @@ class Writer:
             result = joined(frame.form, frame.written)
             if len(result) > LONGEST_INLINE:
                 result = b"#" + sha256(result).digest()
-            elif type(frame.value) not in _CODE and self._opened - frame.order < _FEW:
-                return result  # written anew as fast
-            self._done[id(frame.value)] = frame.value, result
+                self._done[id(frame.value)] = frame.value, result
+            elif self.is_careful:
+                # A small function that many reach is not read for each of them.
+                self._done[id(frame.value)] = frame.value, result
             return result
         from .cycles import write_cycle
 
@@ -323,7 +309,7 @@ class Writer:
     def error(self, value: Any, reason: str) -> IdentityError:
         from ..errors import IdentityError
 
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        kind = name_of(type(value))
         name = self._name
         return IdentityError(
             f"{self.path()} has no canonical form, so no id can be made of it: {kind}: {reason}"
@@ -334,9 +320,13 @@ class Writer:
         return self._name + "".join(_step(frame) for frame in self._stack)
 
 
+def _leaf_of(kind: type) -> Any:
+    return by_kind(LEAVES, kind)
+
+
 def opaque(value: Any) -> bytes:
     """Writes a value by its type alone."""
-    name = f"{type(value).__module__}.{type(value).__qualname__}".encode()
+    name = name_of(type(value)).encode("utf-8", "surrogatepass")
     return b"?%d:" % len(name) + name
 
 

@@ -19,8 +19,9 @@ from .canonical import WITHOUT_FORM, Writer, as_leaf
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
 from .sources import Source, source_of
+from .stored import is_mock, is_strange
 from .watch import MISSING, Seen
 
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -39,7 +40,15 @@ def carried_by(seen: Seen) -> Carried:
     values: dict[str, str] = {}
     for namespace, name, value in list(seen.names.values()):
         source = _source_of_namespace(namespace)
+        if id(namespace) in seen.places:
+            digest = _digest(value)
+            if digest is not None and value is not MISSING:
+                values[f"{seen.places[id(namespace)]}.{name}"] = digest
+            continue
         if source is None or is_a(value, ModuleType):
+            home = namespace.get("__name__")
+            if is_a(home, str) and not is_first_party(home) and is_strange(value):
+                changed[f"{home}.{name}"] = None
             continue
         is_said = _is_said(name, value, namespace, source)
         if is_said is None:
@@ -50,7 +59,7 @@ def carried_by(seen: Seen) -> Carried:
             changed[f"{canonical_module_name(namespace['__name__'])}.{name}"] = None
     for owner, members, _ in list(seen.owners.values()):
         if is_a(owner, type):
-            place = f"{canonical_module_name(owner.__module__)}.{owner.__qualname__}"
+            place = f"{canonical_module_name(module_of(owner))}.{qualname_of(owner)}"
             for name in _changed_members(owner, members):
                 changed[f"{place}.{name}"] = None
     for function, *_ in list(seen.functions.values()):
@@ -85,7 +94,7 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         if is_a(value, FunctionType) and value.__globals__ is namespace:
             if value.__qualname__ == name and "__wrapped__" not in value.__dict__:
                 return True  # whether its own code is in the file is seen elsewhere
-        elif is_a(value, type) and (value.__module__, value.__qualname__) == (
+        elif is_a(value, type) and (module_of(value), qualname_of(value)) == (
             namespace.get("__name__"), name,
         ):  # fmt: skip
             return True
@@ -124,22 +133,24 @@ def _home(imported: tuple[str, str, int], namespace: Mapping[str, Any]) -> str:
 
 def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     """Yields the names of members that were set from outside of the body of a class."""
-    module = sys.modules.get(cls.__module__)
+    module = sys.modules.get(module_of(cls))
     source = None if module is None else _source_of_namespace(attributes_of(module))
     if source is None:
         return
-    node = source.class_(cls.__qualname__, [])
+    node = source.class_(qualname_of(cls), [])
     if node is None:
         return
     bound = {getattr(child, "name", None) for child in node.body}
     for name, member in members.items():
+        if is_mock(member):
+            yield name
         if not is_a(member, FunctionType) or name.startswith("__"):
             continue
         if name in bound:
-            is_own = member.__qualname__ == f"{cls.__qualname__}.{name}"
+            is_own = member.__qualname__ == f"{qualname_of(cls)}.{name}"
             if not is_own and not _is_decorated(node, name):
                 yield name
-        elif not node.decorator_list and member.__module__ != cls.__module__:
+        elif not node.decorator_list and member.__module__ != module_of(cls):
             yield name
     said: dict[str, Any] = {}
     for statement in node.body:
@@ -215,8 +226,11 @@ def _digest(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
 def _digest_of_definition(code: Any) -> bytes:
     if is_a(code, FunctionType):
         return definition_of(code).digest
-    name = getattr(code, "__qualname__", None) or getattr(code, "__name__", "")
-    module = canonical_module_name(getattr(code, "__module__", None))
+    name: Any
+    if is_a(code, type):
+        name, module = qualname_of(code), canonical_module_name(module_of(code))
+    else:
+        name, module = name_of_module(code), "None"
     return sha256(f"{module}.{name}".encode("utf-8", "surrogatepass")).digest()
 
 
@@ -232,7 +246,9 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         module = sys.modules.get(module_name)
         if module is None and module_name == main_module_name():
             module = sys.modules.get("__main__")
-        value = attributes_of(module).get(name, MISSING) if module is not None else MISSING
+        value: Any = MISSING if module is None else module
+        for each in name.split("."):
+            value = attributes_of(value).get(each, MISSING)
         if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
             continue
         ours = _digest(value)

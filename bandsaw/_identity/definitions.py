@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
 from .changes import NOTHING, Changes, changes_of
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
 from .scopes import Use, Uses, chain_of, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
@@ -65,11 +65,11 @@ def definition_of_class(
     if methods:
         filename = methods[0].__code__.co_filename
     else:
-        filename = namespace.get("__file__") or file_of(sys.modules.get(cls.__module__))
+        filename = namespace.get("__file__") or file_of(sys.modules.get(module_of(cls)))
     source = source_of(filename, namespace) if is_a(filename, str) else None
     if source is None:
         return None
-    node = source.class_(cls.__qualname__, codes)
+    node = source.class_(qualname_of(cls), codes)
     definition = _digested(node, namespace, source) if node is not None else None
     return None if definition is None else _remember(cls, definition, list(map(id, codes)))
 
@@ -95,7 +95,7 @@ def is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: So
         return (imported[1], *chain[1:])[-1] == "task"
     value = namespace.get(chain[0])
     for name in chain[1:]:
-        if is_a(value, ModuleType) and value.__name__.partition(".")[0] == _OURS:
+        if is_a(value, ModuleType) and name_of_module(value).partition(".")[0] == _OURS:
             return chain[-1] == "task"
         value = attributes_of(value).get(name)
     if value is None:

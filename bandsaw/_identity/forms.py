@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
         hook: Optional[Callable[[Any], Any]]
         bulk_hash: Optional[str]
+        is_careful: bool
         code_form: Callable[[Any], Union[bytes, Form]]
 
         def replaced(self, value: Any) -> Any: ...
@@ -178,7 +179,7 @@ def without_addresses(value: Any, form: Union[bytes, Form]) -> Union[bytes, Form
     """Leaves out addresses in texts, as in `<function f at 0x7f...>`: each process has others."""
     opened = form
     if isinstance(form, bytes):
-        if type(value) not in (list, tuple) or b" at 0x" not in form:
+        if b" at 0x" not in form or not (type(value) is list or type(value) is tuple):
             return form
         opened = Form(b"l" if type(value) is list else b"t", SEQUENCE, value)
     assert isinstance(opened, Form)

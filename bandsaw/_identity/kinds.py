@@ -19,6 +19,9 @@ else:
 Member = tuple[str, Callable[[Any], Any]]
 
 _mro = type.__dict__["__mro__"].__get__
+_bases = type.__dict__["__bases__"].__get__
+_module = type.__dict__["__module__"].__get__
+_qualname = type.__dict__["__qualname__"].__get__
 _dict = type.__dict__["__dict__"].__get__
 
 
@@ -39,9 +42,42 @@ def mro_of(kind: type) -> tuple[type, ...]:
     return _mro(kind)  # type: ignore[no-any-return]
 
 
+def bases_of(kind: type) -> tuple[type, ...]:
+    return _bases(kind)  # type: ignore[no-any-return]
+
+
 def module_of(kind: type) -> str:
     """Names the module of a class as the class has it."""
-    return str(_dict(kind).get("__module__", "builtins"))
+    found = _module(kind)
+    return found if type(found) is str else "builtins"
+
+
+def qualname_of(kind: type) -> str:
+    return _qualname(kind)  # type: ignore[no-any-return]
+
+
+def short_name_of(kind: type) -> str:
+    return type.__dict__["__name__"].__get__(kind)  # type: ignore[no-any-return]
+
+
+def name_of(kind: type) -> str:
+    """Names a class with its module."""
+    return f"{module_of(kind)}.{qualname_of(kind)}"
+
+
+def number_of(kind: type, name: str) -> int:
+    """Reads what Python itself says of a class, such as `__basicsize__`."""
+    return type.__dict__[name].__get__(kind)  # type: ignore[no-any-return]
+
+
+def name_of_module(module: Any) -> str:
+    found = attributes_of(module).get("__name__")
+    return found if type(found) is str else ""
+
+
+def by_kind(table: Mapping[type, Any], kind: type) -> Any:
+    """Looks a class up in a table of Python's own: a metaclass may define `__hash__`."""
+    return table.get(kind) if type(kind) is type else None
 
 
 def defines(kind: type, name: str) -> bool:
@@ -55,7 +91,8 @@ def members_of(kind: type) -> tuple[Member, ...]:
         (name, member.__get__)
         for base in _mro(kind)
         for name, member in _dict(base).items()
-        if type(member) is MemberDescriptorType and name[:2] != "__"
+        # What a complex number gives is made each time.
+        if type(member) is MemberDescriptorType and name[:2] != "__" and base is not complex
     )
 
 
@@ -71,5 +108,6 @@ def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:
 
 
 __all__ = [
-    "Member", "attributes_of", "defines", "is_a", "members_of", "module_of", "mro_of", "state_of"
+    "Member", "attributes_of", "bases_of", "by_kind", "defines", "is_a", "members_of", "module_of",
+    "mro_of", "name_of", "name_of_module", "number_of", "qualname_of", "short_name_of", "state_of"
 ]  # fmt: skip

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, Optional
 from .by_source import Module, known_module, module_of
 from .carried import is_literal
 from .firstparty import is_first_party
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, is_a, qualname_of
 from .kinds import module_of as home_of
-from .stored import is_of_the_user
+from .stored import is_strange
 from .watch import MISSING, Seen, Watch
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -76,20 +76,6 @@ def _is_imported(module: Module, name: str, value: Any) -> bool:
     return value is inner
 
 
-def is_strange(value: Any) -> bool:
-    """Says whether something is of the project, or a mock, where an installed thing belongs."""
-    if is_a(value, FunctionType):
-        home = value.__globals__.get("__name__")
-        return is_a(home, str) and is_first_party(home)
-    kind = value if is_a(value, type) else type(value)
-    return is_of_the_user(kind) or is_mock(value)
-
-
-def is_mock(value: Any) -> bool:
-    """Says whether a value stands in for something in a test."""
-    return home_of(type(value)) == "unittest.mock"
-
-
 def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:
     if not is_a(value, FunctionType) or module.source.function(value.__code__) is not node:
         return False
@@ -109,7 +95,7 @@ def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:
 
 
 def _is_class(module: Module, node: ast.ClassDef, cls: type, seen: Seen) -> bool:
-    if module.source.class_(cls.__qualname__, []) is not node or home_of(cls) != module.name:
+    if module.source.class_(qualname_of(cls), []) is not node or home_of(cls) != module.name:
         return False
     seen.owner(cls)
     said: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Mapping
-from types import FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, Optional, Protocol
 
 from ..modules import file_of
@@ -13,9 +13,10 @@ from . import by_source
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
-from .kinds import is_a
+from .kinds import attributes_of, defines, is_a, name_of_module
 from .scopes import Origin, Use
 from .sources import Source, source_of
+from .stored import is_strange
 from .syntax import write_syntax
 from .watch import MISSING, Seen
 
@@ -41,6 +42,9 @@ class Reader(by_source.Reader, Protocol):
 
     def note_module(self, name: Any) -> None:
         """Notes a module that was reached."""
+
+    def is_state_attribute(self, name: str, value: Any) -> bool:
+        """Says whether reached code assigns or fills an attribute."""
 
     def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
@@ -73,13 +77,13 @@ def resolve(
     reader.seen.name(namespace, name, value)
     if value is MISSING:
         if hasattr(builtins, name):
-            return name, Written(global_name("builtins", name))
+            return name, installed(builtins, (name,), reader)
         return name, _UNRESOLVED
     if source is not None:
         origin = source.imports.get(name)
         if origin is not None and not is_a(value, ModuleType):
             module = _absolute(Origin(origin[0], None, origin[2]), namespace)
-            if not is_first_party(module):
+            if not is_first_party(module) and not is_strange(value):
                 return name, Written(global_name(module, origin[1]))
         if name in source.assigned and reader.is_state(namespace, name):
             if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
@@ -89,13 +93,14 @@ def resolve(
 
 
 def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tuple[str, Any]:
-    for position, name in enumerate(rest):
-        if not is_a(value, ModuleType):
+    position = 0
+    for position, name in enumerate((*rest, "")):
+        if not name or not is_a(value, ModuleType):
             break
-        if not is_first_party(value.__name__):
+        if not is_first_party(name_of_module(value)):
             dotted = ".".join(rest[position:])
-            return f"{key}.{dotted}", Written(global_name(value.__name__, dotted))
-        reader.note_module(value.__name__)
+            return f"{key}.{dotted}", installed(value, rest[position:], reader)
+        reader.note_module(name_of_module(value))
         key = f"{key}.{name}"
         source = module_source(value)
         module = value
@@ -107,26 +112,68 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         if reader.is_left_out(namespace, name):
             return key, _LEFT_OUT
         if value is MISSING and "__path__" in namespace:
-            inner = f"{module.__name__}.{name}"
+            inner = f"{name_of_module(module)}.{name}"
             if by_source.spec_of_name(inner) is not None:
                 return key, by_source.find(inner, rest[position + 1 :], reader)
         reader.seen.name(namespace, name, value)
         if value is MISSING:
             if "__getattr__" in namespace:
-                return key, AttributeError("the __getattr__ of its module makes it when it is used")
+                return key, by_source.Gap("the __getattr__ of its module makes it when it is used")
             return key, _UNRESOLVED
         if is_a(value, ModuleType) or source is None:
             continue
         origin = source.imports.get(name)
         if origin is not None:
             home = _absolute(Origin(origin[0], None, origin[2]), namespace)
-            if not is_first_party(home):
+            if not is_first_party(home) and not is_strange(value):
                 return key, Written(global_name(home, origin[1]))
         if name in source.assigned and reader.is_state(namespace, name):
             if not is_a(value, (FunctionType, type)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return key, _at_first(name, source)
+    if is_a(value, FunctionType) and position < len(rest):
+        attribute = _attribute_of(value, rest[position], reader)
+        if attribute is not MISSING:
+            return f"{key}.{rest[position]}", (value, attribute)
     return key, value
+
+
+def installed(module: ModuleType, chain: tuple[str, ...], reader: Reader) -> Any:
+    """Writes the name of what an installed module offers, unless something stands in for it."""
+    value: Any = module
+    for name in chain:
+        if not is_a(value, ModuleType):
+            break
+        namespace = attributes_of(value)
+        value = namespace.get(name, MISSING)
+        if type(value) is BuiltinFunctionType and module is builtins:
+            if name in _OFTEN_REPLACED:
+                reader.seen.name(namespace, name, value)
+            break
+        is_code = is_a(value, type) or defines(type(value), "__call__")
+        if is_strange(value) or (is_code and (module is not builtins or name in _OFTEN_REPLACED)):
+            reader.seen.name(namespace, name, value)
+        if is_strange(value):
+            return value
+    return Written(global_name(name_of_module(module), ".".join(chain)))
+
+
+# The others are never replaced, and each name costs time at each call.
+_OFTEN_REPLACED = frozenset(("open", "input", "print", "__import__"))
+
+
+def _attribute_of(function: FunctionType, name: str, reader: Reader) -> Any:
+    """Returns an attribute of a function that is not Python's own."""
+    if name[:2] == "__" or "bandsaw_task" in function.__dict__:
+        return MISSING
+    value = function.__dict__.get(name, MISSING)
+    home = value.__globals__.get("__name__") if is_a(value, FunctionType) else None
+    if reader.is_state_attribute(name, value) or not (home is None or is_first_party(str(home))):
+        return MISSING
+    reader.seen.name(function.__dict__, name, value)
+    home = canonical_module_name(function.__globals__.get("__name__"))
+    reader.seen.places[id(function.__dict__)] = f"{home}:{function.__qualname__}"
+    return value
 
 
 def holds_code(value: Any) -> bool:
@@ -171,7 +218,7 @@ def _imported(
             rest = (origin.name, *rest)
     key, dotted = f"import {module_name}", ".".join(rest)
     if not is_first_party(module_name):
-        return f"{key}.{dotted}", Written(global_name(module_name, dotted))
+        return f"{key}.{dotted}", reader.installed(module_name, rest)
     if reader.is_loaded_with(namespace, wanted):
         return followed(key, sys.modules[module_name], rest, reader)
     found = by_source.find(module_name, rest, reader)

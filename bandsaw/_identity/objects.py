@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .buffers import open_array, open_numpy, written_buffer
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
 from .globals import global_name
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, by_kind, is_a, module_of, name_of, number_of, qualname_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -28,7 +28,9 @@ _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
 
 def open_form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     """Opens a value that is no leaf; returns bytes where there is nothing more to open."""
-    maker = FORMS.get(type(value))
+    kind = type(value)
+    # A metaclass may define `__hash__`.
+    maker = FORMS.get(kind) if type(kind) is type else None
     if maker is not None:
         return maker(value, writer)
     return _open_object(value, writer)
@@ -40,7 +42,7 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
         replaced = writer.replaced(value)
         if replaced is not NotImplemented:
             return Form(b"!hook;", PARTS, (kind, replaced))
-    maker: Optional[Maker] = _BY_TYPE.get(kind) or _by_name(kind)
+    maker: Optional[Maker] = by_kind(_BY_TYPE, kind) or _by_name(kind)
     if maker is not None:
         return maker(value, writer)
     if is_a(value, type):
@@ -48,7 +50,7 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     if is_a(value, types.ModuleType):
         return writer.code_form(value)
     opened: Optional[Opened] = open_numpy(value, writer)
-    if opened is None and kind.__module__.partition(".")[0] in ("pandas", "pyarrow"):
+    if opened is None and module_of(kind).partition(".")[0] in ("pandas", "pyarrow"):
         from .tables import open_table
 
         opened = open_table(value, writer)
@@ -149,13 +151,18 @@ def _sequence(tag: bytes) -> Callable[[Any, AnyWriter], Union[bytes, Form]]:
     flat_tag = b"v" + tag
 
     def form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
-        if len(value) >= _FLAT:
+        if len(value) >= _FLAT and (not writer.is_careful or all(map(_is_plain, value))):
             written = flat(value)
             if written is not None:
                 return b"%b%d:%b" % (flat_tag, len(value), written)
         return Form(tag, SEQUENCE, value)
 
     return form
+
+
+def _is_plain(value: Any) -> bool:
+    # Classes are told apart by their hash, which a metaclass may define.
+    return type(type(value)) is type
 
 
 def _fields(value: Fields, writer: AnyWriter) -> Form:
@@ -265,9 +272,13 @@ _BY_NAME: dict[str, Maker] = {
 
 
 def _by_name(kind: type) -> Any:
-    maker = _BY_NAME.get(f"{kind.__module__}.{kind.__qualname__}")
+    maker = _BY_NAME.get(name_of(kind))
     # A class of another module can claim to be one of these.
-    if maker is not None and kind.__flags__ & _IS_HEAP_TYPE and not _is_original(kind):
+    if (
+        maker is not None
+        and number_of(kind, "__flags__") & _IS_HEAP_TYPE
+        and not _is_original(kind)
+    ):
         return None
     return maker
 
@@ -276,6 +287,6 @@ _IS_HEAP_TYPE = 1 << 9
 
 
 def _is_original(kind: type) -> bool:
-    found: Any = sys.modules.get(kind.__module__)
+    found: Any = sys.modules.get(module_of(kind))
     # The views of dicts have no name in a module, but they are no heap types either.
-    return getattr(found, kind.__qualname__, None) is kind
+    return attributes_of(found).get(qualname_of(kind)) is kind

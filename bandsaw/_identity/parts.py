@@ -18,14 +18,15 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from .by_source import Part
-from .canonical import Writer
+from .canonical import Reporter, Writer
 from .definitions import definition_of, write_code
 from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
-from .kinds import is_a
+from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
 from .names import CHANGING
 from .reach import FOREIGN, NAMES, PART, TASK, Reach
+from .watch import Seen
 
 _DIGITS = 16
 _LONGEST_TEXT = 60
@@ -52,8 +53,8 @@ class _Recorder(Writer):
         if is_a(entered, Frame):
             if entered.form.tag in _CODE_TAGS:
                 self.code[id(value)] = value, entered.form
-        elif is_a(value, ModuleType) and is_first_party(value.__name__):
-            self.modules[value.__name__] = value, entered
+        elif is_a(value, ModuleType) and is_first_party(name_of_module(value)):
+            self.modules[name_of_module(value)] = value, entered
         elif entered[:1] == b"g":
             self.distributions |= {(name, version) for _, _, name, version in
                                    [names_of_global(entered)] if name}  # fmt: skip
@@ -64,7 +65,9 @@ class _ByName(Writer):
     """Writes values in which code counts by its name only."""
 
     def __init__(self, told_apart: Mapping[int, bytes]) -> None:
-        super().__init__(self._write_name, report=lambda frames, value, reason: None)
+        # As for an id, so that nothing of the user's runs.
+        report: Reporter = lambda frames, value, reason: None  # noqa: E731
+        super().__init__(self._write_name, report=report, seen=Seen())
         self._told_apart = told_apart
 
     def _write_name(self, code: Any) -> bytes:
@@ -137,7 +140,7 @@ def text_of(value: Any) -> str:
 def _text(value: Any, by_name: _ByName) -> str:
     if is_a(value, Form) and value.tag == CHANGING:
         return f"at first {by_name.hex(value)}"
-    return _plain(value) or f"{type(value).__name__} {by_name.hex(value)}"
+    return _plain(value) or f"{short_name_of(type(value))} {by_name.hex(value)}"
 
 
 def _plain(value: Any) -> Optional[str]:
@@ -155,7 +158,7 @@ def _plain(value: Any) -> Optional[str]:
 
 def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
     place = _place(_home(code))
-    name = code.__qualname__
+    name = qualname_of(code) if is_a(code, type) else code.__qualname__
     if form.tag == TASK:
         inner, depends = form.children
         if not is_a(inner, FunctionType):
@@ -184,9 +187,9 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
             child = Form(NAMES, child.kind, kept)
         children.append(child)
     kind = "class" if is_a(code, type) else "function"
-    for key, member in vars(code).items() if kind == "class" else ():
+    for key, member in attributes_of(code).items() if kind == "class" else ():
         method = getattr(member, "__func__", member) if type(member) in _METHODS else member
-        if not is_a(method, FunctionType) or _home(method) != code.__module__:
+        if not is_a(method, FunctionType) or _home(method) != _home(code):
             continue  # that of a decorator or a base
         definition = definition_of(method)
         if definition.node is not None:
@@ -244,9 +247,10 @@ def _told_apart(found: Iterable[tuple[Any, Form]]) -> dict[int, bytes]:
 
 def _name_of(code: Any) -> bytes:
     if is_a(code, ModuleType):
-        return b"!module;" + write_str(canonical_module_name(code.__name__))
-    module = canonical_module_name(code.__module__)
-    return b"!name;" + write_str(module) + write_str(code.__qualname__)
+        return b"!module;" + write_str(canonical_module_name(name_of_module(code)))
+    module = canonical_module_name(module_of(code) if is_a(code, type) else code.__module__)
+    name = qualname_of(code) if is_a(code, type) else code.__qualname__
+    return b"!name;" + write_str(module) + write_str(name)
 
 
 def _home(code: Any) -> Any:
@@ -254,7 +258,7 @@ def _home(code: Any) -> Any:
     if is_a(code, FunctionType) and "bandsaw_task" not in code.__dict__:
         # Not `__module__`: decorators copy that from what they wrap.
         return code.__globals__.get("__name__")
-    return code.__module__
+    return module_of(code) if is_a(code, type) else code.__module__
 
 
 def _place(module_name: Any) -> str:

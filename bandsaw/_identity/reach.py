@@ -16,18 +16,37 @@ from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .by_source import WHOLE, Found, Module, Part, find_import, find_inside, loaded_with, module_of
+from .by_source import (
+    WHOLE,
+    Found,
+    Gap,
+    Module,
+    Part,
+    find_import,
+    find_inside,
+    loaded_with,
+    module_of,
+)
 from .canonical import Writer, opaque
 from .changes import Changes
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, global_name
-from .kinds import attributes_of, is_a
-from .loaded import First, is_as_said, is_mock, look_when_loaded
-from .names import CHANGING, cells_of, followed, holds_code, module_source, resolve
+from .kinds import (
+    attributes_of,
+    bases_of,
+    is_a,
+    name_of,
+    name_of_module,
+    qualname_of,
+)
+from .kinds import module_of as module_of_class
+from .loaded import First, is_as_said, look_when_loaded
+from .names import CHANGING, cells_of, followed, holds_code, installed, module_source, resolve
 from .objects import FORMS
 from .scopes import Use, Uses
+from .stored import is_mock
 from .syntax import write_syntax
 from .watch import MISSING, Seen, first_attributes, is_first_unset
 
@@ -223,7 +242,7 @@ class Reach:
             is_by_source = is_a(value, Found)
             if is_by_source and not is_a(code, Part):
                 self._note_called(use, value)
-            if is_by_source or is_a(value, Exception):
+            if is_by_source or is_a(value, Gap):
                 value = self._without_gaps(place, value if is_by_source else [value])
             elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
                 value = Written(opaque(value))
@@ -245,8 +264,8 @@ class Reach:
     def _without_gaps(self, place: str, found: list[Any]) -> Any:
         kept = []
         for value in found:
-            if is_a(value, Exception):
-                self.problems.append((place, str(value)))
+            if is_a(value, Gap):
+                self.problems.append((place, value.reason))
                 value = Written(b"u")
             kept.append(value)
         return tuple(kept) if len(kept) > 1 else kept[0]
@@ -304,6 +323,13 @@ class Reach:
             known = self._loaded_with[home] = loaded_with(home)
         return name in known
 
+    def installed(self, name: str, chain: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in an installed module."""
+        module = sys.modules.get(name)
+        if is_a(module, ModuleType) and not self._only_source:
+            return installed(module, chain, self)
+        return Written(global_name(name, ".".join(chain)))
+
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""
         return followed(name, sys.modules[name], rest, self)[1]
@@ -347,19 +373,19 @@ class Reach:
         return True
 
     def _class(self, cls: type) -> Union[bytes, Form]:
-        module = cls.__module__
+        module = module_of_class(cls)
         if not self._is_followed(module) and not _is_made_by_types(cls):
-            return global_name(module, cls.__qualname__)
+            return global_name(module, qualname_of(cls))
         self.note_module(module)
         namespace = _namespace(cls)
         self.seen.owner(cls)
         members = {**attributes_of(cls), **first_attributes(cls)}
         members = {name: value for name, value in members.items() if not is_first_unset(value)}
         methods = list(_methods(cls, members))
-        parts: list[Any] = [canonical_module_name(module), cls.__qualname__]
-        parts.append(tuple(base for base in cls.__bases__ if base is not object))
+        parts: list[Any] = [canonical_module_name(module), qualname_of(cls)]
+        parts.append(tuple(base for base in bases_of(cls) if base is not object))
         # Metaclasses of Python's own follow from the bases, and one of them was renamed.
-        is_python_s = is_standard_library(type(cls).__module__)
+        is_python_s = is_standard_library(module_of_class(type(cls)))
         parts.append(None if is_python_s else type(cls))
         definition = definition_of_class(cls, methods, namespace)
         if definition is None:
@@ -400,24 +426,24 @@ class Reach:
             is_set_elsewhere = is_mock(value) or (
                 bool(functions) and not own.issuperset(map(id, functions))
             )
-            if is_set_elsewhere or type(value) in _CONTAINERS:
+            if is_set_elsewhere or any(type(value) is each for each in _CONTAINERS):
                 children += (name, value)
             elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
                 children += (name, value)
         return Form(b"!attributes;", MAP, children)
 
     def _module(self, module: ModuleType) -> bytes:
-        name = canonical_module_name(module.__name__)
-        if not self._is_followed(module.__name__):
-            return global_name(module.__name__, "")
-        self.note_module(module.__name__)
+        name = canonical_module_name(name_of_module(module))
+        if not self._is_followed(name_of_module(module)):
+            return global_name(name_of_module(module), "")
+        self.note_module(name_of_module(module))
         source = module_source(module)
         written = write_syntax(source.tree) if source is not None else b""
         return b"!module;" + write_str(name) + write_str(written.decode("utf-8", "surrogatepass"))
 
     def report(self, frames: list[Frame], value: Any, reason: str) -> None:
         """Notes a value that was reached, and that cannot be written or watched."""
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        kind = name_of(type(value))
         is_stream = value is sys.stdin or value is sys.stdout or value is sys.stderr
         if is_stream or kind in _BY_NAME_ONLY:
             return
@@ -486,6 +512,8 @@ def _name(function: FunctionType) -> str:
 
 def _label(code: Any) -> str:
     module = code.__globals__.get("__name__") if is_a(code, FunctionType) else None
+    if is_a(code, type):
+        return f"{canonical_module_name(module_of_class(code))}.{qualname_of(code)}"
     module = module or getattr(code, "__module__", "?")
     return f"{canonical_module_name(module)}.{getattr(code, '__qualname__', '?')}"
 
@@ -496,20 +524,22 @@ def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[s
     if len(chain) == 1:
         value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
         is_function = is_a(value, (FunctionType, types.BuiltinFunctionType, type))
-        return is_function and value.__module__ in ("builtins", "importlib")
+        return is_function and (
+            module_of_class(value) if is_a(value, type) else value.__module__
+        ) in ("builtins", "importlib")
     return chain[:-1] in (("importlib",), ("builtins",))
 
 
 def _is_made_by_types(cls: type) -> bool:
     """Whether `types.new_class` made it, which claims such classes for its own module."""
-    return cls.__module__ == "types" and vars(types).get(cls.__qualname__) is not cls
+    return module_of_class(cls) == "types" and vars(types).get(qualname_of(cls)) is not cls
 
 
 def _namespace(cls: type) -> dict[str, Any]:
-    module = sys.modules.get(cls.__module__)
+    module = sys.modules.get(module_of_class(cls))
     if module is not None:
         return vars(module)
-    for value in vars(cls).values():
+    for value in attributes_of(cls).values():
         if is_a(value, FunctionType):
             return value.__globals__
     return {}
@@ -537,8 +567,8 @@ def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
             if (
                 is_a(function, FunctionType)
                 and function.__code__.co_name != "<lambda>"
-                and function.__qualname__ == f"{cls.__qualname__}.{function.__code__.co_name}"
-                and function.__module__ == cls.__module__
+                and function.__qualname__ == f"{qualname_of(cls)}.{function.__code__.co_name}"
+                and function.__module__ == module_of_class(cls)
                 and not function.__code__.co_filename.startswith("<string>")
                 and "__wrapped__" not in function.__dict__
             ):

@@ -14,7 +14,17 @@ from typing import Any, Optional
 
 from .firstparty import is_first_party
 from .forms import PARTS, SET, Fields, Form, NoForm
-from .kinds import attributes_of, is_a, members_of, module_of, mro_of, state_of
+from .kinds import (
+    attributes_of,
+    by_kind,
+    defines,
+    is_a,
+    members_of,
+    module_of,
+    mro_of,
+    number_of,
+    state_of,
+)
 from .reduced import Pairs
 from .watch import first_contents
 
@@ -43,6 +53,21 @@ def is_of_the_user(kind: type) -> bool:
     return any(is_first_party(module_of(base)) for base in mro_of(kind)[:-1])
 
 
+def is_mock(value: Any) -> bool:
+    """Says whether a value stands in for something in a test."""
+    return module_of(type(value)) == "unittest.mock"
+
+
+def is_strange(value: Any) -> bool:
+    """Says whether something is of the project, or a mock, where an installed thing belongs."""
+    if is_a(value, FunctionType):
+        home = value.__globals__.get("__name__")
+        return is_a(home, str) and is_first_party(home)
+    if is_a(value, type):
+        return is_of_the_user(value)
+    return is_mock(value) or (defines(type(value), "__call__") and is_of_the_user(type(value)))
+
+
 def open_stored(value: Any) -> Optional[Form]:
     """Opens an object of a user's class; `None` where pickling it runs none of the user's code."""
     kind = type(value)
@@ -67,7 +92,7 @@ def open_stored(value: Any) -> Optional[Form]:
                 break
         else:
             if _stores_more(kind) and not is_a(value, property):
-                if not _changes_its_bases(kind) and kind not in copyreg.dispatch_table:
+                if not _changes_its_bases(kind) and by_kind(copyreg.dispatch_table, kind) is None:
                     return None
                 raise NoForm("what it stores cannot be read without running its own code")
     return Form(b"O", PARTS, (kind, args, fields, items, pairs), ("",) * 5)
@@ -76,9 +101,11 @@ def open_stored(value: Any) -> Optional[Form]:
 def _stores_more(kind: type) -> bool:
     """Says whether objects of a class have more than attributes; `pickle` looks at the same."""
     slots = [name for name, _ in members_of(kind)]
-    places = len(slots) + (kind.__dictoffset__ > 0) + (kind.__weakrefoffset__ > 0)
+    places = len(slots) + sum(
+        number_of(kind, name) > 0 for name in ("__dictoffset__", "__weakrefoffset__")
+    )
     size = object.__basicsize__ + places * tuple.__itemsize__
-    return kind.__itemsize__ != 0 or kind.__basicsize__ > size
+    return number_of(kind, "__itemsize__") != 0 or number_of(kind, "__basicsize__") > size
 
 
 def _changes_its_bases(kind: type) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CellType, FunctionType
 from typing import Any, Optional
 
-from .kinds import Member, attributes_of, is_a, members_of, state_of
+from .kinds import Member, attributes_of, is_a, members_of, name_of, state_of
 
 # Stands for a name that is not there.
 MISSING = object()
@@ -46,7 +46,13 @@ def first_contents(container: Any) -> Any:
 
 
 class Seen:
-    """What was read on the way of making an id."""
+    """What was read on the way of making an id.
+
+    Attributes:
+        modules: The first-party modules that were reached, with their specs, by their names.
+        attributes: The names of attributes that reached code assigns or changes.
+        places: Of which functions, module and name, the dictionaries are, by their identity.
+    """
 
     def __init__(self) -> None:
         # The first-party modules that were reached, with their specs, by their names.
@@ -60,6 +66,7 @@ class Seen:
         self.contents: dict[int, tuple[Any, Any]] = {}
         # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
+        self.places: dict[int, str] = {}
 
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
@@ -96,7 +103,7 @@ class Seen:
     def _tables(self) -> list[dict[Any, Any]]:
         return [
             *(self.modules, self.files, self.names, self.cells),
-            *(self.functions, self.owners, self.contents),
+            *(self.functions, self.owners, self.contents, self.places),
         ]
 
 
@@ -194,7 +201,8 @@ class Watch:
                     yield name
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
-                yield f"{namespace.get('__name__', '?')}.{name}"
+                home = self.seen.places.get(id(namespace)) or namespace.get("__name__", "?")
+                yield f"{home}.{name}"
         for function, code, defaults, keywords in self._functions:
             is_same = function.__code__ is code and function.__defaults__ is defaults
             if not is_same or not _is_same(function.__kwdefaults__ or {}, keywords or {}):
@@ -268,7 +276,7 @@ def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
 def base_of(container: Any) -> Any:
     """Finds what holds the contents of a container: a base of Python's own, or `None`."""
     kind = type(container)
-    if kind in _BASES:
+    if type(kind) is type and kind in _BASES:
         return kind
     return next((base for base in _BASES[:3] if issubclass(kind, base)), None)
 
@@ -322,4 +330,4 @@ def _rebuilt(container: Any, contents: Any) -> Any:
 
 def _label(owner: Any) -> str:
     kind = owner if is_a(owner, (type, FunctionType)) else type(owner)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return name_of(kind) if is_a(kind, type) else f"{kind.__module__}.{kind.__qualname__}"
