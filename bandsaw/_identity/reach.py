@@ -170,10 +170,14 @@ class Reach:
         """Notes what methods change that reached code may call; others are called by other code."""
         pending = list(self._methods.values())
         while True:
-            called = [item for item in pending if item[0] in self._reads or item[0][:2] == "__"]
+            called: list[tuple[str, Changes]] = []
+            others: list[tuple[str, Changes]] = []
+            for item in pending:
+                is_called = item[0] in self._reads or item[0][:2] == "__"
+                (called if is_called else others).append(item)
             if not called:
                 return
-            pending = [item for item in pending if item not in called]
+            pending = others
             for _, changes in called:
                 self.seen.attributes |= changes.attributes
                 self._reads |= changes.reads
