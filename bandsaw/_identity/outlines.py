@@ -125,9 +125,19 @@ class Outline:
         nodes = list(ast.walk(expression))
         if any(is_a(node, (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)) for node in nodes):
             return False
-        if not any(is_a(node, ast.Call) for node in nodes):
+        calls = [node for node in nodes if is_a(node, ast.Call)]
+        if not calls:
             return True
-        return all(self._is_known(node.id) for node in nodes if is_a(node, ast.Name))
+        kept: set[ast.AST] = set()
+        if len(calls) == 1 and self._is_partial(calls[0].func):
+            kept = {node for each in calls[0].args for node in ast.walk(each)}
+        return all(self._is_known(n.id) for n in nodes if is_a(n, ast.Name) and n not in kept)
+
+    def _is_partial(self, function: ast.expr) -> bool:
+        """Says whether a call keeps what it is given, and calls nothing."""
+        chain = chain_of(function) or ("",)
+        origins = self.imports.get(chain[0], ())
+        return chain[-1] == "partial" and any(o.module == "functools" for o in origins)
 
     def _is_known(self, name: str) -> bool:
         """Says whether a call with a name changes nothing of the project's."""
