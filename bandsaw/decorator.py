@@ -231,12 +231,19 @@ def _submit(call: Any, run: Any, /, *args: Any, **kwargs: Any) -> Any:
     return calls.submit(run, call.bandsaw_task, lane, args, kwargs)
 
 
-def _map(call: Any, run: Any, /, *iterables: Any, **options: Any) -> Any:
+def _map(
+    call: Any,
+    run: Any,
+    /,
+    *iterables: Any,
+    buffersize: Optional[int] = None,
+    timeout: Optional[float] = None,
+) -> Any:
     from ._futures import flight
     from ._futures.mapping import Results
 
     lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
-    return Results(run, call.bandsaw_task, lane, iterables, **options)
+    return Results(run, call.bandsaw_task, lane, iterables, buffersize, timeout)
 
 
 # So many arguments are named in the note of an error.
@@ -253,10 +260,14 @@ def _told(
     """Has an error that leaves a task say which call it was, without the frames of bandsaw."""
     from . import _tracebacks as tracebacks
     from ._cache.record import short_text
+    from ._session.moderator import is_note_of_advice
 
     tracebacks.leave_out_when_printed()
     if isinstance(error, BandsawError):
         return tracebacks.clean(error, traceback)  # it names the task itself
+    notes: Any = getattr(error, "__notes__", None)
+    if isinstance(notes, list) and notes and is_note_of_advice(notes[-1], the_task):
+        return tracebacks.clean(error, traceback)
     texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]
     texts += [f"{name}={short_text(value)}" for name, value in kwargs.items()]
     if len(args) > _MOST_ARGUMENTS or len(texts) > _MOST_ARGUMENTS:

@@ -99,9 +99,9 @@ class DistributionArchive:
             with self._lock:
                 folder = self._folder
                 if folder is None or not _is_there(folder):
-                    from ._archive import store
+                    from ._archive import places
 
-                    folder = self._folder = self._put(store.put_folder)
+                    folder = self._folder = self._put(places.put_folder)
         self._mark_use(folder)
         return folder
 
@@ -204,9 +204,9 @@ class _ConfiguredArchive(DistributionArchive):
         return path
 
     def _make_file(self) -> Path:
-        from ._archive import store
+        from ._archive import places
 
-        return self._put(store.put_zip)
+        return self._put(places.put_zip)
 
     def _collect(self) -> Content:
         from ._archive import checkout, contents, roots, running

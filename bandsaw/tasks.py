@@ -441,15 +441,17 @@ class _FunctionWithClosureTask(Task):
 
     def __reduce__(self) -> Any:
         try:
-            import cloudpickle
+            import cloudpickle  # noqa: F401
         except ImportError as error:
             raise UnserializableError(
                 f"The task {self} has no name in another process. {self._reason} Or install "
                 "cloudpickle on both sides ('pip install bandsaw[cloudpickle]')."
             ) from error
+        from .serialization._pickling import written_by_value
+
         try:
-            written = cloudpickle.dumps(self._function)
-        except Exception as error:
+            written = written_by_value(self._function)
+        except UnserializableError as error:
             raise UnserializableError(
                 f"The task {self} cannot be written by cloudpickle: {error}"
             ) from error

@@ -40,6 +40,16 @@ def test_a_goal_is_a_bound_on_the_ratio_in_the_same_rounds():
     assert not Goal("", "", "", 3, least=True).is_met(2.99)
 
 
+def test_some_sections_may_be_measured_anew(suite):
+    bench = Bench()
+    bench.section = next(iter(report.rows_of(suite)))
+    bench._keep("A hit", "ours", "hit", None, "second", [4.0])
+    joined = report.joined(suite, bench.suite())
+    assert report.rows_of(joined).keys() == report.rows_of(suite).keys()
+    assert [*report.rows_of(joined)[bench.section]] == ["A hit"]
+    assert len(report.measured_of(joined)) == len(report.measured_of(suite)) + 1
+
+
 def test_calls_are_measured_in_turn():
     made = []
     bench = Bench(seconds=0)
@@ -63,7 +73,6 @@ def test_the_command_measures_what_is_named(project):
     ("arguments", "said"),
     [
         (["none"], "there are startup,"),
-        (["calls", "--write"], "leave the names out"),
         (["--seconds", "nan"], "'nan' is no such number above zero"),
         (["--json", "missing/found.json"], "'missing/found.json' cannot be written"),
     ],

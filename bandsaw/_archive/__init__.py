@@ -12,7 +12,6 @@ zipped          as a zip
 keep            the folder in which archives are kept
 unpack          one that is unpacked, with the files that it shares
 arriving        one that comes from another machine
-store           how it is put there
 process_folder  the folder for where none can be kept
 places          where an archive can be had from, and put
 roots           what an archive of a configuration begins with

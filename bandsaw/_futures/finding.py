@@ -17,6 +17,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Callable, Optional
 
+from ..errors import InvalidValueError
+
 _ATOMS = frozenset(
     (int, float, str, bytes, bool, type(None), complex, bytearray, range, slice, type(Ellipsis))
 )
@@ -42,7 +44,14 @@ class Plan:
     def replace(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Returns arguments with values in place of futures, which are all done."""
         replaced = _Replacement(self._on_the_way)
-        return tuple(map(replaced, args)), {name: replaced(value) for name, value in kwargs.items()}
+        try:
+            named = {name: replaced(value) for name, value in kwargs.items()}
+            return tuple(map(replaced, args)), named
+        except RecursionError:
+            raise InvalidValueError(
+                "A future lies too deep in an argument: containers can be nested about as deep as "
+                "a quarter of sys.getrecursionlimit(). Pass it in fewer of them."
+            ) from None
 
 
 def find(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Optional[Plan]:
@@ -80,7 +89,7 @@ class _Search:
         todo = list(self._futures)
         while todo:
             for parent in self._parents.get(todo.pop(), ()):
-                if parent not in on_the_way:
+                if parent and parent not in on_the_way:
                     on_the_way.add(parent)
                     todo.append(parent)
         return Plan(list(self._futures.values()), on_the_way or _NOTHING)

@@ -41,9 +41,15 @@ class TaskMethod:
         self._check_is_no_class_method()
         return self.__func__.submit(*args, **kwargs)
 
-    def map(self, *iterables: Any, **options: Any) -> Iterator[Any]:
+    def map(
+        self,
+        *iterables: Any,
+        buffersize: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> Iterator[Any]:
         self._check_is_no_class_method()
-        return self.__func__.map(*iterables, **options)  # type: ignore[no-any-return]
+        results = self.__func__.map(*iterables, buffersize=buffersize, timeout=timeout)
+        return results  # type: ignore[no-any-return]
 
     def _check_is_no_class_method(self) -> None:
         """Refuses what a class method of newer Pythons asks for without its class."""
@@ -77,14 +83,20 @@ class BoundTask:
         """Submits a call. See `bandsaw.decorator.TaskFunction`."""
         return self.__func__.submit(self.__self__, *args, **kwargs)
 
-    def map(self, *iterables: Any, **options: Any) -> Iterator[Any]:
+    def map(
+        self,
+        *iterables: Any,
+        buffersize: Optional[int] = None,
+        timeout: Optional[float] = None,
+    ) -> Iterator[Any]:
         """Submits a call for each item. See `bandsaw.decorator.TaskFunction`."""
         import itertools
 
         bound = itertools.repeat(self.__self__)
         if not iterables:
             raise TypeError("map() needs at least one iterable.")
-        return self.__func__.map(bound, *iterables, **options)  # type: ignore[no-any-return]
+        results = self.__func__.map(bound, *iterables, buffersize=buffersize, timeout=timeout)
+        return results  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__func__, name)

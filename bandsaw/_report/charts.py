@@ -79,7 +79,14 @@ def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> dict[str, Any]:
         height=min(900, 140 + 18 * rows), x_axis_label="seconds", y_range=(rows + 0.7, 0.3),
         tools="xpan,xwheel_zoom,box_zoom,reset,save,tap", output_backend="canvas", name="timeline",
     )  # fmt: skip
-    timeline.yaxis.visible = False
+    # Each machine or engine is named at its first row.
+    first: dict[str, int] = {}
+    for row, host in sorted(zip(source.data["row"], source.data["host"])):
+        first.setdefault(host, row)
+    names = {row: host if len(host) < 14 else f"{host[:12]}…" for host, row in first.items()}
+    timeline.yaxis.ticker = list(names)
+    timeline.yaxis.major_label_overrides = names
+    timeline.ygrid.visible = False
     # Segments: to draw ten thousand of them takes a tenth of the time that bars take.
     timeline.segment(
         "submitted", "row", "left", "row", source=source, line_color="colour", line_alpha=0.3,
@@ -136,10 +143,13 @@ def _table(source: Any) -> Any:
     table = models.DataTable(
         source=source, columns=columns, view=models.CDSView(filter=shown), height=400,
         sizing_mode="stretch_width", index_position=None, name="calls",
-        # Its rows are white, also where the page is dark.
-        stylesheets=[":host { color-scheme: light; color: #222; }"],
+        # Its rows are white, also where the page is dark, and no narrower than can be read.
+        styles={"min-width": "900px"},
+        stylesheets=[":host, .slick-header { color-scheme: light; color: #222; background: #fff }"],
     )  # fmt: skip
-    return _bokeh("layouts").column(wanted, table, sizing_mode="stretch_width")
+    column = _bokeh("layouts").column
+    scrolled = column(table, sizing_mode="stretch_width", styles={"overflow-x": "auto"})
+    return column(wanted, scrolled, sizing_mode="stretch_width")
 
 
 def _usage(run: dict[str, Any], calls: list[dict[str, Any]]) -> Any:
@@ -163,8 +173,10 @@ def _usage(run: dict[str, Any], calls: list[dict[str, Any]]) -> Any:
     made.step(times, processors, mode="after", color=PALETTE[0], legend_label="processors in use")
     made.step(times, memories, mode="after", color=PALETTE[1], line_dash="dashed",
               legend_label="memory (GB)")  # fmt: skip
-    made.legend.background_fill_alpha = 0
+    made.legend.background_fill_alpha = made.legend.border_line_alpha = 0
     made.legend.label_text_color = _INK
+    made.legend.orientation = "horizontal"
+    made.add_layout(made.legend[0], "above")
     return made
 
 

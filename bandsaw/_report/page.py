@@ -31,6 +31,7 @@ table.plain { border-collapse: collapse; width: 100%; }
 .wide { overflow-x: auto; }
 table.plain td, table.plain th { border-bottom: 1px solid var(--line); padding: .2rem .5rem;
  text-align: left; }
+table.plain td:nth-child(n + 2):not(:last-child) { white-space: nowrap; }
 pre { overflow-x: auto; border-left: 3px solid #D55E00; padding-left: .8rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 .note { opacity: .75; }

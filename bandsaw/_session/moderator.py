@@ -37,6 +37,11 @@ _NO_CALL, _CALLED, _STEPPED = 0, 1, 2
 _NOTE = "Raised in "
 
 
+def is_note_of_advice(note: Any, task: Any) -> bool:
+    """Says whether a note names the advice that raised an error in a call of a task."""
+    return isinstance(note, str) and note.startswith(_NOTE) and note.endswith(f" of task {task}")
+
+
 class _Moderator(SerializableValue):
     """Knows the position in the chain and takes the next step."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
@@ -17,6 +18,9 @@ from ..result import Result
 from ..session import Session
 
 logger = logging.getLogger(__name__)
+
+# How a process ends by KeyboardInterrupt: as shells write it, and as Python does.
+_INTERRUPTED = (128 + signal.SIGINT, -signal.SIGINT)
 
 On = Union[
     type[BaseException],
@@ -175,10 +179,12 @@ def _wait_after(error: BaseException, number: int, options: Mapping[str, Any]) -
     # Not at the top: every process of a task imports this module.
     from concurrent.futures import CancelledError
 
-    from ..errors import TaskKilledError
+    from ..errors import TaskKilledError, WorkerDiedError
 
     never = (CancelledError, TaskKilledError, UnserializableError)
     if not isinstance(error, Exception) or isinstance(error, never):
+        return None
+    if isinstance(error, WorkerDiedError) and error.returncode in _INTERRUPTED:
         return None
     on = options["on"]
     said: Any

@@ -115,10 +115,49 @@ class _ByValuePickler(_Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, _BY_NAME) and _is_nameless(obj):
-            import cloudpickle
-
-            return _load_by_value, (sys.version_info[:2], cloudpickle.dumps(obj))
+            return _load_by_value, (sys.version_info[:2], written_by_value(obj))
         return super().reducer_override(obj)
+
+
+def written_by_value(code: Any) -> bytes:
+    """Has cloudpickle write a function or a class.
+
+    Raises:
+        UnserializableError: If it cannot: names the variable that is in the way.
+    """
+    import cloudpickle
+
+    try:
+        return cloudpickle.dumps(code)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise UnserializableError(f"{_in_the_way(code)}{error}") from error
+
+
+def _in_the_way(code: Any) -> str:
+    """Names the variables on the way to what cloudpickle cannot write."""
+    import cloudpickle
+
+    path = ""
+    seen: list[Any] = []
+    while type(code) is types.FunctionType and not any(code is one for one in seen):
+        seen.append(code)
+        names = code.__code__.co_names
+        read = {name: code.__globals__[name] for name in names if name in code.__globals__}
+        for name, cell in zip(code.__code__.co_freevars, code.__closure__ or ()):
+            with contextlib.suppress(ValueError):
+                read[name] = cell.cell_contents
+        for name, value in read.items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception:
+                path, code = f"{path}{'.' if path else ''}{name}", value
+                break
+        else:
+            break
+    if not path:
+        return ""
+    kind = type(code)
+    return f"its variable {path!r}, a {kind.__module__}.{kind.__qualname__}, is in the way: "
 
 
 def _is_nameless(obj: Any) -> bool:

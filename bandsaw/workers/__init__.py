@@ -3,5 +3,5 @@
 place ── near_template, pool ──► child ─┐                                ┌── far_end ── template
                                         ├── call: boundary, wire, frames ┤
 remote ── connection, login, streams ───┘                                └── hub, bootstrap
-again: a call like the last one;  state: what is inherited;  bulk: large data;  logs, process
+again: a call like the last one;  state: what is inherited;  bulk: large data;  logs, files
 """

@@ -10,6 +10,7 @@ import select
 import socket
 import time
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
@@ -86,6 +87,7 @@ class Child(abc.ABC):
         self._closed: Optional[Callable[[bool], None]] = closed
         self._out = Output("stdout")
         self._errors = Output("stderr")
+        self._frames: deque[Frame] = deque()
         self._has_channel = True
         self._lost_at = 0.0
         self._is_lost = False
@@ -99,9 +101,9 @@ class Child(abc.ABC):
     def cancel(self) -> None:
         """Has the template end the process and all that it started."""
 
-    @abc.abstractmethod
     def take(self) -> Optional[Frame]:
         """Takes a message that has arrived already."""
+        return self._frames.popleft() if self._frames else None
 
     def _stalls_at(self) -> Optional[float]:
         """Says when a message that has begun to come counts as stalled, `None` if none has."""
@@ -140,6 +142,15 @@ class Child(abc.ABC):
             self.start_error, self.is_over = number, True
         elif letter == b"X":
             self.returncode, self.is_over = number, True
+
+    def _take_told(self, letter: bytes, data: bytes) -> None:
+        """Takes what another machine has said of the process, or what the process has written."""
+        if letter == b"S":
+            self._take_event(data)
+        elif letter == b"O":
+            self._out.take(data)
+        elif letter == b"R":
+            self._errors.take(data)
 
     def next(self, deadline: Optional[float] = None) -> Optional[Frame]:
         """Waits for the next message, `None` at the end, and passes on what the process writes."""

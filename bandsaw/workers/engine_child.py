@@ -38,7 +38,6 @@ class EngineChild(Child):
         self._place = place
         self._check = check
         self._events: deque[tuple[bytes, Any]] = deque()
-        self._frames: deque[Frame] = deque()
         self._end = ""
         self._future: Optional[Future[Any]] = None
         self._wakeup = threading.Event()
@@ -123,9 +122,6 @@ class EngineChild(Child):
 
         self.loss, self.is_over = error, True
         self.has_not_begun = isinstance(cause, BrokenExecutor)
-
-    def take(self) -> Optional[Frame]:
-        return self._frames.popleft() if self._frames else None
 
     def _step(self, seconds: Optional[float]) -> bool:
         if self._events:
@@ -227,15 +223,11 @@ class EngineChild(Child):
         elif letter == b"M":
             if body:
                 self._frames.append(Frame(body[0], body[1:]))
-        elif letter == b"S":
-            self._take_event(body)
-        elif letter == b"O":
-            self._out.take(body)
-        elif letter == b"R":
-            self._errors.take(body)
         elif letter == b"H":
             self.is_over = True
             checked_hello(Frame(body[0], body[1:]), self.kind, self.host)
+        else:
+            self._take_told(letter, body)
 
     def _fail(self, reason: str) -> None:
         def error(what: str) -> WorkerError:

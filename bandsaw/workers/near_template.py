@@ -6,6 +6,7 @@ Template.take() ── F or S, and the far ends of a process' channel, status an
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import os
@@ -43,43 +44,26 @@ class Kind(NamedTuple):
     at_start: tuple[tuple[str, str], ...]
 
 
-class Template:
-    """A template that runs; its `process` is `None` if it is the one that made us."""
+class AnyTemplate(abc.ABC):
+    """A template here or on another machine, with processes that wait for a call."""
 
-    def __init__(
-        self,
-        kind: Kind,
-        control: socket.socket,
-        process: Optional[subprocess.Popen[bytes]],
-        hello: Mapping[str, Any],
-        told: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.hello = hello
-        self._control = control
-        self._process = process
+        self.last_used = 0.0  # when a process was last taken, by `time.monotonic`
+        # The last owner of a process may be lost while this thread has the lock.
         self._lock = threading.RLock()
-        self._told = told
         self._children = 0
         self._next: list[Child] = []
         self._is_replaced = False
         self._is_gone = False
-        self.last_used = 0.0  # when a process was last taken, by `time.monotonic`
 
-    @property
-    def has_threads(self) -> bool:
-        """Whether something that was preloaded has started threads: it must not be forked."""
-        return bool(self.hello["threads"] > 1)
+    @abc.abstractmethod
+    def _start(self, fork: bool) -> Child:
+        """Has a process started; whether it could be started is known later."""
 
-    def is_stale(self) -> bool:
-        for path, modified, size in self.hello["files"]:
-            try:
-                status = os.stat(path)
-            except OSError:
-                return True
-            if (status.st_mtime_ns, status.st_size) != (modified, size):
-                return True
-        return False
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Ends the template and all that runs in it."""
 
     def take(self, fork: bool) -> Child:
         self.last_used = time.monotonic()
@@ -91,38 +75,15 @@ class Template:
             if child.seems_alive():
                 return child
             child.end()
-        if self._is_gone:
-            while self._next:
-                self._next.pop().close()
-            # What is sent while it, and all that it has started, is about to end would be lost.
-            raise BrokenPipeError("the process that starts others has ended")
-        return self._start(spawn=not fork)
+        return self._start(fork)
 
     def prepare_next(self, fork: bool) -> None:
         """Has a process started for the call after this one, so that it need not wait for that."""
         if not self._next and not self._is_replaced:
             with contextlib.suppress(OSError):
-                self._next.append(self._start(spawn=not fork))
-
-    def _start(self, spawn: bool) -> Child:
-        """Has a process started; whether it could be started is known later."""
-        told = self._told
-        if spawn:
-            # It has loaded nothing yet.
-            told = {"environment": told["environment"]} if "environment" in told else {}
-        with Deferred():
-            ends = frames.ask_for_process(self._control, b"S" if spawn else b"F")
-            try:
-                child = LocalChild(ends, self.kind, self._one_less, told)
-            except BaseException:
-                ends.close()
-                raise
-            with self._lock:
-                self._children += 1
-        return child
+                self._next.append(self._start(fork))
 
     def _one_less(self, was_lost: bool) -> None:
-        # The last owner of a process may be lost while this thread has the lock.
         with self._lock:
             self._is_gone = self._is_gone or was_lost
             self._children -= 1
@@ -140,6 +101,60 @@ class Template:
             is_needed = self._children
         if not is_needed:
             self.close()
+
+
+class Template(AnyTemplate):
+    """A template that runs here; its `process` is `None` if it is the one that made us."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        control: socket.socket,
+        process: Optional[subprocess.Popen[bytes]],
+        hello: Mapping[str, Any],
+        told: Mapping[str, Any],
+    ) -> None:
+        super().__init__(kind)
+        self.hello = hello
+        self._control = control
+        self._process = process
+        self._told = told
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether something that was preloaded has started threads: it must not be forked."""
+        return bool(self.hello["threads"] > 1)
+
+    def is_stale(self) -> bool:
+        for path, modified, size in self.hello["files"]:
+            try:
+                status = os.stat(path)
+            except OSError:
+                return True
+            if (status.st_mtime_ns, status.st_size) != (modified, size):
+                return True
+        return False
+
+    def _start(self, fork: bool) -> Child:
+        if self._is_gone:
+            while self._next:
+                self._next.pop().close()
+            # What is sent while it, and all that it has started, is about to end would be lost.
+            raise BrokenPipeError("the process that starts others has ended")
+        told = self._told
+        if not fork:
+            # It has loaded nothing yet.
+            told = {"environment": told["environment"]} if "environment" in told else {}
+        with Deferred():
+            ends = frames.ask_for_process(self._control, b"F" if fork else b"S")
+            try:
+                child = LocalChild(ends, self.kind, self._one_less, told)
+            except BaseException:
+                ends.close()
+                raise
+            with self._lock:
+                self._children += 1
+        return child
 
     def close(self) -> None:
         self.let_go()

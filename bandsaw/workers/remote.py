@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import struct
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -25,7 +23,7 @@ from .connection import Connection, Stream, connection_to
 from .frames import SESSION, Frame, Message
 from .launcher import MOST_STATES
 from .login import Target
-from .near_template import Kind, checked_hello
+from .near_template import AnyTemplate, Kind, checked_hello
 from .place import Place
 
 _START = struct.Struct("!Ic")
@@ -35,7 +33,6 @@ class RemoteChild(Child):
     def __init__(self, connection: Connection, kind: Any, closed: Callable[[bool], None]) -> None:
         super().__init__(kind, connection.target.host, closed, {})
         self._connection = connection
-        self._frames: deque[Frame] = deque()
         self.stream = Stream(connection)
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
@@ -56,9 +53,6 @@ class RemoteChild(Child):
         with contextlib.suppress(OSError):
             self.stream.send(b"K")
 
-    def take(self) -> Optional[Frame]:
-        return self._frames.popleft() if self._frames else None
-
     def _step(self, seconds: Optional[float]) -> bool:
         if not self.stream.inbox and not self.stream.wait(seconds):
             if self._connection.is_lost and not self.is_over:
@@ -77,14 +71,10 @@ class RemoteChild(Child):
                 self._channel_is_closed()
             elif letter in (b"M", b"A"):
                 self._frames.append(Frame(body[0], body[1:], None, data))
-            elif letter == b"S":
-                self._take_event(body)
-            elif letter == b"O":
-                self._out.take(body)
-            elif letter == b"R":
-                self._errors.take(body)
             elif letter == b"E":
                 self._fail(body.decode("utf-8", "replace"))
+            else:
+                self._take_told(letter, body)
 
     def seems_alive(self) -> bool:
         return self._connection.is_alive() and super().seems_alive()
@@ -124,7 +114,7 @@ def _pieces(pieces: Sequence[Any]) -> Any:
         yield b"".join(waiting)
 
 
-class RemoteTemplate:
+class RemoteTemplate(AnyTemplate):
     """A template on another machine.
 
     `environment`: the variables to lay over those that it finds there when it is started.
@@ -139,14 +129,9 @@ class RemoteTemplate:
         environment: Mapping[str, str],
         requirements: Optional[Mapping[str, Any]],
     ) -> None:
+        super().__init__(kind)
         self._connection = connection
-        self.kind = kind
-        self._is_gone = False
-        self.last_used = time.monotonic()  # when a process was last wanted, by `time.monotonic`
-        self._next: list[RemoteChild] = []
-        self._lock = threading.Lock()
-        self._children = 0
-        self._is_replaced = False
+        self.last_used = time.monotonic()
         self._stream = Stream(connection)
         request = {
             "digest": kind.code,
@@ -159,9 +144,7 @@ class RemoteTemplate:
             self._stream.send(b"T", json.dumps(request).encode("ascii"))
             self.hello = self._hello()  # what it said about itself
         except BaseException as error:
-            with contextlib.suppress(OSError):
-                self._stream.send(b"Q")
-            self._stream.release()
+            self.close()
             if isinstance(error, BrokenPipeError):
                 raise connection.loss("A process for tasks was lost") from error
             raise
@@ -201,20 +184,6 @@ class RemoteTemplate:
             self._is_gone = self._is_gone or letter == b"E"
         return self._is_gone
 
-    def take(self, fork: bool) -> RemoteChild:
-        with contextlib.suppress(IndexError):
-            while True:
-                child = self._next.pop()
-                if child.seems_alive():
-                    return child
-                child.end()
-        return self._start(fork)
-
-    def prepare_next(self, fork: bool) -> None:
-        if not self._next and not self._is_replaced:
-            with contextlib.suppress(OSError):
-                self._next.append(self._start(fork))
-
     def _start(self, fork: bool) -> RemoteChild:
         child = RemoteChild(self._connection, self.kind, self._one_less)
         with self._lock:
@@ -223,25 +192,10 @@ class RemoteTemplate:
             child.stream.send(b"P", _START.pack(self._stream.number, b"F" if fork else b"S"))
         return child
 
-    def _one_less(self, was_lost: bool) -> None:
-        with self._lock:
-            self._is_gone = self._is_gone or was_lost
-            self._children -= 1
-        self._end_if_unused()
-
-    def replace(self) -> None:
-        self._is_replaced = True
-        while self._next:
-            self._next.pop().end()
-        self._end_if_unused()
-
-    def _end_if_unused(self) -> None:
-        with self._lock:
-            is_needed = self._children or not self._is_replaced
-        if not is_needed:
-            with contextlib.suppress(OSError):
-                self._stream.send(b"Q")
-            self._stream.release()
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.send(b"Q")
+        self._stream.release()
 
 
 def _connection_of(child: Child) -> Connection:

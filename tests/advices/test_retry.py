@@ -383,6 +383,8 @@ SCRIPT = """
             threading.Event().wait()
         if how == "exit":
             sys.exit(3)
+        if how == "interrupt":
+            raise KeyboardInterrupt
         if how == "spoil":
             raise ValueError("spoiled")
 
@@ -531,17 +533,20 @@ for chain, task in tasks.items():
 def test_exits_and_arguments_that_cannot_be_sent_are_not_tried_again(workflow):
     body = """
 for chain, task in tasks.items():
-    try:
-        task(chain, "exit")
-    except BaseException as error:
-        print(json.dumps([type(error).__name__, len((COUNTS / chain).read_text().split())]))
+    for how in ("exit", "interrupt"):
+        name = how + " " + chain
+        try:
+            task(name, how)
+        except BaseException as error:
+            print(json.dumps([type(error).__name__, len((COUNTS / name).read_text().split())]))
     try:
         task(chain, threading.Lock())
     except Exception as error:
         print(json.dumps([type(error).__name__, notes(error)]))
 """
     found, errors = workflow(["retry own", "own retry", "retry kept"], body)
-    assert found == [["SystemExit", 1], ["UnserializableError", []]] * 3
+    ends = [["SystemExit", 1], ["WorkerDiedError", 1], ["UnserializableError", []]]
+    assert found == ends * 3
     assert "tried again" not in errors
 
 

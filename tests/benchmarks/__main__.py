@@ -33,14 +33,14 @@ def main():
     )
     parser.add_argument("--json", type=new_file, metavar="FILE", help="keep it, as pyperf does")
     parser.add_argument(
-        "--write", action="store_true", help="write it, tables and plots, into the documentation"
+        "--write",
+        action="store_true",
+        help="write it, tables and plots, into the documentation; with names, those sections only",
     )
     options = parser.parse_args()
     unknown = set(options.names) - set(MODULES)
     if unknown:
         parser.error(f"there are {', '.join(MODULES)}, and no {', '.join(sorted(unknown))}")
-    if options.write and options.names:
-        parser.error("--write needs all of them in one run: leave the names out")
     if options.write:
         try:
             import matplotlib  # noqa: F401 (better now than after all has been measured)
@@ -57,6 +57,8 @@ def main():
     if options.json:
         suite.dump(str(options.json), replace=True)
     if options.write:
+        if options.names:
+            suite = report.joined(pyperf.BenchmarkSuite.load(str(report.DATA)), suite)
         suite.dump(str(report.DATA), replace=True)
         report.write(pyperf.BenchmarkSuite.load(str(report.DATA)))
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 from . import futures_tasks as tasks
 
 TITLE = "Many calls at once"
-MANY, LEAVES, LINKS = 1000, 512, 200
+MANY, OWN, LEAVES, LINKS = 1000, 200, 512, 200
 COUNTS = (100, 1000, 10_000, 100_000)
 
 
@@ -32,10 +33,10 @@ def chain(submit, result):
 
 
 def start_pythons():
-    """Starts Python `MANY` times, two at a time."""
+    """Starts Python `OWN` times, two at a time."""
     with concurrent.futures.ThreadPoolExecutor(2) as threads:
         command = [sys.executable, "-c", "pass"]
-        list(threads.map(lambda _: subprocess.run(command, check=True), range(MANY)))
+        list(threads.map(lambda _: subprocess.run(command, check=True), range(OWN)))
 
 
 def waiting(count):
@@ -45,6 +46,20 @@ def waiting(count):
     gate.set_result(0)
     assert futures[-1].result() == count - 1
     concurrent.futures.wait(futures)
+
+
+def waiting_futures(count):
+    """Has plain futures hold a value when one does: no call, no order, no thread."""
+    gate = concurrent.futures.Future()
+    futures = [concurrent.futures.Future() for _ in range(count)]
+    for future in futures:
+        gate.add_done_callback(functools.partial(_pass_on, future))
+    gate.set_result(0)
+    concurrent.futures.wait(futures)
+
+
+def _pass_on(future, gate):
+    future.set_result(gate.result())
 
 
 def main(bench):
@@ -88,14 +103,17 @@ def main(bench):
                 peers={name: made(graph, *peer) for name, peer in peers.items()},
             )
     bench.compare(
-        "1,000 calls in processes of their own",
+        f"{OWN} calls in processes of their own",
         floors={"python -c pass": start_pythons},
-        ours={"map": lambda: list(tasks.own.map(range(MANY)))},
+        ours={"map": lambda: list(tasks.own.map(range(OWN)))},
     )
     bench.series(
         "Calls that wait for one",
         COUNTS,
-        lambda count: {"ours": {"submitted and run": lambda: waiting(count)}},
+        lambda count: {
+            "floors": {"futures of the standard library": lambda: waiting_futures(count)},
+            "ours": {"submitted and run": lambda: waiting(count)},
+        },
     )
 
 

@@ -3,6 +3,8 @@
 import collections
 from pathlib import Path
 
+import pyperf
+
 from .goals import GOALS
 from .measure import BYTE, SEPARATOR, ratio, told
 
@@ -24,16 +26,8 @@ def write(suite):
 
 def section(suite):
     """Returns the part of the page that is made of figures."""
-    about = suite.get_metadata()
-    versions = ", ".join(
-        f"{name[: -len('_version')]} {value}"
-        for name, value in sorted(about.items())
-        if name.endswith("_version") and name != "python_version"
-    )
     parts = [
-        f"Measured on {about['date'].split()[0]}: CPython {about['python_version']}, "
-        f"{about['platform']}, {about.get('cpu_count', '?')} processors "
-        f"({about.get('cpu_model_name', 'unknown')}), with {versions}.",
+        *measured_of(suite),
         "## Goals",
         goals_of(suite),
         "## Where others are faster",
@@ -42,6 +36,34 @@ def section(suite):
         *tables_of(suite),
     ]
     return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+def measured_of(suite):
+    """Says when and with what it was measured; of which sections, if not all at once."""
+    sections = collections.defaultdict(dict)
+    for bench in suite:
+        about = bench.get_metadata()
+        versions = ", ".join(
+            f"{name[: -len('_version')]} {value}"
+            for name, value in sorted(about.items())
+            if name.endswith("_version") and name != "python_version"
+        )
+        text = (
+            f"Measured on {about['date'].split()[0]}: CPython {about['python_version']}, "
+            f"{about['platform']}, {about.get('cpu_count', '?')} processors "
+            f"({about.get('cpu_model_name', 'unknown')}), with {versions}."
+        )
+        sections[text][about["section"]] = True
+    if len(sections) == 1:
+        return [*sections]
+    return [f"{', '.join(names)}: {text[0].lower()}{text[1:]}" for text, names in sections.items()]
+
+
+def joined(suite, newer):
+    """Returns what was measured, with newer figures of some sections in place of the older."""
+    found = rows_of(newer)
+    older = [bench for bench in suite if bench.get_metadata()["section"] not in found]
+    return pyperf.BenchmarkSuite([*older, *newer])
 
 
 def goals_of(suite):

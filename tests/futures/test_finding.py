@@ -2,6 +2,8 @@ import asyncio
 import collections
 import dataclasses
 import functools
+import inspect
+import sys
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandsaw._futures.finding import find
+from bandsaw.errors import InvalidValueError
 
 
 def array(*args):
@@ -228,3 +231,25 @@ def test_nothing_of_other_objects_is_run_to_find_out():
     hostile = Hostile()
     hostile.me = hostile
     assert find((hostile, [hostile], 1, "text"), {}) is None
+
+
+def test_a_future_that_lies_too_deep_is_an_error_in_words(task):
+    @task
+    def f(value):
+        return value
+
+    nested = done(1)
+    for _ in range(sys.getrecursionlimit()):
+        nested = [nested]
+    with pytest.raises(InvalidValueError, match="too deep in an argument"):
+        f.submit(nested).result(60)
+
+
+def test_map_says_what_it_takes(task):
+    @task
+    def f(value):
+        return value
+
+    assert list(inspect.signature(f.map).parameters) == ["iterables", "buffersize", "timeout"]
+    with pytest.raises(TypeError, match="chunksize"):
+        f.map([1], chunksize=2)

@@ -76,6 +76,30 @@ def test_they_cross_as_arguments_and_results(run, chain):
     run(chain, body)
 
 
+def test_the_variable_that_cannot_be_written_is_named(run):
+    body = """
+    import threading
+    import bandsaw
+    lock = threading.Lock()
+
+    def helper(x):
+        with lock:
+            return x
+
+    @bandsaw.task
+    def f(x):
+        return helper(x)
+
+    try:
+        f(1)
+    except bandsaw.errors.UnserializableError as error:
+        assert "its variable 'helper.lock', a _thread.lock, is in the way" in str(error), error
+    else:
+        raise AssertionError
+    """
+    run("default", body)
+
+
 def test_another_python_is_refused_in_words(run):
     done = run("other", "call(lambda x: x, 1)", check=False)
     assert "the same minor version of Python" in done.stderr or "not installed" in done.stderr
