@@ -13,8 +13,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .._cache import bounds, compare
 from .._cache.record import Record
-from ..config import get_configuration
-from ..errors import BandsawError, InvalidValueError
+from ..errors import InvalidValueError
 from . import stores
 from .console import (
     add,
@@ -27,7 +26,7 @@ from .console import (
     told_size,
     told_time,
 )
-from .targets import arguments_in, task_named
+from .targets import arguments_in, directories_of, task_named
 
 _counted = functools.partial(counted, one="entry", many="entries")
 _MOST_SHOWN = 60
@@ -105,64 +104,13 @@ def _in_directories(
     action: Callable[[argparse.Namespace, Sequence[str]], int],
 ) -> Callable[[argparse.Namespace], int]:
     def run(parsed: argparse.Namespace) -> int:
-        is_of_stores = getattr(parsed, "shared", False)
-        if "://" in getattr(parsed, "target", "") and parsed.arguments:
-            parsed.store = [parsed.target]
-            parsed.target, *parsed.arguments = parsed.arguments
-        given = [*(parsed.directory or ()), *getattr(parsed, "store", ())]
-        directories = given or _configured(parsed.config, is_of_stores)
-        for directory in directories:
-            if stores.is_url(directory):
-                continue
-            # The directory of a configured cache may not have been made yet.
-            is_expected = given or os.path.lexists(directory)
-            if is_expected and not os.path.isdir(directory):
-                raise InvalidValueError(f"There is no directory {directory!r}.")
+        directories = directories_of(parsed)
         if action is _prune:
             return action(parsed, directories)
         with stores.pictured(directories) as shown:
             return action(parsed, shown)
 
     return run
-
-
-def _configured(module_name: Optional[str], is_of_stores: bool) -> list[str]:
-    from ..advices.cache import CachingAdvice
-
-    try:
-        configuration = get_configuration(module_name)
-    except BandsawError:
-        raise
-    except Exception as error:
-        raise InvalidValueError(
-            f"The configuration cannot be loaded: {type(error).__name__}: {error}. Name a cache "
-            "with --directory."
-        ) from error
-    caches = [
-        advice
-        for chain in configuration._tuples.values()
-        for advice in chain
-        if isinstance(advice, CachingAdvice)
-    ]
-    if is_of_stores:
-        found = {cache.shared_url: None for cache in caches if cache.shared_url is not None}
-        if not found:
-            raise InvalidValueError(
-                f"{configuration} has no CachingAdvice with a shared store. Name one with "
-                "--directory."
-            )
-        return list(found)
-    found = {_shown(cache): None for cache in caches}
-    if not found:
-        raise InvalidValueError(
-            f"{configuration} has no CachingAdvice. Name a cache with --directory."
-        )
-    return list(found)
-
-
-def _shown(advice: Any) -> str:
-    given = os.fspath(advice.directory)
-    return given if os.path.abspath(given) == os.path.abspath(advice.root) else str(advice.root)
 
 
 def _rows(directories: Sequence[str]) -> Iterator[Row]:

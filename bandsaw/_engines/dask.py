@@ -75,6 +75,8 @@ class DaskExecutor(EngineExecutor):
         *small, last = args
         data = last.get("data") if isinstance(last, dict) else None
         if data is not None and len(data) > _LARGE:
+            if isinstance(data, bytes):
+                last = {"data": memoryview(data)}  # uncopied
             last = client.scatter([last], hash=False)[0]
         theirs = client.submit(function, *small, last, **settings)
         ours = begun_future()
@@ -104,7 +106,7 @@ class DaskExecutor(EngineExecutor):
         return self.client.run(call, *what, workers=[worker])[worker]
 
     def _stored(self, data: bytes) -> Stored:
-        scattered = self.client.scatter([data], hash=False)[0]
+        scattered = self.client.scatter([memoryview(data)], hash=False)[0]
         return Stored(scattered, scattered)
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:

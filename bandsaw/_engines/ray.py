@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import socket
 import weakref
 from collections.abc import Mapping
@@ -76,7 +77,7 @@ class RayExecutor(EngineExecutor):
             stored = [piece for piece in data if isinstance(piece, ray.ObjectRef)]
             last = {"data": [None if isinstance(one, ray.ObjectRef) else one for one in data]}
         elif data is not None and len(data) > _LARGE:
-            last = ray.put(last)
+            last = ray.put({"data": pickle.PickleBuffer(data)})  # uncopied
         reference = call.remote(function, len(stored), *stored, *small, last)
         ours = begun_future()
         self._references[ours] = reference
@@ -95,7 +96,7 @@ class RayExecutor(EngineExecutor):
         return super()._bandsaw_engine(store=self._stored, at=self._at)
 
     def _stored(self, data: bytes) -> Stored:
-        reference = self._started()[0].put(data)
+        reference = self._started()[0].put(pickle.PickleBuffer(data))
         return Stored(reference, reference)
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:

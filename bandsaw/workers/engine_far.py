@@ -7,6 +7,7 @@ may have another version of it.
 
 import json
 import os
+import pickle
 import socket
 import sys
 import tempfile
@@ -163,6 +164,7 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
             start = time.monotonic()
             events, end = hub.call(request, (*messages, data))
             seconds = time.monotonic() - start
+            events = [(letter, _sendable(body, request["engine"])) for letter, body in events]
         finally:
             hub.release()
         return "events", host, events, end, seconds, returned(root, request)
@@ -170,6 +172,14 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
         if type(error).__module__.partition(".")[0] == "submitit":
             raise  # Slurm ends the job
         return "error", host, f"{type(error).__name__}: {error}"
+
+
+def _sendable(body: "Any", engine: str) -> "Any":
+    """Returns a body as it goes back: a large one uncopied where the engine takes buffers apart."""
+    if not isinstance(body, tuple) or isinstance(body[1], bytes):
+        return body
+    kind = {"dask": memoryview, "ray": pickle.PickleBuffer}.get(engine, bytes)
+    return body[0], kind(body[1])
 
 
 def kill(call: str) -> None:

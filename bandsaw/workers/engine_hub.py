@@ -100,6 +100,10 @@ class Hub:
         self._next: list[Process] = []
         self._woken, self._wakeup = os.pipe()
         _sweep(root)
+        # Whether both ends may open each other's files, so that large bodies pass no pipe.
+        self._has_files = hasattr(os, "memfd_create") and _may_look(self._server.pid)
+        if self._has_files:
+            self._send(b"V", 0)
         thread = threading.Thread(target=self._read_all, daemon=True, name="bandsaw-hub")
         thread.start()
 
@@ -231,8 +235,9 @@ class Hub:
             self._kills[listening] = process
             os.write(self._wakeup, b".")
         is_whole = False
+        file = None
         try:
-            self._pass_session(process, messages)
+            file = self._pass_session(process, messages)
             seconds = request["seconds"]
             deadline = None if seconds is None else time.monotonic() + seconds
             if not is_kept and not self._next:
@@ -248,24 +253,32 @@ class Hub:
         finally:
             with self._lock:
                 del self._kills[listening]
+            if file is not None:
+                os.close(file)
             if is_whole and len(self._idle) < kept:
                 self._idle.append(process)
             else:
                 self._drop(process)
 
-    def _pass_session(self, process: Process, messages: "Any") -> None:
+    def _pass_session(self, process: Process, messages: "Any") -> "Any":
+        """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
         state, head, data = messages
         number = process.number
         self._send(b"M", number, bytes([_STATE]) + state)
         if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
             self._send(b"M", number, bytes([_SESSION]) + head + data)
-            return
+            return None
         views = [_view(piece) for piece in (data if isinstance(data, list) else [data])]
-        self._send(b"N", number, sum(map(len, views)).to_bytes(8, "big"))
-        for view in views:
-            for start in range(0, len(view), _PIECE):
-                self._send(b"B", number, view[start : start + _PIECE])
+        file = _in_memory(views) if self._has_files else None
+        if file is not None:
+            self._send(b"V", number, f"/proc/{os.getpid()}/fd/{file}".encode())
+        else:
+            self._send(b"N", number, sum(map(len, views)).to_bytes(8, "big"))
+            for view in views:
+                for start in range(0, len(view), _PIECE):
+                    self._send(b"B", number, view[start : start + _PIECE])
         self._send(b"A", number, bytes([_SESSION]) + head)
+        return file
 
     def _followed(self, process: Process, deadline: "Any", is_kept: bool) -> "Any":
         events: list[Any] = []
@@ -370,9 +383,13 @@ class Hub:
                 process.file = []
             elif letter == b"B":
                 process.file.append(body)
+            elif letter == b"V":
+                process.file = [_view(body.decode())]
+                self._send(b"V", number)
             else:
                 if letter == b"A":
-                    body, process.file = (body, b"".join(process.file)), None
+                    pieces, process.file = process.file, None
+                    body = body, pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 process.inbox.put((letter, body))
         del data[:start]
 
@@ -404,6 +421,31 @@ def _view(piece: "Any") -> memoryview:
         return memoryview(piece)
     with open(piece, "rb") as file:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _may_look(pid: int) -> bool:
+    """Whether files that another process has open can be opened here."""
+    try:
+        os.readlink(f"/proc/{pid}/fd/0")
+    except OSError:
+        return False
+    return True
+
+
+def _in_memory(views: "Any") -> "Any":
+    """Writes data into a file in memory. Returns its descriptor, `None` where room is short."""
+    room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 2 * sum(map(len, views)) > room:
+        return None
+    file = os.memfd_create("bandsaw", os.MFD_CLOEXEC)
+    try:
+        for view in views:
+            while view:
+                view = view[os.write(file, view[: 1 << 30]) :]
+    except OSError:
+        os.close(file)
+        return None
+    return file
 
 
 def _sweep(root: str) -> None:

@@ -122,6 +122,9 @@ class _Hub:
         self._templates: dict[int, _Template] = {}
         self._processes: dict[int, _Process] = {}
         self._arriving: dict[int, Arriving] = {}
+        # Whether the near end is on this machine, and the files that it has not opened yet.
+        self._is_seen = False
+        self._given: dict[int, int] = {}
         # Each a `Far` of `_files.crossing`, which few connections need.
         self._files: dict[int, Any] = {}
         # Closed when no event of them can be left to be handled.
@@ -133,6 +136,7 @@ class _Hub:
             b"N": self._begin_file,
             b"B": self._take_piece,
             b"A": self._pass_file,
+            b"V": self._open_file,
             b"K": self._cancel,
             b"Q": self._forget,
             b"D": self._look_for_archive,
@@ -306,7 +310,7 @@ class _Hub:
                     close()
             files = [each.file for each in self._processes.values() if each.file is not None]
             files += [file for each in self._processes.values() for _, file in each.unsent if file]
-            files += self._outbox.files
+            files += [*self._outbox.files, *self._given.values()]
             for descriptor in (*self._handlers, self._reading, self._writing, *files):
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
@@ -423,6 +427,16 @@ class _Hub:
         if process is not None:
             process.file = bulk.opened(int.from_bytes(body, "big"), None)
 
+    def _open_file(self, stream: int, body: bytes) -> None:
+        """Takes a body in a file that is seen here, or word that one of ours was opened there."""
+        given = self._given.pop(stream, None)
+        if given is not None:
+            os.close(given)
+        self._is_seen = True
+        process = self._processes.get(stream)
+        if process is not None and body:
+            process.file = os.open(body, os.O_RDONLY)
+
     def _take_piece(self, stream: int, body: bytes) -> None:
         process = self._processes.get(stream)
         if process is None or process.file is None:
@@ -460,6 +474,9 @@ class _Hub:
             return
         process = self._processes.pop(stream, None)
         self._outbox.drop(stream)
+        given = self._given.pop(stream, None)
+        if given is not None:
+            os.close(given)
         if process is None:
             return
         ends = process.ends
@@ -498,9 +515,13 @@ class _Hub:
             if frame.descriptor is None:
                 self._send(b"M", stream, message)
                 continue
-            self._outbox.send_file(
-                stream, os.dup(frame.descriptor.fileno()), packed(b"A", stream, message)
-            )
+            descriptor = os.dup(frame.descriptor.fileno())
+            if self._is_seen:
+                self._given[stream] = descriptor
+                self._send(b"V", stream, f"/proc/{os.getpid()}/fd/{descriptor}".encode())
+                self._send(b"A", stream, message)
+            else:
+                self._outbox.send_file(stream, descriptor, packed(b"A", stream, message))
 
     def _hear_status(self, stream: int, process: _Process) -> None:
         status = process.ends.status

@@ -572,3 +572,76 @@ def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
     engine_hub._sweep(str(tmp_path))
     left = {"begun-here", "begun-other"} | ({"begun-gone"} if not of_this[0] else set())
     assert set(os.listdir(tmp_path)) == left
+
+
+def test_a_worker_with_another_python_gives_values_or_refuses_in_words(project, other_python):
+    """A worker of the oldest or the newest Python, which has neither bandsaw nor the project."""
+    project.write(
+        "bandsaw_config.py",
+        """
+        import os, pickle, subprocess
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        SERVE = "\\n".join((
+            "import pickle, sys",
+            "while True:",
+            "    function, args = pickle.load(sys.stdin.buffer)",
+            "    pickle.dump(function(*args), sys.stdout.buffer)",
+            "    sys.stdout.buffer.flush()",
+        ))
+
+        def executor():
+            worker = subprocess.Popen(
+                [os.environ["WORKER"], "-c", SERVE], stdin=subprocess.PIPE, cwd="/",
+                stdout=subprocess.PIPE, env={"TMPDIR": os.environ["TMPDIR"]},
+            )
+            class Other(ThreadPoolExecutor):
+                def submit(self, function, /, *args):
+                    return super().submit(call, function, args)
+            def call(function, args):
+                pickle.dump((function, args), worker.stdin)
+                worker.stdin.flush()
+                return pickle.load(worker.stdout)
+            return Other(1)
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(executor)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import collections, os, sys
+        import bandsaw
+
+        Pair = collections.namedtuple("Pair", "a b")
+
+        @bandsaw.task
+        def version(pair):
+            return Pair(sys.version_info[:2], pair), {1, 2.5}
+
+        def local():
+            factor = 2
+            @bandsaw.task
+            def times(x):
+                return x * factor
+            return times(4)
+
+        if __name__ == "__main__":
+            for act in (lambda: version(Pair(1, ["x"])), local):
+                try:
+                    print(act())
+                except Exception as error:
+                    print(type(error).__name__, error)
+        """,
+    )
+    theirs = subprocess.check_output(
+        [other_python, "-c", "import sys; print(sys.version_info[:2])"], text=True
+    ).strip()
+    done = project.run("workflow.py", WORKER=str(other_python))
+    value, local = done.stdout.splitlines()[:2]
+    assert value == f"(Pair(a={theirs}, b=Pair(a=1, b=['x'])), {{1, 2.5}})"
+    assert local.startswith("UnserializableError") and "top level" in local

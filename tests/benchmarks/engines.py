@@ -8,10 +8,11 @@ from concurrent.futures import ProcessPoolExecutor
 import bandsaw
 
 from . import engines_tasks
-from .engines_tasks import made, plain, tasks
+from .engines_tasks import first, made, ones, plain, tasks
 
 TITLE = "Executors and engines"
 MANY, JOBS = 1000, 100
+LARGE = 100_000_000
 
 
 def main(bench):
@@ -53,6 +54,27 @@ def compare(bench, name, where, one, many, more=None):
     )
 
 
+def large(bench, name, where, argument, result):
+    """Measures 100 MB there, and 100 MB back. `argument`, `result`: what the engine does itself."""
+    try:
+        import numpy
+    except ImportError:
+        bench.skip("100 MB on an engine: NumPy is not installed")
+        return
+    data = numpy.ones(LARGE, dtype=numpy.uint8)
+    first, ones = tasks[f"{name} first"], tasks[f"{name} ones"]
+    bench.compare(
+        f"An argument of 100 MB on {where}",
+        floors={"its own call": lambda: argument(data)},
+        ours={"kept process": lambda: first(data)},
+    )
+    bench.compare(
+        f"A result of 100 MB on {where}",
+        floors={"its own call": lambda: result(LARGE)},
+        ours={"kept process": lambda: ones(LARGE)},
+    )
+
+
 def dask(bench, stack):
     """Measures a cluster of two workers on this machine."""
     from distributed import Client
@@ -76,6 +98,13 @@ def dask(bench, stack):
         loop,
         {"client.map, batch_size=100": batches},
     )
+    large(
+        bench,
+        "dask",
+        "Dask",
+        lambda data: client.submit(first, client.scatter(data, hash=False), pure=False).result(),
+        lambda size: client.submit(ones, size, pure=False).result(),
+    )
 
 
 def ray(bench, stack):
@@ -92,6 +121,15 @@ def ray(bench, stack):
         "Ray with two processors",
         lambda: ray.get(remote.remote(1)),
         lambda: ray.get([remote.remote(i) for i in range(MANY)]),
+    )
+    remote_first, remote_ones = ray.remote(first), ray.remote(ones)
+    large(
+        bench,
+        "ray",
+        "Ray",
+        lambda data: ray.get(remote_first.remote(data)),
+        # What Ray gives back cannot be written to.
+        lambda size: ray.get(remote_ones.remote(size)).copy(),
     )
 
 

@@ -18,8 +18,27 @@ def plain(value):
     return value
 
 
+def first(data):
+    """Returns the first element."""
+    return int(data[0])
+
+
+def ones(size):
+    """Returns so many bytes."""
+    import numpy
+
+    return numpy.ones(size, dtype=numpy.uint8)
+
+
 tasks = {
     chain: bandsaw.task(config=__name__, chain=chain)(plain)
     for name in NAMES
     for chain in (name, f"{name} own")
 }
+tasks.update(
+    {
+        f"{name} {function.__name__}": bandsaw.task(config=__name__, chain=name)(function)
+        for name in NAMES
+        for function in (first, ones)
+    }
+)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, wait_until
+from tests.conftest import Project, is_gone, wait_until
 
 PROGRAM = Path(__file__).parent / "program"
 
@@ -84,8 +85,9 @@ def slurm_of_one_node(folder):
 
 
 # Two that differ most run always, the others in the step of CI for engines.
-ENGINES = ("threads", "fork")
+ENGINES, BIG = ("threads", "fork"), "3000000"
 if os.environ.get("BANDSAW_TEST_ENGINES"):
+    BIG = "100000000"
     ENGINES = (*ENGINES, "spawn", "forkserver", "loky", "dask", "ray", "slurm")
 # The program runs once for an engine, and a Slurm of this machine's name once at a time.
 pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.slow]
@@ -102,8 +104,33 @@ def ran(request, tmp_path_factory):
     project = Project(folder / "project", folder / "temporary")
     path = folder / "outcomes"
     with started(request.param, folder) as variables:
-        done = project.run("workflow.py", str(path), seconds=600, **variables, **QUIET)
+        done = project.run("workflow.py", str(path), seconds=600, BIG=BIG, **variables, **QUIET)
+        interrupt(project, folder / "interrupted", request.param, {**variables, **QUIET})
     return request.param, json.loads(path.read_text()), done, project
+
+
+def interrupt(project, folder, name, variables):
+    """Ctrl-C ends what runs in an engine, and what waits there never begins."""
+    folder.mkdir()
+    program = subprocess.Popen(
+        [sys.executable, "workflow.py", "interrupted", folder],
+        cwd=project.folder,
+        env=project.environment(**variables),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: len(list(folder.iterdir())) == 2 or program.poll() is not None)
+    begun = [path.read_text() for path in folder.iterdir()]
+    program.send_signal(signal.SIGINT)
+    said = program.communicate(timeout=60)[1]
+    assert "KeyboardInterrupt" in said, said
+    wait_until(lambda: all(map(is_gone, filter(None, begun))))
+    assert len(list(folder.iterdir())) == 2
+    if name == "slurm":
+        left = ["squeue", "-h", "-t", "PD,R"]
+        assert (
+            subprocess.run(left, env={**os.environ, **variables}, capture_output=True).stdout == b""
+        )
 
 
 # Warnings of packages that an engine uses are none of ours.
@@ -190,7 +217,7 @@ def test_local_functions_cross(outcome):
 
 
 def test_large_values_cross(outcome):
-    assert outcome("big") == {"value": "3000000"}
+    assert outcome("big") == {"value": BIG}
 
 
 def test_files_go_there_and_come_back(outcome):
