@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .firstparty import is_first_party
@@ -39,10 +40,10 @@ from .forms import (
     without_addresses,
     write_str,
 )
-from .kinds import by_kind, defines, is_a, module_of, name_of
+from .kinds import attributes_of, by_kind, defines, is_a, module_of, name_of
 from .objects import open_form
 from .stored import is_of_the_user, open_stored
-from .watch import Seen, base_of, first_attributes, first_contents, is_first_unset
+from .watch import Seen, base_of, behind, first_attributes, first_contents, is_first_unset
 
 if TYPE_CHECKING:
     from ..errors import IdentityError
@@ -54,6 +55,8 @@ HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
 _OBJECTS = (b"O", b"o", b"!set;")
+# As many objects of classes that are not of the project are watched.
+_MOST_OWNERS = 1_000
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
@@ -239,8 +242,14 @@ class Writer:
             raise
         except Exception as error:
             raise NoForm(f"{type(error).__name__}: {error}") from error
-        if is_a(form, Form) and form.tag in _OBJECTS and is_first_party(module_of(kind)):
-            seen.owner(value)
+        if kind is MappingProxyType and type(behind(value)) is dict:
+            seen.container(behind(value))
+        is_ours = is_first_party(module_of(kind))
+        if is_a(form, Form) and form.tag in _OBJECTS and (is_ours or attributes_of(value)):
+            if not is_ours and len(seen.owners) >= _MOST_OWNERS:
+                self._report(self._stack, value, "is too large to be watched for changes in place")
+                return form
+            seen.owner(value, not is_ours)
             first = first_attributes(value)
             state = form.children[2]
             if first and is_a(state, Fields):

@@ -8,6 +8,7 @@ far:  differing(values) ─► those that have another value there
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -19,11 +20,12 @@ from .canonical import WITHOUT_FORM, Writer, as_leaf
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
-from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
+from .kinds import attributes_of, bases_of, is_a, module_of, name_of_module, qualname_of
 from .sources import Source, source_of
-from .stored import is_mock, is_strange
-from .watch import MISSING, Seen
+from .stored import counts_in_a_class, is_mock, is_strange
+from .watch import MISSING, Seen, content_of
 
+_CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
 
 
@@ -57,11 +59,20 @@ def carried_by(seen: Seen) -> Carried:
                 values[f"{canonical_module_name(namespace['__name__'])}:{name}"] = digest
         elif not is_said:
             changed[f"{canonical_module_name(namespace['__name__'])}.{name}"] = None
-    for owner, members, _ in list(seen.owners.values()):
+    for one in list(seen.owners.values()):
+        owner = one.owner
         if is_a(owner, type):
-            place = f"{canonical_module_name(module_of(owner))}.{qualname_of(owner)}"
-            for name in _changed_members(owner, members):
-                changed[f"{place}.{name}"] = None
+            module = canonical_module_name(module_of(owner))
+            place = qualname_of(owner)
+            for name in _changed_members(owner, one.state):
+                changed[f"{module}.{place}.{name}"] = None
+            for name, value in one.state.items():
+                if name in seen.attributes or name[:2] == "__":
+                    continue
+                if counts_in_a_class(value) or is_a(value, _CONTAINERS):
+                    digest = _digest(value)
+                    if digest is not None:
+                        values[f"{module}:{place}.{name}"] = digest
     for function, *_ in list(seen.functions.values()):
         if _is_only_in_memory(function):
             module = canonical_module_name(function.__globals__.get("__name__"))
@@ -141,6 +152,10 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     if node is None:
         return
     bound = {getattr(child, "name", None) for child in node.body}
+    bases = [_said_by(base, vars(module)) for base in node.bases]
+    if MISSING not in bases and not node.keywords:
+        if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
+            yield "__bases__"
     for name, member in members.items():
         if is_mock(member):
             yield name
@@ -164,9 +179,22 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             # A name that is assigned twice is not looked at.
             said[target.id] = None if target.id in said else statement.value
     for name, expression in said.items():
-        if expression is not None and name in members and is_a(members[name], _PLAIN):
-            if is_literal(expression, members[name]) is False:
+        member = members.get(name, MISSING)
+        if expression is not None and is_a(member, _PLAIN):
+            if is_literal(expression, member) is False:
                 yield name
+        elif expression is not None and is_a(member, type):
+            if _said_by(expression, vars(module)) not in (member, MISSING):
+                yield name
+
+
+def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
+    """Returns what a dotted name stands for in a module; `MISSING` where it is not that simple."""
+    if is_a(expression, ast.Name):
+        return namespace.get(expression.id, getattr(builtins, expression.id, MISSING))
+    if is_a(expression, ast.Attribute):
+        return attributes_of(_said_by(expression.value, namespace)).get(expression.attr, MISSING)
+    return MISSING
 
 
 def _is_decorated(node: ast.ClassDef, name: str) -> bool:
@@ -225,7 +253,17 @@ def _digest(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
 
 def _digest_of_definition(code: Any) -> bytes:
     if is_a(code, FunctionType):
-        return definition_of(code).digest
+        definition = definition_of(code)
+        changes, held = definition.changes, []
+        for variable, cell in zip(code.__code__.co_freevars, code.__closure__ or ()):
+            value = content_of(cell)
+            # What it sets or fills itself is state.
+            if variable not in changes.enclosing and variable not in changes.names:
+                if value is not MISSING and not is_a(value, (FunctionType, type, ModuleType)):
+                    held.append(f"{variable}:{_digest(value)}")
+        if not held:
+            return definition.digest
+        return sha256(definition.digest + ";".join(held).encode()).digest()
     name: Any
     if is_a(code, type):
         name, module = qualname_of(code), canonical_module_name(module_of(code))

@@ -11,7 +11,7 @@ _MUTATORS = frozenset(
 )
 
 # They make an object or a class, which nobody else has yet.
-_MAKERS = frozenset(
+MAKERS = frozenset(
     "__init__ __new__ __post_init__ __setstate__ __set_name__ __init_subclass__ __attrs_post_init__"
     "".split()
 )
@@ -19,6 +19,7 @@ _MAKERS = frozenset(
 
 class Changes(NamedTuple):
     declared: frozenset[str]  # the names that it declares as global
+    enclosing: frozenset[str]  # the names that it declares as those of an enclosing function
     names: frozenset[str]  # names of variables whose contents it changes, local ones among them
     attributes: frozenset[str]  # Attributes, by name alone, of whatever has them
     reads: frozenset[str]  # the names of attributes that it reads: of methods that it may call
@@ -26,7 +27,7 @@ class Changes(NamedTuple):
     methods: tuple[tuple[str, Changes], ...] = ()
 
 
-NOTHING = Changes(frozenset(), frozenset(), frozenset(), frozenset())
+NOTHING = Changes(*[frozenset()] * 5)  # type: ignore[arg-type]
 
 
 def changes_of(definition: ast.AST) -> Changes:
@@ -36,21 +37,24 @@ def changes_of(definition: ast.AST) -> Changes:
             (child.name, changes_of(child))
             for child in definition.body
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            and child.name not in _MAKERS
+            and child.name not in MAKERS
         ]
         return NOTHING._replace(methods=tuple(methods))
     declared: set[str] = set()
+    enclosing: set[str] = set()
     names: set[str] = set()
     attributes: set[str] = set()
     reads: set[str] = set()
     for node in ast.walk(definition):
         if isinstance(node, ast.Global):
             declared.update(node.names)
+        elif isinstance(node, ast.Nonlocal):
+            enclosing.update(node.names)
         else:
             if isinstance(node, ast.Attribute):
                 reads.add(node.attr)
             _index(node, names, attributes)
-    parts = map(frozenset, (declared, names, attributes, reads))
+    parts = map(frozenset, (declared, enclosing, names, attributes, reads))
     return Changes(*parts)  # type: ignore[arg-type]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import MappingProxyType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,21 @@ def defines(kind: type, name: str) -> bool:
     return any(name in _dict(base) for base in _mro(kind))
 
 
+def kind_of(owner: Any) -> Any:
+    """Returns where attributes are looked for next: the bases of a class, or the class."""
+    return _bases(owner) if is_a(owner, type) else type(owner)
+
+
+def memos_of(kind: type) -> frozenset[str]:
+    """Names the attributes that objects of a class keep of what their methods have computed."""
+    return frozenset(
+        name
+        for base in _mro(kind)
+        for name, member in _dict(base).items()
+        if type(member) is cached_property
+    )
+
+
 def members_of(kind: type) -> tuple[Member, ...]:
     """Finds the slots that objects of a class have."""
     return tuple(
@@ -108,6 +124,7 @@ def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:
 
 
 __all__ = [
-    "Member", "attributes_of", "bases_of", "by_kind", "defines", "is_a", "members_of", "module_of",
-    "mro_of", "name_of", "name_of_module", "number_of", "qualname_of", "short_name_of", "state_of"
+    "Member", "attributes_of", "bases_of", "by_kind", "defines", "is_a", "kind_of", "members_of",
+    "memos_of", "module_of", "mro_of", "name_of", "name_of_module", "number_of", "qualname_of",
+    "short_name_of", "state_of",
 ]  # fmt: skip

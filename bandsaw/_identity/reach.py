@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from .by_source import (
+    RUN,
     WHOLE,
     Found,
     Gap,
@@ -25,7 +26,6 @@ from .by_source import (
     find_import,
     find_inside,
     loaded_with,
-    module_of,
 )
 from .canonical import Writer, opaque
 from .changes import Changes
@@ -46,9 +46,17 @@ from .loaded import First, is_as_said, look_when_loaded
 from .names import CHANGING, cells_of, followed, holds_code, installed, module_source, resolve
 from .objects import FORMS
 from .scopes import Use, Uses
-from .stored import is_mock
+from .stored import counts_in_a_class, is_mock
 from .syntax import write_syntax
-from .watch import MISSING, Seen, first_attributes, is_first_unset
+from .watch import (
+    MISSING,
+    Seen,
+    base_of,
+    first_attributes,
+    first_of_cell,
+    is_first_unset,
+    kept_as_first,
+)
 
 # The tags of installed functions, of what a definition uses from outside, of tasks, and of parts of
 # modules that count by their source.
@@ -81,6 +89,9 @@ class Reach:
         # The variables that reached code assigns or fills: they count as they are first set.
         self.state: set[tuple[int, str]] = set() if earlier is None else set(earlier.state)
         self._attributes = set() if earlier is None else set(earlier.seen.attributes)
+        # What variables of enclosing functions reached code sets anew, by their cells.
+        self._set_cells: dict[int, Any] = {} if earlier is None else earlier._set_cells
+        self._cells_known = len(self._set_cells)
         self._no_state: set[tuple[int, str]] = set()
         self._reads: set[str] = set()
         self._methods: dict[int, tuple[str, Changes]] = {}
@@ -139,7 +150,9 @@ class Reach:
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
-        return not self._is_unsettled and not any(
+        if self._is_unsettled or len(self._set_cells) > self._cells_known:
+            return False
+        return not any(
             key in self.state or key[1] in self.seen.attributes for key in self._no_state
         )
 
@@ -157,10 +170,14 @@ class Reach:
         """Notes what methods change that reached code may call; others are called by other code."""
         pending = list(self._methods.values())
         while True:
-            called = [item for item in pending if item[0] in self._reads or item[0][:2] == "__"]
+            called: list[tuple[str, Changes]] = []
+            others: list[tuple[str, Changes]] = []
+            for item in pending:
+                is_called = item[0] in self._reads or item[0][:2] == "__"
+                (called if is_called else others).append(item)
             if not called:
                 return
-            pending = [item for item in pending if item not in called]
+            pending = others
             for _, changes in called:
                 self.seen.attributes |= changes.attributes
                 self._reads |= changes.reads
@@ -190,18 +207,45 @@ class Reach:
         definition = definition_of(function)
         self.seen.function(function)
         self._note_changes(definition.changes, definition.uses, function.__globals__)
-        names = self._names(function, definition, function.__globals__, cells_of(function))
-        return Form(
-            b"!function;",
-            PARTS,
-            (
-                definition.digest,
-                names,
-                function.__defaults__,
-                function.__kwdefaults__,
-                wrapped,
-            ),
-        )
+        closed = self._cells(function, definition.changes)
+        names = self._names(function, definition, function.__globals__, closed)
+        held, named = self._defaults(function, definition.changes)
+        return Form(b"!function;", PARTS, (definition.digest, names, held, named, wrapped))
+
+    def _cells(self, function: FunctionType, changes: Changes) -> dict[str, Any]:
+        """Reads what a function closes over; what reached code sets or fills as it was first."""
+        values = cells_of(function)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            if name not in values or holds_code(values[name]) or callable(values[name]):
+                continue
+            if name in changes.enclosing:
+                self._set_cells[id(cell)] = cell
+            if id(cell) in self._set_cells:
+                self.seen.forget_cell(cell)
+                values[name] = Form(CHANGING, PARTS, (first_of_cell(cell),))
+            elif name in changes.names and base_of(values[name]) is not None:
+                values[name] = Form(CHANGING, PARTS, (kept_as_first(values[name]),))
+        return values
+
+    def _defaults(self, function: FunctionType, changes: Changes) -> tuple[Any, Any]:
+        """Reads the defaults of a function; what it fills counts as it was first."""
+        held, named, code = function.__defaults__, function.__kwdefaults__, function.__code__
+        if not changes.names or not (held or named):
+            return held, named
+
+        def first(name: str, value: Any) -> Any:
+            if name not in changes.names or base_of(value) is None or holds_code(value):
+                return value
+            reason = "code that it reaches fills it, so it counts as it is first set"
+            self.problems.append((f"{_label(function)}: {name}", reason))
+            return Form(CHANGING, PARTS, (kept_as_first(value),))
+
+        names = code.co_varnames[: code.co_argcount]
+        if held:
+            held = tuple(map(first, names[-len(held) :], held))
+        if named:
+            named = {name: first(name, value) for name, value in named.items()}
+        return held, named
 
     def _task(self, function: FunctionType) -> Form:
         task = function.__dict__["bandsaw_task"]
@@ -284,7 +328,7 @@ class Reach:
         while pending:
             use, found = pending.pop()
             for part in found if not use.is_decorator else ():
-                if is_a(part, Part) and part.name != WHOLE and part not in self._called:
+                if is_a(part, Part) and part.name not in (WHOLE, RUN) and part not in self._called:
                     self._called.add(part)
                     self._note_changes(part.changes, part.uses, part.module.loaded() or {})
                     pending += [(use, found) for use, _, found in self._found_by(part)]
@@ -298,16 +342,9 @@ class Reach:
         else:
             self.note_module(module.name)
         names = self._names_form(part, part.uses, self._found_by(part), {}, {})
-        needed: list[Any] = []
-        for name in sorted(set(module.needed())) if part.name == WHOLE else ():
-            other = module_of(name)
-            if is_a(other, Module):
-                needed.append(other.part(WHOLE))
-        return Form(
-            PART,
-            PARTS,
-            (canonical_module_name(module.name), part.name, part.digest, names, tuple(needed)),
-        )
+        run = module.run() if part.name == WHOLE else ()
+        place = canonical_module_name(module.name)
+        return Form(PART, PARTS, (place, part.name, part.digest, names, tuple(run)))
 
     def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether another module is there wherever the one with some variables is."""
@@ -422,7 +459,9 @@ class Reach:
             is_set_elsewhere = is_mock(value) or (
                 bool(functions) and not own.issuperset(map(id, functions))
             )
-            if is_set_elsewhere or any(type(value) is each for each in _CONTAINERS):
+            is_container = any(type(value) is each for each in _CONTAINERS)
+            is_more = is_container or is_a(value, type) or counts_in_a_class(value)
+            if is_set_elsewhere or is_more:
                 children += (name, value)
             elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
                 children += (name, value)

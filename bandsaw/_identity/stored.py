@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copyreg
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
@@ -22,6 +23,7 @@ from .kinds import (
     members_of,
     module_of,
     mro_of,
+    name_of,
     number_of,
     state_of,
 )
@@ -73,7 +75,7 @@ def open_stored(value: Any) -> Optional[Form]:
     kind = type(value)
     if is_a(value, (type, FunctionType, ModuleType, enum.Enum)):
         return None
-    state = state_of(value, members_of(kind))
+    state = without_memos(kind, state_of(value, members_of(kind)))
     fields = Fields(state) if state else None
     contents = first_contents(value)
     if is_a(value, (set, frozenset)):
@@ -96,6 +98,32 @@ def open_stored(value: Any) -> Optional[Form]:
                     return None
                 raise NoForm("what it stores cannot be read without running its own code")
     return Form(b"O", PARTS, (kind, args, fields, items, pairs), ("",) * 5)
+
+
+def without_memos(kind: type, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Leaves out what methods keep of what they have computed: a `cached_property`."""
+    bases = mro_of(kind)
+    return {
+        name: value
+        for name, value in state.items()
+        if not any(type(attributes_of(base).get(name)) is cached_property for base in bases)
+    }
+
+
+def counts_in_a_class(value: Any) -> bool:
+    """Says whether an attribute of a class is more than the source of the class says."""
+    kind = type(value)
+    return name_of(kind) in _HOLDERS or (
+        is_of_the_user(kind) and not is_a(value, (type, enum.Enum))
+    )
+
+
+# Classes whose objects are nothing but what they hold.
+_HOLDERS = frozenset(
+    "types.SimpleNamespace argparse.Namespace types.mappingproxy builtins.mappingproxy"
+    " functools.partial functools.partialmethod collections.OrderedDict collections.defaultdict"
+    " collections.Counter collections.deque builtins.bytearray".split()
+)
 
 
 def _stores_more(kind: type) -> bool:

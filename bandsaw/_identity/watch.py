@@ -7,15 +7,25 @@ Watch(seen).settle(...)    before a result is kept: what has changed during the 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from types import CellType, FunctionType
+from types import CellType, FunctionType, MappingProxyType
 from typing import Any, Optional
 
-from .kinds import Member, attributes_of, is_a, members_of, name_of, state_of
+from .kinds import (
+    Member,
+    attributes_of,
+    is_a,
+    kind_of,
+    members_of,
+    memos_of,
+    name_of,
+    state_of,
+)
 
 # Stands for a name that is not there.
 MISSING = object()
@@ -31,6 +41,8 @@ MOST_BYTES = 1 << 16
 # first filled them. The object is kept with them: its identity is not used again.
 _first_attributes: dict[int, tuple[Any, dict[str, Any]]] = {}
 _first_contents: dict[int, tuple[Any, Any]] = {}
+# By the identity of a cell: what a variable of an enclosing function counts by.
+_first_cells: dict[int, tuple[CellType, Any]] = {}
 
 
 def first_attributes(owner: Any) -> Mapping[str, Any]:
@@ -43,6 +55,58 @@ def first_contents(container: Any) -> Any:
     """Returns a container as it was before reached code filled it: mostly the container itself."""
     known = _first_contents.get(id(container))
     return container if known is None else known[1]
+
+
+def first_of_cell(cell: CellType) -> Any:
+    """Returns what was first seen in a cell that reached code sets anew."""
+    return _first_cells.setdefault(id(cell), (cell, content_of(cell)))[1]
+
+
+def kept_as_first(container: Any) -> Any:
+    """Returns a container that reached code fills as it was when it was first seen."""
+    known = _first_contents.get(id(container))
+    if known is None:
+        contents = _contents_of(container)
+        if contents is None:
+            return container
+        known = container, _rebuilt(container, contents)
+        known = _first_contents.setdefault(id(container), known)
+    return known[1]
+
+
+class Owner:
+    """Something with attributes, and what they were.
+
+    Attributes:
+        owner: A class, or an object.
+        state: Its attributes by their names, without what its methods keep of what they compute.
+        is_foreign: Whether its class is not of the project: nobody reads what its methods change.
+    """
+
+    __slots__ = ("_kind", "_members", "_memos", "is_foreign", "owner", "state")
+
+    def __init__(self, owner: Any, is_foreign: bool) -> None:
+        is_class = is_a(owner, type)
+        self.owner = owner
+        self.is_foreign = is_foreign
+        self._kind = kind_of(owner)
+        self._members: tuple[Member, ...] = () if is_class else members_of(type(owner))
+        self._memos = frozenset() if is_class else memos_of(type(owner))
+        self.state: Mapping[str, Any] = dict(self.now())
+
+    def now(self) -> Mapping[str, Any]:
+        """Returns its attributes as they are now."""
+        if not self._members and not self._memos:
+            return attributes_of(self.owner)
+        state = state_of(self.owner, self._members)
+        return {name: value for name, value in state.items() if name not in self._memos}
+
+    def has_other_kind(self) -> bool:
+        """Says whether it has another class, or other bases, than it had."""
+        return kind_of(self.owner) is not self._kind
+
+    def is_same(self) -> bool:
+        return not self.has_other_kind() and _is_same(self.now(), self.state)
 
 
 class Seen:
@@ -62,7 +126,7 @@ class Seen:
         self.names: dict[tuple[int, str], tuple[Any, str, Any]] = {}
         self.cells: dict[int, tuple[CellType, Any]] = {}
         self.functions: dict[int, tuple[Any, Any, Any, Any]] = {}
-        self.owners: dict[int, tuple[Any, dict[str, Any], tuple[Member, ...]]] = {}
+        self.owners: dict[int, Owner] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
@@ -82,11 +146,14 @@ class Seen:
         state = function.__code__, function.__defaults__, keywords and dict(keywords)
         self.functions[id(function)] = (function, *state)
         for cell in function.__closure__ or ():
-            self.cells[id(cell)] = cell, _content_of(cell)
+            self.cells[id(cell)] = cell, content_of(cell)
 
-    def owner(self, owner: Any) -> None:
-        members = () if is_a(owner, type) else members_of(type(owner))
-        self.owners[id(owner)] = owner, state_of(owner, members), members
+    def forget_cell(self, cell: CellType) -> None:
+        """Has a cell not be watched that reached code sets anew."""
+        self.cells.pop(id(cell), None)
+
+    def owner(self, owner: Any, is_foreign: bool = False) -> None:
+        self.owners[id(owner)] = Owner(owner, is_foreign)
 
     def container(self, container: Any) -> bool:
         """Notes the contents of a container; returns whether they can be compared."""
@@ -150,11 +217,10 @@ class Watch:
             if keywords is not None and not _is_same(function.__kwdefaults__ or {}, keywords):
                 return False
         for cell, value in self._cells:
-            if _content_of(cell) is not value:
+            if content_of(cell) is not value:
                 return False
-        for owner, known, members in self._owners:
-            now = state_of(owner, members) if members else attributes_of(owner)
-            if not _is_same(now, known):
+        for owner in self._owners:
+            if not owner.is_same():
                 return False
         for container, contents in self._contents:
             if not _has_same_contents(container, contents):
@@ -164,20 +230,22 @@ class Watch:
     def settle(self) -> list[str]:
         """Returns the places that other code has changed during a call: its id is of other code."""
         changed = list(self._changed_bindings())
-        filled: list[tuple[Any, str]] = []
-        for owner, known, members in self._owners:
-            now = state_of(owner, members)
+        filled: list[tuple[Owner, str]] = []
+        for one in self._owners:
+            known, now = one.state, one.now()
+            if one.has_other_kind():
+                changed.append(_label(one.owner))
             for name in [*known, *(name for name in now if name not in known)]:
                 if now.get(name, MISSING) is not known.get(name, MISSING):
-                    if name in self.seen.attributes:
-                        filled.append((owner, name))
+                    if one.is_foreign or name in self.seen.attributes:
+                        filled.append((one, name))
                     else:
-                        changed.append(f"{_label(owner)}.{name}")
+                        changed.append(f"{_label(one.owner)}.{name}")
         of_state = {
             id(value)
-            for _, known, _ in self._owners
-            for name, value in known.items()
-            if name in self.seen.attributes
+            for one in self._owners
+            for name, value in one.state.items()
+            if one.is_foreign or name in self.seen.attributes
         }
         refilled = []
         for container, contents in self._contents:
@@ -208,21 +276,18 @@ class Watch:
             if not is_same or not _is_same(function.__kwdefaults__ or {}, keywords or {}):
                 yield _label(function)
         for cell, value in self._cells:
-            if _content_of(cell) is not value:
+            if content_of(cell) is not value:
                 yield "a variable of an enclosing function"
 
     def _take_as_state(
-        self, filled: list[tuple[Any, str]], refilled: list[tuple[Any, Any]]
+        self, filled: list[tuple[Owner, str]], refilled: list[tuple[Any, Any]]
     ) -> None:
-        known = {id(owner): attributes for owner, attributes, _ in self._owners}
-        for owner, name in filled:
-            first = _first_attributes.setdefault(id(owner), (owner, {}))[1]
-            first.setdefault(name, known[id(owner)].get(name, MISSING))
+        for one, name in filled:
+            first = _first_attributes.setdefault(id(one.owner), (one.owner, {}))[1]
+            first.setdefault(name, one.state.get(name, MISSING))
         for container, contents in refilled:
             _first_contents.setdefault(id(container), (container, _rebuilt(container, contents)))
-        self._owners = [
-            (owner, state_of(owner, members), members) for owner, _, members in self._owners
-        ]
+        self._owners = [Owner(one.owner, one.is_foreign) for one in self._owners]
         self._contents = [
             (container, now)
             for container, _ in self._contents
@@ -257,7 +322,7 @@ def _reference(module: Any) -> Callable[[], Any]:
         return lambda: module
 
 
-def _content_of(cell: CellType) -> Any:
+def content_of(cell: CellType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:
@@ -279,6 +344,11 @@ def base_of(container: Any) -> Any:
     if type(kind) is type and kind in _BASES:
         return kind
     return next((base for base in _BASES[:3] if issubclass(kind, base)), None)
+
+
+def behind(proxy: MappingProxyType[Any, Any]) -> Any:
+    """Returns the mapping that a proxy shows, without a question to it."""
+    return next(iter(gc.get_referents(proxy)), None)
 
 
 def _contents_of(container: Any) -> Any:

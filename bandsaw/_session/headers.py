@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from .._system.processes import this_machine
 from ..errors import SessionFileError
 
 FORMAT = 4
@@ -141,13 +142,16 @@ def code_of(task: Any, received: Optional[Mapping[str, Any]]) -> dict[str, Any]:
         from .._archive import finder
         from .._identity.carried import differing
 
-        found = differing(received["values"], bool(finder.id)) if received["values"] else []
-        differs = list(dict.fromkeys([*received["differs"], *found]))
-        return {"values": received["values"], "differs": differs}
+        found = []
+        if received["values"]:
+            is_here = bool(finder.id) or received.get("machine") == this_machine()
+            found = differing(received["values"], is_here)
+        return {**received, "differs": list(dict.fromkeys([*received["differs"], *found]))}
     carried = task._carried() if hasattr(task, "_carried") else None
     if carried is None:
         return {"values": {}, "differs": []}
-    return {"values": dict(carried.values), "differs": list(carried.changed)}
+    code = {"values": dict(carried.values), "differs": list(carried.changed)}
+    return {**code, "machine": this_machine()} if carried.values else code
 
 
 def check_returned(header: Mapping[str, Any], sent: Mapping[str, Any], task_name: str) -> None:

@@ -74,3 +74,14 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return str(number)
+
+
+def this_machine() -> str:
+    """Names the machine and when it was started: containers on it have other names."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            started = file.read().strip()
+    except OSError:
+        started = ""
+    name = os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")
+    return f"{name} {started}"

@@ -108,9 +108,10 @@ def main(bench):
         ours={"map": lambda: list(tasks.own.map(range(OWN)))},
     )
     bench.series(
-        "Calls that wait for one",
+        "Calls that wait for one, processor time",
         COUNTS,
         lambda count: {
+            "clock": time.process_time,
             "floors": {"futures of the standard library": lambda: waiting_futures(count)},
             "ours": {"submitted and run": lambda: waiting(count)},
         },

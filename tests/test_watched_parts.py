@@ -1,0 +1,262 @@
+"""What an id speaks of is watched, wherever it lies; what reached code fills for itself is not."""
+
+import os
+import textwrap
+
+import pytest
+
+CONFIGURATION = """
+import bandsaw
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(CachingAdvice(".cache"))
+    .add_advice_chain(CachingAdvice(".cache"), SubprocessAdvice(workers=1), name="kept")
+)
+"""
+LIBRARY = """
+import argparse, collections, functools, types
+
+class Base:
+    def where(self):
+        return "base"
+
+class Other:
+    def where(self):
+        return "other"
+
+class Derived(Base):
+    pass
+
+class Rate:
+    def __init__(self):
+        self.rate = 1
+
+class App:
+    class Inner:
+        host = "a"
+        def port(self):
+            return 80
+    kind = Base
+    config = Rate()
+    space = types.SimpleNamespace(rate=1)
+    table = collections.OrderedDict(rate=1)
+    def scaled(self, number):
+        return number
+    half = functools.partialmethod(scaled, 1)
+
+@functools.singledispatch
+def described(value):
+    return "anything"
+
+def holding(parts):
+    def held():
+        return list(parts)
+    return held
+
+held = holding([1])
+known = {"rate": 1}
+shown = types.MappingProxyType(known)
+space = types.SimpleNamespace(rate=types.SimpleNamespace(parts=[1]))
+given = argparse.Namespace(rate=1)
+derived = Derived()
+replaced = Base()
+
+def all():
+    return [
+        App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
+        App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
+        given.rate, derived.where(), replaced.where(), held(),
+    ]
+"""
+CHANGES = {
+    "nested class": ("lib.App.Inner.host = 'b'", "lib.App.Inner.host = 'a'"),
+    "method of a nested class": (
+        "port = lib.App.Inner.port; lib.App.Inner.port = lambda self: 81",
+        "lib.App.Inner.port = port",
+    ),
+    "class in a class": ("lib.App.kind = lib.Other", "lib.App.kind = lib.Base"),
+    "object in a class": ("lib.App.config.rate = 2", "lib.App.config.rate = 1"),
+    "namespace in a class": ("lib.App.space.rate = 2", "lib.App.space.rate = 1"),
+    "ordered dict in a class": ("lib.App.table['rate'] = 2", "lib.App.table['rate'] = 1"),
+    "method with arguments": (
+        "import functools; half = lib.App.__dict__['half'];"
+        "lib.App.half = functools.partialmethod(lib.App.scaled, 2)",
+        "lib.App.half = half",
+    ),
+    "namespace": ("lib.space.rate.parts.append(2)", "lib.space.rate.parts.pop()"),
+    "arguments of a command": ("lib.given.rate = 2", "lib.given.rate = 1"),
+    "proxy": ("lib.known['rate'] = 2", "lib.known['rate'] = 1"),
+    "bases": ("lib.Derived.__bases__ = (lib.Other,)", "lib.Derived.__bases__ = (lib.Base,)"),
+    "what a closure holds": (
+        "lib.held.__closure__[0].cell_contents.append(2)",
+        "lib.held.__closure__[0].cell_contents.pop()",
+    ),
+    "class of an object": (
+        "lib.replaced.__class__ = lib.Other",
+        "lib.replaced.__class__ = lib.Base",
+    ),
+}
+STEPS = """
+import bandsaw
+import lib
+
+@bandsaw.task
+def all():
+    return lib.all()
+
+@bandsaw.task(chain="kept")
+def elsewhere():
+    return lib.all()
+"""
+
+
+@pytest.fixture
+def run(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", LIBRARY)
+    project.write("steps.py", STEPS)
+
+    def run(body):
+        return project.run("-c", "import warnings, lib, steps\n" + textwrap.dedent(body))
+
+    run.project = project
+    return run
+
+
+def test_a_change_is_seen_and_taken_back(run):
+    body = [
+        "first = lib.all()",
+        "before = steps.all.bandsaw_task.task_id",
+        "assert steps.all() == steps.all() == first",
+    ]
+    for change, (does, undoes) in CHANGES.items():
+        body += [
+            does,
+            f"assert steps.all.bandsaw_task.task_id != before, {change!r}",
+            f"assert steps.all() == steps.all() == lib.all() != first, {change!r}",
+            undoes,
+            f"assert steps.all.bandsaw_task.task_id == before, {change!r}",
+            "assert steps.all() == first",
+        ]
+    run("\n".join(body))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_change_before_the_first_call_is_seen(run):
+    body = ["import os"]
+    for does, _ in [("", ""), *CHANGES.values()]:
+        body += [
+            "child = os.fork()",
+            "if not child:",
+            f"    {does}",
+            "    os._exit(steps.all() != lib.all())",
+            f"assert os.waitpid(child, 0)[1] == 0, {does!r}",
+        ]
+    run("\n".join(body))
+
+
+def test_a_function_for_one_more_class_is_seen(run):
+    body = """
+    first = steps.all()
+    lib.described.register(int)(lambda value: "a number")
+    assert steps.all() == lib.all() != first
+    """
+    run(body)
+    run("assert steps.all() == lib.all()")
+
+
+def test_a_result_of_a_process_without_the_change_is_not_kept(run):
+    body = ["first = steps.elsewhere()"]
+    for change, (does, undoes) in CHANGES.items():
+        body += [
+            "with warnings.catch_warnings(record=True) as caught:",
+            "    warnings.simplefilter('always')",
+            f"    {does}",
+            "    steps.elsewhere()",
+            "told = ['is not kept' in str(warning.message) for warning in caught]",
+            f"assert told == [True], ({change!r}, caught)",
+            undoes,
+            "assert steps.elsewhere() == first",
+        ]
+    run("\n".join(body))
+
+
+MEMOS = {
+    "a closure": """
+        import functools
+        def memoized(f):
+            known = {}
+            @functools.wraps(f)
+            def with_memo(x):
+                if x not in known:
+                    known[x] = f(x)
+                return known[x]
+            return with_memo
+        @memoized
+        def helper(x):
+            return x + 1
+    """,
+    "a default": """
+        def helper(x, _known={}):
+            if x not in _known:
+                _known[x] = x + 1
+            return _known[x]
+    """,
+    "a default by name": """
+        def helper(x, *, _known=[]):
+            _known.append(x)
+            return x + 1
+    """,
+    "an enclosing variable": """
+        def made():
+            count = 0
+            def helper(x):
+                nonlocal count
+                count += 1
+                return x + 1
+            return helper
+        helper = made()
+    """,
+    "an attribute of an object": """
+        import functools
+        class Model:
+            @functools.cached_property
+            def one(self):
+                return 1
+        model = Model()
+        def helper(x):
+            return x + model.one
+    """,
+}
+
+
+@pytest.mark.parametrize("memo", MEMOS)
+def test_a_memo_is_state_and_told_of_once(run, memo):
+    run.project.write("memo.py", MEMOS[memo])
+    run.project.write(
+        "uses.py",
+        """
+        import bandsaw
+        import memo
+
+        @bandsaw.task
+        def f(x):
+            with open("ran", "a") as file:
+                file.write("x")
+            return memo.helper(x)
+        """,
+    )
+    body = """
+    import uses
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert [uses.f(x) for x in (1, 2, 1, 2, 1)] == [2, 3, 2, 3, 2]
+    assert not [warning for warning in caught if "is not kept" in str(warning.message)], caught
+    assert len(caught) < 2, caught
+    """
+    run(body)
+    run(body)
+    assert (run.project.folder / "ran").read_text() == "xx"
