@@ -66,6 +66,8 @@ class Future(concurrent.futures.Future[R]):
             concurrent.futures.TimeoutError: If there is no value in time.
             concurrent.futures.CancelledError: If the call was cancelled.
         """
+        if self._state == _FINISHED and self._exception is None:
+            return self._result  # type: ignore[return-value]
         try:
             with _waiting(self):
                 return super().result(timeout)
@@ -125,7 +127,10 @@ class Future(concurrent.futures.Future[R]):
     def _begin(self) -> bool:
         """Marks the call as running, and returns whether it may run."""
         with self._condition:
-            return self._state == _PENDING and self.set_running_or_notify_cancel()
+            may_run = self._state == _PENDING
+            if may_run:
+                self._state = _RUNNING
+            return may_run
 
     def __init__(self) -> None:
         if not _IS_KNOWN:
@@ -212,6 +217,10 @@ class _Condition(threading.Condition):
         if not self._waiters:
             self._waiters = []
         return super().wait(timeout)
+
+    def notify_all(self) -> None:
+        if self._waiters:
+            super().notify_all()
 
     def acquire(self, *args: Any) -> Any:
         return self._lock.acquire(*args)

@@ -193,7 +193,9 @@ def adopt_main(name: str) -> None:
     Args:
         name: The name under which the script can be imported here.
     """
-    if is_far_end and getattr(sys.modules.get("__main__"), "IS_FAR_END", False) is True:
+    # Not by an attribute: one of a script that is not loaded yet would load it.
+    main = getattr(sys.modules.get("__main__"), "__dict__", {})
+    if is_far_end and main.get("IS_FAR_END") is True:
         sys.modules["__main__"] = sys.modules.get(name) or _LazyMain(name)
 
 

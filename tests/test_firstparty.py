@@ -8,6 +8,7 @@ import pytest
 
 import bandsaw
 from bandsaw._identity import firstparty
+from bandsaw._identity.definitions import definition_of
 from bandsaw._identity.firstparty import distribution_of, is_first_party, is_standard_library
 
 
@@ -83,3 +84,20 @@ def test_distributions_are_named_as_the_parsers_of_the_standard_library_name_the
     found = firstparty._read_distribution_names()
     assert found == {top: list(dict.fromkeys(names)) for top, names in expected.items()}
     assert "pytest" in found["_pytest"]
+
+
+def test_a_sum_may_be_longer_than_python_recurs_deeply(tmp_path, monkeypatch):
+    terms = [f"n{i}" for i in range(2000)]
+    lines = [f"{term} = {i}" for i, term in enumerate(terms)]
+    text = "\n".join(
+        [*lines, f"TOTAL = {' + '.join(terms)}", f"def s(): return {' - '.join(terms)}"]
+    )
+    (tmp_path / "summing_1.py").write_text(text)
+    (tmp_path / "summing_2.py").write_text(text.replace("- n7 ", "* n7 "))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    digests = []
+    for name in ("summing_1", "summing_2"):
+        module = __import__(name)
+        digests.append(definition_of(module.s).digest)
+        assert definition_of(module.s).node is not None
+    assert digests[0] != digests[1]

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from bandsaw._session import facts
+from bandsaw._system import work
 from bandsaw.errors import InvalidValueError
 from bandsaw.progress import Progress
 
@@ -132,6 +134,19 @@ def test_a_notebook_has_bars_in_its_cell(project, monkeypatch):
     assert "━" in bars[0]["text/html"] and "4 of 4 done, 1 failed" in bars[0]["text/html"]
     text = "".join(output.text for output in cell.outputs if output.output_type == "stream")
     assert text == "the end\n"
+
+
+def test_a_listener_that_raises_fails_no_call(monkeypatch, caplog):
+    def fails(*_):
+        raise OSError("no screen")
+
+    monkeypatch.setattr(work, "listeners", [fails])
+    with work.told("sending") as told:
+        pass
+    assert told.is_over
+    monkeypatch.setattr(facts, "listeners", [fails])
+    facts.tell("flow.step", {}, None)
+    assert caplog.messages == ["A call of task flow.step cannot be told"]
 
 
 def test_what_is_no_time_is_refused():

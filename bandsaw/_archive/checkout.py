@@ -46,6 +46,8 @@ class Texts:
         self._lock = threading.Lock()
         self._count = -1
         self._watched: dict[str, tuple[str, Any]] = {}
+        # Of each of them the spec, for a look that costs little.
+        self._specs: list[tuple[str, Any]] = []
         self._by_path: dict[str, _Text] = {}
         self._foreign: set[str] = set()
         self.packages: dict[str, tuple[Optional[str], Optional[list[str]]]] = {}
@@ -61,11 +63,14 @@ class Texts:
         # On the way of every call: 25 ns for each module of the project.
         loaded = sys.modules
         if len(loaded) == self._count:
-            for name, (_, spec) in self._watched.items():
-                if spec_of(loaded.get(name)) is not spec:
-                    break
-            else:
-                return
+            try:
+                for name, spec in self._specs:
+                    if loaded[name].__dict__.get("__spec__") is not spec:
+                        break
+                else:
+                    return
+            except (AttributeError, KeyError):
+                pass  # somebody has put something else in its place
         with self._lock:
             self._count = len(loaded)
             self._scan()
@@ -91,6 +96,7 @@ class Texts:
                 path = os.path.abspath(path)
                 self._watched[name] = path, spec
                 self._read(path, module, spec, grown)
+        self._specs = [(name, spec) for name, (_, spec) in self._watched.items()]
         if grown:
             self.growth.append(grown)
         self._find_roots()

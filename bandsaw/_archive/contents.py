@@ -99,7 +99,7 @@ class Content:
 
 def main_name() -> Optional[str]:
     """Returns the name of the script that goes in: bandsaw's own commands are none."""
-    if getattr(sys.modules.get("__main__"), "IS_FAR_END", False) is True:
+    if getattr(sys.modules.get("__main__"), "__dict__", {}).get("IS_FAR_END") is True:
         return None
     name = main_module_name()
     return None if name is None or name.partition(".")[0] == "bandsaw" else name

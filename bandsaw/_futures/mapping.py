@@ -120,7 +120,8 @@ class _Ahead:
             future = call.future
             assert future is not None
             self._futures.append(future)
-            future.add_done_callback(self._look_at)
+            # Nobody else knows it yet.
+            future._done_callbacks.append(self._look_at)
             call.board()
             del call, future
 
@@ -133,7 +134,7 @@ class _Ahead:
         raise StopIteration
 
     def _look_at(self, future: AnyFuture[Any]) -> None:
-        if not future.cancelled() and AnyFuture.exception(future) is not None:
+        if future._exception is not None:
             self._items = None
             futures: list[AnyFuture[Any]] = list(self._futures)
             # Those before it go on: their results are given.

@@ -28,8 +28,9 @@ from .scopes import Origin, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
 
-# The part of a module that counts with each of its names.
-WHOLE = ""
+# The parts of a module that count with each of its names: what is run when it is loaded, with all
+# that it imports, and its own statements of that.
+WHOLE, RUN = "", "<module>"
 # They differ with the place where the program lies and with how it was started.
 OF_THE_MODULE = frozenset(
     "__file__ __spec__ __loader__ __package__ __builtins__ __doc__ __cached__ __path__"
@@ -79,7 +80,7 @@ class Part:
         self.__qualname__ = name or "<module>"
         outline = module.outline
         node = outline.statements.get(name)
-        nodes: list[Any] = list(outline.eager) if name == WHOLE else []
+        nodes: list[Any] = list(outline.eager) if name == RUN else []
         if name in outline.lazy or is_a(node, DEFINITIONS):
             nodes = self._counted(node)
         written = [write_syntax(node, self._is_left_out) for node in nodes]
@@ -91,11 +92,11 @@ class Part:
 
     @property
     def kind(self) -> str:
-        """What it is: a `function`, a `class` or a `value`; `WHOLE` is one function."""
+        """What it is: a `function`, a `class` or a `value`; what a module runs is one function."""
         node = self.module.outline.statements.get(self.name)
         if is_a(node, ast.ClassDef):
             return "class"
-        return "function" if self.name == WHOLE or is_a(node, DEFINITIONS) else "value"
+        return "value" if node is not None and not is_a(node, DEFINITIONS) else "function"
 
     def _options(self, decorator: ast.expr) -> Optional[set[Any]]:
         if not is_task_decorator(decorator, {}, self.module.source):
@@ -154,8 +155,19 @@ class Module:
         """Returns its variables if it is loaded, and not just being so."""
         return _variables(sys.modules.get(self.name))
 
-    def needed(self) -> Iterator[str]:
-        """Yields the modules of the project that are loaded with it."""
+    def run(self) -> list[Part]:
+        """Returns what is run when it is loaded, of all modules that are loaded with it."""
+        found: dict[str, Any] = {self.name: self}
+        pending = [self]
+        while pending:
+            for name in pending.pop()._needed():
+                if name not in found:
+                    found[name] = other = module_of(name)
+                    pending += [other] if is_a(other, Module) else []
+        modules = (found[name] for name in sorted(found))
+        return [each.part(RUN) for each in modules if is_a(each, Module) and each.outline.eager]
+
+    def _needed(self) -> Iterator[str]:
         yield from _parents(self.name)
         for origins in (*self.outline.imports.values(), self.outline.stars):
             for origin in origins:

@@ -11,7 +11,7 @@ _MUTATORS = frozenset(
 )
 
 # They make an object or a class, which nobody else has yet.
-_MAKERS = frozenset(
+MAKERS = frozenset(
     "__init__ __new__ __post_init__ __setstate__ __set_name__ __init_subclass__ __attrs_post_init__"
     "".split()
 )
@@ -37,7 +37,7 @@ def changes_of(definition: ast.AST) -> Changes:
             (child.name, changes_of(child))
             for child in definition.body
             if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            and child.name not in _MAKERS
+            and child.name not in MAKERS
         ]
         return NOTHING._replace(methods=tuple(methods))
     declared: set[str] = set()

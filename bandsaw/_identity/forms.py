@@ -183,6 +183,11 @@ def without_addresses(value: Any, form: Union[bytes, Form]) -> Union[bytes, Form
             return form
         opened = Form(b"l" if type(value) is list else b"t", SEQUENCE, value)
     assert isinstance(opened, Form)
+    for child in opened.children:
+        if type(child) is str and " at 0x" in child:
+            break
+    else:
+        return form
     children = [_without_address(child) for child in opened.children]
     if all(map(operator.is_, children, opened.children)):
         return form

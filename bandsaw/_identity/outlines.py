@@ -11,6 +11,7 @@ import builtins
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
+from .changes import MAKERS
 from .kinds import is_a
 from .scopes import Origin, chain_of
 
@@ -38,14 +39,13 @@ class Outline:
         self.lazy: set[str] = set()  # those of them that count where they are reached
         self.eager: list[ast.stmt] = []  # the statements that count with the module
         self._is_foreign = is_foreign
+        self._asked: list[Any] = []
         self._read(tree)
 
     def _read(self, tree: ast.Module) -> None:
         counted = []
-        # What is declared in a function is bound by whoever calls it.
-        nodes = list(ast.walk(tree))
-        often = {n for node in nodes if is_a(node, ast.Global) for n in node.names}
-        is_set = any(_stored(node) == "TYPE_CHECKING" for node in nodes)
+        often: set[str] = set()
+        is_set = any(_stored(node) == "TYPE_CHECKING" for node in ast.walk(tree))
         for statement in tree.body:
             if _is_nothing(statement) and not (is_set and is_a(statement, ast.If)):
                 continue
@@ -125,9 +125,19 @@ class Outline:
         nodes = list(ast.walk(expression))
         if any(is_a(node, (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)) for node in nodes):
             return False
-        if not any(is_a(node, ast.Call) for node in nodes):
+        calls = [node for node in nodes if is_a(node, ast.Call)]
+        if not calls:
             return True
-        return all(self._is_known(node.id) for node in nodes if is_a(node, ast.Name))
+        kept: set[ast.AST] = set()
+        if len(calls) == 1 and self._is_partial(calls[0].func):
+            kept = {node for each in calls[0].args for node in ast.walk(each)}
+        return all(self._is_known(n.id) for n in nodes if is_a(n, ast.Name) and n not in kept)
+
+    def _is_partial(self, function: ast.expr) -> bool:
+        """Says whether a call keeps what it is given, and calls nothing."""
+        chain = chain_of(function) or ("",)
+        origins = self.imports.get(chain[0], ())
+        return chain[-1] == "partial" and any(o.module == "functools" for o in origins)
 
     def _is_known(self, name: str) -> bool:
         """Says whether a call with a name changes nothing of the project's."""
@@ -135,8 +145,46 @@ class Outline:
         if origins is not None:
             return name not in self.statements and all(map(self._is_foreign, origins))
         if name in self.statements:
-            return name in self.lazy and is_constant(self.statements[name])
+            statement: Any = self.statements[name]
+            is_class = is_a(statement, ast.ClassDef)
+            if is_class or is_a(statement, _FUNCTIONS):
+                makers = [each for each in statement.body if is_class and is_a(each, _FUNCTIONS)]
+                run = [each for each in makers if each.name in MAKERS] or [statement]
+                return name in self.lazy and all(map(self._changes_nothing, run))
+            return name in self.lazy and is_constant(statement)
         return hasattr(builtins, name) and name not in _NO_DATA and not self.stars
+
+    def _changes_nothing(self, definition: Any) -> bool:
+        """Says whether a call of a function or class changes nothing but what it makes."""
+        if is_a(definition, ast.ClassDef):
+            return True  # without methods that are run then
+        if definition in self._asked:
+            return True  # what it calls that calls it again is being looked at
+        self._asked.append(definition)
+        try:
+            return self._is_harmless_body(definition)
+        finally:
+            self._asked.pop()
+
+    def _is_harmless_body(self, definition: Any) -> bool:
+        arguments = [node.arg for node in ast.walk(definition.args) if is_a(node, ast.arg)]
+        local = {*arguments, *(name for each in definition.body for name in _bound(each))}
+        first = [*definition.args.posonlyargs, *definition.args.args][:1]
+        own = first[0].arg if first and definition.name in MAKERS else None
+        for statement in definition.body:
+            for node in _own_nodes(statement):
+                if is_a(node, (ast.Global, ast.Nonlocal)):
+                    return False
+                if is_a(node, (ast.Attribute, ast.Subscript)) and not is_a(node.ctx, ast.Load):
+                    if not is_a(node.value, ast.Name) or node.value.id != own:
+                        return False
+                if is_a(node, ast.Call) and not self._is_harmless_call(node, local):
+                    return False
+        return True
+
+    def _is_harmless_call(self, call: ast.Call, local: set[str]) -> bool:
+        chain = chain_of(call.func)
+        return chain is not None and chain[0] not in local and self._is_known(chain[0])
 
     def is_said(self, name: str) -> bool:
         """Says whether the source says what a variable is: not so, where it is read somewhere."""

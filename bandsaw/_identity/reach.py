@@ -17,6 +17,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from .by_source import (
+    RUN,
     WHOLE,
     Found,
     Gap,
@@ -25,7 +26,6 @@ from .by_source import (
     find_import,
     find_inside,
     loaded_with,
-    module_of,
 )
 from .canonical import Writer, opaque
 from .changes import Changes
@@ -170,10 +170,14 @@ class Reach:
         """Notes what methods change that reached code may call; others are called by other code."""
         pending = list(self._methods.values())
         while True:
-            called = [item for item in pending if item[0] in self._reads or item[0][:2] == "__"]
+            called: list[tuple[str, Changes]] = []
+            others: list[tuple[str, Changes]] = []
+            for item in pending:
+                is_called = item[0] in self._reads or item[0][:2] == "__"
+                (called if is_called else others).append(item)
             if not called:
                 return
-            pending = [item for item in pending if item not in called]
+            pending = others
             for _, changes in called:
                 self.seen.attributes |= changes.attributes
                 self._reads |= changes.reads
@@ -324,7 +328,7 @@ class Reach:
         while pending:
             use, found = pending.pop()
             for part in found if not use.is_decorator else ():
-                if is_a(part, Part) and part.name != WHOLE and part not in self._called:
+                if is_a(part, Part) and part.name not in (WHOLE, RUN) and part not in self._called:
                     self._called.add(part)
                     self._note_changes(part.changes, part.uses, part.module.loaded() or {})
                     pending += [(use, found) for use, _, found in self._found_by(part)]
@@ -338,16 +342,9 @@ class Reach:
         else:
             self.note_module(module.name)
         names = self._names_form(part, part.uses, self._found_by(part), {}, {})
-        needed: list[Any] = []
-        for name in sorted(set(module.needed())) if part.name == WHOLE else ():
-            other = module_of(name)
-            if is_a(other, Module):
-                needed.append(other.part(WHOLE))
-        return Form(
-            PART,
-            PARTS,
-            (canonical_module_name(module.name), part.name, part.digest, names, tuple(needed)),
-        )
+        run = module.run() if part.name == WHOLE else ()
+        place = canonical_module_name(module.name)
+        return Form(PART, PARTS, (place, part.name, part.digest, names, tuple(run)))
 
     def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether another module is there wherever the one with some variables is."""

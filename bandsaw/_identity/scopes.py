@@ -10,6 +10,8 @@ import ast
 from collections.abc import Callable
 from typing import Any, NamedTuple, Optional
 
+from .syntax import unwound
+
 IsLeftOut = Callable[[ast.expr], bool]
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -105,6 +107,12 @@ class _Visitor(ast.NodeVisitor):
             self.generic_visit(node)
         else:
             self.use(chain, node.lineno)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        first, operations = unwound(node)
+        self.visit(first)
+        for operation in operations:
+            self.visit(operation.right)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):

@@ -77,6 +77,17 @@ def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) 
     elif kind is ast.arg:
         parts.append(f"(arg {node.arg})")
         return
+    elif kind is ast.BinOp:
+        first, operations = unwound(node)
+        parts.append("(BinOp left=" * len(operations))
+        _write(first, parts, is_left_out, in_class)
+        for operation in operations:
+            parts.append(" op=")
+            _write(operation.op, parts, is_left_out, in_class)
+            parts.append(" right=")
+            _write(operation.right, parts, is_left_out, in_class)
+            parts.append(")")
+        return
     known = _fields.get(kind)
     if known is None:
         fields = [(name, f" {name}=") for name in _counted_fields(kind)]
@@ -98,6 +109,15 @@ def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) 
         else:
             _write_field(value, parts, is_left_out, inside)
     parts.append(")")
+
+
+def unwound(node: Any) -> tuple[Any, list[ast.BinOp]]:
+    """Takes apart `a + b + c ...`, which may be nested too deeply for a function that recurs."""
+    operations = []
+    while isinstance(node, ast.BinOp):
+        operations.append(node)
+        node = node.left
+    return node, operations[::-1]
 
 
 def _write_field(value: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) -> None:

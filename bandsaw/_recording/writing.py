@@ -317,3 +317,19 @@ def _start_anew() -> None:
 
 
 _abandoned: list[_Writer] = []
+_held: list[threading.Lock] = []
+
+
+def _hold() -> None:
+    # A lock of SQLite's that a thread has while another one forks is never released in the child.
+    if _writer._writing.acquire(timeout=_SECONDS_OF_PATIENCE):
+        _held.append(_writer._writing)
+
+
+def _release() -> None:
+    while _held:
+        _held.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_held.clear)

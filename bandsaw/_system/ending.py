@@ -29,12 +29,14 @@ class Ending:
         is_whole: Whether it may be ended while it runs, and not only while it waits.
     """
 
+    # On the class, because each submitted call has one, and few are ended.
+    is_ended = is_cancelled = False
+    withhold: Optional[Callable[[], bool]] = None
+    # Whether it is ended when it begins to wait.
+    _is_due = False
+
     def __init__(self, is_whole: bool = True) -> None:
-        self.is_ended = self.is_cancelled = False
-        self.withhold: Optional[Callable[[], bool]] = None
         self.is_whole = is_whole
-        # Whether it is ended when it begins to wait.
-        self._is_due = False
         self._lock = threading.Lock()
         self._ends: list[Callable[[], object]] = []
 

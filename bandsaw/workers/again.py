@@ -13,7 +13,8 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Optional
+from sys import getsizeof
+from typing import Any, Callable, NamedTuple, Optional
 
 from .. import modules
 from .._file import Carrier
@@ -30,10 +31,11 @@ from ..tasks import _FunctionTask
 from . import boundary
 from .frames import AGAIN, DONE, LARGEST_BODY, Message
 
+new_object = object.__new__
 _UNCHANGING = (str, int, float, bool, type(None))
 # What needs nothing of our pickler, and the mark of what was written without it.
 _PLAIN = frozenset((*_UNCHANGING, bytes, complex))
-_PLAINLY = b"="
+PLAINLY = b"="
 
 
 class Shape(NamedTuple):
@@ -46,11 +48,7 @@ class Shape(NamedTuple):
     task_id: Optional[str]  # the id of the task if it is known
     main: Optional[str]  # the name of the script
     callers: tuple[str, ...]  # see `callers.callers_of`
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What tells shapes apart: objects by their identity."""
-        return (id(self.task), id(self.configuration), *self[2:])
+    key: tuple[Any, ...]  # what tells shapes apart: objects by their identity
 
 
 # Of the last call: what a shape is made of, and the shape. Calls of one task follow each other.
@@ -63,7 +61,7 @@ def shape_of(session: Session) -> Optional[Shape]:
     task, configuration = session.task, session.configuration
     if type(task) is not _FunctionTask or type(session.execution) is not Execution:
         return None
-    context, moderator = getattr(session, "_context", None), session._moderator
+    context, moderator = getattr(session, "_context", None), session._walk or session._moderator
     if context is not None and (type(context) is not Context or context.attributes):
         return None
     if moderator.after_called or moderator.task_called or moderator.walked or moderator._left_out:
@@ -95,34 +93,36 @@ def _shape_of(
         return None  # the other side looks at them each time
     if not all(type(value) in _UNCHANGING for value in task._task_kwargs.values()):
         return None
-    return Shape(
-        task,
-        configuration,
-        session.advice_chain,
-        moderator.before_called,
-        task._known_id(),
-        modules.main_module_name(),
-        tuple(callers.callers_of(str(task))),
+    rest = (
+        *(session.advice_chain, moderator.before_called, task._known_id()),
+        *(modules.main_module_name(), tuple(callers.callers_of(str(task)))),
     )
+    return Shape(task, configuration, *rest, key=(id(task), id(configuration), *rest))
 
 
-def message(number: int, session: Session) -> Optional[Message]:
-    """Makes the message of a known shape, `None` if arguments are better sent otherwise."""
-    execution = session.execution
-    ids = getattr(session, "_ids", None)
+def message(
+    number: int, session: Session, carrier: Callable[[Session], Carrier]
+) -> Optional[Message]:
+    """Makes the message of a known shape, `None` if arguments are better sent otherwise.
+
+    `carrier`: makes what carries the files in it, and is called where there may be some.
+    """
+    execution, own = session.execution, session.__dict__
+    ids = own.get("_ids")
     if ids is None:
         ids = headers.ids_of(session.task, execution)
-    session.__dict__.pop("_sent", None)
-    session.__dict__["_sent_ids"] = ids
-    content = (
-        *(number, session.nonce, ids, computing.held(session)),
-        *(execution._execution_id, execution.args, execution.kwargs),
-    )
+    own.pop("_sent", None)
+    own["_sent_ids"] = ids
     args, kwargs = execution.args, execution.kwargs
-    is_plain = type(args) is tuple and _PLAIN.issuperset(map(type, args))
-    if kwargs and is_plain:
-        is_plain = _PLAIN.issuperset(map(type, kwargs.values()))
-    return _message(AGAIN, content, is_plain)
+    content = (
+        *(number, own.get("_nonce") or session.nonce, ids, computing.held(session)),
+        *(execution._execution_id, args, kwargs),
+    )
+    values = (*args, *kwargs.values()) if kwargs else args
+    if type(args) is tuple and _PLAIN.issuperset(map(type, values)):
+        return _plain_message(AGAIN, content, values)
+    with carrier(session):
+        return _message(AGAIN, content)
 
 
 def note_sent(session: Session) -> None:
@@ -135,10 +135,14 @@ def note_sent(session: Session) -> None:
     }
 
 
-def _message(kind: int, content: Any, is_plain: bool) -> Optional[Message]:
-    if is_plain:
-        data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-        return (kind, (_PLAINLY, data), None) if len(data) <= LARGEST_BODY else None
+def _plain_message(kind: int, content: Any, values: Sequence[Any]) -> Optional[Message]:
+    if sum(map(getsizeof, values)) > LARGEST_BODY:
+        return None  # to write it for nothing would cost a copy
+    data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
+    return (kind, (PLAINLY, data), None) if len(data) <= LARGEST_BODY else None
+
+
+def _message(kind: int, content: Any) -> Optional[Message]:
     from ..serialization._pickling import pickled_with_buffers
     from ..serialization.serializer import crossing
 
@@ -171,8 +175,10 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
     return session
 
 
-def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
-    """Makes the message of a result alone, `None` if more has changed."""
+def done(
+    session: Session, left_out: dict[str, str], carrier: Callable[[Session], Carrier]
+) -> Optional[Message]:
+    """Makes the message of a result alone, `None` if more has changed. `carrier`: see `message`."""
     if len(left_out) < 3 or "result" in left_out:
         return None
     moderator, result = session._moderator, session.result
@@ -180,19 +186,22 @@ def done(session: Session, left_out: dict[str, str]) -> Optional[Message]:
     if moderator.attempt > 1 or moderator.walked or not moderator.task_called:
         counts = moderator.serialized()
     if type(result) is Result and result.exception is None and type(result.value) in _PLAIN:
-        return _message(DONE, (session.nonce, counts, None, result.value), True)
-    return _message(DONE, (session.nonce, counts, result, None), False)
+        value = result.value
+        return _plain_message(DONE, (session.nonce, counts, None, value), (value,))
+    with carrier(session):
+        return _message(DONE, (session.nonce, counts, result, None))
 
 
 def take_result(session: Session, data: bytes, place: int) -> None:
     """Takes the result of a call, which goes on where it came to. See `boundary.take_back`."""
     nonce, counts, result, value = _read(data)
-    if nonce != session.nonce:
+    if nonce != (session.__dict__.get("_nonce") or session.nonce):
         raise SessionFileError(
             f"The result of another call than that of task {session.task} came back."
         )
-    Carrier.check()
-    walk = session._moderator
+    if result is not None:
+        Carrier.check()
+    walk = session._walk or session._moderator
     if type(counts) is tuple and counts[0] - counts[1] - counts[2] == place - 1:
         # In place of another moderator, which would take over from this one.
         walk.before_called, walk.after_called, walk._left_out = counts
@@ -204,19 +213,17 @@ def take_result(session: Session, data: bytes, place: int) -> None:
         moderator = _Moderator.deserialize(counts)
         moderator.advice_chain = walk.advice_chain
         boundary.go_on_with(session, moderator, place)
-    session.result = Result(value) if result is None else result
+    if result is None:
+        result = new_object(Result)
+        result.value, result.exception = value, None
+    session.result = result
     if getattr(session.task, "_derived", None) is not None:
         # The code that was sent is that which computed, or more than the result would have come.
         session._code = session._code_now()
 
 
-def is_plain(answer: bytes) -> bool:
-    """Whether nothing in a result may be a file, or of a type of somebody else."""
-    return answer.startswith(_PLAINLY)
-
-
 def _read(data: bytes) -> Any:
-    if data.startswith(_PLAINLY):
+    if data.startswith(PLAINLY):
         return pickle.loads(memoryview(data)[1:])
     from ..serialization._pickling import unpickled
 

@@ -39,7 +39,9 @@ def packed(session: Session) -> tuple[int, dict[str, Sequence[Any]]]:
 
 def new_values(session: Session) -> dict[str, str]:
     found = {}
-    if type(session.context) is Context and not session.context.attributes:
+    # Most calls never ask for one.
+    context = getattr(session, "_context", None)
+    if context is None or (type(context) is Context and not context.attributes):
         found["context"] = NEW
     if session.result is None:
         found["result"] = NEW

@@ -54,6 +54,7 @@ _MISSED_HEARTBEATS = 3
 _MOST_GOODBYES = 20
 # How often a call is begun again with another process because the one before was killed too early.
 _MOST_BEGINNINGS = 5
+_NO_FILES = Carrier()
 
 
 class NotBegunError(Exception):
@@ -74,7 +75,7 @@ class Call:
         self._place = place
         self._seconds = seconds
         self._heartbeat = heartbeat
-        self._carrier = Carrier()
+        self._carrier = _NO_FILES
         self._emit: Optional[Callable[[Mapping[str, Any]], None]] = None
         # What another thread has ended when it ends the call.
         self._child: Optional[Child] = None
@@ -181,8 +182,7 @@ class Call:
         known = worker.shapes.get(key)
         message = None
         if known is not None:
-            with self._place.carrier(self._session) as self._carrier:
-                message = again.message(known[0], self._session)
+            message = again.message(known[0], self._session, self._carrier_of)
         if message is not None:
             self._position = self._session._moderator.before_called
             return self._exchange(worker, news, message, is_last_try)
@@ -196,6 +196,10 @@ class Call:
             worker.shapes[key] = (number, shape)
         return answer
 
+    def _carrier_of(self, session: Session) -> Carrier:
+        self._carrier = self._place.carrier(session)
+        return self._carrier
+
     def _exchange(
         self, worker: Worker, news: Mapping[str, Any], message: Message, is_last_try: bool
     ) -> Frame:
@@ -203,7 +207,7 @@ class Call:
         child.forget_output()
         worker.calls += 1
         try:
-            deadline = self._deadline()
+            deadline = None if self._seconds is None else self._deadline()
             self._send(child, news, message, deadline)
             answer = self._answer(child, deadline, is_last_try)
         except DeadlineError:
@@ -258,7 +262,7 @@ class Call:
 
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
-        with self._place.carrier(self._session) as self._carrier:
+        with self._carrier_of(self._session):
             self._position, members = boundary.packed(self._session)
         try:
             with Deferred():
@@ -332,7 +336,10 @@ class Call:
     def _answer(self, child: Child, deadline: Optional[float], is_last_try: bool) -> Frame:
         is_first = True
         while True:
-            frame = self._in_time(child, deadline, child.next)
+            if self._heartbeat is None:
+                frame = child.next(deadline)
+            else:
+                frame = self._in_time(child, deadline, child.next)
             if frame is None:
                 if not is_last_try and was_killed_early(child):
                     raise NotBegunError
@@ -389,7 +396,7 @@ class Call:
     def _take_back(self, child: Child, answer: Frame) -> None:
         if facts.wanted:
             self._session.facts.update(facts.received(answer))
-        if answer.kind == frames.DONE and again.is_plain(answer.body):
+        if answer.kind == frames.DONE and answer.body.startswith(again.PLAINLY):
             again.take_result(self._session, answer.body, self._position)
             return
         with self._place.arrived(self._session, child):

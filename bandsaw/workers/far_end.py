@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import errno
 import json
+import operator
 import os
 import select
 import signal
@@ -104,8 +105,10 @@ def serve(channel: Channel) -> None:
 
 
 def _next(channel: Channel, idle_seconds: Optional[float]) -> Optional[frames.Frame]:
+    if idle_seconds is None:
+        return channel.receive()
     frame = channel.next()
-    if frame is None and idle_seconds is not None:
+    if frame is None:
         waiting = select.poll()
         waiting.register(channel, select.POLLIN)
         if not waiting.poll(idle_seconds * 1000):
@@ -208,10 +211,13 @@ def _go_on(
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
         left_out = _same(session, had)
-        with _homeward(session):
-            done = again.done(session, left_out) if known else None
-            packed = {} if done is not None else session._pack(left_out=left_out)
-        message = done or wire.message(frames.RETURN, packed, directory)
+        done = again.done(session, left_out, _homeward) if known else None
+        if done is not None:
+            message = done
+        else:
+            with _homeward(session):
+                packed = session._pack(left_out=left_out)
+            message = wire.message(frames.RETURN, packed, directory)
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
@@ -277,11 +283,11 @@ def _parts(session: Session) -> tuple[Any, ...]:
 
 def _same(session: Session, had: tuple[Any, ...]) -> dict[str, str]:
     """Says what the other side has: what was sent and is the same object still, and empty ones."""
-    has = _parts(session)
+    task, *has = _parts(session)
     left_out = boundary.new_values(session)
-    if has[0] is had[0]:
+    if task is had[0]:
         left_out["task"] = SAME
-    if all(mine is given for mine, given in zip(has[1:], had[1:])):
+    if all(map(operator.is_, has, had[1:])):
         left_out["execution"] = SAME
     return left_out
 

@@ -143,9 +143,10 @@ class Channel:
         pieces: list[Any] = []
         going_along = None
         for kind, body, descriptor in messages:
+            flag = _PLAIN
             if descriptor is not None:
-                going_along = descriptor
-            pieces.append(head_of(kind, sum(map(len, body)), descriptor is not None))
+                going_along, flag = descriptor, _WITH_FILE
+            pieces.append(_HEAD.pack(_MARK, kind, flag, sum(map(len, body))))
             pieces += body
         data: Any = b"".join(pieces)
         with self._lock:
@@ -184,7 +185,8 @@ class Channel:
             frame = self.next()
             if frame is not None:
                 return frame
-            self._wait_for_rest(STOPPED_SECONDS if patience is None else patience)
+            if self._data:
+                self._wait_for_rest(STOPPED_SECONDS if patience is None else patience)
             self.read()
 
     @property
@@ -193,19 +195,20 @@ class Channel:
         return self._heard_at + STALLED_SECONDS if self._data else None
 
     def _wait_for_rest(self, seconds: float) -> None:
-        if self._data:
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN)
-            if not poll.poll(seconds * 1000):
-                raise stalled("there came", seconds)
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        if not poll.poll(seconds * 1000):
+            raise stalled("there came", seconds)
 
     def next(self) -> Optional[Frame]:
         """Takes a message that has arrived already, `None` if there is none or not all of it."""
         if self._put_back:
             return self._put_back.popleft()
         data = self._data
+        if not data:
+            return None
         if len(data) < _HEAD.size:
-            if data and not _MARK.startswith(data[:4]):
+            if not _MARK.startswith(data[:4]):
                 raise _no_message(data)
             return None
         mark, kind, flag, size = _HEAD.unpack_from(data)

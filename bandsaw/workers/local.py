@@ -35,6 +35,6 @@ def in_warm_process(
 def _place_of(pool: Pool, session: Session, made_of: Any) -> LocalPlace:
     code = code_for(session._known_configuration())
     place: Optional[LocalPlace] = pool.place
-    if place is None or not place.is_for(code, *made_of):
+    if place is None or not place.is_for(code, made_of):
         place = pool.place = LocalPlace(code, *made_of)
     return place

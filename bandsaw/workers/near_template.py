@@ -31,6 +31,12 @@ from .code import Code
 from .frames import Channel
 
 _SECONDS_TO_END = 5.0
+# Ctrl-C is for us to handle. In the session of its caller it is, because Linux counts processes of
+# a session as one when a processor is free: where others want it, an answer comes in a third of
+# the time.
+_OWN_GROUP: dict[str, Any] = (
+    {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
+)
 _OLDEST = (3, 9)
 
 
@@ -235,8 +241,7 @@ def _opened(
                 stdin=far.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                # Ctrl-C is for us to handle.
-                start_new_session=True,
+                **_OWN_GROUP,
             )
         except OSError as error:
             near.close()

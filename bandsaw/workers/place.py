@@ -90,24 +90,17 @@ class LocalPlace(Place):
         executable = interpreter.executable
         self.kind = Kind(executable, code.name, preload, self._state.at_start)
         self.name = f"interpreter {executable}"
-        self._made_of = (self._state, code.name, fork, directory, made_in, preload, executable)
+        self._code_name = code.name
+        self._made_of = (interpreter, preload, fork, directory, made_in)
 
-    def is_for(
-        self,
-        code: Code,
-        interpreter: Interpreter,
-        preload: tuple[str, ...],
-        fork: bool,
-        directory: Optional[str],
-        made_in: Optional[str],
-    ) -> bool:
+    def is_for(self, code: Code, made_of: tuple[Any, ...]) -> bool:
         """Returns whether one made of these arguments now would be like this one."""
-        known, name, *rest = self._made_of
         return (
             code is self._code
-            and state.inherited(interpreter) is known
-            and code.name == name
-            and [fork, directory, made_in, preload, interpreter.executable] == rest
+            and made_of == self._made_of
+            # Of an interpreter that was changed meanwhile it is another one.
+            and state.inherited(made_of[0]) is self._state
+            and code.name == self._code_name
         )
 
     def hello(self) -> Mapping[str, Any]:

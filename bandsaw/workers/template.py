@@ -68,6 +68,7 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
     for its variables, which are the first message; `path`, the search path for what is to be
     imported, `None` for the one of this interpreter.
     """
+    _give_up_terminal()
     channel = Channel(control)
     try:
         content = frames.from_json(channel.receive())
@@ -222,7 +223,7 @@ class _Template:
     ) -> NoReturn:
         code = 1
         try:
-            os.setsid()
+            os.setpgid(0, 0)
             if self._set_death_signal is not None:
                 self._set_death_signal()
             if os.getppid() != template:
@@ -254,6 +255,22 @@ class _Template:
             os.close(own if isinstance(own, int) else own.detach())
         for other in (process, *self._processes.values()):
             other.status.close()
+
+
+def _give_up_terminal() -> None:
+    """Has this process, and what it starts, have no terminal, as in a session of its own.
+
+    What asks for a password there is to fail, and not to wait for ever.
+    """
+    with contextlib.suppress(OSError):
+        terminal = os.open("/dev/tty", os.O_RDWR)
+        try:
+            import fcntl
+            import termios
+
+            fcntl.ioctl(terminal, termios.TIOCNOTTY)
+        finally:
+            os.close(terminal)
 
 
 def _reseed() -> None:

@@ -7,7 +7,8 @@ in memory, in place, by mocks, and on the disk with a reload. Its task is called
 and in a kept process. Each result has to be that of the present code, after a reload that of the
 files: else an earlier call was served, or has left a result under the id of other code. After a
 reload each state of the files has one id, whatever the program was before: another one would be
-computed for nothing.
+computed for nothing. One task imports a module of the same kind only when it runs: its id is read
+while that is loaded, edited and forgotten.
 """
 
 from __future__ import annotations
@@ -79,6 +80,11 @@ def own(x):
 @bandsaw.task(chain="kept")
 def kept(x):
     return lib.total(x)
+
+@bandsaw.task
+def lately(x):
+    import late
+    return late.total(x)
 """
 DRIVER = """
 import importlib, os, random, sys, warnings
@@ -93,13 +99,22 @@ values = dict(rate=1, table=2, first=3, sides=4, area=5, add=6)
 stamp = [1]
 
 def write():
-    with open("lib.py", "w") as file:
-        file.write(TEXT.format(**values))
     stamp[0] += 1
-    os.utime("lib.py", (stamp[0], stamp[0]))
+    for name in ("lib.py", "late.py"):
+        with open(name, "w") as file:
+            file.write(TEXT.format(**values))
+        os.utime(name, (stamp[0], stamp[0]))
 
 def reload():
     importlib.reload(lib)
+    if "late" in sys.modules:
+        importlib.reload(sys.modules["late"])
+
+def late():
+    return importlib.import_module("late")
+
+def plain_late(x):
+    return late().total(x)
 
 def edit_file():
     values[dice.choice(list(values))] = dice.randrange(100)
@@ -122,11 +137,19 @@ EDITS = [
     lambda: setattr(lib, "SHAPE", type("Other", (lib.Shape,), dict(sides=number()))()),
     reload,
     reload,
+    lambda: sys.modules.pop("late", None),
+    lambda: setattr(late(), "RATE", number()),
+    lambda: late().TABLE.__setitem__("a", number()),
+    lambda: late().HANDLERS.append(eval("lambda x: " + str(number()))),
+    lambda: setattr(late().Shape, "area", eval("lambda self, x: " + str(number()))),
+    lambda: setattr(late().SHAPE, "sides", number()),
+    lambda: setattr(late(), "ADD", late().closure(number())),
 ]
 
 write()
 reload()
-stale, calls, ids = 0, 0, {{}}
+stale, calls, ids, late_ids = 0, 0, {{}}, {{}}
+steps.lately.bandsaw_task.task_id
 for step in range({steps}):
     dice.choice(EDITS)()
     x = dice.randrange(2)
@@ -138,6 +161,11 @@ for step in range({steps}):
             if steps.place(x) != plain:
                 stale += 1
                 print("stale:", step, x, steps.place(x), plain, file=sys.stderr)
+    calls += 1
+    found = steps.lately(x)
+    if found != plain_late(x):
+        stale += 1
+        print("stale, late:", step, x, found, plain_late(x), file=sys.stderr)
     if step % 10 == 0:
         # What another process computes is what its files say.
         reload()
@@ -157,6 +185,12 @@ for step in range({steps}):
         if ids.setdefault(state, an_id) != an_id or ids.setdefault(an_id, state) != state:
             stale += 1
             print("another id of", state, an_id, ids[state], file=sys.stderr)
+        if dice.randrange(2):
+            sys.modules.pop("late", None)
+        an_id = steps.lately.bandsaw_task.task_id
+        if late_ids.setdefault(state, an_id) != an_id or late_ids.setdefault(an_id, state) != state:
+            stale += 1
+            print("another late id of", state, an_id, late_ids[state], file=sys.stderr)
         calls += 3
         found = [steps.place(x), steps.own(x), steps.kept(x)]
         if found != [plain] * 3:

@@ -29,11 +29,11 @@ def has_started(temporary, number):
     """
 
     def is_so():
-        # What was started for tasks is in sessions of its own.
+        # What was started for tasks is in groups of its own.
         found = 0
         for pid in processes(temporary):
             with contextlib.suppress(OSError):
-                found += os.getsid(pid) != os.getsid(0)
+                found += os.getpgid(pid) != os.getpgrp()
         return found == number
 
     return settles(is_so)

@@ -59,11 +59,15 @@ def test_a_record_that_comes_between_calls_reaches_the_caller_with_the_next_one(
     tasks = """
     import logging
 
+    def late():
+        while not os.path.exists('go'):
+            time.sleep(0.005)
+        os.unlink('go')
+        logging.warning('late')
+
     @bandsaw.task
     def f():
-        thread = threading.Timer(0.05, logging.warning, ["late"])
-        thread.daemon = True
-        thread.start()
+        threading.Thread(target=late, daemon=True).start()
         return os.getpid()
     """
     body = """
@@ -74,6 +78,7 @@ def test_a_record_that_comes_between_calls_reaches_the_caller_with_the_next_one(
     logging.getLogger().addHandler(handler)
     pid = f()
     ((pool,),) = (pools.values() for pools in _pools.values())
+    open('go', 'w').close()
     pool._idle[0].child._poll.poll()
     assert f() == pid
     assert records == ["late"], records

@@ -1,3 +1,9 @@
+import os
+import pty
+import subprocess
+import sys
+
+
 def test_each_call_has_a_process_of_its_own_in_which_nothing_is_left(run):
     tasks = """
     state = []
@@ -10,16 +16,62 @@ def test_each_call_has_a_process_of_its_own_in_which_nothing_is_left(run):
         os.chdir('/')
         sys.path.insert(0, '/set/by/task')
         bandsaw.set_by_task = 1
-        return os.getpid(), os.getsid(0), found, hasattr(json, 'set_by_task')
+        return os.getpid(), os.getpgrp(), found, hasattr(json, 'set_by_task')
     """
     body = """
     told = [f() for _ in range(4)]
     assert len({pid for pid, *_ in told} | {os.getpid()}) == 5
-    for pid, session, found, is_set in told:
-        assert session == pid
+    for pid, group, found, is_set in told:
+        assert group == pid
         assert found == ([], None, os.getcwd()) and not is_set
     """
     run(tasks, body)
+
+
+def test_a_task_has_no_terminal_and_ctrl_c_there_is_for_its_caller(
+    project, write, left_nothing, mode
+):
+    tasks = """
+    @bandsaw.task
+    def f():
+        try:
+            os.open('/dev/tty', os.O_RDWR)
+        except OSError:
+            return os.getpgrp() == os.getpid()
+
+    @bandsaw.task
+    def endless():
+        try:
+            print('begun', flush=True)
+            time.sleep(600)
+        except KeyboardInterrupt:
+            open('told', 'w').close()
+            time.sleep(600)
+    """
+    body = """
+    import fcntl, termios
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.close(os.open('/dev/tty', os.O_RDWR))
+    assert f() and f()
+    try:
+        endless()
+    except KeyboardInterrupt:
+        print('interrupted')
+    """
+    write(tasks, body, mode)
+    near, far = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "workflow.py"], cwd=project.folder, env=project.environment(), stdin=far,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        os.close(far)
+        line = process.stdout.readline()
+        os.write(near, b"\x03")
+        rest, errors = process.communicate()
+    os.close(near)
+    assert (line, rest) == ("begun\n", "interrupted\n"), errors
+    assert not (project.folder / "told").exists()
+    left_nothing()
 
 
 def test_a_task_finds_nothing_open_but_standard_streams_and_what_is_ours(run, mode):

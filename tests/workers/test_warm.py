@@ -255,6 +255,43 @@ def test_a_task_that_is_defined_later_runs_in_the_same_pool(run, project):
     run(PID, "f()\nimport later\nassert later.g((1,)) == (1,)\nf()", "workers=1")
 
 
+def test_values_of_all_sizes_and_kinds_follow_each_other(run):
+    tasks = """
+    @bandsaw.task
+    def f(*args, **kwargs):
+        return args, kwargs, args[0] if args else kwargs['x']
+    """
+    body = """
+    large = 1 << 18
+    values = [1, 'a', b'x' * large, None, 'y' * large, [b'z' * large], (1, 'a'), 1 << 999]
+    for value in values * 2:
+        for got in (f(value), f(x=value), f(value, x=value)):
+            assert got[2] == value and type(got[2]) is type(value)
+    assert f(1, x=b'z' * large) == ((1,), {'x': b'z' * large}, 1)
+    """
+    run(tasks, body, "workers=1")
+
+
+def test_a_module_that_is_taken_away_or_replaced_between_calls_does_no_harm(run, project):
+    project.write("helper.py", "VALUE = 1\n")
+    tasks = """
+    import helper
+
+    @bandsaw.task
+    def f(x):
+        return x + helper.VALUE, os.getpid()
+    """
+    body = """
+    module, first = helper, f(1)
+    for other in (None, object(), bandsaw, module):
+        del sys.modules['helper']
+        assert f(1) == first
+        sys.modules['helper'] = other
+        assert f(1) == f(1) == first
+    """
+    run(tasks, body, "workers=1")
+
+
 @pytest.mark.parametrize(
     "options",
     [
