@@ -82,6 +82,7 @@ class Reach:
         left_out: Collection[str] = (),
         earlier: Optional[Reach] = None,
         only_source: bool = False,
+        as_now: bool = False,
     ) -> None:
         # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
@@ -90,6 +91,7 @@ class Reach:
         self.state: set[tuple[int, str]] = set() if earlier is None else set(earlier.state)
         self._attributes = set() if earlier is None else set(earlier.seen.attributes)
         # What variables of enclosing functions reached code sets anew, by their cells.
+        self._as_now = as_now
         self._set_cells: dict[int, Any] = {} if earlier is None else earlier._set_cells
         self._cells_known = len(self._set_cells)
         self._no_state: set[tuple[int, str]] = set()
@@ -215,6 +217,8 @@ class Reach:
     def _cells(self, function: FunctionType, changes: Changes) -> dict[str, Any]:
         """Reads what a function closes over; what reached code sets or fills as it was first."""
         values = cells_of(function)
+        if self._as_now:
+            return values
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             if name not in values or holds_code(values[name]) or callable(values[name]):
                 continue
@@ -230,7 +234,7 @@ class Reach:
     def _defaults(self, function: FunctionType, changes: Changes) -> tuple[Any, Any]:
         """Reads the defaults of a function; what it fills counts as it was first."""
         held, named, code = function.__defaults__, function.__kwdefaults__, function.__code__
-        if not changes.names or not (held or named):
+        if self._as_now or not changes.names or not (held or named):
             return held, named
 
         def first(name: str, value: Any) -> Any:
@@ -453,8 +457,10 @@ class Reach:
             value = members[name]
             if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
                 continue
-            if self.is_state_attribute(name, value):
-                continue  # it counts as the body of the class first sets it
+            # What reached code sets counts as it was first, see `first_attributes`; what it fills
+            # as the body of the class makes it.
+            if self.is_state_attribute(name, value) and not is_a(value, _SIMPLE):
+                continue
             functions = [f for f in _unwrapped(value) if is_a(f, FunctionType)]
             is_set_elsewhere = is_mock(value) or (
                 bool(functions) and not own.issuperset(map(id, functions))
