@@ -331,7 +331,7 @@ def find_inside(
         found += find_import(module, origin, rest, reader, trail)
     if not found and module.is_package and spec_of_name(f"{module.name}.{name}") is not None:
         return find(f"{module.name}.{name}", rest, reader, trail)
-    if not found and not hasattr(builtins, name) and is_first:
+    if not found and is_first:
         for star in outline.stars:
             found += find_import(module, star._replace(name=""), chain, reader, trail)
     found += reader.in_memory(module, name, rest)

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, Optional
 
 from ..modules import file_of
+from .kinds import attributes_of
 
 _OURS = __name__.partition(".")[0]
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -156,7 +157,7 @@ def _location(module_name: str) -> Optional[str]:
         file = file_of(module)
         if isinstance(file, str):
             return file
-        spec = vars(module).get("__spec__")
+        spec = attributes_of(module).get("__spec__")
         if spec is None:
             return "built-in" if module_name in sys.builtin_module_names else None
     else:

@@ -121,6 +121,8 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         if value is MISSING:
             if "__getattr__" in namespace:
                 return key, by_source.Gap("the __getattr__ of its module makes it when it is used")
+            if type(module) is not ModuleType:
+                return key, by_source.Gap("its module may make it when it is used")
             return key, _UNRESOLVED
         if is_a(value, ModuleType) or source is None:
             continue

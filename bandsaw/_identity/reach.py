@@ -576,10 +576,10 @@ def _is_made_by_types(cls: type) -> bool:
     return module_of_class(cls) == "types" and vars(types).get(qualname_of(cls)) is not cls
 
 
-def _namespace(cls: type) -> dict[str, Any]:
+def _namespace(cls: type) -> Any:
     module = sys.modules.get(module_of_class(cls))
     if module is not None:
-        return vars(module)
+        return attributes_of(module)
     for value in attributes_of(cls).values():
         if is_a(value, FunctionType):
             return value.__globals__
