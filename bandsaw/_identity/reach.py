@@ -92,6 +92,9 @@ class Reach:
         self._attributes = set() if earlier is None else set(earlier.seen.attributes)
         # What variables of enclosing functions reached code sets anew, by their cells.
         self._as_now = as_now
+        # Of the attributes that reached code changes those that may be a class's.
+        self._shared: set[str] = set() if earlier is None else earlier._shared_now
+        self._shared_now: set[str] = set()
         self._set_cells: dict[int, Any] = {} if earlier is None else earlier._set_cells
         self._cells_known = len(self._set_cells)
         self._no_state: set[tuple[int, str]] = set()
@@ -155,13 +158,15 @@ class Reach:
         if self._is_unsettled or len(self._set_cells) > self._cells_known:
             return False
         return not any(
-            key in self.state or key[1] in self.seen.attributes for key in self._no_state
+            key in self.state or key[1] in (self.seen.attributes if key[0] else self._shared_now)
+            for key in self._no_state
         )
 
     def _note_changes(self, changes: Changes, uses: Uses, namespace: Mapping[str, Any]) -> None:
         for name, method in changes.methods:
             self._methods[id(method)] = name, method
         self.seen.attributes |= changes.attributes
+        self._shared_now |= changes.shared
         self._reads |= changes.reads
         if changes.declared or changes.names:
             used = {use.chain[0] for use in uses.names}
@@ -182,15 +187,16 @@ class Reach:
             pending = others
             for _, changes in called:
                 self.seen.attributes |= changes.attributes
+                self._shared_now |= changes.shared
                 self._reads |= changes.reads
 
     def is_state_attribute(self, name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills an attribute of a class."""
         if holds_code(value):
             return False
-        if name not in self._attributes:
+        if name not in self._shared:
             self._no_state.add((0, name))
-        return name in self._attributes
+        return name in self._shared
 
     def _function(self, function: FunctionType) -> Union[bytes, Form]:
         attributes = function.__dict__
@@ -457,9 +463,8 @@ class Reach:
             value = members[name]
             if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
                 continue
-            # What reached code sets counts as it was first, see `first_attributes`; what it fills
-            # as the body of the class makes it.
-            if self.is_state_attribute(name, value) and not is_a(value, _SIMPLE):
+            # What reached code sets or fills counts as the body of the class first sets it.
+            if self.is_state_attribute(name, value):
                 continue
             functions = [f for f in _unwrapped(value) if is_a(f, FunctionType)]
             is_set_elsewhere = is_mock(value) or (
