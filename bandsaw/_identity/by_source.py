@@ -189,7 +189,8 @@ def origins_in(tree: ast.AST) -> Iterator[Origin]:
         elif is_a(node, ast.Call) and node.args and is_a(node.args[0], ast.Constant):
             chain, name = chain_of(node.func), node.args[0].value
             if chain and chain[-1] in ("import_module", "__import__") and is_a(name, str):
-                yield Origin(name, None, 0)
+                inner = name.lstrip(".")
+                yield Origin(inner, None, len(name) - len(inner))
 
 
 _NO_SOURCE = Source("", "")

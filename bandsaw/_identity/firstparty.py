@@ -73,8 +73,8 @@ def _find_distribution(top_level: str) -> Optional[tuple[str, str]]:
         for name in _distribution_names(top_level):
             try:
                 return name, metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
+            except (metadata.PackageNotFoundError, ValueError):
+                continue  # a name may be no name of a distribution
     # Not by an attribute, which a module may make up.
     version = getattr(sys.modules.get(top_level), "__dict__", {}).get("__version__", "")
     return top_level, version if isinstance(version, str) else ""

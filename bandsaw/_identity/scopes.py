@@ -137,17 +137,20 @@ class _Visitor(ast.NodeVisitor):
             argument = (
                 node.args[position] if position is not None and position < len(node.args) else None
             )
-            if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
+            text = argument.value if isinstance(argument, ast.Constant) else None
+            # A relative name of a module depends on what else the call is given.
+            is_whole = chain[-1] == "getattr" or str(text)[:1] not in ("", ".")
+            if not isinstance(text, str) or not is_whole:
                 self.dynamic.append((chain, node.lineno, _source(node)))
             elif chain[-1] == "getattr":
                 base = chain_of(node.args[0])
                 if base is not None:
-                    self.use((*base, argument.value), node.lineno)
+                    self.use((*base, text), node.lineno)
             else:
-                name = f"import {argument.value}"
+                name = f"import {text}"
                 scope = self.scope
                 scope.bind(name, node.lineno)
-                scope.imports[name] = Origin(argument.value, "", 0)
+                scope.imports[name] = Origin(text, "", 0)
                 self.use((name,), node.lineno)
         self.generic_visit(node)
 

@@ -199,6 +199,12 @@ class Watch:
 
     def is_current(self) -> bool:
         """Says whether nothing of it was replaced, reloaded or changed."""
+        try:
+            return self._is_current()
+        except RuntimeError:
+            return False  # another thread has changed a dict or a set just now
+
+    def _is_current(self) -> bool:
         # On the way of every hit of a cache: 30 ns for each name.
         loaded = sys.modules
         for name, reference, spec in self._modules:
