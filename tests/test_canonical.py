@@ -31,7 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandsaw._file import File
-from bandsaw._identity import buffers
+from bandsaw._identity import buffers, cycles
 from bandsaw._system import buffers as system_buffers
 from bandsaw.errors import IdentityError, InvalidValueError
 from bandsaw.fingerprint import digest_of_value, execution_id_of
@@ -354,6 +354,28 @@ def chain(length):
 
 def test_a_long_doubly_linked_list_is_digested():
     assert digest(chain(3000)) == digest(chain(3000)) != digest(chain(3001))
+
+
+def test_few_walks_are_enough_for_many_members_that_are_alike(monkeypatch):
+    walks = []
+    walk = cycles._walk
+    monkeypatch.setattr(cycles, "_walk", lambda *args: walks.append(1) or walk(*args))
+    assert digest(cycle(200)) == digest(cycle(200)) != digest(cycle(201))
+    assert len(walks) < 30
+
+
+@given(st.integers(2, 7).flatmap(lambda n: st.tuples(*[st.permutations(range(n))] * 2)))
+def test_a_cycle_of_objects_that_are_nearly_alike_counts_wherever_it_is_entered(orders):
+    nodes = [[] for _ in orders[0]]
+    for order in orders:
+        for node, other in zip(nodes, order):
+            node.append(nodes[other])
+    whole = [*nodes, None]
+    for node in nodes:
+        node.append(whole)
+    again = copy.deepcopy(whole)
+    assert digest(whole) == digest(again)
+    assert [digest(node) for node in nodes] == [digest(node) for node in again[:-1]]
 
 
 def test_ten_thousand_levels_are_no_problem():

@@ -242,14 +242,15 @@ class _Replacement:
         return self._copies[number]
 
     def _list(self, value: Any, number: int) -> Any:
-        copied = self._copies[number] = _with_attributes(value, list.__new__(type(value)))
+        copied = self._copies[number] = _bare_copy(value, list)
+        list.clear(copied)
         for item in list.__iter__(value):
             list.append(copied, self(item))
         return copied
 
     def _dict(self, value: Any, number: int) -> Any:
         base = next(known for known in (OrderedDict, defaultdict, dict) if isinstance(value, known))
-        copied = self._copies[number] = _with_attributes(value, base.__new__(type(value)))
+        copied = self._copies[number] = _bare_copy(value, base)
         if base is defaultdict:
             copied.default_factory = value.default_factory
         for key in base.__iter__(value):
@@ -268,12 +269,13 @@ class _Replacement:
             if number in self._copies:
                 return self._copies[number]
             return _with_attributes(value, frozenset.__new__(type(value), items))
-        copied = self._copies[number] = _with_attributes(value, set.__new__(type(value)))
+        copied = self._copies[number] = _bare_copy(value, set)
+        set.clear(copied)
         set.update(copied, [self(item) for item in set.__iter__(value)])
         return copied
 
     def _fields(self, value: Any, number: int) -> Any:
-        copied = self._copies[number] = _bare_copy(value)
+        copied = self._copies[number] = _bare_copy(value, object)
         fields = type(value).__dataclass_fields__
         for name, item in _attributes(value):
             if name in fields:
@@ -290,11 +292,17 @@ _COPIES: dict[int, Callable[[_Replacement, Any, int], Any]] = {
 }
 
 
-def _bare_copy(value: Any) -> Any:
-    if hasattr(type(value), "__copy__") or isinstance(value, BaseException):
-        return copy.copy(value)
+def _bare_copy(value: Any, base: Any) -> Any:
+    cls = type(value)
+    # Attributes of a class with a `__copy__` of its own may not be shared. That of `defaultdict`
+    # calls the class.
+    own = getattr(cls, "__copy__", None)
+    if own is not getattr(base, "__copy__", None) or isinstance(value, BaseException):
+        copied = copy.copy(value)
+        if type(copied) is cls and copied is not value:
+            return copied
     # copy.copy assigns to slots, which a frozen class refuses.
-    return _with_attributes(value, object.__new__(type(value)))
+    return _with_attributes(value, base.__new__(cls))
 
 
 def _assign(value: Any, name: str, item: Any) -> None:

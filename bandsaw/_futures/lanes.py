@@ -5,6 +5,7 @@ A configuration has a flight, and the flight a lane for each chain.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 from collections import deque
@@ -81,15 +82,18 @@ class Lane:
         self._ready: deque[Passenger] = deque()
 
     def replace(self, chain: Sequence[Any]) -> None:
-        """Has the calls go through another chain from now on."""
+        """Has the calls go through another chain from now on, if it says well how many it takes."""
+        who_says = next((one for one in chain if hasattr(one, "max_in_flight")), None)
+        self.limit, self._is_sure = _limit_of(who_says)
         self.chain = chain
-        self._who_says = next((one for one in chain if hasattr(one, "max_in_flight")), None)
-        self.leaves_the_process = self._who_says is not None
-        self.look()
+        self._who_says = who_says
+        self.leaves_the_process = who_says is not None
 
     def look(self) -> None:
         """Sees how many calls the chain takes: an executor may have been made since."""
-        self.limit, self._is_sure = _limit_of(self._who_says)
+        # An error would end a thread that takes its next call, and the rest would wait for ever.
+        with contextlib.suppress(Exception):
+            self.limit, self._is_sure = _limit_of(self._who_says)
 
     def has_room(self) -> bool:
         if not self._is_sure:

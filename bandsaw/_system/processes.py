@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 from typing import TYPE_CHECKING, Callable, Optional
@@ -76,6 +77,7 @@ def _signal_name(number: int) -> str:
         return str(number)
 
 
+@functools.cache  # asked at each call, and forks share the machine
 def this_machine() -> str:
     """Names the machine and when it was started: containers on it have other names."""
     try:

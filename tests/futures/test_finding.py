@@ -171,6 +171,52 @@ def test_attributes_of_subclasses_are_kept():
     assert one.name == other.name == "name"
 
 
+class Copied:
+    def __copy__(self):
+        copied = type(self)(self)
+        copied.log = list(self.log)
+        return copied
+
+
+class CopiedList(Copied, list):
+    pass
+
+
+class CopiedDict(Copied, dict):
+    pass
+
+
+class CopiedSet(Copied, set):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: CopiedList([done(1), 2]), [1, 2]),
+        (lambda: CopiedDict(a=done(1), b=2), {"a": 1, "b": 2}),
+        (lambda: CopiedSet([done(1), 2]), {1, 2}),
+    ],
+)
+def test_a_container_is_copied_as_its_class_says(make, expected):
+    container = make()
+    container.log = ["made"]
+    ((copied,), _) = replaced(container)
+    copied.log.append("copied")
+    assert type(copied) is type(container) and copied == expected
+    assert container.log == ["made"] and len(container) == 2
+
+
+def test_a_container_that_is_its_own_copy_is_copied_nevertheless():
+    class Same(list):
+        def __copy__(self):
+            return self
+
+    same = Same([done(1)])
+    ((copied,), _) = replaced(same)
+    assert copied == [1] and type(same[0]) is Future
+
+
 class Box:
     def __init__(self, content):
         self.content = content

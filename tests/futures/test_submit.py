@@ -167,6 +167,31 @@ def test_a_bound_that_is_none_is_refused_when_a_call_is_submitted(bounded):
         f.submit()
 
 
+@pytest.mark.parametrize("later", [0, LookupError("gone")])
+def test_a_bound_that_turns_bad_later_leaves_the_calls_the_last_good_one(configure, gate, later):
+    answers = [None]
+
+    class Moody(bandsaw.Advice):
+        @property
+        def max_in_flight(self):
+            if isinstance(answers[-1], Exception):
+                raise answers[-1]
+            return answers[-1]
+
+    configuration = configure(Moody()).set_max_in_flight(1)
+
+    @bandsaw.task(config=configuration.module_name)
+    def one(x):
+        gate.pass_through()
+        return x
+
+    futures = [one.submit(x) for x in range(3)]
+    answers.append(later)
+    futures.append(one.submit(3))
+    gate.open()
+    assert [future.result(LIMIT) for future in futures] == [0, 1, 2, 3]
+
+
 def test_first_come_those_that_a_waiting_call_needs_then_the_others_in_order(bounded, gate):
     order = []
     task = bounded(1)
