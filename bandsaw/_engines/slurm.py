@@ -212,7 +212,8 @@ class SlurmExecutor(EngineExecutor):
                 os.utime(path)
             except FileNotFoundError:
                 make_private(folder)
-                for other in folder.iterdir():
+                left = [*self.folder.glob("back-*"), *self.folder.glob("buffer-*")]
+                for other in (*folder.iterdir(), *left):
                     with contextlib.suppress(OSError):
                         if time.time() - other.stat().st_mtime > _FILE_SECONDS:
                             other.unlink()

@@ -384,7 +384,11 @@ class Hub:
             elif letter == b"B":
                 process.file.append(body)
             elif letter == b"V":
-                process.file = [_view(body.decode())]
+                try:
+                    process.file = [_view(body.decode())]
+                except OSError as error:
+                    # The other calls go on.
+                    process.inbox.put((b"E", f"what it sent cannot be read: {error}".encode()))
                 self._send(b"V", number)
             else:
                 if letter == b"A":
