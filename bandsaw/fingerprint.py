@@ -55,10 +55,11 @@ class IdentityWarning(UserWarning):
 class _Snapshot:
     """The digest of code, for as long as what it reaches is as it was."""
 
-    __slots__ = ("code", "digest", "watch")
+    __slots__ = ("as_now", "code", "digest", "watch")
 
-    def __init__(self, code: Any, digest: bytes, seen: Seen) -> None:
+    def __init__(self, code: Any, digest: bytes, seen: Seen, as_now: bool) -> None:
         self.code = code
+        self.as_now = as_now
         self.watch = Watch(seen)
         self.digest = digest
 
@@ -103,20 +104,23 @@ class _Walk:
         self.problems: list[tuple[str, str]] = []
         self._left_out = left_out
 
-    def digest(self, code: Any, skip: tuple[str, ...] = ()) -> bytes:
-        """Digests code with all that it reaches, as it is now."""
-        reach = Reach(skip, self._left_out)
+    def digest(self, code: Any, skip: tuple[str, ...] = (), as_now: bool = False) -> bytes:
+        """Digests code with all that it reaches.
+
+        `as_now`: whether also what it sets and fills itself counts as it is now.
+        """
+        reach = Reach(skip, self._left_out, as_now=as_now)
         while True:
             name = _label(code)
             writer = Writer(reach.form, name=name, report=reach.report, seen=reach.seen)
             digest = sha256(writer.write(code)).digest()
             if reach.is_settled():
                 break
-            reach = Reach(skip, self._left_out, reach)
+            reach = Reach(skip, self._left_out, reach, as_now=as_now)
         self.problems += reach.problems
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:
-            _keep_snapshot(code, _Snapshot(code, digest, reach.seen))
+            _keep_snapshot(code, _Snapshot(code, digest, reach.seen, as_now))
         return digest
 
     def digest_in_value(self, code: Any) -> bytes:
@@ -125,7 +129,7 @@ class _Walk:
             return sha256(b"module " + canonical_module_name(code.__name__).encode()).digest()
         snapshot = _snapshot_of(code)
         if snapshot is None:
-            return self.digest(code)
+            return self.digest(code, as_now=True)
         self.seen.include(snapshot.watch.seen)
         return snapshot.digest
 
@@ -177,7 +181,9 @@ def _snapshot_of(code: Any) -> Optional[_Snapshot]:
     if isinstance(code, CodeType) or getattr(code, "__closure__", None) is not None:
         return None
     snapshot = _kept_snapshot(code)
-    return snapshot if snapshot is not None and snapshot.watch.is_current() else None
+    if snapshot is None or not snapshot.as_now or not snapshot.watch.is_current():
+        return None
+    return snapshot
 
 
 def _label(code: Any) -> str:

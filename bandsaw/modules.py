@@ -44,8 +44,11 @@ def file_of(module: Any) -> Any:
         module: The module.
     """
     global _script
-    # Not by an attribute, which a module may make up.
-    file = getattr(module, "__dict__", {}).get("__file__")
+    # Not by an attribute, which a module may make up, or be loaded for.
+    try:
+        file = object.__getattribute__(module, "__dict__").get("__file__")
+    except AttributeError:
+        file = None
     if file is None:
         return _script[1] if module is not None and module is _script[0] else None
     if module is sys.modules.get("__main__"):

@@ -10,6 +10,7 @@ objects is entered, it answers for the files that this thread comes across.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -20,10 +21,18 @@ from ..errors import FileTravelError
 if TYPE_CHECKING:
     from .crossing import Sent
 
-# In a far end: the files that came with the arguments, and what the caller calls them.
-_came: dict[str, str] = {}
-# In a far end: the files that another process has put into the folder of the run, for the caller.
-_passing: set[str] = set()
+
+class _OfThread(threading.local):
+    """Of the call that a thread runs: an executor's worker may run several at once."""
+
+    def __init__(self) -> None:
+        # The files that came with the arguments, and what the caller calls them.
+        self.came: dict[str, str] = {}
+        # The files that another process has put into the folder of the run, for the caller.
+        self.passing: set[str] = set()
+
+
+_here = _OfThread()
 # In a far end on another machine: where contents are kept that were sent there.
 _kept_in = ""
 # In a far end below an executor's worker: whether the caller's paths mean the same files here, and
@@ -50,8 +59,8 @@ def take_over(content: Mapping[str, Any]) -> None:
 
 
 def forget() -> None:
-    _came.clear()
-    _passing.clear()
+    _here.came.clear()
+    _here.passing.clear()
 
 
 class Outward(Carrier):
@@ -85,7 +94,7 @@ def check_is_same(file: File) -> None:
 
 def came(path: str, to: Optional[str]) -> File:
     """Makes a file of the caller's."""
-    _came[os.path.abspath(path)] = path
+    _here.came[os.path.abspath(path)] = path
     return File(path, to)
 
 
@@ -118,7 +127,7 @@ def came_along(key: str, name: str, path: str, to: Optional[str]) -> File:
     from . import kept
 
     here = kept.path_of(_kept_in, key, name)
-    _came[here] = path
+    _here.came[here] = path
     return File(here, to)
 
 
@@ -138,7 +147,7 @@ def delivered(here: str, key: str, name: str, path: str, to: Optional[str]) -> F
                 "other files than the caller: use ExecutorAdvice(isolate=True)."
             )
         return came_along(key, name, path, to)
-    _came[here] = path
+    _here.came[here] = path
     return File(here, to)
 
 
@@ -152,8 +161,8 @@ class Homeward(Carrier):
 
     def carried(self, file: File) -> tuple[Any, ...]:
         path = os.path.abspath(file.path)
-        if path in _came:
-            return File, (_came[path], file.to)
+        if path in _here.came:
+            return File, (_here.came[path], file.to)
         # Values may be written more than once.
         copies = self._copies = {} if self._copies is None else self._copies
         key = path, file.to
@@ -169,7 +178,7 @@ class Homeward(Carrier):
 
     def copied(self, path: str) -> str:
         """Copies a file to where the other side finds it. Returns what it is called there."""
-        if path in _passing:
+        if path in _here.passing:
             return path
         from . import places
 
@@ -208,7 +217,7 @@ class Arrived(Carrier):
             )
         if "_ids" in self._session.__dict__:
             # One that was restored here goes on to another process.
-            _passing.add(path)
+            _here.passing.add(path)
             return File(path, to)
         target = path
         if to is not None:

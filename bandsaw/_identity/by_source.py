@@ -24,7 +24,7 @@ from .forms import Written, write_str
 from .globals import canonical_module_name
 from .kinds import attributes_of, is_a
 from .outlines import Outline
-from .scopes import Origin, uses_of
+from .scopes import Origin, chain_of, uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
 
@@ -169,11 +169,28 @@ class Module:
 
     def _needed(self) -> Iterator[str]:
         yield from _parents(self.name)
-        for origins in (*self.outline.imports.values(), self.outline.stars):
-            for origin in origins:
-                home = self.absolute(origin)
-                if is_first_party(home):
-                    yield from (*_parents(home), home)
+        # Imports in functions, too: what is run when the module is loaded may call them.
+        for origin in origins_in(self.source.tree):
+            home = self.absolute(origin)
+            if is_first_party(home):
+                yield from (*_parents(home), home)
+                inner = f"{home}.{origin.name}"
+                if origin.name and origin.name != "*" and spec_of_name(inner) is not None:
+                    yield inner
+
+
+def origins_in(tree: ast.AST) -> Iterator[Origin]:
+    """Yields all that is imported anywhere in a piece of source."""
+    for node in ast.walk(tree):
+        if is_a(node, ast.Import):
+            yield from (Origin(alias.name, None, 0) for alias in node.names)
+        elif is_a(node, ast.ImportFrom):
+            yield from (Origin(node.module or "", alias.name, node.level) for alias in node.names)
+        elif is_a(node, ast.Call) and node.args and is_a(node.args[0], ast.Constant):
+            chain, name = chain_of(node.func), node.args[0].value
+            if chain and chain[-1] in ("import_module", "__import__") and is_a(name, str):
+                inner = name.lstrip(".")
+                yield Origin(inner, None, len(name) - len(inner))
 
 
 _NO_SOURCE = Source("", "")
@@ -315,7 +332,7 @@ def find_inside(
         found += find_import(module, origin, rest, reader, trail)
     if not found and module.is_package and spec_of_name(f"{module.name}.{name}") is not None:
         return find(f"{module.name}.{name}", rest, reader, trail)
-    if not found and not hasattr(builtins, name) and is_first:
+    if not found and is_first:
         for star in outline.stars:
             found += find_import(module, star._replace(name=""), chain, reader, trail)
     found += reader.in_memory(module, name, rest)

@@ -152,7 +152,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     if node is None:
         return
     bound = {getattr(child, "name", None) for child in node.body}
-    bases = [_said_by(base, vars(module)) for base in node.bases]
+    bases = [_said_by(base, attributes_of(module)) for base in node.bases]
     if MISSING not in bases and not node.keywords:
         if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
@@ -184,7 +184,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             if is_literal(expression, member) is False:
                 yield name
         elif expression is not None and is_a(member, type):
-            if _said_by(expression, vars(module)) not in (member, MISSING):
+            if _said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
 
 

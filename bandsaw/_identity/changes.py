@@ -23,11 +23,12 @@ class Changes(NamedTuple):
     names: frozenset[str]  # names of variables whose contents it changes, local ones among them
     attributes: frozenset[str]  # Attributes, by name alone, of whatever has them
     reads: frozenset[str]  # the names of attributes that it reads: of methods that it may call
+    shared: frozenset[str]  # the attributes that it does not change of `self` alone
     # Of a class, the same for each of its functions, by their names.
     methods: tuple[tuple[str, Changes], ...] = ()
 
 
-NOTHING = Changes(*[frozenset()] * 5)  # type: ignore[arg-type]
+NOTHING = Changes(*[frozenset()] * 6)  # type: ignore[arg-type]
 
 
 def changes_of(definition: ast.AST) -> Changes:
@@ -44,6 +45,7 @@ def changes_of(definition: ast.AST) -> Changes:
     enclosing: set[str] = set()
     names: set[str] = set()
     attributes: set[str] = set()
+    shared: set[str] = set()
     reads: set[str] = set()
     for node in ast.walk(definition):
         if isinstance(node, ast.Global):
@@ -53,22 +55,26 @@ def changes_of(definition: ast.AST) -> Changes:
         else:
             if isinstance(node, ast.Attribute):
                 reads.add(node.attr)
-            _index(node, names, attributes)
-    parts = map(frozenset, (declared, enclosing, names, attributes, reads))
+            _index(node, names, attributes, shared)
+    parts = map(frozenset, (declared, enclosing, names, attributes, reads, shared))
     return Changes(*parts)  # type: ignore[arg-type]
 
 
-def _index(node: ast.AST, names: set[str], attributes: set[str]) -> None:
+def _index(node: ast.AST, names: set[str], attributes: set[str], shared: set[str]) -> None:
     target: Any = None
     if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
         if isinstance(node, ast.Attribute):
             attributes.add(node.attr)
+            # `self.x = 1` sets nothing of the class.
+            if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                shared.add(node.attr)
         target = node.value
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         target = node.func.value if node.func.attr in _MUTATORS else None
     while isinstance(target, (ast.Subscript, ast.Attribute)):
         if isinstance(target, ast.Attribute):
             attributes.add(target.attr)
+            shared.add(target.attr)
         target = target.value
     if isinstance(target, ast.Name):
         names.add(target.id)

@@ -148,7 +148,7 @@ def _uses_of_code(code: CodeType, namespace: dict[str, Any]) -> Uses:
     for name in sorted(names):
         value = namespace.get(name)
         attributes = (
-            sorted(other for other in names if other in vars(value))
+            sorted(other for other in names if other in attributes_of(value))
             if is_a(value, ModuleType)
             else []
         )

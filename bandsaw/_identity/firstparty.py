@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Optional
 
 from ..modules import file_of
-from .kinds import is_a
+from .kinds import attributes_of, is_a
 
 _OURS = __name__.partition(".")[0]
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -73,8 +73,8 @@ def _find_distribution(top_level: str) -> Optional[tuple[str, str]]:
         for name in _distribution_names(top_level):
             try:
                 return name, metadata.version(name)
-            except metadata.PackageNotFoundError:
-                continue
+            except (metadata.PackageNotFoundError, ValueError):
+                continue  # a name may be no name of a distribution
     # Not by an attribute, which a module may make up.
     version = getattr(sys.modules.get(top_level), "__dict__", {}).get("__version__", "")
     return top_level, version if isinstance(version, str) else ""
@@ -157,7 +157,7 @@ def _location(module_name: str) -> Optional[str]:
         file = file_of(module)
         if isinstance(file, str):
             return file
-        spec = vars(module).get("__spec__")
+        spec = attributes_of(module).get("__spec__")
         if spec is None:
             return "built-in" if module_name in sys.builtin_module_names else None
     else:

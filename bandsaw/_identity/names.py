@@ -14,7 +14,7 @@ from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, defines, is_a, name_of_module
-from .scopes import Origin, Use
+from .scopes import RUN_BY_IMPORT, Origin, Use
 from .sources import Source, source_of
 from .stored import is_strange
 from .syntax import write_syntax
@@ -63,6 +63,8 @@ def resolve(
     by its name, or an exception that says why it cannot be followed.
     """
     if use.origin is not None:
+        if use.chain[0].startswith(RUN_BY_IMPORT):
+            return use.chain[0], _run_by(use.origin, namespace, reader)
         return _imported(use, use.origin, namespace, reader)
     name, rest = use.chain[0], use.chain[1:]
     if name in cells:
@@ -107,7 +109,7 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         if name in by_source.OF_THE_MODULE or name == "__name__":
             return key, _UNRESOLVED
         # Not by an attribute: a module may make one up, and import others for it.
-        namespace = vars(module)
+        namespace = attributes_of(module)
         value = namespace.get(name, MISSING)
         if reader.is_left_out(namespace, name):
             return key, _LEFT_OUT
@@ -119,6 +121,8 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         if value is MISSING:
             if "__getattr__" in namespace:
                 return key, by_source.Gap("the __getattr__ of its module makes it when it is used")
+            if type(module) is not ModuleType:
+                return key, by_source.Gap("its module may make it when it is used")
             return key, _UNRESOLVED
         if is_a(value, ModuleType) or source is None:
             continue
@@ -178,16 +182,20 @@ def _attribute_of(function: FunctionType, name: str, reader: Reader) -> Any:
 
 def holds_code(value: Any) -> bool:
     """Whether a container is a registry: what it holds is run, so it counts by its contents."""
-    if is_a(value, dict):
-        parts: Any = value.values()
-    elif is_a(value, (list, tuple, set)):
-        parts = value
-    else:
-        return False
     return any(
-        callable(part) or (is_a(part, (tuple, list)) and any(map(callable, part)))
-        for part in list(parts)
+        callable(part) or (is_a(part, (tuple, list)) and any(map(callable, _parts(part))))
+        for part in _parts(value)
     )
+
+
+def _parts(value: Any) -> list[Any]:
+    if is_a(value, dict):
+        return list(dict.values(value))
+    # Not by methods of a class of the user's.
+    return next((list(kind.__iter__(value)) for kind in _HOLDING if is_a(value, kind)), [])
+
+
+_HOLDING: tuple[Any, ...] = (list, tuple, set)
 
 
 def _at_first(name: str, source: Source) -> Form:
@@ -196,13 +204,25 @@ def _at_first(name: str, source: Source) -> Form:
     return Form(CHANGING, PARTS, written)
 
 
-def _absolute(origin: Origin, namespace: dict[str, Any]) -> str:
+def _absolute(origin: Origin, namespace: Mapping[str, Any]) -> str:
     if not origin.level:
         return origin.module
     package = namespace.get("__package__") or ""
     parts = str(package).split(".")
     kept = parts[: len(parts) - origin.level + 1]
     return ".".join([*kept, origin.module] if origin.module else kept)
+
+
+def _run_by(origin: Origin, namespace: dict[str, Any], reader: Reader) -> Any:
+    """Finds what is run by an import statement of a function; nothing if that was done before."""
+    home = _absolute(origin, namespace)
+    found = by_source.Found()
+    for name in (home, f"{home}.{origin.name}" if origin.name else home):
+        if is_first_party(name) and not reader.is_loaded_with(namespace, name):
+            module = by_source.module_of(name)
+            if is_a(module, by_source.Module):
+                found.append(module.part(by_source.WHOLE))
+    return found or _UNRESOLVED
 
 
 def _imported(
@@ -232,4 +252,4 @@ def module_source(module: ModuleType) -> Optional[Source]:
     filename = file_of(module)
     if not is_a(filename, str):
         return None
-    return source_of(filename, vars(module))
+    return source_of(filename, dict(attributes_of(module)))

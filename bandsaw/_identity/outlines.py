@@ -1,7 +1,8 @@
 """What the top level of a module does when it is loaded, as far as its source says so.
 
-A statement that binds one name, and calls nothing of the project's for it, counts where the name is
-reached. All others may do anything, such as filling a registry: they count with their module.
+A statement may do anything, such as filling a registry, so all count with their module, but where
+it has functions, constants and imports only. Of a statement that binds one name, and calls nothing
+of the project's for it, the source says what the name stands for.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Outline:
         # are several.
         self.statements: dict[str, Optional[ast.stmt]] = {}
         self.lazy: set[str] = set()  # those of them that count where they are reached
-        self.eager: list[ast.stmt] = []  # the statements that count with the module
+        # The statements that count with the module: all, or none of one that has nothing but
+        # functions, constants and imports.
+        self.eager: list[ast.stmt] = []
         self._is_foreign = is_foreign
         self._asked: list[Any] = []
         self._read(tree)
@@ -64,8 +67,17 @@ class Outline:
             only = _only_name(statement)
             if only and self.statements[only] is statement and self._is_lazy(statement):
                 self.lazy.add(only)
-            else:
-                self.eager.append(statement)
+        if self.stars or not all(map(self._is_plain, counted)):
+            self.eager = counted
+
+    def _is_plain(self, statement: Any) -> bool:
+        if is_a(statement, _FUNCTIONS):
+            args = statement.args
+            defaults = [each for each in (*args.defaults, *args.kw_defaults) if each is not None]
+            plain = not statement.decorator_list and all(map(is_literal, defaults))
+        else:
+            plain = is_constant(statement)
+        return plain and self.statements[_only_name(statement) or ""] is statement
 
     def _import(self, node: ast.AST) -> None:
         if is_a(node, ast.Import):
@@ -214,8 +226,13 @@ def is_constant(statement: Any) -> bool:
     """Says whether a statement sets a value that nobody can change."""
     if not is_a(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
         return False
+    return _only_name(statement) is not None and is_literal(statement.value)
+
+
+def is_literal(expression: ast.expr) -> bool:
+    """Says whether an expression is a value that nobody can change."""
     try:
-        return _is_immutable(ast.literal_eval(statement.value))
+        return _is_immutable(ast.literal_eval(expression))
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
 

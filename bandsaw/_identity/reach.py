@@ -82,6 +82,7 @@ class Reach:
         left_out: Collection[str] = (),
         earlier: Optional[Reach] = None,
         only_source: bool = False,
+        as_now: bool = False,
     ) -> None:
         # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
@@ -90,6 +91,10 @@ class Reach:
         self.state: set[tuple[int, str]] = set() if earlier is None else set(earlier.state)
         self._attributes = set() if earlier is None else set(earlier.seen.attributes)
         # What variables of enclosing functions reached code sets anew, by their cells.
+        self._as_now = as_now
+        # Of the attributes that reached code changes those that may be a class's.
+        self._shared: set[str] = set() if earlier is None else earlier._shared_now
+        self._shared_now: set[str] = set()
         self._set_cells: dict[int, Any] = {} if earlier is None else earlier._set_cells
         self._cells_known = len(self._set_cells)
         self._no_state: set[tuple[int, str]] = set()
@@ -153,13 +158,15 @@ class Reach:
         if self._is_unsettled or len(self._set_cells) > self._cells_known:
             return False
         return not any(
-            key in self.state or key[1] in self.seen.attributes for key in self._no_state
+            key in self.state or key[1] in (self.seen.attributes if key[0] else self._shared_now)
+            for key in self._no_state
         )
 
     def _note_changes(self, changes: Changes, uses: Uses, namespace: Mapping[str, Any]) -> None:
         for name, method in changes.methods:
             self._methods[id(method)] = name, method
         self.seen.attributes |= changes.attributes
+        self._shared_now |= changes.shared
         self._reads |= changes.reads
         if changes.declared or changes.names:
             used = {use.chain[0] for use in uses.names}
@@ -180,15 +187,16 @@ class Reach:
             pending = others
             for _, changes in called:
                 self.seen.attributes |= changes.attributes
+                self._shared_now |= changes.shared
                 self._reads |= changes.reads
 
     def is_state_attribute(self, name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills an attribute of a class."""
         if holds_code(value):
             return False
-        if name not in self._attributes:
+        if name not in self._shared:
             self._no_state.add((0, name))
-        return name in self._attributes
+        return name in self._shared
 
     def _function(self, function: FunctionType) -> Union[bytes, Form]:
         attributes = function.__dict__
@@ -215,6 +223,8 @@ class Reach:
     def _cells(self, function: FunctionType, changes: Changes) -> dict[str, Any]:
         """Reads what a function closes over; what reached code sets or fills as it was first."""
         values = cells_of(function)
+        if self._as_now:
+            return values
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             if name not in values or holds_code(values[name]) or callable(values[name]):
                 continue
@@ -230,7 +240,7 @@ class Reach:
     def _defaults(self, function: FunctionType, changes: Changes) -> tuple[Any, Any]:
         """Reads the defaults of a function; what it fills counts as it was first."""
         held, named, code = function.__defaults__, function.__kwdefaults__, function.__code__
-        if not changes.names or not (held or named):
+        if self._as_now or not changes.names or not (held or named):
             return held, named
 
         def first(name: str, value: Any) -> Any:
@@ -453,8 +463,9 @@ class Reach:
             value = members[name]
             if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
                 continue
+            # What reached code sets or fills counts as the body of the class first sets it.
             if self.is_state_attribute(name, value):
-                continue  # it counts as the body of the class first sets it
+                continue
             functions = [f for f in _unwrapped(value) if is_a(f, FunctionType)]
             is_set_elsewhere = is_mock(value) or (
                 bool(functions) and not own.issuperset(map(id, functions))
@@ -570,10 +581,10 @@ def _is_made_by_types(cls: type) -> bool:
     return module_of_class(cls) == "types" and vars(types).get(qualname_of(cls)) is not cls
 
 
-def _namespace(cls: type) -> dict[str, Any]:
+def _namespace(cls: type) -> Any:
     module = sys.modules.get(module_of_class(cls))
     if module is not None:
-        return vars(module)
+        return attributes_of(module)
     for value in attributes_of(cls).values():
         if is_a(value, FunctionType):
             return value.__globals__

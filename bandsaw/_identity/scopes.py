@@ -14,6 +14,8 @@ from .syntax import unwound
 
 IsLeftOut = Callable[[ast.expr], bool]
 
+# What the names of uses begin with that are import statements themselves.
+RUN_BY_IMPORT = "import of "
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _DYNAMIC = {
@@ -55,6 +57,7 @@ class _Scope:
         self.parent = parent
         self.bound: dict[str, int] = {}
         self.free: set[str] = set()
+        self.enclosing: set[str] = set()
         self.imports: dict[str, Origin] = {}
         self.uses: list[tuple[tuple[str, ...], int, bool]] = []
         self.children: list[_Scope] = []
@@ -134,17 +137,20 @@ class _Visitor(ast.NodeVisitor):
             argument = (
                 node.args[position] if position is not None and position < len(node.args) else None
             )
-            if not (isinstance(argument, ast.Constant) and isinstance(argument.value, str)):
+            text = argument.value if isinstance(argument, ast.Constant) else None
+            # A relative name of a module depends on what else the call is given.
+            is_whole = chain[-1] == "getattr" or str(text)[:1] not in ("", ".")
+            if not isinstance(text, str) or not is_whole:
                 self.dynamic.append((chain, node.lineno, _source(node)))
             elif chain[-1] == "getattr":
                 base = chain_of(node.args[0])
                 if base is not None:
-                    self.use((*base, argument.value), node.lineno)
+                    self.use((*base, text), node.lineno)
             else:
-                name = f"import {argument.value}"
+                name = f"import {text}"
                 scope = self.scope
                 scope.bind(name, node.lineno)
-                scope.imports[name] = Origin(argument.value, "", 0)
+                scope.imports[name] = Origin(text, "", 0)
                 self.use((name,), node.lineno)
         self.generic_visit(node)
 
@@ -224,19 +230,30 @@ class _Visitor(ast.NodeVisitor):
             name = alias.asname or alias.name.partition(".")[0]
             self.scope.bind(name, node.lineno)
             # `import a.b` binds `a`, and `import a.b as c` binds `a.b`.
-            self.scope.imports[name] = Origin(alias.name, None if alias.asname is None else "", 0)
+            origin = Origin(alias.name, None if alias.asname is None else "", 0)
+            self.scope.imports[name] = origin
+            self.run_by(origin, node.lineno)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         for alias in node.names:
             name = alias.asname or alias.name
             self.scope.bind(name, node.lineno)
-            self.scope.imports[name] = Origin(node.module or "", alias.name, node.level)
+            origin = self.scope.imports[name] = Origin(node.module or "", alias.name, node.level)
+            self.run_by(origin, node.lineno)
+
+    def run_by(self, origin: Origin, line: int) -> None:
+        """Notes what an import in a function runs, whether what it binds is used or not."""
+        if self.scope.kind != "outside":
+            name = f"{RUN_BY_IMPORT}{'.' * origin.level}{origin.module}:{origin.name or ''}"
+            self.scope.bind(name, line)
+            self.scope.imports[name] = origin
+            self.use((name,), line)
 
     def visit_Global(self, node: ast.Global) -> None:
         self.scope.free |= set(node.names)
 
     def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
-        pass
+        self.scope.enclosing |= set(node.names)
 
     def generic_visit(self, node: ast.AST) -> None:
         name = getattr(node, "name", None) or getattr(node, "rest", None)
@@ -298,7 +315,7 @@ def _origins(scope: _Scope, name: str, line: int) -> list[Optional[Origin]]:
         is_visible = current is scope or current.kind != "class"
         if name in current.free:
             return [None]
-        if is_visible and name in current.bound:
+        if is_visible and name in current.bound and name not in current.enclosing:
             origin = current.imports.get(name)
             found: list[Optional[Origin]] = [] if origin is None else [origin]
             if current.kind == "class" and line <= current.bound[name]:

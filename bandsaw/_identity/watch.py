@@ -13,7 +13,8 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from types import CellType, FunctionType, MappingProxyType
+from copy import copy
+from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Optional
 
 from .kinds import (
@@ -29,7 +30,6 @@ from .kinds import (
 
 # Stands for a name that is not there.
 MISSING = object()
-_NOTHING: dict[str, Any] = {}
 # Containers with more elements are reported, and not compared.
 MOST_ELEMENTS = 10_000
 _KEYS = frozenset((type(None), bool, int, float, str, bytes))
@@ -199,6 +199,12 @@ class Watch:
 
     def is_current(self) -> bool:
         """Says whether nothing of it was replaced, reloaded or changed."""
+        try:
+            return self._is_current()
+        except RuntimeError:
+            return False  # another thread has changed a dict or a set just now
+
+    def _is_current(self) -> bool:
         # On the way of every hit of a cache: 30 ns for each name.
         loaded = sys.modules
         for name, reference, spec in self._modules:
@@ -303,7 +309,9 @@ def is_first_unset(value: Any) -> bool:
 
 def spec_of(module: Any) -> Any:
     """Returns the spec of a module, which `importlib.reload` replaces."""
-    return getattr(module, "__dict__", _NOTHING).get("__spec__")
+    plain = type(module) is ModuleType  # others may have a `__getattribute__`
+    variables = module.__dict__ if plain else attributes_of(module)
+    return variables.get("__spec__")
 
 
 def _stamp_of(path: str) -> Any:
@@ -395,7 +403,18 @@ def _is(one: Any, other: Any) -> bool:
 
 
 def _rebuilt(container: Any, contents: Any) -> Any:
-    return contents if not is_a(contents, bytes) else type(container)(contents)
+    if not is_a(contents, bytes):
+        return contents
+    if is_a(container, bytearray):
+        return bytearray(contents)
+    # An array: one of the same kind with other elements. `array.array` may have had less.
+    made = copy(container)
+    if hasattr(made, "frombytes"):
+        del made[:]
+        made.frombytes(contents)
+    else:
+        memoryview(made).cast("B")[:] = contents
+    return made
 
 
 def _label(owner: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from .firstparty import is_first_party
 from .globals import canonical_module_name, global_name
+from .kinds import attributes_of
 from .names import module_source
 from .syntax import write_syntax
 
@@ -19,7 +20,7 @@ def digest_of_module(module: ModuleType) -> bytes:
     if not is_first_party(module.__name__):
         return sha256(global_name(module.__name__, "")).digest()
     digest = sha256(canonical_module_name(module.__name__).encode())
-    folders = list(vars(module).get("__path__", ()))
+    folders = list(attributes_of(module).get("__path__", ()))
     source = module_source(module)
     if source is not None:
         digest.update(write_syntax(source.tree))

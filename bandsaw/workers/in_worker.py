@@ -35,6 +35,7 @@ def run(digest: str, run_id: str, files_seen: str, data: bytes) -> bytes:
     try:
         # The worker may have made one of its own, or have served another run before.
         run_of_process._RUN_ID = run_id
+        carrying.forget()
         carrying.take_over({"files_seen": files_seen == engine_files.files_seen()})
         session = Session().restore(io.BytesIO(data))
         nonce = session.nonce
