@@ -322,8 +322,10 @@ _held: list[threading.Lock] = []
 
 def _hold() -> None:
     # A lock of SQLite's that a thread has while another one forks is never released in the child.
-    if _writer._writing.acquire(timeout=_SECONDS_OF_PATIENCE):
+    if _writer._writing.acquire(timeout=0 if _writer._is_stuck else _SECONDS_OF_PATIENCE):
         _held.append(_writer._writing)
+    else:
+        _writer._is_stuck = True  # until it has written something
 
 
 def _release() -> None:

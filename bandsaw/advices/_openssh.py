@@ -61,10 +61,12 @@ class SshCommandLineBackend(SshBackend):
 
     @staticmethod
     def login(remote: Remote) -> str:
+        """Returns `user@host`."""
         return f"{remote.user}@{remote.host}"
 
     @staticmethod
     def get_remote_path(remote: Remote, path: Path) -> str:
+        """Returns `user@host:path`."""
         return f"{SshCommandLineBackend.login(remote)}:{path.as_posix()}"
 
     def connection_command(self, remote: Remote, executable: str) -> Optional[list[str]]:
@@ -79,9 +81,11 @@ class SshCommandLineBackend(SshBackend):
         return ssh_command(remote, executable, f"-u -c '{_BOOT}'")
 
     def create_dir(self, remote: Remote, remote_path: Path) -> None:
+        """Makes a folder, for its owner only. See `SshBackend.create_dir`."""
         self._ask(remote, f"make {remote_path}", operation="make", path=remote_path.as_posix())
 
     def copy_file_to_remote(self, remote: Remote, local_path: Path, remote_path: Path) -> None:
+        """Copies a file there, readable by its owner only. See `SshBackend.copy_file_to_remote`."""
         with open(local_path, "rb") as file:
             self._ask(
                 remote,
@@ -93,6 +97,8 @@ class SshCommandLineBackend(SshBackend):
             )
 
     def copy_file_from_remote(self, remote: Remote, remote_path: Path, local_path: Path) -> None:
+        """Copies a file from there. See `SshBackend.copy_file_from_remote`."""
+
         def receive(answer: dict[str, Any], stream: IO[bytes]) -> None:
             with open(
                 local_path, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)
@@ -110,10 +116,18 @@ class SshCommandLineBackend(SshBackend):
         )
 
     def delete_dir(self, remote: Remote, remote_path: Path) -> None:
+        """Removes a folder and all that is in it. See `SshBackend.delete_dir`."""
         self._ask(remote, f"remove {remote_path}", operation="remove", path=remote_path.as_posix())
 
     def execute_remote(self, remote: Remote, executable: str, *arguments: str) -> None:
-        """Runs a command as `SshBackend.execute_remote` says; it is ended with the connection."""
+        """Runs a command, with the environment of the remote's interpreter.
+
+        What it writes comes through as it is written. If the connection breaks, it is ended. See
+        `SshBackend.execute_remote`.
+
+        Raises:
+            RemoteCommandError: If it fails (a `subprocess.CalledProcessError`).
+        """
         request = {
             "operation": "run",
             "command": [executable, *arguments],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import Any, Callable, Optional
@@ -36,7 +37,7 @@ class EngineChild(Child):
         super().__init__(kind, place.engine.name, lambda was_lost: None, {})
         self._place = place
         self._check = check
-        self._events: list[tuple[bytes, Any]] = []
+        self._events: deque[tuple[bytes, Any]] = deque()
         self._end = ""
         self._future: Optional[Future[Any]] = None
         self._wakeup = threading.Event()
@@ -124,7 +125,7 @@ class EngineChild(Child):
 
     def _step(self, seconds: Optional[float]) -> bool:
         if self._events:
-            self._take_next(*self._events.pop(0))
+            self._take_next(*self._events.popleft())
             return True
         if self._end == "deadline" and not self.is_cancelled:
             self.is_over, self._end = True, ""

@@ -88,7 +88,13 @@ def _begins(request: "Any", begun: "list[str]") -> str:
     call = request["call"]
     begun.append(call)
     _forget_some()
-    if _begun.setdefault(call, "begun") != "begun":
+    known = _begun.setdefault(call, "begun")
+    if known == "over":
+        # The engine has lost what came of it.
+        if not request["repeats"]:
+            return "lost"
+        _begun[call] = "begun"
+    elif known != "begun":
         return "ended"
     path = os.path.join(request["claims"], "begun-" + call)
     try:
