@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+import zipfile
 
 import pytest
 
@@ -197,6 +198,33 @@ def test_an_id_is_the_same_when_many_threads_make_it_first(package):
         "print(len(found), len(set(found)))\n"
     )
     assert run(package, body) == ["8 1"]
+
+
+def test_a_loader_that_modules_share_stays_as_it_is(package):
+    with zipfile.ZipFile(package.folder / "code.zip", "w") as archive:
+        archive.writestr("zipped.py", "import random\nf = [random.random][0]")
+    package.write(
+        "lazy.py",
+        """
+        import bandsaw
+        def task_id():
+            @bandsaw.task
+            def task(): from zipped import f; return f
+            return task.bandsaw_task.task_id
+        """,
+    )
+    body = (
+        "sys.path.insert(0, 'code.zip')\n"
+        "import importlib.util, lazy\n"
+        "first = [lazy.task_id() for _ in range(3)]\n"
+        "importlib.util.find_spec('zipped')\n"
+        "loader = sys.path_importer_cache['code.zip']\n"
+        "assert 'exec_module' not in vars(loader), vars(loader)\n"
+        "import zipped\n"
+        "assert zipped.__loader__ is zipped.__spec__.loader is loader\n"
+        "print(len({*first, lazy.task_id()}))\n"
+    )
+    assert run(package, body) == ["1"]
 
 
 def test_a_module_that_is_not_there_is_a_gap_and_one_that_cannot_be_imported_is_none(package):

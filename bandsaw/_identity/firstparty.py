@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Optional
 
 from ..modules import file_of
-from .kinds import attributes_of
+from .kinds import attributes_of, is_a
 
 _OURS = __name__.partition(".")[0]
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -165,11 +165,15 @@ def _location(module_name: str) -> Optional[str]:
     return _location_of_spec(spec)
 
 
+class Onlooker:
+    """A finder that finds modules as all others do, to look at those that are imported."""
+
+
 def find_spec(module_name: str) -> Any:
     """Finds a top-level module: looking for a submodule would import its package."""
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        if find is None:
+        if find is None or is_a(finder, Onlooker):
             continue
         try:
             spec = find(module_name, None)

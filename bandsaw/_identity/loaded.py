@@ -10,12 +10,13 @@ import ast
 import contextlib
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType, MemberDescriptorType
 from typing import Any, NamedTuple, Optional
 
 from .by_source import Module, known_module, module_of
 from .carried import is_literal
-from .firstparty import is_first_party
+from .firstparty import Onlooker, is_first_party
 from .kinds import attributes_of, is_a, qualname_of
 from .kinds import module_of as home_of
 from .stored import is_strange
@@ -136,7 +137,7 @@ def _is_member(
     return False
 
 
-class _Finder:
+class _Finder(Onlooker):
     """Finds modules as all others do, and looks at those of the project when they are loaded."""
 
     def __init__(self, walk: Walk) -> None:
@@ -151,34 +152,29 @@ class _Finder:
             find = getattr(finder, "find_spec", None)
             spec = None if find is None or finder is self else find(name, path, target)
             if spec is not None:
-                self._look(spec)
+                loader = spec.loader
+                if hasattr(loader, "exec_module") and not is_a(loader, _Loader):
+                    spec.loader = _Loader(loader, partial(self._execute, spec, loader))
                 return spec
         return None
 
-    def _look(self, spec: Any) -> None:
-        loader, name = spec.loader, spec.name
-        original: Any = getattr(loader, "exec_module", None)
-
-        def exec_module(module: Any) -> None:
-            with contextlib.suppress(AttributeError):
-                del loader.exec_module
-            if attributes_of(module).get("__spec__") is not spec:
-                original(module)
-                return
-            module_of(name)  # as its file is now
-            self._depth += 1
-            try:
-                original(module)
-                self._loaded.append((name, spec))
-            finally:
-                self._depth -= 1
-                # Those that import each other are whole only when all of them are there.
-                while not self._depth and self._loaded:
-                    self._take(*self._loaded.pop())
-
-        if original is not None:
-            with contextlib.suppress(AttributeError):
-                loader.exec_module = exec_module
+    def _execute(self, spec: Any, loader: Any, module: Any) -> None:
+        name, spec.loader = spec.name, loader
+        with contextlib.suppress(AttributeError):
+            module.__loader__ = loader
+        if attributes_of(module).get("__spec__") is not spec:
+            loader.exec_module(module)
+            return
+        module_of(name)  # as its file is now
+        self._depth += 1
+        try:
+            loader.exec_module(module)
+            self._loaded.append((name, spec))
+        finally:
+            self._depth -= 1
+            # Those that import each other are whole only when all of them are there.
+            while not self._depth and self._loaded:
+                self._take(*self._loaded.pop())
 
     def _take(self, name: str, spec: Any) -> None:
         module, variables = known_module(name), attributes_of(sys.modules.get(name))
@@ -191,6 +187,17 @@ class _Finder:
                 if each[:2] != "__" and not is_as_said(module, each, value, Seen()):
                     digest, seen = self._walk(value)
                     module.first[each] = First(digest, Watch(seen))
+
+
+class _Loader:
+    """Stands for a loader, which other modules may share, until a module is executed."""
+
+    def __init__(self, loader: Any, exec_module: Callable[[Any], None]) -> None:
+        self._loader = loader
+        self.exec_module = exec_module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
 
 
 _finder: Optional[_Finder] = None
