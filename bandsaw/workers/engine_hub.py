@@ -388,6 +388,7 @@ class Hub:
                     process.file = [_view(body.decode())]
                 except OSError as error:
                     # The other calls go on.
+                    process.file = [b""]
                     process.inbox.put((b"E", f"what it sent cannot be read: {error}".encode()))
                 self._send(b"V", number)
             else:
