@@ -83,10 +83,10 @@ class Part:
         nodes: list[Any] = list(outline.eager) if name == RUN else []
         if name in outline.lazy or is_a(node, DEFINITIONS):
             nodes = self._counted(node)
-        written = [write_syntax(node, self._is_left_out) for node in nodes]
+        written = [write_syntax(node, self.is_left_out) for node in nodes]
         # The digest of its statement, of `WHOLE` that of all that count with the module.
         self.digest = sha256(b"".join(b"%d:%b" % (len(w), w) for w in written)).digest()
-        self.uses = uses_of(nodes, self._is_left_out)  # what they use from outside
+        self.uses = uses_of(nodes, self.is_left_out)  # what they use from outside
         # What it changes when it is called.
         self.changes = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
 
@@ -103,7 +103,7 @@ class Part:
             return None
         return {word.arg for word in getattr(decorator, "keywords", ())}
 
-    def _is_left_out(self, decorator: ast.expr) -> bool:
+    def is_left_out(self, decorator: ast.expr) -> bool:
         options = self._options(decorator)
         return options is not None and options.isdisjoint(("version", "depends"))
 
@@ -137,7 +137,8 @@ class Module:
     def written(self) -> Written:
         """All of its source, for who uses the module itself."""
         if self._written is None:
-            self._written = Written(b"!whole;" + sha256(write_syntax(self.source.tree)).digest())
+            written = write_syntax(self.source.tree, self.part(WHOLE).is_left_out)
+            self._written = Written(b"!whole;" + sha256(written).digest())
         return self._written
 
     def absolute(self, origin: Origin) -> str:
