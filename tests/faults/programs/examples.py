@@ -103,10 +103,9 @@ def faults_of(dice, workspace, edits=1):
         ids.append(workspace.task_id(edit.program))
         if edit.changes and ids[-1] == first:
             faults.append(("different", f"one id, but changed: {edit.what}"))
-        # Of a module that a function imports and that runs more than definitions, all counts.
-        may_count = _imports_late(program) and (
-            _has_registry(program) or not edit.what.startswith("the layout")
-        )
+        # Of a module that a function imports and that runs more than definitions, all counts, also
+        # the order of a set or a registry as it is written.
+        may_count = _imports_late(program)
         if not edit.changes and ids[-1] != first and not may_count:
             faults.append(("same", f"another id, but changed only: {edit.what}"))
     return faults, ids
@@ -115,8 +114,3 @@ def faults_of(dice, workspace, edits=1):
 def _imports_late(program):
     late = (reference for d in program.definitions.values() for reference in d.late)
     return any(reference.way.startswith("lazy") for reference in late)
-
-
-def _has_registry(program):
-    """Says whether another layout may be another order of what a registry holds."""
-    return any(d.kind == "registry" for d in program.definitions.values())
