@@ -26,6 +26,7 @@ class _Maker:
     def __init__(self, dice):
         self.dice = dice
         self.made = {}
+        self.ways = LAZY_WAYS if dice.chance(50) else WAYS
 
     def program(self):
         dice = self.dice
@@ -62,7 +63,7 @@ class _Maker:
     def late(self, module, count):
         found = self.of(USABLE)
         return tuple(
-            self.reference(self.dice.pick(found), module, LAZY_WAYS) for _ in range(count) if found
+            self.reference(self.dice.pick(found), module, self.ways) for _ in range(count) if found
         )
 
     def reference(self, definition, module, ways):
@@ -73,6 +74,8 @@ class _Maker:
         """Lets a function refer to one that is defined later, maybe to one that refers to it."""
         dice = self.dice
         one, other = dice.pick(self.of(FUNCTIONS)), dice.pick(self.of((*FUNCTIONS, "class")))
+        if self.ways is WAYS and other.module != one.module:
+            return  # the modules would import each other
         way = "from" if other.module == one.module else dice.pick(("lazy from", "lazy module"))
         self.made[one.name] = one.changed(late=(*one.late, Reference(other.name, way)))
 
