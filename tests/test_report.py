@@ -95,6 +95,54 @@ def test_a_browser_shows_filters_and_asks_nobody(page, report):
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
+def test_a_mouse_over_the_timeline_shows_what_is_known_of_a_call(page):
+    page.set_viewport_size({"width": 1200, "height": 900})
+    box = page.locator(".bk-Figure").first.bounding_box()
+    told = page.locator(".bk-tooltip-content")
+    for down in range(10, int(box["height"]), 6):
+        for right in range(60, int(box["width"]), 10):
+            page.mouse.move(box["x"] + right, box["y"] + down)
+            if told.count():
+                text = told.first.inner_text()
+                assert "workflow." in text and "state:" in text and "where:" in text
+                return
+    pytest.fail("nothing was shown")
+
+
+def test_keys_reach_a_failure_and_the_filter(page):
+    def tab_to(name):
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            found = page.evaluate(
+                """() => {
+                    let node = document.activeElement;
+                    while (node && node.shadowRoot && node.shadowRoot.activeElement)
+                        node = node.shadowRoot.activeElement;
+                    return node ? node.tagName : "";
+                }"""
+            )
+            if found == name:
+                return
+        pytest.fail(f"no {name} was reached")
+
+    tab_to("SUMMARY")
+    assert not page.locator("pre").first.is_visible()
+    page.keyboard.press("Enter")
+    assert page.locator("pre").first.is_visible()
+    tab_to("INPUT")
+    page.keyboard.type("collect")
+    page.keyboard.press("Enter")
+    page.locator(".slick-row").nth(1).wait_for(state="detached")
+    assert page.locator(".slick-row").count() == 1
+
+
+def test_all_of_it_is_printed(page):
+    assert not page.locator("pre").first.is_visible()
+    page.emulate_media(media="print")
+    assert page.locator("pre").first.is_visible()
+    assert page.pdf().startswith(b"%PDF")
+
+
 def test_calls_that_overlap_have_rows_of_their_own():
     def call(begun, ended, pid):
         return {"begun": begun, "ended": ended, "pid": pid, "host": "here"}

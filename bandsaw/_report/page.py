@@ -35,7 +35,8 @@ table.plain td:nth-child(n + 2):not(:last-child) { white-space: nowrap; }
 pre { overflow-x: auto; border-left: 3px solid #D55E00; padding-left: .8rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; overflow-wrap: anywhere; }
 .note { opacity: .75; }
-@media print { details > * { display: block; } pre { white-space: pre-wrap; } }
+@media print { details > * { display: block; } pre { white-space: pre-wrap; }
+ details::details-content { content-visibility: visible; display: block; } }
 </style>
 $scripts
 </head><body>
