@@ -18,6 +18,7 @@ from . import flight, lanes
 _SECONDS_TO_END = 1.0
 # Whether Ctrl-C has ended the calls of this process.
 was_interrupted = False
+_has_ended = False  # whether the script is over
 
 
 def end_all() -> None:
@@ -37,7 +38,9 @@ def end_all() -> None:
 
 def _at_the_end() -> None:
     """Called by the main thread when the script is over, before other threads are waited for."""
+    global _has_ended
     try:
+        _has_ended = True
         _begin_the_end()
     except KeyboardInterrupt:
         end_all()
@@ -81,6 +84,14 @@ def _stop(waits: threading.Thread, is_interrupted: bool) -> None:
         _leave_as_interrupted()
 
 
+def _if_interrupted_before() -> None:
+    # Ctrl-C that comes just when the script is over keeps Python from calling what is above.
+    if not _has_ended and lanes.unfinished:
+        end_all()
+        flight.stop()
+        _leave_as_interrupted()
+
+
 def _leave_as_interrupted() -> None:
     """Has the program end by SIGINT, as shells want it, also if a thread has called `exec` since.
 
@@ -119,5 +130,6 @@ def _let_go() -> None:
 # As the executors of the standard library do it.
 _register: Any = getattr(threading, "_register_atexit", atexit.register)
 _register(_at_the_end)
+atexit.register(_if_interrupted_before)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go)

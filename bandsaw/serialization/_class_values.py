@@ -11,7 +11,7 @@ from ..errors import DeserializationError, FileTravelError
 from ._classes import is_static, set_state, state_of
 from ._tables import BuiltinSerializer, StandardSerializer, checked
 from .values import (
-    ClassSerializer,
+    _ClassSerializer,
     ExceptionSerializer,
     SerializableValueSerializer,
     TupleSerializer,
@@ -19,7 +19,7 @@ from .values import (
 )
 
 
-class EnumSerializer(ClassSerializer):
+class EnumSerializer(_ClassSerializer):
     """Writes members of enums by their name, and combined flags by their value."""
 
     def can_serialize_value(self, value: Any) -> bool:
@@ -46,7 +46,7 @@ class EnumSerializer(ClassSerializer):
         return cls(checked(representation["value"], int))
 
 
-class DataclassSerializer(ClassSerializer):
+class DataclassSerializer(_ClassSerializer):
     """Writes data classes with all attributes; their constructors do not run when read."""
 
     def can_serialize_value(self, value: Any) -> bool:

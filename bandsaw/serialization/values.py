@@ -90,7 +90,7 @@ class ValueSerializer(abc.ABC):
         return NotImplemented
 
 
-class ClassSerializer(ValueSerializer):
+class _ClassSerializer(ValueSerializer):
     """Writes values of classes that are found by their names when the values are read.
 
     Args:
@@ -114,7 +114,7 @@ class ClassSerializer(ValueSerializer):
         return require_class(module, name, self._trusted_modules, is_kind, kind)
 
 
-class ExceptionSerializer(ClassSerializer):
+class ExceptionSerializer(_ClassSerializer):
     """Writes exceptions: type, arguments, attributes, notes, causes, groups and traceback text.
 
     No constructor is called when an exception is read. What cannot be written (a lock among the
@@ -148,7 +148,7 @@ class ExceptionSerializer(ClassSerializer):
         return rebuild(representation, self._trusted_modules)
 
 
-class SerializableValueSerializer(ClassSerializer):
+class SerializableValueSerializer(_ClassSerializer):
     """Writes what implements `SerializableValue`: the class and `serialized()`.
 
     Only `deserialize` of real subclasses of `SerializableValue` is called when a value is read.
@@ -174,7 +174,7 @@ class SerializableValueSerializer(ClassSerializer):
         return cls.deserialize(representation["values"])
 
 
-class TupleSerializer(ClassSerializer):
+class TupleSerializer(_ClassSerializer):
     """Writes tuples and named tuples.
 
     A plain tuple is written as the list of its items, a named one as an object with the class, the

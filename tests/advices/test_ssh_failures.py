@@ -31,7 +31,7 @@ from tests.conftest import ROOT, coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_server, ssh_tasks
 
 pytestmark = [pytest.mark.xdist_group("failures over SSH"), pytest.mark.slow]
-_SECONDS = 12
+_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
