@@ -11,11 +11,11 @@ from ..errors import DeserializationError, FileTravelError
 from ._classes import is_static, set_state, state_of
 from ._tables import BuiltinSerializer, StandardSerializer, checked
 from .values import (
-    _ClassSerializer,
     ExceptionSerializer,
     SerializableValueSerializer,
     TupleSerializer,
     ValueSerializer,
+    _ClassSerializer,
 )
 
 
