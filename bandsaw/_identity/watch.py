@@ -375,6 +375,8 @@ def _contents_of(container: Any) -> Any:
 
 
 def _view(array: Any) -> Any:
+    if is_a(array, bytearray) and type(array) is not bytearray:
+        array = bytearray.__getitem__(array, slice(None))  # it may have a `__buffer__` of its own
     try:
         return memoryview(array).cast("B")
     except (TypeError, ValueError, BufferError, NotImplementedError):
