@@ -35,7 +35,9 @@ def described(engine: Engine, files: Iterable[Sent]) -> list[dict[str, Any]]:
 
 
 def _whole(file: Sent) -> dict[str, Any]:
-    return {"key": file.key, "name": file.name, "parts": file.parts, "digest": file.digest}
+    # Nothing of ours: a worker has none of it, and no bandsaw.
+    parts = [tuple(part) for part in file.parts]
+    return {"key": file.key, "name": file.name, "parts": parts, "digest": file.digest}
 
 
 def _flat(file: Sent) -> Iterator[bytes]:
