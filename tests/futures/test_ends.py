@@ -1,7 +1,9 @@
 """Calls that are cancelled or killed, and what becomes of them when the program ends."""
 
+import contextlib
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -315,8 +317,12 @@ def test_a_second_ctrl_c_leaves_without_waiting_for_what_the_first_has_ended(
     process.send_signal(signal.SIGINT)
     wait_until((project.folder / "interrupted").exists)
     assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    for _ in range(60):
+        # One that comes while Python still prints the first is lost.
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=1)
+            break
     assert process.returncode == -signal.SIGINT
     assert project.left_behind() == []
 
