@@ -252,23 +252,6 @@ def test_ctrl_c_ends_what_runs_begins_nothing_more_and_leaves_at_once(
     assert seconds < 20
 
 
-def test_ctrl_c_just_when_the_script_is_over_ends_what_runs_too(project, write, wait_until):
-    body = """
-    hang.submit("pid")
-    while not os.path.exists("pid"):
-        time.sleep(0.01)
-    def interrupted(*, shutdown=threading._shutdown):
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(60)
-    threading._shutdown = interrupted
-    """
-    write(KEPT, body)
-    done = project.run("workflow.py", check=False)
-    assert done.returncode == -signal.SIGINT
-    pid = int((project.folder / "pid").read_text())
-    wait_until.gone(pid)
-
-
 def test_ctrl_c_leaves_at_once_when_a_call_of_this_process_goes_on(project, write, wait_until):
     tasks = """
     @bandsaw.task(chain="here")
