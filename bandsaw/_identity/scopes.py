@@ -17,7 +17,6 @@ IsLeftOut = Callable[[ast.expr], bool]
 # What the names of uses begin with that are import statements themselves.
 RUN_BY_IMPORT = "import of "
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _DYNAMIC = {
     "getattr": 1,
     "import_module": 0,

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # As in `streams`, `frames` and `remote`.
 _HEAD = struct.Struct("!cII")
 _START = struct.Struct("!Ic")
-_EVENT = struct.Struct("!cq")
 _PIECE = 1 << 18
 _LARGEST_BODY = 1 << 17
 _HELLO, _STATE, _SESSION, _RETURN, _FAILURE, _DONE, _BYE, _CODE = 1, 2, 3, 6, 7, 9, 10, 11
