@@ -260,3 +260,29 @@ def test_a_memo_is_state_and_told_of_once(run, memo):
     run(body)
     run(body)
     assert (run.project.folder / "ran").read_text() == "xx"
+
+
+def test_what_an_argument_closes_over_counts_as_it_is(run):
+    body = """
+    import bandsaw
+
+    def made(parts, count=0):
+        def held(x=None):
+            nonlocal count
+            if x is not None:
+                parts.append(x)
+                count += 1
+            return list(parts), count
+        return held
+
+    @bandsaw.task(version="1")
+    def call(function):
+        return function()
+
+    held = made([1])
+    assert call(held) == ([1], 0)
+    held(2)
+    assert call(held) == ([1, 2], 1)
+    assert call(made([1], 5)) == ([1], 5)
+    """
+    run(body)
