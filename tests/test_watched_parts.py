@@ -263,22 +263,27 @@ def test_a_memo_is_state_and_told_of_once(run, memo):
 
 
 def test_what_an_argument_closes_over_counts_as_it_is(run):
+    run.project.write(
+        "closures.py",
+        """
+        import bandsaw
+
+        def made(parts, count=0):
+            def held(x=None):
+                nonlocal count
+                if x is not None:
+                    parts.append(x)
+                    count += 1
+                return list(parts), count
+            return held
+
+        @bandsaw.task
+        def call(function):
+            return function()
+        """,
+    )
     body = """
-    import bandsaw
-
-    def made(parts, count=0):
-        def held(x=None):
-            nonlocal count
-            if x is not None:
-                parts.append(x)
-                count += 1
-            return list(parts), count
-        return held
-
-    @bandsaw.task(version="1")
-    def call(function):
-        return function()
-
+    from closures import call, made
     held = made([1])
     assert call(held) == ([1], 0)
     held(2)
