@@ -6,7 +6,6 @@ future ◄─ thread: the result's file, or what one `squeue` says of all jobs
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
@@ -21,6 +20,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional, Union
 
+from .._system import ending
 from .._system.directories import Anchor
 from .._system.files import make_private, whole_file
 from ..workers.buffers import Stored
@@ -148,7 +148,7 @@ class SlurmExecutor(EngineExecutor):
             self._waiting.append(_Call(settings, function, args, future))
             if self._thread is None:
                 self._is_over = False
-                atexit.register(self.shutdown)
+                _running.add(self)
                 self._thread = threading.Thread(
                     target=self._serve, daemon=True, name="bandsaw-slurm"
                 )
@@ -261,7 +261,7 @@ class SlurmExecutor(EngineExecutor):
         self._wakeup.set()
         if wait and thread is not None:
             thread.join(_SECONDS_TO_END)
-        atexit.unregister(self.shutdown)
+        _running.discard(self)
 
     # The thread
 
@@ -419,6 +419,15 @@ class SlurmExecutor(EngineExecutor):
             job.future.set_result(value)
         else:
             job.future.set_exception(error)
+
+
+_running: weakref.WeakSet[SlurmExecutor] = weakref.WeakSet()
+
+
+@ending.at_exit
+def _shut_all_down() -> None:
+    for executor in list(_running):
+        executor.shutdown()
 
 
 def _settings(given: dict[str, Any], executor: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from typing import Any, Optional
 
 from .. import modules
 from .._futures import program
+from .._system import ending
 from .._system.processes import in_forked_processes
 from ..run import get_run_id
 from .counts import Counting
@@ -302,7 +302,7 @@ def warn(problem: str) -> None:
     _writer._warn(problem)
 
 
-@atexit.register
+@ending.at_exit
 def flush_at_end() -> None:
     """Writes what is left when the program ends."""
     _writer.close()

@@ -7,10 +7,17 @@ Call: held(child.cancel) ... TaskKilledError        in the thread of the call
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import threading
 from contextvars import ContextVar
 from typing import Any, Callable, Optional
 
+# What ends processes, or writes what is left. A thread of a call may import it when the script is
+# over already; it is still called after that call has ended.
+_at_exit = contextlib.ExitStack()
+atexit.register(_at_exit.close)
+at_exit = _at_exit.callback
 # Whether calls need executors of the standard library, which stop when Python begins to end.
 needs_executors = False
 

@@ -9,7 +9,6 @@ and hands that on to another one when it has what it waits for.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import select
@@ -18,6 +17,7 @@ import time
 from collections import deque
 from typing import Any, Optional
 
+from .._system import ending
 from .._system.buffers import room
 from .._system.processes import in_forked_processes
 from ..distribution import DistributionArchive
@@ -363,7 +363,7 @@ def connection_to(target: Target, archive: DistributionArchive) -> Connection:
     return connection
 
 
-@atexit.register
+@ending.at_exit
 def close_all() -> None:
     """Closes all connections, after the processes that wait for work have been dismissed."""
     from . import pool

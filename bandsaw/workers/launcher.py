@@ -6,12 +6,12 @@ this process, or when its code has been replaced and nothing runs in it any more
 
 from __future__ import annotations
 
-import atexit
 import socket
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .._system import ending
 from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import state
@@ -95,7 +95,7 @@ def _forget(template: Template) -> None:
     template.close()
 
 
-@atexit.register
+@ending.at_exit
 def close_all() -> None:
     while _templates:
         _, template = _templates.popitem()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 import time
@@ -149,7 +148,7 @@ class Pool:
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
-@atexit.register
+@ending.at_exit
 def close_all() -> None:
     """Ends the processes of all pools. Called before the templates are ended."""
     for pool in list(_pools):

@@ -218,7 +218,24 @@ INTERRUPTED = {
     "sleep": "time.sleep(60)",
     "wait": "concurrent.futures.wait(futures)",
     "at the end": "pass",
+    "later": "pass",
 }
+# Bandsaw is loaded for processes when the script is over.
+LATE = """
+import atexit, threading
+
+class AfterTheScript(bandsaw.Advice):
+    def before(self, session):
+        while threading.main_thread().is_alive():
+            threading.Event().wait(0.01)
+        # Between what ends processes and the calls, were they ended in the wrong order.
+        atexit.register(threading.Event().wait, 0.3)
+        session.proceed()
+
+configuration.add_advice_chain(
+    AfterTheScript(), bandsaw.advices.subprocess.SubprocessAdvice(workers=1), name="late"
+)
+"""
 
 
 @pytest.mark.parametrize("where", INTERRUPTED)
@@ -231,7 +248,9 @@ def test_ctrl_c_ends_what_runs_begins_nothing_more_and_leaves_at_once(
         note.submit("never")
     {INTERRUPTED[where]}
     """
-    write(KEPT, body)
+    write(TASKS.replace("{options}", '(chain="late")' if where == "later" else ""), body)
+    configuration = project.folder / "bandsaw_config.py"
+    configuration.write_text(configuration.read_text() + LATE)
     process = project.start("workflow.py")
     pid = project.folder / "pid"
     wait_until(pid.exists)
