@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import sys
 import threading
@@ -45,7 +44,7 @@ def _at_the_end() -> None:
     except KeyboardInterrupt:
         end_all()
         flight.stop()
-        atexit.register(_leave_as_interrupted)
+        ending.is_interrupted = True
         raise
 
 
@@ -81,7 +80,7 @@ def _stop(waits: threading.Thread, is_interrupted: bool) -> None:
     if waits.is_alive():
         was_interrupted = is_interrupted = True
     if is_interrupted:
-        _leave_as_interrupted()
+        ending.is_interrupted = True
 
 
 def _if_interrupted_before() -> None:
@@ -89,16 +88,7 @@ def _if_interrupted_before() -> None:
     if not _has_ended and lanes.unfinished:
         end_all()
         flight.stop()
-        _leave_as_interrupted()
-
-
-def _leave_as_interrupted() -> None:
-    """Has the program end by SIGINT, as shells want it, also if a thread has called `exec` since.
-
-    Python remembers that nobody has caught Ctrl-C until `exec` or `eval` of a text forgets it.
-    """
-    with contextlib.suppress(KeyboardInterrupt):
-        exec("raise KeyboardInterrupt")
+        ending.is_interrupted = True
 
 
 def _wait(seconds: Optional[float]) -> None:

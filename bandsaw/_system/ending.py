@@ -16,8 +16,9 @@ from typing import Any, Callable, Optional
 # What ends processes, or writes what is left. A thread of a call may import it when the script is
 # over already; it is still called after that call has ended.
 _at_exit = contextlib.ExitStack()
-atexit.register(_at_exit.close)
 at_exit = _at_exit.callback
+# Whether Ctrl-C ends the program.
+is_interrupted = False
 # Whether calls need executors of the standard library, which stop when Python begins to end.
 needs_executors = False
 
@@ -78,6 +79,16 @@ class Ending:
         """Forgets it. Afterwards nobody calls it."""
         with self._lock:
             self._ends.remove(end)
+
+
+@atexit.register
+def _end() -> None:
+    _at_exit.close()
+    if is_interrupted:
+        # The program is to end by SIGINT, as shells want it. Python remembers that nobody has
+        # caught Ctrl-C until a thread calls `exec` or `eval` of a text, and many modules do.
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")
 
 
 # Of the submitted call that runs in this context.
