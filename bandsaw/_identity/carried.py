@@ -16,13 +16,27 @@ from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of, main_module_name
-from .canonical import WITHOUT_FORM, Writer, as_leaf
+from .canonical import Writer, as_leaf
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
-from .kinds import attributes_of, bases_of, is_a, module_of, name_of_module, qualname_of
+from .kinds import (
+    attributes_of,
+    bases_of,
+    is_a,
+    module_of,
+    name_of,
+    name_of_module,
+    qualname_of,
+)
 from .sources import Source, source_of
-from .stored import counts_in_a_class, is_mock, is_strange
+from .stored import (
+    counts_in_a_class,
+    is_mock,
+    is_special_of_the_user,
+    is_strange,
+    unwrapped,
+)
 from .watch import MISSING, Seen, content_of
 
 _CONTAINERS = (list, dict, set)
@@ -69,7 +83,7 @@ def carried_by(seen: Seen) -> Carried:
             for name, value in one.state.items():
                 if name in seen.attributes or name[:2] == "__":
                     continue
-                if counts_in_a_class(value) or is_a(value, _CONTAINERS):
+                if _is_compared(owner, name, value):
                     digest = _digest(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
@@ -78,6 +92,17 @@ def carried_by(seen: Seen) -> Carried:
             module = canonical_module_name(function.__globals__.get("__name__"))
             changed[f"{module}.{function.__qualname__}"] = None
     return Carried(tuple(changed), MappingProxyType(values))
+
+
+def _is_compared(owner: type, name: str, member: Any) -> bool:
+    """Says whether a member of a class may be another one than the body of the class says."""
+    if counts_in_a_class(member) or is_a(member, (*_CONTAINERS, *_PLAIN)):
+        return True
+    own = f"{qualname_of(owner)}.{name}"
+    return name_of(type(member)) == "functools._lru_cache_wrapper" or any(
+        is_a(each, FunctionType) and (each.__qualname__ != own or "__wrapped__" in each.__dict__)
+        for each in unwrapped(member)
+    )
 
 
 def _source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
@@ -103,13 +128,16 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         if "bandsaw_task" in attributes_of(value):
             return True
         if is_a(value, FunctionType) and value.__globals__ is namespace:
+            if value.__code__.co_filename[:1] == "<":
+                return None  # made of a text
             if value.__qualname__ == name and "__wrapped__" not in value.__dict__:
                 return True  # whether its own code is in the file is seen elsewhere
         elif is_a(value, type) and (module_of(value), qualname_of(value)) == (
             namespace.get("__name__"), name,
         ):  # fmt: skip
             return True
-        return None if name in source.assigned or source.defined.get(name) else False
+        is_bound = name in source.assigned or source.defined.get(name) or _has_star(source)
+        return None if is_bound else False
     if value is MISSING or name.startswith("__"):
         return True
     if name in source.defined and name not in source.assigned:
@@ -119,8 +147,15 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         statement = statements[0]
         targets = statement.targets if is_a(statement, ast.Assign) else [statement.target]
         if all(is_a(target, ast.Name) for target in targets) and statement.value is not None:
-            return is_literal(statement.value, value)
+            is_said = is_literal(statement.value, value)
+            # More may be put into a container while its module loads.
+            return None if is_said is False and is_a(value, _CONTAINERS) else is_said
     return None
+
+
+def _has_star(source: Source) -> bool:
+    imports = [node for node in source.tree.body if is_a(node, ast.ImportFrom)]
+    return any(alias.name == "*" for node in imports for alias in node.names)
 
 
 def is_literal(node: ast.expr, value: Any, seen: Optional[Seen] = None) -> Optional[bool]:
@@ -151,21 +186,13 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     node = source.class_(qualname_of(cls), [])
     if node is None:
         return
-    bound = {getattr(child, "name", None) for child in node.body}
+    bound = {getattr(child, "name", None): child for child in node.body}
     bases = [_said_by(base, attributes_of(module)) for base in node.bases]
-    if MISSING not in bases and not node.keywords:
+    if all(is_a(base, type) for base in bases) and not node.keywords:
         if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
     for name, member in members.items():
-        if is_mock(member):
-            yield name
-        if not is_a(member, FunctionType) or name.startswith("__"):
-            continue
-        if name in bound:
-            is_own = member.__qualname__ == f"{qualname_of(cls)}.{name}"
-            if not is_own and not _is_decorated(node, name):
-                yield name
-        elif not node.decorator_list and member.__module__ != module_of(cls):
+        if is_mock(member) or _is_given(cls, name, member, node, bound):
             yield name
     said: dict[str, Any] = {}
     for statement in node.body:
@@ -197,11 +224,32 @@ def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
     return MISSING
 
 
-def _is_decorated(node: ast.ClassDef, name: str) -> bool:
-    return any(
-        getattr(child, "name", None) == name and getattr(child, "decorator_list", [])
-        for child in node.body
-    )
+def _is_given(
+    cls: type, name: str, member: Any, node: ast.ClassDef, bound: Mapping[Any, Any]
+) -> bool:
+    """Says whether a method was set from outside of the body of its class."""
+    functions = [each for each in unwrapped(member) if is_a(each, FunctionType)]
+    if not functions:
+        return False
+    if name[:2] == "__" and name not in bound:
+        is_assigned = any(name in _targets_of(statement) for statement in node.body)
+        is_special = is_special_of_the_user(name, member)
+        return is_special and not is_assigned and not node.decorator_list
+    if name in bound:
+        # A decorator may give another function; that of a property does not.
+        decorators = getattr(bound[name], "decorator_list", [])
+        own = f"{qualname_of(cls)}.{name}"
+        is_plain = not decorators or is_a(member, (property, staticmethod, classmethod))
+        return is_plain and any(
+            each.__qualname__ != own and "__wrapped__" not in each.__dict__ for each in functions
+        )
+    is_foreign = any(is_strange(e) and e.__module__ != module_of(cls) for e in functions)
+    return is_foreign and not node.decorator_list
+
+
+def _targets_of(statement: ast.stmt) -> list[str]:
+    targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
+    return [target.id for target in targets if is_a(target, ast.Name)]
 
 
 _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
@@ -214,6 +262,10 @@ def _is_only_in_memory(function: FunctionType) -> bool:
     name, code = function.__qualname__, function.__code__
     if source.defined.get(name) is False and code.co_name != name:
         return True  # it was given other code
+    home = file_of(sys.modules.get(function.__globals__["__name__"]))
+    is_renamed = code.co_name != name.rpartition(".")[2] and "__wrapped__" not in function.__dict__
+    if is_renamed and home not in (None, code.co_filename):
+        return True  # the same for a decorated one, or a method
     definition = definition_of(function)
     # Methods of data classes are made of a text.
     if code.co_name == "<lambda>" or code.co_filename == "<string>":
@@ -236,40 +288,91 @@ def _has_other_defaults(function: FunctionType, node: Any) -> bool:
     return any(is_literal(expression, value) is False for expression, value in pairs)
 
 
+class _Compared(Writer):
+    """Writes a value without what has no form, such as locks, and says whether byte code counts."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.has_byte_code = False
+        report = lambda frames, value, reason: None  # noqa: E731
+        super().__init__(as_leaf(self._digest_of_code), report=report, seen=seen)
+
+    def _without_form(self, value: Any, error: Any) -> bytes:
+        if not self._stack:
+            raise error
+        return b"?;"
+
+    def _digest_of_code(self, code: Any) -> bytes:
+        if is_a(code, FunctionType):
+            return self._digest_of_function(code)
+        held: list[Any] = []
+        if is_a(code, type):
+            name, module = qualname_of(code), canonical_module_name(module_of(code))
+            if "<locals>" in name:
+                # What a call has made has no place of its own.
+                for key, member in sorted(attributes_of(code).items()):
+                    if key[:2] != "__" or any(is_a(e, FunctionType) for e in unwrapped(member)):
+                        held += (key, member)
+        else:
+            name, module = name_of_module(code), "None"
+        return self._joined(f"{module}.{name}".encode("utf-8", "surrogatepass"), held)
+
+    def _digest_of_function(self, function: FunctionType) -> bytes:
+        definition = definition_of(function)
+        if definition.node is None:
+            self.has_byte_code = True
+        if "registry" in function.__dict__ and not is_first_party(
+            str(function.__globals__.get("__name__"))
+        ):
+            return self._joined(definition.digest, [dict(function.__dict__["registry"])])
+        changes = definition.changes
+        held: list[Any] = [function.__defaults__, function.__kwdefaults__]
+        if held == [None, None]:
+            held = []
+        for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            value = content_of(cell)
+            # What it sets or fills itself is state.
+            if variable not in changes.enclosing and variable not in changes.names:
+                if value is not MISSING and not is_a(value, _CODE):
+                    held += (variable, value)
+        namespace = function.__globals__
+        home = sys.modules.get(str(namespace.get("__name__")))
+        if home is None or attributes_of(home) is not namespace:
+            # Nobody else comes to these.
+            for use in definition.uses.names:
+                value = namespace.get(use.chain[0], MISSING)
+                if value is not MISSING and not is_a(value, _CODE):
+                    held += (use.chain[0], value)
+        return self._joined(definition.digest, held)
+
+    def _joined(self, digest: bytes, held: list[Any]) -> bytes:
+        key = digest, *map(id, held)
+        if not held or key in self._inside:
+            return digest
+        inner = _Compared(Seen())
+        inner._inside = self._inside | {key}
+        try:
+            written = inner.write(held)
+        except Exception:
+            return digest
+        self.has_byte_code |= inner.has_byte_code
+        return sha256(digest + written).digest()
+
+    # Where it is: what a function closes over may lead to it again.
+    _inside: frozenset[Any] = frozenset()
+
+
+_CODE = (FunctionType, type, ModuleType)
+_PYTHON = ":{}.{}".format(*sys.version_info)
+
+
 def _digest(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
-    formless: list[str] = []
-
-    def report(frames: Any, value: Any, reason: str) -> None:
-        if reason.startswith(WITHOUT_FORM):
-            formless.append(reason)
-
-    writer = Writer(as_leaf(_digest_of_definition), report=report, seen=seen or Seen())
+    writer = _Compared(seen or Seen())
     try:
         written = writer.write(value)
     except Exception:
         return None
-    return None if formless else sha256(written).hexdigest()[:32]
-
-
-def _digest_of_definition(code: Any) -> bytes:
-    if is_a(code, FunctionType):
-        definition = definition_of(code)
-        changes, held = definition.changes, []
-        for variable, cell in zip(code.__code__.co_freevars, code.__closure__ or ()):
-            value = content_of(cell)
-            # What it sets or fills itself is state.
-            if variable not in changes.enclosing and variable not in changes.names:
-                if value is not MISSING and not is_a(value, (FunctionType, type, ModuleType)):
-                    held.append(f"{variable}:{_digest(value)}")
-        if not held:
-            return definition.digest
-        return sha256(definition.digest + ";".join(held).encode()).digest()
-    name: Any
-    if is_a(code, type):
-        name, module = qualname_of(code), canonical_module_name(module_of(code))
-    else:
-        name, module = name_of_module(code), "None"
-    return sha256(f"{module}.{name}".encode("utf-8", "surrogatepass")).digest()
+    # Byte code holds for one version of Python.
+    return sha256(written).hexdigest()[:32] + (_PYTHON if writer.has_byte_code else "")
 
 
 def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
@@ -290,6 +393,9 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
             continue
         ours = _digest(value)
-        if ours is not None and ours != digest:
+        if ours is None or ours == digest:
+            continue
+        # Of two byte codes of different Pythons nothing can be told.
+        if not (ours[32:] and digest[32:]) or ours[32:] == digest[32:]:
             found.append(f"{module_name}.{name}")
     return found
