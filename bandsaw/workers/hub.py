@@ -291,7 +291,10 @@ class _Hub:
         os.close(far_errors)
         at_start = state.at_start({**os.environ, **request["environment"]})
         with contextlib.suppress(OSError):
-            Channel(near).send_json(frames.STATE, {"at_start": at_start})
+            told: dict[str, Any] = {"at_start": at_start}
+            if request.get("beside"):
+                told["code"] = {"beside": request["beside"]}
+            Channel(near).send_json(frames.STATE, told)
         template = self._templates[stream] = _Template(pid, folder, near, errors)
         self._watch(near.fileno(), lambda: self._hear_template(stream, template))
         os.set_blocking(errors, False)
