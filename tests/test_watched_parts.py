@@ -46,6 +46,9 @@ class App:
     def scaled(self, number):
         return number
     half = functools.partialmethod(scaled, 1)
+    @staticmethod
+    def times(number=1, *, parts=[1]):
+        return number * sum(parts)
 
 @functools.singledispatch
 def described(value):
@@ -68,7 +71,7 @@ def all():
     return [
         App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
-        given.rate, derived.where(), replaced.where(), held(),
+        given.rate, derived.where(), replaced.where(), held(), App.times(),
     ]
 """
 CHANGES = {
@@ -85,6 +88,14 @@ CHANGES = {
         "import functools; half = lib.App.__dict__['half'];"
         "lib.App.half = functools.partialmethod(lib.App.scaled, 2)",
         "lib.App.half = half",
+    ),
+    "default of a method": (
+        "lib.App.times.__defaults__ = (2,)",
+        "lib.App.times.__defaults__ = (1,)",
+    ),
+    "what a default of a method holds": (
+        "lib.App.times.__kwdefaults__['parts'].append(2)",
+        "lib.App.times.__kwdefaults__['parts'].pop()",
     ),
     "namespace": ("lib.space.rate.parts.append(2)", "lib.space.rate.parts.pop()"),
     "arguments of a command": ("lib.given.rate = 2", "lib.given.rate = 1"),
