@@ -7,6 +7,7 @@ far:  differing(values) ─► those that have another value there
 
 from __future__ import annotations
 
+import abc
 import ast
 import builtins
 import sys
@@ -156,6 +157,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     if MISSING not in bases and not node.keywords:
         if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
+    is_shaped = _is_shaped(cls, node)
     for name, member in members.items():
         if is_mock(member):
             yield name
@@ -165,7 +167,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             is_own = member.__qualname__ == f"{qualname_of(cls)}.{name}"
             if not is_own and not _is_decorated(node, name):
                 yield name
-        elif not node.decorator_list and member.__module__ != module_of(cls):
+        elif not is_shaped and member.__module__ != module_of(cls):
             yield name
     said: dict[str, Any] = {}
     for statement in node.body:
@@ -180,12 +182,20 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             said[target.id] = None if target.id in said else statement.value
     for name, expression in said.items():
         member = members.get(name, MISSING)
-        if expression is not None and is_a(member, _PLAIN):
+        if expression is None or type(member) is cls:
+            continue  # the members of an enumeration
+        if is_a(member, _PLAIN):
             if is_literal(expression, member) is False:
                 yield name
-        elif expression is not None and is_a(member, type):
+        elif is_a(member, type):
             if _said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
+
+
+def _is_shaped(cls: type, node: ast.ClassDef) -> bool:
+    """Says whether somebody may give the class more than its body says when it is made."""
+    given = (attributes_of(base).get("__init_subclass__") for base in cls.__mro__[1:-1])
+    return bool(node.decorator_list) or type(cls) not in _PLAIN_KINDS or any(given)
 
 
 def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
@@ -204,6 +214,7 @@ def _is_decorated(node: ast.ClassDef, name: str) -> bool:
     )
 
 
+_PLAIN_KINDS = (type, abc.ABCMeta)
 _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
