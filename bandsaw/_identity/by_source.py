@@ -271,15 +271,23 @@ def spec_of_name(name: str) -> Any:
         return None  # what a package says of its folders may be anything
 
 
-def loaded_with(name: str) -> set[str]:
-    """Names the modules of the project that are there wherever a loaded one is."""
+def loaded_with(name: str, direct: dict[str, set[str]]) -> set[str]:
+    """Names the modules of the project that are there wherever a loaded one is.
+
+    `direct`: what is known of modules that import these, for other names to be found faster.
+    """
     found: set[str] = set()
     pending = [name]
     while pending:
-        for each in _imported_by(pending.pop()):
-            if each not in found and each in sys.modules and is_first_party(each):
-                found.add(each)
-                pending.append(each)
+        home = pending.pop()
+        if home not in direct:
+            direct[home] = {
+                each
+                for each in set(_imported_by(home))
+                if each in sys.modules and is_first_party(each)
+            }
+        pending += direct[home] - found
+        found |= direct[home]
     return found
 
 

@@ -109,6 +109,7 @@ class Reach:
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
         self._loaded_with: dict[str, set[str]] = {}
+        self._direct: dict[str, set[str]] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code: by content if it is first-party, else by name."""
@@ -363,7 +364,7 @@ class Reach:
             return False
         known = self._loaded_with.get(home)
         if known is None:
-            known = self._loaded_with[home] = loaded_with(home)
+            known = self._loaded_with[home] = loaded_with(home, self._direct)
         return name in known
 
     def installed(self, name: str, chain: tuple[str, ...]) -> Any:
