@@ -110,6 +110,9 @@ class Reach:
         self._called: set[Part] = set()
         self._loaded_with: dict[str, set[str]] = {}
         self._direct: dict[str, set[str]] = {}
+        self._needed: dict[str, set[str]] = {}
+        self._run: dict[str, Optional[Part]] = {}
+        self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code: by content if it is first-party, else by name."""
@@ -353,7 +356,7 @@ class Reach:
         else:
             self.note_module(module.name)
         names = self._names_form(part, part.uses, self._found_by(part), {}, {})
-        run = module.run() if part.name == WHOLE else ()
+        run = module.run(self._needed, self._run) if part.name == WHOLE else ()
         place = canonical_module_name(module.name)
         return Form(PART, PARTS, (place, part.name, part.digest, names, tuple(run)))
 
