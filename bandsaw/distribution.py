@@ -53,6 +53,7 @@ class DistributionArchive:
         self._touched = float("-inf")
         # Known where it was collected.
         self.roots: list[str] = []
+        self.places: dict[str, list[str]] = {}
         self.left_out: dict[str, str] = {}
 
     @property
@@ -143,6 +144,7 @@ class DistributionArchive:
             content = self._content = self._collect()
             self._digest = content.digest
             self.roots, self.left_out = content.roots, content.left_out
+            self.places = content.places
         return content
 
     def _put(self, put: Callable[[Path, Content], Path]) -> Path:

@@ -73,6 +73,7 @@ class EnginePlace(Place):
         self._bringing: Optional[Bringing] = None
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
+            "beside": archive.places,
             "call": secrets.token_hex(16),
             "caller": list(started(os.getpid())),
             "claims": engine.claims.path,
