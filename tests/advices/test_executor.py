@@ -321,16 +321,18 @@ def test_without_isolation_a_call_runs_in_the_worker(project, method):
     assert project.run("workflow.py", method).stdout == "done\n"
 
 
-def test_a_second_run_is_served_by_the_same_worker(project):
+@pytest.mark.parametrize("options", ["", "isolate=False"])
+def test_a_second_run_is_served_by_the_same_worker(project, options):
     """As on an engine, whose workers outlive programs."""
     project.write(
         "bandsaw_config.py",
-        """
+        f"""
         import bandsaw
         from bandsaw.advices.executor import ExecutorAdvice
         from lasting import Lasting
 
-        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(Lasting()))
+        advice = ExecutorAdvice(Lasting(), {options})
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
         """,
     )
     project.write(
