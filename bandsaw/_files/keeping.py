@@ -3,8 +3,8 @@
     Keeping: value ─► serializer ─► bytes, and one stream with the contents of all files
     Bringing: bytes ─► serializer ─► value, whose files are written where they lack or are others
 
-A file that is as it was is left alone. Another one is brought to its `to` if it had come there, else
-to its path if that is a relative one, else into the folder of the run: an entry may come from
+A file that is as it was is left alone. Another one is brought to its `to` if it had come there,
+else to its path if that is a relative one, else into the folder of the run: an entry may come from
 another place.
 """
 
