@@ -159,6 +159,7 @@ class Hub:
         with lock:
             if not hello:
                 content = {
+                    "beside": request["beside"],
                     "digest": request["digest"],
                     "preload": request["preload"],
                     "environment": request["environment"],
