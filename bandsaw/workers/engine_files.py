@@ -182,8 +182,8 @@ def _looked(hub: "Hub", files: "Any") -> "Any":
 
 def _put(hub: "Hub", one: "Any", path: str) -> None:
     with open(path, "rb") as file, _Asked(hub) as asked:
-        asked.ask(put=one["key"], name=one["name"], parts=one["parts"], digest=one["digest"])
+        asked.ask(put=one["parts"])
         for piece in iter(lambda: file.read(_FILE_READ), b""):
             asked.send(piece)
-        asked.ask(end=True)
+        asked.ask(end=one["key"], name=one["name"], digest=one["digest"])
         asked.answer()
