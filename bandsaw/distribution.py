@@ -121,6 +121,12 @@ class DistributionArchive:
         with self._lock:
             return frozenset(self._current().members)
 
+    @property
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """The same paths, with the size and digest of each file and why it is in it."""
+        with self._lock:
+            return self._current().members
+
     def holds(self, module_name: str) -> bool:
         """Says whether a module is in it.
 
