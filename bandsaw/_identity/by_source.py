@@ -253,7 +253,7 @@ def module_of(name: str) -> Union[Module, Gap, None]:
 def _variables(module: Any) -> Optional[dict[str, Any]]:
     if not is_a(module, ModuleType):
         return None
-    variables = object.__getattribute__(module, "__dict__")
+    variables: Any = attributes_of(module)
     is_begun = attributes_of(variables.get("__spec__")).get("_initializing")
     return None if is_begun else variables
 
