@@ -11,6 +11,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import Any, Callable, Optional
 
 from ..errors import (
+    BandsawError,
     RemoteConnectionError,
     WorkerDiedError,
     WorkerError,
@@ -211,9 +212,15 @@ class EngineChild(Child):
         self._submit(None)
 
     def _bring_files(self, worker: Any, folder: str, keys: Sequence[str]) -> None:
-        for file in self._place.files:
-            if file.key in keys:
-                self._place.bringing(self).bring(file, self.host, worker, folder, self._mark)
+        try:
+            for file in self._place.files:
+                if file.key in keys:
+                    self._place.bringing(self).bring(file, self.host, worker, folder, self._mark)
+        except BandsawError:
+            if not self.is_cancelled:
+                raise
+            self.is_over = True
+            return
         self._submit(None)
 
     def _take_next(self, letter: bytes, body: Any) -> None:
