@@ -18,6 +18,7 @@ import sys
 import threading
 from typing import Optional
 
+from .._system import ending
 from .._system.processes import in_forked_processes
 from ..errors import ProtocolError
 
@@ -88,11 +89,16 @@ def _let_in() -> None:
                     _came[call.decode()] = io.FileIO(descriptor)
 
 
+@ending.at_exit
+def _close() -> None:
+    if _socket is not None:
+        _socket.close()
+
+
 @in_forked_processes
 def _let_go() -> None:
     global _lock, _socket
     _lock = threading.Lock()
-    if _socket is not None:
-        _socket.close()  # it is the parent's
+    _close()  # it is the parent's
     _socket = None
     _came.clear()
