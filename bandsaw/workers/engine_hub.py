@@ -43,6 +43,10 @@ _CLAIM_SECONDS = 7 * 86400.0
 _FILE_SECONDS = 86400.0
 # A process that has closed its channel is about to end.
 _SECONDS_TO_END = 1.0
+# As in `near_template`.
+_OWN_GROUP: "dict[str, Any]" = (
+    {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
+)
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
 _HUB = """
 import os, sys
@@ -84,7 +88,7 @@ class Hub:
             stdout=subprocess.PIPE,
             bufsize=0,
             # An interrupt is for the worker to handle.
-            start_new_session=True,
+            **_OWN_GROUP,
         )
         self._folder, self._root = folder, root
         assert self._server.stdin and self._server.stdout

@@ -302,7 +302,8 @@ class _Hub:
     ) -> NoReturn:
         code = 1
         try:
-            os.setsid()
+            # Not a session of its own: a busy machine gives each its turn, and answers come late.
+            os.setpgid(0, 0)
             # Their ends are noticed only if nobody else holds them.
             closing = [*self._to_close, *(each.ends.close for each in self._processes.values())]
             for close in (*closing, *(far.let_go for far in self._files.values())):
