@@ -138,13 +138,22 @@ class Delivering(Sending):
         return delivered, (os.path.abspath(file.path), *super().carried(file)[1])
 
 
+class Pointing(Outward):
+    """A call goes to a process that has to see the same files as this one: nothing is sent."""
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        super().carried(file)
+        return delivered, (os.path.abspath(file.path), "", "", file.path, file.to)
+
+
 def delivered(here: str, key: str, name: str, path: str, to: Optional[str]) -> File:
     """Makes a file of the caller's, which is seen here under a path, or was sent."""
     if not _is_seen:
         if not _kept_in:
             raise FileTravelError(
-                f"{path!r} is not sent to an executor's worker that runs calls itself, and sees "
-                "other files than the caller: use ExecutorAdvice(isolate=True)."
+                f"{path!r} is not sent to an executor's worker that runs calls itself, or belongs "
+                "to a pool of this machine, and this one sees other files than the caller: use "
+                "ExecutorAdvice(isolate=True)."
             )
         return came_along(key, name, path, to)
     _here.came[here] = path

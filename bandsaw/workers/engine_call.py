@@ -73,6 +73,7 @@ class EnginePlace(Place):
         self._bringing: Optional[Bringing] = None
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
+            "beside": archive.places,
             "call": secrets.token_hex(16),
             "caller": list(started(os.getpid())),
             "claims": engine.claims.path,
@@ -109,14 +110,14 @@ class EnginePlace(Place):
         return {"bulk_directory": self._wanted.directory, "below_executor": True}
 
     def carrier(self, session: Session) -> Carrier:
-        return carrying.Delivering(session)
+        return (carrying.Pointing if self.engine.is_here else carrying.Delivering)(session)
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
         from .engine_carrying import described
 
-        assert isinstance(carrier, carrying.Delivering)
-        self.files = list(carrier.files.values())
-        self.request["files"] = described(self.engine, self.files)
+        if isinstance(carrier, carrying.Delivering):
+            self.files = list(carrier.files.values())
+            self.request["files"] = described(self.engine, self.files)
         return {}
 
     def bringing(self, child: Child) -> Bringing:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # What the processes of a hub have from the beginning.
-_OF_HUB = ("digest", "environment", "preload", "run_id")
+_OF_HUB = ("beside", "digest", "environment", "preload", "run_id")
 _MOST_KNOWN = 10000
 _lock = threading.Lock()
 _hubs: "dict[Any, Hub]" = {}
@@ -132,6 +132,8 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
             if here != needed or missing(["cloudpickle"]):
                 hello = {"python": list(sys.version_info[:3]), "missing": missing(["cloudpickle"])}
                 return "unfit", host, json.dumps(hello)
+        if request["files_seen"] != files_seen():
+            request = {**request, "beside": {}}
         directory = request["directory"] or tempfile.gettempdir()
         with _lock:
             if directory not in _roots:

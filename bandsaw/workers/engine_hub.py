@@ -167,6 +167,7 @@ class Hub:
         with lock:
             if not hello:
                 content = {
+                    "beside": request["beside"],
                     "digest": request["digest"],
                     "preload": request["preload"],
                     "environment": request["environment"],

@@ -146,7 +146,11 @@ def _take_over(content: dict[str, Any]) -> None:
 def take_code(content: Mapping[str, Any]) -> None:
     """Takes over what the process on the other side says about the code, if it says anything."""
     code = content.get("code")
-    if code:
+    if code and "beside" in code:
+        from .._archive import beside
+
+        beside.take(code["beside"])
+    elif code:
         finder.take(code)
         modules.signed_by = code["signed_by"]
 

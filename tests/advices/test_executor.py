@@ -386,16 +386,18 @@ def test_without_isolation_a_call_runs_in_the_worker(project, method):
     assert project.run("workflow.py", method).stdout == "done\n"
 
 
-def test_a_second_run_is_served_by_the_same_worker(project):
+@pytest.mark.parametrize("options", ["", "isolate=False"])
+def test_a_second_run_is_served_by_the_same_worker(project, options):
     """As on an engine, whose workers outlive programs."""
     project.write(
         "bandsaw_config.py",
-        """
+        f"""
         import bandsaw
         from bandsaw.advices.executor import ExecutorAdvice
         from lasting import Lasting
 
-        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(Lasting()))
+        advice = ExecutorAdvice(Lasting(), {options})
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
         """,
     )
     project.write(
@@ -710,3 +712,57 @@ def test_a_worker_with_another_python_gives_values_or_refuses_in_words(project, 
     value, local = done.stdout.splitlines()[:2]
     assert value == f"(Pair(a={theirs}, b=Pair(a=1, b=['x'])), {{1, 2.5}})"
     assert local.startswith("UnserializableError") and "top level" in local
+
+
+def test_on_this_machine_code_runs_from_where_it_lies_as_it_was_loaded(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+        from bandsaw.advices.subprocess import SubprocessAdvice
+
+        advice = ExecutorAdvice(ThreadPoolExecutor(1))
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        configuration.add_advice_chain(advice, SubprocessAdvice(fork=False), name="nested")
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import importlib, importlib.resources, pathlib
+        import bandsaw, pkg.edited
+
+        @bandsaw.task
+        def beside():
+            resource = importlib.resources.files("pkg") / "data.txt"
+            return (pathlib.Path(__file__).parent / "data.csv").read_text(), resource.read_text()
+
+        @bandsaw.task(chain="nested")
+        def nested():
+            return (pathlib.Path(__file__).parent / "data.csv").read_text()
+
+        @bandsaw.task
+        def edited():
+            return pkg.edited.value, importlib.import_module("hid" + "den").value
+
+        if __name__ == "__main__":
+            print(*beside(), nested(), *edited())
+            file = pathlib.Path(pkg.edited.__file__)
+            file.write_text("value = 2222")
+            print(*edited())
+            importlib.reload(pkg.edited)
+            print(*edited())
+        """,
+    )
+    for name, text in {
+        "data.csv": "csv",
+        "hidden.py": "value = 'found'",
+        "pkg/__init__.py": "",
+        "pkg/data.txt": "data",
+        "pkg/edited.py": "value = 1",
+    }.items():
+        project.write(name, text)
+    done = project.run("workflow.py")
+    assert done.stdout == "csv data csv 1 found\n1 found\n2222 found\n"
