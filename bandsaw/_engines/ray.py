@@ -123,9 +123,8 @@ class RayExecutor(EngineExecutor):
         asked = [self._asked(node["NodeID"], *what) for node in ray.nodes() if node["Alive"]]
         return ray.get(asked, timeout=seconds)  # type: ignore[no-any-return]
 
-    def _at(self, node: str, *what: Any) -> Any:
-        ray, _ = self._started()
-        return ray.get(self._asked(node, *what))
+    def _at(self, node: str, *what: Any) -> Future[Any]:
+        return self._asked(node, *what).future()  # type: ignore[no-any-return]
 
     def _asked(self, node: str, function: Callable[..., Any], *args: Any) -> Any:
         strategy = self._imported("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 
 from .._system.buffers import room
 from ..errors import (
+    BandsawError,
     RemoteConnectionError,
     WorkerDiedError,
     WorkerError,
@@ -246,9 +247,15 @@ class EngineChild(Child):
         self._submit(None)
 
     def _bring_files(self, worker: Any, folder: str, keys: Sequence[str]) -> None:
-        for file in self._place.files:
-            if file.key in keys:
-                self._place.bringing(self).bring(file, self.host, worker, folder, self._mark)
+        try:
+            for file in self._place.files:
+                if file.key in keys:
+                    self._place.bringing(self).bring(file, self.host, worker, folder, self._mark)
+        except BandsawError:
+            if not self.is_cancelled:
+                raise
+            self.is_over = True
+            return
         self._submit(None)
 
     def _take_next(self, letter: bytes, body: Any) -> None:

@@ -20,7 +20,15 @@ if "." in __name__:
     from .._archive.keep import MANIFEST, kept_root, touch
     from .._archive.unpack import is_whole
     from .bootstrap import OLDEST, missing
-    from .engine_files import files_seen, give_piece, keep_file, prepared, returned, take_piece
+    from .engine_files import (
+        drop_piece,
+        files_seen,
+        give_piece,
+        keep_file,
+        prepared,
+        returned,
+        take_piece,
+    )
     from .engine_hub import Hub
     from .engine_memory import Given, hand_over
 
@@ -151,6 +159,8 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
         piece = request.get("piece")
         if piece is not None:
             take_piece(root, piece, data)
+        elif "drop" in request:
+            drop_piece(root, request["drop"])
         elif "give" in request:
             return "piece", host, give_piece(root, *request["give"])
         if messages is None and "keep" not in request:

@@ -47,6 +47,8 @@ _SECONDS_TO_END = 1.0
 _OWN_GROUP: "dict[str, Any]" = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
+# It says every fifteen seconds that it is there.
+_MOST_SILENT_LOOKS = 8
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
 _HUB = """
 import os, sys
@@ -345,6 +347,7 @@ class Hub:
     def _read_all(self) -> None:
         data = bytearray()
         waiting = select.poll()
+        silent = 0
         try:
             while True:
                 waiting = select.poll()
@@ -353,6 +356,10 @@ class Hub:
                 for descriptor in (self._out, self._woken, *kills):
                     waiting.register(descriptor, select.POLLIN)
                 ready = [found for found, _ in waiting.poll(_IDLE_SECONDS * 1000 / 4)]
+                # Looks, and not seconds: this process itself may have been stopped.
+                silent = 0 if self._out in ready else silent + (not ready)
+                if silent > _MOST_SILENT_LOOKS:
+                    self._server.kill()
                 if self._woken in ready:
                     os.read(self._woken, 4096)
                 for descriptor in ready:
@@ -426,7 +433,11 @@ class Hub:
             for stream in (self._server.stdin, self._server.stdout):
                 assert stream is not None
                 stream.close()
-        self._server.wait()
+        try:
+            self._server.wait(10 * _SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""

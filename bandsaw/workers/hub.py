@@ -64,7 +64,10 @@ class Hub:
             poll.register(reading, select.POLLIN)
         self._outbox = Outbox(writing, self._wait_for_room)
         self.send = self._outbox.send
+        self._room = memoryview(bytearray(_READ))
         self._data = bytearray()
+        # How much is to come of a piece of contents, and the stream that it is for.
+        self._left = self._left_of = 0
         self._read_at = 0.0
         self._touched_at = time.monotonic()
         # Somebody else may sweep what is not used.
@@ -114,7 +117,7 @@ class Hub:
                         os.utime(folder)
 
     def _end_what_stalls(self, now: float) -> None:
-        if self._data and now - self._read_at >= frames.STOPPED_SECONDS:
+        if (self._data or self._left) and now - self._read_at >= frames.STOPPED_SECONDS:
             raise EOFError("the near end stopped in the middle of a message")
         self._templates.end_what_stalls(now)
         self._processes.end_what_stalls(now)
@@ -155,25 +158,37 @@ class Hub:
     # What comes from the near end
 
     def _read(self) -> None:
-        data = os.read(self._reading, _READ)
-        if not data:
+        room = self._room[: self._left or _READ]
+        count = os.readv(self._reading, [room])
+        if not count:
             raise EOFError("the connection was closed")
-        self._data += data
         self._read_at = time.monotonic()
+        if self._left:
+            self._left -= count
+            self._act(b"W", self._left_of, room[:count])
+            return
+        self._data += room[:count]
         while len(self._data) >= HEAD.size:
             letter, stream, size = HEAD.unpack_from(self._data)
             end = HEAD.size + size
-            if len(self._data) < end:
-                return
+            lacking = end - len(self._data)
+            if lacking > 0:
+                if letter != b"W":
+                    return
+                # Contents need not be put together.
+                self._left, self._left_of = lacking, stream
             body = bytes(memoryview(self._data)[HEAD.size : end])
             del self._data[:end]
-            try:
-                self._actions[letter](stream, body)
-            except (BrokenPipeError, EOFError):
-                raise
-            except Exception as error:
-                what = f"{type(error).__name__}: {error}, in {self._root}"
-                self.send(b"E", stream, what.encode("utf-8", "replace"))
+            self._act(letter, stream, body)
+
+    def _act(self, letter: bytes, stream: int, body: Any) -> None:
+        try:
+            self._actions[letter](stream, body)
+        except (BrokenPipeError, EOFError):
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}, in {self._root}"
+            self.send(b"E", stream, what.encode("utf-8", "replace"))
 
     def _look_for_archive(self, stream: int, body: bytes) -> None:
         folder = self.archive(body.decode("ascii"))
@@ -199,7 +214,7 @@ class Hub:
     def archive(self, digest: str) -> str:
         return os.path.join(self._root, "archives", digest)
 
-    def _take_files(self, letter: bytes, stream: int, body: bytes) -> None:
+    def _take_files(self, letter: bytes, stream: int, body: Any) -> None:
         far = self._files.get(stream)
         if far is None:
             from .._files.crossing import Far

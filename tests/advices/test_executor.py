@@ -3,10 +3,12 @@ import os
 import subprocess
 import sys
 import textwrap
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import pytest
 
+from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.workers import engine_hub, packs
@@ -627,6 +629,33 @@ def test_what_hits_the_thread_of_one_call_of_a_pack_leaves_the_others_with_an_en
     with pytest.raises(SystemExit):
         pack.submit({}, {}, None)
     assert all(isinstance(one.exception(0).__cause__, SystemExit) for one in futures)
+
+
+def test_a_call_that_is_ended_does_not_wait_for_what_another_one_brings():
+    engine = Engine("e", lambda *_: None, lambda *_: None, lambda *_: False)
+    mark = engine.mark()
+    begun, go = threading.Event(), threading.Event()
+
+    def bring():
+        begun.set()
+        assert go.wait(60)
+
+    def wait(end):
+        ending.current.set(end)
+        engine.once("key", mark, lambda: brought.append(end))
+
+    brought = []
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(engine.once, "key", mark, bring)
+        assert begun.wait(60)
+        ends = [ending.Ending(), ending.Ending()]
+        ended, other = [pool.submit(wait, end) for end in ends]
+        ends[0].end()
+        assert isinstance(ended.exception(60), CancelledError)
+        assert not (first.done() or other.done())
+        go.set()
+        assert first.result(60) is other.result(60) is None
+    assert not (brought or engine._brings)
 
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
