@@ -53,6 +53,7 @@ class DistributionArchive:
         self._touched = float("-inf")
         # Known where it was collected.
         self.roots: list[str] = []
+        self.places: dict[str, list[str]] = {}
         self.left_out: dict[str, str] = {}
 
     @property
@@ -120,6 +121,12 @@ class DistributionArchive:
         with self._lock:
             return frozenset(self._current().members)
 
+    @property
+    def contents(self) -> dict[str, dict[str, Any]]:
+        """The same paths, with the size and digest of each file and why it is in it."""
+        with self._lock:
+            return self._current().members
+
     def holds(self, module_name: str) -> bool:
         """Says whether a module is in it.
 
@@ -143,6 +150,7 @@ class DistributionArchive:
             content = self._content = self._collect()
             self._digest = content.digest
             self.roots, self.left_out = content.roots, content.left_out
+            self.places = content.places
         return content
 
     def _put(self, put: Callable[[Path, Content], Path]) -> Path:

@@ -335,6 +335,27 @@ print(os.path.relpath(first), second == os.path.abspath("results/made"), Path(se
     assert run(code) == "computed\n../results/made True x\n"
 
 
+def test_a_hit_moves_a_file_no_more_than_the_run_where_it_was_made_in_the_callers_process(run):
+    code = """\
+@bandsaw.task(chain="here")
+def make():
+    Path("made").write_text("x")
+    absolute = Path(tempfile.mkdtemp(), "made")
+    absolute.write_text("y")
+    return File("made", to="results/{name}"), File(absolute, to="results/{name}")
+
+# main
+for _ in range(2):
+    one, other = make()
+    assert (one.path, one.to) == ("made", "results/{name}") and other.to == one.to
+    assert [Path(file).read_text() for file in (one, other)] == ["x", "y"]
+    assert not os.path.exists("results")
+    for file in (one, other):
+        os.unlink(file)
+"""
+    run(code)
+
+
 def test_a_cache_counts_the_bytes_of_files_and_takes_no_half_entry(run, project):
     code = """\
 @bandsaw.task(chain="here")

@@ -344,6 +344,40 @@ def test_variables_with_another_value_in_each_process_are_named_at_the_first_mis
     assert "@task(state=['lib.STARTED'])" in told
 
 
+def test_hashes_that_objects_keep_do_not_count(project):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
+    project.write(
+        "lib.py",
+        """
+        class Symbol:
+            __slots__ = "name", "_kept"
+            def __init__(self, name):
+                self.name = name
+            def __hash__(self):
+                self._kept = hash(self.name)
+                return self._kept
+        X, Y = Symbol("x"), Symbol("y")
+        TABLE = [hash(X)] and [X]
+        """,
+    )
+    project.write(
+        "main.py",
+        """
+        import sys
+        import bandsaw, lib
+        @bandsaw.task
+        def f(x): return lib.X, lib.TABLE
+        print(f.bandsaw_task.task_id)
+        hash(lib.Y)
+        lib.X.name = sys.argv[1]
+        print(f.bandsaw_task.task_id)
+        """,
+    )
+    ids = [project.run("main.py", "z", PYTHONHASHSEED=seed).stdout.split() for seed in "12"]
+    assert ids[0] == ids[1]
+    assert ids[0][0] != ids[0][1]
+
+
 def test_variables_that_the_author_leaves_out_do_not_count(run):
     ids = {run("print(steps.ever_since.bandsaw_task.task_id)").stdout for _ in range(2)}
     assert len(ids) == 1

@@ -180,6 +180,11 @@ def state() -> int:
     return _texts.generation
 
 
+def extent() -> tuple[int, int]:
+    """Returns that number, and one that grows with the modules that are loaded."""
+    return state(), len(_texts.growth)
+
+
 def loaded_text(path: str) -> Optional[bytes]:
     """Returns the text that a loaded module was seen with, `None` for other files."""
     known = _texts._by_path.get(path)

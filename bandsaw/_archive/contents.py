@@ -72,6 +72,8 @@ class Content:
         self.imports = imports
         # The folders that its modules are imported from here, where it was collected here.
         self.roots: list[str] = []
+        # The same by the first parts of the paths of members, see `beside`.
+        self.places: dict[str, list[str]] = {}
         # Why files of its packages were left out, by the paths that they would have.
         self.left_out: dict[str, str] = dict(manifest["left_out"])
 
@@ -157,6 +159,9 @@ def collect(
         roots = collected.roots or {base for base, _ in named_files}
         for file in extra.found(named_files, roots, earlier is not None):
             collected.add_file(file.member, file.path, file.why)
+        if any(member.startswith(extra.ELSEWHERE + "/") for member in collected.files):
+            # What lies elsewhere here is beside the code in an archive only.
+            collected.places.clear()
     main = _MAIN.replace(b"SIGNED_BY = None", f"SIGNED_BY = {signed_by!r}".encode())
     collected.add("__main__.py", main, "bandsaw")
     manifest = {
@@ -180,6 +185,7 @@ def collect(
     }
     content = Content(with_digest(manifest), collected.files.__getitem__, imports)
     content.roots, content.left_out = sorted(collected.roots), collected.left_out
+    content.places = collected.places
     return content
 
 
@@ -205,6 +211,7 @@ class _Collected:
         self.executable: set[str] = set()
         # Where the project's modules are imported from here.
         self.roots: set[str] = set()
+        self.places: dict[str, list[str]] = {}
 
     def add(self, member: str, data: bytes, why: str, path: Optional[str] = None) -> None:
         if member not in self.files:
@@ -215,7 +222,11 @@ class _Collected:
                 self.executable.add(member)
         inner = os.sep + member.replace("/", os.sep)
         if path is not None and path.endswith(inner):
-            self.roots.add(path[: -len(inner)])
+            root = path[: -len(inner)]
+            self.roots.add(root)
+            folders = self.places.setdefault(member.partition("/")[0], [])
+            if root not in folders and not member.startswith("bandsaw/"):
+                folders.append(root)
 
     def add_file(self, member: str, path: str, why: str) -> None:
         data = files.read_file(path)

@@ -29,6 +29,9 @@ id: str = ""
 packages: dict[str, tuple[Optional[str], Optional[list[str]]]] = {}
 roots: list[str] = []
 files: dict[str, tuple[int, int]] = {}
+# Where an archive that runs has the text of that time, and what `beside` was told.
+members: dict[str, str] = {}
+beside: dict[str, list[str]] = {}
 key: Any = None
 byte_code = ""
 # Asks the process on the other side for the text of a file; `None` where nobody can be asked.
@@ -37,10 +40,14 @@ _texts: dict[str, bytes] = {}
 
 
 def install(package: str, folder: str) -> None:
-    """Has the project's modules imported from here; `folder`: for byte code, empty for nowhere."""
+    """Has the project's modules imported from here.
+
+    `package`: that of bandsaw, empty if Python finds it. `folder`: for byte code, empty for none.
+    """
     global byte_code
     byte_code = folder
-    packages[_BANDSAW] = (os.path.join(package, "__init__.py"), [package])
+    if package:
+        packages[_BANDSAW] = (os.path.join(package, "__init__.py"), [package])
     position = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else 0
     sys.meta_path.insert(position, _Finder)
 
@@ -76,9 +83,11 @@ def text_of(path: str) -> Optional[bytes]:
 
 
 def asked(path: str) -> Optional[bytes]:
-    """Asks the process on the other side for the text that a file had, if it can be asked."""
+    """Asks the archive, or the process on the other side, for the text that a file had."""
     text = _texts.get(path)
-    if text is None and ask is not None and path in files:
+    if text is None and path in members:
+        text = _read(members[path])
+    elif text is None and ask is not None and path in files:
         text = ask(path)
         if text is not None:
             _texts[path] = text

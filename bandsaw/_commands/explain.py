@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from .._cache import compare, entry, record
-from ..advices.cache import CachingAdvice, mode_of
+from .._cache.modes import mode_of
+from ..advices.cache import CachingAdvice
 from ..errors import InvalidValueError
 from ..execution import Execution
 from ..session import Session

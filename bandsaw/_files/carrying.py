@@ -35,6 +35,8 @@ class _OfThread(threading.local):
 _here = _OfThread()
 # In a far end on another machine: where contents are kept that were sent there.
 _kept_in = ""
+# Keys of contents for which a session has other names, see `crossing.Sent`.
+_keys: Mapping[str, str] = {}
 # In a far end below an executor's worker: whether the caller's paths mean the same files here, and
 # if not, the path of a session beside which a bundle of the files that are returned is made.
 _is_seen = False
@@ -51,9 +53,10 @@ def tell(folder: str) -> None:
 
 def take_over(content: Mapping[str, Any]) -> None:
     """Takes over what a far end is told about files."""
-    global is_fetched, _is_seen, back
+    global is_fetched, _is_seen, _keys, back
     is_fetched = content.get("is_fetched", is_fetched)
     _is_seen, back = content.get("files_seen", True), content.get("files_back")
+    _keys = content.get("files_keys", {})
     if "files_folder" in content:
         tell(content["files_folder"])
 
@@ -70,17 +73,21 @@ class Outward(Carrier):
         self._session = session
 
     def carried(self, file: File) -> tuple[Any, ...]:
-        # The contents have to agree with the id that was made of them.
-        if getattr(self._session.execution, "_execution_id", None) is not None:
-            check_is_same(file)
+        self._checked(file)
         return came, (file.path, file.to)
 
+    def _checked(self, file: File) -> str:
+        """Checks that contents agree with the id that was made of them; returns their digest."""
+        if getattr(self._session.execution, "_execution_id", None) is None:
+            return ""
+        return check_is_same(file)
 
-def check_is_same(file: File) -> None:
-    """Refuses a file with other contents than its id was made of."""
+
+def check_is_same(file: File) -> str:
+    """Refuses a file with other contents than its id was made of. Returns their digest."""
     seen = file._seen
     if seen is None:
-        return
+        return ""
     from .._system import contents, trees
 
     stamps, digest = seen
@@ -90,6 +97,7 @@ def check_is_same(file: File) -> None:
             f"The contents of {file!r} have changed between the id of the call and the call. Do "
             "not write to a file while a call that gets it is under way."
         )
+    return digest.hex()
 
 
 def came(path: str, to: Optional[str]) -> File:
@@ -101,32 +109,29 @@ def came(path: str, to: Optional[str]) -> File:
 class Sending(Outward):
     """A call goes to another machine."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, is_late: bool = False) -> None:
         super().__init__(session)
+        self._is_late = is_late
         self.files: dict[str, Sent] = {}  # what has to be there before the call
 
     def carried(self, file: File) -> tuple[Any, ...]:
-        super().carried(file)
-        from .._system import contents, trees
         from .crossing import Sent
+
+        digest = self._checked(file)
 
         path = os.path.abspath(file.path)
         if path not in self.files:
-            name = os.path.basename(path)
-            if not trees.is_plain_name(name):
-                name = "file"
-            parts = trees.parts_of(path)
             self.has_files = True
-            self.files[path] = Sent(path, name, parts, contents.known_digest_of(path))
+            self.files[path] = Sent(path, digest, self._is_late)
         sent = self.files[path]
-        return came_along, (sent.key, sent.name, file.path, file.to)
+        return came_along, (sent.called, sent.name, file.path, file.to)
 
 
 def came_along(key: str, name: str, path: str, to: Optional[str]) -> File:
     """Makes a file whose contents were sent here. `path`: what the caller calls it."""
     from . import kept
 
-    here = kept.path_of(_kept_in, key, name)
+    here = kept.path_of(_kept_in, _keys.get(key, key), name)
     _here.came[here] = path
     return File(here, to)
 
@@ -138,13 +143,22 @@ class Delivering(Sending):
         return delivered, (os.path.abspath(file.path), *super().carried(file)[1])
 
 
+class Pointing(Outward):
+    """A call goes to a process that has to see the same files as this one: nothing is sent."""
+
+    def carried(self, file: File) -> tuple[Any, ...]:
+        super().carried(file)
+        return delivered, (os.path.abspath(file.path), "", "", file.path, file.to)
+
+
 def delivered(here: str, key: str, name: str, path: str, to: Optional[str]) -> File:
     """Makes a file of the caller's, which is seen here under a path, or was sent."""
     if not _is_seen:
         if not _kept_in:
             raise FileTravelError(
-                f"{path!r} is not sent to an executor's worker that runs calls itself, and sees "
-                "other files than the caller: use ExecutorAdvice(isolate=True)."
+                f"{path!r} is not sent to an executor's worker that runs calls itself, or belongs "
+                "to a pool of this machine, and this one sees other files than the caller: use "
+                "ExecutorAdvice(isolate=True)."
             )
         return came_along(key, name, path, to)
     _here.came[here] = path

@@ -3,8 +3,9 @@
 | request             | answer              | what follows                                      |
 |---------------------|---------------------|---------------------------------------------------|
 | `look`: keys, names | `folder`, `lacking` |                                                   |
-| `put`: key          |                     | pieces of the contents, and `end`, which is       |
-|                     |                     | answered when they are in their place             |
+| `size`: bytes       | `is_there`          | whether contents of this size may be kept there   |
+| `put`: parts        |                     | pieces of the contents, and `end` with the key,   |
+|                     |                     | which is answered when they are in their place    |
 | `get`: path         | `parts`             | `more` is answered by so many bytes of them       |
 | `drop`: path        | `is_same`           | what was got is removed; whether it has changed   |
 |                     |                     | meanwhile                                         |
@@ -16,7 +17,7 @@ import contextlib
 import json
 import os
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
 from .._system import contents, trees, work
 from ..errors import FileTravelError
@@ -27,18 +28,58 @@ _WINDOW = 1 << 21
 _WINDOWS = 3
 # After so many bytes it is looked whether the other end has refused them.
 _LOOK_BYTES = 1 << 24
+# To read contents of this size once more takes a moment.
+_LARGE = 1 << 24
 
 
-class Sent(NamedTuple):
-    path: str  # its path here
-    name: str  # its name there
-    parts: list[trees.Part]
-    digest: str  # the digest of that
+class Sent:
+    """A file that a call sends, where it is not there yet.
+
+    `digest`: what an id says that it has. `is_late`: what is large is digested while it is sent,
+    where it is not known to be there.
+    """
+
+    def __init__(self, path: str, digest: str = "", is_late: bool = False) -> None:
+        name = os.path.basename(path)
+        self.path = path  # its path here
+        self.name = name if trees.is_plain_name(name) else "file"  # its name there
+        self.parts = trees.parts_of(path)
+        self.size = sum(part.size for part in self.parts)
+        self._stamps = trees.stamps_of(path)
+        self._digest = digest or contents.digest_if_known(path)
+        if not (is_late and self.size >= _LARGE):
+            self._digest = self.digest
+        # What the session calls it: its key, or what is told to be its key when that is known.
+        self.called = self.key if self.is_digested else os.urandom(16).hex()
+
+    @property
+    def is_digested(self) -> bool:
+        return bool(self._digest)
+
+    @property
+    def digest(self) -> str:
+        if not self._digest:
+            self._digest = contents.known_digest_of(self.path)
+        return self._digest
 
     @property
     def key(self) -> str:
         """The name under which the contents are kept there."""
         return kept.key_of(self.parts, self.digest)
+
+    def read(self) -> Generator[bytes, None, None]:
+        """Reads the contents, and digests them on the way if they are not."""
+        pieces = trees.read(self.path, self.parts)
+        if self._digest:
+            yield from pieces
+            return
+        with contents.digesting(self.path, self.parts) as digest:
+            for piece in pieces:
+                digest.take(piece)
+                yield piece
+        if trees.stamps_of(self.path) != self._stamps:
+            raise FileTravelError(f"{self.path!r} was changed while it was sent.")
+        self._digest = digest.digest()
 
 
 class Near:
@@ -65,11 +106,17 @@ class Near:
         answer = json.loads(self._receive())
         return answer["folder"], set(answer["lacking"])
 
+    def may_have(self, size: int) -> bool:
+        """Asks whether contents of this size may be kept there."""
+        self._ask(size=size)
+        is_there: bool = json.loads(self._receive())["is_there"]
+        return is_there
+
     def put(self, file: Sent) -> None:
-        self._ask(put=file.key, name=file.name, parts=file.parts, digest=file.digest)
+        self._ask(put=file.parts)
         unseen = 0
-        with work.told(f"sending {file.name}", sum(part.size for part in file.parts)) as sent:
-            for piece in trees.read(file.path, file.parts):
+        with work.told(f"sending {file.name}", file.size) as sent:
+            for piece in file.read():
                 self._send(b"W", piece)
                 sent.done += len(piece)
                 unseen += len(piece)
@@ -77,7 +124,7 @@ class Near:
                     unseen = 0
                     if self._has_come():
                         self._receive()
-            self._ask(end=True)
+            self._ask(end=file.key, name=file.name, digest=file.digest)
             self._receive()
 
     def get(self, path: str, target: str) -> None:
@@ -118,7 +165,6 @@ class Far:
     def __init__(self, send: Callable[[bytes, bytes], None]) -> None:
         self._send = send
         self._arriving: Optional[contents.Arriving] = None
-        self._request: Mapping[str, Any] = {}
         self._pieces: Generator[bytes, None, None] = trees.read("", ())
         self._rest = b""
         self._stamps: Any = None
@@ -134,7 +180,7 @@ class Far:
                     raise
             return
         request = json.loads(body)
-        [name] = {"look", "put", "end", "get", "more", "drop"} & set(request)
+        [name] = {"look", "size", "put", "end", "get", "more", "drop"} & set(request)
         getattr(self, f"_{name}")(request)
 
     def _answer(self, **answer: Any) -> None:
@@ -145,17 +191,20 @@ class Far:
         lacking = [key for key, name in request["look"] if not kept.is_there(base, key, name)]
         self._answer(folder=base, lacking=lacking)
 
+    def _size(self, request: Mapping[str, Any]) -> None:
+        self._answer(is_there=kept.may_have(kept.folder(), request["size"]))
+
     def _put(self, request: Mapping[str, Any]) -> None:
         self.abandon()
-        self._request = request
-        parts = [trees.Part(*part) for part in request["parts"]]
-        self._arriving = kept.arriving(kept.folder(), request["put"], parts)
+        parts = [trees.Part(*part) for part in request["put"]]
+        self._arriving = kept.arriving(kept.folder(), parts)
 
     def _end(self, request: Mapping[str, Any]) -> None:
         arriving, self._arriving = self._arriving, None
         if arriving is not None:
-            arriving.finish(self._request["digest"])
-            kept.arrived(kept.folder(), self._request["put"], self._request["name"])
+            kept.arrived(
+                kept.folder(), arriving, request["end"], request["name"], request["digest"]
+            )
             self._answer()
 
     def _get(self, request: Mapping[str, Any]) -> None:

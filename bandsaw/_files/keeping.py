@@ -3,8 +3,9 @@
     Keeping: value ─► serializer ─► bytes, and one stream with the contents of all files
     Bringing: bytes ─► serializer ─► value, whose files are written where they lack or are others
 
-A file that is as it was is left alone. Another one is brought to its `to`, else to its path if that
-is a relative one, else into the folder of the run: an entry may come from another place.
+A file that is as it was is left alone. Another one is brought to its `to` if it had come there,
+else to its path if that is a relative one, else into the folder of the run: an entry may come from
+another place.
 """
 
 from __future__ import annotations
@@ -95,21 +96,25 @@ class Bringing(Carrier):
 
         name = os.path.basename(os.path.abspath(path))
         listed = [trees.Part(*part) for part in parts]
-        if to is not None:
+        has_come = to is not None and os.path.abspath(path).endswith(
+            os.sep + os.path.normpath(to.replace("{name}", name))
+        )
+        if has_come and to is not None:
+            # It came there in some working directory, perhaps of another checkout.
             to = to.replace("{name}", name)
-            if os.path.abspath(path).endswith(os.sep + os.path.normpath(to)):
-                # It came there in some working directory, perhaps of another checkout.
-                path = os.path.abspath(to)
+            path = os.path.abspath(to)
         with contextlib.suppress(FileTravelError):
             if contents.known_digest_of(os.path.abspath(path)) == digest:
                 return File(path, to)
-        if to is not None or places.is_relative(path):
-            where = to or path
-            target = places.below(os.getcwd(), where)
-            result = File(target if to else path, to)
+        if has_come and to is not None:
+            target = places.below(os.getcwd(), to)
+            result = File(target, to)
+        elif places.is_relative(path):
+            target = places.below(os.getcwd(), path)
+            result = File(path, to)
         else:
             target = places.new_place(name)
-            result = File(target)
+            result = File(target, to)
         end = offset + sum(part.size for part in listed)
         arriving = contents.Arriving(target, listed)
         for start in range(offset, end, trees.PIECE):

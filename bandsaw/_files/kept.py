@@ -34,6 +34,9 @@ MAX_BYTES_ENV_VARIABLE = "BANDSAW_MAX_FILE_BYTES"
 _SECONDS_BETWEEN_LOOKS = 60.0
 # Each takes a descriptor.
 _MOST_HELD = 200
+# With more, it is quicker to digest contents than to look for their size.
+_MOST_READ = 1000
+_SIZE = 4  # where a row of stamps has the size
 _KEY = re.compile("[0-9a-f]{64}x?")
 
 
@@ -67,17 +70,34 @@ def is_there(base: str, key: str, name: str) -> bool:
     return True
 
 
-def arriving(base: str, key: str, parts: Sequence[trees.Part]) -> contents.Arriving:
-    if not _KEY.fullmatch(key):
-        raise ValueError(f"{key!r} names no contents")
-    place = Path(base, "kept", key)
-    make_private(place)
-    hold(str(place))
-    return contents.Arriving(str(place / "content"), parts, is_kept=True)
+def may_have(base: str, size: int) -> bool:
+    """Whether there may be contents of this size. That there are none is sure."""
+    places = list(Path(base, "kept").glob("*/stamps"))
+    if len(places) > _MOST_READ:
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return any(
+            sum(row[_SIZE] for row in json.loads(stamps.read_bytes())) == size for stamps in places
+        )
+    return True
 
 
-def arrived(base: str, key: str, name: str) -> None:
+def arriving(base: str, parts: Sequence[trees.Part]) -> contents.Arriving:
+    """Takes contents of which it is not known yet under which key they are kept."""
+    folder = Path(base, "kept")
+    make_private(folder)
+    return contents.Arriving(str(folder / "content"), parts, is_kept=True)
+
+
+def arrived(base: str, arriving: contents.Arriving, key: str, name: str, digest: str) -> None:
+    """Keeps contents that have arrived, and that have to have this digest."""
+    if not _KEY.fullmatch(key) or not trees.is_plain_name(name):
+        arriving.abandon()
+        raise ValueError(f"{key!r}, {name!r} names no contents")
     place = os.path.join(base, "kept", key)
+    make_private(Path(place))
+    hold(place)
+    arriving.finish(digest, os.path.join(place, "content"))
     write_whole(Path(place, "stamps"), _stamps_of(place))
     _name(place, name)
     tidy(base)

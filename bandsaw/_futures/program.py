@@ -74,13 +74,14 @@ def _begin_the_end() -> None:
 
 
 def _stop(waits: threading.Thread, is_interrupted: bool) -> None:
-    global was_interrupted
     flight.stop()
-    futures.end_failures(are_known=False)
-    if waits.is_alive():
-        was_interrupted = is_interrupted = True
-    if is_interrupted:
+    if is_interrupted or waits.is_alive():
         ending.is_interrupted = True
+    if waits.is_alive():
+        end_all()
+        # What their threads do later could make Python forget the Ctrl-C.
+        flight.wait_for_all(_SECONDS_TO_END)
+    futures.end_failures(are_known=False)
 
 
 def _if_interrupted_before() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -42,6 +42,8 @@ _UNRESOLVED = Written(b"u")
 
 class Reader(Protocol):
     """What reads the parts."""
+
+    found: dict[tuple[str, tuple[str, ...]], Found]  # what was found inside of modules before
 
     def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether the author has left a variable out."""
@@ -127,6 +129,7 @@ class Module:
         # What its names stood for when it was loaded, as far as the source does not say.
         self.first: dict[str, Any] = {}
         self._written: Optional[Written] = None
+        self._origins: Optional[set[Origin]] = None
         self.outline = Outline(source.tree, self._is_foreign)
         self._parts: dict[str, Part] = {}
 
@@ -156,28 +159,36 @@ class Module:
         """Returns its variables if it is loaded, and not just being so."""
         return _variables(sys.modules.get(self.name))
 
-    def run(self) -> list[Part]:
-        """Returns what is run when it is loaded, of all modules that are loaded with it."""
-        found: dict[str, Any] = {self.name: self}
-        pending = [self]
-        while pending:
-            for name in pending.pop()._needed():
-                if name not in found:
-                    found[name] = other = module_of(name)
-                    pending += [other] if is_a(other, Module) else []
-        modules = (found[name] for name in sorted(found))
-        return [each.part(RUN) for each in modules if is_a(each, Module) and each.outline.eager]
+    def run(self, direct: dict[str, set[str]], parts: dict[str, Optional[Part]]) -> list[Part]:
+        """Returns what is run when it is loaded, of all modules that are loaded with it.
 
-    def _needed(self) -> Iterator[str]:
-        yield from _parents(self.name)
+        `direct`, `parts`: what is known of modules, for that of others to be found faster.
+        """
+
+        def needed(name: str) -> set[str]:
+            module = self if name == self.name else module_of(name)
+            if not is_a(module, Module):
+                return set()
+            parts[name] = module.part(RUN) if module.outline.eager else None
+            return module.needed()
+
+        names = _reached(self.name, direct, needed) | {self.name}
+        return [part for part in map(parts.get, sorted(names)) if part is not None]
+
+    def needed(self) -> set[str]:
+        """Names the modules that are loaded for it, and those that its functions import."""
+        found = set(_parents(self.name))
         # Imports in functions, too: what is run when the module is loaded may call them.
-        for origin in origins_in(self.source.tree):
+        if self._origins is None:
+            self._origins = set(origins_in(self.source.tree))
+        for origin in self._origins:
             home = self.absolute(origin)
             if is_first_party(home):
-                yield from (*_parents(home), home)
+                found |= {*_parents(home), home}
                 inner = f"{home}.{origin.name}"
                 if origin.name and origin.name != "*" and spec_of_name(inner) is not None:
-                    yield inner
+                    found.add(inner)
+        return found
 
 
 def origins_in(tree: ast.AST) -> Iterator[Origin]:
@@ -242,7 +253,7 @@ def module_of(name: str) -> Union[Module, Gap, None]:
 def _variables(module: Any) -> Optional[dict[str, Any]]:
     if not is_a(module, ModuleType):
         return None
-    variables = object.__getattribute__(module, "__dict__")
+    variables: Any = attributes_of(module)
     is_begun = attributes_of(variables.get("__spec__")).get("_initializing")
     return None if is_begun else variables
 
@@ -271,16 +282,28 @@ def spec_of_name(name: str) -> Any:
         return None  # what a package says of its folders may be anything
 
 
-def loaded_with(name: str) -> set[str]:
-    """Names the modules of the project that are there wherever a loaded one is."""
+def loaded_with(name: str, direct: dict[str, set[str]]) -> set[str]:
+    """Names the modules of the project that are there wherever a loaded one is.
+
+    `direct`: what is known of modules that import these, for other names to be found faster.
+    """
+    return _reached(name, direct, _loaded_by)
+
+
+def _reached(name: str, direct: dict[str, set[str]], ask: Callable[[str], set[str]]) -> set[str]:
     found: set[str] = set()
-    pending = [name]
+    pending = {name}
     while pending:
-        for each in _imported_by(pending.pop()):
-            if each not in found and each in sys.modules and is_first_party(each):
-                found.add(each)
-                pending.append(each)
+        home = pending.pop()
+        if home not in direct:
+            direct[home] = ask(home)
+        pending |= direct[home] - found
+        found |= direct[home]
     return found
+
+
+def _loaded_by(name: str) -> set[str]:
+    return {n for n in set(_imported_by(name)) if n in sys.modules and is_first_party(n)}
 
 
 def _imported_by(name: str) -> Iterator[str]:
@@ -318,6 +341,17 @@ def find_inside(
     module: Module, chain: tuple[str, ...], reader: Reader, trail: frozenset[Any] = frozenset()
 ) -> Found:
     """Finds what a chain of names stands for that a module has or uses."""
+    known = None if trail else reader.found.get((module.name, chain))
+    if known is None:
+        known = _find_inside(module, chain, reader, trail)
+        if not trail:
+            reader.found[module.name, chain] = known
+    return known
+
+
+def _find_inside(
+    module: Module, chain: tuple[str, ...], reader: Reader, trail: frozenset[Any]
+) -> Found:
     name, rest = chain[0], chain[1:]
     if name == "__name__":
         return Found([Written(write_str(canonical_module_name(module.name)))])

@@ -7,16 +7,16 @@ far:  differing(values) ─► those that have another value there
 
 from __future__ import annotations
 
+import abc
 import ast
 import builtins
 import sys
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of, main_module_name
-from .canonical import Writer, as_leaf
+from .compared import digest_of
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
@@ -26,7 +26,6 @@ from .kinds import (
     is_a,
     module_of,
     name_of,
-    name_of_module,
     qualname_of,
 )
 from .sources import Source, source_of
@@ -37,7 +36,7 @@ from .stored import (
     is_strange,
     unwrapped,
 )
-from .watch import MISSING, Seen, content_of
+from .watch import MISSING, Seen
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -57,7 +56,7 @@ def carried_by(seen: Seen) -> Carried:
     for namespace, name, value in list(seen.names.values()):
         source = _source_of_namespace(namespace)
         if id(namespace) in seen.places:
-            digest = _digest(value)
+            digest = digest_of(value)
             if digest is not None and value is not MISSING:
                 values[f"{seen.places[id(namespace)]}.{name}"] = digest
             continue
@@ -68,7 +67,7 @@ def carried_by(seen: Seen) -> Carried:
             continue
         is_said = _is_said(name, value, namespace, source)
         if is_said is None:
-            digest = _digest(value)
+            digest = digest_of(value)
             if digest is not None:
                 values[f"{canonical_module_name(namespace['__name__'])}:{name}"] = digest
         elif not is_said:
@@ -84,7 +83,7 @@ def carried_by(seen: Seen) -> Carried:
                 if name in seen.attributes or name[:2] == "__":
                     continue
                 if _is_compared(owner, name, value):
-                    digest = _digest(value)
+                    digest = digest_of(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
     for function, *_ in list(seen.functions.values()):
@@ -164,7 +163,7 @@ def is_literal(node: ast.expr, value: Any, seen: Optional[Seen] = None) -> Optio
         literal = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
-    ours, theirs = _digest(literal), _digest(value, seen)
+    ours, theirs = digest_of(literal), digest_of(value, seen)
     return None if theirs is None else ours == theirs
 
 
@@ -186,13 +185,19 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     node = source.class_(qualname_of(cls), [])
     if node is None:
         return
-    bound = {getattr(child, "name", None): child for child in node.body}
+    bound: dict[Any, Any] = {}
+    for child in node.body:
+        targets = getattr(child, "targets", None) or [getattr(child, "target", None)]
+        names = [target.id for target in targets if is_a(target, ast.Name)]
+        bound.update(dict.fromkeys((getattr(child, "name", None), *names), child))
     bases = [_said_by(base, attributes_of(module)) for base in node.bases]
     if all(is_a(base, type) for base in bases) and not node.keywords:
         if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
+    is_shaped = _is_shaped(cls, node)
     for name, member in members.items():
-        if is_mock(member) or _is_given(cls, name, member, node, bound):
+        is_given = _is_given(cls, name, member, bound) and (name in bound or not is_shaped)
+        if is_given or is_mock(member):
             yield name
     said: dict[str, Any] = {}
     for statement in node.body:
@@ -207,12 +212,20 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             said[target.id] = None if target.id in said else statement.value
     for name, expression in said.items():
         member = members.get(name, MISSING)
-        if expression is not None and is_a(member, _PLAIN):
+        if expression is None or type(member) is cls:
+            continue  # the members of an enumeration
+        if is_a(member, _PLAIN):
             if is_literal(expression, member) is False:
                 yield name
-        elif expression is not None and is_a(member, type):
+        elif is_a(member, type):
             if _said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
+
+
+def _is_shaped(cls: type, node: ast.ClassDef) -> bool:
+    """Says whether somebody may give the class more than its body says when it is made."""
+    given = (attributes_of(base).get("__init_subclass__") for base in cls.__mro__[1:-1])
+    return bool(node.decorator_list) or type(cls) not in _PLAIN_KINDS or any(given)
 
 
 def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
@@ -224,34 +237,28 @@ def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
     return MISSING
 
 
-def _is_given(
-    cls: type, name: str, member: Any, node: ast.ClassDef, bound: Mapping[Any, Any]
-) -> bool:
+def _is_given(cls: type, name: str, member: Any, bound: Mapping[Any, Any]) -> bool:
     """Says whether a method was set from outside of the body of its class."""
     functions = [each for each in unwrapped(member) if is_a(each, FunctionType)]
     if not functions:
         return False
-    if name[:2] == "__" and name not in bound:
-        is_assigned = any(name in _targets_of(statement) for statement in node.body)
-        is_special = is_special_of_the_user(name, member)
-        return is_special and not is_assigned and not node.decorator_list
     if name in bound:
-        # A decorator may give another function; that of a property does not.
-        decorators = getattr(bound[name], "decorator_list", [])
+        decorators = getattr(bound[name], "decorator_list", None)
+        # Another decorator may give another function.
+        is_plain = decorators is not None and all(
+            ast.unparse(each).rpartition(".")[2] in _WRAPPERS for each in decorators
+        )
         own = f"{qualname_of(cls)}.{name}"
-        is_plain = not decorators or is_a(member, (property, staticmethod, classmethod))
         return is_plain and any(
             each.__qualname__ != own and "__wrapped__" not in each.__dict__ for each in functions
         )
-    is_foreign = any(is_strange(e) and e.__module__ != module_of(cls) for e in functions)
-    return is_foreign and not node.decorator_list
+    if name[:2] == "__":
+        return is_special_of_the_user(name, member)
+    return any(is_strange(each) and each.__module__ != module_of(cls) for each in functions)
 
 
-def _targets_of(statement: ast.stmt) -> list[str]:
-    targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
-    return [target.id for target in targets if is_a(target, ast.Name)]
-
-
+_WRAPPERS = frozenset(("property", "staticmethod", "classmethod", "getter", "setter", "deleter"))
+_PLAIN_KINDS = (type, abc.ABCMeta)
 _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
@@ -288,93 +295,6 @@ def _has_other_defaults(function: FunctionType, node: Any) -> bool:
     return any(is_literal(expression, value) is False for expression, value in pairs)
 
 
-class _Compared(Writer):
-    """Writes a value without what has no form, such as locks, and says whether byte code counts."""
-
-    def __init__(self, seen: Seen) -> None:
-        self.has_byte_code = False
-        report = lambda frames, value, reason: None  # noqa: E731
-        super().__init__(as_leaf(self._digest_of_code), report=report, seen=seen)
-
-    def _without_form(self, value: Any, error: Any) -> bytes:
-        if not self._stack:
-            raise error
-        return b"?;"
-
-    def _digest_of_code(self, code: Any) -> bytes:
-        if is_a(code, FunctionType):
-            return self._digest_of_function(code)
-        held: list[Any] = []
-        if is_a(code, type):
-            name, module = qualname_of(code), canonical_module_name(module_of(code))
-            if "<locals>" in name:
-                # What a call has made has no place of its own.
-                for key, member in sorted(attributes_of(code).items()):
-                    if key[:2] != "__" or any(is_a(e, FunctionType) for e in unwrapped(member)):
-                        held += (key, member)
-        else:
-            name, module = name_of_module(code), "None"
-        return self._joined(f"{module}.{name}".encode("utf-8", "surrogatepass"), held)
-
-    def _digest_of_function(self, function: FunctionType) -> bytes:
-        definition = definition_of(function)
-        if definition.node is None:
-            self.has_byte_code = True
-        if "registry" in function.__dict__ and not is_first_party(
-            str(function.__globals__.get("__name__"))
-        ):
-            return self._joined(definition.digest, [dict(function.__dict__["registry"])])
-        changes = definition.changes
-        held: list[Any] = [function.__defaults__, function.__kwdefaults__]
-        if held == [None, None]:
-            held = []
-        for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-            value = content_of(cell)
-            # What it sets or fills itself is state.
-            if variable not in changes.enclosing and variable not in changes.names:
-                if value is not MISSING and not is_a(value, _CODE):
-                    held += (variable, value)
-        namespace = function.__globals__
-        home = sys.modules.get(str(namespace.get("__name__")))
-        if home is None or attributes_of(home) is not namespace:
-            # Nobody else comes to these.
-            for use in definition.uses.names:
-                value = namespace.get(use.chain[0], MISSING)
-                if value is not MISSING and not is_a(value, _CODE):
-                    held += (use.chain[0], value)
-        return self._joined(definition.digest, held)
-
-    def _joined(self, digest: bytes, held: list[Any]) -> bytes:
-        key = digest, *map(id, held)
-        if not held or key in self._inside:
-            return digest
-        inner = _Compared(Seen())
-        inner._inside = self._inside | {key}
-        try:
-            written = inner.write(held)
-        except Exception:
-            return digest
-        self.has_byte_code |= inner.has_byte_code
-        return sha256(digest + written).digest()
-
-    # Where it is: what a function closes over may lead to it again.
-    _inside: frozenset[Any] = frozenset()
-
-
-_CODE = (FunctionType, type, ModuleType)
-_PYTHON = ":{}.{}".format(*sys.version_info)
-
-
-def _digest(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
-    writer = _Compared(seen or Seen())
-    try:
-        written = writer.write(value)
-    except Exception:
-        return None
-    # Byte code holds for one version of Python.
-    return sha256(written).hexdigest()[:32] + (_PYTHON if writer.has_byte_code else "")
-
-
 def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
     """Names the values that are others in this process than where they come from.
 
@@ -392,7 +312,7 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
             value = attributes_of(value).get(each, MISSING)
         if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
             continue
-        ours = _digest(value)
+        ours = digest_of(value)
         if ours is None or ours == digest:
             continue
         # Of two byte codes of different Pythons nothing can be told.

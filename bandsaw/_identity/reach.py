@@ -114,6 +114,10 @@ class Reach:
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
         self._loaded_with: dict[str, set[str]] = {}
+        self._direct: dict[str, set[str]] = {}
+        self._needed: dict[str, set[str]] = {}
+        self._run: dict[str, Optional[Part]] = {}
+        self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code: by content if it is first-party, else by name."""
@@ -357,7 +361,7 @@ class Reach:
         else:
             self.note_module(module.name)
         names = self._names_form(part, part.uses, self._found_by(part), {}, {})
-        run = module.run() if part.name == WHOLE else ()
+        run = module.run(self._needed, self._run) if part.name == WHOLE else ()
         place = canonical_module_name(module.name)
         return Form(PART, PARTS, (place, part.name, part.digest, names, tuple(run)))
 
@@ -368,7 +372,7 @@ class Reach:
             return False
         known = self._loaded_with.get(home)
         if known is None:
-            known = self._loaded_with[home] = loaded_with(home)
+            known = self._loaded_with[home] = loaded_with(home, self._direct)
         return name in known
 
     def installed(self, name: str, chain: tuple[str, ...]) -> Any:
@@ -441,15 +445,21 @@ class Reach:
             return Form(b"!class;", PARTS, parts)
         self._note_changes(definition.changes, definition.uses, namespace)
         cells: dict[str, Any] = {}
+        defaults: list[Any] = []
         for method in methods:
             self.seen.function(method)
             cells.update(cells_of(method))
+            held, named = self._defaults(method, definition.changes)
+            if held or named:
+                defaults += (_name(method), (held, named))
         cells.pop("__class__", None)
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
             self._attributes_form(definition.node, members, methods),
         ]
+        if defaults:
+            parts.append(Form(b"!defaults;", MAP, defaults))
         return Form(b"!class;", PARTS, parts)
 
     def _attributes_form(

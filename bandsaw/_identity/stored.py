@@ -21,6 +21,7 @@ from .kinds import (
     defines,
     is_a,
     members_of,
+    memos_of,
     module_of,
     mro_of,
     name_of,
@@ -134,13 +135,9 @@ def open_stored(value: Any) -> Optional[Form]:
 
 
 def without_memos(kind: type, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out what methods keep of what they have computed: a `cached_property`."""
-    bases = mro_of(kind)
-    return {
-        name: value
-        for name, value in state.items()
-        if not any(type(attributes_of(base).get(name)) is cached_property for base in bases)
-    }
+    """Leaves out what methods keep of what they have computed."""
+    memos = memos_of(kind)
+    return {name: value for name, value in state.items() if name not in memos}
 
 
 def counts_in_a_class(value: Any) -> bool:

@@ -111,20 +111,36 @@ def digest_of(path: str, parts: Optional[Sequence[Part]] = None) -> str:
     return digest.digest()
 
 
+def digest_if_known(path: str) -> str:
+    """Returns the digest of what was read and cannot have changed, else nothing."""
+    known = _known.get(path)
+    return known[1] if known is not None and known[0] == stamps_of(path) else ""
+
+
 def known_digest_of(path: str, is_read: bool = False) -> str:
     """Digests a path, which is read only if it may have changed, or if `is_read`."""
+    known = "" if is_read else digest_if_known(path)
+    if known:
+        return known
+    parts = parts_of(path)
+    with digesting(path, parts) as digest:
+        for piece in read(path, parts):
+            digest.take(piece)
+    return digest.digest()
+
+
+@contextlib.contextmanager
+def digesting(path: str, parts: Sequence[Part]) -> Iterator[Digest]:
+    """Has the digest of a path known that is made inside, unless the path changes meanwhile."""
     begun = time.time_ns()
     stamps = stamps_of(path)
-    known = _known.get(path)
-    if known is not None and known[0] == stamps and not is_read:
-        return known[1]
-    digest = digest_of(path)
+    digest = Digest(parts)
+    yield digest
     # What was written just now may change once more under the same stamps.
     if stamps == stamps_of(path) and all(each[-2] + _STAMP_NS < begun for each in stamps):
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
-        _known[path] = stamps, digest
-    return digest
+        _known[path] = stamps, digest.digest()
 
 
 class Arriving(Digest):
@@ -218,12 +234,19 @@ class Arriving(Digest):
         self._begin_next()
         return True
 
-    def finish(self, digest: Optional[str] = None) -> str:
-        """Exchanges it for what is there; returns its digest, which has to be `digest` if given."""
+    def finish(self, digest: Optional[str] = None, target: Optional[str] = None) -> str:
+        """Exchanges it for what is there; returns its digest, which has to be `digest` if given.
+
+        `target`: where it is to be after all, on the same file system.
+        """
         with self._leaving_nothing():
             found = self.digest()
             if digest is not None and found != digest:
                 raise FileTravelError(f"{self._target!r} did not arrive as it was sent.")
+            if target is not None:
+                moved = os.path.join(os.path.dirname(target), os.path.basename(self.path))
+                os.rename(self.path, moved)
+                self.path, self._target = moved, target
             links = [part for part in self._parts if part.kind == LINK]
             for part in links:
                 os.symlink(part.target, self._inner(part))

@@ -11,36 +11,27 @@ after:  result ─► written to the locked temporary file ─► renamed ─►
 
 from __future__ import annotations
 
-import contextlib
-import io
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
-from .. import _task_options, modules
-from .._cache import entry, files, locks, record
+from .._cache import contents, entry, files, locks, record
+from .._cache.computation import Computation
+from .._cache.modes import entry_name, mode_of
+from .._cache.trust import is_of_other_code, warn_of_variables
 from .._files import keeping
 from .._session import facts
 from .._system import computing
 from .._system.directories import Anchor
-from .._task_options import check_value
 from ..advice import Advice
-from ..errors import IdentityError, InvalidValueError
+from ..errors import InvalidValueError
 from ..result import Result
-from ..serialization.serializer import exactly, for_purpose
 from ..session import Session
-from ..tasks import Task
 
 logger = logging.getLogger(__name__)
-
-MODE_ENV_VARIABLE = "BANDSAW_CACHE"
-_MODE_KEY = getattr(os.environ, "encodekey", str)(MODE_ENV_VARIABLE)
-_MODES = ("off", "refresh", "read-only")
-_LONGEST_NAME = 128
 
 
 class CachingAdvice(Advice):
@@ -135,7 +126,7 @@ class CachingAdvice(Advice):
             _note_miss(session, f"{folder}{os.sep}{name}")
             session.proceed()
         else:
-            self._compute(_Computation(folder, name, mode), session)
+            self._compute(Computation(folder, name, mode), session)
 
     def after(self, session: Session) -> None:
         """Keeps the value that the task returned. See `Advice.after`."""
@@ -148,7 +139,7 @@ class CachingAdvice(Advice):
                     mode = mode_of(session.task)
                     if mode in (None, "refresh"):
                         place = self.place_of(session.task, session.execution)
-                        self._keep(session, _Computation(*place, mode))
+                        self._keep(session, Computation(*place, mode))
                 else:
                     self._keep(session, computation)
         finally:
@@ -170,7 +161,7 @@ class CachingAdvice(Advice):
             IdentityError: If the call has no id (a `TypeError`).
         """
         task_id, execution_id = task.task_id, execution.execution_id
-        return f"{self.root}{os.sep}{_name(task_id)}", _name(execution_id)
+        return f"{self.root}{os.sep}{entry_name(task_id)}", entry_name(execution_id)
 
     @property
     def root(self) -> str:
@@ -198,7 +189,7 @@ class CachingAdvice(Advice):
         place = self.place_of(session.task, session.execution)
         return self._load(*place, session, logging.DEBUG, with_files=False) is not None
 
-    def _compute(self, computation: _Computation, session: Session) -> None:
+    def _compute(self, computation: Computation, session: Session) -> None:
         key = id(session), id(self)
         path = computation.path
         try:
@@ -222,7 +213,7 @@ class CachingAdvice(Advice):
             _computations.pop(key, None)
             computation.close()
 
-    def _wait(self, computation: _Computation, session: Session) -> Optional[Result]:
+    def _wait(self, computation: Computation, session: Session) -> Optional[Result]:
         """Waits for the right to compute an entry, and returns the result if it is there then."""
         folder, name = computation.folder, computation.name
         try:
@@ -236,7 +227,7 @@ class CachingAdvice(Advice):
         return self._load_shared(folder, name, session, is_kept=True)
 
     def _load_if_there(
-        self, computation: _Computation, session: Session, with_files: bool
+        self, computation: Computation, session: Session, with_files: bool
     ) -> Optional[Result]:
         # Cheaper than the exception that says so.
         if not os.access(computation.path, os.F_OK):
@@ -254,7 +245,7 @@ class CachingAdvice(Advice):
             if self.max_age is not None and age > self.max_age:
                 _note_why(session, f"its entry was {age:.0f} s old, max_age is {self.max_age:g} s")
                 return None
-            return _result_in(found, folder, name, session, with_files)
+            return contents.result_in(found, folder, name, session, with_files)
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -282,10 +273,10 @@ class CachingAdvice(Advice):
                 if self.max_age is not None and time.time() - made > self.max_age:
                     return None
                 if self._is_of_team(session):
-                    result = _result_in(found, folder, name, session, with_files=True)
+                    result = contents.result_in(found, folder, name, session, with_files=True)
                 else:
                     with keeping.Refusing():
-                        result = _result_in(found, folder, name, session, with_files=False)
+                        result = contents.result_in(found, folder, name, session, with_files=False)
                 is_bounded = self.max_bytes is not None or self.max_age is not None
                 if copy.keep(made) and is_bounded:
                     self._enforce_bounds(folder, name, found.status.st_size)
@@ -308,7 +299,7 @@ class CachingAdvice(Advice):
 
         return shared.store_of(url)
 
-    def _keep(self, session: Session, computation: _Computation) -> None:
+    def _keep(self, session: Session, computation: Computation) -> None:
         try:
             if not isinstance(session.result, Result):
                 raise TypeError(f"{session.result!r} is no bandsaw.Result")
@@ -321,7 +312,7 @@ class CachingAdvice(Advice):
                     session.task,
                 )
                 return
-            if _is_of_other_code(session):
+            if is_of_other_code(session):
                 return
             # It may have come in the meantime; an intact one stays as it is.
             found = None
@@ -331,7 +322,7 @@ class CachingAdvice(Advice):
                 place = computation.folder, computation.name
                 found = self._load(*place, session, logging.WARNING, with_files=False)
             if found is None or self.mmap:
-                _warn_of_variables(session.task, computation)
+                warn_of_variables(session.task, computation)
             if found is not None and self.mmap:
                 # The first call returns what the later ones do.
                 session.result = found
@@ -340,22 +331,9 @@ class CachingAdvice(Advice):
         finally:
             computation.close()
 
-    def _store(self, computation: _Computation, session: Session) -> bool:
-        begun = computation.begun
-        seconds = None if begun is None else time.perf_counter() - begun
+    def _store(self, computation: Computation, session: Session) -> bool:
         folder, name = computation.folder, computation.name
-        payload = io.BytesIO()
-        serializer = _serializer(session, folder, name)
-        buffers: Sequence[Any] = ()
-        with exactly(), keeping.Keeping(folder) as files_of_result:
-            if hasattr(serializer, "serialize_with_buffers"):
-                buffers = serializer.serialize_with_buffers(session.result, payload)
-            else:
-                serializer.serialize(session.result, payload)
-        contents = files_of_result.contents()
-        remembered = record.written(session.task, folder, computation.arguments, seconds)
-        ids = entry.ids_of(folder, name)
-        parts = entry.packed(ids, remembered, payload.getbuffer(), buffers, contents)
+        parts, has_buffers = contents.of(session, computation)
         is_bounded = self.max_bytes is not None or self.max_age is not None
         times = size = 0
         if is_bounded:
@@ -370,7 +348,7 @@ class CachingAdvice(Advice):
             self._enforce_bounds(folder, name, size)
         if self.shared is not None:
             self._shared_store().send(folder, name)
-        return bool(buffers)
+        return has_buffers
 
     def _enforce_bounds(self, folder: str, name: str, size: int) -> None:
         from .._cache import bounds
@@ -381,125 +359,6 @@ class CachingAdvice(Advice):
             bounds.enforce(directory, path, size, self.max_bytes, self.max_age)
         except (OSError, files.DamagedEntryError) as error:
             logger.warning("The bounds of the cache %s cannot be kept: %s", directory, error)
-
-
-class _Computation:
-    """What a call in this process needs to know between `before` and `after`."""
-
-    __slots__ = ("arguments", "begun", "changes", "folder", "mode", "name", "path", "temporary")
-
-    def __init__(self, folder: str, name: str, mode: Optional[str]) -> None:
-        # The absolute path of the task's folder: the task may change the working directory.
-        self.folder = folder
-        if not os.path.isabs(folder):
-            # There may be no working directory any more.
-            with contextlib.suppress(OSError):
-                self.folder = os.path.abspath(folder)
-        self.name = name  # the name of the entry
-        self.path = f"{self.folder}{os.sep}{name}"  # the path of the entry
-        self.mode = mode  # what `mode_of` said
-        # The file that becomes the entry, if this call has it.
-        self.temporary: Optional[locks.Temporary] = None
-        # The descriptions of the arguments then, which the task may change.
-        self.arguments: Mapping[str, Any] = {}
-        # The clock when the task was begun, `None` if that was in another process.
-        self.begun: Optional[float] = None
-        self.changes = 0  # how often arguments had been changed by then, see `_Moderator.changes`
-
-    def begin(self, session: Session) -> None:
-        try:
-            self.arguments = record.arguments_of(session.execution)
-        except Exception as error:
-            logger.debug("The arguments of %s cannot be described: %s", session.task, error)
-        self.begun = time.perf_counter()
-        self.changes = session._moderator.changes
-
-    def close(self) -> None:
-        temporary, self.temporary = self.temporary, None
-        if temporary is not None:
-            temporary.close()
-
-
-def _is_of_other_code(session: Session) -> bool:
-    """Whether a result may be that of other code than its id speaks of; warns of it."""
-    task = session.task
-    if not isinstance(task, Task):
-        return False
-    changed = task._changed_since_read()
-    if changed:
-        what = "this code was changed while the call ran"
-    else:
-        came_back = session.__dict__.get("_code")
-        if came_back is None:
-            return False
-        # Nothing but what runs a task has to look at its own code.
-        changed = (session._code_now() if modules.is_far_end else came_back)["differs"]
-        what = "this is not the same in the process that ran it"
-    if not changed:
-        return False
-    _warn(
-        f"The result of {task} is not kept: {what}: {', '.join(changed[:5])}"
-        f"{' and more' if changed[5:] else ''}. Leave it out of the id with @task(state=[...]) if "
-        "results do not depend on it."
-    )
-    return True
-
-
-# The tasks of which it was looked whether variables keep them from being found again.
-_looked_at: set[str] = set()
-
-
-def _warn_of_variables(task: Any, computation: _Computation) -> None:
-    """Warns of a miss that only variables with other values in each process have caused."""
-    folder = computation.folder
-    if folder in _looked_at or not isinstance(task, Task):
-        return
-    _looked_at.add(folder)
-    from .._cache import compare
-
-    names = compare.variables_that_differ(os.path.dirname(folder), folder, computation.name, task)
-    if names:
-        _warn(
-            f"{task} was computed again though its code and arguments are those of an entry in the "
-            f"cache: {', '.join(names)} holds another value in each process. Leave it out with "
-            f"@task(state={names!r}) if results do not depend on it."
-        )
-
-
-def _warn(text: str) -> None:
-    import warnings
-
-    from ..fingerprint import IdentityWarning
-
-    warnings.warn(text, IdentityWarning, stacklevel=4)
-
-
-def _serializer(session: Session, folder: str, name: str) -> Any:
-    """Returns the serializer for one entry: what was signed for another is none of this call's."""
-    serializer = session.serializer
-    if getattr(serializer, "is_signed", False) is True:
-        return for_purpose(serializer, f"cache entry {os.path.basename(folder)}/{name}")
-    return serializer
-
-
-def _result_in(
-    found: entry.Entry, folder: str, name: str, session: Session, with_files: bool
-) -> Result:
-    """Reads the result out of an entry, and may bring its files back to where they lack."""
-    if with_files and found.contents is not None:
-        with keeping.Bringing(found.contents) as bringing:
-            result = _result_in(found, folder, name, session, with_files=False)
-        session.facts["returned_files"] = bringing.paths
-        return result
-    stream = io.BytesIO(found.payload)
-    serializer = _serializer(session, folder, name)
-    if found.buffers:
-        result = serializer.deserialize_with_buffers(stream, found.buffers)
-    else:
-        result = serializer.deserialize(stream)
-    if isinstance(result, Result) and result.exception is None:
-        return result
-    raise files.DamagedEntryError(f"it holds {type(result)!r}")
 
 
 def _serve(result: Result, name: str, session: Session) -> None:
@@ -521,42 +380,7 @@ def _note_why(session: Session, why: str) -> None:
 
 
 # By the session and the advice: a chain may have several caches.
-_computations: dict[tuple[int, int], _Computation] = {}
-
-
-def mode_of(task: Any) -> Optional[str]:
-    """Says what a cache is to do with the calls of a task.
-
-    Args:
-        task: The task.
-
-    Returns:
-        `'off'`, `'refresh'`, `'read-only'`, or `None` for the usual.
-
-    Raises:
-        InvalidValueError: If the task's `cache` keyword or `BANDSAW_CACHE` has a value that means
-            nothing (a `ValueError`).
-    """
-    environ: Any = os.environ
-    try:
-        # On the way of each hit: 0.1 us in place of 1 where it is not set.
-        is_set = _MODE_KEY in environ._data
-    except AttributeError:
-        is_set = True  # somebody has put something else there
-    mode = (environ.get(MODE_ENV_VARIABLE) or None) if is_set else None
-    if mode is not None and mode not in _MODES:
-        known = ", ".join(map(repr, _MODES))
-        raise InvalidValueError(
-            f"The environment variable {MODE_ENV_VARIABLE} cannot be {mode!r}. It may be {known}, "
-            "or not set."
-        )
-    option = (getattr(task, "kwargs", None) or {}).get("cache", True)
-    if option is True or mode == "off":
-        return mode
-    if option is False:
-        return "off"
-    check_value("cache", option, _task_options.cache, task)
-    return "refresh" if option.get("refresh") and mode is None else mode
+_computations: dict[tuple[int, int], Computation] = {}
 
 
 def _checked_bound(name: str, bound: Any) -> Any:
@@ -572,20 +396,3 @@ def _checked_url(url: str) -> str:
     from .._cache import shared_files
 
     return shared_files.checked(url)
-
-
-def _name(an_id: Any) -> str:
-    """Returns an id as the name of a file; one that cannot be is replaced by its digest."""
-    if type(an_id) is str and an_id.isalnum() and an_id.isascii() and len(an_id) <= _LONGEST_NAME:
-        return an_id
-    if an_id is None:
-        raise IdentityError("A call without an id cannot be cached: its task has no signature.")
-    text = str(an_id)
-    if type(an_id) is str and text.isprintable() and 0 < len(text.encode()) <= _LONGEST_NAME:
-        # What begins with a dot or an underscore is ours.
-        if text[0] not in "._" and not set(text) & set("/\\:"):
-            return text
-    from hashlib import sha256
-
-    named = text if type(an_id) is str else f"{type(an_id).__qualname__} {text}"
-    return "_" + sha256(named.encode("utf-8", "surrogatepass")).hexdigest()

@@ -40,8 +40,8 @@ class ExecutorAdvice(Advice):
             function without arguments that makes such an executor. It is called on first use, and
             again after its executor was broken; it is never sent anywhere.
         isolate: Whether a call has a process below the executor's worker. If not, it runs in the
-            worker itself, which needs `bandsaw` and the workflow, and only if the code that is
-            loaded there is that of the call (`CodeMismatchError`). Then a deadline is an error,
+            worker itself, which needs `bandsaw` and the workflow, and only if its modules are those
+            of the call's archive (`CodeMismatchError`). Then a deadline is an error,
             and `Future.kill` ends only what the worker has not begun.
         workers: How many processes below each of the executor's workers are kept and used again,
             by default none.

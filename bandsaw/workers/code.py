@@ -54,6 +54,8 @@ class Archived:
         return str(self._archive.folder)
 
     def news(self, known: int) -> tuple[int, dict[str, Any]]:
+        if finder.beside and not known:
+            return 1, {"beside": finder.beside}
         return known, {}
 
     def text(self, path: str) -> Optional[bytes]:

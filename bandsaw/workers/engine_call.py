@@ -16,7 +16,7 @@ from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import wire
+from . import door, wire
 from .call import Call, NotBegunError
 from .child import Child
 from .engine import Engine
@@ -73,11 +73,13 @@ class EnginePlace(Place):
         self._bringing: Optional[Bringing] = None
         self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
+            "beside": archive.places,
             "call": secrets.token_hex(16),
             "caller": list(started(os.getpid())),
             "claims": engine.claims.path,
             "digest": archive.digest,
             "directory": wanted.directory,
+            "door": door.opened(),
             "engine": engine.kind,
             "environment": dict(wanted.variables),
             "files": (),
@@ -108,14 +110,14 @@ class EnginePlace(Place):
         return {"bulk_directory": self._wanted.directory, "below_executor": True}
 
     def carrier(self, session: Session) -> Carrier:
-        return carrying.Delivering(session)
+        return (carrying.Pointing if self.engine.is_here else carrying.Delivering)(session)
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
         from .engine_carrying import described
 
-        assert isinstance(carrier, carrying.Delivering)
-        self.files = list(carrier.files.values())
-        self.request["files"] = described(self.engine, self.files)
+        if isinstance(carrier, carrying.Delivering):
+            self.files = list(carrier.files.values())
+            self.request["files"] = described(self.engine, self.files)
         return {}
 
     def bringing(self, child: Child) -> Bringing:

@@ -113,6 +113,14 @@ def take_piece(root: str, piece: "Any", data: bytes) -> None:
         file.write(data)
 
 
+def drop_piece(root: str, token: str) -> None:
+    """Removes what has come of contents whose rest does not come."""
+    try:
+        os.unlink(os.path.join(root, "file-" + os.path.basename(token)))
+    except OSError:
+        pass
+
+
 def keep_file(hub: "Hub", root: str, token: str, one: "Any") -> None:
     """Has contents that have come in pieces be kept."""
     path = os.path.join(root, "file-" + token)
@@ -174,8 +182,8 @@ def _looked(hub: "Hub", files: "Any") -> "Any":
 
 def _put(hub: "Hub", one: "Any", path: str) -> None:
     with open(path, "rb") as file, _Asked(hub) as asked:
-        asked.ask(put=one["key"], name=one["name"], parts=one["parts"], digest=one["digest"])
+        asked.ask(put=one["parts"])
         for piece in iter(lambda: file.read(_FILE_READ), b""):
             asked.send(piece)
-        asked.ask(end=True)
+        asked.ask(end=one["key"], name=one["name"], digest=one["digest"])
         asked.answer()

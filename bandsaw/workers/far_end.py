@@ -28,7 +28,7 @@ from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
-from . import again, boundary, frames, logs, state, warned, wire
+from . import again, boundary, bulk, frames, logs, state, warned, wire
 from .frames import Channel
 
 
@@ -94,6 +94,8 @@ def serve(channel: Channel) -> None:
             elif frame.kind in (frames.SESSION, frames.AGAIN):
                 with asking:
                     messages = _go_on(frame, directory, known, number, handler, shower)
+                if not is_last:
+                    bulk.keep_lent()
                 _answer(channel, messages)
                 if is_last:
                     return
@@ -144,7 +146,11 @@ def _take_over(content: dict[str, Any]) -> None:
 def take_code(content: Mapping[str, Any]) -> None:
     """Takes over what the process on the other side says about the code, if it says anything."""
     code = content.get("code")
-    if code:
+    if code and "beside" in code:
+        from .._archive import beside
+
+        beside.take(code["beside"])
+    elif code:
         finder.take(code)
         modules.signed_by = code["signed_by"]
 

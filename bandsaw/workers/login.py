@@ -32,6 +32,9 @@ _SECONDS_TO_END = 10.0
 # What may be printed before the program there begins to run.
 _MOST_NOISE = 1 << 20
 _PIPE_SIZE = 1 << 20
+# From this size on, to copy a piece costs more than to write it by itself.
+_WORTH_NO_COPY = 1 << 16
+_MOST_AT_ONCE = 16
 
 
 class Target(NamedTuple):
@@ -192,8 +195,17 @@ class Login:
         return f"{os.path.basename(self.target.command[0])} ended with {describe_exit(status)}"
 
     def write(self, *pieces: Any) -> None:
-        data = b"".join(pieces) if len(pieces) != 1 else pieces[0]
-        view = memoryview(data)
+        done = 0
+        if len(pieces) != 1 and len(pieces[-1]) < _WORTH_NO_COPY:
+            pieces = (b"".join(pieces),)
+        elif len(pieces) != 1:
+            with contextlib.suppress(BlockingIOError):
+                done = os.writev(self._in, pieces[:_MOST_AT_ONCE])
+        for piece in pieces:
+            self._write(memoryview(piece)[done:])
+            done = max(0, done - len(piece))
+
+    def _write(self, view: memoryview) -> None:
         while view:
             try:
                 view = view[os.write(self._in, view) :]

@@ -326,7 +326,7 @@ class RemotePlace(Place):
         return {"bulk_directory": self._target.directory, "is_fetched": True}
 
     def carrier(self, session: Session) -> Carrier:
-        return carrying.Sending(session)
+        return carrying.Sending(session, is_late=True)
 
     def deliver(self, carrier: Carrier, child: Child) -> dict[str, Any]:
         files = list(carrier.files.values()) if isinstance(carrier, carrying.Sending) else []
@@ -335,10 +335,11 @@ class RemotePlace(Place):
         from . import travel
 
         folder = travel.put(_connection_of(child), files)
-        if child.told.get("files_folder") == folder:
-            return {}
-        child.told["files_folder"] = folder
-        return {"files_folder": folder}
+        keys = {file.called: file.key for file in files if file.called != file.key}
+        news: dict[str, Any] = {"files_keys": keys} if keys else {}
+        if child.told.get("files_folder") != folder:
+            child.told["files_folder"] = news["files_folder"] = folder
+        return news
 
     def arrived(self, session: Session, child: Child) -> Carrier:
         def get(path: str, target: str) -> None:

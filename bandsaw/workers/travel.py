@@ -38,9 +38,11 @@ def _near(connection: Connection, what: str) -> Iterator[Near]:
 def put(connection: Connection, files: Sequence[Sent]) -> str:
     """Sends the contents that lack there. Returns the folder where they are kept."""
     with _near(connection, "What the files of a call have") as near:
-        folder, lacking = near.look(files)
+        folder, lacking = near.look([file for file in files if file.is_digested])
     for file in files:
-        if file.key in lacking:
+        if not file.is_digested:
+            _put_digested(connection, file)
+        elif file.key in lacking:
             _put(connection, file)
     return folder
 
@@ -51,6 +53,17 @@ def _put(connection: Connection, file: Sent) -> None:
         _, lacking = near.look([file])
         if lacking:
             near.put(file)
+
+
+def _put_digested(connection: Connection, file: Sent) -> None:
+    """Sends contents while they are digested, unless they may be there."""
+    with connection.lock_for(f"files of {file.size} bytes"):
+        with _near(connection, repr(file.path)) as near:
+            if not near.may_have(file.size):
+                return near.put(file)
+        # Digested first.
+        assert file.key
+    _put(connection, file)
 
 
 def get(connection: Connection, path: str, target: str) -> None:

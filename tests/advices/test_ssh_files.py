@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -207,16 +208,50 @@ for name in ("a", "b"):
 """
 
 
-def test_contents_are_sent_once_and_looked_at_before_each_use(run, far):
-    code = SEND + 'print(read(File("a")), read(File("b")), read(File("a")))\n'
+@pytest.mark.parametrize("is_large", [False, True])
+def test_contents_are_sent_once_and_looked_at_before_each_use(run, far, is_large):
+    # What is large is digested while it is sent.
+    send = SEND + "crossing._LARGE = 1\n" * is_large
+    code = send + 'print(read(File("a")), read(File("b")), read(File("a")))\n'
     assert run(code) == "sent a\nsame same same\n"
     assert run(code) == "same same same\n"
     # What a task has done to its input is no other task's.
-    spoil = SEND + 'print(read(File("a"), True)); print(read(File("a")), read(File("b")))\n'
+    spoil = send + 'print(read(File("a"), True)); print(read(File("a")), read(File("b")))\n'
     assert run(spoil) == "same\nsent a\nsame same\n"
     [content] = (files_in(far) / "kept").glob("*/content")
     os.utime(content, ns=(0, 0))
     assert run(code) == "sent a\nsame same same\n"
+
+
+def test_large_contents_that_change_while_they_are_sent_are_an_error(run, far):
+    run("""\
+import bandsaw._files.crossing as crossing
+from bandsaw._system import trees
+
+@bandsaw.task(chain="kept")
+def task(file):
+    return os.path.getsize(file)
+
+def changing(path, parts):
+    yield from read(path, parts)
+    Path(path).write_bytes(b"y" * (1 << 24))
+
+read = trees.read
+
+# main
+Path("in.bin").write_bytes(b"x" * (1 << 24))
+trees.read = changing
+try:
+    task(File("in.bin"))
+except FileTravelError as error:
+    assert "was changed while it was sent" in str(error), error
+else:
+    raise AssertionError
+trees.read = read
+assert task(File("in.bin")) == 1 << 24
+""")
+    [content] = far.rglob("content")
+    assert content.read_bytes() == b"y" * (1 << 24)
 
 
 def test_contents_that_change_on_the_way_are_an_error_and_nothing_is_kept(run, far):
@@ -293,34 +328,35 @@ def test_a_disk_that_is_full_there_is_said_and_leaves_nothing(far_end, tmp_path,
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     parts = [["", "file", False, 3, ""]]
-    far_end(put=KEY, name="x", parts=parts, digest=KEY)
+    far_end(put=parts)
     with monkeypatch.context() as patched:
         patched.setattr(contents.os, "write", write)
         with pytest.raises(OSError, match="No space left"):
             far_end.far.take(b"W", b"abc")
     # The rest is on its way already.
     far_end.far.take(b"W", b"abc")
-    assert far_end(end=True) == []
+    assert far_end(end=KEY, name="x", digest=KEY) == []
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
-    ("key", "name", "parts"),
+    ("key", "name", "parts", "digested"),
     [
-        ("../x", "x", [["", "file", False, 3, ""]]),
-        (KEY, "x", [["../x", "file", False, 3, ""]]),
-        (KEY, "x", [["", "folder", False, 0, ""], ["/x", "file", False, 3, ""]]),
-        (KEY, "x", [["", "folder", False, 0, ""], ["l", "link", False, 0, "/etc"]]),
-        (KEY, "x", [["", "file", False, 3, ""]]),
+        ("../x", "x", [["", "file", False, 3, ""]], b"abc"),
+        (KEY, "../x", [["", "file", False, 3, ""]], b"abc"),
+        (KEY, "x", [["../x", "file", False, 3, ""]], b"abc"),
+        (KEY, "x", [["", "folder", False, 0, ""], ["/x", "file", False, 3, ""]], b"abc"),
+        (KEY, "x", [["", "folder", False, 0, ""], ["l", "link", False, 0, "/etc"]], b"abc"),
+        (KEY, "x", [["", "file", False, 3, ""]], b"abd"),
     ],
 )
 def test_what_leads_out_or_is_not_what_was_announced_is_not_kept(
-    far_end, tmp_path, key, name, parts
+    far_end, tmp_path, key, name, parts, digested
 ):
     def put():
-        far_end(put=key, name=name, parts=parts, digest=KEY)
+        far_end(put=parts)
         far_end.far.take(b"W", b"abc")
-        far_end(end=True)
+        far_end(end=key, name=name, digest=hashlib.sha256(digested).hexdigest())
 
     with pytest.raises((OSError, ValueError)):
         put()
@@ -368,11 +404,12 @@ def test_what_is_kept_goes_when_it_was_not_used_for_long(tmp_path):
         parts = [trees.Part("", trees.FILE, size=size)]
         (tmp_path / name).write_bytes(os.urandom(size))
         digest = digests[name] = contents.digest_of(str(tmp_path / name))
-        arriving = kept.arriving(base, digest, parts)
+        arriving = kept.arriving(base, parts)
         arriving.take((tmp_path / name).read_bytes())
-        arriving.finish(digest)
-        kept.arrived(base, digest, name)
+        kept.arrived(base, arriving, digest, name, digest)
+        assert kept.may_have(base, size)
         assert kept.is_there(base, digest, name)
+    assert not kept.may_have(base, 11)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(tmp_path / "old")
 

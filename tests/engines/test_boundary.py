@@ -102,6 +102,7 @@ def ran(request, tmp_path_factory):
     shutil.copytree(PROGRAM, folder / "project", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "temporary").mkdir()
     project = Project(folder / "project", folder / "temporary")
+    (project.folder / "beside.csv").write_text("1,2")
     path = folder / "outcomes"
     with started(request.param, folder) as variables:
         done = project.run("workflow.py", str(path), seconds=600, BIG=BIG, **variables, **QUIET)
@@ -145,6 +146,10 @@ def outcome(ran):
 def test_values_and_their_types_come_back(outcome):
     assert outcome("value") == {"value": "{'a': [1, 2.5, (None, {3})], 'p': Point(x=1, y=b'x')}"}
     assert outcome("type") == {"value": "True"}
+
+
+def test_code_runs_from_where_it_lies_with_what_is_beside_it(outcome):
+    assert outcome("beside") == {"value": "True"}
 
 
 def test_each_call_has_a_process_of_its_own(outcome):

@@ -32,6 +32,13 @@ def where():
 
 
 @bandsaw.task
+def beside():
+    path = os.path.join(os.path.dirname(__file__), "beside.csv")
+    with open(path) as file:
+        return file.read(), path
+
+
+@bandsaw.task
 def fail(what):
     raise OwnError(what)
 

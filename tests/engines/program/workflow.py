@@ -180,6 +180,7 @@ def files():
 ACTS = {
     "value": lambda: tasks.same({"a": [1, 2.5, (None, {3})], "p": tasks.Point(1, b"x")}),
     "type": lambda: type(tasks.same(tasks.Point(1, 2))) is tasks.Point,
+    "beside": lambda: tasks.beside() == ("1,2", os.path.abspath("beside.csv")),
     "other process": lambda: tasks.where()[0] != os.getpid(),
     "own process": lambda: len({tasks.where()[0] for _ in range(4)}),
     "exception": lambda: tasks.fail("bad"),

@@ -1,0 +1,63 @@
+"""Whether a result may be kept under the id of its call, and whether it will be found again."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .. import modules
+from ..tasks import Task
+
+
+def is_of_other_code(session: Any) -> bool:
+    """Whether a result may be that of other code than its id speaks of; warns of it."""
+    task = session.task
+    if not isinstance(task, Task):
+        return False
+    changed = task._changed_since_read()
+    if changed:
+        what = "this code was changed while the call ran"
+    else:
+        came_back = session.__dict__.get("_code")
+        if came_back is None:
+            return False
+        # Nothing but what runs a task has to look at its own code.
+        changed = (session._code_now() if modules.is_far_end else came_back)["differs"]
+        what = "this is not the same in the process that ran it"
+    if not changed:
+        return False
+    _warn(
+        f"The result of {task} is not kept: {what}: {', '.join(changed[:5])}"
+        f"{' and more' if changed[5:] else ''}. Leave it out of the id with @task(state=[...]) if "
+        "results do not depend on it."
+    )
+    return True
+
+
+# The tasks of which it was looked whether variables keep them from being found again.
+_looked_at: set[str] = set()
+
+
+def warn_of_variables(task: Any, computation: Any) -> None:
+    """Warns of a miss that only variables with other values in each process have caused."""
+    folder = computation.folder
+    if folder in _looked_at or not isinstance(task, Task):
+        return
+    _looked_at.add(folder)
+    from . import compare
+
+    names = compare.variables_that_differ(os.path.dirname(folder), folder, computation.name, task)
+    if names:
+        _warn(
+            f"{task} was computed again though its code and arguments are those of an entry in the "
+            f"cache: {', '.join(names)} holds another value in each process. Leave it out with "
+            f"@task(state={names!r}) if results do not depend on it."
+        )
+
+
+def _warn(text: str) -> None:
+    import warnings
+
+    from ..fingerprint import IdentityWarning
+
+    warnings.warn(text, IdentityWarning, stacklevel=4)

@@ -1,0 +1,196 @@
+"""The processes of a hub that fork those of tasks, one for each kind."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import socket
+import sys
+import time
+from typing import Any, NoReturn, Optional
+
+from .._system.processes import kill_group, reap
+from . import frames, state
+from .frames import Channel
+
+_READ = 1 << 18
+_SECONDS_TO_END = 5.0
+
+
+class Template:
+    def __init__(self, pid: int, folder: str, control: socket.socket, errors: int) -> None:
+        self.pid = pid  # its process id
+        self.folder = folder  # its archive
+        self.control = control  # where requests go to
+        self.channel = Channel(control)  # the same, for what it says
+        # What it writes to standard error is read from here, `None` after its end.
+        self.errors: Optional[int] = errors
+        self.has_said_hello = False  # whether it runs
+
+
+class Templates:
+    """Starts them, and hands on what they say. `hub`: the `Hub` that has the connection."""
+
+    def __init__(self, hub: Any) -> None:
+        self._hub = hub
+        self._all: dict[int, Template] = {}
+
+    def get(self, stream: int) -> Optional[Template]:
+        return self._all.get(stream)
+
+    def start(self, stream: int, body: bytes) -> None:
+        request = json.loads(body)
+        near, far = frames.channel_pair()
+        folder = self._hub.archive(request["digest"])
+        self._hub.in_use.add(folder)
+        errors, far_errors = frames.pipe_pair()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            near.close()
+            os.close(errors)
+            self._become(request, parent, far, far_errors)
+        far.close()
+        os.close(far_errors)
+        at_start = state.at_start({**os.environ, **request["environment"]})
+        with contextlib.suppress(OSError):
+            told: dict[str, Any] = {"at_start": at_start}
+            if request.get("beside"):
+                told["code"] = {"beside": request["beside"]}
+            Channel(near).send_json(frames.STATE, told)
+        template = self._all[stream] = Template(pid, folder, near, errors)
+        self._hub.watch(near.fileno(), lambda: self._hear(stream, template))
+        os.set_blocking(errors, False)
+        self._hub.watch(errors, lambda: self._hear_errors(stream, template))
+
+    def _become(
+        self, request: dict[str, Any], parent: int, control: socket.socket, errors: int
+    ) -> NoReturn:
+        code = 1
+        try:
+            # Not a session of its own: a busy machine gives each its turn, and answers come late.
+            os.setpgid(0, 0)
+            # Their ends are noticed only if nobody else holds them.
+            self._hub.let_go()
+            os.dup2(control.fileno(), 0)
+            os.dup2(errors, 2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            for descriptor in (control.detach(), errors, nowhere):
+                os.close(descriptor)
+            code = _run(request, parent, self._hub.archive(request["digest"]))
+        except BaseException as error:
+            from .._session.members import written_failure
+
+            near = Channel(socket.socket(fileno=os.dup(0)))
+            near.send((frames.FAILURE, (written_failure(error),), None))
+        finally:
+            os._exit(code)
+
+    def _hear(self, stream: int, template: Template) -> None:
+        frame = None
+        with contextlib.suppress(EOFError, OSError):
+            template.channel.read()
+            frame = template.channel.next()
+            if frame is None:
+                return
+        if frame is not None:
+            template.has_said_hello = True
+            self._hub.send(b"H", stream, bytes([frame.kind]), frame.body)
+            return
+        self._hub.unwatch(template.control.fileno())
+        del self._all[stream]
+        while template.errors is not None and self._hear_errors(stream, template):
+            pass
+        self._hub.to_close.append(template.control.close)
+        code = _reaped(template.pid, time.monotonic() + 1.0)
+        self._hub.send(b"E", stream, str(code).encode())
+
+    def _hear_errors(self, stream: int, template: Template) -> bool:
+        """Hands on what a template writes, and returns whether there may be more."""
+        if template.errors is None:
+            return False
+        try:
+            data = os.read(template.errors, _READ)
+        except BlockingIOError:
+            return False
+        if data:
+            self._hub.send(b"L", stream, data)
+            return True
+        # The number may be that of another file soon.
+        self._hub.unwatch(template.errors)
+        self._hub.to_close.append(functools.partial(os.close, template.errors))
+        template.errors = None
+        return False
+
+    def end_what_stalls(self, now: float) -> None:
+        for template in self._all.values():
+            stalls_at = template.channel.stalls_at
+            if stalls_at is not None and now >= stalls_at:
+                kill_group(template.pid)
+
+    def forget(self, stream: int) -> bool:
+        """Ends one that nobody wants any more, and returns whether it was one."""
+        template = self._all.get(stream)
+        if template is None:
+            return False
+        # That it ends is heard.
+        template.control.shutdown(socket.SHUT_WR)
+        if not template.has_said_hello:
+            kill_group(template.pid)
+        return True
+
+    def end(self) -> bool:
+        """Ends all of them, and returns whether each could end what it has started."""
+        for template in self._all.values():
+            template.control.close()
+        deadline = time.monotonic() + _SECONDS_TO_END
+        codes = [
+            _reaped(template.pid, deadline if template.has_said_hello else 0.0)
+            for template in self._all.values()
+        ]
+        return not any(codes)
+
+
+def _run(request: dict[str, Any], parent: int, folder: str) -> int:
+    """Becomes a template, in the process that was forked for it; returns an exit status."""
+    environment = {**os.environ, **request["environment"]}
+    executable = sys.executable
+    if request["requirements"] is not None:
+        from ..environments import Environment
+
+        executable = Environment.deserialize(request["requirements"]).executable
+    kind = [executable, folder, request["preload"]]
+    settings = {"parent": parent, "kind": kind, "path": None, "run_id": request["run_id"]}
+    args = [folder, "--template", json.dumps(settings)]
+    if executable != sys.executable or folder != sys.argv[0] or request["environment"]:
+        os.execve(executable, [executable, "-u", *args], environment)
+    # As if it was started from there, without the time that it takes to start Python.
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+    path = os.path.join(folder, "__main__.py")
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    main.__file__ = path
+    main.__spec__ = ModuleSpec("__main__", None, origin=path)
+    sys.argv[:] = args
+    with open(path, "rb") as file:
+        code = compile(file.read(), path, "exec")
+    try:
+        exec(code, main.__dict__)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
+    return 0
+
+
+def _reaped(pid: int, deadline: float) -> int:
+    """Waits for the end of a process, at last ends it, and returns how it ended."""
+    kill = functools.partial(kill_group, pid)
+    while (code := reap(pid, kill)) is None:
+        if time.monotonic() >= deadline:
+            kill()
+            return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        time.sleep(0.002)
+    return code
