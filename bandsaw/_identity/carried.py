@@ -24,7 +24,7 @@ from .globals import canonical_module_name
 from .kinds import attributes_of, bases_of, is_a, module_of, name_of_module, qualname_of
 from .sources import Source, source_of
 from .stored import counts_in_a_class, is_mock, is_strange
-from .watch import MISSING, Seen, content_of
+from .watch import MISSING, Seen, base_of, content_of
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -120,7 +120,9 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         statement = statements[0]
         targets = statement.targets if is_a(statement, ast.Assign) else [statement.target]
         if all(is_a(target, ast.Name) for target in targets) and statement.value is not None:
-            return is_literal(statement.value, value)
+            is_said = is_literal(statement.value, value)
+            # It may have been filled while its module was loaded.
+            return None if is_a(value, _CONTAINERS) and not is_said else is_said
     return None
 
 
@@ -154,10 +156,12 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         return
     bound = {getattr(child, "name", None) for child in node.body}
     bases = [_said_by(base, attributes_of(module)) for base in node.bases]
-    if MISSING not in bases and not node.keywords:
+    # Others, such as `typing.NamedTuple`, are functions that put others in their place.
+    are_classes = all(base is MISSING or is_a(base, type) for base in bases)
+    if are_classes and MISSING not in bases and not node.keywords:
         if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
-    is_shaped = _is_shaped(cls, node)
+    is_shaped = not are_classes or _is_shaped(cls, node)
     for name, member in members.items():
         if is_mock(member):
             yield name
@@ -298,9 +302,18 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         value: Any = MISSING if module is None else module
         for each in name.split("."):
             value = attributes_of(value).get(each, MISSING)
-        if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
+        if value is MISSING or not (is_same_machine or _is_same_elsewhere(value)):
             continue
         ours = _digest(value)
         if ours is not None and ours != digest:
             found.append(f"{module_name}.{name}")
     return found
+
+
+def _is_same_elsewhere(value: Any) -> bool:
+    """Says whether a value has to be the same on another machine, where text and paths need not."""
+    if is_a(value, _CONTAINERS):
+        base: Any = base_of(value)
+        inner = base.values(value) if base is dict else base.__iter__(value)
+        return all(is_a(each, (*_NUMBERS, FunctionType, type)) for each in inner)
+    return is_a(value, _NUMBERS)
