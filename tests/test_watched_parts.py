@@ -17,7 +17,7 @@ configuration = (
 )
 """
 LIBRARY = """
-import argparse, collections, enum, functools, textwrap, types
+import argparse, collections, enum, functools, textwrap, types, typing
 
 class Base:
     def where(self):
@@ -53,6 +53,22 @@ class App:
 class Level(enum.IntEnum):
     LOW = 1
 
+class Pair(typing.NamedTuple):
+    left: int = 1
+
+class Named(typing.TypedDict):
+    name: str
+
+handlers = {}
+
+def handler(function):
+    handlers[function.__name__] = function
+    return function
+
+@handler
+def one():
+    return 1
+
 class Registered:
     def __init_subclass__(cls):
         cls.told = textwrap.dedent
@@ -82,7 +98,7 @@ def all():
         App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
         given.rate, derived.where(), replaced.where(), held(), App.times(),
-        Level.LOW, Plugin.told(""),
+        Level.LOW, Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
     ]
 """
 CHANGES = {
@@ -107,6 +123,10 @@ CHANGES = {
     "what a default of a method holds": (
         "lib.App.times.__kwdefaults__['parts'].append(2)",
         "lib.App.times.__kwdefaults__['parts'].pop()",
+    ),
+    "registry": (
+        "one = lib.handlers['one']; lib.handlers['one'] = lib.holding([2])",
+        "lib.handlers['one'] = one",
     ),
     "namespace": ("lib.space.rate.parts.append(2)", "lib.space.rate.parts.pop()"),
     "arguments of a command": ("lib.given.rate = 2", "lib.given.rate = 1"),

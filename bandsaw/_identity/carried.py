@@ -36,7 +36,7 @@ from .stored import (
     is_strange,
     unwrapped,
 )
-from .watch import MISSING, Seen
+from .watch import MISSING, Seen, base_of
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -191,10 +191,12 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         names = [target.id for target in targets if is_a(target, ast.Name)]
         bound.update(dict.fromkeys((getattr(child, "name", None), *names), child))
     bases = [_said_by(base, attributes_of(module)) for base in node.bases]
-    if all(is_a(base, type) for base in bases) and not node.keywords:
+    # Others, such as `typing.NamedTuple`, are functions that put others in their place.
+    are_classes = all(base is MISSING or is_a(base, type) for base in bases)
+    if are_classes and MISSING not in bases and not node.keywords:
         if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
-    is_shaped = _is_shaped(cls, node)
+    is_shaped = not are_classes or _is_shaped(cls, node)
     for name, member in members.items():
         is_given = _is_given(cls, name, member, bound) and (name in bound or not is_shaped)
         if is_given or is_mock(member):
@@ -310,7 +312,7 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         value: Any = MISSING if module is None else module
         for each in name.split("."):
             value = attributes_of(value).get(each, MISSING)
-        if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
+        if value is MISSING or not (is_same_machine or _is_same_elsewhere(value)):
             continue
         ours = digest_of(value)
         if ours is None or ours == digest:
@@ -319,3 +321,13 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         if not (ours[32:] and digest[32:]) or ours[32:] == digest[32:]:
             found.append(f"{module_name}.{name}")
     return found
+
+
+def _is_same_elsewhere(value: Any) -> bool:
+    """Says whether a value has to be the same on another machine, where text and paths need not."""
+    if is_a(value, _CONTAINERS):
+        base: Any = base_of(value)
+        read: Any = dict.values if base is dict else base.__iter__
+        inner = read(value)
+        return all(is_a(each, (*_NUMBERS, FunctionType, type)) for each in inner)
+    return is_a(value, _NUMBERS)
