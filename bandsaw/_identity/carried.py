@@ -24,7 +24,7 @@ from .globals import canonical_module_name
 from .kinds import attributes_of, bases_of, is_a, module_of, name_of_module, qualname_of
 from .sources import Source, source_of
 from .stored import counts_in_a_class, is_mock, is_strange
-from .watch import MISSING, Seen, base_of, content_of
+from .watch import MISSING, Seen, content_of
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -312,8 +312,9 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
 
 def _is_same_elsewhere(value: Any) -> bool:
     """Says whether a value has to be the same on another machine, where text and paths need not."""
+    held: Any = value
     if is_a(value, _CONTAINERS):
-        base: Any = base_of(value)
-        inner = base.values(value) if base is dict else base.__iter__(value)
-        return all(is_a(each, (*_NUMBERS, FunctionType, type)) for each in inner)
+        held = dict.values(held) if is_a(value, dict) else held
+        kinds = (*_NUMBERS, FunctionType, type)
+        return all(is_a(each, kinds) for each in held)
     return is_a(value, _NUMBERS)
