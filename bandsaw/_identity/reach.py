@@ -24,7 +24,6 @@ from .by_source import (
     Part,
     find_import,
     find_inside,
-    loaded_with,
 )
 from .canonical import Writer, opaque
 from .changes import Changes
@@ -53,6 +52,7 @@ from .stored import (
     unwrapped,
 )
 from .syntax import write_syntax
+from .together import Together
 from .watch import (
     MISSING,
     Seen,
@@ -88,6 +88,7 @@ class Reach:
         earlier: Optional[Reach] = None,
         only_source: bool = False,
         as_now: bool = False,
+        together: Optional[Together] = None,
     ) -> None:
         # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
@@ -113,10 +114,7 @@ class Reach:
         self._is_unsettled = False
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
-        self._loaded_with: dict[str, set[str]] = {}
-        self._direct: dict[str, set[str]] = {}
-        self._needed: dict[str, set[str]] = {}
-        self._run: dict[str, Optional[Part]] = {}
+        self._together: Together = together or Together() if earlier is None else earlier._together
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
@@ -361,7 +359,7 @@ class Reach:
         else:
             self.note_module(module.name)
         names = self._names_form(part, part.uses, self._found_by(part), {}, {})
-        run = module.run(self._needed, self._run) if part.name == WHOLE else ()
+        run = self._together.run_by(module) if part.name == WHOLE else ()
         place = canonical_module_name(module.name)
         return Form(PART, PARTS, (place, part.name, part.digest, names, tuple(run)))
 
@@ -370,10 +368,7 @@ class Reach:
         home = namespace.get("__name__")
         if not is_a(home, str) or attributes_of(sys.modules.get(home)) is not namespace:
             return False
-        known = self._loaded_with.get(home)
-        if known is None:
-            known = self._loaded_with[home] = loaded_with(home, self._direct)
-        return name in known
+        return name in self._together.loaded_with(home)
 
     def installed(self, name: str, chain: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in an installed module."""
@@ -418,7 +413,7 @@ class Reach:
             self._is_unsettled = self._is_first
             first.watch.seen.attributes |= self._attributes
             first.watch.settle()
-        digest, seen = walk_of(value)
+        digest, seen = walk_of(value, self._together)
         if digest != first.digest:
             return False
         self.seen.include(seen)
@@ -530,9 +525,9 @@ class Reach:
             self.problems.append((place, f"a {kind} {reason}"))
 
 
-def walk_of(value: Any) -> tuple[bytes, Seen]:
+def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, Seen]:
     """Digests a value of a module that counts by its source, and says what was read."""
-    reach = Reach(only_source=True)
+    reach = Reach(only_source=True, together=together)
     while True:
         written = Writer(reach.form, report=reach.report, seen=reach.seen).write(value)
         if reach.is_settled():
