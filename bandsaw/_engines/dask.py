@@ -12,11 +12,13 @@ from typing import Any, Callable, Optional
 
 from ..workers.buffers import Stored
 from ..workers.engine import Engine, killing, withholding
-from .executor import EngineExecutor, begun_future
+from .executor import EngineExecutor, begun_future, in_thread
 
 # What is larger is sent to a worker, and not with the description of the call over the scheduler.
 _LARGE = 1 << 20
 _SECONDS_TO_ANSWER = 5.0
+# A worker that has a result may be stopped.
+_SECONDS_TO_GATHER = 600.0
 # A function of no module is sent as it is. Files do not wait for what the worker computes.
 _BESIDE = """
 async def bandsaw_beside(function, *args):
@@ -48,7 +50,7 @@ class DaskExecutor(EngineExecutor):
         self._given = client_or_address
         self._client: Any = None
         self.submit_options = submit_options
-        self._asking: Optional[threading.Thread] = None
+        self._asking: Optional[Future[Any]] = None
         self._done: SimpleQueue[Any] = SimpleQueue()
         self._gatherer: Any = None
         # The engine's own future of each of ours.
@@ -98,15 +100,15 @@ class DaskExecutor(EngineExecutor):
             at=self._at,
         )
 
-    def _at(self, worker: str, *what: Any) -> Any:
+    def _at(self, worker: str, *what: Any) -> Future[Any]:
         """Calls a function in a worker, whatever else that does."""
         namespace: dict[str, Any] = {"__name__": "__main__"}
         exec(_BESIDE, namespace)
         call = namespace["bandsaw_beside"]
-        return self.client.run(call, *what, workers=[worker])[worker]
+        return in_thread(lambda: self.client.run(call, *what, workers=[worker])[worker])
 
     def _stored(self, data: bytes) -> Stored:
-        scattered = self.client.scatter([memoryview(data)], hash=False)[0]
+        scattered = self.client.scatter([memoryview(bytes(data))], hash=False)[0]
         return Stored(scattered, scattered)
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
@@ -122,7 +124,7 @@ class DaskExecutor(EngineExecutor):
         return is_sure
 
     def _ask_all(self, seconds: float, *what: Any) -> list[Any]:
-        return list(self.client.run(*what).values())
+        return list(in_thread(self.client.run, *what).result(seconds).values())
 
     def _cancel(self, future: Optional[Future[Any]]) -> None:
         theirs = None if future is None else self._futures.get(future)
@@ -131,19 +133,13 @@ class DaskExecutor(EngineExecutor):
 
     def _on_all(self, *what: Any) -> Any:
         """Calls a function on all workers; returns what they say, `None` if it cannot be done."""
-        said: list[Any] = []
-
-        def ask() -> None:
-            with contextlib.suppress(Exception):
-                said.append(self.client.run(*what))
-
         # A scheduler that is lost must hold nobody up.
-        if self._asking is not None and self._asking.is_alive():
+        if self._asking is not None and not self._asking.done():
             return None
-        run = self._asking = threading.Thread(target=ask, daemon=True)
-        run.start()
-        run.join(_SECONDS_TO_ANSWER)
-        return said[0] if said else None
+        self._asking = in_thread(lambda: self.client.run(*what))
+        with contextlib.suppress(Exception):
+            return self._asking.result(_SECONDS_TO_ANSWER)
+        return None
 
     def shutdown(self, wait: bool = True) -> None:
         """Closes the connection, if it was made here.
@@ -164,10 +160,16 @@ def _gather(done: SimpleQueue[Any]) -> None:
         with contextlib.suppress(Empty):
             while len(pairs) < _MOST_GATHERED:
                 pairs.append(done.get_nowait())
+        finished = [theirs for theirs, _ in pairs if theirs.status == "finished"]
         try:
-            found = _found([theirs for theirs, _ in pairs if theirs.status == "finished"])
-        except Exception as lost:
-            found = {theirs.key: lost for theirs, _ in pairs}
+            found = _found(finished, _SECONDS_TO_GATHER)
+        except Exception:
+            found = {}
+            for each in finished:
+                try:
+                    found.update(_found([each], _SECONDS_TO_GATHER / 10))
+                except Exception as lost:
+                    found[each.key] = lost
         for theirs, ours in pairs:
             value, error = _outcome(theirs, found)
             # The worker need not keep it, nor another one compute it again when that is lost.
@@ -182,13 +184,13 @@ def _gather(done: SimpleQueue[Any]) -> None:
         del pairs, found, value, error
 
 
-def _found(futures: Sequence[Any]) -> dict[Any, Any]:
+def _found(futures: Sequence[Any], seconds: float) -> dict[Any, Any]:
     """Asks for results. `Client.gather` would wait until those are computed anew that are lost."""
     found: dict[Any, Any] = {}
     keys = {theirs.key for theirs in futures}
     while keys:
         client = futures[0].client
-        said = client.sync(client.scheduler.gather, keys=list(keys))
+        said = client.sync(client.scheduler.gather, keys=list(keys), callback_timeout=seconds)
         if said["status"] == "OK":
             found.update(said["data"])
             break

@@ -105,6 +105,20 @@ class EngineExecutor(abc.ABC):
         return f"{type(self).__name__}()"
 
 
+def in_thread(function: Callable[..., Any], *args: Any, **more: Any) -> Future[Any]:
+    """Calls what may never come back; nobody has to wait for it."""
+    future = begun_future()
+
+    def run() -> None:
+        try:
+            future.set_result(function(*args, **more))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True, name="bandsaw-engine").start()
+    return future
+
+
 def begun_future() -> Future[Any]:
     """Returns a future of which only the engine knows whether its call has begun."""
     future: Future[Any] = Future()

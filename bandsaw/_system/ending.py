@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
+from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
 from typing import Any, Callable, Optional
 
@@ -120,6 +121,18 @@ class held:  # used as a function
     def __exit__(self, *args: object) -> None:
         if self._ending is not None:
             self._ending.remove(self._end)
+
+
+def result_of(future: Future[Any], seconds: Optional[float] = None) -> Any:
+    """Waits for a result, but not longer than the call goes on: then it is a `CancelledError`."""
+    woken = threading.Event()
+    future.add_done_callback(lambda done: woken.set())
+    with held(woken.set):
+        woken.wait(seconds)
+    if is_ended() and not future.done():
+        future.cancel()
+        raise CancelledError
+    return future.result(0)
 
 
 def wait(seconds: float) -> bool:

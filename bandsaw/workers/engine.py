@@ -16,7 +16,7 @@ import json
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, Callable, Optional
 
 from .._archive.arriving import bits_of
@@ -28,6 +28,8 @@ from . import login, sending
 from .buffers import Buffers, Stored
 from .claims import HERE, Claims
 
+# Of so much it is known when it was brought.
+_MOST_BROUGHT = 1000
 # `name`, `source` and `args` are its globals, `data` a local: what an engine may move its own way.
 EXPRESSION = (
     "(lambda sys, data: vars(sys.modules[name])['run'](*args, data) if name in sys.modules else "
@@ -66,6 +68,7 @@ class Engine:
         at: Optional[Callable[..., Any]] = None,
         shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None,
         files_back: Optional[str] = None,
+        shares_memory: bool = False,
     ) -> None:
         self.name = name  # what it is, for errors
         self.submit = submit
@@ -81,8 +84,8 @@ class Engine:
         # Whether it may run a call again that is over, because its result was lost.
         self.runs_lost_again = runs_lost_again
         self.kind = kind  # which engine it is, empty for other executors
-        # Calls a function in a worker, or on its machine, by the name that it has given itself; see
-        # `engine_files`. `None` if workers cannot be told apart.
+        # Has a function called in a worker, or on its machine, by the name that it has given
+        # itself, and returns a future; see `engine_files`. `None` if they cannot be told apart.
         self.at = at
         # Where the executor reads the contents of a file, `None` if they are sent.
         self.shared_file = shared_file
@@ -90,10 +93,15 @@ class Engine:
         self.files_back = files_back
         # The large buffers of maps in the engine's store, `None` if it has none.
         self.buffers = None if store is None else Buffers(store)
+        # Whether its store takes buffers apart, and workers see them in memory that they share.
+        self.shares_memory = shares_memory
+        # Whether workers are on this machine, as far as their answers tell.
+        self.is_near: Optional[bool] = None
         self.packer: Any = None  # what puts calls together, see `packs`
         self._lock = threading.Lock()
         self._marks = itertools.count()
-        self._brings: dict[Any, threading.Lock] = {}
+        # What is being brought, and who waits for it.
+        self._brings: dict[Any, list[threading.Event]] = {}
         self._brought: dict[Any, int] = {}
 
     def archive_of(self, archive: DistributionArchive) -> Optional[str]:
@@ -107,20 +115,43 @@ class Engine:
 
     def once(self, key: Any, mark: int, bring: Callable[[], object]) -> None:
         """Has something be brought to a machine, unless another call has done it since a mark."""
+        while not ending.is_ended():
+            woken = threading.Event()
+            try:
+                with self._lock:
+                    if self._brought.get(key, -1) >= mark:
+                        return
+                    waiting = self._brings.setdefault(key, [])
+                    waiting.append(woken)
+                if waiting[0] is woken:
+                    bring()
+                    self._note(key)
+                else:
+                    with ending.held(woken.set):
+                        woken.wait()
+            finally:
+                with self._lock:
+                    others = self._brings.get(key, [])
+                    if others and others[0] is woken:
+                        del self._brings[key]
+                        for other in others:
+                            other.set()
+        raise CancelledError
+
+    def _note(self, key: Any) -> None:
         with self._lock:
-            lock = self._brings.setdefault(key, threading.Lock())
-        with lock:
-            if self._brought.get(key, -1) < mark:
-                bring()
-                self._brought[key] = self.mark()
+            self._brought.pop(key, None)
+            self._brought[key] = self.mark()
+            if len(self._brought) > _MOST_BROUGHT:
+                del self._brought[next(iter(self._brought))]
 
     def bring(self, archive: DistributionArchive, request: Mapping[str, Any], mark: int) -> None:
         """Sends an archive to a machine that lacks it. `mark`: see `once`."""
 
         def bring() -> None:
             future = self.submit({}, *submission(request, None, parts_of(archive), True))
-            with contextlib.suppress(WorkerError), ending.held(future.cancel):
-                future.result()
+            with contextlib.suppress(WorkerError):
+                ending.result_of(future)
 
         self.once(archive.digest, mark, bring)
 
@@ -141,8 +172,8 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
 
 
 _PROGRAM = (
-    *("bandsaw.workers.engine_hub", "bandsaw.workers.engine_files"),
-    "bandsaw.workers.engine_far",
+    *("bandsaw.workers.engine_memory", "bandsaw.workers.engine_hub"),
+    *("bandsaw.workers.engine_files", "bandsaw.workers.engine_far"),
 )
 _program: Optional[tuple[str, str]] = None
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future, TimeoutError
 from typing import Any, BinaryIO, Callable, Optional
 
 from .._files import bundle, carrying, places
@@ -20,6 +20,8 @@ from .engine_files import FILE_PIECE
 
 # A machine that lacks contents is brought them. What keeps them from staying there may be over.
 _MOST_BRINGS = 3
+# So long a worker has for a piece.
+_MOST_SECONDS = 600.0
 
 
 def described(engine: Engine, files: Iterable[Sent]) -> list[dict[str, Any]]:
@@ -70,26 +72,39 @@ class Bringing:
     def _send(self, file: Sent, worker: Any) -> None:
         token = secrets.token_hex(16)
         size = sum(part.size for part in file.parts)
-        with work.told(f"sending {file.name}", size) as sent:
-            # Where no worker can be found again, all of it has to come with one submission.
-            for offset, piece in _pieces(_flat(file), size if worker is None else FILE_PIECE):
-                if self._is_cancelled():
-                    raise FileTravelError(f"Sending {file.path!r} was cancelled.")
-                is_last = offset + len(piece) == size
-                keep = {"keep": (token, _whole(file))} if is_last else {}
-                self._do(worker, piece, piece=(token, offset), **keep)
-                sent.done += len(piece)
+        future: Optional[Future[Any]] = None
+        try:
+            with work.told(f"sending {file.name}", size) as sent:
+                # Where no worker can be found again, all of it has to come with one submission.
+                for offset, piece in _pieces(_flat(file), size if worker is None else FILE_PIECE):
+                    if self._is_cancelled():
+                        raise FileTravelError(f"Sending {file.path!r} was cancelled.")
+                    is_last = offset + len(piece) == size
+                    keep = {"keep": (token, _whole(file))} if is_last else {}
+                    future = self._submitted(worker, piece, piece=(token, offset), **keep)
+                    self._done(worker, future)
+                    sent.done += len(piece)
+        except BaseException:
+            if future is not None:
+                # Nobody waits for it, and it comes after the piece that may be on its way.
+                future.add_done_callback(lambda done: self._submitted(worker, drop=token))
+            raise
 
-    def _do(self, worker: Any, data: Any = None, **what: Any) -> tuple[Any, ...]:
-        request = {**self._request, **what}
-        submitted = submission(request, None, None, True, data)
+    def _submitted(self, worker: Any, data: Any = None, **what: Any) -> Future[Any]:
+        submitted = submission({**self._request, **what}, None, None, True, data)
         if worker is not None and self._engine.at is not None:
-            answer = self._engine.at(worker, *submitted)
-        else:
-            future = self._engine.submit({}, *submitted)
-            with ending.held(future.cancel):
-                answer = future.result()
-        word, host, *rest = answer
+            return self._engine.at(worker, *submitted)  # type: ignore[no-any-return]
+        return self._engine.submit({}, *submitted)
+
+    def _done(self, worker: Any, future: Future[Any]) -> tuple[Any, ...]:
+        # One that may go anywhere waits in the engine's queue.
+        seconds = None if worker is None else _MOST_SECONDS
+        try:
+            word, host, *rest = ending.result_of(future, seconds)
+        except TimeoutError as error:
+            if future.done():
+                raise
+            raise FileTravelError(f"{worker} did not answer within {seconds:g} s.") from error
         if word not in ("kept", "piece"):
             raise FileTravelError(f"{host} says {word} {' '.join(map(str, rest))}".strip())
         return tuple(rest)
@@ -99,7 +114,7 @@ class Bringing:
         done = 0
         with work.told("fetching files", size) as fetched:
             while done < size:
-                (piece,) = self._do(worker, give=(path, done))
+                (piece,) = self._done(worker, self._submitted(worker, give=(path, done)))
                 into.write(piece)
                 done += len(piece)
                 fetched.done = done

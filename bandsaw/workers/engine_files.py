@@ -113,6 +113,14 @@ def take_piece(root: str, piece: "Any", data: bytes) -> None:
         file.write(data)
 
 
+def drop_piece(root: str, token: str) -> None:
+    """Removes what has come of contents whose rest does not come."""
+    try:
+        os.unlink(os.path.join(root, "file-" + os.path.basename(token)))
+    except OSError:
+        pass
+
+
 def keep_file(hub: "Hub", root: str, token: str, one: "Any") -> None:
     """Has contents that have come in pieces be kept."""
     path = os.path.join(root, "file-" + token)

@@ -2,10 +2,13 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+import textwrap
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import pytest
 
+from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.workers import engine_hub, packs
@@ -250,6 +253,70 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
         """,
     )
     assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"
+
+
+def test_large_data_passes_the_executor_by_on_one_machine(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import pickle
+        from concurrent.futures import ProcessPoolExecutor
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class Executor:
+            max_in_flight = 1
+            lies = False
+
+            def __init__(self):
+                self.pool = ProcessPoolExecutor(1)
+                self.sent, self.back = [], []
+
+            def submit(self, function, *args):
+                if self.lies and isinstance(args[-1].get("data"), str):
+                    # As if the worker saw other files.
+                    args = (*args[:-1], {"data": "/proc/nowhere"})
+                self.sent.append(len(pickle.dumps(args)))
+                future = self.pool.submit(function, *args)
+                self.back.append(future)
+                return future
+
+        executor = Executor()
+        advice = ExecutorAdvice(executor, workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "tasks.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def turned(data):
+            return data[::-1]
+        """,
+    )
+    done = project.run(
+        "-c",
+        textwrap.dedent(
+            """
+        import pickle
+        from bandsaw_config import executor
+        from tasks import turned
+        data = bytes(range(256)) * 20000
+        turned(b"1")
+        for executor.lies in (False, True):
+            executor.sent.clear(), executor.back.clear()
+            assert turned(data) == data[::-1]
+            print(len(executor.sent), sum(executor.sent) > len(data))
+            assert all(len(pickle.dumps(one.result())) < len(data) for one in executor.back)
+        assert turned(data) == data[::-1]
+        print(len(executor.sent), sum(executor.sent) > 2 * len(data))
+        """
+        ),
+    )
+    assert done.stdout.split() == ["1", "False", "2", "True", "3", "True"]
 
 
 @pytest.mark.parametrize("method", ["threads", "fork", "spawn"])
@@ -562,6 +629,33 @@ def test_what_hits_the_thread_of_one_call_of_a_pack_leaves_the_others_with_an_en
     with pytest.raises(SystemExit):
         pack.submit({}, {}, None)
     assert all(isinstance(one.exception(0).__cause__, SystemExit) for one in futures)
+
+
+def test_a_call_that_is_ended_does_not_wait_for_what_another_one_brings():
+    engine = Engine("e", lambda *_: None, lambda *_: None, lambda *_: False)
+    mark = engine.mark()
+    begun, go = threading.Event(), threading.Event()
+
+    def bring():
+        begun.set()
+        assert go.wait(60)
+
+    def wait(end):
+        ending.current.set(end)
+        engine.once("key", mark, lambda: brought.append(end))
+
+    brought = []
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(engine.once, "key", mark, bring)
+        assert begun.wait(60)
+        ends = [ending.Ending(), ending.Ending()]
+        ended, other = [pool.submit(wait, end) for end in ends]
+        ends[0].end()
+        assert isinstance(ended.exception(60), CancelledError)
+        assert not (first.done() or other.done())
+        go.set()
+        assert first.result(60) is other.result(60) is None
+    assert not (brought or engine._brings)
 
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):

@@ -111,6 +111,21 @@ if __name__ == "__main__":
     print(len(list(doubled.map(files, [bandsaw.File("inner")] * 3, [os.path.abspath("inner")] * 3))))
 """  # noqa: E501
 
+# One is killed between two pieces of a file, the other while it waits for that file.
+KILLED = """
+    import glob, time
+    with open("inner/large", "wb") as file:
+        file.truncate(400_000_000)
+    calls = [tampering.submit(bandsaw.File("inner/large")) for _ in range(2)]
+    pieces = os.environ["THERE"] + "/bandsaw-*/file-*"
+    while not glob.glob(pieces):
+        time.sleep(0.01)
+    assert all(call.kill() for call in calls)
+    print([type(call.exception()).__name__ for call in calls])
+    while glob.glob(pieces):
+        time.sleep(0.01)
+"""
+
 
 @pytest.fixture
 def elsewhere(project):
@@ -178,5 +193,8 @@ def test_files_reach_workers_of_dask_that_do_not_see_them(elsewhere):
     with cluster(elsewhere) as path:
         with open(path) as file:
             address = json.load(file)["address"]
+        with open(elsewhere.folder / "tasks.py", "a") as file:
+            file.write(KILLED)
         # Larger than a piece.
-        check(elsewhere, 20_000_000, SCHEDULER=address)
+        done = check(elsewhere, 20_000_000, SCHEDULER=address)
+        assert done.stdout.splitlines()[3] == "['TaskKilledError', 'TaskKilledError']"
