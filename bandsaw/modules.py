@@ -29,6 +29,7 @@ is_far_end = False
 # It comes with the archive, because a session cannot say of itself that it need not be signed.
 signed_by: Optional[str] = None
 
+_variables_of: Any = vars(types.ModuleType)["__dict__"]
 _known_main: Optional[tuple[Any, Any, Any, Optional[str]]] = None
 # The script and its file, as long as it said so: see `file_of`.
 _script: tuple[Any, Any] = (None, None)
@@ -46,7 +47,11 @@ def file_of(module: Any) -> Any:
     global _script
     # Not by an attribute, which a module may make up, or be loaded for.
     try:
-        file = object.__getattribute__(module, "__dict__").get("__file__")
+        if issubclass(type(module), types.ModuleType):
+            variables = _variables_of.__get__(module)
+        else:
+            variables = object.__getattribute__(module, "__dict__")
+        file = variables.get("__file__")
     except AttributeError:
         file = None
     if file is None:

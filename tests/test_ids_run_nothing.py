@@ -107,3 +107,35 @@ def test_no_special_method_runs_for_an_id_or_a_hit(project):
         "assert tasks[0].bandsaw_task.task_id != ids[0]\n",
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_dict_that_a_class_makes_up_is_told_of_and_not_read(project):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
+    project.write(
+        "loud.py",
+        """
+        import types
+        class Meta(type):
+            __dict__ = property(lambda cls: 1 / 0)
+        class Loud(metaclass=Meta):
+            __dict__ = property(lambda self: 1 / 0)
+        class Module(types.ModuleType):
+            __dict__ = property(lambda self: 1 / 0)
+        LOUD, MODULE = Loud(), Module("other")
+        """,
+    )
+    project.write(
+        "main.py",
+        """
+        import warnings
+        import bandsaw, loud
+        @bandsaw.task
+        def f(): return loud.LOUD, loud.MODULE, loud.Loud
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert f.bandsaw_task.task_id == f.bandsaw_task.task_id
+        print(*[warning.message for warning in caught])
+        """,
+    )
+    told = project.run("main.py").stdout
+    assert "loud.LOUD: a loud.Loud has a `__dict__` of its own, so that it is not read" in told

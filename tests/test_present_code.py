@@ -20,7 +20,7 @@ configuration = (
 )
 """
 LIBRARY = """
-import math, time
+import math, threading, time
 from math import floor
 
 RATE = 2
@@ -31,12 +31,21 @@ STARTED = time.time()
 
 class Settings:
     bonus = 0
+    rate = bonus + 0
     def __init__(self):
         self.extra = 0
     def set_extra(self, value):
         self.extra = value
     def more(self):
         return 0
+    def __len__(self):
+        return 0
+    @property
+    def share(self):
+        return self.extra
+    @share.setter
+    def share(self, value):
+        self.extra = value
 
 SETTINGS = Settings()
 
@@ -45,8 +54,26 @@ def score(x, factor=1):
 
 score.bonus = 0
 
+def shared():
+    settings = Settings()
+    settings.share = 0
+    return settings.share + Settings.rate
+
+def by_default(options={"a": 0}):
+    return options["a"]
+
+BY_NAME = {"a": by_default}
+
+class Guarded:
+    def __init__(self):
+        self.lock, self.value = threading.Lock(), 0
+
+GUARDED = Guarded()
+exec("def made_of_text(): return 0")
+
 def total(x):
     made = SETTINGS.extra + Settings.bonus + SETTINGS.more()
+    made += len(SETTINGS) + shared() + BY_NAME["a"]() + GUARDED.value + made_of_text()
     made += floor(0.5) + int(math.sqrt(0)) + getattr(score, "bonus", 0)
     return score(x) + TABLE["a"] + len(OPTIONS) + made
 
@@ -121,6 +148,24 @@ CHANGES = {
         "from unittest import mock; p = mock.patch.object(lib.Settings, 'more'); "
         "p.start().return_value = 9",
         "p.stop()",
+    ),
+    "special method": (
+        "old, lib.Settings.__len__ = lib.Settings.__len__, lambda self: 9",
+        "lib.Settings.__len__ = old",
+    ),
+    "property that reached code sets": (
+        "old, lib.Settings.share = lib.Settings.share, property(lambda s: 9, lambda s, x: None)",
+        "lib.Settings.share = old",
+    ),
+    "computed class attribute": ("lib.Settings.rate = 9", "lib.Settings.rate = 0"),
+    "default of one in a registry": (
+        "lib.by_default.__defaults__ = ({'a': 9},)",
+        "lib.by_default.__defaults__ = ({'a': 0},)",
+    ),
+    "object beside a lock": ("lib.GUARDED.value = 9", "lib.GUARDED.value = 0"),
+    "function made of a text": (
+        "exec('def made_of_text(): return 9', lib.__dict__)",
+        "exec('def made_of_text(): return 0', lib.__dict__)",
     ),
     "name of something installed": (
         "from unittest import mock; p = mock.patch('lib.floor', lambda x: 9); p.start()",
@@ -297,6 +342,40 @@ def test_variables_with_another_value_in_each_process_are_named_at_the_first_mis
     told = run(body).stdout
     assert told.count("lib.STARTED holds another value in each process") == 1
     assert "@task(state=['lib.STARTED'])" in told
+
+
+def test_hashes_that_objects_keep_do_not_count(project):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
+    project.write(
+        "lib.py",
+        """
+        class Symbol:
+            __slots__ = "name", "_kept"
+            def __init__(self, name):
+                self.name = name
+            def __hash__(self):
+                self._kept = hash(self.name)
+                return self._kept
+        X, Y = Symbol("x"), Symbol("y")
+        TABLE = [hash(X)] and [X]
+        """,
+    )
+    project.write(
+        "main.py",
+        """
+        import sys
+        import bandsaw, lib
+        @bandsaw.task
+        def f(x): return lib.X, lib.TABLE
+        print(f.bandsaw_task.task_id)
+        hash(lib.Y)
+        lib.X.name = sys.argv[1]
+        print(f.bandsaw_task.task_id)
+        """,
+    )
+    ids = [project.run("main.py", "z", PYTHONHASHSEED=seed).stdout.split() for seed in "12"]
+    assert ids[0] == ids[1]
+    assert ids[0][0] != ids[0][1]
 
 
 def test_variables_that_the_author_leaves_out_do_not_count(run):

@@ -342,3 +342,69 @@ def test_what_a_program_sets_before_the_first_id_counts(package, text):
         "import pkg.plain\npkg.plain.SETTINGS['x'] = int({})\nprint(workflow.ids()[0])\n"
     )
     assert len({*run(package, body.format(1)), *run(package, body.format(2))}) == 2
+
+
+def test_each_of_many_modules_is_read_once_for_an_id(project):
+    count = 12
+    for number in range(count):
+        project.write(
+            f"many/m{number}.py",
+            f"from many import m{(number + 1) % count} as following\nROWS = []\nROWS.append(1)\n"
+            "def f(): return following.f(), ROWS",
+        )
+    project.write(
+        "workflow.py",
+        """
+        import gc, sys
+        import bandsaw
+
+        @bandsaw.task
+        def first(): from many import m0; return m0.f()
+
+        read, before = [], gc.get_threshold()
+        def note(frame, event, argument):
+            if event == "call" and frame.f_code.co_name == "origins_in":
+                read.append(id(frame))
+        sys.setprofile(note)
+        first.bandsaw_task.task_id
+        sys.setprofile(None)
+        print(len(read), gc.get_threshold() == before)
+        """,
+    )
+    project.write("bandsaw_config.py", CONFIGURATION)
+    steps, is_enabled = project.run("workflow.py").stdout.split()
+    assert (int(steps) < 5 * count, is_enabled) == (True, "True"), steps
+
+
+def test_what_is_nested_deeply_counts_and_is_followed(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    cases = "".join(f"    elif x == {n}: return {n}\n" for n in range(600))
+    calls = "".join(f".strip({n})" for n in range(400))
+    text = f"def cases(x):\n    if x is None: return 0\n{cases}    else: return last(x)\n"
+    text += f"def calls(x): return last(x){calls}\ndef last(x): return x + 1\n"
+    project.write("deep.py", text)
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+        @bandsaw.task
+        def cases():
+            import deep
+            return deep.cases(3)
+        @bandsaw.task
+        def calls():
+            import deep
+            return deep.calls("")
+        """,
+    )
+    body = "print(workflow.cases.bandsaw_task.task_id, workflow.calls.bandsaw_task.task_id)\n"
+    before = run(project, body + "import deep\n" + body)
+    assert before[0] == before[1]
+    for old, new, differ in (("== 599", "== 999", (1, 0)), ("strip(399)", "strip(9)", (0, 1)),
+                             ("x + 1", "x + 2", (1, 1))):  # fmt: skip
+        text = text.replace(old, new)
+        project.write("deep.py", text)
+        after = run(project, body)
+        pairs = zip(before[-1].split(), after[-1].split())
+        assert tuple(one != other for one, other in pairs) == differ
+        before = after

@@ -40,7 +40,15 @@ from .forms import (
     without_addresses,
     write_str,
 )
-from .kinds import attributes_of, by_kind, defines, is_a, module_of, name_of
+from .kinds import (
+    attributes_of,
+    by_kind,
+    defines,
+    hides_attributes,
+    is_a,
+    module_of,
+    name_of,
+)
 from .objects import open_form
 from .stored import is_of_the_user, open_stored
 from .watch import Seen, base_of, behind, first_attributes, first_contents, is_first_unset
@@ -244,6 +252,8 @@ class Writer:
             raise NoForm(f"{type(error).__name__}: {error}") from error
         if kind is MappingProxyType and type(behind(value)) is dict:
             seen.container(behind(value))
+        if not is_a(value, type) and hides_attributes(kind):
+            self._report(self._stack, value, "has a `__dict__` of its own, so that it is not read")
         is_ours = is_first_party(module_of(kind))
         if is_a(form, Form) and form.tag in _OBJECTS and (is_ours or attributes_of(value)):
             if not is_ours and len(seen.owners) >= _MOST_OWNERS:

@@ -47,9 +47,7 @@ def definition_of(function: FunctionType) -> Definition:
     source = source_of(code.co_filename, namespace)
     node = source.function(code) if source is not None else None
     if node is not None:
-        definition = _digested(node, namespace, source)
-        if definition is not None:
-            return _remember(code, definition)
+        return _remember(code, _digested(node, namespace, source))
     digest = sha256(b"code" + write_code(code, function.__doc__)).digest()
     return _remember(code, Definition(digest, _uses_of_code(code, namespace), source, None))
 
@@ -70,20 +68,17 @@ def definition_of_class(
     if source is None:
         return None
     node = source.class_(qualname_of(cls), codes)
-    definition = _digested(node, namespace, source) if node is not None else None
-    return None if definition is None else _remember(cls, definition, list(map(id, codes)))
+    if node is None:
+        return None
+    return _remember(cls, _digested(node, namespace, source), list(map(id, codes)))
 
 
-def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Optional[Definition]:
+def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Definition:
     def is_task(decorator: ast.expr) -> bool:
         return is_task_decorator(decorator, namespace, source)
 
-    try:
-        written = write_syntax(node, is_task)
-        uses = uses_of(node, is_task)
-    except RecursionError:
-        return None
-    return Definition(sha256(written).digest(), uses, source, node, changes_of(node))
+    digest = sha256(write_syntax(node, is_task)).digest()
+    return Definition(digest, uses_of(node, is_task), source, node, changes_of(node))
 
 
 def is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from types import MappingProxyType, MemberDescriptorType
+from functools import cached_property, lru_cache
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,19 +24,34 @@ _bases = type.__dict__["__bases__"].__get__
 _module = type.__dict__["__module__"].__get__
 _qualname = type.__dict__["__qualname__"].__get__
 _dict = type.__dict__["__dict__"].__get__
+# How Python itself gives objects and modules their `__dict__`.
+_READERS = (GetSetDescriptorType, MemberDescriptorType)
 
 
 def attributes_of(owner: Any) -> Mapping[str, Any]:
     """Returns the attributes of a class or an object, without a look by any code of its own."""
-    found: Any
     if is_a(owner, type):
-        found = _dict(owner)
-    else:
-        try:
-            found = object.__getattribute__(owner, "__dict__")
-        except AttributeError:
-            found = {}
-    return found if is_a(found, (dict, MappingProxyType)) else {}
+        return _dict(owner)  # type: ignore[no-any-return]
+    return reader_of(type(owner))(owner)
+
+
+def reader_of(kind: type) -> Callable[[Any], Mapping[str, Any]]:
+    """Finds what reads the attributes of the objects of a class."""
+    for base in _mro(kind):
+        found = _dict(base).get("__dict__")
+        if found is not None:
+            # A property that the class has instead would be run.
+            return found.__get__ if type(found) in _READERS else _nothing
+    return _nothing
+
+
+def hides_attributes(kind: type) -> bool:
+    """Says whether a class has a `__dict__` of its own, so that nothing of its objects is read."""
+    return defines(kind, "__dict__") and reader_of(kind) is _nothing
+
+
+def _nothing(owner: Any) -> Mapping[str, Any]:
+    return {}
 
 
 def mro_of(kind: type) -> tuple[type, ...]:
@@ -92,13 +107,26 @@ def kind_of(owner: Any) -> Any:
 
 
 def memos_of(kind: type) -> frozenset[str]:
-    """Names the attributes that objects of a class keep of what their methods have computed."""
-    return frozenset(
-        name
-        for base in _mro(kind)
-        for name, member in _dict(base).items()
-        if type(member) is cached_property
-    )
+    """Names the attributes that objects of a class keep of what their methods have computed.
+
+    Those are what is behind a `cached_property`, and what `__hash__` assigns: hashes of texts are
+    others in each process.
+    """
+    found: set[str] = set()
+    for base in _mro(kind):
+        members = _dict(base)
+        found.update(name for name, each in members.items() if type(each) is cached_property)
+        if type(members.get("__hash__")) is FunctionType:
+            found |= _assigned_by(members["__hash__"].__code__)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=1024)
+def _assigned_by(code: CodeType) -> frozenset[str]:
+    import dis
+
+    steps = dis.get_instructions(code)
+    return frozenset(step.argval for step in steps if step.opname == "STORE_ATTR")
 
 
 def members_of(kind: type) -> tuple[Member, ...]:
@@ -124,7 +152,7 @@ def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:
 
 
 __all__ = [
-    "Member", "attributes_of", "bases_of", "by_kind", "defines", "is_a", "kind_of", "members_of",
-    "memos_of", "module_of", "mro_of", "name_of", "name_of_module", "number_of", "qualname_of",
-    "short_name_of", "state_of",
+    "Member", "attributes_of", "bases_of", "by_kind", "defines", "hides_attributes", "is_a",
+    "kind_of", "members_of", "memos_of", "module_of", "mro_of", "name_of", "name_of_module",
+    "number_of", "qualname_of", "reader_of", "short_name_of", "state_of",
 ]  # fmt: skip

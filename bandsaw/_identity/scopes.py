@@ -10,13 +10,13 @@ import ast
 from collections.abc import Callable
 from typing import Any, NamedTuple, Optional
 
-from .syntax import unwound
-
 IsLeftOut = Callable[[ast.expr], bool]
 
 # What the names of uses begin with that are import statements themselves.
 RUN_BY_IMPORT = "import of "
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+# As many levels of a tree are visited by functions that call each other, up to four for a level.
+_DEEPEST = 60
 _DYNAMIC = {
     "getattr": 1,
     "import_module": 0,
@@ -64,7 +64,7 @@ class _Scope:
             parent.children.append(self)
 
     def bind(self, name: str, line: int) -> None:
-        self.bound.setdefault(name, line)
+        self.bound[name] = min(line, self.bound.get(name, line))
 
 
 _methods: dict[type, Callable[[Any, Any], None]] = {}
@@ -76,6 +76,9 @@ class _Visitor(ast.NodeVisitor):
         self.scope = _Scope("outside", None)
         self.dynamic: list[tuple[tuple[str, ...], int, str]] = []
         self.in_decorator = False
+        self.depth = 0
+        # What is nested too deeply for functions that recur, with where it stands.
+        self.deferred: list[tuple[ast.AST, _Scope, bool]] = []
 
     def visit(self, node: ast.AST) -> None:
         # As the base does it, without making the name of the method each time.
@@ -84,7 +87,17 @@ class _Visitor(ast.NodeVisitor):
         if method is None:
             name = f"visit_{kind.__name__}"
             method = _methods[kind] = getattr(_Visitor, name, _Visitor.generic_visit)
+        if self.depth == _DEEPEST:
+            self.deferred.append((node, self.scope, self.in_decorator))
+            return
+        self.depth += 1
         method(self, node)
+        self.depth -= 1
+
+    def visit_deferred(self) -> None:
+        while self.deferred:
+            node, self.scope, self.in_decorator = self.deferred.pop()
+            self.visit(node)
 
     def within(self, kind: str) -> _Scope:
         self.scope = _Scope(kind, self.scope)
@@ -109,12 +122,6 @@ class _Visitor(ast.NodeVisitor):
             self.generic_visit(node)
         else:
             self.use(chain, node.lineno)
-
-    def visit_BinOp(self, node: ast.BinOp) -> None:
-        first, operations = unwound(node)
-        self.visit(first)
-        for operation in operations:
-            self.visit(operation.right)
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         if isinstance(node.target, ast.Name):
@@ -263,7 +270,10 @@ class _Visitor(ast.NodeVisitor):
 
 
 def _source(node: ast.AST) -> str:
-    return ast.unparse(node)[:80]
+    try:
+        return ast.unparse(node)[:80]
+    except RecursionError:
+        return "a deeply nested call"
 
 
 def chain_of(node: ast.AST) -> Optional[tuple[str, ...]]:
@@ -288,9 +298,12 @@ def uses_of(nodes: Any, is_left_out: IsLeftOut = lambda decorator: False) -> Use
     else:
         for node in nodes if isinstance(nodes, list) else [nodes]:
             visitor.visit(node)
-        visitor.scope.bound.clear()
+    outside = visitor.scope
+    visitor.visit_deferred()
+    if not isinstance(nodes, _FUNCTIONS):
+        outside.bound.clear()
     found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
-    _collect(visitor.scope, found)
+    _collect(outside, found)
     names = sorted(found.values(), key=lambda use: (use.chain, str(use.origin)))
     return Uses(tuple(names), tuple(visitor.dynamic))
 

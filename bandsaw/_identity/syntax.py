@@ -54,45 +54,38 @@ def _start_anew() -> None:
 
 def write_syntax(node: ast.AST, is_left_out: IsLeftOut = lambda decorator: False) -> bytes:
     parts: list[str] = []
-    _write(node, parts, is_left_out, isinstance(node, ast.ClassDef))
+    # Not by a function that recurs: hundreds of `elif` are nested as deeply. What comes first is
+    # last; nodes stand with whether they are in the body of a class.
+    pending: list[Any] = [(node, isinstance(node, ast.ClassDef))]
+    while pending:
+        part = pending.pop()
+        if type(part) is str:
+            parts.append(part)
+        else:
+            pending += reversed(_written(part[0], part[1], is_left_out))
     return "".join(parts).encode("utf-8", "surrogatepass")
 
 
-def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) -> None:
+def _written(node: Any, in_class: bool, is_left_out: IsLeftOut) -> list[Any]:
+    """Writes one node: texts, and the nodes below it that are to be written between them."""
     kind = type(node)
     if kind is ast.Constant:
-        parts.append(_constant(node.value))
-        return
+        return [_constant(node.value)]
     if kind is ast.JoinedStr:
         node = ast.JoinedStr(values=_merged(node.values))
     elif kind is ast.AnnAssign and not in_class:
         if node.value is None:
             # It still makes the name a local one.
-            parts.append("(AnnAssign ")
-            _write(node.target, parts, is_left_out, in_class)
-            parts.append(")")
-            return
+            return ["(AnnAssign ", (node.target, in_class), ")"]
         node = ast.Assign(targets=[node.target], value=node.value)
         kind = ast.Assign
     elif kind is ast.arg:
-        parts.append(f"(arg {node.arg})")
-        return
-    elif kind is ast.BinOp:
-        first, operations = unwound(node)
-        parts.append("(BinOp left=" * len(operations))
-        _write(first, parts, is_left_out, in_class)
-        for operation in operations:
-            parts.append(" op=")
-            _write(operation.op, parts, is_left_out, in_class)
-            parts.append(" right=")
-            _write(operation.right, parts, is_left_out, in_class)
-            parts.append(")")
-        return
+        return [f"(arg {node.arg})"]
     known = _fields.get(kind)
     if known is None:
         fields = [(name, f" {name}=") for name in _counted_fields(kind)]
         known = _fields[kind] = f"({kind.__name__}", fields
-    parts.append(known[0])
+    found: list[Any] = [known[0]]
     for name, begin in known[1]:
         value: Any = getattr(node, name, None)
         inside = in_class
@@ -103,33 +96,30 @@ def _write(node: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) 
             value = [decorator for decorator in value if not is_left_out(decorator)]
         if value is None or value == []:
             continue
-        parts.append(begin)
+        found.append(begin)
         if type(value) is str:
-            parts.append(f"s{len(value)}:{value}")
+            found.append(f"s{len(value)}:{value}")
         else:
-            _write_field(value, parts, is_left_out, inside)
-    parts.append(")")
+            _add_field(value, found, inside)
+    found.append(")")
+    return found
 
 
-def unwound(node: Any) -> tuple[Any, list[ast.BinOp]]:
-    """Takes apart `a + b + c ...`, which may be nested too deeply for a function that recurs."""
-    operations = []
-    while isinstance(node, ast.BinOp):
-        operations.append(node)
-        node = node.left
-    return node, operations[::-1]
-
-
-def _write_field(value: Any, parts: list[str], is_left_out: IsLeftOut, in_class: bool) -> None:
-    if isinstance(value, ast.AST):
-        _write(value, parts, is_left_out, in_class)
-    elif isinstance(value, list):
-        parts.append(f"[{len(value)}:")
+def _add_field(value: Any, found: list[Any], in_class: bool) -> None:
+    kind = type(value)
+    if kind is ast.Name:  # the most of all nodes
+        found.append(f"(Name id=s{len(value.id)}:{value.id})")
+    elif kind is ast.Constant:
+        found.append(_constant(value.value))
+    elif isinstance(value, ast.AST):
+        found.append((value, in_class))
+    elif kind is list:
+        found.append(f"[{len(value)}:")
         for item in value:
-            _write_field(item, parts, is_left_out, in_class)
-        parts.append("]")
+            _add_field(item, found, in_class)
+        found.append("]")
     else:
-        parts.append(_constant(value))
+        found.append(_constant(value))
 
 
 def _counted_fields(kind: type[ast.AST]) -> tuple[str, ...]:

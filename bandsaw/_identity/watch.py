@@ -25,6 +25,7 @@ from .kinds import (
     members_of,
     memos_of,
     name_of,
+    reader_of,
     state_of,
 )
 
@@ -83,7 +84,7 @@ class Owner:
         is_foreign: Whether its class is not of the project: nobody reads what its methods change.
     """
 
-    __slots__ = ("_kind", "_members", "_memos", "is_foreign", "owner", "state")
+    __slots__ = ("_kind", "_members", "_memos", "_read", "is_foreign", "owner", "state")
 
     def __init__(self, owner: Any, is_foreign: bool) -> None:
         is_class = is_a(owner, type)
@@ -92,12 +93,16 @@ class Owner:
         self._kind = kind_of(owner)
         self._members: tuple[Member, ...] = () if is_class else members_of(type(owner))
         self._memos = frozenset() if is_class else memos_of(type(owner))
+        self._read = attributes_of if is_class else reader_of(type(owner))
         self.state: Mapping[str, Any] = dict(self.now())
 
     def now(self) -> Mapping[str, Any]:
         """Returns its attributes as they are now."""
         if not self._members and not self._memos:
-            return attributes_of(self.owner)
+            try:
+                return self._read(self.owner)
+            except TypeError:
+                return attributes_of(self.owner)  # its class has other bases now
         state = state_of(self.owner, self._members)
         return {name: value for name, value in state.items() if name not in self._memos}
 

@@ -10,7 +10,6 @@ This file is sent as text and needs the standard library of Python only, see `en
 """
 
 import json
-import mmap
 import os
 import queue
 import select
@@ -24,12 +23,17 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+if "." in __name__:
+    # Else it was sent as text, and is there.
+    from .engine_memory import given, in_memory, may_look, shared_at, view
 
 # As in `streams`, `frames` and `remote`.
 _HEAD = struct.Struct("!cII")
 _START = struct.Struct("!Ic")
 _PIECE = 1 << 18
 _LARGEST_BODY = 1 << 17
+# From this size on it is worth to look whether memory is shared.
+_WORTH_A_LOOK = 1 << 20
 _HELLO, _STATE, _SESSION, _RETURN, _FAILURE, _DONE, _BYE, _CODE = 1, 2, 3, 6, 7, 9, 10, 11
 # After so many seconds without a call the processes that were kept for one are ended.
 _IDLE_SECONDS = 60.0
@@ -39,6 +43,10 @@ _CLAIM_SECONDS = 7 * 86400.0
 _FILE_SECONDS = 86400.0
 # A process that has closed its channel is about to end.
 _SECONDS_TO_END = 1.0
+# As in `near_template`.
+_OWN_GROUP: "dict[str, Any]" = (
+    {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
+)
 # It says every fifteen seconds that it is there.
 _MOST_SILENT_LOOKS = 8
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
@@ -82,7 +90,7 @@ class Hub:
             stdout=subprocess.PIPE,
             bufsize=0,
             # An interrupt is for the worker to handle.
-            start_new_session=True,
+            **_OWN_GROUP,
         )
         self._folder, self._root = folder, root
         assert self._server.stdin and self._server.stdout
@@ -102,7 +110,7 @@ class Hub:
         self._woken, self._wakeup = os.pipe()
         _sweep(root)
         # Whether both ends may open each other's files, so that large bodies pass no pipe.
-        self._has_files = hasattr(os, "memfd_create") and _may_look(self._server.pid)
+        self._has_files = hasattr(os, "memfd_create") and may_look(self._server.pid)
         if self._has_files:
             self._send(b"V", 0)
         thread = threading.Thread(target=self._read_all, daemon=True, name="bandsaw-hub")
@@ -270,15 +278,23 @@ class Hub:
         if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
             self._send(b"M", number, bytes([_SESSION]) + head + data)
             return None
-        views = [_view(piece) for piece in (data if isinstance(data, list) else [data])]
-        file = _in_memory(views) if self._has_files else None
-        if file is not None:
-            self._send(b"V", number, f"/proc/{os.getpid()}/fd/{file}".encode())
+        views = [view(piece) for piece in (data if isinstance(data, list) else [data])]
+        file, path = None, data if isinstance(data, str) else None
+        if self._has_files and path is None:
+            shared = shared_at(views) if sum(map(len, views)) >= _WORTH_A_LOOK else None
+            if shared is not None:
+                path, place = shared
+                head += place.to_bytes(8, "big")
+            else:
+                file = in_memory(views)
+                path = None if file is None else f"/proc/{os.getpid()}/fd/{file}"
+        if path is not None and self._has_files:
+            self._send(b"V", number, path.encode())
         else:
             self._send(b"N", number, sum(map(len, views)).to_bytes(8, "big"))
-            for view in views:
-                for start in range(0, len(view), _PIECE):
-                    self._send(b"B", number, view[start : start + _PIECE])
+            for one in views:
+                for start in range(0, len(one), _PIECE):
+                    self._send(b"B", number, one[start : start + _PIECE])
         self._send(b"A", number, bytes([_SESSION]) + head)
         return file
 
@@ -392,7 +408,7 @@ class Hub:
                 process.file.append(body)
             elif letter == b"V":
                 try:
-                    process.file = [_view(body.decode())]
+                    process.file = [given(body.decode())]
                 except OSError as error:
                     # The other calls go on.
                     process.file = [b""]
@@ -429,39 +445,6 @@ class Hub:
             for descriptor in (self._in, self._out, self._woken, self._wakeup, *self._kills):
                 os.close(descriptor)
         self._server.returncode = 0
-
-
-def _view(piece: "Any") -> memoryview:
-    """Returns the contents of a piece, which may lie in a file."""
-    if not isinstance(piece, str):
-        return memoryview(piece)
-    with open(piece, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-def _may_look(pid: int) -> bool:
-    """Whether files that another process has open can be opened here."""
-    try:
-        os.readlink(f"/proc/{pid}/fd/0")
-    except OSError:
-        return False
-    return True
-
-
-def _in_memory(views: "Any") -> "Any":
-    """Writes data into a file in memory. Returns its descriptor, `None` where room is short."""
-    room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if 2 * sum(map(len, views)) > room:
-        return None
-    file = os.memfd_create("bandsaw", os.MFD_CLOEXEC)
-    try:
-        for view in views:
-            while view:
-                view = view[os.write(file, view[: 1 << 30]) :]
-    except OSError:
-        os.close(file)
-        return None
-    return file
 
 
 def _sweep(root: str) -> None:

@@ -127,7 +127,7 @@ class Packer:
         self._seconds[name] = before + (seconds - before) * _WEIGHT
 
     def size(self, name: str, batch: Optional[int], data: Any) -> int:
-        if ending.group.get() is None or isinstance(data, list) or len(data) > _MOST_BYTES:
+        if ending.group.get() is None or isinstance(data, (list, str)) or len(data) > _MOST_BYTES:
             return 1
         if batch is not None:
             return batch

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
@@ -252,6 +253,70 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
         """,
     )
     assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"
+
+
+def test_large_data_passes_the_executor_by_on_one_machine(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import pickle
+        from concurrent.futures import ProcessPoolExecutor
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class Executor:
+            max_in_flight = 1
+            lies = False
+
+            def __init__(self):
+                self.pool = ProcessPoolExecutor(1)
+                self.sent, self.back = [], []
+
+            def submit(self, function, *args):
+                if self.lies and isinstance(args[-1].get("data"), str):
+                    # As if the worker saw other files.
+                    args = (*args[:-1], {"data": "/proc/nowhere"})
+                self.sent.append(len(pickle.dumps(args)))
+                future = self.pool.submit(function, *args)
+                self.back.append(future)
+                return future
+
+        executor = Executor()
+        advice = ExecutorAdvice(executor, workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "tasks.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def turned(data):
+            return data[::-1]
+        """,
+    )
+    done = project.run(
+        "-c",
+        textwrap.dedent(
+            """
+        import pickle
+        from bandsaw_config import executor
+        from tasks import turned
+        data = bytes(range(256)) * 20000
+        turned(b"1")
+        for executor.lies in (False, True):
+            executor.sent.clear(), executor.back.clear()
+            assert turned(data) == data[::-1]
+            print(len(executor.sent), sum(executor.sent) > len(data))
+            assert all(len(pickle.dumps(one.result())) < len(data) for one in executor.back)
+        assert turned(data) == data[::-1]
+        print(len(executor.sent), sum(executor.sent) > 2 * len(data))
+        """
+        ),
+    )
+    assert done.stdout.split() == ["1", "False", "2", "True", "3", "True"]
 
 
 @pytest.mark.parametrize("method", ["threads", "fork", "spawn"])
