@@ -21,7 +21,7 @@ configuration = (
 )
 """
 LIBRARY = """
-import math, threading, time
+import fractions, math, threading, time
 from math import floor
 
 RATE = 2
@@ -75,6 +75,7 @@ exec("def made_of_text(): return 0")
 def total(x):
     made = SETTINGS.extra + Settings.bonus + SETTINGS.more()
     made += len(SETTINGS) + shared() + BY_NAME["a"]() + GUARDED.value + made_of_text()
+    made += fractions.Fraction(0).limit_denominator() + int(math.tau) - 6
     made += floor(0.5) + int(math.sqrt(0)) + getattr(score, "bonus", 0)
     return score(x) + TABLE["a"] + len(OPTIONS) + made
 
@@ -172,6 +173,12 @@ CHANGES = {
         "from unittest import mock; p = mock.patch('lib.floor', lambda x: 9); p.start()",
         "p.stop()",
     ),
+    "method of an installed class": (
+        "from unittest import mock; p = mock.patch('fractions.Fraction.limit_denominator'); "
+        "p.start().return_value = 9",
+        "p.stop()",
+    ),
+    "data of an installed module": ("lib.math.tau, old = 9, lib.math.tau", "lib.math.tau = old"),
     "something installed": (
         "from unittest import mock; p = mock.patch('math.sqrt', return_value=9); p.start()",
         "p.stop()",
@@ -265,6 +272,25 @@ def test_a_cache_behind_a_crossing_keeps_only_what_its_own_code_computed(run):
     run("lib.RATE = 7\nassert behind(3) == 8, behind(3)\nlib.RATE = 2\nassert behind(3) == 8")
     run("assert behind(3) == 8")
     assert len(entries(run, ".behind")) == 1
+
+
+def test_arguments_of_the_program_that_it_changes_count(run):
+    run.project.write(
+        "told.py", "import sys, bandsaw\n@bandsaw.task\ndef f(): return sys.argv[1:]\n"
+    )
+    body = """
+    from unittest import mock
+    import told
+    assert told.f() == []
+    with mock.patch("sys.argv", ["program", "x"]):
+        assert told.f() == ["x"]
+    sys.argv.append("y")
+    assert told.f() == ["y"]
+    sys.argv.pop()
+    assert told.f() == []
+    """
+    run(body)
+    assert len(entries(run)) == 3
 
 
 def test_a_reloaded_module_is_the_one_that_other_processes_load(run):

@@ -51,7 +51,7 @@ class Carried(NamedTuple):
 
 def carried_by(seen: Seen) -> Carried:
     """Compares what was read for an id with what its files say."""
-    changed: dict[str, None] = {}
+    changed: dict[str, None] = dict.fromkeys(sorted(seen.replaced))
     values: dict[str, str] = {}
     for namespace, name, value in list(seen.names.values()):
         source = _source_of_namespace(namespace)
@@ -60,10 +60,9 @@ def carried_by(seen: Seen) -> Carried:
             if digest is not None and value is not MISSING:
                 values[f"{seen.places[id(namespace)]}.{name}"] = digest
             continue
+        if namespace is sys.__dict__ and name == "argv":
+            values["sys:argv"] = digest_of(value) or ""
         if source is None or is_a(value, ModuleType):
-            home = namespace.get("__name__")
-            if is_a(home, str) and not is_first_party(home) and is_strange(value):
-                changed[f"{home}.{name}"] = None
             continue
         is_said = _is_said(name, value, namespace, source)
         if is_said is None:

@@ -45,6 +45,16 @@ _first_contents: dict[int, tuple[Any, Any]] = {}
 # By the identity of a cell: what a variable of an enclosing function counts by.
 _first_cells: dict[int, tuple[CellType, Any]] = {}
 
+# What names of something installed stood for when an id first spoke of them, by the identities of
+# modules and classes.
+_first_installed: dict[tuple[int, str], tuple[Any, Any]] = {}
+
+
+def is_other_than_first(owner: Any, name: str, value: Any) -> bool:
+    """Says whether a name of something installed stands for something else than at first."""
+    first = _first_installed.setdefault((id(owner), name), (owner, value))[1]
+    return first is not value and first is not MISSING and value is not MISSING
+
 
 def first_attributes(owner: Any) -> Mapping[str, Any]:
     """Returns the attributes of an object that reached code has filled, as they were first."""
@@ -136,6 +146,8 @@ class Seen:
         # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
         self.places: dict[int, str] = {}
+        # What stands in for what is installed: the names of modules, and of what is in them.
+        self.replaced: set[str] = set()
 
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
@@ -171,6 +183,7 @@ class Seen:
         for mine, theirs in zip(self._tables(), other._tables()):
             mine.update(theirs)
         self.attributes |= other.attributes
+        self.replaced |= other.replaced
 
     def _tables(self) -> list[dict[Any, Any]]:
         return [
@@ -280,7 +293,7 @@ class Watch:
                     yield name
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
-                home = self.seen.places.get(id(namespace)) or namespace.get("__name__", "?")
+                home = self.seen.places.get(id(namespace)) or home_of(namespace)
                 yield f"{home}.{name}"
         for function, code, defaults, keywords in self._functions:
             is_same = function.__code__ is code and function.__defaults__ is defaults
@@ -325,6 +338,11 @@ def _stamp_of(path: str) -> Any:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def home_of(namespace: Mapping[str, Any]) -> str:
+    """Names the module, or the module of the class, whose variables these are."""
+    return str(namespace.get("__name__") or namespace.get("__module__"))
 
 
 def _reference(module: Any) -> Callable[[], Any]:
