@@ -88,6 +88,8 @@ def resolve(
         origin = source.imports.get(name)
         if origin is not None and not is_a(value, ModuleType):
             module = _absolute(Origin(origin[0], None, origin[2]), namespace)
+            if (module, origin[1]) == ("sys", "argv") and value is sys.__dict__.get("argv"):
+                return name, _arguments(value, reader)
             if not is_first_party(module) and not _is_replaced(namespace, name, value, reader):
                 written = Written(global_name(module, origin[1]))
                 is_class = is_a(value, type)
