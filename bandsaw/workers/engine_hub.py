@@ -274,10 +274,12 @@ class Hub:
         """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
         state, head, data = messages
         number = process.number
-        self._send(b"M", number, bytes([_STATE]) + state)
         if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
-            self._send(b"M", number, bytes([_SESSION]) + head + data)
+            # With one write, so that its reader wakes once.
+            session = bytes([_SESSION]) + head + data
+            self._send(b"M", number, bytes([_STATE]) + state, (b"M", number, session))
             return None
+        self._send(b"M", number, bytes([_STATE]) + state)
         views = [view(piece) for piece in (data if isinstance(data, list) else [data])]
         file, path = None, data if isinstance(data, str) else None
         if self._has_files and path is None:
@@ -336,8 +338,12 @@ class Hub:
 
     # Messages
 
-    def _send(self, letter: bytes, number: int, body: "Any" = b"") -> None:
-        data = memoryview(_HEAD.pack(letter, number, len(body)) + body)
+    def _send(self, letter: bytes, number: int, body: "Any" = b"", following: "Any" = ()) -> None:
+        data = _HEAD.pack(letter, number, len(body)) + body
+        if following:
+            letter, number, body = following
+            data += _HEAD.pack(letter, number, len(body)) + body
+        data = memoryview(data)
         with self._write_lock:
             if self._is_gone:
                 raise BrokenPipeError
