@@ -7,6 +7,7 @@ far:  differing(values) ─► those that have another value there
 
 from __future__ import annotations
 
+import abc
 import ast
 import builtins
 import sys
@@ -23,7 +24,7 @@ from .globals import canonical_module_name
 from .kinds import attributes_of, bases_of, is_a, module_of, name_of_module, qualname_of
 from .sources import Source, source_of
 from .stored import counts_in_a_class, is_mock, is_strange
-from .watch import MISSING, Seen, content_of
+from .watch import MISSING, Seen, base_of, content_of
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -119,7 +120,9 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         statement = statements[0]
         targets = statement.targets if is_a(statement, ast.Assign) else [statement.target]
         if all(is_a(target, ast.Name) for target in targets) and statement.value is not None:
-            return is_literal(statement.value, value)
+            is_said = is_literal(statement.value, value)
+            # It may have been filled while its module was loaded.
+            return None if is_a(value, _CONTAINERS) and not is_said else is_said
     return None
 
 
@@ -153,9 +156,12 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         return
     bound = {getattr(child, "name", None) for child in node.body}
     bases = [_said_by(base, attributes_of(module)) for base in node.bases]
-    if MISSING not in bases and not node.keywords:
+    # Others, such as `typing.NamedTuple`, are functions that put others in their place.
+    are_classes = all(base is MISSING or is_a(base, type) for base in bases)
+    if are_classes and MISSING not in bases and not node.keywords:
         if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
+    is_shaped = not are_classes or _is_shaped(cls, node)
     for name, member in members.items():
         if is_mock(member):
             yield name
@@ -165,7 +171,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             is_own = member.__qualname__ == f"{qualname_of(cls)}.{name}"
             if not is_own and not _is_decorated(node, name):
                 yield name
-        elif not node.decorator_list and member.__module__ != module_of(cls):
+        elif not is_shaped and member.__module__ != module_of(cls):
             yield name
     said: dict[str, Any] = {}
     for statement in node.body:
@@ -180,12 +186,20 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             said[target.id] = None if target.id in said else statement.value
     for name, expression in said.items():
         member = members.get(name, MISSING)
-        if expression is not None and is_a(member, _PLAIN):
+        if expression is None or type(member) is cls:
+            continue  # the members of an enumeration
+        if is_a(member, _PLAIN):
             if is_literal(expression, member) is False:
                 yield name
-        elif expression is not None and is_a(member, type):
+        elif is_a(member, type):
             if _said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
+
+
+def _is_shaped(cls: type, node: ast.ClassDef) -> bool:
+    """Says whether somebody may give the class more than its body says when it is made."""
+    given = (attributes_of(base).get("__init_subclass__") for base in cls.__mro__[1:-1])
+    return bool(node.decorator_list) or type(cls) not in _PLAIN_KINDS or any(given)
 
 
 def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
@@ -204,6 +218,7 @@ def _is_decorated(node: ast.ClassDef, name: str) -> bool:
     )
 
 
+_PLAIN_KINDS = (type, abc.ABCMeta)
 _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
@@ -287,9 +302,18 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
         value: Any = MISSING if module is None else module
         for each in name.split("."):
             value = attributes_of(value).get(each, MISSING)
-        if value is MISSING or (not is_same_machine and not is_a(value, _NUMBERS)):
+        if value is MISSING or not (is_same_machine or _is_same_elsewhere(value)):
             continue
         ours = _digest(value)
         if ours is not None and ours != digest:
             found.append(f"{module_name}.{name}")
     return found
+
+
+def _is_same_elsewhere(value: Any) -> bool:
+    """Says whether a value has to be the same on another machine, where text and paths need not."""
+    if is_a(value, _CONTAINERS):
+        base: Any = base_of(value)
+        inner = base.values(value) if base is dict else base.__iter__(value)
+        return all(is_a(each, (*_NUMBERS, FunctionType, type)) for each in inner)
+    return is_a(value, _NUMBERS)

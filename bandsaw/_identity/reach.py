@@ -440,15 +440,21 @@ class Reach:
             return Form(b"!class;", PARTS, parts)
         self._note_changes(definition.changes, definition.uses, namespace)
         cells: dict[str, Any] = {}
+        defaults: list[Any] = []
         for method in methods:
             self.seen.function(method)
             cells.update(cells_of(method))
+            held, named = self._defaults(method, definition.changes)
+            if held or named:
+                defaults += (_name(method), (held, named))
         cells.pop("__class__", None)
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
             self._attributes_form(definition.node, members, methods),
         ]
+        if defaults:
+            parts.append(Form(b"!defaults;", MAP, defaults))
         return Form(b"!class;", PARTS, parts)
 
     def _attributes_form(
