@@ -129,7 +129,7 @@ class EngineChild(Child):
 
     def _submitted(self, archive: Any) -> Future[Any]:
         place, messages = self._place, self._messages
-        size = self._packer.size(place.task, place.batch, messages[2])
+        size = self._packer.size(place.task, place.batch, messages[2], lambda: self.is_cancelled)
         if size > 1 and not isinstance(archive, tuple) and not place.request["files"]:
             return self._packer.submit(size, place.options, place.request, messages, archive)
         what = submission(place.request, messages, archive, archive is not None)

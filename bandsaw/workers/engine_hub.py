@@ -132,14 +132,14 @@ class Hub:
             self._calls -= 1
             self._used_at = time.monotonic()
 
-    def call(self, request: "Any", messages: "Any") -> "Any":
-        """Runs a call. Returns what happened, and how it ended."""
+    def call(self, request: "Any", messages: "Any", begun_at: "list[float]") -> "Any":
+        """Runs a call. Returns what happened, and how it ended; notes when processes can start."""
         try:
-            return self._call(request, messages)
+            return self._call(request, messages, begun_at)
         except BrokenPipeError:
             return [], SERVER_ENDED
 
-    def _call(self, request: "Any", messages: "Any") -> "Any":
+    def _call(self, request: "Any", messages: "Any", begun_at: "list[float]") -> "Any":
         fifo = os.path.join(self._root, "call-" + request["call"])
         # What is written to it ends the call, see `engine.kill_here`. It is there before anything
         # is started, and keeps what comes meanwhile. Who has both ends is not told of closed ones.
@@ -150,6 +150,7 @@ class Hub:
             failure = self._start_template(request)
             if failure is not None:
                 return failure
+            begun_at.append(time.monotonic())
             kept = request["workers"]
             while True:
                 process = self._taken(self._next if kept is None else self._idle)

@@ -1,3 +1,4 @@
+import contextvars
 import json
 import os
 import subprocess
@@ -656,6 +657,25 @@ def test_a_call_that_is_ended_does_not_wait_for_what_another_one_brings():
         go.set()
         assert first.result(60) is other.result(60) is None
     assert not (brought or engine._brings)
+
+
+def test_calls_of_a_map_wait_for_the_first_one_to_be_packed_by_how_long_it_took():
+    engine = Engine("test", None, None, None, pack_seconds=600.0, most_packed=25)
+    packer = packs.Packer(engine)
+    token = ending.group.set(object())
+    try:
+        assert packer.size("task", None, b"", lambda: False) == 1
+        # One that is cancelled waits for nothing.
+        assert packer.size("task", None, b"", lambda: True) == 1
+        with ThreadPoolExecutor(1) as threads:
+            context = contextvars.copy_context()
+            second = threads.submit(context.run, packer.size, "task", None, b"", lambda: False)
+            packer.measured("task", 60.0)
+            assert second.result() == 10
+        packer.measured("task", 0.001)
+        assert 10 < packer.size("task", None, b"", lambda: False) <= 25
+    finally:
+        ending.group.reset(token)
 
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
