@@ -25,6 +25,8 @@ _MOST_BYTES = 1 << 17
 # the first ones in a worker take longest.
 _WEIGHT, _WEIGHT_OF_FASTER = 0.3, 0.7
 _LOOK_SECONDS = 0.1
+# The first one has to be begun by the engine, too.
+_TIMES_TO_WAIT = 3
 
 
 class _Entry(NamedTuple):
@@ -141,12 +143,13 @@ class Packer:
     def _found(self, name: str, is_cancelled: Callable[[], bool]) -> Optional[float]:
         """Returns how long calls of a kind take, `None` for the first one and while it runs long.
 
-        The others wait for it as long as a submission is worth: together they are fewer ones.
+        The others wait for it some times as long as a submission is worth: packed they are fewer.
         """
         with self._lock:
             first = self._first.get(name)
             if first is None:
-                first = _First(time.monotonic() + self.engine.pack_seconds, threading.Event())
+                seconds = self.engine.pack_seconds * _TIMES_TO_WAIT
+                first = _First(time.monotonic() + seconds, threading.Event())
                 self._first[name] = first
                 return None
         while not is_cancelled() and (left := first.end - time.monotonic()) > 0:
