@@ -50,7 +50,13 @@ class Pack:
         self._left: set[str] = set()
         self._future: Optional[Future[Any]] = None
 
-    def submit(self, request: Mapping[str, Any], options: Mapping[str, Any], archive: Any) -> None:
+    def submit(
+        self,
+        request: Mapping[str, Any],
+        options: Mapping[str, Any],
+        archive: Any,
+        with_program: bool = False,
+    ) -> None:
         engine = self._packer.engine
         entries = [one for one in self.entries if one.future.set_running_or_notify_cancel()]
         self._left = {one.call for one in entries}
@@ -60,7 +66,7 @@ class Pack:
         request = {**request, "calls": [one.call for one in entries]}
         messages = [one.messages for one in entries]
         try:
-            what = submission(request, messages, archive, archive is not None)
+            what = submission(request, messages, archive, with_program or archive is not None)
             self._future = engine.submit(options, *what)
         except BaseException as error:
             for one in entries:
@@ -178,10 +184,11 @@ class Packer:
         request: Mapping[str, Any],
         messages: tuple[bytes, bytes, bytes],
         archive: Any,
+        with_program: bool,
     ) -> Future[Any]:
         """Submits a call with others of its kind. Who comes first waits a moment for them."""
         rest = {name: value for name, value in request.items() if name != "call"}
-        key = repr((size, archive, sorted(options.items()), sorted(rest.items())))
+        key = repr((size, archive, with_program, sorted(options.items()), sorted(rest.items())))
         future: Future[Any] = Future()
         with self._lock:
             pack = self._open.get(key)
@@ -200,7 +207,7 @@ class Packer:
                 with self._lock:
                     if self._open.get(key) is pack:
                         del self._open[key]
-                pack.submit(rest, options, archive)
+                pack.submit(rest, options, archive, with_program)
         return future
 
     def _wait_for_others(self, pack: Pack) -> None:

@@ -200,7 +200,7 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
     done = project.run("workflow.py")
     # A pack, one of what had not begun and of what `RetryAdvice` repeats, one that brings the code
     # to the new worker, and the pack again.
-    assert done.stdout == "[0, 1, 2, 3] 5\n4\n"
+    assert done.stdout == "[0, 1, 2, 3] 5\n3\n"
 
 
 def test_an_executor_that_is_shut_down_is_an_error(project):
@@ -254,6 +254,41 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
         """,
     )
     assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"
+
+
+def test_workers_that_take_turns_are_sent_what_they_lack_once(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class InTurn:
+            max_in_flight = 1
+
+            def __init__(self):
+                self.pools = [ProcessPoolExecutor(1), ProcessPoolExecutor(1)]
+                self.submitted = 0
+
+            def submit(self, *what):
+                self.submitted += 1
+                return self.pools[self.submitted % 2].submit(*what)
+
+        executor = InTurn()
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor))
+        """,
+    )
+    project.write("tasks.py", TASKS)
+    program = """
+        from bandsaw_config import executor
+        from tasks import one
+        one(), one()
+        before = executor.submitted
+        print([one() for _ in range(4)], executor.submitted - before)
+        """
+    assert project.run("-c", textwrap.dedent(program)).stdout == "[1, 1, 1, 1] 4\n"
 
 
 def test_large_data_passes_the_executor_by_on_one_machine(project):
