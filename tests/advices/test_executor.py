@@ -198,8 +198,8 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
         """,
     )
     done = project.run("workflow.py")
-    # A pack, one of what had not begun and of what `RetryAdvice` repeats, one that brings the code
-    # to the new worker, and the pack again.
+    # A pack, one of what had not begun and of what `RetryAdvice` repeats, and that again with the
+    # program that the new worker lacks.
     assert done.stdout == "[0, 1, 2, 3] 5\n3\n"
 
 
