@@ -10,7 +10,8 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -129,7 +130,6 @@ class Module:
         # What its names stood for when it was loaded, as far as the source does not say.
         self.first: dict[str, Any] = {}
         self._written: Optional[Written] = None
-        self._origins: Optional[set[Origin]] = None
         self.outline = Outline(source.tree, self._is_foreign)
         self._parts: dict[str, Part] = {}
 
@@ -159,36 +159,10 @@ class Module:
         """Returns its variables if it is loaded, and not just being so."""
         return _variables(sys.modules.get(self.name))
 
-    def run(self, direct: dict[str, set[str]], parts: dict[str, Optional[Part]]) -> list[Part]:
-        """Returns what is run when it is loaded, of all modules that are loaded with it.
-
-        `direct`, `parts`: what is known of modules, for that of others to be found faster.
-        """
-
-        def needed(name: str) -> set[str]:
-            module = self if name == self.name else module_of(name)
-            if not is_a(module, Module):
-                return set()
-            parts[name] = module.part(RUN) if module.outline.eager else None
-            return module.needed()
-
-        names = _reached(self.name, direct, needed) | {self.name}
-        return [part for part in map(parts.get, sorted(names)) if part is not None]
-
-    def needed(self) -> set[str]:
-        """Names the modules that are loaded for it, and those that its functions import."""
-        found = set(_parents(self.name))
-        # Imports in functions, too: what is run when the module is loaded may call them.
-        if self._origins is None:
-            self._origins = set(origins_in(self.source.tree))
-        for origin in self._origins:
-            home = self.absolute(origin)
-            if is_first_party(home):
-                found |= {*_parents(home), home}
-                inner = f"{home}.{origin.name}"
-                if origin.name and origin.name != "*" and spec_of_name(inner) is not None:
-                    found.add(inner)
-        return found
+    @cached_property
+    def origins(self) -> set[Origin]:
+        """All that is imported anywhere in it."""
+        return set(origins_in(self.source.tree))
 
 
 def origins_in(tree: ast.AST) -> Iterator[Origin]:
@@ -258,7 +232,7 @@ def _variables(module: Any) -> Optional[dict[str, Any]]:
     return None if is_begun else variables
 
 
-def _parents(name: str) -> Iterator[str]:
+def parents_of(name: str) -> Iterator[str]:
     parent = name.rpartition(".")[0]
     while parent:
         yield parent
@@ -280,46 +254,6 @@ def spec_of_name(name: str) -> Any:
         return None if folders is None else PathFinder.find_spec(name, list(folders))
     except Exception:
         return None  # what a package says of its folders may be anything
-
-
-def loaded_with(name: str, direct: dict[str, set[str]]) -> set[str]:
-    """Names the modules of the project that are there wherever a loaded one is.
-
-    `direct`: what is known of modules that import these, for other names to be found faster.
-    """
-    return _reached(name, direct, _loaded_by)
-
-
-def _reached(name: str, direct: dict[str, set[str]], ask: Callable[[str], set[str]]) -> set[str]:
-    found: set[str] = set()
-    pending = {name}
-    while pending:
-        home = pending.pop()
-        if home not in direct:
-            direct[home] = ask(home)
-        pending |= direct[home] - found
-        found |= direct[home]
-    return found
-
-
-def _loaded_by(name: str) -> set[str]:
-    return {n for n in set(_imported_by(name)) if n in sys.modules and is_first_party(n)}
-
-
-def _imported_by(name: str) -> Iterator[str]:
-    yield from _parents(name)
-    variables = attributes_of(sys.modules.get(name))
-    file = variables.get("__file__")
-    source = source_of(file, dict(variables)) if is_a(file, str) else None
-    package = str(variables.get("__package__") or "").split(".")
-    for statement in () if source is None else source.tree.body:
-        if is_a(statement, ast.Import):
-            for alias in statement.names:
-                yield from (*_parents(alias.name), alias.name)
-        elif is_a(statement, ast.ImportFrom):
-            kept = package[: len(package) - statement.level + 1] if statement.level else []
-            home = ".".join([*kept, statement.module] if statement.module else kept)
-            yield from (*_parents(home), home, *(f"{home}.{a.name}" for a in statement.names))
 
 
 def find(

@@ -8,7 +8,6 @@ annotations in the bodies of classes, because dataclasses and their like read th
 from __future__ import annotations
 
 import ast
-import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -38,7 +37,8 @@ def parse(text: Any) -> ast.Module:
     for is_last in (False, False, True):
         try:
             with _parsing:
-                return _parsed(text)
+                tree: ast.Module = ast.parse(text)
+                return tree
         except (SystemError, RecursionError):
             # A thread of the user's may have parsed something.
             if is_last:
@@ -46,30 +46,10 @@ def parse(text: Any) -> ast.Module:
     raise AssertionError("not reached")
 
 
-def _parsed(text: Any) -> ast.Module:
-    # A collection looks at all nodes there are: many of them take most of the time.
-    global _is_resting
-    was_enabled = gc.isenabled()
-    try:
-        _is_resting = was_enabled
-        gc.disable()
-        tree: ast.Module = ast.parse(text)
-        return tree
-    finally:
-        if was_enabled:
-            gc.enable()
-        _is_resting = False
-
-
-_is_resting = False
-
-
 @in_forked_processes
 def _start_anew() -> None:
     global _parsing
     _parsing = threading.RLock()
-    if _is_resting:
-        gc.enable()
 
 
 def write_syntax(node: ast.AST, is_left_out: IsLeftOut = lambda decorator: False) -> bytes:
