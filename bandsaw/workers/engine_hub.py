@@ -48,7 +48,7 @@ _OWN_GROUP: "dict[str, Any]" = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
 # It says every fifteen seconds that it is there.
-_MOST_SILENT_LOOKS = 8
+_MOST_SILENT_SECONDS = 120.0
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
 _HUB = """
 import os, sys
@@ -354,7 +354,7 @@ class Hub:
     def _read_all(self) -> None:
         data = bytearray()
         waiting = select.poll()
-        silent = 0
+        silent, look = 0.0, _IDLE_SECONDS / 4
         try:
             while True:
                 waiting = select.poll()
@@ -362,10 +362,10 @@ class Hub:
                     kills = dict(self._kills)
                 for descriptor in (self._out, self._woken, *kills):
                     waiting.register(descriptor, select.POLLIN)
-                ready = [found for found, _ in waiting.poll(_IDLE_SECONDS * 1000 / 4)]
-                # Looks, and not seconds: this process itself may have been stopped.
-                silent = 0 if self._out in ready else silent + (not ready)
-                if silent > _MOST_SILENT_LOOKS:
+                ready = [found for found, _ in waiting.poll(look * 1000)]
+                # Looks, and not time that passed: this process itself may have been stopped.
+                silent = 0.0 if self._out in ready else silent + (0.0 if ready else look)
+                if silent > _MOST_SILENT_SECONDS:
                     self._server.kill()
                 if self._woken in ready:
                     os.read(self._woken, 4096)
