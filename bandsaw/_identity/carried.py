@@ -64,12 +64,14 @@ def carried_by(seen: Seen) -> Carried:
         if is_a(owner, type):
             module = canonical_module_name(module_of(owner))
             place = qualname_of(owner)
+            said = _said_in(owner)
             for name in _changed_members(owner, one.state):
                 changed[f"{module}.{place}.{name}"] = None
             for name, value in one.state.items():
                 if name in seen.attributes or name[:2] == "__":
                     continue
-                if counts_in_a_class(value) or is_a(value, _CONTAINERS):
+                is_computed = is_a(value, _PLAIN) and _is_computed(said.get(name), value)
+                if is_computed or counts_in_a_class(value) or is_a(value, _CONTAINERS):
                     digest = _digest(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
@@ -144,11 +146,7 @@ def _home(imported: tuple[str, str, int], namespace: Mapping[str, Any]) -> str:
 
 def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     """Yields the names of members that were set from outside of the body of a class."""
-    module = sys.modules.get(module_of(cls))
-    source = None if module is None else _source_of_namespace(attributes_of(module))
-    if source is None:
-        return
-    node = source.class_(qualname_of(cls), [])
+    module, node = sys.modules.get(module_of(cls)), _node_of(cls)
     if node is None:
         return
     bound = {getattr(child, "name", None) for child in node.body}
@@ -167,18 +165,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
                 yield name
         elif not node.decorator_list and member.__module__ != module_of(cls):
             yield name
-    said: dict[str, Any] = {}
-    for statement in node.body:
-        if is_a(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-        elif is_a(statement, ast.AnnAssign) and statement.value is not None:
-            target = statement.target
-        else:
-            continue
-        if is_a(target, ast.Name):
-            # A name that is assigned twice is not looked at.
-            said[target.id] = None if target.id in said else statement.value
-    for name, expression in said.items():
+    for name, expression in _said_in(cls).items():
         member = members.get(name, MISSING)
         if expression is not None and is_a(member, _PLAIN):
             if is_literal(expression, member) is False:
@@ -186,6 +173,31 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         elif expression is not None and is_a(member, type):
             if _said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
+
+
+def _node_of(cls: type) -> Optional[ast.ClassDef]:
+    module = sys.modules.get(module_of(cls))
+    source = None if module is None else _source_of_namespace(attributes_of(module))
+    return None if source is None else source.class_(qualname_of(cls), [])
+
+
+def _said_in(cls: type) -> dict[str, Any]:
+    """Finds the expressions of a class's attributes; `None` for a name that is assigned twice."""
+    said: dict[str, Any] = {}
+    for statement in getattr(_node_of(cls), "body", ()):
+        if is_a(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+        elif is_a(statement, ast.AnnAssign) and statement.value is not None:
+            target = statement.target
+        else:
+            continue
+        if is_a(target, ast.Name):
+            said[target.id] = None if target.id in said else statement.value
+    return said
+
+
+def _is_computed(expression: Any, value: Any) -> bool:
+    return expression is not None and is_literal(expression, value) is None
 
 
 def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
