@@ -157,11 +157,12 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
     from .._identity.parts import ANY
 
     carried = task._carried()
-    if carried is None or not carried.values:
+    keys = set() if carried is None else carried.values.keys() - carried.filled
+    if not keys:
         return []
-    computed = {key.partition(":")[2]: key.replace(":", ".") for key in carried.values}
+    computed = {key.partition(":")[2]: key.replace(":", ".") for key in keys}
     by_place: dict[str, list[str]] = {}
-    for key in carried.values:
+    for key in keys:
         by_place.setdefault(key.partition(":")[0], []).append(key.replace(":", "."))
     ours = {tuple(part[:3]): part[3] for part in record.parts_of(task)}
     for number, other in enumerate(bounds.folders_in(directory)):
@@ -186,7 +187,7 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
                 break
             if each == ANY:
                 named.update(by_place.get(home, ()))
-            elif f"{home}:{each}" in carried.values:
+            elif f"{home}:{each}" in keys:
                 named.add(f"{home}.{each}")
             elif last in computed:
                 named.add(computed[last])

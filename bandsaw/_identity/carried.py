@@ -34,12 +34,14 @@ class Carried(NamedTuple):
 
     changed: tuple[str, ...]  # the names of what was changed in memory
     values: Mapping[str, str]  # the digests of values that the files do not say, by their names
+    filled: frozenset[str]  # of these the containers that they say, and that anybody may fill
 
 
 def carried_by(seen: Seen) -> Carried:
     """Compares what was read for an id with what its files say."""
     changed: dict[str, None] = {}
     values: dict[str, str] = {}
+    filled: set[str] = set()
     for namespace, name, value in list(seen.names.values()):
         source = _source_of_namespace(namespace)
         if id(namespace) in seen.places:
@@ -75,11 +77,13 @@ def carried_by(seen: Seen) -> Carried:
                     digest = _digest(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
+                        if not _is_computed(said.get(name), value):
+                            filled.add(f"{module}:{place}.{name}")
     for function, *_ in list(seen.functions.values()):
         if _is_only_in_memory(function):
             module = canonical_module_name(function.__globals__.get("__name__"))
             changed[f"{module}.{function.__qualname__}"] = None
-    return Carried(tuple(changed), MappingProxyType(values))
+    return Carried(tuple(changed), MappingProxyType(values), frozenset(filled))
 
 
 def _source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:

@@ -223,6 +223,9 @@ def _by_module(
 
     Of more variables than the limit, there is one item for those of a module.
     """
+    used = {item[1] for _, item in items if item[0] == "value"}
+    used |= {name.rpartition(".")[2] for name in used}
+    computed = {key: digest for key, digest in computed.items() if key.partition(":")[2] in used}
     values: list[tuple[Any, Item]] = []
     for key, digest in computed.items():
         home, _, name = key.partition(":")
@@ -236,7 +239,7 @@ def _by_module(
     kept = values
     groups: dict[Any, list[str]] = {}
     for home, item in items:
-        if item[0] == "value" and is_of_variable(item[1], names):
+        if item[0] == "value" and not names.isdisjoint((item[1], item[1].rpartition(".")[2])):
             continue
         if item[0] in ("function", "class", "method", "value"):
             groups.setdefault(home, []).append(repr(item))
@@ -245,11 +248,6 @@ def _by_module(
     for home, found in groups.items():
         kept.append((home, module_item(str(home), bytes.fromhex(_hex_of(found)))))
     return kept
-
-
-def is_of_variable(name: str, names: Collection[str]) -> bool:
-    """Says whether a name of a value, as code uses it, may be that of one of some variables."""
-    return name in names or name.rpartition(".")[2] in names
 
 
 def _hex_of(texts: Iterable[str]) -> str:

@@ -99,7 +99,10 @@ class Owner:
     def now(self) -> Mapping[str, Any]:
         """Returns its attributes as they are now."""
         if not self._members and not self._memos:
-            return self._read(self.owner)
+            try:
+                return self._read(self.owner)
+            except TypeError:
+                return attributes_of(self.owner)  # its class has got other bases
         state = state_of(self.owner, self._members)
         return {name: value for name, value in state.items() if name not in self._memos}
 
