@@ -16,6 +16,8 @@ Check = Callable[[Any], Optional[str]]
 
 # About a year, more than any clock or system call minds.
 MOST_SECONDS = 30_000_000
+# Options of `executor` may be given for each of them, under its name.
+ENGINES = ("dask", "ray", "slurm")
 # So similar are words of five letters of which one is wrong.
 _SIMILAR = 0.8
 
@@ -65,7 +67,8 @@ def _names(value: Any) -> Optional[str]:
 
 def _state(value: Any) -> Optional[str]:
     if _list(value) or not all(
-        type(name) is str and all(part.isidentifier() for part in name.split(".")) for name in value
+        type(name) is str and "." in name and all(map(str.isidentifier, name.split(".")))
+        for name in value
     ):
         return "has to be a list of dotted names, such as ['lib._x']"
     return None
@@ -82,6 +85,18 @@ def count(value: Any) -> Optional[str]:
     if type(value) is int and value > 0:
         return None
     return "has to be a whole number above 0"
+
+
+def executor(value: Any) -> Optional[str]:
+    """Wants what `ExecutorAdvice` understands; an engine checks its own names when it is known."""
+    problem = mapping(value)
+    if problem is None and value.get("batch") is not None:
+        problem = count(value["batch"])
+        problem = problem and f"has a value of 'batch' that cannot be: it {problem}"
+    for engine in ENGINES:
+        if problem is None and engine in value and mapping(value[engine]):
+            problem = f"has options for {engine!r} that cannot be: they have to be a dict"
+    return problem
 
 
 def _reasons(value: Any) -> Optional[str]:
@@ -129,7 +144,7 @@ OURS: Mapping[str, Optional[Check]] = {
     "batch": count,
     "cache": cache,
     "depends": _list,
-    "executor": mapping,
+    "executor": executor,
     "ignore": _list,
     "retry": retry,
     "ssh": ssh,

@@ -27,6 +27,7 @@ from ._identity.firstparty import is_first_party
 from ._identity.globals import canonical_module_name
 from ._identity.kinds import qualname_of
 from ._identity.reach import Reach
+from ._identity.resting import without_full_collections
 from ._identity.watch import Seen, Watch
 from .identifier import identifier_from_bytes, identifier_from_string
 
@@ -109,14 +110,15 @@ class _Walk:
 
         `as_now`: whether also what it sets and fills itself counts as it is now.
         """
-        reach = Reach(skip, self._left_out, as_now=as_now)
-        while True:
-            name = _label(code)
-            writer = Writer(reach.form, name=name, report=reach.report, seen=reach.seen)
-            digest = sha256(writer.write(code)).digest()
-            if reach.is_settled():
-                break
-            reach = Reach(skip, self._left_out, reach, as_now=as_now)
+        with without_full_collections():
+            reach = Reach(skip, self._left_out, as_now=as_now)
+            while True:
+                name = _label(code)
+                writer = Writer(reach.form, name=name, report=reach.report, seen=reach.seen)
+                digest = sha256(writer.write(code)).digest()
+                if reach.is_settled():
+                    break
+                reach = Reach(skip, self._left_out, reach, as_now=as_now)
         self.problems += reach.problems
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:

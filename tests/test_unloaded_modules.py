@@ -344,6 +344,38 @@ def test_what_a_program_sets_before_the_first_id_counts(package, text):
     assert len({*run(package, body.format(1)), *run(package, body.format(2))}) == 2
 
 
+def test_each_of_many_modules_is_read_once_for_an_id(project):
+    count = 12
+    for number in range(count):
+        project.write(
+            f"many/m{number}.py",
+            f"from many import m{(number + 1) % count} as following\nROWS = []\nROWS.append(1)\n"
+            "def f(): return following.f(), ROWS",
+        )
+    project.write(
+        "workflow.py",
+        """
+        import gc, sys
+        import bandsaw
+
+        @bandsaw.task
+        def first(): from many import m0; return m0.f()
+
+        read, before = [], gc.get_threshold()
+        def note(frame, event, argument):
+            if event == "call" and frame.f_code.co_name == "origins_in":
+                read.append(id(frame))
+        sys.setprofile(note)
+        first.bandsaw_task.task_id
+        sys.setprofile(None)
+        print(len(read), gc.get_threshold() == before)
+        """,
+    )
+    project.write("bandsaw_config.py", CONFIGURATION)
+    steps, is_enabled = project.run("workflow.py").stdout.split()
+    assert (int(steps) < 5 * count, is_enabled) == (True, "True"), steps
+
+
 def test_what_is_nested_deeply_counts_and_is_followed(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     cases = "".join(f"    elif x == {n}: return {n}\n" for n in range(600))

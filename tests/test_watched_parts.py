@@ -17,7 +17,7 @@ configuration = (
 )
 """
 LIBRARY = """
-import argparse, collections, functools, types
+import argparse, collections, enum, functools, textwrap, types, typing
 
 class Base:
     def where(self):
@@ -46,6 +46,35 @@ class App:
     def scaled(self, number):
         return number
     half = functools.partialmethod(scaled, 1)
+    @staticmethod
+    def times(number=1, *, parts=[1]):
+        return number * sum(parts)
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+class Pair(typing.NamedTuple):
+    left: int = 1
+
+class Named(typing.TypedDict):
+    name: str
+
+handlers = {}
+
+def handler(function):
+    handlers[function.__name__] = function
+    return function
+
+@handler
+def one():
+    return 1
+
+class Registered:
+    def __init_subclass__(cls):
+        cls.told = textwrap.dedent
+
+class Plugin(Registered):
+    pass
 
 @functools.singledispatch
 def described(value):
@@ -68,7 +97,8 @@ def all():
     return [
         App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
-        given.rate, derived.where(), replaced.where(), held(),
+        given.rate, derived.where(), replaced.where(), held(), App.times(),
+        Level.LOW, Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
     ]
 """
 CHANGES = {
@@ -85,6 +115,18 @@ CHANGES = {
         "import functools; half = lib.App.__dict__['half'];"
         "lib.App.half = functools.partialmethod(lib.App.scaled, 2)",
         "lib.App.half = half",
+    ),
+    "default of a method": (
+        "lib.App.times.__defaults__ = (2,)",
+        "lib.App.times.__defaults__ = (1,)",
+    ),
+    "what a default of a method holds": (
+        "lib.App.times.__kwdefaults__['parts'].append(2)",
+        "lib.App.times.__kwdefaults__['parts'].pop()",
+    ),
+    "registry": (
+        "one = lib.handlers['one']; lib.handlers['one'] = lib.holding([2])",
+        "lib.handlers['one'] = one",
     ),
     "namespace": ("lib.space.rate.parts.append(2)", "lib.space.rate.parts.pop()"),
     "arguments of a command": ("lib.given.rate = 2", "lib.given.rate = 1"),
@@ -110,6 +152,10 @@ def all():
 @bandsaw.task(chain="kept")
 def elsewhere():
     return lib.all()
+
+@bandsaw.task(chain="kept")
+def other():
+    return 1
 """
 
 
@@ -169,7 +215,13 @@ def test_a_function_for_one_more_class_is_seen(run):
 
 
 def test_a_result_of_a_process_without_the_change_is_not_kept(run):
-    body = ["first = steps.elsewhere()"]
+    # The process that is kept answers more shortly once it knows some call.
+    body = [
+        "steps.other()",
+        "with warnings.catch_warnings(record=True) as caught:",
+        "    first = steps.elsewhere()",
+        "assert not caught, caught",
+    ]
     for change, (does, undoes) in CHANGES.items():
         body += [
             "with warnings.catch_warnings(record=True) as caught:",

@@ -108,7 +108,7 @@ class DaskExecutor(EngineExecutor):
         return in_thread(lambda: self.client.run(call, *what, workers=[worker])[worker])
 
     def _stored(self, data: bytes) -> Stored:
-        scattered = self.client.scatter([memoryview(data)], hash=False)[0]
+        scattered = self.client.scatter([memoryview(bytes(data))], hash=False)[0]
         return Stored(scattered, scattered)
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:

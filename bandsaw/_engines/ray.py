@@ -73,7 +73,11 @@ class RayExecutor(EngineExecutor):
         *small, last = args
         data = last.get("data") if isinstance(last, dict) else None
         stored: list[Any] = []
-        if isinstance(data, list):
+        if isinstance(data, list) and all(hasattr(piece, "__len__") for piece in data):
+            # Large if it is not of several calls.
+            if max(map(len, data)) > _LARGE:
+                last = ray.put({"data": [pickle.PickleBuffer(piece) for piece in data]})  # uncopied
+        elif isinstance(data, list):
             stored = [piece for piece in data if isinstance(piece, ray.ObjectRef)]
             last = {"data": [None if isinstance(one, ray.ObjectRef) else one for one in data]}
         elif data is not None and len(data) > _LARGE:
@@ -93,7 +97,7 @@ class RayExecutor(EngineExecutor):
         return ours
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
-        return super()._bandsaw_engine(store=self._stored, at=self._at)
+        return super()._bandsaw_engine(store=self._stored, at=self._at, shares_memory=True)
 
     def _stored(self, data: bytes) -> Stored:
         reference = self._started()[0].put(pickle.PickleBuffer(data))

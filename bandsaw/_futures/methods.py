@@ -35,7 +35,7 @@ class TaskMethod:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if self.of_class:
             return BoundTask(self.__func__, type(instance) if owner is None else owner)
-        return self if instance is None else BoundTask(self.__func__, instance)
+        return self.__func__ if instance is None else BoundTask(self.__func__, instance)
 
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         self._check_is_no_class_method()

@@ -11,6 +11,7 @@ import ast
 import builtins
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from hashlib import sha256
 from importlib.machinery import PathFinder
 from types import ModuleType
@@ -42,6 +43,8 @@ _UNRESOLVED = Written(b"u")
 
 class Reader(Protocol):
     """What reads the parts."""
+
+    found: dict[tuple[str, tuple[str, ...]], Found]  # what was found inside of modules before
 
     def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether the author has left a variable out."""
@@ -156,28 +159,10 @@ class Module:
         """Returns its variables if it is loaded, and not just being so."""
         return _variables(sys.modules.get(self.name))
 
-    def run(self) -> list[Part]:
-        """Returns what is run when it is loaded, of all modules that are loaded with it."""
-        found: dict[str, Any] = {self.name: self}
-        pending = [self]
-        while pending:
-            for name in pending.pop()._needed():
-                if name not in found:
-                    found[name] = other = module_of(name)
-                    pending += [other] if is_a(other, Module) else []
-        modules = (found[name] for name in sorted(found))
-        return [each.part(RUN) for each in modules if is_a(each, Module) and each.outline.eager]
-
-    def _needed(self) -> Iterator[str]:
-        yield from _parents(self.name)
-        # Imports in functions, too: what is run when the module is loaded may call them.
-        for origin in origins_in(self.source.tree):
-            home = self.absolute(origin)
-            if is_first_party(home):
-                yield from (*_parents(home), home)
-                inner = f"{home}.{origin.name}"
-                if origin.name and origin.name != "*" and spec_of_name(inner) is not None:
-                    yield inner
+    @cached_property
+    def origins(self) -> set[Origin]:
+        """All that is imported anywhere in it."""
+        return set(origins_in(self.source.tree))
 
 
 def origins_in(tree: ast.AST) -> Iterator[Origin]:
@@ -247,7 +232,7 @@ def _variables(module: Any) -> Optional[dict[str, Any]]:
     return None if is_begun else variables
 
 
-def _parents(name: str) -> Iterator[str]:
+def parents_of(name: str) -> Iterator[str]:
     parent = name.rpartition(".")[0]
     while parent:
         yield parent
@@ -271,34 +256,6 @@ def spec_of_name(name: str) -> Any:
         return None  # what a package says of its folders may be anything
 
 
-def loaded_with(name: str) -> set[str]:
-    """Names the modules of the project that are there wherever a loaded one is."""
-    found: set[str] = set()
-    pending = [name]
-    while pending:
-        for each in _imported_by(pending.pop()):
-            if each not in found and each in sys.modules and is_first_party(each):
-                found.add(each)
-                pending.append(each)
-    return found
-
-
-def _imported_by(name: str) -> Iterator[str]:
-    yield from _parents(name)
-    variables = attributes_of(sys.modules.get(name))
-    file = variables.get("__file__")
-    source = source_of(file, dict(variables)) if is_a(file, str) else None
-    package = str(variables.get("__package__") or "").split(".")
-    for statement in () if source is None else source.tree.body:
-        if is_a(statement, ast.Import):
-            for alias in statement.names:
-                yield from (*_parents(alias.name), alias.name)
-        elif is_a(statement, ast.ImportFrom):
-            kept = package[: len(package) - statement.level + 1] if statement.level else []
-            home = ".".join([*kept, statement.module] if statement.module else kept)
-            yield from (*_parents(home), home, *(f"{home}.{a.name}" for a in statement.names))
-
-
 def find(
     name: str, rest: tuple[str, ...], reader: Reader, trail: frozenset[Any] = frozenset()
 ) -> Found:
@@ -318,6 +275,17 @@ def find_inside(
     module: Module, chain: tuple[str, ...], reader: Reader, trail: frozenset[Any] = frozenset()
 ) -> Found:
     """Finds what a chain of names stands for that a module has or uses."""
+    known = None if trail else reader.found.get((module.name, chain))
+    if known is None:
+        known = _find_inside(module, chain, reader, trail)
+        if not trail:
+            reader.found[module.name, chain] = known
+    return known
+
+
+def _find_inside(
+    module: Module, chain: tuple[str, ...], reader: Reader, trail: frozenset[Any]
+) -> Found:
     name, rest = chain[0], chain[1:]
     if name == "__name__":
         return Found([Written(write_str(canonical_module_name(module.name)))])

@@ -8,7 +8,6 @@ function -> definition (_definitions) -> names (_scopes) -> values at run time (
 from __future__ import annotations
 
 import ast
-import functools
 import sys
 import types
 from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +24,6 @@ from .by_source import (
     Part,
     find_import,
     find_inside,
-    loaded_with,
 )
 from .canonical import Writer, opaque
 from .changes import Changes
@@ -46,8 +44,15 @@ from .loaded import First, is_as_said, look_when_loaded
 from .names import CHANGING, cells_of, followed, holds_code, installed, module_source, resolve
 from .objects import FORMS
 from .scopes import Use, Uses
-from .stored import counts_in_a_class, is_mock
+from .stored import (
+    counts_in_a_class,
+    is_code,
+    is_mock,
+    is_special_of_the_user,
+    unwrapped,
+)
 from .syntax import write_syntax
+from .together import Together
 from .watch import (
     MISSING,
     Seen,
@@ -84,6 +89,7 @@ class Reach:
         earlier: Optional[Reach] = None,
         only_source: bool = False,
         as_now: bool = False,
+        together: Optional[Together] = None,
     ) -> None:
         # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
@@ -109,7 +115,8 @@ class Reach:
         self._is_unsettled = False
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
-        self._loaded_with: dict[str, set[str]] = {}
+        self._together: Together = together or Together() if earlier is None else earlier._together
+        self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code: by content if it is first-party, else by name."""
@@ -199,7 +206,7 @@ class Reach:
 
     def is_state_attribute(self, name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills an attribute of a class."""
-        if holds_code(value):
+        if holds_code(value) or is_code(value):
             return False
         if name not in self._shared:
             self._no_state.add((0, name))
@@ -359,7 +366,7 @@ class Reach:
         else:
             self.note_module(module.name)
         names = self._names_form(part, part.uses, self._found_by(part), {}, {})
-        run = module.run() if part.name == WHOLE else ()
+        run = self._together.run_by(module) if part.name == WHOLE else ()
         place = canonical_module_name(module.name)
         return Form(PART, PARTS, (place, part.name, part.digest, names, tuple(run)))
 
@@ -368,10 +375,7 @@ class Reach:
         home = namespace.get("__name__")
         if not is_a(home, str) or attributes_of(sys.modules.get(home)) is not namespace:
             return False
-        known = self._loaded_with.get(home)
-        if known is None:
-            known = self._loaded_with[home] = loaded_with(home)
-        return name in known
+        return name in self._together.loaded_with(home)
 
     def installed(self, name: str, chain: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in an installed module."""
@@ -395,8 +399,8 @@ class Reach:
             self.seen.name(variables, name, value)
             if not is_as_said(module, name, value, self.seen):
                 first = module.first.get(name)
-                is_code = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
-                if name in module.outline.statements and not is_code:
+                runs = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
+                if name in module.outline.statements and not runs:
                     if self.is_state(variables, name):
                         self.seen.names.pop((id(variables), name), None)
                         return []
@@ -416,7 +420,7 @@ class Reach:
             self._is_unsettled = self._is_first
             first.watch.seen.attributes |= self._attributes
             first.watch.settle()
-        digest, seen = walk_of(value)
+        digest, seen = walk_of(value, self._together)
         if digest != first.digest:
             return False
         self.seen.include(seen)
@@ -445,15 +449,21 @@ class Reach:
             return Form(b"!class;", PARTS, parts)
         self._note_changes(definition.changes, definition.uses, namespace)
         cells: dict[str, Any] = {}
+        defaults: list[Any] = []
         for method in methods:
             self.seen.function(method)
             cells.update(cells_of(method))
+            held, named = self._defaults(method, definition.changes)
+            if held or named:
+                defaults += (_name(method), (held, named))
         cells.pop("__class__", None)
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
             self._attributes_form(definition.node, members, methods),
         ]
+        if defaults:
+            parts.append(Form(b"!defaults;", MAP, defaults))
         return Form(b"!class;", PARTS, parts)
 
     def _attributes_form(
@@ -470,12 +480,15 @@ class Reach:
                     children += (statement.name, replaced)
         for name in sorted(members):
             value = members[name]
+            functions = [f for f in unwrapped(value) if is_a(f, FunctionType)]
             if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
+                is_own = bool(functions) and own.issuperset(map(id, functions))
+                if not is_own and is_special_of_the_user(name, value):
+                    children += (name, value)
                 continue
             # What reached code sets or fills counts as the body of the class first sets it.
             if self.is_state_attribute(name, value):
                 continue
-            functions = [f for f in _unwrapped(value) if is_a(f, FunctionType)]
             is_set_elsewhere = is_mock(value) or (
                 bool(functions) and not own.issuperset(map(id, functions))
             )
@@ -521,9 +534,9 @@ class Reach:
             self.problems.append((place, f"a {kind} {reason}"))
 
 
-def walk_of(value: Any) -> tuple[bytes, Seen]:
+def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, Seen]:
     """Digests a value of a module that counts by its source, and says what was read."""
-    reach = Reach(only_source=True)
+    reach = Reach(only_source=True, together=together)
     while True:
         written = Writer(reach.form, report=reach.report, seen=reach.seen).write(value)
         if reach.is_settled():
@@ -605,20 +618,10 @@ def _private(name: str, class_name: str) -> str:
     return f"_{class_name.lstrip('_')}{name}" if is_private else name
 
 
-def _unwrapped(member: Any) -> Iterable[Any]:
-    if is_a(member, (staticmethod, classmethod)):
-        return (member.__func__,)
-    if is_a(member, property):
-        return (member.fget, member.fset, member.fdel)
-    if is_a(member, (functools.partial, functools.cached_property)):
-        return (member, member.func)
-    return (member,)
-
-
 def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
     """Yields the functions that the body of the class defines, as its source has them."""
     for name in sorted(members):
-        for function in _unwrapped(members[name]):
+        for function in unwrapped(members[name]):
             if (
                 is_a(function, FunctionType)
                 and function.__code__.co_name != "<lambda>"

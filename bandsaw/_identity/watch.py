@@ -102,7 +102,7 @@ class Owner:
             try:
                 return self._read(self.owner)
             except TypeError:
-                return attributes_of(self.owner)  # its class has got other bases
+                return attributes_of(self.owner)  # its class has other bases now
         state = state_of(self.owner, self._members)
         return {name: value for name, value in state.items() if name not in self._memos}
 

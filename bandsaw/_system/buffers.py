@@ -13,6 +13,8 @@ AHEAD = 2
 _LARGE = 8 << 20
 # From this size on, memory comes from `mmap`, which does not write zeros into it.
 _SMALL = 1 << 16
+# From this size on it is worth to have fewer and larger pages.
+_HUGE = 1 << 22
 
 
 def room(size: int) -> memoryview:
@@ -21,7 +23,11 @@ def room(size: int) -> memoryview:
     if size >= _SMALL and flags:
         # The number of mappings of a process is limited. Beyond it, `bytearray` works.
         with contextlib.suppress(OSError):
-            return memoryview(mmap.mmap(-1, size, flags=flags))
+            found = mmap.mmap(-1, size, flags=flags)
+            if size >= _HUGE:
+                with contextlib.suppress(OSError, AttributeError):
+                    found.madvise(mmap.MADV_HUGEPAGE)
+            return memoryview(found)
     return memoryview(bytearray(size))
 
 

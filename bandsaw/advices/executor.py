@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 from .._system import ending
 from .._system.processes import in_forked_processes
-from .._task_options import check_value, count, mapping
+from .._task_options import ENGINES, check_value, count, mapping
 from ..advice import Advice
 from ..config import configuration_variables
 from ..errors import InvalidValueError, UnknownOptionError
@@ -19,7 +19,6 @@ from ._options import checked_options, note_what_is_missing, timeout_of
 
 # Options of `@task(executor={...})` that are ours, whatever the executor.
 _OURS = ("batch",)
-_ENGINES = ("dask", "ray", "slurm")
 # How often a call is given to an executor of which it was told that it has not begun there.
 _MOST_BEGINNINGS = 5
 
@@ -234,7 +233,7 @@ def _options_of(task: Any, executor: Any) -> tuple[Mapping[str, Any], Optional[i
     engine = getattr(executor, "engine", None)
     options: dict[str, Any] = {}
     for name, value in given.items():
-        if name in _ENGINES:
+        if name in ENGINES:
             check_value(f"executor[{name!r}]", value, mapping, task)
             if name == engine:
                 options.update(value)

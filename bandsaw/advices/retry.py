@@ -191,7 +191,12 @@ def _wait_after(error: BaseException, number: int, options: Mapping[str, Any]) -
     if isinstance(on, (type, tuple)):
         said = isinstance(error, on)
     else:
-        said = on(error)
+        try:
+            said = on(error)
+        except Exception as fault:
+            # As if it had been raised while the failure was handled, which it was.
+            fault.__context__ = fault.__context__ or error
+            raise
     if said is None or said is False:
         return None
     if said is not True:

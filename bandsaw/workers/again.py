@@ -181,6 +181,9 @@ def done(
     """Makes the message of a result alone, `None` if more has changed. `carrier`: see `message`."""
     if len(left_out) < 3 or "result" in left_out:
         return None
+    code = session.__dict__.get("_code")
+    if code is not None and code["values"] and session._code_now() != code:
+        return None  # what differs here is for the other side to know
     moderator, result = session._moderator, session.result
     counts: Any = moderator.before_called, moderator.after_called, moderator._left_out
     if moderator.attempt > 1 or moderator.walked or not moderator.task_called:

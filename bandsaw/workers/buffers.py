@@ -17,6 +17,19 @@ _LEAST_BYTES = 1 << 20
 _MOST_KEPT = 4
 
 
+def apart(pieces: Sequence[Any]) -> list[Any]:
+    """Returns the large ones of pieces as they are, and what is between them joined."""
+    found: list[Any] = []
+    small: list[Any] = []
+    for piece in pieces:
+        if len(piece) < _LEAST_BYTES:
+            small.append(piece)
+        else:
+            found += [b"".join(small), piece]
+            small = []
+    return [one for one in [*found, b"".join(small)] if one]
+
+
 class Stored(NamedTuple):
     """A buffer in a store."""
 
@@ -33,7 +46,7 @@ class _Kept:
 class Buffers:
     """The buffers of maps in an engine's store. `store`: puts one there."""
 
-    def __init__(self, store: Callable[[bytes], Stored]) -> None:
+    def __init__(self, store: Callable[[Any], Stored]) -> None:
         self._store = store
         self._kept: weakref.WeakKeyDictionary[Any, _Kept] = weakref.WeakKeyDictionary()
 
@@ -47,23 +60,18 @@ class Buffers:
         if group is None or all(len(piece) < _LEAST_BYTES for piece in pieces):
             return None
         kept = self._kept.setdefault(group, _Kept())
-        sent: list[Any] = []
-        held = []
-        small: list[Any] = []
-        for piece in pieces:
-            if len(piece) < _LEAST_BYTES:
-                small.append(piece)
-                continue
-            stored = self._stored(kept, piece)
-            sent += [b"".join(small), stored.reference]
-            held.append(stored.holder)
-            small = []
-        return [*sent, b"".join(small)], held
+        sent, held = apart(pieces), []
+        for number, piece in enumerate(sent):
+            if len(piece) >= _LEAST_BYTES:
+                stored = self._stored(kept, piece)
+                sent[number] = stored.reference
+                held.append(stored.holder)
+        return sent, held
 
     def _stored(self, kept: _Kept, piece: Any) -> Stored:
         digest = hashlib.sha256(piece).digest()
         with kept.lock:
-            stored = kept.stored.pop(digest, None) or self._store(bytes(piece))
+            stored = kept.stored.pop(digest, None) or self._store(piece)
             kept.stored[digest] = stored
             while len(kept.stored) > _MOST_KEPT:
                 kept.stored.popitem(last=False)

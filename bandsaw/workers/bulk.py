@@ -10,6 +10,7 @@ import io
 import mmap
 import os
 import sys
+import weakref
 from collections.abc import Iterable
 from typing import Any, Optional
 
@@ -92,10 +93,25 @@ def _available_memory() -> int:
     return 0
 
 
-def mapped(file: io.FileIO) -> memoryview:
-    """Maps a file privately: what is changed in it is changed for nobody else."""
+# What was mapped of memory that is somebody else's, who may use it again after the call.
+_lent: list[weakref.ref[mmap.mmap]] = []
+_POPULATE_WRITE = 23
+
+
+def mapped(file: io.FileIO, place: Optional[tuple[int, int]] = None) -> memoryview:
+    """Maps a file privately: what is changed in it is changed for nobody else.
+
+    `place`: offset and size of a part of a file that somebody else may change after the call, see
+    `keep_lent`.
+    """
     descriptor = file.fileno()
     try:
+        if place is not None:
+            offset, size = place
+            lead = offset % mmap.ALLOCATIONGRANULARITY
+            lent = mmap.mmap(descriptor, lead + size, access=mmap.ACCESS_COPY, offset=offset - lead)
+            _lent.append(weakref.ref(lent))
+            return memoryview(lent)[lead:]
         if sys.version_info >= (3, 13):
             return memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY, trackfd=False))
         else:  # Written out: after a `return`, a type checker of 3.13 finds the rest dead.
@@ -105,6 +121,20 @@ def mapped(file: io.FileIO) -> memoryview:
             return _read(descriptor, size)
     finally:
         file.close()
+
+
+def keep_lent() -> None:
+    """Copies what was lent for a call and is still in use after it."""
+    for reference in _lent:
+        lent = reference()
+        if lent is None:
+            continue
+        try:
+            lent.madvise(_POPULATE_WRITE)
+        except (OSError, AttributeError):
+            for place in range(0, len(lent), mmap.PAGESIZE):
+                lent[place] = lent[place]
+    _lent.clear()
 
 
 def padding(size: int) -> int:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,22 +21,17 @@ from .._session import facts, members
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
-from .._system.processes import advice_on_exit, describe_exit
 from ..errors import (
-    BandsawError,
     ProtocolError,
     StalledError,
-    TaskKilledError,
-    TaskTimeoutError,
     UnserializableError,
-    WorkerDiedError,
     WorkerError,
-    WorkerStartError,
 )
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import again, boundary, frames, logs, warned, wire
 from .child import Child
+from .deaths import CallErrors, was_killed_early
 from .frames import DeadlineError, Frame, Message
 from .place import Place
 from .pool import Pool, Worker
@@ -61,7 +54,7 @@ class NotBegunError(Exception):
     """The process was killed before it had read the session. Not for users."""
 
 
-class Call:
+class Call(CallErrors):
     """A call in another process.
 
     `seconds`: how long it may take, `None` for ever. `heartbeat`: after how many seconds the
@@ -71,20 +64,13 @@ class Call:
     def __init__(
         self, session: Session, place: Place, seconds: Optional[float], heartbeat: Optional[float]
     ) -> None:
-        self._session = session
-        self._place = place
-        self._seconds = seconds
+        super().__init__(session, place, seconds)
+        self._place: Place = place
         self._heartbeat = heartbeat
         self._carrier = _NO_FILES
         self._emit: Optional[Callable[[Mapping[str, Any]], None]] = None
         # What another thread has ended when it ends the call.
         self._child: Optional[Child] = None
-
-    @property
-    def _what(self) -> str:
-        # To make the id of an execution may cost much.
-        session = self._session
-        return f"The process of task {session.task}{boundary.execution_of(session)}"
 
     def in_own_process(self) -> None:
         with ending.held(self._end), self._packed() as message:
@@ -226,18 +212,6 @@ class Call:
         child = self._child
         if child is not None:
             child.cancel()
-
-    def _killed(self, child: Optional[Child]) -> TaskKilledError:
-        where = "" if child is None else f" ({self._where(child)})"
-        output, errors = ("", "") if child is None else child.tails()
-        return TaskKilledError(
-            f"{self._what} was killed, with all that it had started{where}."
-            + _last_words(errors or output),
-            -signal.SIGKILL,
-            [self._place.kind.executable, self._place.kind.code],
-            output,
-            errors,
-        )
 
     def _start(self) -> Child:
         self._check_can_read(self._place.hello())
@@ -390,9 +364,6 @@ class Call:
             how = f"gave no sign of life for {silence:g} s and was ended"
             raise self._death(child, how) from error
 
-    def _where(self, child: Child) -> str:
-        return f"{self._place.name}, pid {child.pid}"
-
     def _take_back(self, child: Child, answer: Frame) -> None:
         if facts.wanted:
             self._session.facts.update(facts.received(answer))
@@ -413,63 +384,6 @@ class Call:
             again.note_sent(self._session)
         saved = members.read_members(wire.members(answer))
         boundary.take_back(self._session, saved, self._position, where)
-
-    def _timeout(self, child: Child) -> TaskTimeoutError:
-        child.end()
-        _, errors = child.tails()
-        return TaskTimeoutError(
-            f"{self._what} took longer than {self._seconds:g} s and was ended, with all that it "
-            f"had started ({self._where(child)})." + _last_words(errors)
-        )
-
-    def _stalled(self, child: Child, error: StalledError) -> StalledError:
-        child.end()
-        _, errors = child.tails()
-        return StalledError(
-            f"{self._what} was ended: {error} ({self._where(child)})." + _last_words(errors)
-        )
-
-    def _death(self, child: Child, how: str = "") -> BandsawError:
-        if child.loss is not None and not how:
-            return child.loss(f"{self._what} was lost")
-        if child.is_cancelled and ending.is_ended():
-            return self._killed(child)
-        if child.start_error is not None:
-            return WorkerStartError(
-                f"{self._what} could not be started with {self._place.name}: "
-                f"{os.strerror(child.start_error)}"
-            )
-        output, errors = child.tails()
-        if how:
-            pass
-        elif child.returncode is None:
-            how = "was lost: the process that had started it has ended"
-        elif child.is_cancelled:
-            how = "closed its channel, and was ended,"
-        else:
-            how = f"ended with {describe_exit(child.returncode)}"
-        last = errors or output
-        return WorkerDiedError(
-            f"{self._what} {how} before it gave the session back ({self._where(child)})."
-            + (_last_words(last) or " It wrote nothing.")
-            + advice_on_exit(child.returncode),
-            -signal.SIGKILL if child.returncode is None else child.returncode,
-            [self._place.kind.executable, self._place.kind.code],
-            output,
-            errors,
-        )
-
-
-def was_killed_early(child: Child) -> bool:
-    """Whether a process had ended, or was killed, before it began with what was sent to it."""
-    if child.has_read or child.is_cancelled or child.loss is not None or child.start_error:
-        return False
-    # One that has answered may have ended by itself since.
-    return child.returncode is None or child.returncode < 0 or child.has_answered
-
-
-def _last_words(text: str) -> str:
-    return f" The last lines that it wrote:\n{text}" if text else ""
 
 
 def _dotted(version: Sequence[int]) -> str:

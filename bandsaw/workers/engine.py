@@ -68,6 +68,7 @@ class Engine:
         at: Optional[Callable[..., Any]] = None,
         shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None,
         files_back: Optional[str] = None,
+        shares_memory: bool = False,
     ) -> None:
         self.name = name  # what it is, for errors
         self.submit = submit
@@ -92,6 +93,10 @@ class Engine:
         self.files_back = files_back
         # The large buffers of maps in the engine's store, `None` if it has none.
         self.buffers = None if store is None else Buffers(store)
+        # Whether its store takes buffers apart, and workers see them in memory that they share.
+        self.shares_memory = shares_memory
+        # Whether workers are on this machine, as far as their answers tell.
+        self.is_near: Optional[bool] = None
         self.packer: Any = None  # what puts calls together, see `packs`
         self._lock = threading.Lock()
         self._marks = itertools.count()
@@ -167,8 +172,8 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
 
 
 _PROGRAM = (
-    *("bandsaw.workers.engine_hub", "bandsaw.workers.engine_files"),
-    "bandsaw.workers.engine_far",
+    *("bandsaw.workers.engine_memory", "bandsaw.workers.engine_hub"),
+    *("bandsaw.workers.engine_files", "bandsaw.workers.engine_far"),
 )
 _program: Optional[tuple[str, str]] = None
 

@@ -16,7 +16,7 @@ from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import wire
+from . import door, wire
 from .call import Call, NotBegunError
 from .child import Child
 from .engine import Engine
@@ -79,6 +79,7 @@ class EnginePlace(Place):
             "claims": engine.claims.path,
             "digest": archive.digest,
             "directory": wanted.directory,
+            "door": door.opened(),
             "engine": engine.kind,
             "environment": dict(wanted.variables),
             "files": (),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
+import socket
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import Any, Callable, Optional
 
+from .._system.buffers import room
 from ..errors import (
     BandsawError,
     RemoteConnectionError,
@@ -17,16 +21,21 @@ from ..errors import (
     WorkerError,
     WorkerStartError,
 )
+from . import bulk, door
+from .buffers import apart
 from .call import NotBegunError
 from .child import Child
 from .engine import parts_of, submission
 from .engine_hub import SERVER_ENDED
+from .engine_memory import Given
 from .frames import DeadlineError, Frame, Message
 from .near_template import Kind, checked_hello
 from .packs import packer_of
 
 # A machine that lacks the archive is brought it, which may reach another one of the machines.
 _MOST_BRINGS = 3
+# What is smaller goes with the call.
+_WORTH_A_FILE = 1 << 20
 
 
 class EngineChild(Child):
@@ -46,6 +55,7 @@ class EngineChild(Child):
         # What has to live as long as the call needs it.
         self._held: Any = None
         self._brings = 0
+        self._has_program = False  # whether the call has the program with it
         self._mark = 0
         # How the files that it returns are had, `None` if there are none or they are seen here. See
         # `engine_files.returned`.
@@ -69,7 +79,24 @@ class EngineChild(Child):
             if found is not None:
                 data, self._held = found
                 return data
+        engine = self._place.engine
+        size = sum(map(len, pieces))
+        if size < _WORTH_A_FILE:
+            return b"".join(pieces)
+        if engine.shares_memory:
+            return apart(pieces)
+        if engine.is_near:
+            with contextlib.suppress(OSError):
+                self._held = Given(bulk.create(pieces, size, None))
+                return f"/proc/{os.getpid()}/fd/{self._held.descriptor}"
         return b"".join(pieces)
+
+    def _bring_data(self) -> None:
+        """Sends what a worker could not read from a file here."""
+        self._place.engine.is_near = False
+        state, head, _ = self._messages
+        self._messages = state, head, bytes(self._held.view())
+        self._submit(None)
 
     def _submit(self, archive: Any) -> None:
         place = self._place
@@ -103,10 +130,12 @@ class EngineChild(Child):
 
     def _submitted(self, archive: Any) -> Future[Any]:
         place, messages = self._place, self._messages
-        size = self._packer.size(place.task, place.batch, messages[2])
+        size = self._packer.size(place.task, place.batch, messages[2], lambda: self.is_cancelled)
         if size > 1 and not isinstance(archive, tuple) and not place.request["files"]:
-            return self._packer.submit(size, place.options, place.request, messages, archive)
-        what = submission(place.request, messages, archive, archive is not None)
+            found = archive, self._has_program
+            return self._packer.submit(size, place.options, place.request, messages, *found)
+        with_program = self._has_program or archive is not None
+        what = submission(place.request, messages, archive, with_program)
         return place.engine.submit(place.options, *what)  # type: ignore[no-any-return]
 
     def _refuse(self, cause: Exception) -> None:
@@ -157,8 +186,14 @@ class EngineChild(Child):
                 self._is_lost_with(error)
             return
         word, self.host, *rest = answer
+        engine = self._place.engine
+        if engine.is_near is not False:
+            engine.is_near = self.host == socket.gethostname()
         if word == "missing":
             self._bring()
+            return
+        if word == "unseen":
+            self._bring_data()
             return
         if word == "lacking":
             self._bring_files(*rest)
@@ -170,7 +205,10 @@ class EngineChild(Child):
         elif word == "events":
             events, self._end, seconds, self.files_back = rest
             self._packer.measured(self._place.task, seconds)
-            self._events.extend(events)
+            for letter, body in events:
+                if letter == b"A" and body[1] is None:
+                    body = body[0], door.take(self._place.request["call"])
+                self._events.append((letter, body))
             self._messages = self._held = None
             if self._end and self._end != "deadline":
                 self._fail(self._end)
@@ -198,6 +236,12 @@ class EngineChild(Child):
         self._lose(error)
 
     def _bring(self) -> None:
+        if not self._has_program:
+            # The worker may lack the program only, and what is submitted besides the call may
+            # reach another one each time.
+            self._has_program = True
+            self._submit(None)
+            return
         place = self._place
         self._brings += 1
         if self._brings > _MOST_BRINGS:
@@ -226,7 +270,12 @@ class EngineChild(Child):
     def _take_next(self, letter: bytes, body: Any) -> None:
         if letter == b"A":
             head, data = body
-            self._frames.append(Frame(head[0], head[1:], None, memoryview(bytearray(data))))
+            if isinstance(data, io.FileIO):
+                self._frames.append(Frame(head[0], head[1:], data))
+            else:
+                copied = room(len(data))
+                copied[:] = data
+                self._frames.append(Frame(head[0], head[1:], None, copied))
         elif letter == b"M":
             if body:
                 self._frames.append(Frame(body[0], body[1:]))
@@ -292,6 +341,8 @@ class EngineChild(Child):
 
     def _forget(self, done: Any = None) -> None:
         """Removes what was said of the call, when nobody will ask any more."""
+        if done is not None:
+            door.forget(self._place.request["call"])
         self._place.engine.claims.forget(self._place.request["call"])
 
     def _let_go(self) -> None:

@@ -30,6 +30,7 @@ if "." in __name__:
         take_piece,
     )
     from .engine_hub import Hub
+    from .engine_memory import Given, hand_over
 
 # For a type checker. To import it takes longer than most of what is done here.
 TYPE_CHECKING = False
@@ -52,14 +53,15 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
 
     `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and the head of that of
     SESSION; `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to
-    a file with both; or `None`, if it may be here. `data`: what comes after the head. Where the
-    request has `calls`, messages and data are lists with those of each.
+    a file with both; or `None`, if it may be here. `data`: what comes after the head, or the path
+    of a file with it. Where the request has `calls`, messages and data are lists with those of
+    each.
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
-    are, `kept`, `ended` if the call was cancelled before, `lost` if the worker was in which it had
-    begun, `error` with a text, `calls` with the answers of several, `piece` with one of a file, or
-    `events` with the host, what happened, how it ended, how many seconds that took, and how the
-    files that it returns are had.
+    are, `unseen` if a file of the caller cannot be opened, `kept`, `ended` if the call was
+    cancelled before, `lost` if the worker was in which it had begun, `error` with a text, `calls`
+    with the answers of several, `piece` with one of a file, or `events` with the host, what
+    happened, how it ended, how many seconds that took, and how the files that it returns are had.
     """
     calls = request.get("calls", ())
     begun: list[str] = []
@@ -176,13 +178,15 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
             messages = prepared(hub, root, request, messages)
             if messages[0] == "lacking":
                 return tuple(messages)
+            if isinstance(data, str) and not _is_seen(request, data):
+                return "unseen", host
             word = _begins(request, begun)
             if word != "begun":
                 return word, host
-            start = time.monotonic()
-            events, end = hub.call(request, (*messages, data))
-            seconds = time.monotonic() - start
-            events = [(letter, _sendable(body, request["engine"])) for letter, body in events]
+            begun_at: list[float] = []
+            events, end = hub.call(request, (*messages, data), begun_at)
+            seconds = time.monotonic() - begun_at[0] if begun_at else 0.0
+            events = [(letter, _sendable(body, request)) for letter, body in events]
         finally:
             hub.release()
         return "events", host, events, end, seconds, returned(root, request)
@@ -192,12 +196,24 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
         return "error", host, f"{type(error).__name__}: {error}"
 
 
-def _sendable(body: "Any", engine: str) -> "Any":
-    """Returns a body as it goes back: a large one uncopied where the engine takes buffers apart."""
-    if not isinstance(body, tuple) or isinstance(body[1], bytes):
+def _is_seen(request: "Any", path: str) -> bool:
+    """Whether a path means here what it means to the caller, and can be opened."""
+    return request["files_seen"] == files_seen() and os.access(path, os.R_OK)
+
+
+def _sendable(body: "Any", request: "Any") -> "Any":
+    """Returns a body as it goes back: a large one uncopied where the engine takes buffers apart.
+
+    The contents are `None` where the caller has been given the file.
+    """
+    if not isinstance(body, tuple) or not isinstance(body[1], Given):
         return body
-    kind = {"dask": memoryview, "ray": pickle.PickleBuffer}.get(engine, bytes)
-    return body[0], kind(body[1])
+    door = request["door"]
+    if door and request["files_seen"] == files_seen():
+        if hand_over(body[1].descriptor, door, request["call"]):
+            return body[0], None
+    kind = {"dask": memoryview, "ray": pickle.PickleBuffer}.get(request["engine"], bytes)
+    return body[0], kind(body[1].view())
 
 
 def kill(call: str) -> None:

@@ -10,7 +10,6 @@ This file is sent as text and needs the standard library of Python only, see `en
 """
 
 import json
-import mmap
 import os
 import queue
 import select
@@ -24,12 +23,17 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+if "." in __name__:
+    # Else it was sent as text, and is there.
+    from .engine_memory import given, in_memory, may_look, shared_at, view
 
 # As in `streams`, `frames` and `remote`.
 _HEAD = struct.Struct("!cII")
 _START = struct.Struct("!Ic")
 _PIECE = 1 << 18
 _LARGEST_BODY = 1 << 17
+# From this size on it is worth to look whether memory is shared.
+_WORTH_A_LOOK = 1 << 20
 _HELLO, _STATE, _SESSION, _RETURN, _FAILURE, _DONE, _BYE, _CODE = 1, 2, 3, 6, 7, 9, 10, 11
 # After so many seconds without a call the processes that were kept for one are ended.
 _IDLE_SECONDS = 60.0
@@ -39,8 +43,12 @@ _CLAIM_SECONDS = 7 * 86400.0
 _FILE_SECONDS = 86400.0
 # A process that has closed its channel is about to end.
 _SECONDS_TO_END = 1.0
+# As in `near_template`.
+_OWN_GROUP: "dict[str, Any]" = (
+    {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
+)
 # It says every fifteen seconds that it is there.
-_MOST_SILENT_LOOKS = 8
+_MOST_SILENT_SECONDS = 120.0
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
 _HUB = """
 import os, sys
@@ -82,7 +90,7 @@ class Hub:
             stdout=subprocess.PIPE,
             bufsize=0,
             # An interrupt is for the worker to handle.
-            start_new_session=True,
+            **_OWN_GROUP,
         )
         self._folder, self._root = folder, root
         assert self._server.stdin and self._server.stdout
@@ -102,7 +110,7 @@ class Hub:
         self._woken, self._wakeup = os.pipe()
         _sweep(root)
         # Whether both ends may open each other's files, so that large bodies pass no pipe.
-        self._has_files = hasattr(os, "memfd_create") and _may_look(self._server.pid)
+        self._has_files = hasattr(os, "memfd_create") and may_look(self._server.pid)
         if self._has_files:
             self._send(b"V", 0)
         thread = threading.Thread(target=self._read_all, daemon=True, name="bandsaw-hub")
@@ -124,14 +132,14 @@ class Hub:
             self._calls -= 1
             self._used_at = time.monotonic()
 
-    def call(self, request: "Any", messages: "Any") -> "Any":
-        """Runs a call. Returns what happened, and how it ended."""
+    def call(self, request: "Any", messages: "Any", begun_at: "list[float]") -> "Any":
+        """Runs a call. Returns what happened, and how it ended; notes when processes can start."""
         try:
-            return self._call(request, messages)
+            return self._call(request, messages, begun_at)
         except BrokenPipeError:
             return [], SERVER_ENDED
 
-    def _call(self, request: "Any", messages: "Any") -> "Any":
+    def _call(self, request: "Any", messages: "Any", begun_at: "list[float]") -> "Any":
         fifo = os.path.join(self._root, "call-" + request["call"])
         # What is written to it ends the call, see `engine.kill_here`. It is there before anything
         # is started, and keeps what comes meanwhile. Who has both ends is not told of closed ones.
@@ -142,6 +150,7 @@ class Hub:
             failure = self._start_template(request)
             if failure is not None:
                 return failure
+            begun_at.append(time.monotonic())
             kept = request["workers"]
             while True:
                 process = self._taken(self._next if kept is None else self._idle)
@@ -266,19 +275,29 @@ class Hub:
         """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
         state, head, data = messages
         number = process.number
-        self._send(b"M", number, bytes([_STATE]) + state)
         if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
-            self._send(b"M", number, bytes([_SESSION]) + head + data)
+            # With one write, so that its reader wakes once.
+            session = bytes([_SESSION]) + head + data
+            self._send(b"M", number, bytes([_STATE]) + state, (b"M", number, session))
             return None
-        views = [_view(piece) for piece in (data if isinstance(data, list) else [data])]
-        file = _in_memory(views) if self._has_files else None
-        if file is not None:
-            self._send(b"V", number, f"/proc/{os.getpid()}/fd/{file}".encode())
+        self._send(b"M", number, bytes([_STATE]) + state)
+        views = [view(piece) for piece in (data if isinstance(data, list) else [data])]
+        file, path = None, data if isinstance(data, str) else None
+        if self._has_files and path is None:
+            shared = shared_at(views) if sum(map(len, views)) >= _WORTH_A_LOOK else None
+            if shared is not None:
+                path, place = shared
+                head += place.to_bytes(8, "big")
+            else:
+                file = in_memory(views)
+                path = None if file is None else f"/proc/{os.getpid()}/fd/{file}"
+        if path is not None and self._has_files:
+            self._send(b"V", number, path.encode())
         else:
             self._send(b"N", number, sum(map(len, views)).to_bytes(8, "big"))
-            for view in views:
-                for start in range(0, len(view), _PIECE):
-                    self._send(b"B", number, view[start : start + _PIECE])
+            for one in views:
+                for start in range(0, len(one), _PIECE):
+                    self._send(b"B", number, one[start : start + _PIECE])
         self._send(b"A", number, bytes([_SESSION]) + head)
         return file
 
@@ -320,8 +339,12 @@ class Hub:
 
     # Messages
 
-    def _send(self, letter: bytes, number: int, body: "Any" = b"") -> None:
-        data = memoryview(_HEAD.pack(letter, number, len(body)) + body)
+    def _send(self, letter: bytes, number: int, body: "Any" = b"", following: "Any" = ()) -> None:
+        data = _HEAD.pack(letter, number, len(body)) + body
+        if following:
+            letter, number, body = following
+            data += _HEAD.pack(letter, number, len(body)) + body
+        data = memoryview(data)
         with self._write_lock:
             if self._is_gone:
                 raise BrokenPipeError
@@ -331,7 +354,7 @@ class Hub:
     def _read_all(self) -> None:
         data = bytearray()
         waiting = select.poll()
-        silent = 0
+        silent, look = 0.0, _IDLE_SECONDS / 4
         try:
             while True:
                 waiting = select.poll()
@@ -339,10 +362,10 @@ class Hub:
                     kills = dict(self._kills)
                 for descriptor in (self._out, self._woken, *kills):
                     waiting.register(descriptor, select.POLLIN)
-                ready = [found for found, _ in waiting.poll(_IDLE_SECONDS * 1000 / 4)]
-                # Looks, and not seconds: this process itself may have been stopped.
-                silent = 0 if self._out in ready else silent + (not ready)
-                if silent > _MOST_SILENT_LOOKS:
+                ready = [found for found, _ in waiting.poll(look * 1000)]
+                # Looks, and not time that passed: this process itself may have been stopped.
+                silent = 0.0 if self._out in ready else silent + (0.0 if ready else look)
+                if silent > _MOST_SILENT_SECONDS:
                     self._server.kill()
                 if self._woken in ready:
                     os.read(self._woken, 4096)
@@ -392,7 +415,7 @@ class Hub:
                 process.file.append(body)
             elif letter == b"V":
                 try:
-                    process.file = [_view(body.decode())]
+                    process.file = [given(body.decode())]
                 except OSError as error:
                     # The other calls go on.
                     process.file = [b""]
@@ -429,39 +452,6 @@ class Hub:
             for descriptor in (self._in, self._out, self._woken, self._wakeup, *self._kills):
                 os.close(descriptor)
         self._server.returncode = 0
-
-
-def _view(piece: "Any") -> memoryview:
-    """Returns the contents of a piece, which may lie in a file."""
-    if not isinstance(piece, str):
-        return memoryview(piece)
-    with open(piece, "rb") as file:
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-def _may_look(pid: int) -> bool:
-    """Whether files that another process has open can be opened here."""
-    try:
-        os.readlink(f"/proc/{pid}/fd/0")
-    except OSError:
-        return False
-    return True
-
-
-def _in_memory(views: "Any") -> "Any":
-    """Writes data into a file in memory. Returns its descriptor, `None` where room is short."""
-    room = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if 2 * sum(map(len, views)) > room:
-        return None
-    file = os.memfd_create("bandsaw", os.MFD_CLOEXEC)
-    try:
-        for view in views:
-            while view:
-                view = view[os.write(file, view[: 1 << 30]) :]
-    except OSError:
-        os.close(file)
-        return None
-    return file
 
 
 def _sweep(root: str) -> None:

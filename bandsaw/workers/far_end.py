@@ -28,7 +28,7 @@ from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
-from . import again, boundary, frames, logs, state, warned, wire
+from . import again, boundary, bulk, frames, logs, state, warned, wire
 from .frames import Channel
 
 
@@ -94,6 +94,8 @@ def serve(channel: Channel) -> None:
             elif frame.kind in (frames.SESSION, frames.AGAIN):
                 with asking:
                     messages = _go_on(frame, directory, known, number, handler, shower)
+                if not is_last:
+                    bulk.keep_lent()
                 _answer(channel, messages)
                 if is_last:
                     return

@@ -70,7 +70,8 @@ class Templates:
     ) -> NoReturn:
         code = 1
         try:
-            os.setsid()
+            # Not a session of its own: a busy machine gives each its turn, and answers come late.
+            os.setpgid(0, 0)
             # Their ends are noticed only if nobody else holds them.
             self._hub.let_go()
             os.dup2(control.fileno(), 0)

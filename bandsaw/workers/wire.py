@@ -82,6 +82,14 @@ class _Part:
         return found
 
 
+def _size_of(lengths: Sequence[int]) -> int:
+    size = 0
+    for name, length in zip(MEMBERS, lengths):
+        if length >= 0:
+            size += length if name.endswith(".buffers") else length + bulk.padding(length)
+    return size
+
+
 def members(frame: Frame) -> dict[str, _Part]:
     """Takes the members of a session out of a message."""
     try:
@@ -97,9 +105,13 @@ def members(frame: Frame) -> dict[str, _Part]:
     elif frame.descriptor is None:
         data = memoryview(bytearray(frame.body))
     else:
+        place = None
+        if start < len(frame.body):
+            # It lies somewhere in the file, which is of somebody else.
+            place = int.from_bytes(frame.body[start:], "big"), _size_of(lengths)
         start = 0
         try:
-            data = bulk.mapped(frame.descriptor)
+            data = bulk.mapped(frame.descriptor, place)
         except (OSError, ValueError, MemoryError) as error:
             raise SessionFileError(f"The file of a session cannot be mapped: {error}") from error
     found = {}

@@ -247,6 +247,19 @@ def test_what_the_function_returns_has_to_mean_something(configure):
             outcome(configure(advice), Flaky(ValueError("why")))
 
 
+def test_what_the_function_raises_has_the_failure_as_its_context(configure):
+    def on(error):
+        raise RuntimeError("of the function")
+
+    @bandsaw.task(config=configure(RetryAdvice(on=on)).module_name)
+    def f():
+        raise KeyError("of the task")
+
+    with pytest.raises(RuntimeError, match="of the function") as caught:
+        f()
+    assert isinstance(caught.value.__context__, KeyError)
+
+
 def test_a_call_that_waits_holds_nothing_and_can_be_ended(configure):
     from bandsaw._system.ending import Ending, current
 

@@ -37,5 +37,5 @@ LOST = (
 )
 configuration = bandsaw.Configuration().add_advice_chain(
     RetryAdvice(attempts=20, on=LOST, wait_initial=0.1, wait_max=1.0),
-    ExecutorAdvice(executor, workers=1, max_in_flight=50),
+    ExecutorAdvice(executor, workers=1, max_in_flight=200 if ENGINE == "slurm" else 50),
 )

@@ -1,0 +1,34 @@
+"""Python's collector of cycles while an id is made."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+from .._system.processes import in_forked_processes
+
+_NEVER = 1_000_000_000
+_usual = gc.get_threshold()
+
+
+@contextlib.contextmanager
+def without_full_collections() -> Iterator[None]:
+    """Has Python collect what is young only: a full collection looks at all syntax trees."""
+    global _usual
+    before = gc.get_threshold()
+    if before[2] == _NEVER:
+        yield  # another thread makes an id
+        return
+    try:
+        _usual = before
+        gc.set_threshold(*before[:2], _NEVER)
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@in_forked_processes
+def _start_anew() -> None:
+    if gc.get_threshold()[2] == _NEVER:
+        gc.set_threshold(*_usual)
