@@ -1,5 +1,6 @@
 """Ids follow the code that is there at the call, and no result of other code is kept."""
 
+import os
 import textwrap
 
 import pytest
@@ -20,7 +21,7 @@ configuration = (
 )
 """
 LIBRARY = """
-import math, time
+import math, threading, time
 from math import floor
 
 RATE = 2
@@ -31,12 +32,21 @@ STARTED = time.time()
 
 class Settings:
     bonus = 0
+    rate = bonus + 0
     def __init__(self):
         self.extra = 0
     def set_extra(self, value):
         self.extra = value
     def more(self):
         return 0
+    def __len__(self):
+        return 0
+    @property
+    def share(self):
+        return self.extra
+    @share.setter
+    def share(self, value):
+        self.extra = value
 
 SETTINGS = Settings()
 
@@ -45,8 +55,26 @@ def score(x, factor=1):
 
 score.bonus = 0
 
+def shared():
+    settings = Settings()
+    settings.share = 0
+    return settings.share + Settings.rate
+
+def by_default(options={"a": 0}):
+    return options["a"]
+
+BY_NAME = {"a": by_default}
+
+class Guarded:
+    def __init__(self):
+        self.lock, self.value = threading.Lock(), 0
+
+GUARDED = Guarded()
+exec("def made_of_text(): return 0")
+
 def total(x):
     made = SETTINGS.extra + Settings.bonus + SETTINGS.more()
+    made += len(SETTINGS) + shared() + BY_NAME["a"]() + GUARDED.value + made_of_text()
     made += floor(0.5) + int(math.sqrt(0)) + getattr(score, "bonus", 0)
     return score(x) + TABLE["a"] + len(OPTIONS) + made
 
@@ -121,6 +149,24 @@ CHANGES = {
         "from unittest import mock; p = mock.patch.object(lib.Settings, 'more'); "
         "p.start().return_value = 9",
         "p.stop()",
+    ),
+    "special method": (
+        "old, lib.Settings.__len__ = lib.Settings.__len__, lambda self: 9",
+        "lib.Settings.__len__ = old",
+    ),
+    "property that reached code sets": (
+        "old, lib.Settings.share = lib.Settings.share, property(lambda s: 9, lambda s, x: None)",
+        "lib.Settings.share = old",
+    ),
+    "computed class attribute": ("lib.Settings.rate = 9", "lib.Settings.rate = 0"),
+    "default of one in a registry": (
+        "lib.by_default.__defaults__ = ({'a': 9},)",
+        "lib.by_default.__defaults__ = ({'a': 0},)",
+    ),
+    "object beside a lock": ("lib.GUARDED.value = 9", "lib.GUARDED.value = 0"),
+    "function made of a text": (
+        "exec('def made_of_text(): return 9', lib.__dict__)",
+        "exec('def made_of_text(): return 0', lib.__dict__)",
     ),
     "name of something installed": (
         "from unittest import mock; p = mock.patch('lib.floor', lambda x: 9); p.start()",
@@ -691,3 +737,35 @@ def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_
         assert f(1) == (14, process)
         """
     project.run("-c", textwrap.dedent(cells))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_ids(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "import bandsaw\n@bandsaw.task\ndef f(): return 1\n")
+    text = """
+        import importlib.abc, os, signal, sys, threading, time, warnings
+        import lib
+
+        warnings.simplefilter("ignore")
+        begun = threading.Event()
+
+        class Slow(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path, target=None):
+                if name == "bandsaw.fingerprint":
+                    begun.set()
+                    time.sleep(0.3)
+
+        sys.meta_path.insert(0, Slow())
+        thread = threading.Thread(target=lambda: lib.f.bandsaw_task.task_id)
+        thread.start()
+        begun.wait(60)
+        child = os.fork()
+        if not child:
+            signal.alarm(30)
+            lib.f.bandsaw_task.task_id
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        thread.join()
+        """
+    assert project.run("-c", textwrap.dedent(text)).stdout == "0\n"

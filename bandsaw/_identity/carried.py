@@ -12,19 +12,31 @@ import ast
 import builtins
 import sys
 from collections.abc import Iterator, Mapping
-from hashlib import sha256
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of, main_module_name
-from .canonical import WITHOUT_FORM, Writer, as_leaf
+from .compared import digest_of
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
-from .kinds import attributes_of, bases_of, is_a, module_of, name_of_module, qualname_of
+from .kinds import (
+    attributes_of,
+    bases_of,
+    is_a,
+    module_of,
+    name_of,
+    qualname_of,
+)
 from .sources import Source, source_of
-from .stored import counts_in_a_class, is_mock, is_strange
-from .watch import MISSING, Seen, content_of
+from .stored import (
+    counts_in_a_class,
+    is_mock,
+    is_special_of_the_user,
+    is_strange,
+    unwrapped,
+)
+from .watch import MISSING, Seen, base_of
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -44,7 +56,7 @@ def carried_by(seen: Seen) -> Carried:
     for namespace, name, value in list(seen.names.values()):
         source = _source_of_namespace(namespace)
         if id(namespace) in seen.places:
-            digest = _digest(value)
+            digest = digest_of(value)
             if digest is not None and value is not MISSING:
                 values[f"{seen.places[id(namespace)]}.{name}"] = digest
             continue
@@ -55,7 +67,7 @@ def carried_by(seen: Seen) -> Carried:
             continue
         is_said = _is_said(name, value, namespace, source)
         if is_said is None:
-            digest = _digest(value)
+            digest = digest_of(value)
             if digest is not None:
                 values[f"{canonical_module_name(namespace['__name__'])}:{name}"] = digest
         elif not is_said:
@@ -70,8 +82,8 @@ def carried_by(seen: Seen) -> Carried:
             for name, value in one.state.items():
                 if name in seen.attributes or name[:2] == "__":
                     continue
-                if counts_in_a_class(value) or is_a(value, _CONTAINERS):
-                    digest = _digest(value)
+                if _is_compared(owner, name, value):
+                    digest = digest_of(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
     for function, *_ in list(seen.functions.values()):
@@ -79,6 +91,17 @@ def carried_by(seen: Seen) -> Carried:
             module = canonical_module_name(function.__globals__.get("__name__"))
             changed[f"{module}.{function.__qualname__}"] = None
     return Carried(tuple(changed), MappingProxyType(values))
+
+
+def _is_compared(owner: type, name: str, member: Any) -> bool:
+    """Says whether a member of a class may be another one than the body of the class says."""
+    if counts_in_a_class(member) or is_a(member, (*_CONTAINERS, *_PLAIN)):
+        return True
+    own = f"{qualname_of(owner)}.{name}"
+    return name_of(type(member)) == "functools._lru_cache_wrapper" or any(
+        is_a(each, FunctionType) and (each.__qualname__ != own or "__wrapped__" in each.__dict__)
+        for each in unwrapped(member)
+    )
 
 
 def _source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
@@ -104,13 +127,16 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         if "bandsaw_task" in attributes_of(value):
             return True
         if is_a(value, FunctionType) and value.__globals__ is namespace:
+            if value.__code__.co_filename[:1] == "<":
+                return None  # made of a text
             if value.__qualname__ == name and "__wrapped__" not in value.__dict__:
                 return True  # whether its own code is in the file is seen elsewhere
         elif is_a(value, type) and (module_of(value), qualname_of(value)) == (
             namespace.get("__name__"), name,
         ):  # fmt: skip
             return True
-        return None if name in source.assigned or source.defined.get(name) else False
+        is_bound = name in source.assigned or source.defined.get(name) or _has_star(source)
+        return None if is_bound else False
     if value is MISSING or name.startswith("__"):
         return True
     if name in source.defined and name not in source.assigned:
@@ -121,9 +147,14 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         targets = statement.targets if is_a(statement, ast.Assign) else [statement.target]
         if all(is_a(target, ast.Name) for target in targets) and statement.value is not None:
             is_said = is_literal(statement.value, value)
-            # It may have been filled while its module was loaded.
-            return None if is_a(value, _CONTAINERS) and not is_said else is_said
+            # More may be put into a container while its module loads.
+            return None if is_said is False and is_a(value, _CONTAINERS) else is_said
     return None
+
+
+def _has_star(source: Source) -> bool:
+    imports = [node for node in source.tree.body if is_a(node, ast.ImportFrom)]
+    return any(alias.name == "*" for node in imports for alias in node.names)
 
 
 def is_literal(node: ast.expr, value: Any, seen: Optional[Seen] = None) -> Optional[bool]:
@@ -132,7 +163,7 @@ def is_literal(node: ast.expr, value: Any, seen: Optional[Seen] = None) -> Optio
         literal = ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
-    ours, theirs = _digest(literal), _digest(value, seen)
+    ours, theirs = digest_of(literal), digest_of(value, seen)
     return None if theirs is None else ours == theirs
 
 
@@ -154,7 +185,11 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     node = source.class_(qualname_of(cls), [])
     if node is None:
         return
-    bound = {getattr(child, "name", None) for child in node.body}
+    bound: dict[Any, Any] = {}
+    for child in node.body:
+        targets = getattr(child, "targets", None) or [getattr(child, "target", None)]
+        names = [target.id for target in targets if is_a(target, ast.Name)]
+        bound.update(dict.fromkeys((getattr(child, "name", None), *names), child))
     bases = [_said_by(base, attributes_of(module)) for base in node.bases]
     # Others, such as `typing.NamedTuple`, are functions that put others in their place.
     are_classes = all(base is MISSING or is_a(base, type) for base in bases)
@@ -163,15 +198,8 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             yield "__bases__"
     is_shaped = not are_classes or _is_shaped(cls, node)
     for name, member in members.items():
-        if is_mock(member):
-            yield name
-        if not is_a(member, FunctionType) or name.startswith("__"):
-            continue
-        if name in bound:
-            is_own = member.__qualname__ == f"{qualname_of(cls)}.{name}"
-            if not is_own and not _is_decorated(node, name):
-                yield name
-        elif not is_shaped and member.__module__ != module_of(cls):
+        is_given = _is_given(cls, name, member, bound) and (name in bound or not is_shaped)
+        if is_given or is_mock(member):
             yield name
     said: dict[str, Any] = {}
     for statement in node.body:
@@ -211,13 +239,27 @@ def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
     return MISSING
 
 
-def _is_decorated(node: ast.ClassDef, name: str) -> bool:
-    return any(
-        getattr(child, "name", None) == name and getattr(child, "decorator_list", [])
-        for child in node.body
-    )
+def _is_given(cls: type, name: str, member: Any, bound: Mapping[Any, Any]) -> bool:
+    """Says whether a method was set from outside of the body of its class."""
+    functions = [each for each in unwrapped(member) if is_a(each, FunctionType)]
+    if not functions:
+        return False
+    if name in bound:
+        decorators = getattr(bound[name], "decorator_list", None)
+        # Another decorator may give another function.
+        is_plain = decorators is not None and all(
+            ast.unparse(each).rpartition(".")[2] in _WRAPPERS for each in decorators
+        )
+        own = f"{qualname_of(cls)}.{name}"
+        return is_plain and any(
+            each.__qualname__ != own and "__wrapped__" not in each.__dict__ for each in functions
+        )
+    if name[:2] == "__":
+        return is_special_of_the_user(name, member)
+    return any(is_strange(each) and each.__module__ != module_of(cls) for each in functions)
 
 
+_WRAPPERS = frozenset(("property", "staticmethod", "classmethod", "getter", "setter", "deleter"))
 _PLAIN_KINDS = (type, abc.ABCMeta)
 _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
@@ -229,6 +271,10 @@ def _is_only_in_memory(function: FunctionType) -> bool:
     name, code = function.__qualname__, function.__code__
     if source.defined.get(name) is False and code.co_name != name:
         return True  # it was given other code
+    home = file_of(sys.modules.get(function.__globals__["__name__"]))
+    is_renamed = code.co_name != name.rpartition(".")[2] and "__wrapped__" not in function.__dict__
+    if is_renamed and home not in (None, code.co_filename):
+        return True  # the same for a decorated one, or a method
     definition = definition_of(function)
     # Methods of data classes are made of a text.
     if code.co_name == "<lambda>" or code.co_filename == "<string>":
@@ -251,42 +297,6 @@ def _has_other_defaults(function: FunctionType, node: Any) -> bool:
     return any(is_literal(expression, value) is False for expression, value in pairs)
 
 
-def _digest(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
-    formless: list[str] = []
-
-    def report(frames: Any, value: Any, reason: str) -> None:
-        if reason.startswith(WITHOUT_FORM):
-            formless.append(reason)
-
-    writer = Writer(as_leaf(_digest_of_definition), report=report, seen=seen or Seen())
-    try:
-        written = writer.write(value)
-    except Exception:
-        return None
-    return None if formless else sha256(written).hexdigest()[:32]
-
-
-def _digest_of_definition(code: Any) -> bytes:
-    if is_a(code, FunctionType):
-        definition = definition_of(code)
-        changes, held = definition.changes, []
-        for variable, cell in zip(code.__code__.co_freevars, code.__closure__ or ()):
-            value = content_of(cell)
-            # What it sets or fills itself is state.
-            if variable not in changes.enclosing and variable not in changes.names:
-                if value is not MISSING and not is_a(value, (FunctionType, type, ModuleType)):
-                    held.append(f"{variable}:{_digest(value)}")
-        if not held:
-            return definition.digest
-        return sha256(definition.digest + ";".join(held).encode()).digest()
-    name: Any
-    if is_a(code, type):
-        name, module = qualname_of(code), canonical_module_name(module_of(code))
-    else:
-        name, module = name_of_module(code), "None"
-    return sha256(f"{module}.{name}".encode("utf-8", "surrogatepass")).digest()
-
-
 def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
     """Names the values that are others in this process than where they come from.
 
@@ -304,17 +314,20 @@ def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
             value = attributes_of(value).get(each, MISSING)
         if value is MISSING or not (is_same_machine or _is_same_elsewhere(value)):
             continue
-        ours = _digest(value)
-        if ours is not None and ours != digest:
+        ours = digest_of(value)
+        if ours is None or ours == digest:
+            continue
+        # Of two byte codes of different Pythons nothing can be told.
+        if not (ours[32:] and digest[32:]) or ours[32:] == digest[32:]:
             found.append(f"{module_name}.{name}")
     return found
 
 
 def _is_same_elsewhere(value: Any) -> bool:
     """Says whether a value has to be the same on another machine, where text and paths need not."""
-    held: Any = value
     if is_a(value, _CONTAINERS):
-        held = dict.values(held) if is_a(value, dict) else held
-        kinds = (*_NUMBERS, FunctionType, type)
-        return all(is_a(each, kinds) for each in held)
+        base: Any = base_of(value)
+        read: Any = dict.values if base is dict else base.__iter__
+        inner = read(value)
+        return all(is_a(each, (*_NUMBERS, FunctionType, type)) for each in inner)
     return is_a(value, _NUMBERS)

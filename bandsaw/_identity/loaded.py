@@ -19,7 +19,7 @@ from .carried import is_literal
 from .firstparty import Onlooker, is_first_party
 from .kinds import attributes_of, is_a, qualname_of
 from .kinds import module_of as home_of
-from .stored import is_strange
+from .stored import is_special_of_the_user, is_strange
 from .watch import MISSING, Seen, Watch
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -131,9 +131,7 @@ def _is_member(
             value is not None and is_literal(value, member, seen) is True
         )
     if name[:2] == "__" or name == "_abc_impl" or is_a(member, MemberDescriptorType):
-        # A decorator may have made methods: these have no file.
-        code = getattr(member, "__code__", None)
-        return not is_a(member, FunctionType) or code is None or code.co_filename[:1] == "<"
+        return not is_special_of_the_user(name, member)
     return False
 
 

@@ -8,7 +8,6 @@ function -> definition (_definitions) -> names (_scopes) -> values at run time (
 from __future__ import annotations
 
 import ast
-import functools
 import sys
 import types
 from collections.abc import Collection, Iterable, Mapping
@@ -45,7 +44,13 @@ from .loaded import First, is_as_said, look_when_loaded
 from .names import CHANGING, cells_of, followed, holds_code, installed, module_source, resolve
 from .objects import FORMS
 from .scopes import Use, Uses
-from .stored import counts_in_a_class, is_mock
+from .stored import (
+    counts_in_a_class,
+    is_code,
+    is_mock,
+    is_special_of_the_user,
+    unwrapped,
+)
 from .syntax import write_syntax
 from .together import Together
 from .watch import (
@@ -195,7 +200,7 @@ class Reach:
 
     def is_state_attribute(self, name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills an attribute of a class."""
-        if holds_code(value):
+        if holds_code(value) or is_code(value):
             return False
         if name not in self._shared:
             self._no_state.add((0, name))
@@ -388,8 +393,8 @@ class Reach:
             self.seen.name(variables, name, value)
             if not is_as_said(module, name, value, self.seen):
                 first = module.first.get(name)
-                is_code = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
-                if name in module.outline.statements and not is_code:
+                runs = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
+                if name in module.outline.statements and not runs:
                     if self.is_state(variables, name):
                         self.seen.names.pop((id(variables), name), None)
                         return []
@@ -467,12 +472,15 @@ class Reach:
                     children += (statement.name, replaced)
         for name in sorted(members):
             value = members[name]
+            functions = [f for f in unwrapped(value) if is_a(f, FunctionType)]
             if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
+                is_own = bool(functions) and own.issuperset(map(id, functions))
+                if not is_own and is_special_of_the_user(name, value):
+                    children += (name, value)
                 continue
             # What reached code sets or fills counts as the body of the class first sets it.
             if self.is_state_attribute(name, value):
                 continue
-            functions = [f for f in _unwrapped(value) if is_a(f, FunctionType)]
             is_set_elsewhere = is_mock(value) or (
                 bool(functions) and not own.issuperset(map(id, functions))
             )
@@ -602,20 +610,10 @@ def _private(name: str, class_name: str) -> str:
     return f"_{class_name.lstrip('_')}{name}" if is_private else name
 
 
-def _unwrapped(member: Any) -> Iterable[Any]:
-    if is_a(member, (staticmethod, classmethod)):
-        return (member.__func__,)
-    if is_a(member, property):
-        return (member.fget, member.fset, member.fdel)
-    if is_a(member, (functools.partial, functools.cached_property)):
-        return (member, member.func)
-    return (member,)
-
-
 def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
     """Yields the functions that the body of the class defines, as its source has them."""
     for name in sorted(members):
-        for function in _unwrapped(members[name]):
+        for function in unwrapped(members[name]):
             if (
                 is_a(function, FunctionType)
                 and function.__code__.co_name != "<lambda>"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import copyreg
 import enum
 from collections.abc import Callable, Mapping
-from types import FunctionType, ModuleType
+from functools import cached_property, partial
+from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Optional
 
 from .firstparty import is_first_party
@@ -70,6 +71,39 @@ def is_strange(value: Any) -> bool:
     return is_mock(value) or (defines(type(value), "__call__") and is_of_the_user(type(value)))
 
 
+def unwrapped(member: Any) -> tuple[Any, ...]:
+    """Finds what a member of a class wraps."""
+    if is_a(member, (staticmethod, classmethod)):
+        return (member.__func__,)
+    if is_a(member, property):
+        return (member.fget, member.fset, member.fdel)
+    if is_a(member, (partial, cached_property)):
+        return (member, member.func)
+    return (member,)
+
+
+def is_code(member: Any) -> bool:
+    """Says whether a member of a class is run when objects are used, so that it is no state."""
+    return defines(type(member), "__get__") and not is_a(member, _OF_SLOTS)
+
+
+_OF_SLOTS = (MemberDescriptorType, GetSetDescriptorType)
+
+
+def is_special_of_the_user(name: str, member: Any) -> bool:
+    """Says whether somebody wrote a special method, that decorators of classes make as well."""
+    return is_mock(member) or any(
+        is_strange(each)
+        and not (
+            is_a(each, FunctionType)
+            and each.__code__.co_filename[:1] == "<"
+            and each.__qualname__.endswith(f".{name}")
+        )
+        for each in unwrapped(member)
+        if not is_a(each, type)
+    )
+
+
 def open_stored(value: Any) -> Optional[Form]:
     """Opens an object of a user's class; `None` where pickling it runs none of the user's code."""
     kind = type(value)
@@ -118,7 +152,8 @@ def counts_in_a_class(value: Any) -> bool:
 _HOLDERS = frozenset(
     "types.SimpleNamespace argparse.Namespace types.mappingproxy builtins.mappingproxy"
     " functools.partial functools.partialmethod collections.OrderedDict collections.defaultdict"
-    " collections.Counter collections.deque builtins.bytearray".split()
+    " collections.Counter collections.deque builtins.bytearray"
+    " functools.singledispatchmethod".split()
 )
 
 

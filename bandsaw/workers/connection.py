@@ -84,6 +84,8 @@ class Connection:
         self._number = 0
         # Where the rest of a piece of a file goes, which is read straight into its place.
         self._rest: Optional[memoryview] = None
+        # How much is to come of a piece of contents, and the stream that it is for.
+        self._left = self._left_of = 0
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._reader: Optional[Stream] = None
@@ -228,7 +230,7 @@ class Connection:
                     self._lose("")
                 self._heard_at = time.monotonic()
                 return
-            data = os.read(self._out, READ)
+            data = os.read(self._out, min(self._left, READ) or READ)
         except OSError as error:
             self._lose(str(error))
             return
@@ -236,6 +238,10 @@ class Connection:
             self._lose("")
             return
         self._heard_at = time.monotonic()
+        if self._left:
+            self._left -= len(data)
+            self._give(self._left_of, b"W", data)
+            return
         self._data += data
         while len(self._data) >= HEAD.size:
             letter, number, size = HEAD.unpack_from(self._data)
@@ -251,15 +257,23 @@ class Connection:
                     self._rest = place[here - HEAD.size :]
                     return
                 continue
-            if len(self._data) < end:
-                return
+            lacking = end - len(self._data)
+            if lacking > 0:
+                if letter != b"W":
+                    return
+                # Contents need not be put together.
+                self._left, self._left_of = lacking, number
             if letter not in b"MNBADHLSORGEFW":
                 self._lose(f"something that is no message came: {bytes(self._data[:40])!r}")
                 return
             body = bytes(memoryview(self._data)[HEAD.size : end])
             del self._data[:end]
-            if stream is not None:
-                stream._take(letter, body)
+            self._give(number, letter, body)
+
+    def _give(self, number: int, letter: bytes, body: bytes) -> None:
+        stream = self._streams.get(number)
+        if stream is not None:
+            stream._take(letter, body)
 
     # The end
 

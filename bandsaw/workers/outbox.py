@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import Callable
+from typing import Any, Callable
 
 from . import streams
 from .streams import packed
@@ -38,7 +38,7 @@ class Outbox:
         os.set_blocking(descriptor, False)
         self._descriptor = descriptor
         self._wait_for_room = wait_for_room
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Any] = deque()
         # With what is held behind files.
         self._bytes = 0
         self._files: dict[int, _File] = {}
@@ -91,7 +91,7 @@ class Outbox:
                 count = 0
             self._bytes -= count
             if count < len(data):
-                self._waiting.appendleft(data[count:] if count else data)
+                self._waiting.appendleft(memoryview(data)[count:] if count else data)
                 if not self.is_full:
                     self.is_full = True
                     self._wait_for_room(True)

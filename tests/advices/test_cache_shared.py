@@ -9,7 +9,9 @@ import mmap
 import os
 import shutil
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -25,7 +27,9 @@ from bandsaw.errors import InvalidValueError
 from bandsaw.execution import Execution
 from bandsaw.result import Result
 from bandsaw.session import Session
+from tests.conftest import ROOT
 
+pwd = pytest.importorskip("pwd", reason="there are no accounts")
 pytest.importorskip("fsspec", reason="fsspec is not installed")
 KEY = b"a key of the whole team"
 
@@ -588,6 +592,80 @@ def test_checkouts_elsewhere_and_other_pythons_share_one_store(project, pythons,
     assert set(map(tuple, lists.values())) == {tuple(lists["this"])}
     assert [(folder / "computed").exists() for folder in shared] == [True] + [False] * (
         len(shared) - 1
+    )
+
+
+@pytest.fixture
+def nobody(other_python):
+    """A folder that all may read, and what runs another Python in it as another account."""
+    if getattr(os, "geteuid", int)() or not all(map(shutil.which, ("runuser", "mount"))):
+        pytest.skip("only root can run something as another account")
+    prefix = [
+        other_python,
+        "-c",
+        "import sys; print(sys.base_prefix); print(*sys.version_info[:2])",
+    ]
+    words = subprocess.run(prefix, capture_output=True, text=True, check=True).stdout.splitlines()
+    folder = Path(tempfile.mkdtemp(prefix="bandsaw-team-"))
+    folder.chmod(0o755)
+    # The account may not enter the home of this one, where Python is.
+    (folder / "python").mkdir()
+    mount = ["mount", "-o", "bind,ro", words[0], folder / "python"]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    try:
+        if done.returncode:
+            pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+        python = folder / "python" / "bin" / f"python{words[1].replace(' ', '.')}"
+
+        def run(*command):
+            libraries = f"LD_LIBRARY_PATH={folder / 'python' / 'lib'}"
+            return ["runuser", "-u", "nobody", "--", "env", libraries, *command]
+
+        asked = subprocess.run(run(python, "-c", "pass"), capture_output=True, text=True)
+        if asked.returncode:
+            pytest.skip(f"no other account can run Python here: {asked.stderr.strip()}")
+        yield folder, lambda *command: run(python, *command)
+    finally:
+        if not done.returncode:
+            subprocess.run(["umount", "--lazy", folder / "python"], check=True)
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("first", ["mine", pytest.param("theirs", marks=pytest.mark.long)])
+def test_another_account_with_another_python_finds_what_this_one_computed(project, nobody, first):
+    base, theirs = nobody
+    team = base / "team"
+    team.mkdir()
+    team.chmod(0o777)
+    shutil.copytree(ROOT / "bandsaw", base / "code" / "bandsaw")
+    found = Path(importlib.util.find_spec("fsspec").origin).parent
+    shutil.copytree(found, base / "code" / "fsspec")
+    text = CONFIGURATION.format(url=f"file://{team}", chain="cache")
+    outputs = {}
+    for who in (first, "theirs" if first == "mine" else "mine"):
+        folder = base / who / "checkout"
+        folder.mkdir(parents=True)
+        checkout = type(project)(folder, project.temporary)
+        checkout.write("bandsaw_config.py", text)
+        checkout.write("flow.py", RICH)
+        checkout.write("lib/numbers.py", LIBRARY)
+        checkout.write("lib/__init__.py", "")
+        if who == "mine":
+            outputs[who] = checkout.run("flow.py", LOCAL="local").stdout
+        else:
+            shutil.chown(folder, "nobody")
+            variables = {"PYTHONPATH": str(base / "code"), "LOCAL": "local", "HOME": str(folder)}
+            variables["PATH"] = os.environ["PATH"]
+            done = subprocess.run(
+                theirs("flow.py"), cwd=folder, env=variables, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+            outputs[who] = done.stdout
+            assert (folder / "local").stat().st_uid == pwd.getpwnam("nobody").pw_uid
+        assert (folder / "computed").exists() == (who == first)
+    assert outputs["mine"] == outputs["theirs"]
+    assert entries(base / "mine" / "checkout" / "local") == entries(
+        base / "theirs" / "checkout" / "local"
     )
 
 

@@ -88,6 +88,7 @@ if __name__ == "__main__":
     run("argument", lambda: size(bandsaw.File(given["path"])))
     run("again", lambda: size(bandsaw.File(given["path"])))
     run("scp back", lambda: subprocess.run(given["back"], check=True))
+    os.unlink(given["back"][-1])
     os.unlink(run("result", lambda: back(given["other"])))
     print(json.dumps({**measured, "memory": [peak(), size(None)[1]]}))
 """
@@ -161,7 +162,6 @@ def measured(sshd, folder, size):
         subprocess.run(["chmod", "-R", "u+w", str(each)], check=True)
         shutil.rmtree(each)
     there.unlink()
-    (folder / "back").unlink()
     return json.loads(done.stdout)
 
 

@@ -1,0 +1,107 @@
+"""Digests of values for the comparison of two processes that load the same files.
+
+Functions count by their own definition, with what they hold: other code is compared by itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from hashlib import sha256
+from types import FunctionType, ModuleType
+from typing import Any, Optional
+
+from .canonical import Writer, as_leaf
+from .definitions import definition_of
+from .firstparty import is_first_party
+from .globals import canonical_module_name
+from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
+from .stored import unwrapped
+from .watch import MISSING, Seen, content_of
+
+_CODE = (FunctionType, type, ModuleType)
+
+
+class _Compared(Writer):
+    """Writes a value without what has no form, such as locks, and says whether byte code counts."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.has_byte_code = False
+        report = lambda frames, value, reason: None  # noqa: E731
+        super().__init__(as_leaf(self._digest_of_code), report=report, seen=seen)
+
+    def _without_form(self, value: Any, error: Any) -> bytes:
+        if not self._stack:
+            raise error
+        return b"?;"
+
+    def _digest_of_code(self, code: Any) -> bytes:
+        if is_a(code, FunctionType):
+            return self._digest_of_function(code)
+        held: list[Any] = []
+        if is_a(code, type):
+            name, module = qualname_of(code), canonical_module_name(module_of(code))
+            if "<locals>" in name:
+                # What a call has made has no place of its own.
+                for key, member in sorted(attributes_of(code).items()):
+                    if key[:2] != "__" or any(is_a(e, FunctionType) for e in unwrapped(member)):
+                        held += (key, member)
+        else:
+            name, module = name_of_module(code), "None"
+        return self._joined(f"{module}.{name}".encode("utf-8", "surrogatepass"), held)
+
+    def _digest_of_function(self, function: FunctionType) -> bytes:
+        definition = definition_of(function)
+        if definition.node is None:
+            self.has_byte_code = True
+        if "registry" in function.__dict__ and not is_first_party(
+            str(function.__globals__.get("__name__"))
+        ):
+            return self._joined(definition.digest, [dict(function.__dict__["registry"])])
+        changes = definition.changes
+        held: list[Any] = [function.__defaults__, function.__kwdefaults__]
+        if held == [None, None]:
+            held = []
+        for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+            value = content_of(cell)
+            # What it sets or fills itself is state.
+            if variable not in changes.enclosing and variable not in changes.names:
+                if value is not MISSING and not is_a(value, _CODE):
+                    held += (variable, value)
+        namespace = function.__globals__
+        home = sys.modules.get(str(namespace.get("__name__")))
+        if home is None or attributes_of(home) is not namespace:
+            # Nobody else comes to these.
+            for use in definition.uses.names:
+                value = namespace.get(use.chain[0], MISSING)
+                if value is not MISSING and not is_a(value, _CODE):
+                    held += (use.chain[0], value)
+        return self._joined(definition.digest, held)
+
+    def _joined(self, digest: bytes, held: list[Any]) -> bytes:
+        key = digest, *map(id, held)
+        if not held or key in self._inside:
+            return digest
+        inner = _Compared(Seen())
+        inner._inside = self._inside | {key}
+        try:
+            written = inner.write(held)
+        except Exception:
+            return digest
+        self.has_byte_code |= inner.has_byte_code
+        return sha256(digest + written).digest()
+
+    # Where it is: what a function closes over may lead to it again.
+    _inside: frozenset[Any] = frozenset()
+
+
+_PYTHON = ":{}.{}".format(*sys.version_info)
+
+
+def digest_of(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
+    writer = _Compared(seen or Seen())
+    try:
+        written = writer.write(value)
+    except Exception:
+        return None
+    # Byte code holds for one version of Python.
+    return sha256(written).hexdigest()[:32] + (_PYTHON if writer.has_byte_code else "")
