@@ -25,6 +25,7 @@ from .kinds import (
     bases_of,
     is_a,
     module_of,
+    mro_of,
     name_of,
     qualname_of,
 )
@@ -246,7 +247,7 @@ def _missing_members(
 
 def _is_shaped(cls: type, node: ast.ClassDef) -> bool:
     """Says whether somebody may give the class more than its body says when it is made."""
-    given = (attributes_of(base).get("__init_subclass__") for base in cls.__mro__[1:-1])
+    given = (attributes_of(base).get("__init_subclass__") for base in mro_of(cls)[1:-1])
     return bool(node.decorator_list) or type(cls) not in _PLAIN_KINDS or any(given)
 
 
