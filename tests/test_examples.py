@@ -108,8 +108,8 @@ def test_models_are_scored_once_and_come_back_as_files(examples, tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an executor's worker needs POSIX")
-def test_the_engines_example_walks_in_processes(examples):
-    process = run(examples / "engines" / "workflow.py", cwd=examples)
+def test_the_engines_example_walks_in_processes(examples, tmp_path):
+    process = run(examples / "engines" / "workflow.py", cwd=examples, TMPDIR=str(tmp_path))
     assert process.returncode == 0, process.stdout
     assert process.stdout.endswith("32 walks of 2000 steps: 46.35, expected 44.72\n")
 

@@ -1,5 +1,6 @@
 """Ids follow the code that is there at the call, and no result of other code is kept."""
 
+import os
 import textwrap
 
 import pytest
@@ -736,3 +737,35 @@ def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_
         assert f(1) == (14, process)
         """
     project.run("-c", textwrap.dedent(cells))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_ids(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "import bandsaw\n@bandsaw.task\ndef f(): return 1\n")
+    text = """
+        import importlib.abc, os, signal, sys, threading, time, warnings
+        import lib
+
+        warnings.simplefilter("ignore")
+        begun = threading.Event()
+
+        class Slow(importlib.abc.MetaPathFinder):
+            def find_spec(self, name, path, target=None):
+                if name == "bandsaw.fingerprint":
+                    begun.set()
+                    time.sleep(0.3)
+
+        sys.meta_path.insert(0, Slow())
+        thread = threading.Thread(target=lambda: lib.f.bandsaw_task.task_id)
+        thread.start()
+        begun.wait(60)
+        child = os.fork()
+        if not child:
+            signal.alarm(30)
+            lib.f.bandsaw_task.task_id
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        thread.join()
+        """
+    assert project.run("-c", textwrap.dedent(text)).stdout == "0\n"

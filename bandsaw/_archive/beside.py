@@ -15,7 +15,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Optional
 
-from .._system.home import kept_folder
 from . import finder, start
 from .keep import MANIFEST
 
@@ -41,7 +40,8 @@ def take(found: Mapping[str, Sequence[str]]) -> None:
             origin = _place(inner, found) if inner in members else None
             finder.packages[top] = origin, [os.path.join(folder, top) for folder in folders]
     finder.roots[:] = list(dict.fromkeys(folder for each in found.values() for folder in each))
-    finder.install("", str(kept_folder("byte-code")) if sys.dont_write_bytecode else "")
+    # What it keeps goes with the archive.
+    finder.install("", os.path.join(root, "__pycache__") if sys.dont_write_bytecode else "")
 
 
 def _place(member: str, found: Mapping[str, Sequence[str]]) -> Optional[str]:
