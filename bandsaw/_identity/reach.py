@@ -116,6 +116,7 @@ class Reach:
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
         self._together: Together = together or Together() if earlier is None else earlier._together
+        self.modules = self._together.modules
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
