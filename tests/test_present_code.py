@@ -405,6 +405,46 @@ def test_hashes_that_objects_keep_do_not_count(project):
     assert ids[0][0] != ids[0][1]
 
 
+@pytest.mark.parametrize("many", [0, 150, 300])
+def test_what_differs_in_each_process_is_named_and_can_be_left_out(project, many):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    functions = "".join(f"def f{n}(): return {n}\n" for n in range(many))
+    variables = "".join(f"v{n} = int('{n}')\n" for n in range(many))
+    project.write("large.py", functions + variables)
+    project.write(
+        "lib.py",
+        """
+        import time, uuid
+        class Table:
+            SINCE = time.time_ns()
+            NUMBERS = [time.time_ns()]
+        class Dummy:
+            def __init__(self): self.index = uuid.uuid4()
+        x = Dummy()
+        """,
+    )
+    names = ", ".join(f"large.f{n}, large.v{n}" for n in range(many))
+    project.write(
+        "main.py",
+        f"""
+        import sys, warnings
+        import bandsaw, large, lib
+        @bandsaw.task(state=eval(sys.argv[1]))
+        def f(x): return [lib.Table.__name__, str(lib.x.index)], [{names}][:0]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            f(1)
+        print(f.bandsaw_task.task_id, *[w.message for w in caught])
+        """,
+    )
+    assert len(project.run("main.py", "[]").stdout.split()) == 1
+    told = project.run("main.py", "[]").stdout
+    states = ["lib.Table.NUMBERS", "lib.Table.SINCE", "lib.x"]
+    assert f"@task(state={states!r})" in told
+    left_out = {project.run("main.py", str(states)).stdout for _ in "12"}
+    assert len(left_out) == 1 and len(left_out.pop().split()) == 1
+
+
 def test_variables_that_the_author_leaves_out_do_not_count(run):
     ids = {run("print(steps.ever_since.bandsaw_task.task_id)").stdout for _ in range(2)}
     assert len(ids) == 1

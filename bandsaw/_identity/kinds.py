@@ -106,7 +106,10 @@ def by_kind(table: Mapping[type, Any], kind: type) -> Any:
 
 def defines(kind: type, name: str) -> bool:
     """Says whether objects of a class have an attribute by their class."""
-    return any(name in _dict(base) for base in _mro(kind))
+    for base in _mro(kind):
+        if name in _dict(base):
+            return True
+    return False
 
 
 def kind_of(owner: Any) -> Any:

@@ -70,6 +70,7 @@ from .watch import (
 # The tags of installed functions, of what a definition uses from outside, of tasks, and of parts of
 # modules that count by their source.
 FOREIGN, NAMES, TASK, PART = b"!foreign;", b"!names;", b"!task;", b"!part;"
+ATTRIBUTES = b"!attributes;"  # of what a class holds beyond its source
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
 # As many names are watched, before what is set on installed classes is not looked for any more.
@@ -125,6 +126,7 @@ class Reach:
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
         self._together: Together = together or Together() if earlier is None else earlier._together
+        self.modules = self._together.modules
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
@@ -168,6 +170,12 @@ class Reach:
         return f"{module}.{name}" in self._left_out or (
             f"{canonical_module_name(module)}.{name}" in self._left_out
         )
+
+    def _left_out_of(self, module: str, class_name: str) -> frozenset[str]:
+        """Names the attributes of a class that the author has left out."""
+        begins = {f"{home}.{class_name}" for home in (module, canonical_module_name(module))}
+        parts = (name.rpartition(".") for name in self._left_out)
+        return frozenset(name for begin, _, name in parts if begin in begins)
 
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
@@ -463,8 +471,10 @@ class Reach:
             return form if is_a(form, Form) else name
         self.note_module(module)
         namespace = _namespace(cls)
-        self.seen.owner(cls)
+        left_out = self._left_out_of(module, qualname_of(cls))
+        self.seen.owner(cls, left_out=left_out)
         members = {**attributes_of(cls), **first_attributes(cls)}
+        members = {name: value for name, value in members.items() if name not in left_out}
         members = {name: value for name, value in members.items() if not is_first_unset(value)}
         methods = list(_methods(cls, members))
         parts: list[Any] = [canonical_module_name(module), qualname_of(cls)]
@@ -527,7 +537,7 @@ class Reach:
                 children += (name, value)
             elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
                 children += (name, value)
-        return Form(b"!attributes;", MAP, children)
+        return Form(ATTRIBUTES, MAP, children)
 
     def _module(self, module: ModuleType) -> bytes:
         name = canonical_module_name(name_of_module(module))

@@ -96,13 +96,13 @@ class Owner:
 
     __slots__ = ("_kind", "_members", "_memos", "_read", "is_foreign", "owner", "state")
 
-    def __init__(self, owner: Any, is_foreign: bool) -> None:
+    def __init__(self, owner: Any, is_foreign: bool, left_out: frozenset[str]) -> None:
         is_class = is_a(owner, type)
         self.owner = owner
         self.is_foreign = is_foreign
         self._kind = kind_of(owner)
         self._members: tuple[Member, ...] = () if is_class else members_of(type(owner))
-        self._memos = frozenset() if is_class else memos_of(type(owner))
+        self._memos = left_out if is_class else memos_of(type(owner)) | left_out
         self._read = attributes_of if is_class else reader_of(type(owner))
         self.state: Mapping[str, Any] = dict(self.now())
 
@@ -115,6 +115,9 @@ class Owner:
                 return attributes_of(self.owner)  # its class has other bases now
         state = state_of(self.owner, self._members)
         return {name: value for name, value in state.items() if name not in self._memos}
+
+    def anew(self) -> Owner:
+        return Owner(self.owner, self.is_foreign, self._memos)
 
     def has_other_kind(self) -> bool:
         """Says whether it has another class, or other bases, than it had."""
@@ -169,8 +172,11 @@ class Seen:
         """Has a cell not be watched that reached code sets anew."""
         self.cells.pop(id(cell), None)
 
-    def owner(self, owner: Any, is_foreign: bool = False) -> None:
-        self.owners[id(owner)] = Owner(owner, is_foreign)
+    def owner(
+        self, owner: Any, is_foreign: bool = False, left_out: frozenset[str] = frozenset()
+    ) -> None:
+        """Notes the attributes of a class or an object, apart from those that do not count."""
+        self.owners[id(owner)] = Owner(owner, is_foreign, left_out)
 
     def container(self, container: Any) -> bool:
         """Notes the contents of a container; returns whether they can be compared."""
@@ -311,7 +317,7 @@ class Watch:
             first.setdefault(name, one.state.get(name, MISSING))
         for container, contents in refilled:
             _first_contents.setdefault(id(container), (container, _rebuilt(container, contents)))
-        self._owners = [Owner(one.owner, one.is_foreign) for one in self._owners]
+        self._owners = [one.anew() for one in self._owners]
         self._contents = [
             (container, now)
             for container, _ in self._contents
