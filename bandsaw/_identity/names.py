@@ -179,15 +179,17 @@ def installed(module: ModuleType, chain: tuple[str, ...], reader: Reader) -> Any
 def _arguments(value: Any, reader: Reader) -> Any:
     """Counts the arguments of the program by name, unless the program has changed them."""
     reader.seen.name(sys.__dict__, "argv", value)
-    given = getattr(sys, "orig_argv", None)
+    given = getattr(sys, "orig_argv", _ARGUMENTS)
     if type(value) is not list or not reader.seen.container(value):
         return value
-    if given is None or value[1:] == given[len(given) - len(value) + 1 :]:
+    if value[1:] == given[len(given) - len(value) + 1 :]:
         return Written(global_name("sys", "argv"))
     reader.seen.replaced.add("sys.argv")
     return value
 
 
+# Before Python 3.10 nobody else knows them.
+_ARGUMENTS = list(sys.argv)
 _DATA = frozenset((bool, int, float, complex, str, bytes, tuple))
 # The others are never replaced, and each name costs time at each call.
 _OFTEN_REPLACED = frozenset(("open", "input", "print", "__import__"))
