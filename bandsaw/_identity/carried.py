@@ -95,7 +95,7 @@ def carried_by(seen: Seen) -> Carried:
 
 def _is_compared(owner: type, name: str, member: Any) -> bool:
     """Says whether a member of a class may be another one than the body of the class says."""
-    if counts_in_a_class(member) or is_a(member, (*_CONTAINERS, *_PLAIN)):
+    if counts_in_a_class(member, owner) or is_a(member, (*_CONTAINERS, *_PLAIN)):
         return True
     own = f"{qualname_of(owner)}.{name}"
     return name_of(type(member)) == "functools._lru_cache_wrapper" or any(
@@ -201,6 +201,8 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         is_given = _is_given(cls, name, member, bound) and (name in bound or not is_shaped)
         if is_given or is_mock(member):
             yield name
+    if not (is_shaped or any(is_a(child, ast.Delete) for child in node.body)):
+        yield from _missing_members(cls, members, bound)
     said: dict[str, Any] = {}
     for statement in node.body:
         if is_a(statement, ast.Assign) and len(statement.targets) == 1:
@@ -222,6 +224,24 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         elif is_a(member, type):
             if _said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
+
+
+def _missing_members(
+    cls: type, members: Mapping[str, Any], bound: Mapping[Any, Any]
+) -> Iterator[str]:
+    """Yields what the body of a class defines, and somebody has deleted or replaced."""
+    for name, child in bound.items():
+        is_value = is_a(child, ast.Assign) or (is_a(child, ast.AnnAssign) and child.value)
+        if name is None or name[:2] == "__" or not (is_value or is_a(child, _DEFS)):
+            continue
+        member = members.get(name, MISSING)
+        is_replaced = (
+            is_a(child, ast.ClassDef)
+            and not child.decorator_list
+            and not (is_a(member, type) and qualname_of(member) == f"{qualname_of(cls)}.{name}")
+        )
+        if member is MISSING or is_replaced:
+            yield name
 
 
 def _is_shaped(cls: type, node: ast.ClassDef) -> bool:
@@ -260,6 +280,7 @@ def _is_given(cls: type, name: str, member: Any, bound: Mapping[Any, Any]) -> bo
 
 
 _WRAPPERS = frozenset(("property", "staticmethod", "classmethod", "getter", "setter", "deleter"))
+_DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _PLAIN_KINDS = (type, abc.ABCMeta)
 _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 

@@ -451,14 +451,14 @@ class Reach:
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
-            self._attributes_form(definition.node, members, methods),
+            self._attributes_form(cls, definition.node, members, methods),
         ]
         if defaults:
             parts.append(Form(b"!defaults;", MAP, defaults))
         return Form(b"!class;", PARTS, parts)
 
     def _attributes_form(
-        self, node: Any, members: dict[str, Any], methods: list[FunctionType]
+        self, cls: type, node: Any, members: dict[str, Any], methods: list[FunctionType]
     ) -> Form:
         """What a class holds beyond its source: values that were computed or set from outside."""
         own = {id(method) for method in methods}
@@ -484,7 +484,7 @@ class Reach:
                 bool(functions) and not own.issuperset(map(id, functions))
             )
             is_container = any(type(value) is each for each in _CONTAINERS)
-            is_more = is_container or is_a(value, type) or counts_in_a_class(value)
+            is_more = is_container or is_a(value, type) or counts_in_a_class(value, cls)
             if is_set_elsewhere or is_more:
                 children += (name, value)
             elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
