@@ -52,7 +52,10 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # What this process makes for calls of its own goes with the files of the call it serves.
         distribution.make_folders_in(os.path.dirname(os.path.abspath(parsed.output)))
     set_run_id(parsed.run_id)
-    given = open(parsed.input, "rb")
+    try:
+        given = open(parsed.input, "rb")
+    except OSError as error:
+        parser.error(f"the session cannot be read: {error}")
     path = Path(os.path.abspath(parsed.output))
     try:
         session, kept = Session(), warned.Kept()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from ._coroutines import finished
 from ._functions import check_is_plain, task_layers, without_task
 from ._system import callers
+from ._system.importing import late_import
 from .errors import (
     BandsawError,
     DeserializationError,
@@ -187,8 +188,9 @@ class Task(SerializableValue, abc.ABC):
 
     def _known_arguments(self) -> Arguments:
         if self._arguments is None:
-            from ._identity.arguments import Arguments
-            from .fingerprint import digest_of_code
+            with late_import:
+                from ._identity.arguments import Arguments
+                from .fingerprint import digest_of_code
 
             self._arguments = Arguments(self.function, self._list_of("ignore"), digest_of_code)
         return self._arguments
@@ -202,7 +204,8 @@ class Task(SerializableValue, abc.ABC):
         return value
 
     def _make_task_id(self) -> tuple[str, Watch]:
-        from .fingerprint import watched_task_id_of
+        with late_import:
+            from .fingerprint import watched_task_id_of
 
         function = self.function
         return watched_task_id_of(
@@ -232,7 +235,8 @@ class Task(SerializableValue, abc.ABC):
             return None
         watch = self._derived[1]
         if watch.carried is None:
-            from ._identity.carried import carried_by
+            with late_import:
+                from ._identity.carried import carried_by
 
             watch.carried = carried_by(watch.seen)
         return watch.carried  # type: ignore[no-any-return]

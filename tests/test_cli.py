@@ -101,6 +101,15 @@ def test_a_configuration_that_cannot_be_loaded_is_a_reason(project, text, said):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["runs ls", "archive ls", "archive build"])
+def test_a_configuration_that_fails_is_an_error_in_one_line(project, command):
+    project.write("bandsaw_config.py", "1 / 0")
+    done = project.run("-m", "bandsaw", *command.split(), check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: The configuration cannot be loaded: ZeroDivisionError")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_interpreter_that_cannot_be_reached_is_a_reason(project):
     for executable, said in (("/not/there", "cannot be started"), ("/bin/false", "is no Python")):
         done = check(project, executable=executable)

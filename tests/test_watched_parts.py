@@ -34,7 +34,16 @@ class Rate:
     def __init__(self):
         self.rate = 1
 
+class Level(enum.Enum):
+    LOW = 1
+    HIGH = 2
+
+class Number(enum.IntEnum):
+    ONE = 1
+
 class App:
+    level = Level.LOW
+    value = 1
     class Inner:
         host = "a"
         def port(self):
@@ -50,8 +59,6 @@ class App:
     def times(number=1, *, parts=[1]):
         return number * sum(parts)
 
-class Level(enum.IntEnum):
-    LOW = 1
 
 class Pair(typing.NamedTuple):
     left: int = 1
@@ -98,7 +105,8 @@ def all():
         App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
         given.rate, derived.where(), replaced.where(), held(), App.times(),
-        Level.LOW, Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
+        App.level.value, getattr(App, "value", 0), Number.ONE,
+        Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
     ]
 """
 CHANGES = {
@@ -108,6 +116,15 @@ CHANGES = {
         "lib.App.Inner.port = port",
     ),
     "class in a class": ("lib.App.kind = lib.Other", "lib.App.kind = lib.Base"),
+    "member of an enumeration": (
+        "lib.App.level = lib.Level.HIGH",
+        "lib.App.level = lib.Level.LOW",
+    ),
+    "deleted value": ("value = lib.App.value; del lib.App.value", "lib.App.value = value"),
+    "replaced nested class": (
+        "inner = lib.App.Inner; lib.App.Inner = type('Inner', (inner,), {'host': 'b'})",
+        "lib.App.Inner = inner",
+    ),
     "object in a class": ("lib.App.config.rate = 2", "lib.App.config.rate = 1"),
     "namespace in a class": ("lib.App.space.rate = 2", "lib.App.space.rate = 1"),
     "ordered dict in a class": ("lib.App.table['rate'] = 2", "lib.App.table['rate'] = 1"),

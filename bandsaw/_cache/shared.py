@@ -210,6 +210,8 @@ class _Copy:
 
     def wait(self) -> None:
         """Waits for the copy, as long as bytes arrive."""
+        # A busy machine takes long to load a driver, and nothing can arrive before that.
+        self._source.load()
         thread = threading.Thread(target=self._run, name="bandsaw-shared-read", daemon=True)
         seen = self._state()
         thread.start()

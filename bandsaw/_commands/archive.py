@@ -18,10 +18,10 @@ from .._archive.contents import Content
 from .._archive.zipped import content_of_folder, content_of_zip
 from .._system.files import whole_file
 from .._system.home import kept_folder
-from ..config import get_configuration
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..errors import DistributionError, InvalidValueError
 from .console import add, counted, say, say_table, size_in, told_seconds, told_size
+from .targets import loaded
 
 _SHORT = 12
 _counted = functools.partial(counted, one="archive")
@@ -90,7 +90,7 @@ def _build(parsed: argparse.Namespace) -> int:
 
 
 def _configured(parsed: argparse.Namespace) -> DistributionArchive:
-    configuration = get_configuration(parsed.config)
+    configuration = loaded(parsed.config)
     for name in parsed.module:
         try:
             importlib.import_module(name)

@@ -81,13 +81,13 @@ def file_of(parsed: argparse.Namespace) -> str:
     """Returns the file that is meant: of the recorder of the configuration, if there is one."""
     if parsed.file is not None:
         return str(os.path.abspath(parsed.file))
-    from ..config import get_configuration
     from ..recording import Recorder
+    from .targets import loaded
 
     try:
-        configuration = get_configuration(parsed.config)
-    except ConfigurationError:
-        if parsed.config is not None:
+        configuration = loaded(parsed.config, " Name a file with --file.")
+    except ConfigurationError as error:
+        if parsed.config is not None or type(error) is InvalidValueError:
             raise
         return places.file_in_home(os.getcwd())
     for extension in configuration.extensions:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from ..config import get_configuration
+from ..config import Configuration, get_configuration
 from ..errors import BandsawError, InvalidValueError
 from ..modules import import_object
 from . import stores
@@ -64,18 +64,22 @@ def directories_of(parsed: argparse.Namespace) -> Sequence[str]:
     return directories
 
 
-def _configured(module_name: Optional[str], is_of_stores: bool) -> list[str]:
-    from ..advices.cache import CachingAdvice
-
+def loaded(module_name: Optional[str], advice: str = "") -> Configuration:
+    """Returns the configuration that a command is about. `advice`: what helps without it."""
     try:
-        configuration = get_configuration(module_name)
+        return get_configuration(module_name)
     except BandsawError:
         raise
     except Exception as error:
         raise InvalidValueError(
-            f"The configuration cannot be loaded: {type(error).__name__}: {error}. Name a cache "
-            "with --directory."
+            f"The configuration cannot be loaded: {type(error).__name__}: {error}.{advice}"
         ) from error
+
+
+def _configured(module_name: Optional[str], is_of_stores: bool) -> list[str]:
+    from ..advices.cache import CachingAdvice
+
+    configuration = loaded(module_name, " Name a cache with --directory.")
     caches = [
         advice
         for chain in configuration._tuples.values()

@@ -44,6 +44,7 @@ _UNRESOLVED = Written(b"u")
 class Reader(Protocol):
     """What reads the parts."""
 
+    modules: dict[str, Union[Module, Gap, None]]  # what `module_of` found before, by names
     found: dict[tuple[str, tuple[str, ...]], Found]  # what was found inside of modules before
 
     def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
@@ -262,7 +263,9 @@ def find(
     """Finds what a chain of names stands for in a module."""
     if not is_first_party(name):
         return Found([reader.installed(name, rest)])
-    module = module_of(name)
+    if name not in reader.modules:
+        reader.modules[name] = module_of(name)
+    module = reader.modules[name]
     if not is_a(module, Module):
         return Found([reader.as_loaded(name, rest) if module is None else module])
     whole = module.part(WHOLE)

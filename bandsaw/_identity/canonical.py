@@ -24,6 +24,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from .._system.importing import late_import
 from .firstparty import is_first_party
 from .forms import (
     FIELDS,
@@ -285,7 +286,8 @@ class Writer:
                 # A small function that many reach is not read for each of them.
                 self._done[id(frame.value)] = frame.value, result
             return result
-        from .cycles import write_cycle
+        with late_import:
+            from .cycles import write_cycle
 
         start = self._unresolved.index(frame)
         members = self._unresolved[start:]

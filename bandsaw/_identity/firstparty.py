@@ -11,6 +11,7 @@ import sys
 from types import ModuleType
 from typing import Any, Optional
 
+from .._system.importing import late_import
 from ..modules import file_of
 from .kinds import attributes_of, is_a
 
@@ -68,7 +69,8 @@ def _find_distribution(top_level: str) -> Optional[tuple[str, str]]:
         return None
     if top_level != _OURS:
         # 38 ms to import: only for who uses installed distributions at all.
-        from importlib import metadata
+        with late_import:
+            from importlib import metadata
 
         for name in _distribution_names(top_level):
             try:
@@ -88,7 +90,8 @@ def _distribution_names(top_level: str) -> list[str]:
 
 
 def _read_distribution_names() -> dict[str, list[str]]:
-    from importlib import metadata
+    with late_import:
+        from importlib import metadata
 
     names: dict[str, list[str]] = {}
     for distribution in metadata.distributions():

@@ -8,6 +8,7 @@ import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from .._system.importing import late_import
 from .buffers import open_array, open_numpy, written_buffer
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
 from .globals import global_name
@@ -51,7 +52,8 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
         return writer.code_form(value)
     opened: Optional[Opened] = open_numpy(value, writer)
     if opened is None and module_of(kind).partition(".")[0] in ("pandas", "pyarrow"):
-        from .tables import open_table
+        with late_import:
+            from .tables import open_table
 
         opened = open_table(value, writer)
     if opened is not None:

@@ -70,7 +70,7 @@ class _Scope:
 _methods: dict[type, Callable[[Any, Any], None]] = {}
 
 
-class _Visitor(ast.NodeVisitor):
+class _Visitor:
     def __init__(self, is_left_out: IsLeftOut) -> None:
         self.is_left_out = is_left_out
         self.scope = _Scope("outside", None)
@@ -81,7 +81,7 @@ class _Visitor(ast.NodeVisitor):
         self.deferred: list[tuple[ast.AST, _Scope, bool]] = []
 
     def visit(self, node: ast.AST) -> None:
-        # As the base does it, without making the name of the method each time.
+        # As `ast.NodeVisitor` does it, without making the name of the method each time.
         kind = type(node)
         method = _methods.get(kind)
         if method is None:
@@ -266,7 +266,14 @@ class _Visitor(ast.NodeVisitor):
         if isinstance(name, str) and isinstance(getattr(node, "lineno", None), int):
             # Exception handlers and the captures of `match`.
             self.scope.bind(name, node.lineno)  # type: ignore[attr-defined]
-        super().generic_visit(node)
+        for field in node._fields:
+            below = getattr(node, field, None)
+            if type(below) is list:
+                for each in below:
+                    if isinstance(each, ast.AST):
+                        self.visit(each)
+            elif isinstance(below, ast.AST) and field != "ctx":
+                self.visit(below)
 
 
 def _source(node: ast.AST) -> str:

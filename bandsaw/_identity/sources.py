@@ -12,6 +12,7 @@ import sys
 from types import CodeType
 from typing import Any, Optional, Union
 
+from .._system.importing import late_import
 from .syntax import parse
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
@@ -206,7 +207,8 @@ def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
 
 def _read(filename: str, namespace: dict[str, Any], is_file: bool) -> Optional[str]:
     if is_file:
-        import tokenize
+        with late_import:
+            import tokenize
 
         with tokenize.open(filename) as stream:
             return stream.read()
@@ -220,6 +222,7 @@ def _read(filename: str, namespace: dict[str, Any], is_file: bool) -> Optional[s
             text = None
         if isinstance(text, str):
             return text
-    import linecache
+    with late_import:
+        import linecache
 
     return "".join(linecache.getlines(filename, namespace)) or None

@@ -140,11 +140,12 @@ def without_memos(kind: type, state: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name not in memos}
 
 
-def counts_in_a_class(value: Any) -> bool:
+def counts_in_a_class(value: Any, owner: type) -> bool:
     """Says whether an attribute of a class is more than the source of the class says."""
     kind = type(value)
+    # The members of an enumeration are attributes of it.
     return name_of(kind) in _HOLDERS or (
-        is_of_the_user(kind) and not is_a(value, (type, enum.Enum))
+        kind is not owner and is_of_the_user(kind) and not is_a(value, type)
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Iterator
-from typing import Optional
+from typing import Optional, Union
 
-from .by_source import RUN, Module, Part, module_of, parents_of, spec_of_name
+from .by_source import RUN, Gap, Module, Part, module_of, parents_of, spec_of_name
 from .firstparty import is_first_party
 from .kinds import attributes_of, is_a
 from .sources import source_of
@@ -17,6 +17,8 @@ class Together:
     """What is known of that, for as long as one id is made: each module is asked once."""
 
     def __init__(self) -> None:
+        self.modules: dict[str, Union[Module, Gap, None]] = {}  # what `module_of` has found
+        self._packages: dict[str, bool] = {}
         self._needed: dict[str, set[str]] = {}
         self._run: dict[str, Optional[Part]] = {}
         self._imported: dict[str, set[str]] = {}
@@ -30,10 +32,34 @@ class Together:
             if not is_a(other, Module):
                 return set()
             self._run[name] = other.part(RUN) if other.outline.eager else None
-            return _needed_by(other)
+            return self._needed_by(other)
 
         names = _reached(module.name, self._needed, needed) | {module.name}
         return [part for part in map(self._run.get, sorted(names)) if part is not None]
+
+    def _needed_by(self, module: Module) -> set[str]:
+        found = set(parents_of(module.name))
+        # Imports in functions, too: what is run when the module is loaded may call them.
+        for origin in module.origins:
+            home = module.absolute(origin)
+            if is_first_party(home):
+                found |= {*parents_of(home), home}
+                inner = f"{home}.{origin.name}"
+                is_name = origin.name and origin.name != "*"
+                if is_name and self._is_package(home) and spec_of_name(inner) is not None:
+                    found.add(inner)
+        return found
+
+    def _is_package(self, name: str) -> bool:
+        known = self._packages.get(name)
+        if known is None:
+            loaded = sys.modules.get(name)
+            if loaded is not None:
+                known = "__path__" in attributes_of(loaded)
+            else:
+                known = getattr(spec_of_name(name), "submodule_search_locations", None) is not None
+            self._packages[name] = known
+        return known
 
     def loaded_with(self, name: str) -> set[str]:
         """Names the modules that are there wherever a loaded one is."""
@@ -52,19 +78,6 @@ def _reached(name: str, direct: dict[str, set[str]], ask: Callable[[str], set[st
             direct[home] = ask(home)
         pending |= direct[home] - found
         found |= direct[home]
-    return found
-
-
-def _needed_by(module: Module) -> set[str]:
-    found = set(parents_of(module.name))
-    # Imports in functions, too: what is run when the module is loaded may call them.
-    for origin in module.origins:
-        home = module.absolute(origin)
-        if is_first_party(home):
-            found |= {*parents_of(home), home}
-            inner = f"{home}.{origin.name}"
-            if origin.name and origin.name != "*" and spec_of_name(inner) is not None:
-                found.add(inner)
     return found
 
 

@@ -55,6 +55,7 @@ class EngineChild(Child):
         # What has to live as long as the call needs it.
         self._held: Any = None
         self._brings = 0
+        self._has_program = False  # whether the call has the program with it
         self._mark = 0
         # How the files that it returns are had, `None` if there are none or they are seen here. See
         # `engine_files.returned`.
@@ -129,10 +130,12 @@ class EngineChild(Child):
 
     def _submitted(self, archive: Any) -> Future[Any]:
         place, messages = self._place, self._messages
-        size = self._packer.size(place.task, place.batch, messages[2])
+        size = self._packer.size(place.task, place.batch, messages[2], lambda: self.is_cancelled)
         if size > 1 and not isinstance(archive, tuple) and not place.request["files"]:
-            return self._packer.submit(size, place.options, place.request, messages, archive)
-        what = submission(place.request, messages, archive, archive is not None)
+            found = archive, self._has_program
+            return self._packer.submit(size, place.options, place.request, messages, *found)
+        with_program = self._has_program or archive is not None
+        what = submission(place.request, messages, archive, with_program)
         return place.engine.submit(place.options, *what)  # type: ignore[no-any-return]
 
     def _refuse(self, cause: Exception) -> None:
@@ -233,6 +236,12 @@ class EngineChild(Child):
         self._lose(error)
 
     def _bring(self) -> None:
+        if not self._has_program:
+            # The worker may lack the program only, and what is submitted besides the call may
+            # reach another one each time.
+            self._has_program = True
+            self._submit(None)
+            return
         place = self._place
         self._brings += 1
         if self._brings > _MOST_BRINGS:

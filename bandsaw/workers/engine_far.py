@@ -183,9 +183,9 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
             word = _begins(request, begun)
             if word != "begun":
                 return word, host
-            start = time.monotonic()
-            events, end = hub.call(request, (*messages, data))
-            seconds = time.monotonic() - start
+            begun_at: list[float] = []
+            events, end = hub.call(request, (*messages, data), begun_at)
+            seconds = time.monotonic() - begun_at[0] if begun_at else 0.0
             events = [(letter, _sendable(body, request)) for letter, body in events]
         finally:
             hub.release()

@@ -48,7 +48,7 @@ _OWN_GROUP: "dict[str, Any]" = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
 # It says every fifteen seconds that it is there.
-_MOST_SILENT_LOOKS = 8
+_MOST_SILENT_SECONDS = 120.0
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
 _HUB = """
 import os, sys
@@ -132,14 +132,14 @@ class Hub:
             self._calls -= 1
             self._used_at = time.monotonic()
 
-    def call(self, request: "Any", messages: "Any") -> "Any":
-        """Runs a call. Returns what happened, and how it ended."""
+    def call(self, request: "Any", messages: "Any", begun_at: "list[float]") -> "Any":
+        """Runs a call. Returns what happened, and how it ended; notes when processes can start."""
         try:
-            return self._call(request, messages)
+            return self._call(request, messages, begun_at)
         except BrokenPipeError:
             return [], SERVER_ENDED
 
-    def _call(self, request: "Any", messages: "Any") -> "Any":
+    def _call(self, request: "Any", messages: "Any", begun_at: "list[float]") -> "Any":
         fifo = os.path.join(self._root, "call-" + request["call"])
         # What is written to it ends the call, see `engine.kill_here`. It is there before anything
         # is started, and keeps what comes meanwhile. Who has both ends is not told of closed ones.
@@ -150,6 +150,7 @@ class Hub:
             failure = self._start_template(request)
             if failure is not None:
                 return failure
+            begun_at.append(time.monotonic())
             kept = request["workers"]
             while True:
                 process = self._taken(self._next if kept is None else self._idle)
@@ -274,10 +275,12 @@ class Hub:
         """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
         state, head, data = messages
         number = process.number
-        self._send(b"M", number, bytes([_STATE]) + state)
         if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
-            self._send(b"M", number, bytes([_SESSION]) + head + data)
+            # With one write, so that its reader wakes once.
+            session = bytes([_SESSION]) + head + data
+            self._send(b"M", number, bytes([_STATE]) + state, (b"M", number, session))
             return None
+        self._send(b"M", number, bytes([_STATE]) + state)
         views = [view(piece) for piece in (data if isinstance(data, list) else [data])]
         file, path = None, data if isinstance(data, str) else None
         if self._has_files and path is None:
@@ -336,8 +339,12 @@ class Hub:
 
     # Messages
 
-    def _send(self, letter: bytes, number: int, body: "Any" = b"") -> None:
-        data = memoryview(_HEAD.pack(letter, number, len(body)) + body)
+    def _send(self, letter: bytes, number: int, body: "Any" = b"", following: "Any" = ()) -> None:
+        data = _HEAD.pack(letter, number, len(body)) + body
+        if following:
+            letter, number, body = following
+            data += _HEAD.pack(letter, number, len(body)) + body
+        data = memoryview(data)
         with self._write_lock:
             if self._is_gone:
                 raise BrokenPipeError
@@ -347,7 +354,7 @@ class Hub:
     def _read_all(self) -> None:
         data = bytearray()
         waiting = select.poll()
-        silent = 0
+        silent, look = 0.0, _IDLE_SECONDS / 4
         try:
             while True:
                 waiting = select.poll()
@@ -355,10 +362,10 @@ class Hub:
                     kills = dict(self._kills)
                 for descriptor in (self._out, self._woken, *kills):
                     waiting.register(descriptor, select.POLLIN)
-                ready = [found for found, _ in waiting.poll(_IDLE_SECONDS * 1000 / 4)]
-                # Looks, and not seconds: this process itself may have been stopped.
-                silent = 0 if self._out in ready else silent + (not ready)
-                if silent > _MOST_SILENT_LOOKS:
+                ready = [found for found, _ in waiting.poll(look * 1000)]
+                # Looks, and not time that passed: this process itself may have been stopped.
+                silent = 0.0 if self._out in ready else silent + (0.0 if ready else look)
+                if silent > _MOST_SILENT_SECONDS:
                     self._server.kill()
                 if self._woken in ready:
                     os.read(self._woken, 4096)

@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from .._system import ending
 from .call import NotBegunError
@@ -21,14 +21,23 @@ _QUIET_SECONDS = 0.005
 _MOST_SECONDS = 0.1
 # Larger ones are worth a submission each.
 _MOST_BYTES = 1 << 17
-# How much the last call counts for how long calls of its kind take.
-_WEIGHT = 0.3
+# How much the last call counts for how long calls of its kind take: more if it was faster, because
+# the first ones in a worker take longest.
+_WEIGHT, _WEIGHT_OF_FASTER = 0.3, 0.7
+_LOOK_SECONDS = 0.1
+# The first one has to be begun by the engine, too.
+_TIMES_TO_WAIT = 3
 
 
 class _Entry(NamedTuple):
     call: str
     messages: tuple[bytes, bytes, bytes]
     future: Future[Any]
+
+
+class _First(NamedTuple):
+    end: float  # how long others wait for it at most
+    is_over: threading.Event
 
 
 class Pack:
@@ -41,7 +50,13 @@ class Pack:
         self._left: set[str] = set()
         self._future: Optional[Future[Any]] = None
 
-    def submit(self, request: Mapping[str, Any], options: Mapping[str, Any], archive: Any) -> None:
+    def submit(
+        self,
+        request: Mapping[str, Any],
+        options: Mapping[str, Any],
+        archive: Any,
+        with_program: bool = False,
+    ) -> None:
         engine = self._packer.engine
         entries = [one for one in self.entries if one.future.set_running_or_notify_cancel()]
         self._left = {one.call for one in entries}
@@ -51,7 +66,7 @@ class Pack:
         request = {**request, "calls": [one.call for one in entries]}
         messages = [one.messages for one in entries]
         try:
-            what = submission(request, messages, archive, archive is not None)
+            what = submission(request, messages, archive, with_program or archive is not None)
             self._future = engine.submit(options, *what)
         except BaseException as error:
             for one in entries:
@@ -120,18 +135,44 @@ class Packer:
         self._lock = threading.Lock()
         self._open: dict[Any, Pack] = {}
         self._seconds: dict[str, float] = {}
+        self._first: dict[str, _First] = {}
         self._packs: weakref.WeakKeyDictionary[Future[Any], Pack] = weakref.WeakKeyDictionary()
 
     def measured(self, name: str, seconds: float) -> None:
         before = self._seconds.get(name, seconds)
-        self._seconds[name] = before + (seconds - before) * _WEIGHT
+        weight = _WEIGHT if seconds > before else _WEIGHT_OF_FASTER
+        self._seconds[name] = before + (seconds - before) * weight
+        first = self._first.get(name)
+        if first is not None:
+            first.is_over.set()
 
-    def size(self, name: str, batch: Optional[int], data: Any) -> int:
+    def _found(self, name: str, is_cancelled: Callable[[], bool]) -> Optional[float]:
+        """Returns how long calls of a kind take, `None` for the first one and while it runs long.
+
+        The others wait for it some times as long as a submission is worth: packed they are fewer.
+        """
+        with self._lock:
+            first = self._first.get(name)
+            if first is None:
+                seconds = self.engine.pack_seconds * _TIMES_TO_WAIT
+                first = _First(time.monotonic() + seconds, threading.Event())
+                self._first[name] = first
+                return None
+        while not is_cancelled() and (left := first.end - time.monotonic()) > 0:
+            if first.is_over.wait(min(left, _LOOK_SECONDS)):
+                break
+        return self._seconds.get(name)
+
+    def size(
+        self, name: str, batch: Optional[int], data: Any, is_cancelled: Callable[[], bool]
+    ) -> int:
         if ending.group.get() is None or isinstance(data, (list, str)) or len(data) > _MOST_BYTES:
             return 1
         if batch is not None:
             return batch
         engine, seconds = self.engine, self._seconds.get(name)
+        if seconds is None and engine.most_packed > 1:
+            seconds = self._found(name, is_cancelled)
         if seconds is None:
             return 1
         return max(1, min(engine.most_packed, int(engine.pack_seconds / max(seconds, 1e-4))))
@@ -143,10 +184,11 @@ class Packer:
         request: Mapping[str, Any],
         messages: tuple[bytes, bytes, bytes],
         archive: Any,
+        with_program: bool,
     ) -> Future[Any]:
         """Submits a call with others of its kind. Who comes first waits a moment for them."""
         rest = {name: value for name, value in request.items() if name != "call"}
-        key = repr((size, archive, sorted(options.items()), sorted(rest.items())))
+        key = repr((size, archive, with_program, sorted(options.items()), sorted(rest.items())))
         future: Future[Any] = Future()
         with self._lock:
             pack = self._open.get(key)
@@ -165,7 +207,7 @@ class Packer:
                 with self._lock:
                     if self._open.get(key) is pack:
                         del self._open[key]
-                pack.submit(rest, options, archive)
+                pack.submit(rest, options, archive, with_program)
         return future
 
     def _wait_for_others(self, pack: Pack) -> None:

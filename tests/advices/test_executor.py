@@ -1,3 +1,4 @@
+import contextvars
 import json
 import os
 import subprocess
@@ -197,9 +198,9 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
         """,
     )
     done = project.run("workflow.py")
-    # A pack, one of what had not begun and of what `RetryAdvice` repeats, one that brings the code
-    # to the new worker, and the pack again.
-    assert done.stdout == "[0, 1, 2, 3] 5\n4\n"
+    # A pack, one of what had not begun and of what `RetryAdvice` repeats, and that again with the
+    # program that the new worker lacks.
+    assert done.stdout == "[0, 1, 2, 3] 5\n3\n"
 
 
 def test_an_executor_that_is_shut_down_is_an_error(project):
@@ -253,6 +254,41 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
         """,
     )
     assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"
+
+
+def test_workers_that_take_turns_are_sent_what_they_lack_once(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class InTurn:
+            max_in_flight = 1
+
+            def __init__(self):
+                self.pools = [ProcessPoolExecutor(1), ProcessPoolExecutor(1)]
+                self.submitted = 0
+
+            def submit(self, *what):
+                self.submitted += 1
+                return self.pools[self.submitted % 2].submit(*what)
+
+        executor = InTurn()
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor))
+        """,
+    )
+    project.write("tasks.py", TASKS)
+    program = """
+        from bandsaw_config import executor
+        from tasks import one
+        one(), one()
+        before = executor.submitted
+        print([one() for _ in range(4)], executor.submitted - before)
+        """
+    assert project.run("-c", textwrap.dedent(program)).stdout == "[1, 1, 1, 1] 4\n"
 
 
 def test_large_data_passes_the_executor_by_on_one_machine(project):
@@ -656,6 +692,25 @@ def test_a_call_that_is_ended_does_not_wait_for_what_another_one_brings():
         go.set()
         assert first.result(60) is other.result(60) is None
     assert not (brought or engine._brings)
+
+
+def test_calls_of_a_map_wait_for_the_first_one_to_be_packed_by_how_long_it_took():
+    engine = Engine("test", None, None, None, pack_seconds=600.0, most_packed=25)
+    packer = packs.Packer(engine)
+    token = ending.group.set(object())
+    try:
+        assert packer.size("task", None, b"", lambda: False) == 1
+        # One that is cancelled waits for nothing.
+        assert packer.size("task", None, b"", lambda: True) == 1
+        with ThreadPoolExecutor(1) as threads:
+            context = contextvars.copy_context()
+            second = threads.submit(context.run, packer.size, "task", None, b"", lambda: False)
+            packer.measured("task", 60.0)
+            assert second.result() == 10
+        packer.measured("task", 0.001)
+        assert 10 < packer.size("task", None, b"", lambda: False) <= 25
+    finally:
+        ending.group.reset(token)
 
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):

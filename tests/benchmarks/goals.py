@@ -165,5 +165,28 @@ GOALS = (
         1,
         "bytes are pickled, and copied once more on their way through the hub",
     ),
+    Goal("An argument of 100 MB on *", "kept process", "its own call", 1.3),
+    Goal(
+        "A result of 100 MB on *",
+        "kept process",
+        "its own call",
+        1.3,
+        "memory is had anew for each result, page by page, where Ray keeps its store",
+    ),
+    Goal(
+        "1,000 calls on [DR]*",
+        "map, kept processes",
+        "its own calls",
+        1,
+        "each call carries a session, is claimed, so that it is never run twice, and passes the "
+        "server of processes below the worker",
+    ),
+    Goal(
+        "1,000 calls on Dask with two workers",
+        "map, kept processes",
+        "client.map, batch_size=100",
+        1.2,
+    ),
+    Goal("100 calls on Slurm", "map", "a bare array of jobs", 1.2),
     Goal("40 calls over one connection, *", "8 at once", "one at a time", 1),
 )

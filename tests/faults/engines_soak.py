@@ -114,7 +114,7 @@ def main():
             },
         )
         (home,) = [name for name in os.listdir(temporary) if name.startswith("bandsaw-")]
-        left = sorted(set(os.listdir(os.path.join(temporary, home))) - {"archives"})
+        left = sorted(set(os.listdir(os.path.join(temporary, home))) - {"archives", "byte-code"})
         # Dask might run again what was lost with a worker: that it has begun is known for a week.
         left = [name for name in left if not name.startswith(("begun-", "call-"))]
         print("left:", ", ".join(left) or "nothing")
