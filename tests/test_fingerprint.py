@@ -861,6 +861,9 @@ def test_many_parts_are_told_by_module(project):
         ("module", "pkg.deep", "pkg/deep.py"),
         ("module", "pkg.sub", "pkg/sub.py"),
         ("module", "prep", "prep.py"),
+        # Variables whose values the source does not say.
+        ("value", "cached", "prep.py"),
+        ("value", "scaled", "flow.py"),
     }
 
 

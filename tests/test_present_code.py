@@ -21,7 +21,7 @@ configuration = (
 )
 """
 LIBRARY = """
-import math, threading, time
+import fractions, math, threading, time
 from math import floor
 
 RATE = 2
@@ -75,6 +75,7 @@ exec("def made_of_text(): return 0")
 def total(x):
     made = SETTINGS.extra + Settings.bonus + SETTINGS.more()
     made += len(SETTINGS) + shared() + BY_NAME["a"]() + GUARDED.value + made_of_text()
+    made += fractions.Fraction(0).limit_denominator() + int(math.tau) - 6
     made += floor(0.5) + int(math.sqrt(0)) + getattr(score, "bonus", 0)
     return score(x) + TABLE["a"] + len(OPTIONS) + made
 
@@ -172,6 +173,12 @@ CHANGES = {
         "from unittest import mock; p = mock.patch('lib.floor', lambda x: 9); p.start()",
         "p.stop()",
     ),
+    "method of an installed class": (
+        "from unittest import mock; p = mock.patch('fractions.Fraction.limit_denominator'); "
+        "p.start().return_value = 9",
+        "p.stop()",
+    ),
+    "data of an installed module": ("lib.math.tau, old = 9, lib.math.tau", "lib.math.tau = old"),
     "something installed": (
         "from unittest import mock; p = mock.patch('math.sqrt', return_value=9); p.start()",
         "p.stop()",
@@ -265,6 +272,25 @@ def test_a_cache_behind_a_crossing_keeps_only_what_its_own_code_computed(run):
     run("lib.RATE = 7\nassert behind(3) == 8, behind(3)\nlib.RATE = 2\nassert behind(3) == 8")
     run("assert behind(3) == 8")
     assert len(entries(run, ".behind")) == 1
+
+
+def test_arguments_of_the_program_that_it_changes_count(run):
+    run.project.write(
+        "told.py", "import sys, bandsaw\n@bandsaw.task\ndef f(): return sys.argv[1:]\n"
+    )
+    body = """
+    from unittest import mock
+    import told
+    assert told.f() == []
+    with mock.patch("sys.argv", ["program", "x"]):
+        assert told.f() == ["x"]
+    sys.argv.append("y")
+    assert told.f() == ["y"]
+    sys.argv.pop()
+    assert told.f() == []
+    """
+    run(body)
+    assert len(entries(run)) == 3
 
 
 def test_a_reloaded_module_is_the_one_that_other_processes_load(run):
@@ -377,6 +403,46 @@ def test_hashes_that_objects_keep_do_not_count(project):
     ids = [project.run("main.py", "z", PYTHONHASHSEED=seed).stdout.split() for seed in "12"]
     assert ids[0] == ids[1]
     assert ids[0][0] != ids[0][1]
+
+
+@pytest.mark.parametrize("many", [0, 150, 300])
+def test_what_differs_in_each_process_is_named_and_can_be_left_out(project, many):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    functions = "".join(f"def f{n}(): return {n}\n" for n in range(many))
+    variables = "".join(f"v{n} = int('{n}')\n" for n in range(many))
+    project.write("large.py", functions + variables)
+    project.write(
+        "lib.py",
+        """
+        import time, uuid
+        class Table:
+            SINCE = time.time_ns()
+            NUMBERS = [time.time_ns()]
+        class Dummy:
+            def __init__(self): self.index = uuid.uuid4()
+        x = Dummy()
+        """,
+    )
+    names = ", ".join(f"large.f{n}, large.v{n}" for n in range(many))
+    project.write(
+        "main.py",
+        f"""
+        import sys, warnings
+        import bandsaw, large, lib
+        @bandsaw.task(state=eval(sys.argv[1]))
+        def f(x): return [lib.Table.__name__, str(lib.x.index)], [{names}][:0]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            f(1)
+        print(f.bandsaw_task.task_id, *[w.message for w in caught])
+        """,
+    )
+    assert len(project.run("main.py", "[]").stdout.split()) == 1
+    told = project.run("main.py", "[]").stdout
+    states = ["lib.Table.NUMBERS", "lib.Table.SINCE", "lib.x"]
+    assert f"@task(state={states!r})" in told
+    left_out = {project.run("main.py", str(states)).stdout for _ in "12"}
+    assert len(left_out) == 1 and len(left_out.pop().split()) == 1
 
 
 def test_variables_that_the_author_leaves_out_do_not_count(run):

@@ -90,8 +90,7 @@ def _about_part(
         what = f"dependency `{name}`"
     else:
         what = f"{_CODE.get(kind, '')}`{name}` in `{place}`"
-        module = place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        if kind == "function" and task == f"{module}.{name}":
+        if kind == "function" and task == f"{module_at(place)}.{name}":
             what = f"the task `{name}` in `{place}`"
         elif kind == "module":
             what = f"module `{place}`"
@@ -100,6 +99,10 @@ def _about_part(
     if old is None:
         return f"{what} is new"
     return f"{what}: {new}, was {old}" if kind == "value" else f"{what} changed"
+
+
+def module_at(place: str) -> str:
+    return place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _in_arguments(now: Mapping[str, Argument], then: Mapping[str, Argument]) -> Iterator[str]:
@@ -151,10 +154,16 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
     `folder` and `name` are those of the entry. Variables whose values stand in the source are not
     named: those were edited. Returns nothing where there is no such entry.
     """
+    from .._identity.parts import ANY
+
     carried = task._carried()
-    if carried is None or not carried.values:
+    keys = set() if carried is None else carried.values.keys() - carried.filled
+    if not keys:
         return []
-    computed = {key.partition(":")[2]: key.replace(":", ".") for key in carried.values}
+    computed = {key.partition(":")[2]: key.replace(":", ".") for key in keys}
+    by_place: dict[str, list[str]] = {}
+    for key in keys:
+        by_place.setdefault(key.partition(":")[0], []).append(key.replace(":", "."))
     ours = {tuple(part[:3]): part[3] for part in record.parts_of(task)}
     for number, other in enumerate(bounds.folders_in(directory)):
         path = os.path.join(other, name)
@@ -170,7 +179,21 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
             continue
         theirs = {tuple(part[:3]): part[3] for part in found.parts}
         changed = {key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)}
-        names = {key[1].rpartition(".")[2] for key in changed if key[0] == "value"}
-        if changed and len(names) == len(changed) and names.issubset(computed):
-            return sorted(computed[name] for name in names)
+        named: set[str] = set()
+        for kind, each, place in changed:
+            home = module_at(place)
+            last = each.rpartition(".")[2]
+            if kind != "value":
+                break
+            if each == ANY:
+                named.update(by_place.get(home, ()))
+            elif f"{home}:{each}" in keys:
+                named.add(f"{home}.{each}")
+            elif last in computed:
+                named.add(computed[last])
+            else:
+                break
+        else:
+            if named:
+                return sorted(named)
     return []

@@ -34,6 +34,7 @@ def is_of_other_code(session: Any) -> bool:
     return True
 
 
+_MOST_NAMES = 10
 # The tasks of which it was looked whether variables keep them from being found again.
 _looked_at: set[str] = set()
 
@@ -48,10 +49,12 @@ def warn_of_variables(task: Any, computation: Any) -> None:
 
     names = compare.variables_that_differ(os.path.dirname(folder), folder, computation.name, task)
     if names:
+        first, left = names[:_MOST_NAMES], len(names) - _MOST_NAMES
+        more = f" and {left} more" if left > 0 else ""
         _warn(
             f"{task} was computed again though its code and arguments are those of an entry in the "
-            f"cache: {', '.join(names)} holds another value in each process. Leave it out with "
-            f"@task(state={names!r}) if results do not depend on it."
+            f"cache: {', '.join(first)}{more} holds another value in each process. "
+            f"Leave it out with @task(state={first!r}) if results do not depend on it."
         )
 
 

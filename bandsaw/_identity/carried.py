@@ -48,12 +48,14 @@ class Carried(NamedTuple):
 
     changed: tuple[str, ...]  # the names of what was changed in memory
     values: Mapping[str, str]  # the digests of values that the files do not say, by their names
+    filled: frozenset[str]  # of these the containers that they say, and that anybody may fill
 
 
 def carried_by(seen: Seen) -> Carried:
     """Compares what was read for an id with what its files say."""
-    changed: dict[str, None] = {}
+    changed: dict[str, None] = dict.fromkeys(sorted(seen.replaced))
     values: dict[str, str] = {}
+    filled: set[str] = set()
     for namespace, name, value in list(seen.names.values()):
         source = _source_of_namespace(namespace)
         if id(namespace) in seen.places:
@@ -61,10 +63,9 @@ def carried_by(seen: Seen) -> Carried:
             if digest is not None and value is not MISSING:
                 values[f"{seen.places[id(namespace)]}.{name}"] = digest
             continue
+        if namespace is sys.__dict__ and name == "argv":
+            values["sys:argv"] = digest_of(value) or ""
         if source is None or is_a(value, ModuleType):
-            home = namespace.get("__name__")
-            if is_a(home, str) and not is_first_party(home) and is_strange(value):
-                changed[f"{home}.{name}"] = None
             continue
         is_said = _is_said(name, value, namespace, source)
         if is_said is None:
@@ -78,6 +79,7 @@ def carried_by(seen: Seen) -> Carried:
         if is_a(owner, type):
             module = canonical_module_name(module_of(owner))
             place = qualname_of(owner)
+            said = _said_in(owner)
             for name in _changed_members(owner, one.state):
                 changed[f"{module}.{place}.{name}"] = None
             for name, value in one.state.items():
@@ -87,11 +89,13 @@ def carried_by(seen: Seen) -> Carried:
                     digest = digest_of(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
+                        if not _is_computed(said.get(name), value):
+                            filled.add(f"{module}:{place}.{name}")
     for function, *_ in list(seen.functions.values()):
         if _is_only_in_memory(function):
             module = canonical_module_name(function.__globals__.get("__name__"))
             changed[f"{module}.{function.__qualname__}"] = None
-    return Carried(tuple(changed), MappingProxyType(values))
+    return Carried(tuple(changed), MappingProxyType(values), frozenset(filled))
 
 
 def _is_compared(owner: type, name: str, member: Any) -> bool:
@@ -179,11 +183,7 @@ def _home(imported: tuple[str, str, int], namespace: Mapping[str, Any]) -> str:
 
 def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     """Yields the names of members that were set from outside of the body of a class."""
-    module = sys.modules.get(module_of(cls))
-    source = None if module is None else _source_of_namespace(attributes_of(module))
-    if source is None:
-        return
-    node = source.class_(qualname_of(cls), [])
+    module, node = sys.modules.get(module_of(cls)), _node_of(cls)
     if node is None:
         return
     bound: dict[Any, Any] = {}
@@ -204,18 +204,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             yield name
     if not (is_shaped or any(is_a(child, ast.Delete) for child in node.body)):
         yield from _missing_members(cls, members, bound)
-    said: dict[str, Any] = {}
-    for statement in node.body:
-        if is_a(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-        elif is_a(statement, ast.AnnAssign) and statement.value is not None:
-            target = statement.target
-        else:
-            continue
-        if is_a(target, ast.Name):
-            # A name that is assigned twice is not looked at.
-            said[target.id] = None if target.id in said else statement.value
-    for name, expression in said.items():
+    for name, expression in _said_in(cls).items():
         member = members.get(name, MISSING)
         if expression is None or type(member) is cls:
             continue  # the members of an enumeration
@@ -225,6 +214,31 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         elif is_a(member, type):
             if _said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
+
+
+def _node_of(cls: type) -> Optional[ast.ClassDef]:
+    module = sys.modules.get(module_of(cls))
+    source = None if module is None else _source_of_namespace(attributes_of(module))
+    return None if source is None else source.class_(qualname_of(cls), [])
+
+
+def _said_in(cls: type) -> dict[str, Any]:
+    """Finds the expressions of a class's attributes; `None` for a name that is assigned twice."""
+    said: dict[str, Any] = {}
+    for statement in getattr(_node_of(cls), "body", ()):
+        if is_a(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+        elif is_a(statement, ast.AnnAssign) and statement.value is not None:
+            target = statement.target
+        else:
+            continue
+        if is_a(target, ast.Name):
+            said[target.id] = None if target.id in said else statement.value
+    return said
+
+
+def _is_computed(expression: Any, value: Any) -> bool:
+    return expression is not None and is_literal(expression, value) is None
 
 
 def _missing_members(

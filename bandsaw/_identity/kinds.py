@@ -86,6 +86,14 @@ def number_of(kind: type, name: str) -> int:
     return type.__dict__[name].__get__(kind)  # type: ignore[no-any-return]
 
 
+def is_changeable(kind: type) -> bool:
+    """Says whether attributes of a class can be set: not of those that are written in C."""
+    return bool(number_of(kind, "__flags__") & _IS_HEAP_TYPE)
+
+
+_IS_HEAP_TYPE = 1 << 9
+
+
 def name_of_module(module: Any) -> str:
     found = attributes_of(module).get("__name__")
     return found if type(found) is str else ""

@@ -18,7 +18,7 @@ from .scopes import RUN_BY_IMPORT, Origin, Use
 from .sources import Source, source_of
 from .stored import is_strange
 from .syntax import write_syntax
-from .watch import MISSING, Seen
+from .watch import MISSING, Seen, home_of, is_other_than_first
 
 # The tag of a name that the program changes while it runs.
 CHANGING = b"!changing;"
@@ -42,6 +42,9 @@ class Reader(by_source.Reader, Protocol):
 
     def note_module(self, name: Any) -> None:
         """Notes a module that was reached."""
+
+    def installed_class(self, cls: type, written: Written) -> Any:
+        """Gives the form of an installed class with what is set on it."""
 
     def is_state_attribute(self, name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills an attribute."""
@@ -85,8 +88,12 @@ def resolve(
         origin = source.imports.get(name)
         if origin is not None and not is_a(value, ModuleType):
             module = _absolute(Origin(origin[0], None, origin[2]), namespace)
-            if not is_first_party(module) and not is_strange(value):
-                return name, Written(global_name(module, origin[1]))
+            if (module, origin[1]) == ("sys", "argv") and value is sys.__dict__.get("argv"):
+                return name, _arguments(value, reader)
+            if not is_first_party(module) and not _is_replaced(namespace, name, value, reader):
+                written = Written(global_name(module, origin[1]))
+                is_class = is_a(value, type)
+                return name, reader.installed_class(value, written) if is_class else written
         if name in source.assigned and reader.is_state(namespace, name):
             if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
@@ -154,16 +161,46 @@ def installed(module: ModuleType, chain: tuple[str, ...], reader: Reader) -> Any
             if name in _OFTEN_REPLACED:
                 reader.seen.name(namespace, name, value)
             break
-        is_code = is_a(value, type) or defines(type(value), "__call__")
-        if is_strange(value) or (is_code and (module is not builtins or name in _OFTEN_REPLACED)):
+        if name == "argv" and namespace is attributes_of(sys):
+            return _arguments(value, reader)
+        is_counted = is_a(value, type) or defines(type(value), "__call__") or type(value) in _DATA
+        if is_strange(value) or (
+            is_counted and (module is not builtins or name in _OFTEN_REPLACED)
+        ):
             reader.seen.name(namespace, name, value)
-        if is_strange(value):
-            return value
-    return Written(global_name(name_of_module(module), ".".join(chain)))
+            if reader.is_left_out(namespace, name):
+                break
+            if _is_replaced(namespace, name, value, reader):
+                return value
+    written = Written(global_name(name_of_module(module), ".".join(chain)))
+    return reader.installed_class(value, written) if is_a(value, type) else written
 
 
+def _arguments(value: Any, reader: Reader) -> Any:
+    """Counts the arguments of the program by name, unless the program has changed them."""
+    reader.seen.name(sys.__dict__, "argv", value)
+    given = getattr(sys, "orig_argv", _ARGUMENTS)
+    if type(value) is not list or not reader.seen.container(value):
+        return value
+    if value[1:] == given[len(given) - len(value) + 1 :]:
+        return Written(global_name("sys", "argv"))
+    reader.seen.replaced.add("sys.argv")
+    return value
+
+
+# Before Python 3.10 nobody else knows them.
+_ARGUMENTS = list(sys.argv)
+_DATA = frozenset((bool, int, float, complex, str, bytes, tuple))
 # The others are never replaced, and each name costs time at each call.
 _OFTEN_REPLACED = frozenset(("open", "input", "print", "__import__"))
+
+
+def _is_replaced(namespace: Mapping[str, Any], name: str, value: Any, reader: Reader) -> bool:
+    """Says whether something stands in for what a name of something installed stood for."""
+    if not is_strange(value) and not is_other_than_first(namespace, name, value):
+        return False
+    reader.seen.replaced.add(f"{home_of(namespace)}.{name}")
+    return True
 
 
 def _attribute_of(function: FunctionType, name: str, reader: Reader) -> Any:

@@ -19,16 +19,18 @@ from typing import Any, Optional, Union
 
 from .by_source import Part
 from .canonical import Reporter, Writer
+from .carried import carried_by
 from .definitions import definition_of, write_code
 from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
 from .names import CHANGING
-from .reach import FOREIGN, NAMES, PART, TASK, Reach
+from .reach import ATTRIBUTES, FOREIGN, NAMES, PART, TASK, Reach
 from .watch import Seen
 
 _DIGITS = 16
+ANY = "*"  # the name of the item of all variables of a module
 _LONGEST_TEXT = 60
 _LARGEST_INT = 1 << 200
 _METHODS = (classmethod, staticmethod)
@@ -102,7 +104,7 @@ def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -
         items += ((_home(code), item) for item in _items_of(code, form, by_name))
     items = _merged(items)
     if len(items) + len(recorder.distributions) + len(recorder.modules) > limit:
-        items = _by_module(items)
+        items = _by_module(items, carried_by(reach.seen).values, limit)
     found = [item for _, item in items]
     found += [("distribution", name, "", version) for name, version in recorder.distributions]
     for name, (_, written) in recorder.modules.items():
@@ -177,14 +179,15 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
         name = code.__code__.co_name
     children = []
     for child in form.children:
-        if is_a(child, Form) and child.tag == NAMES:
+        if is_a(child, Form) and child.tag in (NAMES, ATTRIBUTES):
             pairs = list(zip(child.children[::2], child.children[1::2]))
             for key, value in pairs:
                 if not is_a(value, (*_CODE, Written)):
-                    yield "value", key.rpartition(" ")[2], place, _text(value, by_name)
+                    key = key.rpartition(" ")[2] if child.tag == NAMES else f"{name}.{key}"
+                    yield "value", key, place, _text(value, by_name)
             kept = [part for pair in pairs if is_a(pair[1], (*_CODE, Written))
                     for part in pair]  # fmt: skip
-            child = Form(NAMES, child.kind, kept)
+            child = Form(child.tag, child.kind, kept)
         children.append(child)
     kind = "class" if is_a(code, type) else "function"
     for key, member in attributes_of(code).items() if kind == "class" else ():
@@ -213,16 +216,37 @@ def _merged(items: list[tuple[Any, Item]]) -> list[tuple[Any, Item]]:
     return merged
 
 
-def _by_module(items: list[tuple[Any, Item]]) -> list[tuple[Any, Item]]:
-    kept = []
+def _by_module(
+    items: list[tuple[Any, Item]], computed: Mapping[str, str], limit: int
+) -> list[tuple[Any, Item]]:
+    """Makes one item of each module, beside those of variables that the source does not say.
+
+    Of more variables than the limit, there is one item for those of a module.
+    """
+    used = {item[1] for _, item in items if item[0] == "value"}
+    used |= {name.rpartition(".")[2] for name in used}
+    computed = {key: digest for key, digest in computed.items() if key.partition(":")[2] in used}
+    values: list[tuple[Any, Item]] = []
+    for key, digest in computed.items():
+        home, _, name = key.partition(":")
+        values.append((home, ("value", name, _place(home), digest[:_DIGITS])))
+    if len(values) > limit:
+        texts: dict[str, list[str]] = {}
+        for home, item in values:
+            texts.setdefault(home, []).append(repr(item))
+        values = [(h, ("value", ANY, _place(h), _hex_of(found))) for h, found in texts.items()]
+    names = {key.partition(":")[2] for key in computed}
+    kept = values
     groups: dict[Any, list[str]] = {}
     for home, item in items:
+        if item[0] == "value" and not names.isdisjoint((item[1], item[1].rpartition(".")[2])):
+            continue
         if item[0] in ("function", "class", "method", "value"):
             groups.setdefault(home, []).append(repr(item))
         else:
             kept.append((home, item))
-    for home, texts in groups.items():
-        kept.append((home, module_item(str(home), bytes.fromhex(_hex_of(texts)))))
+    for home, found in groups.items():
+        kept.append((home, module_item(str(home), bytes.fromhex(_hex_of(found)))))
     return kept
 
 

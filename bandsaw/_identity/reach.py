@@ -35,6 +35,8 @@ from .kinds import (
     attributes_of,
     bases_of,
     is_a,
+    is_changeable,
+    mro_of,
     name_of,
     name_of_module,
     qualname_of,
@@ -49,6 +51,7 @@ from .stored import (
     is_code,
     is_mock,
     is_special_of_the_user,
+    is_strange,
     unwrapped,
 )
 from .syntax import write_syntax
@@ -60,14 +63,18 @@ from .watch import (
     first_attributes,
     first_of_cell,
     is_first_unset,
+    is_other_than_first,
     kept_as_first,
 )
 
 # The tags of installed functions, of what a definition uses from outside, of tasks, and of parts of
 # modules that count by their source.
 FOREIGN, NAMES, TASK, PART = b"!foreign;", b"!names;", b"!task;", b"!part;"
+ATTRIBUTES = b"!attributes;"  # of what a class holds beyond its source
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
+# As many names are watched, before what is set on installed classes is not looked for any more.
+_MOST_NAMES = 2_000
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
 FORMS[Part] = lambda value, writer: writer.code_form(value)
@@ -112,6 +119,10 @@ class Reach:
         self._is_first = earlier is None
         self._only_source = only_source
         self._is_unsettled = False
+        # The installed classes that were reached, and what is set on them, by their identities.
+        self._installed: dict[int, type] = {}
+        self._set_on: dict[int, Any] = {} if earlier is None else earlier._found_on
+        self._found_on: dict[int, Any] = {}
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
         self._together: Together = together or Together() if earlier is None else earlier._together
@@ -160,9 +171,18 @@ class Reach:
             f"{canonical_module_name(module)}.{name}" in self._left_out
         )
 
+    def _left_out_of(self, module: str, class_name: str) -> frozenset[str]:
+        """Names the attributes of a class that the author has left out."""
+        begins = {f"{home}.{class_name}" for home in (module, canonical_module_name(module))}
+        parts = (name.rpartition(".") for name in self._left_out)
+        return frozenset(name for begin, _, name in parts if begin in begins)
+
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
+        self._found_on = {key: self._members_set_on(cls) for key, cls in self._installed.items()}
+        if any(found and key not in self._set_on for key, found in self._found_on.items()):
+            return False
         if self._is_unsettled or len(self._set_cells) > self._cells_known:
             return False
         return not any(
@@ -378,6 +398,29 @@ class Reach:
             return installed(module, chain, self)
         return Written(global_name(name, ".".join(chain)))
 
+    def installed_class(self, cls: type, written: Any) -> Any:
+        """Gives the form of an installed class: its name, and what is set on it."""
+        if not is_changeable(cls):
+            return written
+        self._installed[id(cls)] = cls
+        found = self._set_on.get(id(cls))
+        return Form(b"!set-on;", PARTS, (written, *found)) if found else written
+
+    def _members_set_on(self, cls: type) -> tuple[Any, ...]:
+        """Finds what is set on an installed class of the attributes that reached code reads."""
+        found: list[Any] = []
+        for base in filter(is_changeable, mro_of(cls)):
+            members = attributes_of(base)
+            if is_first_party(module_of_class(base)) or len(self.seen.names) > _MOST_NAMES:
+                continue
+            for name in sorted(self._reads.intersection(members)):
+                value = members[name]
+                self.seen.name(members, name, value)
+                if is_other_than_first(base, name, value) or any(map(is_strange, unwrapped(value))):
+                    found += (name, value)
+                    self.seen.replaced.add(f"{_label(base)}.{name}")
+        return tuple(found)
+
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""
         return followed(name, sys.modules[name], rest, self)[1]
@@ -423,11 +466,15 @@ class Reach:
     def _class(self, cls: type) -> Union[bytes, Form]:
         module = module_of_class(cls)
         if not self._is_followed(module) and not _is_made_by_types(cls):
-            return global_name(module, qualname_of(cls))
+            name = global_name(module, qualname_of(cls))
+            form = self.installed_class(cls, Written(name)) if not is_first_party(module) else name
+            return form if is_a(form, Form) else name
         self.note_module(module)
         namespace = _namespace(cls)
-        self.seen.owner(cls)
+        left_out = self._left_out_of(module, qualname_of(cls))
+        self.seen.owner(cls, left_out=left_out)
         members = {**attributes_of(cls), **first_attributes(cls)}
+        members = {name: value for name, value in members.items() if name not in left_out}
         members = {name: value for name, value in members.items() if not is_first_unset(value)}
         methods = list(_methods(cls, members))
         parts: list[Any] = [canonical_module_name(module), qualname_of(cls)]
@@ -490,7 +537,7 @@ class Reach:
                 children += (name, value)
             elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
                 children += (name, value)
-        return Form(b"!attributes;", MAP, children)
+        return Form(ATTRIBUTES, MAP, children)
 
     def _module(self, module: ModuleType) -> bytes:
         name = canonical_module_name(name_of_module(module))

@@ -45,6 +45,16 @@ _first_contents: dict[int, tuple[Any, Any]] = {}
 # By the identity of a cell: what a variable of an enclosing function counts by.
 _first_cells: dict[int, tuple[CellType, Any]] = {}
 
+# What names of something installed stood for when an id first spoke of them, by the identities of
+# modules and classes.
+_first_installed: dict[tuple[int, str], tuple[Any, Any]] = {}
+
+
+def is_other_than_first(owner: Any, name: str, value: Any) -> bool:
+    """Says whether a name of something installed stands for something else than at first."""
+    first = _first_installed.setdefault((id(owner), name), (owner, value))[1]
+    return first is not value and first is not MISSING and value is not MISSING
+
 
 def first_attributes(owner: Any) -> Mapping[str, Any]:
     """Returns the attributes of an object that reached code has filled, as they were first."""
@@ -86,13 +96,13 @@ class Owner:
 
     __slots__ = ("_kind", "_members", "_memos", "_read", "is_foreign", "owner", "state")
 
-    def __init__(self, owner: Any, is_foreign: bool) -> None:
+    def __init__(self, owner: Any, is_foreign: bool, left_out: frozenset[str]) -> None:
         is_class = is_a(owner, type)
         self.owner = owner
         self.is_foreign = is_foreign
         self._kind = kind_of(owner)
         self._members: tuple[Member, ...] = () if is_class else members_of(type(owner))
-        self._memos = frozenset() if is_class else memos_of(type(owner))
+        self._memos = left_out if is_class else memos_of(type(owner)) | left_out
         self._read = attributes_of if is_class else reader_of(type(owner))
         self.state: Mapping[str, Any] = dict(self.now())
 
@@ -105,6 +115,9 @@ class Owner:
                 return attributes_of(self.owner)  # its class has other bases now
         state = state_of(self.owner, self._members)
         return {name: value for name, value in state.items() if name not in self._memos}
+
+    def anew(self) -> Owner:
+        return Owner(self.owner, self.is_foreign, self._memos)
 
     def has_other_kind(self) -> bool:
         """Says whether it has another class, or other bases, than it had."""
@@ -136,6 +149,8 @@ class Seen:
         # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
         self.places: dict[int, str] = {}
+        # What stands in for what is installed: the names of modules, and of what is in them.
+        self.replaced: set[str] = set()
 
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
@@ -157,8 +172,11 @@ class Seen:
         """Has a cell not be watched that reached code sets anew."""
         self.cells.pop(id(cell), None)
 
-    def owner(self, owner: Any, is_foreign: bool = False) -> None:
-        self.owners[id(owner)] = Owner(owner, is_foreign)
+    def owner(
+        self, owner: Any, is_foreign: bool = False, left_out: frozenset[str] = frozenset()
+    ) -> None:
+        """Notes the attributes of a class or an object, apart from those that do not count."""
+        self.owners[id(owner)] = Owner(owner, is_foreign, left_out)
 
     def container(self, container: Any) -> bool:
         """Notes the contents of a container; returns whether they can be compared."""
@@ -171,6 +189,7 @@ class Seen:
         for mine, theirs in zip(self._tables(), other._tables()):
             mine.update(theirs)
         self.attributes |= other.attributes
+        self.replaced |= other.replaced
 
     def _tables(self) -> list[dict[Any, Any]]:
         return [
@@ -280,7 +299,7 @@ class Watch:
                     yield name
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
-                home = self.seen.places.get(id(namespace)) or namespace.get("__name__", "?")
+                home = self.seen.places.get(id(namespace)) or home_of(namespace)
                 yield f"{home}.{name}"
         for function, code, defaults, keywords in self._functions:
             is_same = function.__code__ is code and function.__defaults__ is defaults
@@ -298,7 +317,7 @@ class Watch:
             first.setdefault(name, one.state.get(name, MISSING))
         for container, contents in refilled:
             _first_contents.setdefault(id(container), (container, _rebuilt(container, contents)))
-        self._owners = [Owner(one.owner, one.is_foreign) for one in self._owners]
+        self._owners = [one.anew() for one in self._owners]
         self._contents = [
             (container, now)
             for container, _ in self._contents
@@ -325,6 +344,11 @@ def _stamp_of(path: str) -> Any:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def home_of(namespace: Mapping[str, Any]) -> str:
+    """Names the module, or the module of the class, whose variables these are."""
+    return str(namespace.get("__name__") or namespace.get("__module__"))
 
 
 def _reference(module: Any) -> Callable[[], Any]:

@@ -174,7 +174,7 @@ GOALS = (
         "memory is had anew for each result, page by page, where Ray keeps its store",
     ),
     Goal(
-        "1,000 calls on *",
+        "1,000 calls on [DR]*",
         "map, kept processes",
         "its own calls",
         1,

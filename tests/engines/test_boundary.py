@@ -26,7 +26,8 @@ def started(name, folder):
     elif name == "slurm":
         with slurm_of_one_node(folder) as variables:
             yield {"ENGINE": f"slurm:{folder / 'shared'}", **variables}
-            assert {path.name for path in (folder / "shared").iterdir()} == {"archives", "files"}
+            # Contents of files are only there where a worker has not seen the caller's.
+            assert {path.name for path in (folder / "shared").iterdir()} <= {"archives", "files"}
             assert (folder / "shared").stat().st_mode & 0o777 == 0o700
     elif name == "ray":
         # The paths of its sockets must not be long.
