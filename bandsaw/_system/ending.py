@@ -84,12 +84,14 @@ class Ending:
 
 @atexit.register
 def _end() -> None:
-    _at_exit.close()
-    if is_interrupted:
-        # The program is to end by SIGINT, as shells want it. Python remembers that nobody has
-        # caught Ctrl-C until a thread calls `exec` or `eval` of a text, and many modules do.
-        with contextlib.suppress(KeyboardInterrupt):
-            exec("raise KeyboardInterrupt")
+    try:
+        _at_exit.close()
+    finally:
+        if is_interrupted:
+            # The program is to end by SIGINT, as shells want it. Python remembers that nobody has
+            # caught Ctrl-C until a thread calls `exec` or `eval` of a text, and many modules do.
+            with contextlib.suppress(KeyboardInterrupt):
+                exec("raise KeyboardInterrupt")
 
 
 # Of the submitted call that runs in this context.
