@@ -40,6 +40,14 @@ class Level(enum.Enum):
 
 class Number(enum.IntEnum):
     ONE = 1
+    def __new__(cls, value):
+        return int.__new__(cls, value)
+
+class Old(object):
+    if True:
+        def __len__(self):
+            return 1
+    __lt__, __gt__ = Base.where, Other.where
 
 class App:
     level = Level.LOW
@@ -105,7 +113,7 @@ def all():
         App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
         given.rate, derived.where(), replaced.where(), held(), App.times(),
-        App.level.value, getattr(App, "value", 0), Number.ONE,
+        App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()),
         Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
     ]
 """

@@ -194,13 +194,15 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     bases = [_said_by(base, attributes_of(module)) for base in node.bases]
     # Others, such as `typing.NamedTuple`, are functions that put others in their place.
     are_classes = all(base is MISSING or is_a(base, type) for base in bases)
-    if are_classes and MISSING not in bases and not node.keywords:
-        if [*map(id, bases)] != [id(base) for base in bases_of(cls) if base is not object]:
+    if are_classes and MISSING not in bases and not (node.keywords or node.decorator_list):
+        said_bases = [id(base) for base in bases if base is not object]
+        if said_bases != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
     is_shaped = not are_classes or _is_shaped(cls, node)
     for name, member in members.items():
         is_given = _is_given(cls, name, member, bound)
-        if name not in bound and (is_shaped or name in _named_in(node)):
+        is_special = name[:2] == "__" and type(cls) not in _PLAIN_KINDS
+        if is_special or (name not in bound and (is_shaped or name in _named_in(node))):
             is_given = False  # nobody knows
         if is_given or is_mock(member):
             yield name

@@ -9,6 +9,7 @@ Nothing waits at the door itself: a file lies in the queue of its socket until t
 from __future__ import annotations
 
 import array
+import contextlib
 import io
 import os
 import secrets
@@ -59,7 +60,8 @@ def take(call: str) -> io.FileIO:
 def forget(call: str) -> None:
     """Lets go of what came for a call of which nobody takes the answer."""
     with _lock:
-        _let_in()
+        with contextlib.suppress(OSError):
+            _let_in()
         left = _came.pop(call, None)
         if left is not None:
             left.close()
@@ -69,13 +71,16 @@ def _let_in() -> None:
     while _socket is not None:
         try:
             end, _ = _socket.accept()
-        except OSError:
+        except BlockingIOError:
             return
         with end:
             credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
             if _PEER.unpack(credentials)[1] != os.geteuid():
                 continue
             end.setblocking(False)
+            # One that has not sent yet learns that it is too late, and sends the contents.
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RD)
             try:
                 call, ancillary, *_ = end.recvmsg(64, _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC)
             except OSError:
