@@ -455,6 +455,12 @@ def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
     assert contents.digest_of(target) == digest
 
 
+def test_what_cannot_be_read_is_named_and_not_where_it_goes(tmp_path):
+    with pytest.raises(FileTravelError, match="source' cannot be read"):
+        Arriving(str(tmp_path / "target"), [Part("", FILE, size=3)]).copy(str(tmp_path / "source"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("change", ["content", "name", "mode", "more", "link"])
 def test_a_folder_counts_by_all_that_is_in_it(tmp_path, change):
     top = tmp_path / "top"

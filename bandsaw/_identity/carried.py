@@ -199,7 +199,9 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             yield "__bases__"
     is_shaped = not are_classes or _is_shaped(cls, node)
     for name, member in members.items():
-        is_given = _is_given(cls, name, member, bound) and (name in bound or not is_shaped)
+        is_given = _is_given(cls, name, member, bound)
+        if name not in bound and (is_shaped or name in _named_in(node)):
+            is_given = False  # nobody knows
         if is_given or is_mock(member):
             yield name
     if not (is_shaped or any(is_a(child, ast.Delete) for child in node.body)):
@@ -239,6 +241,20 @@ def _said_in(cls: type) -> dict[str, Any]:
 
 def _is_computed(expression: Any, value: Any) -> bool:
     return expression is not None and is_literal(expression, value) is None
+
+
+def _named_in(body: ast.AST) -> Iterator[str]:
+    """Yields the names that the body of a class may bind, also below its `if` and `try`."""
+    for child in ast.iter_child_nodes(body):
+        if is_a(child, _DEFS):
+            yield child.name
+        elif is_a(child, ast.alias):
+            yield (child.asname or child.name).partition(".")[0]
+        elif is_a(child, ast.Name):
+            if is_a(child.ctx, ast.Store):
+                yield child.id
+        else:
+            yield from _named_in(child)
 
 
 def _missing_members(
@@ -283,7 +299,8 @@ def _is_given(cls: type, name: str, member: Any, bound: Mapping[Any, Any]) -> bo
         decorators = getattr(bound[name], "decorator_list", None)
         # Another decorator may give another function.
         is_plain = decorators is not None and all(
-            ast.unparse(each).rpartition(".")[2] in _WRAPPERS for each in decorators
+            ast.unparse(each) in (*_WRAPPERS, f"{name}.setter", f"{name}.deleter")
+            for each in decorators
         )
         own = f"{qualname_of(cls)}.{name}"
         return is_plain and any(
@@ -294,7 +311,7 @@ def _is_given(cls: type, name: str, member: Any, bound: Mapping[Any, Any]) -> bo
     return any(is_strange(each) and each.__module__ != module_of(cls) for each in functions)
 
 
-_WRAPPERS = frozenset(("property", "staticmethod", "classmethod", "getter", "setter", "deleter"))
+_WRAPPERS = ("property", "staticmethod", "classmethod")
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _PLAIN_KINDS = (type, abc.ABCMeta)
 _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)

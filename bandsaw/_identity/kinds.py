@@ -32,7 +32,12 @@ def attributes_of(owner: Any) -> Mapping[str, Any]:
     """Returns the attributes of a class or an object, without a look by any code of its own."""
     if is_a(owner, type):
         return _dict(owner)  # type: ignore[no-any-return]
-    return reader_of(type(owner))(owner)
+    try:
+        found = reader_of(type(owner))(owner)
+    except TypeError:
+        return {}  # its class has got other bases
+    # A module that was never initialized has none.
+    return {} if found is None else found
 
 
 def reader_of(kind: type) -> Callable[[Any], Mapping[str, Any]]:

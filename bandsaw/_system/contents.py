@@ -207,7 +207,10 @@ class Arriving(Digest):
             with self._leaving_nothing():
                 if is_linked and self._linked(inner, self._part):
                     continue
-                source = os.open(inner, os.O_RDONLY | (NO_LINK if self._part.name else 0))
+                try:
+                    source = os.open(inner, os.O_RDONLY | (NO_LINK if self._part.name else 0))
+                except OSError as error:
+                    raise FileTravelError(f"{inner!r} cannot be read: {error}.") from error
                 try:
                     while self._left:
                         count = _copied(source, self._descriptor, self._left)

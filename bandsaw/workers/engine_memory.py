@@ -125,14 +125,23 @@ _paths: "dict[tuple[str, int], str]" = {}
 def _path_of(device: str, inode: int) -> "Any":
     """Finds a file without a name among those that this process or its parent has open."""
     known = _paths.get((device, inode))
-    for place in ("self", str(os.getppid())) if known is None else ():
-        folder = f"/proc/{os.getpid() if place == 'self' else place}/fd"
+    # The number of the descriptor may be that of another file since.
+    if known is not None and _is_at(known, device, inode):
+        return known
+    for pid in (os.getpid(), os.getppid()):
+        folder = f"/proc/{pid}/fd"
         for name in os.listdir(folder):
-            try:
-                status = os.stat(f"{folder}/{name}")
-            except OSError:
-                continue
-            found = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}", status.st_ino
-            if found == (device, inode):
-                known = _paths[device, inode] = f"{folder}/{name}"
-    return known
+            path = f"{folder}/{name}"
+            if _is_at(path, device, inode):
+                _paths[device, inode] = path
+                return path
+    return None
+
+
+def _is_at(path: str, device: str, inode: int) -> bool:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    found = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}", status.st_ino
+    return found == (device, inode)
