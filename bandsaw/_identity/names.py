@@ -188,7 +188,7 @@ def _arguments(value: Any, reader: Reader) -> Any:
     return value
 
 
-# As they are when ids are first made: Python does not tell which of its own are those of the program.
+# As they were when ids were first made: `sys.orig_argv` has those of Python, too.
 _ARGUMENTS = list(sys.argv)
 _DATA = frozenset((bool, int, float, complex, str, bytes, tuple))
 # The others are never replaced, and each name costs time at each call.
