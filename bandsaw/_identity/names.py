@@ -182,13 +182,13 @@ def _arguments(value: Any, reader: Reader) -> Any:
     given = getattr(sys, "orig_argv", _ARGUMENTS)
     if type(value) is not list or not reader.seen.container(value):
         return value
-    if value[1:] == given[len(given) - len(value) + 1 :]:
+    if value == _ARGUMENTS and value[1:] == given[len(given) - len(value) + 1 :]:
         return Written(global_name("sys", "argv"))
     reader.seen.replaced.add("sys.argv")
     return value
 
 
-# Before Python 3.10 nobody else knows them.
+# As they were when ids were first made: `sys.orig_argv` has those of Python, too.
 _ARGUMENTS = list(sys.argv)
 _DATA = frozenset((bool, int, float, complex, str, bytes, tuple))
 # The others are never replaced, and each name costs time at each call.

@@ -409,16 +409,21 @@ class Reach:
     def _members_set_on(self, cls: type) -> tuple[Any, ...]:
         """Finds what is set on an installed class of the attributes that reached code reads."""
         found: list[Any] = []
+        bases: list[Any] = []
         for base in filter(is_changeable, mro_of(cls)):
             members = attributes_of(base)
             if is_first_party(module_of_class(base)) or len(self.seen.names) > _MOST_NAMES:
                 continue
             for name in sorted(self._reads.intersection(members)):
+                for before in bases:
+                    # It may be set on a class that inherits it.
+                    self.seen.name(before, name, before.get(name, MISSING))
                 value = members[name]
                 self.seen.name(members, name, value)
                 if is_other_than_first(base, name, value) or any(map(is_strange, unwrapped(value))):
                     found += (name, value)
                     self.seen.replaced.add(f"{_label(base)}.{name}")
+            bases.append(members)
         return tuple(found)
 
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:

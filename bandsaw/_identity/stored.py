@@ -145,7 +145,9 @@ def counts_in_a_class(value: Any, owner: type) -> bool:
     kind = type(value)
     # The members of an enumeration are attributes of it.
     return name_of(kind) in _HOLDERS or (
-        kind is not owner and is_of_the_user(kind) and not is_a(value, type)
+        is_of_the_user(kind)
+        and not is_a(value, type)
+        and not (kind is owner and is_a(value, enum.Enum))
     )
 
 

@@ -36,6 +36,8 @@ configuration = (
 )
 """
 LIBRARY = """
+import fractions, math
+
 RATE = {rate}
 TABLE = {{"a": {table}}}
 HANDLERS = []
@@ -54,6 +56,13 @@ class Shape:
     def area(self, x):
         return x * self.sides + {area}
 
+    def __len__(self):
+        return {area}
+
+    @property
+    def name(self):
+        return {sides}
+
 def closure(y):
     def inner(x):
         return x + y
@@ -62,8 +71,12 @@ def closure(y):
 ADD = closure({add})
 SHAPE = Shape()
 
+def by_default(x, options={{"a": 0}}):
+    return options["a"]
+
 def total(x):
-    return RATE + TABLE["a"] + sum(h(x) for h in HANDLERS) + SHAPE.area(x) + ADD(x)
+    more = len(SHAPE) + SHAPE.name + by_default(x) + int(math.tau) + int(fractions.Fraction(3).real)
+    return more + RATE + TABLE["a"] + sum(h(x) for h in HANDLERS) + SHAPE.area(x) + ADD(x)
 """
 STEPS = """
 import bandsaw
@@ -87,7 +100,7 @@ def lately(x):
     return late.total(x)
 """
 DRIVER = """
-import importlib, os, random, sys, warnings
+import fractions, importlib, math, os, random, sys, warnings
 from unittest import mock
 
 import lib, steps
@@ -97,6 +110,7 @@ dice = random.Random({seed})
 TEXT = {text!r}
 values = dict(rate=1, table=2, first=3, sides=4, area=5, add=6)
 stamp = [1]
+TAU = math.tau
 
 def write():
     stamp[0] += 1
@@ -107,6 +121,9 @@ def write():
 
 def reload():
     importlib.reload(lib)
+    lib.math.tau = TAU
+    if "real" in vars(fractions.Fraction):
+        del fractions.Fraction.real
     if "late" in sys.modules:
         importlib.reload(sys.modules["late"])
 
@@ -135,6 +152,13 @@ EDITS = [
     lambda: setattr(lib.SHAPE, "sides", number()),
     lambda: setattr(lib, "ADD", lib.closure(number())),
     lambda: setattr(lib, "SHAPE", type("Other", (lib.Shape,), dict(sides=number()))()),
+    lambda: setattr(lib.Shape, "__len__", eval("lambda self: " + str(number()))),
+    lambda: setattr(lib.Shape, "name", property(eval("lambda self: " + str(number())))),
+    lambda: setattr(lib.by_default, "__defaults__", ({{"a": number()}},)),
+    lambda: lib.by_default.__defaults__[0].update(a=number()),
+    lambda: setattr(lib.math, "tau", number()),
+    lambda: setattr(lib.math, "tau", TAU),
+    lambda: setattr(fractions.Fraction, "real", property(eval("lambda self: " + str(number())))),
     reload,
     reload,
     lambda: sys.modules.pop("late", None),
