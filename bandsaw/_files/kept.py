@@ -186,6 +186,8 @@ class Found(NamedTuple):
 
 def found(base: str) -> Iterator[Found]:
     for path, used in _used(base):
+        if path.name[0] == ".":
+            continue  # on its way
         with contextlib.suppress(OSError):
             yield _told(path, used)
 

@@ -26,6 +26,12 @@ class _Compared(Writer):
 
     def __init__(self, seen: Seen) -> None:
         self.has_byte_code = False
+        # Functions with their digests, and whether byte code counts. Shared by all that are inside.
+        self._known: dict[int, tuple[FunctionType, bytes, bool]] = {}
+        # Where it is: what a function closes over may lead to it again.
+        self._inside: frozenset[Any] = frozenset()
+        # Where it was cut short for that, further out than it is now.
+        self._cuts: set[Any] = set()
         report = lambda frames, value, reason: None  # noqa: E731
         super().__init__(as_leaf(self._digest_of_code), report=report, seen=seen)
 
@@ -50,6 +56,19 @@ class _Compared(Writer):
         return self._joined(f"{module}.{name}".encode("utf-8", "surrogatepass"), held)
 
     def _digest_of_function(self, function: FunctionType) -> bytes:
+        known = self._known.get(id(function))
+        if known is None:
+            outer, self._cuts = self._cuts, set()
+            counted, self.has_byte_code = self.has_byte_code, False
+            known = function, self._made_of(function), self.has_byte_code
+            if not self._cuts:
+                self._known[id(function)] = known
+            self._cuts |= outer
+            self.has_byte_code = counted
+        self.has_byte_code |= known[2]
+        return known[1]
+
+    def _made_of(self, function: FunctionType) -> bytes:
         definition = definition_of(function)
         if definition.node is None:
             self.has_byte_code = True
@@ -79,19 +98,21 @@ class _Compared(Writer):
 
     def _joined(self, digest: bytes, held: list[Any]) -> bytes:
         key = digest, *map(id, held)
-        if not held or key in self._inside:
+        if key in self._inside:
+            self._cuts.add(key)
+            return digest
+        if not held:
             return digest
         inner = _Compared(Seen())
         inner._inside = self._inside | {key}
+        inner._known = self._known
         try:
             written = inner.write(held)
         except Exception:
             return digest
         self.has_byte_code |= inner.has_byte_code
+        self._cuts |= inner._cuts - {key}
         return sha256(digest + written).digest()
-
-    # Where it is: what a function closes over may lead to it again.
-    _inside: frozenset[Any] = frozenset()
 
 
 _PYTHON = ":{}.{}".format(*sys.version_info)

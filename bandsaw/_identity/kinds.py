@@ -7,6 +7,8 @@ from functools import cached_property, lru_cache
 from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
+from .._system.importing import late_import
+
 if TYPE_CHECKING:
     from builtins import isinstance as is_a
 else:
@@ -139,7 +141,8 @@ def memos_of(kind: type) -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def _assigned_by(code: CodeType) -> frozenset[str]:
-    import dis
+    with late_import:
+        import dis
 
     steps = dis.get_instructions(code)
     return frozenset(step.argval for step in steps if step.opname == "STORE_ATTR")

@@ -25,7 +25,9 @@ def without_full_collections() -> Iterator[None]:
         gc.set_threshold(*before[:2], _NEVER)
         yield
     finally:
-        gc.set_threshold(*before)
+        # Somebody may have set others meanwhile.
+        if gc.get_threshold()[2] == _NEVER:
+            gc.set_threshold(*before)
 
 
 @in_forked_processes
