@@ -49,6 +49,15 @@ class Old(object):
             return 1
     __lt__, __gt__ = Base.where, Other.where
 
+class Modulo:
+    def __init__(self, number):
+        self.number = number
+    def __hash__(self):
+        self.number %= 1000
+        return self.number
+
+modulo = Modulo(1)
+
 class App:
     level = Level.LOW
     value = 1
@@ -113,7 +122,7 @@ def all():
         App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
         given.rate, derived.where(), replaced.where(), held(), App.times(),
-        App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()),
+        App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()), modulo.number,
         Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
     ]
 """
@@ -153,6 +162,7 @@ CHANGES = {
         "one = lib.handlers['one']; lib.handlers['one'] = lib.holding([2])",
         "lib.handlers['one'] = one",
     ),
+    "what a hash changes": ("lib.modulo.number = 2", "lib.modulo.number = 1"),
     "namespace": ("lib.space.rate.parts.append(2)", "lib.space.rate.parts.pop()"),
     "arguments of a command": ("lib.given.rate = 2", "lib.given.rate = 1"),
     "proxy": ("lib.known['rate'] = 2", "lib.known['rate'] = 1"),

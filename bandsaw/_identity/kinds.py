@@ -127,25 +127,46 @@ def kind_of(owner: Any) -> Any:
 def memos_of(kind: type) -> frozenset[str]:
     """Names the attributes that objects of a class keep of what their methods have computed.
 
-    Those are what is behind a `cached_property`, and what `__hash__` assigns: hashes of texts are
-    others in each process.
+    Those are what is behind a `cached_property`, and what only `__hash__` computes: hashes of texts
+    are others in each process.
     """
     found: set[str] = set()
+    of_hash: set[str] = set()
     for base in _mro(kind):
         members = _dict(base)
         found.update(name for name, each in members.items() if type(each) is cached_property)
         if type(members.get("__hash__")) is FunctionType:
-            found |= _assigned_by(members["__hash__"].__code__)
-    return frozenset(found)
+            of_hash |= _assigned_by(members["__hash__"].__code__)
+    for base in _mro(kind) if of_hash else ():
+        for name, member in _dict(base).items():
+            functions = [getattr(member, part, None) for part in _PARTS.get(type(member), ())]
+            for function in (member, *functions):
+                if type(function) is FunctionType and name != "__hash__":
+                    of_hash -= _assigned_by(function.__code__)
+    return frozenset(found | of_hash)
 
 
-@lru_cache(maxsize=1024)
+_PARTS: Mapping[type, tuple[str, ...]] = {
+    **dict.fromkeys((staticmethod, classmethod), ("__func__",)),
+    property: ("fget", "fset", "fdel"),
+}
+
+
+@lru_cache(maxsize=4096)
 def _assigned_by(code: CodeType) -> frozenset[str]:
+    """Names the attributes to which a function assigns something else than a constant."""
     with late_import:
         import dis
 
-    steps = dis.get_instructions(code)
-    return frozenset(step.argval for step in steps if step.opname == "STORE_ATTR")
+    steps = list(dis.get_instructions(code))
+    return frozenset(
+        step.argval
+        for number, step in enumerate(steps)
+        if step.opname == "STORE_ATTR" and steps[max(0, number - 2)].opname not in _CONSTANTS
+    )
+
+
+_CONSTANTS = ("LOAD_CONST", "LOAD_SMALL_INT")
 
 
 def members_of(kind: type) -> tuple[Member, ...]:
