@@ -17,7 +17,7 @@ configuration = (
 )
 """
 LIBRARY = """
-import argparse, collections, enum, functools, textwrap, types, typing
+import argparse, collections, enum, functools, sys, textwrap, types, typing
 
 class Base:
     def where(self):
@@ -119,6 +119,7 @@ replaced = Base()
 
 def all():
     return [
+        bool(sys.argv),
         App.Inner.host, App.Inner().port(), App.kind.__name__, App.config.rate, App.space.rate,
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
         given.rate, derived.where(), replaced.where(), held(), App.times(),

@@ -63,8 +63,6 @@ def carried_by(seen: Seen) -> Carried:
             if digest is not None and value is not MISSING:
                 values[f"{seen.places[id(namespace)]}.{name}"] = digest
             continue
-        if namespace is sys.__dict__ and name == "argv":
-            values["sys:argv"] = digest_of(value) or ""
         if source is None or is_a(value, ModuleType):
             continue
         is_said = _is_said(name, value, namespace, source)
