@@ -112,7 +112,7 @@ def members(frame: Frame) -> dict[str, _Part]:
         start = 0
         try:
             data = bulk.mapped(frame.descriptor, place)
-        except (OSError, ValueError, MemoryError) as error:
+        except (OSError, ValueError, OverflowError, MemoryError) as error:
             raise SessionFileError(f"The file of a session cannot be mapped: {error}") from error
     found = {}
     for name, length in zip(MEMBERS, lengths):
