@@ -29,7 +29,6 @@ from bandsaw.result import Result
 from bandsaw.session import Session
 from tests.conftest import ROOT
 
-pwd = pytest.importorskip("pwd", reason="there are no accounts")
 pytest.importorskip("fsspec", reason="fsspec is not installed")
 KEY = b"a key of the whole team"
 
@@ -565,6 +564,17 @@ LIBRARY = """
     """
 
 
+def checkout_of(project, folder, text):
+    """Makes a checkout of the workflow in another folder."""
+    folder.mkdir(parents=True)
+    checkout = type(project)(folder, project.temporary)
+    checkout.write("bandsaw_config.py", text)
+    checkout.write("flow.py", RICH)
+    checkout.write("lib/numbers.py", LIBRARY)
+    checkout.write("lib/__init__.py", "")
+    return checkout
+
+
 def test_checkouts_elsewhere_and_other_pythons_share_one_store(project, pythons, tmp_path):
     fsspec = tmp_path / "site"
     fsspec.mkdir()
@@ -573,12 +583,7 @@ def test_checkouts_elsewhere_and_other_pythons_share_one_store(project, pythons,
     shared, lists = [], {}
     for version, python in {**pythons, "this": sys.executable}.items():
         folder = tmp_path / f"of {version}" / "deep" / "checkout"
-        folder.mkdir(parents=True)
-        checkout = type(project)(folder, project.temporary)
-        checkout.write("bandsaw_config.py", text)
-        checkout.write("flow.py", RICH)
-        checkout.write("lib/numbers.py", LIBRARY)
-        checkout.write("lib/__init__.py", "")
+        checkout = checkout_of(project, folder, text)
         path = checkout.environment(path=[str(fsspec)])["PYTHONPATH"]
         variables = {"PYTHONPATH": path, "LOCAL": "local", "HOME": str(folder), "USER": "somebody"}
         checkout.run("flow.py", python=python, **variables)
@@ -644,12 +649,7 @@ def test_another_account_with_another_python_finds_what_this_one_computed(projec
     outputs = {}
     for who in (first, "theirs" if first == "mine" else "mine"):
         folder = base / who / "checkout"
-        folder.mkdir(parents=True)
-        checkout = type(project)(folder, project.temporary)
-        checkout.write("bandsaw_config.py", text)
-        checkout.write("flow.py", RICH)
-        checkout.write("lib/numbers.py", LIBRARY)
-        checkout.write("lib/__init__.py", "")
+        checkout = checkout_of(project, folder, text)
         if who == "mine":
             outputs[who] = checkout.run("flow.py", LOCAL="local").stdout
         else:
@@ -661,7 +661,7 @@ def test_another_account_with_another_python_finds_what_this_one_computed(projec
             )
             assert done.returncode == 0, done.stderr
             outputs[who] = done.stdout
-            assert (folder / "local").stat().st_uid == pwd.getpwnam("nobody").pw_uid
+            assert (folder / "local").owner() == "nobody"
         assert (folder / "computed").exists() == (who == first)
     assert outputs["mine"] == outputs["theirs"]
     assert entries(base / "mine" / "checkout" / "local") == entries(
