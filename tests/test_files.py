@@ -174,6 +174,8 @@ assert task(File("in.txt")) == os.stat("in.txt").st_ino
         ("File('tree')", "leads out of it"),
         ("File('made', to='out/made')", "has a link"),
         ("File('made', to='taken')", "is a folder"),
+        ("[File('made', to='same'), File('more', to='same')]", "a 'to' of its own"),
+        ("[File('made', to='same/{name}'), File('more', to='same')]", "a 'to' of its own"),
     ],
 )
 def test_a_result_that_cannot_arrive_is_a_typed_error_and_leaves_nothing(run, chain, made, said):
@@ -188,6 +190,7 @@ def task(which):
 Path("tree").mkdir()
 Path("tree", "link").symlink_to("../in.txt")
 Path("made").write_text("x")
+Path("more").write_text("y")
 Path("taken").mkdir()
 Path("elsewhere").mkdir()
 Path("out").symlink_to("elsewhere")

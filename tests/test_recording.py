@@ -381,6 +381,11 @@ def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
     assert "removed 2 runs" in bandsaw_runs("prune", "--older-than", "0.001s")
     missing = project.run("-m", "bandsaw", "runs", "ls", "--file", "no.sqlite", check=False)
     assert missing.returncode == 1 and "no.sqlite" in missing.stderr
+    with contextlib.closing(sqlite3.connect(project.folder / "other.sqlite")) as other:
+        other.execute("CREATE TABLE theirs (x)")
+        refused = project.run("-m", "bandsaw", "runs", "ls", "--file", "other.sqlite", check=False)
+        assert refused.returncode == 1 and "other.sqlite' is not a record" in refused.stderr
+        assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
 
 
 def test_watch_shows_a_run_on_its_way_and_how_it_ends(project):

@@ -237,9 +237,20 @@ class Arrived(Carrier):
         if to is not None:
             to = filled(to, path)
             target = places.below(os.getcwd(), to)
+            self._check_is_free(target)
             places.move(path, target)
         self._session.facts.setdefault("returned_files", []).append(target)
         return File(target, to)
+
+    def _check_is_free(self, target: str) -> None:
+        """Refuses a place where another file of the same value is, and one in or above it."""
+        for file in (self._files or {}).values():
+            one, other = file.path + os.sep, target + os.sep
+            if one.startswith(other) or other.startswith(one):
+                raise FileTravelError(
+                    f"Two files of one result arrive at {file.path!r} and {target!r}, where one "
+                    "would replace the other: give each File a 'to' of its own."
+                )
 
 
 def filled(to: str, path: str) -> str:

@@ -27,6 +27,13 @@ def reading(path: str) -> Iterator[Any]:
             "and run the workflow, or say which file with --file."
         )
     try:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            # Opened for writing, it would get our tables.
+            if (
+                connection.execute("SELECT name FROM sqlite_master WHERE name = 'calls'").fetchone()
+                is None
+            ):
+                raise InvalidValueError(f"{path!r} is not a record: another program has made it.")
         connection = opened(path)
     except sqlite3.Error as error:
         raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
