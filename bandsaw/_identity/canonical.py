@@ -18,6 +18,7 @@ sharing can be seen there. Elements of a set have no order: a cycle through a se
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -51,7 +52,7 @@ from .kinds import (
     name_of,
 )
 from .objects import open_form
-from .stored import is_of_the_user, open_stored
+from .stored import is_of_the_user, open_stored, stores_more
 from .watch import Seen, base_of, behind, first_attributes, first_contents, is_first_unset
 
 if TYPE_CHECKING:
@@ -243,6 +244,7 @@ class Writer:
         is_array = name_of(kind) in _ARRAYS
         is_changeable = is_array or is_a(value, bytearray) or base_of(value) is not None
         if is_changeable and not seen.container(value):
+            seen.is_whole = False
             self._report(self._stack, value, "is too large to be watched for changes in place")
         try:
             stored = open_stored(value) if is_of_the_user(kind) else None
@@ -256,8 +258,11 @@ class Writer:
         if not is_a(value, type) and hides_attributes(kind):
             self._report(self._stack, value, "has a `__dict__` of its own, so that it is not read")
         is_ours = is_first_party(module_of(kind))
+        if seen.is_whole and stored is None:
+            seen.is_whole = is_array or kind is deque or not _hides_contents(value, form)
         if is_a(form, Form) and form.tag in _OBJECTS and (is_ours or attributes_of(value)):
             if not is_ours and len(seen.owners) >= _MOST_OWNERS:
+                seen.is_whole = False
                 self._report(self._stack, value, "is too large to be watched for changes in place")
                 return form
             seen.owner(value, not is_ours)
@@ -339,6 +344,20 @@ class Writer:
 
     def path(self) -> str:
         return self._name + "".join(_step(frame) for frame in self._stack)
+
+
+def _hides_contents(value: Any, form: Union[bytes, Form]) -> bool:
+    """Says whether an object may hold what nobody sees change."""
+    kind = type(value)
+    if is_a(value, _VIEWS) or name_of(kind) == _FILE or module_of(kind).partition(".")[0] in _HIDING:
+        return True
+    is_object = is_a(form, Form) and form.tag in _OBJECTS
+    return is_object and (not attributes_of(value) or stores_more(kind))
+
+
+_HIDING = frozenset(("numpy", "pandas", "pyarrow"))
+_FILE = f"{__name__.partition('.')[0]}._file.File"
+_VIEWS = (memoryview, type({}.keys()), type({}.values()), type({}.items()))
 
 
 def _leaf_of(kind: type) -> Any:

@@ -127,7 +127,7 @@ def open_stored(value: Any) -> Optional[Form]:
                 args = (read(value),)
                 break
         else:
-            if _stores_more(kind) and not is_a(value, property):
+            if stores_more(kind) and not is_a(value, property):
                 if not _changes_its_bases(kind) and by_kind(copyreg.dispatch_table, kind) is None:
                     return None
                 raise NoForm("what it stores cannot be read without running its own code")
@@ -160,7 +160,7 @@ _HOLDERS = frozenset(
 )
 
 
-def _stores_more(kind: type) -> bool:
+def stores_more(kind: type) -> bool:
     """Says whether objects of a class have more than attributes; `pickle` looks at the same."""
     slots = [name for name, _ in members_of(kind)]
     places = len(slots) + sum(
