@@ -324,6 +324,51 @@ def test_what_reached_code_fills_is_state_and_is_told_once(run):
     assert len(entries(run)) == 2
 
 
+@pytest.mark.parametrize("chain", ["own", "kept"])
+def test_what_a_task_fills_in_another_process_is_state_there(run, chain):
+    run.project.write(
+        "memo.py",
+        f"""
+        import collections
+        import bandsaw
+
+        class Memo:
+            def __init__(self):
+                self.items, self.table, self.calls = {{}}, None, 0
+            def get(self, x):
+                self.calls += 1
+                self.late = self.table = self.table or [1, 2]
+                return self.items.setdefault(x, x * 2)
+
+        MEMO, BAG, RATE = Memo(), collections.UserDict(), float("3")
+
+        @bandsaw.task(chain={chain!r})
+        def one(x):
+            list(map(BAG.__setitem__, [x], [1]))
+            return MEMO.get(x)
+
+        @bandsaw.task(chain={chain!r})
+        def two(x):
+            return MEMO.get(x) * RATE
+
+        @bandsaw.task(chain={chain!r})
+        def sets(x):
+            globals().update(RATE=x)
+            return RATE
+        """,
+    )
+    calls = "assert [memo.one(1), memo.one(2), memo.two(1), memo.two(3)] == [2, 4, 6, 18]\n"
+    run("import memo\n" + calls)
+    assert len(entries(run)) == 4
+    # What the program fills before the call is no state of the other process.
+    run("import memo\nmemo.MEMO.items[1] = 5\nassert memo.one(7) == 14 and memo.two(7) == 42.0")
+    assert len(entries(run)) == 4
+    # Nor what another task has set there.
+    run("import memo\nmemo.sets(9), memo.two(8)")
+    kept = 5 if chain == "own" else 4
+    assert len(entries(run)) == kept
+
+
 def test_an_assignment_while_the_call_runs_keeps_nothing(run):
     run.project.write(
         "slow.py",
