@@ -31,6 +31,7 @@ from .forms import (
     FIELDS,
     LEAVES,
     MAP,
+    OBJECTS,
     PARTS,
     SEQUENCE,
     SET,
@@ -52,7 +53,7 @@ from .kinds import (
     name_of,
 )
 from .objects import open_form
-from .stored import is_of_the_user, open_stored, stores_more
+from .stored import hides_contents, is_of_the_user, open_stored
 from .watch import Seen, base_of, behind, first_attributes, first_contents, is_first_unset
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ LONGEST_INLINE = 256
 HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
-_OBJECTS = (b"O", b"o", b"!set;")
 # As many objects of classes that are not of the project are watched.
 _MOST_OWNERS = 1_000
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
@@ -259,8 +259,8 @@ class Writer:
             self._report(self._stack, value, "has a `__dict__` of its own, so that it is not read")
         is_ours = is_first_party(module_of(kind))
         if seen.is_whole and stored is None:
-            seen.is_whole = is_array or kind is deque or not _hides_contents(value, form)
-        if is_a(form, Form) and form.tag in _OBJECTS and (is_ours or attributes_of(value)):
+            seen.is_whole = is_array or kind is deque or not hides_contents(value, form)
+        if is_a(form, Form) and form.tag in OBJECTS and (is_ours or attributes_of(value)):
             if not is_ours and len(seen.owners) >= _MOST_OWNERS:
                 seen.is_whole = False
                 self._report(self._stack, value, "is too large to be watched for changes in place")
@@ -344,20 +344,6 @@ class Writer:
 
     def path(self) -> str:
         return self._name + "".join(_step(frame) for frame in self._stack)
-
-
-def _hides_contents(value: Any, form: Union[bytes, Form]) -> bool:
-    """Says whether an object may hold what nobody sees change."""
-    kind = type(value)
-    if is_a(value, _VIEWS) or name_of(kind) == _FILE or module_of(kind).partition(".")[0] in _HIDING:
-        return True
-    is_object = is_a(form, Form) and form.tag in _OBJECTS
-    return is_object and (not attributes_of(value) or stores_more(kind))
-
-
-_HIDING = frozenset(("numpy", "pandas", "pyarrow"))
-_FILE = f"{__name__.partition('.')[0]}._file.File"
-_VIEWS = (memoryview, type({}.keys()), type({}.values()), type({}.items()))
 
 
 def _leaf_of(kind: type) -> Any:
