@@ -338,8 +338,8 @@ class Session:
                 f"The chain {header['advice_chain']!r} of {header['configuration']} has "
                 f"{len(advices)} advices on {platform.node()}, and {moderator.before_called} were "
                 "called already where the session comes from. A configuration has to be the same "
-                "in all processes. If it asks for an environment variable, set that for the other one "
-                "with Interpreter.set_environment()."
+                "in all processes. If it asks for an environment variable, set that for the other "
+                "one with Interpreter.set_environment()."
             )
         if self._walk is not None:
             moderator.take_over(self._walk)
