@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of, main_module_name
 from .compared import digest_of
+from .contents import base_of
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
@@ -37,7 +38,7 @@ from .stored import (
     is_strange,
     unwrapped,
 )
-from .watch import MISSING, Seen, base_of
+from .watch import MISSING, Seen
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))

@@ -36,7 +36,7 @@ class _Compared(Writer):
         super().__init__(as_leaf(self._digest_of_code), report=report, seen=seen)
 
     def _without_form(self, value: Any, error: Any) -> bytes:
-        if not self._stack:
+        if not self.frames:
             raise error
         return b"?;"
 
