@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
 from . import modules
+from ._session import attempt
 from ._session.moderator import _Moderator
 from ._system import callers
 from ._system.nonces import new_nonce
@@ -347,6 +348,8 @@ class Session:
         self._nonce = header["nonce"]
         self._ids = header["ids"]
         self._code = header["code"]
+        if sent is None and self._code["values"]:
+            attempt.is_told = True
         self.facts.update(header.get("facts", {}))
         self._moderator = moderator
         return self
@@ -355,7 +358,7 @@ class Session:
         """What is known of the code that its task ran, or will run. See `headers.code_of`."""
         from ._session import headers
 
-        return headers.code_of(self.task, self.__dict__.get("_code"))
+        return headers.code_of(self.task, self)
 
     def _take_over(self, header: Mapping[str, Any], is_first: bool) -> None:
         if is_first:

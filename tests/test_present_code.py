@@ -324,6 +324,51 @@ def test_what_reached_code_fills_is_state_and_is_told_once(run):
     assert len(entries(run)) == 2
 
 
+@pytest.mark.parametrize("chain", ["own", "kept"])
+def test_what_a_task_fills_in_another_process_is_state_there(run, chain):
+    run.project.write(
+        "memo.py",
+        f"""
+        import collections
+        import bandsaw
+
+        class Memo:
+            def __init__(self):
+                self.items, self.table, self.calls = {{}}, None, 0
+            def get(self, x):
+                self.calls += 1
+                self.late = self.table = self.table or [1, 2]
+                return self.items.setdefault(x, x * 2)
+
+        MEMO, BAG, RATE = Memo(), collections.UserDict(), float("3")
+
+        @bandsaw.task(chain={chain!r})
+        def one(x):
+            list(map(BAG.__setitem__, [x], [1]))
+            return MEMO.get(x)
+
+        @bandsaw.task(chain={chain!r})
+        def two(x):
+            return MEMO.get(x) * RATE
+
+        @bandsaw.task(chain={chain!r})
+        def sets(x):
+            globals().update(RATE=x)
+            return RATE
+        """,
+    )
+    calls = "assert [memo.one(1), memo.one(2), memo.two(1), memo.two(3)] == [2, 4, 6, 18]\n"
+    run("import memo\n" + calls)
+    assert len(entries(run)) == 4
+    # What the program fills before the call is no state of the other process.
+    run("import memo\nmemo.MEMO.items[1] = 5\nassert memo.one(7) == 14 and memo.two(7) == 42.0")
+    assert len(entries(run)) == 4
+    # Nor what another task has set there.
+    run("import memo\nmemo.sets(9), memo.two(8)")
+    kept = 5 if chain == "own" else 4
+    assert len(entries(run)) == kept
+
+
 def test_an_assignment_while_the_call_runs_keeps_nothing(run):
     run.project.write(
         "slow.py",
@@ -367,8 +412,33 @@ def test_variables_with_another_value_in_each_process_are_named_at_the_first_mis
     """
     assert run(body).stdout == "\n"
     told = run(body).stdout
-    assert told.count("lib.STARTED holds another value in each process") == 1
+    assert told.count("lib.STARTED holds another value in this process") == 1
     assert "@task(state=['lib.STARTED'])" in told
+
+
+def test_variables_that_the_program_sets_are_named_where_each_process_sets_another_value(run):
+    body = """
+    import time
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        {}
+        total(1), total(2)
+    print(*[w.message for w in caught])
+    """
+    many = "".join(f"def f{n}(): return {n}\n" for n in range(250))
+    run.project.write("lib.py", LIBRARY.replace("STARTED > 0", "1") + many)
+    names = ", ".join(f"lib.f{n}" for n in range(250))
+    run.project.write("steps.py", STEPS.replace("lib.total(x)", f"lib.total(x), [{names}][:0]"))
+    sets = ["lib.RATE = time.time()", "lib.Settings.bonus = time.time()"]
+    for one, name in zip(sets, ("lib.RATE", "lib.Settings.bonus")):
+        run(body.format(one))
+        told = run(body.format(one)).stdout
+        assert told.count(f"{name} holds another value in this process") == 1, told
+        assert f"@task(state=[{name!r}])" in told
+    # A sweep is no miss that is to be told.
+    sweep = "for lib.RATE in {}: total(1)"
+    for values in ([2, 3, 4], [2, 5, 6]):
+        assert run(body.format(sweep.format(values))).stdout == "\n"
 
 
 def test_hashes_that_objects_keep_do_not_count(project):

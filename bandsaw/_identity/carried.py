@@ -2,7 +2,7 @@
 
 near: carried_by(seen) ─► what only memory holds: it cannot be there
 ─► values that the files do not say: their digests go along
-far:  differing(values) ─► those that have another value there
+far:  Arrived(code) ─► those that have another value there, see `compared`
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Optional
 
-from ..modules import file_of, main_module_name
+from ..modules import file_of
 from .compared import digest_of
 from .contents import base_of
 from .definitions import definition_of
@@ -50,6 +50,7 @@ class Carried(NamedTuple):
     changed: tuple[str, ...]  # the names of what was changed in memory
     values: Mapping[str, str]  # the digests of values that the files do not say, by their names
     filled: frozenset[str]  # of these the containers that they say, and that anybody may fill
+    state: tuple[str, ...]  # the names of attributes that the code itself assigns or fills
 
 
 def carried_by(seen: Seen) -> Carried:
@@ -66,21 +67,24 @@ def carried_by(seen: Seen) -> Carried:
             continue
         if source is None or is_a(value, ModuleType):
             continue
-        is_said = _is_said(name, value, namespace, source)
-        if is_said is None:
+        module, is_said = (
+            canonical_module_name(namespace["__name__"]),
+            _is_said(name, value, namespace, source),
+        )
+        if is_said is False:
+            changed[f"{module}.{name}"] = None
+        if is_said is None or not (is_said or is_a(value, (FunctionType, type))):
             digest = digest_of(value)
             if digest is not None:
-                values[f"{canonical_module_name(namespace['__name__'])}:{name}"] = digest
-        elif not is_said:
-            changed[f"{canonical_module_name(namespace['__name__'])}.{name}"] = None
+                values[f"{module}:{name}"] = digest
     for one in list(seen.owners.values()):
         owner = one.owner
         if is_a(owner, type):
             module = canonical_module_name(module_of(owner))
             place = qualname_of(owner)
             said = _said_in(owner)
-            for name in _changed_members(owner, one.state):
-                changed[f"{module}.{place}.{name}"] = None
+            others = frozenset(_changed_members(owner, one.state))
+            changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sorted(others)))
             for name, value in one.state.items():
                 if name in seen.attributes or name[:2] == "__":
                     continue
@@ -88,13 +92,14 @@ def carried_by(seen: Seen) -> Carried:
                     digest = digest_of(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
-                        if not _is_computed(said.get(name), value):
+                        if name not in others and not _is_computed(said.get(name), value):
                             filled.add(f"{module}:{place}.{name}")
     for function, *_ in list(seen.functions.values()):
         if _is_only_in_memory(function):
             module = canonical_module_name(function.__globals__.get("__name__"))
             changed[f"{module}.{function.__qualname__}"] = None
-    return Carried(tuple(changed), MappingProxyType(values), frozenset(filled))
+    state = tuple(sorted(seen.attributes)) if values else ()
+    return Carried(tuple(changed), MappingProxyType(values), frozenset(filled), state)
 
 
 def _is_compared(owner: type, name: str, member: Any) -> bool:
@@ -349,39 +354,3 @@ def _has_other_defaults(function: FunctionType, node: Any) -> bool:
         if expression is not None:
             pairs.append((expression, named[argument.arg]))
     return any(is_literal(expression, value) is False for expression, value in pairs)
-
-
-def differing(values: Mapping[str, str], is_same_machine: bool) -> list[str]:
-    """Names the values that are others in this process than where they come from.
-
-    A module that is not loaded here was of no use. Text and paths may rightly be others on another
-    machine, so only numbers are compared there.
-    """
-    found = []
-    for key, digest in values.items():
-        module_name, _, name = key.partition(":")
-        module = sys.modules.get(module_name)
-        if module is None and module_name == main_module_name():
-            module = sys.modules.get("__main__")
-        value: Any = MISSING if module is None else module
-        for each in name.split("."):
-            value = attributes_of(value).get(each, MISSING)
-        if value is MISSING or not (is_same_machine or _is_same_elsewhere(value)):
-            continue
-        ours = digest_of(value)
-        if ours is None or ours == digest:
-            continue
-        # Of two byte codes of different Pythons nothing can be told.
-        if not (ours[32:] and digest[32:]) or ours[32:] == digest[32:]:
-            found.append(f"{module_name}.{name}")
-    return found
-
-
-def _is_same_elsewhere(value: Any) -> bool:
-    """Says whether a value has to be the same on another machine, where text and paths need not."""
-    if is_a(value, _CONTAINERS):
-        base: Any = base_of(value)
-        read: Any = dict.values if base is dict else base.__iter__
-        inner = read(value)
-        return all(is_a(each, (*_NUMBERS, FunctionType, type)) for each in inner)
-    return is_a(value, _NUMBERS)

@@ -1,24 +1,32 @@
 """Digests of values for the comparison of two processes that load the same files.
 
+near: carried_by ─► digests of values
+far:  Arrived(code)  before the task runs: those that have another value there
+      .differing()   after it: the same, and what the task changed that is no state of its code
+
 Functions count by their own definition, with what they hold: other code is compared by itself.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
+from ..modules import main_module_name
 from .canonical import Writer, as_leaf
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
 from .stored import unwrapped
-from .watch import MISSING, Seen, content_of
+from .watch import MISSING, Seen, Watch, base_of, content_of
 
 _CODE = (FunctionType, type, ModuleType)
+_CONTAINERS = (list, dict, set)
+_NUMBERS = (bool, int, float, complex, type(None))
 
 
 class _Compared(Writer):
@@ -103,7 +111,7 @@ class _Compared(Writer):
             return digest
         if not held:
             return digest
-        inner = _Compared(Seen())
+        inner = _Compared(self._seen or Seen())
         inner._inside = self._inside | {key}
         inner._known = self._known
         try:
@@ -126,3 +134,56 @@ def digest_of(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
         return None
     # Byte code holds for one version of Python.
     return sha256(written).hexdigest()[:32] + (_PYTHON if writer.has_byte_code else "")
+
+
+class Arrived:
+    """The values of which an id speaks, as they are in a process before it runs the task.
+
+    What the task assigns or fills of its own state counts as it was before: for this call, and for
+    the later ones of the process.
+    """
+
+    def __init__(self, code: Mapping[str, Any], is_same_machine: bool) -> None:
+        self._values: Mapping[str, str] = code["values"]
+        self._is_same_machine = is_same_machine
+        self._seen = Seen()
+        self._differing = list(self._compared())
+        self._seen.attributes.update(code.get("state", ()))
+        self._watch = Watch(self._seen)
+
+    def differing(self) -> list[str]:
+        """Names the values that are others than where the session comes from."""
+        if not self._watch.is_current() and self._watch.settle():
+            self._differing += self._compared()
+        return self._differing
+
+    def _compared(self) -> Iterator[str]:
+        for key, digest in self._values.items():
+            module_name, _, name = key.partition(":")
+            module = sys.modules.get(module_name)
+            if module is None and module_name == main_module_name():
+                module = sys.modules.get("__main__")
+            # A module that is not loaded here was of no use.
+            value: Any = MISSING if module is None else module
+            for each in name.split("."):
+                namespace = attributes_of(value)
+                value = namespace.get(each, MISSING)
+            if value is MISSING or not (self._is_same_machine or _is_same_elsewhere(value)):
+                continue
+            self._seen.name(namespace, each, value)
+            ours = digest_of(value, self._seen)
+            if ours is None or ours == digest:
+                continue
+            # Of two byte codes of different Pythons nothing can be told.
+            if not (ours[32:] and digest[32:]) or ours[32:] == digest[32:]:
+                yield f"{module_name}.{name}"
+
+
+def _is_same_elsewhere(value: Any) -> bool:
+    """Says whether a value has to be the same on another machine, where text and paths need not."""
+    if is_a(value, _CONTAINERS):
+        base: Any = base_of(value)
+        read: Any = dict.values if base is dict else base.__iter__
+        inner = read(value)
+        return all(is_a(each, (*_NUMBERS, FunctionType, type)) for each in inner)
+    return is_a(value, _NUMBERS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextvars import ContextVar
 from typing import Any
 
 _current: ContextVar[int] = ContextVar("bandsaw_attempt", default=1)
-# Whether a call of this process was in a later attempt than the first: until then nobody is told.
+# Whether a call of this process was in a later attempt than the first, or came with values to look
+# at before its task is executed: until then nothing is done around it.
 is_told = False
 
 
@@ -21,6 +23,14 @@ def get_attempt() -> int:
 
 def execute(session: Any, number: int) -> Any:
     """Executes the task of a session in an attempt of that number."""
+    code = session.__dict__.get("_code")
+    if code is not None and code["values"]:
+        from .headers import look_at_code
+
+        # Its module is loaded with it. Executing the task says why it cannot be loaded.
+        with contextlib.suppress(Exception):
+            _ = session.task.function
+        look_at_code(session)
     token = _current.set(number)
     try:
         return session.task.execute(session.execution)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any
 
 from .._system.processes import this_machine
 from ..errors import SessionFileError
@@ -72,7 +72,10 @@ def checked(data: bytes) -> dict[str, Any]:
     values, differs = code.get("values"), code.get("differs")
     if not isinstance(values, dict) or not isinstance(differs, list):
         raise SessionFileError(f"A session file cannot say of its code: {code!r:.100}.")
-    for text in (*values, *values.values(), *differs):
+    state = code.get("state", [])
+    if not isinstance(state, list):
+        raise SessionFileError(f"A session file cannot say of its code: {code!r:.100}.")
+    for text in (*values, *values.values(), *differs, *state):
         if not isinstance(text, str):
             raise SessionFileError(f"A session file cannot have {text!r:.100} in place of a text.")
     if not isinstance(header.get("facts", {}), dict):
@@ -131,27 +134,42 @@ def ids_of(task: Any, execution: Any) -> dict[str, str]:
     return ids
 
 
-def code_of(task: Any, received: Optional[Mapping[str, Any]]) -> dict[str, Any]:
+def code_of(task: Any, session: Any) -> dict[str, Any]:
     """Says of which code the id of a task speaks, where somebody has read it.
 
-    `received` is what the process said from which the session came, if it came from one. Returns
-    the digests of values that the files of the code do not say, and the names of what another
-    process cannot have, or has not.
+    Returns the digests of values that the files of the code do not say, and the names of what
+    another process cannot have, or has not.
     """
+    received = session.__dict__.get("_code")
     if received is not None:
-        from .._archive import finder
-        from .._identity.carried import differing
-
-        found = []
+        found: list[str] = []
         if received["values"]:
-            is_here = bool(finder.id) or received.get("machine") == this_machine()
-            found = differing(received["values"], is_here)
+            look_at_code(session, is_again=False)
+            found = session._arrived.differing()
         return {**received, "differs": list(dict.fromkeys([*received["differs"], *found]))}
     carried = task._carried() if hasattr(task, "_carried") else None
     if carried is None:
         return {"values": {}, "differs": []}
     code = {"values": dict(carried.values), "differs": list(carried.changed)}
-    return {**code, "machine": this_machine()} if carried.values else code
+    if carried.values:
+        code.update(machine=this_machine(), state=list(carried.state))
+    return code
+
+
+def look_at_code(session: Any, is_again: bool = True) -> None:
+    """Looks at the values of which the id of a received session speaks.
+
+    Before the task is executed: what it changes of its own state is no other code.
+    """
+    from .._archive import finder
+    from .._identity.compared import Arrived
+
+    if "_arrived" in session.__dict__:
+        if not is_again:
+            return
+        session._code = session._code_now()
+    is_here = bool(finder.id) or session._code.get("machine") == this_machine()
+    session._arrived = Arrived(session._code, is_here)
 
 
 def check_returned(header: Mapping[str, Any], sent: Mapping[str, Any], task_name: str) -> None:

@@ -8,6 +8,10 @@ import time
 
 import pytest
 
+import bandsaw
+from bandsaw.advices.retry import RetryAdvice
+from bandsaw.errors import TaskKilledError
+
 TASKS = """
 def wait_for(path):
     while not os.path.exists(path):
@@ -119,6 +123,19 @@ def test_a_call_of_a_chain_that_stays_here_is_not_killed(task, gate):
     assert not future.kill()
     gate.open()
     assert future.result(60) == 1
+
+
+def test_a_call_of_this_process_that_is_killed_is_not_tried_again(configure, gate):
+    @bandsaw.task(config=configure(RetryAdvice(wait_initial=3600, wait_max=3600)).module_name)
+    def f():
+        gate.pass_through()
+        raise LookupError
+
+    future = f.submit()
+    assert gate.arrived.acquire(timeout=60)
+    assert not future.kill()
+    gate.open()
+    assert isinstance(future.exception(60), TaskKilledError)
 
 
 def test_what_was_submitted_is_finished_at_the_end_of_a_script(run, project):

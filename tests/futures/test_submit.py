@@ -335,6 +335,12 @@ def test_arguments_and_results_are_not_kept(task):
     gc.collect()
     assert Thing.alive == 0
 
+    never = Future()
+    cancelled = passing.submit([Thing(), never])
+    assert cancelled.cancel()
+    gc.collect()
+    assert Thing.alive == 0
+
 
 def test_a_failure_that_nobody_asks_for_is_logged_once(add, fail, caplog):
     fail.submit("known").exception(LIMIT)
@@ -349,6 +355,20 @@ def test_a_failure_that_nobody_asks_for_is_logged_once(add, fail, caplog):
     assert [record.levelno for record in records] == [logging.ERROR]
     assert str(fail.bandsaw_task) in records[0].getMessage()
     assert "unknown" in str(records[0].exc_info[1])
+
+
+def test_a_failure_of_a_future_from_elsewhere_is_logged_unless_somebody_has_cancelled_it(
+    add, caplog
+):
+    failing, cancelled = Future(), Future()
+    calls = [add.submit(failing), add.submit(cancelled)]
+    failing.set_exception(LookupError("unknown"))
+    cancelled.cancel()
+    concurrent.futures.wait(calls, LIMIT)
+    del calls, failing, cancelled
+    gc.collect()
+    records = [record for record in caplog.records if record.name == "bandsaw.futures"]
+    assert ["unknown" in str(record.exc_info[1]) for record in records] == [True]
 
 
 def test_several_threads_submit_at_once(add):
