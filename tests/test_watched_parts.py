@@ -315,8 +315,8 @@ masked = np.ma.masked_array([1, 2])
 
 def all():
     return [
-        table.to_dict(), dict(table.attrs), table.index.name, column.name, numbers.tolist(), str(dates),
-        objects.tolist(), every_other.tolist(), masked.tolist(),
+        table.to_dict(), dict(table.attrs), table.index.name, column.name, numbers.tolist(),
+        str(dates), objects.tolist(), every_other.tolist(), masked.tolist(),
     ]
 """
 CHANGES_OF_TABLES = {

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
 from .compared import digest_of
-from .contents import base_of
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
