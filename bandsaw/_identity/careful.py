@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from .contents import behind, is_changeable
 from .firstparty import is_first_party
-from .forms import PARTS, Fields, Form, Frame, NoForm, opaque, without_addresses
+from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque, without_addresses
 from .kinds import (
     attributes_of,
     by_kind,
@@ -28,16 +28,14 @@ from .kinds import (
 )
 from .objects import open_form
 from .readings import Pointer, Whole
-from .stored import HOLDERS, is_of_the_user, open_stored, stores_more
+from .stored import HOLDERS, hides_contents, is_of_the_user, open_stored, stores_more
 from .watch import Seen, first_attributes, first_contents, first_form, is_first_unset
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
 
-OBJECTS = (b"O", b"o", b"!set;")
 # The tags of installed functions, and of what a definition uses from outside.
 FOREIGN, NAMES = b"!foreign;", b"!names;"
-_TOO_LARGE = "is too large to be watched for changes in place"
 # As many objects of classes that are not of the project are watched.
 _MOST_OWNERS = 1_000
 # They are drawn from: what they hold is another state after each call.
@@ -46,6 +44,7 @@ _DRAWN = frozenset(
     " numpy.random._generator.Generator".split()
 )
 _READ_WHOLE = (
+    *(b"!keys;", b"!values;", b"!items;"),
     *(b"!frame;", b"!series;", b"!index;", b"!range;", b"!categorical;", b"!column;"),
     b"!numpy.subclass;",
 )
@@ -76,7 +75,7 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     if whole and any(id(frame.value) in whole for frame in writer.frames):
         return open_carefully(value, writer)  # it is read with what holds it
     if is_changeable(value) and not seen.container(value):
-        writer.report(value, _TOO_LARGE)
+        _report_as_too_large(value, writer, seen)
     form = open_carefully(value, writer)
     pointed = _parts_of_partial if kind is functools.partial else by_kind(_POINTERS, kind)
     if pointed is not None:
@@ -89,7 +88,9 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         if reading.is_small():
             seen.reading(reading)
         else:
-            writer.report(value, _TOO_LARGE)
+            _report_as_too_large(value, writer, seen)
+    elif not (is_changeable(value) or is_of_the_user(kind)) and hides_contents(value, form):
+        seen.is_whole = False
     if kind is MappingProxyType and type(behind(value)) is dict:
         seen.container(behind(value))
     if not is_a(value, type) and hides_attributes(kind):
@@ -102,13 +103,18 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     return plain
 
 
+def _report_as_too_large(value: Any, writer: AnyWriter, seen: Seen) -> None:
+    seen.is_whole = False
+    writer.report(value, "is too large to be watched for changes in place")
+
+
 def _with_attributes(value: Any, form: Form, writer: AnyWriter, seen: Seen) -> Form:
     kind = type(value)
     is_ours = is_first_party(module_of(kind))
     if not (is_ours or attributes_of(value) or members_of(kind)):
         return form
     if not is_ours and len(seen.owners) >= _MOST_OWNERS:
-        writer.report(value, _TOO_LARGE)
+        _report_as_too_large(value, writer, seen)
         return form
     seen.owner(value, not is_ours)
     first, state = first_attributes(value), form.children[2]
