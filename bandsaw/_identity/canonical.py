@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
+from .addresses import without_addresses
 from .firstparty import is_first_party
 from .forms import (
     FIELDS,
@@ -38,7 +39,6 @@ from .forms import (
     Frame,
     NoForm,
     joined,
-    without_addresses,
     write_str,
 )
 from .kinds import (
@@ -160,6 +160,7 @@ class Writer:
         # The value is kept beside its bytes: its identity must not be given to another one.
         self._done: dict[int, tuple[Any, bytes]] = {}
         self._opened = 0
+        self._living: set[int] = set()  # the addresses of all objects, once one was to be found
 
     def write(self, value: Any) -> bytes:
         """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""
@@ -267,9 +268,10 @@ class Writer:
                 merged = {**state.values, **first}
                 known = {n: v for n, v in merged.items() if not is_first_unset(v)}
                 form.children = [*form.children[:2], Fields(known), *form.children[3:]]
-        plain = without_addresses(value, form)
+        plain = without_addresses(value, form, self._living)
         if plain is not form:
-            self._report(self._stack, value, "holds a text with an address, which is left out")
+            holder = self._stack[-1].value if is_a(value, Fields) else value
+            self._report(self._stack, holder, "holds an address, which is left out")
         return plain
 
     def _leave(self, frame: Frame) -> Union[bytes, Frame]:

@@ -41,6 +41,8 @@ class Outline:
         # The statements that count with the module: all, or none of one that has nothing but
         # functions, constants and imports.
         self.eager: list[ast.stmt] = []
+        # Those that only loops bind: what is left of a loop may depend on the order of a set.
+        self.loops: set[str] = set()
         self._is_foreign = is_foreign
         self._asked: list[Any] = []
         self._read(tree)
@@ -48,6 +50,7 @@ class Outline:
     def _read(self, tree: ast.Module) -> None:
         counted = []
         often: set[str] = set()
+        otherwise: set[str] = set()
         is_set = any(_stored(node) == "TYPE_CHECKING" for node in ast.walk(tree))
         for statement in tree.body:
             if _is_nothing(statement) and not (is_set and is_a(statement, ast.If)):
@@ -57,10 +60,23 @@ class Outline:
             if is_a(statement, (ast.Import, ast.ImportFrom)):
                 continue
             counted.append(statement)
+            targets = [
+                each
+                for node in _own_nodes(statement)
+                if is_a(node, ast.For)
+                for each in ast.walk(node.target)
+                if is_a(each, ast.Name)
+            ]
+            names = list(_bound(statement))
+            self.loops.update(each.id for each in targets)
+            for each in targets:
+                names.remove(each.id)
+            otherwise.update(names)
             for name in _bound(statement):
                 if name in self.statements:
                     often.add(name)
                 self.statements[name] = statement
+        self.loops -= otherwise | self.imports.keys()
         often |= self.imports.keys()
         self.statements.update((name, None) for name in often if name in self.statements)
         for statement in counted:
