@@ -306,6 +306,36 @@ def test_a_module_that_does_things_when_it_is_loaded_is_not_loaded_for_an_id(pac
     assert run(package, body) == ["34.0", f"{first} {first}"]
 
 
+HIDDEN = """
+    import collections, random
+    RANDOM, LONG, BELOW = random.Random(1), [0] * 10_001, {}
+    KEYS, QUEUE, DEFAULT = BELOW.keys(), collections.deque([1]), collections.defaultdict(list)
+    class Own:
+        def __init__(self): self.rows = [1]
+    OWN = Own()
+    def f(): return RANDOM, LONG, KEYS, QUEUE, DEFAULT, OWN
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "RANDOM.random()", "LONG.append(1)", "BELOW.update(a=1)", "QUEUE.append(1)", "DEFAULT[1]",
+        "OWN.rows.append(1)", "OWN = Own()",
+    ],
+)  # fmt: skip
+def test_what_changed_since_a_module_was_loaded_counts_in_the_next_id(package, change):
+    package.write("pkg/plain.py", HIDDEN)
+    body = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "first = workflow.ids()\nimport pkg.plain\n"
+        f"exec({change!r}, vars(pkg.plain))\n"
+        "print(json.dumps([first, workflow.ids()]))\n"
+    )
+    first, changed = json.loads(run(package, body)[-1])
+    assert (first[0] == changed[0]) == (change == "OWN = Own()")
+
+
 def test_an_edit_of_what_is_reached_or_run_counts(package):
     package.write("pkg/plain.py", IMPURE)
     edits = [

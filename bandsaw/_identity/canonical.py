@@ -18,6 +18,7 @@ sharing can be seen there. Elements of a set have no order: a cycle through a se
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -31,6 +32,7 @@ from .forms import (
     FIELDS,
     LEAVES,
     MAP,
+    OBJECTS,
     PARTS,
     SEQUENCE,
     SET,
@@ -51,7 +53,7 @@ from .kinds import (
     name_of,
 )
 from .objects import open_form
-from .stored import is_of_the_user, open_stored
+from .stored import hides_contents, is_of_the_user, open_stored
 from .watch import Seen, base_of, behind, first_attributes, first_contents, is_first_unset
 
 if TYPE_CHECKING:
@@ -63,7 +65,6 @@ LONGEST_INLINE = 256
 HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
-_OBJECTS = (b"O", b"o", b"!set;")
 # As many objects of classes that are not of the project are watched.
 _MOST_OWNERS = 1_000
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
@@ -244,6 +245,7 @@ class Writer:
         is_array = name_of(kind) in _ARRAYS
         is_changeable = is_array or is_a(value, bytearray) or base_of(value) is not None
         if is_changeable and not seen.container(value):
+            seen.is_whole = False
             self._report(self._stack, value, "is too large to be watched for changes in place")
         try:
             stored = open_stored(value) if is_of_the_user(kind) else None
@@ -257,8 +259,11 @@ class Writer:
         if not is_a(value, type) and hides_attributes(kind):
             self._report(self._stack, value, "has a `__dict__` of its own, so that it is not read")
         is_ours = is_first_party(module_of(kind))
-        if is_a(form, Form) and form.tag in _OBJECTS and (is_ours or attributes_of(value)):
+        if seen.is_whole and stored is None:
+            seen.is_whole = is_array or kind is deque or not hides_contents(value, form)
+        if is_a(form, Form) and form.tag in OBJECTS and (is_ours or attributes_of(value)):
             if not is_ours and len(seen.owners) >= _MOST_OWNERS:
+                seen.is_whole = False
                 self._report(self._stack, value, "is too large to be watched for changes in place")
                 return form
             seen.owner(value, not is_ours)

@@ -53,6 +53,9 @@ class Form:
         self.steps = steps  # for `PARTS`, what each child adds to the path in an error
 
 
+OBJECTS = (b"O", b"o", b"!set;")  # the tags of objects with attributes
+
+
 class Frame:
     """A form that is being written."""
 
