@@ -355,6 +355,8 @@ class Reach:
         if known is None:
             known = self._found[part] = []
             for use in part.uses.names:
+                if part.name == RUN and use.chain[0] in part.module.outline.loops:
+                    continue
                 if use.origin is None:
                     found = find_inside(part.module, use.chain, self)
                 else:
