@@ -263,6 +263,7 @@ _BY_NAME: dict[str, Maker] = {
     ),
     "logging.Logger": _logger,
     "logging.RootLogger": _parts(b"!logger;", "name"),
+    "logging.LoggerAdapter": _parts(b"!adapter;", "logger", "extra"),
     # Without its handlers and levels, which the program sets up.
     "loguru._logger.Logger": _parts(b"!logger;", "_options"),
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
