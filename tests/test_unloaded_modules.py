@@ -259,6 +259,9 @@ IMPURE = """
     class Sub(Base):
         sides = 5
         def area(self): return self.sides
+    def deleted(): return 1
+    ONCE = deleted()
+    del deleted
     @functools.lru_cache(None)
     def cached(x): return x * RATE
     SHAPE, PATTERN, STARTED = Params(4), re.compile("a"), time.time()

@@ -40,6 +40,7 @@ class Outline:
         # are several.
         self.statements: dict[str, Optional[ast.stmt]] = {}
         self.lazy: set[str] = set()  # those of them that count where they are reached
+        self.deleted: set[str] = set()  # the names that it deletes
         # The statements that count with the module: all, or none of one that has nothing but
         # functions, constants and imports.
         self.eager: list[ast.stmt] = []
@@ -61,6 +62,8 @@ class Outline:
             if is_a(statement, (ast.Import, ast.ImportFrom)):
                 continue
             counted.append(statement)
+            if is_a(statement, ast.Delete):
+                self.deleted.update(_bound(statement))
             for name in _bound(statement):
                 if name in self.statements:
                     often.add(name)
