@@ -44,6 +44,8 @@ class Outline:
         # The statements that count with the module: all, or none of one that has nothing but
         # functions, constants and imports.
         self.eager: list[ast.stmt] = []
+        # Those that only loops bind: what is left of a loop may depend on the order of a set.
+        self.loops: set[str] = set()
         self._is_foreign = is_foreign
         self._asked: list[Any] = []
         self._read(source)
@@ -51,6 +53,7 @@ class Outline:
     def _read(self, source: Source) -> None:
         counted = []
         often: set[str] = set()
+        otherwise: set[str] = set()
         # Other characters may stand for those of a name.
         is_named = "TYPE_CHECKING" in source.text or not source.text.isascii()
         is_set = is_named and any(_stored(n) == "TYPE_CHECKING" for n in nodes_in(source.tree))
@@ -62,12 +65,26 @@ class Outline:
             if is_a(statement, (ast.Import, ast.ImportFrom)):
                 continue
             counted.append(statement)
+            bound = list(_bound(statement))
             if is_a(statement, ast.Delete):
-                self.deleted.update(_bound(statement))
-            for name in _bound(statement):
+                self.deleted.update(bound)
+            left: set[str] = set()
+            if is_a(statement, ast.For):
+                targets = [
+                    each.id
+                    for loop in _own_nodes(statement)
+                    if is_a(loop, ast.For)
+                    for each in nodes_in(loop.target)
+                    if is_a(each, ast.Name)
+                ]
+                left = {each for each in targets if bound.count(each) == targets.count(each)}
+            self.loops |= left
+            otherwise.update(left.symmetric_difference(bound))
+            for name in bound:
                 if name in self.statements:
                     often.add(name)
                 self.statements[name] = statement
+        self.loops -= otherwise | self.imports.keys()
         often |= self.imports.keys()
         self.statements.update((name, None) for name in often if name in self.statements)
         for statement in counted:
