@@ -58,6 +58,8 @@ def is_as_said(module: Module, name: str, value: Any, seen: Seen) -> bool:
     outline = module.outline
     if name not in outline.statements:
         return _is_imported(module, name, value)
+    if value is MISSING and name in outline.deleted:
+        return True
     node: Any = outline.statements[name]
     if is_a(node, _FUNCTIONS):
         if node.decorator_list and "bandsaw_task" in attributes_of(value):
