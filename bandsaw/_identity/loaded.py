@@ -16,11 +16,12 @@ from typing import Any, Optional
 
 from .by_source import Module, known_module, module_of
 from .carried import is_literal, said_by
+from .contents import base_of
 from .firstparty import Onlooker, is_first_party
 from .kinds import attributes_of, is_a, name_of, qualname_of
 from .kinds import module_of as home_of
 from .stored import is_special_of_the_user, is_strange
-from .watch import MISSING, Seen, Watch, base_of, content_of
+from .watch import MISSING, Seen, Watch, content_of
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _KINDS = {
