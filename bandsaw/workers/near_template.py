@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Protocol
 
 from .. import __version__
 from .._session.members import failure_of
@@ -27,7 +27,6 @@ from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
 from .child import Child, LocalChild
-from .code import Code
 from .frames import Channel
 
 _SECONDS_TO_END = 5.0
@@ -38,6 +37,28 @@ _OWN_GROUP: dict[str, Any] = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
 _OLDEST = (3, 9)
+
+
+class Code(Protocol):
+    """The code that a process runs. See `_archive.checkout`."""
+
+    @property
+    def program(self) -> str:
+        """What Python is to run."""
+
+    @property
+    def name(self) -> str:
+        """The name of the state that it is in."""
+
+    @property
+    def byte_code(self) -> str:
+        """Where byte code is kept that cannot lie beside its source, or an empty text."""
+
+    def news(self, known: int) -> tuple[int, dict[str, Any]]:
+        """Returns what a process does not know yet, and the number for what it knows then."""
+
+    def text(self, path: str) -> Optional[bytes]:
+        """Returns the text that a file had when an id was made of it."""
 
 
 class Kind(NamedTuple):
