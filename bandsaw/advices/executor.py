@@ -128,9 +128,9 @@ class ExecutorAdvice(Advice):
             session.proceed()
 
     def _move(self, session: Session) -> None:
-        from ..workers.call import NotBegunError
         from ..workers.engine import engine_of
         from ..workers.engine_call import EngineCall, EnginePlace, Wanted
+        from ..workers.frames import NotBegunError
 
         seconds = timeout_of(session)
         archive = session.distribution_archive

@@ -27,6 +27,7 @@ from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
 from .child import Child, LocalChild
+from .ends import ask_for_process, channel_pair
 from .frames import Channel
 
 _SECONDS_TO_END = 5.0
@@ -173,7 +174,7 @@ class Template(AnyTemplate):
             # It has loaded nothing yet.
             told = {"environment": told["environment"]} if "environment" in told else {}
         with Deferred():
-            ends = frames.ask_for_process(self._control, b"F" if fork else b"S")
+            ends = ask_for_process(self._control, b"F" if fork else b"S")
             try:
                 child = LocalChild(ends, self.kind, self._one_less, told)
             except BaseException:
@@ -252,7 +253,7 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
 def _opened(
     command: list[str], environment: Mapping[str, str]
 ) -> tuple[socket.socket, subprocess.Popen[bytes], Tail]:
-    near, far = frames.channel_pair()
+    near, far = channel_pair()
     with far:
         try:
             process = subprocess.Popen(
