@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
+from .._config_module import configuration_variables
 from .._system import ending
 from .._system.processes import in_forked_processes
 from .._task_options import ENGINES, check_value, count, mapping
 from ..advice import Advice
-from ..config import configuration_variables
 from ..errors import InvalidValueError, UnknownOptionError
 from ..session import Session
 from ._options import checked_options, note_what_is_missing, timeout_of
