@@ -28,6 +28,7 @@ class Identified:
     _arguments: Optional[Arguments] = None
     # An id that was derived, and what notices when code was reloaded. In one piece, for threads.
     _derived: Optional[tuple[str, Watch]] = None
+    _was_another = False  # whether this process has changed the code since the id was first read
     # The configuration of the task in this process, where it has one.
     _configuration: Any = None
 

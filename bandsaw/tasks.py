@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 new_object = object.__new__
-_OF_THIS_PROCESS = ("_arguments", "_configuration", "_derived")
+_OF_THIS_PROCESS = ("_arguments", "_configuration", "_derived", "_was_another")
 
 
 class Task(Identified, SerializableValue, abc.ABC):
@@ -74,7 +74,10 @@ class Task(Identified, SerializableValue, abc.ABC):
             return self._task_id
         derived = self._derived
         if derived is None or not derived[1].is_current():
-            derived = self._derived = self._make_task_id()
+            made = self._make_task_id()
+            if derived is not None and derived[0] != made[0]:
+                self._was_another = True
+            derived = self._derived = made
         return derived[0]
 
     @task_id.setter

@@ -27,7 +27,7 @@ from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import Origin, chain_of, uses_of
 from .sources import Source, source_of
-from .syntax import write_syntax
+from .syntax import nodes_in, write_syntax
 
 # The parts of a module that count with each of its names: what is run when it is loaded, with all
 # that it imports, and its own statements of that.
@@ -131,7 +131,7 @@ class Module:
         # What its names stood for when it was loaded, as far as the source does not say.
         self.first: dict[str, Any] = {}
         self._written: Optional[Written] = None
-        self.outline = Outline(source.tree, self._is_foreign)
+        self.outline = Outline(source, self._is_foreign)
         self._parts: dict[str, Part] = {}
 
     def part(self, name: str) -> Part:
@@ -168,7 +168,7 @@ class Module:
 
 def origins_in(tree: ast.AST) -> Iterator[Origin]:
     """Yields all that is imported anywhere in a piece of source."""
-    for node in ast.walk(tree):
+    for node in nodes_in(tree):
         if is_a(node, ast.Import):
             yield from (Origin(alias.name, None, 0) for alias in node.names)
         elif is_a(node, ast.ImportFrom):

@@ -18,6 +18,7 @@ sharing can be seen there. Elements of a set have no order: a cycle through a se
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
@@ -25,11 +26,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
+from .addresses import without_addresses
 from .firstparty import is_first_party
 from .forms import (
     FIELDS,
     LEAVES,
     MAP,
+    OBJECTS,
     PARTS,
     SEQUENCE,
     SET,
@@ -38,7 +41,6 @@ from .forms import (
     Frame,
     NoForm,
     joined,
-    without_addresses,
     write_str,
 )
 from .kinds import (
@@ -51,7 +53,7 @@ from .kinds import (
     name_of,
 )
 from .objects import open_form
-from .stored import is_of_the_user, open_stored
+from .stored import hides_contents, is_of_the_user, open_stored
 from .watch import Seen, base_of, behind, first_attributes, first_contents, is_first_unset
 
 if TYPE_CHECKING:
@@ -63,7 +65,6 @@ LONGEST_INLINE = 256
 HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
-_OBJECTS = (b"O", b"o", b"!set;")
 # As many objects of classes that are not of the project are watched.
 _MOST_OWNERS = 1_000
 _ARRAYS = frozenset({"numpy.ndarray", "array.array"})
@@ -160,6 +161,7 @@ class Writer:
         # The value is kept beside its bytes: its identity must not be given to another one.
         self._done: dict[int, tuple[Any, bytes]] = {}
         self._opened = 0
+        self._living: set[int] = set()  # the addresses of all objects, once one was to be found
 
     def write(self, value: Any) -> bytes:
         """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""
@@ -243,6 +245,7 @@ class Writer:
         is_array = name_of(kind) in _ARRAYS
         is_changeable = is_array or is_a(value, bytearray) or base_of(value) is not None
         if is_changeable and not seen.container(value):
+            seen.is_whole = False
             self._report(self._stack, value, "is too large to be watched for changes in place")
         try:
             stored = open_stored(value) if is_of_the_user(kind) else None
@@ -256,8 +259,11 @@ class Writer:
         if not is_a(value, type) and hides_attributes(kind):
             self._report(self._stack, value, "has a `__dict__` of its own, so that it is not read")
         is_ours = is_first_party(module_of(kind))
-        if is_a(form, Form) and form.tag in _OBJECTS and (is_ours or attributes_of(value)):
+        if seen.is_whole and stored is None:
+            seen.is_whole = is_array or kind is deque or not hides_contents(value, form)
+        if is_a(form, Form) and form.tag in OBJECTS and (is_ours or attributes_of(value)):
             if not is_ours and len(seen.owners) >= _MOST_OWNERS:
+                seen.is_whole = False
                 self._report(self._stack, value, "is too large to be watched for changes in place")
                 return form
             seen.owner(value, not is_ours)
@@ -267,9 +273,10 @@ class Writer:
                 merged = {**state.values, **first}
                 known = {n: v for n, v in merged.items() if not is_first_unset(v)}
                 form.children = [*form.children[:2], Fields(known), *form.children[3:]]
-        plain = without_addresses(value, form)
+        plain = without_addresses(value, form, self._living)
         if plain is not form:
-            self._report(self._stack, value, "holds a text with an address, which is left out")
+            holder = self._stack[-1].value if is_a(value, Fields) else value
+            self._report(self._stack, holder, "holds an address, which is left out")
         return plain
 
     def _leave(self, frame: Frame) -> Union[bytes, Frame]:

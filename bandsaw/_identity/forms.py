@@ -6,8 +6,6 @@ different values are ever written alike.
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from struct import Struct
@@ -36,7 +34,6 @@ SIZES = {SET: 1, MAP: 2, FIELDS: 2}
 _INLINE = 256
 _double = Struct("<d").pack
 _NAN = b"fnan....."
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 
 
 class NoForm(Exception):
@@ -54,6 +51,9 @@ class Form:
         self.kind = kind
         self.children = children  # any values; keys and values alternate
         self.steps = steps  # for `PARTS`, what each child adds to the path in an error
+
+
+OBJECTS = (b"O", b"o", b"!set;")  # the tags of objects with attributes
 
 
 class Frame:
@@ -173,26 +173,3 @@ def joined(form: Form, written: list[bytes]) -> bytes:
         pairs = sorted(zip(written[::2], written[1::2]))
         written = [part for pair in pairs for part in pair]
     return b"%b%d:" % (form.tag, len(written)) + b"".join(written)
-
-
-def without_addresses(value: Any, form: Union[bytes, Form]) -> Union[bytes, Form]:
-    """Leaves out addresses in texts, as in `<function f at 0x7f...>`: each process has others."""
-    opened = form
-    if isinstance(form, bytes):
-        if b" at 0x" not in form or not (type(value) is list or type(value) is tuple):
-            return form
-        opened = Form(b"l" if type(value) is list else b"t", SEQUENCE, value)
-    assert isinstance(opened, Form)
-    for child in opened.children:
-        if type(child) is str and " at 0x" in child:
-            break
-    else:
-        return form
-    children = [_without_address(child) for child in opened.children]
-    if all(map(operator.is_, children, opened.children)):
-        return form
-    return Form(opened.tag, opened.kind, children, opened.steps)
-
-
-def _without_address(value: Any) -> Any:
-    return _ADDRESS.sub("", value) if type(value) is str and " at 0x" in value else value

@@ -180,6 +180,8 @@ class Reach:
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
+        members = (attributes_of(base) for cls in self._installed.values() for base in mro_of(cls))
+        self.seen.sizes = [(each, len(each)) for each in members] if self._only_source else []
         self._found_on = {key: self._members_set_on(cls) for key, cls in self._installed.items()}
         if any(found and key not in self._set_on for key, found in self._found_on.items()):
             return False
@@ -353,6 +355,8 @@ class Reach:
         if known is None:
             known = self._found[part] = []
             for use in part.uses.names:
+                if part.name == RUN and use.chain[0] in part.module.outline.loops:
+                    continue
                 if use.origin is None:
                     found = find_inside(part.module, use.chain, self)
                 else:
@@ -457,15 +461,16 @@ class Reach:
 
     def _is_as_first(self, first: First, value: Any) -> bool:
         """Says whether a value is what it was when its module was loaded, apart from state."""
-        if not first.watch.is_current():
+        if not first.is_same(value):
             # What is state is known when all has been read.
             self._is_unsettled = self._is_first
             first.watch.seen.attributes |= self._attributes
             first.watch.settle()
-        digest, seen = walk_of(value, self._together)
-        if digest != first.digest:
-            return False
-        self.seen.include(seen)
+            digest, seen = walk_of(value, self._together)
+            if digest != first.digest:
+                return False
+            first.take(value, seen)
+        self.seen.include(first.watch.seen)
         return True
 
     def _class(self, cls: type) -> Union[bytes, Form]:

@@ -11,10 +11,10 @@ import enum
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .firstparty import is_first_party
-from .forms import PARTS, SET, Fields, Form, NoForm
+from .forms import OBJECTS, PARTS, SET, Fields, Form, NoForm
 from .kinds import (
     attributes_of,
     by_kind,
@@ -158,6 +158,22 @@ _HOLDERS = frozenset(
     " collections.Counter collections.deque builtins.bytearray"
     " functools.singledispatchmethod".split()
 )
+
+
+def hides_contents(value: Any, form: Union[bytes, Form]) -> bool:
+    """Says whether an object may hold what nobody sees change."""
+    kind = type(value)
+    if is_a(value, _VIEWS) or name_of(kind) == _FILE:
+        return True
+    is_object = is_a(form, Form) and form.tag in OBJECTS
+    return module_of(kind).partition(".")[0] in _OF_ARRAYS or (
+        is_object and (not attributes_of(value) or _stores_more(kind))
+    )
+
+
+_VIEWS: tuple[type, ...] = (memoryview, type({}.keys()), type({}.values()), type({}.items()))
+_OF_ARRAYS = frozenset(("numpy", "pandas", "pyarrow"))
+_FILE = f"{__name__.partition('.')[0]}._file.File"
 
 
 def _stores_more(kind: type) -> bool:

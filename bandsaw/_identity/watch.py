@@ -151,6 +151,8 @@ class Seen:
         self.places: dict[int, str] = {}
         # What stands in for what is installed: the names of modules, and of what is in them.
         self.replaced: set[str] = set()
+        self.is_whole = True  # whether nothing changes unnoticed but by what is set on a class
+        self.sizes: list[tuple[Mapping[str, Any], int]] = []  # of classes on which it may be set
 
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
@@ -190,6 +192,7 @@ class Seen:
             mine.update(theirs)
         self.attributes |= other.attributes
         self.replaced |= other.replaced
+        self.is_whole &= other.is_whole
 
     def _tables(self) -> list[dict[Any, Any]]:
         return [
