@@ -11,6 +11,8 @@ from hashlib import sha256
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from .kinds import name_of
+
 if TYPE_CHECKING:
     from typing import Protocol
 
@@ -20,9 +22,15 @@ if TYPE_CHECKING:
         hook: Optional[Callable[[Any], Any]]
         bulk_hash: Optional[str]
         is_careful: bool
+        bulk: int
+        read_whole: set[int]
+        living: set[int]
+        frames: list[Frame]
         code_form: Callable[[Any], Union[bytes, Form]]
 
         def replaced(self, value: Any) -> Any: ...
+        def report(self, value: Any, reason: str) -> None: ...
+        def written_anew(self, value: Any) -> Optional[bytes]: ...
 
 
 # How the children of a form are to be read: in order, as one thing in several parts (also in
@@ -173,3 +181,9 @@ def joined(form: Form, written: list[bytes]) -> bytes:
         pairs = sorted(zip(written[::2], written[1::2]))
         written = [part for pair in pairs for part in pair]
     return b"%b%d:" % (form.tag, len(written)) + b"".join(written)
+
+
+def opaque(value: Any) -> bytes:
+    """Writes a value by its type alone."""
+    name = name_of(type(value)).encode("utf-8", "surrogatepass")
+    return b"?%d:" % len(name) + name

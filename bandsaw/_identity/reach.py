@@ -25,11 +25,13 @@ from .by_source import (
     find_import,
     find_inside,
 )
-from .canonical import Writer, opaque
+from .canonical import Writer
+from .careful import FOREIGN, NAMES, is_held_by_the_user
 from .changes import Changes
+from .contents import base_of
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
-from .forms import MAP, PARTS, Form, Frame, Written, write_str
+from .forms import MAP, PARTS, Form, Frame, Written, opaque, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import (
     attributes_of,
@@ -59,7 +61,6 @@ from .together import Together
 from .watch import (
     MISSING,
     Seen,
-    base_of,
     first_attributes,
     first_of_cell,
     is_first_unset,
@@ -67,9 +68,8 @@ from .watch import (
     kept_as_first,
 )
 
-# The tags of installed functions, of what a definition uses from outside, of tasks, and of parts of
-# modules that count by their source.
-FOREIGN, NAMES, TASK, PART = b"!foreign;", b"!names;", b"!task;", b"!part;"
+# The tags of tasks, and of parts of modules that count by their source.
+TASK, PART = b"!task;", b"!part;"
 ATTRIBUTES = b"!attributes;"  # of what a class holds beyond its source
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
@@ -564,6 +564,8 @@ class Reach:
         is_stream = value is sys.stdin or value is sys.stdout or value is sys.stderr
         if is_stream or kind in _BY_NAME_ONLY:
             return
+        if kind in _FROM_AFAR and not is_held_by_the_user(frames):
+            return
         place = None
         for position, frame in enumerate(frames):
             if frame.form.tag == FOREIGN:
@@ -596,10 +598,15 @@ def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, See
 # They are locks, the process's own streams, and the like: nothing that a result depends on.
 _BY_NAME_ONLY = frozenset(
     {
-        "_thread.lock", "_thread.RLock", "threading._RLock", "_thread._local",
-        "_thread._localdummy", "weakref.ReferenceType", "weakref.WeakKeyDictionary",
-        "weakref.WeakValueDictionary", "weakref.WeakSet", "_abc._abc_data",
-        "_contextvars.ContextVar",
+        "_thread.lock", "_thread.RLock", "threading._RLock", "_thread._localdummy",
+        "_abc._abc_data",
+    }
+)  # fmt: skip
+# Libraries keep track of their own objects by these.
+_FROM_AFAR = frozenset(
+    {
+        "_thread._local", "weakref.ReferenceType", "weakref.WeakKeyDictionary",
+        "weakref.WeakValueDictionary", "weakref.WeakSet", "_contextvars.ContextVar",
     }
 )  # fmt: skip
 

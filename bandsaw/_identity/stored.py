@@ -127,7 +127,7 @@ def open_stored(value: Any) -> Optional[Form]:
                 args = (read(value),)
                 break
         else:
-            if _stores_more(kind) and not is_a(value, property):
+            if stores_more(kind) and not is_a(value, property):
                 if not _changes_its_bases(kind) and by_kind(copyreg.dispatch_table, kind) is None:
                     return None
                 raise NoForm("what it stores cannot be read without running its own code")
@@ -144,7 +144,7 @@ def counts_in_a_class(value: Any, owner: type) -> bool:
     """Says whether an attribute of a class is more than the source of the class says."""
     kind = type(value)
     # The members of an enumeration are attributes of it.
-    return name_of(kind) in _HOLDERS or (
+    return name_of(kind) in HOLDERS or (
         is_of_the_user(kind)
         and not is_a(value, type)
         and not (kind is owner and is_a(value, enum.Enum))
@@ -152,7 +152,7 @@ def counts_in_a_class(value: Any, owner: type) -> bool:
 
 
 # Classes whose objects are nothing but what they hold.
-_HOLDERS = frozenset(
+HOLDERS = frozenset(
     "types.SimpleNamespace argparse.Namespace types.mappingproxy builtins.mappingproxy"
     " functools.partial functools.partialmethod collections.OrderedDict collections.defaultdict"
     " collections.Counter collections.deque builtins.bytearray"
@@ -167,7 +167,7 @@ def hides_contents(value: Any, form: Union[bytes, Form]) -> bool:
         return True
     is_object = is_a(form, Form) and form.tag in OBJECTS
     return module_of(kind).partition(".")[0] in _OF_ARRAYS or (
-        is_object and (not attributes_of(value) or _stores_more(kind))
+        is_object and (not attributes_of(value) or stores_more(kind))
     )
 
 
@@ -176,7 +176,7 @@ _OF_ARRAYS = frozenset(("numpy", "pandas", "pyarrow"))
 _FILE = f"{__name__.partition('.')[0]}._file.File"
 
 
-def _stores_more(kind: type) -> bool:
+def stores_more(kind: type) -> bool:
     """Says whether objects of a class have more than attributes; `pickle` looks at the same."""
     slots = [name for name, _ in members_of(kind)]
     places = len(slots) + sum(
