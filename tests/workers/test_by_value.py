@@ -114,3 +114,115 @@ def test_without_cloudpickle_the_error_is_one_sentence_with_the_way_out(run, pro
         assert "UnserializableError" in last, done.stderr
         assert "cloudpickle on both sides" in last and "top level of a module" in last
         assert len(done.stderr.splitlines()) < 20
+
+
+OF_A_NOTEBOOK = """
+import abc
+import dataclasses
+import enum
+
+import bandsaw
+
+RATE = 2
+made = []
+
+class Meta(type):
+    def __init__(cls, *args):
+        made.append(cls)
+
+class Base(metaclass=Meta):
+    below = []
+
+    def __init_subclass__(cls):
+        Base.below.append(cls)
+
+class Plain(Base):
+    def __init__(self, x=1):
+        self.x = x
+
+    def up(self):
+        return self.x + RATE
+
+@dataclasses.dataclass
+class Data:
+    x: int = 1
+
+    def up(self):
+        return self.x + RATE
+
+class Color(enum.Enum):
+    RED = 1
+
+    def up(self):
+        return self.value + RATE
+
+class Abstract(abc.ABC):
+    @abc.abstractmethod
+    def up(self): ...
+
+class Concrete(Abstract):
+    class Inner:
+        def up(self):
+            return 1 + RATE
+
+    def up(self):
+        return self.Inner().up()
+
+def local(number):
+    class Local:
+        def up(self):
+            return number + RATE
+    return Local
+
+Local = local(1)
+
+@bandsaw.task(chain={chain!r})
+def same(value):
+    print("ran")
+    return value
+
+@bandsaw.task(chain={chain!r})
+def again(value):
+    print("ran")
+    return type(value)(value.up())
+
+own = Plain, Data, Color, Abstract, Concrete, Concrete.Inner, Local, Base, Meta
+# Pickling keeps it on a class, also without another process.
+names = [name for name, value in globals().items() if value is not RATE]
+before = [{{**vars(cls), "__slotnames__": 0}} for cls in own]
+values = [Plain(), Data(), Color.RED, Concrete(), Concrete.Inner(), Local()]
+known = {{name: globals()[name] for name in names}}
+for _ in range(2):
+    back = same(values)
+    q = again(Plain())
+    assert type(q) is Plain and q.x == 3
+assert [type(value) for value in back] == [type(value) for value in values]
+assert back[2] is Color.RED and Base.below == [Plain] and made == [Base, Plain]
+assert before == [{{**vars(cls), "__slotnames__": 0}} for cls in own]
+assert all(globals()[name] is value for name, value in known.items())
+print("edited")
+RATE = 50
+assert [value.up() for value in (*values, *back)] == [51] * 12 and q.up() == 53
+for _ in range(2):
+    assert again(Plain()).x == 51
+Plain.up = lambda self: 1000
+assert again(Plain()).x == 1000
+"""
+
+
+@pytest.mark.parametrize("chain", ["default", "kept", "cached", "in_thread"])
+def test_what_comes_back_changes_nothing_of_the_classes_that_are_here(run, project, chain):
+    more = """
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.executor import ExecutorAdvice
+from concurrent.futures import ThreadPoolExecutor
+configuration.add_advice_chain(CachingAdvice(".cache"), SubprocessAdvice(workers=1), name="cached")
+configuration.add_advice_chain(
+    ExecutorAdvice(lambda: ThreadPoolExecutor(1), isolate=False), name="in_thread"
+)
+"""
+    project.write("bandsaw_config.py", CONFIGURATION.format(other="") + more)
+    done = project.run("-W", "error", "-c", OF_A_NOTEBOOK.format(chain=chain))
+    first, second = done.stdout.split("edited")
+    assert first.count("ran") == (2 if chain == "cached" else 4)
+    assert second.count("ran") == (2 if chain == "cached" else 3)
