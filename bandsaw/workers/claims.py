@@ -8,6 +8,7 @@ It is a symbolic link, which is made with what it says in one step, on shared fi
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -19,6 +20,12 @@ from .engine_hub import started
 
 # What has begun can be ended a moment later.
 _SECONDS_TO_BEGIN = 2.0
+
+
+@functools.lru_cache(1)
+def caller(pid: int) -> tuple[str, int, str]:
+    """Says which process this is, see `started`. `pid`: that of this process."""
+    return started(pid)
 
 
 class Claims:
@@ -38,7 +45,7 @@ class Claims:
         """Has a call never begin where the folder is seen; returns whether it had not."""
         path = self._of(call)
         try:
-            os.symlink(f"ended {json.dumps(started(os.getpid()))}", path)
+            os.symlink(f"ended {json.dumps(caller(os.getpid()))}", path)
         except FileExistsError:
             # Its worker may be removing it, which it does when the call has ended.
             with contextlib.suppress(OSError):
