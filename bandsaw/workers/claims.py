@@ -16,7 +16,7 @@ import time
 from typing import Callable, Optional
 
 from .._archive.keep import kept_root
-from .engine_hub import started
+from .engine_machine import started, tell
 
 # What has begun can be ended a moment later.
 _SECONDS_TO_BEGIN = 2.0
@@ -65,27 +65,13 @@ class Claims:
 
     def end(self, call: str) -> None:
         end = time.monotonic() + _SECONDS_TO_BEGIN
-        while not _told(os.path.join(self.path, "call-" + call)):
+        while not tell(self.path, call):
             if not os.path.lexists(self._of(call)) or time.monotonic() > end:
                 return
             time.sleep(0.01)
 
     def _of(self, call: str) -> str:
         return os.path.join(self.path, "begun-" + call)
-
-
-def _told(path: str) -> bool:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        os.write(descriptor, b"K")
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 # Of this machine and user.

@@ -172,7 +172,8 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
 
 
 _PROGRAM = (
-    *("bandsaw.workers.engine_memory", "bandsaw.workers.engine_hub"),
+    *("bandsaw.workers.engine_memory", "bandsaw.workers.engine_machine"),
+    *("bandsaw.workers.engine_following", "bandsaw.workers.engine_hub"),
     *("bandsaw.workers.engine_files", "bandsaw.workers.engine_far"),
 )
 _program: Optional[tuple[str, str]] = None

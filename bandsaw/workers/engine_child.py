@@ -26,7 +26,7 @@ from .buffers import apart
 from .call import NotBegunError
 from .child import Child
 from .engine import parts_of, submission
-from .engine_hub import SERVER_ENDED
+from .engine_following import SERVER_ENDED
 from .engine_memory import Given
 from .frames import DeadlineError, Frame, Message
 from .near_template import Kind, checked_hello

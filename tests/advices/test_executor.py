@@ -12,7 +12,7 @@ import pytest
 from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import engine_hub, packs
+from bandsaw.workers import engine_machine, packs
 from bandsaw.workers.engine import Engine
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -715,12 +715,12 @@ def test_calls_of_a_map_wait_for_the_first_one_to_be_packed_by_how_long_it_took(
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    of_ended = engine_hub.started(ended.pid)
+    of_ended = engine_machine.started(ended.pid)
     ended.communicate(b"\n")
-    of_this = engine_hub.started(os.getpid())
+    of_this = engine_machine.started(os.getpid())
     for name, caller in (("gone", of_ended), ("here", of_this), ("other", ("x", *of_ended[1:]))):
         os.symlink(f"begun {json.dumps(caller)}", tmp_path / f"begun-{name}")
-    engine_hub._sweep(str(tmp_path))
+    engine_machine.sweep(str(tmp_path))
     left = {"begun-here", "begun-other"} | ({"begun-gone"} if not of_this[0] else set())
     assert set(os.listdir(tmp_path)) == left
 
