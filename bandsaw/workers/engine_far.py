@@ -219,7 +219,7 @@ def _follow(
         calls.clear()
         return
 
-    def answer(name: str, word: str, *what: Any) -> None:
+    def answer(name: str, word: str, *what: "Any") -> None:
         if not what:
             answers[name] = word, host
             return
