@@ -203,6 +203,48 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
     assert done.stdout == "[0, 1, 2, 3] 5\n3\n"
 
 
+def test_short_calls_that_were_sent_to_a_process_ahead_of_a_death_run_once(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+        from bandsaw.advices.retry import RetryAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            RetryAdvice(wait_initial=0, wait_jitter=0),
+            ExecutorAdvice(lambda: ProcessPoolExecutor(1), workers=1, max_in_flight=20),
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw
+        from bandsaw.workers import packs
+
+        @bandsaw.task(batch=20)
+        def note(x):
+            with open("runs", "a") as file:
+                file.write(f"{x} {os.getpid()}\\n")
+            if x == 9 and not os.path.exists("died"):
+                open("died", "x").close()
+                os._exit(3)
+            return x
+
+        if __name__ == "__main__":
+            packs._QUIET_SECONDS = 0.5
+            assert list(note.map(range(20))) == list(range(20))
+            runs = [line.split() for line in open("runs")]
+            print(sorted(int(x) for x, _ in runs) == sorted([*range(20), 9]))
+            print(len({pid for x, pid in runs}) <= 3)
+        """,
+    )
+    assert project.run("workflow.py").stdout == "True\nTrue\n"
+
+
 def test_an_executor_that_is_shut_down_is_an_error(project):
     project.write(
         "bandsaw_config.py",
