@@ -332,10 +332,14 @@ class Session:
         moderator.advice_chain = configuration.get_advice_chain(header["advice_chain"])
         advices = moderator.advice_chain
         if isinstance(advices, tuple) and moderator.before_called > len(advices):
+            import platform
+
             raise SessionFileError(
                 f"The chain {header['advice_chain']!r} of {header['configuration']} has "
-                f"{len(advices)} advices here, and {moderator.before_called} were called already "
-                "where the session comes from. A configuration has to be the same in all processes."
+                f"{len(advices)} advices on {platform.node()}, and {moderator.before_called} were "
+                "called already where the session comes from. A configuration has to be the same "
+                "in all processes. If it asks for an environment variable, set that for the other "
+                "one with Interpreter.set_environment()."
             )
         if self._walk is not None:
             moderator.take_over(self._walk)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 new_object = object.__new__
-_OF_THIS_PROCESS = ("_arguments", "_configuration", "_derived")
+_OF_THIS_PROCESS = ("_arguments", "_configuration", "_derived", "_was_another")
 
 
 class Task(SerializableValue, abc.ABC):
@@ -52,6 +52,7 @@ class Task(SerializableValue, abc.ABC):
     _arguments: Optional[Arguments] = None
     # An id that was derived, and what notices when code was reloaded. In one piece, for threads.
     _derived: Optional[tuple[str, Watch]] = None
+    _was_another = False  # whether this process has changed the code since the id was first read
     # The configuration of the task in this process, where it has one.
     _configuration: Any = None
 
@@ -94,7 +95,10 @@ class Task(SerializableValue, abc.ABC):
             return self._task_id
         derived = self._derived
         if derived is None or not derived[1].is_current():
-            derived = self._derived = self._make_task_id()
+            made = self._make_task_id()
+            if derived is not None and derived[0] != made[0]:
+                self._was_another = True
+            derived = self._derived = made
         return derived[0]
 
     @task_id.setter

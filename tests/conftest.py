@@ -82,6 +82,28 @@ def bandsaw_home(tmp_path_factory):
     del os.environ["BANDSAW_HOME"]
 
 
+# Files with many processes that run little that those of others do not. Coverage makes the start of
+# a process ten times as long.
+_UNCOUNTED = {
+    "test_deaths",
+    "test_docs",
+    "test_faults",
+    "test_inherited",
+    "test_interrupts",
+    "test_output",
+    "test_own",
+    "test_performance",
+    "test_unguarded",
+    "test_versions",
+}
+
+
+@pytest.fixture(autouse=True)
+def coverage_of_processes(request, monkeypatch):
+    if request.path.stem in _UNCOUNTED:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 class Project:
     """A user's project: a folder with a workflow and its configuration."""
 

@@ -1,5 +1,6 @@
 import json
 import re
+import types
 
 import pytest
 
@@ -397,6 +398,12 @@ def test_arguments_are_told_in_few_and_short_texts(value):
     texts = texts_of("x", value)
     assert 1 <= len(texts) <= 24
     assert all(len(text) < 200 for text in texts.values())
+
+
+def test_each_field_of_an_object_with_many_is_told():
+    estimator = types.SimpleNamespace()
+    vars(estimator).update({f"field_{number}": number for number in range(40)})
+    assert texts_of("x", estimator)["x.field_39"] == "39"
 
 
 @pytest.mark.parametrize("value", [("forest", 4), [0.5, None], {"C": 0.1}])

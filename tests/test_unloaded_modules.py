@@ -259,6 +259,9 @@ IMPURE = """
     class Sub(Base):
         sides = 5
         def area(self): return self.sides
+    def deleted(): return 1
+    ONCE = deleted()
+    del deleted
     @functools.lru_cache(None)
     def cached(x): return x * RATE
     SHAPE, PATTERN, STARTED = Params(4), re.compile("a"), time.time()
@@ -306,6 +309,36 @@ def test_a_module_that_does_things_when_it_is_loaded_is_not_loaded_for_an_id(pac
     assert run(package, body) == ["34.0", f"{first} {first}"]
 
 
+HIDDEN = """
+    import collections, random
+    RANDOM, LONG, BELOW = random.Random(1), [0] * 10_001, {}
+    KEYS, QUEUE, DEFAULT = BELOW.keys(), collections.deque([1]), collections.defaultdict(list)
+    class Own:
+        def __init__(self): self.rows = [1]
+    OWN = Own()
+    def f(): return RANDOM, LONG, KEYS, QUEUE, DEFAULT, OWN
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "RANDOM.random()", "LONG.append(1)", "BELOW.update(a=1)", "QUEUE.append(1)", "DEFAULT[1]",
+        "OWN.rows.append(1)", "OWN = Own()",
+    ],
+)  # fmt: skip
+def test_what_changed_since_a_module_was_loaded_counts_in_the_next_id(package, change):
+    package.write("pkg/plain.py", HIDDEN)
+    body = (
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "first = workflow.ids()\nimport pkg.plain\n"
+        f"exec({change!r}, vars(pkg.plain))\n"
+        "print(json.dumps([first, workflow.ids()]))\n"
+    )
+    first, changed = json.loads(run(package, body)[-1])
+    assert (first[0] == changed[0]) == (change in ("OWN = Own()", "RANDOM.random()"))
+
+
 def test_an_edit_of_what_is_reached_or_run_counts(package):
     package.write("pkg/plain.py", IMPURE)
     edits = [
@@ -342,6 +375,27 @@ def test_what_a_program_sets_before_the_first_id_counts(package, text):
         "import pkg.plain\npkg.plain.SETTINGS['x'] = int({})\nprint(workflow.ids()[0])\n"
     )
     assert len({*run(package, body.format(1)), *run(package, body.format(2))}) == 2
+
+
+def test_what_is_left_of_a_loop_over_a_set_is_not_the_module_s_code(project):
+    project.write(
+        "names.py",
+        """
+        TABLE = {}
+        for kinds in [({"a", "b", "c"}, 1)]:
+            for name in kinds[0]:
+                TABLE[name] = kinds[1]
+        def f(): return sorted(TABLE)
+        """,
+    )
+    body = """if True:
+        from bandsaw.tasks import Task
+        def f(): from names import f; return f()
+        import names
+        print(names.name, Task.create_task(f).task_id)
+        """
+    told = [project.run("-c", body, PYTHONHASHSEED=s).stdout.split() for s in "1234"]
+    assert len({name for name, _ in told}) > 1 and len({an_id for _, an_id in told}) == 1
 
 
 def test_each_of_many_modules_is_read_once_for_an_id(project):

@@ -17,7 +17,8 @@ configuration = (
 )
 """
 LIBRARY = """
-import argparse, collections, enum, functools, sys, textwrap, types, typing
+import argparse, array, collections, contextvars, ctypes, enum, functools, sys, textwrap, types
+import typing, weakref
 
 class Base:
     def where(self):
@@ -116,6 +117,15 @@ space = types.SimpleNamespace(rate=types.SimpleNamespace(parts=[1]))
 given = argparse.Namespace(rate=1)
 derived = Derived()
 replaced = Base()
+letters = array.array("i", [1, 2])
+below = memoryview(bytearray(b"ab"))
+numbers = (ctypes.c_int * 2)(1, 2)
+ordered = collections.OrderedDict(a=1, b=2)
+counts = collections.defaultdict(int)
+bound = functools.partial(max, 1)
+held_by_others = [Rate(), Rate()]
+weak = weakref.ref(held_by_others[0])
+variable = contextvars.ContextVar("variable", default=1)
 
 def all():
     return [
@@ -125,6 +135,8 @@ def all():
         given.rate, derived.where(), replaced.where(), held(), App.times(),
         App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()), modulo.number,
         Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
+        list(letters), bytes(below), list(numbers), list(ordered), counts.default_factory(),
+        bound(0), weak().rate, variable.get(),
     ]
 """
 CHANGES = {
@@ -171,6 +183,23 @@ CHANGES = {
     "what a closure holds": (
         "lib.held.__closure__[0].cell_contents.append(2)",
         "lib.held.__closure__[0].cell_contents.pop()",
+    ),
+    "elements of an array": ("lib.letters[0] = 2", "lib.letters[0] = 1"),
+    "what a view shows": ("lib.below[0] = 98", "lib.below[0] = 97"),
+    "numbers of C": ("lib.numbers[0] = 2", "lib.numbers[0] = 1"),
+    "order of a dict": ("lib.ordered.move_to_end('a')", "lib.ordered.move_to_end('b')"),
+    "what makes missing items": (
+        "lib.counts.default_factory = list",
+        "lib.counts.default_factory = int",
+    ),
+    "what a partial calls": (
+        "lib.bound.__setstate__((min, (1,), {}, {}))",
+        "lib.bound.__setstate__((max, (1,), {}, {}))",
+    ),
+    "object behind a weak reference": ("lib.weak().rate = 2", "lib.weak().rate = 1"),
+    "value of a context": (
+        "token = lib.variable.set(2)",
+        "lib.variable.reset(token)",
     ),
     "class of an object": (
         "lib.replaced.__class__ = lib.Other",
@@ -270,6 +299,94 @@ def test_a_result_of_a_process_without_the_change_is_not_kept(run):
             "assert steps.elsewhere() == first",
         ]
     run("\n".join(body))
+
+
+TABLES = """
+import numpy as np
+import pandas as pd
+
+table = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+column = pd.Series([1, 2], name="n")
+numbers = np.arange(4)
+dates = np.array(["2020-01-01"], dtype="M8[D]")
+objects = np.array([1, "a"], dtype=object)
+every_other = np.arange(4)[::2]
+masked = np.ma.masked_array([1, 2])
+
+def all():
+    return [
+        table.to_dict(), dict(table.attrs), table.index.name, column.name, numbers.tolist(),
+        str(dates), objects.tolist(), every_other.tolist(), masked.tolist(),
+    ]
+"""
+CHANGES_OF_TABLES = {
+    "lib.table.columns = ['a', 'c']": "lib.table.columns = ['a', 'b']",
+    "lib.table.attrs['k'] = 1": "lib.table.attrs.clear()",
+    "lib.table.index.name = 'i'": "lib.table.index.name = None",
+    "lib.table.iloc[0, 1] = 'z'": "lib.table.iloc[0, 1] = 'x'",
+    "lib.column.name = 'm'": "lib.column.name = 'n'",
+    "lib.numbers.shape = (2, 2)": "lib.numbers.shape = (4,)",
+    "lib.dates[0] = '2021-01-01'": "lib.dates[0] = '2020-01-01'",
+    "lib.objects[1] = 'b'": "lib.objects[1] = 'a'",
+    "lib.every_other[0] = 9": "lib.every_other[0] = 0",
+    "lib.masked[0] = np.ma.masked": "lib.masked[0] = 1",
+}
+
+
+def test_tables_and_arrays_are_watched(run):
+    pytest.importorskip("pandas")
+    run.project.write("lib.py", TABLES)
+    body = [
+        "import numpy as np",
+        "first = lib.all()",
+        "with warnings.catch_warnings():",
+        "    warnings.simplefilter('error')",
+        "    assert steps.all() == steps.all() == first",
+        "before = steps.all.bandsaw_task.task_id",
+    ]
+    for does, undoes in CHANGES_OF_TABLES.items():
+        body += [
+            does,
+            f"assert steps.all() == steps.all() == lib.all() != first, {does!r}",
+            undoes,
+            f"assert steps.all.bandsaw_task.task_id == before, {does!r}",
+        ]
+    run("\n".join(body))
+
+
+def test_what_holds_other_things_in_each_thread_or_is_drawn_from_is_told_of(run):
+    run.project.write(
+        "lib.py",
+        """
+        import random, threading, weakref
+
+        class Part:
+            pass
+
+        part = Part()
+        local = threading.local()
+        parts = weakref.WeakValueDictionary(part=part)
+        drawn = random.Random(1)
+        hidden = threading.Condition()
+
+        def all():
+            return getattr(local, "rate", 1), parts["part"], hidden, drawn.random() < 2
+        """,
+    )
+    body = """
+    import bandsaw
+    lines = bandsaw.fingerprint.gaps_of(steps.all.bandsaw_task.function)
+    assert sorted(place.rpartition(" ")[2] for place, _ in lines) == ["drawn", "local", "parts"], (
+        lines
+    )
+    before = steps.all.bandsaw_task.task_id
+    lib.drawn.random()
+    assert steps.all.bandsaw_task.task_id == before
+    lib.RATE = 1
+    lib.part.rate = 2
+    print(bandsaw.fingerprint.fingerprint(lib.all))
+    """
+    assert run(body).stdout == run(body.replace("lib.drawn.random()", "")).stdout
 
 
 MEMOS = {

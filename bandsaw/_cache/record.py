@@ -24,6 +24,8 @@ from ..tasks import Task
 
 _LONGEST_TEXT = 80
 _MOST_TEXTS = 24
+# Of an object: estimators have many, and each may be what differs.
+_MOST_FIELDS = 64
 _DEEPEST = 4
 _LARGEST_INT = 1 << 200
 _CONTAINERS = (dict, list, tuple)
@@ -136,7 +138,8 @@ def texts_of(name: str, value: Any) -> dict[str, str]:
     pending = deque([(name, value, 0)])
     while pending:
         path, value, depth = pending.popleft()
-        room = _MOST_TEXTS - len(texts) - len(pending)
+        most = _MOST_TEXTS if depth or not _has_fields(value) else _MOST_FIELDS
+        room = max(0, most - len(texts) - len(pending))
         parts = list(islice(_parts(value), room + 1)) if depth < _DEEPEST else []
         if not parts or len(parts) > room:
             texts[path] = short_text(value)

@@ -40,9 +40,12 @@ _looked_at: set[str] = set()
 
 
 def warn_of_variables(task: Any, computation: Any) -> None:
-    """Warns of a miss that only variables with other values in each process have caused."""
+    """Warns of a miss that only variables with other values in each process have caused.
+
+    Not where the process has changed the code since it first read the id, as a sweep does.
+    """
     folder = computation.folder
-    if folder in _looked_at or not isinstance(task, Task):
+    if folder in _looked_at or not isinstance(task, Task) or task._was_another:
         return
     _looked_at.add(folder)
     from . import compare
@@ -53,7 +56,7 @@ def warn_of_variables(task: Any, computation: Any) -> None:
         more = f" and {left} more" if left > 0 else ""
         _warn(
             f"{task} was computed again though its code and arguments are those of an entry in the "
-            f"cache: {', '.join(first)}{more} holds another value in each process. "
+            f"cache: {', '.join(first)}{more} holds another value in this process. "
             f"Leave it out with @task(state={first!r}) if results do not depend on it."
         )
 

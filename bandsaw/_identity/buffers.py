@@ -34,6 +34,7 @@ def _described(view: memoryview) -> bytes:
 
 def written_chunks(size: int, chunks: Iterable[Any], writer: AnyWriter) -> bytes:
     """Writes contiguous buffers as one. Returns the bytes, or their digest where there are many."""
+    writer.bulk += size
     if size <= _INLINE:
         return b"%d:" % size + b"".join(bytes(chunk) for chunk in chunks)
     digest = new_hash(writer.bulk_hash)

@@ -27,7 +27,7 @@ from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import Origin, chain_of, uses_of
 from .sources import Source, source_of
-from .syntax import write_syntax
+from .syntax import nodes_in, write_syntax
 
 # The parts of a module that count with each of its names: what is run when it is loaded, with all
 # that it imports, and its own statements of that.
@@ -44,8 +44,13 @@ _UNRESOLVED = Written(b"u")
 class Reader(Protocol):
     """What reads the parts."""
 
-    modules: dict[str, Union[Module, Gap, None]]  # what `module_of` found before, by names
     found: dict[tuple[str, tuple[str, ...]], Found]  # what was found inside of modules before
+
+    def module_of(self, name: str) -> Union[Module, Gap, None]:
+        """Finds the source of a module, and asks once for each."""
+
+    def spec_of(self, name: str) -> Any:
+        """Finds a module without loading anything, and asks once for each."""
 
     def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether the author has left a variable out."""
@@ -131,7 +136,7 @@ class Module:
         # What its names stood for when it was loaded, as far as the source does not say.
         self.first: dict[str, Any] = {}
         self._written: Optional[Written] = None
-        self.outline = Outline(source.tree, self._is_foreign)
+        self.outline = Outline(source, self._is_foreign)
         self._parts: dict[str, Part] = {}
 
     def part(self, name: str) -> Part:
@@ -168,7 +173,7 @@ class Module:
 
 def origins_in(tree: ast.AST) -> Iterator[Origin]:
     """Yields all that is imported anywhere in a piece of source."""
-    for node in ast.walk(tree):
+    for node in nodes_in(tree):
         if is_a(node, ast.Import):
             yield from (Origin(alias.name, None, 0) for alias in node.names)
         elif is_a(node, ast.ImportFrom):
@@ -263,9 +268,7 @@ def find(
     """Finds what a chain of names stands for in a module."""
     if not is_first_party(name):
         return Found([reader.installed(name, rest)])
-    if name not in reader.modules:
-        reader.modules[name] = module_of(name)
-    module = reader.modules[name]
+    module = reader.module_of(name)
     if not is_a(module, Module):
         return Found([reader.as_loaded(name, rest) if module is None else module])
     whole = module.part(WHOLE)
@@ -302,7 +305,7 @@ def _find_inside(
     trail |= {key}
     for origin in outline.imports.get(name, ()) if is_first else ():
         found += find_import(module, origin, rest, reader, trail)
-    if not found and module.is_package and spec_of_name(f"{module.name}.{name}") is not None:
+    if not found and module.is_package and reader.spec_of(f"{module.name}.{name}") is not None:
         return find(f"{module.name}.{name}", rest, reader, trail)
     if not found and is_first:
         for star in outline.stars:

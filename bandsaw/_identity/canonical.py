@@ -21,11 +21,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from hashlib import sha256
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
-from .firstparty import is_first_party
+from .careful import open_carefully, open_noted
+from .contents import MOST_BYTES, MOST_ELEMENTS
 from .forms import (
     FIELDS,
     LEAVES,
@@ -33,26 +33,20 @@ from .forms import (
     PARTS,
     SEQUENCE,
     SET,
-    Fields,
     Form,
     Frame,
     NoForm,
     joined,
-    without_addresses,
+    opaque,
     write_str,
 )
 from .kinds import (
-    attributes_of,
     by_kind,
-    defines,
-    hides_attributes,
     is_a,
-    module_of,
     name_of,
 )
 from .objects import open_form
-from .stored import is_of_the_user, open_stored
-from .watch import Seen, base_of, behind, first_attributes, first_contents, is_first_unset
+from .watch import Seen
 
 if TYPE_CHECKING:
     from ..errors import IdentityError
@@ -63,10 +57,6 @@ LONGEST_INLINE = 256
 HOOKED = b"!hook;"
 DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
-_OBJECTS = (b"O", b"o", b"!set;")
-# As many objects of classes that are not of the project are watched.
-_MOST_OWNERS = 1_000
-_ARRAYS = frozenset({"numpy.ndarray", "array.array"})
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
 Reporter = Callable[[list[Frame], Any, str], None]
@@ -152,14 +142,17 @@ class Writer:
         self._name = name
         self._report = report
         self._seen = seen
+        self.read_whole: set[int] = set()  # the identities of objects that are compared as a whole
+        self.bulk = 0  # so many bytes of arrays and the like were written
         # Nothing of the user's may run for what code reaches.
         self.is_careful = seen is not None
-        self._stack: list[Frame] = []
+        self.frames: list[Frame] = []
         self._open: dict[int, Frame] = {}
         self._unresolved: list[Frame] = []
         # The value is kept beside its bytes: its identity must not be given to another one.
         self._done: dict[int, tuple[Any, bytes]] = {}
         self._opened = 0
+        self.living: set[int] = set()  # the addresses of all objects, once one was to be found
 
     def write(self, value: Any) -> bytes:
         """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""
@@ -177,7 +170,7 @@ class Writer:
         return result
 
     def _walk(self) -> bytes:
-        stack, done, open_frames = self._stack, self._done, self._open
+        stack, done, open_frames = self.frames, self._done, self._open
         leaf_of = _leaf_of if self.is_careful else LEAVES.get
         while True:
             frame = stack[-1]
@@ -219,7 +212,9 @@ class Writer:
 
     def _enter(self, value: Any) -> Union[bytes, Frame]:
         try:
-            form = open_form(value, self) if self._seen is None else self._open_seen(value)
+            form = (
+                open_form(value, self) if self._seen is None else self._open_part(value, self._seen)
+            )
         except NoForm as error:
             return self._without_form(value, error)
         if is_a(form, bytes):
@@ -230,47 +225,12 @@ class Writer:
         frame = Frame(value, form, self._opened)
         self._opened += 1
         self._open[id(value)] = frame
-        self._stack.append(frame)
+        self.frames.append(frame)
         self._unresolved.append(frame)
         return frame
 
-    def _open_seen(self, value: Any) -> Union[bytes, Form]:
-        """Opens a part of code, and notes what of it may change."""
-        seen, kind = self._seen, type(value)
-        assert seen is not None and self._report is not None
-        if defines(kind, "__next__") and not defines(kind, "read"):
-            return opaque(value)  # an iterator counts by its kind, and not by where it is
-        is_array = name_of(kind) in _ARRAYS
-        is_changeable = is_array or is_a(value, bytearray) or base_of(value) is not None
-        if is_changeable and not seen.container(value):
-            self._report(self._stack, value, "is too large to be watched for changes in place")
-        try:
-            stored = open_stored(value) if is_of_the_user(kind) else None
-            form = open_form(first_contents(value), self) if stored is None else stored
-        except (NoForm, RecursionError):
-            raise
-        except Exception as error:
-            raise NoForm(f"{type(error).__name__}: {error}") from error
-        if kind is MappingProxyType and type(behind(value)) is dict:
-            seen.container(behind(value))
-        if not is_a(value, type) and hides_attributes(kind):
-            self._report(self._stack, value, "has a `__dict__` of its own, so that it is not read")
-        is_ours = is_first_party(module_of(kind))
-        if is_a(form, Form) and form.tag in _OBJECTS and (is_ours or attributes_of(value)):
-            if not is_ours and len(seen.owners) >= _MOST_OWNERS:
-                self._report(self._stack, value, "is too large to be watched for changes in place")
-                return form
-            seen.owner(value, not is_ours)
-            first = first_attributes(value)
-            state = form.children[2]
-            if first and is_a(state, Fields):
-                merged = {**state.values, **first}
-                known = {n: v for n, v in merged.items() if not is_first_unset(v)}
-                form.children = [*form.children[:2], Fields(known), *form.children[3:]]
-        plain = without_addresses(value, form)
-        if plain is not form:
-            self._report(self._stack, value, "holds a text with an address, which is left out")
-        return plain
+    def _open_part(self, value: Any, seen: Seen) -> Union[bytes, Form]:
+        return open_noted(value, self, seen)
 
     def _leave(self, frame: Frame) -> Union[bytes, Frame]:
         if frame.lowest < frame.order:
@@ -306,13 +266,22 @@ class Writer:
             reason = f"a {kind} in it contains itself, and has no order. Use a list"
             raise self.error(root.value, reason)
         if is_tied:
-            self._report(self._stack, member.value, "contains itself in parts that look alike")
+            self.report(member.value, "contains itself in parts that look alike")
 
     def _without_form(self, value: Any, error: NoForm) -> bytes:
         if self._report is not None:
-            self._report(self._stack, value, f"{WITHOUT_FORM} ({error})")
+            self.report(value, f"{WITHOUT_FORM} ({error})")
             return opaque(value)
         raise self.error(value, str(error)) from error.__cause__
+
+    def report(self, value: Any, reason: str) -> None:
+        """Tells of a value that cannot be written, or not be watched."""
+        if self._report is not None:
+            self._report(self.frames, value, reason)
+
+    def written_anew(self, value: Any) -> Optional[bytes]:
+        """Writes a value by itself, to compare it later; `None` if there is too much of it."""
+        return _Reading().read(value)
 
     def replaced(self, value: Any) -> Any:
         """Asks the hook what is to be written in place of a value, or `NotImplemented`."""
@@ -323,7 +292,7 @@ class Writer:
         except Exception as error:
             reason = f"its canonical form cannot be made: {type(error).__name__}: {error}"
             raise self.error(value, reason) from error
-        if replaced is not NotImplemented and len(self._stack) > DEEPEST_HOOKED:
+        if replaced is not NotImplemented and len(self.frames) > DEEPEST_HOOKED:
             raise self.error(value, "canonical forms contain each other without end")
         return replaced
 
@@ -338,17 +307,37 @@ class Writer:
         )
 
     def path(self) -> str:
-        return self._name + "".join(_step(frame) for frame in self._stack)
+        return self._name + "".join(_step(frame) for frame in self.frames)
+
+
+class _TooMuch(Exception):
+    pass
+
+
+class _Reading(Writer):
+    """Writes a value to compare it with itself: code by its identity."""
+
+    def __init__(self) -> None:
+        ignored: Reporter = lambda frames, value, reason: None  # noqa: E731
+        super().__init__(lambda code: b"@%x;" % id(code), report=ignored, seen=Seen())
+        self._left = MOST_ELEMENTS
+
+    def read(self, value: Any) -> Optional[bytes]:
+        try:
+            return self.write(value)
+        except _TooMuch:
+            return None
+
+    def _open_part(self, value: Any, seen: Seen) -> Union[bytes, Form]:
+        form = open_carefully(value, self)
+        self._left -= len(form.children) if is_a(form, Form) else len(form) >> 3
+        if self._left < 0 or self.bulk > MOST_BYTES:
+            raise _TooMuch
+        return form
 
 
 def _leaf_of(kind: type) -> Any:
     return by_kind(LEAVES, kind)
-
-
-def opaque(value: Any) -> bytes:
-    """Writes a value by its type alone."""
-    name = name_of(type(value)).encode("utf-8", "surrogatepass")
-    return b"?%d:" % len(name) + name
 
 
 def _step(frame: Frame) -> str:

@@ -66,21 +66,24 @@ def carried_by(seen: Seen) -> Carried:
             continue
         if source is None or is_a(value, ModuleType):
             continue
-        is_said = _is_said(name, value, namespace, source)
-        if is_said is None:
+        module, is_said = (
+            canonical_module_name(namespace["__name__"]),
+            _is_said(name, value, namespace, source),
+        )
+        if is_said is False:
+            changed[f"{module}.{name}"] = None
+        if is_said is None or not (is_said or is_a(value, (FunctionType, type))):
             digest = digest_of(value)
             if digest is not None:
-                values[f"{canonical_module_name(namespace['__name__'])}:{name}"] = digest
-        elif not is_said:
-            changed[f"{canonical_module_name(namespace['__name__'])}.{name}"] = None
+                values[f"{module}:{name}"] = digest
     for one in list(seen.owners.values()):
         owner = one.owner
         if is_a(owner, type):
             module = canonical_module_name(module_of(owner))
             place = qualname_of(owner)
             said = _said_in(owner)
-            for name in _changed_members(owner, one.state):
-                changed[f"{module}.{place}.{name}"] = None
+            others = frozenset(_changed_members(owner, one.state))
+            changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sorted(others)))
             for name, value in one.state.items():
                 if name in seen.attributes or name[:2] == "__":
                     continue
@@ -88,7 +91,7 @@ def carried_by(seen: Seen) -> Carried:
                     digest = digest_of(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
-                        if not _is_computed(said.get(name), value):
+                        if name not in others and not _is_computed(said.get(name), value):
                             filled.add(f"{module}:{place}.{name}")
     for function, *_ in list(seen.functions.values()):
         if _is_only_in_memory(function):

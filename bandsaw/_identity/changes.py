@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from typing import Any, NamedTuple
 
+from .syntax import nodes_in
+
 _MUTATORS = frozenset(
     "append appendleft add update setdefault insert extend extendleft pop popitem popleft remove "
     "discard clear sort reverse __setitem__ __delitem__ inc increment write put".split()
@@ -47,7 +49,7 @@ def changes_of(definition: ast.AST) -> Changes:
     attributes: set[str] = set()
     shared: set[str] = set()
     reads: set[str] = set()
-    for node in ast.walk(definition):
+    for node in nodes_in(definition):
         if isinstance(node, ast.Global):
             declared.update(node.names)
         elif isinstance(node, ast.Nonlocal):

@@ -17,12 +17,13 @@ from typing import Any, Optional
 
 from ..modules import main_module_name
 from .canonical import Writer, as_leaf
+from .contents import base_of
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
 from .stored import unwrapped
-from .watch import MISSING, Seen, Watch, base_of, content_of
+from .watch import MISSING, Seen, Watch, content_of
 
 _CODE = (FunctionType, type, ModuleType)
 _CONTAINERS = (list, dict, set)
@@ -44,7 +45,7 @@ class _Compared(Writer):
         super().__init__(as_leaf(self._digest_of_code), report=report, seen=seen)
 
     def _without_form(self, value: Any, error: Any) -> bytes:
-        if not self._stack:
+        if not self.frames:
             raise error
         return b"?;"
 

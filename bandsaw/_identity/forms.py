@@ -6,12 +6,12 @@ different values are ever written alike.
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Optional, Union
+
+from .kinds import name_of
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
         hook: Optional[Callable[[Any], Any]]
         bulk_hash: Optional[str]
         is_careful: bool
+        bulk: int
+        read_whole: set[int]
+        living: set[int]
+        frames: list[Frame]
         code_form: Callable[[Any], Union[bytes, Form]]
 
         def replaced(self, value: Any) -> Any: ...
+        def report(self, value: Any, reason: str) -> None: ...
+        def written_anew(self, value: Any) -> Optional[bytes]: ...
 
 
 # How the children of a form are to be read: in order, as one thing in several parts (also in
@@ -36,7 +42,6 @@ SIZES = {SET: 1, MAP: 2, FIELDS: 2}
 _INLINE = 256
 _double = Struct("<d").pack
 _NAN = b"fnan....."
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 
 
 class NoForm(Exception):
@@ -54,6 +59,9 @@ class Form:
         self.kind = kind
         self.children = children  # any values; keys and values alternate
         self.steps = steps  # for `PARTS`, what each child adds to the path in an error
+
+
+OBJECTS = (b"O", b"o", b"!set;")  # the tags of objects with attributes
 
 
 class Frame:
@@ -175,24 +183,7 @@ def joined(form: Form, written: list[bytes]) -> bytes:
     return b"%b%d:" % (form.tag, len(written)) + b"".join(written)
 
 
-def without_addresses(value: Any, form: Union[bytes, Form]) -> Union[bytes, Form]:
-    """Leaves out addresses in texts, as in `<function f at 0x7f...>`: each process has others."""
-    opened = form
-    if isinstance(form, bytes):
-        if b" at 0x" not in form or not (type(value) is list or type(value) is tuple):
-            return form
-        opened = Form(b"l" if type(value) is list else b"t", SEQUENCE, value)
-    assert isinstance(opened, Form)
-    for child in opened.children:
-        if type(child) is str and " at 0x" in child:
-            break
-    else:
-        return form
-    children = [_without_address(child) for child in opened.children]
-    if all(map(operator.is_, children, opened.children)):
-        return form
-    return Form(opened.tag, opened.kind, children, opened.steps)
-
-
-def _without_address(value: Any) -> Any:
-    return _ADDRESS.sub("", value) if type(value) is str and " at 0x" in value else value
+def opaque(value: Any) -> bytes:
+    """Writes a value by its type alone."""
+    name = name_of(type(value)).encode("utf-8", "surrogatepass")
+    return b"?%d:" % len(name) + name

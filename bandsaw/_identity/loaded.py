@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType, MemberDescriptorType
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .by_source import Module, known_module, module_of
 from .carried import is_literal
@@ -28,11 +28,22 @@ _WRAPPERS = (staticmethod, classmethod)
 OURS = frozenset(("__wrapped__", "bandsaw_task", "__bandsaw_snapshot__"))
 
 
-class First(NamedTuple):
+class First:
     """What a name stood for when its module was loaded."""
 
-    digest: bytes  # its digest
-    watch: Watch  # what notices whether it is the same
+    def __init__(self, value: Any, digest: bytes, seen: Seen) -> None:
+        self.digest = digest  # its digest
+        self.take(value, seen)
+
+    def take(self, value: Any, seen: Seen) -> None:
+        self._value = value  # a value of that digest, by which others need no walk
+        self.watch = Watch(seen)  # what notices whether it is the same
+
+    def is_same(self, value: Any) -> bool:
+        """Says whether a value has its digest without a walk, `False` where that is not known."""
+        seen = self.watch.seen
+        is_known = value is self._value and seen.is_whole and self.watch.is_current()
+        return is_known and all(len(members) == size for members, size in seen.sizes)
 
 
 # Digests a value with what it reaches, and says what was read.
@@ -44,6 +55,8 @@ def is_as_said(module: Module, name: str, value: Any, seen: Seen) -> bool:
     outline = module.outline
     if name not in outline.statements:
         return _is_imported(module, name, value)
+    if value is MISSING and name in outline.deleted:
+        return True
     node: Any = outline.statements[name]
     if is_a(node, _FUNCTIONS):
         if node.decorator_list and "bandsaw_task" in attributes_of(value):
@@ -184,7 +197,7 @@ class _Finder(Onlooker):
             with contextlib.suppress(Exception):
                 if each[:2] != "__" and not is_as_said(module, each, value, Seen()):
                     digest, seen = self._walk(value)
-                    module.first[each] = First(digest, Watch(seen))
+                    module.first[each] = First(value, digest, seen)
 
 
 class _Loader:

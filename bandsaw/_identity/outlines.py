@@ -15,6 +15,8 @@ from typing import Any, Optional
 from .changes import MAKERS
 from .kinds import is_a
 from .scopes import Origin, chain_of
+from .sources import Source
+from .syntax import nodes_below, nodes_in
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
@@ -31,25 +33,31 @@ _OUTSIDE = frozenset(("open", "input", "id", "hash", "__import__", "object"))
 class Outline:
     """The top level of a module; `is_foreign` says so of an import of other projects."""
 
-    def __init__(self, tree: ast.Module, is_foreign: Callable[[Origin], bool]) -> None:
+    def __init__(self, source: Source, is_foreign: Callable[[Origin], bool]) -> None:
         self.imports: dict[str, list[Origin]] = {}  # what each name may be imported from
         self.stars: list[Origin] = []  # what all names are imported from
         # The names that are bound otherwise, each with its statement, or with `None` where there
         # are several.
         self.statements: dict[str, Optional[ast.stmt]] = {}
         self.lazy: set[str] = set()  # those of them that count where they are reached
+        self.deleted: set[str] = set()  # the names that it deletes
         # The statements that count with the module: all, or none of one that has nothing but
         # functions, constants and imports.
         self.eager: list[ast.stmt] = []
+        # Those that only loops bind: what is left of a loop may depend on the order of a set.
+        self.loops: set[str] = set()
         self._is_foreign = is_foreign
         self._asked: list[Any] = []
-        self._read(tree)
+        self._read(source)
 
-    def _read(self, tree: ast.Module) -> None:
+    def _read(self, source: Source) -> None:
         counted = []
         often: set[str] = set()
-        is_set = any(_stored(node) == "TYPE_CHECKING" for node in ast.walk(tree))
-        for statement in tree.body:
+        otherwise: set[str] = set()
+        # Other characters may stand for those of a name.
+        is_named = "TYPE_CHECKING" in source.text or not source.text.isascii()
+        is_set = is_named and any(_stored(n) == "TYPE_CHECKING" for n in nodes_in(source.tree))
+        for statement in source.tree.body:
             if _is_nothing(statement) and not (is_set and is_a(statement, ast.If)):
                 continue
             for node in _own_nodes(statement):
@@ -57,10 +65,26 @@ class Outline:
             if is_a(statement, (ast.Import, ast.ImportFrom)):
                 continue
             counted.append(statement)
-            for name in _bound(statement):
+            bound = list(_bound(statement))
+            if is_a(statement, ast.Delete):
+                self.deleted.update(bound)
+            left: set[str] = set()
+            if is_a(statement, ast.For):
+                targets = [
+                    each.id
+                    for loop in _own_nodes(statement)
+                    if is_a(loop, ast.For)
+                    for each in nodes_in(loop.target)
+                    if is_a(each, ast.Name)
+                ]
+                left = {each for each in targets if bound.count(each) == targets.count(each)}
+            self.loops |= left
+            otherwise.update(left.symmetric_difference(bound))
+            for name in bound:
                 if name in self.statements:
                     often.add(name)
                 self.statements[name] = statement
+        self.loops -= otherwise | self.imports.keys()
         often |= self.imports.keys()
         self.statements.update((name, None) for name in often if name in self.statements)
         for statement in counted:
@@ -134,7 +158,7 @@ class Outline:
         return self._is_harmless(node.value if is_a(node, ast.Subscript) else node)
 
     def _is_clean(self, expression: ast.expr) -> bool:
-        nodes = list(ast.walk(expression))
+        nodes = list(nodes_in(expression))
         if any(is_a(node, (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)) for node in nodes):
             return False
         calls = [node for node in nodes if is_a(node, ast.Call)]
@@ -142,7 +166,7 @@ class Outline:
             return True
         kept: set[ast.AST] = set()
         if len(calls) == 1 and self._is_partial(calls[0].func):
-            kept = {node for each in calls[0].args for node in ast.walk(each)}
+            kept = set(nodes_in(*calls[0].args))
         return all(self._is_known(n.id) for n in nodes if is_a(n, ast.Name) and n not in kept)
 
     def _is_partial(self, function: ast.expr) -> bool:
@@ -179,7 +203,7 @@ class Outline:
             self._asked.pop()
 
     def _is_harmless_body(self, definition: Any) -> bool:
-        arguments = [node.arg for node in ast.walk(definition.args) if is_a(node, ast.arg)]
+        arguments = [node.arg for node in nodes_in(definition.args) if is_a(node, ast.arg)]
         local = {*arguments, *(name for each in definition.body for name in _bound(each))}
         first = [*definition.args.posonlyargs, *definition.args.args][:1]
         own = first[0].arg if first and definition.name in MAKERS else None
@@ -203,7 +227,7 @@ class Outline:
         statement: Any = self.statements.get(name)
         if not is_a(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
             return True
-        nodes = list(ast.walk(statement.value))
+        nodes = list(nodes_in(statement.value))
         if not any(is_a(node, (ast.Call, ast.Attribute)) for node in nodes):
             return True
         for node in nodes:
@@ -250,7 +274,7 @@ def _own_nodes(statement: ast.AST) -> Iterator[ast.AST]:
         node = pending.pop(0)
         yield node
         if not is_a(node, _SCOPES):
-            pending += ast.iter_child_nodes(node)
+            pending += nodes_below(node)
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:

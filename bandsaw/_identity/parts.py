@@ -19,6 +19,7 @@ from typing import Any, Optional, Union
 
 from .by_source import Part
 from .canonical import Reporter, Writer
+from .careful import FOREIGN, NAMES
 from .carried import carried_by
 from .definitions import definition_of, write_code
 from .firstparty import is_first_party
@@ -26,7 +27,7 @@ from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
 from .names import CHANGING
-from .reach import ATTRIBUTES, FOREIGN, NAMES, PART, TASK, Reach
+from .reach import ATTRIBUTES, PART, TASK, Reach
 from .watch import Seen
 
 _DIGITS = 16

@@ -25,11 +25,13 @@ from .by_source import (
     find_import,
     find_inside,
 )
-from .canonical import Writer, opaque
+from .canonical import Writer
+from .careful import FOREIGN, NAMES, is_held_by_the_user
 from .changes import Changes
+from .contents import base_of
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
-from .forms import MAP, PARTS, Form, Frame, Written, write_str
+from .forms import MAP, PARTS, Form, Frame, Written, opaque, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import (
     attributes_of,
@@ -59,7 +61,6 @@ from .together import Together
 from .watch import (
     MISSING,
     Seen,
-    base_of,
     first_attributes,
     first_of_cell,
     is_first_unset,
@@ -67,9 +68,8 @@ from .watch import (
     kept_as_first,
 )
 
-# The tags of installed functions, of what a definition uses from outside, of tasks, and of parts of
-# modules that count by their source.
-FOREIGN, NAMES, TASK, PART = b"!foreign;", b"!names;", b"!task;", b"!part;"
+# The tags of tasks, and of parts of modules that count by their source.
+TASK, PART = b"!task;", b"!part;"
 ATTRIBUTES = b"!attributes;"  # of what a class holds beyond its source
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
@@ -126,7 +126,7 @@ class Reach:
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
         self._together: Together = together or Together() if earlier is None else earlier._together
-        self.modules = self._together.modules
+        self.module_of, self.spec_of = self._together.module, self._together.spec
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
@@ -180,6 +180,8 @@ class Reach:
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
+        members = (attributes_of(base) for cls in self._installed.values() for base in mro_of(cls))
+        self.seen.sizes = [(each, len(each)) for each in members] if self._only_source else []
         self._found_on = {key: self._members_set_on(cls) for key, cls in self._installed.items()}
         if any(found and key not in self._set_on for key, found in self._found_on.items()):
             return False
@@ -353,6 +355,8 @@ class Reach:
         if known is None:
             known = self._found[part] = []
             for use in part.uses.names:
+                if part.name == RUN and use.chain[0] in part.module.outline.loops:
+                    continue
                 if use.origin is None:
                     found = find_inside(part.module, use.chain, self)
                 else:
@@ -382,7 +386,7 @@ class Reach:
         names = self._names_form(part, part.uses, self._found_by(part), {}, {})
         run = self._together.run_by(module) if part.name == WHOLE else ()
         place = canonical_module_name(module.name)
-        return Form(PART, PARTS, (place, part.name, part.digest, names, tuple(run)))
+        return Form(PART, PARTS, (place, part.name, part.digest, names, run))
 
     def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether another module is there wherever the one with some variables is."""
@@ -457,15 +461,16 @@ class Reach:
 
     def _is_as_first(self, first: First, value: Any) -> bool:
         """Says whether a value is what it was when its module was loaded, apart from state."""
-        if not first.watch.is_current():
+        if not first.is_same(value):
             # What is state is known when all has been read.
             self._is_unsettled = self._is_first
             first.watch.seen.attributes |= self._attributes
             first.watch.settle()
-        digest, seen = walk_of(value, self._together)
-        if digest != first.digest:
-            return False
-        self.seen.include(seen)
+            digest, seen = walk_of(value, self._together)
+            if digest != first.digest:
+                return False
+            first.take(value, seen)
+        self.seen.include(first.watch.seen)
         return True
 
     def _class(self, cls: type) -> Union[bytes, Form]:
@@ -559,6 +564,8 @@ class Reach:
         is_stream = value is sys.stdin or value is sys.stdout or value is sys.stderr
         if is_stream or kind in _BY_NAME_ONLY:
             return
+        if kind in _FROM_AFAR and not is_held_by_the_user(frames):
+            return
         place = None
         for position, frame in enumerate(frames):
             if frame.form.tag == FOREIGN:
@@ -591,10 +598,15 @@ def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, See
 # They are locks, the process's own streams, and the like: nothing that a result depends on.
 _BY_NAME_ONLY = frozenset(
     {
-        "_thread.lock", "_thread.RLock", "threading._RLock", "_thread._local",
-        "_thread._localdummy", "weakref.ReferenceType", "weakref.WeakKeyDictionary",
-        "weakref.WeakValueDictionary", "weakref.WeakSet", "_abc._abc_data",
-        "_contextvars.ContextVar",
+        "_thread.lock", "_thread.RLock", "threading._RLock", "_thread._localdummy",
+        "_abc._abc_data",
+    }
+)  # fmt: skip
+# Libraries keep track of their own objects by these.
+_FROM_AFAR = frozenset(
+    {
+        "_thread._local", "weakref.ReferenceType", "weakref.WeakKeyDictionary",
+        "weakref.WeakValueDictionary", "weakref.WeakSet", "_contextvars.ContextVar",
     }
 )  # fmt: skip
 

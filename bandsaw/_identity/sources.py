@@ -13,7 +13,7 @@ from types import CodeType
 from typing import Any, Optional, Union
 
 from .._system.importing import late_import
-from .syntax import parse
+from .syntax import nodes_below, nodes_in, parse
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
 
@@ -26,34 +26,19 @@ class Source:
         self.text = text
         self._filename = filename
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
-        self._functions: dict[tuple[str, int], list[Any]] = {}
-        self._classes: dict[str, list[ast.ClassDef]] = {}
+        self._indexed: Optional[_Index] = None
         # What its top-level `from` imports bind: the module and the name in it.
         self.imports: dict[str, tuple[str, str, int]] = {}
         self.assigned: dict[str, list[ast.stmt]] = {}  # the top-level statements that assign a name
         # The functions and classes at the top level, and whether they are decorated.
         self.defined: dict[str, bool] = {}
-        self._index(self.tree, "")
         for statement in self.tree.body:
             self._index_statement(statement)
 
-    def _index(self, node: ast.AST, prefix: str) -> None:
-        pending: list[tuple[ast.AST, str]] = [(node, prefix)]
-        while pending:
-            parent, prefix = pending.pop()
-            for child in ast.iter_child_nodes(parent):
-                below = prefix
-                if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                    first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
-                    self._functions.setdefault((child.name, first), []).append(child)
-                    below = f"{prefix}{child.name}.<locals>."
-                elif isinstance(child, ast.Lambda):
-                    self._functions.setdefault(("<lambda>", child.lineno), []).append(child)
-                    below = f"{prefix}<lambda>.<locals>."
-                elif isinstance(child, ast.ClassDef):
-                    self._classes.setdefault(prefix + child.name, []).append(child)
-                    below = f"{prefix}{child.name}."
-                pending.append((child, below))
+    def _index(self) -> _Index:
+        if self._indexed is None:
+            self._indexed = _Index(self.tree)
+        return self._indexed
 
     def _index_statement(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.ImportFrom):
@@ -71,7 +56,7 @@ class Source:
         else:
             targets = []
         for target in targets:
-            for node in ast.walk(target):
+            for node in nodes_in(target):
                 if isinstance(node, ast.Name):
                     self.assigned.setdefault(node.id, []).append(statement)
         for below in (
@@ -82,7 +67,7 @@ class Source:
     def function(self, code: CodeType) -> Any:
         """Finds the definition of a function if it is there, the same, and not to be mistaken."""
         key = code.co_name, code.co_firstlineno
-        nodes = self._functions.get(key, [])
+        nodes = self._index().functions.get(key, [])
         if not nodes or not any(_is_same(code, other) for other in self.codes().get(key, [])):
             return None
         if len(nodes) == 1:
@@ -93,7 +78,7 @@ class Source:
 
     def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[ast.ClassDef]:
         """Finds the definition of a class if it is there and still the same."""
-        nodes = self._classes.get(qualified_name, [])
+        nodes = self._index().classes.get(qualified_name, [])
         lines = [code.co_firstlineno for code in codes]
         for code in codes:
             if self.function(code) is None:
@@ -114,6 +99,32 @@ class Source:
                 pending += [const for const in code.co_consts if isinstance(const, CodeType)]
             self._codes = found
         return found
+
+
+class _Index:
+    """The definitions of a module: functions by name and first line, classes by qualified name."""
+
+    def __init__(self, tree: ast.AST) -> None:
+        self.functions: dict[tuple[str, int], list[Any]] = {}
+        self.classes: dict[str, list[ast.ClassDef]] = {}
+        pending: list[tuple[ast.AST, str]] = [(tree, "")]
+        while pending:
+            parent, prefix = pending.pop()
+            for child in nodes_below(parent):
+                below = prefix
+                if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
+                    self.functions.setdefault((child.name, first), []).append(child)
+                    below = f"{prefix}{child.name}.<locals>."
+                elif isinstance(child, ast.Lambda):
+                    self.functions.setdefault(("<lambda>", child.lineno), []).append(child)
+                    below = f"{prefix}<lambda>.<locals>."
+                elif isinstance(child, ast.ClassDef):
+                    self.classes.setdefault(prefix + child.name, []).append(child)
+                    below = f"{prefix}{child.name}."
+                elif isinstance(child, ast.Name):
+                    continue
+                pending.append((child, below))
 
 
 def _is_same(code: CodeType, other: CodeType) -> bool:

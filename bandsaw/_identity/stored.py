@@ -11,10 +11,10 @@ import enum
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .firstparty import is_first_party
-from .forms import PARTS, SET, Fields, Form, NoForm
+from .forms import OBJECTS, PARTS, SET, Fields, Form, NoForm
 from .kinds import (
     attributes_of,
     by_kind,
@@ -127,7 +127,7 @@ def open_stored(value: Any) -> Optional[Form]:
                 args = (read(value),)
                 break
         else:
-            if _stores_more(kind) and not is_a(value, property):
+            if stores_more(kind) and not is_a(value, property):
                 if not _changes_its_bases(kind) and by_kind(copyreg.dispatch_table, kind) is None:
                     return None
                 raise NoForm("what it stores cannot be read without running its own code")
@@ -144,7 +144,7 @@ def counts_in_a_class(value: Any, owner: type) -> bool:
     """Says whether an attribute of a class is more than the source of the class says."""
     kind = type(value)
     # The members of an enumeration are attributes of it.
-    return name_of(kind) in _HOLDERS or (
+    return name_of(kind) in HOLDERS or (
         is_of_the_user(kind)
         and not is_a(value, type)
         and not (kind is owner and is_a(value, enum.Enum))
@@ -152,7 +152,7 @@ def counts_in_a_class(value: Any, owner: type) -> bool:
 
 
 # Classes whose objects are nothing but what they hold.
-_HOLDERS = frozenset(
+HOLDERS = frozenset(
     "types.SimpleNamespace argparse.Namespace types.mappingproxy builtins.mappingproxy"
     " functools.partial functools.partialmethod collections.OrderedDict collections.defaultdict"
     " collections.Counter collections.deque builtins.bytearray"
@@ -160,7 +160,23 @@ _HOLDERS = frozenset(
 )
 
 
-def _stores_more(kind: type) -> bool:
+def hides_contents(value: Any, form: Union[bytes, Form]) -> bool:
+    """Says whether an object may hold what nobody sees change."""
+    kind = type(value)
+    if is_a(value, _VIEWS) or name_of(kind) == _FILE:
+        return True
+    is_object = is_a(form, Form) and form.tag in OBJECTS
+    return module_of(kind).partition(".")[0] in _OF_ARRAYS or (
+        is_object and (not attributes_of(value) or stores_more(kind))
+    )
+
+
+_VIEWS: tuple[type, ...] = (memoryview, type({}.keys()), type({}.values()), type({}.items()))
+_OF_ARRAYS = frozenset(("numpy", "pandas", "pyarrow"))
+_FILE = f"{__name__.partition('.')[0]}._file.File"
+
+
+def stores_more(kind: type) -> bool:
     """Says whether objects of a class have more than attributes; `pickle` looks at the same."""
     slots = [name for name, _ in members_of(kind)]
     places = len(slots) + sum(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._system.processes import in_forked_processes
@@ -44,6 +44,39 @@ def parse(text: Any) -> ast.Module:
             if is_last:
                 raise
     raise AssertionError("not reached")
+
+
+# Fields without nodes that anybody looks for.
+_WITHOUT_NODES = frozenset(
+    "ctx op ops kind type_comment type_ignores id attr arg module level asname conversion is_async"
+    " simple".split()
+)
+_below: dict[type, tuple[str, ...]] = {ast.Constant: ()}
+
+
+def nodes_in(*nodes: ast.AST) -> Iterator[ast.AST]:
+    """Yields nodes and all below them but contexts and operators, in no order that counts."""
+    pending = list(nodes)
+    while pending:
+        node = pending.pop()
+        yield node
+        pending += nodes_below(node)
+
+
+def nodes_below(node: ast.AST) -> list[ast.AST]:
+    """Returns the nodes in the fields of a node, but contexts and operators."""
+    kind = type(node)
+    names = _below.get(kind)
+    if names is None:
+        names = _below[kind] = tuple(n for n in kind._fields if n not in _WITHOUT_NODES)
+    found: list[ast.AST] = []
+    for name in names:
+        value = getattr(node, name, None)
+        if type(value) is list:
+            found += [each for each in value if isinstance(each, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
 
 
 @in_forked_processes

@@ -7,16 +7,14 @@ Watch(seen).settle(...)    before a result is kept: what has changed during the 
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from copy import copy
-from types import CellType, FunctionType, MappingProxyType, ModuleType
-from typing import Any, Optional
+from types import CellType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any, Optional
 
+from .contents import contents_of, has_same_contents, rebuilt
 from .kinds import (
     Member,
     attributes_of,
@@ -29,14 +27,19 @@ from .kinds import (
     state_of,
 )
 
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Reading(Protocol):
+        """An object that is read anew to compare it, see `readings`."""
+
+        value: Any
+
+        def is_same(self) -> bool: ...
+
+
 # Stands for a name that is not there.
 MISSING = object()
-# Containers with more elements are reported, and not compared.
-MOST_ELEMENTS = 10_000
-_KEYS = frozenset((type(None), bool, int, float, str, bytes))
-_BASES: Any = (list, dict, set, deque)
-# As many bytes of an array or a `bytearray` are kept to compare them.
-MOST_BYTES = 1 << 16
 
 # By the identity of an object: what its attributes, or its contents, counted by when reached code
 # first filled them. The object is kept with them: its identity is not used again.
@@ -44,6 +47,9 @@ _first_attributes: dict[int, tuple[Any, dict[str, Any]]] = {}
 _first_contents: dict[int, tuple[Any, Any]] = {}
 # By the identity of a cell: what a variable of an enclosing function counts by.
 _first_cells: dict[int, tuple[CellType, Any]] = {}
+
+# By the identity of an object that is drawn from: what it was written as first.
+_first_forms: dict[int, tuple[Any, Any]] = {}
 
 # What names of something installed stood for when an id first spoke of them, by the identities of
 # modules and classes.
@@ -73,14 +79,19 @@ def first_of_cell(cell: CellType) -> Any:
     return _first_cells.setdefault(id(cell), (cell, content_of(cell)))[1]
 
 
+def first_form(value: Any, form: Any) -> Any:
+    """Returns what an object was written as when it was first seen."""
+    return _first_forms.setdefault(id(value), (value, form))[1]
+
+
 def kept_as_first(container: Any) -> Any:
     """Returns a container that reached code fills as it was when it was first seen."""
     known = _first_contents.get(id(container))
     if known is None:
-        contents = _contents_of(container)
+        contents = contents_of(container)
         if contents is None:
             return container
-        known = container, _rebuilt(container, contents)
+        known = container, rebuilt(container, contents)
         known = _first_contents.setdefault(id(container), known)
     return known[1]
 
@@ -146,11 +157,14 @@ class Seen:
         self.functions: dict[int, tuple[Any, Any, Any, Any]] = {}
         self.owners: dict[int, Owner] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
+        self.readings: dict[int, Reading] = {}
         # The names of attributes that reached code assigns or changes.
         self.attributes: set[str] = set()
         self.places: dict[int, str] = {}
         # What stands in for what is installed: the names of modules, and of what is in them.
         self.replaced: set[str] = set()
+        self.is_whole = True  # whether nothing changes unnoticed but by what is set on a class
+        self.sizes: list[tuple[Mapping[str, Any], int]] = []  # of classes on which it may be set
 
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
@@ -180,21 +194,26 @@ class Seen:
 
     def container(self, container: Any) -> bool:
         """Notes the contents of a container; returns whether they can be compared."""
-        contents = _contents_of(container)
+        contents = contents_of(container)
         if contents is not None:
             self.contents[id(container)] = container, contents
         return contents is not None
+
+    def reading(self, reading: Reading) -> None:
+        """Notes an object that is read anew to compare it."""
+        self.readings[id(reading.value)] = reading
 
     def include(self, other: Seen) -> None:
         for mine, theirs in zip(self._tables(), other._tables()):
             mine.update(theirs)
         self.attributes |= other.attributes
         self.replaced |= other.replaced
+        self.is_whole &= other.is_whole
 
     def _tables(self) -> list[dict[Any, Any]]:
         return [
             *(self.modules, self.files, self.names, self.cells),
-            *(self.functions, self.owners, self.contents, self.places),
+            *(self.functions, self.owners, self.contents, self.readings, self.places),
         ]
 
 
@@ -203,7 +222,7 @@ class Watch:
 
     __slots__ = (
         *("_cells", "_contents", "_files", "_functions", "_modules", "_names", "_owners"),
-        *("carried", "seen"),
+        *("_readings", "carried", "seen"),
     )
 
     def __init__(self, seen: Seen) -> None:
@@ -220,6 +239,7 @@ class Watch:
         self._functions = list(seen.functions.values())
         self._owners = list(seen.owners.values())
         self._contents = list(seen.contents.values())
+        self._readings = list(seen.readings.values())
 
     def is_current(self) -> bool:
         """Says whether nothing of it was replaced, reloaded or changed."""
@@ -253,9 +273,9 @@ class Watch:
             if not owner.is_same():
                 return False
         for container, contents in self._contents:
-            if not _has_same_contents(container, contents):
+            if not has_same_contents(container, contents):
                 return False
-        return True
+        return all(reading.is_same() for reading in self._readings)
 
     def settle(self) -> list[str]:
         """Returns the places that other code has changed during a call: its id is of other code."""
@@ -279,11 +299,16 @@ class Watch:
         }
         refilled = []
         for container, contents in self._contents:
-            if not _has_same_contents(container, contents):
+            if not has_same_contents(container, contents):
                 if id(container) in of_state:
                     refilled.append((container, contents))
                 else:
                     changed.append(f"the contents of a {type(container).__name__}")
+        changed += [
+            f"a {name_of(type(reading.value))}"
+            for reading in self._readings
+            if not reading.is_same()
+        ]
         if not changed:
             self._take_as_state(filled, refilled)
         return changed
@@ -316,12 +341,12 @@ class Watch:
             first = _first_attributes.setdefault(id(one.owner), (one.owner, {}))[1]
             first.setdefault(name, one.state.get(name, MISSING))
         for container, contents in refilled:
-            _first_contents.setdefault(id(container), (container, _rebuilt(container, contents)))
+            _first_contents.setdefault(id(container), (container, rebuilt(container, contents)))
         self._owners = [one.anew() for one in self._owners]
         self._contents = [
             (container, now)
             for container, _ in self._contents
-            for now in [_contents_of(container)]
+            for now in [contents_of(container)]
             if now is not None
         ]
 
@@ -373,79 +398,6 @@ def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
         if now.get(name, MISSING) is not value:
             return False
     return True
-
-
-def base_of(container: Any) -> Any:
-    """Finds what holds the contents of a container: a base of Python's own, or `None`."""
-    kind = type(container)
-    if type(kind) is type and kind in _BASES:
-        return kind
-    return next((base for base in _BASES[:3] if issubclass(kind, base)), None)
-
-
-def behind(proxy: MappingProxyType[Any, Any]) -> Any:
-    """Returns the mapping that a proxy shows, without a question to it."""
-    return next(iter(gc.get_referents(proxy)), None)
-
-
-def _contents_of(container: Any) -> Any:
-    """Copies the contents of a container, `None` if there is too much of it."""
-    base = base_of(container)
-    if base is not None:
-        if base.__len__(container) > MOST_ELEMENTS:
-            return None
-        if base is dict and type(container) is not dict:
-            # `dict.copy` asks a class for its keys, and a new dict asks keys for their hash.
-            pairs = list(dict.items(container))
-            return dict(pairs) if all(type(key) in _KEYS for key, _ in pairs) else None
-        return base.copy(container)
-    view = _view(container)
-    return bytes(view) if view is not None and view.nbytes <= MOST_BYTES else None
-
-
-def _view(array: Any) -> Any:
-    if is_a(array, bytearray) and type(array) is not bytearray:
-        array = bytearray.__getitem__(array, slice(None))  # it may have a `__buffer__` of its own
-    try:
-        return memoryview(array).cast("B")
-    except (TypeError, ValueError, BufferError, NotImplementedError):
-        return None
-
-
-def _has_same_contents(container: Any, contents: Any) -> bool:
-    base = base_of(contents)
-    if base is not None:
-        # Not by methods of a class of the user's.
-        each = base.__iter__
-        if base.__len__(container) != base.__len__(contents):
-            return False
-        if base is set:
-            return set(map(id, each(container))) == set(map(id, each(contents)))
-        # Dicts in the same order, by the same keys: a key may be equal to another one.
-        return all(map(_is, each(container), contents)) and (
-            base is not dict or all(map(_is, dict.values(container), contents.values()))
-        )
-    view = _view(container)
-    return view is not None and view == contents
-
-
-def _is(one: Any, other: Any) -> bool:
-    return one is other
-
-
-def _rebuilt(container: Any, contents: Any) -> Any:
-    if not is_a(contents, bytes):
-        return contents
-    if is_a(container, bytearray):
-        return bytearray(contents)
-    # An array: one of the same kind with other elements. `array.array` may have had less.
-    made = copy(container)
-    if hasattr(made, "frombytes"):
-        del made[:]
-        made.frombytes(contents)
-    else:
-        memoryview(made).cast("B")[:] = contents
-    return made
 
 
 def _label(owner: Any) -> str:

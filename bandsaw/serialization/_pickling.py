@@ -243,10 +243,13 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
     if str(error).startswith("cannot pickle '"):
         way_out = ". Make it in the task, or leave it out of its object with __getstate__"
     elif isinstance(culprit, _BY_NAME) or _is_nameless(type(culprit)):
-        way_out = (
-            "; a local function or class crosses only with cloudpickle on both sides ('pip install "
-            "bandsaw[cloudpickle]'): install it, or move it to the top level of a module"
-        )
+        way_out = "; what is kept has to be found by its name: move it to the top level of a module"
+        if is_crossing():
+            way_out = (
+                "; a local function or class crosses only with cloudpickle on both sides "
+                "('pip install bandsaw[cloudpickle]'): install it, or move it to the top level of "
+                "a module"
+            )
     return UnserializableError(
         f"{what} of type {type_name(culprit)} at {path} cannot be pickled: "
         f"{type(error).__name__}: {error}{way_out}."

@@ -1,0 +1,173 @@
+"""Opens parts of code without running any of it, and notes what of them may change.
+
+Containers, arrays and attributes are noted to be compared with what they held. Objects that keep
+their state out of sight, such as tables and what is written in C, are written anew to compare them.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import weakref
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Union
+
+from .addresses import without_addresses
+from .contents import behind, is_changeable
+from .firstparty import is_first_party
+from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque
+from .kinds import (
+    attributes_of,
+    by_kind,
+    defines,
+    hides_attributes,
+    is_a,
+    members_of,
+    module_of,
+    mro_of,
+    name_of,
+)
+from .objects import open_form
+from .readings import Pointer, Whole
+from .stored import HOLDERS, hides_contents, is_of_the_user, open_stored, stores_more
+from .watch import Seen, first_attributes, first_contents, first_form, is_first_unset
+
+if TYPE_CHECKING:
+    from .forms import AnyWriter
+
+# The tags of installed functions, and of what a definition uses from outside.
+FOREIGN, NAMES = b"!foreign;", b"!names;"
+# As many objects of classes that are not of the project are watched.
+_MOST_OWNERS = 1_000
+# They are drawn from: what they hold is another state after each call.
+_DRAWN = frozenset(
+    "_random.Random numpy.random.bit_generator.BitGenerator numpy.random.mtrand.RandomState"
+    " numpy.random._generator.Generator".split()
+)
+_READ_WHOLE = (
+    *(b"!keys;", b"!values;", b"!items;"),
+    *(b"!frame;", b"!series;", b"!index;", b"!range;", b"!categorical;", b"!column;"),
+    b"!numpy.subclass;",
+)
+
+
+def open_carefully(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
+    """Opens a part of code; nothing of the user's is run for it."""
+    kind = type(value)
+    if defines(kind, "__next__") and not defines(kind, "read"):
+        return opaque(value)  # an iterator counts by its kind, and not by where it is
+    pointed = by_kind(_POINTERS, kind)
+    if pointed is not None and is_held_by_the_user(writer.frames):
+        return Form(b"!points;", PARTS, pointed(value))
+    try:
+        stored = open_stored(value) if is_of_the_user(kind) else None
+        form = open_form(first_contents(value), writer) if stored is None else stored
+    except (NoForm, RecursionError):
+        raise
+    except Exception as error:
+        raise NoForm(f"{type(error).__name__}: {error}") from error
+    return first_form(value, form) if is_drawn(kind) else form
+
+
+def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
+    """Opens a part of code, and notes what of it may change."""
+    kind = type(value)
+    whole = writer.read_whole
+    if whole and any(id(frame.value) in whole for frame in writer.frames):
+        return open_carefully(value, writer)  # it is read with what holds it
+    if is_changeable(value) and not seen.container(value):
+        _report_as_too_large(value, writer, seen)
+    form = open_carefully(value, writer)
+    pointed = _parts_of_partial if kind is functools.partial else by_kind(_POINTERS, kind)
+    if pointed is not None:
+        seen.reading(Pointer(value, pointed))
+    elif is_drawn(kind):
+        writer.report(value, "counts as it was when it was first seen, however it is seeded later")
+    elif _is_read_whole(value, form):
+        whole.add(id(value))
+        reading = Whole(value, writer.written_anew)
+        if reading.is_small():
+            seen.reading(reading)
+        else:
+            _report_as_too_large(value, writer, seen)
+    elif not (is_changeable(value) or is_of_the_user(kind)) and hides_contents(value, form):
+        seen.is_whole = False
+    if kind is MappingProxyType and type(behind(value)) is dict:
+        seen.container(behind(value))
+    if not is_a(value, type) and hides_attributes(kind):
+        writer.report(value, "has a `__dict__` of its own, so that it is not read")
+    if is_a(form, Form) and form.tag in OBJECTS:
+        form = _with_attributes(value, form, writer, seen)
+    plain = without_addresses(value, form, writer.living)
+    if plain is not form:
+        holder = writer.frames[-1].value if is_a(value, Fields) else value
+        writer.report(holder, "holds an address, which is left out")
+    return plain
+
+
+def _report_as_too_large(value: Any, writer: AnyWriter, seen: Seen) -> None:
+    seen.is_whole = False
+    writer.report(value, "is too large to be watched for changes in place")
+
+
+def _with_attributes(value: Any, form: Form, writer: AnyWriter, seen: Seen) -> Form:
+    kind = type(value)
+    is_ours = is_first_party(module_of(kind))
+    if not (is_ours or attributes_of(value) or members_of(kind)):
+        return form
+    if not is_ours and len(seen.owners) >= _MOST_OWNERS:
+        _report_as_too_large(value, writer, seen)
+        return form
+    seen.owner(value, not is_ours)
+    first, state = first_attributes(value), form.children[2]
+    if first and is_a(state, Fields):
+        merged = {**state.values, **first}
+        known = {n: v for n, v in merged.items() if not is_first_unset(v)}
+        form.children = [*form.children[:2], Fields(known), *form.children[3:]]
+    return form
+
+
+def _is_read_whole(value: Any, form: Any) -> bool:
+    if not is_a(form, Form) or is_changeable(value) or is_a(value, type):
+        return False
+    kind = type(value)
+    return form.tag in _READ_WHOLE or (
+        # What is of the user's is opened by what it stores, where that can be read.
+        form.tag in OBJECTS
+        and stores_more(kind)
+        and not (form.tag == b"O" and is_of_the_user(kind) and form.children[1])
+    )
+
+
+def is_drawn(kind: type) -> bool:
+    """Says whether random numbers are drawn from the objects of a class."""
+    return any(name_of(base) in _DRAWN for base in mro_of(kind)[:-1])
+
+
+def _parts_of_partial(value: Any) -> tuple[Any, ...]:
+    return value.func, value.args, value.keywords
+
+
+def _value_of_context(variable: Any) -> tuple[Any, ...]:
+    try:
+        return variable.name, variable.get()
+    except LookupError:
+        return (variable.name,)
+
+
+# What others point to from afar, which is no attribute of theirs.
+_POINTERS: dict[type, Any] = {
+    weakref.ref: lambda value: (weakref.ref.__call__(value),),
+    contextvars.ContextVar: _value_of_context,
+}
+
+
+def is_held_by_the_user(frames: list[Frame]) -> bool:
+    """Says whether what is written last is a variable or an attribute of the user's own."""
+    for frame in reversed(frames):
+        if frame.form.tag in (FOREIGN, NAMES):
+            return frame.form.tag == NAMES
+        kind = type(frame.value)
+        if frame.form.tag in OBJECTS and name_of(kind) not in HOLDERS:
+            return is_of_the_user(kind)
+    return True
