@@ -14,7 +14,7 @@ from functools import partial
 from types import FunctionType, MemberDescriptorType
 from typing import Any, Optional
 
-from .by_source import Module, known_module, module_of
+from .by_source import Module, executed, known_module, module_of
 from .carried import is_literal
 from .firstparty import Onlooker, is_first_party
 from .kinds import attributes_of, is_a, qualname_of
@@ -184,8 +184,11 @@ class _Finder(Onlooker):
         finally:
             self._depth -= 1
             # Those that import each other are whole only when all of them are there.
-            while not self._depth and self._loaded:
-                self._take(*self._loaded.pop())
+            if not self._depth:
+                executed[:] = [spec for _, spec in self._loaded]
+                while self._loaded:
+                    self._take(*self._loaded.pop())
+                executed.clear()
 
     def _take(self, name: str, spec: Any) -> None:
         module, variables = known_module(name), attributes_of(sys.modules.get(name))
