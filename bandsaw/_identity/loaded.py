@@ -20,6 +20,7 @@ from .firstparty import Onlooker, is_first_party
 from .kinds import attributes_of, is_a, qualname_of
 from .kinds import module_of as home_of
 from .stored import is_special_of_the_user, is_strange
+from .together import Together
 from .watch import MISSING, Seen, Watch
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -47,7 +48,7 @@ class First:
 
 
 # Digests a value with what it reaches, and says what was read.
-Walk = Callable[[Any], tuple[bytes, Seen]]
+Walk = Callable[[Any, Together], tuple[bytes, Seen]]
 
 
 def is_as_said(module: Module, name: str, value: Any, seen: Seen) -> bool:
@@ -186,11 +187,12 @@ class _Finder(Onlooker):
             # Those that import each other are whole only when all of them are there.
             if not self._depth:
                 executed[:] = [spec for _, spec in self._loaded]
+                together = Together()
                 while self._loaded:
-                    self._take(*self._loaded.pop())
+                    self._take(*self._loaded.pop(), together)
                 executed.clear()
 
-    def _take(self, name: str, spec: Any) -> None:
+    def _take(self, name: str, spec: Any, together: Together) -> None:
         module, variables = known_module(name), attributes_of(sys.modules.get(name))
         if module is None or variables.get("__spec__") is not spec:
             return
@@ -199,7 +201,7 @@ class _Finder(Onlooker):
             # Whatever goes wrong: it counts by its value then.
             with contextlib.suppress(Exception):
                 if each[:2] != "__" and not is_as_said(module, each, value, Seen()):
-                    digest, seen = self._walk(value)
+                    digest, seen = self._walk(value, together)
                     module.first[each] = First(value, digest, seen)
 
 
