@@ -194,7 +194,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         targets = getattr(child, "targets", None) or [getattr(child, "target", None)]
         names = [target.id for target in targets if is_a(target, ast.Name)]
         bound.update(dict.fromkeys((getattr(child, "name", None), *names), child))
-    bases = [_said_by(base, attributes_of(module)) for base in node.bases]
+    bases = [said_by(base, attributes_of(module)) for base in node.bases]
     # Others, such as `typing.NamedTuple`, are functions that put others in their place.
     are_classes = all(base is MISSING or is_a(base, type) for base in bases)
     if are_classes and MISSING not in bases and not (node.keywords or node.decorator_list):
@@ -219,7 +219,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             if is_literal(expression, member) is False:
                 yield name
         elif is_a(member, type):
-            if _said_by(expression, attributes_of(module)) not in (member, MISSING):
+            if said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
 
 
@@ -286,12 +286,12 @@ def _is_shaped(cls: type, node: ast.ClassDef) -> bool:
     return bool(node.decorator_list) or type(cls) not in _PLAIN_KINDS or any(given)
 
 
-def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
+def said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
     """Returns what a dotted name stands for in a module; `MISSING` where it is not that simple."""
     if is_a(expression, ast.Name):
         return namespace.get(expression.id, getattr(builtins, expression.id, MISSING))
     if is_a(expression, ast.Attribute):
-        return attributes_of(_said_by(expression.value, namespace)).get(expression.attr, MISSING)
+        return attributes_of(said_by(expression.value, namespace)).get(expression.attr, MISSING)
     return MISSING
 
 
