@@ -1,5 +1,6 @@
 """Local functions and classes as arguments and results, by value with cloudpickle."""
 
+import sys
 import textwrap
 
 import pytest
@@ -190,7 +191,9 @@ own = Plain, Data, Color, Abstract, Concrete, Concrete.Inner, Local, Base, Meta
 # Pickling keeps it on a class, also without another process.
 names = [name for name, value in globals().items() if value is not RATE]
 before = [{{**vars(cls), "__slotnames__": 0}} for cls in own]
-values = [Plain(), Data(), Color.RED, Concrete(), Concrete.Inner(), Local()]
+values = [Plain(), Data(), Color.RED, Concrete(), Concrete.Inner()]
+if {chain!r} != "cached":  # what is kept has to be found by its name
+    values.append(Local())
 known = {{name: globals()[name] for name in names}}
 for _ in range(2):
     back = same(values)
@@ -202,7 +205,7 @@ assert before == [{{**vars(cls), "__slotnames__": 0}} for cls in own]
 assert all(globals()[name] is value for name, value in known.items())
 print("edited")
 RATE = 50
-assert [value.up() for value in (*values, *back)] == [51] * 12 and q.up() == 53
+assert [value.up() for value in (*values, *back)] == [51] * 2 * len(values) and q.up() == 53
 for _ in range(2):
     assert again(Plain()).x == 51
 Plain.up = lambda self: 1000
@@ -221,7 +224,7 @@ configuration.add_advice_chain(
     ExecutorAdvice(lambda: ThreadPoolExecutor(1), isolate=False), name="in_thread"
 )
 """
-    project.write("bandsaw_config.py", CONFIGURATION.format(other="") + more)
+    project.write("bandsaw_config.py", CONFIGURATION.format(other=sys.executable) + more)
     done = project.run("-W", "error", "-c", OF_A_NOTEBOOK.format(chain=chain))
     first, second = done.stdout.split("edited")
     assert first.count("ran") == (2 if chain == "cached" else 4)
