@@ -69,10 +69,11 @@ def test_they_cross_as_arguments_and_results(run, chain):
         def double(self):
             return self.x * 2
 
+    double = P.double
     back = same([P(3), {"p": P(4)}])
     assert type(back[0]) is P and isinstance(back[1]["p"], P), back
     assert back[0].double() == 6
-    assert same(P) is P
+    assert same(P) is P and type(same(P(5))) is P and P.double is double
     """
     run(chain, body)
 
