@@ -97,7 +97,6 @@ class LocalPlace(Place):
         executable = interpreter.executable
         self.kind = Kind(executable, code.name, preload, self._state.at_start)
         self.name = f"interpreter {executable}"
-        self._code_name = code.name
         self._made_of = (interpreter, preload, fork, directory, made_in)
 
     def is_for(self, code: Code, made_of: tuple[Any, ...]) -> bool:
@@ -107,7 +106,7 @@ class LocalPlace(Place):
             and made_of == self._made_of
             # Of an interpreter that was changed meanwhile it is another one.
             and state.inherited(made_of[0]) is self._state
-            and code.name == self._code_name
+            and code.name == self.kind.code
         )
 
     def hello(self) -> Mapping[str, Any]:
