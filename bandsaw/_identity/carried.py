@@ -58,7 +58,7 @@ def carried_by(seen: Seen) -> Carried:
     values: dict[str, str] = {}
     filled: set[str] = set()
     for namespace, name, value in list(seen.names.values()):
-        source = _source_of_namespace(namespace)
+        source = source_of_namespace(namespace)
         if id(namespace) in seen.places:
             digest = digest_of(value)
             if digest is not None and value is not MISSING:
@@ -66,10 +66,8 @@ def carried_by(seen: Seen) -> Carried:
             continue
         if source is None or is_a(value, ModuleType):
             continue
-        module, is_said = (
-            canonical_module_name(namespace["__name__"]),
-            _is_said(name, value, namespace, source),
-        )
+        module = canonical_module_name(namespace["__name__"])
+        is_said = _is_said(name, value, namespace, source)
         if is_said is False:
             changed[f"{module}.{name}"] = None
         if is_said is None or not (is_said or is_a(value, (FunctionType, type))):
@@ -112,7 +110,7 @@ def _is_compared(owner: type, name: str, member: Any) -> bool:
     )
 
 
-def _source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
+def source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
     """The source of a module of the project that has a file; the cells of a notebook have none."""
     name = namespace.get("__name__")
     module = sys.modules.get(name) if is_a(name, str) else None
@@ -225,7 +223,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
 
 def _node_of(cls: type) -> Optional[ast.ClassDef]:
     module = sys.modules.get(module_of(cls))
-    source = None if module is None else _source_of_namespace(attributes_of(module))
+    source = None if module is None else source_of_namespace(attributes_of(module))
     return None if source is None else source.class_(qualname_of(cls), [])
 
 
@@ -323,7 +321,7 @@ _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
 def _is_only_in_memory(function: FunctionType) -> bool:
-    source = _source_of_namespace(function.__globals__)
+    source = source_of_namespace(function.__globals__)
     if source is None:
         return False
     name, code = function.__qualname__, function.__code__
