@@ -176,8 +176,14 @@ def members_of(kind: type) -> tuple[Member, ...]:
         for base in _mro(kind)
         for name, member in _dict(base).items()
         # What a complex number gives is made each time.
-        if type(member) is MemberDescriptorType and name[:2] != "__" and base is not complex
+        if type(member) is MemberDescriptorType
+        and base is not complex
+        # Others are Python's own.
+        and (name[:2] != "__" or (name in _dict(base).get("__slots__", ()) and name not in _OWN))
     )
+
+
+_OWN = ("__dict__", "__weakref__")
 
 
 def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:
