@@ -196,6 +196,7 @@ class Reach:
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
+        self._note_given()
         members = (attributes_of(base) for cls in self._installed.values() for base in mro_of(cls))
         self.seen.sizes = [(each, len(each)) for each in members] if self._only_source else []
         self._found_on = {key: self._members_set_on(cls) for key, cls in self._installed.items()}
@@ -550,11 +551,14 @@ class Reach:
             held_by_it = attributes_of_function(method, self)
             if held_by_it:
                 defaults += (f"{_name(method)}.", held_by_it)
-        for made in (members.get("__init__"), members.get("__new__")):
+        for name in ("__init__", "__new__"):
+            made = members.get(name)
             # By a decorator, of a text.
             if is_a(made, FunctionType) and made.__code__.co_filename[:1] == "<":
                 self.seen.function(made)
-                defaults += (f"{_name(made)}=", (made.__defaults__, made.__kwdefaults__))
+                held, named = made.__defaults__, made.__kwdefaults__
+                if held or named:
+                    defaults += (f"{name}=", (held, named))
         cells.pop("__class__", None)
         parts += [
             definition.digest,
