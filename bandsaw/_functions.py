@@ -1,11 +1,14 @@
-"""Which functions can be tasks, and which function lies under a decorated one."""
+"""Functions of tasks: which can be one, and which one lies under a name that was decorated."""
 
 from __future__ import annotations
 
+import sys
 import types
 from typing import Any
 
-from .errors import UnsupportedTaskError
+from ._system import callers
+from .errors import BandsawError, NotImportableError, UnsupportedTaskError
+from .modules import import_object, main_module_name
 
 _CO_GENERATOR, _CO_ASYNC_GENERATOR = 0x20, 0x200
 
@@ -55,3 +58,48 @@ def without_task(obj: Any, layer: int) -> Any:
     """Returns what the decorator of bandsaw's own layer was given; an object that is no task."""
     layers = task_layers(obj)
     return layers[min(layer, len(layers) - 1)]
+
+
+def imported(function_name: str, module_name: str, layer: int) -> Any:
+    """Imports the function of a task by its name."""
+    name = f"{module_name}.{function_name}"
+    try:
+        with callers.loading():
+            found = import_object(function_name, module_name)
+    except BandsawError:
+        raise
+    except Exception as error:
+        version = ".".join(map(str, sys.version_info[:3]))
+        message = (
+            f"The task {name} cannot be imported by {sys.executable} (Python {version}): "
+            f"{type(error).__name__}: {error}."
+        )
+        if isinstance(error, ImportError):
+            message += (
+                " Send what is missing there along with "
+                "Configuration.add_modules_for_distribution(), or install it."
+            )
+        raise NotImportableError(message) from error
+    function = without_task(found, layer)
+    # What else has this name by now is no function: say so here and not where it is called.
+    check_is_plain(function)
+    return function
+
+
+def layer_of(function: Any, function_name: str, module_name: str) -> int:
+    """Says how many other tasks lie between a function and the decorator under its name."""
+    # A script that was imported, too, is there twice. Elsewhere it is one.
+    is_main = module_name == main_module_name()
+    for name in (module_name, *(["__main__"] if is_main else [])):
+        try:
+            layers = task_layers(import_object(function_name, name))
+        except (AttributeError, ImportError):
+            continue
+        for layer, found in enumerate(layers):
+            if found is function:
+                return layer
+    raise NotImportableError(
+        f"The name {module_name}.{function_name} does not lead to the function that "
+        "was made into a task under it: another process could not find it. Give each task a "
+        "name of its own at the top level of its module."
+    )

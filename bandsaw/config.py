@@ -7,34 +7,17 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .errors import (
-    ConfigurationMissingError,
-    ConfigurationNotFoundError,
-    ConfigurationTypeError,
-    InvalidValueError,
-    UnknownChainError,
-)
+from . import _config_module
+from .errors import ConfigurationTypeError, InvalidValueError, UnknownChainError
 from .extensions import Extension
-from .modules import get_loaded_module_name_by_path, import_module
 from .serialization.pickle import PickleSerializer
 from .serialization.serializer import Serializer
 
 if TYPE_CHECKING:
     from .advice import Advice
 
-CONFIGURATION_MODULE_ENV_VARIABLE = "BANDSAW_CONFIG_MODULE"
-CONFIGURATION_MODULE_DEFAULT = "bandsaw_config"
-_OTHER_ENV_VARIABLE = "BANDSAW_CONFIG"
-
-_EXAMPLE = """
-A configuration module looks like this:
-
-    import bandsaw
-    configuration = bandsaw.Configuration()
-    configuration.add_advice_chain(bandsaw.advices.log.LoggingAdvice())
-"""
-
-_FILE_HINT = "A module's name is written without '.py' and with dots in place of slashes.\n"
+CONFIGURATION_MODULE_ENV_VARIABLE = _config_module.CONFIGURATION_MODULE_ENV_VARIABLE
+CONFIGURATION_MODULE_DEFAULT = _config_module.CONFIGURATION_MODULE_DEFAULT
 _MISSING = object()
 _LOCK = threading.RLock()
 
@@ -79,14 +62,7 @@ class Configuration:
         while frame.f_back is not None and frame.f_locals.get("self") is self:
             frame = frame.f_back  # the constructor of a subclass
         self._made_in = frame.f_code.co_filename
-        name = frame.f_globals.get("__name__")
-        module = sys.modules.get(name) if isinstance(name, str) else None
-        path = getattr(module, "__file__", None)
-        if name != "__main__" and path is not None and path == frame.f_code.co_filename:
-            # To look at all modules takes longer than to load this one.
-            self.module_name: Optional[str] = name
-        else:
-            self.module_name = get_loaded_module_name_by_path(frame.f_code.co_filename)
+        self.module_name: Optional[str] = _config_module.name_of(frame)
 
     def add_advice_chain(self, *advices: Advice, name: str = "default") -> Configuration:
         """Adds an advice chain, replacing an earlier one of the same name.
@@ -342,30 +318,16 @@ def get_configuration(configuration_module: Optional[str] = None) -> Configurati
         ConfigurationMissingError: If it has no variable `configuration` (a `LookupError`).
         ConfigurationTypeError: If the variable is no `Configuration` (a `TypeError`).
     """
-    name, named_by = _module_name(configuration_module)
-    module = _import_configuration_module(name, named_by)
+    name, module = _config_module.imported(configuration_module)
     # `__main__` while it runs, and a module in an import cycle, may not have come to it yet.
     configuration = getattr(module, "configuration", _MISSING)
     if configuration is _MISSING:
-        spec = getattr(module, "__spec__", None)
-        unfinished = getattr(spec, "_initializing", False)
-        raise ConfigurationMissingError(
-            f"The configuration module {name!r} ({getattr(module, '__file__', None)}) has no "
-            "variable 'configuration'"
-            + (
-                ": it is still being imported. It must not import the module that has the tasks "
-                "before that variable is set."
-                if unfinished
-                else f". It has: {', '.join(sorted(_public_names(module))) or 'nothing'}."
-            )
-            + "\n"
-            + _EXAMPLE
-        )
+        raise _config_module.has_no_configuration(name, module)
     if not isinstance(configuration, Configuration):
         raise ConfigurationTypeError(
             f"The variable 'configuration' of the configuration module {name!r} "
             f"({getattr(module, '__file__', None)}) is of type {type(configuration).__name__} and "
-            "has to be a bandsaw.Configuration.\n" + _EXAMPLE
+            "has to be a bandsaw.Configuration.\n" + _config_module.EXAMPLE
         )
     with _LOCK:
         if not configuration._is_initialized:
@@ -384,50 +346,3 @@ def _check_part(part: Any, wanted: str) -> None:
     # Anything may have the right methods but a class that was not called, a name, a list ...
     if isinstance(part, type) or (type(part).__module__ == "builtins" and type(part) is not object):
         raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.")
-
-
-def _module_name(given: Optional[str]) -> tuple[str, str]:
-    if given is not None:
-        return given, "named in the call"
-    for variable in (CONFIGURATION_MODULE_ENV_VARIABLE, _OTHER_ENV_VARIABLE):
-        name = os.environ.get(variable)
-        if name:
-            return name, f"named by the environment variable {variable}"
-    return CONFIGURATION_MODULE_DEFAULT, (
-        f"the default, as neither {CONFIGURATION_MODULE_ENV_VARIABLE} nor {_OTHER_ENV_VARIABLE} "
-        "is set"
-    )
-
-
-def _import_configuration_module(name: str, named_by: str) -> Any:
-    if not isinstance(name, str) or not name or name.startswith("."):
-        raise ConfigurationTypeError(
-            f"A configuration is named as its module is imported, like 'bandsaw_config' or "
-            f"'package.config', not as {name!r}."
-        )
-    try:
-        return import_module(name)
-    except Exception as error:
-        from . import _tracebacks as tracebacks
-
-        tracebacks.leave_out_when_printed()
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        # What the module itself fails to import is its own error.
-        if missing is None or not (name + ".").startswith(missing + "."):
-            raise
-        places = "\n".join(f"    {entry or os.getcwd()}" for entry in sys.path)
-        raise ConfigurationNotFoundError(
-            f"No module named {missing!r}: the configuration module {name!r} ({named_by}) was "
-            f"not found in sys.path:\n{places}\n{_FILE_HINT if '.py' in name else ''}{_EXAMPLE}",
-            name=missing,
-        ) from None
-
-
-def _public_names(module: Any) -> list[str]:
-    return [name for name in vars(module) if not name.startswith("_")]
-
-
-def configuration_variables() -> dict[str, str]:
-    """Returns the environment variables of this process that say which configuration tasks get."""
-    names = (CONFIGURATION_MODULE_ENV_VARIABLE, _OTHER_ENV_VARIABLE)
-    return {name: os.environ[name] for name in names if name in os.environ}

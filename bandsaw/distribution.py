@@ -217,7 +217,7 @@ class _ConfiguredArchive(DistributionArchive):
         return self._put(places.put_zip)
 
     def _collect(self) -> Content:
-        from ._archive import checkout, contents, roots, running
+        from ._archive import checkout, contents, running
 
         self._state = checkout.state()
         configuration = self._configuration
@@ -228,10 +228,10 @@ class _ConfiguredArchive(DistributionArchive):
             self.modules,
             self.signed_by,
             importable_module_name(configuration.module_name),
-            roots.roots_of(configuration) if first_party else None,
+            contents.roots_of(configuration) if first_party else None,
             # What is not reached from here may be reached from where it was made.
             None if earlier is None else earlier.content,
-            roots.known_imports() if first_party else None,
+            contents.known_imports() if first_party else None,
             configuration._distribution_files,
             checkout.loaded_text,
         )
@@ -251,9 +251,9 @@ class _ConfiguredArchive(DistributionArchive):
         with self._lock:
             if self._digest is None:
                 return False  # it is collected later
-            from ._archive import roots
+            from ._archive import contents
 
-            if roots.lacks_a_task(self._current(), configuration):
+            if contents.lacks_a_task(self._current(), configuration):
                 return True
             self._tasks_seen = number
             return False

@@ -354,6 +354,7 @@ def parts_of(
     | `class`        | qualified name | `pkg/prep.py` | the same, with its methods          |
     | `method`       | qualified name | `pkg/prep.py` | digest of the definition itself     |
     | `value`        | name           | where used    | its `repr`, or type and digest      |
+    | `assigned`     | name           | `pkg/prep.py` | digest of a statement that computes |
     | `module`       | name           | `pkg/prep.py` | digest                              |
     | `distribution` | name           |               | version                             |
     | `version`      | of which task  | where         | `repr`; no name for the task itself |

@@ -67,11 +67,11 @@ class Recorder(Extension):
         Args:
             configuration: The configuration that the recorder was added to.
         """
-        from ._recording import places
+        from ._recording.reading import default_file
 
         if self.path is not None:
             return os.path.abspath(self._anchor.of(self.path))
-        return places.default_file(configuration)
+        return default_file(configuration)
 
     def on_init(self, configuration: Configuration) -> None:
         """Begins to want facts. See `Extension.on_init`."""

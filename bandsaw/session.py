@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
-from . import modules
-from ._session import attempt
 from ._session.moderator import _Moderator
 from ._system import callers
 from ._system.nonces import new_nonce
 from .config import Configuration, get_configuration
 from .context import Context
-from .errors import AdviceError, SessionError, SessionFileError
-from .modules import importable_module_name, main_module_name
+from .errors import AdviceError, SessionError
 from .result import Result
 from .run import get_run_id
 from .serialization.serializer import Serializer
@@ -54,6 +51,11 @@ class Session:
         "result",
         "task",
     )
+    # Set where a session was sent, or has arrived. See `_session.packing`.
+    _nonce: str
+    _ids: Optional[dict[str, str]]
+    _sent: dict[str, Any]
+    _code: dict[str, Any]
 
     def __init__(
         self,
@@ -227,49 +229,9 @@ class Session:
         environment: Optional[Mapping[str, str]] = None,
         left_out: Optional[Mapping[str, str]] = None,
     ) -> dict[str, Sequence[Any]]:
-        """Writes everything as members: see `save`, and `members.members_of`."""
-        from ._session import headers, members
-        from ._system import computing
+        from ._session import packing
 
-        name = importable_module_name(self._known_configuration().module_name)
-        if name is None:
-            raise SessionError(
-                "A session can be saved only if its configuration comes from a module that can be "
-                f"imported, and {self.configuration} does not."
-            )
-        # Those of where it comes from: an advice may put another execution in place of this one.
-        ids = getattr(self, "_ids", None)
-        if ids is None:
-            ids = headers.ids_of(self.task, self.execution)
-        left_out = left_out or {}
-        header = {
-            "nonce": self.nonce,
-            "ids": ids,
-            "configuration": name,
-            "advice_chain": self.advice_chain,
-            "run_id": self.run_id,
-            "main": main_module_name(),
-            "environment": dict(environment or {}),
-            "callers": callers.callers_of(str(self.task)),
-            "computing": computing.held(self),
-            "moderator": self._moderator.serialized(),
-            "left_out": left_out,
-            "code": self._code_now(),
-        }
-        if self.__dict__.get("_facts"):
-            header["facts"] = self.facts
-        if self.__dict__.get("_warnings"):
-            header["warnings"] = self.__dict__.pop("_warnings")
-        values = {
-            "task": self.task,
-            "execution": self.execution,
-            "context": self.context,
-            "result": self.result,
-        }
-        for value in left_out:
-            del values[value]
-        self._sent = {name: header[name] for name in headers.KEPT}
-        return members.members_of(header, values, self.serializer, str(self.task))
+        return packing.packed(self, environment or {}, left_out or {})
 
     def restore(self, stream: BinaryIO) -> Session:
         """Replaces everything with what was saved, the position in the chain included.
@@ -291,71 +253,13 @@ class Session:
 
     def _unpack(self, saved: Saved, sent: Optional[Session] = None) -> Session:
         """Does what `restore` does, and accepts only the session that was sent, if one is given."""
+        from ._session import packing
+
         if sent is not None:
-            return self._unpacked(saved, sent)
-        with callers.loading():
-            return self._unpacked(saved, sent)
-
-    def _unpacked(self, saved: Saved, sent: Optional[Session]) -> Session:
-        from ._session import headers, members
-        from .execution import Execution
-        from .tasks import Task
-
-        header = saved.header
-        if modules.signed_by is not None and sent is None:
-            members.check_is_sealed(saved, modules.signed_by)
-        is_first = callers.note(header["callers"])
-        # Nothing that is signed has an effect before it is verified, but for the names of the
-        # modules that have the key: variables could say what that is.
-        if saved.seal is None and sent is None:
-            self._take_over(header, is_first)
-        if sent is None:
-            if header["main"] is not None:
-                modules.adopt_main(header["main"])
-            configuration = get_configuration(header["configuration"])
+            packing.unpack(self, saved, sent, get_configuration)
         else:
-            configuration = sent._known_configuration()
-        members.verify(saved, configuration.serializer)
-        if sent is not None:
-            headers.check_returned(header, sent._sent, str(sent.task))
-        if saved.seal is not None or sent is not None:
-            self._take_over(header, is_first)
-        values = members.load(saved, configuration.serializer)
-        for value, why in header["left_out"].items():
-            if why == headers.NEW:
-                values[value] = Context() if value == "context" else None
-            elif sent is not None:
-                values[value] = getattr(sent, value)
-            else:
-                raise SessionFileError(f"A session file leaves out the {value}, which it needs.")
-        moderator = _Moderator.deserialize(header["moderator"])
-        moderator.advice_chain = configuration.get_advice_chain(header["advice_chain"])
-        advices = moderator.advice_chain
-        if isinstance(advices, tuple) and moderator.before_called > len(advices):
-            import platform
-
-            raise SessionFileError(
-                f"The chain {header['advice_chain']!r} of {header['configuration']} has "
-                f"{len(advices)} advices on {platform.node()}, and {moderator.before_called} were "
-                "called already where the session comes from. A configuration has to be the same "
-                "in all processes. If it asks for an environment variable, set that for the other "
-                "one with Interpreter.set_environment()."
-            )
-        if self._walk is not None:
-            moderator.take_over(self._walk)
-        self.task, self.execution = values["task"], values["execution"]
-        self.context, self.result = values["context"], values["result"]
-        if isinstance(self.task, Task) and isinstance(self.execution, Execution):
-            self.execution.of_task(self.task)
-            self.task._configuration = configuration
-        self.configuration, self.advice_chain = configuration, header["advice_chain"]
-        self._nonce = header["nonce"]
-        self._ids = header["ids"]
-        self._code = header["code"]
-        if sent is None and self._code["values"]:
-            attempt.is_told = True
-        self.facts.update(header.get("facts", {}))
-        self._moderator = moderator
+            with callers.loading():
+                packing.unpack(self, saved, None, get_configuration)
         return self
 
     def _code_now(self) -> dict[str, Any]:
@@ -363,17 +267,6 @@ class Session:
         from ._session import headers
 
         return headers.code_of(self.task, self)
-
-    def _take_over(self, header: Mapping[str, Any], is_first: bool) -> None:
-        if is_first:
-            modules.set_variables(header["environment"])
-        if modules.is_far_end:
-            from ._session import told
-            from ._system import computing
-
-            if told.take_warnings is not None:
-                told.take_warnings(header.get("warnings", {}))
-            computing.inherit(header["computing"])
 
     @property
     def _moderator(self) -> _Moderator:

@@ -10,27 +10,16 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from ._coroutines import finished
-from ._functions import check_is_plain, task_layers, without_task
-from ._system import callers
-from ._system.importing import late_import
-from .errors import (
-    BandsawError,
-    DeserializationError,
-    InvalidValueError,
-    NotImportableError,
-    UnserializableError,
-)
-from .modules import import_object, main_module_name, object_as_import
+from ._functions import check_is_plain, imported, layer_of
+from ._task_ids import Identified
+from .errors import DeserializationError, NotImportableError, UnserializableError
+from .modules import object_as_import
 from .result import Result
-from .serialization.serializer import Serializer
-from .serialization.values import SerializableValue, ValueSerializer
+from .serialization.values import SerializableValue
 
 if TYPE_CHECKING:
     import inspect
 
-    from ._identity.arguments import Arguments
-    from ._identity.carried import Carried
-    from ._identity.watch import Watch
     from .execution import Execution
 
 
@@ -38,23 +27,13 @@ new_object = object.__new__
 _OF_THIS_PROCESS = ("_arguments", "_configuration", "_derived", "_was_another")
 
 
-class Task(SerializableValue, abc.ABC):
+class Task(Identified, SerializableValue, abc.ABC):
     """The code to execute. Subclasses say how, in `_execute`.
 
     Args:
         task_id: The id. By default it is derived from the code when it is first read.
         task_kwargs: What the author gave to `@task` for the advices.
     """
-
-    _task_id: Optional[str] = None
-    _task_kwargs: Mapping[str, Any] = {}
-    # Made when an id is first read.
-    _arguments: Optional[Arguments] = None
-    # An id that was derived, and what notices when code was reloaded. In one piece, for threads.
-    _derived: Optional[tuple[str, Watch]] = None
-    _was_another = False  # whether this process has changed the code since the id was first read
-    # The configuration of the task in this process, where it has one.
-    _configuration: Any = None
 
     def __init__(
         self, task_id: Optional[str] = None, task_kwargs: Optional[Mapping[str, Any]] = None
@@ -179,76 +158,6 @@ class Task(SerializableValue, abc.ABC):
         written = self._write_arguments(args, kwargs)
         return self._known_arguments().id_of(written), written
 
-    def _write_arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, bytes]:
-        arguments = self._arguments or self._known_arguments()
-        configuration = self._configuration
-        if configuration is None:
-            return arguments.write(args, kwargs)
-        hook = _hook_of(getattr(configuration, "serializer", None))
-        return arguments.write(args, kwargs, hook, getattr(configuration, "bulk_hash", None))
-
-    def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        return self._known_arguments().bind(tuple(args), kwargs)
-
-    def _known_arguments(self) -> Arguments:
-        if self._arguments is None:
-            with late_import:
-                from ._identity.arguments import Arguments
-                from .fingerprint import digest_of_code
-
-            self._arguments = Arguments(self.function, self._list_of("ignore"), digest_of_code)
-        return self._arguments
-
-    def _list_of(self, keyword: str) -> Sequence[Any]:
-        value = self._task_kwargs.get(keyword, ())
-        if not isinstance(value, (list, tuple)):
-            raise InvalidValueError(
-                f"Task {self}: {keyword}={value!r} has to be a list. Write @task({keyword}=[...])."
-            )
-        return value
-
-    def _make_task_id(self) -> tuple[str, Watch]:
-        with late_import:
-            from .fingerprint import watched_task_id_of
-
-        function = self.function
-        return watched_task_id_of(
-            function,
-            function.__module__,
-            function.__qualname__,
-            version=self._task_kwargs.get("version"),
-            depends=self._list_of("depends"),
-            left_out=self._left_out(),
-        )
-
-    def _left_out(self) -> frozenset[str]:
-        """The names of variables that do not count."""
-        names = [name for name in self._list_of("state") if isinstance(name, str)]
-        return frozenset([*names, *getattr(self._configuration, "_state", ())])
-
-    def _changed_since_read(self) -> list[str]:
-        """Names what has changed of the code since the id was read: it is that of other code."""
-        derived = self._derived
-        if derived is None or derived[1].is_current():
-            return []
-        return derived[1].settle()
-
-    def _carried(self) -> Optional[Carried]:
-        """Says what of the code another process may not have; `None` where no id was derived."""
-        if self._derived is None:
-            return None
-        watch = self._derived[1]
-        if watch.carried is None:
-            with late_import:
-                from ._identity.carried import carried_by
-
-            watch.carried = carried_by(watch.seen)
-        return watch.carried  # type: ignore[no-any-return]
-
-    def _known_id(self) -> Optional[str]:
-        """Returns the id if somebody has read it."""
-        return self._task_id if self._derived is None else self.task_id
-
     def __getstate__(self) -> Any:
         # For subclasses that pickle as any object does.
         state = {n: value for n, value in self.__dict__.items() if n not in _OF_THIS_PROCESS}
@@ -286,42 +195,13 @@ class _FunctionTask(Task):
 
     @property
     def function(self) -> Callable[..., Any]:
-        """The function that the decorator was given.
-
-        Raises:
-            NotImportableError: If it is not to be had in this process (a `ValueError`).
-        """
+        """The function, a `NotImportableError` where it is not to be had in this process."""
         if self._function is None:
-            name = f"{self.module_name}.{self.function_name}"
-            try:
-                with callers.loading():
-                    found = import_object(self.function_name, self.module_name)
-            except BandsawError:
-                raise
-            except Exception as error:
-                version = ".".join(map(str, sys.version_info[:3]))
-                message = (
-                    f"The task {name} cannot be imported by {sys.executable} (Python {version}): "
-                    f"{type(error).__name__}: {error}."
-                )
-                if isinstance(error, ImportError):
-                    message += (
-                        " Send what is missing there along with "
-                        "Configuration.add_modules_for_distribution(), or install it."
-                    )
-                raise NotImportableError(message) from error
-            function = without_task(found, self._layer or 0)
-            # What else has this name by now is no function: say so here and not where it is called.
-            check_is_plain(function)
-            self._function = function
+            self._function = imported(self.function_name, self.module_name, self._layer or 0)
         return self._function
 
     def execute(self, execution: Execution) -> Result:
-        """Executes the task. See `Task.execute`.
-
-        Raises:
-            NotImportableError: If the function is not to be had in this process (a `ValueError`).
-        """
+        """Executes the task, without a call in between. See `Task.execute`."""
         function = self._function or self.function
         try:
             value = function(*execution.args, **execution.kwargs)
@@ -338,11 +218,7 @@ class _FunctionTask(Task):
         return finished(self.function, self.function(*args, **kwargs))
 
     def serialized(self) -> dict[str, Any]:
-        """Returns the names, the keywords and, if somebody has read it, the id.
-
-        Raises:
-            NotImportableError: If the name leads to another function by now (a `ValueError`).
-        """
+        """Returns the names, the keywords and, if somebody has read it, the id."""
         return {
             "function_name": self.function_name,
             "module_name": self.module_name,
@@ -354,25 +230,9 @@ class _FunctionTask(Task):
     def _find_layer(self) -> int:
         """Says how many other tasks lie between the function and this one's decorator."""
         if self._layer is None:
-            self._layer = 0 if self._function is None else self._search_layer(self._function)
+            function, names = self._function, (self.function_name, self.module_name)
+            self._layer = 0 if function is None else layer_of(function, *names)
         return self._layer
-
-    def _search_layer(self, function: Callable[..., Any]) -> int:
-        # A script that was imported, too, is there twice. Elsewhere it is one.
-        is_main = self.module_name == main_module_name()
-        for module_name in (self.module_name, *(["__main__"] if is_main else [])):
-            try:
-                layers = task_layers(import_object(self.function_name, module_name))
-            except (AttributeError, ImportError):
-                continue
-            for layer, found in enumerate(layers):
-                if found is function:
-                    return layer
-        raise NotImportableError(
-            f"The name {self.module_name}.{self.function_name} does not lead to the function that "
-            "was made into a task under it: another process could not find it. Give each task a "
-            "name of its own at the top level of its module."
-        )
 
     @classmethod
     def deserialize(cls, values: Mapping[str, Any]) -> _FunctionTask:
@@ -401,10 +261,6 @@ class _FunctionWithClosureTask(Task):
 
     It runs in place. It crosses to another process only where cloudpickle is installed on both
     sides, with the same minor version of Python.
-
-    Args:
-        function: The function.
-        task_kwargs: What the author gave to `@task` for the advices.
     """
 
     def __init__(
@@ -428,11 +284,7 @@ class _FunctionWithClosureTask(Task):
         return finished(self._function, self._function(*args, **kwargs))
 
     def serialized(self) -> dict[str, Any]:
-        """Refuses: data that is no code must not turn into a function.
-
-        Raises:
-            UnserializableError: Always (a `TypeError`).
-        """
+        """Refuses: data that is no code must not turn into a function."""
         raise UnserializableError(
             f"The task {self} has no name in another process: only a PickleSerializer can write "
             f"it. {self._reason}"
@@ -440,11 +292,7 @@ class _FunctionWithClosureTask(Task):
 
     @classmethod
     def deserialize(cls, values: Mapping[str, Any]) -> _FunctionWithClosureTask:
-        """Refuses, as `serialized` does.
-
-        Raises:
-            DeserializationError: Always (a `ValueError`).
-        """
+        """Refuses, as `serialized` does."""
         raise DeserializationError("A local function can only be read by a PickleSerializer.")
 
     def __reduce__(self) -> Any:
@@ -496,17 +344,3 @@ def _read_closure_task(
 
 def _deserialize(task_class: Any, values: Mapping[str, Any]) -> Any:
     return task_class.deserialize(values)
-
-
-def _hook_of(serializer: Any) -> Any:
-    """Finds what asks a serializer for canonical forms, if it would ever give one."""
-    method = getattr(serializer, "canonical_form", None)
-    base = getattr(method, "__func__", None)
-    if base is Serializer.canonical_form:
-        return None
-    json: Any = sys.modules.get(f"{__package__}.serialization.json")
-    if json is not None and base is json.JsonSerializer.canonical_form:
-        own = (getattr(type(v), "canonical_form", None) for v in serializer.value_serializers)
-        if all(form in (None, ValueSerializer.canonical_form) for form in own):
-            return None
-    return method

@@ -500,8 +500,9 @@ def test_source_in_a_zip_archive_counts_as_it_does_in_a_folder(project, tmp_path
 
 
 SCRIPT = '''
-import dataclasses, enum, typing, collections, functools, contextlib
+import dataclasses, enum, typing, collections, functools, contextlib, logging
 import helpers
+LOGGER = logging.LoggerAdapter(logging.getLogger(__name__), {})
 P = collections.namedtuple("P", "a b")
 class Colour(enum.Enum):
     RED = 1
@@ -525,7 +526,7 @@ def _(x: int): return helpers.one(x)
 def f(x, y=P(1, 2), *, z=Row()):
     """doc"""
     with managed() as m:
-        pass
+        LOGGER.info(m)
     import helpers as again
     return f"{x!r:>{y}} a" "b", Colour.RED, Data(1), K, INSTANCE, dispatch(x), {**K}, again.one, \\
         [i for i in x if (j := i)], (lambda a, /, b=1, *c, d=2: a), x[1:2, ...], \\

@@ -441,6 +441,18 @@ def test_variables_that_the_program_sets_are_named_where_each_process_sets_anoth
         assert run(body.format(sweep.format(values))).stdout == "\n"
 
 
+def test_an_edit_of_a_statement_that_computes_is_no_other_value_in_each_process(run):
+    body = """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        since(1)
+    print(*[w.message for w in caught])
+    """
+    for text in ("float('3')", "float('4')"):
+        run.project.write("lib.py", LIBRARY.replace("time.time()", text))
+        assert run(body).stdout == "\n"
+
+
 def test_hashes_that_objects_keep_do_not_count(project):
     project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
     project.write(

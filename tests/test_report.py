@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from bandsaw._report import places
+from bandsaw._report import trace
 
 pytest.importorskip("bokeh", reason="reports are made with bokeh, in the extra 'report'")
 
@@ -148,5 +148,5 @@ def test_calls_that_overlap_have_rows_of_their_own():
         return {"begun": begun, "ended": ended, "pid": pid, "host": "here"}
 
     calls = [call(0, 2, 1), call(1, 3, 2), call(2, 4, 1), call(3.5, 4, 3)]
-    found = [(row, [c["pid"] for c in placed]) for _, row, placed in places.rows_of(calls)]
+    found = [(row, [c["pid"] for c in placed]) for _, row, placed in trace.rows_of(calls)]
     assert found == [(1, [1, 1]), (2, [2, 3])]

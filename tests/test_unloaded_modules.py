@@ -259,6 +259,9 @@ IMPURE = """
     class Sub(Base):
         sides = 5
         def area(self): return self.sides
+    def deleted(): return 1
+    ONCE = deleted()
+    del deleted
     @functools.lru_cache(None)
     def cached(x): return x * RATE
     SHAPE, PATTERN, STARTED = Params(4), re.compile("a"), time.time()
@@ -374,6 +377,86 @@ def test_what_a_program_sets_before_the_first_id_counts(package, text):
     assert len({*run(package, body.format(1)), *run(package, body.format(2))}) == 2
 
 
+def test_what_is_decorated_has_the_same_id_where_the_program_has_loaded_it_before(project):
+    project.write(
+        "wrapped.py",
+        """
+        import contextlib, functools
+
+        def logged(f):
+            known = {}
+            @functools.wraps(f)
+            def inner(*args):
+                return known.get(args) or f(*args)
+            return inner
+
+        def times(n):
+            def decorate(f):
+                def inner(*args):
+                    return n * f(*args)
+                return inner
+            return decorate
+
+        def same(f):
+            return f
+
+        @logged
+        def a(): return 1
+        @same
+        @times(3)
+        @logged
+        def b(): return 1
+        @functools.lru_cache(maxsize=None)
+        def c(): return 1
+        @contextlib.contextmanager
+        def d(): yield 1
+        class E:
+            @logged
+            def m(self): return 1
+            @functools.cached_property
+            def p(self): return 1
+            @staticmethod
+            @times(2)
+            def s(): return 1
+        """,
+    )
+    project.write(
+        "main.py",
+        """
+        import sys
+        from bandsaw.tasks import Task
+        def of():
+            from wrapped import a, b, c, d, E
+            return a, b, c, d, E
+        def an_id():
+            return Task.create_task(of).task_id
+        if __name__ == "__main__":
+            changes = sys.argv[1:]
+            before = [an_id()] if not changes else []
+            import wrapped as w
+            ids = [an_id()]
+            for change in changes:
+                exec(change)
+                ids.append(an_id())
+            print(*before, *ids)
+        """,
+    )
+    first, same = project.run("main.py").stdout.split()
+    changes = [
+        "w.a = w.a.__wrapped__",
+        "w.a = w.times(3)(w.a)",
+        "w.b = w.times(4)(w.a)",
+        "w.b.__closure__[1].cell_contents = 5",
+        "w.c = w.c.__wrapped__",
+        "w.E.p = property(w.E.__dict__['p'].func)",
+        "w.E.m = w.E.m.__wrapped__",
+        "w.E.s = staticmethod(w.times(5)(lambda: 1))",
+    ]
+    before, *ids = project.run("main.py", *changes).stdout.split()
+    assert first == same == before
+    assert len({first, *ids}) == len(ids) + 1, ids
+
+
 def test_what_is_left_of_a_loop_over_a_set_is_not_the_module_s_code(project):
     project.write(
         "names.py",
@@ -385,13 +468,17 @@ def test_what_is_left_of_a_loop_over_a_set_is_not_the_module_s_code(project):
         def f(): return sorted(TABLE)
         """,
     )
-    body = """if True:
+    project.write(
+        "main.py",
+        """
         from bandsaw.tasks import Task
         def f(): from names import f; return f()
-        import names
-        print(names.name, Task.create_task(f).task_id)
-        """
-    told = [project.run("-c", body, PYTHONHASHSEED=s).stdout.split() for s in "1234"]
+        if __name__ == "__main__":
+            import names
+            print(names.name, Task.create_task(f).task_id)
+        """,
+    )
+    told = [project.run("main.py", PYTHONHASHSEED=seed).stdout.split() for seed in "1234"]
     assert len({name for name, _ in told}) > 1 and len({an_id for _, an_id in told}) == 1
 
 

@@ -35,6 +35,11 @@ class Rate:
     def __init__(self):
         self.rate = 1
 
+class Model:
+    __slots__ = ("__dict__", "__own__")
+    def __init__(self, rate):
+        self.rate = self.__own__ = rate
+
 class Level(enum.Enum):
     LOW = 1
     HIGH = 2
@@ -58,6 +63,7 @@ class Modulo:
         return self.number
 
 modulo = Modulo(1)
+model = Model(1)
 
 class App:
     level = Level.LOW
@@ -150,6 +156,7 @@ def all():
         App.table["rate"], App().half(), described(1), shown["rate"], list(space.rate.parts),
         given.rate, derived.where(), replaced.where(), held(), App.times(),
         App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()), modulo.number,
+        model.rate, model.__own__,
         Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
         list(letters), bytes(below), list(numbers), list(ordered), counts.default_factory(),
         bound(0), weak().rate, variable.get(), model.rate, App.__tag__, App.scaled.rate,
@@ -193,6 +200,8 @@ CHANGES = {
         "lib.handlers['one'] = one",
     ),
     "what a hash changes": ("lib.modulo.number = 2", "lib.modulo.number = 1"),
+    "model": ("lib.model.rate = 2", "lib.model.rate = 1"),
+    "slot with a name of Python's kind": ("lib.model.__own__ = 2", "lib.model.__own__ = 1"),
     "namespace": ("lib.space.rate.parts.append(2)", "lib.space.rate.parts.pop()"),
     "arguments of a command": ("lib.given.rate = 2", "lib.given.rate = 1"),
     "proxy": ("lib.known['rate'] = 2", "lib.known['rate'] = 1"),

@@ -94,6 +94,8 @@ def _about_part(
             what = f"the task `{name}` in `{place}`"
         elif kind == "module":
             what = f"module `{place}`"
+        elif kind == "assigned":
+            what = f"the statement of `{name}` in `{place}`"
     if new is None:
         return f"{what} is not used any more"
     if old is None:

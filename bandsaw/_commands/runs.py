@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any, Optional
 
-from .._recording import counts, misses, places, reading
+from .._recording import counts, misses, reading
 from ..errors import ConfigurationError, InvalidValueError
 from .console import (
     add,
@@ -89,11 +89,11 @@ def file_of(parsed: argparse.Namespace) -> str:
     except ConfigurationError as error:
         if parsed.config is not None or type(error) is InvalidValueError:
             raise
-        return places.file_in_home(os.getcwd())
+        return reading.file_in_home(os.getcwd())
     for extension in configuration.extensions:
         if isinstance(extension, Recorder):
             return extension.file_of(configuration)
-    return places.default_file(configuration)
+    return reading.default_file(configuration)
 
 
 def _ls(parsed: argparse.Namespace) -> int:

@@ -44,8 +44,13 @@ _UNRESOLVED = Written(b"u")
 class Reader(Protocol):
     """What reads the parts."""
 
-    modules: dict[str, Union[Module, Gap, None]]  # what `module_of` found before, by names
     found: dict[tuple[str, tuple[str, ...]], Found]  # what was found inside of modules before
+
+    def module_of(self, name: str) -> Union[Module, Gap, None]:
+        """Finds the source of a module, and asks once for each."""
+
+    def spec_of(self, name: str) -> Any:
+        """Finds a module without loading anything, and asks once for each."""
 
     def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether the author has left a variable out."""
@@ -263,9 +268,7 @@ def find(
     """Finds what a chain of names stands for in a module."""
     if not is_first_party(name):
         return Found([reader.installed(name, rest)])
-    if name not in reader.modules:
-        reader.modules[name] = module_of(name)
-    module = reader.modules[name]
+    module = reader.module_of(name)
     if not is_a(module, Module):
         return Found([reader.as_loaded(name, rest) if module is None else module])
     whole = module.part(WHOLE)
@@ -302,7 +305,7 @@ def _find_inside(
     trail |= {key}
     for origin in outline.imports.get(name, ()) if is_first else ():
         found += find_import(module, origin, rest, reader, trail)
-    if not found and module.is_package and spec_of_name(f"{module.name}.{name}") is not None:
+    if not found and module.is_package and reader.spec_of(f"{module.name}.{name}") is not None:
         return find(f"{module.name}.{name}", rest, reader, trail)
     if not found and is_first:
         for star in outline.stars:

@@ -58,7 +58,7 @@ def carried_by(seen: Seen) -> Carried:
     values: dict[str, str] = {}
     filled: set[str] = set()
     for namespace, name, value in list(seen.names.values()):
-        source = _source_of_namespace(namespace)
+        source = source_of_namespace(namespace)
         if id(namespace) in seen.places:
             digest = digest_of(value)
             if digest is not None and value is not MISSING:
@@ -66,10 +66,8 @@ def carried_by(seen: Seen) -> Carried:
             continue
         if source is None or is_a(value, ModuleType):
             continue
-        module, is_said = (
-            canonical_module_name(namespace["__name__"]),
-            _is_said(name, value, namespace, source),
-        )
+        module = canonical_module_name(namespace["__name__"])
+        is_said = _is_said(name, value, namespace, source)
         if is_said is False:
             changed[f"{module}.{name}"] = None
         if is_said is None or not (is_said or is_a(value, (FunctionType, type))):
@@ -114,7 +112,7 @@ def _is_compared(owner: type, name: str, member: Any) -> bool:
     )
 
 
-def _source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
+def source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
     """The source of a module of the project that has a file; the cells of a notebook have none."""
     name = namespace.get("__name__")
     module = sys.modules.get(name) if is_a(name, str) else None
@@ -196,7 +194,7 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         targets = getattr(child, "targets", None) or [getattr(child, "target", None)]
         names = [target.id for target in targets if is_a(target, ast.Name)]
         bound.update(dict.fromkeys((getattr(child, "name", None), *names), child))
-    bases = [_said_by(base, attributes_of(module)) for base in node.bases]
+    bases = [said_by(base, attributes_of(module)) for base in node.bases]
     # Others, such as `typing.NamedTuple`, are functions that put others in their place.
     are_classes = all(base is MISSING or is_a(base, type) for base in bases)
     if are_classes and MISSING not in bases and not (node.keywords or node.decorator_list):
@@ -221,13 +219,13 @@ def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
             if is_literal(expression, member) is False:
                 yield name
         elif is_a(member, type):
-            if _said_by(expression, attributes_of(module)) not in (member, MISSING):
+            if said_by(expression, attributes_of(module)) not in (member, MISSING):
                 yield name
 
 
 def _node_of(cls: type) -> Optional[ast.ClassDef]:
     module = sys.modules.get(module_of(cls))
-    source = None if module is None else _source_of_namespace(attributes_of(module))
+    source = None if module is None else source_of_namespace(attributes_of(module))
     return None if source is None else source.class_(qualname_of(cls), [])
 
 
@@ -288,12 +286,12 @@ def _is_shaped(cls: type, node: ast.ClassDef) -> bool:
     return bool(node.decorator_list) or type(cls) not in _PLAIN_KINDS or any(given)
 
 
-def _said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
+def said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
     """Returns what a dotted name stands for in a module; `MISSING` where it is not that simple."""
     if is_a(expression, ast.Name):
         return namespace.get(expression.id, getattr(builtins, expression.id, MISSING))
     if is_a(expression, ast.Attribute):
-        return attributes_of(_said_by(expression.value, namespace)).get(expression.attr, MISSING)
+        return attributes_of(said_by(expression.value, namespace)).get(expression.attr, MISSING)
     return MISSING
 
 
@@ -325,7 +323,7 @@ _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
 def _is_only_in_memory(function: FunctionType) -> bool:
-    source = _source_of_namespace(function.__globals__)
+    source = source_of_namespace(function.__globals__)
     if source is None:
         return False
     name, code = function.__qualname__, function.__code__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
@@ -176,14 +176,14 @@ def members_of(kind: type) -> tuple[Member, ...]:
         for base in _mro(kind)
         for name, member in _dict(base).items()
         # What a complex number gives is made each time.
-        if type(member) is MemberDescriptorType
-        and base is not complex
-        # Others are Python's own.
-        and (name[:2] != "__" or (name in _dict(base).get("__slots__", ()) and name not in _OWN))
+        if type(member) is MemberDescriptorType and base is not complex
+        if name[:2] != "__" or name in _slots_of(base)
     )
 
 
-_OWN = ("__dict__", "__weakref__")
+def _slots_of(kind: type) -> Sequence[Any]:
+    found = _dict(kind).get("__slots__")
+    return found if type(found) in (tuple, list) else ()
 
 
 def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:

@@ -11,19 +11,23 @@ import contextlib
 import sys
 from collections.abc import Callable
 from functools import partial
-from types import FunctionType, MemberDescriptorType
+from types import CodeType, FunctionType, MemberDescriptorType
 from typing import Any, Optional
 
 from .by_source import Module, known_module, module_of
-from .carried import is_literal
+from .carried import is_literal, said_by
+from .contents import base_of
 from .firstparty import Onlooker, is_first_party
-from .kinds import attributes_of, is_a, qualname_of
+from .kinds import attributes_of, is_a, name_of, qualname_of
 from .kinds import module_of as home_of
 from .stored import is_special_of_the_user, is_strange
-from .watch import MISSING, Seen, Watch
+from .watch import MISSING, Seen, Watch, content_of
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_WRAPPERS = (staticmethod, classmethod)
+_KINDS = {
+    **{name: f"builtins.{name}" for name in ("property", "staticmethod", "classmethod")},
+    "cached_property": "functools.cached_property",
+}
 # What bandsaw keeps in functions.
 OURS = frozenset(("__wrapped__", "bandsaw_task", "__bandsaw_snapshot__"))
 
@@ -55,12 +59,16 @@ def is_as_said(module: Module, name: str, value: Any, seen: Seen) -> bool:
     outline = module.outline
     if name not in outline.statements:
         return _is_imported(module, name, value)
+    if value is MISSING and name in outline.deleted:
+        return True
     node: Any = outline.statements[name]
     if is_a(node, _FUNCTIONS):
         if node.decorator_list and "bandsaw_task" in attributes_of(value):
             value = attributes_of(value).get("__wrapped__")
             return _is_function(module, node, value, seen)
-        return not node.decorator_list and _is_function(module, node, value, seen)
+        if node.decorator_list:
+            return _is_decorated(module, node, list(node.decorator_list), value, seen)
+        return _is_function(module, node, value, seen)
     if is_a(node, ast.ClassDef):
         return is_a(value, type) and _is_class(module, node, value, seen)
     if is_a(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
@@ -106,6 +114,56 @@ def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:
     )
 
 
+def _is_decorated(module: Module, node: Any, decorators: list[Any], value: Any, seen: Seen) -> bool:
+    """Says whether a value is a function in the wrappers of its decorators, the outermost first.
+
+    Wrappers are functions in the code of a decorator, or installed ones. They may hold nothing but
+    what is decorated, what the source gives to the decorator, and containers that are empty yet.
+    """
+    if not decorators:
+        return _is_function(module, node, value, seen)
+    decorator, given = decorators[0], []
+    if is_a(decorator, ast.Call):
+        given = [*decorator.args, *(keyword.value for keyword in decorator.keywords)]
+        decorator = decorator.func
+    maker = said_by(decorator, module.loaded() or {})
+    if not is_a(maker, FunctionType):
+        return False
+    is_ours = is_first_party(str(maker.__globals__.get("__name__")))
+    codes = _codes_in(maker.__code__)
+    if is_ours and not codes:  # it returns what it was given
+        return _is_decorated(module, node, decorators[1:], value, seen)
+    if name_of(type(value)) == "functools._lru_cache_wrapper" and not is_ours:
+        inner = attributes_of(value).get("__wrapped__")
+        return _is_decorated(module, node, decorators[1:], inner, seen)
+    if not is_a(value, FunctionType) or not OURS.issuperset(attributes_of(value)):
+        return False
+    home = str(value.__globals__.get("__name__"))
+    if value.__code__ not in codes if is_ours else is_first_party(home):
+        return False
+    seen.function(value)
+    held = [content_of(cell) for cell in value.__closure__ or ()]
+    held += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+    inner = [each for each in held if is_a(each, FunctionType)]
+    return (
+        len(inner) == 1
+        and _is_decorated(module, node, decorators[1:], inner[0], seen)
+        and all(
+            each is inner[0]
+            or (base_of(each) and not base_of(each).__len__(each))
+            or any(is_literal(expression, each, seen) for expression in given)
+            for each in held
+        )
+    )
+
+
+def _codes_in(code: CodeType) -> list[CodeType]:
+    consts = [each for each in code.co_consts if is_a(each, CodeType)]
+    # Not those of comprehensions.
+    found = [each for each in consts if each.co_name[:1] != "<" or each.co_name == "<lambda>"]
+    return found + [inner for each in found for inner in _codes_in(each)]
+
+
 def _is_class(module: Module, node: ast.ClassDef, cls: type, seen: Seen) -> bool:
     if module.source.class_(qualname_of(cls), []) is not node or home_of(cls) != module.name:
         return False
@@ -131,10 +189,19 @@ def _is_member(
     module: Module, said: Any, name: str, member: Any, node: ast.ClassDef, seen: Seen
 ) -> bool:
     if is_a(said, _FUNCTIONS):
-        parts = [member.__func__] if is_a(member, _WRAPPERS) else [member]
-        if is_a(member, property):
-            parts = [each for each in (member.fget, member.fset, member.fdel) if each is not None]
-        return all(_is_function(module, said, each, seen) for each in parts)
+        kinds = [_kind_by(each) for each in said.decorator_list]
+        others = [each for each, kind in zip(said.decorator_list, kinds) if kind is None]
+        parts, kind = [member], next(filter(None, kinds), "")
+        if kind:
+            if name_of(type(member)) != kind:
+                return False
+            names = (
+                ("fget", "fset", "fdel") if kind == "builtins.property" else ("func", "__func__")
+            )
+            parts = [getattr(member, name, None) for name in names]
+        return all(
+            _is_decorated(module, said, others, each, seen) for each in parts if each is not None
+        )
     if said is not None:
         # A slot, and what stands in its place until it is assigned.
         value = getattr(said, "value", None)
@@ -144,6 +211,12 @@ def _is_member(
     if name[:2] == "__" or name == "_abc_impl" or is_a(member, MemberDescriptorType):
         return not is_special_of_the_user(name, member)
     return False
+
+
+def _kind_by(decorator: ast.expr) -> Optional[str]:
+    """Says of what kind the objects are that a decorator makes, which are looked into."""
+    name = ast.unparse(decorator).rpartition(".")[2]
+    return _KINDS.get("property" if name in ("setter", "getter", "deleter") else name)
 
 
 class _Finder(Onlooker):

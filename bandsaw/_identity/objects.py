@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .._system.importing import late_import
 from .buffers import open_array, open_numpy, written_buffer
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
-from .globals import global_name
+from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, by_kind, is_a, module_of, name_of, number_of, qualname_of
 
 if TYPE_CHECKING:
@@ -216,6 +216,11 @@ def _path(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!path;", PARTS, (type(value).__name__, str(value)))
 
 
+def _logger(value: Any, writer: AnyWriter) -> Form:
+    # That of a script has another name where the script is imported.
+    return Form(b"!logger;", PARTS, (canonical_module_name(value.name),))
+
+
 def _file(value: Any, writer: AnyWriter) -> bytes:
     return b"!file;" + value.digest()  # type: ignore[no-any-return]
 
@@ -256,8 +261,11 @@ _BY_NAME: dict[str, Maker] = {
     "collections.OrderedDict": lambda value, writer: Form(
         b"!ordered;", PARTS, (list(value.items()), _state(getattr(value, "__dict__", None)))
     ),
-    "logging.Logger": _parts(b"!logger;", "name"),
+    "logging.Logger": _logger,
     "logging.RootLogger": _parts(b"!logger;", "name"),
+    "logging.LoggerAdapter": _parts(b"!adapter;", "logger", "extra"),
+    # Without its handlers and levels, which the program sets up.
+    "loguru._logger.Logger": _parts(b"!logger;", "_options"),
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),
     "builtins.dict_items": lambda value, writer: Form(b"!items;", SET, list(value)),

@@ -40,6 +40,7 @@ class Outline:
         # are several.
         self.statements: dict[str, Optional[ast.stmt]] = {}
         self.lazy: set[str] = set()  # those of them that count where they are reached
+        self.deleted: set[str] = set()  # the names that it deletes
         # The statements that count with the module: all, or none of one that has nothing but
         # functions, constants and imports.
         self.eager: list[ast.stmt] = []
@@ -65,13 +66,15 @@ class Outline:
                 continue
             counted.append(statement)
             bound = list(_bound(statement))
+            if is_a(statement, ast.Delete):
+                self.deleted.update(bound)
             left: set[str] = set()
             if is_a(statement, ast.For):
                 targets = [
                     each.id
                     for loop in _own_nodes(statement)
                     if is_a(loop, ast.For)
-                    for each in ast.walk(loop.target)
+                    for each in nodes_in(loop.target)
                     if is_a(each, ast.Name)
                 ]
                 left = {each for each in targets if bound.count(each) == targets.count(each)}

@@ -20,7 +20,7 @@ from typing import Any, Optional, Union
 from .by_source import Part
 from .canonical import Reporter, Writer
 from .careful import FOREIGN, NAMES
-from .carried import carried_by
+from .carried import carried_by, is_literal, source_of_namespace
 from .definitions import definition_of, write_code
 from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
@@ -28,6 +28,7 @@ from .globals import canonical_module_name, names_of_global, unversioned_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
 from .names import CHANGING, STATED
 from .reach import ATTRIBUTES, PART, TASK, Reach
+from .syntax import write_syntax
 from .watch import Seen
 
 _DIGITS = 16
@@ -103,7 +104,7 @@ def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -
     items: list[tuple[Any, Item]] = []
     for code, form in recorder.code.values():
         items += ((_home(code), item) for item in _items_of(code, form, by_name))
-    items = _merged(items)
+    items = _merged(items) + _assigned(reach.seen)
     if len(items) + len(recorder.distributions) + len(recorder.modules) > limit:
         items = _by_module(items, carried_by(reach.seen).values, limit)
     found = [item for _, item in items]
@@ -111,6 +112,20 @@ def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -
     for name, (_, written) in recorder.modules.items():
         found.append(module_item(name, sha256(written).digest()))
     return found
+
+
+def _assigned(seen: Seen) -> list[tuple[Any, Item]]:
+    """Makes items of the statements whose values only running them tells."""
+    items: list[tuple[Any, Item]] = []
+    for namespace, name, _ in list(seen.names.values()):
+        source = source_of_namespace(namespace)
+        statements = [] if source is None else source.assigned.get(name, [])
+        values = [getattr(each, "value", None) for each in statements]
+        if any(value is not None and is_literal(value, None) is None for value in values):
+            written = b"".join(map(write_syntax, statements))
+            home, digest = namespace["__name__"], sha256(written).hexdigest()[:_DIGITS]
+            items.append((home, ("assigned", name, _place(home), digest)))
+    return items
 
 
 def module_item(module_name: str, digest: bytes) -> Item:
@@ -244,7 +259,7 @@ def _by_module(
     for home, item in items:
         if item[0] == "value" and not names.isdisjoint((item[1], item[1].rpartition(".")[2])):
             continue
-        if item[0] in ("function", "class", "method", "value"):
+        if item[0] in ("function", "class", "method", "value", "assigned"):
             groups.setdefault(home, []).append(repr(item))
         else:
             kept.append((home, item))

@@ -142,7 +142,7 @@ class Reach:
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
         self._together: Together = together or Together() if earlier is None else earlier._together
-        self.modules = self._together.modules
+        self.module_of, self.spec_of = self._together.module, self._together.spec
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
 
     def form(self, code: Any) -> Union[bytes, Form]:
@@ -428,7 +428,7 @@ class Reach:
         names = self._names_form(part, part.uses, self._found_by(part), {}, {})
         run = self._together.run_by(module) if part.name == WHOLE else ()
         place = canonical_module_name(module.name)
-        return Form(PART, PARTS, (place, part.name, part.digest, names, tuple(run)))
+        return Form(PART, PARTS, (place, part.name, part.digest, names, run))
 
     def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether another module is there wherever the one with some variables is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable, Iterator
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from .by_source import RUN, Gap, Module, Part, module_of, parents_of, spec_of_name
 from .firstparty import is_first_party
@@ -21,21 +21,38 @@ class Together:
         self._packages: dict[str, bool] = {}
         self._needed: dict[str, set[str]] = {}
         self._run: dict[str, Optional[Part]] = {}
+        self._runs: dict[tuple[Part, ...], tuple[Part, ...]] = {}
+        self._specs: dict[str, Any] = {}
+        self._all_needed: dict[str, set[str]] = {}
         self._imported: dict[str, set[str]] = {}
         self._loaded: dict[str, set[str]] = {}
 
-    def run_by(self, module: Module) -> list[Part]:
-        """Returns what is run when a module is loaded, of all modules that are loaded with it."""
+    def module(self, name: str) -> Union[Module, Gap, None]:
+        if name not in self.modules:
+            self.modules[name] = module_of(name)
+        return self.modules[name]
+
+    def spec(self, name: str) -> Any:
+        if name not in self._specs:
+            self._specs[name] = spec_of_name(name)
+        return self._specs[name]
+
+    def run_by(self, module: Module) -> tuple[Part, ...]:
+        """Returns what is run when a module is loaded, of all modules that are loaded with it.
+
+        Those that are loaded with each other have one tuple: it is written once for all of them.
+        """
 
         def needed(name: str) -> set[str]:
-            other = module if name == module.name else module_of(name)
+            other = module if name == module.name else self.module(name)
             if not is_a(other, Module):
                 return set()
             self._run[name] = other.part(RUN) if other.outline.eager else None
             return self._needed_by(other)
 
-        names = _reached(module.name, self._needed, needed) | {module.name}
-        return [part for part in map(self._run.get, sorted(names)) if part is not None]
+        names = _reached(module.name, self._needed, needed, self._all_needed) | {module.name}
+        parts = tuple(part for part in map(self._run.get, sorted(names)) if part is not None)
+        return self._runs.setdefault(parts, parts)
 
     def _needed_by(self, module: Module) -> set[str]:
         found = set(parents_of(module.name))
@@ -46,7 +63,7 @@ class Together:
                 found |= {*parents_of(home), home}
                 inner = f"{home}.{origin.name}"
                 is_name = origin.name and origin.name != "*"
-                if is_name and self._is_package(home) and spec_of_name(inner) is not None:
+                if is_name and self._is_package(home) and self.spec(inner) is not None:
                     found.add(inner)
         return found
 
@@ -57,27 +74,36 @@ class Together:
             if loaded is not None:
                 known = "__path__" in attributes_of(loaded)
             else:
-                known = getattr(spec_of_name(name), "submodule_search_locations", None) is not None
+                known = getattr(self.spec(name), "submodule_search_locations", None) is not None
             self._packages[name] = known
         return known
 
     def loaded_with(self, name: str) -> set[str]:
         """Names the modules that are there wherever a loaded one is."""
-        known = self._loaded.get(name)
-        if known is None:
-            known = self._loaded[name] = _reached(name, self._imported, _loaded_by)
-        return known
+        return _reached(name, self._imported, _loaded_by, self._loaded)
 
 
-def _reached(name: str, direct: dict[str, set[str]], ask: Callable[[str], set[str]]) -> set[str]:
+def _reached(
+    name: str,
+    direct: dict[str, set[str]],
+    ask: Callable[[str], set[str]],
+    known: dict[str, set[str]],
+) -> set[str]:
+    if name in known:
+        return known[name]
     found: set[str] = set()
     pending = {name}
     while pending:
         home = pending.pop()
+        if home in known:
+            found |= known[home]
+            pending -= known[home]
+            continue
         if home not in direct:
             direct[home] = ask(home)
         pending |= direct[home] - found
         found |= direct[home]
+    known[name] = found
     return found
 
 

@@ -6,7 +6,7 @@ import importlib
 import re
 from typing import Any
 
-from .places import rows_of
+from .trace import rows_of
 
 # A palette that people with each kind of colour blindness can tell apart (Okabe and Ito, 2008).
 PALETTE = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", "#999999")

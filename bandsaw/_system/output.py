@@ -15,39 +15,53 @@ _TAIL_LINES = 50
 _DRAIN_SECONDS = 1.0
 
 
-class Tail:
-    """Passes what a process writes on to a stream of ours, and keeps the last of it.
+class Output:
+    """What a process writes to one of its standard streams: passed on, and its last bytes kept.
 
     `stream_name`: `stdout` or `stderr`: the attribute of `sys` to pass it on to. `None` only keeps.
     """
 
+    def __init__(self, stream_name: Optional[str]) -> None:
+        self.kept = b""
+        self._stream_name = stream_name
+        self._decoder: Optional[codecs.IncrementalDecoder] = None
+
+    def take(self, data: bytes) -> None:
+        """Takes what was read, nothing at the end."""
+        if self._decoder is None:
+            if not data:
+                return
+            self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.kept = (self.kept + data)[-TAIL_BYTES:]
+        if self._stream_name is not None:
+            pass_on(self._decoder.decode(data, final=not data), self._stream_name)
+
+
+class Tail:
+    """The output that a process writes to a pipe, taken by a thread. See `Output`."""
+
     def __init__(self, pipe: IO[bytes], stream_name: Optional[str]) -> None:
         self._pipe = pipe
-        self._stream_name = stream_name
-        self._kept = b""
+        self._output = Output(stream_name)
         self._thread = threading.Thread(target=self._pump, daemon=True, name="bandsaw-output")
         self._thread.start()
 
     def _pump(self) -> None:
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         # `read1` also returns what the pipe has buffered already.
         read = getattr(self._pipe, "read1", self._pipe.read)
         with self._pipe:
-            while True:
+            data = b"-"
+            while data:
                 data = read(65536)
-                self._kept = (self._kept + data)[-TAIL_BYTES:]
-                if self._stream_name is not None:
-                    pass_on(decoder.decode(data, final=not data), self._stream_name)
-                if not data:
-                    return
+                self._output.take(data)
 
     def finish(self, seconds: Optional[float] = _DRAIN_SECONDS) -> str:
         """Waits for the rest of the output. `seconds`: `None` for as long as it takes."""
         self._thread.join(seconds)
-        return last_lines(self._kept)
+        return last_lines(self._output.kept)
 
     def all(self) -> str:
-        return self._kept.decode("utf-8", "replace")
+        return self._output.kept.decode("utf-8", "replace")
 
 
 def last_lines(data: bytes) -> str:

@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
+from .._config_module import configuration_variables
 from .._system import ending
 from .._system.processes import in_forked_processes
 from .._task_options import ENGINES, check_value, count, mapping
 from ..advice import Advice
-from ..config import configuration_variables
 from ..errors import InvalidValueError, UnknownOptionError
 from ..session import Session
 from ._options import checked_options, note_what_is_missing, timeout_of
@@ -128,9 +128,9 @@ class ExecutorAdvice(Advice):
             session.proceed()
 
     def _move(self, session: Session) -> None:
-        from ..workers.call import NotBegunError
         from ..workers.engine import engine_of
         from ..workers.engine_call import EngineCall, EnginePlace, Wanted
+        from ..workers.frames import NotBegunError
 
         seconds = timeout_of(session)
         archive = session.distribution_archive

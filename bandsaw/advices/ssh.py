@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .. import _task_options
+from .._config_module import configuration_variables
 from .._system import ending
 from .._system.directories import Anchor
 from .._task_options import check_value
 from ..advice import Advice
-from ..config import configuration_variables
 from ..environments import Environment
 from ..errors import (
     BandsawError,

@@ -23,15 +23,15 @@ _HAS_CHANNELS = os.name == "posix"
 
 
 @functools.lru_cache(None)
-def _rooms() -> tuple[Any, Any]:
+def _rooms() -> tuple[Any, Any, Any]:
     """Imports what moves sessions, which most processes of tasks never need, and finds it again."""
     from ..workers import boundary
 
     if not _HAS_CHANNELS:
-        return boundary, None
-    from ..workers import local
+        return boundary, None, None
+    from ..workers import call, place
 
-    return boundary, local
+    return boundary, call, place
 
 
 class SubprocessAdvice(Advice):
@@ -135,15 +135,17 @@ class SubprocessAdvice(Advice):
                     f"{error}"
                 ) from error
         if _HAS_CHANNELS:
-            local = _rooms()[1]
+            _, call, place = _rooms()
+            configuration = session._known_configuration()
             made_of = (interpreter, self.preload, self.fork, directory, base)
             if self.workers is None:
-                local.in_own_process(session, made_of, seconds, self.heartbeat)
+                where = place.place_for(configuration, made_of)
+                call.Call(session, where, seconds, self.heartbeat).in_own_process()
                 return
             pool = pool_of(self, None, self.workers, self.max_tasks)
-            local.in_warm_process(
-                session, made_of, seconds, self.heartbeat, pool, self.idle_timeout
-            )
+            where = pool.place = place.place_for(configuration, made_of, pool.place)
+            moved = call.Call(session, where, seconds, self.heartbeat)
+            moved.in_warm_process(pool, self.idle_timeout)
         else:
             from ..workers import files
 

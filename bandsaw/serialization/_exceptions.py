@@ -7,7 +7,8 @@ arguments and attributes refer to each other, possibly in circles. It is written
     contents  what is set once all are made: args, attributes, fields of the C structure, links
 
 The first exception of both lists is the one that was described. No constructor of a user's class
-runs: an exception is made by the `__new__` of the built-in class that it is derived from.
+runs: an exception is made by the `__new__` of the built-in class that it is derived from. Only one
+with C code of its own is made by what its `__reduce_ex__` says, and only where pickles are read.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ def describe(error: BaseException) -> dict[str, Any]:
 def keep_writable(parts: Any, keep: Callable[[Any], Any]) -> None:
     """Replaces arguments, attributes and fields by what `keep` returns, but where `is_exact`."""
     if not is_exact():
+        for shape in parts["shapes"]:
+            if "reduced" in shape and keep(shape["reduced"]) is not shape["reduced"]:
+                del shape["reduced"]
         for content in parts["contents"]:
             content["args"] = list(map(keep, content["args"]))
             for kind in ("state", "fields"):
@@ -150,7 +154,24 @@ def _shape(error: BaseException, number: Callable[[BaseException], int]) -> dict
         base: Any = _static_base(type(error))
         shape["message"] = str.__str__(base.message.__get__(error))
         shape["members"] = [number(member) for member in base.exceptions.__get__(error)]
+    elif not _can_be_made(type(error)):
+        try:
+            function, arguments, *_ = error.__reduce_ex__(4)
+            shape["reduced"] = [function, tuple(arguments)]
+        except Exception:
+            pass  # then it arrives as a RemoteError
     return shape
+
+
+@functools.lru_cache(maxsize=256)
+def _can_be_made(cls: Any) -> bool:
+    """Says whether the built-in base can make exceptions of a class: not of one with its own C."""
+    base: Any = _static_base(cls)
+    try:
+        base.__new__(cls)
+    except TypeError:
+        return False
+    return True
 
 
 def _is_group(error: BaseException) -> bool:
@@ -209,11 +230,16 @@ def _make_one(
     base: Any = _static_base(cls)
     args = (message, members) if hasattr(base, "exceptions") else ()
     try:
-        made: BaseException = base.__new__(cls, *args)
-    except TypeError:
-        # A class with a constructor in C code of its own.
+        # A class with a constructor in C code of its own is made as it says itself, which is done
+        # for who may run code here only.
+        if trusted_modules is None and "reduced" in shape:
+            function, arguments = shape["reduced"]
+            made = function(*arguments)
+            if type(made) is cls:
+                return made  # type: ignore[no-any-return]
+        return base.__new__(cls, *args)  # type: ignore[no-any-return]
+    except Exception:
         return RemoteError(message, f"{module}.{name}")
-    return made
 
 
 def _message(error: BaseException) -> str:

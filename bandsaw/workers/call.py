@@ -11,9 +11,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from .._file import Carrier
@@ -21,18 +20,12 @@ from .._session import facts, members
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
-from ..errors import (
-    ProtocolError,
-    StalledError,
-    UnserializableError,
-    WorkerError,
-)
+from ..errors import ProtocolError, StalledError, WorkerError
 from ..session import Session
-from ..tasks import _FunctionWithClosureTask
 from . import again, boundary, frames, logs, warned, wire
 from .child import Child
 from .deaths import CallErrors, was_killed_early
-from .frames import DeadlineError, Frame, Message
+from .frames import DeadlineError, Frame, Message, NotBegunError
 from .place import Place
 from .pool import Pool, Worker
 
@@ -48,10 +41,6 @@ _MOST_GOODBYES = 20
 # How often a call is begun again with another process because the one before was killed too early.
 _MOST_BEGINNINGS = 5
 _NO_FILES = Carrier()
-
-
-class NotBegunError(Exception):
-    """The process was killed before it had read the session. Not for users."""
 
 
 class Call(CallErrors):
@@ -121,13 +110,10 @@ class Call(CallErrors):
         pool.give(worker)
 
     def _in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> Worker:
-        def start() -> Worker:
-            return Worker(self._start())
-
         shape = again.shape_of(self._session)
         for left in reversed(range(_MOST_GOODBYES)):
             try:
-                worker = pool.take(self._place.kind, start)
+                worker = pool.take(self._place.kind, lambda: Worker(self._start()))
             except ending.EndedError:
                 raise self._killed(None) from None
             try:
@@ -193,14 +179,13 @@ class Call(CallErrors):
         child.forget_output()
         worker.calls += 1
         try:
-            deadline = None if self._seconds is None else self._deadline()
+            deadline = self._deadline()
             self._send(child, news, message, deadline)
-            answer = self._answer(child, deadline, is_last_try)
+            return self._answer(child, deadline, is_last_try)
         except DeadlineError:
             raise self._timeout(child) from None
         except StalledError as error:
             raise self._stalled(child, error) from error
-        return answer
 
     def _begin_with(self, child: Child) -> None:
         self._child = child
@@ -216,23 +201,6 @@ class Call(CallErrors):
     def _start(self) -> Child:
         self._check_can_read(self._place.hello())
         return self._place.start()
-
-    def _check_can_read(self, hello: Mapping[str, Any]) -> None:
-        """Refuses what the other side could not read, before it is sent."""
-        if not isinstance(self._session.task, _FunctionWithClosureTask):
-            return
-        theirs, ours = tuple(hello["python"]), tuple(sys.version_info[:3])
-        problem = None
-        if theirs[:2] != ours[:2]:
-            problem = "local functions cross only between Pythons of the same minor version"
-        elif "cloudpickle" in hello["missing"]:
-            problem = "cloudpickle, which it takes to read local functions, is not installed there"
-        if problem is not None:
-            raise UnserializableError(
-                f"The task {self._session.task} cannot go to {self._place.name}: that is Python "
-                f"{_dotted(theirs)}, this is Python {_dotted(ours)}, and {problem}. Move it to the "
-                "top level of a module."
-            )
 
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
@@ -296,9 +264,6 @@ class Call(CallErrors):
         if facts.wanted:
             self._session.facts.update(facts.sent(message, child.host, self._place.name))
         try:
-            if self._heartbeat is None:
-                child.send(*messages, deadline=deadline)
-                return
             self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
         except OSError:
             # Nobody reads it. What the process has said last says why.
@@ -310,10 +275,7 @@ class Call(CallErrors):
     def _answer(self, child: Child, deadline: Optional[float], is_last_try: bool) -> Frame:
         is_first = True
         while True:
-            if self._heartbeat is None:
-                frame = child.next(deadline)
-            else:
-                frame = self._in_time(child, deadline, child.next)
+            frame = self._in_time(child, deadline, child.next)
             if frame is None:
                 if not is_last_try and was_killed_early(child):
                     raise NotBegunError
@@ -384,7 +346,3 @@ class Call(CallErrors):
             again.note_sent(self._session)
         saved = members.read_members(wire.members(answer))
         boundary.take_back(self._session, saved, self._position, where)
-
-
-def _dotted(version: Sequence[int]) -> str:
-    return ".".join(map(str, version))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import codecs
 import contextlib
 import os
 import select
@@ -15,23 +14,12 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from .._system.interrupts import Deferred
-from .._system.output import TAIL_BYTES, last_lines, pass_on
+from .._system.output import Output, last_lines
 from .._system.processes import in_forked_processes, kill_group
 from ..errors import BandsawError, ProtocolError
 from . import frames
-from .frames import (
-    BYE,
-    EVENT,
-    HEARTBEAT,
-    LOG,
-    WARNING,
-    Channel,
-    DeadlineError,
-    Ends,
-    Frame,
-    Message,
-    from_json,
-)
+from .ends import Ends
+from .frames import BYE, EVENT, HEARTBEAT, LOG, WARNING, Channel, DeadlineError, Frame, Message
 
 # A process that has closed its channel is about to end; one that is not is ended.
 _SECONDS_TO_END = 1.0
@@ -42,24 +30,6 @@ _READ = 65536
 
 # What a forked process has to close.
 _open: weakref.WeakSet[Child] = weakref.WeakSet()
-
-
-class Output:
-    """What a process writes to one of its standard streams: passed on, and its last bytes kept."""
-
-    def __init__(self, stream_name: str) -> None:
-        self._stream_name = stream_name
-        self._decoder: Optional[codecs.IncrementalDecoder] = None
-        self.kept = b""
-
-    def take(self, data: bytes) -> None:
-        """Takes what was read, nothing at the end."""
-        if self._decoder is None:
-            if not data:
-                return
-            self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self.kept = (self.kept + data)[-TAIL_BYTES:]
-        pass_on(self._decoder.decode(data, final=not data), self._stream_name)
 
 
 class Child(abc.ABC):
@@ -205,11 +175,11 @@ class Child(abc.ABC):
         if frame.kind == LOG:
             from . import logs
 
-            logs.emitter("", self.host)(from_json(frame))
+            logs.emitter("", self.host)(frames.from_json(frame))
         elif frame.kind == WARNING:
             from . import warned
 
-            warned.issue(from_json(frame))
+            warned.issue(frames.from_json(frame))
 
     def finish(self, deadline: Optional[float] = None) -> None:
         while (frame := self.next(deadline)) is not None:

@@ -14,63 +14,18 @@ import os
 import select
 import threading
 import time
-from collections import deque
 from typing import Any, Optional
 
 from .._system import ending
-from .._system.buffers import room
 from .._system.processes import in_forked_processes
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError
 from .login import READ, SILENT_SECONDS, Login, Target, is_ready, last_words
-from .streams import HEAD, PIECE
+from .streams import HEAD, PIECE, Stream
 
 # How long to wait for a thread that writes, when a connection is closed.
 _SECONDS_TO_WRITE = 10.0
 _MOST_LATE_READS = 64
-_Event = tuple[bytes, bytes, Optional[memoryview]]
-
-
-class Stream:
-    """What belongs together on a connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection  # the connection
-        self.inbox: deque[_Event] = deque()  # what has arrived and was not taken yet
-        self._wakeup: Optional[threading.Event] = None
-        self._file: Optional[memoryview] = None
-        self._filled = 0
-        self.number = connection._add(self)  # its number there
-
-    def _take(self, letter: bytes, body: bytes) -> None:
-        """Takes a message. Called by the thread that reads."""
-        if letter == b"N":
-            size = int.from_bytes(body, "big")
-            try:
-                self._file, self._filled = room(size), 0
-                return
-            except (MemoryError, ValueError, OverflowError) as error:
-                # What concerns one task is no reason to end the others.
-                letter, body = b"E", f"there is no room here for what it sends: {error}".encode()
-        data = None
-        if letter == b"A":
-            data, self._file = self._file, None
-            if data is None:
-                return
-        self.inbox.append((letter, body, data))
-        wakeup = self._wakeup
-        if wakeup is not None:
-            wakeup.set()
-
-    def send(self, letter: bytes, *pieces: Any) -> None:
-        self.connection.send(letter, self.number, *pieces)
-
-    def wait(self, seconds: Optional[float] = None) -> bool:
-        """Waits `seconds`, `None` until the connection is lost; returns whether something came."""
-        return self.connection._wait(self, seconds)
-
-    def release(self) -> None:
-        self.connection._release(self)
 
 
 class Connection:
@@ -139,15 +94,7 @@ class Connection:
         with self._read_lock:
             self._streams.pop(stream.number, None)
 
-    def _wait(self, stream: Stream, seconds: Optional[float]) -> bool:
-        try:
-            return self._waited(stream, seconds)
-        except BaseException:
-            # Whoever is interrupted must not be counted upon to read for others.
-            self._stop_waiting(stream)
-            raise
-
-    def _waited(self, stream: Stream, seconds: Optional[float]) -> bool:
+    def _wait(self, stream: Stream, seconds: Optional[float]) -> None:
         deadline = None if seconds is None else time.monotonic() + seconds
         while not stream.inbox:
             wakeup: Optional[threading.Event] = None
@@ -172,7 +119,6 @@ class Connection:
             if not is_awake or stream.inbox:
                 self._stop_waiting(stream)
                 break
-        return bool(stream.inbox)
 
     def _stop_waiting(self, stream: Stream) -> None:
         with self._read_lock:
@@ -283,12 +229,8 @@ class Connection:
 
     def is_alive(self) -> bool:
         """Looks whether anything says that it is lost."""
-        # Whoever reads will find it out.
-        if (
-            self._reason is None
-            and self._reader is None
-            and is_ready(self._out, select.POLLIN, 0.0)
-        ):
+        has_reader = self._reader is not None  # who will find it out
+        if not (self.is_lost or has_reader) and is_ready(self._out, select.POLLIN, 0.0):
             stream = Stream(self)
             try:
                 stream.wait(0)

@@ -1,9 +1,11 @@
-"""What a caller is told of a call that gave no session back."""
+"""What a caller is told of a call that cannot be made, or that gave no session back."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from .._system import ending
@@ -13,10 +15,12 @@ from ..errors import (
     StalledError,
     TaskKilledError,
     TaskTimeoutError,
+    UnserializableError,
     WorkerDiedError,
     WorkerStartError,
 )
 from ..session import Session
+from ..tasks import _FunctionWithClosureTask
 from . import boundary
 from .child import Child
 
@@ -31,6 +35,24 @@ class CallErrors:
         self._session = session
         self._place = place
         self._seconds = seconds
+
+    def _check_can_read(self, hello: Mapping[str, Any]) -> None:
+        """Refuses what the other side could not read, before it is sent."""
+        if not isinstance(self._session.task, _FunctionWithClosureTask):
+            return
+        theirs, ours = hello["python"], sys.version_info[:3]
+        problem = None
+        if tuple(theirs[:2]) != ours[:2]:
+            problem = "local functions cross only between Pythons of the same minor version"
+        elif "cloudpickle" in hello["missing"]:
+            problem = "cloudpickle, which it takes to read local functions, is not installed there"
+        if problem is not None:
+            there, here = ".".join(map(str, theirs)), ".".join(map(str, ours))
+            raise UnserializableError(
+                f"The task {self._session.task} cannot go to {self._place.name}: that is Python "
+                f"{there}, this is Python {here}, and {problem}. Move it to the top level of a "
+                "module."
+            )
 
     @property
     def _what(self) -> str:

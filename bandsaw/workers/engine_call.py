@@ -17,13 +17,13 @@ from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import door, wire
-from .call import Call, NotBegunError
+from .call import Call
 from .child import Child
 from .engine import Engine
 from .engine_child import EngineChild
 from .engine_files import files_seen
 from .engine_hub import started
-from .frames import SESSION, DeadlineError, Message
+from .frames import SESSION, DeadlineError, Message, NotBegunError
 from .near_template import Kind
 from .place import Place
 

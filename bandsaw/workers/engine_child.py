@@ -23,12 +23,11 @@ from ..errors import (
 )
 from . import bulk, door
 from .buffers import apart
-from .call import NotBegunError
 from .child import Child
 from .engine import parts_of, submission
 from .engine_hub import SERVER_ENDED
 from .engine_memory import Given
-from .frames import DeadlineError, Frame, Message
+from .frames import DeadlineError, Frame, Message, NotBegunError
 from .near_template import Kind, checked_hello
 from .packs import packer_of
 

@@ -15,6 +15,7 @@ from typing import Any, Callable, Optional
 from .._archive import keep
 from .._system.processes import kill_group
 from . import bulk, frames, streams
+from .ends import Ends, ask_for_process
 from .frames import EVENT, Channel
 from .hub_templates import Templates
 from .outbox import Outbox
@@ -26,7 +27,7 @@ _START = struct.Struct("!Ic")
 
 
 class Process:
-    def __init__(self, ends: frames.Ends, folder: str) -> None:
+    def __init__(self, ends: Ends, folder: str) -> None:
         self.ends = ends  # what leads to it
         # What its archive says of itself, in a folder that somebody may remove.
         self.manifest = os.path.join(folder, keep.MANIFEST)
@@ -100,7 +101,7 @@ class Processes:
             if template is None:
                 self._hub.send(b"S", stream)
                 return
-            ends = frames.ask_for_process(template.control, how)
+            ends = ask_for_process(template.control, how)
         except BrokenPipeError:
             self._hub.send(b"S", stream)
             return

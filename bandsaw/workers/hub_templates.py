@@ -13,6 +13,7 @@ from typing import Any, NoReturn, Optional
 
 from .._system.processes import kill_group, reap
 from . import frames, state
+from .ends import channel_pair, pipe_pair
 from .frames import Channel
 
 _READ = 1 << 18
@@ -42,10 +43,10 @@ class Templates:
 
     def start(self, stream: int, body: bytes) -> None:
         request = json.loads(body)
-        near, far = frames.channel_pair()
+        near, far = channel_pair()
         folder = self._hub.archive(request["digest"])
         self._hub.in_use.add(folder)
-        errors, far_errors = frames.pipe_pair()
+        errors, far_errors = pipe_pair()
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:

@@ -16,8 +16,7 @@ from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import state
 from .child import Child
-from .code import Code
-from .near_template import Kind, Template, started
+from .near_template import Code, Kind, Template, started
 
 # Of so many states of the code the templates are kept that differ in nothing else.
 MOST_STATES = 4

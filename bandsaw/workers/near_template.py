@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Protocol
 
 from .. import __version__
 from .._session.members import failure_of
@@ -27,7 +27,7 @@ from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
 from .child import Child, LocalChild
-from .code import Code
+from .ends import ask_for_process, channel_pair
 from .frames import Channel
 
 _SECONDS_TO_END = 5.0
@@ -38,6 +38,28 @@ _OWN_GROUP: dict[str, Any] = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
 _OLDEST = (3, 9)
+
+
+class Code(Protocol):
+    """The code that a process runs. See `_archive.checkout`."""
+
+    @property
+    def program(self) -> str:
+        """What Python is to run."""
+
+    @property
+    def name(self) -> str:
+        """The name of the state that it is in."""
+
+    @property
+    def byte_code(self) -> str:
+        """Where byte code is kept that cannot lie beside its source, or an empty text."""
+
+    def news(self, known: int) -> tuple[int, dict[str, Any]]:
+        """Returns what a process does not know yet, and the number for what it knows then."""
+
+    def text(self, path: str) -> Optional[bytes]:
+        """Returns the text that a file had when an id was made of it."""
 
 
 class Kind(NamedTuple):
@@ -152,7 +174,7 @@ class Template(AnyTemplate):
             # It has loaded nothing yet.
             told = {"environment": told["environment"]} if "environment" in told else {}
         with Deferred():
-            ends = frames.ask_for_process(self._control, b"F" if fork else b"S")
+            ends = ask_for_process(self._control, b"F" if fork else b"S")
             try:
                 child = LocalChild(ends, self.kind, self._one_less, told)
             except BaseException:
@@ -231,7 +253,7 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
 def _opened(
     command: list[str], environment: Mapping[str, str]
 ) -> tuple[socket.socket, subprocess.Popen[bytes], Tail]:
-    near, far = frames.channel_pair()
+    near, far = channel_pair()
     with far:
         try:
             process = subprocess.Popen(

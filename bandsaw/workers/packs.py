@@ -13,8 +13,8 @@ from concurrent.futures import Future
 from typing import Any, Callable, NamedTuple, Optional
 
 from .._system import ending
-from .call import NotBegunError
 from .engine import Engine, submission
+from .frames import NotBegunError
 
 # So long a pack waits for the next call, and at most so long in all.
 _QUIET_SECONDS = 0.005

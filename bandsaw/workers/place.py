@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import abc
+import functools
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
+from .._archive import checkout, finder, running
 from .._file import Carrier
 from .._files import carrying
+from ..distribution import get_distribution_archive
 from ..interpreter import Interpreter
 from ..session import Session
 from . import launcher, state, wire
 from .child import Child
-from .code import Code
 from .frames import SESSION, Message
-from .near_template import Kind
+from .near_template import Code, Kind
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+    from ..distribution import DistributionArchive
 
 
 class Place(abc.ABC):
@@ -138,3 +145,51 @@ class LocalPlace(Place):
 
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         return wire.message(SESSION, members, self._directory)
+
+
+def place_for(
+    configuration: Configuration, made_of: tuple[Any, ...], last: Optional[LocalPlace] = None
+) -> LocalPlace:
+    """Returns where a call goes: where the last one went, if nothing has changed."""
+    code = _code_for(configuration)
+    if last is not None and last.is_for(code, made_of):
+        return last
+    return LocalPlace(code, *made_of)
+
+
+class Archived:
+    """An archive that this process was started from, which nested calls run from as well."""
+
+    byte_code = ""
+
+    def __init__(self, archive: DistributionArchive) -> None:
+        self._archive = archive
+
+    @property
+    def name(self) -> str:
+        return str(self._archive.known_folder)
+
+    @property
+    def program(self) -> str:
+        """The folder of the archive, made anew if it is missing."""
+        return str(self._archive.folder)
+
+    def news(self, known: int) -> tuple[int, dict[str, Any]]:
+        if finder.beside and not known:
+            return 1, {"beside": finder.beside}
+        return known, {}
+
+    def text(self, path: str) -> Optional[bytes]:
+        return None
+
+
+@functools.lru_cache(None)
+def _is_in_files() -> bool:
+    return os.path.isfile(checkout.BEGIN)
+
+
+def _code_for(configuration: Configuration) -> Code:
+    is_in_place = finder.id or running.running_archive() is None
+    if is_in_place and _is_in_files():
+        return checkout.checkout_for(configuration)
+    return Archived(get_distribution_archive(configuration))

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 
 from .._file import Carrier
 from .._files import carrying
-from .._system.output import TAIL_BYTES, last_lines, pass_on
+from .._system.output import Output, last_lines
 from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
 from ..errors import WorkerError, WorkerStartError
@@ -19,12 +19,13 @@ from ..run import get_run_id
 from ..session import Session
 from . import frames, sending, state, streams, wire
 from .child import Child
-from .connection import Connection, Stream, connection_to
+from .connection import Connection, connection_to
 from .frames import SESSION, Frame, Message
 from .launcher import MOST_STATES
 from .login import Target
 from .near_template import AnyTemplate, Kind, checked_hello
 from .place import Place
+from .streams import Stream
 
 _START = struct.Struct("!Ic")
 
@@ -151,14 +152,13 @@ class RemoteTemplate(AnyTemplate):
 
     def _hello(self) -> Mapping[str, Any]:
         host = self._connection.target.host
-        written = b""
+        written = Output("stderr")
         while True:
             if not self._stream.wait():
                 raise self._connection.loss("A process for tasks was lost")
             letter, body, _ = self._stream.inbox.popleft()
             if letter == b"L":
-                written = (written + body)[-TAIL_BYTES:]
-                pass_on(body.decode("utf-8", "replace"), "stderr")
+                written.take(body)
             elif letter == b"H":
                 frame = Frame(body[0], body[1:])
                 return checked_hello(frame, self.kind, f"{self.kind.executable} on {host}")
@@ -166,14 +166,10 @@ class RemoteTemplate(AnyTemplate):
                 ending = body.decode("utf-8", "replace")
                 with contextlib.suppress(ValueError):
                     ending = f"it ended with {describe_exit(int(ending))}"
-                last = last_lines(written)
+                last = last_lines(written.kept)
+                said = f"The last lines that it wrote:\n{last}" if last else "It wrote nothing."
                 raise WorkerStartError(
-                    f"A process for tasks could not be started on {host}: {ending}"
-                    + (
-                        f". The last lines that it wrote:\n{last}"
-                        if last
-                        else ". It wrote nothing."
-                    )
+                    f"A process for tasks could not be started on {host}: {ending}. {said}"
                 )
 
     def is_gone(self) -> bool:

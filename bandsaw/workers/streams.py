@@ -32,12 +32,66 @@ another one.
 from __future__ import annotations
 
 import struct
+import threading
+from collections import deque
+from typing import Any, Optional
+
+from .._system.buffers import room
 
 HEAD = struct.Struct("!cII")
 PIECE = 1 << 18
 # How often the far end says that it is alive.
 ALIVE_SECONDS = 15.0
+_Event = tuple[bytes, bytes, Optional[memoryview]]
 
 
 def packed(letter: bytes, stream: int, *pieces: bytes) -> bytes:
     return b"".join((HEAD.pack(letter, stream, sum(map(len, pieces))), *pieces))
+
+
+class Stream:
+    """What belongs together on a connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection  # the connection
+        self.inbox: deque[_Event] = deque()  # what has arrived and was not taken yet
+        self._wakeup: Optional[threading.Event] = None
+        self._file: Optional[memoryview] = None
+        self._filled = 0
+        self.number = connection._add(self)  # its number there
+
+    def _take(self, letter: bytes, body: bytes) -> None:
+        """Takes a message. Called by the thread that reads."""
+        if letter == b"N":
+            size = int.from_bytes(body, "big")
+            try:
+                self._file, self._filled = room(size), 0
+                return
+            except (MemoryError, ValueError, OverflowError) as error:
+                # What concerns one task is no reason to end the others.
+                letter, body = b"E", f"there is no room here for what it sends: {error}".encode()
+        data = None
+        if letter == b"A":
+            data, self._file = self._file, None
+            if data is None:
+                return
+        self.inbox.append((letter, body, data))
+        wakeup = self._wakeup
+        if wakeup is not None:
+            wakeup.set()
+
+    def send(self, letter: bytes, *pieces: Any) -> None:
+        self.connection.send(letter, self.number, *pieces)
+
+    def wait(self, seconds: Optional[float] = None) -> bool:
+        """Waits `seconds`, `None` until the connection is lost; returns whether something came."""
+        try:
+            self.connection._wait(self, seconds)
+        except BaseException:
+            # Whoever is interrupted must not be counted upon to read for others.
+            self.connection._stop_waiting(self)
+            raise
+        return bool(self.inbox)
+
+    def release(self) -> None:
+        self.connection._release(self)

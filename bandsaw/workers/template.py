@@ -26,6 +26,7 @@ from .. import run as run_ids
 from .._archive import finder
 from .._system.processes import reap
 from . import far_end, frames, launcher, preload, state
+from .ends import channel_pair, out_of_the_way, pipe_pair
 from .frames import EVENT, Channel
 
 FORK, SPAWN = b"F", b"S"
@@ -107,7 +108,7 @@ class _Template:
         self._kind, self._hello = settings["kind"], hello
         self._processes: dict[int, _Process] = {}
         # The processes of tasks have this end, so that calls of their own find a template.
-        self.for_tasks, self._from_tasks = frames.channel_pair()
+        self.for_tasks, self._from_tasks = channel_pair()
         self._poll = select.poll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self._own: list[Any] = [control, self._from_tasks]
@@ -124,7 +125,7 @@ class _Template:
         self._handlers[descriptor] = handler
 
     def _watch_children(self) -> None:
-        reading, self._wakeup = frames.pipe_pair()
+        reading, self._wakeup = pipe_pair()
         for end in (reading, self._wakeup):
             os.set_blocking(end, False)
         self._own += [reading, self._wakeup]
@@ -233,7 +234,7 @@ class _Template:
             os.dup2(errors, 2)
             os.close(out)
             os.close(errors)
-            channel = frames.out_of_the_way(channel)
+            channel = out_of_the_way(channel)
             if how == SPAWN:
                 os.set_inheritable(channel, True)
                 worker = ["--worker", str(channel), finder.byte_code]

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from .._files.crossing import Near, Sent
 from ..errors import FileTravelError
-from .connection import Connection, Stream
+from .connection import Connection
+from .streams import Stream
 
 
 @contextlib.contextmanager

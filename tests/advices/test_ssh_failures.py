@@ -374,7 +374,7 @@ def test_a_result_without_room_here_is_the_matter_of_its_task_only(far, monkeypa
 
     hub = far.call("where")[2]
     with monkeypatch.context() as patched:
-        patched.setattr("bandsaw.workers.connection.room", no_room)
+        patched.setattr("bandsaw.workers.streams.room", no_room)
         with pytest.raises(WorkerError, match="no room here"):
             far.call("makes", 1_000_000)
     assert far.call("where")[2] == hub

@@ -4,6 +4,7 @@ import types
 import pytest
 
 from bandsaw.workers import far_end, frames
+from bandsaw.workers.ends import channel_pair
 
 pytestmark = pytest.mark.slow
 
@@ -160,7 +161,7 @@ def test_a_process_that_takes_nothing_any_more_is_not_waited_for(run, options, t
 
 def test_signs_of_life_come_as_often_as_they_are_asked_for(monkeypatch):
     slept = []
-    near, far = map(frames.Channel, frames.channel_pair())
+    near, far = map(frames.Channel, channel_pair())
     monkeypatch.setattr(far_end, "time", types.SimpleNamespace(sleep=slept.append))
     far_end._give_signs_of_life(far, 0.25)
     (beating,) = (each for each in threading.enumerate() if each.name == "bandsaw-heartbeat")

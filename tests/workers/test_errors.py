@@ -1,4 +1,5 @@
 import sys
+import textwrap
 
 import pytest
 
@@ -60,6 +61,29 @@ def test_an_error_has_its_type_arguments_and_attributes(run, mode):
             raise AssertionError
     """
     run(TASKS, body, mode)
+
+
+def test_an_error_with_c_code_of_its_own_is_made_as_it_says(run, mode):
+    tasks = """
+    import pydantic
+
+    class Model(pydantic.BaseModel):
+        number: int
+
+    @bandsaw.task
+    def fail(text):
+        return Model(number=text)
+    """
+    body = """
+    errors = []
+    for function in (fail, fail.__wrapped__):
+        try:
+            function("x")
+        except pydantic.ValidationError as error:
+            errors.append((str(error), error.errors(), error.title))
+    assert len(errors) == 2 and errors[0] == errors[1]
+    """
+    run(textwrap.dedent(tasks), body, mode)
 
 
 def test_the_traceback_of_the_other_side_is_printed_with_its_source(run, mode):

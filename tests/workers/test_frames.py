@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bandsaw.errors import ProtocolError
 from bandsaw.workers import frames
+from bandsaw.workers.ends import channel_pair, out_of_the_way, pipe_pair
 from bandsaw.workers.frames import Channel
 from tests.faults.workers_seen import descriptors
 
@@ -19,7 +20,7 @@ MARK = b"bsw\1"
 
 @pytest.fixture
 def ends():
-    near, far = frames.channel_pair()
+    near, far = channel_pair()
     with near, far:
         yield Channel(near), far
 
@@ -44,7 +45,7 @@ def test_a_frame_may_come_byte_by_byte(ends):
     cut=st.integers(1, 200),
 )
 def test_frames_arrive_as_they_were_sent_however_they_are_cut(messages, cut):
-    near, far = frames.channel_pair()
+    near, far = channel_pair()
     with near, far:
         channel, found = Channel(near), []
         data = written(*messages)
@@ -84,7 +85,7 @@ def test_a_file_goes_along_and_stays_open_at_the_sender(ends, tmp_path):
 
 def test_a_file_that_nobody_takes_is_closed_with_the_channel():
     before = descriptors()
-    near, far = frames.channel_pair()
+    near, far = channel_pair()
     with open(os.devnull) as file:
         Channel(far).send((frames.RETURN, (b"y",), file.fileno()))
     channel = Channel(near)
@@ -173,7 +174,7 @@ def test_no_end_takes_the_place_of_a_standard_stream():
         code = 1
         with contextlib.suppress(BaseException):
             os.closerange(0, 3)
-            ends = [*frames.pipe_pair(), *(end.fileno() for end in frames.channel_pair())]
+            ends = [*pipe_pair(), *(end.fileno() for end in channel_pair())]
             code = 0 if min(ends) > 2 else 2
         os._exit(code)
     os.close(reading), os.close(writing)
@@ -182,7 +183,7 @@ def test_no_end_takes_the_place_of_a_standard_stream():
 
 def test_a_number_out_of_the_way_names_the_same_file():
     near, far = socket.socketpair()
-    number = frames.out_of_the_way(near.detach())
+    number = out_of_the_way(near.detach())
     assert number > 200
     with far, socket.socket(fileno=number) as moved:
         moved.send(b"x")

@@ -7,6 +7,7 @@ import pytest
 
 from bandsaw.errors import StalledError
 from bandsaw.workers import bootstrap, frames
+from bandsaw.workers.ends import channel_pair
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +86,7 @@ def test_a_message_that_makes_progress_may_take_long(project, write, mode):
 
 
 def test_who_takes_nothing_is_noticed():
-    near, far = frames.channel_pair()
+    near, far = channel_pair()
     with near, far:
         message = (frames.SESSION, [bytes(1 << 24)], None)
         with pytest.raises(StalledError, match="the other side took nothing more of it for 0.2 s"):
@@ -94,7 +95,7 @@ def test_who_takes_nothing_is_noticed():
 
 def test_a_near_side_that_stops_in_the_middle_is_noticed(monkeypatch):
     monkeypatch.setattr(frames, "STOPPED_SECONDS", 0.2)
-    near, far = frames.channel_pair()
+    near, far = channel_pair()
     with near, far:
         near.sendall(frames.head_of(frames.SESSION, 100, False))
         with pytest.raises(StalledError, match=r"there came nothing more of it for 0.2 s"):
@@ -103,7 +104,7 @@ def test_a_near_side_that_stops_in_the_middle_is_noticed(monkeypatch):
 
 def test_between_messages_a_side_waits_for_as_long_as_it_takes(monkeypatch):
     monkeypatch.setattr(frames, "STOPPED_SECONDS", 0.05)
-    near, far = frames.channel_pair()
+    near, far = channel_pair()
     with near, far:
         waiting = frames.Channel(far)
         timer = threading.Timer(0.3, frames.Channel(near).send, [(frames.BYE, [], None)])
