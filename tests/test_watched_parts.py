@@ -125,14 +125,6 @@ space = types.SimpleNamespace(rate=types.SimpleNamespace(parts=[1]))
 given = argparse.Namespace(rate=1)
 derived = Derived()
 replaced = Base()
-class Model:
-    __slots__ = ("__dict__", "__set__names")
-    def __getstate__(self):
-        return {}
-
-model = Model()
-model.rate = 1
-
 class Shape(abc.ABC):
     sides = 0
 
@@ -159,7 +151,7 @@ def all():
         model.rate, model.__own__,
         Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
         list(letters), bytes(below), list(numbers), list(ordered), counts.default_factory(),
-        bound(0), weak().rate, variable.get(), model.rate, App.__tag__, App.scaled.rate,
+        bound(0), weak().rate, variable.get(), App.__tag__, App.scaled.rate,
         isinstance(derived, Shape), sum(each.sides for each in Shape.__subclasses__()),
     ]
 """
@@ -210,7 +202,6 @@ CHANGES = {
         "lib.held.__closure__[0].cell_contents.append(2)",
         "lib.held.__closure__[0].cell_contents.pop()",
     ),
-    "object with its `__dict__` in a slot": ("lib.model.rate = 2", "lib.model.rate = 1"),
     "special name of a class": ("lib.App.__tag__ = 'b'", "lib.App.__tag__ = 'a'"),
     "attribute of a method": ("lib.App.scaled.rate = 2", "lib.App.scaled.rate = 1"),
     "class that nobody names": ("lib.Square.sides = 5", "lib.Square.sides = 4"),

@@ -551,14 +551,14 @@ class Reach:
             held_by_it = attributes_of_function(method, self)
             if held_by_it:
                 defaults += (f"{_name(method)}.", held_by_it)
-        for name in ("__init__", "__new__"):
-            made = members.get(name)
+        for maker in ("__init__", "__new__"):
+            made = members.get(maker)
             # By a decorator, of a text.
             if is_a(made, FunctionType) and made.__code__.co_filename[:1] == "<":
                 self.seen.function(made)
                 held, named = made.__defaults__, made.__kwdefaults__
                 if held or named:
-                    defaults += (f"{name}=", (held, named))
+                    defaults += (f"{maker}=", (held, named))
         cells.pop("__class__", None)
         parts += [
             definition.digest,
