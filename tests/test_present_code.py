@@ -888,6 +888,35 @@ def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_
     project.run("-c", textwrap.dedent(cells))
 
 
+def test_cells_count_that_await_and_classes_of_cells_do_not_change_by_being_pickled(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    cells = """
+        import ast, asyncio, inspect, linecache, os
+        import bandsaw
+
+        def cell(number, text):
+            name = f"<cell {number}>"
+            linecache.cache[name] = len(text), None, text.splitlines(True), name
+            code = compile(text, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            done = eval(code, globals())
+            if inspect.iscoroutine(done):
+                asyncio.run(done)
+
+        once = "@bandsaw.task\\nasync def f(x): return x + 1\\nvalue = await f(1)"
+        cell(1, once)
+        assert value == 2
+        cell(1, once.replace("+ 1", "+ 100"))
+        assert value == 101
+        cell(2, "class P: pass")
+        cell(3, "@bandsaw.task\\ndef made(p): return P(), os.getpid()")
+        print(made(P())[1], made(P())[1], os.getpid())
+        """
+    first, second = (
+        project.run("-W", "error", "-c", textwrap.dedent(cells)).stdout.split() for _ in range(2)
+    )
+    assert first == first[:1] * 3 and second == [*first[:2], second[2]]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_ids(project):
     project.write("bandsaw_config.py", CONFIGURATION)
