@@ -888,6 +888,35 @@ def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_
     project.run("-c", textwrap.dedent(cells))
 
 
+def test_cells_count_that_await_and_classes_of_cells_do_not_change_by_being_pickled(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    cells = """
+        import ast, asyncio, inspect, linecache, os
+        import bandsaw
+
+        def cell(number, text):
+            name = f"<cell {number}>"
+            linecache.cache[name] = len(text), None, text.splitlines(True), name
+            code = compile(text, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            done = eval(code, globals())
+            if inspect.iscoroutine(done):
+                asyncio.run(done)
+
+        once = "@bandsaw.task\\nasync def f(x): return x + 1\\nvalue = await f(1)"
+        cell(1, once)
+        assert value == 2
+        cell(1, once.replace("+ 1", "+ 100"))
+        assert value == 101
+        cell(2, "class P: pass")
+        cell(3, "@bandsaw.task\\ndef made(p): return P(), os.getpid()")
+        print(made(P())[1], made(P())[1], os.getpid())
+        """
+    first, second = (
+        project.run("-W", "error", "-c", textwrap.dedent(cells)).stdout.split() for _ in range(2)
+    )
+    assert first == first[:1] * 3 and second == [*first[:2], second[2]]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_ids(project):
     project.write("bandsaw_config.py", CONFIGURATION)
@@ -918,3 +947,43 @@ def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_
         thread.join()
         """
     assert project.run("-c", textwrap.dedent(text)).stdout == "0\n"
+
+
+def test_a_fork_waits_for_what_the_threads_of_calls_import(run):
+    run.project.write(
+        "finding.py",
+        """
+        import sys, threading, bandsaw, steps
+        from bandsaw._system.importing import late_import
+
+        def origin():
+            frame = sys._getframe(2)
+            while "importlib" in frame.f_code.co_filename:
+                frame = frame.f_back
+            return frame.f_code.co_filename, frame.f_lineno
+
+        class Finder:
+            found = []
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                if not late_import._is_owned() and "bandsaw" in origin()[0]:
+                    cls.found.append((name, *origin()))
+
+        def call():
+            for task in (steps.since, steps.own, steps.kept):
+                for argument in (2, [1, {2}], bandsaw.File(__file__), range(2)):
+                    try:
+                        task(argument)
+                    except TypeError:
+                        pass
+                assert task.submit(3).result()
+            list(steps.own.map([4]))
+
+        sys.meta_path.insert(0, Finder)
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+        print(*Finder.found, sep="\\n")
+        """,
+    )
+    assert run.project.run("finding.py").stdout == "\n"

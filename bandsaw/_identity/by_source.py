@@ -25,7 +25,7 @@ from .forms import Written, write_str
 from .globals import canonical_module_name
 from .kinds import attributes_of, is_a
 from .outlines import Outline
-from .scopes import Origin, chain_of, uses_of
+from .scopes import IsLeftOut, Origin, Uses, chain_of, merged, uses_of
 from .sources import Source, source_of
 from .syntax import nodes_in, write_syntax
 
@@ -92,10 +92,10 @@ class Part:
         nodes: list[Any] = list(outline.eager) if name == RUN else []
         if name in outline.lazy or is_a(node, DEFINITIONS):
             nodes = self._counted(node)
-        written = [write_syntax(node, self.is_left_out) for node in nodes]
+        read = [module.read(node, self.is_left_out) for node in nodes]
         # The digest of its statement, of `WHOLE` that of all that count with the module.
-        self.digest = sha256(b"".join(b"%d:%b" % (len(w), w) for w in written)).digest()
-        self.uses = uses_of(nodes, self.is_left_out)  # what they use from outside
+        self.digest = sha256(b"".join(digest for digest, _ in read)).digest()
+        self.uses = merged(uses for _, uses in read)  # what they use from outside
         # What it changes when it is called.
         self.changes = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
 
@@ -138,10 +138,19 @@ class Module:
         self._written: Optional[Written] = None
         self.outline = Outline(source, self._is_foreign)
         self._parts: dict[str, Part] = {}
+        self._read: dict[ast.AST, tuple[bytes, Uses]] = {}
 
     def part(self, name: str) -> Part:
         known = self._parts.get(name)
         return known if known is not None else self._parts.setdefault(name, Part(self, name))
+
+    def read(self, node: ast.AST, is_left_out: IsLeftOut) -> tuple[bytes, Uses]:
+        """Digests a statement, and finds what it uses; once, though several parts have it."""
+        known = self._read.get(node)
+        if known is None:
+            digest = sha256(write_syntax(node, is_left_out)).digest()
+            known = self._read[node] = digest, uses_of([node], is_left_out)
+        return known
 
     def written(self) -> Written:
         """All of its source, for who uses the module itself."""
@@ -186,6 +195,8 @@ def origins_in(tree: ast.AST) -> Iterator[Origin]:
 
 
 _NO_SOURCE = Source("", "")
+# The specs of modules that were executed just now, before Python takes the first of them as loaded.
+executed: list[Any] = []
 _known: dict[str, Module] = {}
 
 
@@ -234,8 +245,9 @@ def _variables(module: Any) -> Optional[dict[str, Any]]:
     if not is_a(module, ModuleType):
         return None
     variables: Any = attributes_of(module)
-    is_begun = attributes_of(variables.get("__spec__")).get("_initializing")
-    return None if is_begun else variables
+    spec = variables.get("__spec__")
+    is_begun = attributes_of(spec).get("_initializing")
+    return None if is_begun and not any(spec is each for each in executed) else variables
 
 
 def parents_of(name: str) -> Iterator[str]:

@@ -14,13 +14,14 @@ from functools import partial
 from types import CodeType, FunctionType, MemberDescriptorType
 from typing import Any, Optional
 
-from .by_source import Module, known_module, module_of
+from .by_source import Module, executed, known_module, module_of
 from .carried import is_literal, said_by
 from .contents import base_of
 from .firstparty import Onlooker, is_first_party
 from .kinds import attributes_of, is_a, name_of, qualname_of
 from .kinds import module_of as home_of
 from .stored import is_special_of_the_user, is_strange
+from .together import Together
 from .watch import MISSING, Seen, Watch, content_of
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -51,7 +52,7 @@ class First:
 
 
 # Digests a value with what it reaches, and says what was read.
-Walk = Callable[[Any], tuple[bytes, Seen]]
+Walk = Callable[[Any, Together], tuple[bytes, Seen]]
 
 
 def is_as_said(module: Module, name: str, value: Any, seen: Seen) -> bool:
@@ -255,10 +256,14 @@ class _Finder(Onlooker):
         finally:
             self._depth -= 1
             # Those that import each other are whole only when all of them are there.
-            while not self._depth and self._loaded:
-                self._take(*self._loaded.pop())
+            if not self._depth:
+                executed[:] = [spec for _, spec in self._loaded]
+                together = Together()
+                while self._loaded:
+                    self._take(*self._loaded.pop(), together)
+                executed.clear()
 
-    def _take(self, name: str, spec: Any) -> None:
+    def _take(self, name: str, spec: Any, together: Together) -> None:
         module, variables = known_module(name), attributes_of(sys.modules.get(name))
         if module is None or variables.get("__spec__") is not spec:
             return
@@ -267,7 +272,7 @@ class _Finder(Onlooker):
             # Whatever goes wrong: it counts by its value then.
             with contextlib.suppress(Exception):
                 if each[:2] != "__" and not is_as_said(module, each, value, Seen()):
-                    digest, seen = self._walk(value)
+                    digest, seen = self._walk(value, together)
                     module.first[each] = First(value, digest, seen)
 
 

@@ -525,6 +525,7 @@ class Reach:
         namespace = _namespace(cls)
         left_out = self._left_out_of(module, qualname_of(cls))
         self.seen.owner(cls, left_out=left_out)
+        left_out |= {"__slotnames__"}  # `copyreg` keeps it there
         members = {**attributes_of(cls), **first_attributes(cls)}
         members = {name: value for name, value in members.items() if name not in left_out}
         members = {name: value for name, value in members.items() if not is_first_unset(value)}

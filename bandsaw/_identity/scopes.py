@@ -7,8 +7,10 @@ are bound within the definition are no uses, except where an import inside of it
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, Optional
+
+from .syntax import nodes_below
 
 IsLeftOut = Callable[[ast.expr], bool]
 
@@ -266,14 +268,8 @@ class _Visitor:
         if isinstance(name, str) and isinstance(getattr(node, "lineno", None), int):
             # Exception handlers and the captures of `match`.
             self.scope.bind(name, node.lineno)  # type: ignore[attr-defined]
-        for field in node._fields:
-            below = getattr(node, field, None)
-            if type(below) is list:
-                for each in below:
-                    if isinstance(each, ast.AST):
-                        self.visit(each)
-            elif isinstance(below, ast.AST) and field != "ctx":
-                self.visit(below)
+        for below in nodes_below(node):
+            self.visit(below)
 
 
 def _source(node: ast.AST) -> str:
@@ -311,20 +307,39 @@ def uses_of(nodes: Any, is_left_out: IsLeftOut = lambda decorator: False) -> Use
         outside.bound.clear()
     found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
     _collect(outside, found)
-    names = sorted(found.values(), key=lambda use: (use.chain, str(use.origin)))
-    return Uses(tuple(names), tuple(visitor.dynamic))
+    return Uses(_sorted(found), tuple(visitor.dynamic))
+
+
+def merged(each: Iterable[Uses]) -> Uses:
+    """Returns what several statements use together."""
+    each = list(each)
+    if len(each) == 1:
+        return each[0]
+    found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
+    for uses in each:
+        for use in uses.names:
+            _add(use, found)
+    return Uses(_sorted(found), tuple(call for uses in each for call in uses.dynamic))
+
+
+def _sorted(found: dict[Any, Use]) -> tuple[Use, ...]:
+    return tuple(sorted(found.values(), key=lambda use: (use.chain, str(use.origin))))
 
 
 def _collect(scope: _Scope, found: dict[Any, Use]) -> None:
     for chain, line, is_decorator in scope.uses:
         for origin in _origins(scope, chain[0], line):
-            known = found.get((chain, origin))
-            if known is not None:
-                is_decorator = is_decorator and known.is_decorator
-                line = min(line, known.line)
-            found[chain, origin] = Use(chain, line, origin, is_decorator)
+            _add(Use(chain, line, origin, is_decorator), found)
     for child in scope.children:
         _collect(child, found)
+
+
+def _add(use: Use, found: dict[Any, Use]) -> None:
+    known = found.get((use.chain, use.origin))
+    if known is not None:
+        is_decorator = use.is_decorator and known.is_decorator
+        use = use._replace(is_decorator=is_decorator, line=min(use.line, known.line))
+    found[use.chain, use.origin] = use
 
 
 def _origins(scope: _Scope, name: str, line: int) -> list[Optional[Origin]]:

@@ -92,7 +92,8 @@ class Source:
         if found is None:
             # Not seen by other threads until it is whole.
             found = {}
-            pending = [compile(self.text, self._filename, "exec", dont_inherit=True)]
+            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as notebooks compile their cells
+            pending = [compile(self.text, self._filename, "exec", flags, dont_inherit=True)]
             while pending:
                 code = pending.pop()
                 found.setdefault((code.co_name, code.co_firstlineno), []).append(code)

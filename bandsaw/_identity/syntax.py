@@ -21,6 +21,8 @@ _WITH_DOCSTRING = (*_FUNCTIONS, ast.ClassDef, ast.Module)
 _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _SKIPPED_IN_FUNCTIONS = frozenset({"returns", "type_params"})
 
+# As many levels are written by functions that recur, two for a level.
+_DEEPEST = 100
 # By type: what begins it, and the names of its fields with what begins each.
 _fields: dict[type, tuple[str, list[tuple[str, str]]]] = {}
 
@@ -87,38 +89,50 @@ def _start_anew() -> None:
 
 def write_syntax(node: ast.AST, is_left_out: IsLeftOut = lambda decorator: False) -> bytes:
     parts: list[str] = []
-    # Not by a function that recurs: hundreds of `elif` are nested as deeply. What comes first is
-    # last; nodes stand with whether they are in the body of a class.
+    # What is nested too deeply for functions that recur is left for the next turn: hundreds of
+    # `elif` are nested as deeply. What comes first is last.
     pending: list[Any] = [(node, isinstance(node, ast.ClassDef))]
     while pending:
         part = pending.pop()
         if type(part) is str:
             parts.append(part)
+            continue
+        found: list[Any] = []
+        _add_field(part[0], part[1], found, is_left_out, -1)
+        if tuple in map(type, found):
+            pending += reversed(found)
         else:
-            pending += reversed(_written(part[0], part[1], is_left_out))
+            parts += found
     return "".join(parts).encode("utf-8", "surrogatepass")
 
 
-def _written(node: Any, in_class: bool, is_left_out: IsLeftOut) -> list[Any]:
-    """Writes one node: texts, and the nodes below it that are to be written between them."""
+def _add_node(
+    node: Any, in_class: bool, found: list[Any], is_left_out: IsLeftOut, depth: int
+) -> None:
+    """Adds what a node is written as; nodes that are too deep, with whether a class has them."""
     kind = type(node)
-    if kind is ast.Constant:
-        return [_constant(node.value)]
+    if depth == _DEEPEST:
+        found.append((node, in_class))
+        return
     if kind is ast.JoinedStr:
         node = ast.JoinedStr(values=_merged(node.values))
     elif kind is ast.AnnAssign and not in_class:
         if node.value is None:
             # It still makes the name a local one.
-            return ["(AnnAssign ", (node.target, in_class), ")"]
+            found.append("(AnnAssign ")
+            _add_field(node.target, in_class, found, is_left_out, depth)
+            found.append(")")
+            return
         node = ast.Assign(targets=[node.target], value=node.value)
         kind = ast.Assign
     elif kind is ast.arg:
-        return [f"(arg {node.arg})"]
+        found.append(f"(arg {node.arg})")
+        return
     known = _fields.get(kind)
     if known is None:
         fields = [(name, f" {name}=") for name in _counted_fields(kind)]
         known = _fields[kind] = f"({kind.__name__}", fields
-    found: list[Any] = [known[0]]
+    found.append(known[0])
     for name, begin in known[1]:
         value: Any = getattr(node, name, None)
         inside = in_class
@@ -127,30 +141,27 @@ def _written(node: Any, in_class: bool, is_left_out: IsLeftOut) -> list[Any]:
             inside = kind is ast.ClassDef
         elif name == "decorator_list":
             value = [decorator for decorator in value if not is_left_out(decorator)]
-        if value is None or value == []:
-            continue
-        found.append(begin)
-        if type(value) is str:
-            found.append(f"s{len(value)}:{value}")
-        else:
-            _add_field(value, found, inside)
+        if value is not None and value != []:
+            found.append(begin)
+            _add_field(value, inside, found, is_left_out, depth)
     found.append(")")
-    return found
 
 
-def _add_field(value: Any, found: list[Any], in_class: bool) -> None:
+def _add_field(
+    value: Any, in_class: bool, found: list[Any], is_left_out: IsLeftOut, depth: int
+) -> None:
     kind = type(value)
     if kind is ast.Name:  # the most of all nodes
         found.append(f"(Name id=s{len(value.id)}:{value.id})")
     elif kind is ast.Constant:
         found.append(_constant(value.value))
-    elif isinstance(value, ast.AST):
-        found.append((value, in_class))
     elif kind is list:
         found.append(f"[{len(value)}:")
         for item in value:
-            _add_field(item, found, in_class)
+            _add_field(item, in_class, found, is_left_out, depth)
         found.append("]")
+    elif isinstance(value, ast.AST):
+        _add_node(value, in_class, found, is_left_out, depth + 1)
     else:
         found.append(_constant(value))
 

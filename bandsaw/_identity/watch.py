@@ -158,8 +158,8 @@ class Seen:
         self.owners: dict[int, Owner] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         self.readings: dict[int, Reading] = {}
-        # The names of attributes that reached code assigns or changes.
-        self.attributes: set[str] = set()
+        # The names of attributes that reached code assigns or changes; the first is of `copyreg`.
+        self.attributes: set[str] = {"__slotnames__"}
         self.places: dict[int, str] = {}
         # What stands in for what is installed: the names of modules, and of what is in them.
         self.replaced: set[str] = set()

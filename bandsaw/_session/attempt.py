@@ -6,6 +6,8 @@ import contextlib
 from contextvars import ContextVar
 from typing import Any
 
+from .._system.importing import late_import
+
 _current: ContextVar[int] = ContextVar("bandsaw_attempt", default=1)
 # Whether a call of this process was in a later attempt than the first, or came with values to look
 # at before its task is executed: until then nothing is done around it.
@@ -25,7 +27,8 @@ def execute(session: Any, number: int) -> Any:
     """Executes the task of a session in an attempt of that number."""
     code = session.__dict__.get("_code")
     if code is not None and code["values"]:
-        from .headers import look_at_code
+        with late_import:
+            from .headers import look_at_code
 
         # Its module is loaded with it. Executing the task says why it cannot be loaded.
         with contextlib.suppress(Exception):

@@ -148,16 +148,17 @@ def fill(
 
 
 def _shape(error: BaseException, number: Callable[[BaseException], int]) -> dict[str, Any]:
-    module, name = _classes.name_of(type(error))
+    cls: Any = type(error)
+    module, name = _classes.name_of(cls)
     shape: dict[str, Any] = {"module": module, "type": name, "message": _message(error)}
     if _is_group(error):
         base: Any = _static_base(type(error))
         shape["message"] = str.__str__(base.message.__get__(error))
         shape["members"] = [number(member) for member in base.exceptions.__get__(error)]
-    elif not _can_be_made(type(error)):
+    elif not _can_be_made(cls):
         try:
-            function, arguments, *_ = error.__reduce_ex__(4)
-            shape["reduced"] = [function, tuple(arguments)]
+            reduced: Any = error.__reduce_ex__(4)
+            shape["reduced"] = [reduced[0], tuple(reduced[1])]
         except Exception:
             pass  # then it arrives as a RemoteError
     return shape
