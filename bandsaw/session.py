@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
 from ._session.moderator import _Moderator
 from ._system import callers
+from ._system.importing import late_import
 from .config import Configuration, get_configuration
 from .context import Context
 from .errors import AdviceError, SessionError
@@ -228,7 +229,8 @@ class Session:
         environment: Optional[Mapping[str, str]] = None,
         left_out: Optional[Mapping[str, str]] = None,
     ) -> dict[str, Sequence[Any]]:
-        from ._session import packing
+        with late_import:
+            from ._session import packing
 
         return packing.packed(self, environment or {}, left_out or {})
 

@@ -167,8 +167,8 @@ class Project:
         return sorted(path.name for path in self.temporary.iterdir())
 
 
-def wait_until(condition):
-    for _ in range(2000):
+def wait_until(condition, looks=2000):
+    for _ in range(looks):
         if condition():
             return
         # Some look at all processes, which takes time that these need.

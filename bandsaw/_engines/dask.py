@@ -172,15 +172,16 @@ def _gather(done: SimpleQueue[Any]) -> None:
                     found[each.key] = lost
         for theirs, ours in pairs:
             value, error = _outcome(theirs, found)
-            # The worker need not keep it, nor another one compute it again when that is lost.
-            with contextlib.suppress(Exception):
-                theirs.cancel()
             # It may be cancelled already.
             with contextlib.suppress(InvalidStateError):
                 if error is None:
                     ours.set_result(value)
                 else:
                     ours.set_exception(error)
+            # The worker need not keep it, nor another one compute it again when that is lost. Not
+            # before somebody goes on: the scheduler is told, and what follows waits for that.
+            with contextlib.suppress(Exception):
+                theirs.release()
         del pairs, found, value, error
 
 

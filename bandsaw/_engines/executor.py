@@ -88,7 +88,7 @@ class EngineExecutor(abc.ABC):
             kind=self.engine,
             pack_seconds=self._pack_seconds,
             # So that there are some for each worker.
-            most_packed=max(1, self.max_in_flight // 8),
+            most_packed=max(1, self.max_in_flight // 4),
             **more,
         )
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Callable, Optional
 
+from .._system.importing import late_import
 from .._tracebacks import add_note
 from ..errors import (
     AdviceError,
@@ -58,7 +59,8 @@ def _execute(session: Any, number: int) -> Any:
     """Executes the task of a session, which is told the number of the attempt."""
     code = session.__dict__.get("_code")
     if code is not None and code["values"]:
-        from .headers import look_at_code
+        with late_import:
+            from .headers import look_at_code
 
         # Its module is loaded with it. Executing the task says why it cannot be loaded.
         with contextlib.suppress(Exception):

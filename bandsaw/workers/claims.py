@@ -8,6 +8,7 @@ It is a symbolic link, which is made with what it says in one step, on shared fi
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -15,10 +16,16 @@ import time
 from typing import Callable, Optional
 
 from .._archive.keep import kept_root
-from .engine_hub import started
+from .engine_machine import started, tell
 
 # What has begun can be ended a moment later.
 _SECONDS_TO_BEGIN = 2.0
+
+
+@functools.lru_cache(1)
+def caller(pid: int) -> tuple[str, int, str]:
+    """Says which process this is, see `started`. `pid`: that of this process."""
+    return started(pid)
 
 
 class Claims:
@@ -38,7 +45,7 @@ class Claims:
         """Has a call never begin where the folder is seen; returns whether it had not."""
         path = self._of(call)
         try:
-            os.symlink(f"ended {json.dumps(started(os.getpid()))}", path)
+            os.symlink(f"ended {json.dumps(caller(os.getpid()))}", path)
         except FileExistsError:
             # Its worker may be removing it, which it does when the call has ended.
             with contextlib.suppress(OSError):
@@ -58,27 +65,13 @@ class Claims:
 
     def end(self, call: str) -> None:
         end = time.monotonic() + _SECONDS_TO_BEGIN
-        while not _told(os.path.join(self.path, "call-" + call)):
+        while not tell(self.path, call):
             if not os.path.lexists(self._of(call)) or time.monotonic() > end:
                 return
             time.sleep(0.01)
 
     def _of(self, call: str) -> str:
         return os.path.join(self.path, "begun-" + call)
-
-
-def _told(path: str) -> bool:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        os.write(descriptor, b"K")
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
 
 
 # Of this machine and user.

@@ -31,12 +31,16 @@ from .claims import HERE, Claims
 # Of so much it is known when it was brought.
 _MOST_BROUGHT = 1000
 # `name`, `source` and `args` are its globals, `data` a local: what an engine may move its own way.
+# The first one is of calls that have no program with them. It is short, as each call compiles it.
 EXPRESSION = (
-    "(lambda sys, data: vars(sys.modules[name])['run'](*args, data) if name in sys.modules else "
-    "('missing', __import__('socket').gethostname()) if source is None else "
+    "(lambda found, data: vars(found)['run'](*args, data) if found else "
+    "('missing', __import__('socket').gethostname()))(__import__('sys').modules.get(name), data)"
+)
+_WITH_PROGRAM = (
+    "(lambda modules, data: vars(modules[name])['run'](*args, data) if name in modules else "
     "(lambda new: (exec(source, vars(new)), "
-    "vars(sys.modules.setdefault(name, new))['run'](*args, data))[1])(type(sys)(name))"
-    ")(__import__('sys'), data)"
+    "vars(modules.setdefault(name, new))['run'](*args, data))[1])(type(modules['sys'])(name))"
+    ")(__import__('sys').modules, data)"
 )
 
 
@@ -172,7 +176,8 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
 
 
 _PROGRAM = (
-    *("bandsaw.workers.engine_memory", "bandsaw.workers.engine_hub"),
+    *("bandsaw.workers.engine_memory", "bandsaw.workers.engine_machine"),
+    *("bandsaw.workers.engine_following", "bandsaw.workers.engine_hub"),
     *("bandsaw.workers.engine_files", "bandsaw.workers.engine_far"),
 )
 _program: Optional[tuple[str, str]] = None
@@ -201,12 +206,11 @@ def submission(
         head, data = [one[:2] for one in messages], [one[2] for one in messages]
     elif messages is not None:
         head, data = messages[:2], messages[2]
-    scope = {
-        "name": name,
-        "source": text if with_program else None,
-        "args": (dict(request), head, archive),
-    }
-    return eval, EXPRESSION, scope, {"data": data}
+    scope: dict[str, Any] = {"name": name, "args": (dict(request), head, archive)}
+    if not with_program:
+        return eval, EXPRESSION, scope, {"data": data}
+    scope["source"] = text
+    return eval, _WITH_PROGRAM, scope, {"data": data}
 
 
 def killing(call: str) -> tuple[Any, ...]:

@@ -19,10 +19,10 @@ from ..tasks import _FunctionWithClosureTask
 from . import door, wire
 from .call import Call
 from .child import Child
+from .claims import caller
 from .engine import Engine
 from .engine_child import EngineChild
 from .engine_files import files_seen
-from .engine_hub import started
 from .frames import SESSION, DeadlineError, Message, NotBegunError
 from .near_template import Check, Kind
 from .place import Place
@@ -74,7 +74,7 @@ class EnginePlace(Place):
         self.request: dict[str, Any] = {
             "beside": archive.places,
             "call": secrets.token_hex(16),
-            "caller": list(started(os.getpid())),
+            "caller": list(caller(os.getpid())),
             "claims": engine.claims.path,
             "digest": archive.digest,
             "directory": wanted.directory,

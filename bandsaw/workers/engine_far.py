@@ -5,6 +5,7 @@ It needs the standard library of Python only: no module of bandsaw is imported i
 may have another version of it.
 """
 
+import functools
 import json
 import os
 import pickle
@@ -12,7 +13,7 @@ import socket
 import sys
 import tempfile
 import threading
-import time
+from collections import deque
 
 if "." in __name__:
     # Else it was sent as text, and they are there.
@@ -29,7 +30,9 @@ if "." in __name__:
         returned,
         take_piece,
     )
+    from .engine_following import Following
     from .engine_hub import Hub
+    from .engine_machine import tell
     from .engine_memory import Given, hand_over
 
 # For a type checker. To import it takes longer than most of what is done here.
@@ -63,16 +66,9 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
     with the answers of several, `piece` with one of a file, or `events` with the host, what
     happened, how it ended, how many seconds that took, and how the files that it returns are had.
     """
-    calls = request.get("calls", ())
     begun: list[str] = []
     try:
-        if not calls:
-            return _run(request, messages, archive, data, begun)
-        answers = [
-            _run({**request, "call": call}, message, archive, piece, begun)
-            for call, message, piece in zip(calls, messages, data)
-        ]
-        return "calls", socket.gethostname(), answers
+        return _run(request, messages, archive, data, begun)
     finally:
         for call in begun:
             _begun[call] = "over"
@@ -93,9 +89,10 @@ def _forget_some() -> None:
                 _begun.pop(call, None)
 
 
-def _begins(request: "Any", begun: "list[str]") -> str:
+def _begins(request: "Any", call: str, begun: "list[str]") -> str:
     """Says that a call begins, unless another word was said of it, which is returned."""
-    call = request["call"]
+    if call in begun:
+        return "begun"  # it was not taken by the process to which it was sent
     begun.append(call)
     _forget_some()
     known = _begun.setdefault(call, "begun")
@@ -128,6 +125,7 @@ def _begins(request: "Any", begun: "list[str]") -> str:
 
 def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "list[str]") -> "Any":
     host = socket.gethostname()
+    answers: dict[str, Any] = {}
     try:
         if sys.version_info < OLDEST:
             version = ".".join(map(str, sys.version_info[:3]))
@@ -165,35 +163,73 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
             return "piece", host, give_piece(root, *request["give"])
         if messages is None and "keep" not in request:
             return "kept", host
-        with _lock:
-            hub = _hubs.get(key)
-            if hub is None or not hub.take():
-                for other in [known for known, old in _hubs.items() if old.is_gone()]:
-                    del _hubs[other]
-                hub = _hubs[key] = Hub(folder, root, "" if is_temporary else directory)
-        try:
-            if messages is None:
-                keep_file(hub, root, *request["keep"])
-                return "kept", host
-            messages = prepared(hub, root, request, messages)
-            if messages[0] == "lacking":
-                return tuple(messages)
-            if isinstance(data, str) and not _is_seen(request, data):
-                return "unseen", host
-            word = _begins(request, begun)
-            if word != "begun":
-                return word, host
-            begun_at: list[float] = []
-            events, end = hub.call(request, (*messages, data), begun_at)
-            seconds = time.monotonic() - begun_at[0] if begun_at else 0.0
-            events = [(letter, _sendable(body, request)) for letter, body in events]
-        finally:
-            hub.release()
-        return "events", host, events, end, seconds, returned(root, request)
+        calls: deque[Any] = deque()
+        if messages is not None:
+            names = request.get("calls")
+            several = zip(names, messages, data) if names else [(request["call"], messages, data)]
+            calls.extend((name, (*head, last)) for name, head, last in several)
+        while True:
+            hub = _hub(key, folder, root, is_temporary)
+            try:
+                if messages is None:
+                    keep_file(hub, root, *request["keep"])
+                    return "kept", host
+                _follow(hub, root, request, calls, begun, answers)
+            finally:
+                hub.release()
+            if not calls:
+                break
+        if "calls" in request:
+            return "calls", host, [answers[name] for name in request["calls"]]
+        return answers[request["call"]]
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "submitit":
             raise  # Slurm ends the job
-        return "error", host, f"{type(error).__name__}: {error}"
+        said = "error", host, f"{type(error).__name__}: {error}"
+        if answers:
+            return "calls", host, [answers.get(name, said) for name in request["calls"]]
+        return said
+
+
+def _hub(key: "Any", folder: str, root: str, is_temporary: bool) -> "Hub":
+    """Returns the hub of an archive, which has noted that a call begins."""
+    with _lock:
+        hub = _hubs.get(key)
+        if hub is None or not hub.take():
+            for other in [known for known, old in _hubs.items() if old.is_gone()]:
+                del _hubs[other]
+            hub = _hubs[key] = Hub(folder, root, "" if is_temporary else key[0])
+        return hub
+
+
+def _follow(
+    hub: "Hub", root: str, request: "Any", calls: "Any", begun: "list[str]", answers: "Any"
+) -> None:
+    """Runs calls until none is left, or the hub has ended, and notes what came of each."""
+    host = socket.gethostname()
+    for place, (name, messages) in enumerate(calls):
+        calls[place] = name, prepared(hub, root, {**request, "call": name}, messages)
+    name, messages = calls[0]
+    if messages[0] == "lacking":
+        answers[name] = tuple(messages)
+        calls.clear()
+        return
+    if isinstance(messages[2], str) and not _is_seen(request, messages[2]):
+        answers[name] = "unseen", host
+        calls.clear()
+        return
+
+    def answer(name: str, word: str, *what: "Any") -> None:
+        if not what:
+            answers[name] = word, host
+            return
+        events, end, seconds = what
+        one = {**request, "call": name}
+        events = [(letter, _sendable(body, one)) for letter, body in events]
+        answers[name] = word, host, events, end, seconds, returned(root, one)
+
+    begins = functools.partial(_begins, request, begun=begun)
+    Following(hub, root, request, calls, begins, answer).run()
 
 
 def _is_seen(request: "Any", path: str) -> bool:
@@ -219,14 +255,7 @@ def _sendable(body: "Any", request: "Any") -> "Any":
 def kill(call: str) -> None:
     """Ends a call that runs on this machine, if it does."""
     for root, _ in list(_roots.values()):
-        try:
-            descriptor = os.open(os.path.join(root, "call-" + call), os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            continue
-        try:
-            os.write(descriptor, b"K")
-        finally:
-            os.close(descriptor)
+        tell(root, call)
 
 
 def _keep(folder: str, archive: "Any") -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .engine_hub import Hub
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_hub import this_machine
+    from .engine_machine import this_machine
 
 # So large are pieces of contents. What is returned and no larger comes with the result.
 FILE_PIECE = 1 << 23
@@ -151,20 +151,20 @@ class _Asked:
 
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
-        with hub._lock:
-            self._stream = hub._new()
+        with hub.lock:
+            self._stream = hub.new()
 
     def __enter__(self) -> "_Asked":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hub._drop(self._stream)
+        self._hub.drop(self._stream)
 
     def ask(self, **request: "Any") -> None:
-        self._hub._send(b"F", self._stream.number, json.dumps(request).encode("ascii"))
+        self._hub.send(b"F", self._stream.number, json.dumps(request).encode("ascii"))
 
     def send(self, piece: bytes) -> None:
-        self._hub._send(b"W", self._stream.number, piece)
+        self._hub.send(b"W", self._stream.number, piece)
 
     def answer(self) -> "Any":
         letter, body = self._stream.inbox.get()

@@ -68,7 +68,7 @@ class Processes:
         self._all: dict[int, Process] = {}
         # Whether the near end is on this machine, and the files that it has not opened yet.
         self._is_seen = False
-        self._given: dict[int, int] = {}
+        self._given: dict[int, deque[int]] = {}
 
     def end_what_stalls(self, now: float) -> None:
         for stream, process in self._all.items():
@@ -89,7 +89,8 @@ class Processes:
             if process.file is not None:
                 yield process.file
             yield from (file for _, file in process.unsent if file)
-        yield from self._given.values()
+        for given in self._given.values():
+            yield from given
 
     def closers(self) -> list[Callable[[], Any]]:
         return [process.ends.close for process in self._all.values()]
@@ -155,9 +156,9 @@ class Processes:
 
     def open_file(self, stream: int, body: bytes) -> None:
         """Takes a body in a file that is seen here, or word that one of ours was opened there."""
-        given = self._given.pop(stream, None)
-        if given is not None:
-            os.close(given)
+        given = self._given.get(stream)
+        if given:
+            os.close(given.popleft())
         self._is_seen = True
         process = self._all.get(stream)
         if process is not None and body:
@@ -189,8 +190,7 @@ class Processes:
     def forget(self, stream: int) -> None:
         process = self._all.pop(stream, None)
         self._outbox.drop(stream)
-        given = self._given.pop(stream, None)
-        if given is not None:
+        for given in self._given.pop(stream, ()):
             os.close(given)
         if process is None:
             return
@@ -232,7 +232,7 @@ class Processes:
                 continue
             descriptor = os.dup(frame.descriptor.fileno())
             if self._is_seen:
-                self._given[stream] = descriptor
+                self._given.setdefault(stream, deque()).append(descriptor)
                 self._hub.send(b"V", stream, f"/proc/{os.getpid()}/fd/{descriptor}".encode())
                 self._hub.send(b"A", stream, message)
             else:

@@ -74,9 +74,11 @@ class Pack:
             if isinstance(error, Exception):
                 return
             raise
+        self._packer.count(1)
         self._future.add_done_callback(self._came)
 
     def _came(self, future: Future[Any]) -> None:
+        self._packer.count(-1)
         entries, self.entries = self.entries, []
         for one in entries:
             if one.call not in self._left:
@@ -136,7 +138,13 @@ class Packer:
         self._open: dict[Any, Pack] = {}
         self._seconds: dict[str, float] = {}
         self._first: dict[str, _First] = {}
+        self._out = 0  # how many packs the engine has
         self._packs: weakref.WeakKeyDictionary[Future[Any], Pack] = weakref.WeakKeyDictionary()
+
+    def count(self, packs: int) -> None:
+        """Takes note of packs that were submitted, or have come back."""
+        with self._lock:
+            self._out += packs
 
     def measured(self, name: str, seconds: float) -> None:
         before = self._seconds.get(name, seconds)
@@ -188,7 +196,7 @@ class Packer:
     ) -> Future[Any]:
         """Submits a call with others of its kind. Who comes first waits a moment for them."""
         rest = {name: value for name, value in request.items() if name != "call"}
-        key = repr((size, archive, with_program, sorted(options.items()), sorted(rest.items())))
+        key = archive, with_program, repr((options, rest))
         future: Future[Any] = Future()
         with self._lock:
             pack = self._open.get(key)
@@ -215,7 +223,8 @@ class Packer:
         found = 0
         while len(pack.entries) > found and time.monotonic() < end:
             found = len(pack.entries)
-            if pack.is_full.wait(_QUIET_SECONDS):
+            # As long as packs are out, workers are busy and another one is better full than soon.
+            if pack.is_full.wait(_QUIET_SECONDS * (1 + self._out)):
                 return
 
     def withhold(self, call: str, future: Future[Any]) -> bool:

@@ -7,6 +7,7 @@ Where there are no messages, the filters and what was made travel in the headers
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -78,6 +79,7 @@ class _Named(type):
         return any(_name_of(each) == vars(cls)["_named"] for each in other.__mro__)
 
 
+@functools.lru_cache
 def _category(module: str, name: str) -> type:
     found = vars(sys.modules["builtins"]).get(name) if module == "builtins" else None
     return (

@@ -12,7 +12,7 @@ import pytest
 from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import engine_hub, packs
+from bandsaw.workers import engine_machine, packs
 from bandsaw.workers.engine import Engine
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -201,6 +201,48 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
     # A pack, one of what had not begun and of what `RetryAdvice` repeats, and that again with the
     # program that the new worker lacks.
     assert done.stdout == "[0, 1, 2, 3] 5\n3\n"
+
+
+def test_short_calls_that_were_sent_to_a_process_ahead_of_a_death_run_once(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+        from bandsaw.advices.retry import RetryAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            RetryAdvice(wait_initial=0, wait_jitter=0),
+            ExecutorAdvice(lambda: ProcessPoolExecutor(1), workers=1, max_in_flight=20),
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw
+        from bandsaw.workers import packs
+
+        @bandsaw.task(batch=20)
+        def note(x):
+            with open("runs", "a") as file:
+                file.write(f"{x} {os.getpid()}\\n")
+            if x == 9 and not os.path.exists("died"):
+                open("died", "x").close()
+                os._exit(3)
+            return x
+
+        if __name__ == "__main__":
+            packs._QUIET_SECONDS = 0.5
+            assert list(note.map(range(20))) == list(range(20))
+            runs = [line.split() for line in open("runs")]
+            print(sorted(int(x) for x, _ in runs) == sorted([*range(20), 9]))
+            print(len({pid for x, pid in runs}) <= 3)
+        """,
+    )
+    assert project.run("workflow.py").stdout == "True\nTrue\n"
 
 
 def test_an_executor_that_is_shut_down_is_an_error(project):
@@ -715,12 +757,12 @@ def test_calls_of_a_map_wait_for_the_first_one_to_be_packed_by_how_long_it_took(
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    of_ended = engine_hub.started(ended.pid)
+    of_ended = engine_machine.started(ended.pid)
     ended.communicate(b"\n")
-    of_this = engine_hub.started(os.getpid())
+    of_this = engine_machine.started(os.getpid())
     for name, caller in (("gone", of_ended), ("here", of_this), ("other", ("x", *of_ended[1:]))):
         os.symlink(f"begun {json.dumps(caller)}", tmp_path / f"begun-{name}")
-    engine_hub._sweep(str(tmp_path))
+    engine_machine.sweep(str(tmp_path))
     left = {"begun-here", "begun-other"} | ({"begun-gone"} if not of_this[0] else set())
     assert set(os.listdir(tmp_path)) == left
 

@@ -121,7 +121,8 @@ def interrupt(project, folder, name, variables):
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: len(list(folder.iterdir())) == 2 or program.poll() is not None)
+    # Ray takes a minute to start on a busy machine.
+    wait_until(lambda: len(list(folder.iterdir())) == 2 or program.poll() is not None, 20000)
     begun = [path.read_text() for path in folder.iterdir()]
     program.send_signal(signal.SIGINT)
     said = program.communicate(timeout=60)[1]

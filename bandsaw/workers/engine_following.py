@@ -1,0 +1,263 @@
+"""Calls in processes of a hub, see `engine_hub`, one after another, in an engine's worker.
+
+    calls ─► process of its own for each, or one that is kept: it gets short ones ahead
+          ◄─ what happened in each, and how it ended
+
+This file is sent as text and needs the standard library of Python only, see `engine_far`.
+"""
+
+import os
+import queue
+import time
+from collections import deque
+
+# For a type checker. To import it takes longer than most of what is done here.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .engine_hub import Hub, Process
+if "." in __name__:
+    # Else it was sent as text, and is there.
+    from .engine_machine import unlink
+    from .engine_memory import in_memory, shared_at, view
+
+# As in `streams` and `frames`.
+_PIECE = 1 << 18
+_LARGEST_BODY = 1 << 17
+_STATE, _SESSION, _RETURN, _FAILURE, _DONE, _BYE, _CODE = 2, 3, 6, 7, 9, 10, 11
+# From this size on it is worth to look whether memory is shared.
+_WORTH_A_LOOK = 1 << 20
+# A process that has closed its channel is about to end.
+_SECONDS_TO_END = 1.0
+# Calls that are shorter are sent to a kept process while an earlier one runs there: so many, of so
+# many bytes together, which its channel takes. Then they cannot be cancelled any more.
+_SHORT_SECONDS = 0.01
+_MOST_AHEAD, _MOST_AHEAD_BYTES = 16, 1 << 16
+SERVER_ENDED = "the server of processes below the executor's worker has ended"
+
+
+class Following:
+    """Calls that a worker runs with one hub.
+
+    `calls`: a name and messages each, taken as they are run. `begins`: has a call begin, by its
+    name; returns another word than `begun` if it must not. `answer`: takes a name, and what came of
+    that call: such a word, or what happened, how it ended, and how many seconds that took.
+    """
+
+    def __init__(
+        self, hub: "Hub", root: str, request: "Any", calls: "Any", begins: "Any", answer: "Any"
+    ) -> None:
+        self._hub, self._root, self._request = hub, root, request
+        self._calls, self._begins, self._answer = calls, begins, answer
+        self._kept = request["workers"]
+        self._process: Any = None
+        # What the process has, with descriptors to be closed later; the first one runs.
+        self._sent: deque[Any] = deque()
+        self._most_sent = 1
+        self._since = 0.0  # when the first one began
+        self._ended: set[str] = set()  # calls that are to be ended
+        # What is written to the file ends a call, see `engine_machine.tell`. It has a path for each
+        # call before that is started, and keeps what comes meanwhile.
+        self._listening = -1
+        self._paths: list[str] = []
+
+    def run(self) -> None:
+        """Runs calls until none is left, or the hub has ended after some."""
+        is_first = True
+        try:
+            while self._sent or (self._calls and (is_first or not self._hub.is_gone())):
+                is_first = False
+                try:
+                    while self._calls and self._has_room():
+                        self._begin(*self._calls.popleft())
+                    if self._sent:
+                        self._follow()
+                except BrokenPipeError:
+                    self._is_over([], SERVER_ENDED, False)
+        finally:
+            self._end()
+
+    def _has_room(self) -> bool:
+        if len(self._sent) >= self._most_sent:
+            return False
+        sizes = [len(one[1][2]) for one in (*self._sent, self._calls[0])]
+        return len(sizes) == 1 or sum(sizes) <= _MOST_AHEAD_BYTES
+
+    def _begin(self, name: str, messages: "Any") -> None:
+        word = self._begins(name)
+        if word != "begun":
+            self._answer(name, word)
+            return
+        with self._hub.lock:
+            self._sent.append([name, messages, None])
+        if len(self._sent) == 1:
+            self._since = time.monotonic()
+        self._listen(name)
+        failure = self._hub.start_template(self._request)
+        if failure is not None:
+            events, end = failure
+            self._is_over(events, end, False)
+            return
+        if self._process is None:
+            self._process = self._hub.taken(self._kept)
+        if len(self._sent) == 1:
+            self._has_begun()
+        self._sent[-1][2] = _pass_session(self._hub, self._process, messages)
+        if self._kept is None:
+            self._hub.prepare_next()
+
+    def _listen(self, name: str) -> None:
+        path = os.path.join(self._root, "call-" + name)
+        unlink(path)  # of a worker that was lost
+        if self._paths:
+            os.link(self._paths[0], path)
+        else:
+            os.mkfifo(path, 0o600)
+            # Who has both ends is not told of closed ones.
+            self._listening = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._hub.listen(self._listening, self)
+        self._paths.append(path)
+
+    def has_been_told(self) -> None:
+        """Reads which calls are to be ended. Called by the hub's thread."""
+        with self._hub.lock:
+            if self._listening < 0:
+                return
+            self._ended.update(os.read(self._listening, 4096).decode("ascii").split())
+        self._end_first()
+
+    def _end_first(self) -> None:
+        with self._hub.lock:
+            process = self._process if self._sent and self._sent[0][0] in self._ended else None
+        if process is not None:
+            self._hub.send(b"K", process.number)
+
+    def _has_begun(self) -> None:
+        self._since = time.monotonic()
+        if self._ended:
+            self._end_first()
+
+    def _follow(self) -> None:
+        """Waits for what becomes of the first call."""
+        process, seconds = self._process, self._request["seconds"]
+        deadline = None if seconds is None else self._since + seconds
+        events, end = _followed(self._hub, process, deadline, self._kept is not None)
+        if events is None:
+            # It did not take what it was sent.
+            self._give_back()
+            self._hub.drop(process)
+            self._process = None
+            return
+        process.calls += 1
+        if process.start is not None and process.calls > 1:
+            events.insert(0, process.start)
+        self._is_over(events, end, self._kept is not None and not end and events[-1][0] in b"MA")
+
+    def _is_over(self, events: "Any", end: str, is_whole: bool) -> None:
+        """Notes what came of the first call. `is_whole`: whether its process goes on."""
+        seconds = time.monotonic() - self._since
+        with self._hub.lock:
+            name, _, file = self._sent.popleft()
+        if file is not None:
+            os.close(file)
+        if not is_whole:
+            self._give_back()
+            process, self._process = self._process, None
+            if process is not None:
+                self._hub.drop(process)
+        is_short = is_whole and seconds < _SHORT_SECONDS and self._request["seconds"] is None
+        self._most_sent = _MOST_AHEAD if is_short else 1
+        if self._sent:
+            self._has_begun()
+        self._answer(name, "events", events, end, seconds)
+
+    def _give_back(self) -> None:
+        """Has calls be run later that were sent to a process, and have not begun there."""
+        with self._hub.lock:
+            left, self._sent = list(self._sent), deque()
+        for name, messages, file in reversed(left):
+            if file is not None:
+                os.close(file)
+            self._calls.appendleft((name, messages))
+
+    def _end(self) -> None:
+        if self._listening >= 0:
+            self._hub.listen(self._listening, None)
+            with self._hub.lock:
+                listening, self._listening = self._listening, -1
+            os.close(listening)
+        for path in self._paths:
+            unlink(path)
+        process, is_whole = self._process, not self._sent
+        self._give_back()
+        if process is not None:
+            self._hub.give(process, self._kept if is_whole else None)
+
+
+def _pass_session(hub: "Hub", process: "Process", messages: "Any") -> "Any":
+    """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
+    state, head, data = messages
+    number = process.number
+    if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
+        # With one write, so that its reader wakes once.
+        session = bytes([_SESSION]) + head + data
+        hub.send(b"M", number, bytes([_STATE]) + state, (b"M", number, session))
+        return None
+    hub.send(b"M", number, bytes([_STATE]) + state)
+    views = [view(piece) for piece in (data if isinstance(data, list) else [data])]
+    file, path = None, data if isinstance(data, str) else None
+    if hub.has_files and path is None:
+        shared = shared_at(views) if sum(map(len, views)) >= _WORTH_A_LOOK else None
+        if shared is not None:
+            path, place = shared
+            head += place.to_bytes(8, "big")
+        else:
+            file = in_memory(views)
+            path = None if file is None else f"/proc/{os.getpid()}/fd/{file}"
+    if path is not None and hub.has_files:
+        hub.send(b"V", number, path.encode())
+    else:
+        hub.send(b"N", number, sum(map(len, views)).to_bytes(8, "big"))
+        for one in views:
+            for start in range(0, len(one), _PIECE):
+                hub.send(b"B", number, one[start : start + _PIECE])
+    hub.send(b"A", number, bytes([_SESSION]) + head)
+    return file
+
+
+def _followed(hub: "Hub", process: "Process", deadline: "Any", is_kept: bool) -> "Any":
+    events: list[Any] = []
+    end, closes_at, is_answered = "", None, False
+    while True:
+        limits = [limit for limit in (deadline, closes_at) if limit is not None]
+        left = None if not limits else max(0.0, min(limits) - time.monotonic())
+        try:
+            letter, body = process.inbox.get(timeout=left)
+        except queue.Empty:
+            if deadline is not None and time.monotonic() >= deadline:
+                end, deadline = "deadline", None
+            closes_at = None
+            hub.send(b"K", process.number)
+            continue
+        if letter == b"S":
+            events.append((letter, body))
+            if body[:1] == b"P":
+                process.start = letter, body
+                continue
+            return events, end
+        if letter == b"M" and not body:
+            closes_at = time.monotonic() + _SECONDS_TO_END
+        elif letter == b"M" and body[0] == _CODE:
+            hub.send(b"M", process.number, bytes([_CODE]) + b"0")
+            continue
+        elif letter == b"E":
+            return events, body.decode("utf-8", "replace")
+        elif letter in (b"M", b"A"):
+            kind = body[0] if letter == b"M" else body[0][0]
+            if kind == _BYE and process.calls and not is_answered:
+                return None, ""
+            is_answered = is_answered or kind in (_RETURN, _FAILURE, _DONE)
+        events.append((letter, body))
+        if is_answered and is_kept:
+            return events, end

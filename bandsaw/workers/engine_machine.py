@@ -1,0 +1,97 @@
+"""Which process is which on a machine, and what workers that were killed have left on it.
+
+This file is sent as text and needs the standard library of Python only, see `engine_far`.
+"""
+
+import json
+import os
+import time
+
+# What was said of a call is not removed by who said it if that was killed.
+_CLAIM_SECONDS = 7 * 86400.0
+# Contents that are on their way grow, or are fetched at once.
+_FILE_SECONDS = 86400.0
+# A call that has just begun has no reader of its file yet.
+_CALL_SECONDS = 60.0
+
+
+def sweep(root: str) -> None:
+    """Removes what was left of calls by workers that were killed."""
+    for name in os.listdir(root):
+        path = os.path.join(root, name)
+        if name.startswith("begun-"):
+            try:
+                is_old = time.time() - os.lstat(path).st_mtime > _CLAIM_SECONDS
+                if is_old or _is_orphan(os.readlink(path)):
+                    os.unlink(path)
+            except FileNotFoundError:
+                pass
+        elif name.startswith(("file-", "back-")):
+            try:
+                if time.time() - os.lstat(path).st_mtime > _FILE_SECONDS:
+                    os.unlink(path)
+            except FileNotFoundError:
+                pass
+        elif name.startswith("call-"):
+            try:
+                if time.time() - os.lstat(path).st_mtime > _CALL_SECONDS:
+                    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+            except FileNotFoundError:
+                pass
+            except OSError:  # nobody reads it
+                unlink(path)
+
+
+def tell(root: str, call: str) -> bool:
+    """Has a call ended that runs below a worker; returns whether it was found."""
+    try:
+        descriptor = os.open(os.path.join(root, "call-" + call), os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, call.encode("ascii") + b"\n")
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+_this: "dict[int, str]" = {}
+
+
+def this_machine() -> str:
+    """Names what a number of a process is of: the machine since it was started, and a namespace."""
+    pid = os.getpid()
+    if pid not in _this:
+        try:
+            with open("/proc/sys/kernel/random/boot_id") as file:
+                _this[pid] = f"{file.read().strip()} {os.stat('/proc/self/ns/pid').st_ino}"
+        except OSError:
+            _this[pid] = ""
+    return _this[pid]
+
+
+def started(pid: int) -> "tuple[str, int, str]":
+    """Tells a process from all that were or will be."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return this_machine(), pid, file.read().rpartition(b")")[2].split()[19].decode()
+    except OSError:
+        return this_machine(), pid, ""
+
+
+def _is_orphan(claim: str) -> bool:
+    """Whether a claim is of a caller on this machine that has ended."""
+    try:
+        caller = tuple(json.loads(claim.partition(" ")[2]))
+    except ValueError:
+        return False
+    return bool(caller[0]) and caller[0] == this_machine() and started(caller[1]) != caller
+
+
+def unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
