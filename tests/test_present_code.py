@@ -979,3 +979,43 @@ def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_
         thread.join()
         """
     assert project.run("-c", textwrap.dedent(text)).stdout == "0\n"
+
+
+def test_a_fork_waits_for_what_the_threads_of_calls_import(run):
+    run.project.write(
+        "finding.py",
+        """
+        import sys, threading, bandsaw, steps
+        from bandsaw._system.importing import late_import
+
+        def origin():
+            frame = sys._getframe(2)
+            while "importlib" in frame.f_code.co_filename:
+                frame = frame.f_back
+            return frame.f_code.co_filename, frame.f_lineno
+
+        class Finder:
+            found = []
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                if not late_import._is_owned() and "bandsaw" in origin()[0]:
+                    cls.found.append((name, *origin()))
+
+        def call():
+            for task in (steps.since, steps.own, steps.kept):
+                for argument in (2, [1, {2}], bandsaw.File(__file__), range(2)):
+                    try:
+                        task(argument)
+                    except TypeError:
+                        pass
+                assert task.submit(3).result()
+            list(steps.own.map([4]))
+
+        sys.meta_path.insert(0, Finder)
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+        print(*Finder.found, sep="\\n")
+        """,
+    )
+    assert run.project.run("finding.py").stdout == "\n"

@@ -83,7 +83,9 @@ def carried_by(seen: Seen) -> Carried:
             others = frozenset(_changed_members(owner, one.state))
             changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sorted(others)))
             for name, value in one.state.items():
-                if name in seen.attributes or name[:2] == "__":
+                if name in seen.attributes:
+                    continue
+                if name[:2] == "__" and not is_special_of_the_user(name, value):
                     continue
                 if _is_compared(owner, name, value):
                     digest = digest_of(value)
