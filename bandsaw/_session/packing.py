@@ -8,13 +8,13 @@ from typing import Any, Callable, Optional
 
 from .. import modules
 from .._system import callers, computing
-from .._system.nonces import is_of_this_process
 from ..context import Context
 from ..errors import SessionError, SessionFileError
 from ..execution import Execution
+from ..run import _is_of_this_process
 from ..serialization.serializer import crossing
 from ..tasks import Task
-from . import attempt, headers, members, told
+from . import headers, members, told
 from .members import Saved
 from .moderator import _Moderator
 
@@ -87,7 +87,7 @@ def unpack(
     if saved.seal is not None or sent is not None:
         _take_over(header, is_first)
     # An executor may run a session in the process that made it, whose classes it is not to change.
-    is_back = sent is not None or is_of_this_process(header["nonce"])
+    is_back = sent is not None or _is_of_this_process(header["nonce"])
     with crossing() if is_back else contextlib.nullcontext():
         values = members.load(saved, configuration.serializer)
     for value, why in header["left_out"].items():
@@ -122,7 +122,7 @@ def unpack(
     session._ids = header["ids"]
     session._code = header["code"]
     if sent is None and session._code["values"]:
-        attempt.is_told = True
+        _Moderator.is_told = True
     session.facts.update(header.get("facts", {}))
     session._moderator = moderator
 
