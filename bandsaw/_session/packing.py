@@ -11,7 +11,7 @@ from ..context import Context
 from ..errors import SessionError, SessionFileError
 from ..execution import Execution
 from ..tasks import Task
-from . import attempt, headers, members, told
+from . import headers, members, told
 from .members import Saved
 from .moderator import _Moderator
 
@@ -116,7 +116,7 @@ def unpack(
     session._ids = header["ids"]
     session._code = header["code"]
     if sent is None and session._code["values"]:
-        attempt.is_told = True
+        _Moderator.is_told = True
     session.facts.update(header.get("facts", {}))
     session._moderator = moderator
 

@@ -70,7 +70,7 @@ class Call(CallErrors):
                     continue
 
     def _in_own_process(self, message: Message, is_last_try: bool) -> None:
-        child = self._start()
+        child = self._place.start(self._check_can_read)
         try:
             self._begin_with(child)
             deadline = self._deadline()
@@ -110,10 +110,13 @@ class Call(CallErrors):
         pool.give(worker)
 
     def _in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> Worker:
+        def start() -> Worker:
+            return Worker(self._place.start(self._check_can_read))
+
         shape = again.shape_of(self._session)
         for left in reversed(range(_MOST_GOODBYES)):
             try:
-                worker = pool.take(self._place.kind, lambda: Worker(self._start()))
+                worker = pool.take(self._place.kind, start)
             except ending.EndedError:
                 raise self._killed(None) from None
             try:
@@ -197,10 +200,6 @@ class Call(CallErrors):
         child = self._child
         if child is not None:
             child.cancel()
-
-    def _start(self) -> Child:
-        self._check_can_read(self._place.hello())
-        return self._place.start()
 
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
