@@ -22,7 +22,7 @@ from .._system import ending
 from .._system.interrupts import Deferred, owned
 from ..errors import ProtocolError, StalledError, WorkerError
 from ..session import Session
-from . import again, boundary, frames, logs, warned, wire
+from . import again, boundary, frames, logs, state, warned, wire
 from .child import Child
 from .deaths import CallErrors, was_killed_early
 from .frames import DeadlineError, Frame, Message, NotBegunError
@@ -226,7 +226,8 @@ class Call(CallErrors):
         """Returns what the process does not know yet of what it inherits."""
         signs = self._place.signs()
         levels, disable, filters = logs.levels(), logging.root.manager.disable, warned.filters()
-        seen = (signs, levels, disable, filters, facts.wanted)
+        arguments = state.arguments()
+        seen = (signs, levels, disable, filters, facts.wanted, arguments)
         told, news = child.told, {}
         if signs is None or seen != child.seen:
             content = {
@@ -235,6 +236,7 @@ class Call(CallErrors):
                 "disable": disable,
                 "filters": filters,
                 "facts": facts.wanted,
+                "arguments": arguments,
             }
             news = {name: value for name, value in content.items() if told.get(name, self) != value}
             told.update(news)
