@@ -32,7 +32,7 @@ if "." in __name__:
     )
     from .engine_following import Following
     from .engine_hub import Hub
-    from .engine_machine import tell
+    from .engine_machine import is_forsaken, tell
     from .engine_memory import Given, hand_over
 
 # For a type checker. To import it takes longer than most of what is done here.
@@ -107,6 +107,8 @@ def _begins(request: "Any", call: str, begun: "list[str]") -> str:
     try:
         # By whom, so that it is known when nobody needs it any more.
         os.symlink(f"begun {json.dumps(request['caller'])}", path)
+        if request["engine"] == "slurm" and is_forsaken(path, request["caller"]):
+            return "ended"
     except FileExistsError:
         try:
             if not os.readlink(path).startswith("begun"):
