@@ -6,7 +6,6 @@ future ◄─ thread: the result's file, or what one `squeue` says of all jobs
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -16,13 +15,13 @@ import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from .._system import ending
 from .._system.directories import Anchor
 from ..workers.claims import HERE, Claims
 from ..workers.engine import Engine
-from . import slurm_states
+from . import slurm_jobs
 from .executor import EngineExecutor, begun_future
 from .slurm_folder import SharedFolder
 
@@ -38,27 +37,9 @@ _MOST_LOOKS_DOUBTFUL = 3
 _MOST_SILENCE_SECONDS = 300.0
 # So often jobs are told that somebody waits for them.
 _ALIVE_SECONDS = 60.0
-# Names of jobs in one command.
-_MOST_CANCELLED = 500
 logger = logging.getLogger(__name__)
 
 _SECONDS_TO_END = 30.0
-
-
-class _Call(NamedTuple):
-    options: tuple[tuple[str, Any], ...]
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    future: Future[Any]
-
-
-class _Job:
-    def __init__(self, job: Any, future: Future[Any]) -> None:
-        self.job = job
-        self.future = future
-        self.looks = 0
-        # Whether the result may be of a run that Slurm has ended: its state says it.
-        self.is_doubtful = False
 
 
 class SlurmExecutor(EngineExecutor):
@@ -103,9 +84,9 @@ class SlurmExecutor(EngineExecutor):
         self.folder = Path(Anchor().of(Path(folder)))
         self.parameters = parameters
         self._poll = poll
-        self._waiting: list[_Call] = []
+        self._waiting: list[slurm_jobs.Call] = []
         self._submitting: set[Future[Any]] = set()
-        self._jobs: dict[Future[Any], _Job] = {}
+        self._jobs: dict[Future[Any], slurm_jobs.Job] = {}
         # Jobs that are to be cancelled, and those of which Slurm was told so.
         self._unwanted: list[Any] = []
         self._cancelled: list[Any] = []
@@ -131,7 +112,7 @@ class SlurmExecutor(EngineExecutor):
             self._jobs_folder.mkdir(0o700, exist_ok=True)
             if not self._waiting:
                 self._give_sign_of_life()
-            self._waiting.append(_Call(settings, function, args, future))
+            self._waiting.append(slurm_jobs.Call(settings, function, args, future))
             if self._thread is None:
                 self._is_over = False
                 _running.add(self)
@@ -253,25 +234,21 @@ class SlurmExecutor(EngineExecutor):
             if not (self._jobs or self._unwanted or self._cancelled):
                 self._wakeup.set()
 
-    def _submit_array(self, calls: Sequence[_Call]) -> None:
-        submitit = self._imported("submitit")
-        executor = submitit.SlurmExecutor(folder=self._jobs_folder, max_num_timeout=0)
-        executor.update_parameters(**slurm_states.settings(dict(calls[0].options), executor))
+    def _submit_array(self, calls: Sequence[slurm_jobs.Call]) -> None:
         with self._lock:
             calls = [one for one in calls if one.future in self._submitting]
         if not calls:
             return
-        with executor.batch() if len(calls) > 1 else contextlib.nullcontext():
-            jobs = [executor.submit(one.function, *one.args) for one in calls]
+        jobs = slurm_jobs.submit(self._imported("submitit"), self._jobs_folder, calls)
         with self._lock:
             for one, job in zip(calls, jobs):
                 if one.future in self._submitting:
-                    self._jobs[one.future] = _Job(job, one.future)
+                    self._jobs[one.future] = slurm_jobs.Job(job, one.future)
                 else:
                     self._unwanted.append(job)
             self._submitting.difference_update(one.future for one in calls)
 
-    def _refuse(self, calls: Sequence[_Call], error: Exception) -> None:
+    def _refuse(self, calls: Sequence[slurm_jobs.Call], error: Exception) -> None:
         with self._lock:
             left = [one.future for one in calls if one.future in self._submitting]
             self._submitting.difference_update(left)
@@ -279,18 +256,12 @@ class SlurmExecutor(EngineExecutor):
             future.set_exception(error)
 
     def _cancel_unwanted(self) -> None:
-        """Tells Slurm of all jobs at once that are to be cancelled."""
         with self._lock:
             jobs, self._unwanted = self._unwanted, []
-        while jobs:
-            some = jobs[:_MOST_CANCELLED]
-            if not slurm_states.cancel(some):
-                with self._lock:
-                    self._unwanted += jobs  # they are told of next time
-                return
-            del jobs[:_MOST_CANCELLED]
-            with self._lock:
-                self._cancelled += some
+        told = slurm_jobs.cancel(jobs)
+        with self._lock:
+            self._cancelled += told
+            self._unwanted += jobs[len(told) :]  # they are told of next time
 
     def _look(self) -> None:
         with self._lock:
@@ -302,7 +273,7 @@ class SlurmExecutor(EngineExecutor):
         if now - self._asked_at > _MOST_SILENCE_SECONDS:
             self._answered_at = now  # nobody has asked meanwhile
         self._asked_at = now
-        states = slurm_states.states()
+        states = slurm_jobs.states()
         if states is None:
             if now - self._answered_at > _MOST_SILENCE_SECONDS:
                 silent = ConnectionError(f"Slurm has not answered for {_MOST_SILENCE_SECONDS:g} s")
@@ -312,19 +283,19 @@ class SlurmExecutor(EngineExecutor):
             return  # it may answer again
         self._answered_at = now
         # Processes that ignore the first signal have time until Slurm kills them: nobody waits.
-        over = slurm_states.OVER | {"COMPLETING"} if self._is_over else slurm_states.OVER
+        over = slurm_jobs.OVER | {"COMPLETING"} if self._is_over else slurm_jobs.OVER
         for cancelled in list(self._cancelled):
             if states.get(cancelled.job_id, "CANCELLED") in over:
                 self._cancelled.remove(cancelled)
         for job in missing:
             self._judge(job, states.get(job.job.job_id))
 
-    def _judge(self, job: _Job, state: Optional[str]) -> None:
+    def _judge(self, job: slurm_jobs.Job, state: Optional[str]) -> None:
         """Finds out whether a job without a result that counts is lost."""
         is_preempted = state == "PREEMPTED"
-        if state is not None and state not in slurm_states.OVER and not is_preempted:
+        if state is not None and state not in slurm_jobs.OVER and not is_preempted:
             job.looks = 0
-            if job.is_doubtful and state not in slurm_states.RUNNING:
+            if job.is_doubtful and state not in slurm_jobs.RUNNING:
                 # It was put back into the queue, and this is of the run that was ended for it.
                 job.is_doubtful = False
                 job.job.paths.result_pickle.unlink(missing_ok=True)
@@ -334,33 +305,33 @@ class SlurmExecutor(EngineExecutor):
         if job.is_doubtful and not is_preempted:
             if job.looks < _MOST_LOOKS_DOUBTFUL:
                 return  # it counts as failed for a moment before it waits again
-            if state in slurm_states.BY_SLURM:
-                self._settle(job, error=slurm_states.lost(job.job, state))
+            if state in slurm_jobs.BY_SLURM:
+                self._settle(job, error=slurm_jobs.lost(job.job, state))
             else:
                 # Since then it may have been run again, so fast that nobody has seen it wait.
                 self._settle_with_result(job)
         elif job.looks >= most and not self._took(job):
-            self._settle(job, error=slurm_states.lost(job.job, state))
+            self._settle(job, error=slurm_jobs.lost(job.job, state))
 
-    def _took(self, job: _Job) -> bool:
+    def _took(self, job: slurm_jobs.Job) -> bool:
         if job.is_doubtful or not job.job.paths.result_pickle.exists():
             return False
         return self._settle_with_result(job, takes_all=False)
 
-    def _settle_with_result(self, job: _Job, takes_all: bool = True) -> bool:
+    def _settle_with_result(self, job: slurm_jobs.Job, takes_all: bool = True) -> bool:
         try:
             value = job.job.result()
         except Exception as error:
             is_late = "timed-out too many times" in str(error)
-            self._settle(job, error=slurm_states.lost(job.job, "TIMEOUT") if is_late else error)
+            self._settle(job, error=slurm_jobs.lost(job.job, "TIMEOUT") if is_late else error)
             return True
-        if not takes_all and slurm_states.is_doubtful(value):
+        if not takes_all and slurm_jobs.is_doubtful(value):
             job.is_doubtful = True
             return False
         self._settle(job, value)
         return True
 
-    def _settle(self, job: _Job, value: Any = None, error: Any = None) -> None:
+    def _settle(self, job: slurm_jobs.Job, value: Any = None, error: Any = None) -> None:
         with self._lock:
             if self._jobs.pop(job.future, None) is None:
                 return

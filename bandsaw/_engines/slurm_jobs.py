@@ -1,4 +1,4 @@
-"""What Slurm is told of jobs, and what it says of them."""
+"""Calls as jobs: what Slurm is told of them, and what it says."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
 
 from ..workers.engine_following import SERVER_ENDED
 from ..workers.frames import EVENT
@@ -21,7 +23,25 @@ OVER = {
 BY_SLURM = OVER - {"COMPLETED", "FAILED"}
 RUNNING = {"RUNNING", "COMPLETING"}
 _MOST_WORDS = 2000
+# Names of jobs in one command.
+_MOST_CANCELLED = 500
 logger = logging.getLogger(__name__)
+
+
+class Call(NamedTuple):
+    options: tuple[tuple[str, Any], ...]
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    future: Future[Any]
+
+
+class Job:
+    def __init__(self, job: Any, future: Future[Any]) -> None:
+        self.job = job
+        self.future = future
+        self.looks = 0
+        # Whether the result may be of a run that Slurm has ended: its state says it.
+        self.is_doubtful = False
 
 
 def settings(given: dict[str, Any], executor: Any) -> dict[str, Any]:
@@ -60,17 +80,26 @@ def states() -> Any:
     return dict(line.strip().split("|", 1) for line in done.stdout.splitlines() if "|" in line)
 
 
-def cancel(jobs: Sequence[Any]) -> bool:
-    """Tells Slurm that jobs are to be cancelled; returns whether it has heard it."""
-    command = ["scancel", *(job.job_id for job in jobs)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        logger.warning("Jobs of Slurm cannot be cancelled yet: %s", error)
-        return False
-    if done.returncode:
-        logger.warning("Jobs of Slurm cannot be cancelled: %s", done.stderr.strip())
-    return True
+def submit(submitit: Any, folder: Path, calls: Sequence[Call]) -> list[Any]:
+    """Submits calls with the same options: as one array, if they are several."""
+    executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=0)
+    executor.update_parameters(**settings(dict(calls[0].options), executor))
+    with executor.batch() if len(calls) > 1 else contextlib.nullcontext():
+        return [executor.submit(one.function, *one.args) for one in calls]
+
+
+def cancel(jobs: Sequence[Any]) -> Sequence[Any]:
+    """Tells Slurm of all jobs at once that are to be cancelled; returns those it was told of."""
+    for start in range(0, len(jobs), _MOST_CANCELLED):
+        command = ["scancel", *(job.job_id for job in jobs[start : start + _MOST_CANCELLED])]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            logger.warning("Jobs of Slurm cannot be cancelled yet: %s", error)
+            return jobs[:start]
+        if done.returncode:
+            logger.warning("Jobs of Slurm cannot be cancelled: %s", done.stderr.strip())
+    return jobs
 
 
 def is_doubtful(value: Any) -> bool:
