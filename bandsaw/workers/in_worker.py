@@ -25,7 +25,8 @@ from .._session import members, told
 from .._system import ending
 from ..errors import CodeMismatchError, TaskKilledError, WorkerDiedError, WorkerStartError
 from ..session import Session
-from . import boundary, engine_files
+from . import boundary, engine_files, engine_memory
+from .engine import Engine
 
 # Whether the code that runs now is a call of this kind, whose calls run in place.
 _is_inside: ContextVar[bool] = ContextVar("bandsaw_in_worker", default=False)
@@ -59,12 +60,17 @@ def _others(members: Mapping[str, Any]) -> list[str]:
 
 
 def run(
-    digest: str, held: Optional[Mapping[str, Any]], run_id: str, files_seen: str, data: bytes
-) -> bytes:
+    digest: str,
+    held: Optional[Mapping[str, Any]],
+    run_id: str,
+    files_seen: str,
+    engine: str,
+    sent: Mapping[str, Any],
+) -> Any:
     """Goes on with a session in this process; returns it, or the error that prevents that.
 
     `held`: what the archive with that digest holds. `NEW` is returned where that is `None`, and is
-    needed.
+    needed. `sent`: has the session as its `data`, which an engine may move its own way.
     """
     back = io.BytesIO()
     token = _is_inside.set(True)
@@ -73,7 +79,7 @@ def run(
         run_of_process._RUN_ID = run_id
         carrying.forget()
         carrying.take_over({"files_seen": files_seen == engine_files.files_seen()})
-        session = Session().restore(io.BytesIO(data))
+        session = Session().restore(io.BytesIO(sent["data"]))
         nonce = session.nonce
         extent = checkout.extent()
         if _same.get(digest) != extent:
@@ -98,19 +104,26 @@ def run(
         members.write_failure(back, error)
     finally:
         _is_inside.reset(token)
-    return back.getvalue()
+    return engine_memory.moved_by(engine)(back.getbuffer())
 
 
 def cross(
-    session: Session, submit: Any, name: str, is_broken: Callable[[BaseException], None]
+    session: Session,
+    engine: Engine,
+    options: Mapping[str, Any],
+    is_broken: Callable[[BaseException], None],
 ) -> None:
+    def submit(*what: Any) -> AnyFuture[Any]:
+        return engine.submit(options, run, *what)
+
+    name = engine.name
     stream = io.BytesIO()
     with carrying.Pointing(session):
         place = boundary.send(session, stream)
     archive = session.distribution_archive
     # For workers that are forked from this process.
     _same[archive.digest] = checkout.extent()
-    what = session.run_id, engine_files.files_seen(), stream.getvalue()
+    what = session.run_id, engine_files.files_seen(), engine.kind, {"data": stream.getvalue()}
     data = _answer(session, submit, name, is_broken, archive.digest, None, *what)
     if data == NEW:
         known = archive.contents
@@ -126,9 +139,9 @@ def _answer(
     name: str,
     is_broken: Callable[[BaseException], None],
     *what: Any,
-) -> bytes:
+) -> Any:
     try:
-        future: AnyFuture[bytes] = submit(run, *what)
+        future: AnyFuture[Any] = submit(*what)
     except Exception as error:
         is_broken(error)
         raise WorkerStartError(
