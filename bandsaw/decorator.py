@@ -9,6 +9,7 @@ from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, overload
 
 from ._coroutines import finished, is_coroutine_function
+from ._system.importing import late_import
 from .advice import advise_task_with_chain
 from .config import get_configuration
 from .errors import BandsawError, InvalidDecoratorError
@@ -224,9 +225,17 @@ def _finish(function: Any, walk: Any, /, *args: Any, **kwargs: Any) -> Any:
     return finished(function, walk(*args, **kwargs))
 
 
-def _submit(call: Any, run: Any, /, *args: Any, **kwargs: Any) -> Any:
-    from ._futures import calls, flight
+@functools.cache
+def _futures() -> tuple[Any, Any, Any]:
+    with late_import:
+        from ._futures import calls, flight
+        from ._futures.mapping import Results
 
+    return calls, flight, Results
+
+
+def _submit(call: Any, run: Any, /, *args: Any, **kwargs: Any) -> Any:
+    calls, flight, _ = _futures()
     lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
     return calls.submit(run, call.bandsaw_task, lane, args, kwargs)
 
@@ -239,9 +248,7 @@ def _map(
     buffersize: Optional[int] = None,
     timeout: Optional[float] = None,
 ) -> Any:
-    from ._futures import flight
-    from ._futures.mapping import Results
-
+    _, flight, Results = _futures()
     lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
     return Results(run, call.bandsaw_task, lane, iterables, buffersize, timeout)
 
@@ -258,9 +265,10 @@ def _told(
     kwargs: Mapping[str, Any],
 ) -> BaseException:
     """Has an error that leaves a task say which call it was, without the frames of bandsaw."""
-    from . import _tracebacks as tracebacks
-    from ._cache.record import short_text
-    from ._session.moderator import is_note_of_advice
+    with late_import:
+        from . import _tracebacks as tracebacks
+        from ._cache.record import short_text
+        from ._session.moderator import is_note_of_advice
 
     tracebacks.leave_out_when_printed()
     if isinstance(error, BandsawError):

@@ -29,6 +29,7 @@ from ._identity.kinds import qualname_of
 from ._identity.reach import Reach
 from ._identity.resting import without_full_collections
 from ._identity.watch import Seen, Watch
+from ._system.importing import late_import
 from .identifier import identifier_from_bytes, identifier_from_string
 
 __all__ = [
@@ -138,7 +139,8 @@ class _Walk:
     def digest_of_dependency(self, dependency: Any, position: int) -> bytes:
         """Digests something that `depends` names."""
         if isinstance(dependency, ModuleType):
-            from ._identity.whole_modules import digest_of_module, loaded_modules
+            with late_import:
+                from ._identity.whole_modules import digest_of_module, loaded_modules
 
             self.seen.modules.update(loaded_modules(dependency))
             return digest_of_module(dependency)
@@ -376,8 +378,9 @@ def parts_of(
     Raises:
         IdentityError: Something in `depends` or the version has no canonical form.
     """
-    from ._file import File
-    from ._identity.parts import dependency_item, module_item, parts_of_code, text_of
+    with late_import:
+        from ._file import File
+        from ._identity.parts import dependency_item, module_item, parts_of_code, text_of
 
     def is_whole(dependency: Any) -> bool:
         return isinstance(dependency, ModuleType) and is_first_party(dependency.__name__)

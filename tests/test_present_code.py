@@ -888,6 +888,38 @@ def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_
     project.run("-c", textwrap.dedent(cells))
 
 
+@pytest.mark.parametrize(("g", "is_whole"), [("7", True), ("8", False)])
+def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(project, g, is_whole):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "def f(): return 1\ndef g(): return 7\n")
+    body = f"""
+        import bandsaw, lib, sys, types, warnings
+
+        @bandsaw.task(chain="own")
+        def own(): return lib.f(), lib.g()
+
+        @bandsaw.task(chain="kept")
+        def kept(): return lib.f(), lib.g()
+
+        assert own() == kept() == (1, 7)
+        text = "# Edited.\\n\\ndef f():\\n  return 2000\\ndef g(): return {g}\\n"
+        open(lib.__file__, "w").write(text)
+        assert own() == kept() == (1, 7)
+        # What `%autoreload 2` of IPython does.
+        space = {{}}
+        exec(compile(text, lib.__file__, "exec"), space)
+        lib.f.__code__ = space["f"].__code__
+        with warnings.catch_warnings(record=True) as caught:
+            values = own(), kept()
+        if {is_whole}:
+            assert not caught and values == ((lib.f(), lib.g()),) * 2, (caught, values)
+        else:
+            # Elsewhere there is one text for all functions.
+            assert ["is not kept" in str(each.message) for each in caught] == [True] * 2
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
 def test_cells_count_that_await_and_classes_of_cells_do_not_change_by_being_pickled(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     cells = """
@@ -947,3 +979,43 @@ def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_
         thread.join()
         """
     assert project.run("-c", textwrap.dedent(text)).stdout == "0\n"
+
+
+def test_a_fork_waits_for_what_the_threads_of_calls_import(run):
+    run.project.write(
+        "finding.py",
+        """
+        import sys, threading, bandsaw, steps
+        from bandsaw._system.importing import late_import
+
+        def origin():
+            frame = sys._getframe(2)
+            while "importlib" in frame.f_code.co_filename:
+                frame = frame.f_back
+            return frame.f_code.co_filename, frame.f_lineno
+
+        class Finder:
+            found = []
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                if not late_import._is_owned() and "bandsaw" in origin()[0]:
+                    cls.found.append((name, *origin()))
+
+        def call():
+            for task in (steps.since, steps.own, steps.kept):
+                for argument in (2, [1, {2}], bandsaw.File(__file__), range(2)):
+                    try:
+                        task(argument)
+                    except TypeError:
+                        pass
+                assert task.submit(3).result()
+            list(steps.own.map([4]))
+
+        sys.meta_path.insert(0, Finder)
+        thread = threading.Thread(target=call)
+        thread.start()
+        thread.join()
+        print(*Finder.found, sep="\\n")
+        """,
+    )
+    assert run.project.run("finding.py").stdout == "\n"

@@ -17,8 +17,8 @@ configuration = (
 )
 """
 LIBRARY = """
-import argparse, array, collections, contextvars, ctypes, enum, functools, sys, textwrap, types
-import typing, weakref
+import abc, argparse, array, collections, contextvars, ctypes, enum, functools, sys, textwrap
+import types, typing, weakref
 
 class Base:
     def where(self):
@@ -76,8 +76,10 @@ class App:
     config = Rate()
     space = types.SimpleNamespace(rate=1)
     table = collections.OrderedDict(rate=1)
+    __tag__ = "a"
     def scaled(self, number):
         return number
+    scaled.rate = 1
     half = functools.partialmethod(scaled, 1)
     @staticmethod
     def times(number=1, *, parts=[1]):
@@ -123,6 +125,12 @@ space = types.SimpleNamespace(rate=types.SimpleNamespace(parts=[1]))
 given = argparse.Namespace(rate=1)
 derived = Derived()
 replaced = Base()
+class Shape(abc.ABC):
+    sides = 0
+
+class Square(Shape):
+    sides = 4
+
 letters = array.array("i", [1, 2])
 below = memoryview(bytearray(b"ab"))
 numbers = (ctypes.c_int * 2)(1, 2)
@@ -143,7 +151,8 @@ def all():
         model.rate, model.__own__,
         Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
         list(letters), bytes(below), list(numbers), list(ordered), counts.default_factory(),
-        bound(0), weak().rate, variable.get(),
+        bound(0), weak().rate, variable.get(), App.__tag__, App.scaled.rate,
+        isinstance(derived, Shape), sum(each.sides for each in Shape.__subclasses__()),
     ]
 """
 CHANGES = {
@@ -192,6 +201,13 @@ CHANGES = {
     "what a closure holds": (
         "lib.held.__closure__[0].cell_contents.append(2)",
         "lib.held.__closure__[0].cell_contents.pop()",
+    ),
+    "special name of a class": ("lib.App.__tag__ = 'b'", "lib.App.__tag__ = 'a'"),
+    "attribute of a method": ("lib.App.scaled.rate = 2", "lib.App.scaled.rate = 1"),
+    "class that nobody names": ("lib.Square.sides = 5", "lib.Square.sides = 4"),
+    "special method": (
+        "length, lib.Old.__len__ = lib.Old.__len__, lambda self: 2",
+        "lib.Old.__len__ = length",
     ),
     "elements of an array": ("lib.letters[0] = 2", "lib.letters[0] = 1"),
     "what a view shows": ("lib.below[0] = 98", "lib.below[0] = 97"),
@@ -278,10 +294,18 @@ def test_a_change_before_the_first_call_is_seen(run):
     run("\n".join(body))
 
 
-def test_a_function_for_one_more_class_is_seen(run):
-    body = """
+@pytest.mark.parametrize(
+    "more",
+    [
+        "lib.described.register(int)(lambda value: 'a number')",
+        "lib.Shape.register(lib.Derived)",
+        "exec('class Other(Shape):\\n    sides = 3', vars(lib))",
+    ],
+)
+def test_one_more_function_or_class_is_seen(run, more):
+    body = f"""
     first = steps.all()
-    lib.described.register(int)(lambda value: "a number")
+    {more}
     assert steps.all() == lib.all() != first
     """
     run(body)
@@ -398,7 +422,47 @@ def test_what_holds_other_things_in_each_thread_or_is_drawn_from_is_told_of(run)
     assert run(body).stdout == run(body.replace("lib.drawn.random()", "")).stdout
 
 
+def test_what_says_nothing_of_itself_counts_by_its_statement(run):
+    text = """
+        import dataclasses, itertools, typing
+
+        Number = typing.NewType("Number", int)
+        numbers = itertools.count(1)
+
+        @dataclasses.dataclass
+        class Params:
+            rate: int = 1
+
+        def all():
+            return Number(1), numbers, Params().rate
+        """
+    show = """
+    first = steps.all.bandsaw_task.task_id
+    lib.Params.__init__.__defaults__ = (2,)
+    assert steps.all.bandsaw_task.task_id != first
+    lib.Params.__init__.__defaults__ = (1,)
+    assert steps.all.bandsaw_task.task_id == first
+    print(first)
+    """
+    found = set()
+    for edited in (text, text.replace("int)", "str)"), text.replace("count(1)", "count(2)")):
+        run.project.write("lib.py", edited)
+        found.add(run(show).stdout)
+    assert len(found) == 3
+
+
 MEMOS = {
+    "a parameter of a helper": """
+        KNOWN = {}
+        def remembered(known, x):
+            if x not in known:
+                known[x] = x + 1
+            return known[x]
+        def through(known, x):
+            return remembered(known, x=x)
+        def helper(x):
+            return through(KNOWN, x)
+    """,
     "a closure": """
         import functools
         def memoized(f):

@@ -18,6 +18,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from types import FunctionType, MemberDescriptorType
 from typing import Any, NamedTuple, Optional
 
+from .._system.importing import late_import
 from ..execution import Execution
 from ..modules import importable_module_name
 from ..tasks import Task
@@ -70,7 +71,8 @@ def parts_of(task: Any) -> list[list[str]]:
     """Returns the same as `bandsaw.fingerprint.parts_of`; nothing for tasks of no function."""
     if not isinstance(task, Task):
         return []
-    from ..fingerprint import parts_of as parts_of_function
+    with late_import:
+        from ..fingerprint import parts_of as parts_of_function
 
     kwargs = task.kwargs
     return parts_of_function(
@@ -231,7 +233,8 @@ def short_text(value: Any) -> str:
     if isinstance(value, type):
         label = _name_of(value)
     elif isinstance(value, FunctionType):
-        from .._identity.definitions import definition_of
+        with late_import:
+            from .._identity.definitions import definition_of
 
         label = f"{value.__qualname__} {definition_of(value).digest.hex()[:_DIGITS]}"
     return f"{name} {label}" if isinstance(label, str) else name

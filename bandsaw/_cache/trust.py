@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from .. import modules
+from .._system.importing import late_import
 from ..tasks import Task
 
 
@@ -48,7 +49,8 @@ def warn_of_variables(task: Any, computation: Any) -> None:
     if folder in _looked_at or not isinstance(task, Task) or task._was_another:
         return
     _looked_at.add(folder)
-    from . import compare
+    with late_import:
+        from . import compare
 
     names = compare.variables_that_differ(os.path.dirname(folder), folder, computation.name, task)
     if names:

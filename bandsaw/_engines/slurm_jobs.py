@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from ..workers.engine_following import SERVER_ENDED
+from ..workers.engine_hub import SERVER_ENDED
 from ..workers.frames import EVENT
 
 OVER = {

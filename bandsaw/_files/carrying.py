@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._file import Carrier, File
+from .._system.importing import late_import
 from ..errors import FileTravelError
 
 # Most calls have no files: what it takes to carry some is imported for the first one.
@@ -88,7 +89,8 @@ def check_is_same(file: File) -> str:
     seen = file._seen
     if seen is None:
         return ""
-    from .._system import contents, trees
+    with late_import:
+        from .._system import contents, trees
 
     stamps, digest = seen
     path = file.path
@@ -115,7 +117,8 @@ class Sending(Outward):
         self.files: dict[str, Sent] = {}  # what has to be there before the call
 
     def carried(self, file: File) -> tuple[Any, ...]:
-        from .crossing import Sent
+        with late_import:
+            from .crossing import Sent
 
         digest = self._checked(file)
 
@@ -129,7 +132,8 @@ class Sending(Outward):
 
 def came_along(key: str, name: str, path: str, to: Optional[str]) -> File:
     """Makes a file whose contents were sent here. `path`: what the caller calls it."""
-    from . import kept
+    with late_import:
+        from . import kept
 
     here = kept.path_of(_kept_in, _keys.get(key, key), name)
     _here.came[here] = path
@@ -194,7 +198,8 @@ class Homeward(Carrier):
         """Copies a file to where the other side finds it. Returns what it is called there."""
         if path in _here.passing:
             return path
-        from . import places
+        with late_import:
+            from . import places
 
         copy = places.new_place(os.path.basename(path))
         # The next call comes when it was fetched.
@@ -218,7 +223,8 @@ class Arrived(Carrier):
         return files[path, to]
 
     def _brought(self, path: str, to: Optional[str]) -> File:
-        from . import places
+        with late_import:
+            from . import places
 
         if self._get is not None:
             here = places.new_place(os.path.basename(path))

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Optional
 from .._file import Carrier, File
 from .._system import contents, trees
 from .._system.files import make_private
+from .._system.importing import late_import
 from ..errors import FileTravelError
 
 
@@ -41,8 +42,9 @@ class Keeping(Carrier):
         digest = contents.Digest(parts)
         try:
             if self._spooled is None:
-                import tempfile
-                from pathlib import Path
+                with late_import:
+                    import tempfile
+                    from pathlib import Path
 
                 make_private(Path(self._folder))
                 self._spooled = tempfile.TemporaryFile(dir=self._folder)
@@ -92,7 +94,8 @@ class Bringing(Carrier):
     def _brought(
         self, path: str, to: Optional[str], digest: str, parts: Sequence[Any], offset: int
     ) -> File:
-        from . import places
+        with late_import:
+            from . import places
 
         name = os.path.basename(os.path.abspath(path))
         listed = [trees.Part(*part) for part in parts]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Optional
 
+from .._system.importing import late_import
 from ..identifier import identifier_from_bytes
 from .canonical import Hook, joined_arguments, write_arguments
 
@@ -63,7 +64,8 @@ def binder(function: Any, ignore: Iterable[str] = ()) -> Binder:
     returned as they are, under `'*'` and `'**'`, because it is the function's own call that has to
     fail.
     """
-    import inspect
+    with late_import:
+        import inspect
 
     signature = function if isinstance(function, inspect.Signature) else inspect.signature(function)
     ignored = _checked(ignore, signature.parameters)

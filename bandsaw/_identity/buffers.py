@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Optional
 
 from .._system.buffers import update
+from .._system.importing import late_import
 from .forms import PARTS, SEQUENCE, Form, NoForm
 from .kinds import is_a
 
@@ -159,8 +162,6 @@ _CONSTRUCTORS = {"blake3": "blake3", "xxhash": "xxh3_128"}
 def new_hash(name: Optional[str]) -> Any:
     """Starts a hash: `'blake3'`, `'xxhash'` (not collision resistant), or `None` for SHA-256."""
     if name is None:
-        from hashlib import sha256
-
         return sha256()
     from ..errors import InvalidValueError
 
@@ -168,10 +169,9 @@ def new_hash(name: Optional[str]) -> Any:
     if constructor is None:
         known = ", ".join(map(repr, _CONSTRUCTORS))
         raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are {known}")
-    from importlib import import_module
-
     try:
-        return getattr(import_module(name), constructor)()
+        with late_import:
+            return getattr(import_module(name), constructor)()
     except ImportError as error:
         raise InvalidValueError(
             f"to hash with {name!r}, install the package {name!r} ('pip install {name}')"

@@ -37,7 +37,7 @@ from .stored import (
     is_strange,
     unwrapped,
 )
-from .watch import MISSING, Seen
+from .watch import MISSING, Seen, given_code
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -83,7 +83,9 @@ def carried_by(seen: Seen) -> Carried:
             others = frozenset(_changed_members(owner, one.state))
             changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sorted(others)))
             for name, value in one.state.items():
-                if name in seen.attributes or name[:2] == "__":
+                if name in seen.attributes:
+                    continue
+                if name[:2] == "__" and not is_special_of_the_user(name, value):
                     continue
                 if _is_compared(owner, name, value):
                     digest = digest_of(value)
@@ -321,6 +323,8 @@ _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
 def _is_only_in_memory(function: FunctionType) -> bool:
+    if function.__code__ in given_code:
+        return True
     source = source_of_namespace(function.__globals__)
     if source is None:
         return False

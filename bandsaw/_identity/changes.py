@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .syntax import nodes_in
@@ -28,6 +29,16 @@ class Changes(NamedTuple):
     shared: frozenset[str]  # the attributes that it does not change of `self` alone
     # Of a class, the same for each of its functions, by their names.
     methods: tuple[tuple[str, Changes], ...] = ()
+    # Which of its variables it gives to what it calls: the last name of that, where, and which.
+    gives: frozenset[tuple[str, Any, str]] = frozenset()
+    name: str = ""
+    parameters: tuple[str, ...] = ()
+
+    def fills(self, parameter: str) -> Iterator[Any]:
+        """Yields where a caller gives what a parameter stands for: by a position, and a name."""
+        is_method = self.parameters[:1] in (("self",), ("cls",))
+        yield self.parameters.index(parameter) - is_method
+        yield parameter
 
 
 NOTHING = Changes(*[frozenset()] * 6)  # type: ignore[arg-type]
@@ -49,6 +60,7 @@ def changes_of(definition: ast.AST) -> Changes:
     attributes: set[str] = set()
     shared: set[str] = set()
     reads: set[str] = set()
+    gives: set[tuple[str, Any, str]] = set()
     for node in nodes_in(definition):
         if isinstance(node, ast.Global):
             declared.update(node.names)
@@ -57,9 +69,30 @@ def changes_of(definition: ast.AST) -> Changes:
         else:
             if isinstance(node, ast.Attribute):
                 reads.add(node.attr)
+            elif isinstance(node, ast.Call):
+                gives.update(_given(node))
             _index(node, names, attributes, shared)
     parts = map(frozenset, (declared, enclosing, names, attributes, reads, shared))
-    return Changes(*parts)  # type: ignore[arg-type]
+    name, arguments = getattr(definition, "name", ""), getattr(definition, "args", None)
+    parameters = () if arguments is None else _parameters_of(arguments)
+    found = Changes(*parts)  # type: ignore[arg-type]
+    return found._replace(gives=frozenset(gives), name=name, parameters=parameters)
+
+
+def _parameters_of(arguments: ast.arguments) -> tuple[str, ...]:
+    held = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    return tuple(argument.arg for argument in held)
+
+
+def _given(call: ast.Call) -> Iterator[tuple[str, Any, str]]:
+    called: Any = getattr(call.func, "attr", getattr(call.func, "id", None))
+    given: list[tuple[Any, ast.expr]] = [
+        *enumerate(call.args),
+        *((each.arg, each.value) for each in call.keywords),
+    ]
+    for place, value in given if called is not None else ():
+        if isinstance(value, ast.Name):
+            yield called, place, value.id
 
 
 def _index(node: ast.AST, names: set[str], attributes: set[str], shared: set[str]) -> None:

@@ -6,6 +6,8 @@ different values are ever written alike.
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from struct import Struct
@@ -157,9 +159,6 @@ def flat(values: Sequence[Any]) -> Optional[bytes]:
 
 
 def _packed(code: str, values: Sequence[Any]) -> bytes:
-    import sys
-    from array import array
-
     packed = array(code, values)
     if sys.byteorder != "little":
         packed.byteswap()

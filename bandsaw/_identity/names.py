@@ -13,15 +13,17 @@ from . import by_source
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
-from .kinds import attributes_of, defines, is_a, name_of_module
+from .kinds import attributes_of, defines, is_a, module_of, name_of_module
 from .scopes import RUN_BY_IMPORT, Origin, Use
 from .sources import Source, source_of
-from .stored import is_strange
+from .stored import is_of_the_user, is_strange
 from .syntax import write_syntax
 from .watch import MISSING, Seen, home_of, is_other_than_first
 
 # The tag of a name that the program changes while it runs.
 CHANGING = b"!changing;"
+# The tag of a value with the statements that assign it.
+STATED = b"!stated;"
 _UNRESOLVED, _LEFT_OUT = Written(b"u"), Written(b"!state;")
 
 
@@ -98,6 +100,7 @@ def resolve(
             if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return name, _at_first(name, source)
+        value = _with_statement(name, value, source)
     return followed(name, value, rest, reader)
 
 
@@ -142,6 +145,7 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
             if not is_a(value, (FunctionType, type)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return key, _at_first(name, source)
+        value = _with_statement(name, value, source)
     if is_a(value, FunctionType) and position < len(rest):
         attribute = _attribute_of(value, rest[position], reader)
         if attribute is not MISSING:
@@ -211,10 +215,24 @@ def _attribute_of(function: FunctionType, name: str, reader: Reader) -> Any:
     home = value.__globals__.get("__name__") if is_a(value, FunctionType) else None
     if reader.is_state_attribute(name, value) or not (home is None or is_first_party(str(home))):
         return MISSING
+    _note_attribute(function, name, value, reader)
+    return value
+
+
+def attributes_of_function(function: FunctionType, reader: Reader) -> dict[str, Any]:
+    """Reads the plain attributes of a function, but for those that reached code sets."""
+    found = {}
+    for name, value in function.__dict__.items():
+        if name[:1] != "_" and type(value) in _DATA and not reader.is_state_attribute(name, value):
+            found[name] = value
+            _note_attribute(function, name, value, reader)
+    return found
+
+
+def _note_attribute(function: FunctionType, name: str, value: Any, reader: Reader) -> None:
     reader.seen.name(function.__dict__, name, value)
     home = canonical_module_name(function.__globals__.get("__name__"))
     reader.seen.places[id(function.__dict__)] = f"{home}:{function.__qualname__}"
-    return value
 
 
 def holds_code(value: Any) -> bool:
@@ -239,6 +257,26 @@ def _at_first(name: str, source: Source) -> Form:
     """A name that the program changes while it runs, by the statements that first set it."""
     written = [write_syntax(statement) for statement in source.assigned[name]]
     return Form(CHANGING, PARTS, written)
+
+
+def _with_statement(name: str, value: Any, source: Source) -> Any:
+    """Adds the statements that assign a value which may say less than they do."""
+    kind = type(value)
+    is_opaque = (
+        defines(kind, "__next__")
+        or module_of(kind) in ("typing", "builtins", "_thread", "threading", "weakref")
+        or is_of_the_user(kind)
+    )
+    if name not in source.assigned or not is_opaque or is_a(value, _BY_VALUE):
+        return value
+    written = [write_syntax(statement) for statement in source.assigned[name]]
+    return Form(STATED, PARTS, (value, *written))
+
+
+_BY_VALUE = (
+    *(FunctionType, ModuleType, type, type(None), bool, int, float, complex, str, bytes),
+    *(tuple, list, dict, set, frozenset, bytearray, BuiltinFunctionType),
+)
 
 
 def _absolute(origin: Origin, namespace: Mapping[str, Any]) -> str:

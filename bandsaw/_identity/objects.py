@@ -64,7 +64,8 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     if is_a(value, (set, frozenset)):
         state = _state(attributes_of(value))
         return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
-    from .reduced import open_reduced
+    with late_import:
+        from .reduced import open_reduced
 
     return open_reduced(value, writer)
 

@@ -26,7 +26,7 @@ from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
-from .names import CHANGING
+from .names import CHANGING, STATED
 from .reach import ATTRIBUTES, PART, TASK, Reach
 from .syntax import write_syntax
 from .watch import Seen
@@ -158,6 +158,8 @@ def text_of(value: Any) -> str:
 def _text(value: Any, by_name: _ByName) -> str:
     if is_a(value, Form) and value.tag == CHANGING:
         return f"at first {by_name.hex(value)}"
+    if is_a(value, Form) and value.tag == STATED:
+        return f"{short_name_of(type(value.children[0]))} {by_name.hex(value)}"
     return _plain(value) or f"{short_name_of(type(value))} {by_name.hex(value)}"
 
 

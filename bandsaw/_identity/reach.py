@@ -33,6 +33,7 @@ from .definitions import Definition, definition_of, definition_of_class, write_c
 from .firstparty import is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Frame, Written, opaque, write_str
 from .globals import canonical_module_name, global_name
+from .kin import kin_of, registered_with, subclasses_of
 from .kinds import (
     attributes_of,
     bases_of,
@@ -45,8 +46,18 @@ from .kinds import (
 )
 from .kinds import module_of as module_of_class
 from .loaded import First, is_as_said, look_when_loaded
-from .names import CHANGING, cells_of, followed, holds_code, installed, module_source, resolve
+from .names import (
+    CHANGING,
+    attributes_of_function,
+    cells_of,
+    followed,
+    holds_code,
+    installed,
+    module_source,
+    resolve,
+)
 from .objects import FORMS
+from .readings import Pointer
 from .scopes import Use, Uses
 from .stored import (
     counts_in_a_class,
@@ -77,6 +88,7 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, l
 _MOST_NAMES = 2_000
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
+_SUBCLASSES = "__subclasses__"
 FORMS[Part] = lambda value, writer: writer.code_form(value)
 
 
@@ -112,7 +124,11 @@ class Reach:
         self._cells_known = len(self._set_cells)
         self._no_state: set[tuple[int, str]] = set()
         self._reads: set[str] = set()
+        self._known_reads: Collection[str] = () if earlier is None else earlier._reads
         self._methods: dict[int, tuple[str, Changes]] = {}
+        # Where reached functions, by their names, fill what they are given; and what that is.
+        self._filled: set[tuple[str, Any]] = set()
+        self._given: list[tuple[Changes, Any, str, Optional[tuple[int, str]]]] = []
         self._skip = tuple(skip)
         self._left_out = left_out
         self._lines: dict[int, dict[str, int]] = {}
@@ -180,6 +196,7 @@ class Reach:
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         self._note_called_methods()
+        self._note_given()
         members = (attributes_of(base) for cls in self._installed.values() for base in mro_of(cls))
         self.seen.sizes = [(each, len(each)) for each in members] if self._only_source else []
         self._found_on = {key: self._members_set_on(cls) for key, cls in self._installed.items()}
@@ -187,21 +204,44 @@ class Reach:
             return False
         if self._is_unsettled or len(self._set_cells) > self._cells_known:
             return False
+        if _SUBCLASSES in self._reads and _SUBCLASSES not in self._known_reads:
+            return False
         return not any(
             key in self.state or key[1] in (self.seen.attributes if key[0] else self._shared_now)
             for key in self._no_state
         )
 
     def _note_changes(self, changes: Changes, uses: Uses, namespace: Mapping[str, Any]) -> None:
+        used = {use.chain[0] for use in uses.names}
         for name, method in changes.methods:
             self._methods[id(method)] = name, method
+        for each in (changes, *(method for _, method in changes.methods)):
+            for called, place, name in each.gives:
+                if name in each.parameters:
+                    self._given.append((each, (called, place), name, None))
+                elif name in used:
+                    self._given.append((each, (called, place), name, (id(namespace), name)))
+            for name in each.names.intersection(each.parameters):
+                self._filled.update((each.name, place) for place in each.fills(name))
         self.seen.attributes |= changes.attributes
         self._shared_now |= changes.shared
         self._reads |= changes.reads
         if changes.declared or changes.names:
-            used = {use.chain[0] for use in uses.names}
             names = changes.declared | (changes.names & used)
             self.state |= {(id(namespace), name) for name in names}
+
+    def _note_given(self) -> None:
+        """Notes the variables that reached code gives to a function that fills what it is given."""
+        known = -1
+        while known != len(self._filled):
+            known = len(self._filled)
+            for changes, place, name, variable in self._given:
+                if place not in self._filled:
+                    continue
+                if variable is None:
+                    self._filled.update((changes.name, each) for each in changes.fills(name))
+                else:
+                    self.state.add(variable)
 
     def _note_called_methods(self) -> None:
         """Notes what methods change that reached code may call; others are called by other code."""
@@ -248,7 +288,9 @@ class Reach:
         closed = self._cells(function, definition.changes)
         names = self._names(function, definition, function.__globals__, closed)
         held, named = self._defaults(function, definition.changes)
-        return Form(b"!function;", PARTS, (definition.digest, names, held, named, wrapped))
+        parts = [definition.digest, names, held, named, wrapped]
+        held_by_it = attributes_of_function(function, self)
+        return Form(b"!function;", PARTS, [*parts, held_by_it] if held_by_it else parts)
 
     def _cells(self, function: FunctionType, changes: Changes) -> dict[str, Any]:
         """Reads what a function closes over; what reached code sets or fills as it was first."""
@@ -493,6 +535,7 @@ class Reach:
         # Metaclasses of Python's own follow from the bases, and one of them was renamed.
         is_python_s = is_standard_library(module_of_class(type(cls)))
         parts.append(None if is_python_s else type(cls))
+        parts += self._kin(cls)
         definition = definition_of_class(cls, methods, namespace)
         if definition is None:
             parts.append(_members_form(cls, members))
@@ -506,6 +549,17 @@ class Reach:
             held, named = self._defaults(method, definition.changes)
             if held or named:
                 defaults += (_name(method), (held, named))
+            held_by_it = attributes_of_function(method, self)
+            if held_by_it:
+                defaults += (f"{_name(method)}.", held_by_it)
+        for maker in ("__init__", "__new__"):
+            made = members.get(maker)
+            # By a decorator, of a text.
+            if is_a(made, FunctionType) and made.__code__.co_filename[:1] == "<":
+                self.seen.function(made)
+                held, named = made.__defaults__, made.__kwdefaults__
+                if held or named:
+                    defaults += (f"{maker}=", (held, named))
         cells.pop("__class__", None)
         parts += [
             definition.digest,
@@ -516,12 +570,29 @@ class Reach:
             parts.append(Form(b"!defaults;", MAP, defaults))
         return Form(b"!class;", PARTS, parts)
 
+    def _kin(self, cls: type) -> list[Any]:
+        """What other classes say of this one: those registered with it, and its subclasses."""
+        found: list[Any] = []
+        registered = registered_with(cls)
+        if "_abc_impl" in attributes_of(cls):
+            self.seen.reading(Pointer(cls, registered_with))
+            if is_other_than_first(cls, "_abc_impl", len(registered)):
+                self.seen.replaced.add(f"{_label(cls)}.register")
+        if registered:
+            found.append(("registered", *sorted(map(name_of, registered))))
+        if _SUBCLASSES in self._known_reads:
+            self.seen.reading(Pointer(cls, kin_of))
+            found.append(subclasses_of(cls))
+        return found
+
     def _attributes_form(
         self, cls: type, node: Any, members: dict[str, Any], methods: list[FunctionType]
     ) -> Form:
         """What a class holds beyond its source: values that were computed or set from outside."""
         own = {id(method) for method in methods}
         children: list[Any] = []
+        said = {t.id for each in getattr(node, "body", ()) if is_a(each, ast.Assign)
+                for t in each.targets if is_a(t, ast.Name)} - _NOISE  # fmt: skip
         for statement in getattr(node, "body", ()):
             if is_a(statement, _DEFS) and not statement.decorator_list:
                 value = members.get(_private(statement.name, node.name), MISSING)
@@ -533,7 +604,8 @@ class Reach:
             functions = [f for f in unwrapped(value) if is_a(f, FunctionType)]
             if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
                 is_own = bool(functions) and own.issuperset(map(id, functions))
-                if not is_own and is_special_of_the_user(name, value):
+                is_special = not is_own and is_special_of_the_user(name, value)
+                if is_special or (name in said and is_a(value, (*_SIMPLE, *_CONTAINERS))):
                     children += (name, value)
                 continue
             # What reached code sets or fills counts as the body of the class first sets it.

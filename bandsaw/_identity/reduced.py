@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from .._system.importing import late_import
 from .firstparty import is_first_party
 from .forms import MAP, PARTS, Fields, Form, NoForm, Written
 from .globals import canonical_module_name, global_name
@@ -116,7 +117,8 @@ def _unheard(kind: type) -> AbstractContextManager[Any]:
 
 @contextmanager
 def _in_silence() -> Iterator[None]:
-    import warnings
+    with late_import:
+        import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -8,6 +8,7 @@ from hashlib import sha256
 from types import ModuleType
 from typing import Any
 
+from .._system.importing import late_import
 from .firstparty import is_first_party
 from .globals import canonical_module_name, global_name
 from .kinds import attributes_of
@@ -56,7 +57,8 @@ def _files_below(folder: str) -> list[tuple[str, str]]:
 
 
 def _digest_of_file(path: str) -> bytes:
-    from .sources import source_of
+    with late_import:
+        from .sources import source_of
 
     source = source_of(path, {})
     if source is None:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Optional
 
 from .._config_module import configuration_variables
 from .._system import ending
+from .._system.importing import late_import
 from .._system.processes import in_forked_processes
 from .._task_options import ENGINES, check_value, count, mapping
 from ..advice import Advice
@@ -113,7 +114,8 @@ class ExecutorAdvice(Advice):
         could be started, a `RemoteConnectionError` if the engine is lost, a `TaskTimeoutError` if
         the task took longer than its `timeout`.
         """
-        from ..workers import boundary, in_worker, state
+        with late_import:
+            from ..workers import boundary, in_worker, state
 
         if state.is_below_executor or in_worker.is_inside():
             session.__dict__.setdefault("_in_place", set()).add(id(self))
@@ -128,9 +130,10 @@ class ExecutorAdvice(Advice):
             session.proceed()
 
     def _move(self, session: Session) -> None:
-        from ..workers.engine import engine_of
-        from ..workers.engine_call import EngineCall, EnginePlace, Wanted
-        from ..workers.frames import NotBegunError
+        with late_import:
+            from ..workers.engine import engine_of
+            from ..workers.engine_call import EngineCall, EnginePlace, Wanted
+            from ..workers.frames import NotBegunError
 
         seconds = timeout_of(session)
         archive = session.distribution_archive
@@ -161,8 +164,9 @@ class ExecutorAdvice(Advice):
             return
 
     def _move_into_worker(self, session: Session) -> None:
-        from ..workers import in_worker
-        from ..workers.engine import engine_of
+        with late_import:
+            from ..workers import in_worker
+            from ..workers.engine import engine_of
 
         if timeout_of(session) is not None:
             raise InvalidValueError(

@@ -16,6 +16,7 @@ from .. import _task_options
 from .._config_module import configuration_variables
 from .._system import ending
 from .._system.directories import Anchor
+from .._system.importing import late_import
 from .._task_options import check_value
 from ..advice import Advice
 from ..environments import Environment
@@ -190,8 +191,9 @@ class SshAdvice(Advice):
         if target is None:
             self._move_by_files(session, remote, interpreter, seconds)
             return
-        from ..workers.call import Call
-        from ..workers.remote import RemotePlace
+        with late_import:
+            from ..workers.call import Call
+            from ..workers.remote import RemotePlace
 
         requirements = None
         shown = target.python

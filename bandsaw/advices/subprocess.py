@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.directories import Anchor
 from .._system.files import make_private
+from .._system.importing import late_import
 from ..advice import Advice
 from ..errors import InvalidValueError, WorkerStartError
 from ..interpreter import Interpreter, checked_interpreter
@@ -25,11 +26,12 @@ _HAS_CHANNELS = os.name == "posix"
 @functools.lru_cache(None)
 def _rooms() -> tuple[Any, Any, Any]:
     """Imports what moves sessions, which most processes of tasks never need, and finds it again."""
-    from ..workers import boundary
+    with late_import:
+        from ..workers import boundary
 
-    if not _HAS_CHANNELS:
-        return boundary, None, None
-    from ..workers import call, place
+        if not _HAS_CHANNELS:
+            return boundary, None, None
+        from ..workers import call, place
 
     return boundary, call, place
 

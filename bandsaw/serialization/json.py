@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, BinaryIO, Optional
 
+from .._system.importing import late_import
 from ..errors import InvalidValueError
 from .serializer import Serializer
 from .values import ExceptionSerializer, ValueSerializer
@@ -15,7 +16,8 @@ from .values import ExceptionSerializer, ValueSerializer
 def _encoder() -> Any:
     # `import bandsaw` should not load what only JSON needs, and an import statement would cost as
     # much as to write a small value.
-    from . import _json_encoder as module
+    with late_import:
+        from . import _json_encoder as module
 
     return module
 
@@ -103,7 +105,8 @@ class JsonSerializer(Serializer):
             bandsaw.errors.DeserializationError: If the data is damaged, or names a class that it
                 must not name or that is not to be had.
         """
-        from . import _json_decoder
+        with late_import:
+            from . import _json_decoder
 
         data = _json_decoder.read(stream, self.max_size)
         _json_decoder.check(data, self.max_depth, self.max_count)

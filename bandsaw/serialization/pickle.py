@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, BinaryIO, Optional
 
+from .._system.importing import late_import
 from ..errors import InvalidValueError
 from .serializer import Serializer
 
@@ -16,7 +17,8 @@ _SHORTEST_KEY = 16
 def _pickling() -> Any:
     # `import bandsaw` makes a serializer, so the `pickle` module waits for its first use. An import
     # statement would cost as much as to unpickle a small value.
-    from . import _pickling as module
+    with late_import:
+        from . import _pickling as module
 
     return module
 
