@@ -64,6 +64,10 @@ def _new_nonce() -> str:
     return f"{_random or _begin()}{next(_counted) & 0xFFFFFFFF:08x}"
 
 
+def _is_of_this_process(nonce: str) -> bool:
+    return bool(_random) and nonce.startswith(_random)
+
+
 def _begin() -> str:
     global _random
     _random = os.urandom(12).hex()

@@ -888,6 +888,33 @@ def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_
     project.run("-c", textwrap.dedent(cells))
 
 
+def test_tasks_of_a_script_that_register_themselves_are_kept(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "flow.py",
+        """
+        import os, types
+        import bandsaw
+
+        app = types.SimpleNamespace(commands=[])
+
+        def command(function):
+            app.commands.append(types.SimpleNamespace(callback=function))
+            return function
+
+        @command
+        @bandsaw.task(chain="own")
+        def pid():
+            return os.getpid(), len(app.commands)
+
+        if __name__ == "__main__":
+            print(pid())
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second
+
+
 @pytest.mark.parametrize(("g", "is_whole"), [("7", True), ("8", False)])
 def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(project, g, is_whole):
     project.write("bandsaw_config.py", CONFIGURATION)
