@@ -16,6 +16,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Mapping
+from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party
@@ -68,11 +69,8 @@ class Texts:
         """Looks for modules that were loaded or reloaded since."""
         # On the way of every call: 25 ns for each module of the project.
         loaded = sys.modules
-        if self._number != Watch.number or _RELOADS in loaded:
-            with self._lock:
-                self._number = Watch.number
-                self._look_for_edits()
-        if len(loaded) == self._count:
+        is_due = self._number != Watch.number or _RELOADS in loaded
+        if len(loaded) == self._count and not is_due:
             try:
                 for name, spec in self._specs:
                     if loaded[name].__dict__.get("__spec__") is not spec:
@@ -84,6 +82,9 @@ class Texts:
         with self._lock:
             self._count = len(loaded)
             self._scan()
+            if is_due:
+                self._number = Watch.number
+                self._look_for_edits()
         while self._edited:
             _warn_of_edit(self._edited.pop())
 
@@ -133,6 +134,7 @@ class Texts:
 
     def _look_for_edits(self) -> None:
         """Takes the text of a file as it is now where functions were given the code of that."""
+        others: list[CodeType] = []
         for name, (path, spec) in self._watched.items():
             known = self._by_path.get(path)
             with contextlib.suppress(OSError):
@@ -147,7 +149,8 @@ class Texts:
                 if given and is_whole:
                     self._take(path, _Text(spec, stamp, state.data))
                 else:
-                    given_code.update(given)
+                    others += given
+        given_code[:] = others
 
     def _take(self, path: str, text: _Text) -> None:
         """Takes another text for one that was known."""

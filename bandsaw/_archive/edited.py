@@ -70,14 +70,18 @@ def _shapes_in(code: types.CodeType) -> set[Any]:
 
 
 def _shape(code: types.CodeType) -> Any:
-    inner = tuple(
-        # It has a shape of its own.
-        each.co_name if isinstance(each, types.CodeType) else (type(each), repr(each))
-        for each in code.co_consts
-    )
+    inner = tuple(map(_constant, code.co_consts))
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
     counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
     return code.co_name, code.co_code, inner, names, counts
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, types.CodeType):
+        return value.co_name  # it has a shape of its own
+    if isinstance(value, (tuple, frozenset)):
+        return type(value)(map(_constant, value))  # the order of a set is any
+    return type(value), repr(value)
 
 
 def _kept_byte_code(path: str) -> Optional[types.CodeType]:

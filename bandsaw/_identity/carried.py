@@ -323,7 +323,7 @@ _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
 def _is_only_in_memory(function: FunctionType) -> bool:
-    if function.__code__ in given_code:
+    if any(code is function.__code__ for code in given_code):
         return True
     source = source_of_namespace(function.__globals__)
     if source is None:

@@ -218,7 +218,7 @@ class Seen:
 
 
 # What functions were given, and the text that processes of tasks load has not.
-given_code: set[CodeType] = set()
+given_code: list[CodeType] = []
 
 
 class Watch:
