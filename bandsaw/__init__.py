@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from . import workers as workers
     from ._commands.explain import explain
     from ._file import File
-    from ._session.attempt import get_attempt
+    from ._session.moderator import get_attempt
     from .advice import Advice
     from .config import Configuration, get_configuration
     from .decorator import task
@@ -90,7 +90,7 @@ _HOMES = {
     "SerializableValue": "serialization",
     "Session": "session",
     "explain": "_commands.explain",
-    "get_attempt": "_session.attempt",
+    "get_attempt": "_session.moderator",
     "get_configuration": "config",
     "get_run_id": "run",
     "identifier_from_string": "identifier",

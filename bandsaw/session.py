@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 from ._session.moderator import _Moderator
 from ._system import callers
 from ._system.importing import late_import
-from ._system.nonces import new_nonce
 from .config import Configuration, get_configuration
 from .context import Context
 from .errors import AdviceError, SessionError
 from .result import Result
-from .run import get_run_id
+from .run import _new_nonce, get_run_id
 from .serialization.serializer import Serializer
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class Session:
         """What a session is recognized by when it comes back: random, kept by save and restore."""
         nonce: Optional[str] = self.__dict__.get("_nonce")
         # In one step: several threads may ask first.
-        return nonce or self.__dict__.setdefault("_nonce", new_nonce())
+        return nonce or self.__dict__.setdefault("_nonce", _new_nonce())
 
     @property
     def serializer(self) -> Serializer:

@@ -303,7 +303,7 @@ class _FunctionWithClosureTask(Task):
                 f"The task {self} has no name in another process. {self._reason} Or install "
                 "cloudpickle on both sides ('pip install bandsaw[cloudpickle]')."
             ) from error
-        from .serialization._pickling import written_by_value
+        from .serialization._by_value import written_by_value
 
         try:
             written = written_by_value(self._function)
@@ -328,10 +328,10 @@ def _read_closure_task(
             f"written by {version[0]}.{version[1]} and this is {ours[0]}.{ours[1]}. Move it to "
             "the top level of a module."
         )
-    import pickle
+    from .serialization._by_value import read_by_value
 
     try:
-        function = pickle.loads(written)
+        function = read_by_value(written)
     except ImportError as error:
         raise DeserializationError(
             "A local function crosses only where cloudpickle and all that it needs itself are "

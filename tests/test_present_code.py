@@ -888,6 +888,38 @@ def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_
     project.run("-c", textwrap.dedent(cells))
 
 
+@pytest.mark.parametrize(("g", "is_whole"), [("7", True), ("8", False)])
+def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(project, g, is_whole):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "def f(): return 1\ndef g(): return 7\n")
+    body = f"""
+        import bandsaw, lib, sys, types, warnings
+
+        @bandsaw.task(chain="own")
+        def own(): return lib.f(), lib.g()
+
+        @bandsaw.task(chain="kept")
+        def kept(): return lib.f(), lib.g()
+
+        assert own() == kept() == (1, 7)
+        text = "# Edited.\\n\\ndef f():\\n  return 2000\\ndef g(): return {g}\\n"
+        open(lib.__file__, "w").write(text)
+        assert own() == kept() == (1, 7)
+        # What `%autoreload 2` of IPython does.
+        space = {{}}
+        exec(compile(text, lib.__file__, "exec"), space)
+        lib.f.__code__ = space["f"].__code__
+        with warnings.catch_warnings(record=True) as caught:
+            values = own(), kept()
+        if {is_whole}:
+            assert not caught and values == ((lib.f(), lib.g()),) * 2, (caught, values)
+        else:
+            # Elsewhere there is one text for all functions.
+            assert ["is not kept" in str(each.message) for each in caught] == [True] * 2
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
 def test_cells_count_that_await_and_classes_of_cells_do_not_change_by_being_pickled(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     cells = """

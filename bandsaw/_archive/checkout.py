@@ -9,6 +9,7 @@ there is always one state of the code, which a process is started for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party
-from .._identity.watch import spec_of
+from .._identity.watch import Watch, given_code, spec_of
 from .._system.home import kept_folder
 from .._system.processes import in_forked_processes
 from ..modules import file_of, importable_module_name, main_module_name
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 BEGIN = os.path.join(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers", "begin.py"
 )
+# Gives functions of notebooks the code that they have in the file now, and reloads nothing.
+_RELOADS = "IPython.extensions.autoreload"
 _THIS_RUN = secrets.token_hex(8)
 
 
@@ -57,11 +60,18 @@ class Texts:
         self.paths: Optional[tuple[str, ...]] = None
         self.roots: list[str] = []
         self._edited: list[str] = []
+        # How many ids there had been when it was looked for code that was put into functions.
+        self._number = 0
+        self._states: dict[str, edited.State] = {}
 
     def refresh(self) -> None:
         """Looks for modules that were loaded or reloaded since."""
         # On the way of every call: 25 ns for each module of the project.
         loaded = sys.modules
+        if self._number != Watch.number or _RELOADS in loaded:
+            with self._lock:
+                self._number = Watch.number
+                self._look_for_edits()
         if len(loaded) == self._count:
             try:
                 for name, spec in self._specs:
@@ -115,14 +125,38 @@ class Texts:
             return
         if known is None and edited.since_loaded(module, path, status, data):
             self._edited.append(path)
-        if known is not None and known.data != data:
-            # Processes that have loaded the earlier text are of no use any more.
-            self.generation += 1
-            everything = {path: text.stamp for path, text in self._by_path.items()}
-            self.growth[:] = [everything]
         stamp = status.st_size, status.st_mtime_ns
+        if known is not None and known.data != data:
+            self._take(path, _Text(spec, stamp, data))
         self._by_path[path] = _Text(spec, stamp, data)
         grown[path] = stamp
+
+    def _look_for_edits(self) -> None:
+        """Takes the text of a file as it is now where functions were given the code of that."""
+        for name, (path, spec) in self._watched.items():
+            known = self._by_path.get(path)
+            with contextlib.suppress(OSError):
+                status = os.stat(path)
+                stamp = status.st_size, status.st_mtime_ns
+                if known is None or known.spec is not spec or known.stamp == stamp:
+                    continue
+                state = self._states.get(path)
+                if state is None or state.stamp != stamp:
+                    state = self._states[path] = edited.State(path, stamp, known.data)
+                given, is_whole = state.given(sys.modules.get(name))
+                if given and is_whole:
+                    self._take(path, _Text(spec, stamp, state.data))
+                else:
+                    given_code.update(given)
+
+    def _take(self, path: str, text: _Text) -> None:
+        """Takes another text for one that was known."""
+        # Processes that have loaded the earlier text are of no use any more.
+        self.generation += 1
+        everything = {path: text.stamp for path, text in self._by_path.items()}
+        self.growth[:] = [everything]
+        self._by_path[path] = text
+        everything[path] = text.stamp
 
     def _find_roots(self) -> None:
         path = tuple(entry for entry in sys.path if isinstance(entry, str))

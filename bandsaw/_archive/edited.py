@@ -1,4 +1,4 @@
-"""Files that were changed after they were loaded, before anybody had kept their text."""
+"""Files that were changed after they were loaded."""
 
 from __future__ import annotations
 
@@ -33,6 +33,43 @@ def since_loaded(module: Any, path: str, status: os.stat_result, data: bytes) ->
         return True
     known = set(_codes(now))
     return any(code not in known for code in _loaded(module, path))
+
+
+class State:
+    """A file as it is now, and whether a module that was loaded earlier has the code of that."""
+
+    def __init__(self, path: str, stamp: Any, before: bytes) -> None:
+        self.stamp = stamp
+        with open(path, "rb") as file:
+            self.data = file.read()
+        self._path = path
+        self._before, self._now = _shapes(before, path), _shapes(self.data, path)
+
+    def given(self, module: Any) -> tuple[list[types.CodeType], bool]:
+        """Returns the code of functions that the file did not have before, and whether it has all.
+
+        Lines count no more than for an id: what is above a function may be longer now.
+        """
+        loaded = [] if module is None else [(c, _shape(c)) for c in _loaded(module, self._path)]
+        given = [code for code, shape in loaded if shape not in self._before]
+        return given, all(shape in self._now for _, shape in loaded)
+
+
+def _shapes(data: bytes, path: str) -> set[Any]:
+    try:
+        return set(map(_shape, _codes(compile(data, path, "exec", dont_inherit=True))))
+    except (SyntaxError, ValueError):
+        return set()
+
+
+def _shape(code: types.CodeType) -> Any:
+    inner = tuple(
+        _shape(each) if isinstance(each, types.CodeType) else (type(each), repr(each))
+        for each in code.co_consts
+    )
+    names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    counts = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags
+    return code.co_name, code.co_code, inner, names, counts
 
 
 def _kept_byte_code(path: str) -> Optional[types.CodeType]:

@@ -75,7 +75,7 @@ def _reach(advice: Any, modules: list[str]) -> Iterator[tuple[str, str, Optional
         else:
             yield _reach_interpreter(interpreter)
     if isinstance(advice, ExecutorAdvice):
-        yield reach_executor(advice, modules, _too_old)
+        yield _reach_executor(advice, modules)
     remotes = getattr(advice, "remotes", None)
     if isinstance(remotes, dict):
         if not remotes:
@@ -220,8 +220,8 @@ _WORKER_PROBE = (
 )
 
 
-def reach_executor(
-    advice: ExecutorAdvice, modules: Sequence[str], too_old: Any
+def _reach_executor(
+    advice: ExecutorAdvice, modules: Sequence[str]
 ) -> tuple[str, str, Optional[str]]:
     """Returns what the executor of an advice is, what was found there, and what is wrong."""
     what = "executor"
@@ -234,7 +234,7 @@ def reach_executor(
         return what, "", f"no worker has begun with a call in {_WORKER_SECONDS:g} s"
     except Exception as error:
         return what, "", f"cannot be reached: {type(error).__name__}: {error}"
-    return what, *_said(workers, advice.isolate, too_old)
+    return what, *_said(workers, advice.isolate)
 
 
 def _asked(executor: Any, names: Sequence[str]) -> list[dict[str, Any]]:
@@ -245,9 +245,7 @@ def _asked(executor: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     return [executor.submit(*probe).result(_WORKER_SECONDS)]
 
 
-def _said(
-    workers: Sequence[dict[str, Any]], isolate: bool, too_old: Any
-) -> tuple[str, Optional[str]]:
+def _said(workers: Sequence[dict[str, Any]], isolate: bool) -> tuple[str, Optional[str]]:
     if not workers:
         return "", "it has no workers"
     versions = Counter(worker["python"] for worker in workers)
@@ -263,7 +261,7 @@ def _said(
             for name, number in sorted(missing.items())
         ]
         parts.append(f"not installed there: {', '.join(lacking)}")
-    problem = next(filter(None, map(too_old, versions)), None)
+    problem = next(filter(None, map(_too_old, versions)), None)
     if any(worker["os"] != "posix" for worker in workers):
         problem = "its workers have no POSIX system"
     if missing["bandsaw"] and not isolate:

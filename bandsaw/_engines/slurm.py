@@ -26,7 +26,7 @@ from .._system.files import make_private, whole_file
 from ..workers.buffers import Stored
 from ..workers.claims import HERE, Claims
 from ..workers.engine import Engine
-from ..workers.engine_following import SERVER_ENDED
+from ..workers.engine_hub import SERVER_ENDED
 from ..workers.frames import EVENT
 from .executor import EngineExecutor, begun_future
 

@@ -37,7 +37,7 @@ from .stored import (
     is_strange,
     unwrapped,
 )
-from .watch import MISSING, Seen
+from .watch import MISSING, Seen, given_code
 
 _CONTAINERS = (list, dict, set)
 _NUMBERS = (bool, int, float, complex, type(None))
@@ -323,6 +323,8 @@ _PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
 def _is_only_in_memory(function: FunctionType) -> bool:
+    if function.__code__ in given_code:
+        return True
     source = source_of_namespace(function.__globals__)
     if source is None:
         return False

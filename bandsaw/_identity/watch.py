@@ -11,7 +11,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from types import CellType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Optional
 
 from .contents import contents_of, has_same_contents, rebuilt
@@ -217,8 +217,18 @@ class Seen:
         ]
 
 
+# What functions were given, and the text that processes of tasks load has not.
+given_code: set[CodeType] = set()
+
+
 class Watch:
-    """Says whether what an id was made from is still what it was."""
+    """Says whether what an id was made from is still what it was.
+
+    Attributes:
+        number: How many of them there have been.
+    """
+
+    number = 0
 
     __slots__ = (
         *("_cells", "_contents", "_files", "_functions", "_modules", "_names", "_owners"),
@@ -226,6 +236,7 @@ class Watch:
     )
 
     def __init__(self, seen: Seen) -> None:
+        Watch.number += 1
         self.seen = seen
         # What another process may not have of it, see `carried`, once somebody has asked.
         self.carried: Any = None

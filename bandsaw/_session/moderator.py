@@ -14,9 +14,12 @@ takes it once more. If that call is not of this process, the outermost step does
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Callable, Optional
 
+from .._system.importing import late_import
 from .._tracebacks import add_note
 from ..errors import (
     AdviceError,
@@ -27,10 +30,11 @@ from ..errors import (
 )
 from ..result import Result
 from ..serialization.values import SerializableValue
-from . import attempt
 
 # What the innermost open call of this process has done. Without one, whoever calls may step.
 _NO_CALL, _CALLED, _STEPPED = 0, 1, 2
+# How many times a call has begun its task.
+_attempt: ContextVar[int] = ContextVar("bandsaw_attempt", default=1)
 
 
 # What the note of an error that an advice raised begins with.
@@ -42,9 +46,39 @@ def is_note_of_advice(note: Any, task: Any) -> bool:
     return isinstance(note, str) and note.startswith(_NOTE) and note.endswith(f" of task {task}")
 
 
+def get_attempt() -> int:
+    """Tells a task how many times its call has begun it, this time included.
+
+    Returns:
+        1 in the first attempt, and outside of tasks, 2 in the second one, and so on.
+    """
+    return _attempt.get()
+
+
+def _execute(session: Any, number: int) -> Any:
+    """Executes the task of a session, which is told the number of the attempt."""
+    code = session.__dict__.get("_code")
+    if code is not None and code["values"]:
+        with late_import:
+            from .headers import look_at_code
+
+        # Its module is loaded with it. Executing the task says why it cannot be loaded.
+        with contextlib.suppress(Exception):
+            _ = session.task.function
+        look_at_code(session)
+    token = _attempt.set(number)
+    try:
+        return session.task.execute(session.execution)
+    finally:
+        _attempt.reset(token)
+
+
 class _Moderator(SerializableValue):
     """Knows the position in the chain and takes the next step."""
 
+    # Whether a call of this process was in a later attempt than the first, or came with values to
+    # look at before its task is executed: until then nothing is done around it.
+    is_told = False
     # Not in slots: they are set only where a walk is repeated, or a session restored on its way.
     attempt = 1  # how many times the task was begun, or would have been
     changes = 0  # how many of the attempts began with arguments that an earlier one had changed
@@ -141,8 +175,8 @@ class _Moderator(SerializableValue):
                 return
             self.task_called = True
             try:
-                if attempt.is_told:
-                    session.result = attempt.execute(session, self.attempt)
+                if _Moderator.is_told:
+                    session.result = _execute(session, self.attempt)
                 else:
                     session.result = session.task.execute(session.execution)
             except BandsawError as error:
@@ -217,7 +251,7 @@ class _Moderator(SerializableValue):
         self.before_called, self.after_called = first, 0
         self.task_called, self._left_out = False, 0
         self.attempt = last.attempt + 1
-        attempt.is_told = True
+        _Moderator.is_told = True
         settle = getattr(session.execution, "_settle_id", None)
         self.changes = last.changes + (settle is not None and settle())
         session._begin_attempt(self)
@@ -270,7 +304,7 @@ class _Moderator(SerializableValue):
         moderator._left_out = values["left_out"]
         attempts, changes = values.get("attempt", 1), values.get("changes", 0)
         if attempts > 1:
-            attempt.is_told = True
+            _Moderator.is_told = True
             moderator.attempt, moderator.changes = attempts, changes
         return moderator
 

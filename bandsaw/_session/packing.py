@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -10,8 +11,10 @@ from .._system import callers, computing
 from ..context import Context
 from ..errors import SessionError, SessionFileError
 from ..execution import Execution
+from ..run import _is_of_this_process
+from ..serialization.serializer import crossing
 from ..tasks import Task
-from . import attempt, headers, members, told
+from . import headers, members, told
 from .members import Saved
 from .moderator import _Moderator
 
@@ -83,7 +86,10 @@ def unpack(
         headers.check_returned(header, sent._sent, str(sent.task))
     if saved.seal is not None or sent is not None:
         _take_over(header, is_first)
-    values = members.load(saved, configuration.serializer)
+    # An executor may run a session in the process that made it, whose classes it is not to change.
+    is_back = sent is not None or _is_of_this_process(header["nonce"])
+    with crossing() if is_back else contextlib.nullcontext():
+        values = members.load(saved, configuration.serializer)
     for value, why in header["left_out"].items():
         if why == headers.NEW:
             values[value] = Context() if value == "context" else None
@@ -116,7 +122,7 @@ def unpack(
     session._ids = header["ids"]
     session._code = header["code"]
     if sent is None and session._code["values"]:
-        attempt.is_told = True
+        _Moderator.is_told = True
     session.facts.update(header.get("facts", {}))
     session._moderator = moderator
 

@@ -114,79 +114,12 @@ class _ByValuePickler(_Pickler):
     """Has cloudpickle write functions and classes that no other process can import."""
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, _BY_NAME) and _is_nameless(obj):
-            return _load_by_value, (sys.version_info[:2], written_by_value(obj))
+        from . import _by_value  # few processes need it
+
+        if isinstance(obj, _BY_NAME) and _by_value.is_nameless(obj):
+            written = _by_value.written_by_value(obj)
+            return _by_value.load_by_value, (sys.version_info[:2], written)
         return super().reducer_override(obj)
-
-
-def written_by_value(code: Any) -> bytes:
-    """Has cloudpickle write a function or a class.
-
-    Raises:
-        UnserializableError: If it cannot: names the variable that is in the way.
-    """
-    import cloudpickle
-
-    try:
-        return cloudpickle.dumps(code)  # type: ignore[no-any-return]
-    except Exception as error:
-        raise UnserializableError(f"{_in_the_way(code)}{error}") from error
-
-
-def _in_the_way(code: Any) -> str:
-    """Names the variables on the way to what cloudpickle cannot write."""
-    import cloudpickle
-
-    path = ""
-    seen: list[Any] = []
-    while type(code) is types.FunctionType and not any(code is one for one in seen):
-        seen.append(code)
-        names = code.__code__.co_names
-        read = {name: code.__globals__[name] for name in names if name in code.__globals__}
-        for name, cell in zip(code.__code__.co_freevars, code.__closure__ or ()):
-            with contextlib.suppress(ValueError):
-                read[name] = cell.cell_contents
-        for name, value in read.items():
-            try:
-                cloudpickle.dumps(value)
-            except Exception:
-                path, code = f"{path}{'.' if path else ''}{name}", value
-                break
-        else:
-            break
-    if not path:
-        return ""
-    kind = type(code)
-    return f"its variable {path!r}, a {kind.__module__}.{kind.__qualname__}, is in the way: "
-
-
-def _is_nameless(obj: Any) -> bool:
-    """Whether a function or class is local, a lambda, or of a script without a name."""
-    module, name = obj.__module__, obj.__qualname__
-    if module in _classes.MAIN_NAMES and main_module_name() is None:
-        return True
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, "__dict__", {}).get(part)
-    return found is not obj
-
-
-def _load_by_value(version: tuple[int, int], data: bytes) -> Any:
-    try:
-        import cloudpickle
-    except ImportError as error:
-        raise DeserializationError(_CANNOT_LOAD.format("cloudpickle is not installed")) from error
-    if tuple(version) != sys.version_info[:2]:
-        theirs, ours = (".".join(map(str, each[:2])) for each in (version, sys.version_info))
-        raise DeserializationError(_CANNOT_LOAD.format(f"it was written by Python {theirs}, "
-                                                       f"and this is Python {ours}"))  # fmt: skip
-    return cloudpickle.loads(data)
-
-
-_CANNOT_LOAD = (
-    "A local function or class in the data cannot be loaded: {}. It crosses only with cloudpickle "
-    "on both sides and the same minor version of Python: move it to the top level of a module."
-)
 
 
 class _CarefulPickler(_Pickler):
@@ -230,6 +163,8 @@ def _works(value: Any, known: dict[int, tuple[bool, Any]]) -> bool:
 
 
 def _explained(value: Any, error: Exception) -> UnserializableError:
+    from ._by_value import is_nameless
+
     if isinstance(error, RecursionError):
         return UnserializableError(
             f"A value of type {type_name(value)} cannot be pickled: it is nested too deeply."
@@ -242,7 +177,7 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
         return UnserializableError(f"{what} at {path} cannot be pickled. {error}")
     if str(error).startswith("cannot pickle '"):
         way_out = ". Make it in the task, or leave it out of its object with __getstate__"
-    elif isinstance(culprit, _BY_NAME) or _is_nameless(type(culprit)):
+    elif isinstance(culprit, _BY_NAME) or is_nameless(type(culprit)):
         way_out = "; what is kept has to be found by its name: move it to the top level of a module"
         if is_crossing():
             way_out = (

@@ -152,6 +152,7 @@ def crossing() -> _Crossing:
     """Has this thread write local functions and classes by value, for a process that lacks them.
 
     What is kept has to be of the class that is there when it is read, so it is written by name.
+    What comes back is read inside of it, too: the classes that are here already stay as they are.
     """
     return _Crossing()
 

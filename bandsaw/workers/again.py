@@ -26,6 +26,7 @@ from ..errors import SessionFileError
 from ..execution import Execution
 from ..result import Result
 from ..serialization import PickleSerializer
+from ..serialization.serializer import crossing
 from ..session import Session
 from ..tasks import _FunctionTask
 from . import boundary
@@ -144,7 +145,6 @@ def _plain_message(kind: int, content: Any, values: Sequence[Any]) -> Optional[M
 
 def _message(kind: int, content: Any) -> Optional[Message]:
     from ..serialization._pickling import pickled_with_buffers
-    from ..serialization.serializer import crossing
 
     buffers: list[memoryview] = []
     try:
@@ -197,7 +197,8 @@ def done(
 
 def take_result(session: Session, data: bytes, place: int) -> None:
     """Takes the result of a call, which goes on where it came to. See `boundary.take_back`."""
-    nonce, counts, result, value = _read(data)
+    with crossing():
+        nonce, counts, result, value = _read(data)
     if nonce != (session.__dict__.get("_nonce") or session.nonce):
         raise SessionFileError(
             f"The result of another call than that of task {session.task} came back."

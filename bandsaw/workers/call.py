@@ -22,7 +22,7 @@ from .._system import ending
 from .._system.interrupts import Deferred, owned
 from ..errors import ProtocolError, StalledError, WorkerError
 from ..session import Session
-from . import again, boundary, frames, logs, warned, wire
+from . import again, boundary, frames, logs, state, warned, wire
 from .child import Child
 from .deaths import CallErrors, was_killed_early
 from .frames import DeadlineError, Frame, Message, NotBegunError
@@ -70,7 +70,7 @@ class Call(CallErrors):
                     continue
 
     def _in_own_process(self, message: Message, is_last_try: bool) -> None:
-        child = self._start()
+        child = self._place.start(self._check_can_read)
         try:
             self._begin_with(child)
             deadline = self._deadline()
@@ -110,10 +110,13 @@ class Call(CallErrors):
         pool.give(worker)
 
     def _in_warm_process(self, pool: Pool, idle_seconds: Optional[float]) -> Worker:
+        def start() -> Worker:
+            return Worker(self._place.start(self._check_can_read))
+
         shape = again.shape_of(self._session)
         for left in reversed(range(_MOST_GOODBYES)):
             try:
-                worker = pool.take(self._place.kind, lambda: Worker(self._start()))
+                worker = pool.take(self._place.kind, start)
             except ending.EndedError:
                 raise self._killed(None) from None
             try:
@@ -198,10 +201,6 @@ class Call(CallErrors):
         if child is not None:
             child.cancel()
 
-    def _start(self) -> Child:
-        self._check_can_read(self._place.hello())
-        return self._place.start()
-
     @contextlib.contextmanager
     def _packed(self) -> Iterator[Message]:
         with self._carrier_of(self._session):
@@ -227,7 +226,8 @@ class Call(CallErrors):
         """Returns what the process does not know yet of what it inherits."""
         signs = self._place.signs()
         levels, disable, filters = logs.levels(), logging.root.manager.disable, warned.filters()
-        seen = (signs, levels, disable, filters, facts.wanted)
+        arguments = state.arguments()
+        seen = (signs, levels, disable, filters, facts.wanted, arguments)
         told, news = child.told, {}
         if signs is None or seen != child.seen:
             content = {
@@ -236,6 +236,7 @@ class Call(CallErrors):
                 "disable": disable,
                 "filters": filters,
                 "facts": facts.wanted,
+                "arguments": arguments,
             }
             news = {name: value for name, value in content.items() if told.get(name, self) != value}
             told.update(news)

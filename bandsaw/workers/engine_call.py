@@ -24,7 +24,7 @@ from .engine import Engine
 from .engine_child import EngineChild
 from .engine_files import files_seen
 from .frames import SESSION, DeadlineError, Message, NotBegunError
-from .near_template import Kind
+from .near_template import Check, Kind
 from .place import Place
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ class EnginePlace(Place):
         # Those in the arguments.
         self.files: list[Sent] = []
         self._bringing: Optional[Bringing] = None
-        self.check: Callable[[Any], None] = lambda hello: None
         self.request: dict[str, Any] = {
             "beside": archive.places,
             "call": secrets.token_hex(16),
@@ -94,11 +93,9 @@ class EnginePlace(Place):
             "workers": wanted.workers,
         }
 
-    def hello(self) -> Mapping[str, Any]:
-        return {}
-
-    def start(self) -> Child:
-        return EngineChild(self.kind, self, self.check)
+    def start(self, check: Check) -> Child:
+        """Leaves the check to the child: the other side is not known before it has the call."""
+        return EngineChild(self.kind, self, check)
 
     def prepare_next(self) -> None:
         """Does nothing. See `Place.prepare_next`."""
@@ -144,11 +141,10 @@ class EngineCall(Call):
 
     def run(self, is_last_try: bool = True) -> None:
         place = self._place
-        place.check = super()._check_can_read
         if isinstance(self._session.task, _FunctionWithClosureTask):
             place.request["python"] = list(sys.version_info[:2])
         with ending.held(self._end), self._packed() as message:
-            child = self._start()
+            child = self._place.start(self._check_can_read)
             try:
                 self._begin_with(child)
                 news = self.news(child, True)
@@ -178,6 +174,3 @@ class EngineCall(Call):
 
     def _death(self, child: Child, how: str = "") -> BandsawError:
         return self._killed(child) if child.is_cancelled else super()._death(child, how)
-
-    def _check_can_read(self, hello: Mapping[str, Any]) -> None:
-        """Leaves it to the other side, which is not known before it has the call."""

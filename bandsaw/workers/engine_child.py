@@ -25,7 +25,7 @@ from . import bulk, door
 from .buffers import apart
 from .child import Child
 from .engine import parts_of, submission
-from .engine_following import SERVER_ENDED
+from .engine_hub import SERVER_ENDED
 from .engine_memory import Given
 from .frames import DeadlineError, Frame, Message, NotBegunError
 from .near_template import Kind, checked_hello

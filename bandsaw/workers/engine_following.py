@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine_hub import Hub, Process
 if "." in __name__:
     # Else it was sent as text, and is there.
+    from .engine_hub import SERVER_ENDED
     from .engine_machine import unlink
     from .engine_memory import in_memory, shared_at, view
 
@@ -34,7 +35,6 @@ _SECONDS_TO_END = 1.0
 # many bytes together, which its channel takes. Then they cannot be cancelled any more.
 _SHORT_SECONDS = 0.01
 _MOST_AHEAD, _MOST_AHEAD_BYTES = 16, 1 << 16
-SERVER_ENDED = "the server of processes below the executor's worker has ended"
 
 
 class Following:

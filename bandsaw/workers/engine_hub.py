@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from typing import Any
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_following import SERVER_ENDED
     from .engine_machine import sweep
     from .engine_memory import given, may_look
 
@@ -37,6 +36,7 @@ _HELLO = 1
 # After so many seconds without a call the processes that were kept for one are ended.
 _IDLE_SECONDS = 60.0
 _SECONDS_TO_END = 10.0
+SERVER_ENDED = "the server of processes below the executor's worker has ended"
 # As in `near_template`.
 _OWN_GROUP: "dict[str, Any]" = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}

@@ -16,7 +16,7 @@ from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import state
 from .child import Child
-from .near_template import Code, Kind, Template, started
+from .near_template import Check, Code, Kind, Template, started
 
 # Of so many states of the code the templates are kept that differ in nothing else.
 MOST_STATES = 4
@@ -60,12 +60,13 @@ def _replace_older(kind: Kind) -> None:
         _templates.pop(other).replace()
 
 
-def start(kind: Kind, inherited: state.Inherited, code: Code, *, fork: bool) -> Child:
+def start(kind: Kind, inherited: state.Inherited, code: Code, check: Check, *, fork: bool) -> Child:
     for attempt in (1, 2):
         template = template_for(kind, inherited, code)
         if template.has_threads and kind.preload:
             # What it has loaded is of no use then, and would only be in the way.
-            return start(kind._replace(preload=()), inherited, code, fork=False)
+            return start(kind._replace(preload=()), inherited, code, check, fork=False)
+        check(template.hello)
         try:
             return template.take(fork and not template.has_threads)
         except BrokenPipeError as error:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional, Protocol
+from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from .. import __version__
 from .._session.members import failure_of
@@ -60,6 +60,10 @@ class Code(Protocol):
 
     def text(self, path: str) -> Optional[bytes]:
         """Returns the text that a file had when an id was made of it."""
+
+
+# Refuses what the other side says of itself.
+Check = Callable[[Mapping[str, Any]], None]
 
 
 class Kind(NamedTuple):

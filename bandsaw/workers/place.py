@@ -17,7 +17,7 @@ from ..session import Session
 from . import launcher, state, wire
 from .child import Child
 from .frames import SESSION, Message
-from .near_template import Code, Kind
+from .near_template import Check, Code, Kind
 
 if TYPE_CHECKING:
     from ..config import Configuration
@@ -31,12 +31,8 @@ class Place(abc.ABC):
     name: str  # says in errors with what they run, and where
 
     @abc.abstractmethod
-    def hello(self) -> Mapping[str, Any]:
-        """Returns what the other side has said of itself."""
-
-    @abc.abstractmethod
-    def start(self) -> Child:
-        """Starts a process."""
+    def start(self, check: Check) -> Child:
+        """Starts a process, if `check` raises nothing of what the other side says of itself."""
 
     @abc.abstractmethod
     def prepare_next(self) -> None:
@@ -97,7 +93,6 @@ class LocalPlace(Place):
         executable = interpreter.executable
         self.kind = Kind(executable, code.name, preload, self._state.at_start)
         self.name = f"interpreter {executable}"
-        self._code_name = code.name
         self._made_of = (interpreter, preload, fork, directory, made_in)
 
     def is_for(self, code: Code, made_of: tuple[Any, ...]) -> bool:
@@ -107,15 +102,12 @@ class LocalPlace(Place):
             and made_of == self._made_of
             # Of an interpreter that was changed meanwhile it is another one.
             and state.inherited(made_of[0]) is self._state
-            and code.name == self._code_name
+            and code.name == self.kind.code
         )
 
-    def hello(self) -> Mapping[str, Any]:
+    def start(self, check: Check) -> Child:
         self.kind = self.kind._replace(code=self._code.name)
-        return launcher.template_for(self.kind, self._state, self._code).hello
-
-    def start(self) -> Child:
-        return launcher.start(self.kind, self._state, self._code, fork=self._fork)
+        return launcher.start(self.kind, self._state, self._code, check, fork=self._fork)
 
     def prepare_next(self) -> None:
         launcher.prepare_next(self.kind, fork=self._fork)

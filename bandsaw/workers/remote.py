@@ -23,7 +23,7 @@ from .connection import Connection, connection_to
 from .frames import SESSION, Frame, Message
 from .launcher import MOST_STATES
 from .login import Target
-from .near_template import AnyTemplate, Kind, checked_hello
+from .near_template import AnyTemplate, Check, Kind, checked_hello
 from .place import Place
 from .streams import Stream
 
@@ -199,6 +199,10 @@ def _connection_of(child: Child) -> Connection:
     return child._connection
 
 
+def _may_fork(template: RemoteTemplate) -> bool:
+    return not template.hello["threads"] > 1
+
+
 def _last_used(template: Optional[RemoteTemplate]) -> float:
     return 0.0 if template is None else template.last_used
 
@@ -231,7 +235,7 @@ class RemotePlace(Place):
         self.name = f"host {target.host}, interpreter {interpreter}"
         self._template: Optional[RemoteTemplate] = None
 
-    def hello(self) -> Mapping[str, Any]:
+    def start(self, check: Check) -> Child:
         connection = connection_to(self._target, self._archive)
         template = connection.templates.get(self.kind)
         if template is None or template.is_gone():
@@ -239,7 +243,8 @@ class RemotePlace(Place):
                 template = self._started(connection)
         template.last_used = time.monotonic()
         self._template = template
-        return template.hello
+        check(template.hello)
+        return template.take(_may_fork(template))
 
     def _started(self, connection: Connection) -> RemoteTemplate:
         template: Optional[RemoteTemplate] = connection.templates.get(self.kind)
@@ -303,17 +308,9 @@ class RemotePlace(Place):
             )
         return body
 
-    def start(self) -> Child:
-        assert self._template is not None
-        return self._template.take(self._may_fork())
-
-    def _may_fork(self) -> bool:
-        assert self._template is not None
-        return not self._template.hello["threads"] > 1
-
     def prepare_next(self) -> None:
         if self._template is not None:
-            self._template.prepare_next(self._may_fork())
+            self._template.prepare_next(_may_fork(self._template))
 
     def inherited(self) -> dict[str, Any]:
         return {"overlay": self._overlay}

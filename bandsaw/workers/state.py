@@ -118,6 +118,21 @@ def umask() -> Optional[int]:
     return None
 
 
+_own_arguments: list[list[str]] = []
+
+
+def arguments() -> list[list[str]]:
+    """Returns the arguments of the program, as they are and as the program was given them."""
+    global _own_arguments
+    if _own_arguments and _own_arguments[0] == sys.argv:
+        return _own_arguments
+    names = sys.modules.get(f"{__package__.partition('.')[0]}._identity.names")
+    given = getattr(sys, "orig_argv", getattr(names, "_ARGUMENTS", sys.argv))
+    both = (sys.argv, given)
+    _own_arguments = [[text for text in each if isinstance(text, str)] for each in both]
+    return _own_arguments
+
+
 # Whether this process runs a call below the worker of an executor.
 is_below_executor = False
 # What this process was told last, for when a task has changed it.
@@ -125,10 +140,11 @@ _environment: dict[Any, Any] = {}
 # What it had before it was told anything.
 _own_environment: Optional[dict[str, str]] = None
 _directory: Optional[str] = None
+_arguments: Optional[list[list[str]]] = None
 
 
 def apply(state: Mapping[str, Any]) -> None:
-    global _environment, _own_environment, _directory, is_below_executor
+    global _environment, _own_environment, _directory, _arguments, is_below_executor
     is_below_executor = state.get("below_executor", is_below_executor)
     environment = state.get("environment")
     if state.get("overlay") is not None:
@@ -144,6 +160,7 @@ def apply(state: Mapping[str, Any]) -> None:
         directories.tell(state["made_in"])
     _environment = _raw().copy()
     _directory = state.get("directory", _directory)
+    _arguments = state.get("arguments", _arguments)
     undo()
     if state.get("umask") is not None:
         os.umask(state["umask"])
@@ -160,13 +177,20 @@ def apply(state: Mapping[str, Any]) -> None:
 
 
 def undo() -> None:
-    """Gives this process the environment and the working directory that it was told last."""
+    """Gives this process the environment, directory and arguments that it was told last."""
     raw = _raw()
     if raw != _environment:
         environment = os.environ if raw is os.environ else os.environb
         for name in set(raw) - set(_environment):
             del environment[name]
         environment.update(_environment)
+    if _arguments is not None and sys.argv != _arguments[0]:
+        # Ids compare the two, and are so the same in both processes.
+        if type(sys.argv) is list:
+            sys.argv[:] = _arguments[0]
+        else:
+            sys.argv = _arguments[0][:]
+        sys.orig_argv = _arguments[1]
     if _directory is not None and _directory != working_directory():
         try:
             os.chdir(_directory)

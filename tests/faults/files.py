@@ -11,6 +11,7 @@ import random
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import bandsaw
@@ -85,7 +86,7 @@ def _call(dice, inputs, figures, is_quiet=False):
             if is_quiet:
                 figures.fault("wrong", f"when nobody was killed: {error!r}")
         except BaseException as error:
-            figures.fault("untyped", repr(error))
+            figures.fault("untyped", f"{error!r}\n{traceback.format_exc()[-2000:]}")
         else:
             if any(contents.digest_of(file.path) != digest for file in found):
                 figures.fault("wrong", f"{path} came back as something else")

@@ -1,5 +1,6 @@
 """Local functions and classes as arguments and results, by value with cloudpickle."""
 
+import sys
 import textwrap
 
 import pytest
@@ -68,10 +69,11 @@ def test_they_cross_as_arguments_and_results(run, chain):
         def double(self):
             return self.x * 2
 
+    double = P.double
     back = same([P(3), {"p": P(4)}])
     assert type(back[0]) is P and isinstance(back[1]["p"], P), back
     assert back[0].double() == 6
-    assert same(P) is P
+    assert same(P) is P and type(same(P(5))) is P and P.double is double
     """
     run(chain, body)
 
@@ -114,3 +116,117 @@ def test_without_cloudpickle_the_error_is_one_sentence_with_the_way_out(run, pro
         assert "UnserializableError" in last, done.stderr
         assert "cloudpickle on both sides" in last and "top level of a module" in last
         assert len(done.stderr.splitlines()) < 20
+
+
+OF_A_NOTEBOOK = """
+import abc
+import dataclasses
+import enum
+
+import bandsaw
+
+RATE = 2
+made = []
+
+class Meta(type):
+    def __init__(cls, *args):
+        made.append(cls)
+
+class Base(metaclass=Meta):
+    below = []
+
+    def __init_subclass__(cls):
+        Base.below.append(cls)
+
+class Plain(Base):
+    def __init__(self, x=1):
+        self.x = x
+
+    def up(self):
+        return self.x + RATE
+
+@dataclasses.dataclass
+class Data:
+    x: int = 1
+
+    def up(self):
+        return self.x + RATE
+
+class Color(enum.Enum):
+    RED = 1
+
+    def up(self):
+        return self.value + RATE
+
+class Abstract(abc.ABC):
+    @abc.abstractmethod
+    def up(self): ...
+
+class Concrete(Abstract):
+    class Inner:
+        def up(self):
+            return 1 + RATE
+
+    def up(self):
+        return self.Inner().up()
+
+def local(number):
+    class Local:
+        def up(self):
+            return number + RATE
+    return Local
+
+Local = local(1)
+
+@bandsaw.task(chain={chain!r})
+def same(value):
+    print("ran")
+    return value
+
+@bandsaw.task(chain={chain!r})
+def again(value):
+    print("ran")
+    return type(value)(value.up())
+
+own = Plain, Data, Color, Abstract, Concrete, Concrete.Inner, Local, Base, Meta
+# Pickling keeps it on a class, also without another process.
+names = [name for name, value in globals().items() if value is not RATE]
+before = [{{**vars(cls), "__slotnames__": 0}} for cls in own]
+values = [Plain(), Data(), Color.RED, Concrete(), Concrete.Inner()]
+if {chain!r} != "cached":  # what is kept has to be found by its name
+    values.append(Local())
+known = {{name: globals()[name] for name in names}}
+for _ in range(2):
+    back = same(values)
+    q = again(Plain())
+    assert type(q) is Plain and q.x == 3
+assert [type(value) for value in back] == [type(value) for value in values]
+assert back[2] is Color.RED and Base.below == [Plain] and made == [Base, Plain]
+assert before == [{{**vars(cls), "__slotnames__": 0}} for cls in own]
+assert all(globals()[name] is value for name, value in known.items())
+print("edited")
+RATE = 50
+assert [value.up() for value in (*values, *back)] == [51] * 2 * len(values) and q.up() == 53
+for _ in range(2):
+    assert again(Plain()).x == 51
+Plain.up = lambda self: 1000
+assert again(Plain()).x == 1000
+"""
+
+
+@pytest.mark.parametrize("chain", ["default", "kept", "cached", "in_thread"])
+def test_what_comes_back_changes_nothing_of_the_classes_that_are_here(run, project, chain):
+    more = """
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.executor import ExecutorAdvice
+from concurrent.futures import ThreadPoolExecutor
+configuration.add_advice_chain(CachingAdvice(".cache"), SubprocessAdvice(workers=1), name="cached")
+configuration.add_advice_chain(
+    ExecutorAdvice(lambda: ThreadPoolExecutor(1), isolate=False), name="in_thread"
+)
+"""
+    project.write("bandsaw_config.py", CONFIGURATION.format(other=sys.executable) + more)
+    done = project.run("-W", "error", "-c", OF_A_NOTEBOOK.format(chain=chain))
+    first, second = done.stdout.split("edited")
+    assert first.count("ran") == (2 if chain == "cached" else 4)
+    assert second.count("ran") == (2 if chain == "cached" else 3)

@@ -30,6 +30,29 @@ def test_a_working_directory_that_is_gone_does_no_harm(run, mode):
     run(tasks, body, mode)
 
 
+def test_arguments_of_the_program_are_the_callers_at_each_call(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(*more):
+        seen = sys.argv[1:], inner.bandsaw_task.task_id
+        sys.argv += more
+        return seen
+
+    @bandsaw.task
+    def inner():
+        return sys.argv
+    """
+    body = """
+    assert f("z") == f() == (sys.argv[1:], inner.bandsaw_task.task_id)
+    before = inner.bandsaw_task.task_id
+    sys.argv += ["a", "\\udcff"]
+    assert f() == (sys.argv[1:], inner.bandsaw_task.task_id) != ([], before)
+    del sys.argv[1:]
+    assert f() == ([], before)
+    """
+    run(tasks, body, mode)
+
+
 def test_environment_variables_are_the_callers_at_each_call(run, mode):
     tasks = """
     @bandsaw.task

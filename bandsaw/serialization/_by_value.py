@@ -1,0 +1,126 @@
+"""Functions and classes that no other process can import, written and read by value."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import pickle
+import sys
+import types
+from typing import Any, BinaryIO
+
+from ..errors import DeserializationError, UnserializableError
+from ..modules import main_module_name
+from . import _classes
+from .serializer import is_crossing
+
+
+def written_by_value(code: Any) -> bytes:
+    """Has cloudpickle write a function or a class.
+
+    Raises:
+        UnserializableError: If it cannot: names the variable that is in the way.
+    """
+    import cloudpickle
+
+    try:
+        return cloudpickle.dumps(code)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise UnserializableError(f"{_in_the_way(code)}{error}") from error
+
+
+def _in_the_way(code: Any) -> str:
+    """Names the variables on the way to what cloudpickle cannot write."""
+    import cloudpickle
+
+    path = ""
+    seen: list[Any] = []
+    while type(code) is types.FunctionType and not any(code is one for one in seen):
+        seen.append(code)
+        names = code.__code__.co_names
+        read = {name: code.__globals__[name] for name in names if name in code.__globals__}
+        for name, cell in zip(code.__code__.co_freevars, code.__closure__ or ()):
+            with contextlib.suppress(ValueError):
+                read[name] = cell.cell_contents
+        for name, value in read.items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception:
+                path, code = f"{path}{'.' if path else ''}{name}", value
+                break
+        else:
+            break
+    if not path:
+        return ""
+    kind = type(code)
+    return f"its variable {path!r}, a {kind.__module__}.{kind.__qualname__}, is in the way: "
+
+
+def is_nameless(obj: Any) -> bool:
+    """Whether a function or class is local, a lambda, or of a script without a name."""
+    module, name = obj.__module__, obj.__qualname__
+    if module in _classes.MAIN_NAMES and main_module_name() is None:
+        return True
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, "__dict__", {}).get(part)
+    return found is not obj
+
+
+def load_by_value(version: tuple[int, int], data: bytes) -> Any:
+    try:
+        import cloudpickle  # noqa: F401
+    except ImportError as error:
+        raise DeserializationError(_CANNOT_LOAD.format("cloudpickle is not installed")) from error
+    if tuple(version) != sys.version_info[:2]:
+        theirs, ours = (".".join(map(str, each[:2])) for each in (version, sys.version_info))
+        raise DeserializationError(_CANNOT_LOAD.format(f"it was written by Python {theirs}, "
+                                                       f"and this is Python {ours}"))  # fmt: skip
+    return read_by_value(data)
+
+
+def read_by_value(data: bytes) -> Any:
+    """Reads what `written_by_value` wrote."""
+    return _ByValueUnpickler(io.BytesIO(data)).load()
+
+
+class _ByValueUnpickler(pickle.Unpickler):
+    """Makes no class twice, and leaves the classes of a caller as they are when they come back.
+
+    cloudpickle sets their attributes anew, to functions that see a copy of the caller's variables.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        super().__init__(stream)
+        self._left: set[int] = set()
+
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        found = super().find_class(module_name, global_name)
+        if module_name == "cloudpickle.cloudpickle":
+            if global_name in ("_make_skeleton_class", "_make_skeleton_enum"):
+                return functools.partial(self._found_or_made, found)
+            if global_name == "_class_setstate":
+                return functools.partial(self._set_unless_left, found)
+        return found
+
+    def _found_or_made(self, make: Any, *args: Any) -> Any:
+        import cloudpickle.cloudpickle as internals
+
+        *_, tracker_id, _ = args
+        # cloudpickle looks after it made one more, which runs metaclasses and `__init_subclass__`.
+        found = internals._DYNAMIC_CLASS_TRACKER_BY_ID.get(tracker_id)
+        if found is None:
+            return make(*args)
+        if is_crossing():
+            self._left.add(id(found))
+        return found
+
+    def _set_unless_left(self, set_state: Any, cls: Any, state: Any) -> Any:
+        return cls if id(cls) in self._left else set_state(cls, state)
+
+
+_CANNOT_LOAD = (
+    "A local function or class in the data cannot be loaded: {}. It crosses only with cloudpickle "
+    "on both sides and the same minor version of Python: move it to the top level of a module."
+)
