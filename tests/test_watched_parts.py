@@ -275,7 +275,8 @@ def run(project):
     project.write("steps.py", STEPS)
 
     def run(body):
-        return project.run("-c", "import warnings, lib, steps\n" + textwrap.dedent(body))
+        text = "import warnings, lib, steps\n" + textwrap.dedent(body)
+        return project.run("-c", text, seconds=900)  # many calls, maybe on a busy machine
 
     run.project = project
     return run
