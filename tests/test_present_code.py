@@ -888,6 +888,41 @@ def test_an_edited_cell_makes_no_archive_and_ends_no_process_that_does_not_need_
     project.run("-c", textwrap.dedent(cells))
 
 
+def test_tasks_of_a_script_that_register_themselves_are_kept(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/commander.py",
+        """
+        class App:
+            def __init__(self):
+                self.commands = []
+            def command(self, function):
+                self.commands.append(function)
+                return function
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, commander
+
+        app = commander.App()
+
+        @app.command
+        @bandsaw.task(chain="own")
+        def pid():
+            return os.getpid()
+
+        if __name__ == "__main__":
+            print(pid())
+        """,
+    )
+    first, second = (project.run("flow.py").stdout for _ in range(2))
+    assert first == second
+
+
 @pytest.mark.parametrize(("g", "is_whole"), [("7", True), ("8", False)])
 def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(project, g, is_whole):
     project.write("bandsaw_config.py", CONFIGURATION)

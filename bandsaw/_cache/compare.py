@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from . import bounds, entry, files, record
@@ -156,17 +156,11 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
     `folder` and `name` are those of the entry. Variables whose values stand in the source are not
     named: those were edited. Returns nothing where there is no such entry.
     """
-    from .._identity.parts import ANY
-
     carried = task._carried()
     keys = set() if carried is None else carried.values.keys() - carried.filled
     if not keys:
         return []
-    computed = {key.partition(":")[2]: key.replace(":", ".") for key in keys}
-    by_place: dict[str, list[str]] = {}
-    for key in keys:
-        by_place.setdefault(key.partition(":")[0], []).append(key.replace(":", "."))
-    ours = {tuple(part[:3]): part[3] for part in record.parts_of(task)}
+    ours = record.parts_of(task)
     for number, other in enumerate(bounds.folders_in(directory)):
         path = os.path.join(other, name)
         if number >= _MOST_FOLDERS or os.path.basename(other) == os.path.basename(folder):
@@ -179,23 +173,37 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
             continue
         if found.task != str(task):
             continue
-        theirs = {tuple(part[:3]): part[3] for part in found.parts}
-        changed = {key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)}
-        named: set[str] = set()
-        for kind, each, place in changed:
-            home = module_at(place)
-            last = each.rpartition(".")[2]
-            if kind != "value":
-                break
-            if each == ANY:
-                named.update(by_place.get(home, ()))
-            elif f"{home}:{each}" in keys:
-                named.add(f"{home}.{each}")
-            elif last in computed:
-                named.add(computed[last])
-            else:
-                break
-        else:
-            if named:
-                return sorted(named)
+        names = _variables_between(ours, found.parts, keys)
+        if names:
+            return names
     return []
+
+
+def _variables_between(
+    now: Sequence[Sequence[str]], then: Sequence[Sequence[str]], keys: Collection[str]
+) -> list[str]:
+    """Names the variables in whose values alone the parts differ; `keys`: what may be named."""
+    from .._identity.parts import ANY
+
+    computed = {key.partition(":")[2]: key.replace(":", ".") for key in keys}
+    by_place: dict[str, list[str]] = {}
+    for key in keys:
+        by_place.setdefault(key.partition(":")[0], []).append(key.replace(":", "."))
+    ours = {tuple(part[:3]): part[3] for part in now}
+    theirs = {tuple(part[:3]): part[3] for part in then}
+    named: set[str] = set()
+    for kind, each, place in {*ours, *theirs}:
+        if ours.get((kind, each, place)) == theirs.get((kind, each, place)):
+            continue
+        home, last = module_at(place), each.rpartition(".")[2]
+        if kind != "value":
+            return []
+        if each == ANY:
+            named.update(by_place.get(home, ()))
+        elif f"{home}:{each}" in keys:
+            named.add(f"{home}.{each}")
+        elif last in computed:
+            named.add(computed[last])
+        else:
+            return []
+    return sorted(named)

@@ -6,29 +6,24 @@ future ◄─ thread: the result's file, or what one `squeue` says of all jobs
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
-import signal
-import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from .._system import ending
 from .._system.directories import Anchor
-from .._system.files import make_private, whole_file
-from ..workers.buffers import Stored
 from ..workers.claims import HERE, Claims
 from ..workers.engine import Engine
-from ..workers.engine_hub import SERVER_ENDED
-from ..workers.frames import EVENT
+from . import slurm_jobs
 from .executor import EngineExecutor, begun_future
+from .slurm_folder import SharedFolder
 
 # Calls that are submitted within this time go into one array.
 _TOGETHER_SECONDS = 0.1
@@ -40,41 +35,11 @@ _MOST_LOOKS_PREEMPTED = 60
 _MOST_LOOKS_DOUBTFUL = 3
 # So long Slurm may give no answer until calls of which there is no result count as lost.
 _MOST_SILENCE_SECONDS = 300.0
-_OVER = {
-    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
-    *("OUT_OF_MEMORY", "REVOKED", "TIMEOUT"),
-}
-# What Slurm does to a job by itself, or is told to do.
-_BY_SLURM = _OVER - {"COMPLETED", "FAILED"}
-_RUNNING = {"RUNNING", "COMPLETING"}
-_MOST_WORDS = 2000
-# Names of jobs in one command.
-_MOST_CANCELLED = 500
+# So often jobs are told that somebody waits for them.
+_ALIVE_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 _SECONDS_TO_END = 30.0
-# Contents of files stay in the folder so long after their last use.
-_FILE_SECONDS = 30 * 86400.0
-
-
-class _Call(NamedTuple):
-    options: tuple[tuple[str, Any], ...]
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    future: Future[Any]
-
-
-class _Job:
-    def __init__(self, job: Any, future: Future[Any]) -> None:
-        self.job = job
-        self.future = future
-        self.looks = 0
-        # Whether the result may be of a run that Slurm has ended: its state says it.
-        self.is_doubtful = False
-
-
-class _Holder:
-    """What lives as long as a file is needed."""
 
 
 class SlurmExecutor(EngineExecutor):
@@ -119,16 +84,16 @@ class SlurmExecutor(EngineExecutor):
         self.folder = Path(Anchor().of(Path(folder)))
         self.parameters = parameters
         self._poll = poll
-        self._waiting: list[_Call] = []
+        self._waiting: list[slurm_jobs.Call] = []
         self._submitting: set[Future[Any]] = set()
-        self._jobs: dict[Future[Any], _Job] = {}
+        self._jobs: dict[Future[Any], slurm_jobs.Job] = {}
         # Jobs that are to be cancelled, and those of which Slurm was told so.
         self._unwanted: list[Any] = []
         self._cancelled: list[Any] = []
         self._wakeup = threading.Event()
-        self._file_lock = threading.Lock()
+        self._shared = SharedFolder(self.folder)
         self._thread: Any = None
-        self._asked_at = self._answered_at = 0.0
+        self._asked_at = self._answered_at = self._alive_at = 0.0
         self._is_over = False
         # What submitit writes for jobs of this process. Removed when none is left.
         self._jobs_folder = self.folder / f"jobs-{os.urandom(8).hex()}"
@@ -145,7 +110,9 @@ class SlurmExecutor(EngineExecutor):
             # Results are pickles, and claims say what runs: they are for this user only.
             self.folder.mkdir(0o700, parents=True, exist_ok=True)
             self._jobs_folder.mkdir(0o700, exist_ok=True)
-            self._waiting.append(_Call(settings, function, args, future))
+            if not self._waiting:
+                self._give_sign_of_life()
+            self._waiting.append(slurm_jobs.Call(settings, function, args, future))
             if self._thread is None:
                 self._is_over = False
                 _running.add(self)
@@ -155,6 +122,13 @@ class SlurmExecutor(EngineExecutor):
                 self._thread.start()
         self._wakeup.set()
         return future
+
+    def _give_sign_of_life(self) -> None:
+        # See `engine_machine.is_forsaken`.
+        now = time.monotonic()
+        if now - self._alive_at > _ALIVE_SECONDS or not self._alive_at:
+            self._alive_at = now
+            (self._jobs_folder / "alive").touch()
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
         if future is None:
@@ -193,55 +167,15 @@ class SlurmExecutor(EngineExecutor):
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
         return super()._bandsaw_engine(
-            shared=self._shared,
+            shared=self._shared.archive,
             claims=self._claims,
             is_here=True,
-            store=self._stored,
-            shared_file=self._shared_file,
+            store=self._shared.stored,
+            shared_file=self._shared.file,
             files_back=str(self.folder),
             # A job that is preempted, or whose node fails, is put back into the queue by Slurm.
             repeats=True,
         )
-
-    def _shared_file(self, key: str, pieces: Callable[[], Iterable[bytes]]) -> str:
-        """Has the contents of a file be in the folder. What nobody has used for long is removed."""
-        folder = self.folder / "files"
-        path = folder / key
-        with self._file_lock:
-            try:
-                os.utime(path)
-            except FileNotFoundError:
-                make_private(folder)
-                left = [*self.folder.glob("back-*"), *self.folder.glob("buffer-*")]
-                for other in (*folder.iterdir(), *left):
-                    with contextlib.suppress(OSError):
-                        if time.time() - other.stat().st_mtime > _FILE_SECONDS:
-                            other.unlink()
-                with whole_file(path) as file:
-                    for piece in pieces():
-                        file.write(piece)
-        return str(path)
-
-    def _stored(self, data: bytes) -> Stored:
-        self.folder.mkdir(0o700, parents=True, exist_ok=True)
-        path = self.folder / f"buffer-{os.urandom(8).hex()}"
-        holder = _Holder()
-        weakref.finalize(holder, path.unlink, missing_ok=True)
-        path.touch(0o600)
-        path.write_bytes(data)
-        return Stored(str(path), holder)
-
-    def _shared(self, digest: str, parts: Callable[[], Sequence[bytes]]) -> str:
-        folder = self.folder / "archives"
-        self.folder.mkdir(0o700, parents=True, exist_ok=True)
-        folder.mkdir(0o700, exist_ok=True)
-        path = folder / digest
-        if not path.exists():
-            manifest, files = parts()
-            temporary = folder / f".{digest}-{os.urandom(8).hex()}"
-            temporary.write_bytes(len(manifest).to_bytes(8, "big") + manifest + files)
-            temporary.replace(path)
-        return str(path)
 
     def shutdown(self, wait: bool = True) -> None:
         """Cancels the jobs that are left.
@@ -277,6 +211,7 @@ class SlurmExecutor(EngineExecutor):
                 self._submitting = {one.future for one in calls}
                 if not (calls or self._jobs or self._unwanted or self._cancelled):
                     shutil.rmtree(self._jobs_folder, ignore_errors=True)
+                    self._alive_at = 0.0
                     if self._is_over:
                         self._thread = None
                         return
@@ -290,6 +225,7 @@ class SlurmExecutor(EngineExecutor):
                 except Exception as error:
                     self._refuse(same, error)
             try:
+                self._give_sign_of_life()
                 self._cancel_unwanted()
                 self._look()
             except Exception as error:
@@ -298,25 +234,21 @@ class SlurmExecutor(EngineExecutor):
             if not (self._jobs or self._unwanted or self._cancelled):
                 self._wakeup.set()
 
-    def _submit_array(self, calls: Sequence[_Call]) -> None:
-        submitit = self._imported("submitit")
-        executor = submitit.SlurmExecutor(folder=self._jobs_folder, max_num_timeout=0)
-        executor.update_parameters(**_settings(dict(calls[0].options), executor))
+    def _submit_array(self, calls: Sequence[slurm_jobs.Call]) -> None:
         with self._lock:
             calls = [one for one in calls if one.future in self._submitting]
         if not calls:
             return
-        with executor.batch() if len(calls) > 1 else contextlib.nullcontext():
-            jobs = [executor.submit(one.function, *one.args) for one in calls]
+        jobs = slurm_jobs.submit(self._imported("submitit"), self._jobs_folder, calls)
         with self._lock:
             for one, job in zip(calls, jobs):
                 if one.future in self._submitting:
-                    self._jobs[one.future] = _Job(job, one.future)
+                    self._jobs[one.future] = slurm_jobs.Job(job, one.future)
                 else:
                     self._unwanted.append(job)
             self._submitting.difference_update(one.future for one in calls)
 
-    def _refuse(self, calls: Sequence[_Call], error: Exception) -> None:
+    def _refuse(self, calls: Sequence[slurm_jobs.Call], error: Exception) -> None:
         with self._lock:
             left = [one.future for one in calls if one.future in self._submitting]
             self._submitting.difference_update(left)
@@ -324,24 +256,12 @@ class SlurmExecutor(EngineExecutor):
             future.set_exception(error)
 
     def _cancel_unwanted(self) -> None:
-        """Tells Slurm of all jobs at once that are to be cancelled."""
         with self._lock:
             jobs, self._unwanted = self._unwanted, []
-        while jobs:
-            some = jobs[:_MOST_CANCELLED]
-            command = ["scancel", *(job.job_id for job in some)]
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-            except (OSError, subprocess.TimeoutExpired) as error:
-                logger.warning("Jobs of Slurm cannot be cancelled yet: %s", error)
-                with self._lock:
-                    self._unwanted += jobs  # they are told of next time
-                return
-            del jobs[:_MOST_CANCELLED]
-            with self._lock:
-                self._cancelled += some
-            if done.returncode:
-                logger.warning("Jobs of Slurm cannot be cancelled: %s", done.stderr.strip())
+        told = slurm_jobs.cancel(jobs)
+        with self._lock:
+            self._cancelled += told
+            self._unwanted += jobs[len(told) :]  # they are told of next time
 
     def _look(self) -> None:
         with self._lock:
@@ -353,7 +273,7 @@ class SlurmExecutor(EngineExecutor):
         if now - self._asked_at > _MOST_SILENCE_SECONDS:
             self._answered_at = now  # nobody has asked meanwhile
         self._asked_at = now
-        states = _states()
+        states = slurm_jobs.states()
         if states is None:
             if now - self._answered_at > _MOST_SILENCE_SECONDS:
                 silent = ConnectionError(f"Slurm has not answered for {_MOST_SILENCE_SECONDS:g} s")
@@ -363,19 +283,19 @@ class SlurmExecutor(EngineExecutor):
             return  # it may answer again
         self._answered_at = now
         # Processes that ignore the first signal have time until Slurm kills them: nobody waits.
-        over = _OVER | {"COMPLETING"} if self._is_over else _OVER
+        over = slurm_jobs.OVER | {"COMPLETING"} if self._is_over else slurm_jobs.OVER
         for cancelled in list(self._cancelled):
             if states.get(cancelled.job_id, "CANCELLED") in over:
                 self._cancelled.remove(cancelled)
         for job in missing:
             self._judge(job, states.get(job.job.job_id))
 
-    def _judge(self, job: _Job, state: Optional[str]) -> None:
+    def _judge(self, job: slurm_jobs.Job, state: Optional[str]) -> None:
         """Finds out whether a job without a result that counts is lost."""
         is_preempted = state == "PREEMPTED"
-        if state is not None and state not in _OVER and not is_preempted:
+        if state is not None and state not in slurm_jobs.OVER and not is_preempted:
             job.looks = 0
-            if job.is_doubtful and state not in _RUNNING:
+            if job.is_doubtful and state not in slurm_jobs.RUNNING:
                 # It was put back into the queue, and this is of the run that was ended for it.
                 job.is_doubtful = False
                 job.job.paths.result_pickle.unlink(missing_ok=True)
@@ -385,33 +305,33 @@ class SlurmExecutor(EngineExecutor):
         if job.is_doubtful and not is_preempted:
             if job.looks < _MOST_LOOKS_DOUBTFUL:
                 return  # it counts as failed for a moment before it waits again
-            if state in _BY_SLURM:
-                self._settle(job, error=_lost(job.job, state))
+            if state in slurm_jobs.BY_SLURM:
+                self._settle(job, error=slurm_jobs.lost(job.job, state))
             else:
                 # Since then it may have been run again, so fast that nobody has seen it wait.
                 self._settle_with_result(job)
         elif job.looks >= most and not self._took(job):
-            self._settle(job, error=_lost(job.job, state))
+            self._settle(job, error=slurm_jobs.lost(job.job, state))
 
-    def _took(self, job: _Job) -> bool:
+    def _took(self, job: slurm_jobs.Job) -> bool:
         if job.is_doubtful or not job.job.paths.result_pickle.exists():
             return False
         return self._settle_with_result(job, takes_all=False)
 
-    def _settle_with_result(self, job: _Job, takes_all: bool = True) -> bool:
+    def _settle_with_result(self, job: slurm_jobs.Job, takes_all: bool = True) -> bool:
         try:
             value = job.job.result()
         except Exception as error:
             is_late = "timed-out too many times" in str(error)
-            self._settle(job, error=_lost(job.job, "TIMEOUT") if is_late else error)
+            self._settle(job, error=slurm_jobs.lost(job.job, "TIMEOUT") if is_late else error)
             return True
-        if not takes_all and _is_doubtful(value):
+        if not takes_all and slurm_jobs.is_doubtful(value):
             job.is_doubtful = True
             return False
         self._settle(job, value)
         return True
 
-    def _settle(self, job: _Job, value: Any = None, error: Any = None) -> None:
+    def _settle(self, job: slurm_jobs.Job, value: Any = None, error: Any = None) -> None:
         with self._lock:
             if self._jobs.pop(job.future, None) is None:
                 return
@@ -428,63 +348,3 @@ _running: weakref.WeakSet[SlurmExecutor] = weakref.WeakSet()
 def _shut_all_down() -> None:
     for executor in list(_running):
         executor.shutdown()
-
-
-def _settings(given: dict[str, Any], executor: Any) -> dict[str, Any]:
-    """Returns parameters under the names that Slurm has for them."""
-    minutes = given.pop("timeout_min", given.pop("time", None))
-    settings: dict[str, Any] = {}
-    gpus = given.pop("gpus", None)
-    if gpus is not None:
-        # submitit has no name for it.
-        more = dict(given.pop("additional_parameters", None) or {})
-        given["additional_parameters"] = {"gpus": gpus, **more}
-    memory = given.pop("mem_gb", None)
-    if memory is not None:
-        settings["mem"] = f"{int(memory * 1024)}MB"
-    # The signal that announces the end would otherwise come at the start of a short job.
-    settings["signal_delay_s"] = 1
-    if minutes is not None:
-        seconds = round(float(minutes) * 60)
-        settings["time"] = max(1, round(float(minutes)))
-        if seconds % 60:
-            more = dict(given.pop("additional_parameters", None) or {})
-            more.setdefault("time", f"{seconds // 60}:{seconds % 60:02}")
-            settings["additional_parameters"] = more
-    return {**settings, **given}
-
-
-def _states() -> Any:
-    """Asks Slurm for the states of all jobs of this user, `None` if it does not answer."""
-    command = ["squeue", "-h", "-r", "-t", "all", "-u", str(os.geteuid()), "-o", "%i|%T"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    if done.returncode:
-        return None
-    return dict(line.strip().split("|", 1) for line in done.stdout.splitlines() if "|" in line)
-
-
-def _is_doubtful(value: Any) -> bool:
-    """Whether a result says that processes were ended, which may have been Slurm."""
-    if not isinstance(value, tuple):
-        return False  # of a call in the worker itself
-    for word, _, *rest in value[2] if value[0] == "calls" else [value]:
-        if word == "events":
-            events, end, *_ = rest
-            killed = [EVENT.unpack(body)[1] for letter, body in events if letter == b"S"]
-            if end == "deadline":
-                continue
-            if end == SERVER_ENDED or -signal.SIGTERM in killed or -signal.SIGKILL in killed:
-                return True
-    return False
-
-
-def _lost(job: Any, state: Any) -> RuntimeError:
-    words = ""
-    for path in (job.paths.stderr, job.paths.stdout):
-        with contextlib.suppress(OSError):
-            words = words or path.read_text(errors="replace")[-_MOST_WORDS:]
-    said = f"job {job.job_id} is {state or 'not known any more'}, and left no result"
-    return RuntimeError(said + (f". Its last words:\n{words}" if words else ""))

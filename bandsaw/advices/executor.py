@@ -176,12 +176,7 @@ class ExecutorAdvice(Advice):
         executor = self._executor()
         engine = engine_of(executor)
         options, _ = _options_of(session.task, executor)
-        in_worker.cross(
-            session,
-            lambda *what: engine.submit(options, *what),
-            engine.name,
-            self._is_broken(executor),
-        )
+        in_worker.cross(session, engine, options, self._is_broken(executor))
 
     def _is_broken(self, executor: Any) -> Callable[[BaseException], None]:
         def is_broken(error: BaseException) -> None:

@@ -8,7 +8,6 @@ may have another version of it.
 import functools
 import json
 import os
-import pickle
 import socket
 import sys
 import tempfile
@@ -32,8 +31,8 @@ if "." in __name__:
     )
     from .engine_following import Following
     from .engine_hub import Hub
-    from .engine_machine import tell
-    from .engine_memory import Given, hand_over
+    from .engine_machine import is_forsaken, tell
+    from .engine_memory import Given, hand_over, moved_by
 
 # For a type checker. To import it takes longer than most of what is done here.
 TYPE_CHECKING = False
@@ -107,6 +106,8 @@ def _begins(request: "Any", call: str, begun: "list[str]") -> str:
     try:
         # By whom, so that it is known when nobody needs it any more.
         os.symlink(f"begun {json.dumps(request['caller'])}", path)
+        if request["engine"] == "slurm" and is_forsaken(path, request["caller"]):
+            return "ended"
     except FileExistsError:
         try:
             if not os.readlink(path).startswith("begun"):
@@ -248,8 +249,7 @@ def _sendable(body: "Any", request: "Any") -> "Any":
     if door and request["files_seen"] == files_seen():
         if hand_over(body[1].descriptor, door, request["call"]):
             return body[0], None
-    kind = {"dask": memoryview, "ray": pickle.PickleBuffer}.get(request["engine"], bytes)
-    return body[0], kind(body[1].view())
+    return body[0], moved_by(request["engine"])(body[1].view())
 
 
 def kill(call: str) -> None:

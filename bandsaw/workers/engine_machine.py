@@ -7,10 +7,17 @@ import json
 import os
 import time
 
+# For a type checker. To import it takes longer than most of what is done here.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 # What was said of a call is not removed by who said it if that was killed.
 _CLAIM_SECONDS = 7 * 86400.0
 # Contents that are on their way grow, or are fetched at once.
 _FILE_SECONDS = 86400.0
+# A caller that says nothing for so long was killed.
+_SILENT_SECONDS = 3600.0
 # A call that has just begun has no reader of its file yet.
 _CALL_SECONDS = 60.0
 
@@ -79,6 +86,21 @@ def started(pid: int) -> "tuple[str, int, str]":
             return this_machine(), pid, file.read().rpartition(b")")[2].split()[19].decode()
     except OSError:
         return this_machine(), pid, ""
+
+
+def is_forsaken(claim: str, caller: "Any") -> bool:
+    """Whether nobody waits any more for a call that has waited in a queue, and claims to begin.
+
+    On the caller's machine it is seen. Elsewhere the caller says beside the claim that it lives;
+    both times are those of the file system.
+    """
+    if caller[0] and caller[0] == this_machine():
+        return started(caller[1]) != tuple(caller)
+    try:
+        alive = os.stat(os.path.join(os.path.dirname(claim), "alive")).st_mtime
+        return os.lstat(claim).st_mtime - alive > _SILENT_SECONDS
+    except OSError:
+        return False
 
 
 def _is_orphan(claim: str) -> bool:

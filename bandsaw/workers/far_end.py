@@ -207,7 +207,7 @@ def _go_on(
             shower.install()  # what was loaded may have replaced it
         # Whatever else refers to what was sent would keep it in memory.
         del frame
-        had = _parts(session)
+        had = parts_of(session)
         nonce = session.nonce
         session.__dict__.pop("_facts", None)  # the other side has them
         try:
@@ -216,7 +216,7 @@ def _go_on(
             noted = {**session.__dict__.pop("_facts", {}), **(measured.facts() if measured else {})}
         # By which the other side knows it, however often it was tried.
         session._nonce = nonce
-        left_out = _same(session, had)
+        left_out = same(session, had)
         done = again.done(session, left_out, _homeward) if known else None
         if done is not None:
             message = done
@@ -277,7 +277,7 @@ def _session_of(
     return session
 
 
-def _parts(session: Session) -> tuple[Any, ...]:
+def parts_of(session: Session) -> tuple[Any, ...]:
     execution = session.execution
     return (
         session.task,
@@ -287,9 +287,9 @@ def _parts(session: Session) -> tuple[Any, ...]:
     )
 
 
-def _same(session: Session, had: tuple[Any, ...]) -> dict[str, str]:
+def same(session: Session, had: tuple[Any, ...]) -> dict[str, str]:
     """Says what the other side has: what was sent and is the same object still, and empty ones."""
-    task, *has = _parts(session)
+    task, *has = parts_of(session)
     left_out = boundary.new_values(session)
     if task is had[0]:
         left_out["task"] = SAME

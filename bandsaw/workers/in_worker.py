@@ -10,7 +10,6 @@ compared is each module of the archive that is loaded there, or would be.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
@@ -23,9 +22,12 @@ from .._archive import checkout, files
 from .._files import carrying
 from .._session import members, told
 from .._system import ending
+from .._system.buffers import room
 from ..errors import CodeMismatchError, TaskKilledError, WorkerDiedError, WorkerStartError
 from ..session import Session
-from . import boundary, engine_files
+from . import again, boundary, engine_files, engine_memory, far_end, warned, wire
+from .engine import Engine
+from .frames import RETURN, Frame
 
 # Whether the code that runs now is a call of this kind, whose calls run in place.
 _is_inside: ContextVar[bool] = ContextVar("bandsaw_in_worker", default=False)
@@ -59,21 +61,29 @@ def _others(members: Mapping[str, Any]) -> list[str]:
 
 
 def run(
-    digest: str, held: Optional[Mapping[str, Any]], run_id: str, files_seen: str, data: bytes
-) -> bytes:
+    digest: str,
+    held: Optional[Mapping[str, Any]],
+    run_id: str,
+    files_seen: str,
+    engine: str,
+    head: bytes,
+    sent: Mapping[str, Any],
+) -> Any:
     """Goes on with a session in this process; returns it, or the error that prevents that.
 
     `held`: what the archive with that digest holds. `NEW` is returned where that is `None`, and is
-    needed.
+    needed. `head`, and the `data` that is `sent`: a session, see `wire`. So it comes back, too; an
+    error without a head. Data is what an engine may move its own way.
     """
-    back = io.BytesIO()
     token = _is_inside.set(True)
     try:
         # The worker may have made one of its own, or have served another run before.
         run_of_process._RUN_ID = run_id
         carrying.forget()
         carrying.take_over({"files_seen": files_seen == engine_files.files_seen()})
-        session = Session().restore(io.BytesIO(data))
+        session = Session()
+        session._unpack(_saved(head, sent["data"]))
+        had = far_end.parts_of(session)
         nonce = session.nonce
         extent = checkout.extent()
         if _same.get(digest) != extent:
@@ -90,34 +100,55 @@ def run(
         told.proceed(session)
         session._nonce = nonce
         with carrying.Homeward(session):
-            session.save(back)
+            packed = session._pack(left_out=far_end.same(session, had))
+        head, pieces, _ = wire.laid_out(packed)
+        return head, engine_memory.moved_by(engine)(b"".join(pieces))
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        back = io.BytesIO()
-        members.write_failure(back, error)
+        return None, members.written_failure(error)
     finally:
         _is_inside.reset(token)
-    return back.getvalue()
+
+
+def _saved(head: bytes, data: Any) -> members.Saved:
+    # Arrays in it are written to.
+    copied = room(len(data))
+    copied[:] = data
+    return members.read_members(wire.members(Frame(RETURN, head, None, copied)))
 
 
 def cross(
-    session: Session, submit: Any, name: str, is_broken: Callable[[BaseException], None]
+    session: Session,
+    engine: Engine,
+    options: Mapping[str, Any],
+    is_broken: Callable[[BaseException], None],
 ) -> None:
-    stream = io.BytesIO()
+    def submit(*what: Any) -> AnyFuture[Any]:
+        return engine.submit(options, run, *what)
+
+    name = engine.name
+    vars(session)["_warnings"] = {"filters": warned.filters()}
     with carrying.Pointing(session):
-        place = boundary.send(session, stream)
+        place, packed = boundary.packed(session)
+    head, pieces, _ = wire.laid_out(packed)
+    sent = {"data": b"".join(pieces)}
     archive = session.distribution_archive
     # For workers that are forked from this process.
     _same[archive.digest] = checkout.extent()
-    what = session.run_id, engine_files.files_seen(), stream.getvalue()
-    data = _answer(session, submit, name, is_broken, archive.digest, None, *what)
-    if data == NEW:
+    what = session.run_id, engine_files.files_seen(), engine.kind, head, sent
+    answer = _answer(session, submit, name, is_broken, archive.digest, None, *what)
+    if answer == NEW:
         known = archive.contents
-        data = _answer(session, submit, name, is_broken, archive.digest, known, *what)
+        answer = _answer(session, submit, name, is_broken, archive.digest, known, *what)
+    head, data = answer
     there = f"run by {name}"
+    if head is None:
+        raise boundary.located(members.failure_of(data), session, there)
+    if "_sent" not in vars(session):
+        again.note_sent(session)
     with carrying.Arrived(session):
-        boundary.take_back(session, boundary.read(io.BytesIO(data), session, there), place, there)
+        boundary.take_back(session, _saved(head, data), place, there)
 
 
 def _answer(
@@ -126,9 +157,9 @@ def _answer(
     name: str,
     is_broken: Callable[[BaseException], None],
     *what: Any,
-) -> bytes:
+) -> Any:
     try:
-        future: AnyFuture[bytes] = submit(run, *what)
+        future: AnyFuture[Any] = submit(*what)
     except Exception as error:
         is_broken(error)
         raise WorkerStartError(

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 import bandsaw
 
 from . import engines_tasks
-from .engines_tasks import first, made, ones, plain, tasks
+from .engines_tasks import first, made, ones, plain, several, tasks
 
 TITLE = "Executors and engines"
 MANY, JOBS = 1000, 100
@@ -44,7 +44,11 @@ def compare(bench, name, where, one, many, more=None):
     kept, own = tasks[name], tasks[f"{name} own"]
     bench.compare(
         f"A call on {where}",
-        floors={"its own call": one},
+        floors={
+            "its own call": one,
+            # What a call in an own process may take more.
+            "and a process of its own here": lambda: (one(), tasks["here"](1)),
+        },
         ours={"kept process": lambda: kept(1), "own process": lambda: own(1)},
     )
     bench.compare(
@@ -114,13 +118,21 @@ def ray(bench, stack):
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     stack.callback(ray.shutdown)
     made["ray"] = bandsaw.engines.RayExecutor()
-    remote = ray.remote(plain)
+    remote, remote_several = ray.remote(plain), ray.remote(several)
+
+    def chunks():
+        parts = [range(start, start + 100) for start in range(0, MANY, 100)]
+        return [
+            one for part in ray.get([remote_several.remote(one) for one in parts]) for one in part
+        ]
+
     compare(
         bench,
         "ray",
         "Ray with two processors",
         lambda: ray.get(remote.remote(1)),
         lambda: ray.get([remote.remote(i) for i in range(MANY)]),
+        {"chunks of 100": chunks},
     )
     remote_first, remote_ones = ray.remote(first), ray.remote(ones)
     large(

@@ -2,6 +2,7 @@
 
 import bandsaw
 from bandsaw.advices.executor import ExecutorAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
 
 # What `engines` has made, by name. Another process of a call makes none.
 made = {}
@@ -11,11 +12,17 @@ for name in NAMES:
     for chain, workers in ((name, 1), (f"{name} own", None)):
         advice = ExecutorAdvice(lambda name=name: made[name], workers=workers, max_in_flight=200)
         configuration.add_advice_chain(advice, name=chain)
+configuration.add_advice_chain(SubprocessAdvice(), name="here")
 
 
 def plain(value):
     """Returns what it gets."""
     return value
+
+
+def several(values):
+    """Returns what it gets, for several calls at once."""
+    return [plain(value) for value in values]
 
 
 def first(data):
@@ -35,6 +42,7 @@ tasks = {
     for name in NAMES
     for chain in (name, f"{name} own")
 }
+tasks["here"] = bandsaw.task(config=__name__, chain="here")(plain)
 tasks.update(
     {
         f"{name} {function.__name__}": bandsaw.task(config=__name__, chain=name)(function)
