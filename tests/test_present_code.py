@@ -923,10 +923,21 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
     assert first == second
 
 
-@pytest.mark.parametrize(("g", "is_whole"), [("7", True), ("8", False)])
-def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(project, g, is_whole):
+@pytest.mark.parametrize(
+    ("before", "after", "is_whole"),
+    [
+        ("def g(): return 7", "def g(): return 7", True),
+        ("def g(): return 7", "def g(): return 8", False),
+        # What a decorator holds, and constants, are not seen to be those of before.
+        ("import functools\n@functools.lru_cache\ndef g(): return 7", "def g(): return 8", False),
+        ("K = 7\ndef g(): return K", "K = 8\ndef g(): return K", False),
+    ],
+)
+def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(
+    project, before, after, is_whole
+):
     project.write("bandsaw_config.py", CONFIGURATION)
-    project.write("lib.py", "def f(): return 1\ndef g(): return 7\n")
+    project.write("lib.py", f"def f(): return 1\n{before}\n")
     body = f"""
         import bandsaw, lib, sys, types, warnings
 
@@ -937,7 +948,7 @@ def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(projec
         def kept(): return lib.f(), lib.g()
 
         assert own() == kept() == (1, 7)
-        text = "# Edited.\\n\\ndef f():\\n  return 2000\\ndef g(): return {g}\\n"
+        text = "# Edited.\\n\\ndef f():\\n  return 2000\\n" + {after!r}
         open(lib.__file__, "w").write(text)
         assert own() == kept() == (1, 7)
         # What `%autoreload 2` of IPython does.

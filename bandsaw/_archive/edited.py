@@ -50,21 +50,29 @@ class State:
 
         Lines count no more than for an id: what is above a function may be longer now.
         """
-        loaded = [] if module is None else [(c, _shape(c)) for c in _loaded(module, self._path)]
-        given = [code for code, shape in loaded if shape not in self._before]
-        return given, all(shape in self._now for _, shape in loaded)
+        loaded = [] if module is None else list(_loaded(module, self._path))
+        given = [code for code in loaded if not _shapes_in(code) <= self._before]
+        inside = {shape for code in loaded for shape in _shapes_in(code)}
+        # What is not seen here, as what decorators hold, may still be of the text before.
+        is_whole = inside <= self._now and self._now - self._before <= inside
+        return given, is_whole
 
 
 def _shapes(data: bytes, path: str) -> set[Any]:
     try:
-        return set(map(_shape, _codes(compile(data, path, "exec", dont_inherit=True))))
+        return _shapes_in(compile(data, path, "exec", dont_inherit=True))
     except (SyntaxError, ValueError):
         return set()
 
 
+def _shapes_in(code: types.CodeType) -> set[Any]:
+    return set(map(_shape, _codes(code)))
+
+
 def _shape(code: types.CodeType) -> Any:
     inner = tuple(
-        _shape(each) if isinstance(each, types.CodeType) else (type(each), repr(each))
+        # It has a shape of its own.
+        each.co_name if isinstance(each, types.CodeType) else (type(each), repr(each))
         for each in code.co_consts
     )
     names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
@@ -100,6 +108,8 @@ def _loaded(module: Any, path: str) -> Iterator[types.CodeType]:
     for value in list(vars(module).values()):
         inner = list(vars(value).values()) if isinstance(value, type) else [value]
         for each in inner:
+            if type(each) in (staticmethod, classmethod):
+                each = each.__func__
             code = getattr(each, "__code__", None) if type(each) is types.FunctionType else None
             if code is not None and os.path.abspath(code.co_filename) == path:
                 yield code

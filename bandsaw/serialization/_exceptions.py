@@ -31,8 +31,11 @@ _CONTEXT: Any = vars(BaseException)["__context__"]
 _SUPPRESS: Any = vars(BaseException)["__suppress_context__"]
 
 
-def describe(error: BaseException) -> dict[str, Any]:
-    """Takes an exception apart: shapes, contents and, if it was raised here, its traceback."""
+def describe(error: BaseException, classes: list[type] | None = None) -> dict[str, Any]:
+    """Takes an exception apart: shapes, contents and, if it was raised here, its traceback.
+
+    `classes`: where the class of each shape is put.
+    """
     has_to_be_found = is_exact()
     text = _traceback_text(error)
     chain = {id(link) for link in _chain(error)} if text is not None else set()
@@ -53,6 +56,8 @@ def describe(error: BaseException) -> dict[str, Any]:
         if has_to_be_found:
             _check_is_found(type(current))
         shapes.append(_shape(current, number))
+        if classes is not None:
+            classes.append(type(current))
         # The new traceback includes the one of an earlier crossing, which must not appear twice.
         cause = None if id(current) in chain and _is_text(current) else _CAUSE.__get__(current)
         contents.append(_content(current, cause, number))
@@ -223,7 +228,9 @@ def _make_one(
     module, name, message = shape["module"], shape["type"], shape["message"]
     if type(message) is not str:
         raise DeserializationError("The message of an exception is not a string")
-    cls: Any = _classes.find_class(module, name, trusted_modules)
+    cls: Any = shape.get("class") if trusted_modules is None else None
+    if cls is None:
+        cls = _classes.find_class(module, name, trusted_modules)
     if cls is None:
         return RemoteError(message, f"{module}.{name}")
     if BaseException not in cls.__mro__:

@@ -10,6 +10,7 @@ import types
 from collections.abc import Sequence
 from typing import Any, BinaryIO, Optional
 
+from .._system.importing import late_import
 from ..errors import DeserializationError, SignatureError, UnserializableError
 from ..modules import main_module_name
 from . import _classes, _exceptions
@@ -29,6 +30,14 @@ _MOVED = {
 }
 # Classes of ours that were looked up: each session and each cache entry names some.
 _our_classes: dict[tuple[str, str], type] = {}
+
+
+def _by_value() -> Any:
+    # Few processes need it.
+    with late_import:
+        from . import _by_value as module
+
+    return module
 
 
 class _Chunks(list[bytes]):
@@ -107,18 +116,23 @@ class _Pickler(pickle.Pickler):
         return _make, (parts["shapes"],), content, None, None, _fill
 
     def _parts_of(self, error: BaseException) -> dict[str, Any]:
-        return _exceptions.describe(error)
+        if not is_crossing():
+            return _exceptions.describe(error)
+        classes: list[type] = []
+        parts = _exceptions.describe(error, classes)
+        for shape, cls in zip(parts["shapes"], classes):
+            if cls.__module__ in _classes.MAIN_NAMES and _by_value().is_nameless(cls):
+                shape["class"] = cls
+        return parts
 
 
 class _ByValuePickler(_Pickler):
     """Has cloudpickle write functions and classes that no other process can import."""
 
     def reducer_override(self, obj: Any) -> Any:
-        from . import _by_value  # few processes need it
-
-        if isinstance(obj, _BY_NAME) and _by_value.is_nameless(obj):
-            written = _by_value.written_by_value(obj)
-            return _by_value.load_by_value, (sys.version_info[:2], written)
+        if isinstance(obj, _BY_NAME) and _by_value().is_nameless(obj):
+            written = _by_value().written_by_value(obj)
+            return _by_value().load_by_value, (sys.version_info[:2], written)
         return super().reducer_override(obj)
 
 
@@ -163,8 +177,6 @@ def _works(value: Any, known: dict[int, tuple[bool, Any]]) -> bool:
 
 
 def _explained(value: Any, error: Exception) -> UnserializableError:
-    from ._by_value import is_nameless
-
     if isinstance(error, RecursionError):
         return UnserializableError(
             f"A value of type {type_name(value)} cannot be pickled: it is nested too deeply."
@@ -177,7 +189,7 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
         return UnserializableError(f"{what} at {path} cannot be pickled. {error}")
     if str(error).startswith("cannot pickle '"):
         way_out = ". Make it in the task, or leave it out of its object with __getstate__"
-    elif isinstance(culprit, _BY_NAME) or is_nameless(type(culprit)):
+    elif isinstance(culprit, _BY_NAME) or _by_value().is_nameless(type(culprit)):
         way_out = "; what is kept has to be found by its name: move it to the top level of a module"
         if is_crossing():
             way_out = (

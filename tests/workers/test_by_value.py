@@ -188,7 +188,16 @@ def again(value):
     print("ran")
     return type(value)(value.up())
 
-own = Plain, Data, Color, Abstract, Concrete, Concrete.Inner, Local, Base, Meta
+class Failure(Exception):
+    def __init__(self, value):
+        super().__init__("it failed")
+        self.value = value
+
+@bandsaw.task(chain={chain!r})
+def fail(error):
+    raise Failure(error.value + 1) from error
+
+own = Failure, Plain, Data, Color, Abstract, Concrete, Concrete.Inner, Local, Base, Meta
 # Pickling keeps it on a class, also without another process.
 names = [name for name, value in globals().items() if value is not RATE]
 before = [{{**vars(cls), "__slotnames__": 0}} for cls in own]
@@ -198,6 +207,10 @@ if {chain!r} != "cached":  # what is kept has to be found by its name
 known = {{name: globals()[name] for name in names}}
 for _ in range(2):
     back = same(values)
+    try:
+        fail(Failure(1))
+    except Failure as error:
+        assert error.value == 2 and type(error.__cause__) is Failure
     q = again(Plain())
     assert type(q) is Plain and q.x == 3
 assert [type(value) for value in back] == [type(value) for value in values]
