@@ -130,6 +130,8 @@ def _with_attributes(value: Any, form: Form, writer: AnyWriter, seen: Seen) -> F
 def _is_read_whole(value: Any, form: Any) -> bool:
     if not is_a(form, Form) or is_changeable(value) or is_a(value, type):
         return False
+    if is_a(value, BaseException):
+        return True
     kind = type(value)
     return form.tag in _READ_WHOLE or (
         # What is of the user's is opened by what it stores, where that can be read.

@@ -169,9 +169,12 @@ class Arrived:
                 module = sys.modules.get("__main__")
             # A module that is not loaded here was of no use.
             value: Any = MISSING if module is None else module
+            owner: Any = None
             for each in name.split("."):
-                namespace = attributes_of(value)
+                owner, namespace = value, attributes_of(value)
                 value = namespace.get(each, MISSING)
+            if value is MISSING and is_a(owner, type):
+                yield f"{module_name}.{name}"  # it was set on the class elsewhere
             if value is MISSING or not (self._is_same_machine or _is_same_elsewhere(value)):
                 continue
             self._seen.name(namespace, each, value)

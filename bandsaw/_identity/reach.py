@@ -553,7 +553,7 @@ class Reach:
             if held_by_it:
                 defaults += (f"{_name(method)}.", held_by_it)
         for maker in ("__init__", "__new__"):
-            made = members.get(maker)
+            (made, *_) = unwrapped(members.get(maker))
             # By a decorator, of a text.
             if is_a(made, FunctionType) and made.__code__.co_filename[:1] == "<":
                 self.seen.function(made)
@@ -724,7 +724,7 @@ def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[s
         return is_function and (
             module_of_class(value) if is_a(value, type) else value.__module__
         ) in ("builtins", "importlib")
-    return chain[:-1] in (("importlib",), ("builtins",))
+    return chain[:-1] in (("importlib",), ("builtins",), ("sys",))
 
 
 def _is_made_by_types(cls: type) -> bool:

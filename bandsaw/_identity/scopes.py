@@ -162,6 +162,12 @@ class _Visitor:
                 self.use((name,), node.lineno)
         self.generic_visit(node)
 
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        chain = chain_of(node.value)
+        if chain == ("sys", "modules") and not isinstance(node.slice, ast.Constant):
+            self.dynamic.append((chain, node.lineno, _source(node)))
+        self.generic_visit(node)
+
     def visit_FunctionDef(self, node: Any) -> None:
         self.scope.bind(node.name, node.lineno)
         self.decorators(node)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copyreg
 import enum
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
@@ -119,6 +120,9 @@ def open_stored(value: Any) -> Optional[Form]:
     items = pairs = None
     if is_a(value, list):
         items = list(list.__iter__(contents))
+    elif is_a(value, OrderedDict):
+        each = OrderedDict if is_a(contents, OrderedDict) else dict
+        items = [(key, dict.__getitem__(contents, key)) for key in each.__iter__(contents)]
     elif is_a(value, dict):
         pairs = Pairs([part for pair in dict.items(contents) for part in pair])
     else:

@@ -187,20 +187,6 @@ GOALS = (
         "client.map, batch_size=100",
         1.2,
     ),
-    Goal(
-        "1,000 calls on Ray with two processors",
-        "map, kept processes",
-        "chunks of 100",
-        1.2,
-        "each call of a chunk is a plain call of a function there, and a session here",
-    ),
-    Goal(
-        "A call on [aDR]*",
-        "own process",
-        "and a process of its own here",
-        1,
-        "the call passes the server of processes below the worker, both ways",
-    ),
     Goal("100 calls on Slurm", "map", "a bare array of jobs", 1.2),
     Goal("40 calls over one connection, *", "8 at once", "one at a time", 1),
 )
