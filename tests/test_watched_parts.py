@@ -560,6 +560,47 @@ def test_a_memo_is_state_and_told_of_once(run, memo):
     assert (run.project.folder / "ran").read_text() == "xx"
 
 
+def test_what_another_function_of_the_name_fills_is_no_state(run):
+    run.project.write(
+        "limits.py",
+        """
+        KEY, LIMITS = "a", {"a": 1}
+        class Memo:
+            def get(self, store):
+                store["x"] = 1
+            def total(self, store):
+                store.clear()
+        def total(limits):
+            return sum(limits.values())
+        def all():
+            Memo().get({})
+            Memo().total({})
+            return total(LIMITS), {"a": 1, "b": 2}.get(KEY)
+        """,
+    )
+    run.project.write(
+        "uses.py",
+        """
+        import bandsaw
+        import limits
+
+        @bandsaw.task
+        def f():
+            return limits.all()
+        """,
+    )
+    run(
+        """
+        import limits, uses
+        assert uses.f() == (1, 1)
+        limits.KEY = "b"
+        assert uses.f() == limits.all() == (1, 2)
+        limits.LIMITS["b"] = 4
+        assert uses.f() == limits.all() == (5, 2)
+        """
+    )
+
+
 def test_what_an_argument_closes_over_counts_as_it_is(run):
     run.project.write(
         "closures.py",

@@ -29,16 +29,18 @@ class Changes(NamedTuple):
     shared: frozenset[str]  # the attributes that it does not change of `self` alone
     # Of a class, the same for each of its functions, by their names.
     methods: tuple[tuple[str, Changes], ...] = ()
-    # Which of its variables it gives to what it calls: the last name of that, where, and which.
+    # Which of its variables it gives to what it calls: the name of that, with a dot before it for
+    # one of an object or a module, where, and which.
     gives: frozenset[tuple[str, Any, str]] = frozenset()
     name: str = ""
     parameters: tuple[str, ...] = ()
 
-    def fills(self, parameter: str) -> Iterator[Any]:
-        """Yields where a caller gives what a parameter stands for: by a position, and a name."""
+    def fills(self, parameter: str) -> Iterator[tuple[str, Any]]:
+        """Yields as what it is called, and where what a parameter stands for is given to it."""
         is_method = self.parameters[:1] in (("self",), ("cls",))
-        yield self.parameters.index(parameter) - is_method
-        yield parameter
+        for called in (f".{self.name}",) if is_method else (self.name, f".{self.name}"):
+            yield called, self.parameters.index(parameter) - is_method
+            yield called, parameter
 
 
 NOTHING = Changes(*[frozenset()] * 6)  # type: ignore[arg-type]
@@ -85,13 +87,15 @@ def _parameters_of(arguments: ast.arguments) -> tuple[str, ...]:
 
 
 def _given(call: ast.Call) -> Iterator[tuple[str, Any, str]]:
-    called: Any = getattr(call.func, "attr", getattr(call.func, "id", None))
+    called = call.func.id if isinstance(call.func, ast.Name) else None
+    if isinstance(call.func, ast.Attribute):
+        called = f".{call.func.attr}"
     given: list[tuple[Any, ast.expr]] = [
         *enumerate(call.args),
         *((each.arg, each.value) for each in call.keywords),
     ]
-    for place, value in given if called is not None else ():
-        if isinstance(value, ast.Name):
+    for place, value in given:
+        if isinstance(value, ast.Name) and called is not None:
             yield called, place, value.id
 
 

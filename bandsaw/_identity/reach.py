@@ -219,10 +219,10 @@ class Reach:
             for called, place, name in each.gives:
                 if name in each.parameters:
                     self._given.append((each, (called, place), name, None))
-                elif name in used:
+                elif name in used and _may_be_filled(namespace.get(name)):
                     self._given.append((each, (called, place), name, (id(namespace), name)))
             for name in each.names.intersection(each.parameters):
-                self._filled.update((each.name, place) for place in each.fills(name))
+                self._filled.update(each.fills(name))
         self.seen.attributes |= changes.attributes
         self._shared_now |= changes.shared
         self._reads |= changes.reads
@@ -239,7 +239,7 @@ class Reach:
                 if place not in self._filled:
                     continue
                 if variable is None:
-                    self._filled.update((changes.name, each) for each in changes.fills(name))
+                    self._filled.update(changes.fills(name))
                 else:
                     self.state.add(variable)
 
@@ -785,6 +785,10 @@ def _members_form(cls: type, members: dict[str, Any]) -> Form:
     for name, value in sorted(named.items()):
         children += (name, value)
     return Form(b"!members;", MAP, children)
+
+
+def _may_be_filled(value: Any) -> bool:
+    return base_of(value) is not None or bool(attributes_of(value))
 
 
 _NOISE = frozenset(
