@@ -47,10 +47,8 @@ def _without_address(value: Any, living: set[int]) -> Any:
     if type(value) is not int or value < _LOWEST or value % _MULTIPLE:
         return value
     if not living:
-        # The process of a task has set aside the objects of the one from which it was forked.
-        frozen = gc.get_freeze_count()
+        # The process of a task has set aside the objects of the one from which it was forked. To do
+        # so again would set aside what it has made since.
         gc.unfreeze()
         living.update(map(id, gc.get_objects()))
-        if frozen:
-            gc.freeze()
     return 0 if value in living else value

@@ -26,7 +26,7 @@ class Whole:
         self.value = value
         self._write = write
         self._written = write(value)
-        self._pickled = _pickled(value)
+        self._pickled = None if self._written is None else _pickled(value)
 
     def is_small(self) -> bool:
         return self._written is not None

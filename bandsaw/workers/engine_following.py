@@ -26,7 +26,9 @@ if "." in __name__:
 # As in `streams` and `frames`.
 _PIECE = 1 << 18
 _LARGEST_BODY = 1 << 17
-_STATE, _SESSION, _RETURN, _FAILURE, _DONE, _BYE, _CODE = 2, 3, 6, 7, 9, 10, 11
+_STATE, _SESSION, _RETURN, _FAILURE, _DONE, _CODE = 2, 3, 6, 7, 9, 11
+# A name is 32 characters and the end of a line.
+_WHOLE_NAMES = 33 * 100
 # From this size on it is worth to look whether memory is shared.
 _WORTH_A_LOOK = 1 << 20
 # A process that has closed its channel is about to end.
@@ -124,7 +126,7 @@ class Following:
         with self._hub.lock:
             if self._listening < 0:
                 return
-            self._ended.update(os.read(self._listening, 4096).decode("ascii").split())
+            self._ended.update(os.read(self._listening, _WHOLE_NAMES).decode("ascii").split())
         self._end_first()
 
     def _end_first(self) -> None:
@@ -143,12 +145,6 @@ class Following:
         process, seconds = self._process, self._request["seconds"]
         deadline = None if seconds is None else self._since + seconds
         events, end = _followed(self._hub, process, deadline, self._kept is not None)
-        if events is None:
-            # It did not take what it was sent.
-            self._give_back()
-            self._hub.drop(process)
-            self._process = None
-            return
         process.calls += 1
         if process.start is not None and process.calls > 1:
             events.insert(0, process.start)
@@ -226,7 +222,9 @@ def _pass_session(hub: "Hub", process: "Process", messages: "Any") -> "Any":
     return file
 
 
-def _followed(hub: "Hub", process: "Process", deadline: "Any", is_kept: bool) -> "Any":
+def _followed(
+    hub: "Hub", process: "Process", deadline: "Any", is_kept: bool
+) -> "tuple[list[Any], str]":
     events: list[Any] = []
     end, closes_at, is_answered = "", None, False
     while True:
@@ -255,8 +253,6 @@ def _followed(hub: "Hub", process: "Process", deadline: "Any", is_kept: bool) ->
             return events, body.decode("utf-8", "replace")
         elif letter in (b"M", b"A"):
             kind = body[0] if letter == b"M" else body[0][0]
-            if kind == _BYE and process.calls and not is_answered:
-                return None, ""
             is_answered = is_answered or kind in (_RETURN, _FAILURE, _DONE)
         events.append((letter, body))
         if is_answered and is_kept:

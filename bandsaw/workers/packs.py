@@ -224,7 +224,8 @@ class Packer:
         while len(pack.entries) > found and time.monotonic() < end:
             found = len(pack.entries)
             # As long as packs are out, workers are busy and another one is better full than soon.
-            if pack.is_full.wait(_QUIET_SECONDS * (1 + self._out)):
+            quiet = min(_QUIET_SECONDS * (1 + self._out), max(0.0, end - time.monotonic()))
+            if pack.is_full.wait(quiet):
                 return
 
     def withhold(self, call: str, future: Future[Any]) -> bool:
