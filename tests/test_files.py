@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import textwrap
 from pathlib import Path
 
@@ -510,6 +511,21 @@ def test_a_worker_that_runs_calls_itself_and_sees_other_files_is_a_typed_error(m
     carrying.take_over({})
     assert carrying.delivered("/file", "0" * 64, "file", "file", None) == File("/file")
     carrying.forget()
+
+
+def test_a_file_of_a_run_has_a_place_when_the_last_one_before_was_just_fetched(monkeypatch):
+    given = []
+
+    def run_folder():
+        given.append(folder())
+        if len(given) == 1:
+            shutil.rmtree(given[0])
+        return given[-1]
+
+    folder = places.run_folder
+    monkeypatch.setattr(places, "run_folder", run_folder)
+    place = places.new_place("name")
+    assert os.path.isdir(os.path.dirname(place)) and given == [given[0]] * 2
 
 
 def test_a_file_says_where_it_goes():

@@ -30,8 +30,15 @@ def new_place(name: str) -> str:
     """Returns a path with this name in a new folder of the run."""
     if not trees.is_plain_name(name):
         raise FileTravelError(f"A file with the name {name!r} is refused.")
-    folder = os.path.join(run_folder(), os.urandom(8).hex())
-    os.mkdir(folder, 0o700)
+    for is_last in (*[False] * 99, True):
+        folder = os.path.join(run_folder(), os.urandom(8).hex())
+        try:
+            os.mkdir(folder, 0o700)
+            break
+        except FileNotFoundError:
+            # When the last file of another call was fetched, the folder of the run went with it.
+            if is_last:
+                raise
     return os.path.join(folder, name)
 
 
