@@ -387,12 +387,16 @@ def test_what_is_decorated_has_the_same_id_where_the_program_has_loaded_it_befor
             known = {}
             @functools.wraps(f)
             def inner(*args):
-                return known.get(args) or f(*args)
+                return known.setdefault(args, f(*args))
             return inner
 
         def times(n):
             def decorate(f):
+                count, seen = 0, {}
                 def inner(*args):
+                    nonlocal count
+                    count += 1
+                    seen[count] = args
                     return n * f(*args)
                 return inner
             return decorate
@@ -435,6 +439,9 @@ def test_what_is_decorated_has_the_same_id_where_the_program_has_loaded_it_befor
             before = [an_id()] if not changes else []
             import wrapped as w
             ids = [an_id()]
+            # What the wrappers keep is state.
+            w.a(), w.b(), w.E().m(), w.E.s()
+            assert an_id() == ids[0]
             for change in changes:
                 exec(change)
                 ids.append(an_id())
@@ -446,7 +453,7 @@ def test_what_is_decorated_has_the_same_id_where_the_program_has_loaded_it_befor
         "w.a = w.a.__wrapped__",
         "w.a = w.times(3)(w.a)",
         "w.b = w.times(4)(w.a)",
-        "w.b.__closure__[1].cell_contents = 5",
+        "w.b.__closure__[w.b.__code__.co_freevars.index('n')].cell_contents = 5",
         "w.c = w.c.__wrapped__",
         "w.E.p = property(w.E.__dict__['p'].func)",
         "w.E.m = w.E.m.__wrapped__",
@@ -455,6 +462,45 @@ def test_what_is_decorated_has_the_same_id_where_the_program_has_loaded_it_befor
     before, *ids = project.run("main.py", *changes).stdout.split()
     assert first == same == before
     assert len({first, *ids}) == len(ids) + 1, ids
+
+
+def test_results_of_wrappers_that_keep_something_are_kept(package):
+    package.write(
+        "wrapped.py",
+        """
+        def memo(n):
+            def decorate(f):
+                known = {}
+                def inner(x):
+                    return known.setdefault(x, f(x))
+                return inner
+            return decorate
+
+        def counted(n):
+            def decorate(f):
+                calls = 0
+                def inner(x):
+                    nonlocal calls
+                    calls += 1
+                    return f(x)
+                return inner
+            return decorate
+
+        @memo(10)
+        @counted(2)
+        def f(x): return x
+        """,
+    )
+    body = """
+import os, bandsaw
+@bandsaw.task
+def lazy(x):
+    import wrapped
+    return wrapped.f(x), os.getpid()
+if __name__ == "__main__":
+    print([lazy(x)[1] for x in (1, 2, 1, 3)][-1])
+"""
+    assert run(package, body) == run(package, body) == run(package, body)
 
 
 def test_what_is_left_of_a_loop_over_a_set_is_not_the_module_s_code(project):

@@ -16,7 +16,8 @@ from typing import Any, Optional
 
 from .by_source import Module, executed, known_module, module_of
 from .carried import is_literal, said_by
-from .contents import base_of
+from .changes import NOTHING
+from .definitions import definition_of
 from .firstparty import Onlooker, is_first_party
 from .kinds import attributes_of, is_a, name_of, qualname_of
 from .kinds import module_of as home_of
@@ -119,7 +120,7 @@ def _is_decorated(module: Module, node: Any, decorators: list[Any], value: Any, 
     """Says whether a value is a function in the wrappers of its decorators, the outermost first.
 
     Wrappers are functions in the code of a decorator, or installed ones. They may hold nothing but
-    what is decorated, what the source gives to the decorator, and containers that are empty yet.
+    what is decorated, what the source gives to the decorator, and what they change themselves.
     """
     if not decorators:
         return _is_function(module, node, value, seen)
@@ -143,19 +144,34 @@ def _is_decorated(module: Module, node: Any, decorators: list[Any], value: Any, 
     if value.__code__ not in codes if is_ours else is_first_party(home):
         return False
     seen.function(value)
-    held = [content_of(cell) for cell in value.__closure__ or ()]
-    held += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
-    inner = [each for each in held if is_a(each, FunctionType)]
+    changes = definition_of(value).changes if is_ours else NOTHING
+    held = []
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
+        held.append((name, content_of(cell)))
+        if name in changes.enclosing:
+            seen.forget_cell(cell)
+    held += [("", each) for each in value.__defaults__ or ()]
+    held += [("", each) for each in (value.__kwdefaults__ or {}).values()]
+    inner = [each for _, each in held if is_a(each, FunctionType)]
     return (
         len(inner) == 1
         and _is_decorated(module, node, decorators[1:], inner[0], seen)
         and all(
             each is inner[0]
-            or (base_of(each) and not base_of(each).__len__(each))
-            or any(is_literal(expression, each, seen) for expression in given)
-            for each in held
+            or name in changes.names
+            or name in changes.enclosing
+            or any(_is_given(expression, each, seen) for expression in given)
+            for name, each in held
         )
     )
+
+
+def _is_given(expression: Any, value: Any, seen: Seen) -> bool:
+    inner = Seen()
+    if not is_literal(expression, value, inner):
+        return False
+    seen.include(inner)
+    return True
 
 
 def _codes_in(code: CodeType) -> list[CodeType]:

@@ -193,7 +193,7 @@ def _arguments(value: Any, reader: Reader) -> Any:
 
 
 # As they were when ids were first made: `sys.orig_argv` has those of Python, too.
-_ARGUMENTS = list(sys.argv)
+_ARGUMENTS = list(getattr(sys, "argv", None) or [])
 _DATA = frozenset((bool, int, float, complex, str, bytes, tuple))
 # The others are never replaced, and each name costs time at each call.
 _OFTEN_REPLACED = frozenset(("open", "input", "print", "__import__"))

@@ -124,12 +124,12 @@ _own_arguments: list[list[str]] = []
 def arguments() -> list[list[str]]:
     """Returns the arguments of the program, as they are and as the program was given them."""
     global _own_arguments
-    if _own_arguments and _own_arguments[0] == sys.argv:
+    now = getattr(sys, "argv", None) or []  # a program that embeds Python has none
+    if _own_arguments and _own_arguments[0] == now:
         return _own_arguments
     names = sys.modules.get(f"{__package__.partition('.')[0]}._identity.names")
-    given = getattr(sys, "orig_argv", getattr(names, "_ARGUMENTS", sys.argv))
-    both = (sys.argv, given)
-    _own_arguments = [[text for text in each if isinstance(text, str)] for each in both]
+    given = getattr(sys, "orig_argv", getattr(names, "_ARGUMENTS", now))
+    _own_arguments = [[text for text in each if isinstance(text, str)] for each in (now, given)]
     return _own_arguments
 
 

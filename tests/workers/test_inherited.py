@@ -48,6 +48,10 @@ def test_arguments_of_the_program_are_the_callers_at_each_call(run, mode):
     sys.argv += ["a", "\\udcff"]
     assert f() == (sys.argv[1:], inner.bandsaw_task.task_id) != ([], before)
     del sys.argv[1:]
+    # Where Python is embedded in another program there are none.
+    held, sys.argv = sys.argv, None
+    assert f()[0] == []
+    sys.argv = held
     assert f() == ([], before)
     """
     run(tasks, body, mode)
