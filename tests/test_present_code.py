@@ -274,10 +274,17 @@ def test_a_cache_behind_a_crossing_keeps_only_what_its_own_code_computed(run):
     assert len(entries(run, ".behind")) == 1
 
 
-def test_arguments_of_the_program_that_it_changes_count(run):
-    run.project.write(
-        "told.py", "import sys, bandsaw\n@bandsaw.task\ndef f(): return sys.argv[1:]\n"
-    )
+def test_arguments_of_the_program_count(run):
+    told = """
+        import os, sys, bandsaw
+        @bandsaw.task
+        def f(): return sys.argv[1:]
+        @bandsaw.task(chain="own")
+        def own(): return sys.argv[1:], os.getpid()
+        if __name__ == "__main__":
+            print(f(), own())
+        """
+    run.project.write("told.py", told)
     body = """
     from unittest import mock
     import told
@@ -291,6 +298,8 @@ def test_arguments_of_the_program_that_it_changes_count(run):
     """
     run(body)
     assert len(entries(run)) == 3
+    one, other, same = (run.project.run("told.py", x).stdout for x in ("1", "2", "1"))
+    assert one == same and one.startswith("['1'] (['1'], ") and other.startswith("['2'] (['2'], ")
 
 
 def test_a_reloaded_module_is_the_one_that_other_processes_load(run):

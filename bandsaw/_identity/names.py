@@ -181,15 +181,14 @@ def installed(module: ModuleType, chain: tuple[str, ...], reader: Reader) -> Any
 
 
 def _arguments(value: Any, reader: Reader) -> Any:
-    """Counts the arguments of the program by name, unless the program has changed them."""
+    """Counts the arguments of the program, but for its own name: others may import the script."""
     reader.seen.name(sys.__dict__, "argv", value)
     given = getattr(sys, "orig_argv", _ARGUMENTS)
     if type(value) is not list or not reader.seen.container(value):
         return value
-    if value == _ARGUMENTS and value[1:] == given[len(given) - len(value) + 1 :]:
-        return Written(global_name("sys", "argv"))
-    reader.seen.replaced.add("sys.argv")
-    return value
+    if value != _ARGUMENTS or value[1:] != given[len(given) - len(value) + 1 :]:
+        reader.seen.replaced.add("sys.argv")
+    return value[1:]
 
 
 # As they were when ids were first made: `sys.orig_argv` has those of Python, too.
