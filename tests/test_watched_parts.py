@@ -18,7 +18,7 @@ configuration = (
 """
 LIBRARY = """
 import abc, argparse, array, collections, contextvars, ctypes, enum, functools, sys, textwrap
-import types, typing, weakref
+import dataclasses, types, typing, weakref
 
 class Base:
     def where(self):
@@ -85,6 +85,11 @@ class App:
     def times(number=1, *, parts=[1]):
         return number * sum(parts)
 
+
+@dataclasses.dataclass
+class Params:
+    rate: int = 1
+    more: list = dataclasses.field(default_factory=list)
 
 class Pair(typing.NamedTuple):
     left: int = 1
@@ -161,7 +166,7 @@ def all():
         given.rate, derived.where(), replaced.where(), held(), App.times(),
         App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()), modulo.number,
         model.rate, model.__own__,
-        Plugin.told(""), Pair(), Named(name="a"), handlers["one"](),
+        Plugin.told(""), Pair(), Params().rate, Named(name="a"), handlers["one"](),
         list(letters), bytes(below), list(numbers), list(ordered), counts.default_factory(),
         bound(0), weak().rate, variable.get(), App.__tag__, App.scaled.rate,
         getattr(Kept, "share", 0), list(ordered_too), failure.args, isinstance(derived, Shape),
@@ -205,6 +210,15 @@ CHANGES = {
         "lib.handlers['one'] = one",
     ),
     "what a hash changes": ("lib.modulo.number = 2", "lib.modulo.number = 1"),
+    "default of a data class": (
+        "given = lib.Params.__init__.__defaults__;"
+        "lib.Params.__init__.__defaults__ = (2, *given[1:])",
+        "lib.Params.__init__.__defaults__ = given",
+    ),
+    "default of a named tuple": (
+        "lib.Pair.__new__.__defaults__ = (2,)",
+        "lib.Pair.__new__.__defaults__ = (1,)",
+    ),
     "model": ("lib.model.rate = 2", "lib.model.rate = 1"),
     "slot with a name of Python's kind": ("lib.model.__own__ = 2", "lib.model.__own__ = 1"),
     "namespace": ("lib.space.rate.parts.append(2)", "lib.space.rate.parts.pop()"),

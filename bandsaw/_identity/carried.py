@@ -85,9 +85,10 @@ def carried_by(seen: Seen) -> Carried:
             for name, value in one.state.items():
                 if name in seen.attributes:
                     continue
-                if name[:2] == "__" and not is_special_of_the_user(name, value):
+                is_made = name[:2] == "__" and not is_special_of_the_user(name, value)
+                if is_made and not _has_defaults(value):
                     continue
-                if _is_compared(owner, name, value):
+                if is_made or _is_compared(owner, name, value):
                     digest = digest_of(value)
                     if digest is not None:
                         values[f"{module}:{place}.{name}"] = digest
@@ -99,6 +100,14 @@ def carried_by(seen: Seen) -> Carried:
             changed[f"{module}.{function.__qualname__}"] = None
     state = tuple(sorted(seen.attributes)) if values else ()
     return Carried(tuple(changed), MappingProxyType(values), frozenset(filled), state)
+
+
+def _has_defaults(member: Any) -> bool:
+    """Says whether a method has defaults, which decorators of classes read from their fields."""
+    return any(
+        is_a(each, FunctionType) and bool(each.__defaults__ or each.__kwdefaults__)
+        for each in unwrapped(member)
+    )
 
 
 def _is_compared(owner: type, name: str, member: Any) -> bool:
