@@ -1,6 +1,7 @@
 """What an id speaks of is watched, wherever it lies; what reached code fills for itself is not."""
 
 import os
+import sys
 import textwrap
 
 import pytest
@@ -482,7 +483,8 @@ def test_what_says_nothing_of_itself_counts_by_its_statement(run):
     for edited in (text, text.replace("int)", "str)"), text.replace("count(1)", "count(2)")):
         run.project.write("lib.py", edited)
         found.add(run(show).stdout)
-    assert len(found) == 3
+    # Before Python 3.10 a `NewType` is a function of the standard library.
+    assert len(found) == (3 if sys.version_info >= (3, 10) else 2)
 
 
 MEMOS = {
