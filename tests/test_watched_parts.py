@@ -119,6 +119,11 @@ class Plugin(Registered):
 def described(value):
     return "anything"
 
+PARTS = [1]
+
+def joined(parts=PARTS):
+    return list(parts)
+
 def holding(parts):
     def held():
         return list(parts)
@@ -167,7 +172,7 @@ def all():
         given.rate, derived.where(), replaced.where(), held(), App.times(),
         App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()), modulo.number,
         model.rate, model.__own__,
-        Plugin.told(""), Pair(), Params().rate, Named(name="a"), handlers["one"](),
+        Plugin.told(""), joined(), Pair(), Params().rate, Named(name="a"), handlers["one"](),
         list(letters), bytes(below), list(numbers), list(ordered), counts.default_factory(),
         bound(0), weak().rate, variable.get(), App.__tag__, App.scaled.rate,
         getattr(Kept, "share", 0), list(ordered_too), failure.args, isinstance(derived, Shape),
@@ -220,6 +225,7 @@ CHANGES = {
         "lib.Pair.__new__.__defaults__ = (2,)",
         "lib.Pair.__new__.__defaults__ = (1,)",
     ),
+    "what a default by name holds": ("lib.PARTS.append(2)", "lib.PARTS.pop()"),
     "model": ("lib.model.rate = 2", "lib.model.rate = 1"),
     "slot with a name of Python's kind": ("lib.model.__own__ = 2", "lib.model.__own__ = 1"),
     "namespace": ("lib.space.rate.parts.append(2)", "lib.space.rate.parts.pop()"),
@@ -365,6 +371,35 @@ def test_a_result_of_a_process_without_the_change_is_not_kept(run):
             f"assert told == [True], ({change!r}, caught)",
             undoes,
             "assert steps.elsewhere() == first",
+        ]
+    run("\n".join(body))
+
+
+def test_what_is_imported_from_another_module_is_compared_as_well(run):
+    run.project.write(
+        "more.py",
+        """
+        import bandsaw
+        from lib import PARTS, given as arguments
+
+        @bandsaw.task(chain="kept")
+        def found():
+            return list(PARTS), arguments.rate
+        """,
+    )
+    changes = {
+        "lib.PARTS.append(2)": "lib.PARTS.pop()",
+        "lib.given.rate = 2": "lib.given.rate = 1",
+    }
+    body = ["import more", "first = more.found()"]
+    for does, undoes in changes.items():
+        body += [
+            does,
+            "with warnings.catch_warnings(record=True) as caught:",
+            "    more.found()",
+            "assert ['is not kept' in str(each.message) for each in caught] == [True], caught",
+            undoes,
+            "assert more.found() == first",
         ]
     run("\n".join(body))
 

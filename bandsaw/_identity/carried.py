@@ -66,6 +66,7 @@ def carried_by(seen: Seen) -> Carried:
             continue
         if source is None or is_a(value, ModuleType):
             continue
+        namespace, name, source = _origin(namespace, name, source, value)
         module = canonical_module_name(namespace["__name__"])
         is_said = _is_said(name, value, namespace, source)
         if is_said is False:
@@ -95,11 +96,31 @@ def carried_by(seen: Seen) -> Carried:
                         if name not in others and not _is_computed(said.get(name), value):
                             filled.add(f"{module}:{place}.{name}")
     for function, *_ in list(seen.functions.values()):
+        module = canonical_module_name(function.__globals__.get("__name__"))
         if _is_only_in_memory(function):
-            module = canonical_module_name(function.__globals__.get("__name__"))
             changed[f"{module}.{function.__qualname__}"] = None
+        elif _holds_by_default(function):
+            digest = digest_of(function)
+            if digest is not None:
+                values[f"{module}:{function.__qualname__}"] = digest
     state = tuple(sorted(seen.attributes)) if values else ()
     return Carried(tuple(changed), MappingProxyType(values), frozenset(filled), state)
+
+
+def _origin(
+    namespace: Mapping[str, Any], name: str, source: Source, value: Any
+) -> tuple[Mapping[str, Any], str, Source]:
+    """Finds where a name that modules import from each other stands for a value first."""
+    seen = set()
+    while name in source.imports and (id(namespace), name) not in seen:
+        seen.add((id(namespace), name))
+        imported = source.imports[name]
+        there = attributes_of(sys.modules.get(_home(imported, namespace)))
+        home = source_of_namespace(there)
+        if home is None or there.get(imported[1], MISSING) is not value:
+            break
+        namespace, name, source = there, imported[1], home
+    return namespace, name, source
 
 
 def _has_defaults(member: Any) -> bool:
@@ -349,6 +370,20 @@ def _is_only_in_memory(function: FunctionType) -> bool:
     if code.co_name == "<lambda>" or code.co_filename == "<string>":
         return False
     return definition.node is None or _has_other_defaults(function, definition.node)
+
+
+def _holds_by_default(function: FunctionType) -> bool:
+    """Says whether a function that has a name of its own has defaults that others may change."""
+    code, given = function.__code__, function.__defaults__ or ()
+    names = code.co_varnames[: code.co_argcount]
+    held = {**dict(zip(names[len(names) - len(given) :], given)), **(function.__kwdefaults__ or {})}
+    left = [name for name, each in held.items() if not is_a(each, (*_PLAIN, FunctionType, type))]
+    if not left or not definition_of(function).changes.names.isdisjoint(left):
+        return False
+    found: Any = sys.modules.get(str(function.__globals__.get("__name__")))
+    for name in function.__qualname__.split("."):
+        found = attributes_of(found).get(name)
+    return found is function
 
 
 def _has_other_defaults(function: FunctionType, node: Any) -> bool:
