@@ -286,7 +286,10 @@ class Watch:
         for container, contents in self._contents:
             if not has_same_contents(container, contents):
                 return False
-        return all(reading.is_same() for reading in self._readings)
+        for reading in self._readings:
+            if not reading.is_same():
+                return False
+        return True
 
     def settle(self) -> list[str]:
         """Returns the places that other code has changed during a call: its id is of other code."""
