@@ -524,6 +524,9 @@ def test_a_file_of_a_run_has_a_place_when_the_last_one_before_was_just_fetched(m
 
     folder = places.run_folder
     monkeypatch.setattr(places, "run_folder", run_folder)
+    for name in ("..", "a/b", ""):
+        with pytest.raises(FileTravelError, match="is refused"):
+            places.new_place(name)
     place = places.new_place("name")
     assert os.path.isdir(os.path.dirname(place)) and given == [given[0]] * 2
 

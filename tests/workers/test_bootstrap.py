@@ -111,6 +111,19 @@ def test_what_is_no_member_is_not_taken(tmp_path, archive, name):
     assert [path.name for path in tmp_path.rglob("*")] == ["archives"]
 
 
+def test_a_member_with_other_contents_is_not_taken(tmp_path, archive):
+    folder = tmp_path / "archives" / archive.digest
+    folder.parent.mkdir()
+    arriving = Arriving(str(folder))
+    arriving.take(zlib.compress((archive.folder / keep.MANIFEST).read_bytes()))
+    arriving.end_part()
+    size = (archive.folder / "bandsaw/advice.py").stat().st_size
+    arriving.take(zlib.compress(sending._head("bandsaw/advice.py", size) + b"x" * size))
+    with pytest.raises(ValueError, match="did not arrive whole"):
+        arriving.end_part()
+    assert [path.name for path in tmp_path.rglob("*")] == ["archives"]
+
+
 def test_only_what_is_old_and_ours_is_swept(tmp_path):
     archives = tmp_path / OWN / "archives"
     archives.mkdir(parents=True)
