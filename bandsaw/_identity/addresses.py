@@ -8,6 +8,8 @@ from __future__ import annotations
 import gc
 import operator
 import re
+from array import array
+from bisect import bisect_left
 from typing import Any, Union
 
 from .forms import SEQUENCE, Form
@@ -17,8 +19,24 @@ _IN_TEXT = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 _LOWEST, _MULTIPLE = 1 << 32, 8
 
 
-def without_addresses(value: Any, form: Union[bytes, Form], living: set[int]) -> Union[bytes, Form]:
-    """Leaves out the addresses in a form. `living`: those of all objects, once they were needed."""
+class Living:
+    """The addresses of all objects that there are when one is asked for first."""
+
+    def __init__(self) -> None:
+        self._sorted: Any = None  # eight bytes for each: a set of numbers would take ninety
+
+    def __contains__(self, address: int) -> bool:
+        if self._sorted is None:
+            # The process of a task has set aside the objects of the one from which it was forked.
+            # To do so again would set aside what it has made since.
+            gc.unfreeze()
+            self._sorted = array("Q", sorted(map(id, gc.get_objects())))
+        place = bisect_left(self._sorted, address)
+        return place < len(self._sorted) and bool(self._sorted[place] == address)
+
+
+def without_addresses(value: Any, form: Union[bytes, Form], living: Living) -> Union[bytes, Form]:
+    """Leaves out the addresses in a form."""
     opened = form
     if isinstance(form, bytes):
         if not (type(value) is list or type(value) is tuple) or not value:
@@ -41,14 +59,9 @@ def without_addresses(value: Any, form: Union[bytes, Form], living: set[int]) ->
     return Form(opened.tag, opened.kind, children, opened.steps)
 
 
-def _without_address(value: Any, living: set[int]) -> Any:
+def _without_address(value: Any, living: Living) -> Any:
     if type(value) is str:
         return _IN_TEXT.sub("", value) if " at 0x" in value else value
     if type(value) is not int or value < _LOWEST or value % _MULTIPLE:
         return value
-    if not living:
-        # The process of a task has set aside the objects of the one from which it was forked. To do
-        # so again would set aside what it has made since.
-        gc.unfreeze()
-        living.update(map(id, gc.get_objects()))
     return 0 if value in living else value

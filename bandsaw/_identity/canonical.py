@@ -152,7 +152,6 @@ class Writer:
         # The value is kept beside its bytes: its identity must not be given to another one.
         self._done: dict[int, tuple[Any, bytes]] = {}
         self._opened = 0
-        self.living: set[int] = set()  # the addresses of all objects, once one was to be found
 
     def write(self, value: Any) -> bytes:
         """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""

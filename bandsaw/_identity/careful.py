@@ -12,7 +12,7 @@ import weakref
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union
 
-from .addresses import without_addresses
+from .addresses import Living, without_addresses
 from .contents import behind, is_changeable
 from .firstparty import is_first_party
 from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque
@@ -98,7 +98,8 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         writer.report(value, "has a `__dict__` of its own, so that it is not read")
     if is_a(form, Form) and form.tag in OBJECTS:
         form = _with_attributes(value, form, writer, seen)
-    plain = without_addresses(value, form, writer.living)
+    seen.living = seen.living or Living()
+    plain = without_addresses(value, form, seen.living)
     if plain is not form:
         holder = writer.frames[-1].value if is_a(value, Fields) else value
         writer.report(holder, "holds an address, which is left out")

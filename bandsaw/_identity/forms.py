@@ -26,7 +26,6 @@ if TYPE_CHECKING:
         is_careful: bool
         bulk: int
         read_whole: set[int]
-        living: set[int]
         frames: list[Frame]
         code_form: Callable[[Any], Union[bytes, Form]]
 

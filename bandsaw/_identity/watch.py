@@ -161,6 +161,8 @@ class Seen:
         # The names of attributes that reached code assigns or changes; the first is of `copyreg`.
         self.attributes: set[str] = {"__slotnames__"}
         self.places: dict[int, str] = {}
+        # While an id is made: the addresses of all objects, see `addresses`.
+        self.living: Any = None
         # What stands in for what is installed: the names of modules, and of what is in them.
         self.replaced: set[str] = set()
         self.is_whole = True  # whether nothing changes unnoticed but by what is set on a class
@@ -238,6 +240,7 @@ class Watch:
     def __init__(self, seen: Seen) -> None:
         Watch.number += 1
         self.seen = seen
+        seen.living = None
         # What another process may not have of it, see `carried`, once somebody has asked.
         self.carried: Any = None
         # Weakly: a module that was thrown away is not kept by an id of its code.
