@@ -127,9 +127,10 @@ class Texts:
         if known is None and edited.since_loaded(module, path, status, data):
             self._edited.append(path)
         stamp = status.st_size, status.st_mtime_ns
+        text = _Text(spec, stamp, data)
         if known is not None and known.data != data:
-            self._take(path, _Text(spec, stamp, data))
-        self._by_path[path] = _Text(spec, stamp, data)
+            self._take(path, text)
+        self._by_path[path] = text
         grown[path] = stamp
 
     def _look_for_edits(self) -> None:
@@ -154,12 +155,10 @@ class Texts:
 
     def _take(self, path: str, text: _Text) -> None:
         """Takes another text for one that was known."""
+        self._by_path[path] = text
         # Processes that have loaded the earlier text are of no use any more.
         self.generation += 1
-        everything = {path: text.stamp for path, text in self._by_path.items()}
-        self.growth[:] = [everything]
-        self._by_path[path] = text
-        everything[path] = text.stamp
+        self.growth[:] = [{path: text.stamp for path, text in self._by_path.items()}]
 
     def _find_roots(self) -> None:
         path = tuple(entry for entry in sys.path if isinstance(entry, str))

@@ -6,7 +6,6 @@ cross validation, fits the best one again, and draws how it does on data that it
     python workflow.py
 """
 
-import tempfile
 from itertools import repeat
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def fit(model, data):
     """Fits a model to all that may be learned from, and returns it as a file."""
     import joblib
 
-    path = Path(tempfile.mkdtemp()) / "model.joblib"
+    path = made("model.joblib")
     joblib.dump(make(model).fit(data["features"], data["target"]), path)
     return File(path, to="results/{name}")
 
@@ -78,10 +77,17 @@ def judge(file, data, scores):
     RocCurveDisplay.from_estimator(
         fitted, data["unseen_features"], data["unseen_target"], ax=right, name="unseen data"
     )
-    path = Path(tempfile.mkdtemp()) / "models.png"
+    path = made("models.png")
     figure.savefig(path)
     accuracy = fitted.score(data["unseen_features"], data["unseen_target"])
     return {"accuracy": float(accuracy), "plot": File(path, to="results/{name}")}
+
+
+def made(name):
+    """A path for a file that a task makes: where it runs, and where it arrives at the caller."""
+    path = Path("results", name)
+    path.parent.mkdir(exist_ok=True)
+    return path
 
 
 def models():
