@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import importlib.util
 import os
 import re
@@ -92,8 +93,11 @@ class Files:
             try:
                 try:
                     system.put_file(path, temporary)
-                except FileNotFoundError:
-                    system.makedirs(folder, exist_ok=True)
+                except OSError as error:
+                    # SFTP has no number for a folder that another one made at the same time.
+                    if error.errno not in (None, errno.ENOENT, errno.EEXIST):
+                        raise
+                    _make(folder, system)
                     system.put_file(path, temporary)
                 system.mv(temporary, f"{folder}/{name}")
             except BaseException:
@@ -149,6 +153,20 @@ class Files:
         system, root = url_to_fs(self._url, skip_instance_cache=True)
         shared_ending.prepare(system)
         return system, str(root).rstrip("/")
+
+
+def _make(folder: str, system: Any) -> None:
+    """Makes a folder with its parents, also where others make some of them meanwhile."""
+    if system.exists(folder):
+        return
+    parent = folder.rpartition("/")[0]
+    if parent:
+        _make(parent, system)
+    try:
+        system.mkdir(folder, create_parents=False)
+    except OSError:
+        if not system.exists(folder):
+            raise
 
 
 def _renames(system: Any) -> bool:

@@ -94,13 +94,13 @@ class Sending:
                     continue
                 path, key, attempts = self._waiting.popleft()
                 self._running[me] = _size_of(path)
-                is_last = _is_last()
+                done = self._done if _is_last() else -1
             try:
                 # It may have been removed to keep the local cache within its bounds.
                 if self._running[me] >= 0:
                     self._put(path, key)
             except Exception as error:
-                self._failed((path, key, attempts + 1), error, is_last)
+                self._failed((path, key, attempts + 1), error, done)
             else:
                 with self._changed:
                     self._done += 1
@@ -108,11 +108,12 @@ class Sending:
                     del self._running[me]
                     self._changed.notify_all()
 
-    def _failed(self, item: tuple[str, str, int], error: Exception, is_last: bool) -> None:
+    def _failed(self, item: tuple[str, str, int], error: Exception, done: int) -> None:
         with self._changed:
             self._running.pop(threading.get_ident(), None)
-            # The store may be back since an attempt began that was not the last one.
-            if is_last:
+            # The store may be back since an attempt began that was not the last one, and it is
+            # not away if it took others meanwhile.
+            if done == self._done:
                 self._waiting.append(item)
                 self._give_up(error)
             elif item[2] >= _MOST_ATTEMPTS:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from bandsaw._cache.shared_files import Files
 from tests.conftest import ROOT
 from tests.stores import S3, Google, Sftp, lacks
 
@@ -347,6 +349,34 @@ def test_four_processes_lose_nothing_while_the_server_is_killed_and_restarted(sf
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "servers killed" in done.stdout
+
+
+def test_entries_that_make_the_same_folders_at_once_are_all_sent(sftp, tmp_path, monkeypatch):
+    from fsspec import config
+
+    key = sftp.variables["FSSPEC_SFTP_KEY_FILENAME"]
+    monkeypatch.setitem(config.conf, "sftp", {"key_filename": key})
+    entry = tmp_path / "entry"
+    entry.write_bytes(b"an entry")
+    store = Files(f"{sftp.url}/a/store/that/is/new")
+    names = [f"{number}" for number in range(4)]
+    begin = threading.Barrier(len(names))
+
+    def send(name):
+        try:
+            for folder in range(10):
+                begin.wait(60)
+                store.put(str(entry), f"{folder}/{name}")
+        except BaseException:
+            begin.abort()
+            raise
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(send, names))
+    for folder in range(10):
+        for name in names:
+            store.get(f"{folder}/{name}", str(tmp_path / "copy"))
+            assert (tmp_path / "copy").read_bytes() == b"an entry"
 
 
 @pytest.fixture
