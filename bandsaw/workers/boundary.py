@@ -9,32 +9,31 @@ before(k) ◄ take_back ─ session ────── save, when the walk has c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, Callable, Optional
+from typing import Any, BinaryIO, Optional
 
 from .._file import Carrier
-from .._session import members
+from .._session import members, packing
 from .._session.headers import NEW
 from .._session.members import Saved
 from .._session.moderator import _Moderator
 from ..context import Context
-from ..errors import BandsawError, EnvironmentBuildError, WorkerError
-from ..result import Result
+from ..errors import BandsawError
 from ..session import Session
-from . import warned
+from . import notices, state
 
 
 def send(
     session: Session, stream: BinaryIO, environment: Optional[Mapping[str, str]] = None
 ) -> int:
     """Saves a session at an advice that moves it; returns its place in the chain from 1."""
-    vars(session)["_warnings"] = {"filters": warned.filters()}
+    vars(session)["_warnings"] = {"filters": state.filters()}
     session.save(stream, environment)
     return session._moderator.before_called
 
 
 def packed(session: Session) -> tuple[int, dict[str, Sequence[Any]]]:
     """Writes a session as members, see `send`."""
-    return session._moderator.before_called, session._pack(left_out=new_values(session))
+    return session._moderator.before_called, packing.packed(session, new_values(session))
 
 
 def new_values(session: Session) -> dict[str, str]:
@@ -63,7 +62,8 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
     session._code = returned._code
     if returned.facts:
         session.facts.update(returned.facts)
-    warned.issue_all(saved.header)
+    for content in saved.header.get("warnings", {}).get("issued", ()):
+        notices.issue(content)
 
 
 def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:
@@ -82,21 +82,6 @@ def read(stream: BinaryIO, session: Session, there: str) -> Saved:
     except BandsawError as error:
         located(error, session, there)
         raise
-
-
-def go_on_after(session: Session, cross: Callable[[], None]) -> None:
-    """Takes the step of an advice that crosses; a failure of `cross` is the call's result."""
-    try:
-        cross()
-    except (WorkerError, EnvironmentBuildError) as error:
-        if error.where is None:
-            advice = type(session._moderator.current_advice).__name__
-            error.where = f"{advice}.before of task {session.task}"
-        traceback = error.__traceback__
-        failure = error.with_traceback(traceback and traceback.tb_next)
-        session.conclude(Result(exception=failure))
-    else:
-        session.proceed()
 
 
 def located(error: BaseException, session: Session, there: str) -> BaseException:
