@@ -320,6 +320,15 @@ class Session:
             f"concluded{there}."
         )
 
+    def _execution_name(self) -> str:
+        """Names the execution in the message of an error, where it has an id."""
+        try:
+            execution_id = self.execution.execution_id
+        except Exception:
+            # Arguments of which no id can be made, or an execution of the user's own.
+            return ""
+        return "" if execution_id is None else f", execution {execution_id},"
+
     def _known_configuration(self) -> Configuration:
         if self.configuration is None:
             raise SessionError("This session has no configuration: give it one, or restore it.")

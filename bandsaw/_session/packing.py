@@ -122,6 +122,15 @@ def unpack(
     session._moderator = moderator
 
 
+def go_on_with(session: Any, moderator: _Moderator, place: int) -> None:
+    """Has a session go on where it came to in the other process."""
+    left = moderator.before_called - moderator.after_called - moderator._left_out
+    if not (moderator.task_called and left == place - 1) and not moderator.is_finished:
+        raise session.stopped_short(moderator, " in the other process")
+    moderator.take_over(session._moderator)
+    session._moderator = moderator
+
+
 def _take_over(header: Mapping[str, Any], is_first: bool) -> None:
     if is_first:
         modules.set_variables(header["environment"])

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 from .._cache import contents, entry, files, locks, record
-from .._cache.computation import Computation
+from .._cache.contents import Computation
 from .._cache.modes import entry_name, mode_of
 from .._cache.trust import is_of_other_code, warn_of_variables
 from .._files import keeping

@@ -19,6 +19,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .. import modules
 from .._file import Carrier
+from .._session import packing
 from .._session.moderator import _Moderator
 from .._system import callers
 from ..context import Context
@@ -29,7 +30,6 @@ from ..serialization import PickleSerializer
 from ..serialization.serializer import crossing
 from ..session import Session
 from ..tasks import _FunctionTask
-from . import boundary
 from .frames import AGAIN, DONE, LARGEST_BODY, Message
 
 new_object = object.__new__
@@ -215,7 +215,7 @@ def take_result(session: Session, data: bytes, place: int) -> None:
             counts = {**walk.serialized(), **dict(zip(names, counts)), "task_called": True}
         moderator = _Moderator.deserialize(counts)
         moderator.advice_chain = walk.advice_chain
-        boundary.go_on_with(session, moderator, place)
+        packing.go_on_with(session, moderator, place)
     if result is None:
         result = new_object(Result)
         result.value, result.exception = value, None

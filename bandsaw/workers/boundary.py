@@ -15,7 +15,6 @@ from .._file import Carrier
 from .._session import members, packing
 from .._session.headers import NEW
 from .._session.members import Saved
-from .._session.moderator import _Moderator
 from ..context import Context
 from ..errors import BandsawError
 from ..session import Session
@@ -56,7 +55,7 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
         raise
     # Where a file is lost with the connection, the session can be sent once more.
     Carrier.check()
-    go_on_with(session, returned._moderator, place)
+    packing.go_on_with(session, returned._moderator, place)
     session.task, session.execution = returned.task, returned.execution
     session.context, session.result = returned.context, returned.result
     session._code = returned._code
@@ -64,15 +63,6 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
         session.facts.update(returned.facts)
     for content in saved.header.get("warnings", {}).get("issued", ()):
         notices.issue(content)
-
-
-def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:
-    """Has a session go on where it came to in the other process."""
-    left = moderator.before_called - moderator.after_called - moderator._left_out
-    if not (moderator.task_called and left == place - 1) and not moderator.is_finished:
-        raise session.stopped_short(moderator, " in the other process")
-    moderator.take_over(session._moderator)
-    session._moderator = moderator
 
 
 def read(stream: BinaryIO, session: Session, there: str) -> Saved:
@@ -86,15 +76,5 @@ def read(stream: BinaryIO, session: Session, there: str) -> Saved:
 
 def located(error: BaseException, session: Session, there: str) -> BaseException:
     if isinstance(error, BandsawError) and error.where is None:
-        error.where = f"task {session.task}{execution_of(session) or ','} {there}"
+        error.where = f"task {session.task}{session._execution_name() or ','} {there}"
     return error
-
-
-def execution_of(session: Session) -> str:
-    """Names the execution in the message of an error, where it has an id."""
-    try:
-        execution_id = session.execution.execution_id
-    except Exception:
-        # Arguments of which no id can be made, or an execution of the user's own.
-        execution_id = None
-    return "" if execution_id is None else f", execution {execution_id},"

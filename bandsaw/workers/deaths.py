@@ -17,7 +17,6 @@ from ..errors import (
     WorkerStartError,
 )
 from ..session import Session
-from . import boundary
 from .child import Child
 
 
@@ -32,7 +31,7 @@ class CallErrors:
     def _what(self) -> str:
         # To make the id of an execution may cost much.
         session = self._session
-        return f"The process of task {session.task}{boundary.execution_of(session)}"
+        return f"The process of task {session.task}{session._execution_name()}"
 
     def _killed(self, child: Optional[Child]) -> TaskKilledError:
         where = "" if child is None else f" ({self._place.where(child)})"
