@@ -46,14 +46,8 @@ def packed(
         header["facts"] = session.facts
     if session.__dict__.get("_warnings"):
         header["warnings"] = session.__dict__.pop("_warnings")
-    values = {
-        "task": session.task,
-        "execution": session.execution,
-        "context": session.context,
-        "result": session.result,
-    }
-    for value in left_out:
-        del values[value]
+    names = ("task", "execution", "context", "result")
+    values = {name: getattr(session, name) for name in names if name not in left_out}
     session._sent = {name: header[name] for name in headers.KEPT}
     return members.members_of(header, values, session.serializer, str(session.task))
 

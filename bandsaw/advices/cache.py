@@ -241,7 +241,7 @@ class CachingAdvice(Advice):
         """Reads an entry, and brings the files in its result back to where they lack."""
         try:
             found = entry.read(folder, name, mapped=self.mmap, stamped=self.max_bytes is not None)
-            age = 0.0 if self.max_age is None else entry.age_of(found.status)
+            age = 0.0 if self.max_age is None else time.time() - found.status.st_mtime
             if self.max_age is not None and age > self.max_age:
                 _note_why(session, f"its entry was {age:.0f} s old, max_age is {self.max_age:g} s")
                 return None
