@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import types
 from typing import Any
@@ -42,6 +43,8 @@ def task_layers(obj: Any) -> list[Any]:
 
     Returns the functions, from the innermost to the outermost; the object itself if it is no task.
     """
+    if isinstance(obj, (property, functools.cached_property)):
+        obj = obj.fget if isinstance(obj, property) else obj.func
     seen: list[Any] = []
     while obj is not None and not any(obj is other for other in seen):
         seen.append(obj)

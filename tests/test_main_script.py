@@ -209,6 +209,37 @@ def test_a_name_that_leads_elsewhere_by_now_is_an_error_before_anything_is_start
     assert "does not lead to the function" in done.stderr.splitlines()[-1]
 
 
+def test_properties_above_tasks_cross(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import functools
+        import os
+        import bandsaw
+
+        class Table:
+            @property
+            @bandsaw.task
+            def place(self):
+                return os.getpid()
+
+            @functools.cached_property
+            @bandsaw.task
+            def kept(self):
+                return os.getpid()
+
+        class Wide(Table):
+            pass
+
+        if __name__ == '__main__':
+            table = Wide()
+            assert len({table.place, table.place, table.kept, table.kept, os.getpid()}) == 4
+        """,
+    )
+    project.run("workflow.py")
+
+
 def test_tasks_above_tasks_and_other_decorators_keep_their_layers(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write(
