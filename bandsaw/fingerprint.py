@@ -16,7 +16,9 @@ they hold.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional
@@ -25,7 +27,7 @@ from ._identity import canonical
 from ._identity.canonical import Writer, joined_arguments, write_arguments
 from ._identity.firstparty import is_first_party
 from ._identity.globals import canonical_module_name
-from ._identity.kinds import qualname_of
+from ._identity.kinds import attributes_of, is_a, qualname_of
 from ._identity.reach import Reach
 from ._identity.resting import without_full_collections
 from ._identity.watch import Seen, Watch
@@ -126,12 +128,31 @@ class _Walk:
     def digest_in_value(self, code: Any) -> bytes:
         """Digests code that is part of a value, see `digest_of_code`."""
         if isinstance(code, ModuleType):
-            return sha256(b"module " + canonical_module_name(code.__name__).encode()).digest()
+            return self._digest_of_module(code)
         snapshot = _snapshot_of(code)
         if snapshot is None:
             return self.digest(code, as_now=True)
         self.seen.include(snapshot.watch.seen)
         return snapshot.digest
+
+    def _digest_of_module(self, module: ModuleType) -> bytes:
+        """Digests a module by its name, one of the project also by what it says and holds."""
+        parts = [canonical_module_name(module.__name__).encode()]
+        # One that is not loaded under its name was made or loaded by hand.
+        if is_first_party(module.__name__) or sys.modules.get(module.__name__) is not module:
+            with late_import:
+                from ._identity.whole_modules import digest_of_module
+                from .errors import IdentityError
+
+            held = {
+                name: value
+                for name, value in attributes_of(module).items()
+                if not name.startswith("__") and not is_a(value, ModuleType)
+            }
+            with suppress(IdentityError):  # one that was made by hand has no source
+                parts.append(digest_of_module(module))
+            parts.append(self.digest(held, as_now=True))
+        return sha256(b"module " + b"".join(parts)).digest()
 
     def digest_of_dependency(self, dependency: Any, position: int) -> bytes:
         """Digests something that `depends` names."""
@@ -149,14 +170,17 @@ class _Walk:
         """Reports all that could not be followed, once for each code and process."""
         if not self.problems:
             return
-        module = canonical_module_name(getattr(code, "__module__", "?"))
+        is_module = isinstance(code, ModuleType)
+        name = code.__name__ if is_module else getattr(code, "__module__", "?")
+        module = canonical_module_name(name)
+        label = module if is_module else f"{module}.{_label(code)}"
         places = list(dict.fromkeys(f"\n    {place}: {reason}" for place, reason in self.problems))
         left = len(places) - _MOST_PLACES
         if left > 1:
-            command = f"python -m bandsaw cache explain {module}.{_label(code)}"
+            command = f"python -m bandsaw cache explain {label}"
             places[_MOST_PLACES:] = [f"\n    and {left} more: {command!r} lists all"]
         text = (
-            f"The id of {module}.{_label(code)} does not depend on what cannot be followed:"
+            f"The id of {label} does not depend on what cannot be followed:"
             + "".join(places)
             + "\nIf results do, name what they depend on with @task(depends=[...]), or write "
             "@task(version=...) and change it whenever the code changes."

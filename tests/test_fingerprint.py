@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 import warnings
 import weakref
 from pathlib import Path
@@ -336,16 +337,18 @@ def test_a_task_decorator_that_is_kept_in_a_variable_does_not_count(project, mon
 def test_a_computed_name_is_reported_with_its_place_and_a_remedy(project):
     project(
         flow="""
-        import importlib
+        import importlib, pkgutil, runpy
         def f(x, name):
+            pkgutil.resolve_name(name), runpy.run_module("flow"), runpy.run_path(name)
             return getattr(x, name), importlib.import_module(name), eval(name), globals()[name]
         """
     )
-    with pytest.warns(IdentityWarning, match=r"(?s)flow\.f: line 4, getattr.*version=") as caught:
+    with pytest.warns(IdentityWarning, match=r"(?s)flow\.f: line 5, getattr.*version=") as caught:
         fingerprint(importlib.import_module("flow").f)
     assert len(caught) == 1
     text = str(caught[0].message)
-    assert text.count("flow.f: line 4, ") == 4 and text.count("version=") == 1
+    assert text.count("flow.f: line 4, ") == 3 and text.count("version=") == 1
+    assert text.count("flow.f: line 5, ") == 4
 
 
 def test_a_task_is_reported_once_with_all_that_it_and_its_dependencies_reach(project):
@@ -589,6 +592,26 @@ def test_a_module_in_depends_counts_with_everything_below_it(project):
     first = id_with("A = 1", "B = 1")
     assert id_with("A = 1  # a comment", "'doc'\nB = 1") == first
     assert len({first, id_with("A = 2", "B = 1"), id_with("A = 1", "B = 2")}) == 3
+
+
+def test_a_module_as_an_argument_counts_with_what_it_says_and_holds(project):
+    def id_with(text, **held):
+        project(rates=text, prep="def g(): return 1")
+        module = importlib.import_module("rates")
+        vars(module).update(held)
+        return execution_id_of({"rates": module})
+
+    first = id_with("import json, prep\nA = 1\ndef f(): return A")
+    assert id_with("import json, prep\nA = 1  # a comment\ndef f(): return A") == first
+    others = id_with("import json, prep\nA = 2\ndef f(): return A"), id_with("A = 1", A=2)
+    assert len({first, *others, execution_id_of({"rates": json})}) == 4
+
+
+def test_a_module_that_was_made_by_hand_counts_as_an_argument_by_what_it_holds():
+    module = types.ModuleType("by_hand")
+    first = execution_id_of({"a": module})
+    module.rate = 1
+    assert execution_id_of({"a": module}) != first
 
 
 def test_code_in_arguments_is_read_again_after_a_reload(project):

@@ -715,16 +715,23 @@ def _label(code: Any) -> str:
     return f"{canonical_module_name(module)}.{getattr(code, '__qualname__', '?')}"
 
 
+# The modules that have functions which find code by a name or a path.
+_OF_COMPUTED_NAMES = {
+    *("builtins", "importlib", "importlib.util", "importlib._bootstrap_external"),
+    *("pkgutil", "runpy", "sys"),
+}
+
+
 def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[str, Any]) -> bool:
     import builtins
 
     if len(chain) == 1:
         value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
-        is_function = is_a(value, (FunctionType, types.BuiltinFunctionType, type))
-        return is_function and (
-            module_of_class(value) if is_a(value, type) else value.__module__
-        ) in ("builtins", "importlib")
-    return chain[:-1] in (("importlib",), ("builtins",), ("sys",))
+        if is_a(value, type):
+            return module_of_class(value) in _OF_COMPUTED_NAMES
+        is_function = is_a(value, (FunctionType, types.BuiltinFunctionType))
+        return is_function and value.__module__ in _OF_COMPUTED_NAMES
+    return ".".join(chain[:-1]) in _OF_COMPUTED_NAMES
 
 
 def _is_made_by_types(cls: type) -> bool:

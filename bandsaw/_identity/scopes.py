@@ -26,6 +26,10 @@ _DYNAMIC = {
     "eval": None,
     "exec": None,
     "globals": None,
+    "resolve_name": None,
+    "run_module": None,
+    "run_path": None,
+    "spec_from_file_location": None,
 }
 
 
