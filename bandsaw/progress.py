@@ -21,7 +21,7 @@ __all__ = ["Progress"]
 _SECONDS_UNTIL_SHOWN = 0.5
 _SECONDS_BETWEEN_FRAMES = 0.2
 # The thread ends at once, but on a busy machine; without it a terminal would lack its cursor.
-_SECONDS_TO_FINISH = 10.0
+_SECONDS_TO_FINISH = 30.0
 
 
 class Progress(Extension):

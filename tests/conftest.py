@@ -118,7 +118,7 @@ class Project:
         return path
 
     def run(
-        self, *arguments, python=sys.executable, check=True, text=None, seconds=120, **variables
+        self, *arguments, python=sys.executable, check=True, text=None, seconds=300, **variables
     ):
         """Runs Python in the project's folder, with bandsaw on its path."""
         done = subprocess.run(

@@ -55,6 +55,18 @@ class S3:
         self.kill()
 
     def start(self):
+        self._launch()
+        end = time.monotonic() + 200
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(self._first_request()):
+                return
+            if time.monotonic() > end:
+                raise RuntimeError(f"it did not start: {self._log.read_text()}")
+            time.sleep(0.05)
+            if self._process.poll() is not None:
+                self._launch()  # its port may be that of a connection for a moment
+
+    def _launch(self):
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *self.command, "--port", str(self.port)],
@@ -62,13 +74,6 @@ class S3:
                 stdout=log,
                 stderr=log,
             )
-        end = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(self._first_request()):
-                return
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"it did not start: {self._log.read_text()}")
-            time.sleep(0.05)
 
     def _first_request(self):
         """Makes the bucket."""

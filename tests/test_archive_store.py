@@ -204,7 +204,7 @@ print(archive.folder)
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
-    folders = {process.communicate(timeout=60)[0] for process in processes}
+    folders = {process.communicate(timeout=300)[0] for process in processes}
     assert len(folders) == 1
     assert names(tmp_path / "home" / "archives") == [Path(folders.pop().strip()).name]
 

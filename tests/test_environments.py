@@ -402,7 +402,7 @@ def test_of_many_that_need_it_at_once_one_makes_it(project, slow_package, home):
         # All of them are at it.
         told = [process.stderr.readline() for process in processes]
         slow_package.go_on()
-        ended = [process.communicate(timeout=100) for process in processes]
+        ended = [process.communicate(timeout=300) for process in processes]
     finally:
         slow_package.go_on()
         for process in processes:
@@ -426,7 +426,7 @@ def test_an_interrupt_ends_the_tools_and_leaves_nothing(
     process = project.start("-c", code)
     wait_until(lambda: slow_package.builds)
     process.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
+    assert "KeyboardInterrupt" in process.communicate(timeout=300)[1]
     for pid in slow_package.builds[0]:
         wait_until.gone(pid)
     assert left_in(home) == []
@@ -897,7 +897,7 @@ def test_what_is_being_made_is_left_alone(project, slow_package, home, wait_unti
     assert "is just being made" in removed.stderr
     assert removed.stdout == "removed 0 environments, 0 B\n"
     slow_package.go_on()
-    assert Path(process.communicate(timeout=60)[0].strip()).exists()
+    assert Path(process.communicate(timeout=300)[0].strip()).exists()
     (made,) = store.kept()
     (made.folder / "bandsaw.json").unlink()
     assert "(interrupted)" in env(project, "ls").stdout

@@ -183,7 +183,7 @@ def test_ctrl_c_ends_it_with_the_figures_so_far():
     with process:
         assert process.stdout.readline().startswith("one: ")
         process.send_signal(signal.SIGINT)
-        told, said = process.communicate(timeout=60)
+        told, said = process.communicate(timeout=300)
     assert (process.returncode, said) == (130, "")
     assert "interrupted; the figures so far:" in told
     assert "no faults, seed " in told

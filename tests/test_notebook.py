@@ -54,7 +54,7 @@ def test_the_cells_of_the_page_show_what_it_says(project, monkeypatch):
         cells=[nbformat.v4.new_code_cell(source) for source, _ in cells]
     )
     client = nbclient.NotebookClient(
-        notebook, timeout=120, resources={"metadata": {"path": str(project.folder)}}
+        notebook, timeout=300, resources={"metadata": {"path": str(project.folder)}}
     )
     with client.setup_kernel():
         for number, (source, expected) in enumerate(cells):

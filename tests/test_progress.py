@@ -23,17 +23,23 @@ configuration = (
 )
 """
 WORKFLOW = """
-import threading, time
-import bandsaw
+import threading
+import bandsaw, bandsaw.progress
 
-shown = threading.Event()
+shown, make = threading.Event(), bandsaw.progress.shower
+
+def shower(seconds):
+    shown.set()
+    return make(seconds)
+
+bandsaw.progress.shower = shower
 
 @bandsaw.task
 def step(x):
     if x == 2:
         raise ValueError(x)
-    if x == 0:
-        time.sleep({seconds})
+    # Until something is shown, however slow the machine is.
+    assert x or not {waits} or shown.wait(100)
     return x
 
 if __name__ == "__main__":
@@ -46,7 +52,7 @@ if __name__ == "__main__":
 
 def test_lines_are_written_where_there_is_no_terminal(project):
     project.write("bandsaw_config.py", CONFIGURATION)
-    project.write("workflow.py", WORKFLOW.format(seconds=1.5))
+    project.write("workflow.py", WORKFLOW.format(waits=True))
     done = project.run("workflow.py")
     assert done.stdout == "the end\n"
     assert "workflow.step: 4 of 4 done, 1 failed" in done.stderr.splitlines()[-1]
@@ -56,7 +62,7 @@ def test_nothing_is_shown_of_what_ends_at_once(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     # However slow the machine is: what counts is that all has ended before it is to be shown.
     patient = "import bandsaw.progress; bandsaw.progress._SECONDS_UNTIL_SHOWN = 600"
-    project.write("workflow.py", patient + WORKFLOW.format(seconds=0))
+    project.write("workflow.py", patient + WORKFLOW.format(waits=False))
     assert project.run("workflow.py").stderr == ""
 
 
@@ -71,7 +77,7 @@ def test_what_calls_wait_for_is_shown(project):
     def step():
         with work.told("sending model.bin", 4_000_000) as sent:
             sent.done = 1_000_000
-            shown.wait(60)
+            shown.wait(100)
 
     class Stream:
         def write(self, text):
@@ -94,7 +100,7 @@ def test_what_calls_wait_for_is_shown(project):
 def test_a_terminal_has_bars(project):
     pytest.importorskip("rich", reason="bars are drawn by rich, in the extra 'cli'")
     project.write("bandsaw_config.py", CONFIGURATION)
-    project.write("workflow.py", WORKFLOW.format(seconds=1.5))
+    project.write("workflow.py", WORKFLOW.format(waits=True))
     near, far = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "workflow.py"], cwd=project.folder, stdin=far, stdout=far, stderr=far,
@@ -124,10 +130,17 @@ def test_a_notebook_has_bars_in_its_cell(project, monkeypatch):
     project.write("bandsaw_config.py", CONFIGURATION)
     for name, value in project.environment().items():
         monkeypatch.setenv(name, value)
-    (cell,) = cells = [nbformat.v4.new_code_cell(WORKFLOW.format(seconds=1.5))]
+    # What comes after the end of a cell is not in its outputs.
+    until_shown = """
+    for thread in threading.enumerate():
+        if thread.name == "bandsaw-progress":
+            thread.join()
+"""
+    text = WORKFLOW.format(waits=True) + until_shown
+    (cell,) = cells = [nbformat.v4.new_code_cell(text)]
     notebook = nbformat.v4.new_notebook(cells=cells)
     resources = {"metadata": {"path": str(project.folder)}}
-    nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
+    nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
     bars = [output.data for output in cell.outputs if output.output_type == "display_data"]
     # One, that was drawn anew in its place.
     assert len(bars) == 1

@@ -11,8 +11,10 @@ from typing import IO, Optional
 # What is kept of the output for an error's message: the stack of a crash, and what came before it.
 TAIL_BYTES = 8192
 _TAIL_LINES = 50
-# After the process has ended, its children may hold its pipes open for ever.
+# After the process has ended, its children may hold its pipes open for ever. A machine that stood
+# still meanwhile costs one of the looks, and nothing of what was written.
 _DRAIN_SECONDS = 1.0
+_DRAIN_LOOKS = 20
 
 
 class Output:
@@ -57,7 +59,10 @@ class Tail:
 
     def finish(self, seconds: Optional[float] = _DRAIN_SECONDS) -> str:
         """Waits for the rest of the output. `seconds`: `None` for as long as it takes."""
-        self._thread.join(seconds)
+        for _ in range(_DRAIN_LOOKS):
+            self._thread.join(None if seconds is None else seconds / _DRAIN_LOOKS)
+            if not self._thread.is_alive():
+                break
         return last_lines(self._output.kept)
 
     def all(self) -> str:

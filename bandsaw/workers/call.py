@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, Optional
 
 from .._file import Carrier
 from .._session import facts, members
@@ -25,18 +25,15 @@ from ..session import Session
 from ..tasks import _FunctionWithClosureTask
 from . import again, boundary, frames, notices, wire
 from .child import Child
-from .deaths import CallErrors, was_killed_early
+from .deaths import MISSED_HEARTBEATS, CallErrors, was_killed_early
 from .frames import DeadlineError, Frame, Message, NotBegunError
 from .place import Place
 from .pool import Pool, Worker
 
-_Done = TypeVar("_Done")
 # What ends a call.
 ANSWERS = (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE)
 # How many kinds of calls a process that is reused keeps in mind.
 _MOST_SHAPES = 1000
-# So many have to be missing until a process counts as lost.
-_MISSED_HEARTBEATS = 3
 # How many processes may end themselves for want of work in the very moment when some comes.
 _MOST_GOODBYES = 20
 # How often a call is begun again with another process because the one before was killed too early.
@@ -263,7 +260,7 @@ class Call(CallErrors):
         if facts.wanted:
             self._session.facts.update(facts.sent(message, child.host, self._place.name))
         try:
-            self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
+            self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until), 1)
         except OSError:
             # Nobody reads it. What the process has said last says why.
             child.has_read = False
@@ -274,7 +271,8 @@ class Call(CallErrors):
     def _answer(self, child: Child, deadline: Optional[float], is_last_try: bool) -> Frame:
         is_first = True
         while True:
-            frame = self._in_time(child, deadline, child.next)
+            frame = self._in_time(child, deadline, child.next, MISSED_HEARTBEATS)
+            child.is_heard = True
             if frame is None:
                 if not is_last_try and was_killed_early(child):
                     raise NotBegunError
@@ -307,23 +305,6 @@ class Call(CallErrors):
                 f"{self._what} sent a message {frames.NAMES[frame.kind]} where none is due "
                 f"({self._place.where(child)})."
             )
-
-    def _in_time(
-        self, child: Child, deadline: Optional[float], act: Callable[[Optional[float]], _Done]
-    ) -> _Done:
-        """Does something until a deadline, and where signs of life are due no longer than that."""
-        if self._heartbeat is None:
-            return act(deadline)
-        silence = self._heartbeat * _MISSED_HEARTBEATS
-        end = time.monotonic() + silence
-        try:
-            return act(end if deadline is None else min(deadline, end))
-        except DeadlineError as error:
-            if deadline is not None and deadline <= end:
-                raise
-            child.end()
-            how = f"gave no sign of life for {silence:g} s and was ended"
-            raise self._death(child, how) from error
 
     def _take_back(self, child: Child, answer: Frame) -> None:
         if facts.wanted:

@@ -21,8 +21,9 @@ from . import frames
 from .ends import Ends
 from .frames import BYE, EVENT, HEARTBEAT, LOG, WARNING, Channel, DeadlineError, Frame, Message
 
-# A process that has closed its channel is about to end; one that is not is ended.
-_SECONDS_TO_END = 1.0
+# A process that has closed its channel is about to end; one that is not is ended. That it has ended
+# is told by another process, which may be kept waiting.
+_SECONDS_TO_END = 5.0
 # The most that is waited for something that has been killed.
 _SECONDS_TO_DIE = 10.0
 _READ = 65536
@@ -52,6 +53,7 @@ class Child(abc.ABC):
         self.start_error: Optional[int] = None  # the `errno` for which it could not be started
         self.is_over = False  # whether it has ended
         self.is_cancelled = False  # whether it was ended from here
+        self.is_heard = False  # whether it has sent anything
         self.has_answered = False  # whether it has gone on with a session before
         self.has_read = True  # whether it may have read all that was sent to it last
         self._closed: Optional[Callable[[bool], None]] = closed

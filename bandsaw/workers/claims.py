@@ -18,8 +18,8 @@ from typing import Callable, Optional
 from .._archive.keep import kept_root
 from .engine_machine import started, tell
 
-# What has begun can be ended a moment later.
-_SECONDS_TO_BEGIN = 2.0
+# What has begun can be ended a moment later, which is long where its worker gets no processor.
+_SECONDS_TO_BEGIN = 30.0
 
 
 @functools.lru_cache(1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any, Optional
+import time
+from typing import Any, Callable, Optional, TypeVar
 
 from .._system import ending
 from .._system.processes import advice_on_exit, describe_exit
@@ -18,6 +19,13 @@ from ..errors import (
 )
 from ..session import Session
 from .child import Child
+from .frames import DeadlineError
+
+_Done = TypeVar("_Done")
+# So many have to be missing until a process counts as lost.
+MISSED_HEARTBEATS = 3
+# A process that has just been started gives its first one within this.
+_SECONDS_TO_BEGIN = 60.0
 
 
 class CallErrors:
@@ -26,6 +34,7 @@ class CallErrors:
     _session: Session
     _place: Any
     _seconds: Optional[float]
+    _heartbeat: Optional[float]
 
     @property
     def _what(self) -> str:
@@ -44,6 +53,30 @@ class CallErrors:
             output,
             errors,
         )
+
+    def _in_time(
+        self, child: Child, deadline: Optional[float], act: Callable[[Any], _Done], looks: int
+    ) -> _Done:
+        """Does something until a deadline, and where signs of life are due no longer than that.
+
+        `looks`: how often to begin again with it. A machine that stands still costs one of them.
+        """
+        if self._heartbeat is None:
+            return act(deadline)
+        least = 0.0 if child.is_heard else _SECONDS_TO_BEGIN
+        silence = max(self._heartbeat * MISSED_HEARTBEATS, least)
+        for left in reversed(range(looks)):
+            end = time.monotonic() + silence / looks
+            try:
+                return act(end if deadline is None else min(deadline, end))
+            except DeadlineError as error:
+                if deadline is not None and deadline <= end:
+                    raise
+                if not left:
+                    child.end()
+                    how = f"gave no sign of life for {silence:g} s and was ended"
+                    raise self._death(child, how) from error
+        raise AssertionError
 
     def _timeout(self, child: Child) -> TaskTimeoutError:
         child.end()
@@ -75,7 +108,7 @@ class CallErrors:
             pass
         elif child.returncode is None:
             how = "was lost: the process that had started it has ended"
-        elif child.is_cancelled:
+        elif child.is_cancelled and child.returncode == -signal.SIGKILL:
             how = "closed its channel, and was ended,"
         else:
             how = f"ended with {describe_exit(child.returncode)}"

@@ -131,6 +131,8 @@ def _give_signs_of_life(channel: Channel, seconds: Optional[float]) -> None:
             except OSError:
                 return
 
+    # The first one says that it has begun: only from then on one may be missing.
+    channel.send((frames.HEARTBEAT, (), None))
     threading.Thread(target=beat, daemon=True, name="bandsaw-heartbeat").start()
 
 

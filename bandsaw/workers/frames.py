@@ -174,7 +174,7 @@ class Channel:
             left = patience
         poll = select.poll()
         poll.register(self._socket, select.POLLOUT)
-        if not poll.poll(None if left is None else max(0.0, left * 1000)):
+        if not _is_ready(poll, left):
             raise DeadlineError if is_patient else stalled("the other side took", left)
 
     def send_json(self, kind: int, content: Any) -> None:
@@ -199,7 +199,7 @@ class Channel:
     def _wait_for_rest(self, seconds: float) -> None:
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        if not poll.poll(seconds * 1000):
+        if not _is_ready(poll, seconds):
             raise stalled("there came", seconds)
 
     def next(self) -> Optional[Frame]:
@@ -259,6 +259,13 @@ class Channel:
         while self._descriptors:
             self._descriptors.popleft().close()
         self._socket.close()
+
+
+def _is_ready(poll: Any, seconds: Optional[float]) -> bool:
+    """Waits for one that is polled. A machine that stands still costs one look of ten."""
+    if seconds is None:
+        return bool(poll.poll())
+    return any(poll.poll(max(0.0, seconds * 100)) for _ in range(10))
 
 
 def head_of(kind: int, size: int, has_file: bool) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, NoReturn, Optional, cast
 
 from .._system.interrupts import Deferred
 from .._system.output import Tail, last_lines
-from .._system.processes import describe_exit, kill_group
+from .._system.processes import describe_exit, ends_within, kill_group
 from ..distribution import DistributionArchive
 from ..errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
 from . import streams
@@ -162,10 +162,12 @@ class Login:
                 del self.data[: found + len(end)]
                 return before
             if len(self.data) > _MOST_NOISE:
+                self.terminate()
                 self._give_up("it printed without end")
             searched = max(0, len(self.data) - len(end))
             left = deadline - time.monotonic()
             if left <= 0 or not is_ready(self.out, select.POLLIN, left):
+                self.terminate()
                 self._give_up(f"it did not answer within {_SECONDS_TO_START:g} s")
             data = os.read(self.out, READ)
             if not data:
@@ -219,8 +221,7 @@ class Login:
         for end in (None, self.terminate, self.kill):
             if end is not None:
                 end()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(1.0)
+            if ends_within(process, _SECONDS_TO_END):
                 break
         self._errors.finish()
         # With `ssh -v` what matters is lost among what it says of itself.
@@ -254,9 +255,7 @@ class Login:
             left = max(0.0, deadline - time.monotonic())
             if not (is_ready(self.out, select.POLLIN, left) and os.read(self.out, READ)):
                 break
-        try:
-            self._process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        if not ends_within(self._process, max(1.0, deadline - time.monotonic())):
             self.kill()
             self._process.wait()
         self._errors.finish()

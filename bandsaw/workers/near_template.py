@@ -22,7 +22,7 @@ from .. import __version__
 from .._session.members import failure_of
 from .._system.interrupts import Deferred
 from .._system.output import Tail
-from .._system.processes import describe_exit, kill_group
+from .._system.processes import describe_exit, ends_within, kill_group
 from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
@@ -31,6 +31,8 @@ from .ends import ask_for_process, channel_pair
 from .frames import Channel
 
 _SECONDS_TO_END = 5.0
+# One that has closed its channel before it was ready is about to end, and how it does is told.
+_SECONDS_TO_SAY_WHY = 30.0
 # Ctrl-C is for us to handle. In the session of its caller it is, because Linux counts processes of
 # a session as one when a processor is free: where others want it, an answer comes in a third of
 # the time.
@@ -191,9 +193,7 @@ class Template(AnyTemplate):
     def close(self) -> None:
         self.let_go()
         if self._process is not None:
-            try:
-                self._process.wait(_SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
+            if not ends_within(self._process, _SECONDS_TO_END):
                 self._process.kill()
                 self._process.wait()
         while self._next:
@@ -232,9 +232,7 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
         hello = checked_hello(frame, kind, kind.executable)
     except EOFError as error:
         near.close()
-        try:
-            process.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
+        if not ends_within(process, _SECONDS_TO_SAY_WHY):
             kill_group(process.pid)
             process.wait()
         ending = describe_exit(process.returncode)

@@ -142,10 +142,10 @@ class Server:
         return key.with_name(key.name + ".pub").read_text()
 
     def _listens(self):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self._process.poll() is None and time.monotonic() < deadline:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection(("127.0.0.1", self.port), timeout=20).close()
                 return True
             except OSError:
                 time.sleep(0.05)

@@ -165,7 +165,7 @@ def test_processes_that_are_forked_use_a_server_on_their_own(flow, server, proje
             for process in processes:
                 process.start()
             for process in processes:
-                process.join(30)
+                process.join(200)
                 assert process.exitcode == 0
             square(101)
         """,
@@ -238,7 +238,7 @@ def test_a_server_that_is_killed_and_restarted_costs_one_warning_and_no_entry(fl
         step(process, 3)
         server.start()
         step(process, 4)
-        told = process.communicate(timeout=120)[1]
+        told = process.communicate(timeout=300)[1]
     assert len(warnings_in(told)) == 1
     # What a server of objects holds goes with it.
     kept = ["1", "2", "3", "4"] if "sftp" in store else ["2", "3", "4"]
@@ -254,7 +254,7 @@ def test_a_server_that_is_gone_keeps_no_program_from_ending(flow, server):
             begun = time.monotonic()
             for number in range(2, 6):
                 step(process, number)
-            told = process.communicate(timeout=120)[1]
+            told = process.communicate(timeout=300)[1]
             assert time.monotonic() - begun < 100
         finally:
             server.start()
@@ -271,7 +271,7 @@ def test_a_server_that_stops_answering_is_left_alone(flow, server):
                 step(process, number)
         finally:
             server.pause(signal.SIGCONT)
-        told = process.communicate(timeout=120)[1]
+        told = process.communicate(timeout=300)[1]
     assert len(warnings_in(told)) == 1
 
 
@@ -285,7 +285,7 @@ def test_a_server_that_is_slow_is_waited_for(flow, server):
         timer.start()
         step(process, 2)
         timer.join()
-        assert process.communicate(timeout=120)[1] == ""
+        assert process.communicate(timeout=300)[1] == ""
     assert flow.computed() == 2
 
 

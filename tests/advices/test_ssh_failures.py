@@ -31,7 +31,7 @@ from tests.conftest import ROOT, coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_server, ssh_tasks
 
 pytestmark = [pytest.mark.xdist_group("failures over SSH"), pytest.mark.slow]
-_SECONDS = 60
+_SECONDS = 200
 
 
 @pytest.fixture(scope="module")
@@ -787,7 +787,7 @@ def test_drivers_may_begin_at_once_with_a_directory_that_is_not_there(far, tmp_p
     for driver in drivers:
         driver.stdin.write("\n")
         driver.stdin.flush()
-    told = [driver.communicate(timeout=60) for driver in drivers]
+    told = [driver.communicate(timeout=300) for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0] * 4, told
     assert len({out for out, _ in told}) == 4
     assert len(archives(far.directory)) == 1

@@ -68,7 +68,7 @@ def dask_cluster(folder):
     finally:
         for process in reversed(running):
             process.terminate()
-            process.wait(30)
+            process.wait(200)
 
 
 @contextlib.contextmanager
@@ -78,11 +78,11 @@ def slurm_of_one_node(folder):
         pytest.fail("Slurm is not installed, or this is not root")
     place = folder / "slurm"
     try:
-        started = subprocess.run(["bash", up, place], capture_output=True, text=True, timeout=60)
+        started = subprocess.run(["bash", up, place], capture_output=True, text=True, timeout=300)
         assert started.returncode == 0, started.stdout + started.stderr
         yield {"SLURM_CONF": str(place / "slurm.conf")}
     finally:
-        subprocess.run(["bash", down, place], timeout=60)
+        subprocess.run(["bash", down, place], timeout=300)
 
 
 # Two that differ most run always, the others in the step of CI for engines.
@@ -125,7 +125,7 @@ def interrupt(project, folder, name, variables):
     wait_until(lambda: len(list(folder.iterdir())) == 2 or program.poll() is not None, 20000)
     begun = [path.read_text() for path in folder.iterdir()]
     program.send_signal(signal.SIGINT)
-    said = program.communicate(timeout=60)[1]
+    said = program.communicate(timeout=300)[1]
     assert "KeyboardInterrupt" in said, said
     wait_until(lambda: all(map(is_gone, filter(None, begun))))
     assert len(list(folder.iterdir())) == 2

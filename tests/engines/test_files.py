@@ -183,7 +183,7 @@ def cluster(project):
     finally:
         for process in reversed(running):
             process.terminate()
-            process.wait(30)
+            process.wait(200)
 
 
 @pytest.mark.skipif(not os.environ.get("BANDSAW_TEST_ENGINES"), reason="needs Dask")

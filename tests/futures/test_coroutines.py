@@ -31,8 +31,8 @@ def test_a_coroutine_function_stays_one(task):
     assert inspect.iscoroutinefunction(f) and f.__doc__ == "Says what it does."
     assert asyncio.run(f(3)) == 3
     assert asyncio.run(Thing().method(4)) == 4
-    assert f.submit(5).result(60) == 5 and list(f.map([1, 2])) == [1, 2]
-    assert Thing().method.submit(6).result(60) == 6
+    assert f.submit(5).result(200) == 5 and list(f.map([1, 2])) == [1, 2]
+    assert Thing().method.submit(6).result(200) == 6
 
 
 def test_it_runs_on_the_loop_of_the_caller_which_goes_on_meanwhile(task):
@@ -63,7 +63,7 @@ def test_what_it_raises_is_raised(task):
             await f()
 
     asyncio.run(main())
-    assert isinstance(f.submit().exception(60), LookupError)
+    assert isinstance(f.submit().exception(200), LookupError)
 
 
 def test_one_that_is_submitted_from_a_coroutine_has_a_loop_of_its_own(task):
@@ -74,7 +74,7 @@ def test_one_that_is_submitted_from_a_coroutine_has_a_loop_of_its_own(task):
     @task
     async def outer():
         # Blocks the loop, as one should not.
-        return inner.submit().result(60), id(asyncio.get_running_loop())
+        return inner.submit().result(200), id(asyncio.get_running_loop())
 
     theirs, ours = asyncio.run(outer())
     assert theirs != ours

@@ -28,11 +28,11 @@ for _ in range(150):
     except KeyboardInterrupt:
         count += 1
     assert not concurrent.futures.wait(futures, 30).not_done
-    assert more.submit(5).result(30) == 6
+    assert more.submit(5).result(200) == 6
 assert count
 begun = time.monotonic()
 while any(call.state for call in list(lanes.unfinished)):
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 200
     time.sleep(0.001)
 assert more.bandsaw_configuration._flight.running == 0
 """

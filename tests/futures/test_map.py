@@ -32,7 +32,7 @@ def test_it_begins_at_the_call(task):
         called.set_result(x)
 
     results = f.map([3])
-    assert called.result(60) == 3
+    assert called.result(200) == 3
     next(results)
 
 
@@ -119,7 +119,7 @@ def test_what_has_not_begun_is_cancelled_when_it_is_closed_or_goes_away(bounded,
     del dropped
     gc.collect()
     gate.open()
-    f.submit(20).result(60)
+    f.submit(20).result(200)
     assert begun == [0, 20]
 
 

@@ -1,9 +1,10 @@
 import threading
+import time
 import types
 
 import pytest
 
-from bandsaw.workers import far_end, frames
+from bandsaw.workers import deaths, far_end, frames
 from bandsaw.workers.ends import channel_pair
 
 pytestmark = pytest.mark.slow
@@ -131,12 +132,12 @@ def test_a_process_that_was_stopped_is_ended_where_signs_of_life_are_asked_for(r
         raise AssertionError
     assert f(False) == 1
     """
-    run(tasks, body, f"heartbeat=1, {mode}")
+    run(tasks, body, f"heartbeat=2, {mode}")
 
 
 @pytest.mark.parametrize(
     ("options", "timeout", "error"),
-    [("", 3, "TaskTimeoutError"), (", heartbeat=1", None, "WorkerDiedError")],
+    [("", 3, "TaskTimeoutError"), (", heartbeat=2", None, "WorkerDiedError")],
 )
 def test_a_process_that_takes_nothing_any_more_is_not_waited_for(run, options, timeout, error):
     tasks = f"""
@@ -174,12 +175,31 @@ def test_signs_of_life_come_as_often_as_they_are_asked_for(monkeypatch):
     assert set(slept) == {0.25}
 
 
+def test_a_machine_that_stands_still_costs_one_sign_of_life_and_the_first_one_may_take_long():
+    call = deaths.CallErrors()
+    call._heartbeat = 1.0
+    given = []
+
+    def act(until):
+        given.append(until - time.monotonic())
+        if len(given) < 3:
+            raise frames.DeadlineError
+        return "a message"
+
+    for is_heard in (True, False):
+        given.clear()
+        child = types.SimpleNamespace(is_heard=is_heard)
+        assert call._in_time(child, None, act, deaths.MISSED_HEARTBEATS) == "a message"
+        assert len(given) == 3
+        assert (max(given) > 1) is not is_heard
+
+
 def test_a_task_that_is_busy_gives_signs_of_life(run, mode):
     tasks = """
-    from bandsaw.workers import call, child, frames
+    from bandsaw.workers import child, deaths, frames
 
     # A minute: none is missing because the machine is slow.
-    call._MISSED_HEARTBEATS = 600
+    deaths.MISSED_HEARTBEATS = 600
     following, signs = child.Child.next, []
 
     def follow(self, deadline=None):

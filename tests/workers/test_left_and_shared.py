@@ -45,8 +45,8 @@ def test_signs_of_life_of_a_process_that_waits_do_not_end_it(run):
     tasks = "@bandsaw.task\ndef f():\n    return os.getpid()"
     body = """
     from bandsaw.advices._moving import _pools
-    from bandsaw.workers import call
-    call._MISSED_HEARTBEATS = 10_000  # a busy machine may be silent for longer than three
+    from bandsaw.workers import deaths
+    deaths.MISSED_HEARTBEATS = 10_000  # a busy machine may be silent for longer than three
     pid = f()
     ((pool,),) = (pools.values() for pools in _pools.values())
     child = pool._idle[0].child

@@ -92,16 +92,16 @@ def wait_there(path):
     wait.__wrapped__(path)
 
 
-@bandsaw.task(chain="many", batch=3, timeout=8)
+@bandsaw.task(chain="many", batch=3, timeout=16)
 def in_batches(x, folder):
-    end = time.monotonic() + 7
+    end = time.monotonic() + 15
     if x == 5:
         # After the others, also those that are not in one batch with this one.
         while len(os.listdir(folder)) < 5 and time.monotonic() < end:
             time.sleep(0.05)
         os._exit(9)
     # Less than its time on a busy machine, too; three of them take longer.
-    time.sleep(2.8)
+    time.sleep(5.5)
     open(os.path.join(folder, str(x)), "w").close()
     return x
 

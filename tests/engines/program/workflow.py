@@ -45,7 +45,7 @@ def killed():
     try:
         future.result()
     finally:
-        for _ in range(500):
+        for _ in range(5000):
             if not is_there(pid):
                 break
             time.sleep(0.02)
@@ -93,7 +93,7 @@ def withheld():
     futures = [tasks.wait_there.submit(os.path.join(folder, str(i))) for i in range(6)]
     while len(os.listdir(folder)) < 2:
         time.sleep(0.02)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 200
     while sum(future.cancel() for future in futures) < 4 and time.monotonic() < end:
         time.sleep(0.02)
     cancelled = [future for future in futures if future.cancelled()]
@@ -136,7 +136,7 @@ def batches():
     def numbers():
         yield from range(5)
         # The last one in its batch: those before it have taken their places.
-        end = time.monotonic() + 30
+        end = time.monotonic() + 200
         while len(packer._packs) < 5 and time.monotonic() < end:
             time.sleep(0.01)
         yield 5

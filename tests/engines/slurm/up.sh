@@ -53,7 +53,7 @@ END
 
 slurmctld -f "$SLURM_CONF"
 slurmd -f "$SLURM_CONF" -N "$host"
-for _ in {1..100}; do
+for _ in {1..600}; do
     if sinfo -h -o %T 2>/dev/null | grep -q idle; then exit 0; fi
     sleep 0.2
 done
