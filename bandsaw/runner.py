@@ -64,10 +64,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         with given:
             told.take_warnings = kept.install
             session.restore(given)
-        nonce = getattr(session, "nonce", None)
         told.proceed(session)
-        if nonce is not None:
-            session._nonce = nonce  # by which the other side knows it, however often it was tried
         kept.leave(session)
         with whole_file(path) as output, bundle.Back(session, str(path)):
             session.save(output)

@@ -41,6 +41,7 @@ def told(session: Any, configuration: Any) -> Result:
 def proceed(session: Any) -> None:
     """Goes on with a session that came from another process, and tells the extensions."""
     resumed = []
+    nonce = getattr(session, "nonce", None)
     try:
         # Who takes the steps by hand may have a session of another kind.
         for extension in getattr(getattr(session, "configuration", None), "extensions", ()):
@@ -52,3 +53,6 @@ def proceed(session: Any) -> None:
         for extension in resumed:
             if hasattr(extension, "on_call_left"):
                 extension.on_call_left(session)
+    if nonce is not None:
+        # By which the other side knows it, however often it was tried.
+        session._nonce = nonce

@@ -208,14 +208,11 @@ def _go_on(
         # Whatever else refers to what was sent would keep it in memory.
         del frame
         had = parts_of(session)
-        nonce = session.nonce
         session.__dict__.pop("_facts", None)  # the other side has them
         try:
             told.proceed(session)
         finally:
             noted = {**session.__dict__.pop("_facts", {}), **(measured.facts() if measured else {})}
-        # By which the other side knows it, however often it was tried.
-        session._nonce = nonce
         left_out = same(session, had)
         done = again.done(session, left_out, _homeward) if known else None
         if done is not None:

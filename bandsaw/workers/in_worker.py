@@ -84,7 +84,6 @@ def run(
         session = Session()
         session._unpack(_saved(head, sent["data"]))
         had = far_end.parts_of(session)
-        nonce = session.nonce
         extent = checkout.extent()
         if _same.get(digest) != extent:
             if held is None:
@@ -98,7 +97,6 @@ def run(
                 )
             _same[digest] = extent
         told.proceed(session)
-        session._nonce = nonce
         with carrying.Homeward(session):
             packed = packing.packed(session, far_end.same(session, had))
         head, pieces, _ = wire.laid_out(packed)
