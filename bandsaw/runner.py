@@ -17,7 +17,7 @@ from typing import Optional
 
 from . import _far_end, distribution
 from ._files import bundle
-from ._session import told
+from ._session import packing, telling
 from ._system import lifeline
 from ._system.files import whole_file
 from .run import set_run_id
@@ -62,9 +62,9 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # Closed again before the task is called, which could close or replace it.
         bundle.receive(os.path.abspath(parsed.input), f"{path}-given")
         with given:
-            told.take_warnings = kept.install
+            packing.take_warnings = kept.install
             session.restore(given)
-        told.proceed(session)
+        telling.proceed(session)
         kept.leave(session)
         with whole_file(path) as output, bundle.Back(session, str(path)):
             session.save(output)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from .._file import Carrier
-from .._session import facts, members
+from .._session import members, telling
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
@@ -260,8 +260,8 @@ class Call(CallErrors):
         messages = [message]
         if told:
             messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
-        if facts.wanted:
-            self._session.facts.update(facts.sent(message, child.host, self._place.name))
+        if telling.wanted:
+            self._session.facts.update(telling.sent(message, child.host, self._place.name))
         try:
             self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
         except OSError:
@@ -326,8 +326,8 @@ class Call(CallErrors):
             raise self._death(child, how) from error
 
     def _take_back(self, child: Child, answer: Frame) -> None:
-        if facts.wanted:
-            self._session.facts.update(facts.received(answer))
+        if telling.wanted:
+            self._session.facts.update(telling.received(answer))
         if answer.kind == frames.DONE and answer.body.startswith(again.PLAINLY):
             again.take_result(self._session, answer.body, self._position)
             return

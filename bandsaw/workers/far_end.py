@@ -23,7 +23,7 @@ from typing import Any, Optional
 from .. import modules, run
 from .._archive import finder
 from .._files import carrying
-from .._session import facts, members, packing, told
+from .._session import members, packing, telling
 from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
@@ -89,7 +89,7 @@ def serve(channel: Channel) -> None:
                 directory = content.get("bulk_directory", directory)
                 number = content.get("number", number)
                 is_last = content.get("is_last", False)
-                facts.wanted = content.get("facts", facts.wanted)
+                telling.wanted = content.get("facts", telling.wanted)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
             elif frame.kind in (frames.SESSION, frames.AGAIN):
                 with asking:
@@ -193,7 +193,7 @@ def _go_on(
 ) -> list[frames.Message]:
     pid = os.getpid()
     noted: dict[str, Any] = {}
-    measured = facts.Measured() if facts.wanted else None
+    measured = telling.Measured() if telling.wanted else None
     callers.forget()
     carrying.forget()
     # An earlier task may have gone elsewhere.
@@ -210,7 +210,7 @@ def _go_on(
         had = parts_of(session)
         session.__dict__.pop("_facts", None)  # the other side has them
         try:
-            told.proceed(session)
+            telling.proceed(session)
         finally:
             noted = {**session.__dict__.pop("_facts", {}), **(measured.facts() if measured else {})}
         left_out = same(session, had)
