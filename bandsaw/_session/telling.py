@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -15,8 +14,6 @@ from typing import Any, Callable, Optional
 
 from ..errors import InvalidValueError
 from ..result import Result
-
-logger = logging.getLogger(__name__)
 
 # Whether an extension of this process wants to know what a call costs and where it ran.
 wanted = False
@@ -56,7 +53,10 @@ def tell(task: Any, record: dict[str, Any], error: Optional[BaseException]) -> N
         try:
             listener(task, record, error)
         except Exception:
-            logger.exception("A call of task %s cannot be told", task)
+            # Not at the top: some processes of tasks need it for nothing else.
+            import logging
+
+            logging.getLogger(__name__).exception("A call of task %s cannot be told", task)
 
 
 def checked(facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,6 +3,6 @@
 place ── near_template, pool ──► child ─┐                                ┌── far_end ── template
                                         ├── call: boundary, wire, frames ┤
 remote ── connection, login, streams ───┘                                └── hub, bootstrap
-again: a call like the last one;  state: what is inherited;  notices: logs, warnings
-bulk: large data;  files: where there are no channels
+again: a call like the last one;  state: what is inherited;  bulk: large data
+logs, warned: what is said meanwhile;  files: where there are no channels
 """

@@ -28,7 +28,7 @@ from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
-from . import again, boundary, bulk, frames, notices, state, wire
+from . import again, boundary, bulk, frames, logs, state, warned, wire
 from .frames import Channel
 
 
@@ -67,9 +67,9 @@ def _exit_code(error: SystemExit) -> int:
 
 def serve(channel: Channel) -> None:
     """Goes on with the sessions that come, until no more do."""
-    handler = notices.Sender(channel)
+    handler = logs.Sender(channel)
     handler.install()
-    shower = notices.Shower(notices.through(channel))
+    shower = warned.Shower(warned.through(channel))
     shower.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
@@ -188,8 +188,8 @@ def _go_on(
     directory: Optional[str],
     known: dict[int, again.Shape],
     number: Optional[int],
-    handler: notices.Sender,
-    shower: notices.Shower,
+    handler: logs.Sender,
+    shower: warned.Shower,
 ) -> list[frames.Message]:
     pid = os.getpid()
     noted: dict[str, Any] = {}
