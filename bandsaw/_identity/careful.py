@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import sys
 import weakref
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Union
 from .addresses import Living, without_addresses
 from .contents import behind, is_changeable
 from .firstparty import is_first_party
-from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque
+from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque, write_str
+from .globals import canonical_module_name
 from .kinds import (
     attributes_of,
     by_kind,
@@ -44,6 +46,8 @@ _DRAWN = frozenset(
     "_random.Random numpy.random.bit_generator.BitGenerator numpy.random.mtrand.RandomState"
     " numpy.random._generator.Generator".split()
 )
+# They keep the names of a module, and look up nothing there but the names in annotations.
+_RESOLVERS = frozenset({"annotationlib", "beartype", "pydantic", "typeguard", "typing"})
 _READ_WHOLE = (
     *(b"!keys;", b"!values;", b"!items;"),
     *(b"!frame;", b"!series;", b"!index;", b"!range;", b"!categorical;", b"!column;"),
@@ -54,6 +58,8 @@ _READ_WHOLE = (
 def open_carefully(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     """Opens a part of code; nothing of the user's is run for it."""
     kind = type(value)
+    if kind is dict and _only_resolves(value, writer):
+        return b"!namespace;" + write_str(canonical_module_name(value["__name__"]))
     if defines(kind, "__next__") and not defines(kind, "read"):
         return opaque(value)  # an iterator counts by its kind, and not by where it is
     pointed = by_kind(_POINTERS, kind)
@@ -75,6 +81,8 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     whole = writer.read_whole
     if whole and any(id(frame.value) in whole for frame in writer.frames):
         return open_carefully(value, writer)  # it is read with what holds it
+    if kind is dict and _only_resolves(value, writer):
+        return open_carefully(value, writer)
     if is_changeable(value) and not seen.container(value):
         _report_as_too_large(value, writer, seen)
     form = open_carefully(value, writer)
@@ -98,12 +106,37 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         writer.report(value, "has a `__dict__` of its own, so that it is not read")
     if is_a(form, Form) and form.tag in OBJECTS:
         form = _with_attributes(value, form, writer, seen)
+    elif is_a(form, Form) and is_a(value, Fields):
+        if not is_of_the_user(type(writer.frames[-1].value)):
+            form = _without_main(form)
     seen.living = seen.living or Living()
     plain = without_addresses(value, form, seen.living)
     if plain is not form:
         holder = writer.frames[-1].value if is_a(value, Fields) else value
         writer.report(holder, "holds an address, which is left out")
     return plain
+
+
+def _without_main(form: Form) -> Form:
+    """Has installed objects that keep the name of the script know it as other processes do."""
+    if not any(type(child) is str and child == "__main__" for child in form.children):
+        return form
+    children = [
+        canonical_module_name(child) if type(child) is str else child for child in form.children
+    ]
+    return Form(form.tag, form.kind, children, form.steps)
+
+
+def _only_resolves(value: dict[Any, Any], writer: AnyWriter) -> bool:
+    """Says whether these are all names of a module, kept by who looks up annotations there."""
+    if not is_a(value.get("__name__"), str):
+        return False
+    if attributes_of(sys.modules.get(value["__name__"])) is not value:
+        return False
+    for frame in reversed(writer.frames):
+        if frame.form.tag in OBJECTS:
+            return module_of(type(frame.value)).partition(".")[0] in _RESOLVERS
+    return False
 
 
 def _report_as_too_large(value: Any, writer: AnyWriter, seen: Seen) -> None:

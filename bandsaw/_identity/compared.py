@@ -61,7 +61,7 @@ class _Compared(Writer):
                     if key[:2] != "__" or any(is_a(e, FunctionType) for e in unwrapped(member)):
                         held += (key, member)
         else:
-            name, module = name_of_module(code), "None"
+            name, module = canonical_module_name(name_of_module(code)), "None"
         return self._joined(f"{module}.{name}".encode("utf-8", "surrogatepass"), held)
 
     def _digest_of_function(self, function: FunctionType) -> bytes:
