@@ -54,6 +54,7 @@ BandsawError
     └── RemoteCommandError           subprocess.CalledProcessError
         └── RemoteConnectionError
 RemoteTraceback                      (not raised: ends the cause chain of what came back)
+IdentityWarning                      UserWarning
 ```
 """
 
@@ -323,3 +324,7 @@ class RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return "\n" + str(self.args[0]) if self.args else ""
+
+
+class IdentityWarning(UserWarning):
+    """Something that a task reaches cannot be followed, so that it does not count."""

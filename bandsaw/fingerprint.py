@@ -32,6 +32,7 @@ from ._identity.reach import Reach
 from ._identity.resting import without_full_collections
 from ._identity.watch import Seen, Watch
 from ._system.importing import late_import
+from .errors import IdentityWarning
 from .identifier import identifier_from_bytes, identifier_from_string
 
 __all__ = [
@@ -50,10 +51,6 @@ __all__ = [
 _reported: set[str] = set()
 # A warning has ten lines at the most.
 _MOST_PLACES = 7
-
-
-class IdentityWarning(UserWarning):
-    """Something that a task reaches cannot be followed, so that it does not count."""
 
 
 class _Snapshot:

@@ -1,20 +1,15 @@
-"""The run id, one name for one run of a workflow in all its processes, and numbers used once."""
+"""The run id: one name for one run of a workflow in all its processes."""
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from typing import Optional
 
-from ._system.processes import in_forked_processes
 from .errors import InvalidValueError, RunIdError
 
 _RUN_ID: Optional[str] = None
 _LOCK = threading.Lock()
-# Random for each process, and counted in it, which costs less than to make each anew.
-_random = ""
-_counted = itertools.count()
 
 
 def get_run_id() -> str:
@@ -57,24 +52,3 @@ def set_run_id(run_id: str) -> None:
                 "is defined."
             )
         _RUN_ID = run_id
-
-
-def _new_nonce() -> str:
-    """Returns 32 hexadecimal digits that no other session has, of whatever process."""
-    return f"{_random or _begin()}{next(_counted) & 0xFFFFFFFF:08x}"
-
-
-def _is_of_this_process(nonce: str) -> bool:
-    return bool(_random) and nonce.startswith(_random)
-
-
-def _begin() -> str:
-    global _random
-    _random = os.urandom(12).hex()
-    return _random
-
-
-@in_forked_processes
-def _begin_anew() -> None:
-    global _random
-    _random = ""

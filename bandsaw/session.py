@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, Optional
 
 from ._session.moderator import _Moderator
@@ -12,7 +12,7 @@ from .config import Configuration, get_configuration
 from .context import Context
 from .errors import AdviceError, SessionError
 from .result import Result
-from .run import _new_nonce, get_run_id
+from .run import get_run_id
 from .serialization.serializer import Serializer
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Session:
         """What a session is recognized by when it comes back: random, kept by save and restore."""
         nonce: Optional[str] = self.__dict__.get("_nonce")
         # In one step: several threads may ask first.
-        return nonce or self.__dict__.setdefault("_nonce", _new_nonce())
+        return nonce or self.__dict__.setdefault("_nonce", callers.new_nonce())
 
     @property
     def serializer(self) -> Serializer:
@@ -220,19 +220,10 @@ class Session:
                 again.
             SerializationError: If something cannot be written; names what.
         """
-        from ._session import members
-
-        members.write(stream, self._pack(environment))
-
-    def _pack(
-        self,
-        environment: Optional[Mapping[str, str]] = None,
-        left_out: Optional[Mapping[str, str]] = None,
-    ) -> dict[str, Sequence[Any]]:
         with late_import:
-            from ._session import packing
+            from ._session import members, packing
 
-        return packing.packed(self, environment or {}, left_out or {})
+        members.write(stream, packing.packed(self, {}, environment))
 
     def restore(self, stream: BinaryIO) -> Session:
         """Replaces everything with what was saved, the position in the chain included.
@@ -268,6 +259,19 @@ class Session:
         from ._session import headers
 
         return headers.code_of(self.task, self)
+
+    def _known_ids(self) -> dict[str, str]:
+        """The ids of the call that are known already, or were where it comes from."""
+        # An advice may have put another execution in place of the one that came.
+        ids = self.__dict__.get("_ids")
+        if ids is None:
+            ids = {}
+            # To make them may cost much.
+            for name, part in (("task", self.task), ("execution", self.execution)):
+                known = getattr(part, f"_{name}_id", None)
+                if known is not None:
+                    ids[name] = str(known)
+        return ids
 
     @property
     def _moderator(self) -> _Moderator:
@@ -315,6 +319,15 @@ class Session:
             f"{type(advice).__name__}.{phase} of task {self.task} neither proceeded nor "
             f"concluded{there}."
         )
+
+    def _execution_name(self) -> str:
+        """Names the execution in the message of an error, where it has an id."""
+        try:
+            execution_id = self.execution.execution_id
+        except Exception:
+            # Arguments of which no id can be made, or an execution of the user's own.
+            return ""
+        return "" if execution_id is None else f", execution {execution_id},"
 
     def _known_configuration(self) -> Configuration:
         if self.configuration is None:

@@ -25,14 +25,15 @@ from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
 
-from bandsaw.workers import boundary, files
+from bandsaw.advices._moving import go_on_after
+from bandsaw.workers import files
 
 
 class ByFiles(bandsaw.Advice):
     # What SubprocessAdvice does on Windows.
     def before(self, session):
         arguments = session, bandsaw.Interpreter(), None, None, None
-        boundary.go_on_after(session, lambda: files.run(*arguments))
+        go_on_after(session, lambda: files.run(*arguments))
 
     def after(self, session):
         pass

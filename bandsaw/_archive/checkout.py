@@ -23,6 +23,7 @@ from .._identity.firstparty import is_first_party
 from .._identity.watch import Watch, given_code, spec_of
 from .._system.home import kept_folder
 from .._system.processes import in_forked_processes
+from ..errors import IdentityWarning
 from ..modules import file_of, importable_module_name, main_module_name
 from . import edited, files, finder
 
@@ -177,8 +178,6 @@ class Texts:
 
 
 def _warn_of_edit(path: str) -> None:
-    from ..fingerprint import IdentityWarning
-
     warnings.warn_explicit(
         f"{path} was changed after this process had loaded it, and before the first call that "
         "leaves the process: such calls run the code as it is in the file now. Start the program "

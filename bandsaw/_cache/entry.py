@@ -316,13 +316,7 @@ def _read_mapped(
 
 
 def _stamps(status: os.stat_result) -> tuple[int, ...]:
-    return (
-        status.st_dev,
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-    )
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _remember(path: str, status: os.stat_result) -> None:
@@ -343,10 +337,6 @@ def _stamp(path: str, descriptor: int, status: os.stat_result) -> None:
         now = os.fstat(descriptor)
         if (now.st_mtime_ns, now.st_size) == (status.st_mtime_ns, status.st_size):
             _remember(path, now)
-
-
-def age_of(status: os.stat_result) -> float:
-    return time.time() - status.st_mtime
 
 
 def problem_of(folder: str, name: str) -> Optional[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import modules
 from .._system.importing import late_import
+from ..errors import IdentityWarning
 from ..tasks import Task
 
 
@@ -65,7 +66,5 @@ def warn_of_variables(task: Any, computation: Any) -> None:
 
 def _warn(text: str) -> None:
     import warnings
-
-    from ..fingerprint import IdentityWarning
 
     warnings.warn(text, IdentityWarning, stacklevel=4)

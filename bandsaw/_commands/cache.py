@@ -14,7 +14,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from .._cache import bounds, compare
 from .._cache.record import Record
 from ..errors import InvalidValueError
-from . import stores
+from . import targets
 from .console import (
     add,
     age_in,
@@ -107,7 +107,7 @@ def _in_directories(
         directories = directories_of(parsed)
         if action is _prune:
             return action(parsed, directories)
-        with stores.pictured(directories) as shown:
+        with targets.pictured(directories) as shown:
             return action(parsed, shown)
 
     return run
@@ -162,7 +162,7 @@ def _as_json(row: Row) -> dict[str, Any]:
     record = row.record
     told: dict[str, Any] = {
         "entry": row.entry,
-        "path": stores.told(row.found.path),
+        "path": targets.told(row.found.path),
         "size": row.found.size,
         "written": row.found.written,
         "used": row.found.used / 1e9,
@@ -175,7 +175,7 @@ def _as_json(row: Row) -> dict[str, Any]:
 
 def _show(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     row = _find(parsed.entry, directories)
-    say(f"entry: {row.entry}\nfile: {stores.told(row.found.path)}")
+    say(f"entry: {row.entry}\nfile: {targets.told(row.found.path)}")
     say(f"size: {told_size(row.found.size)}")
     say(f"written: {told_time(row.found.written)}\nused: {told_time(row.found.used / 1e9)}")
     problem = _problem(row)
@@ -196,7 +196,7 @@ def _show(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 
 def _problem(row: Row) -> str:
     try:
-        return row.problem or stores.problem_of(row.found.path) or ""
+        return row.problem or targets.problem_of(row.found.path) or ""
     except FileNotFoundError:
         return "it is gone"
 
@@ -212,20 +212,19 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
         if nearest is None:
             say(f"{row.entry} is the only entry of {row.record.task}.")
             return 0
-        say(
-            f"The entry of {row.record.task} nearest to {row.entry} is {stores.told(nearest.path)}."
-        )
+        path = targets.told(nearest.path)
+        say(f"The entry of {row.record.task} nearest to {row.entry} is {path}.")
         say("It differs in this:")
         for line in compare.lines_of(nearest.differences):
             say(line)
         return 0
     from ..fingerprint import gaps_of
-    from .explain import explain
+    from .explain import explain, explain_in
 
     args, kwargs = arguments_in(parsed.arguments)
     task = task_named(parsed.target)
     if getattr(parsed, "store", ()):
-        stores.explain_call(directories[0], task, args, kwargs)
+        explain_in(directories[0], targets.told, task, args, kwargs)
         return 0
     explanation = explain(task, *args, **kwargs)
     say(str(explanation))
@@ -251,7 +250,7 @@ def _find(text: str, directories: Sequence[str]) -> Row:
 
 
 def _named(directories: Sequence[str]) -> str:
-    return ", ".join(map(stores.told, directories))
+    return ", ".join(map(targets.told, directories))
 
 
 def _matching(texts: Sequence[str], directories: Sequence[str]) -> Iterator[Row]:
@@ -285,7 +284,7 @@ def _remove(rows: Sequence[Row]) -> tuple[list[Row], list[OSError]]:
     removed, failures = [], []
     for row in rows:
         try:
-            stores.remove(row.found.path)
+            targets.remove(row.found.path)
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -312,7 +311,7 @@ def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     for row in rows:
         problem = _problem(row)
         if problem and os.path.lexists(row.found.path):
-            say(f"{stores.told(row.found.path)}: {problem}")
+            say(f"{targets.told(row.found.path)}: {problem}")
             damaged.append(row)
     told = f"{_counted(len(rows))}, {len(damaged)} damaged"
     if not parsed.rm:
@@ -326,8 +325,8 @@ def _verify(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 def _prune(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     status = 0
     for directory in directories:
-        if stores.is_url(directory):
-            removed = stores.listing(directory).prune(parsed.max_bytes, parsed.max_age)
+        if targets.is_url(directory):
+            removed = targets.listing(directory).prune(parsed.max_bytes, parsed.max_age)
         else:
             removed = bounds.prune(directory, parsed.max_bytes, parsed.max_age)
         say(

@@ -14,7 +14,6 @@ from typing import Any, Optional
 
 from .._identity.firstparty import is_standard_library
 from ..advices._remote import command_of, python_of
-from ..advices.executor import ExecutorAdvice
 from ..config import Configuration, get_configuration
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..environments import Environment
@@ -74,7 +73,7 @@ def _reach(advice: Any, modules: list[str]) -> Iterator[tuple[str, str, Optional
             yield "interpreter", "", str(error)
         else:
             yield _reach_interpreter(interpreter)
-    if isinstance(advice, ExecutorAdvice):
+    if hasattr(advice, "_executor"):
         yield _reach_executor(advice, modules)
     remotes = getattr(advice, "remotes", None)
     if isinstance(remotes, dict):
@@ -220,9 +219,7 @@ _WORKER_PROBE = (
 )
 
 
-def _reach_executor(
-    advice: ExecutorAdvice, modules: Sequence[str]
-) -> tuple[str, str, Optional[str]]:
+def _reach_executor(advice: Any, modules: Sequence[str]) -> tuple[str, str, Optional[str]]:
     """Returns what the executor of an advice is, what was found there, and what is wrong."""
     what = "executor"
     try:

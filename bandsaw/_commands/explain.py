@@ -13,6 +13,7 @@ from ..advices.cache import CachingAdvice
 from ..errors import InvalidValueError
 from ..execution import Execution
 from ..session import Session
+from .console import say
 
 
 class Explanation:
@@ -147,7 +148,7 @@ def _problem(cache: CachingAdvice, folder: str, name: str) -> Optional[str]:
     """Says what is wrong with an entry: `None` for nothing, nothing if it is not there."""
     try:
         problem = entry.problem_of(folder, name)
-        age = entry.age_of(os.stat(os.path.join(folder, name)))
+        age = time.time() - os.stat(os.path.join(folder, name)).st_mtime
     except FileNotFoundError:
         return ""
     if problem is not None:
@@ -155,3 +156,30 @@ def _problem(cache: CachingAdvice, folder: str, name: str) -> Optional[str]:
     if cache.max_age is not None and age > cache.max_age:
         return f"its entry is {age:.0f} s old, and max_age is {cache.max_age:g} s."
     return None
+
+
+def explain_in(
+    folder: str, named: Callable[[str], str], task: Callable[..., Any], args: Any, kwargs: Any
+) -> None:
+    """Says whether a cache has an entry for a call of a task, and what differs from the nearest.
+
+    `named`: names a path as its user does.
+    """
+    the_task = task.bandsaw_task  # type: ignore[attr-defined]
+    execution = Execution(None, args, kwargs).of_task(the_task)
+    place, name = CachingAdvice(folder).place_of(the_task, execution)
+    path = os.path.join(place, name)
+    if os.path.exists(path):
+        say(f"{the_task}: the store has an entry, {named(path)}.")
+        return
+    wanted = record.Record(
+        str(the_task), 0.0, None, record.arguments_of(execution), record.parts_of(the_task)
+    )
+    nearest = compare.nearest_entry(folder, wanted, path)
+    if nearest is None:
+        say(f"{the_task}: {named(folder)} has no entry of this task.")
+        return
+    say(f"{the_task}: there is no entry for this code and these arguments.")
+    say(f"The nearest one is {named(nearest.path)}. It differs in this:")
+    for line in compare.lines_of(nearest.differences):
+        say(line)

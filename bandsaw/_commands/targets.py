@@ -1,4 +1,7 @@
-"""The caches, the task and the arguments that a command is given as texts."""
+"""The caches, the task and the arguments that a command is given as texts.
+
+A shared store is looked at in a local picture of it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ import ast
 import contextlib
 import os
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
+from .._cache import entry, shared_files
+from .._cache.shared_listing import Listing
 from ..config import Configuration, get_configuration
 from ..errors import BandsawError, InvalidValueError
 from ..modules import import_object
-from . import stores
 
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
@@ -55,7 +60,7 @@ def directories_of(parsed: argparse.Namespace) -> Sequence[str]:
     given = [*(parsed.directory or ()), *getattr(parsed, "store", ())]
     directories = given or _configured(parsed.config, getattr(parsed, "shared", False))
     for directory in directories:
-        if stores.is_url(directory):
+        if is_url(directory):
             continue
         # The directory of a configured cache may not have been made yet.
         is_expected = given or os.path.lexists(directory)
@@ -105,3 +110,67 @@ def _configured(module_name: Optional[str], is_of_stores: bool) -> list[str]:
 def _shown(advice: Any) -> str:
     given = os.fspath(advice.directory)
     return given if os.path.abspath(given) == os.path.abspath(advice.root) else str(advice.root)
+
+
+# The stores, by the folders of their pictures.
+_pictures: dict[str, Listing] = {}
+
+
+def is_url(directory: str) -> bool:
+    return "://" in directory
+
+
+def listing(url: str) -> Listing:
+    return Listing(shared_files.resolved(shared_files.checked(url), os.path.abspath))
+
+
+@contextlib.contextmanager
+def pictured(directories: Sequence[str]) -> Iterator[list[str]]:
+    """Has stores among directories be replaced by the folders of their pictures."""
+    if not any(map(is_url, directories)):
+        yield list(directories)
+        return
+    with tempfile.TemporaryDirectory(prefix="bandsaw-stores-") as parent:
+        shown = []
+        for number, directory in enumerate(directories):
+            if is_url(directory):
+                folder = os.path.join(parent, str(number))
+                os.mkdir(folder, 0o700)
+                _pictures[folder] = listing(directory)
+                for _ in _pictures[folder].pictured(folder):
+                    pass
+                directory = folder
+            shown.append(directory)
+        try:
+            yield shown
+        finally:
+            _pictures.clear()
+
+
+def _in_picture(path: str) -> tuple[Optional[Listing], str]:
+    """Returns the store that a path stands for, and its key there."""
+    for folder, store in _pictures.items():
+        if f"{path}{os.sep}".startswith(folder + os.sep):
+            return store, path[len(folder) + 1 :].replace(os.sep, "/")
+    return None, ""
+
+
+def told(path: str) -> str:
+    """Returns a path, or the URL that it stands for."""
+    store, key = _in_picture(path)
+    return path if store is None else f"{store.url}/{key}".rstrip("/")
+
+
+def problem_of(path: str) -> Optional[str]:
+    store, key = _in_picture(path)
+    if store is None:
+        return entry.problem_of(*os.path.split(path))
+    with tempfile.TemporaryDirectory(prefix="bandsaw-entry-") as folder:
+        return store.problem_of(key, folder)
+
+
+def remove(path: str) -> None:
+    store, key = _in_picture(path)
+    if store is not None:
+        store.remove(key)
+    os.unlink(path)

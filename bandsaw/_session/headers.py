@@ -100,7 +100,7 @@ def _are_warnings(warned: Mapping[str, Any]) -> bool:
 
 
 def _is_filter(given: Any) -> bool:
-    """Whether it is what `workers.warned` makes of a filter."""
+    """Whether it is what `workers.state` makes of a filter."""
     if not isinstance(given, list) or len(given) != 6:
         return False
     action, message, module, name, place, line = given
@@ -120,18 +120,6 @@ def _has_no_bytes(text: str) -> bool:
     except UnicodeError:
         return True
     return False
-
-
-def ids_of(task: Any, execution: Any) -> dict[str, str]:
-    """Returns the ids of a call that are known already: to make them may cost much."""
-    ids = {}
-    task_id = getattr(task, "_task_id", None)
-    if task_id is not None:
-        ids["task"] = str(task_id)
-    execution_id = getattr(execution, "_execution_id", None)
-    if execution_id is not None:
-        ids["execution"] = str(execution_id)
-    return ids
 
 
 def code_of(task: Any, session: Any) -> dict[str, Any]:

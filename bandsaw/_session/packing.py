@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from .. import modules
-from .._system import callers, computing
+from .._system import callers
 from ..context import Context
 from ..errors import SessionError, SessionFileError
 from ..execution import Execution
-from ..run import _is_of_this_process
 from ..serialization.serializer import crossing
 from ..tasks import Task
 from . import headers, members, told
@@ -20,7 +19,7 @@ from .moderator import _Moderator
 
 
 def packed(
-    session: Any, environment: Mapping[str, str], left_out: Mapping[str, str]
+    session: Any, left_out: Mapping[str, str], environment: Optional[Mapping[str, str]] = None
 ) -> dict[str, Sequence[Any]]:
     """Writes everything of a session, see `Session.save` and `members.members_of`."""
     name = modules.importable_module_name(session._known_configuration().module_name)
@@ -29,20 +28,16 @@ def packed(
             "A session can be saved only if its configuration comes from a module that can be "
             f"imported, and {session.configuration} does not."
         )
-    # Those of where it comes from: an advice may put another execution in place of this one.
-    ids = getattr(session, "_ids", None)
-    if ids is None:
-        ids = headers.ids_of(session.task, session.execution)
     header = {
         "nonce": session.nonce,
-        "ids": ids,
+        "ids": session._known_ids(),
         "configuration": name,
         "advice_chain": session.advice_chain,
         "run_id": session.run_id,
         "main": modules.main_module_name(),
-        "environment": dict(environment),
+        "environment": dict(environment or {}),
         "callers": callers.callers_of(str(session.task)),
-        "computing": computing.held(session),
+        "computing": callers.held(session),
         "moderator": session._moderator.serialized(),
         "left_out": left_out,
         "code": session._code_now(),
@@ -51,14 +46,8 @@ def packed(
         header["facts"] = session.facts
     if session.__dict__.get("_warnings"):
         header["warnings"] = session.__dict__.pop("_warnings")
-    values = {
-        "task": session.task,
-        "execution": session.execution,
-        "context": session.context,
-        "result": session.result,
-    }
-    for value in left_out:
-        del values[value]
+    names = ("task", "execution", "context", "result")
+    values = {name: getattr(session, name) for name in names if name not in left_out}
     session._sent = {name: header[name] for name in headers.KEPT}
     return members.members_of(header, values, session.serializer, str(session.task))
 
@@ -87,7 +76,7 @@ def unpack(
     if saved.seal is not None or sent is not None:
         _take_over(header, is_first)
     # An executor may run a session in the process that made it, whose classes it is not to change.
-    is_back = sent is not None or _is_of_this_process(header["nonce"])
+    is_back = sent is not None or callers.is_of_this_process(header["nonce"])
     with crossing() if is_back else contextlib.nullcontext():
         values = members.load(saved, configuration.serializer)
     for value, why in header["left_out"].items():
@@ -127,10 +116,19 @@ def unpack(
     session._moderator = moderator
 
 
+def go_on_with(session: Any, moderator: _Moderator, place: int) -> None:
+    """Has a session go on where it came to in the other process."""
+    left = moderator.before_called - moderator.after_called - moderator._left_out
+    if not (moderator.task_called and left == place - 1) and not moderator.is_finished:
+        raise session.stopped_short(moderator, " in the other process")
+    moderator.take_over(session._moderator)
+    session._moderator = moderator
+
+
 def _take_over(header: Mapping[str, Any], is_first: bool) -> None:
     if is_first:
         modules.set_variables(header["environment"])
     if modules.is_far_end:
         if told.take_warnings is not None:
             told.take_warnings(header.get("warnings", {}))
-        computing.inherit(header["computing"])
+        callers.inherit(header["computing"])

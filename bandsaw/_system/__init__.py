@@ -2,5 +2,5 @@
 
 files, home, locks, buffers               what lies on the disk and in memory
 processes, output, lifeline               other processes: their end, their words, their parent
-computing, callers                        what this process works on, and for which tasks
+callers                                   what this process works on, and for which tasks
 """

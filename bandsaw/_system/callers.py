@@ -1,18 +1,31 @@
-"""For which tasks a process works: loading their code must not call them without end."""
+"""What a process works on: its sessions, for which tasks, and which entries of a cache wait for it.
+
+To load the code of a task must not call it without end, and a call must not wait for itself.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import os
 import sys
 import threading
 import types
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import Optional
+from typing import Any, Optional
 
 from .. import modules
 from ..errors import UnguardedCallError
+from .processes import in_forked_processes
 
+# What the nonces of this process begin with. To count costs less than to make each at random.
+_random = ""
+_counted = itertools.count()
+# The cache entries that calls of this process compute, each with the thread and the session, and
+# those that this process was started for: to wait for one of them may be to wait for oneself.
+_held: list[tuple[int, Any, str]] = []
+_inherited: frozenset[str] = frozenset()
 # In a far end, the tasks that its task was called for, itself included.
 _callers: tuple[str, ...] = ()
 # While a far end loads code: the threads that there were before.
@@ -83,3 +96,53 @@ def _loaded_module() -> Optional[str]:
     if thread in _born or (before is not None and thread not in before):
         return "its code"
     return None
+
+
+def new_nonce() -> str:
+    """Returns 32 hexadecimal digits that no other session has, of whatever process."""
+    return f"{_random or _begin()}{next(_counted) & 0xFFFFFFFF:08x}"
+
+
+def is_of_this_process(nonce: str) -> bool:
+    return bool(_random) and nonce.startswith(_random)
+
+
+def _begin() -> str:
+    global _random
+    _random = os.urandom(12).hex()
+    return _random
+
+
+@in_forked_processes
+def _begin_anew() -> None:
+    global _random
+    _random = ""
+
+
+def hold(path: str, session: Any) -> None:
+    """Notes that a call computes the entry at an absolute path."""
+    _held.append((threading.get_ident(), session, path))
+
+
+def release(path: str, session: Any) -> None:
+    _held.remove((threading.get_ident(), session, path))
+
+
+def held(session: Any) -> list[str]:
+    """Lists the entries that wait for a call: those that its thread, process or itself computes."""
+    if not _held:
+        return [*_inherited]
+    thread = threading.get_ident()
+    found = [
+        path
+        for where, other, path in list(_held)
+        # A call may have gone on in another thread, also by being saved and restored.
+        if where == thread or other is session or other.nonce == session.nonce
+    ]
+    return [*_inherited, *found]
+
+
+def inherit(paths: Iterable[str]) -> None:
+    """Notes which entries, as `held` listed them, the process computes that this one works for."""
+    global _inherited
+    _inherited = frozenset(paths)

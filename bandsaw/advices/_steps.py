@@ -102,7 +102,7 @@ def _run(
         )
     except subprocess.CalledProcessError as error:
         raise WorkerDiedError(
-            f"The remote process of task {session.task}{boundary.execution_of(session)} on "
+            f"The remote process of task {session.task}{session._execution_name()} on "
             f"{remote.host} ended with {describe_exit(error.returncode)} before it gave the "
             f"session back: {error}",
             error.returncode,

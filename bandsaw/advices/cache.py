@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 from .._cache import contents, entry, files, locks, record
-from .._cache.computation import Computation
+from .._cache.contents import Computation
 from .._cache.modes import entry_name, mode_of
 from .._cache.trust import is_of_other_code, warn_of_variables
 from .._files import keeping
 from .._session import facts
-from .._system import computing
+from .._system import callers
 from .._system.directories import Anchor
 from ..advice import Advice
 from ..errors import InvalidValueError
@@ -193,7 +193,7 @@ class CachingAdvice(Advice):
         key = id(session), id(self)
         path = computation.path
         try:
-            if computation.mode is None and path not in computing.held(session):
+            if computation.mode is None and path not in callers.held(session):
                 result = self._wait(computation, session)
                 if result is not None:
                     computation.close()
@@ -204,11 +204,11 @@ class CachingAdvice(Advice):
                 _note_why(session, "it was to be computed again")
             computation.begin(session)
             _computations[key] = computation
-            computing.hold(path, session)
+            callers.hold(path, session)
             try:
                 session.proceed()
             finally:
-                computing.release(path, session)
+                callers.release(path, session)
         finally:
             _computations.pop(key, None)
             computation.close()
@@ -241,7 +241,7 @@ class CachingAdvice(Advice):
         """Reads an entry, and brings the files in its result back to where they lack."""
         try:
             found = entry.read(folder, name, mapped=self.mmap, stamped=self.max_bytes is not None)
-            age = 0.0 if self.max_age is None else entry.age_of(found.status)
+            age = 0.0 if self.max_age is None else time.time() - found.status.st_mtime
             if self.max_age is not None and age > self.max_age:
                 _note_why(session, f"its entry was {age:.0f} s old, max_age is {self.max_age:g} s")
                 return None

@@ -16,7 +16,7 @@ from .._task_options import ENGINES, check_value, count, mapping
 from ..advice import Advice
 from ..errors import InvalidValueError, UnknownOptionError
 from ..session import Session
-from ._options import checked_options, note_what_is_missing, timeout_of
+from ._moving import checked_options, go_on_after, note_what_is_missing, timeout_of
 
 # Options of `@task(executor={...})` that are ours, whatever the executor.
 _OURS = ("batch",)
@@ -115,14 +115,14 @@ class ExecutorAdvice(Advice):
         the task took longer than its `timeout`.
         """
         with late_import:
-            from ..workers import boundary, in_worker, state
+            from ..workers import in_worker, state
 
         if state.is_below_executor or in_worker.is_inside():
             session.__dict__.setdefault("_in_place", set()).add(id(self))
             session.proceed()
             return
         move = self._move if self.isolate else self._move_into_worker
-        boundary.go_on_after(session, lambda: move(session))
+        go_on_after(session, lambda: move(session))
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""

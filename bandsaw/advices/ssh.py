@@ -28,9 +28,8 @@ from ..errors import (
 )
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
-from ..workers import boundary
+from ._moving import checked_options, go_on_after, note_what_is_missing, pool_of, timeout_of
 from ._openssh import SshCommandLineBackend
-from ._options import checked_options, note_what_is_missing, pool_of, timeout_of
 from ._remote import Remote, SshBackend, command_of, python_of
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ class SshAdvice(Advice):
             UnknownRemoteError: If the task asks for a remote that was not added (a `KeyError` and a
                 `ValueError`).
         """
-        boundary.go_on_after(session, lambda: self._cross(session))
+        go_on_after(session, lambda: self._cross(session))
 
     def _cross(self, session: Session) -> None:
         names, retries = self._choice_of(session.task)

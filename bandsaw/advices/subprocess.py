@@ -14,7 +14,7 @@ from ..advice import Advice
 from ..errors import InvalidValueError, WorkerStartError
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
-from ._options import checked_options, checked_seconds, pool_of, timeout_of
+from ._moving import checked_options, checked_seconds, go_on_after, pool_of, timeout_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,16 +24,12 @@ _HAS_CHANNELS = os.name == "posix"
 
 
 @functools.lru_cache(None)
-def _rooms() -> tuple[Any, Any, Any]:
+def _rooms() -> tuple[Any, Any]:
     """Imports what moves sessions, which most processes of tasks never need, and finds it again."""
     with late_import:
-        from ..workers import boundary
-
-        if not _HAS_CHANNELS:
-            return boundary, None, None
         from ..workers import call, place
 
-    return boundary, call, place
+    return call, place
 
 
 class SubprocessAdvice(Advice):
@@ -121,7 +117,7 @@ class SubprocessAdvice(Advice):
         not be started (an `OSError`), a `TaskTimeoutError` if the task took longer than its
         `timeout` (a `TimeoutError`).
         """
-        _rooms()[0].go_on_after(session, lambda: self._move(session))
+        go_on_after(session, lambda: self._move(session))
 
     def _move(self, session: Session) -> None:
         interpreter = checked_interpreter(self.interpreter, "SubprocessAdvice")
@@ -137,7 +133,7 @@ class SubprocessAdvice(Advice):
                     f"{error}"
                 ) from error
         if _HAS_CHANNELS:
-            _, call, place = _rooms()
+            call, place = _rooms()
             configuration = session._known_configuration()
             made_of = (interpreter, self.preload, self.fork, directory, base)
             if self.workers is None:

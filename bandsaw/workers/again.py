@@ -10,6 +10,7 @@ is for the serializer and the tasks that most calls have; all others are sent wh
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 from collections.abc import Sequence
@@ -18,9 +19,9 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .. import modules
 from .._file import Carrier
-from .._session import headers
+from .._session import packing
 from .._session.moderator import _Moderator
-from .._system import callers, computing
+from .._system import callers
 from ..context import Context
 from ..errors import SessionFileError
 from ..execution import Execution
@@ -29,7 +30,6 @@ from ..serialization import PickleSerializer
 from ..serialization.serializer import crossing
 from ..session import Session
 from ..tasks import _FunctionTask
-from . import boundary
 from .frames import AGAIN, DONE, LARGEST_BODY, Message
 
 new_object = object.__new__
@@ -109,14 +109,12 @@ def message(
     `carrier`: makes what carries the files in it, and is called where there may be some.
     """
     execution, own = session.execution, session.__dict__
-    ids = own.get("_ids")
-    if ids is None:
-        ids = headers.ids_of(session.task, execution)
+    ids = session._known_ids()
     own.pop("_sent", None)
     own["_sent_ids"] = ids
     args, kwargs = execution.args, execution.kwargs
     content = (
-        *(number, own.get("_nonce") or session.nonce, ids, computing.held(session)),
+        *(number, own.get("_nonce") or session.nonce, ids, callers.held(session)),
         *(execution._execution_id, args, kwargs),
     )
     values = (*args, *kwargs.values()) if kwargs else args
@@ -171,7 +169,7 @@ def restored(known: dict[int, Shape], data: bytes) -> Session:
     session._moderator = moderator
     session._nonce, session._ids = nonce, ids
     callers.note(shape.callers)
-    computing.inherit(paths)
+    callers.inherit(paths)
     return session
 
 
@@ -197,7 +195,8 @@ def done(
 
 def take_result(session: Session, data: bytes, place: int) -> None:
     """Takes the result of a call, which goes on where it came to. See `boundary.take_back`."""
-    with crossing():
+    # What was written plainly holds nothing that would look whether it crosses.
+    with contextlib.nullcontext() if data.startswith(PLAINLY) else crossing():
         nonce, counts, result, value = _read(data)
     if nonce != (session.__dict__.get("_nonce") or session.nonce):
         raise SessionFileError(
@@ -216,7 +215,7 @@ def take_result(session: Session, data: bytes, place: int) -> None:
             counts = {**walk.serialized(), **dict(zip(names, counts)), "task_called": True}
         moderator = _Moderator.deserialize(counts)
         moderator.advice_chain = walk.advice_chain
-        boundary.go_on_with(session, moderator, place)
+        packing.go_on_with(session, moderator, place)
     if result is None:
         result = new_object(Result)
         result.value, result.exception = value, None

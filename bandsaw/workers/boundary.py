@@ -9,32 +9,30 @@ before(k) ◄ take_back ─ session ────── save, when the walk has c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, Callable, Optional
+from typing import Any, BinaryIO, Optional
 
 from .._file import Carrier
-from .._session import members
+from .._session import members, packing
 from .._session.headers import NEW
 from .._session.members import Saved
-from .._session.moderator import _Moderator
 from ..context import Context
-from ..errors import BandsawError, EnvironmentBuildError, WorkerError
-from ..result import Result
+from ..errors import BandsawError
 from ..session import Session
-from . import warned
+from . import notices, state
 
 
 def send(
     session: Session, stream: BinaryIO, environment: Optional[Mapping[str, str]] = None
 ) -> int:
     """Saves a session at an advice that moves it; returns its place in the chain from 1."""
-    vars(session)["_warnings"] = {"filters": warned.filters()}
+    vars(session)["_warnings"] = {"filters": state.filters()}
     session.save(stream, environment)
     return session._moderator.before_called
 
 
 def packed(session: Session) -> tuple[int, dict[str, Sequence[Any]]]:
     """Writes a session as members, see `send`."""
-    return session._moderator.before_called, session._pack(left_out=new_values(session))
+    return session._moderator.before_called, packing.packed(session, new_values(session))
 
 
 def new_values(session: Session) -> dict[str, str]:
@@ -57,22 +55,14 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
         raise
     # Where a file is lost with the connection, the session can be sent once more.
     Carrier.check()
-    go_on_with(session, returned._moderator, place)
+    packing.go_on_with(session, returned._moderator, place)
     session.task, session.execution = returned.task, returned.execution
     session.context, session.result = returned.context, returned.result
     session._code = returned._code
     if returned.facts:
         session.facts.update(returned.facts)
-    warned.issue_all(saved.header)
-
-
-def go_on_with(session: Session, moderator: _Moderator, place: int) -> None:
-    """Has a session go on where it came to in the other process."""
-    left = moderator.before_called - moderator.after_called - moderator._left_out
-    if not (moderator.task_called and left == place - 1) and not moderator.is_finished:
-        raise session.stopped_short(moderator, " in the other process")
-    moderator.take_over(session._moderator)
-    session._moderator = moderator
+    for content in saved.header.get("warnings", {}).get("issued", ()):
+        notices.issue(content)
 
 
 def read(stream: BinaryIO, session: Session, there: str) -> Saved:
@@ -84,32 +74,7 @@ def read(stream: BinaryIO, session: Session, there: str) -> Saved:
         raise
 
 
-def go_on_after(session: Session, cross: Callable[[], None]) -> None:
-    """Takes the step of an advice that crosses; a failure of `cross` is the call's result."""
-    try:
-        cross()
-    except (WorkerError, EnvironmentBuildError) as error:
-        if error.where is None:
-            advice = type(session._moderator.current_advice).__name__
-            error.where = f"{advice}.before of task {session.task}"
-        traceback = error.__traceback__
-        failure = error.with_traceback(traceback and traceback.tb_next)
-        session.conclude(Result(exception=failure))
-    else:
-        session.proceed()
-
-
 def located(error: BaseException, session: Session, there: str) -> BaseException:
     if isinstance(error, BandsawError) and error.where is None:
-        error.where = f"task {session.task}{execution_of(session) or ','} {there}"
+        error.where = f"task {session.task}{session._execution_name() or ','} {there}"
     return error
-
-
-def execution_of(session: Session) -> str:
-    """Names the execution in the message of an error, where it has an id."""
-    try:
-        execution_id = session.execution.execution_id
-    except Exception:
-        # Arguments of which no id can be made, or an execution of the user's own.
-        execution_id = None
-    return "" if execution_id is None else f", execution {execution_id},"

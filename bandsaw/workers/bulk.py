@@ -16,8 +16,6 @@ from typing import Any, Optional
 
 from .._system.buffers import room
 
-# Every buffer begins at a multiple of this: the length of a cache line, more than any type needs.
-ALIGNMENT = 64
 # What is asked of the system at once: Linux writes less than 2 GiB.
 _CHUNK = 1 << 30
 # Above this it is worth asking how much memory there is.
@@ -135,11 +133,6 @@ def keep_lent() -> None:
             for place in range(0, len(lent), mmap.PAGESIZE):
                 lent[place] = lent[place]
     _lent.clear()
-
-
-def padding(size: int) -> int:
-    """Returns how many bytes follow so many until the next multiple of the alignment."""
-    return -size % ALIGNMENT
 
 
 def _read(descriptor: int, size: int) -> memoryview:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional, TypeVar
@@ -20,9 +20,10 @@ from .._session import facts, members
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
-from ..errors import ProtocolError, StalledError, WorkerError
+from ..errors import ProtocolError, StalledError, UnserializableError, WorkerError
 from ..session import Session
-from . import again, boundary, frames, logs, state, warned, wire
+from ..tasks import _FunctionWithClosureTask
+from . import again, boundary, frames, notices, wire
 from .child import Child
 from .deaths import CallErrors, was_killed_early
 from .frames import DeadlineError, Frame, Message, NotBegunError
@@ -53,8 +54,9 @@ class Call(CallErrors):
     def __init__(
         self, session: Session, place: Place, seconds: Optional[float], heartbeat: Optional[float]
     ) -> None:
-        super().__init__(session, place, seconds)
+        self._session = session
         self._place: Place = place
+        self._seconds = seconds
         self._heartbeat = heartbeat
         self._carrier = _NO_FILES
         self._emit: Optional[Callable[[Mapping[str, Any]], None]] = None
@@ -74,7 +76,7 @@ class Call(CallErrors):
         try:
             self._begin_with(child)
             deadline = self._deadline()
-            news = self.news(child, True)
+            news = self._news(child, True)
             news["is_last"] = True
             self._send(child, news, message, deadline)
             self._place.prepare_next()
@@ -140,7 +142,7 @@ class Call(CallErrors):
             pool.drop(worker)
         raise ProtocolError(
             f"{self._what} took its leave instead of giving the session back "
-            f"({self._where(worker.child)})."
+            f"({self._place.where(worker.child)})."
         )
 
     def _in_worker(
@@ -150,7 +152,7 @@ class Call(CallErrors):
         idle_seconds: Optional[float],
         is_last_try: bool,
     ) -> Frame:
-        news = self.news(worker.child, worker.calls == 0)
+        news = self._news(worker.child, worker.calls == 0)
         if worker.calls == 0:
             news["idle_seconds"] = idle_seconds
         key = None if shape is None else shape.key
@@ -190,6 +192,24 @@ class Call(CallErrors):
         except StalledError as error:
             raise self._stalled(child, error) from error
 
+    def _check_can_read(self, hello: Mapping[str, Any]) -> None:
+        """Refuses what the other side could not read, before it is sent."""
+        if not isinstance(self._session.task, _FunctionWithClosureTask):
+            return
+        theirs, ours = hello["python"], sys.version_info[:3]
+        problem = None
+        if tuple(theirs[:2]) != ours[:2]:
+            problem = "local functions cross only between Pythons of the same minor version"
+        elif "cloudpickle" in hello["missing"]:
+            problem = "cloudpickle, which it takes to read local functions, is not installed there"
+        if problem is not None:
+            there, here = ".".join(map(str, theirs)), ".".join(map(str, ours))
+            raise UnserializableError(
+                f"The task {self._session.task} cannot go to {self._place.name}: that is Python "
+                f"{there}, this is Python {here}, and {problem}. Move it to the top level of a "
+                "module."
+            )
+
     def _begin_with(self, child: Child) -> None:
         self._child = child
         if ending.is_ended():
@@ -222,31 +242,9 @@ class Call(CallErrors):
             if file is not None:
                 file.close()
 
-    def news(self, child: Child, is_new: bool) -> dict[str, Any]:
-        """Returns what the process does not know yet of what it inherits."""
-        signs = self._place.signs()
-        levels, disable, filters = logs.levels(), logging.root.manager.disable, warned.filters()
-        arguments = state.arguments()
-        seen = (signs, levels, disable, filters, facts.wanted, arguments)
-        told, news = child.told, {}
-        if signs is None or seen != child.seen:
-            content = {
-                **self._place.inherited(),
-                "levels": levels,
-                "disable": disable,
-                "filters": filters,
-                "facts": facts.wanted,
-                "arguments": arguments,
-            }
-            news = {name: value for name, value in content.items() if told.get(name, self) != value}
-            told.update(news)
-            child.seen = seen
-        number, code = self._place.code_news(told.get("code", 0))
-        if code:
-            told["code"], news["code"] = number, code
+    def _news(self, child: Child, is_new: bool) -> dict[str, Any]:
+        news = self._place.news(child, is_new)
         if is_new:
-            news.update(self._place.inherited_once())
-            news["run_id"] = self._session.run_id
             news["heartbeat_seconds"] = self._heartbeat
         return news
 
@@ -294,10 +292,10 @@ class Call(CallErrors):
         """Takes a message that the process sends while it is busy with the call."""
         if frame.kind == frames.LOG:
             if self._emit is None:
-                self._emit = logs.emitter(str(self._session.task), child.host)
+                self._emit = notices.emitter(str(self._session.task), child.host)
             self._emit(frames.from_json(frame))
         elif frame.kind == frames.WARNING:
-            warned.issue(frames.from_json(frame))
+            notices.issue(frames.from_json(frame))
         elif frame.kind == frames.FACTS:
             self._session.facts.update(frames.from_json(frame))
         elif frame.kind == frames.CODE:
@@ -307,7 +305,7 @@ class Call(CallErrors):
         elif frame.kind != frames.HEARTBEAT:
             raise ProtocolError(
                 f"{self._what} sent a message {frames.NAMES[frame.kind]} where none is due "
-                f"({self._where(child)})."
+                f"({self._place.where(child)})."
             )
 
     def _in_time(
@@ -337,7 +335,7 @@ class Call(CallErrors):
             self._taken_back(child, answer)
 
     def _taken_back(self, child: Child, answer: Frame) -> None:
-        where = f"run by {self._where(child)}"
+        where = f"run by {self._place.where(child)}"
         if answer.kind == frames.FAILURE:
             raise boundary.located(failure_of(answer.body), self._session, where)
         if answer.kind == frames.DONE:

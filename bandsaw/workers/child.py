@@ -172,14 +172,12 @@ class Child(abc.ABC):
 
     def _pass_on(self, frame: Frame) -> None:
         # Of a thread that an earlier task has left.
+        from . import notices
+
         if frame.kind == LOG:
-            from . import logs
-
-            logs.emitter("", self.host)(frames.from_json(frame))
+            notices.emitter("", self.host)(frames.from_json(frame))
         elif frame.kind == WARNING:
-            from . import warned
-
-            warned.issue(frames.from_json(frame))
+            notices.issue(frames.from_json(frame))
 
     def finish(self, deadline: Optional[float] = None) -> None:
         while (frame := self.next(deadline)) is not None:

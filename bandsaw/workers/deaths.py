@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-from collections.abc import Mapping
 from typing import Any, Optional
 
 from .._system import ending
@@ -15,56 +13,28 @@ from ..errors import (
     StalledError,
     TaskKilledError,
     TaskTimeoutError,
-    UnserializableError,
     WorkerDiedError,
     WorkerStartError,
 )
 from ..session import Session
-from ..tasks import _FunctionWithClosureTask
-from . import boundary
 from .child import Child
 
 
 class CallErrors:
-    """The errors of a call that may end without an answer.
+    """The errors of a call that may end without an answer."""
 
-    `place`: where it runs. `seconds`: how long it may take, `None` for ever.
-    """
-
-    def __init__(self, session: Session, place: Any, seconds: Optional[float]) -> None:
-        self._session = session
-        self._place = place
-        self._seconds = seconds
-
-    def _check_can_read(self, hello: Mapping[str, Any]) -> None:
-        """Refuses what the other side could not read, before it is sent."""
-        if not isinstance(self._session.task, _FunctionWithClosureTask):
-            return
-        theirs, ours = hello["python"], sys.version_info[:3]
-        problem = None
-        if tuple(theirs[:2]) != ours[:2]:
-            problem = "local functions cross only between Pythons of the same minor version"
-        elif "cloudpickle" in hello["missing"]:
-            problem = "cloudpickle, which it takes to read local functions, is not installed there"
-        if problem is not None:
-            there, here = ".".join(map(str, theirs)), ".".join(map(str, ours))
-            raise UnserializableError(
-                f"The task {self._session.task} cannot go to {self._place.name}: that is Python "
-                f"{there}, this is Python {here}, and {problem}. Move it to the top level of a "
-                "module."
-            )
+    _session: Session
+    _place: Any
+    _seconds: Optional[float]
 
     @property
     def _what(self) -> str:
         # To make the id of an execution may cost much.
         session = self._session
-        return f"The process of task {session.task}{boundary.execution_of(session)}"
-
-    def _where(self, child: Child) -> str:
-        return f"{self._place.name}, pid {child.pid}"
+        return f"The process of task {session.task}{session._execution_name()}"
 
     def _killed(self, child: Optional[Child]) -> TaskKilledError:
-        where = "" if child is None else f" ({self._where(child)})"
+        where = "" if child is None else f" ({self._place.where(child)})"
         output, errors = ("", "") if child is None else child.tails()
         return TaskKilledError(
             f"{self._what} was killed, with all that it had started{where}."
@@ -80,14 +50,14 @@ class CallErrors:
         _, errors = child.tails()
         return TaskTimeoutError(
             f"{self._what} took longer than {self._seconds:g} s and was ended, with all that it "
-            f"had started ({self._where(child)})." + _last_words(errors)
+            f"had started ({self._place.where(child)})." + _last_words(errors)
         )
 
     def _stalled(self, child: Child, error: StalledError) -> StalledError:
         child.end()
         _, errors = child.tails()
         return StalledError(
-            f"{self._what} was ended: {error} ({self._where(child)})." + _last_words(errors)
+            f"{self._what} was ended: {error} ({self._place.where(child)})." + _last_words(errors)
         )
 
     def _death(self, child: Child, how: str = "") -> BandsawError:
@@ -111,7 +81,7 @@ class CallErrors:
             how = f"ended with {describe_exit(child.returncode)}"
         last = errors or output
         return WorkerDiedError(
-            f"{self._what} {how} before it gave the session back ({self._where(child)})."
+            f"{self._what} {how} before it gave the session back ({self._place.where(child)})."
             + (_last_words(last) or " It wrote nothing.")
             + advice_on_exit(child.returncode),
             -signal.SIGKILL if child.returncode is None else child.returncode,

@@ -147,7 +147,7 @@ class EngineCall(Call):
             child = self._place.start(self._check_can_read)
             try:
                 self._begin_with(child)
-                news = self.news(child, True)
+                news = self._news(child, True)
                 news["is_last"] = place.request["workers"] is None
                 self._send(child, news, message, None)
                 answer = self._answer(child, None, True)

@@ -23,12 +23,12 @@ from typing import Any, Optional
 from .. import modules, run
 from .._archive import finder
 from .._files import carrying
-from .._session import facts, members, told
+from .._session import facts, members, packing, told
 from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
-from . import again, boundary, bulk, frames, logs, state, warned, wire
+from . import again, boundary, bulk, frames, notices, state, wire
 from .frames import Channel
 
 
@@ -67,9 +67,9 @@ def _exit_code(error: SystemExit) -> int:
 
 def serve(channel: Channel) -> None:
     """Goes on with the sessions that come, until no more do."""
-    handler = logs.Sender(channel)
+    handler = notices.Sender(channel)
     handler.install()
-    shower = warned.Shower(warned.through(channel))
+    shower = notices.Shower(notices.through(channel))
     shower.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
@@ -188,8 +188,8 @@ def _go_on(
     directory: Optional[str],
     known: dict[int, again.Shape],
     number: Optional[int],
-    handler: logs.Sender,
-    shower: warned.Shower,
+    handler: notices.Sender,
+    shower: notices.Shower,
 ) -> list[frames.Message]:
     pid = os.getpid()
     noted: dict[str, Any] = {}
@@ -222,7 +222,7 @@ def _go_on(
             message = done
         else:
             with _homeward(session):
-                packed = session._pack(left_out=left_out)
+                packed = packing.packed(session, left_out)
             message = wire.message(frames.RETURN, packed, directory)
     except (KeyboardInterrupt, GeneratorExit):
         raise

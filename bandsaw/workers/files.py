@@ -34,7 +34,7 @@ def run(
     `directory`: where the files are made, by default where temporary files go. `seconds`: how long
     it may take, `None` for ever. `made_in`: what relative directories of advices are relative to.
     """
-    what = f"The process of task {session.task}{boundary.execution_of(session)}"
+    what = f"The process of task {session.task}{session._execution_name()}"
     with private_folder(directory) as folder:
         sent, returned = folder / "session", folder / "session-back"
         with open(sent, "xb", opener=open_private) as stream, carrying.Outward(session):

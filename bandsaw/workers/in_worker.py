@@ -20,12 +20,12 @@ from typing import Any, Callable, Optional
 from .. import run as run_of_process
 from .._archive import checkout, files
 from .._files import carrying
-from .._session import members, told
+from .._session import members, packing, told
 from .._system import ending
 from .._system.buffers import room
 from ..errors import CodeMismatchError, TaskKilledError, WorkerDiedError, WorkerStartError
 from ..session import Session
-from . import again, boundary, engine_files, engine_memory, far_end, warned, wire
+from . import again, boundary, engine_files, engine_memory, far_end, state, wire
 from .engine import Engine
 from .frames import RETURN, Frame
 
@@ -100,7 +100,7 @@ def run(
         told.proceed(session)
         session._nonce = nonce
         with carrying.Homeward(session):
-            packed = session._pack(left_out=far_end.same(session, had))
+            packed = packing.packed(session, far_end.same(session, had))
         head, pieces, _ = wire.laid_out(packed)
         return head, engine_memory.moved_by(engine)(b"".join(pieces))
     except (KeyboardInterrupt, GeneratorExit):
@@ -128,7 +128,7 @@ def cross(
         return engine.submit(options, run, *what)
 
     name = engine.name
-    vars(session)["_warnings"] = {"filters": warned.filters()}
+    vars(session)["_warnings"] = {"filters": state.filters()}
     with carrying.Pointing(session):
         place, packed = boundary.packed(session)
     head, pieces, _ = wire.laid_out(packed)

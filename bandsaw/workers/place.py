@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import abc
 import functools
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
+from .. import modules
 from .._archive import checkout, finder, running
 from .._file import Carrier
 from .._files import carrying
+from .._session import facts
 from ..distribution import get_distribution_archive
 from ..interpreter import Interpreter
+from ..run import get_run_id
 from ..session import Session
 from . import launcher, state, wire
 from .child import Child
@@ -29,6 +33,10 @@ class Place(abc.ABC):
 
     kind: Kind  # Of what kind the processes are. Those of another kind are of no use for the call.
     name: str  # says in errors with what they run, and where
+
+    def where(self, child: Child) -> str:
+        """Says in errors where a call runs."""
+        return f"{self.name}, pid {child.pid}"
 
     @abc.abstractmethod
     def start(self, check: Check) -> Child:
@@ -57,6 +65,33 @@ class Place(abc.ABC):
     def signs(self) -> Any:
         """Returns what differs if `inherited` does, and is compared in no time."""
         return None
+
+    def news(self, child: Child, is_new: bool) -> dict[str, Any]:
+        """Returns what a process does not know yet of what it inherits."""
+        signs = self.signs()
+        levels, disable, filters = state.levels(), logging.root.manager.disable, state.filters()
+        arguments = state.arguments()
+        seen = (signs, levels, disable, filters, facts.wanted, arguments)
+        told, news = child.told, {}
+        if signs is None or seen != child.seen:
+            content = {
+                **self.inherited(),
+                "levels": levels,
+                "disable": disable,
+                "filters": filters,
+                "facts": facts.wanted,
+                "arguments": arguments,
+            }
+            news = {name: value for name, value in content.items() if told.get(name, self) != value}
+            told.update(news)
+            child.seen = seen
+        number, code = self.code_news(told.get("code", 0))
+        if code:
+            told["code"], news["code"] = number, code
+        if is_new:
+            news.update(self.inherited_once())
+            news["run_id"] = get_run_id()
+        return news
 
     @abc.abstractmethod
     def carrier(self, session: Session) -> Carrier:
@@ -181,7 +216,7 @@ def _is_in_files() -> bool:
 
 
 def _code_for(configuration: Configuration) -> Code:
-    is_in_place = finder.id or running.running_archive() is None
+    is_in_place = not modules.is_far_end or finder.id or running.running_archive() is None
     if is_in_place and _is_in_files():
         return checkout.checkout_for(configuration)
     return Archived(get_distribution_archive(configuration))

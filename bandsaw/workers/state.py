@@ -5,14 +5,19 @@ near: taken(...) ── STATE ──► far: apply(...)
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
+import re
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from .._archive import finder
 from .._system import directories
 from ..interpreter import Interpreter
+from ..modules import importable_module_name
 
 # Of these, the start of a process takes notice, or what is loaded with it.
 _AT_START = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "GLIBC_", "LC_", "ASAN_")
@@ -167,13 +172,9 @@ def apply(state: Mapping[str, Any]) -> None:
     if state.get("path") is not None:
         _lay_over(state["path"])
     if "levels" in state or "disable" in state:
-        from . import logs
-
-        logs.take_levels(state.get("levels"), state.get("disable"))
+        _take_levels(state.get("levels"), state.get("disable"))
     if "filters" in state:
-        from . import warned
-
-        warned.take_filters(state["filters"])
+        take_filters(state["filters"])
 
 
 def undo() -> None:
@@ -209,3 +210,109 @@ def _lay_over(path: list[str]) -> None:
         sys.path[:] = [*path, *(entry for entry in _own_path if entry not in path)]
         return
     sys.path[1:] = [entry for entry in path if entry not in _own_path] + _own_path[1:]
+
+
+# Where `levels` keeps what it returns: `setLevel` of any logger clears this dictionary.
+_LEVELS: Any = "bandsaw: levels"
+
+
+# The names of the loggers whose levels were taken over.
+_levels_given: set[str] = set()
+
+
+def levels() -> dict[str, int]:
+    """Returns the levels of loggers by name: one dictionary as long as none was set."""
+    root = logging.root
+    cache: dict[Any, Any] = getattr(root, "_cache", {})
+    kept: list[dict[str, int]] = cache.get(_LEVELS, [])
+    if kept:
+        return kept[0]
+    # Before levels are looked at: another thread may change one meanwhile.
+    kept = cache[_LEVELS] = []
+    found = {"": root.level}
+    # A copy: other threads may make loggers.
+    for name, logger in root.manager.loggerDict.copy().items():
+        # What is not of this class stands for a parent that does not exist yet.
+        if isinstance(logger, logging.Logger) and logger.level:
+            found[name] = logger.level
+    kept.append(found)
+    return kept[0]
+
+
+def _take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> None:
+    """Has loggers make the records that the other side wants; `None`: as before."""
+    if disable is not None:
+        logging.disable(disable)
+    if given is None:
+        return
+    for name in _levels_given - set(given):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    _levels_given.clear()
+    for name, level in given.items():
+        _levels_given.add(name)
+        logging.getLogger(name or None).setLevel(level)
+
+
+_last_filters: tuple[list[Any], list[Any]] = ([], [])
+_filters_given: Optional[list[Any]] = None
+
+
+def filters() -> list[Any]:
+    global _last_filters
+    if warnings.filters != _last_filters[0]:
+        now: list[Any] = list(warnings.filters)
+        _last_filters = (
+            now,
+            [
+                [action, _pattern(message), *_name_of(category), _pattern(module), line]
+                for action, message, category, module, line in now
+            ],
+        )
+    return _last_filters[1]
+
+
+def _pattern(given: Any) -> Any:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        # The filters that Python starts with have names in place of patterns.
+        return [re.escape(importable_module_name(given) or given) + r"\Z", 0]
+    return [given.pattern, given.flags]
+
+
+def _name_of(category: type) -> tuple[str, str]:
+    return importable_module_name(category.__module__) or "__main__", category.__qualname__
+
+
+def take_filters(given: Sequence[Any]) -> None:
+    global _filters_given
+    added = (
+        []
+        if _filters_given is None
+        else [each for each in warnings.filters if each not in _filters_given]
+    )
+    _filters_given = [
+        (action, _compiled(message), _category(module, name), _compiled(place), line)
+        for action, message, module, name, place, line in given
+    ]
+    # What modules have added that are loaded here alone comes after what the caller wants.
+    warnings.filters[:] = [*_filters_given, *added]  # type: ignore[index]
+
+
+def _compiled(pattern: Any) -> Optional[re.Pattern[str]]:
+    return None if pattern is None else re.compile(*pattern)
+
+
+class _Named(type):
+    """The class of categories that are known by name: to import them here could do anything."""
+
+    def __subclasscheck__(cls, other: type) -> bool:
+        return any(_name_of(each) == vars(cls)["_named"] for each in other.__mro__)
+
+
+@functools.lru_cache
+def _category(module: str, name: str) -> type:
+    found = vars(sys.modules["builtins"]).get(name) if module == "builtins" else None
+    return (
+        found if isinstance(found, type) else _Named(name, (Warning,), {"_named": (module, name)})
+    )

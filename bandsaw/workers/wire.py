@@ -19,7 +19,9 @@ from . import bulk
 from .frames import LARGEST_BODY, Frame, Message
 
 _LENGTHS = struct.Struct(f"!{len(MEMBERS)}q")
-_ZEROS = bytes(bulk.ALIGNMENT)
+# Every buffer begins at a multiple of this: the length of a cache line, more than any type needs.
+_ALIGNMENT = 64
+_ZEROS = bytes(_ALIGNMENT)
 
 
 def message(kind: int, members: Mapping[str, Sequence[Any]], directory: Optional[str]) -> Message:
@@ -43,15 +45,20 @@ def laid_out(members: Mapping[str, Sequence[Any]]) -> tuple[bytes, list[Any], in
             size = len(piece)
             pieces.append(piece)
             if name.endswith(".buffers"):
-                pieces.append(_ZEROS[: bulk.padding(size)])
+                pieces.append(_ZEROS[: _padding(size)])
                 size += len(pieces[-1])
             length += size
         if not name.endswith(".buffers"):
-            pieces.append(_ZEROS[: bulk.padding(length)])
+            pieces.append(_ZEROS[: _padding(length)])
             total += len(pieces[-1])
         lengths.append(length)
         total += length
     return _LENGTHS.pack(*lengths), pieces, total
+
+
+def _padding(size: int) -> int:
+    """Returns how many bytes follow so many until the next multiple of the alignment."""
+    return -size % _ALIGNMENT
 
 
 class _Part:
@@ -73,7 +80,7 @@ class _Part:
         found, start = [], 0
         for length in lengths:
             found.append(self._data[start : start + length])
-            start += length + bulk.padding(length)
+            start += length + _padding(length)
         if start != len(self._data):
             raise SessionFileError(
                 f"The {self._name} of a session have {len(self._data)} bytes, and {start} by what "
@@ -86,7 +93,7 @@ def _size_of(lengths: Sequence[int]) -> int:
     size = 0
     for name, length in zip(MEMBERS, lengths):
         if length >= 0:
-            size += length if name.endswith(".buffers") else length + bulk.padding(length)
+            size += length if name.endswith(".buffers") else length + _padding(length)
     return size
 
 
@@ -118,7 +125,7 @@ def members(frame: Frame) -> dict[str, _Part]:
     for name, length in zip(MEMBERS, lengths):
         if length >= 0:
             found[name] = _Part(name, data[start : start + length])
-            start += length if name.endswith(".buffers") else length + bulk.padding(length)
+            start += length if name.endswith(".buffers") else length + _padding(length)
         if length < -1 or start > len(data):
             raise SessionFileError(f"A message was to hold a session, and ends in its {name}.")
     if start != len(data):

@@ -44,7 +44,7 @@ def test_a_kept_process_does_what_is_registered_for_its_end(run, tmp_path):
 def test_signs_of_life_of_a_process_that_waits_do_not_end_it(run):
     tasks = "@bandsaw.task\ndef f():\n    return os.getpid()"
     body = """
-    from bandsaw.advices._options import _pools
+    from bandsaw.advices._moving import _pools
     from bandsaw.workers import call
     call._MISSED_HEARTBEATS = 10_000  # a busy machine may be silent for longer than three
     pid = f()
@@ -73,7 +73,7 @@ def test_a_record_that_comes_between_calls_reaches_the_caller_with_the_next_one(
         return os.getpid()
     """
     body = """
-    from bandsaw.advices._options import _pools
+    from bandsaw.advices._moving import _pools
     records = []
     handler = logging.Handler()
     handler.emit = lambda record: records.append(record.getMessage())

@@ -1,90 +1,111 @@
-"""Warnings, from the process where they are made to the filters and readers of the caller.
+"""Log records and warnings, from the process where they are made to the caller.
 
-near: filters() ── STATE ──► far: take_filters(...), warn ─ Shower ── WARNING ──► near: issue(...)
+far: root logger ─ Sender ── LOG ──► near: emitter(...), the logger of the same name
+far: warn ─ Shower ── WARNING ──► near: issue(...), the filters and readers there
 
-Where there are no messages, the filters and what was made travel in the headers of the session.
+Where there are no messages, the warnings travel in the header of the session. Levels of loggers
+and filters of warnings are inherited, see `state`.
 """
 
 from __future__ import annotations
 
-import functools
 import json
+import logging
 import os
-import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Callable, Optional
 
 from .._session import members
 from ..errors import DeserializationError, ProtocolError
 from ..modules import file_of, importable_module_name
-from .frames import WARNING, Channel
+from . import state
+from .frames import LOG, WARNING, Channel
 
+# What of a record is plain data, and travels as it is.
+_PLAIN = (
+    *("name", "levelno", "levelname", "pathname", "lineno", "funcName", "created", "msecs"),
+    *("filename", "module"),
+    *("thread", "threadName", "processName", "process", "taskName"),
+)
+_TEXTS = ("exc_text", "stack_info")
+_STANDARD = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, *_PLAIN, *_TEXTS, "message"}
 _MOST_KEPT = 1000
 _show_here = warnings.showwarning
-_last: tuple[list[Any], list[Any]] = ([], [])
-_given: Optional[list[Any]] = None
 # What was shown of modules that are not loaded here.
 _registries: dict[str, dict[Any, Any]] = {}
 
 
-def filters() -> list[Any]:
-    global _last
-    if warnings.filters != _last[0]:
-        now: list[Any] = list(warnings.filters)
-        _last = (
-            now,
-            [
-                [action, _pattern(message), *_name_of(category), _pattern(module), line]
-                for action, message, category, module, line in now
-            ],
-        )
-    return _last[1]
+class Sender(logging.Handler):
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+        self._pid = os.getpid()
+
+    def install(self) -> None:
+        """Has all records come here, and nowhere else, that reach the root logger."""
+        root = logging.getLogger()
+        if root.handlers != [self]:
+            root.handlers[:] = [self]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if os.getpid() != self._pid:
+            # A process that the task forked would write into the middle of our messages.
+            if logging.lastResort is not None and record.levelno >= logging.lastResort.level:
+                logging.lastResort.handle(record)
+            return
+        try:
+            self._channel.send((LOG, (_written(record),), None))
+        except OSError:
+            pass  # nobody is there any more who could read it
+        except Exception:
+            self.handleError(record)
 
 
-def _pattern(given: Any) -> Any:
-    if given is None:
-        return None
-    if isinstance(given, str):
-        # The filters that Python starts with have names in place of patterns.
-        return [re.escape(importable_module_name(given) or given) + r"\Z", 0]
-    return [given.pattern, given.flags]
+def _written(record: logging.LogRecord) -> bytes:
+    given = record.__dict__
+    content = {name: given[name] for name in _PLAIN if name in given}
+    content["msg"] = record.getMessage()
+    for name in _TEXTS:
+        if given.get(name):
+            content[name] = given[name]
+    if record.exc_info and not record.exc_text:
+        content["exc_text"] = logging.Formatter().formatException(record.exc_info)
+    extra = {name: value for name, value in given.items() if name not in _STANDARD}
+    if extra:
+        content["extra"] = {name: _plain(value) for name, value in extra.items()}
+    return json.dumps(content).encode("ascii")
 
 
-def _name_of(category: type) -> tuple[str, str]:
-    return importable_module_name(category.__module__) or "__main__", category.__qualname__
+def _plain(value: Any) -> Any:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
+    return value
 
 
-def take_filters(given: Sequence[Any]) -> None:
-    global _given
-    added = [] if _given is None else [each for each in warnings.filters if each not in _given]
-    _given = [
-        (action, _compiled(message), _category(module, name), _compiled(place), line)
-        for action, message, module, name, place, line in given
-    ]
-    # What modules have added that are loaded here alone comes after what the caller wants.
-    warnings.filters[:] = [*_given, *added]  # type: ignore[index]
+def emitter(task: str, host: str) -> Callable[[Mapping[str, Any]], None]:
+    """Returns what hands records of the far side to the loggers of this process.
 
+    Returns a function of one record as it was sent. The records have the attributes `bandsaw_task`
+    and `bandsaw_host`, and say in `process` in which process they were made.
+    """
 
-def _compiled(pattern: Any) -> Optional[re.Pattern[str]]:
-    return None if pattern is None else re.compile(*pattern)
+    def emit(content: Mapping[str, Any]) -> None:
+        level, extra = content.get("levelno", 0), content.get("extra", {})
+        if not isinstance(level, int) or not isinstance(extra, dict):
+            raise ProtocolError("The body of a message LOG is no record of logging.")
+        logger = logging.getLogger(str(content.get("name", "")))
+        if not logger.isEnabledFor(level):
+            return
+        own = {name: value for name, value in content.items() if name != "extra"}
+        record = logging.makeLogRecord({**extra, **own, "bandsaw_task": task, "bandsaw_host": host})
+        logger.handle(record)
 
-
-class _Named(type):
-    """The class of categories that are known by name: to import them here could do anything."""
-
-    def __subclasscheck__(cls, other: type) -> bool:
-        return any(_name_of(each) == vars(cls)["_named"] for each in other.__mro__)
-
-
-@functools.lru_cache
-def _category(module: str, name: str) -> type:
-    found = vars(sys.modules["builtins"]).get(name) if module == "builtins" else None
-    return (
-        found if isinstance(found, type) else _Named(name, (Warning,), {"_named": (module, name)})
-    )
+    return emit
 
 
 def through(channel: Channel) -> Callable[[dict[str, Any]], None]:
@@ -160,7 +181,7 @@ class Kept:
     def install(self, warned: Mapping[str, Any]) -> None:
         given = warned.get("filters")
         if given is not None:
-            take_filters(given)
+            state.take_filters(given)
             self._shower.install()
 
     def leave(self, session: Any) -> None:
@@ -174,11 +195,6 @@ def _module_at(filename: str) -> Optional[str]:
             return frame.f_globals.get("__name__")
         frame = frame.f_back
     return None
-
-
-def issue_all(header: Mapping[str, Any]) -> None:
-    for content in header.get("warnings", {}).get("issued", ()):
-        issue(content)
 
 
 def issue(content: Mapping[str, Any]) -> None:

@@ -6,11 +6,12 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._system.processes import in_forked_processes
 from .._task_options import check_value, seconds
-from ..errors import BandsawError, InvalidValueError
+from ..errors import BandsawError, EnvironmentBuildError, InvalidValueError, WorkerError
+from ..result import Result
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -41,6 +42,21 @@ def checked_options(
             f"preload={preload!r} has to be a list of the names of modules: preload=['numpy']."
         )
     return workers, max_tasks, idle_timeout, tuple(preload)
+
+
+def go_on_after(session: Session, cross: Callable[[], None]) -> None:
+    """Takes the step of an advice that crosses; a failure of `cross` is the call's result."""
+    try:
+        cross()
+    except (WorkerError, EnvironmentBuildError) as error:
+        if error.where is None:
+            advice = type(session._moderator.current_advice).__name__
+            error.where = f"{advice}.before of task {session.task}"
+        traceback = error.__traceback__
+        failure = error.with_traceback(traceback and traceback.tb_next)
+        session.conclude(Result(exception=failure))
+    else:
+        session.proceed()
 
 
 def timeout_of(session: Session) -> Optional[float]:
