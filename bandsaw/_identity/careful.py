@@ -13,7 +13,7 @@ import weakref
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union
 
-from .addresses import Living, without_addresses
+from .addresses import Living, without_addresses, without_process
 from .contents import behind, is_changeable
 from .firstparty import is_first_party
 from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque, write_str
@@ -60,6 +60,8 @@ def open_carefully(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     kind = type(value)
     if kind is dict and _only_resolves(value, writer):
         return b"!namespace;" + write_str(canonical_module_name(value["__name__"]))
+    if _is_of_process(value):
+        return opaque(value)
     if defines(kind, "__next__") and not defines(kind, "read"):
         return opaque(value)  # an iterator counts by its kind, and not by where it is
     pointed = by_kind(_POINTERS, kind)
@@ -81,7 +83,7 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     whole = writer.read_whole
     if whole and any(id(frame.value) in whole for frame in writer.frames):
         return open_carefully(value, writer)  # it is read with what holds it
-    if kind is dict and _only_resolves(value, writer):
+    if (kind is dict and _only_resolves(value, writer)) or _is_of_process(value):
         return open_carefully(value, writer)
     if is_changeable(value) and not seen.container(value):
         _report_as_too_large(value, writer, seen)
@@ -106,25 +108,20 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         writer.report(value, "has a `__dict__` of its own, so that it is not read")
     if is_a(form, Form) and form.tag in OBJECTS:
         form = _with_attributes(value, form, writer, seen)
-    elif is_a(form, Form) and is_a(value, Fields):
-        if not is_of_the_user(type(writer.frames[-1].value)):
-            form = _without_main(form)
     seen.living = seen.living or Living()
     plain = without_addresses(value, form, seen.living)
     if plain is not form:
         holder = writer.frames[-1].value if is_a(value, Fields) else value
         writer.report(holder, "holds an address, which is left out")
-    return plain
+    return without_process(value, plain, writer.frames, seen.living)
 
 
-def _without_main(form: Form) -> Form:
-    """Has installed objects that keep the name of the script know it as other processes do."""
-    if not any(type(child) is str and child == "__main__" for child in form.children):
-        return form
-    children = [
-        canonical_module_name(child) if type(child) is str else child for child in form.children
-    ]
-    return Form(form.tag, form.kind, children, form.steps)
+def _is_of_process(value: Any) -> bool:
+    """Says whether it is the generator that `random` or `numpy.random` draws from by itself."""
+    if not is_drawn(type(value)):
+        return False
+    shared = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
+    return any(attributes_of(sys.modules.get(name)).get(key) is value for name, key in shared)
 
 
 def _only_resolves(value: dict[Any, Any], writer: AnyWriter) -> bool:
