@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from ._system.processes import in_forked_processes
 from .modules import importable_module_name
 
 if TYPE_CHECKING:
@@ -330,6 +331,7 @@ def _is_there(folder: Path) -> bool:
     return os.path.isfile(os.path.join(folder, "__main__.py"))
 
 
+@in_forked_processes
 def _start_anew() -> None:
     # The archives are the parent's, and a thread of the parent may have held a lock.
     global _LOCK
@@ -338,7 +340,3 @@ def _start_anew() -> None:
     process_folder: Any = sys.modules.get(f"{__package__}._archive.process_folder")
     if process_folder is not None:
         process_folder.start_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)

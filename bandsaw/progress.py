@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from . import modules
 from ._recording.counts import Counting, shower
-from ._session import facts
+from ._session import telling
 from ._system import work
 from ._system.processes import in_forked_processes
 from .errors import InvalidValueError
@@ -70,7 +70,7 @@ class Progress(Extension):
         """Begins to count submitted calls. See `Extension.on_init`."""
         self._configuration = configuration
         if not modules.is_far_end:
-            facts.want(self._heard)
+            telling.want(self._heard)
             if self._work_begun not in work.listeners:  # it may be in several configurations
                 work.listeners.append(self._work_begun)
 

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
-from ._session import facts
+from ._session import telling
 from ._system.directories import Anchor
 from .errors import InvalidValueError
 from .extensions import Extension
@@ -76,11 +76,11 @@ class Recorder(Extension):
     def on_init(self, configuration: Configuration) -> None:
         """Begins to want facts. See `Extension.on_init`."""
         self._configuration = configuration
-        facts.want(self._heard)
+        telling.want(self._heard)
 
     def on_call_begun(self, session: Any) -> None:
         """Notes when and as what a call begins. See `Extension.on_call_begun`."""
-        call = _used().calls.take_record(session.task) or {"key": facts.new_key()}
+        call = _used().calls.take_record(session.task) or {"key": telling.new_key()}
         call["begun"] = time.time()
         call["cpu"] = time.thread_time()
         call["task"] = str(session.task)

@@ -17,12 +17,12 @@ from typing import Optional
 
 from . import _far_end, distribution
 from ._files import bundle
-from ._session import told
+from ._session import packing, telling
 from ._system import lifeline
 from ._system.files import whole_file
 from .run import set_run_id
 from .session import Session
-from .workers import notices
+from .workers import warned
 
 IS_FAR_END = True
 
@@ -58,16 +58,13 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         parser.error(f"the session cannot be read: {error}")
     path = Path(os.path.abspath(parsed.output))
     try:
-        session, kept = Session(), notices.Kept()
+        session, kept = Session(), warned.Kept()
         # Closed again before the task is called, which could close or replace it.
         bundle.receive(os.path.abspath(parsed.input), f"{path}-given")
         with given:
-            told.take_warnings = kept.install
+            packing.take_warnings = kept.install
             session.restore(given)
-        nonce = getattr(session, "nonce", None)
-        told.proceed(session)
-        if nonce is not None:
-            session._nonce = nonce  # by which the other side knows it, however often it was tried
+        telling.proceed(session)
         kept.leave(session)
         with whole_file(path) as output, bundle.Back(session, str(path)):
             session.save(output)

@@ -125,9 +125,9 @@ class Session:
             configuration = self._known_configuration()
         if not configuration.extensions:
             return self._walked(configuration)
-        from ._session.told import told
+        from ._session import telling
 
-        return told(self, configuration)
+        return telling.walk(self, configuration)
 
     def _walked(self, configuration: Any) -> Result:
         moderator = self._walk
@@ -155,9 +155,9 @@ class Session:
         Raises:
             InvalidValueError: If a value is no plain data (a `ValueError`).
         """
-        from ._session import facts as plain
+        from ._session import telling
 
-        self.facts.update(plain.checked(facts))
+        self.facts.update(telling.checked(facts))
 
     def proceed(self) -> None:
         """Takes the next step along the chain, and returns when all that follows is over.

@@ -7,7 +7,7 @@ import os
 import socket
 from typing import Any, Optional
 
-from ._session import facts
+from ._session import telling
 from .errors import InvalidValueError
 from .extensions import Extension
 
@@ -45,7 +45,7 @@ class Tracing(Extension):
 
     def on_init(self, configuration: Any) -> None:
         """Has it be noted where calls run and what they cost. See `Extension.on_init`."""
-        facts.want()
+        telling.want()
 
     def on_call_begun(self, session: Any) -> None:
         """Begins the span, and has the trace go along. See `Extension.on_call_begun`."""

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bandsaw._session import facts
+from bandsaw._session import telling
 from bandsaw._system import work
 from bandsaw.errors import InvalidValueError
 from bandsaw.progress import Progress
@@ -144,8 +144,8 @@ def test_a_listener_that_raises_fails_no_call(monkeypatch, caplog):
     with work.told("sending") as told:
         pass
     assert told.is_over
-    monkeypatch.setattr(facts, "listeners", [fails])
-    facts.tell("flow.step", {}, None)
+    monkeypatch.setattr(telling, "listeners", [fails])
+    telling.tell("flow.step", {}, None)
     assert caplog.messages == ["A call of task flow.step cannot be told"]
 
 

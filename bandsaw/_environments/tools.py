@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .._system import lifeline
 from .._system.files import open_private
-from .._system.output import Tail
+from .._system.output import Tail, said
 from .._system.processes import describe_exit, end_group
 from ..errors import EnvironmentBuildError
 from ..interpreter import PATH_VARIABLE
@@ -112,8 +112,7 @@ def _run(command: list[str], folder: Path, base: Python, lock: int, what: str) -
     if started.returncode:
         raise EnvironmentBuildError(
             f"{what} cannot be made: `{shlex.join(command)}` ended with "
-            f"{describe_exit(started.returncode)}."
-            + (f" The last lines that it wrote:\n{last}" if last else " It wrote nothing.")
+            f"{describe_exit(started.returncode)}.{said(last)}"
         )
 
 

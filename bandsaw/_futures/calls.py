@@ -17,7 +17,7 @@ from concurrent.futures import Future as AnyFuture
 from typing import Any, Callable, Optional
 
 from .._coroutines import caller
-from .._session import facts
+from .._session import telling
 from .._system import ending
 from ..errors import DependencyError, TaskKilledError
 from ..futures import Future, _Failure
@@ -72,9 +72,8 @@ class Call(lanes.Passenger):
         self.context = contextvars.copy_context()
         # What ends the call from another thread, `None` before it runs.
         self.ending: Optional[ending.Ending] = None
-        # For whoever records calls.
         # What is told of the call to whoever records calls, `None` if nobody does.
-        self.record = facts.submitted(task)
+        self.record = telling.submitted(task)
         self.key: Optional[str] = None if self.record is None else self.record["key"]
 
     def board(self) -> None:
@@ -120,7 +119,7 @@ class Call(lanes.Passenger):
     def _never_begins(self, error: BaseException) -> None:
         record, self.record = self.record, None
         if record is not None:
-            facts.tell(self.task, record, error)
+            telling.tell(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:
         plan = self.plan

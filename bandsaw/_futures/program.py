@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import os
 import sys
 import threading
 from typing import Any, Optional
 
 from .. import futures
 from .._system import ending
+from .._system.processes import in_forked_processes
 from ..errors import ForkedError
 from . import flight, lanes
 
@@ -103,6 +103,7 @@ def _wait(seconds: Optional[float]) -> None:
             other.join()
 
 
+@in_forked_processes
 def _let_go() -> None:
     """Has the calls of the parent fail, in a process that was forked from it."""
     futures.end_failures(are_known=True)
@@ -122,5 +123,3 @@ def _let_go() -> None:
 _register: Any = getattr(threading, "_register_atexit", atexit.register)
 _register(_at_the_end)
 atexit.register(_if_interrupted_before)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)

@@ -2,4 +2,5 @@
 
 session ── packing ──► headers, members ──► zipped: a file
                                           └─► workers: messages on a channel
+telling: what extensions are told of a call
 """

@@ -13,9 +13,12 @@ from ..errors import SessionError, SessionFileError
 from ..execution import Execution
 from ..serialization.serializer import crossing
 from ..tasks import Task
-from . import headers, members, told
+from . import headers, members
 from .members import Saved
 from .moderator import _Moderator
+
+# In a process that sends no messages: takes what a session says of warnings.
+take_warnings: Optional[Callable[[Mapping[str, Any]], None]] = None
 
 
 def packed(
@@ -129,6 +132,6 @@ def _take_over(header: Mapping[str, Any], is_first: bool) -> None:
     if is_first:
         modules.set_variables(header["environment"])
     if modules.is_far_end:
-        if told.take_warnings is not None:
-            told.take_warnings(header.get("warnings", {}))
+        if take_warnings is not None:
+            take_warnings(header.get("warnings", {}))
         callers.inherit(header["computing"])

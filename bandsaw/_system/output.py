@@ -68,6 +68,11 @@ def last_lines(data: bytes) -> str:
     return "\n".join(data.decode("utf-8", "replace").splitlines()[-_TAIL_LINES:])
 
 
+def said(last: str) -> str:
+    """Says at the end of an error what a process wrote last."""
+    return f" The last lines that it wrote:\n{last}" if last else " It wrote nothing."
+
+
 def pass_on(text: str, stream_name: str) -> None:
     """Writes text to a standard stream, wherever that leads now; it may be closed or missing."""
     stream = getattr(sys, stream_name, None)

@@ -23,7 +23,7 @@ from .._cache.contents import Computation
 from .._cache.modes import entry_name, mode_of
 from .._cache.trust import is_of_other_code, warn_of_variables
 from .._files import keeping
-from .._session import facts
+from .._session import telling
 from .._system import callers
 from .._system.directories import Anchor
 from ..advice import Advice
@@ -363,19 +363,19 @@ class CachingAdvice(Advice):
 
 def _serve(result: Result, name: str, session: Session) -> None:
     logger.info("Served from the cache: %s (%s)", session.task, name)
-    if facts.wanted:
+    if telling.wanted:
         session.note(cache="hit")
     session.conclude(result)
 
 
 def _note_miss(session: Session, path: str) -> None:
     # What the entry differs in from others is found out when somebody looks.
-    if facts.wanted:
+    if telling.wanted:
         session.note(cache="miss", cache_entry=os.path.abspath(path))
 
 
 def _note_why(session: Session, why: str) -> None:
-    if facts.wanted:
+    if telling.wanted:
         session.note(cache_why=why)
 
 

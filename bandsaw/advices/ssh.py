@@ -17,6 +17,7 @@ from .._config_module import configuration_variables
 from .._system import ending
 from .._system.directories import Anchor
 from .._system.importing import late_import
+from .._system.processes import in_forked_processes
 from .._task_options import check_value
 from ..advice import Advice
 from ..environments import Environment
@@ -316,5 +317,4 @@ class _Load:
 
 _busy = _Busy()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_busy.start_anew)
+in_forked_processes(_busy.start_anew)

@@ -3,5 +3,6 @@
 place ── near_template, pool ──► child ─┐                                ┌── far_end ── template
                                         ├── call: boundary, wire, frames ┤
 remote ── connection, login, streams ───┘                                └── hub, bootstrap
-again: a call like the last one;  state: what is inherited;  bulk: large data;  logs, files
+again: a call like the last one;  state: what is inherited;  bulk: large data
+logs, warned: what is said meanwhile;  files: where there are no channels
 """

@@ -16,14 +16,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from .._file import Carrier
-from .._session import facts, members
+from .._session import members, telling
 from .._session.members import failure_of
 from .._system import ending
 from .._system.interrupts import Deferred, owned
 from ..errors import ProtocolError, StalledError, UnserializableError, WorkerError
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import again, boundary, frames, notices, wire
+from . import again, boundary, frames, logs, warned, wire
 from .child import Child
 from .deaths import CallErrors, was_killed_early
 from .frames import DeadlineError, Frame, Message, NotBegunError
@@ -260,8 +260,8 @@ class Call(CallErrors):
         messages = [message]
         if told:
             messages.insert(0, (frames.STATE, (json.dumps(told).encode("ascii"),), None))
-        if facts.wanted:
-            self._session.facts.update(facts.sent(message, child.host, self._place.name))
+        if telling.wanted:
+            self._session.facts.update(telling.sent(message, child.host, self._place.name))
         try:
             self._in_time(child, deadline, lambda until: child.send(*messages, deadline=until))
         except OSError:
@@ -292,10 +292,10 @@ class Call(CallErrors):
         """Takes a message that the process sends while it is busy with the call."""
         if frame.kind == frames.LOG:
             if self._emit is None:
-                self._emit = notices.emitter(str(self._session.task), child.host)
+                self._emit = logs.emitter(str(self._session.task), child.host)
             self._emit(frames.from_json(frame))
         elif frame.kind == frames.WARNING:
-            notices.issue(frames.from_json(frame))
+            warned.issue(frames.from_json(frame))
         elif frame.kind == frames.FACTS:
             self._session.facts.update(frames.from_json(frame))
         elif frame.kind == frames.CODE:
@@ -326,8 +326,8 @@ class Call(CallErrors):
             raise self._death(child, how) from error
 
     def _take_back(self, child: Child, answer: Frame) -> None:
-        if facts.wanted:
-            self._session.facts.update(facts.received(answer))
+        if telling.wanted:
+            self._session.facts.update(telling.received(answer))
         if answer.kind == frames.DONE and answer.body.startswith(again.PLAINLY):
             again.take_result(self._session, answer.body, self._position)
             return

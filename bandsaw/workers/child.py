@@ -172,12 +172,12 @@ class Child(abc.ABC):
 
     def _pass_on(self, frame: Frame) -> None:
         # Of a thread that an earlier task has left.
-        from . import notices
+        from . import logs, warned
 
         if frame.kind == LOG:
-            notices.emitter("", self.host)(frames.from_json(frame))
+            logs.emitter("", self.host)(frames.from_json(frame))
         elif frame.kind == WARNING:
-            notices.issue(frames.from_json(frame))
+            warned.issue(frames.from_json(frame))
 
     def finish(self, deadline: Optional[float] = None) -> None:
         while (frame := self.next(deadline)) is not None:

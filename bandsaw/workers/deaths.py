@@ -7,6 +7,7 @@ import signal
 from typing import Any, Optional
 
 from .._system import ending
+from .._system.output import said
 from .._system.processes import advice_on_exit, describe_exit
 from ..errors import (
     BandsawError,
@@ -79,10 +80,9 @@ class CallErrors:
             how = "closed its channel, and was ended,"
         else:
             how = f"ended with {describe_exit(child.returncode)}"
-        last = errors or output
         return WorkerDiedError(
             f"{self._what} {how} before it gave the session back ({self._place.where(child)})."
-            + (_last_words(last) or " It wrote nothing.")
+            + said(errors or output)
             + advice_on_exit(child.returncode),
             -signal.SIGKILL if child.returncode is None else child.returncode,
             [self._place.kind.executable, self._place.kind.code],
@@ -100,4 +100,4 @@ def was_killed_early(child: Child) -> bool:
 
 
 def _last_words(text: str) -> str:
-    return f" The last lines that it wrote:\n{text}" if text else ""
+    return said(text) if text else ""

@@ -23,12 +23,12 @@ from typing import Any, Optional
 from .. import modules, run
 from .._archive import finder
 from .._files import carrying
-from .._session import facts, members, packing, told
+from .._session import members, packing, telling
 from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
-from . import again, boundary, bulk, frames, notices, state, wire
+from . import again, boundary, bulk, frames, logs, state, warned, wire
 from .frames import Channel
 
 
@@ -67,9 +67,9 @@ def _exit_code(error: SystemExit) -> int:
 
 def serve(channel: Channel) -> None:
     """Goes on with the sessions that come, until no more do."""
-    handler = notices.Sender(channel)
+    handler = logs.Sender(channel)
     handler.install()
-    shower = notices.Shower(notices.through(channel))
+    shower = warned.Shower(warned.through(channel))
     shower.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
@@ -89,7 +89,7 @@ def serve(channel: Channel) -> None:
                 directory = content.get("bulk_directory", directory)
                 number = content.get("number", number)
                 is_last = content.get("is_last", False)
-                facts.wanted = content.get("facts", facts.wanted)
+                telling.wanted = content.get("facts", telling.wanted)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
             elif frame.kind in (frames.SESSION, frames.AGAIN):
                 with asking:
@@ -188,12 +188,12 @@ def _go_on(
     directory: Optional[str],
     known: dict[int, again.Shape],
     number: Optional[int],
-    handler: notices.Sender,
-    shower: notices.Shower,
+    handler: logs.Sender,
+    shower: warned.Shower,
 ) -> list[frames.Message]:
     pid = os.getpid()
     noted: dict[str, Any] = {}
-    measured = facts.Measured() if facts.wanted else None
+    measured = telling.Measured() if telling.wanted else None
     callers.forget()
     carrying.forget()
     # An earlier task may have gone elsewhere.
@@ -208,14 +208,11 @@ def _go_on(
         # Whatever else refers to what was sent would keep it in memory.
         del frame
         had = parts_of(session)
-        nonce = session.nonce
         session.__dict__.pop("_facts", None)  # the other side has them
         try:
-            told.proceed(session)
+            telling.proceed(session)
         finally:
             noted = {**session.__dict__.pop("_facts", {}), **(measured.facts() if measured else {})}
-        # By which the other side knows it, however often it was tried.
-        session._nonce = nonce
         left_out = same(session, had)
         done = again.done(session, left_out, _homeward) if known else None
         if done is not None:

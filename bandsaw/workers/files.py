@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from .._files import bundle, carrying
 from .._system import directories, lifeline
 from .._system.files import open_private, private_folder
-from .._system.output import Tail
+from .._system.output import Tail, said
 from .._system.processes import describe_exit, end_group
 from ..distribution import owned_folders
 from ..errors import TaskTimeoutError, WorkerDiedError, WorkerStartError
@@ -49,9 +49,9 @@ def run(
         if made_in is not None:
             environment[directories.VARIABLE] = made_in
         folders = [str(folder), *owned_folders(archive)]
-        ended = _ended(command, environment, what, folders, seconds)
+        error = _ended(command, environment, what, folders, seconds)
         if not returned.exists():
-            raise ended.without_session(what)
+            raise error
         there = f"run by {interpreter.executable}"
 
         def get(path: str, target: str) -> None:
@@ -64,37 +64,17 @@ def run(
 _POSIX = os.name == "posix"
 
 
-class Ended(NamedTuple):
-    """How a process ended."""
-
-    command: list[str]  # the executable and its arguments
-    pid: int  # the number of the process
-    returncode: int  # the exit status, negative for a signal
-    output: str  # the last lines that it wrote to its standard output
-    errors: str  # the last lines that it wrote to its standard error
-
-    def without_session(self, what: str) -> WorkerDiedError:
-        """Makes the error for a process that did not give the session back."""
-        last = self.errors or self.output
-        return WorkerDiedError(
-            f"{what} ended with {describe_exit(self.returncode)} before it gave the session back "
-            f"(interpreter {self.command[0]}, pid {self.pid})."
-            + (f" The last lines that it wrote:\n{last}" if last else " It wrote nothing."),
-            self.returncode,
-            self.command,
-            self.output,
-            self.errors,
-        )
-
-
 def _ended(
     command: Sequence[str],
     environment: dict[str, str],
     what: str,
     folders: Sequence[str],
     seconds: Optional[float],
-) -> Ended:
-    """Runs a command to its end, passing on what it writes; what it started ends with it."""
+) -> WorkerDiedError:
+    """Runs a command to its end, passing on what it writes; what it started ends with it.
+
+    Returns the error for a process that did not give the session back.
+    """
     with lifeline.held(folders) as (variables, descriptors):
         try:
             process = subprocess.Popen(
@@ -125,4 +105,11 @@ def _ended(
             # Nothing that it started survives it, whichever way it ended.
             end_group(process)
     output, errors = (tail.finish() for tail in tails)
-    return Ended(list(command), process.pid, process.returncode, output, errors)
+    return WorkerDiedError(
+        f"{what} ended with {describe_exit(process.returncode)} before it gave the session back "
+        f"(interpreter {command[0]}, pid {process.pid}).{said(errors or output)}",
+        process.returncode,
+        list(command),
+        output,
+        errors,
+    )

@@ -20,7 +20,7 @@ from typing import Any, Callable, Optional
 from .. import run as run_of_process
 from .._archive import checkout, files
 from .._files import carrying
-from .._session import members, packing, told
+from .._session import members, packing, telling
 from .._system import ending
 from .._system.buffers import room
 from ..errors import CodeMismatchError, TaskKilledError, WorkerDiedError, WorkerStartError
@@ -84,7 +84,6 @@ def run(
         session = Session()
         session._unpack(_saved(head, sent["data"]))
         had = far_end.parts_of(session)
-        nonce = session.nonce
         extent = checkout.extent()
         if _same.get(digest) != extent:
             if held is None:
@@ -97,8 +96,7 @@ def run(
                     "run in processes below them: ExecutorAdvice(isolate=True)."
                 )
             _same[digest] = extent
-        told.proceed(session)
-        session._nonce = nonce
+        telling.proceed(session)
         with carrying.Homeward(session):
             packed = packing.packed(session, far_end.same(session, had))
         head, pieces, _ = wire.laid_out(packed)

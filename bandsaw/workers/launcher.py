@@ -16,10 +16,8 @@ from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import state
 from .child import Child
-from .near_template import Check, Code, Kind, Template, started
+from .near_template import Check, Code, Kind, Template, replace_older, started
 
-# Of so many states of the code the templates are kept that differ in nothing else.
-MOST_STATES = 4
 _templates: dict[Kind, Template] = {}
 _lock = threading.Lock()
 _locks: dict[Kind, threading.Lock] = {}
@@ -47,17 +45,9 @@ def template_for(kind: Kind, inherited: state.Inherited, code: Code) -> Template
             template = None
         if template is None:
             template = started(kind, inherited, code)
-            _replace_older(kind)
             _templates[kind] = template
+            replace_older(_templates, kind)
     return template
-
-
-def _replace_older(kind: Kind) -> None:
-    # The code may be edited again and again. There may be several configurations.
-    others = [other for other in list(_templates) if other._replace(code=kind.code) == kind]
-    others.sort(key=lambda other: _templates[other].last_used)
-    for other in others[: 1 - MOST_STATES]:
-        _templates.pop(other).replace()
 
 
 def start(kind: Kind, inherited: state.Inherited, code: Code, check: Check, *, fork: bool) -> Child:

@@ -21,7 +21,7 @@ from typing import Any, Callable, NamedTuple, Optional, Protocol
 from .. import __version__
 from .._session.members import failure_of
 from .._system.interrupts import Deferred
-from .._system.output import Tail
+from .._system.output import Tail, said
 from .._system.processes import describe_exit, kill_group
 from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
@@ -38,6 +38,8 @@ _OWN_GROUP: dict[str, Any] = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
 _OLDEST = (3, 9)
+# Of so many states of the code the templates are kept that differ in nothing else.
+_MOST_STATES = 4
 
 
 class Code(Protocol):
@@ -79,9 +81,11 @@ class Kind(NamedTuple):
 class AnyTemplate(abc.ABC):
     """A template here or on another machine, with processes that wait for a call."""
 
+    hello: Mapping[str, Any]  # what it said about itself
+
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
-        self.last_used = 0.0  # when a process was last taken, by `time.monotonic`
+        self.last_used = time.monotonic()  # when a process was last taken
         # The last owner of a process may be lost while this thread has the lock.
         self._lock = threading.RLock()
         self._children = 0
@@ -96,6 +100,11 @@ class AnyTemplate(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Ends the template and all that runs in it."""
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether something that was preloaded has started threads: it must not be forked."""
+        return bool(self.hello["threads"] > 1)
 
     def take(self, fork: bool) -> Child:
         self.last_used = time.monotonic()
@@ -135,6 +144,20 @@ class AnyTemplate(abc.ABC):
             self.close()
 
 
+def replace_older(templates: dict[Kind, Any], kind: Kind) -> None:
+    """Ends templates of earlier states of the code, which may be edited again and again."""
+    # Those of some states stay: there may be several configurations.
+    states = [
+        template
+        for other, template in list(templates.items())
+        if other._replace(code=kind.code) == kind
+    ]
+    states.sort(key=lambda template: template.last_used)
+    for older in states[:-_MOST_STATES]:
+        if templates.pop(older.kind, None) is not None:
+            older.replace()
+
+
 class Template(AnyTemplate):
     """A template that runs here; its `process` is `None` if it is the one that made us."""
 
@@ -151,11 +174,6 @@ class Template(AnyTemplate):
         self._control = control
         self._process = process
         self._told = told
-
-    @property
-    def has_threads(self) -> bool:
-        """Whether something that was preloaded has started threads: it must not be forked."""
-        return bool(self.hello["threads"] > 1)
 
     def is_stale(self) -> bool:
         for path, modified, size in self.hello["files"]:
@@ -238,11 +256,9 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
             kill_group(process.pid)
             process.wait()
         ending = describe_exit(process.returncode)
-        last = errors.finish()
         raise WorkerStartError(
             f"A process for tasks could not be started: the interpreter {kind.executable!r} ended "
-            f"with {ending}; this is Python {sys.version.split()[0]}"
-            + (f". The last lines that it wrote:\n{last}" if last else ". It wrote nothing.")
+            f"with {ending}; this is Python {sys.version.split()[0]}.{said(errors.finish())}"
         ) from error
     except BaseException:
         if opened:

@@ -13,7 +13,7 @@ from .. import modules
 from .._archive import checkout, finder, running
 from .._file import Carrier
 from .._files import carrying
-from .._session import facts
+from .._session import telling
 from ..distribution import get_distribution_archive
 from ..interpreter import Interpreter
 from ..run import get_run_id
@@ -71,7 +71,7 @@ class Place(abc.ABC):
         signs = self.signs()
         levels, disable, filters = state.levels(), logging.root.manager.disable, state.filters()
         arguments = state.arguments()
-        seen = (signs, levels, disable, filters, facts.wanted, arguments)
+        seen = (signs, levels, disable, filters, telling.wanted, arguments)
         told, news = child.told, {}
         if signs is None or seen != child.seen:
             content = {
@@ -79,7 +79,7 @@ class Place(abc.ABC):
                 "levels": levels,
                 "disable": disable,
                 "filters": filters,
-                "facts": facts.wanted,
+                "facts": telling.wanted,
                 "arguments": arguments,
             }
             news = {name: value for name, value in content.items() if told.get(name, self) != value}

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 
 from .._file import Carrier
 from .._files import carrying
-from .._system.output import Output, last_lines
+from .._system.output import Output, last_lines, said
 from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
 from ..errors import WorkerError, WorkerStartError
@@ -21,9 +21,8 @@ from . import frames, sending, state, streams, wire
 from .child import Child
 from .connection import Connection, connection_to
 from .frames import SESSION, Frame, Message
-from .launcher import MOST_STATES
 from .login import Target
-from .near_template import AnyTemplate, Check, Kind, checked_hello
+from .near_template import AnyTemplate, Check, Kind, checked_hello, replace_older
 from .place import Place
 from .streams import Stream
 
@@ -132,7 +131,6 @@ class RemoteTemplate(AnyTemplate):
     ) -> None:
         super().__init__(kind)
         self._connection = connection
-        self.last_used = time.monotonic()
         self._stream = Stream(connection)
         request = {
             "digest": kind.code,
@@ -143,7 +141,7 @@ class RemoteTemplate(AnyTemplate):
         }
         try:
             self._stream.send(b"T", json.dumps(request).encode("ascii"))
-            self.hello = self._hello()  # what it said about itself
+            self.hello = self._hello()
         except BaseException as error:
             self.close()
             if isinstance(error, BrokenPipeError):
@@ -166,10 +164,9 @@ class RemoteTemplate(AnyTemplate):
                 ending = body.decode("utf-8", "replace")
                 with contextlib.suppress(ValueError):
                     ending = f"it ended with {describe_exit(int(ending))}"
-                last = last_lines(written.kept)
-                said = f"The last lines that it wrote:\n{last}" if last else "It wrote nothing."
                 raise WorkerStartError(
-                    f"A process for tasks could not be started on {host}: {ending}. {said}"
+                    f"A process for tasks could not be started on {host}: {ending}."
+                    + said(last_lines(written.kept))
                 )
 
     def is_gone(self) -> bool:
@@ -197,14 +194,6 @@ class RemoteTemplate(AnyTemplate):
 def _connection_of(child: Child) -> Connection:
     assert isinstance(child, RemoteChild)
     return child._connection
-
-
-def _may_fork(template: RemoteTemplate) -> bool:
-    return not template.hello["threads"] > 1
-
-
-def _last_used(template: Optional[RemoteTemplate]) -> float:
-    return 0.0 if template is None else template.last_used
 
 
 class RemotePlace(Place):
@@ -244,7 +233,7 @@ class RemotePlace(Place):
         template.last_used = time.monotonic()
         self._template = template
         check(template.hello)
-        return template.take(_may_fork(template))
+        return template.take(not template.has_threads)
 
     def _started(self, connection: Connection) -> RemoteTemplate:
         template: Optional[RemoteTemplate] = connection.templates.get(self.kind)
@@ -258,17 +247,8 @@ class RemotePlace(Place):
             template = connection.templates[self.kind] = RemoteTemplate(
                 connection, self.kind, dict(self.kind.at_start), self._requirements
             )
-            self._replace_older(connection)
+            replace_older(connection.templates, self.kind)
         return template
-
-    def _replace_older(self, connection: Connection) -> None:
-        kind, templates = self.kind, connection.templates
-        others = [other for other in list(templates) if other._replace(code=kind.code) == kind]
-        others.sort(key=lambda other: _last_used(templates.get(other)), reverse=True)
-        for other in others[MOST_STATES:]:
-            older = templates.pop(other, None)
-            if older is not None:
-                older.replace()
 
     def _send_archive(self, connection: Connection) -> None:
         digest = self.kind.code
@@ -310,7 +290,7 @@ class RemotePlace(Place):
 
     def prepare_next(self) -> None:
         if self._template is not None:
-            self._template.prepare_next(_may_fork(self._template))
+            self._template.prepare_next(not self._template.has_threads)
 
     def inherited(self) -> dict[str, Any]:
         return {"overlay": self._overlay}

@@ -6,7 +6,6 @@ near: taken(...) ── STATE ──► far: apply(...)
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import re
 import sys
@@ -222,6 +221,8 @@ _levels_given: set[str] = set()
 
 def levels() -> dict[str, int]:
     """Returns the levels of loggers by name: one dictionary as long as none was set."""
+    import logging  # which a hub does not need
+
     root = logging.root
     cache: dict[Any, Any] = getattr(root, "_cache", {})
     kept: list[dict[str, int]] = cache.get(_LEVELS, [])
@@ -241,6 +242,8 @@ def levels() -> dict[str, int]:
 
 def _take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> None:
     """Has loggers make the records that the other side wants; `None`: as before."""
+    import logging
+
     if disable is not None:
         logging.disable(disable)
     if given is None:

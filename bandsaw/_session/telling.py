@@ -1,18 +1,19 @@
-"""Facts of a call: plain data that is noted on its way, and comes back with it."""
+"""What extensions are told of a call: its walk, and facts of it.
+
+Facts are plain data that is noted on its way, and comes back with it from other processes.
+"""
 
 from __future__ import annotations
 
 import itertools
 import json
-import logging
 import os
 import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ..errors import InvalidValueError
-
-logger = logging.getLogger(__name__)
+from ..result import Result
 
 # Whether an extension of this process wants to know what a call costs and where it ran.
 wanted = False
@@ -52,7 +53,10 @@ def tell(task: Any, record: dict[str, Any], error: Optional[BaseException]) -> N
         try:
             listener(task, record, error)
         except Exception:
-            logger.exception("A call of task %s cannot be told", task)
+            # Not at the top: some processes of tasks need it for nothing else.
+            import logging
+
+            logging.getLogger(__name__).exception("A call of task %s cannot be told", task)
 
 
 def checked(facts: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -105,3 +109,50 @@ class Measured:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         found["peak_memory"] = peak * (1 if os.uname().sysname == "Darwin" else 1024)
         return found
+
+
+def walk(session: Any, configuration: Any) -> Result:
+    """Walks the chain of a session, and tells the extensions before and after."""
+    extensions = configuration.extensions
+    for extension in extensions:
+        extension.on_before_advice(session.task, session.execution, session.context)
+    begun = []
+    error = None
+    try:
+        for extension in extensions:
+            # An extension of the user's own may be older than this method.
+            if hasattr(extension, "on_call_begun"):
+                begun.append(extension)
+                extension.on_call_begun(session)
+        result: Result = session._walked(configuration)
+        for extension in extensions:
+            extension.on_after_advice(session.task, session.execution, session.context, result)
+        return result
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        for extension in begun:
+            if hasattr(extension, "on_call_ended"):
+                extension.on_call_ended(session, error)
+        error = None
+
+
+def proceed(session: Any) -> None:
+    """Goes on with a session that came from another process, and tells the extensions."""
+    resumed = []
+    nonce = getattr(session, "nonce", None)
+    try:
+        # Who takes the steps by hand may have a session of another kind.
+        for extension in getattr(getattr(session, "configuration", None), "extensions", ()):
+            if hasattr(extension, "on_call_resumed"):
+                resumed.append(extension)
+                extension.on_call_resumed(session)
+        session.proceed()
+    finally:
+        for extension in resumed:
+            if hasattr(extension, "on_call_left"):
+                extension.on_call_left(session)
+    if nonce is not None:
+        # By which the other side knows it, however often it was tried.
+        session._nonce = nonce
