@@ -81,8 +81,10 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     """Opens a part of code, and notes what of it may change."""
     kind = type(value)
     whole = writer.read_whole
+    seen.living = seen.living or Living()
     if whole and any(id(frame.value) in whole for frame in writer.frames):
-        return open_carefully(value, writer)  # it is read with what holds it
+        form = open_carefully(value, writer)  # it is read with what holds it
+        return without_process(value, form, writer.frames, seen.living)
     if (kind is dict and _only_resolves(value, writer)) or _is_of_process(value):
         return open_carefully(value, writer)
     if is_changeable(value) and not seen.container(value):
@@ -108,7 +110,6 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         writer.report(value, "has a `__dict__` of its own, so that it is not read")
     if is_a(form, Form) and form.tag in OBJECTS:
         form = _with_attributes(value, form, writer, seen)
-    seen.living = seen.living or Living()
     plain = without_addresses(value, form, seen.living)
     if plain is not form:
         holder = writer.frames[-1].value if is_a(value, Fields) else value

@@ -184,7 +184,11 @@ class Arrived:
             if ours is None or ours == digest.rstrip(MADE_ANEW):
                 continue
             # Of two byte codes of different Pythons nothing can be told.
-            if digest.endswith(MADE_ANEW) or not (ours[32:] and digest[32:]) or ours[32:] == digest[32:]:
+            if (
+                digest.endswith(MADE_ANEW)
+                or not (ours[32:] and digest[32:])
+                or ours[32:] == digest[32:]
+            ):
                 yield f"{module_name}.{name}"
 
 
