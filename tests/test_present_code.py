@@ -932,6 +932,97 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
     assert first == second
 
 
+OF_PROCESS = {
+    "a hash that is kept": """
+        class Rule:
+            def __init__(self, name):
+                self.name, self._hash = name, hash(name)
+        kept = Rule("a rule")
+        """,
+    "a number that is a hash": """
+        class Symbol(int):
+            def __new__(cls, name):
+                self = int.__new__(cls, hash(name))
+                self.name = name
+                return self
+            def __reduce__(self):
+                return Symbol, (self.name, int(self))
+        kept = Symbol("a symbol")
+        """,
+    "the name of the script": """
+        class Logger:
+            def __init__(self, function):
+                self.module, self.names = function.__module__, (function.__module__,)
+        kept = Logger(plain)
+        """,
+    "a name with an address": """
+        class Schema:
+            def __init__(self, cls):
+                self.ref = f"{cls.__module__}.{cls.__qualname__}:{id(cls)}"
+        kept = Schema(Own)
+        """,
+    "what a decorator has made of a text": """
+        def checked(function):
+            names = {"inner": function}
+            text = "def g(x, *, inner=inner):\\n    return inner(x)"
+            exec(compile(text, "<checked>", "exec"), function.__globals__, names)
+            made = names["g"]
+            made.__name__, made.__qualname__ = function.__name__, function.__qualname__
+            made.__wrapped__ = function
+            return made
+        """,
+    "other code by a decorator": """
+        def checked(function):
+            text = inspect.getsource(function).partition("\\n")[2].replace("x * 2", "x * 2 + 0")
+            module = compile(text, function.__code__.co_filename, "exec")
+            function.__code__ = module.co_consts[0]
+            return function
+        """,
+    "a generator of its own": """
+        import random
+        class Drawn:
+            def __init__(self):
+                self.random = random._inst
+        kept = Drawn()
+        """,
+}
+
+
+@pytest.mark.parametrize("chain", ["own", "kept"])
+@pytest.mark.parametrize("what", OF_PROCESS)
+def test_what_installed_objects_hold_of_a_process_does_not_count(project, chain, what):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    library = textwrap.dedent(OF_PROCESS[what]).replace("kept = ", "make = lambda plain, Own: ")
+    project.write("lib/site-packages/holder.py", f"import inspect, types\n{library}")
+    flow = f"""
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, holder
+
+        class Own:
+            pass
+
+        {"@holder.checked" if "decorator" in what else ""}
+        def plain(x):
+            return x * 2
+
+        kept = holder.make(plain, Own) if hasattr(holder, "make") else None
+
+        @bandsaw.task(chain="{chain}")
+        def pid():
+            return os.getpid(), plain(1), kept is None
+
+        if __name__ == "__main__":
+            print(pid())
+        """
+    project.write("flow.py", flow)
+    runs = [project.run("flow.py", PYTHONHASHSEED=str(seed)) for seed in (1, 2)]
+    assert runs[0].stdout == runs[1].stdout
+    assert "not kept" not in runs[0].stderr
+    project.write("flow.py", flow.replace("x * 2", "x * 2 + 1"))
+    assert project.run("flow.py").stdout.split()[1] == "3,"
+
+
 # The order of the set is not the one that it has in the byte code that Python has kept.
 LETTERS = "def g(): return 7 if 'a' in {'a', 'b', 'c', 'd', 'e', 'f'} else 8"
 

@@ -1,4 +1,4 @@
-"""Leaves the addresses of objects out of ids: each process has others.
+"""Leaves out of ids what each process has another one of: the addresses of objects, above all.
 
 They are in texts, as in `<function f at 0x7f...>`, and in numbers, as in `{id(f): f}`.
 """
@@ -10,13 +10,22 @@ import operator
 import re
 from array import array
 from bisect import bisect_left
-from typing import Any, Union
+from collections.abc import Sequence
+from typing import Any, Optional, Union
 
-from .forms import SEQUENCE, Form
+from .forms import OBJECTS, SEQUENCE, Fields, Form, Frame
+from .globals import canonical_module_name
+from .kinds import is_a
+from .stored import is_of_the_user
 
 _IN_TEXT = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 # Numbers below are too common, and no addresses on systems of 64 bits. Objects lie at multiples.
 _LOWEST, _MULTIPLE = 1 << 32, 8
+_MAIN, _MAIN_WRITTEN = "__main__", b"s8:__main__"
+# The name of the script or of something in it; pydantic sets an address behind a colon.
+_NAMED = re.compile(r"(__main__(?=[.:]|$))?([\w.<>]*?)(?::(\d{9,}))?")
+# Where objects keep what `hash` said of them.
+_HASH = re.compile(r"_*(?:cached_)?hash(?:_?value|_?code)?_*")
 
 
 class Living:
@@ -37,26 +46,79 @@ class Living:
 
 def without_addresses(value: Any, form: Union[bytes, Form], living: Living) -> Union[bytes, Form]:
     """Leaves out the addresses in a form."""
-    opened = form
-    if isinstance(form, bytes):
-        if not (type(value) is list or type(value) is tuple) or not value:
-            return form
-        if b" at 0x" not in form and not (type(value[0]) is int and max(value) >= _LOWEST):
-            return form
-        opened = Form(b"l" if type(value) is list else b"t", SEQUENCE, value)
-    assert isinstance(opened, Form)
-    for child in opened.children:
-        kind = type(child)
-        if kind is str and " at 0x" in child:
-            break
-        if kind is int and child >= _LOWEST and not child % _MULTIPLE:
+    if is_a(form, bytes) and b" at 0x" not in form and not _has_large(value):
+        return form
+    opened = _opened(value, form)
+    if opened is None or not any(map(_may_be_address, opened.children)):
+        return form
+    return _with(opened, [_without_address(child, living) for child in opened.children], form)
+
+
+def without_process(
+    value: Any, form: Union[bytes, Form], frames: Sequence[Frame], living: Living
+) -> Union[bytes, Form]:
+    """Leaves out what an object of an installed class holds of this process.
+
+    That is what `hash` says of a text, and the name of the script.
+    """
+    if is_a(form, bytes) and _MAIN_WRITTEN not in form and not _has_large(value):
+        return form
+    opened = _opened(value, form)
+    if opened is None or not any(map(_may_be_of_process, opened.children)):
+        return form
+    for frame in reversed(frames):
+        if frame.form.tag in OBJECTS:
             break
     else:
         return form
-    children = [_without_address(child, living) for child in opened.children]
+    if is_of_the_user(type(frame.value)):
+        return form
+    hashes = {hash(child) for child in opened.children if type(child) is str}
+    children: list[Any] = []
+    name: Any = None
+    for child in opened.children:
+        if _is_large(child):
+            is_hash = is_a(value, Fields) and type(name) is str and _HASH.fullmatch(name)
+            child = 0 if is_hash or child in hashes else child
+        elif type(child) is str:
+            child = _without_script(child, living)
+        children.append(child)
+        name = child
+    return _with(opened, children, form)
+
+
+def _opened(value: Any, form: Union[bytes, Form]) -> Optional[Form]:
+    if is_a(form, Form):
+        return form
+    if not (type(value) is list or type(value) is tuple):
+        return None
+    return Form(b"l" if type(value) is list else b"t", SEQUENCE, value)
+
+
+def _with(opened: Form, children: list[Any], form: Union[bytes, Form]) -> Union[bytes, Form]:
     if all(map(operator.is_, children, opened.children)):
         return form
     return Form(opened.tag, opened.kind, children, opened.steps)
+
+
+def _has_large(value: Any) -> bool:
+    return (type(value) is list or type(value) is tuple) and any(map(_is_large, value))
+
+
+def _is_large(value: Any) -> bool:
+    return type(value) is int and abs(value) >= _LOWEST
+
+
+def _may_be_address(child: Any) -> bool:
+    if type(child) is str:
+        return " at 0x" in child
+    return type(child) is int and child >= _LOWEST and not child % _MULTIPLE
+
+
+def _may_be_of_process(child: Any) -> bool:
+    if type(child) is str:
+        return child[:8] == _MAIN or (child[-9:].isdigit() and ":" in child)
+    return _is_large(child)
 
 
 def _without_address(value: Any, living: Living) -> Any:
@@ -65,3 +127,13 @@ def _without_address(value: Any, living: Living) -> Any:
     if type(value) is not int or value < _LOWEST or value % _MULTIPLE:
         return value
     return 0 if value in living else value
+
+
+def _without_script(text: str, living: Living) -> str:
+    match = _NAMED.fullmatch(text)
+    if match is None:
+        return text
+    script, name, address = match.groups()
+    if address is not None and int(address) not in living:
+        return text
+    return (canonical_module_name(_MAIN) if script else "") + name

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import sys
 import weakref
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Union
 
-from .addresses import Living, without_addresses
+from .addresses import Living, without_addresses, without_process
 from .contents import behind, is_changeable
 from .firstparty import is_first_party
-from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque
+from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque, write_str
+from .globals import canonical_module_name
 from .kinds import (
     attributes_of,
     by_kind,
@@ -44,6 +46,8 @@ _DRAWN = frozenset(
     "_random.Random numpy.random.bit_generator.BitGenerator numpy.random.mtrand.RandomState"
     " numpy.random._generator.Generator".split()
 )
+# They keep the names of a module, and look up nothing there but the names in annotations.
+_RESOLVERS = frozenset({"annotationlib", "beartype", "pydantic", "typeguard", "typing"})
 _READ_WHOLE = (
     *(b"!keys;", b"!values;", b"!items;"),
     *(b"!frame;", b"!series;", b"!index;", b"!range;", b"!categorical;", b"!column;"),
@@ -54,6 +58,10 @@ _READ_WHOLE = (
 def open_carefully(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     """Opens a part of code; nothing of the user's is run for it."""
     kind = type(value)
+    if kind is dict and _only_resolves(value, writer):
+        return b"!namespace;" + write_str(canonical_module_name(value["__name__"]))
+    if _is_of_process(value):
+        return opaque(value)
     if defines(kind, "__next__") and not defines(kind, "read"):
         return opaque(value)  # an iterator counts by its kind, and not by where it is
     pointed = by_kind(_POINTERS, kind)
@@ -73,8 +81,12 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     """Opens a part of code, and notes what of it may change."""
     kind = type(value)
     whole = writer.read_whole
+    seen.living = seen.living or Living()
     if whole and any(id(frame.value) in whole for frame in writer.frames):
-        return open_carefully(value, writer)  # it is read with what holds it
+        form = open_carefully(value, writer)  # it is read with what holds it
+        return without_process(value, form, writer.frames, seen.living)
+    if (kind is dict and _only_resolves(value, writer)) or _is_of_process(value):
+        return open_carefully(value, writer)
     if is_changeable(value) and not seen.container(value):
         _report_as_too_large(value, writer, seen)
     form = open_carefully(value, writer)
@@ -98,12 +110,31 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         writer.report(value, "has a `__dict__` of its own, so that it is not read")
     if is_a(form, Form) and form.tag in OBJECTS:
         form = _with_attributes(value, form, writer, seen)
-    seen.living = seen.living or Living()
     plain = without_addresses(value, form, seen.living)
     if plain is not form:
         holder = writer.frames[-1].value if is_a(value, Fields) else value
         writer.report(holder, "holds an address, which is left out")
-    return plain
+    return without_process(value, plain, writer.frames, seen.living)
+
+
+def _is_of_process(value: Any) -> bool:
+    """Says whether it is the generator that `random` or `numpy.random` draws from by itself."""
+    if not is_drawn(type(value)):
+        return False
+    shared = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
+    return any(attributes_of(sys.modules.get(name)).get(key) is value for name, key in shared)
+
+
+def _only_resolves(value: dict[Any, Any], writer: AnyWriter) -> bool:
+    """Says whether these are all names of a module, kept by who looks up annotations there."""
+    if not is_a(value.get("__name__"), str):
+        return False
+    if attributes_of(sys.modules.get(value["__name__"])) is not value:
+        return False
+    for frame in reversed(writer.frames):
+        if frame.form.tag in OBJECTS:
+            return module_of(type(frame.value)).partition(".")[0] in _RESOLVERS
+    return False
 
 
 def _report_as_too_large(value: Any, writer: AnyWriter, seen: Seen) -> None:

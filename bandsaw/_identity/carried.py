@@ -16,7 +16,7 @@ from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
-from .compared import digest_of
+from .compared import MADE_ANEW, digest_of
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
@@ -98,7 +98,11 @@ def carried_by(seen: Seen) -> Carried:
     for function, *_ in list(seen.functions.values()):
         module = canonical_module_name(function.__globals__.get("__name__"))
         if _is_only_in_memory(function):
-            changed[f"{module}.{function.__qualname__}"] = None
+            digest = digest_of(_member_of(function)) if _is_decorated_there(function) else None
+            if digest is None:
+                changed[f"{module}.{function.__qualname__}"] = None
+            else:
+                values[f"{module}:{function.__qualname__}"] = digest + MADE_ANEW
         elif _holds_by_default(function):
             digest = digest_of(function)
             if digest is not None:
@@ -372,6 +376,30 @@ def _is_only_in_memory(function: FunctionType) -> bool:
     return definition.node is None or _has_other_defaults(function, definition.node)
 
 
+def _is_decorated_there(function: FunctionType) -> bool:
+    """Says whether a decorator may have made the code, as it does in each process."""
+    source = source_of_namespace(function.__globals__)
+    if source is None or any(code is function.__code__ for code in given_code):
+        return False
+    found: Any = source.tree
+    is_decorated = False
+    for name in function.__qualname__.split("."):
+        named = [node for node in found.body if getattr(node, "name", None) == name]
+        found = named[-1] if named else ast.Pass()
+        if not is_a(found, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            return False
+        is_decorated = is_decorated or bool(found.decorator_list)
+    return is_decorated and any(each is function for each in unwrapped(_member_of(function)))
+
+
+def _member_of(function: FunctionType) -> Any:
+    """What has the function's name in its module or class."""
+    found: Any = sys.modules.get(str(function.__globals__.get("__name__")))
+    for name in function.__qualname__.split("."):
+        found = attributes_of(found).get(name)
+    return found
+
+
 def _holds_by_default(function: FunctionType) -> bool:
     """Says whether a function that has a name of its own has defaults that others may change."""
     code, given = function.__code__, function.__defaults__ or ()
@@ -380,10 +408,7 @@ def _holds_by_default(function: FunctionType) -> bool:
     left = [name for name, each in held.items() if not is_a(each, (*_PLAIN, FunctionType, type))]
     if not left or not definition_of(function).changes.names.isdisjoint(left):
         return False
-    found: Any = sys.modules.get(str(function.__globals__.get("__name__")))
-    for name in function.__qualname__.split("."):
-        found = attributes_of(found).get(name)
-    return found is function
+    return _member_of(function) is function
 
 
 def _has_other_defaults(function: FunctionType, node: Any) -> bool:

@@ -61,7 +61,7 @@ class _Compared(Writer):
                     if key[:2] != "__" or any(is_a(e, FunctionType) for e in unwrapped(member)):
                         held += (key, member)
         else:
-            name, module = name_of_module(code), "None"
+            name, module = canonical_module_name(name_of_module(code)), "None"
         return self._joined(f"{module}.{name}".encode("utf-8", "surrogatepass"), held)
 
     def _digest_of_function(self, function: FunctionType) -> bytes:
@@ -127,6 +127,8 @@ class _Compared(Writer):
         return sha256(digest + written).digest()
 
 
+# Behind the digest of code that a decorator has made: no other Python can make the same.
+MADE_ANEW = "!"
 _PYTHON = ":{}.{}".format(*sys.version_info)
 
 
@@ -179,10 +181,14 @@ class Arrived:
                 continue
             self._seen.name(namespace, each, value)
             ours = digest_of(value, self._seen)
-            if ours is None or ours == digest:
+            if ours is None or ours == digest.rstrip(MADE_ANEW):
                 continue
             # Of two byte codes of different Pythons nothing can be told.
-            if not (ours[32:] and digest[32:]) or ours[32:] == digest[32:]:
+            if (
+                digest.endswith(MADE_ANEW)
+                or not (ours[32:] and digest[32:])
+                or ours[32:] == digest[32:]
+            ):
                 yield f"{module_name}.{name}"
 
 
