@@ -939,6 +939,12 @@ OF_PROCESS = {
                 self.name, self._hash = name, hash(name)
         kept = Rule("a rule")
         """,
+    "an address of what lies beside it": """
+        class Words:
+            def __init__(self):
+                self.words, self._words_id = None, id(None)
+        kept = Words()
+        """,
     "a number that is a hash": """
         class Symbol(int):
             def __new__(cls, name):

@@ -59,7 +59,7 @@ def without_process(
 ) -> Union[bytes, Form]:
     """Leaves out what an object of an installed class holds of this process.
 
-    That is what `hash` says of a text, and the name of the script.
+    That is what `hash` says of a text, `id` of what lies beside it, and the name of the script.
     """
     if is_a(form, bytes) and _MAIN_WRITTEN not in form and not _has_large(value):
         return form
@@ -73,13 +73,15 @@ def without_process(
         return form
     if is_of_the_user(type(frame.value)):
         return form
-    hashes = {hash(child) for child in opened.children if type(child) is str}
+    # scikit-learn keeps the address of what it stores beside it.
+    told = {id(child) for child in (None, *opened.children)}
+    told.update(hash(child) for child in opened.children if type(child) is str)
     children: list[Any] = []
     name: Any = None
     for child in opened.children:
         if _is_large(child):
             is_hash = is_a(value, Fields) and type(name) is str and _HASH.fullmatch(name)
-            child = 0 if is_hash or child in hashes else child
+            child = 0 if is_hash or child in told else child
         elif type(child) is str:
             child = _without_script(child, living)
         children.append(child)

@@ -24,6 +24,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
+from .addresses import Living, without_process
 from .careful import open_carefully, open_noted
 from .contents import MOST_BYTES, MOST_ELEMENTS
 from .forms import (
@@ -33,6 +34,7 @@ from .forms import (
     PARTS,
     SEQUENCE,
     SET,
+    Fields,
     Form,
     Frame,
     NoForm,
@@ -211,9 +213,12 @@ class Writer:
 
     def _enter(self, value: Any) -> Union[bytes, Frame]:
         try:
-            form = (
-                open_form(value, self) if self._seen is None else self._open_part(value, self._seen)
-            )
+            if self._seen is not None:
+                form = self._open_part(value, self._seen)
+            else:
+                form = open_form(value, self)
+                if type(value) is Fields:
+                    form = without_process(value, form, self.frames, Living())
         except NoForm as error:
             return self._without_form(value, error)
         if is_a(form, bytes):

@@ -226,6 +226,13 @@ def _file(value: Any, writer: AnyWriter) -> bytes:
     return b"!file;" + value.digest()  # type: ignore[no-any-return]
 
 
+def _compiled(value: Any, writer: AnyWriter) -> Form:
+    """What numba has compiled, or will: the function and how; it pickles with a random name."""
+    dispatcher = getattr(value, "_dispatcher", value)
+    held = attributes_of(dispatcher)
+    return Form(b"!compiled;", PARTS, (held.get("py_func"), held.get("targetoptions")))
+
+
 def _no_form(reason: str) -> Callable[[Any, AnyWriter], Opened]:
     def form(value: Any, writer: AnyWriter) -> Opened:
         raise NoForm(reason)
@@ -267,6 +274,8 @@ _BY_NAME: dict[str, Maker] = {
     "logging.LoggerAdapter": _parts(b"!adapter;", "logger", "extra"),
     # Without its handlers and levels, which the program sets up.
     "loguru._logger.Logger": _parts(b"!logger;", "_options"),
+    "numba.core.registry.CPUDispatcher": _compiled,
+    "numba.np.ufunc.dufunc.DUFunc": _compiled,
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),
     "builtins.dict_items": lambda value, writer: Form(b"!items;", SET, list(value)),

@@ -217,6 +217,8 @@ _LEVELS: Any = "bandsaw: levels"
 
 # The names of the loggers whose levels were taken over.
 _levels_given: set[str] = set()
+# Of these the levels of loggers that nobody has asked for yet.
+_levels_to_come: dict[str, int] = {}
 
 
 def levels() -> dict[str, int]:
@@ -248,12 +250,34 @@ def _take_levels(given: Optional[Mapping[str, int]], disable: Optional[int]) -> 
         logging.disable(disable)
     if given is None:
         return
+    manager = logging.root.manager
+    there = {"": logging.root, **manager.loggerDict}
     for name in _levels_given - set(given):
-        logging.getLogger(name).setLevel(logging.NOTSET)
+        if isinstance(there.get(name), logging.Logger):
+            logging.getLogger(name).setLevel(logging.NOTSET)
     _levels_given.clear()
+    _levels_to_come.clear()
     for name, level in given.items():
         _levels_given.add(name)
-        logging.getLogger(name or None).setLevel(level)
+        if name in there:
+            logging.getLogger(name or None).setLevel(level)
+        else:
+            _levels_to_come[name] = level
+    if _levels_to_come:
+        manager.getLogger = _new_logger  # type: ignore[method-assign]
+
+
+def _new_logger(name: str) -> Any:
+    """Makes a logger when its module asks for it: that may want one of a class of its own."""
+    import logging
+
+    found = logging.Manager.getLogger(logging.root.manager, name)
+    for each in [each for each in _levels_to_come if f"{name}.".startswith(f"{each}.")]:
+        level = _levels_to_come.pop(each, 0)
+        logger = logging.Manager.getLogger(logging.root.manager, each)
+        if not logger.level:
+            logger.setLevel(level)
+    return found
 
 
 _last_filters: tuple[list[Any], list[Any]] = ([], [])

@@ -235,3 +235,51 @@ def test_records_of_nested_calls_come_through_once(run, mode):
     assert records[0].bandsaw_task in ('workflow.f', 'workflow.outer')
     """
     run(tasks, body, mode)
+
+
+@pytest.mark.parametrize("chain", ["default", "kept"])
+def test_a_logger_of_a_class_of_its_own_is_made_by_its_module(project, chain):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice())
+        configuration.add_advice_chain(SubprocessAdvice(workers=1), name="kept")
+        """,
+    )
+    own = """
+        import logging
+
+        class Own(logging.getLoggerClass()):
+            def own(self):
+                return self.level
+
+        before = logging.getLoggerClass()
+        logging.setLoggerClass(Own)
+        log = logging.getLogger(__name__)
+        logging.setLoggerClass(before)
+        log.own()
+        """
+    project.write("early.py", own)
+    project.write("late.py", own)
+    project.write(
+        "flow.py",
+        f"""
+        import logging
+        import bandsaw, early
+
+        @bandsaw.task(chain="{chain}")
+        def levels():
+            import late
+            return early.log.own(), late.log.own(), logging.getLogger("other").level
+
+        if __name__ == "__main__":
+            import late
+            for level in (logging.INFO, logging.ERROR, logging.NOTSET):
+                for log in (early.log, late.log, logging.getLogger("other")):
+                    log.setLevel(level)
+                assert levels() == (level, level, level), (level, levels())
+        """,
+    )
+    project.run("flow.py")
