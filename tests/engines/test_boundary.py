@@ -177,7 +177,7 @@ def test_what_a_task_writes_and_logs_arrives(ran):
 def test_a_deadline_ends_a_call(outcome):
     failed = outcome("deadline")
     assert failed["error"] == "TaskTimeoutError" and "longer than 0.5 s" in failed["text"]
-    assert failed["seconds"] < 60
+    assert failed["seconds"] < 300
 
 
 def test_a_process_that_dies_is_an_error_and_takes_no_worker_along(outcome):
