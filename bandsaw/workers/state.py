@@ -272,7 +272,8 @@ def _new_logger(name: str) -> Any:
     import logging
 
     found = logging.Manager.getLogger(logging.root.manager, name)
-    for each in [each for each in _levels_to_come if f"{name}.".startswith(f"{each}.")]:
+    # A copy: other threads may make loggers.
+    for each in [each for each in list(_levels_to_come) if f"{name}.".startswith(f"{each}.")]:
         level = _levels_to_come.pop(each, 0)
         logger = logging.Manager.getLogger(logging.root.manager, each)
         if not logger.level:
