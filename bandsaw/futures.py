@@ -209,33 +209,40 @@ class _Condition(threading.Condition):
     # Without Python code, in which Ctrl-C would come when it is held and nobody is to release it.
     __enter__: Any = property(attrgetter("_lock.__enter__"))
     __exit__: Any = property(attrgetter("_lock.__exit__"))
+    acquire: Any = property(attrgetter("_lock.acquire"))
+    release: Any = property(attrgetter("_lock.release"))
+    _release_save: Any = property(attrgetter("_lock._release_save"))
+    _acquire_restore: Any = property(attrgetter("_lock._acquire_restore"))
+    _is_owned: Any = property(attrgetter("_lock._is_owned"))
 
     def __init__(self) -> None:
         self._lock: Any = threading.RLock()
 
     def wait(self, timeout: Optional[float] = None) -> bool:
+        """Waits; Ctrl-C that comes between releasing and waiting finds the lock taken again."""
+        waiter = threading.Lock()
+        waiter.acquire()
         if not self._waiters:
             self._waiters = []
-        return super().wait(timeout)
+        self._waiters.append(waiter)
+        release, restore = self._release_save, self._acquire_restore
+        state: Any = (1, threading.get_ident())
+        is_told = False
+        try:
+            state = release()
+            if timeout is None:
+                is_told = waiter.acquire()
+            else:
+                is_told = waiter.acquire(True, timeout) if timeout > 0 else waiter.acquire(False)
+        finally:
+            restore(state)
+            if not is_told and waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return is_told
 
     def notify_all(self) -> None:
         if self._waiters:
             super().notify_all()
-
-    def acquire(self, *args: Any) -> Any:
-        return self._lock.acquire(*args)
-
-    def release(self) -> None:
-        self._lock.release()
-
-    def _release_save(self) -> Any:
-        return self._lock._release_save()
-
-    def _acquire_restore(self, state: Any) -> None:
-        self._lock._acquire_restore(state)
-
-    def _is_owned(self) -> Any:
-        return self._lock._is_owned()
 
 
 # Whether a future of the standard library is made of what we know.

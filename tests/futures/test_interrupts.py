@@ -1,5 +1,9 @@
 """Ctrl-C that is caught leaves the calls of this process as they should be."""
 
+import sys
+
+import pytest
+
 CONFIGURATION = 'configuration.add_advice_chain(name="here")\n'
 TASKS = """
 import random
@@ -38,6 +42,10 @@ assert more.bandsaw_configuration._flight.running == 0
 """
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 10),
+    reason="Python 3.9 lets a signal in between any two instructions, also where it holds a lock",
+)
 def test_ctrl_c_at_any_moment_loses_no_call(project, write):
     write(TASKS, BODY)
     path = project.folder / "bandsaw_config.py"
