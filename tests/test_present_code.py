@@ -496,6 +496,32 @@ def test_hashes_that_objects_keep_do_not_count(project):
     assert ids[0][0] != ids[0][1]
 
 
+def test_combinations_of_flags_that_the_program_made_do_not_count(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "flow.py",
+        """
+        import enum, os
+        import bandsaw
+
+        class Color(enum.Flag):
+            RED = 1
+            GREEN = 2
+
+        @bandsaw.task(chain="own")
+        def pid(color):
+            return Color.RED, os.getpid()
+
+        if __name__ == "__main__":
+            first = pid(1)
+            both = Color.RED | Color.GREEN
+            assert pid(1) == first
+            assert pid(both) == pid(both)
+        """,
+    )
+    assert "IdentityWarning" not in project.run("flow.py").stderr
+
+
 @pytest.mark.parametrize("many", [0, 150, 300])
 def test_what_differs_in_each_process_is_named_and_can_be_left_out(project, many):
     project.write("bandsaw_config.py", CONFIGURATION)

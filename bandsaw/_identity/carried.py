@@ -84,7 +84,7 @@ def carried_by(seen: Seen) -> Carried:
             others = frozenset(_changed_members(owner, one.state))
             changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sorted(others)))
             for name, value in one.state.items():
-                if name in seen.attributes:
+                if name in seen.attributes or name == _MADE_WHEN_ASKED_FOR:
                     continue
                 is_made = name[:2] == "__" and not is_special_of_the_user(name, value)
                 if is_made and not _has_defaults(value):
@@ -109,6 +109,10 @@ def carried_by(seen: Seen) -> Carried:
                 values[f"{module}:{function.__qualname__}"] = digest
     state = tuple(sorted(seen.attributes)) if values else ()
     return Carried(tuple(changed), MappingProxyType(values), frozenset(filled), state)
+
+
+# Where a flag has the combinations of its members: each is put there when it is first asked for.
+_MADE_WHEN_ASKED_FOR = "_value2member_map_"
 
 
 def _origin(
