@@ -25,13 +25,15 @@ from .forms import Written, write_str
 from .globals import canonical_module_name
 from .kinds import attributes_of, is_a
 from .outlines import Outline
-from .scopes import IsLeftOut, Origin, Uses, chain_of, merged, uses_of
+from .scopes import IsLeftOut, Origin, Use, Uses, chain_of, merged, uses_of
 from .sources import Source, source_of
 from .syntax import nodes_in, write_syntax
 
 # The parts of a module that count with each of its names: what is run when it is loaded, with all
 # that it imports, and its own statements of that.
 WHOLE, RUN = "", "<module>"
+# All statements of a module, for who uses the module itself.
+EVERYTHING = "*"
 # They differ with the place where the program lies and with how it was started.
 OF_THE_MODULE = frozenset(
     "__file__ __spec__ __loader__ __package__ __builtins__ __doc__ __cached__ __path__"
@@ -86,16 +88,21 @@ class Part:
         self.name = name  # the name, or `WHOLE`
         # As functions and classes have them.
         self.__module__ = module.name
-        self.__qualname__ = name or "<module>"
+        self.__qualname__ = name if name.isidentifier() else "<module>"
         outline = module.outline
         node = outline.statements.get(name)
         nodes: list[Any] = list(outline.eager) if name == RUN else []
+        if name == EVERYTHING:
+            nodes = list(module.source.tree.body)
         if name in outline.lazy or is_a(node, DEFINITIONS):
             nodes = self._counted(node)
         read = [module.read(node, self.is_left_out) for node in nodes]
         # The digest of its statement, of `WHOLE` that of all that count with the module.
         self.digest = sha256(b"".join(digest for digest, _ in read)).digest()
         self.uses = merged(uses for _, uses in read)  # what they use from outside
+        if name == EVERYTHING:
+            own = tuple(Use((each,), 0) for each in sorted({*outline.statements, *outline.imports}))
+            self.uses = merged((self.uses, Uses(own, ())))
         # What it changes when it is called.
         self.changes = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
 
@@ -135,7 +142,6 @@ class Module:
         self.spec: Any = None  # the one that it was loaded with, if it is loaded
         # What its names stood for when it was loaded, as far as the source does not say.
         self.first: dict[str, Any] = {}
-        self._written: Optional[Written] = None
         self.outline = Outline(source, self._is_foreign)
         self._parts: dict[str, Part] = {}
         self._read: dict[ast.AST, tuple[bytes, Uses]] = {}
@@ -151,13 +157,6 @@ class Module:
             digest = sha256(write_syntax(node, is_left_out)).digest()
             known = self._read[node] = digest, uses_of([node], is_left_out)
         return known
-
-    def written(self) -> Written:
-        """All of its source, for who uses the module itself."""
-        if self._written is None:
-            written = write_syntax(self.source.tree, self.part(WHOLE).is_left_out)
-            self._written = Written(b"!whole;" + sha256(written).digest())
-        return self._written
 
     def absolute(self, origin: Origin) -> str:
         """Names the module that an import is from."""
@@ -285,7 +284,7 @@ def find(
         return Found([reader.as_loaded(name, rest) if module is None else module])
     whole = module.part(WHOLE)
     return Found(
-        [whole, *(find_inside(module, rest, reader, trail) if rest else [module.written()])]
+        [whole, *(find_inside(module, rest, reader, trail) if rest else [module.part(EVERYTHING)])]
     )
 
 
@@ -307,6 +306,8 @@ def _find_inside(
     name, rest = chain[0], chain[1:]
     if name == "__name__":
         return Found([Written(write_str(canonical_module_name(module.name)))])
+    if name == "__dict__":
+        return find(module.name, (), reader, trail)
     if name in OF_THE_MODULE:
         return Found([_UNRESOLVED])
     if reader.is_left_out({"__name__": module.name}, name):

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import (
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
+    ModuleType,
+)
 from typing import TYPE_CHECKING, Any
 
 from .._system.importing import late_import
@@ -106,6 +112,11 @@ def name_of_module(module: Any) -> str:
     return found if type(found) is str else ""
 
 
+def is_below(value: Any, package: str, name: str) -> bool:
+    """Says whether it is a module that its package has from the moment on when it is loaded."""
+    return is_a(value, ModuleType) and name_of_module(value) == f"{package}.{name}"
+
+
 def by_kind(table: Mapping[type, Any], kind: type) -> Any:
     """Looks a class up in a table of Python's own: a metaclass may define `__hash__`."""
     return table.get(kind) if type(kind) is type else None
@@ -199,6 +210,6 @@ def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:
 
 __all__ = [
     "Member", "attributes_of", "bases_of", "by_kind", "defines", "hides_attributes", "is_a",
-    "kind_of", "members_of", "memos_of", "module_of", "mro_of", "name_of", "name_of_module",
-    "number_of", "qualname_of", "reader_of", "short_name_of", "state_of",
+    "is_below", "kind_of", "members_of", "memos_of", "module_of", "mro_of", "name_of",
+    "name_of_module", "number_of", "qualname_of", "reader_of", "short_name_of", "state_of",
 ]  # fmt: skip

@@ -107,7 +107,7 @@ def resolve(
 def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tuple[str, Any]:
     position = 0
     for position, name in enumerate((*rest, "")):
-        if not name or not is_a(value, ModuleType):
+        if name in ("", "__dict__") or not is_a(value, ModuleType):
             break
         if not is_first_party(name_of_module(value)):
             dotted = ".".join(rest[position:])

@@ -27,7 +27,7 @@ from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
 from .names import CHANGING, STATED
-from .reach import ATTRIBUTES, PART, TASK, Reach
+from .reach import ATTRIBUTES, MODULE, PART, TASK, Reach
 from .syntax import write_syntax
 from .watch import Seen
 
@@ -37,7 +37,7 @@ _LONGEST_TEXT = 60
 _LARGEST_INT = 1 << 200
 _METHODS = (classmethod, staticmethod)
 _CODE = (FunctionType, type, ModuleType)
-_CODE_TAGS = (b"!function;", b"!class;", FOREIGN, PART, TASK)
+_CODE_TAGS = (b"!function;", b"!class;", FOREIGN, MODULE, PART, TASK)
 
 Item = tuple[str, str, str, str]
 
@@ -49,7 +49,6 @@ class _Recorder(Writer):
         super().__init__(reach.form, report=reach.report, seen=reach.seen)
         # By identity, because classes may define equality.
         self.code: dict[int, tuple[Any, Form]] = {}
-        self.modules: dict[str, tuple[ModuleType, bytes]] = {}
         self.distributions: set[tuple[str, str]] = set()
 
     def _enter(self, value: Any) -> Union[bytes, Frame]:
@@ -57,8 +56,6 @@ class _Recorder(Writer):
         if is_a(entered, Frame):
             if entered.form.tag in _CODE_TAGS:
                 self.code[id(value)] = value, entered.form
-        elif is_a(value, ModuleType) and is_first_party(name_of_module(value)):
-            self.modules[name_of_module(value)] = value, entered
         elif entered[:1] == b"g":
             self.distributions |= {(name, version) for _, _, name, version in
                                    [names_of_global(entered)] if name}  # fmt: skip
@@ -105,13 +102,10 @@ def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -
     for code, form in recorder.code.values():
         items += ((_home(code), item) for item in _items_of(code, form, by_name))
     items = _merged(items) + _assigned(reach.seen)
-    if len(items) + len(recorder.distributions) + len(recorder.modules) > limit:
+    if len(items) + len(recorder.distributions) > limit:
         items = _by_module(items, carried_by(reach.seen).values, limit)
     found = [item for _, item in items]
-    found += [("distribution", name, "", version) for name, version in recorder.distributions]
-    for name, (_, written) in recorder.modules.items():
-        found.append(module_item(name, sha256(written).digest()))
-    return found
+    return found + [("distribution", name, "", version) for name, version in recorder.distributions]
 
 
 def _assigned(seen: Seen) -> list[tuple[Any, Item]]:
@@ -178,6 +172,11 @@ def _plain(value: Any) -> Optional[str]:
 
 def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
     place = _place(_home(code))
+    if form.tag == MODULE:
+        _, written, names = form.children
+        yield from _values_in(names, "", place, by_name)
+        yield module_item(_home(code), sha256(written.data).digest())
+        return
     name = qualname_of(code) if is_a(code, type) else code.__qualname__
     if form.tag == TASK:
         inner, depends = form.children
@@ -198,12 +197,8 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
     children = []
     for child in form.children:
         if is_a(child, Form) and child.tag in (NAMES, ATTRIBUTES):
-            pairs = list(zip(child.children[::2], child.children[1::2]))
-            for key, value in pairs:
-                if not is_a(value, (*_CODE, Written)):
-                    key = key.rpartition(" ")[2] if child.tag == NAMES else f"{name}.{key}"
-                    yield "value", key, place, _text(value, by_name)
-            kept = [part for pair in pairs if is_a(pair[1], (*_CODE, Written))
+            yield from _values_in(child, name, place, by_name)
+            kept = [part for pair in _pairs_of(child) if is_a(pair[1], (*_CODE, Written))
                     for part in pair]  # fmt: skip
             child = Form(child.tag, child.kind, kept)
         children.append(child)
@@ -216,6 +211,18 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
         if definition.node is not None:
             yield "method", f"{name}.{key}", place, definition.digest.hex()[:_DIGITS]
     yield kind, name, place, by_name.hex(Form(form.tag, PARTS, children))
+
+
+def _values_in(form: Form, owner: str, place: str, by_name: _ByName) -> Iterable[Item]:
+    """Makes items of the values that code uses, or that a class has."""
+    for key, value in _pairs_of(form):
+        if not is_a(value, (*_CODE, Written)):
+            key = key.rpartition(" ")[2] if form.tag == NAMES else f"{owner}.{key}"
+            yield "value", key, place, _text(value, by_name)
+
+
+def _pairs_of(form: Form) -> list[tuple[str, Any]]:
+    return list(zip(form.children[::2], form.children[1::2]))
 
 
 def _merged(items: list[tuple[Any, Item]]) -> list[tuple[Any, Item]]:
@@ -297,6 +304,8 @@ def _name_of(code: Any) -> bytes:
 
 def _home(code: Any) -> Any:
     """The name of the module in which code is defined."""
+    if is_a(code, ModuleType):
+        return name_of_module(code)
     if is_a(code, FunctionType) and "bandsaw_task" not in code.__dict__:
         # Not `__module__`: decorators copy that from what they wrap.
         return code.__globals__.get("__name__")

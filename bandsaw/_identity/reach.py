@@ -38,6 +38,7 @@ from .kinds import (
     attributes_of,
     bases_of,
     is_a,
+    is_below,
     is_changeable,
     mro_of,
     name_of,
@@ -58,7 +59,7 @@ from .names import (
 )
 from .objects import FORMS
 from .readings import Pointer
-from .scopes import Use, Uses
+from .scopes import ALL_VARIABLES, Use, Uses
 from .stored import (
     counts_in_a_class,
     is_code,
@@ -81,6 +82,7 @@ from .watch import (
 
 # The tags of tasks, and of parts of modules that count by their source.
 TASK, PART = b"!task;", b"!part;"
+MODULE = b"!module;"  # of modules that are used themselves
 ATTRIBUTES = b"!attributes;"  # of what a class holds beyond its source
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, tuple, frozenset, list, dict, set)
@@ -622,14 +624,22 @@ class Reach:
                 children += (name, value)
         return Form(ATTRIBUTES, MAP, children)
 
-    def _module(self, module: ModuleType) -> bytes:
-        name = canonical_module_name(name_of_module(module))
-        if not self._is_followed(name_of_module(module)):
-            return global_name(name_of_module(module), "")
-        self.note_module(name_of_module(module))
+    def _module(self, module: ModuleType) -> Union[bytes, Form]:
+        """Gives the form of a module that is used itself: all that it has may be used."""
+        own = name_of_module(module)
+        if not self._is_followed(own):
+            return global_name(own, "")
+        self.note_module(own)
         source = module_source(module)
         written = write_syntax(source.tree) if source is not None else b""
-        return b"!module;" + write_str(name) + write_str(written.decode("utf-8", "surrogatepass"))
+        variables = attributes_of(module)
+        imports = source.imports if source is not None else {}
+        uses = [Use((name,), 0) for name in sorted(filter(_is_own, variables))
+                if name in imports or not is_below(variables[name], own, name)]  # fmt: skip
+        found = ((use, *followed("", module, use.chain, self)) for use in uses)
+        names = self._names_form(module, Uses(tuple(uses), ()), found, {}, {})
+        text = write_str(written.decode("utf-8", "surrogatepass"))
+        return Form(MODULE, PARTS, (canonical_module_name(own), Written(text), names))
 
     def report(self, frames: list[Frame], value: Any, reason: str) -> None:
         """Notes a value that was reached, and that cannot be written or watched."""
@@ -708,6 +718,8 @@ def _name(function: FunctionType) -> str:
 
 
 def _label(code: Any) -> str:
+    if is_a(code, ModuleType):
+        return canonical_module_name(name_of_module(code))
     module = code.__globals__.get("__name__") if is_a(code, FunctionType) else None
     if is_a(code, type):
         return f"{canonical_module_name(module_of_class(code))}.{qualname_of(code)}"
@@ -725,6 +737,8 @@ _OF_COMPUTED_NAMES = {
 def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[str, Any]) -> bool:
     import builtins
 
+    if chain[-1] in ALL_VARIABLES:
+        return True
     if len(chain) == 1:
         value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
         if is_a(value, type):
@@ -747,6 +761,10 @@ def _namespace(cls: type) -> Any:
         if is_a(value, FunctionType):
             return value.__globals__
     return {}
+
+
+def _is_own(name: Any) -> bool:
+    return is_a(name, str) and name[:2] != "__"
 
 
 def _private(name: str, class_name: str) -> str:

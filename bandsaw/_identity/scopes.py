@@ -33,6 +33,11 @@ _DYNAMIC = {
 }
 
 
+# Attributes that hold all variables of a module.
+ALL_VARIABLES = frozenset(("__globals__", "f_globals"))
+_MODULES = ("sys", "modules")
+
+
 class Origin(NamedTuple):
     """Where an import statement takes a name from."""
 
@@ -124,6 +129,8 @@ class _Visitor:
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         chain = chain_of(node)
+        if node.attr in ALL_VARIABLES:
+            self.dynamic.append(((node.attr,), node.lineno, _source(node)))
         if chain is None:
             self.generic_visit(node)
         else:
@@ -143,8 +150,10 @@ class _Visitor:
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
-        chain = chain_of(node.func)
-        if chain is not None and chain[-1] in _DYNAMIC:
+        chain = self.imported(chain_of(node.func))
+        if chain is not None and chain[:-1] == _MODULES and node.args:
+            self.use_loaded(node, node.args[0])
+        elif chain is not None and chain[-1] in _DYNAMIC:
             position = _DYNAMIC[chain[-1]]
             argument = (
                 node.args[position] if position is not None and position < len(node.args) else None
@@ -159,18 +168,38 @@ class _Visitor:
                 if base is not None:
                     self.use((*base, text), node.lineno)
             else:
-                name = f"import {text}"
-                scope = self.scope
-                scope.bind(name, node.lineno)
-                scope.imports[name] = Origin(text, "", 0)
-                self.use((name,), node.lineno)
+                self.use_module(text, node.lineno)
         self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
-        chain = chain_of(node.value)
-        if chain == ("sys", "modules") and not isinstance(node.slice, ast.Constant):
-            self.dynamic.append((chain, node.lineno, _source(node)))
+        if self.imported(chain_of(node.value)) == _MODULES:
+            self.use_loaded(node, node.slice)
         self.generic_visit(node)
+
+    def use_loaded(self, node: Any, name: ast.expr) -> None:
+        """Notes that a module is taken from those that are loaded."""
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            self.use_module(name.value, node.lineno)
+        else:
+            self.dynamic.append((_MODULES, node.lineno, _source(node)))
+
+    def use_module(self, name: str, line: int) -> None:
+        """Notes that a module is used by a name in a text."""
+        bound = f"import {name}"
+        self.scope.bind(bound, line)
+        self.scope.imports[bound] = Origin(name, "", 0)
+        self.use((bound,), line)
+
+    def imported(self, chain: Optional[tuple[str, ...]]) -> Optional[tuple[str, ...]]:
+        """Names what imports within the definition bind by where they take it from."""
+        scope: Optional[_Scope] = self.scope
+        while chain is not None and scope is not None:
+            origin = scope.imports.get(chain[0])
+            if origin is not None and origin.name is not None and not origin.level:
+                name = (origin.name,) if origin.name else ()
+                return (*origin.module.split("."), *name, *chain[1:])
+            scope = scope.parent
+        return chain
 
     def visit_FunctionDef(self, node: Any) -> None:
         self.scope.bind(node.name, node.lineno)
