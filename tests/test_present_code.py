@@ -939,6 +939,14 @@ OF_PROCESS = {
                 self.name, self._hash = name, hash(name)
         kept = Rule("a rule")
         """,
+    "a hash that its class returns": """
+        class Rule:
+            def __init__(self, *names):
+                self.names, self._hash = names, hash(names)
+            def __hash__(self):
+                return self._hash
+        kept = Rule("a", "rule")
+        """,
     "an address of what lies beside it": """
         class Words:
             def __init__(self):
