@@ -240,6 +240,44 @@ def test_what_is_only_in_memory_does_not_cross_and_is_not_kept(run):
     assert len(entries(run)) == 2
 
 
+@pytest.mark.parametrize(
+    "change", ["lib.NEW = 5", "lib.max = min", "del lib.KNOWN", "lib.Base = type('B', (), {})"]
+)
+def test_names_that_are_there_in_one_process_only_are_told(project, change):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib.py",
+        """
+        KNOWN = 1
+        def get():
+            try:
+                return max(NEW, KNOWN, Base)
+            except NameError:
+                return "none"
+        """,
+    )
+    project.write(
+        "steps.py", "import bandsaw, lib\n@bandsaw.task(chain='kept')\ndef f(): return lib.get()"
+    )
+    project.write(
+        "main.py",
+        f"""
+        import warnings
+        import lib, steps
+        if __name__ == "__main__":
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                assert steps.f() == steps.f() == "none"
+                before = len(caught)
+                {change}
+                steps.f()
+            told = [str(each.message) for each in caught]
+            assert not before and "is not kept" in told[0], told
+        """,
+    )
+    project.run("main.py")
+
+
 @pytest.mark.parametrize("chain", ["own", "kept"])
 def test_where_the_files_say_all_a_change_after_the_first_call_is_not_kept_either(run, chain):
     run.project.write("plain.py", "RATE = 2\ndef rate():\n    return RATE\n")

@@ -16,7 +16,7 @@ from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
-from .compared import MADE_ANEW, digest_of
+from .compared import ABSENT, MADE_ANEW, digest_of
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
@@ -68,6 +68,8 @@ def carried_by(seen: Seen) -> Carried:
             continue
         namespace, name, source = _origin(namespace, name, source, value)
         module = canonical_module_name(namespace["__name__"])
+        if value is MISSING and (name in source.assigned or name in source.defined):
+            values[f"{module}:{name}"] = ABSENT
         is_said = _is_said(name, value, namespace, source)
         if is_said is False:
             changed[f"{module}.{name}"] = None

@@ -129,6 +129,8 @@ class _Compared(Writer):
 
 # Behind the digest of code that a decorator has made: no other Python can make the same.
 MADE_ANEW = "!"
+# In place of the digest of what its module says and does not have.
+ABSENT = ""
 _PYTHON = ":{}.{}".format(*sys.version_info)
 
 
@@ -169,17 +171,17 @@ class Arrived:
             module = sys.modules.get(module_name)
             if module is None and module_name == main_module_name():
                 module = sys.modules.get("__main__")
-            # A module that is not loaded here was of no use.
-            value: Any = MISSING if module is None else module
-            owner: Any = None
+            if "__builtins__" not in attributes_of(module):
+                continue  # one that is not run here was of no use
+            value: Any = module
             for each in name.split("."):
-                owner, namespace = value, attributes_of(value)
+                namespace = attributes_of(value)
                 value = namespace.get(each, MISSING)
-            if value is MISSING and is_a(owner, type):
-                yield f"{module_name}.{name}"  # it was set on the class elsewhere
+            if (value is MISSING) != (digest == ABSENT):
+                yield f"{module_name}.{name}"  # it was set or deleted elsewhere
             is_made = digest.endswith(MADE_ANEW)
             is_compared = is_made or self._is_same_machine or _is_same_elsewhere(value)
-            if value is MISSING or not is_compared:
+            if value is MISSING or digest == ABSENT or not is_compared:
                 continue
             self._seen.name(namespace, each, value)
             if _is_other(digest_of(value, self._seen), digest):
