@@ -20,6 +20,7 @@ from bandsaw.fingerprint import (
     IdentityWarning,
     execution_id_of,
     fingerprint,
+    gaps_of,
     is_current,
     parts_of,
     task_id_of,
@@ -350,6 +351,25 @@ def test_a_computed_name_is_reported_with_its_place_and_a_remedy(project):
     text = str(caught[0].message)
     assert text.count("flow.f: line 4, ") == 3 and text.count("version=") == 1
     assert text.count("flow.f: line 5, ") == 4
+
+
+def test_a_computed_name_is_reported_where_an_import_gives_its_function_or_module_a_name(project):
+    project(
+        flow="""
+        import importlib as own, importlib.util as paths
+        def outside(name):
+            own.import_module(name), paths.spec_from_file_location("x", name)
+        def inside(name):
+            from importlib import import_module
+            import runpy as runs
+            import_module(name), runs.run_path(name)
+        def others(import_module, name):
+            import json as runs
+            import_module(name), runs.run_path(name)
+        """
+    )
+    flow = importlib.import_module("flow")
+    assert [len(gaps_of(each)) for each in (flow.outside, flow.inside, flow.others)] == [2, 2, 0]
 
 
 def test_a_task_is_reported_once_with_all_that_it_and_its_dependencies_reach(project):

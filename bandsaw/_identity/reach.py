@@ -739,13 +739,15 @@ def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[s
 
     if chain[-1] in ALL_VARIABLES:
         return True
+    value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
     if len(chain) == 1:
-        value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
         if is_a(value, type):
             return module_of_class(value) in _OF_COMPUTED_NAMES
         is_function = is_a(value, (FunctionType, types.BuiltinFunctionType))
         return is_function and value.__module__ in _OF_COMPUTED_NAMES
-    return ".".join(chain[:-1]) in _OF_COMPUTED_NAMES
+    # It may be known by another name here.
+    name = name_of_module(value) if is_a(value, ModuleType) else chain[0]
+    return ".".join((name, *chain[1:-1])) in _OF_COMPUTED_NAMES
 
 
 def _is_made_by_types(cls: type) -> bool:
