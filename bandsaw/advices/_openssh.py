@@ -23,7 +23,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Callable, Optional
+from typing import IO, Any, BinaryIO, Callable, Optional, Union
 
 from .._system.interrupts import Deferred
 from .._system.output import Tail
@@ -65,9 +65,9 @@ class SshCommandLineBackend(SshBackend):
         return f"{remote.user}@{remote.host}"
 
     @staticmethod
-    def get_remote_path(remote: Remote, path: Path) -> str:
+    def get_remote_path(remote: Remote, path: Union[str, Path]) -> str:
         """Returns `user@host:path`."""
-        return f"{SshCommandLineBackend.login(remote)}:{path.as_posix()}"
+        return f"{SshCommandLineBackend.login(remote)}:{Path(path).as_posix()}"
 
     def connection_command(self, remote: Remote, executable: str) -> Optional[list[str]]:
         """Returns the command line of `ssh`; none for a subclass whose steps are to be used."""

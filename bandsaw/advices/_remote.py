@@ -61,9 +61,9 @@ class Remote:
     ) -> None:
         if not host:
             raise InvalidValueError("Remote needs a host: Remote(host='example.org', ...).")
-        if interpreter is None:
+        if not isinstance(interpreter, Interpreter):
             raise InvalidValueError(
-                "Remote needs an interpreter: the Python to run there, as in "
+                f"Remote needs an interpreter, not {interpreter!r}: the Python to run there, as in "
                 "Remote(interpreter=bandsaw.Interpreter(executable='/usr/bin/python3'), ...)."
             )
         self.host = _checked_name("host", host)
@@ -71,7 +71,8 @@ class Remote:
         self.port = port
         self.key_file = key_file
         for what, path in (("key_file", key_file), ("directory", directory)):
-            if path is not None and not is_passable(os.fspath(path)):
+            is_path = isinstance(path, (str, os.PathLike)) and is_passable(os.fspath(path))
+            if path is not None and not is_path:
                 raise InvalidValueError(f"A remote's {what} cannot be a path: {path!r}.")
         if key_file is not None and re.search(r"[%$\x00-\x1f]", os.fspath(key_file)):
             raise InvalidValueError(

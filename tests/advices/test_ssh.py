@@ -236,6 +236,8 @@ def test_a_remote_needs_a_host_and_an_interpreter():
         Remote(interpreter=PYTHON)
     with pytest.raises(ValueError, match="^Remote needs an interpreter"):
         Remote(host="host")
+    with pytest.raises(ValueError, match="^Remote needs an interpreter, not '/usr/bin/python3'"):
+        Remote(host="host", interpreter="/usr/bin/python3")
 
 
 @pytest.mark.parametrize(
@@ -253,6 +255,7 @@ def test_a_remote_needs_a_host_and_an_interpreter():
         {"port": "22"},
         {"port": True},
         {"key_file": "/a%h"},
+        {"directory": 5},
         {"options": {"Proxy Command": "x"}},
         {"options": {"User": "x\ny"}},
         {"options": {"Compression": True}},
@@ -268,6 +271,7 @@ def test_names_are_put_together():
     remote = Remote("host", user="me", interpreter=PYTHON)
     assert SshCommandLineBackend.login(remote) == "me@host"
     assert SshCommandLineBackend.get_remote_path(remote, Path("/a/b")) == "me@host:/a/b"
+    assert SshCommandLineBackend.get_remote_path(remote, "/a/b") == "me@host:/a/b"
     assert "@host" in SshCommandLineBackend.login(Remote("host", interpreter=PYTHON))
 
 
