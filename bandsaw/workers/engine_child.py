@@ -231,7 +231,7 @@ class EngineChild(Child):
             and engine.claims.take(self._place.request["call"])
         )
         if not engine.runs_lost_again:
-            engine.claims.forget(self._place.request["call"], is_lost=True)
+            engine.claims.forget(self._place.request["call"])
         self._lose(error)
 
     def _bring(self) -> None:

@@ -20,15 +20,12 @@ if TYPE_CHECKING:
 if "." in __name__:
     # Else it was sent as text, and is there.
     from .engine_hub import SERVER_ENDED
-    from .engine_machine import unlink
     from .engine_memory import in_memory, shared_at, view
 
 # As in `streams` and `frames`.
 _PIECE = 1 << 18
 _LARGEST_BODY = 1 << 17
 _STATE, _SESSION, _RETURN, _FAILURE, _DONE, _CODE = 2, 3, 6, 7, 9, 11
-# A name is 32 characters and the end of a line.
-_WHOLE_NAMES = 33 * 100
 # From this size on it is worth to look whether memory is shared.
 _WORTH_A_LOOK = 1 << 20
 # A process that has closed its channel is about to end.
@@ -48,9 +45,9 @@ class Following:
     """
 
     def __init__(
-        self, hub: "Hub", root: str, request: "Any", calls: "Any", begins: "Any", answer: "Any"
+        self, hub: "Hub", request: "Any", calls: "Any", begins: "Any", answer: "Any"
     ) -> None:
-        self._hub, self._root, self._request = hub, root, request
+        self._hub, self._request = hub, request
         self._calls, self._begins, self._answer = calls, begins, answer
         self._kept = request["workers"]
         self._process: Any = None
@@ -59,10 +56,6 @@ class Following:
         self._most_sent = 1
         self._since = 0.0  # when the first one began
         self._ended: set[str] = set()  # calls that are to be ended
-        # What is written to the file ends a call, see `engine_machine.tell`. It has a path for each
-        # call before that is started, and keeps what comes meanwhile.
-        self._listening = -1
-        self._paths: list[str] = []
 
     def run(self) -> None:
         """Runs calls until none is left, or the hub has ended after some."""
@@ -87,15 +80,17 @@ class Following:
         return len(sizes) == 1 or sum(sizes) <= _MOST_AHEAD_BYTES
 
     def _begin(self, name: str, messages: "Any") -> None:
+        # Before anybody may know that it has begun.
+        self._hub.calls[name] = self
         word = self._begins(name)
         if word != "begun":
+            del self._hub.calls[name]
             self._answer(name, word)
             return
         with self._hub.lock:
             self._sent.append([name, messages, None])
         if len(self._sent) == 1:
             self._since = time.monotonic()
-        self._listen(name)
         failure = self._hub.start_template(self._request)
         if failure is not None:
             events, end = failure
@@ -109,24 +104,10 @@ class Following:
         if self._kept is None:
             self._hub.prepare_next()
 
-    def _listen(self, name: str) -> None:
-        path = os.path.join(self._root, "call-" + name)
-        unlink(path)  # of a worker that was lost
-        if self._paths:
-            os.link(self._paths[0], path)
-        else:
-            os.mkfifo(path, 0o600)
-            # Who has both ends is not told of closed ones.
-            self._listening = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            self._hub.listen(self._listening, self)
-        self._paths.append(path)
-
-    def has_been_told(self) -> None:
-        """Reads which calls are to be ended. Called by the hub's thread."""
+    def kill(self, name: str) -> None:
+        """Has a call ended. Called by another thread."""
         with self._hub.lock:
-            if self._listening < 0:
-                return
-            self._ended.update(os.read(self._listening, _WHOLE_NAMES).decode("ascii").split())
+            self._ended.add(name)
         self._end_first()
 
     def _end_first(self) -> None:
@@ -155,6 +136,7 @@ class Following:
         seconds = time.monotonic() - self._since
         with self._hub.lock:
             name, _, file = self._sent.popleft()
+        self._hub.calls.pop(name, None)
         if file is not None:
             os.close(file)
         if not is_whole:
@@ -178,13 +160,6 @@ class Following:
             self._calls.appendleft((name, messages))
 
     def _end(self) -> None:
-        if self._listening >= 0:
-            self._hub.listen(self._listening, None)
-            with self._hub.lock:
-                listening, self._listening = self._listening, -1
-            os.close(listening)
-        for path in self._paths:
-            unlink(path)
         process, is_whole = self._process, not self._sent
         self._give_back()
         if process is not None:
