@@ -39,8 +39,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# What the processes of a hub have from the beginning.
-_OF_HUB = ("beside", "digest", "environment", "preload", "run_id")
 _MOST_KNOWN = 10000
 _lock = threading.Lock()
 _hubs: "dict[Any, Hub]" = {}
@@ -53,14 +51,16 @@ _begun: "dict[str, str]" = vars(sys).setdefault("_bandsaw_begun", {})
 def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> "Any":
     """Runs a call, or several in a row, or keeps an archive for calls that come later.
 
-    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and the head of that of
-    SESSION; `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to
+    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, by which name a process
+    keeps calls like this one in mind, and the head of SESSION or AGAIN; `None` if nothing is to be
+    run. `archive`: its two parts, see `arriving`; or a path to
     a file with both; or `None`, if it may be here. `data`: what comes after the head, or the path
     of a file with it. Where the request has `calls`, messages and data are lists with those of
     each.
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
-    are, `unseen` if a file of the caller cannot be opened, `kept`, `ended` if the call was
+    are, `unseen` if a file of the caller cannot be opened, `whole` if there is no process here that
+    knows calls like this one, `kept`, `ended` if the call was
     cancelled before, `lost` if the worker was in which it had begun, `error` with a text, `calls`
     with the answers of several, `piece` with one of a file, or `events` with the host, what
     happened, how it ended, how many seconds that took, and how the files that it returns are had.
@@ -161,7 +161,7 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "A
                 _roots[directory] = kept_root(directory)
         root, is_temporary = _roots[directory]
         folder = os.path.join(root, "archives", request["digest"])
-        key = directory, *(json.dumps(request[name], sort_keys=True) for name in _OF_HUB)
+        key = directory, request["hub"]
         hub = _hubs.get(key)
         if hub is None or not os.path.exists(os.path.join(folder, MANIFEST)):
             if not is_whole(folder):
@@ -229,7 +229,7 @@ def _follow(
         answers[name] = tuple(messages)
         calls.clear()
         return
-    if isinstance(messages[2], str) and not _is_seen(request, messages[2]):
+    if isinstance(messages[-1], str) and not _is_seen(request, messages[-1]):
         answers[name] = "unseen", host
         calls.clear()
         return

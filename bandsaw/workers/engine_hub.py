@@ -70,6 +70,9 @@ class Process:
         self.calls = 0
         # What said that it was started.
         self.start: Any = None
+        # What it was told last, and the kinds of calls that it has in mind.
+        self.state = b""
+        self.shapes: set[str] = set()
         # A file that comes: its size is known before its pieces.
         self.file: Any = None
 
@@ -228,12 +231,11 @@ class Hub:
 
     # Messages
 
-    def send(self, letter: bytes, number: int, body: "Any" = b"", following: "Any" = ()) -> None:
-        data = _HEAD.pack(letter, number, len(body)) + body
-        if following:
-            letter, number, body = following
-            data += _HEAD.pack(letter, number, len(body)) + body
-        data = memoryview(data)
+    def send(self, letter: bytes, number: int, *bodies: "Any") -> None:
+        pieces = []
+        for body in bodies or (b"",):
+            pieces += [_HEAD.pack(letter, number, len(body)), body]
+        data = memoryview(b"".join(pieces))
         with self._write_lock:
             if self._is_gone:
                 raise BrokenPipeError

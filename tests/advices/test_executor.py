@@ -338,6 +338,78 @@ def test_workers_that_take_turns_are_sent_what_they_lack_once(project):
     assert project.run("-c", textwrap.dedent(program)).stdout == "[1, 1, 1, 1] 4\n"
 
 
+def test_kept_processes_are_sent_only_what_differs_from_a_call_that_they_know(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class Executor:
+            def __init__(self):
+                self.pools = [ProcessPoolExecutor(1), ProcessPoolExecutor(1)]
+                self.worker, self.sizes = 0, []
+
+            def submit(self, function, *args):
+                data = args[-1]["data"]
+                if data is not None:
+                    self.sizes.append(len(data))
+                return self.pools[self.worker].submit(function, *args)
+
+        executor = Executor()
+        advice = ExecutorAdvice(executor, workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "tasks.py",
+        """
+        import os
+        import bandsaw
+
+        @bandsaw.task
+        def add(values, last=0, ends=False):
+            if ends:
+                os._exit(1)
+            return sum(values) + last
+        """,
+    )
+    program = """
+        from bandsaw_config import executor
+        from tasks import add
+
+        def sent(*args, **kwargs):
+            executor.sizes.clear()
+            try:
+                value = add(*args, **kwargs)
+            except Exception as error:
+                value = type(error).__name__
+            print(value, len(executor.sizes), max(executor.sizes) > 300)
+
+        add([1])
+        sent([1, 2], last=3)
+        executor.worker = 1
+        add([1])
+        sent([2, 2])
+        executor.worker = 0
+        sent([3, 2], last=1)
+        sent([1], ends=True)
+        sent([4])
+        sent([5])
+        """
+    assert project.run("-c", textwrap.dedent(program)).stdout.splitlines() == [
+        "6 1 False",
+        "4 1 False",
+        "6 1 False",
+        "WorkerDiedError 1 False",
+        # Its process has ended, and the next one knows nothing.
+        "4 2 True",
+        "5 1 False",
+    ]
+
+
 def test_large_data_passes_the_executor_by_on_one_machine(project):
     project.write(
         "bandsaw_config.py",
