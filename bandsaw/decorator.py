@@ -139,46 +139,10 @@ def task(
 
             check_options(task_kwargs, configuration, chain_name, the_task)
         the_task._configuration = configuration
+        if hasattr(the_task, "decorated_by"):
+            the_task.decorated_by = decorated_anew
         configuration._note_task(function.__module__)
-        # A configuration of the user's own may find its chains elsewhere.
-        chain_list = configuration._chains.get(chain_name, ["unknown"])
-        extensions = configuration.extensions
-
-        @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            # These lists are changed in place: an empty one is all that an unadvised call looks at.
-            if not (chain_list or extensions):
-                return function(*args, **kwargs)
-            # An object made without its constructor costs half, which is felt in a call this short.
-            execution = new_object(Execution)
-            execution._execution_id, execution._task = None, the_task
-            execution.args, execution.kwargs = args, kwargs
-            try:
-                result = advise_task_with_chain(the_task, execution, configuration, chain_name)
-            except Exception as error:
-                __tracebackhide__ = True  # by pytest
-                raise _told(error, error.__traceback__, the_task, args, kwargs)  # noqa: B904
-            except KeyboardInterrupt:
-                __tracebackhide__ = True
-                from . import _tracebacks as tracebacks
-
-                tracebacks.leave_out_when_printed()
-                raise
-            exception = result.exception
-            if exception is None:
-                return result.value
-            __tracebackhide__ = True
-            raise _told(exception, traceback_of(result), the_task, args, kwargs)
-
-        run: Any = call
-        if is_coroutine_function(function):
-            run = functools.partial(_finish, function, call)
-            call = _awaitable(function, call)
-        call.bandsaw_task = the_task  # type: ignore[attr-defined]
-        call.bandsaw_configuration = configuration  # type: ignore[attr-defined]
-        call.bandsaw_chain = chain_name  # type: ignore[attr-defined]
-        call.submit = functools.partial(_submit, call, run)  # type: ignore[attr-defined]
-        call.map = functools.partial(_map, call, run)  # type: ignore[attr-defined]
+        call = _function_of(the_task, function, configuration, chain_name)
         owner = call.__qualname__.rpartition(".")[0]
         if not owner or owner.endswith("<locals>"):
             return call
@@ -187,6 +151,57 @@ def task(
         return TaskMethod(call)
 
     return decorate(task_args[0]) if task_args else decorate
+
+
+def _function_of(the_task: Task, function: Any, configuration: Any, chain_name: str) -> Any:
+    """Makes the function that calls a task."""
+    # A configuration of the user's own may find its chains elsewhere.
+    chain_list = configuration._chains.get(chain_name, ["unknown"])
+    extensions = configuration.extensions
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        # These lists are changed in place: an empty one is all that an unadvised call looks at.
+        if not (chain_list or extensions):
+            return function(*args, **kwargs)
+        # An object made without its constructor costs half, which is felt in a call this short.
+        execution = new_object(Execution)
+        execution._execution_id, execution._task = None, the_task
+        execution.args, execution.kwargs = args, kwargs
+        try:
+            result = advise_task_with_chain(the_task, execution, configuration, chain_name)
+        except Exception as error:
+            __tracebackhide__ = True  # by pytest
+            raise _told(error, error.__traceback__, the_task, args, kwargs)  # noqa: B904
+        except KeyboardInterrupt:
+            __tracebackhide__ = True
+            from . import _tracebacks as tracebacks
+
+            tracebacks.leave_out_when_printed()
+            raise
+        exception = result.exception
+        if exception is None:
+            return result.value
+        __tracebackhide__ = True
+        raise _told(exception, traceback_of(result), the_task, args, kwargs)
+
+    run: Any = call
+    if is_coroutine_function(function):
+        run = functools.partial(_finish, function, call)
+        call = _awaitable(function, call)
+    call.bandsaw_task = the_task  # type: ignore[attr-defined]
+    call.bandsaw_configuration = configuration  # type: ignore[attr-defined]
+    call.bandsaw_chain = chain_name  # type: ignore[attr-defined]
+    call.submit = functools.partial(_submit, call, run)  # type: ignore[attr-defined]
+    call.map = functools.partial(_map, call, run)  # type: ignore[attr-defined]
+    return call
+
+
+def decorated_anew(the_task: Any, config: str, chain_name: str) -> Any:
+    """Makes the function that calls a task which was written by value."""
+    the_task._configuration = configuration = get_configuration(config)
+    the_task.decorated_by = decorated_anew
+    return _function_of(the_task, the_task._function, configuration, chain_name)
 
 
 def _above_other(other: Any, decorate: Callable[[Any], Any]) -> Any:

@@ -10,6 +10,8 @@ from .errors import InvalidValueError, RunIdError
 
 _RUN_ID: Optional[str] = None
 _LOCK = threading.Lock()
+# The id of the run of another process that this one works for.
+_given: Optional[str] = None
 
 
 def get_run_id() -> str:
@@ -34,7 +36,8 @@ def set_run_id(run_id: str) -> None:
 
     Args:
         run_id: The id, a text that is not empty and does not begin with `-`. Has to be set before
-            the first task is defined.
+            the first task is defined. A process that works for a run has its id already, and does
+            nothing here: so a script may set it above its tasks.
 
     Raises:
         RunIdError: If the id is already fixed (a `RuntimeError`).
@@ -46,9 +49,18 @@ def set_run_id(run_id: str) -> None:
             f"A run id is a text that is not empty and does not begin with '-', not {run_id!r}"
         )
     with _LOCK:
+        if _RUN_ID is not None and _RUN_ID == _given:
+            return
         if _RUN_ID is not None:
             raise RunIdError(
                 f"Run ID was already set to '{_RUN_ID}'. Call set_run_id() before the first task "
                 "is defined."
             )
         _RUN_ID = run_id
+
+
+def take_run_id(run_id: str) -> None:
+    """Takes over the id of the run that this process works for."""
+    global _RUN_ID, _given
+    with _LOCK:
+        _RUN_ID = _given = run_id

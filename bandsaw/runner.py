@@ -20,7 +20,7 @@ from ._files import bundle
 from ._session import packing, telling
 from ._system import lifeline
 from ._system.files import whole_file
-from .run import set_run_id
+from .run import set_run_id, take_run_id
 from .session import Session
 from .workers import warned
 
@@ -52,6 +52,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # What this process makes for calls of its own goes with the files of the call it serves.
         distribution.make_folders_in(os.path.dirname(os.path.abspath(parsed.output)))
     set_run_id(parsed.run_id)
+    take_run_id(parsed.run_id)
     try:
         given = open(parsed.input, "rb")
     except OSError as error:

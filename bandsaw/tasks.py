@@ -274,6 +274,8 @@ class _FunctionWithClosureTask(Task):
         self._function = function
         # Why it has no name elsewhere, for messages.
         self._reason = _reason
+        # What makes the function that calls it, elsewhere.
+        self.decorated_by: Optional[Callable[..., Any]] = None
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -303,8 +305,11 @@ class _FunctionWithClosureTask(Task):
                 f"The task {self} has no name in another process. {self._reason} Or install "
                 "cloudpickle on both sides ('pip install bandsaw[cloudpickle]')."
             ) from error
-        from .serialization._by_value import written_by_value
+        from .serialization._by_value import is_writing_by_value, written_by_value
 
+        if is_writing_by_value():
+            # A task that calls itself comes to itself again.
+            return _make_closure_task, (self._function, dict(self._task_kwargs), self._known_id())
         try:
             written = written_by_value(self._function)
         except UnserializableError as error:
@@ -337,6 +342,10 @@ def _read_closure_task(
             "A local function crosses only where cloudpickle and all that it needs itself are "
             f"installed on both sides, and in {sys.executable} it does not load: {error}"
         ) from error
+    return _make_closure_task(function, task_kwargs, task_id)
+
+
+def _make_closure_task(function: Any, task_kwargs: Any, task_id: Any) -> _FunctionWithClosureTask:
     task = _FunctionWithClosureTask(function, task_kwargs)
     task._task_id = task_id
     return task

@@ -317,6 +317,43 @@ def test_an_extension_is_told_of_calls_with_an_empty_chain(configure):
     assert told == [(name, (4,), {}), ({"seen": True}, Result(8))]
 
 
+@pytest.mark.parametrize("run_id", ["nightly-7", "../../x", "2026/11/29", "x" * 5000], ids=len)
+@pytest.mark.parametrize("advice", ["", "workers=1", "fork=False"])
+def test_a_script_sets_the_run_id_above_its_tasks(project, run_id, advice):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice({advice}))
+        """,
+    )
+    project.write(
+        "flow.py",
+        f"""
+        import os
+        import bandsaw
+        bandsaw.set_run_id({run_id!r})
+
+        @bandsaw.task
+        def made():
+            with open("made.txt", "w") as stream:
+                stream.write("text")
+            return bandsaw.File("made.txt"), bandsaw.get_run_id()
+
+        if __name__ == "__main__":
+            file, run = made()
+            assert run == {run_id!r}
+            home = os.path.realpath(os.environ["BANDSAW_HOME"])
+            assert os.path.realpath(file.path).startswith(home + os.sep), file
+            runs = os.path.dirname(os.path.dirname(os.path.dirname(file.path)))
+            assert os.path.basename(runs) == "runs"
+        """,
+    )
+    home = project.folder / "home"
+    project.run("flow.py", BANDSAW_HOME=str(home))
+
+
 def test_defining_a_task_fixes_the_run_id(monkeypatch, config):
     monkeypatch.setattr("bandsaw.run._RUN_ID", None)
     bandsaw.task(config=config)(doubled)

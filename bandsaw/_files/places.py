@@ -6,6 +6,8 @@ What the calls of a run have returned is `BANDSAW_HOME/files/runs/RUN/TOKEN/NAME
 from __future__ import annotations
 
 import os
+import re
+from hashlib import sha256
 
 from .._system import contents, home, trees
 from .._system.files import make_private
@@ -14,11 +16,16 @@ from ..run import get_run_id
 from . import kept
 
 RUNS = "runs"
+# Run ids that name their folder; users may set any text.
+_PLAIN = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{,63}")
 
 
 def run_folder() -> str:
     base = home.kept_folder(kept.KIND)
-    folder = base / RUNS / get_run_id()
+    run = get_run_id()
+    if not _PLAIN.fullmatch(run):
+        run = sha256(run.encode("utf-8", "surrogatepass")).hexdigest()
+    folder = base / RUNS / run
     if not folder.is_dir():
         kept.tidy(str(base))
         make_private(folder)

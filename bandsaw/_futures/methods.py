@@ -60,7 +60,12 @@ class TaskMethod:
                 "above @classmethod, then submit and map get it."
             )
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> Any:
+        from ..serialization._by_value import is_writing_by_value
+
+        if is_writing_by_value():
+            names = {name: self.__dict__.get(name) for name in functools.WRAPPER_ASSIGNMENTS[:4]}
+            return TaskMethod, (self.__func__, self.of_class), names
         return self.__qualname__  # by its name
 
     def __repr__(self) -> str:

@@ -175,9 +175,9 @@ class Arrived:
                 continue  # one that is not run here was of no use
             value: Any = module
             for each in name.split("."):
-                namespace = attributes_of(value)
+                owner, namespace = value, attributes_of(value)
                 value = namespace.get(each, MISSING)
-            if (value is MISSING) != (digest == ABSENT):
+            if owner is not MISSING and (value is MISSING) != (digest == ABSENT):
                 yield f"{module_name}.{name}"  # it was set or deleted elsewhere
             is_made = digest.endswith(MADE_ANEW)
             is_compared = is_made or self._is_same_machine or _is_same_elsewhere(value)

@@ -7,6 +7,7 @@ import functools
 import io
 import pickle
 import sys
+import threading
 import types
 from typing import Any, BinaryIO
 
@@ -22,12 +23,57 @@ def written_by_value(code: Any) -> bytes:
     Raises:
         UnserializableError: If it cannot: names the variable that is in the way.
     """
-    import cloudpickle
-
+    stream = io.BytesIO()
+    was_begun, _writing.is_begun = is_writing_by_value(), True
     try:
-        return cloudpickle.dumps(code)  # type: ignore[no-any-return]
+        _writer()(stream).dump(code)
+        return stream.getvalue()
     except Exception as error:
         raise UnserializableError(f"{_in_the_way(code)}{error}") from error
+    finally:
+        _writing.is_begun = was_begun
+
+
+def is_writing_by_value() -> bool:
+    """Says whether this thread is below `written_by_value`, where what was written is known."""
+    return getattr(_writing, "is_begun", False)
+
+
+_writing = threading.local()
+
+
+@functools.cache
+def _writer() -> Any:
+    import cloudpickle
+
+    class ByValueWriter(cloudpickle.CloudPickler):  # type: ignore[misc]
+        """Writes what calls a task as that task, without the chain that it passes here."""
+
+        def reducer_override(self, obj: Any) -> Any:
+            task = obj.__dict__.get("bandsaw_task") if type(obj) is types.FunctionType else None
+            config = None if task is None else obj.bandsaw_configuration.module_name
+            decorated_by = getattr(task, "decorated_by", None)
+            if config is None or decorated_by is None or not is_nameless(obj):
+                return super().reducer_override(obj)
+            state = {name: value for name, value in obj.__dict__.items() if name not in _OF_TASKS}
+            state.update((name, getattr(obj, name)) for name in _NAMES)
+            given = task, config, obj.bandsaw_chain
+            return decorated_by, given, state, None, None, _set_attributes
+
+    return ByValueWriter
+
+
+# Attributes of the function that calls a task, which the one that is made there has as well.
+_OF_TASKS = {
+    *("__wrapped__", "submit", "map"),
+    *("bandsaw_task", "bandsaw_configuration", "bandsaw_chain"),
+}
+_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
+
+
+def _set_attributes(function: Any, state: Any) -> None:
+    for name, value in state.items():
+        setattr(function, name, value)
 
 
 def _in_the_way(code: Any) -> str:

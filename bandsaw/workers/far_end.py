@@ -139,7 +139,7 @@ def _give_signs_of_life(channel: Channel, seconds: Optional[float]) -> None:
 def _take_over(content: dict[str, Any]) -> None:
     run_id = content.get("run_id")
     if run_id is not None and run._RUN_ID is None:
-        run.set_run_id(run_id)
+        run.take_run_id(run_id)
     take_code(content)
     carrying.take_over(content)
     state.apply(content)

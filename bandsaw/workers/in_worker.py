@@ -78,7 +78,7 @@ def run(
     token = _is_inside.set(True)
     try:
         # The worker may have made one of its own, or have served another run before.
-        run_of_process._RUN_ID = run_id
+        run_of_process.take_run_id(run_id)
         carrying.forget()
         carrying.take_over({"files_seen": files_seen == engine_files.files_seen()})
         session = Session()

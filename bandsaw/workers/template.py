@@ -76,7 +76,7 @@ def run(control: socket.socket, settings: dict[str, Any]) -> int:
         settings["kind"].append(content["at_start"])
         far_end.take_code(content)
         # What is preloaded may define tasks.
-        run_ids.set_run_id(settings["run_id"])
+        run_ids.take_run_id(settings["run_id"])
         state.apply({"path": settings["path"]})
         with far_end.Asking(channel):
             content = preload.prepare(settings["kind"][2])

@@ -243,3 +243,65 @@ configuration.add_advice_chain(
     first, second = done.stdout.split("edited")
     assert first.count("ran") == (2 if chain == "cached" else 4)
     assert second.count("ran") == (2 if chain == "cached" else 3)
+
+
+OF_TASKS = """
+import bandsaw
+chain = {chain!r}
+
+@bandsaw.task(chain=chain)
+def factorial(n):
+    "Calls itself."
+    return 1 if n < 2 else n * factorial(n - 1)
+
+@bandsaw.task(chain=chain)
+def even(n):
+    return n == 0 or odd(n - 1)
+
+@bandsaw.task(chain=chain)
+def odd(n):
+    return n != 0 and even(n - 1)
+
+def outer():
+    @bandsaw.task(chain=chain)
+    def local(n):
+        return 1 if n < 2 else n * local(n - 1)
+    return local
+
+@bandsaw.task(chain=chain)
+def described():
+    return factorial.__doc__, factorial.__qualname__, factorial.bandsaw_chain
+
+class Model:
+    def __init__(self, rate):
+        self.rate = rate
+
+    @bandsaw.task(chain=chain)
+    def fit(self, n):
+        return self.rate if n < 1 else self.fit(n - 1)
+
+    @bandsaw.task(chain=chain)
+    def same(self):
+        return self, type(self) is Model, Model(7).fit(1)
+
+    @bandsaw.task(chain=chain)
+    @classmethod
+    def made(cls):
+        return cls(3).fit(1)
+
+for _ in range(2):  # what is sent is less once a process knows some of it
+    assert factorial(1) == 1 and factorial(4) == 24
+    assert even(4) and not odd(2)
+    assert outer()(4) == 24
+    assert described() == ("Calls itself.", "factorial", chain)
+    model = Model(5)
+    assert model.fit(2) == 5 and list(model.fit.map([0, 1])) == [5, 5]
+    back, is_same, other = model.same()
+    assert type(back) is Model and is_same and other == 7
+    assert Model.made() == 3
+"""
+
+
+@pytest.mark.parametrize("chain", ["default", "kept"])
+def test_tasks_that_call_themselves_and_tasks_of_classes_cross(run, chain):
+    run(chain, OF_TASKS.format(chain=chain))
