@@ -476,6 +476,27 @@ def test_lambdas_on_one_line_are_told_apart(project):
     assert one == three != two
 
 
+@pytest.mark.parametrize(
+    "member",
+    [
+        "@functools.cached_property\n    def m(self): return {}",
+        "@functools.lru_cache\n    def m(self): return {}",
+        "@functools.singledispatchmethod\n    def m(self, x): return {}",
+        "m = functools.partialmethod(print, {})",
+        "class Inner:\n        def m(self): return {}",
+        "m = fractions.Fraction({})",
+    ],
+)
+def test_all_code_of_a_class_without_source_counts(member):
+    def fingerprint_of(number):
+        namespace = {"__name__": "__main__"}
+        exec("import fractions, functools", namespace)
+        exec(f"class C:\n    {member.format(number)}\ndef f(): return C().m", namespace)
+        return fingerprint(namespace["f"])
+
+    assert fingerprint_of(1) == fingerprint_of(1) != fingerprint_of(2)
+
+
 def test_functions_without_source_count_by_their_byte_code():
     def made(text):
         namespace = {"__name__": "__main__"}

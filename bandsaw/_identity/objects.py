@@ -144,6 +144,10 @@ _BY_TYPE: dict[type, Maker] = {
     staticmethod: _wrapper(b"!staticmethod;"),
     classmethod: _wrapper(b"!classmethod;"),
     type(functools.lru_cache(len)): _lru_cache,
+    # Without what it keeps of the objects for which it was called.
+    functools.singledispatchmethod: lambda value, writer: Form(
+        b"!singledispatchmethod;", PARTS, (value.func, value.dispatcher)
+    ),
     functools.cached_property: lambda value, writer: Form(
         b"!cached_property;", PARTS, (value.func,)
     ),

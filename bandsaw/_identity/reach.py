@@ -11,6 +11,7 @@ import ast
 import sys
 import types
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
@@ -789,6 +790,20 @@ def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
                 yield function
 
 
+# Also classes, and what keeps what it has computed.
+_IN_A_CLASS = (
+    *(FunctionType, staticmethod, classmethod, property, cached_property),
+    *(type(lru_cache(len)), type, *_PLAIN),
+)
+
+
+def _counts_without_source(name: str, member: Any, cls: type) -> bool:
+    if is_a(member, _IN_A_CLASS) or counts_in_a_class(member, cls):
+        return True
+    # Those with an underscore are of installed packages that make classes, above all.
+    return name[:1] != "_" and not is_code(member)
+
+
 def _members_form(cls: type, members: dict[str, Any]) -> Form:
     children: list[Any] = []
     enum = sys.modules.get("enum")
@@ -802,8 +817,7 @@ def _members_form(cls: type, members: dict[str, Any]) -> Form:
         named = {
             name: value
             for name, value in members.items()
-            if is_a(value, (FunctionType, staticmethod, classmethod, property, *_PLAIN))
-            and name not in _NOISE
+            if name not in _NOISE and _counts_without_source(name, value, cls)
         }
         if "__dataclass_fields__" in members:
             fields = members["__dataclass_fields__"].values()
