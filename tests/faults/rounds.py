@@ -27,7 +27,7 @@ from . import workers_seen as seen
 from .figures import Fault, Figures
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-HANGS_SECONDS = 120.0
+HANGS_SECONDS = 300.0
 _SETTLES_SECONDS = 10.0
 _LONGEST_TEXT = 3000
 # What says which Pythons there are stays.
