@@ -14,6 +14,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
+from .._system import ending
 from .._system.buffers import room
 from ..errors import (
     BandsawError,
@@ -56,7 +57,11 @@ class EngineChild(Child):
         # What has to live as long as the call needs it.
         self._held: Any = None
         self._brings = 0
-        self._has_program = False  # whether the call has the program with it
+        # Whether the call has the program with it.
+        self._has_program = False
+        if place.engine.owes_program and ending.group.get() is None:
+            # Calls that are submitted together are alike.
+            self._has_program, place.engine.owes_program = True, False
         self._mark = 0
         # How the files that it returns are had, `None` if there are none or they are seen here. See
         # `engine_files.returned`.
@@ -253,6 +258,7 @@ class EngineChild(Child):
             # The worker may lack the program only, and what is submitted besides the call may
             # reach another one each time.
             self._has_program = True
+            self._place.engine.owes_program = True
             self._submit(None)
             return
         place = self._place

@@ -303,10 +303,11 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
     assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"
 
 
-def test_workers_that_take_turns_are_sent_what_they_lack_once(project):
+@pytest.mark.parametrize("options", ["", ", workers=1"])
+def test_workers_that_take_turns_are_sent_what_they_lack_once(project, options):
     project.write(
         "bandsaw_config.py",
-        """
+        f"""
         from concurrent.futures import ProcessPoolExecutor
 
         import bandsaw
@@ -324,14 +325,14 @@ def test_workers_that_take_turns_are_sent_what_they_lack_once(project):
                 return self.pools[self.submitted % 2].submit(*what)
 
         executor = InTurn()
-        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor))
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor{options}))
         """,
     )
     project.write("tasks.py", TASKS)
     program = """
         from bandsaw_config import executor
         from tasks import one
-        one(), one()
+        one(), one(), one()
         before = executor.submitted
         print([one() for _ in range(4)], executor.submitted - before)
         """
@@ -391,22 +392,24 @@ def test_kept_processes_are_sent_only_what_differs_from_a_call_that_they_know(pr
         add([1])
         sent([1, 2], last=3)
         executor.worker = 1
-        add([1])
+        add([1]), add([1])
         sent([2, 2])
         executor.worker = 0
         sent([3, 2], last=1)
         sent([1], ends=True)
         sent([4])
         sent([5])
+        sent([6])
         """
     assert project.run("-c", textwrap.dedent(program)).stdout.splitlines() == [
         "6 1 False",
         "4 1 False",
         "6 1 False",
         "WorkerDiedError 1 False",
-        # Its process has ended, and the next one knows nothing.
+        # Its process has ended, and the next one knows nothing. Another one might, too.
         "4 2 True",
-        "5 1 False",
+        "5 1 True",
+        "6 1 False",
     ]
 
 
