@@ -20,14 +20,14 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
-from types import CodeType, FunctionType, ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Optional
 
 from ._identity import canonical
 from ._identity.canonical import Writer, joined_arguments, write_arguments
 from ._identity.firstparty import is_first_party
 from ._identity.globals import canonical_module_name
-from ._identity.kinds import attributes_of, is_a, qualname_of
+from ._identity.kinds import attributes_of, is_a, name_of_module, qualname_of
 from ._identity.reach import Reach
 from ._identity.resting import without_full_collections
 from ._identity.watch import Seen, Watch
@@ -137,9 +137,10 @@ class _Walk:
 
     def _digest_of_module(self, module: ModuleType) -> bytes:
         """Digests a module by its name, one of the project also by what it says and holds."""
-        parts = [canonical_module_name(module.__name__).encode()]
+        own = name_of_module(module)
+        parts = [canonical_module_name(own).encode()]
         # One that is not loaded under its name was made or loaded by hand.
-        if is_first_party(module.__name__) or sys.modules.get(module.__name__) is not module:
+        if is_first_party(own) or sys.modules.get(own) is not module:
             with late_import:
                 from ._identity.whole_modules import digest_of_module
                 from .errors import IdentityError
@@ -147,7 +148,7 @@ class _Walk:
             held = {
                 name: value
                 for name, value in attributes_of(module).items()
-                if not name.startswith("__") and not is_a(value, ModuleType)
+                if not (name.startswith("__") or _is_below(value, own, name))
             }
             with suppress(IdentityError):  # one that was made by hand has no source
                 parts.append(digest_of_module(module))
@@ -171,7 +172,7 @@ class _Walk:
         if not self.problems:
             return
         is_module = isinstance(code, ModuleType)
-        name = code.__name__ if is_module else getattr(code, "__module__", "?")
+        name = name_of_module(code) if is_module else getattr(code, "__module__", "?")
         module = canonical_module_name(name)
         label = module if is_module else f"{module}.{_label(code)}"
         places = list(dict.fromkeys(f"\n    {place}: {reason}" for place, reason in self.problems))
@@ -203,12 +204,19 @@ class _Walk:
 
 def _snapshot_of(code: Any) -> Optional[_Snapshot]:
     # What a function closes over can change at any time.
-    if isinstance(code, CodeType) or getattr(code, "__closure__", None) is not None:
+    if not is_a(code, (FunctionType, type)) or (
+        is_a(code, FunctionType) and code.__closure__ is not None
+    ):
         return None
     snapshot = _kept_snapshot(code)
     if snapshot is None or not snapshot.as_now or not snapshot.watch.is_current():
         return None
     return snapshot
+
+
+def _is_below(value: Any, package: str, name: str) -> bool:
+    """Says whether it is a module that its package has from the moment on when it is loaded."""
+    return is_a(value, ModuleType) and name_of_module(value) == f"{package}.{name}"
 
 
 def _label(code: Any) -> str:

@@ -225,8 +225,8 @@ class _Condition(threading.Condition):
         if not self._waiters:
             self._waiters = []
         self._waiters.append(waiter)
-        release, restore = self._release_save, self._acquire_restore
-        state: Any = (1, threading.get_ident())
+        release, restore, is_owned = self._release_save, self._acquire_restore, self._is_owned
+        state, once = None, (1, threading.get_ident())
         is_told = False
         try:
             state = release()
@@ -235,7 +235,9 @@ class _Condition(threading.Condition):
             else:
                 is_told = waiter.acquire(True, timeout) if timeout > 0 else waiter.acquire(False)
         finally:
-            restore(state)
+            # Ctrl-C may have come before the lock was released, or before its state was kept.
+            if state or not is_owned():
+                restore(state or once)
             if not is_told and waiter in self._waiters:
                 self._waiters.remove(waiter)
         return is_told

@@ -1,5 +1,6 @@
 """Fingerprints: which edits change an id, and which do not."""
 
+import argparse
 import gc
 import importlib
 import itertools
@@ -19,6 +20,7 @@ from bandsaw.fingerprint import (
     IdentityWarning,
     execution_id_of,
     fingerprint,
+    gaps_of,
     is_current,
     parts_of,
     task_id_of,
@@ -351,6 +353,25 @@ def test_a_computed_name_is_reported_with_its_place_and_a_remedy(project):
     assert text.count("flow.f: line 5, ") == 4
 
 
+def test_a_computed_name_is_reported_where_an_import_gives_its_function_or_module_a_name(project):
+    project(
+        flow="""
+        import importlib as own, importlib.util as paths
+        def outside(name):
+            own.import_module(name), paths.spec_from_file_location("x", name)
+        def inside(name):
+            from importlib import import_module
+            import runpy as runs
+            import_module(name), runs.run_path(name)
+        def others(import_module, name):
+            import json as runs
+            import_module(name), runs.run_path(name)
+        """
+    )
+    flow = importlib.import_module("flow")
+    assert [len(gaps_of(each)) for each in (flow.outside, flow.inside, flow.others)] == [2, 2, 0]
+
+
 def test_a_task_is_reported_once_with_all_that_it_and_its_dependencies_reach(project):
     project(
         flow="""
@@ -453,6 +474,27 @@ def test_lambdas_on_one_line_are_told_apart(project):
     project(flow="pair = [lambda x: x + 1, lambda x: x + 2, lambda x: x + 1]\n")
     one, two, three = map(fingerprint, importlib.import_module("flow").pair)
     assert one == three != two
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "@functools.cached_property\n    def m(self): return {}",
+        "@functools.lru_cache\n    def m(self): return {}",
+        "@functools.singledispatchmethod\n    def m(self, x): return {}",
+        "m = functools.partialmethod(print, {})",
+        "class Inner:\n        def m(self): return {}",
+        "m = fractions.Fraction({})",
+    ],
+)
+def test_all_code_of_a_class_without_source_counts(member):
+    def fingerprint_of(number):
+        namespace = {"__name__": "__main__"}
+        exec("import fractions, functools", namespace)
+        exec(f"class C:\n    {member.format(number)}\ndef f(): return C().m", namespace)
+        return fingerprint(namespace["f"])
+
+    assert fingerprint_of(1) == fingerprint_of(1) != fingerprint_of(2)
 
 
 def test_functions_without_source_count_by_their_byte_code():
@@ -612,6 +654,97 @@ def test_a_module_that_was_made_by_hand_counts_as_an_argument_by_what_it_holds()
     first = execution_id_of({"a": module})
     module.rate = 1
     assert execution_id_of({"a": module}) != first
+
+
+def test_a_module_as_an_argument_counts_with_other_modules_that_it_has(project):
+    def id_with(helper, below):
+        project(
+            rates="import helper\ndef f(): return 1",
+            helper=helper,
+            pkg__dot____init__="",
+            pkg__dot__below=below,
+        )
+        rates, pkg = importlib.import_module("rates"), importlib.import_module("pkg")
+        first = execution_id_of({"rates": rates}), execution_id_of({"pkg": pkg})
+        importlib.import_module("pkg.below")
+        assert execution_id_of({"pkg": pkg}) == first[1]
+        return first
+
+    first, second = id_with("A = 1", "B = 1"), id_with("A = 2", "B = 2")
+    assert first[0] != second[0] and first[1] != second[1]
+
+
+def test_a_module_without_a_name_counts_as_an_argument_and_is_not_asked():
+    asked = []
+    module = types.ModuleType("by_hand")
+    module.__getattr__ = asked.append
+    first = execution_id_of({"a": module})
+    module.__name__ = None
+    assert execution_id_of({"a": module}) != first
+    del module.__name__
+    execution_id_of({"a": module})
+    assert asked == []
+
+
+LARGE = 1 << 40
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"hash": LARGE}, {"hash": LARGE + 1}),
+        ({"text": "a", "number": hash("a")}, {"text": "a", "number": 0}),
+    ],
+)
+@pytest.mark.parametrize("kind", [argparse.Namespace, types.SimpleNamespace])
+def test_containers_with_attributes_are_their_user_s(project, kind, first, second):
+    project(flow="def f(): return VALUE")
+    flow = importlib.import_module("flow")
+    for values in ([kind(**first), kind(**second)], [kind(a=[first]), kind(a=[second])]):
+        assert len({execution_id_of({"a": value}) for value in values}) == 2
+        ids = set()
+        for flow.VALUE in values:
+            ids.add(fingerprint(flow.f))
+        assert len(ids) == 2
+
+
+def test_what_installed_objects_call_a_hash_counts_where_it_is_none():
+    kinds = [
+        type("Kind", (), {"__module__": "email.message", "__hash__": method})
+        for method in (lambda self: self._hash, lambda self: self.hash, lambda self: 0)
+    ]
+
+    def ids_of(kind, name):
+        objects = [kind(), kind()]
+        for number, each in enumerate(objects):
+            vars(each).update({name: LARGE + number})
+        return {execution_id_of({"a": each}) for each in objects}
+
+    assert len(ids_of(kinds[0], "_hash")) == 1
+    assert len(ids_of(kinds[1], "hash")) == len(ids_of(kinds[2], "_hash")) == 2
+
+
+def test_what_numba_compiles_counts_by_the_types_that_it_was_given(project):
+    # Its classes are known by their names.
+    project(
+        numba__dot____init__="",
+        numba__dot__core__dot____init__="",
+        numba__dot__core__dot__registry="class CPUDispatcher: pass",
+    )
+    dispatcher = importlib.import_module("numba.core.registry").CPUDispatcher
+
+    def made(can_compile, signature, **others):
+        compiled = dispatcher()
+        overloads = {signature: types.SimpleNamespace(signature=signature)}
+        held = {"py_func": None, "targetoptions": {}, "locals": {}, "overloads": overloads}
+        vars(compiled).update({**held, "_can_compile": can_compile, **others})
+        return execution_id_of({"a": compiled})
+
+    given = made(False, "int32(int32)")
+    assert given != made(False, "float64(float64)")
+    assert given != made(False, "int32(int32)", identity=0)
+    assert given != made(False, "int32(int32)", locals={"x": "int32"})
+    assert made(True, "int32(int32)") == made(True, "float64(float64)")
 
 
 def test_code_in_arguments_is_read_again_after_a_reload(project):

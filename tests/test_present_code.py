@@ -939,6 +939,14 @@ OF_PROCESS = {
                 self.name, self._hash = name, hash(name)
         kept = Rule("a rule")
         """,
+    "a hash that its class returns": """
+        class Rule:
+            def __init__(self, *names):
+                self.names, self._hash = names, hash(names)
+            def __hash__(self):
+                return self._hash
+        kept = Rule("a", "rule")
+        """,
     "an address of what lies beside it": """
         class Words:
             def __init__(self):
@@ -1027,6 +1035,42 @@ def test_what_installed_objects_hold_of_a_process_does_not_count(project, chain,
     assert "not kept" not in runs[0].stderr
     project.write("flow.py", flow.replace("x * 2", "x * 2 + 1"))
     assert project.run("flow.py").stdout.split()[1] == "3,"
+
+
+def test_code_that_a_decorator_has_made_is_compared_on_other_machines_too(project):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
+    project.write("holder.py", "def decorated(function): return function")
+    project.write("lib.py", "import holder\n@holder.decorated\ndef rate(x=2):\n    return x\n")
+    project.write(
+        "flow.py",
+        """
+        import importlib, lib
+        from bandsaw._identity.carried import carried_by
+        from bandsaw._identity.compared import Arrived
+        from bandsaw.fingerprint import watched_task_id_of
+
+        def task():
+            return lib.rate()
+
+        def carried():
+            return carried_by(watched_task_id_of(task, "flow", "task")[1].seen)
+
+        def differing(given):
+            importlib.reload(lib)
+            assert not given.changed and given.values, given
+            return [Arrived({"values": given.values}, here).differing() for here in (True, False)]
+
+        lib.rate.__defaults__ = (3,)
+        assert differing(carried()) == [["lib.rate"]] * 2
+        text = "def rate(x=2):\\n    return x * 100"
+        exec(compile(text, "<made>", "exec"), vars(lib))
+        given = carried()
+        exec(compile(text, "<made again>", "exec"), vars(lib))
+        assert Arrived({"values": given.values}, False).differing() == []
+        assert differing(given) == [["lib.rate"]] * 2
+        """,
+    )
+    project.run("flow.py")
 
 
 # The order of the set is not the one that it has in the byte code that Python has kept.

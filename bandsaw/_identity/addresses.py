@@ -11,12 +11,13 @@ import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any, Optional, Union
 
 from .forms import OBJECTS, SEQUENCE, Fields, Form, Frame
 from .globals import canonical_module_name
-from .kinds import is_a
-from .stored import is_of_the_user
+from .kinds import attributes_of, is_a, mro_of, name_of
+from .stored import HOLDERS, is_of_the_user
 
 _IN_TEXT = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 # Numbers below are too common, and no addresses on systems of 64 bits. Objects lie at multiples.
@@ -24,8 +25,8 @@ _LOWEST, _MULTIPLE = 1 << 32, 8
 _MAIN, _MAIN_WRITTEN = "__main__", b"s8:__main__"
 # The name of the script or of something in it; pydantic sets an address behind a colon.
 _NAMED = re.compile(r"(__main__(?=[.:]|$))?([\w.<>]*?)(?::(\d{9,}))?")
-# Where objects keep what `hash` said of them.
-_HASH = re.compile(r"_*(?:cached_)?hash(?:_?value|_?code)?_*")
+# Where objects keep what `hash` said of them. Without the underscore it may be of a file.
+_HASH = re.compile(r"_+(?:cached_)?hash(?:_?value|_?code)?_*")
 
 
 class Living:
@@ -66,12 +67,8 @@ def without_process(
     opened = _opened(value, form)
     if opened is None or not any(map(_may_be_of_process, opened.children)):
         return form
-    for frame in reversed(frames):
-        if frame.form.tag in OBJECTS:
-            break
-    else:
-        return form
-    if is_of_the_user(type(frame.value)):
+    kind = _kind_of_holder(frames)
+    if kind is None or is_of_the_user(kind):
         return form
     # scikit-learn keeps the address of what it stores beside it.
     told = {id(child) for child in (None, *opened.children)}
@@ -80,13 +77,30 @@ def without_process(
     name: Any = None
     for child in opened.children:
         if _is_large(child):
-            is_hash = is_a(value, Fields) and type(name) is str and _HASH.fullmatch(name)
+            is_hash = is_a(value, Fields) and type(name) is str and _is_hash(kind, name)
             child = 0 if is_hash or child in told else child
         elif type(child) is str:
             child = _without_script(child, living)
         children.append(child)
         name = child
     return _with(opened, children, form)
+
+
+def _kind_of_holder(frames: Sequence[Frame]) -> Optional[type]:
+    """Finds the class of the innermost object that is more than a container of its user."""
+    for frame in reversed(frames):
+        kind = type(frame.value)
+        if frame.form.tag in OBJECTS and name_of(kind) not in HOLDERS:
+            return kind
+    return None
+
+
+def _is_hash(kind: type, name: str) -> bool:
+    """Says whether an attribute keeps what `__hash__` of a class returns."""
+    if not _HASH.fullmatch(name):
+        return False
+    hashes = (attributes_of(base).get("__hash__") for base in mro_of(kind))
+    return any(is_a(each, FunctionType) and name in each.__code__.co_names for each in hashes)
 
 
 def _opened(value: Any, form: Union[bytes, Form]) -> Optional[Form]:
@@ -104,7 +118,10 @@ def _with(opened: Form, children: list[Any], form: Union[bytes, Form]) -> Union[
 
 
 def _has_large(value: Any) -> bool:
-    return (type(value) is list or type(value) is tuple) and any(map(_is_large, value))
+    """Says whether a list or tuple, all of which is of one type, has large numbers."""
+    if not (type(value) is list or type(value) is tuple) or not value or type(value[0]) is not int:
+        return False
+    return bool(max(value) >= _LOWEST or min(value) <= -_LOWEST)
 
 
 def _is_large(value: Any) -> bool:

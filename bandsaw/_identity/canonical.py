@@ -144,6 +144,7 @@ class Writer:
         self._name = name
         self._report = report
         self._seen = seen
+        self._living = Living()
         self.read_whole: set[int] = set()  # the identities of objects that are compared as a whole
         self.bulk = 0  # so many bytes of arrays and the like were written
         # Nothing of the user's may run for what code reaches.
@@ -218,7 +219,7 @@ class Writer:
             else:
                 form = open_form(value, self)
                 if type(value) is Fields:
-                    form = without_process(value, form, self.frames, Living())
+                    form = without_process(value, form, self.frames, self._living)
         except NoForm as error:
             return self._without_form(value, error)
         if is_a(form, bytes):

@@ -48,6 +48,7 @@ _DRAWN = frozenset(
 )
 # They keep the names of a module, and look up nothing there but the names in annotations.
 _RESOLVERS = frozenset({"annotationlib", "beartype", "pydantic", "typeguard", "typing"})
+_FIRST = sys.intern("__name__")
 _READ_WHOLE = (
     *(b"!keys;", b"!values;", b"!items;"),
     *(b"!frame;", b"!series;", b"!index;", b"!range;", b"!categorical;", b"!column;"),
@@ -127,9 +128,10 @@ def _is_of_process(value: Any) -> bool:
 
 def _only_resolves(value: dict[Any, Any], writer: AnyWriter) -> bool:
     """Says whether these are all names of a module, kept by who looks up annotations there."""
-    if not is_a(value.get("__name__"), str):
+    # The first one of a module, and the first one to be looked at: no key of the user's is asked.
+    if next(iter(value), None) is not _FIRST or type(value[_FIRST]) is not str:
         return False
-    if attributes_of(sys.modules.get(value["__name__"])) is not value:
+    if attributes_of(sys.modules.get(value[_FIRST])) is not value:
         return False
     for frame in reversed(writer.frames):
         if frame.form.tag in OBJECTS:

@@ -177,19 +177,22 @@ class Arrived:
                 value = namespace.get(each, MISSING)
             if value is MISSING and is_a(owner, type):
                 yield f"{module_name}.{name}"  # it was set on the class elsewhere
-            if value is MISSING or not (self._is_same_machine or _is_same_elsewhere(value)):
+            is_made = digest.endswith(MADE_ANEW)
+            is_compared = is_made or self._is_same_machine or _is_same_elsewhere(value)
+            if value is MISSING or not is_compared:
                 continue
             self._seen.name(namespace, each, value)
-            ours = digest_of(value, self._seen)
-            if ours is None or ours == digest.rstrip(MADE_ANEW):
-                continue
-            # Of two byte codes of different Pythons nothing can be told.
-            if (
-                digest.endswith(MADE_ANEW)
-                or not (ours[32:] and digest[32:])
-                or ours[32:] == digest[32:]
-            ):
+            if _is_other(digest_of(value, self._seen), digest):
                 yield f"{module_name}.{name}"
+
+
+def _is_other(ours: Optional[str], theirs: str) -> bool:
+    if theirs.endswith(MADE_ANEW):
+        return ours != theirs[: -len(MADE_ANEW)]
+    if ours is None or ours == theirs:
+        return False
+    # Of two byte codes of different Pythons nothing can be told.
+    return not (ours[32:] and theirs[32:]) or ours[32:] == theirs[32:]
 
 
 def _is_same_elsewhere(value: Any) -> bool:

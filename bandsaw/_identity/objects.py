@@ -144,6 +144,10 @@ _BY_TYPE: dict[type, Maker] = {
     staticmethod: _wrapper(b"!staticmethod;"),
     classmethod: _wrapper(b"!classmethod;"),
     type(functools.lru_cache(len)): _lru_cache,
+    # Without what it keeps of the objects for which it was called.
+    functools.singledispatchmethod: lambda value, writer: Form(
+        b"!singledispatchmethod;", PARTS, (value.func, value.dispatcher)
+    ),
     functools.cached_property: lambda value, writer: Form(
         b"!cached_property;", PARTS, (value.func,)
     ),
@@ -228,9 +232,15 @@ def _file(value: Any, writer: AnyWriter) -> bytes:
 
 def _compiled(value: Any, writer: AnyWriter) -> Form:
     """What numba has compiled, or will: the function and how; it pickles with a random name."""
-    dispatcher = getattr(value, "_dispatcher", value)
-    held = attributes_of(dispatcher)
-    return Form(b"!compiled;", PARTS, (held.get("py_func"), held.get("targetoptions")))
+    held = attributes_of(getattr(value, "_dispatcher", value))
+    given = {name: str(kind) for name, kind in held.get("locals", {}).items()}
+    # Others are compiled when it is called with them.
+    is_of_given_types = getattr(value, "_frozen", not getattr(value, "_can_compile", True))
+    results = held.get("overloads", {}).values() if is_of_given_types else ()
+    types = [str(each.signature) for each in results]
+    identity = getattr(value, "identity", None)
+    parts = held.get("py_func"), held.get("targetoptions"), given, types, identity
+    return Form(b"!compiled;", PARTS, parts)
 
 
 def _no_form(reason: str) -> Callable[[Any, AnyWriter], Opened]:

@@ -11,6 +11,7 @@ import ast
 import sys
 import types
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
@@ -725,13 +726,15 @@ _OF_COMPUTED_NAMES = {
 def _is_dynamic(chain: tuple[str, ...], namespace: dict[str, Any], cells: dict[str, Any]) -> bool:
     import builtins
 
+    value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
     if len(chain) == 1:
-        value = cells.get(chain[0], namespace.get(chain[0], getattr(builtins, chain[0], None)))
         if is_a(value, type):
             return module_of_class(value) in _OF_COMPUTED_NAMES
         is_function = is_a(value, (FunctionType, types.BuiltinFunctionType))
         return is_function and value.__module__ in _OF_COMPUTED_NAMES
-    return ".".join(chain[:-1]) in _OF_COMPUTED_NAMES
+    # It may be known by another name here.
+    name = name_of_module(value) if is_a(value, ModuleType) else chain[0]
+    return ".".join((name, *chain[1:-1])) in _OF_COMPUTED_NAMES
 
 
 def _is_made_by_types(cls: type) -> bool:
@@ -769,6 +772,20 @@ def _methods(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
                 yield function
 
 
+# Also classes, and what keeps what it has computed.
+_IN_A_CLASS = (
+    *(FunctionType, staticmethod, classmethod, property, cached_property),
+    *(type(lru_cache(len)), type, *_PLAIN),
+)
+
+
+def _counts_without_source(name: str, member: Any, cls: type) -> bool:
+    if is_a(member, _IN_A_CLASS) or counts_in_a_class(member, cls):
+        return True
+    # Those with an underscore are of installed packages that make classes, above all.
+    return name[:1] != "_" and not is_code(member)
+
+
 def _members_form(cls: type, members: dict[str, Any]) -> Form:
     children: list[Any] = []
     enum = sys.modules.get("enum")
@@ -782,8 +799,7 @@ def _members_form(cls: type, members: dict[str, Any]) -> Form:
         named = {
             name: value
             for name, value in members.items()
-            if is_a(value, (FunctionType, staticmethod, classmethod, property, *_PLAIN))
-            and name not in _NOISE
+            if name not in _NOISE and _counts_without_source(name, value, cls)
         }
         if "__dataclass_fields__" in members:
             fields = members["__dataclass_fields__"].values()

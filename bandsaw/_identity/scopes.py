@@ -80,7 +80,7 @@ class _Visitor:
     def __init__(self, is_left_out: IsLeftOut) -> None:
         self.is_left_out = is_left_out
         self.scope = _Scope("outside", None)
-        self.dynamic: list[tuple[tuple[str, ...], int, str]] = []
+        self.dynamic: list[tuple[tuple[str, ...], int, str, _Scope]] = []
         self.in_decorator = False
         self.depth = 0
         # What is nested too deeply for functions that recur, with where it stands.
@@ -153,7 +153,7 @@ class _Visitor:
             # A relative name of a module depends on what else the call is given.
             is_whole = chain[-1] == "getattr" or str(text)[:1] not in ("", ".")
             if not isinstance(text, str) or not is_whole:
-                self.dynamic.append((chain, node.lineno, _source(node)))
+                self.dynamic.append((chain, node.lineno, _source(node), self.scope))
             elif chain[-1] == "getattr":
                 base = chain_of(node.args[0])
                 if base is not None:
@@ -169,7 +169,7 @@ class _Visitor:
     def visit_Subscript(self, node: ast.Subscript) -> None:
         chain = chain_of(node.value)
         if chain == ("sys", "modules") and not isinstance(node.slice, ast.Constant):
-            self.dynamic.append((chain, node.lineno, _source(node)))
+            self.dynamic.append((chain, node.lineno, _source(node), self.scope))
         self.generic_visit(node)
 
     def visit_FunctionDef(self, node: Any) -> None:
@@ -317,7 +317,19 @@ def uses_of(nodes: Any, is_left_out: IsLeftOut = lambda decorator: False) -> Use
         outside.bound.clear()
     found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
     _collect(outside, found)
-    return Uses(_sorted(found), tuple(visitor.dynamic))
+    dynamic = [
+        (_named(chain, line, scope), line, text) for chain, line, text, scope in visitor.dynamic
+    ]
+    return Uses(_sorted(found), tuple(dynamic))
+
+
+def _named(chain: tuple[str, ...], line: int, scope: _Scope) -> tuple[str, ...]:
+    """Gives a chain that begins with a name of an import of the definition by the full name."""
+    for origin in _origins(scope, chain[0], line):
+        if origin is not None and origin.name is not None and not origin.level:
+            name = (origin.name,) if origin.name else ()
+            return (*origin.module.split("."), *name, *chain[1:])
+    return chain
 
 
 def merged(each: Iterable[Uses]) -> Uses:

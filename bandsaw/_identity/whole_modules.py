@@ -11,16 +11,17 @@ from typing import Any
 from .._system.importing import late_import
 from .firstparty import is_first_party
 from .globals import canonical_module_name, global_name
-from .kinds import attributes_of
+from .kinds import attributes_of, name_of_module
 from .names import module_source
 from .syntax import write_syntax
 
 
 def digest_of_module(module: ModuleType) -> bytes:
     """Digests all source of a module, and of everything below it where it is a package."""
-    if not is_first_party(module.__name__):
-        return sha256(global_name(module.__name__, "")).digest()
-    digest = sha256(canonical_module_name(module.__name__).encode())
+    own = name_of_module(module)
+    if not is_first_party(own):
+        return sha256(global_name(own, "")).digest()
+    digest = sha256(canonical_module_name(own).encode())
     folders = list(attributes_of(module).get("__path__", ()))
     source = module_source(module)
     if source is not None:
@@ -28,7 +29,7 @@ def digest_of_module(module: ModuleType) -> bytes:
     elif not folders:
         from ..errors import IdentityError
 
-        raise IdentityError(f"the module {module.__name__!r} has no source to make an id of")
+        raise IdentityError(f"the module {own!r} has no source to make an id of")
     for folder in folders:
         for name, path in sorted(_files_below(folder)):
             digest.update(b"%d:" % len(name) + name.encode() + _digest_of_file(path))

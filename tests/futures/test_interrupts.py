@@ -52,3 +52,35 @@ def test_ctrl_c_at_any_moment_loses_no_call(project, write):
     path.write_text(path.read_text() + CONFIGURATION)
     project.run("workflow.py")
     assert project.left_behind() == []
+
+
+BETWEEN = """
+from bandsaw.futures import _Condition
+
+class Lock:
+    def __init__(self, lock, is_released):
+        self.lock, self.is_released = lock, is_released
+
+    def __getattr__(self, name):
+        return getattr(self.lock, name)
+
+    def _release_save(self):
+        if self.is_released:
+            self.lock._release_save()
+        raise KeyboardInterrupt
+
+for is_released in (False, True):
+    condition = _Condition()
+    condition._lock = Lock(condition._lock, is_released)
+    try:
+        with condition:
+            condition.wait()
+    except KeyboardInterrupt:
+        assert not condition._is_owned()
+    else:
+        raise AssertionError
+"""
+
+
+def test_ctrl_c_just_before_a_wait_or_after_its_lock_is_released_leaves_the_lock_free(project):
+    project.run("-c", BETWEEN)
