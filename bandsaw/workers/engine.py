@@ -49,6 +49,7 @@ class Known:
         self.shape = shape  # kept alive, because its key is about the identity of objects
         self.name = secrets.token_hex(8)
         self.has_come_back = False  # whether a worker has taken such a call
+        self.is_owed = False  # whether the next call is to be sent whole, see `Engine.owes_program`
 
 
 class Engine:
@@ -114,6 +115,9 @@ class Engine:
         self.request: tuple[Any, Mapping[str, Any]] = (None, {})
         # The kinds of calls that workers may know, by the keys of their shapes: see `again`.
         self.shapes: dict[Any, Known] = {}
+        # Whether the next call is to take the program along. What is submitted anew for one that
+        # lacks something may reach another worker each time: so a later call brings it, too.
+        self.owes_program = False
         self._lock = threading.Lock()
         self._marks = itertools.count()
         # What is being brought, and who waits for it.

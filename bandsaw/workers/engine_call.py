@@ -185,7 +185,7 @@ class EngineCall(Call):
         with ending.held(self._end):
             message = self._short() or self._whole()
             child = EngineChild(place.kind, place, self._check_can_read)
-            child.send_whole = lambda: self._submit(child, self._whole())
+            child.send_whole = lambda: self._send_whole(child)
             try:
                 self._begin_with(child)
                 self._submit(child, message)
@@ -221,10 +221,16 @@ class EngineCall(Call):
                 return None
             known = shapes.setdefault(shape.key, Known(shape))
         self._known, place.shape = known, known.name
-        if not known.has_come_back:
+        if known.is_owed or not known.has_come_back:
+            known.is_owed = False
             return None
         self._position = self._session._moderator.before_called
         return again.message(known.name, self._session, self._carrier_of)
+
+    def _send_whole(self, child: EngineChild) -> None:
+        if self._known is not None:
+            self._known.is_owed = True
+        self._submit(child, self._whole())
 
     def _whole(self) -> Message:
         with self._packed() as message:

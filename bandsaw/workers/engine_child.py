@@ -11,8 +11,10 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Future
+from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
+from .._system import ending
 from .._system.buffers import room
 from ..errors import (
     BandsawError,
@@ -46,15 +48,20 @@ class EngineChild(Child):
         super().__init__(kind, place.engine.name, lambda was_lost: None, {})
         self._place = place
         self._check = check
-        self._events: deque[tuple[bytes, Any]] = deque()
+        self._events: Optional[deque[tuple[bytes, Any]]] = None
         self._end = ""
         self._future: Optional[Future[Any]] = None
-        self._wakeup = threading.Event()
+        # Many of these objects wait at once. An event takes ten times as much memory.
+        self._wakeup: SimpleQueue[None] = SimpleQueue()
         self._messages: Any = None
         # What has to live as long as the call needs it.
         self._held: Any = None
         self._brings = 0
-        self._has_program = False  # whether the call has the program with it
+        # Whether the call has the program with it.
+        self._has_program = False
+        if place.engine.owes_program and ending.group.get() is None:
+            # Calls that are submitted together are alike.
+            self._has_program, place.engine.owes_program = True, False
         self._mark = 0
         # How the files that it returns are had, `None` if there are none or they are seen here. See
         # `engine_files.returned`.
@@ -64,8 +71,7 @@ class EngineChild(Child):
         self._packer = packer_of(place.engine)
         # Held while it is found out whether the call can be cancelled, and never while we wait.
         self._withholding, self._lock = threading.Lock(), threading.Lock()
-        self._is_submitted = self._is_submitting = False
-        self._withheld = threading.Event()
+        self._is_submitted = self._is_submitting = self._is_withheld = False
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         (_, state, _), (kind, session, _) = messages
@@ -110,9 +116,11 @@ class EngineChild(Child):
         if place.engine.shared is not None:
             archive = place.engine.archive_of(place.archive)
         with self._lock:
-            if self._withheld.is_set():
-                return
-            self._is_submitted, self._is_submitting = True, True
+            is_wanted = not self._is_withheld
+            if is_wanted:
+                self._is_submitted = self._is_submitting = True
+        if not is_wanted:
+            return
         # An engine may take its time, and whoever cancels the call does not wait for it.
         try:
             future = self._submitted(archive)
@@ -121,8 +129,8 @@ class EngineChild(Child):
             return
         with self._lock:
             self._future, self._is_submitting = future, False
-        future.add_done_callback(lambda done: self._wakeup.set())
-        if self._withheld.is_set():
+        future.add_done_callback(lambda done: self._wakeup.put(None))
+        if self._is_withheld:
             self._take_out(future)
         elif self.is_cancelled:
             self.cancel()
@@ -170,8 +178,8 @@ class EngineChild(Child):
         if future is None or self.is_over:
             return False
         if not future.done():
-            self._wakeup.wait(seconds)
-            self._wakeup.clear()
+            with contextlib.suppress(Empty):
+                self._wakeup.get(timeout=seconds)
         if future.done():
             self._future = None
             self._arrived(future)
@@ -214,6 +222,7 @@ class EngineChild(Child):
         elif word == "events":
             events, self._end, seconds, self.files_back = rest
             self._packer.measured(self._place.task, seconds)
+            self._events = deque()
             for letter, body in events:
                 if letter == b"A" and body[1] is None:
                     body = body[0], door.take(self._place.request["call"])
@@ -249,6 +258,7 @@ class EngineChild(Child):
             # The worker may lack the program only, and what is submitted besides the call may
             # reach another one each time.
             self._has_program = True
+            self._place.engine.owes_program = True
             self._submit(None)
             return
         place = self._place
@@ -320,12 +330,12 @@ class EngineChild(Child):
         """Cancels the call if it has not begun, and has it ended if it has."""
         self.is_cancelled = True
         future = self._future
-        if future is not None and not future.done() and not self._withheld.is_set():
+        if future is not None and not future.done() and not self._is_withheld:
             with contextlib.suppress(Exception):
                 self._packer.kill(self._place.request["call"], future)
             future.add_done_callback(self._forget)
         self.is_over = True
-        self._wakeup.set()
+        self._wakeup.put(None)
 
     def withhold(self) -> bool:
         """Has the call never begin; returns whether that is sure."""
@@ -333,7 +343,7 @@ class EngineChild(Child):
             with self._lock:
                 future, is_sure = self._future, not self._is_submitted
                 if is_sure:
-                    self._withheld.set()
+                    self._is_withheld = True
             if future is not None and not future.done():
                 is_sure = self._take_out(future)
             elif self._is_submitting:
@@ -342,7 +352,7 @@ class EngineChild(Child):
             if is_sure:
                 self.is_cancelled = True
                 with self._lock:
-                    self._withheld.set()
+                    self._is_withheld = True
                     submitted = None if future is self._future else self._future
                 if submitted is not None:
                     self._take_out(submitted)

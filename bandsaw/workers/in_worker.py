@@ -42,6 +42,7 @@ from . import (
     state,
     wire,
 )
+from .buffers import apart
 from .engine import Engine
 from .frames import RETURN, Frame
 
@@ -101,8 +102,9 @@ def run(
 
     `held`: what the archive with that digest holds. `NEW` is returned where that is `None`, and is
     needed. `head`, and the `data` that is `sent`: a session, see `wire`; the data may be the path
-    of a file. So it comes back, too, and whether both see the same files; an error without a head.
-    Data is what an engine may move its own way, and `None` where the caller has got the file.
+    of a file, or pieces in the engine's store. So it comes back, too, and whether both see the same
+    files; an error without a head. Data is what an engine may move its own way, and `None` where
+    the caller has got the file.
     """
     token = _is_inside.set(True)
     try:
@@ -111,41 +113,58 @@ def run(
         carrying.forget()
         is_seen = caller.files_seen == engine_files.files_seen()
         carrying.take_over({"files_seen": is_seen})
-        data = sent["data"]
-        if isinstance(data, str):
-            try:
-                data = io.FileIO(data)
-            except OSError:
-                return UNSEEN
-        session = Session()
-        session._unpack(_saved(head, data))
-        del data
-        had = far_end.parts_of(session)
-        extent = checkout.extent()
-        if _same.get(digest) != extent:
-            if held is None:
-                return NEW
-            others = _others(held)
-            if others:
-                raise CodeMismatchError(
-                    f"Task {session.task} was not run: the executor's worker has other code than "
-                    f"the caller in {', '.join(others[:5])}. Start its workers anew, or have calls "
-                    "run in processes below them: ExecutorAdvice(isolate=True)."
-                )
-            _same[digest] = extent
-        telling.proceed(session)
-        with carrying.Homeward(session):
-            packed = packing.packed(session, far_end.same(session, had))
-        head, pieces, size = wire.laid_out(packed)
-        if is_seen and size >= _WORTH_A_FILE and _hand_over(pieces, caller):
-            return head, None, is_seen
-        return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
+        try:
+            return _go_on(caller, digest, held, engine, head, sent["data"], is_seen)
+        finally:
+            bulk.keep_lent()
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
         return None, members.written_failure(error), False
     finally:
         _is_inside.reset(token)
+
+
+def _go_on(
+    caller: Caller,
+    digest: str,
+    held: Optional[Mapping[str, Any]],
+    engine: str,
+    head: bytes,
+    data: Any,
+    is_seen: bool,
+) -> Any:
+    try:
+        saved = _saved(head, data)
+    except _UnseenError:
+        return UNSEEN
+    session = Session()
+    session._unpack(saved)
+    del saved, data
+    had = far_end.parts_of(session)
+    extent = checkout.extent()
+    if _same.get(digest) != extent:
+        if held is None:
+            return NEW
+        others = _others(held)
+        if others:
+            raise CodeMismatchError(
+                f"Task {session.task} was not run: the executor's worker has other code than "
+                f"the caller in {', '.join(others[:5])}. Start its workers anew, or have calls "
+                "run in processes below them: ExecutorAdvice(isolate=True)."
+            )
+        _same[digest] = extent
+    telling.proceed(session)
+    with carrying.Homeward(session):
+        packed = packing.packed(session, far_end.same(session, had))
+    head, pieces, size = wire.laid_out(packed)
+    if is_seen and size >= _WORTH_A_FILE and _hand_over(pieces, caller):
+        return head, None, is_seen
+    return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
+
+
+class _UnseenError(Exception):
+    """A file of the caller cannot be opened here."""
 
 
 def _hand_over(pieces: Sequence[Any], caller: Caller) -> bool:
@@ -160,6 +179,18 @@ def _hand_over(pieces: Sequence[Any], caller: Caller) -> bool:
 
 
 def _saved(head: bytes, data: Any) -> members.Saved:
+    if isinstance(data, str):
+        try:
+            data = io.FileIO(data)
+        except OSError:
+            raise _UnseenError from None
+    if isinstance(data, list):
+        shared = engine_memory.shared_at([memoryview(piece) for piece in data])
+        if shared is None:
+            data = b"".join(data)
+        else:
+            path, place = shared
+            data, head = io.FileIO(path), head + place.to_bytes(8, "big")
     if isinstance(data, io.FileIO):
         return members.read_members(wire.members(Frame(RETURN, head, data)))
     # Arrays in it are written to.
@@ -183,13 +214,16 @@ def cross(
         place, packed = boundary.packed(session)
     head, pieces, size = wire.laid_out(packed)
     held = None
-    if engine.is_near and size >= _WORTH_A_FILE:
+    sent: dict[str, Any] = {}
+    if engine.shares_memory and size >= _WORTH_A_FILE:
+        sent["data"] = apart(pieces)
+    elif engine.is_near and size >= _WORTH_A_FILE:
         with contextlib.suppress(OSError):
             held = engine_memory.Given(bulk.create(pieces, size, None))
-    if held is None:
-        sent: dict[str, Any] = {"data": b"".join(pieces)}
-    else:
-        sent = {"data": f"/proc/{os.getpid()}/fd/{held.descriptor}"}
+    if held is not None:
+        sent["data"] = f"/proc/{os.getpid()}/fd/{held.descriptor}"
+    elif not sent:
+        sent["data"] = b"".join(pieces)
     del packed, pieces
     archive = session.distribution_archive
     # For workers that are forked from this process.

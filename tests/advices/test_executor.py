@@ -303,10 +303,11 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
     assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"
 
 
-def test_workers_that_take_turns_are_sent_what_they_lack_once(project):
+@pytest.mark.parametrize("options", ["", ", workers=1"])
+def test_workers_that_take_turns_are_sent_what_they_lack_once(project, options):
     project.write(
         "bandsaw_config.py",
-        """
+        f"""
         from concurrent.futures import ProcessPoolExecutor
 
         import bandsaw
@@ -324,14 +325,14 @@ def test_workers_that_take_turns_are_sent_what_they_lack_once(project):
                 return self.pools[self.submitted % 2].submit(*what)
 
         executor = InTurn()
-        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor))
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor{options}))
         """,
     )
     project.write("tasks.py", TASKS)
     program = """
         from bandsaw_config import executor
         from tasks import one
-        one(), one()
+        one(), one(), one()
         before = executor.submitted
         print([one() for _ in range(4)], executor.submitted - before)
         """
@@ -391,22 +392,24 @@ def test_kept_processes_are_sent_only_what_differs_from_a_call_that_they_know(pr
         add([1])
         sent([1, 2], last=3)
         executor.worker = 1
-        add([1])
+        add([1]), add([1])
         sent([2, 2])
         executor.worker = 0
         sent([3, 2], last=1)
         sent([1], ends=True)
         sent([4])
         sent([5])
+        sent([6])
         """
     assert project.run("-c", textwrap.dedent(program)).stdout.splitlines() == [
         "6 1 False",
         "4 1 False",
         "6 1 False",
         "WorkerDiedError 1 False",
-        # Its process has ended, and the next one knows nothing.
+        # Its process has ended, and the next one knows nothing. Another one might, too.
         "4 2 True",
-        "5 1 False",
+        "5 1 True",
+        "6 1 False",
     ]
 
 
@@ -473,6 +476,78 @@ def test_large_data_passes_the_executor_by_on_one_machine(project, options):
         ),
     )
     assert done.stdout.split() == ["1", "False", "2", "True", "3", "True"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no files in memory")
+def test_without_isolation_an_argument_in_a_store_is_not_copied_until_the_call_is_over(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import mmap, os, threading
+        from concurrent.futures import ThreadPoolExecutor
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+        from bandsaw.workers.engine import Engine
+
+        class Executor:
+            def __init__(self):
+                self.pool = ThreadPoolExecutor(1)
+                self.file = os.memfd_create("store")
+                os.truncate(self.file, 1 << 24)
+                self.store = memoryview(mmap.mmap(self.file, 1 << 24))
+                self.sizes = []
+
+            def submit(self, options, function, *args):
+                data, end = args[-1]["data"], 0
+                if isinstance(data, list):
+                    stored = []
+                    for piece in data:
+                        begin, end = end, end + len(piece)
+                        self.store[begin:end] = piece
+                        stored.append(self.store[begin:end])
+                    args = (*args[:-1], dict(data=stored))
+                self.sizes.append(end)
+                return self.pool.submit(function, *args)
+
+            def _bandsaw_engine(self):
+                return Engine("store", self.submit, None, None, shares_memory=True)
+
+        executor = Executor()
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(executor, isolate=False)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw, numpy
+        from bandsaw_config import executor
+
+        kept = []
+
+        @bandsaw.task
+        def changed(data):
+            data[0] = 7
+            # What is in the store is seen until it is touched.
+            executor.store[len(executor.store) // 4] = 9
+            kept.append(data)
+            return data[:2].tolist(), 9 in data
+
+        if __name__ == "__main__":
+            for value in (1, 2):
+                print(changed(numpy.full(1 << 23, value, numpy.uint8)))
+            print(min(executor.sizes) > 1 << 23)
+            print([data[[0, -1]].tolist() for data in kept])
+        """,
+    )
+    assert project.run("workflow.py").stdout.splitlines() == [
+        "([7, 1], True)",
+        "([7, 2], True)",
+        "True",
+        "[[7, 1], [7, 2]]",
+    ]
 
 
 @pytest.mark.parametrize("method", ["threads", "fork", "spawn"])
