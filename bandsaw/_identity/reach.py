@@ -26,7 +26,7 @@ from .by_source import (
     find_inside,
 )
 from .canonical import Writer
-from .careful import FOREIGN, NAMES, is_held_by_the_user
+from .careful import FIXED, FOREIGN, NAMES, is_held_by_the_user
 from .changes import Changes
 from .contents import base_of
 from .definitions import Definition, definition_of, definition_of_class, write_code
@@ -90,6 +90,7 @@ _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
 _SUBCLASSES = "__subclasses__"
 FORMS[Part] = lambda value, writer: writer.code_form(value)
+FIXED[Part] = False
 
 
 class Reach:
