@@ -15,14 +15,22 @@ from ..workers.engine import Engine
 from .executor import EngineExecutor, begun_future
 
 # Ray takes no builtin. A function of no module is sent as it is, so that none is needed there. What
-# is in Ray's store is found only as an argument by itself: `None` stands for it in the data.
+# is in Ray's store is found only as an argument by itself: `None` stands for it. Ray writes and
+# reads each argument with Python code: our own calls, and what they return, are written as one.
 _CALL = """
-def bandsaw_call(function, stored, *args):
-    found = list(args[:stored])
-    args = list(args[stored:])
-    if found:
-        args[-1] = {"data": [found.pop(0) if one is None else one for one in args[-1]["data"]]}
-    return function(*args)
+def bandsaw_call(call, *args):
+    if callable(call):
+        return call(*args)
+    import pickle
+    function, *rest, last = pickle.loads(call)
+    if args and last is None:
+        last, = args
+    elif args:
+        found = iter(args)
+        last = {"data": [next(found) if one is None else one for one in last["data"]]}
+    buffers = []
+    written = pickle.dumps(function(*rest, last), 5, buffer_callback=buffers.append)
+    return [written, *buffers] if buffers else written
 """
 _LARGE = 1 << 17
 
@@ -48,6 +56,8 @@ class RayExecutor(EngineExecutor):
         super().__init__()
         self.init = init
         self._remote: Any = None
+        # The options of the last call, and the same with them.
+        self._last: tuple[Any, Any, Any] = (None, None, None)
         # The engine's own reference of each of our futures.
         self._references: weakref.WeakKeyDictionary[Future[Any], Any] = weakref.WeakKeyDictionary()
 
@@ -69,7 +79,10 @@ class RayExecutor(EngineExecutor):
         """Submits a call with options. See `EngineExecutor.submit_with`."""
         ray, remote = self._started()
         # A worker that is lost may have begun the call: that is for `RetryAdvice` to say.
-        call = remote.options(**{"max_retries": 0, **options})
+        known, of, call = self._last
+        if of is not remote or known != options:
+            call = remote.options(**{"max_retries": 0, **options})
+            self._last = options, remote, call
         *small, last = args
         data = last.get("data") if isinstance(last, dict) else None
         stored: list[Any] = []
@@ -82,16 +95,22 @@ class RayExecutor(EngineExecutor):
             last = {"data": [None if isinstance(one, ray.ObjectRef) else one for one in data]}
         elif data is not None and len(data) > _LARGE:
             last = ray.put({"data": pickle.PickleBuffer(data)})  # uncopied
-        reference = call.remote(function, len(stored), *stored, *small, last)
+        is_ours = function is eval
+        if not is_ours:
+            reference = call.remote(function, *small, last)
+        else:
+            if isinstance(last, ray.ObjectRef):
+                stored, last = [last], None
+            reference = call.remote(pickle.dumps((function, *small, last), 5), *stored)
         ours = begun_future()
         self._references[ours] = reference
 
         def pass_on(theirs: Future[Any]) -> None:
-            error = theirs.exception()
-            if error is not None:
+            try:
+                answer = theirs.result()
+                ours.set_result(_read(answer) if is_ours else answer)
+            except BaseException as error:
                 ours.set_exception(error)
-            else:
-                ours.set_result(theirs.result())
 
         reference.future().add_done_callback(pass_on)
         return ours
@@ -130,7 +149,7 @@ class RayExecutor(EngineExecutor):
         strategy = self._imported("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
         where = strategy(node, soft=False)
         call = self._started()[1].options(num_cpus=0, scheduling_strategy=where)
-        return call.remote(function, 0, *args)
+        return call.remote(function, *args)
 
     def _cancel(self, future: Optional[Future[Any]], force: bool) -> None:
         reference = None if future is None else self._references.get(future)
@@ -143,3 +162,8 @@ class RayExecutor(EngineExecutor):
         Args:
             wait: Accepted as other executors have it.
         """
+
+
+def _read(answer: Any) -> Any:
+    written, *buffers = [answer] if isinstance(answer, bytes) else answer
+    return pickle.loads(written, buffers=buffers)

@@ -102,7 +102,7 @@ def _shape_of(
 
 
 def message(
-    number: int, session: Session, carrier: Callable[[Session], Carrier]
+    number: Any, session: Session, carrier: Callable[[Session], Carrier]
 ) -> Optional[Message]:
     """Makes the message of a known shape, `None` if arguments are better sent otherwise.
 
@@ -156,7 +156,7 @@ def _message(kind: int, content: Any) -> Optional[Message]:
     return kind, pieces, None
 
 
-def restored(known: dict[int, Shape], data: bytes) -> Session:
+def restored(known: dict[Any, Shape], data: bytes) -> Session:
     """Makes a session of what is known and what was sent."""
     number, nonce, ids, paths, execution_id, args, kwargs = _read(data)
     shape = known[number]

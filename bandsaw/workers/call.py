@@ -33,7 +33,7 @@ from .pool import Pool, Worker
 # What ends a call.
 ANSWERS = (frames.RETURN, frames.DONE, frames.FAILURE, frames.BYE)
 # How many kinds of calls a process that is reused keeps in mind.
-_MOST_SHAPES = 1000
+MOST_SHAPES = 1000
 # How many processes may end themselves for want of work in the very moment when some comes.
 _MOST_GOODBYES = 20
 # How often a call is begun again with another process because the one before was killed too early.
@@ -161,7 +161,7 @@ class Call(CallErrors):
             self._position = self._session._moderator.before_called
             return self._exchange(worker, news, message, is_last_try)
         number = len(worker.shapes)
-        if key is not None and known is None and number < _MOST_SHAPES:
+        if key is not None and known is None and number < MOST_SHAPES:
             news["number"] = number
         with self._packed() as message:
             answer = self._exchange(worker, news, message, is_last_try)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import tempfile
 import time
 from typing import Callable, Optional
 
 from .._archive.keep import kept_root
-from .engine_machine import started, tell
+from .engine_machine import claim, started, tell
 
 # What has begun can be ended a moment later, which is long where its worker gets no processor.
 _SECONDS_TO_BEGIN = 30.0
@@ -45,7 +44,7 @@ class Claims:
         """Has a call never begin where the folder is seen; returns whether it had not."""
         path = self._of(call)
         try:
-            os.symlink(f"ended {json.dumps(caller(os.getpid()))}", path)
+            os.symlink(claim("ended", caller(os.getpid())), path)
         except FileExistsError:
             # Its worker may be removing it, which it does when the call has ended.
             with contextlib.suppress(OSError):
@@ -55,13 +54,10 @@ class Claims:
             return False
         return True
 
-    def forget(self, call: str, is_lost: bool = False) -> None:
-        """Removes what was said of a call, and where its worker is lost, what would end it."""
+    def forget(self, call: str) -> None:
+        """Removes what was said of a call."""
         with contextlib.suppress(OSError):
             os.unlink(self._of(call))
-        if is_lost:
-            with contextlib.suppress(OSError):
-                os.unlink(os.path.join(self.path, "call-" + call))
 
     def end(self, call: str) -> None:
         end = time.monotonic() + _SECONDS_TO_BEGIN

@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import secrets
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,16 +33,22 @@ from .claims import HERE, Claims
 _MOST_BROUGHT = 1000
 # `name`, `source` and `args` are its globals, `data` a local: what an engine may move its own way.
 # The first one is of calls that have no program with them. It is short, as each call compiles it.
-EXPRESSION = (
-    "(lambda found, data: vars(found)['run'](*args, data) if found else "
-    "('missing', __import__('socket').gethostname()))(__import__('sys').modules.get(name), data)"
-)
+EXPRESSION = "getattr(__import__('sys').modules.get(name), 'run', 'missing'.format)(*args, data)"
 _WITH_PROGRAM = (
     "(lambda modules, data: vars(modules[name])['run'](*args, data) if name in modules else "
     "(lambda new: (exec(source, vars(new)), "
     "vars(modules.setdefault(name, new))['run'](*args, data))[1])(type(modules['sys'])(name))"
     ")(__import__('sys').modules, data)"
 )
+
+
+class Known:
+    """A kind of calls, and the name that workers know it by."""
+
+    def __init__(self, shape: Any) -> None:
+        self.shape = shape  # kept alive, because its key is about the identity of objects
+        self.name = secrets.token_hex(8)
+        self.has_come_back = False  # whether a worker has taken such a call
 
 
 class Engine:
@@ -102,6 +109,11 @@ class Engine:
         # Whether workers are on this machine, as far as their answers tell.
         self.is_near: Optional[bool] = None
         self.packer: Any = None  # what puts calls together, see `packs`
+        # What calls were told last, see `EnginePlace`: of what it was made, and what it is.
+        self.told: tuple[Any, bytes] = (None, b"")
+        self.request: tuple[Any, Mapping[str, Any]] = (None, {})
+        # The kinds of calls that workers may know, by the keys of their shapes: see `again`.
+        self.shapes: dict[Any, Known] = {}
         self._lock = threading.Lock()
         self._marks = itertools.count()
         # What is being brought, and who waits for it.
@@ -203,14 +215,20 @@ def submission(
     name, text = program()
     head: Any = None
     if isinstance(messages, list):
-        head, data = [one[:2] for one in messages], [one[2] for one in messages]
+        head, data = [one[:-1] for one in messages], [one[-1] for one in messages]
     elif messages is not None:
-        head, data = messages[:2], messages[2]
+        head, data = messages[:-1], messages[-1]
     scope: dict[str, Any] = {"name": name, "args": (dict(request), head, archive)}
     if not with_program:
         return eval, EXPRESSION, scope, {"data": data}
     scope["source"] = text
     return eval, _WITH_PROGRAM, scope, {"data": data}
+
+
+def answer_of(future: Future[Any]) -> Sequence[Any]:
+    """Returns what `engine_far.run` does; where there is no program, `missing` without a host."""
+    answer = future.result()
+    return (answer, "") if answer == "missing" else answer
 
 
 def killing(call: str) -> tuple[Any, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import secrets
 import sys
@@ -10,20 +13,21 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._file import Carrier
 from .._files import carrying
+from .._session import telling
 from .._system import ending
 from ..distribution import DistributionArchive
 from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import door, wire
-from .call import Call
+from . import again, door, state, wire
+from .call import MOST_SHAPES, Call
 from .child import Child
 from .claims import caller
-from .engine import Engine
+from .engine import Engine, Known
 from .engine_child import EngineChild
 from .engine_files import files_seen
-from .frames import SESSION, DeadlineError, Message, NotBegunError
+from .frames import FAILURE, SESSION, STATE, DeadlineError, Message, NotBegunError
 from .near_template import Check, Kind
 from .place import Place
 
@@ -68,30 +72,64 @@ class EnginePlace(Place):
         self.kind = Kind(engine.name, archive.digest, wanted.preload, ())
         self.name = f"executor {engine.name}"
         self._wanted = wanted
+        # By which workers know calls of the kind, `None` if they keep none in mind.
+        self.shape: Optional[str] = None
         # Those in the arguments.
         self.files: list[Sent] = []
         self._bringing: Optional[Bringing] = None
-        self.request: dict[str, Any] = {
+        self.request: dict[str, Any] = {**self._request(), "call": secrets.token_hex(16)}
+
+    def _request(self) -> Mapping[str, Any]:
+        """Returns what calls like this one tell a worker, made anew where it may have changed."""
+        engine, archive, wanted = self.engine, self.archive, self._wanted
+        made_of = (
+            *(wanted, archive.digest, archive.places, get_run_id(), caller(os.getpid())),
+            *(engine.claims.path, door.opened()),
+        )
+        known, request = engine.request
+        if known == made_of:
+            return request
+        # What the processes of a hub have from the beginning.
+        of_hub = {
             "beside": archive.places,
-            "call": secrets.token_hex(16),
+            "digest": archive.digest,
+            "environment": dict(wanted.variables),
+            "preload": list(wanted.preload),
+            "run_id": get_run_id(),
+        }
+        request = {
+            **of_hub,
+            "hub": hashlib.sha256(json.dumps(of_hub, sort_keys=True).encode("ascii")).hexdigest(),
             "caller": list(caller(os.getpid())),
             "claims": engine.claims.path,
-            "digest": archive.digest,
             "directory": wanted.directory,
             "door": door.opened(),
             "engine": engine.kind,
-            "environment": dict(wanted.variables),
             "files": (),
             "files_back": engine.files_back,
             "files_seen": files_seen(),
-            "preload": list(wanted.preload),
             "python": None,
             "repeats": engine.repeats
             or any(wanted.options.get(name) for name in ("retries", "max_retries")),
-            "run_id": get_run_id(),
             "seconds": wanted.seconds,
             "workers": wanted.workers,
         }
+        engine.request = made_of, request
+        return request
+
+    def state(self, child: Child) -> bytes:
+        """Returns the body of STATE for a process that may know nothing yet."""
+        is_last = self._wanted.workers is None
+        seen = (
+            *(state.levels(), logging.root.manager.disable, state.filters(), telling.wanted),
+            *(state.arguments(), self._wanted.variables, get_run_id(), is_last),
+        )
+        known, told = self.engine.told
+        if known != seen:
+            news = {**self.news(child, True), "is_last": is_last}
+            told = json.dumps(news).encode("ascii")
+            self.engine.told = seen, told
+        return told
 
     def start(self, check: Check) -> Child:
         """Leaves the check to the child: the other side is not known before it has the call."""
@@ -138,25 +176,29 @@ class EnginePlace(Place):
 
 class EngineCall(Call):
     _place: EnginePlace
+    _known: Optional[Known] = None
 
     def run(self, is_last_try: bool = True) -> None:
         place = self._place
         if isinstance(self._session.task, _FunctionWithClosureTask):
             place.request["python"] = list(sys.version_info[:2])
-        with ending.held(self._end), self._packed() as message:
-            child = self._place.start(self._check_can_read)
+        with ending.held(self._end):
+            message = self._short() or self._whole()
+            child = EngineChild(place.kind, place, self._check_can_read)
+            child.send_whole = lambda: self._submit(child, self._whole())
             try:
                 self._begin_with(child)
-                news = self._news(child, True)
-                news["is_last"] = place.request["workers"] is None
-                self._send(child, news, message, None)
+                self._submit(child, message)
+                del message
                 answer = self._answer(child, None, True)
-                if news["is_last"]:
+                if place.request["workers"] is None:
                     child.finish()
+                elif self._known is not None:
+                    self._known.has_come_back |= answer.kind != FAILURE
             except DeadlineError as error:
                 raise self._timeout(child) from error
             except BandsawError as error:
-                if not is_last_try and isinstance(child, EngineChild) and child.has_not_begun:
+                if not is_last_try and child.has_not_begun:
                     raise NotBegunError from error
                 raise
             finally:
@@ -165,6 +207,35 @@ class EngineCall(Call):
                     held.withhold = None
                 child.end()
         self._take_back(child, answer)
+
+    def _short(self) -> Optional[Message]:
+        """Returns the message of a call like an earlier one, `None` if it is to be sent whole."""
+        place = self._place
+        shape = again.shape_of(self._session) if place.request["workers"] is not None else None
+        if shape is None:
+            return None
+        shapes = place.engine.shapes
+        known = shapes.get(shape.key)
+        if known is None:
+            if len(shapes) >= MOST_SHAPES:
+                return None
+            known = shapes.setdefault(shape.key, Known(shape))
+        self._known, place.shape = known, known.name
+        if not known.has_come_back:
+            return None
+        self._position = self._session._moderator.before_called
+        return again.message(known.name, self._session, self._carrier_of)
+
+    def _whole(self) -> Message:
+        with self._packed() as message:
+            return message
+
+    def _submit(self, child: EngineChild, message: Message) -> None:
+        if self._carrier.has_files:
+            self._place.deliver(self._carrier, child)
+        if telling.wanted:
+            self._session.facts.update(telling.sent(message, child.host, self._place.name))
+        child.send((STATE, (self._place.state(child),), None), message)
 
     def _begin_with(self, child: Child) -> None:
         super()._begin_with(child)

@@ -24,7 +24,7 @@ from ..errors import (
 from . import bulk, door
 from .buffers import apart
 from .child import Child
-from .engine import parts_of, submission
+from .engine import answer_of, parts_of, submission
 from .engine_hub import SERVER_ENDED
 from .engine_memory import Given
 from .frames import DeadlineError, Frame, Message, NotBegunError
@@ -59,6 +59,8 @@ class EngineChild(Child):
         # How the files that it returns are had, `None` if there are none or they are seen here. See
         # `engine_files.returned`.
         self.files_back: Any = None
+        # Has all of the session sent, where a worker does not know calls of its kind.
+        self.send_whole: Callable[[], object] = lambda: None
         self._packer = packer_of(place.engine)
         # Held while it is found out whether the call can be cancelled, and never while we wait.
         self._withholding, self._lock = threading.Lock(), threading.Lock()
@@ -66,8 +68,14 @@ class EngineChild(Child):
         self._withheld = threading.Event()
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        (_, state, _), (_, session, _) = messages
-        self._messages = b"".join(state), bytes(session[0]), self._data(session[1:])
+        (_, state, _), (kind, session, _) = messages
+        head, *pieces = session
+        self._messages = (
+            b"".join(state),
+            self._place.shape,
+            bytes([kind]) + head,
+            self._data(pieces),
+        )
         self._submit(None)
 
     def _data(self, pieces: Sequence[Any]) -> Any:
@@ -93,8 +101,7 @@ class EngineChild(Child):
     def _bring_data(self) -> None:
         """Sends what a worker could not read from a file here."""
         self._place.engine.is_near = False
-        state, head, _ = self._messages
-        self._messages = state, head, bytes(self._held.view())
+        self._messages = *self._messages[:-1], bytes(self._held.view())
         self._submit(None)
 
     def _submit(self, archive: Any) -> None:
@@ -129,7 +136,7 @@ class EngineChild(Child):
 
     def _submitted(self, archive: Any) -> Future[Any]:
         place, messages = self._place, self._messages
-        size = self._packer.size(place.task, place.batch, messages[2], lambda: self.is_cancelled)
+        size = self._packer.size(place.task, place.batch, messages[-1], lambda: self.is_cancelled)
         if size > 1 and not isinstance(archive, tuple) and not place.request["files"]:
             found = archive, self._has_program
             return self._packer.submit(size, place.options, place.request, messages, *found)
@@ -172,7 +179,7 @@ class EngineChild(Child):
 
     def _arrived(self, future: Future[Any]) -> None:
         try:
-            answer = future.result()
+            word, host, *rest = answer_of(future)
         except NotBegunError as error:
             cause = error.__cause__ or error
             self._place.is_broken(cause)
@@ -184,12 +191,15 @@ class EngineChild(Child):
             with self._withholding:
                 self._is_lost_with(error)
             return
-        word, self.host, *rest = answer
+        self.host = host or self.host
         engine = self._place.engine
-        if engine.is_near is not False:
-            engine.is_near = self.host == socket.gethostname()
+        if host and engine.is_near is not False:
+            engine.is_near = host == socket.gethostname()
         if word == "missing":
             self._bring()
+            return
+        if word == "whole":
+            self.send_whole()
             return
         if word == "unseen":
             self._bring_data()
@@ -231,7 +241,7 @@ class EngineChild(Child):
             and engine.claims.take(self._place.request["call"])
         )
         if not engine.runs_lost_again:
-            engine.claims.forget(self._place.request["call"], is_lost=True)
+            engine.claims.forget(self._place.request["call"])
         self._lose(error)
 
     def _bring(self) -> None:

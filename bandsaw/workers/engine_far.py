@@ -31,7 +31,7 @@ if "." in __name__:
     )
     from .engine_following import Following
     from .engine_hub import Hub
-    from .engine_machine import is_forsaken, tell
+    from .engine_machine import claim, is_forsaken
     from .engine_memory import Given, hand_over, moved_by
 
 # For a type checker. To import it takes longer than most of what is done here.
@@ -39,8 +39,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# What the processes of a hub have from the beginning.
-_OF_HUB = ("beside", "digest", "environment", "preload", "run_id")
 _MOST_KNOWN = 10000
 _lock = threading.Lock()
 _hubs: "dict[Any, Hub]" = {}
@@ -53,19 +51,21 @@ _begun: "dict[str, str]" = vars(sys).setdefault("_bandsaw_begun", {})
 def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> "Any":
     """Runs a call, or several in a row, or keeps an archive for calls that come later.
 
-    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, and the head of that of
-    SESSION; `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to
+    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, by which name a process
+    keeps calls like this one in mind, and the head of SESSION or AGAIN; `None` if nothing is to be
+    run. `archive`: its two parts, see `arriving`; or a path to
     a file with both; or `None`, if it may be here. `data`: what comes after the head, or the path
     of a file with it. Where the request has `calls`, messages and data are lists with those of
     each.
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
-    are, `unseen` if a file of the caller cannot be opened, `kept`, `ended` if the call was
+    are, `unseen` if a file of the caller cannot be opened, `whole` if there is no process here that
+    knows calls like this one, `kept`, `ended` if the call was
     cancelled before, `lost` if the worker was in which it had begun, `error` with a text, `calls`
     with the answers of several, `piece` with one of a file, or `events` with the host, what
     happened, how it ended, how many seconds that took, and how the files that it returns are had.
     """
-    begun: list[str] = []
+    begun: dict[str, str] = {}
     try:
         return _run(request, messages, archive, data, begun)
     finally:
@@ -88,11 +88,18 @@ def _forget_some() -> None:
                 _begun.pop(call, None)
 
 
-def _begins(request: "Any", call: str, begun: "list[str]") -> str:
+def _begins(request: "Any", box: str, call: str, begun: "dict[str, str]") -> str:
     """Says that a call begins, unless another word was said of it, which is returned."""
+    path = os.path.join(request["claims"], "begun-" + call)
+    # By whom, so that it is known when nobody needs it any more.
+    said = claim("begun", request["caller"], box)
     if call in begun:
-        return "begun"  # it was not taken by the process to which it was sent
-    begun.append(call)
+        # It was not taken by the process to which it was sent.
+        if begun[call] != box:
+            begun[call] = box
+            _say_anew(path, said)
+        return "begun"
+    begun[call] = box
     _forget_some()
     known = _begun.setdefault(call, "begun")
     if known == "over":
@@ -102,10 +109,8 @@ def _begins(request: "Any", call: str, begun: "list[str]") -> str:
         _begun[call] = "begun"
     elif known != "begun":
         return "ended"
-    path = os.path.join(request["claims"], "begun-" + call)
     try:
-        # By whom, so that it is known when nobody needs it any more.
-        os.symlink(f"begun {json.dumps(request['caller'])}", path)
+        os.symlink(said, path)
         if request["engine"] == "slurm" and is_forsaken(path, request["caller"]):
             return "ended"
     except FileExistsError:
@@ -117,6 +122,7 @@ def _begins(request: "Any", call: str, begun: "list[str]") -> str:
         # It began in a worker that was lost, and the engine has it run again.
         if not request["repeats"]:
             return "lost"
+        _say_anew(path, said)
     except OSError:
         # The folder that all machines share goes with the executor.
         if request["engine"] == "slurm" and not os.path.isdir(request["claims"]):
@@ -124,7 +130,15 @@ def _begins(request: "Any", call: str, begun: "list[str]") -> str:
     return "begun"
 
 
-def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "list[str]") -> "Any":
+def _say_anew(path: str, said: str) -> None:
+    try:
+        os.symlink(said, path + "-new")
+        os.replace(path + "-new", path)
+    except OSError:
+        pass  # the folder is not of this machine
+
+
+def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "Any") -> "Any":
     host = socket.gethostname()
     answers: dict[str, Any] = {}
     try:
@@ -147,7 +161,7 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "l
                 _roots[directory] = kept_root(directory)
         root, is_temporary = _roots[directory]
         folder = os.path.join(root, "archives", request["digest"])
-        key = directory, *(json.dumps(request[name], sort_keys=True) for name in _OF_HUB)
+        key = directory, request["hub"]
         hub = _hubs.get(key)
         if hub is None or not os.path.exists(os.path.join(folder, MANIFEST)):
             if not is_whole(folder):
@@ -204,7 +218,7 @@ def _hub(key: "Any", folder: str, root: str, is_temporary: bool) -> "Hub":
 
 
 def _follow(
-    hub: "Hub", root: str, request: "Any", calls: "Any", begun: "list[str]", answers: "Any"
+    hub: "Hub", root: str, request: "Any", calls: "Any", begun: "Any", answers: "Any"
 ) -> None:
     """Runs calls until none is left, or the hub has ended, and notes what came of each."""
     host = socket.gethostname()
@@ -215,7 +229,7 @@ def _follow(
         answers[name] = tuple(messages)
         calls.clear()
         return
-    if isinstance(messages[2], str) and not _is_seen(request, messages[2]):
+    if isinstance(messages[-1], str) and not _is_seen(request, messages[-1]):
         answers[name] = "unseen", host
         calls.clear()
         return
@@ -229,8 +243,8 @@ def _follow(
         events = [(letter, _sendable(body, one)) for letter, body in events]
         answers[name] = word, host, events, end, seconds, returned(root, one)
 
-    begins = functools.partial(_begins, request, begun=begun)
-    Following(hub, root, request, calls, begins, answer).run()
+    begins = functools.partial(_begins, request, hub.box, begun=begun)
+    Following(hub, request, calls, begins, answer).run()
 
 
 def _is_seen(request: "Any", path: str) -> bool:
@@ -253,9 +267,9 @@ def _sendable(body: "Any", request: "Any") -> "Any":
 
 
 def kill(call: str) -> None:
-    """Ends a call that runs on this machine, if it does."""
-    for root, _ in list(_roots.values()):
-        tell(root, call)
+    """Ends a call that runs below this worker, if it does."""
+    for hub in list(_hubs.values()):
+        hub.kill(call)
 
 
 def _keep(folder: str, archive: "Any") -> None:

@@ -89,6 +89,8 @@ def returned(root: str, request: "Any") -> "Any":
 
     Else the name of the worker, and the path and size of a file with all of them; or the bytes.
     """
+    if request["files_seen"] == files_seen():
+        return None
     path = _back(root, request) + "-files"
     try:
         size = os.path.getsize(path)

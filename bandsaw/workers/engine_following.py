@@ -6,6 +6,7 @@
 This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
+import json
 import os
 import queue
 import time
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
 if "." in __name__:
     # Else it was sent as text, and is there.
     from .engine_hub import SERVER_ENDED
-    from .engine_machine import unlink
     from .engine_memory import in_memory, shared_at, view
 
 # As in `streams` and `frames`.
 _PIECE = 1 << 18
 _LARGEST_BODY = 1 << 17
-_STATE, _SESSION, _RETURN, _FAILURE, _DONE, _CODE = 2, 3, 6, 7, 9, 11
-# A name is 32 characters and the end of a line.
-_WHOLE_NAMES = 33 * 100
+_STATE, _RETURN, _FAILURE, _AGAIN, _DONE, _CODE = 2, 6, 7, 8, 9, 11
 # From this size on it is worth to look whether memory is shared.
 _WORTH_A_LOOK = 1 << 20
 # A process that has closed its channel is about to end.
@@ -48,9 +46,9 @@ class Following:
     """
 
     def __init__(
-        self, hub: "Hub", root: str, request: "Any", calls: "Any", begins: "Any", answer: "Any"
+        self, hub: "Hub", request: "Any", calls: "Any", begins: "Any", answer: "Any"
     ) -> None:
-        self._hub, self._root, self._request = hub, root, request
+        self._hub, self._request = hub, request
         self._calls, self._begins, self._answer = calls, begins, answer
         self._kept = request["workers"]
         self._process: Any = None
@@ -59,10 +57,6 @@ class Following:
         self._most_sent = 1
         self._since = 0.0  # when the first one began
         self._ended: set[str] = set()  # calls that are to be ended
-        # What is written to the file ends a call, see `engine_machine.tell`. It has a path for each
-        # call before that is started, and keeps what comes meanwhile.
-        self._listening = -1
-        self._paths: list[str] = []
 
     def run(self) -> None:
         """Runs calls until none is left, or the hub has ended after some."""
@@ -83,19 +77,24 @@ class Following:
     def _has_room(self) -> bool:
         if len(self._sent) >= self._most_sent:
             return False
-        sizes = [len(one[1][2]) for one in (*self._sent, self._calls[0])]
+        sizes = [len(one[1][-1]) for one in (*self._sent, self._calls[0])]
         return len(sizes) == 1 or sum(sizes) <= _MOST_AHEAD_BYTES
 
     def _begin(self, name: str, messages: "Any") -> None:
+        if messages[2][0] == _AGAIN and not self._knows(messages[1]):
+            self._answer(name, "whole")
+            return
+        # Before anybody may know that it has begun.
+        self._hub.calls[name] = self
         word = self._begins(name)
         if word != "begun":
+            del self._hub.calls[name]
             self._answer(name, word)
             return
         with self._hub.lock:
             self._sent.append([name, messages, None])
         if len(self._sent) == 1:
             self._since = time.monotonic()
-        self._listen(name)
         failure = self._hub.start_template(self._request)
         if failure is not None:
             events, end = failure
@@ -109,24 +108,19 @@ class Following:
         if self._kept is None:
             self._hub.prepare_next()
 
-    def _listen(self, name: str) -> None:
-        path = os.path.join(self._root, "call-" + name)
-        unlink(path)  # of a worker that was lost
-        if self._paths:
-            os.link(self._paths[0], path)
-        else:
-            os.mkfifo(path, 0o600)
-            # Who has both ends is not told of closed ones.
-            self._listening = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-            self._hub.listen(self._listening, self)
-        self._paths.append(path)
+    def _knows(self, shape: str) -> bool:
+        """Whether the process that takes the next call knows calls like it."""
+        try:
+            if self._process is None and self._hub.start_template(self._request) is None:
+                self._process = self._hub.taken(self._kept)
+        except BrokenPipeError:
+            pass  # the hub has ended, and another one will know nothing
+        return self._process is not None and shape in self._process.shapes
 
-    def has_been_told(self) -> None:
-        """Reads which calls are to be ended. Called by the hub's thread."""
+    def kill(self, name: str) -> None:
+        """Has a call ended. Called by another thread."""
         with self._hub.lock:
-            if self._listening < 0:
-                return
-            self._ended.update(os.read(self._listening, _WHOLE_NAMES).decode("ascii").split())
+            self._ended.add(name)
         self._end_first()
 
     def _end_first(self) -> None:
@@ -148,13 +142,18 @@ class Following:
         process.calls += 1
         if process.start is not None and process.calls > 1:
             events.insert(0, process.start)
-        self._is_over(events, end, self._kept is not None and not end and events[-1][0] in b"MA")
+        is_whole = self._kept is not None and not end and events[-1][0] in b"MA"
+        shape = self._sent[0][1][1]
+        if is_whole and shape is not None and _kind(*events[-1]) != _FAILURE:
+            process.shapes.add(shape)
+        self._is_over(events, end, is_whole)
 
     def _is_over(self, events: "Any", end: str, is_whole: bool) -> None:
         """Notes what came of the first call. `is_whole`: whether its process goes on."""
         seconds = time.monotonic() - self._since
         with self._hub.lock:
             name, _, file = self._sent.popleft()
+        self._hub.calls.pop(name, None)
         if file is not None:
             os.close(file)
         if not is_whole:
@@ -178,13 +177,6 @@ class Following:
             self._calls.appendleft((name, messages))
 
     def _end(self) -> None:
-        if self._listening >= 0:
-            self._hub.listen(self._listening, None)
-            with self._hub.lock:
-                listening, self._listening = self._listening, -1
-            os.close(listening)
-        for path in self._paths:
-            unlink(path)
         process, is_whole = self._process, not self._sent
         self._give_back()
         if process is not None:
@@ -193,14 +185,20 @@ class Following:
 
 def _pass_session(hub: "Hub", process: "Process", messages: "Any") -> "Any":
     """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
-    state, head, data = messages
+    state, shape, head, data = messages
     number = process.number
+    news = []
+    if process.state != state:
+        process.state = state
+        news.append(bytes([_STATE]) + state)
+    if shape is not None and shape not in process.shapes:
+        news.append(bytes([_STATE]) + json.dumps({"number": shape}).encode("ascii"))
     if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
         # With one write, so that its reader wakes once.
-        session = bytes([_SESSION]) + head + data
-        hub.send(b"M", number, bytes([_STATE]) + state, (b"M", number, session))
+        hub.send(b"M", number, *news, head + data)
         return None
-    hub.send(b"M", number, bytes([_STATE]) + state)
+    if news:
+        hub.send(b"M", number, *news)
     views = [view(piece) for piece in (data if isinstance(data, list) else [data])]
     file, path = None, data if isinstance(data, str) else None
     if hub.has_files and path is None:
@@ -218,8 +216,13 @@ def _pass_session(hub: "Hub", process: "Process", messages: "Any") -> "Any":
         for one in views:
             for start in range(0, len(one), _PIECE):
                 hub.send(b"B", number, one[start : start + _PIECE])
-    hub.send(b"A", number, bytes([_SESSION]) + head)
+    hub.send(b"A", number, head)
     return file
+
+
+def _kind(letter: bytes, body: "Any") -> int:
+    kind: int = (body if letter == b"M" else body[0])[0]
+    return kind
 
 
 def _followed(
@@ -252,8 +255,7 @@ def _followed(
         elif letter == b"E":
             return events, body.decode("utf-8", "replace")
         elif letter in (b"M", b"A"):
-            kind = body[0] if letter == b"M" else body[0][0]
-            is_answered = is_answered or kind in (_RETURN, _FAILURE, _DONE)
+            is_answered = is_answered or _kind(letter, body) in (_RETURN, _FAILURE, _DONE)
         events.append((letter, body))
         if is_answered and is_kept:
             return events, end

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_machine import sweep
+    from .engine_machine import new_box, sweep, unlink
     from .engine_memory import given, may_look
 
 # As in `streams`, `frames` and `remote`.
@@ -33,6 +33,8 @@ _HEAD = struct.Struct("!cII")
 _START = struct.Struct("!Ic")
 _PIECE = 1 << 18
 _HELLO = 1
+# A name is 32 characters and the end of a line.
+_WHOLE_NAMES = 33 * 100
 # After so many seconds without a call the processes that were kept for one are ended.
 _IDLE_SECONDS = 60.0
 _SECONDS_TO_END = 10.0
@@ -45,7 +47,7 @@ _OWN_GROUP: "dict[str, Any]" = (
 _MOST_SILENT_SECONDS = 120.0
 _HUB = """
 import os, sys
-folder, root, directory = sys.argv[1:]
+folder, root, directory, box = sys.argv[1:]
 sys.path[:] = [folder, *filter(None, sys.path)]
 sys.argv[:] = [folder]
 reading, writing = os.dup(0), os.dup(1)
@@ -55,7 +57,7 @@ os.dup2(2, 1)
 from bandsaw._archive import start
 start.prepare()
 from bandsaw.workers import hub
-hub.main(reading, writing, root, directory or None)
+hub.main(reading, writing, root, directory or None, box)
 """
 
 
@@ -68,6 +70,9 @@ class Process:
         self.calls = 0
         # What said that it was started.
         self.start: Any = None
+        # What it was told last, and the kinds of calls that it has in mind.
+        self.state = b""
+        self.shapes: set[str] = set()
         # A file that comes: its size is known before its pieces.
         self.file: Any = None
 
@@ -77,21 +82,29 @@ class Hub:
 
     def __init__(self, folder: str, root: str, directory: str) -> None:
         self._pid = os.getpid()
-        self._server = subprocess.Popen(
-            [sys.executable, "-u", "-c", _HUB, folder, root, directory],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            # An interrupt is for the worker to handle.
-            **_OWN_GROUP,
-        )
+        sweep(root)
+        self.box, self._ended = new_box(root)
+        path = os.path.join(root, "call-" + self.box)
+        try:
+            self._server = subprocess.Popen(
+                [sys.executable, "-u", "-c", _HUB, folder, root, directory, path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                bufsize=0,
+                # An interrupt is for the worker to handle.
+                **_OWN_GROUP,
+            )
+        except BaseException:
+            os.close(self._ended)
+            unlink(path)
+            raise
         assert self._server.stdin and self._server.stdout
         self._in, self._out = self._server.stdin.fileno(), self._server.stdout.fileno()
         self.lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._processes: dict[int, Process] = {}
-        # Descriptors on which is told which calls are to be ended, and who takes note.
-        self._listeners: dict[int, Any] = {}
+        # Those that run, by name, and who follows each.
+        self.calls: dict[str, Any] = {}
         self._number = 0
         # The call that it is made for.
         self._calls = 1
@@ -100,8 +113,6 @@ class Hub:
         self._template: Any = None
         self._idle: list[Process] = []
         self._next: list[Process] = []
-        self._woken, self._wakeup = os.pipe()
-        sweep(root)
         # Whether both ends may open each other's files, so that large bodies pass no pipe.
         self.has_files = hasattr(os, "memfd_create") and may_look(self._server.pid)
         if self.has_files:
@@ -204,16 +215,11 @@ class Hub:
         else:
             self.drop(process)
 
-    def listen(self, descriptor: int, listener: "Any") -> None:
-        """Has a listener be told when something is written there, or `None` no more."""
-        with self.lock:
-            if listener is None:
-                self._listeners.pop(descriptor, None)
-                return
-            if self._is_gone:
-                raise BrokenPipeError
-            self._listeners[descriptor] = listener
-            os.write(self._wakeup, b".")
+    def kill(self, name: str) -> None:
+        """Ends a call, if it runs here."""
+        following = self.calls.get(name)
+        if following is not None:
+            following.kill(name)
 
     def drop(self, process: Process) -> None:
         with self.lock:
@@ -225,12 +231,11 @@ class Hub:
 
     # Messages
 
-    def send(self, letter: bytes, number: int, body: "Any" = b"", following: "Any" = ()) -> None:
-        data = _HEAD.pack(letter, number, len(body)) + body
-        if following:
-            letter, number, body = following
-            data += _HEAD.pack(letter, number, len(body)) + body
-        data = memoryview(data)
+    def send(self, letter: bytes, number: int, *bodies: "Any") -> None:
+        pieces = []
+        for body in bodies or (b"",):
+            pieces += [_HEAD.pack(letter, number, len(body)), body]
+        data = memoryview(b"".join(pieces))
         with self._write_lock:
             if self._is_gone:
                 raise BrokenPipeError
@@ -241,22 +246,18 @@ class Hub:
         data = bytearray()
         silent, look = 0.0, _IDLE_SECONDS / 4
         try:
+            waiting = select.poll()
+            for descriptor in (self._out, self._ended):
+                waiting.register(descriptor, select.POLLIN)
             while True:
-                waiting = select.poll()
-                with self.lock:
-                    listeners = dict(self._listeners)
-                for descriptor in (self._out, self._woken, *listeners):
-                    waiting.register(descriptor, select.POLLIN)
                 ready = [found for found, _ in waiting.poll(look * 1000)]
                 # Looks, and not time that passed: this process itself may have been stopped.
                 silent = 0.0 if self._out in ready else silent + (0.0 if ready else look)
                 if silent > _MOST_SILENT_SECONDS:
                     self._server.kill()
-                if self._woken in ready:
-                    os.read(self._woken, 4096)
-                for descriptor in ready:
-                    if descriptor in listeners:
-                        listeners[descriptor].has_been_told()
+                if self._ended in ready:
+                    for name in os.read(self._ended, _WHOLE_NAMES).decode("ascii").split():
+                        self.kill(name)
                 if self._out in ready:
                     piece = os.read(self._out, _PIECE)
                     if not piece:
@@ -308,8 +309,7 @@ class Hub:
         with self.lock:
             self._is_gone = True
             processes = list(self._processes.values())
-            os.close(self._woken)
-            os.close(self._wakeup)
+            os.close(self._ended)
         for process in processes:
             process.inbox.put((b"E", SERVER_ENDED.encode()))
         with self._write_lock:
@@ -325,6 +325,6 @@ class Hub:
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""
         if not self._is_gone:
-            for descriptor in (self._in, self._out, self._woken, self._wakeup, *self._listeners):
+            for descriptor in (self._in, self._out, self._ended):
                 os.close(descriptor)
         self._server.returncode = 0

@@ -73,8 +73,8 @@ def serve(channel: Channel) -> None:
     shower.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
-    number: Optional[int] = None
-    known: dict[int, again.Shape] = {}
+    number: Any = None
+    known: dict[Any, again.Shape] = {}
     is_last = False
     asking = Asking(channel)
     try:
@@ -188,8 +188,8 @@ class Asking:
 def _go_on(
     frame: frames.Frame,
     directory: Optional[str],
-    known: dict[int, again.Shape],
-    number: Optional[int],
+    known: dict[Any, again.Shape],
+    number: Any,
     handler: logs.Sender,
     shower: warned.Shower,
 ) -> list[frames.Message]:
@@ -262,9 +262,7 @@ def _answer(channel: Channel, messages: list[frames.Message]) -> None:
         os.close(descriptor)
 
 
-def _session_of(
-    frame: frames.Frame, known: dict[int, again.Shape], number: Optional[int]
-) -> Session:
+def _session_of(frame: frames.Frame, known: dict[Any, again.Shape], number: Any) -> Session:
     if frame.kind == frames.AGAIN:
         return again.restored(known, frame.body)
     session = Session()

@@ -31,8 +31,13 @@ _READ = 1 << 18
 _TOUCH_SECONDS = 3600.0
 
 
-def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoReturn:
-    """Serves the near end until that is gone. `directory`: its own, `None` to remove it then."""
+def main(
+    reading: int, writing: int, root: str, directory: Optional[str], box: Optional[str] = None
+) -> NoReturn:
+    """Serves the near end until that is gone, and removes its `box` then.
+
+    `directory`: its own, `None` to remove the root then.
+    """
     # What a task needs besides the archive, such as environments, is kept in the same place.
     os.environ.setdefault("BANDSAW_HOME", root)
     hub = Hub(reading, writing, root)
@@ -42,6 +47,9 @@ def main(reading: int, writing: int, root: str, directory: Optional[str]) -> NoR
         pass
     finally:
         hub.end()
+        if box is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(box)
         if directory is None:
             keep.remove(root)
         else:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any, Callable, NamedTuple, Optional
 
 from .._system import ending
-from .engine import Engine, submission
+from .engine import Engine, answer_of, submission
 from .frames import NotBegunError
 
 # So long a pack waits for the next call, and at most so long in all.
@@ -31,7 +31,7 @@ _TIMES_TO_WAIT = 3
 
 class _Entry(NamedTuple):
     call: str
-    messages: tuple[bytes, bytes, bytes]
+    messages: tuple[Any, ...]
     future: Future[Any]
 
 
@@ -87,7 +87,7 @@ class Pack:
         if error is not None or future.cancelled():
             self._lost(entries, error)
             return
-        word, host, *rest = future.result()
+        word, host, *rest = answer_of(future)
         answers = rest[0] if word == "calls" else [(word, host, *rest)] * len(entries)
         for one, answer in zip(entries, answers):
             one.future.set_result(answer)
@@ -190,7 +190,7 @@ class Packer:
         size: int,
         options: Mapping[str, Any],
         request: Mapping[str, Any],
-        messages: tuple[bytes, bytes, bytes],
+        messages: tuple[Any, ...],
         archive: Any,
         with_program: bool,
     ) -> Future[Any]:

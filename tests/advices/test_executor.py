@@ -1,5 +1,4 @@
 import contextvars
-import json
 import os
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import engine_machine, packs
+from bandsaw.workers import engine_far, engine_machine, packs
 from bandsaw.workers.engine import Engine
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -337,6 +336,78 @@ def test_workers_that_take_turns_are_sent_what_they_lack_once(project):
         print([one() for _ in range(4)], executor.submitted - before)
         """
     assert project.run("-c", textwrap.dedent(program)).stdout == "[1, 1, 1, 1] 4\n"
+
+
+def test_kept_processes_are_sent_only_what_differs_from_a_call_that_they_know(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class Executor:
+            def __init__(self):
+                self.pools = [ProcessPoolExecutor(1), ProcessPoolExecutor(1)]
+                self.worker, self.sizes = 0, []
+
+            def submit(self, function, *args):
+                data = args[-1]["data"]
+                if data is not None:
+                    self.sizes.append(len(data))
+                return self.pools[self.worker].submit(function, *args)
+
+        executor = Executor()
+        advice = ExecutorAdvice(executor, workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "tasks.py",
+        """
+        import os
+        import bandsaw
+
+        @bandsaw.task
+        def add(values, last=0, ends=False):
+            if ends:
+                os._exit(1)
+            return sum(values) + last
+        """,
+    )
+    program = """
+        from bandsaw_config import executor
+        from tasks import add
+
+        def sent(*args, **kwargs):
+            executor.sizes.clear()
+            try:
+                value = add(*args, **kwargs)
+            except Exception as error:
+                value = type(error).__name__
+            print(value, len(executor.sizes), max(executor.sizes) > 300)
+
+        add([1])
+        sent([1, 2], last=3)
+        executor.worker = 1
+        add([1])
+        sent([2, 2])
+        executor.worker = 0
+        sent([3, 2], last=1)
+        sent([1], ends=True)
+        sent([4])
+        sent([5])
+        """
+    assert project.run("-c", textwrap.dedent(program)).stdout.splitlines() == [
+        "6 1 False",
+        "4 1 False",
+        "6 1 False",
+        "WorkerDiedError 1 False",
+        # Its process has ended, and the next one knows nothing.
+        "4 2 True",
+        "5 1 False",
+    ]
 
 
 def test_large_data_passes_the_executor_by_on_one_machine(project):
@@ -767,10 +838,34 @@ def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
     ended.communicate(b"\n")
     of_this = engine_machine.started(os.getpid())
     for name, caller in (("gone", of_ended), ("here", of_this), ("other", ("x", *of_ended[1:]))):
-        os.symlink(f"begun {json.dumps(caller)}", tmp_path / f"begun-{name}")
+        os.symlink(engine_machine.claim("begun", caller), tmp_path / f"begun-{name}")
     engine_machine.sweep(str(tmp_path))
     left = {"begun-here", "begun-other"} | ({"begun-gone"} if not of_this[0] else set())
     assert set(os.listdir(tmp_path)) == left
+
+
+def test_a_claim_is_short_enough_for_a_file_system_to_keep_it_without_a_block(tmp_path):
+    box, descriptor = engine_machine.new_box(str(tmp_path))
+    os.close(descriptor)
+    machine, _, _ = engine_machine.started(os.getpid())
+    most = engine_machine.claim("begun", (machine, 4194304, "9999999999"), box)
+    assert len(most) < 60
+
+
+def test_a_call_is_told_its_end_where_it_runs_now(tmp_path):
+    root, name = str(tmp_path), "a" * 32
+    boxes = [engine_machine.new_box(root) for _ in range(2)]
+    request = {"claims": root, "caller": ("here", 1, "2"), "engine": "", "repeats": False}
+    begun = {}
+    try:
+        for box, descriptor in boxes:
+            assert engine_far._begins(request, box, name, begun) == "begun"
+            assert engine_machine.tell(root, name)
+            assert os.read(descriptor, 100).decode() == name + "\n"
+    finally:
+        for _, descriptor in boxes:
+            os.close(descriptor)
+        engine_far._begun.pop(name)
 
 
 def test_a_worker_with_another_python_gives_values_or_refuses_in_words(project, other_python):
