@@ -103,17 +103,17 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     kind = type(value)
     whole = writer.read_whole
     seen.living = seen.living or Living()
+    if by_kind(FIXED, kind) is False:
+        return open_carefully(value, writer)
+    if whole and any(id(frame.value) in whole for frame in writer.frames):
+        form = open_carefully(value, writer)  # it is read with what holds it
+        return without_process(value, form, writer.frames, seen.living)
     if _is_fixed(value):
         form = _open(value, writer)
-        if not FIXED[kind]:
-            return form
         plain = without_addresses(value, form, seen.living)
         if plain is not form:
             writer.report(value, "holds an address, which is left out")
         return without_process(value, plain, writer.frames, seen.living)
-    if whole and any(id(frame.value) in whole for frame in writer.frames):
-        form = open_carefully(value, writer)  # it is read with what holds it
-        return without_process(value, form, writer.frames, seen.living)
     if (kind is dict and _only_resolves(value, writer)) or _is_of_process(value):
         return open_carefully(value, writer)
     if is_changeable(value) and not seen.container(value):
