@@ -2,6 +2,9 @@
 
 near: session, digest of its code ──► run, in the worker: restore, compare, proceed ──► session
       the same, and what the archive with that digest holds ◄── NEW, what is to be compared
+      the same, without a file ◄── UNSEEN, the file that the data is in
+
+Where the worker is on the same machine, large data passes the engine by, as a file in memory.
 
 The worker may have another `__main__`, and may lack modules that the call does not need. So what is
 compared is each module of the archive that is loaded there, or would be.
@@ -9,13 +12,16 @@ compared is each module of the archive that is loaded there, or would be.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
 from contextvars import ContextVar
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from .. import run as run_of_process
 from .._archive import checkout, files
@@ -25,7 +31,17 @@ from .._system import ending
 from .._system.buffers import room
 from ..errors import CodeMismatchError, TaskKilledError, WorkerDiedError, WorkerStartError
 from ..session import Session
-from . import again, boundary, engine_files, engine_memory, far_end, state, wire
+from . import (
+    again,
+    boundary,
+    bulk,
+    door,
+    engine_files,
+    engine_memory,
+    far_end,
+    state,
+    wire,
+)
 from .engine import Engine
 from .frames import RETURN, Frame
 
@@ -33,8 +49,20 @@ from .frames import RETURN, Frame
 _is_inside: ContextVar[bool] = ContextVar("bandsaw_in_worker", default=False)
 # Says that the worker does not know what a digest stands for.
 NEW = b"new"
+# Says that the worker cannot open the file of the caller.
+UNSEEN = b"unseen"
+# What is smaller goes with the call.
+_WORTH_A_FILE = 1 << 20
 # By the digest of an archive: the extent of the code here when it was found to be the same.
 _same: dict[str, tuple[int, int]] = {}
+
+
+class Caller(NamedTuple):
+    """The process that waits for a call."""
+
+    files_seen: str  # see `engine_files.files_seen`
+    door: str  # where it takes files, empty if it takes none
+    call: str  # the name of the call
 
 
 def is_inside() -> bool:
@@ -61,10 +89,10 @@ def _others(members: Mapping[str, Any]) -> list[str]:
 
 
 def run(
+    caller: Caller,
     digest: str,
     held: Optional[Mapping[str, Any]],
     run_id: str,
-    files_seen: str,
     engine: str,
     head: bytes,
     sent: Mapping[str, Any],
@@ -72,17 +100,26 @@ def run(
     """Goes on with a session in this process; returns it, or the error that prevents that.
 
     `held`: what the archive with that digest holds. `NEW` is returned where that is `None`, and is
-    needed. `head`, and the `data` that is `sent`: a session, see `wire`. So it comes back, too; an
-    error without a head. Data is what an engine may move its own way.
+    needed. `head`, and the `data` that is `sent`: a session, see `wire`; the data may be the path
+    of a file. So it comes back, too, and whether both see the same files; an error without a head.
+    Data is what an engine may move its own way, and `None` where the caller has got the file.
     """
     token = _is_inside.set(True)
     try:
         # The worker may have made one of its own, or have served another run before.
         run_of_process._RUN_ID = run_id
         carrying.forget()
-        carrying.take_over({"files_seen": files_seen == engine_files.files_seen()})
+        is_seen = caller.files_seen == engine_files.files_seen()
+        carrying.take_over({"files_seen": is_seen})
+        data = sent["data"]
+        if isinstance(data, str):
+            try:
+                data = io.FileIO(data)
+            except OSError:
+                return UNSEEN
         session = Session()
-        session._unpack(_saved(head, sent["data"]))
+        session._unpack(_saved(head, data))
+        del data
         had = far_end.parts_of(session)
         extent = checkout.extent()
         if _same.get(digest) != extent:
@@ -99,17 +136,32 @@ def run(
         telling.proceed(session)
         with carrying.Homeward(session):
             packed = packing.packed(session, far_end.same(session, had))
-        head, pieces, _ = wire.laid_out(packed)
-        return head, engine_memory.moved_by(engine)(b"".join(pieces))
+        head, pieces, size = wire.laid_out(packed)
+        if is_seen and size >= _WORTH_A_FILE and _hand_over(pieces, caller):
+            return head, None, is_seen
+        return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
-        return None, members.written_failure(error)
+        return None, members.written_failure(error), False
     finally:
         _is_inside.reset(token)
 
 
+def _hand_over(pieces: Sequence[Any], caller: Caller) -> bool:
+    """Gives the caller a file with what comes back; returns whether that could be done."""
+    file = None
+    if caller.door:
+        file = engine_memory.in_memory([memoryview(piece) for piece in pieces])
+    if file is None:
+        return False
+    given = engine_memory.Given(file)
+    return engine_memory.hand_over(given.descriptor, caller.door, caller.call)
+
+
 def _saved(head: bytes, data: Any) -> members.Saved:
+    if isinstance(data, io.FileIO):
+        return members.read_members(wire.members(Frame(RETURN, head, data)))
     # Arrays in it are written to.
     copied = room(len(data))
     copied[:] = data
@@ -129,17 +181,37 @@ def cross(
     vars(session)["_warnings"] = {"filters": state.filters()}
     with carrying.Pointing(session):
         place, packed = boundary.packed(session)
-    head, pieces, _ = wire.laid_out(packed)
-    sent = {"data": b"".join(pieces)}
+    head, pieces, size = wire.laid_out(packed)
+    held = None
+    if engine.is_near and size >= _WORTH_A_FILE:
+        with contextlib.suppress(OSError):
+            held = engine_memory.Given(bulk.create(pieces, size, None))
+    if held is None:
+        sent: dict[str, Any] = {"data": b"".join(pieces)}
+    else:
+        sent = {"data": f"/proc/{os.getpid()}/fd/{held.descriptor}"}
+    del packed, pieces
     archive = session.distribution_archive
     # For workers that are forked from this process.
     _same[archive.digest] = checkout.extent()
-    what = session.run_id, engine_files.files_seen(), engine.kind, head, sent
-    answer = _answer(session, submit, name, is_broken, archive.digest, None, *what)
-    if answer == NEW:
-        known = archive.contents
-        answer = _answer(session, submit, name, is_broken, archive.digest, known, *what)
-    head, data = answer
+    caller = Caller(engine_files.files_seen(), door.opened(), secrets.token_hex(16))
+    what = session.run_id, engine.kind, head, sent
+    known: Any = None
+    while True:
+        answer = _answer(session, submit, name, is_broken, caller, archive.digest, known, *what)
+        if answer == NEW:
+            known = archive.contents
+        elif answer == UNSEEN:
+            assert held is not None
+            engine.is_near = False
+            sent["data"] = bytes(held.view())
+        else:
+            break
+    head, data, is_seen = answer
+    if head is not None and engine.is_near is not False:
+        engine.is_near = is_seen
+    if head is not None and data is None:
+        data = door.take(caller.call)
     there = f"run by {name}"
     if head is None:
         raise boundary.located(members.failure_of(data), session, there)
@@ -149,15 +221,25 @@ def cross(
         boundary.take_back(session, _saved(head, data), place, there)
 
 
+def _result(future: AnyFuture[Any], caller: Caller) -> Any:
+    try:
+        return future.result()
+    except BaseException:
+        # Nobody takes what it may still hand over.
+        future.add_done_callback(lambda done: door.forget(caller.call))
+        raise
+
+
 def _answer(
     session: Session,
     submit: Any,
     name: str,
     is_broken: Callable[[BaseException], None],
+    caller: Caller,
     *what: Any,
 ) -> Any:
     try:
-        future: AnyFuture[Any] = submit(*what)
+        future: AnyFuture[Any] = submit(caller, *what)
     except Exception as error:
         is_broken(error)
         raise WorkerStartError(
@@ -166,7 +248,7 @@ def _answer(
     try:
         # A call that has not begun can be cancelled; one that runs cannot be ended.
         with ending.held(future.cancel):
-            return future.result()
+            return _result(future, caller)
     except CancelledError as error:
         raise TaskKilledError(
             f"Task {session.task} was killed before {name} began with it.", -9, [name], None, None

@@ -410,10 +410,11 @@ def test_kept_processes_are_sent_only_what_differs_from_a_call_that_they_know(pr
     ]
 
 
-def test_large_data_passes_the_executor_by_on_one_machine(project):
+@pytest.mark.parametrize("options", ["workers=1", "isolate=False"])
+def test_large_data_passes_the_executor_by_on_one_machine(project, options):
     project.write(
         "bandsaw_config.py",
-        """
+        f"""
         import pickle
         from concurrent.futures import ProcessPoolExecutor
 
@@ -431,14 +432,14 @@ def test_large_data_passes_the_executor_by_on_one_machine(project):
             def submit(self, function, *args):
                 if self.lies and isinstance(args[-1].get("data"), str):
                     # As if the worker saw other files.
-                    args = (*args[:-1], {"data": "/proc/nowhere"})
+                    args = (*args[:-1], dict(data="/proc/nowhere"))
                 self.sent.append(len(pickle.dumps(args)))
                 future = self.pool.submit(function, *args)
                 self.back.append(future)
                 return future
 
         executor = Executor()
-        advice = ExecutorAdvice(executor, workers=1)
+        advice = ExecutorAdvice(executor, {options})
         configuration = bandsaw.Configuration().add_advice_chain(advice)
         """,
     )
