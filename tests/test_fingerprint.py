@@ -295,6 +295,12 @@ def test_swapping_two_closures_of_one_function_changes_the_fingerprint(project):
     assert id_of(project, flow=program.format(2, 1)) != first
 
 
+def test_a_text_like_an_address_counts_in_an_exception(project):
+    program = 'ERROR = ValueError(("<f at {}>",))\ndef f():\n    return ERROR'
+    first = id_of(project, flow=program.format("0x7f0000000010"))
+    assert id_of(project, flow=program.format("0x7f0000000020")) != first
+
+
 def test_moving_a_function_in_its_file_keeps_the_fingerprint(project):
     one, two = "def g(x):\n    return x\n", "def f(x):\n    return g(x)\n"
     assert id_of(project, flow=one + two) == id_of(project, flow=two + "\n\n" + one)

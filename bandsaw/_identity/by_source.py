@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
-from .changes import NOTHING, changes_of
+from .changes import NOTHING, Changes, changes_of
 from .definitions import is_task_decorator
 from .firstparty import find_spec, is_first_party
 from .forms import Written, write_str
@@ -27,7 +27,7 @@ from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import IsLeftOut, Origin, Use, Uses, chain_of, merged, uses_of
 from .sources import Source, source_of
-from .syntax import nodes_in, write_syntax
+from .syntax import nodes_in, statements_in, write_syntax
 
 # The parts of a module that count with each of its names: what is run when it is loaded, with all
 # that it imports, and its own statements of that.
@@ -40,6 +40,7 @@ OF_THE_MODULE = frozenset(
     " __annotations__ __class__ __debug__".split()
 )
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IMPORTERS = ("import_module", "__import__")
 _UNRESOLVED = Written(b"u")
 
 
@@ -103,8 +104,12 @@ class Part:
         if name == EVERYTHING:
             own = tuple(Use((each,), 0) for each in sorted({*outline.statements, *outline.imports}))
             self.uses = merged((self.uses, Uses(own, ())))
-        # What it changes when it is called.
-        self.changes = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
+
+    @cached_property
+    def changes(self) -> Changes:
+        """What it changes when it is called."""
+        node = self.module.outline.statements.get(self.name)
+        return changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
 
     @property
     def kind(self) -> str:
@@ -176,19 +181,21 @@ class Module:
     @cached_property
     def origins(self) -> set[Origin]:
         """All that is imported anywhere in it."""
-        return set(origins_in(self.source.tree))
+        return set(_origins_in(self.source))
 
 
-def origins_in(tree: ast.AST) -> Iterator[Origin]:
+def _origins_in(source: Source) -> Iterator[Origin]:
     """Yields all that is imported anywhere in a piece of source."""
-    for node in nodes_in(tree):
+    # Other characters may stand for those of a name.
+    is_named = not source.text.isascii() or any(name in source.text for name in _IMPORTERS)
+    for node in (nodes_in if is_named else statements_in)(source.tree):
         if is_a(node, ast.Import):
             yield from (Origin(alias.name, None, 0) for alias in node.names)
         elif is_a(node, ast.ImportFrom):
             yield from (Origin(node.module or "", alias.name, node.level) for alias in node.names)
         elif is_a(node, ast.Call) and node.args and is_a(node.args[0], ast.Constant):
             chain, name = chain_of(node.func), node.args[0].value
-            if chain and chain[-1] in ("import_module", "__import__") and is_a(name, str):
+            if chain and chain[-1] in _IMPORTERS and is_a(name, str):
                 inner = name.lstrip(".")
                 yield Origin(inner, None, len(name) - len(inner))
 

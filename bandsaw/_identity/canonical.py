@@ -38,6 +38,7 @@ from .forms import (
     Form,
     Frame,
     NoForm,
+    Written,
     joined,
     opaque,
     write_str,
@@ -128,6 +129,9 @@ class Writer:
     their type then. Without it they are an `IdentityError`.
     """
 
+    # Whether something is done with names that are `Written` besides.
+    looks_at_names = False
+
     def __init__(
         self,
         code_form: CodeForm,
@@ -174,6 +178,7 @@ class Writer:
     def _walk(self) -> bytes:
         stack, done, open_frames = self.frames, self._done, self._open
         leaf_of = _leaf_of if self.is_careful else LEAVES.get
+        name_kind = None if self.looks_at_names else Written
         while True:
             frame = stack[-1]
             children, written = frame.form.children, frame.written
@@ -183,6 +188,9 @@ class Writer:
                 leaf = leaf_of(type(child))
                 if leaf is not None:
                     written.append(leaf(child))
+                    continue
+                if type(child) is name_kind and len(child.data) <= LONGEST_INLINE:
+                    written.append(child.data)
                     continue
                 known = done.get(id(child))
                 if known is not None:
@@ -321,6 +329,8 @@ class _TooMuch(Exception):
 
 class _Reading(Writer):
     """Writes a value to compare it with itself: code by its identity."""
+
+    looks_at_names = True  # they count as parts of it
 
     def __init__(self) -> None:
         ignored: Reporter = lambda frames, value, reason: None  # noqa: E731

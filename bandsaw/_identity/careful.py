@@ -10,13 +10,13 @@ import contextvars
 import functools
 import sys
 import weakref
-from types import MappingProxyType
+from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Union
 
 from .addresses import Living, without_addresses, without_process
 from .contents import behind, is_changeable
 from .firstparty import is_first_party
-from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, opaque, write_str
+from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, Written, opaque, write_str
 from .globals import canonical_module_name
 from .kinds import (
     attributes_of,
@@ -56,11 +56,27 @@ _READ_WHOLE = (
 )
 
 
+# What holds nothing that may change in place, and whether there may be addresses in it. Most of
+# what is read of code is of them.
+FIXED: dict[type, bool] = {
+    **dict.fromkeys((tuple, frozenset, bytes, FunctionType, Form), True),
+    Written: False,
+}
+_NOTED = frozenset((*_READ_WHOLE, *OBJECTS))
+
+
+def _is_fixed(value: Any) -> bool:
+    kind = type(value)
+    return by_kind(FIXED, kind) is not None and not (kind is Form and value.tag in _NOTED)
+
+
 def open_carefully(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     """Opens a part of code; nothing of the user's is run for it."""
     kind = type(value)
     if kind is dict and _only_resolves(value, writer):
         return b"!namespace;" + write_str(canonical_module_name(value["__name__"]))
+    if _is_fixed(value):
+        return _open(value, writer)
     if _is_of_process(value):
         return opaque(value)
     if defines(kind, "__next__") and not defines(kind, "read"):
@@ -68,14 +84,19 @@ def open_carefully(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     pointed = by_kind(_POINTERS, kind)
     if pointed is not None and is_held_by_the_user(writer.frames):
         return Form(b"!points;", PARTS, pointed(value))
+    form = _open(value, writer)
+    return first_form(value, form) if is_drawn(kind) else form
+
+
+def _open(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     try:
-        stored = open_stored(value) if is_of_the_user(kind) else None
-        form = open_form(first_contents(value), writer) if stored is None else stored
+        is_stored = not _is_fixed(value) and is_of_the_user(type(value))
+        stored = open_stored(value) if is_stored else None
+        return open_form(first_contents(value), writer) if stored is None else stored
     except (NoForm, RecursionError):
         raise
     except Exception as error:
         raise NoForm(f"{type(error).__name__}: {error}") from error
-    return first_form(value, form) if is_drawn(kind) else form
 
 
 def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
@@ -83,9 +104,17 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     kind = type(value)
     whole = writer.read_whole
     seen.living = seen.living or Living()
+    if by_kind(FIXED, kind) is False:
+        return open_carefully(value, writer)
     if whole and any(id(frame.value) in whole for frame in writer.frames):
         form = open_carefully(value, writer)  # it is read with what holds it
         return without_process(value, form, writer.frames, seen.living)
+    if _is_fixed(value):
+        form = _open(value, writer)
+        plain = without_addresses(value, form, seen.living)
+        if plain is not form:
+            writer.report(value, "holds an address, which is left out")
+        return without_process(value, plain, writer.frames, seen.living)
     if (kind is dict and _only_resolves(value, writer)) or _is_of_process(value):
         return open_carefully(value, writer)
     if is_changeable(value) and not seen.container(value):

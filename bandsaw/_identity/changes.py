@@ -43,6 +43,7 @@ class Changes(NamedTuple):
             yield called, parameter
 
 
+_CHANGING = (ast.Attribute, ast.Call, ast.Subscript)
 NOTHING = Changes(*[frozenset()] * 6)  # type: ignore[arg-type]
 
 
@@ -64,11 +65,14 @@ def changes_of(definition: ast.AST) -> Changes:
     reads: set[str] = set()
     gives: set[tuple[str, Any, str]] = set()
     for node in nodes_in(definition):
+        kind = type(node)
+        if kind is ast.Name or kind is ast.Constant:  # the most of all nodes
+            continue
         if isinstance(node, ast.Global):
             declared.update(node.names)
         elif isinstance(node, ast.Nonlocal):
             enclosing.update(node.names)
-        else:
+        elif isinstance(node, _CHANGING):
             if isinstance(node, ast.Attribute):
                 reads.add(node.attr)
             elif isinstance(node, ast.Call):

@@ -232,7 +232,10 @@ def _is_member(
 
 def _kind_by(decorator: ast.expr) -> Optional[str]:
     """Says of what kind the objects are that a decorator makes, which are looked into."""
-    name = ast.unparse(decorator).rpartition(".")[2]
+    # To write the source of each again takes most of the time.
+    name = getattr(decorator, "attr", None) or getattr(decorator, "id", None)
+    if name is None:
+        name = ast.unparse(decorator).rpartition(".")[2]
     return _KINDS.get("property" if name in ("setter", "getter", "deleter") else name)
 
 

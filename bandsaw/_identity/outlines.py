@@ -158,7 +158,7 @@ class Outline:
         return self._is_harmless(node.value if is_a(node, ast.Subscript) else node)
 
     def _is_clean(self, expression: ast.expr) -> bool:
-        nodes = list(nodes_in(expression))
+        nodes = nodes_in(expression)
         if any(is_a(node, (ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)) for node in nodes):
             return False
         calls = [node for node in nodes if is_a(node, ast.Call)]
@@ -227,7 +227,7 @@ class Outline:
         statement: Any = self.statements.get(name)
         if not is_a(statement, (ast.Assign, ast.AnnAssign)) or statement.value is None:
             return True
-        nodes = list(nodes_in(statement.value))
+        nodes = nodes_in(statement.value)
         if not any(is_a(node, (ast.Call, ast.Attribute)) for node in nodes):
             return True
         for node in nodes:
@@ -267,14 +267,13 @@ def _is_immutable(value: Any) -> bool:
     return is_a(value, (type(None), bool, int, float, complex, str, bytes))
 
 
-def _own_nodes(statement: ast.AST) -> Iterator[ast.AST]:
-    """Yields the parts of a statement that are run in its own scope."""
-    pending = [statement]
-    while pending:
-        node = pending.pop(0)
-        yield node
+def _own_nodes(statement: ast.AST) -> list[ast.AST]:
+    """Returns the parts of a statement that are run in its own scope."""
+    found = [statement]
+    for node in found:
         if not is_a(node, _SCOPES):
-            pending += nodes_below(node)
+            found += nodes_below(node)
+    return found
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:

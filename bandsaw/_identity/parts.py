@@ -45,6 +45,8 @@ Item = tuple[str, str, str, str]
 class _Recorder(Writer):
     """Writes as for an id, and keeps what it comes across."""
 
+    looks_at_names = True
+
     def __init__(self, reach: Reach) -> None:
         super().__init__(reach.form, report=reach.report, seen=reach.seen)
         # By identity, because classes may define equality.
@@ -64,6 +66,8 @@ class _Recorder(Writer):
 
 class _ByName(Writer):
     """Writes values in which code counts by its name only."""
+
+    looks_at_names = True
 
     def __init__(self, told_apart: Mapping[int, bytes]) -> None:
         # As for an id, so that nothing of the user's runs.

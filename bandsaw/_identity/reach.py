@@ -27,7 +27,7 @@ from .by_source import (
     find_inside,
 )
 from .canonical import Writer
-from .careful import FOREIGN, NAMES, is_held_by_the_user
+from .careful import FIXED, FOREIGN, NAMES, is_held_by_the_user
 from .changes import Changes
 from .contents import base_of
 from .definitions import Definition, definition_of, definition_of_class, write_code
@@ -93,6 +93,7 @@ _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
 _SUBCLASSES = "__subclasses__"
 FORMS[Part] = lambda value, writer: writer.code_form(value)
+FIXED[Part] = False
 
 
 class Reach:

@@ -17,6 +17,12 @@ IsLeftOut = Callable[[ast.expr], bool]
 # What the names of uses begin with that are import statements themselves.
 RUN_BY_IMPORT = "import of "
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+# Exception handlers, the captures of `match`, and the like.
+_NAMED = frozenset(
+    kind
+    for kind in vars(ast).values()
+    if isinstance(kind, type) and issubclass(kind, ast.AST) and {"name", "rest"} & {*kind._fields}
+)
 # As many levels of a tree are visited by functions that call each other, up to four for a level.
 _DEEPEST = 60
 _DYNAMIC = {
@@ -302,11 +308,14 @@ class _Visitor:
     def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
         self.scope.enclosing |= set(node.names)
 
+    def visit_Constant(self, node: ast.Constant) -> None:
+        """It uses nothing."""
+
     def generic_visit(self, node: ast.AST) -> None:
-        name = getattr(node, "name", None) or getattr(node, "rest", None)
-        if isinstance(name, str) and isinstance(getattr(node, "lineno", None), int):
-            # Exception handlers and the captures of `match`.
-            self.scope.bind(name, node.lineno)  # type: ignore[attr-defined]
+        if type(node) in _NAMED:
+            name = getattr(node, "name", None) or getattr(node, "rest", None)
+            if isinstance(name, str) and isinstance(getattr(node, "lineno", None), int):
+                self.scope.bind(name, node.lineno)  # type: ignore[attr-defined]
         for below in nodes_below(node):
             self.visit(below)
 
@@ -374,11 +383,11 @@ def _collect(scope: _Scope, found: dict[Any, Use]) -> None:
 
 
 def _add(use: Use, found: dict[Any, Use]) -> None:
-    known = found.get((use.chain, use.origin))
-    if known is not None:
+    key = use.chain, use.origin
+    known = found.setdefault(key, use)
+    if known.line > use.line or (known.is_decorator and not use.is_decorator):
         is_decorator = use.is_decorator and known.is_decorator
-        use = use._replace(is_decorator=is_decorator, line=min(use.line, known.line))
-    found[use.chain, use.origin] = use
+        found[key] = use._replace(is_decorator=is_decorator, line=min(use.line, known.line))
 
 
 def _origins(scope: _Scope, name: str, line: int) -> list[Optional[Origin]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from .._system.processes import in_forked_processes
@@ -56,28 +56,50 @@ _WITHOUT_NODES = frozenset(
 _below: dict[type, tuple[str, ...]] = {ast.Constant: ()}
 
 
-def nodes_in(*nodes: ast.AST) -> Iterator[ast.AST]:
-    """Yields nodes and all below them but contexts and operators, in no order that counts."""
-    pending = list(nodes)
-    while pending:
-        node = pending.pop()
-        yield node
-        pending += nodes_below(node)
+# Fields with statements, or with what has such fields.
+_BLOCKS = frozenset(("body", "orelse", "finalbody", "handlers", "cases"))
+_blocks: dict[type, tuple[str, ...]] = {}
+
+
+def nodes_in(*nodes: ast.AST) -> list[ast.AST]:
+    """Returns nodes and all below them but contexts and operators, in no order that counts."""
+    found = list(nodes)
+    for node in found:
+        _add_below(node, found)
+    return found
 
 
 def nodes_below(node: ast.AST) -> list[ast.AST]:
     """Returns the nodes in the fields of a node, but contexts and operators."""
+    found: list[ast.AST] = []
+    _add_below(node, found)
+    return found
+
+
+def _add_below(node: ast.AST, found: list[ast.AST]) -> None:
     kind = type(node)
     names = _below.get(kind)
     if names is None:
         names = _below[kind] = tuple(n for n in kind._fields if n not in _WITHOUT_NODES)
-    found: list[ast.AST] = []
     for name in names:
         value = getattr(node, name, None)
         if type(value) is list:
-            found += [each for each in value if isinstance(each, ast.AST)]
+            if value:
+                found += [each for each in value if isinstance(each, ast.AST)]
         elif isinstance(value, ast.AST):
             found.append(value)
+
+
+def statements_in(tree: ast.AST) -> list[ast.AST]:
+    """Returns all statements of a module, and what holds statements there."""
+    found = [tree]
+    for node in found:
+        kind = type(node)
+        names = _blocks.get(kind)
+        if names is None:
+            names = _blocks[kind] = tuple(name for name in kind._fields if name in _BLOCKS)
+        for name in names:
+            found += getattr(node, name)
     return found
 
 
@@ -114,6 +136,11 @@ def _add_node(
     if depth == _DEEPEST:
         found.append((node, in_class))
         return
+    if kind is ast.Attribute:
+        found.append("(Attribute value=")
+        _add_field(node.value, in_class, found, is_left_out, depth)
+        found.append(f" attr=s{len(node.attr)}:{node.attr})")
+        return
     if kind is ast.JoinedStr:
         node = ast.JoinedStr(values=_merged(node.values))
     elif kind is ast.AnnAssign and not in_class:
@@ -133,17 +160,24 @@ def _add_node(
         fields = [(name, f" {name}=") for name in _counted_fields(kind)]
         known = _fields[kind] = f"({kind.__name__}", fields
     found.append(known[0])
+    is_definition = kind in _WITH_DOCSTRING
     for name, begin in known[1]:
         value: Any = getattr(node, name, None)
         inside = in_class
-        if name == "body" and isinstance(node, _WITH_DOCSTRING):
+        if not is_definition:
+            pass
+        elif name == "body":
             value = _without_docstring(value)
             inside = kind is ast.ClassDef
         elif name == "decorator_list":
             value = [decorator for decorator in value if not is_left_out(decorator)]
-        if value is not None and value != []:
-            found.append(begin)
-            _add_field(value, inside, found, is_left_out, depth)
+        if type(value) is list:
+            if not value:
+                continue
+        elif value is None:
+            continue
+        found.append(begin)
+        _add_field(value, inside, found, is_left_out, depth)
     found.append(")")
 
 
@@ -153,6 +187,8 @@ def _add_field(
     kind = type(value)
     if kind is ast.Name:  # the most of all nodes
         found.append(f"(Name id=s{len(value.id)}:{value.id})")
+    elif kind is str:
+        found.append(f"s{len(value)}:{value}")
     elif kind is ast.Constant:
         found.append(_constant(value.value))
     elif kind is list:
