@@ -122,7 +122,8 @@ class EnginePlace(Place):
         is_last = self._wanted.workers is None
         seen = (
             *(state.levels(), logging.root.manager.disable, state.filters(), telling.wanted),
-            *(state.arguments(), self._wanted.variables, get_run_id(), is_last),
+            *(state.arguments(), self._wanted.variables, self._wanted.directory),
+            *(get_run_id(), is_last),
         )
         known, told = self.engine.told
         if known != seen:
