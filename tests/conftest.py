@@ -44,12 +44,6 @@ def pytest_configure(config):
         compileall.compile_dir(ROOT / "bandsaw", quiet=2)
 
 
-def pytest_itemcollected(item):
-    """Has whoever leaves out what is slow leave out what is long, too."""
-    if item.get_closest_marker("long"):
-        item.add_marker("slow")
-
-
 def lacking(what):
     """Fails in CI and skips on a user's machine."""
     (pytest.fail if IN_CI else pytest.skip)(what)

@@ -55,7 +55,7 @@ def without_uv(monkeypatch):
     monkeypatch.setenv("PATH", os.pathsep.join(left))
 
 
-@pytest.fixture(params=[pytest.param("pip", marks=pytest.mark.long), "uv"])
+@pytest.fixture(params=[pytest.param("pip", marks=pytest.mark.slow), "uv"])
 def tool(request):
     """Both ways of making an environment."""
     if request.param == "pip":
@@ -335,7 +335,7 @@ def test_the_environment_of_a_remote_is_made_there(project, wheel, remote_argume
     assert sorted(path.name for path in kept.iterdir()) == ["archives", "environments"]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.xdist_group("sshd")
 def test_an_environment_that_cannot_be_made_on_a_remote_says_why(
     project, remote_arguments, tmp_path
@@ -418,7 +418,7 @@ def test_of_many_that_need_it_at_once_one_makes_it(project, slow_package, home):
 
 
 @posix_only
-@pytest.mark.long
+@pytest.mark.slow
 def test_an_interrupt_ends_the_tools_and_leaves_nothing(
     project, slow_package, without_uv, home, wait_until
 ):
@@ -435,7 +435,7 @@ def test_an_interrupt_ends_the_tools_and_leaves_nothing(
 @posix_only
 @pytest.mark.parametrize(
     ("tool", "whom"),
-    [("uv", "this process"), pytest.param("pip", "the tool too", marks=pytest.mark.long)],
+    [("uv", "this process"), pytest.param("pip", "the tool too", marks=pytest.mark.slow)],
     indirect=["tool"],
 )
 def test_after_a_kill_the_next_use_makes_it_anew(

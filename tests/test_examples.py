@@ -115,7 +115,7 @@ def test_the_engines_example_walks_in_processes(examples, tmp_path):
 
 
 @pytest.mark.network
-@pytest.mark.long
+@pytest.mark.slow
 def test_one_workflow_uses_two_versions_of_numpy(examples, tmp_path):
     script = examples / "conflicting_dependencies" / "workflow.py"
 

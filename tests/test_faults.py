@@ -27,7 +27,7 @@ SLOW = ("deaths", "soak", "graphs", "workers", "parents", "files", "ssh")
         for name in CAMPAIGNS
         if name != "identity"
     ]
-    + [pytest.param("identity", marks=pytest.mark.long)],
+    + [pytest.param("identity", marks=pytest.mark.slow)],
 )
 def test_a_round_of_each_campaign_finds_no_fault(name):
     missing = lacking_for(CAMPAIGNS[name])

@@ -222,7 +222,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["here", "own", "kept", "ssh", "ssh kept", "steps", "pool"])
 def test_all_kinds_of_files_travel_or_are_refused(project, remote_arguments, tmp_path, way):
     project.write(
@@ -300,13 +300,13 @@ def full(tmp_path):
     ("way", "where"),
     [
         ("own", "home"),
-        pytest.param("own", "to", marks=pytest.mark.long),
-        pytest.param("kept", "home", marks=pytest.mark.long),
-        pytest.param("pool", "home", marks=pytest.mark.long),
-        pytest.param("steps", "home", marks=pytest.mark.long),
-        pytest.param("steps", "to", marks=pytest.mark.long),
-        pytest.param("ssh", "home", marks=pytest.mark.long),
-        pytest.param("ssh kept", "to", marks=pytest.mark.long),
+        pytest.param("own", "to", marks=pytest.mark.slow),
+        pytest.param("kept", "home", marks=pytest.mark.slow),
+        pytest.param("pool", "home", marks=pytest.mark.slow),
+        pytest.param("steps", "home", marks=pytest.mark.slow),
+        pytest.param("steps", "to", marks=pytest.mark.slow),
+        pytest.param("ssh", "home", marks=pytest.mark.slow),
+        pytest.param("ssh kept", "to", marks=pytest.mark.slow),
         ("ssh kept", "arguments"),
     ],
 )

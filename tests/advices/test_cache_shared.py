@@ -636,7 +636,7 @@ def nobody(other_python):
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("first", ["mine", pytest.param("theirs", marks=pytest.mark.long)])
+@pytest.mark.parametrize("first", ["mine", pytest.param("theirs", marks=pytest.mark.slow)])
 def test_another_account_with_another_python_finds_what_this_one_computed(project, nobody, first):
     base, theirs = nobody
     team = base / "team"

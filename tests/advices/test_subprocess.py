@@ -424,7 +424,7 @@ def test_the_environment_is_inherited_and_laid_over(project):
 
 
 @pytest.mark.parametrize(
-    "serializer", ["PickleSerializer", pytest.param("JsonSerializer", marks=pytest.mark.long)]
+    "serializer", ["PickleSerializer", pytest.param("JsonSerializer", marks=pytest.mark.slow)]
 )
 def test_a_task_runs_on_a_python_of_another_version(project, pythons, serializer):
     project.write(

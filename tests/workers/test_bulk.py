@@ -83,7 +83,7 @@ VALUES = """
 # A process for each value imports NumPy each time.
 @pytest.mark.parametrize(
     "mode",
-    [pytest.param("", marks=pytest.mark.long, id="own"), pytest.param("workers=1", id="warm")],
+    [pytest.param("", marks=pytest.mark.slow, id="own"), pytest.param("workers=1", id="warm")],
 )
 def test_values_come_back_as_they_were(run, mode):
     pytest.importorskip("pandas")

@@ -161,7 +161,7 @@ def test_what_dies_between_calls_is_replaced_unnoticed(run, mode, which):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="looks for signals at other places")
-@pytest.mark.parametrize("size", [10, pytest.param(300_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [10, pytest.param(300_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("chain", ["own", "kept"])
 def test_an_interrupt_that_is_caught_leaves_no_file_open_and_nothing_waiting(project, chain, size):
     project.write(
