@@ -61,9 +61,9 @@ class Remote:
     ) -> None:
         if not host:
             raise InvalidValueError("Remote needs a host: Remote(host='example.org', ...).")
-        if not isinstance(interpreter, Interpreter):
+        if interpreter is None:
             raise InvalidValueError(
-                f"Remote needs an interpreter, not {interpreter!r}: the Python to run there, as in "
+                "Remote needs an interpreter: the Python to run there, as in "
                 "Remote(interpreter=bandsaw.Interpreter(executable='/usr/bin/python3'), ...)."
             )
         self.host = _checked_name("host", host)

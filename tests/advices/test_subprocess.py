@@ -589,14 +589,18 @@ def test_advices_before_and_extensions_see_a_failure_of_the_crossing(project):
         import os, time
         import bandsaw
 
+        @bandsaw.task
+        def dies():
+            os._exit(3)
+
         @bandsaw.task(timeout=0.5)
-        def f(how):
-            time.sleep(60) if how else os._exit(3)
+        def sleeps():
+            time.sleep(60)
 
         if __name__ == "__main__":
-            for how in (0, 1):
+            for call in (dies, sleeps):
                 try:
-                    f(how)
+                    call()
                 except bandsaw.errors.WorkerError as error:
                     print("caller", type(error).__name__)
         """,
