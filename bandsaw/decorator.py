@@ -138,9 +138,6 @@ def task(
             from ._task_options import check_options
 
             check_options(task_kwargs, configuration, chain_name, the_task)
-        the_task._configuration = configuration
-        if hasattr(the_task, "decorated_by"):
-            the_task.decorated_by = decorated_anew
         configuration._note_task(function.__module__)
         call = _function_of(the_task, function, configuration, chain_name)
         owner = call.__qualname__.rpartition(".")[0]
@@ -155,6 +152,9 @@ def task(
 
 def _function_of(the_task: Task, function: Any, configuration: Any, chain_name: str) -> Any:
     """Makes the function that calls a task."""
+    the_task._configuration = configuration
+    if hasattr(the_task, "decorated_by"):
+        the_task.decorated_by = decorated_anew
     # A configuration of the user's own may find its chains elsewhere.
     chain_list = configuration._chains.get(chain_name, ["unknown"])
     extensions = configuration.extensions
@@ -199,9 +199,7 @@ def _function_of(the_task: Task, function: Any, configuration: Any, chain_name: 
 
 def decorated_anew(the_task: Any, config: str, chain_name: str) -> Any:
     """Makes the function that calls a task which was written by value."""
-    the_task._configuration = configuration = get_configuration(config)
-    the_task.decorated_by = decorated_anew
-    return _function_of(the_task, the_task._function, configuration, chain_name)
+    return _function_of(the_task, the_task._function, get_configuration(config), chain_name)
 
 
 def _above_other(other: Any, decorate: Callable[[Any], Any]) -> Any:

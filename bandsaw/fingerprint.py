@@ -27,7 +27,7 @@ from ._identity import canonical
 from ._identity.canonical import Writer, joined_arguments, write_arguments
 from ._identity.firstparty import is_first_party
 from ._identity.globals import canonical_module_name
-from ._identity.kinds import attributes_of, is_a, name_of_module, qualname_of
+from ._identity.kinds import attributes_of, is_a, is_below, name_of_module, qualname_of
 from ._identity.reach import Reach
 from ._identity.resting import without_full_collections
 from ._identity.watch import Seen, Watch
@@ -148,7 +148,7 @@ class _Walk:
             held = {
                 name: value
                 for name, value in attributes_of(module).items()
-                if not (name.startswith("__") or _is_below(value, own, name))
+                if not (name.startswith("__") or is_below(value, own, name))
             }
             with suppress(IdentityError):  # one that was made by hand has no source
                 parts.append(digest_of_module(module))
@@ -212,11 +212,6 @@ def _snapshot_of(code: Any) -> Optional[_Snapshot]:
     if snapshot is None or not snapshot.as_now or not snapshot.watch.is_current():
         return None
     return snapshot
-
-
-def _is_below(value: Any, package: str, name: str) -> bool:
-    """Says whether it is a module that its package has from the moment on when it is loaded."""
-    return is_a(value, ModuleType) and name_of_module(value) == f"{package}.{name}"
 
 
 def _label(code: Any) -> str:

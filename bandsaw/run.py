@@ -49,9 +49,9 @@ def set_run_id(run_id: str) -> None:
             f"A run id is a text that is not empty and does not begin with '-', not {run_id!r}"
         )
     with _LOCK:
-        if _RUN_ID is not None and _RUN_ID == _given:
-            return
         if _RUN_ID is not None:
+            if _RUN_ID == _given:
+                return
             raise RunIdError(
                 f"Run ID was already set to '{_RUN_ID}'. Call set_run_id() before the first task "
                 "is defined."

@@ -61,10 +61,10 @@ class TaskMethod:
             )
 
     def __reduce__(self) -> Any:
-        from ..serialization._by_value import is_writing_by_value
+        from ..serialization._by_value import NAMES, is_writing_by_value
 
         if is_writing_by_value():
-            names = {name: self.__dict__.get(name) for name in functools.WRAPPER_ASSIGNMENTS[:4]}
+            names = {name: self.__dict__.get(name) for name in NAMES}
             return TaskMethod, (self.__func__, self.of_class), names
         return self.__qualname__  # by its name
 

@@ -23,15 +23,20 @@ def written_by_value(code: Any) -> bytes:
     Raises:
         UnserializableError: If it cannot: names the variable that is in the way.
     """
+    try:
+        return _dumped(code)
+    except Exception as error:
+        raise UnserializableError(f"{_in_the_way(code)}{error}") from error
+
+
+def _dumped(code: Any) -> bytes:
     stream = io.BytesIO()
     was_begun, _writing.is_begun = is_writing_by_value(), True
     try:
         _writer()(stream).dump(code)
-        return stream.getvalue()
-    except Exception as error:
-        raise UnserializableError(f"{_in_the_way(code)}{error}") from error
     finally:
         _writing.is_begun = was_begun
+    return stream.getvalue()
 
 
 def is_writing_by_value() -> bool:
@@ -56,7 +61,7 @@ def _writer() -> Any:
             if config is None or decorated_by is None or not is_nameless(obj):
                 return super().reducer_override(obj)
             state = {name: value for name, value in obj.__dict__.items() if name not in _OF_TASKS}
-            state.update((name, getattr(obj, name)) for name in _NAMES)
+            state.update((name, getattr(obj, name)) for name in NAMES)
             given = task, config, obj.bandsaw_chain
             return decorated_by, given, state, None, None, _set_attributes
 
@@ -68,7 +73,7 @@ _OF_TASKS = {
     *("__wrapped__", "submit", "map"),
     *("bandsaw_task", "bandsaw_configuration", "bandsaw_chain"),
 }
-_NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
+NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
 def _set_attributes(function: Any, state: Any) -> None:
@@ -78,8 +83,6 @@ def _set_attributes(function: Any, state: Any) -> None:
 
 def _in_the_way(code: Any) -> str:
     """Names the variables on the way to what cloudpickle cannot write."""
-    import cloudpickle
-
     path = ""
     seen: list[Any] = []
     while type(code) is types.FunctionType and not any(code is one for one in seen):
@@ -91,7 +94,7 @@ def _in_the_way(code: Any) -> str:
                 read[name] = cell.cell_contents
         for name, value in read.items():
             try:
-                cloudpickle.dumps(value)
+                _dumped(value)
             except Exception:
                 path, code = f"{path}{'.' if path else ''}{name}", value
                 break
