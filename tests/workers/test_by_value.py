@@ -305,3 +305,22 @@ for _ in range(2):  # what is sent is less once a process knows some of it
 @pytest.mark.parametrize("chain", ["default", "kept"])
 def test_tasks_that_call_themselves_and_tasks_of_classes_cross(run, chain):
     run(chain, OF_TASKS.format(chain=chain))
+
+
+def test_a_task_that_has_run_is_not_blamed_for_what_cannot_be_written(run):
+    body = """
+    import bandsaw, threading
+    @bandsaw.task(chain="kept")
+    def first(): return 1
+    assert first() == first() == 1
+    lock = threading.Lock()
+    @bandsaw.task(chain="kept")
+    def second(): return first(), lock
+    try:
+        second()
+    except bandsaw.errors.UnserializableError as error:
+        assert "its variable 'lock', a _thread.lock" in str(error), error
+    else:
+        raise AssertionError
+    """
+    run("kept", body)
