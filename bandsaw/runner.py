@@ -69,7 +69,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         kept.leave(session)
         with whole_file(path) as output, bundle.Back(session, str(path)):
             session.save(output)
-    except (KeyboardInterrupt, GeneratorExit):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         from ._session import members

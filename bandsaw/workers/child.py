@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import functools
 import os
 import select
 import socket
@@ -298,10 +299,10 @@ class LocalChild(Child):
         return not self.is_over
 
     def _let_go(self) -> None:
-        self._channel.close()
-        self._status.close()
-        for descriptor in self._descriptors:
-            os.close(descriptor)
+        closers = [functools.partial(os.close, descriptor) for descriptor in self._descriptors]
+        for close in (self._channel.close, self._status.close, *closers):
+            with contextlib.suppress(OSError):  # a task may have closed all descriptors
+                close()
 
     def __del__(self) -> None:
         # An interrupt may have come before the caller knew of the process.
@@ -319,6 +320,8 @@ def _pump(descriptor: int, output: Output) -> bool:
         data = os.read(descriptor, _READ)
     except BlockingIOError:
         return True
+    except OSError:
+        return False  # a task has closed it
     output.take(data)
     return bool(data)
 

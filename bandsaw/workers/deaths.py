@@ -66,18 +66,19 @@ class CallErrors:
             return act(deadline)
         least = 0.0 if child.is_heard else _SECONDS_TO_BEGIN
         silence = max(self._heartbeat * MISSED_HEARTBEATS, least)
-        for left in reversed(range(looks)):
-            end = time.monotonic() + silence / looks
+        each = silence / looks
+        while True:
+            end = time.monotonic() + each
             try:
                 return act(end if deadline is None else min(deadline, end))
             except DeadlineError as error:
                 if deadline is not None and deadline <= end:
                     raise
-                if not left:
+                looks -= 1
+                if not looks:
                     child.end()
                     how = f"gave no sign of life for {silence:g} s and was ended"
                     raise self._death(child, how) from error
-        raise AssertionError
 
     def _timeout(self, child: Child) -> TaskTimeoutError:
         child.end()

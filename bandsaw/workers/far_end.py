@@ -28,7 +28,7 @@ from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
-from . import again, boundary, bulk, frames, logs, state, warned, wire
+from . import again, boundary, bulk, frames, launcher, logs, state, warned, wire
 from .frames import Channel
 
 
@@ -97,7 +97,8 @@ def serve(channel: Channel) -> None:
                 if not is_last:
                     bulk.keep_lent()
                 _answer(channel, messages)
-                if is_last:
+                # The next call would meet what a task has closed: it goes to another process.
+                if is_last or not launcher.can_start():
                     return
                 number = None
             else:
@@ -223,7 +224,7 @@ def _go_on(
             with _homeward(session):
                 packed = packing.packed(session, left_out)
             message = wire.message(frames.RETURN, packed, directory)
-    except (KeyboardInterrupt, GeneratorExit):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         if os.getpid() != pid and not isinstance(error, Exception):

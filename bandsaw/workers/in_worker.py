@@ -117,7 +117,7 @@ def run(
             return _go_on(caller, digest, held, engine, head, sent["data"], is_seen)
         finally:
             bulk.keep_lent()
-    except (KeyboardInterrupt, GeneratorExit):
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
         return None, members.written_failure(error), False

@@ -50,6 +50,11 @@ def template_for(kind: Kind, inherited: state.Inherited, code: Code) -> Template
     return template
 
 
+def can_start() -> bool:
+    """Whether the task has left open what leads to the templates of this process."""
+    return all(template.is_reachable() for template in list(_templates.values()))
+
+
 def start(kind: Kind, inherited: state.Inherited, code: Code, check: Check, *, fork: bool) -> Child:
     for attempt in (1, 2):
         template = template_for(kind, inherited, code)

@@ -173,9 +173,13 @@ class Template(AnyTemplate):
     ) -> None:
         super().__init__(kind)
         self.hello = hello
-        self._control = control
+        self._control, self._socket = control, _number_of(control)
         self._process = process
         self._told = told
+
+    def is_reachable(self) -> bool:
+        """Whether the socket that leads to it is there: a task may close all descriptors."""
+        return _number_of(self._control) == self._socket
 
     def is_stale(self) -> bool:
         for path, modified, size in self.hello["files"]:
@@ -188,7 +192,7 @@ class Template(AnyTemplate):
         return False
 
     def _start(self, fork: bool) -> Child:
-        if self._is_gone:
+        if self._is_gone or not self.is_reachable():
             while self._next:
                 self._next.pop().close()
             # What is sent while it, and all that it has started, is about to end would be lost.
@@ -209,6 +213,7 @@ class Template(AnyTemplate):
         return child
 
     def close(self) -> None:
+        self._is_gone = True
         self.let_go()
         if self._process is not None:
             if not ends_within(self._process, _SECONDS_TO_END):
@@ -219,9 +224,19 @@ class Template(AnyTemplate):
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""
-        # A task may have closed all descriptors.
-        with contextlib.suppress(OSError):
+        if self.is_reachable():
             self._control.close()
+        else:
+            self._control.detach()  # its number may be that of another file
+
+
+def _number_of(end: socket.socket) -> Optional[tuple[int, int]]:
+    """Tells a socket from others that may get its descriptor, `None` if it is closed."""
+    try:
+        status = os.fstat(end.fileno())
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:

@@ -158,12 +158,14 @@ def test_what_ends_a_program_reaches_the_caller_and_not_the_process(run, mode):
             raise SystemExit('why')
         if how == 'stop':
             raise Stop(1)
+        if how == 'close':
+            raise GeneratorExit('x')
         return os.getpid()
     """
     body = """
     pid = f('')
     for how, kind, args in [('exit', SystemExit, (3,)), ('text', SystemExit, ('why',)),
-                            ('stop', Stop, (1,))]:
+                            ('stop', Stop, (1,)), ('close', GeneratorExit, ('x',))]:
         try:
             f(how)
         except BaseException as error:
@@ -178,9 +180,14 @@ def test_what_ends_a_program_reaches_the_caller_and_not_the_process(run, mode):
     assert run(tasks, "f('exit')", mode, check=False).returncode == 3
 
 
-@pytest.mark.parametrize("error", ["KeyboardInterrupt", "GeneratorExit"])
-def test_what_is_no_exception_ends_the_process_and_says_so(run, mode, error):
-    tasks = f"@bandsaw.task\ndef f(fails):\n    if fails:\n        raise {error}\n    return 1"
+def test_an_interrupt_ends_the_process_and_says_so(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(fails):
+        if fails:
+            raise KeyboardInterrupt
+        return 1
+    """
     body = """
     try:
         f(True)
@@ -189,5 +196,5 @@ def test_what_is_no_exception_ends_the_process_and_says_so(run, mode, error):
     assert f(False) == 1
     """
     told = run(tasks, body, mode).stdout
-    assert error.partition("(")[0] in told or "why" in told
+    assert "KeyboardInterrupt" in told
     assert "task workflow.f" in told

@@ -206,6 +206,32 @@ def test_a_task_may_close_descriptors_that_are_not_its_own(run):
     run(tasks, "assert len({f() for _ in range(3)}) == 3")
 
 
+def test_nested_calls_work_where_a_task_has_closed_descriptors(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(n):
+        return n if n < 1 else f(n - 1)
+
+    @bandsaw.task
+    def close(n):
+        nested = f(n)
+        os.closerange(3, 256)
+        return nested, f(n)
+
+    @bandsaw.task
+    def close_all():
+        os.closerange(3, 256)
+    """
+    body = """
+    for _ in range(2):
+        close_all()
+        assert f(2) == 0
+        assert close(1) == (0, 0)
+        assert f(2) == 0
+    """
+    assert run(tasks, body, mode).stderr == ""
+
+
 def test_a_task_that_closes_its_channel_gets_a_typed_error(run, mode):
     tasks = "@bandsaw.task\ndef f(n):\n    os.closerange(3, n)\n    return 1"
     body = """
