@@ -289,6 +289,14 @@ class Configuration:
         with _LOCK:
             self._task_modules[module_name] = self._task_modules.get(module_name, 0) + 1
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        from .serialization._by_value import is_writing_by_value
+
+        if is_writing_by_value():
+            # What its advices hold may be of this process.
+            return get_configuration, (self.module_name,)
+        return super().__reduce_ex__(protocol)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Configuration):
             return NotImplemented

@@ -6,6 +6,8 @@ import textwrap
 
 import pytest
 
+from bandsaw.identifier import identifier_from_bytes
+
 CONFIGURATION = """
 import bandsaw
 from bandsaw.advices.cache import CachingAdvice
@@ -681,3 +683,60 @@ def test_what_an_argument_closes_over_counts_as_it_is(run):
     assert call(made([1], 5)) == ([1], 5)
     """
     run(body)
+
+
+def test_what_wraps_a_task_counts(run):
+    wrapping = """
+        import bandsaw, functools
+
+        def with_number(number):
+            def wrapped(function):
+                @functools.wraps(function)
+                def inner(x):
+                    return function(x) {sign} number
+                return inner
+            return wrapped
+
+        @bandsaw.task
+        def same(x):
+            return x
+
+        @with_number(10)
+        @bandsaw.task
+        def decorated(x):
+            return x
+    """
+    uses = """
+        import bandsaw
+        from wrapping import decorated, same, with_number
+
+        more = with_number({number})(same)
+
+        @bandsaw.task
+        def default():
+            return decorated(5), more(5)
+
+        @bandsaw.task(chain="kept")
+        def kept():
+            return decorated(5), more(5)
+    """
+    for count, (number, sign) in enumerate([(1, "+"), (2, "+"), (2, "-")], 1):
+        run.project.write("wrapping.py", wrapping.format(sign=sign))
+        run.project.write("uses.py", uses.format(number=number))
+        body = f"""
+        import uses
+        right = (5 {sign} 10, 5 {sign} {number})
+        assert [uses.default(), uses.kept(), uses.default(), uses.kept()] == [right] * 4
+        """
+        for _ in range(2):
+            assert run(body).stderr == ""
+        entries = run.project.folder.glob(f".cache/*/{identifier_from_bytes(b'')}")
+        assert len([*entries]) == 2 * count
+    change = """
+    import uses
+    assert uses.default() == (-5, 3)
+    (cell,) = [c for c in uses.more.__closure__ if c.cell_contents == 2]
+    cell.cell_contents = 4
+    assert uses.default() == (-5, 1)
+    """
+    run(change)

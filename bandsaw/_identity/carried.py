@@ -24,6 +24,7 @@ from .kinds import (
     attributes_of,
     bases_of,
     is_a,
+    is_task,
     module_of,
     mro_of,
     name_of,
@@ -172,7 +173,7 @@ def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source
         found = attributes_of(home).get(imported[1], MISSING)
         return None if found is MISSING else found is value
     if is_a(value, (FunctionType, type)):
-        if "bandsaw_task" in attributes_of(value):
+        if is_task(value):
             return True
         if is_a(value, FunctionType) and value.__globals__ is namespace:
             if value.__code__.co_filename[:1] == "<":

@@ -21,7 +21,7 @@ from .contents import base_of
 from .definitions import definition_of
 from .firstparty import is_first_party
 from .globals import canonical_module_name
-from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
+from .kinds import attributes_of, is_a, is_task, module_of, name_of_module, qualname_of
 from .stored import unwrapped
 from .watch import MISSING, Seen, Watch, content_of
 
@@ -65,7 +65,7 @@ class _Compared(Writer):
         return self._joined(f"{module}.{name}".encode("utf-8", "surrogatepass"), held)
 
     def _digest_of_function(self, function: FunctionType) -> bytes:
-        if "bandsaw_task" in function.__dict__:
+        if is_task(function):
             # What makes it a task knows the script by another name there.
             function = function.__dict__.get("__wrapped__", function)
         known = self._known.get(id(function))

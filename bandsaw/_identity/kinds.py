@@ -117,6 +117,13 @@ def is_below(value: Any, package: str, name: str) -> bool:
     return is_a(value, ModuleType) and name_of_module(value) == f"{package}.{name}"
 
 
+def is_task(value: Any) -> bool:
+    """Says whether it is what `@task` has made: what wraps that has its attributes, too."""
+    found = attributes_of(value)
+    inner = attributes_of(found.get("__wrapped__"))
+    return "bandsaw_task" in found and inner.get("bandsaw_task") is not found["bandsaw_task"]
+
+
 def by_kind(table: Mapping[type, Any], kind: type) -> Any:
     """Looks a class up in a table of Python's own: a metaclass may define `__hash__`."""
     return table.get(kind) if type(kind) is type else None
@@ -210,6 +217,6 @@ def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:
 
 __all__ = [
     "Member", "attributes_of", "bases_of", "by_kind", "defines", "hides_attributes", "is_a",
-    "is_below", "kind_of", "members_of", "memos_of", "module_of", "mro_of", "name_of",
+    "is_below", "is_task", "kind_of", "members_of", "memos_of", "module_of", "mro_of", "name_of",
     "name_of_module", "number_of", "qualname_of", "reader_of", "short_name_of", "state_of",
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from .carried import is_literal, said_by
 from .changes import NOTHING
 from .definitions import definition_of
 from .firstparty import Onlooker, is_first_party
-from .kinds import attributes_of, is_a, name_of, qualname_of
+from .kinds import attributes_of, is_a, is_task, name_of, qualname_of
 from .kinds import module_of as home_of
 from .stored import is_special_of_the_user, is_strange
 from .together import Together
@@ -65,7 +65,7 @@ def is_as_said(module: Module, name: str, value: Any, seen: Seen) -> bool:
         return True
     node: Any = outline.statements[name]
     if is_a(node, _FUNCTIONS):
-        if node.decorator_list and "bandsaw_task" in attributes_of(value):
+        if node.decorator_list and is_task(value):
             value = attributes_of(value).get("__wrapped__")
             return _is_function(module, node, value, seen)
         if node.decorator_list:

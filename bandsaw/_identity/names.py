@@ -13,7 +13,7 @@ from . import by_source
 from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
-from .kinds import attributes_of, defines, is_a, module_of, name_of_module
+from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .scopes import RUN_BY_IMPORT, Origin, Use
 from .sources import Source, source_of
 from .stored import is_of_the_user, is_strange
@@ -208,7 +208,7 @@ def _is_replaced(namespace: Mapping[str, Any], name: str, value: Any, reader: Re
 
 def _attribute_of(function: FunctionType, name: str, reader: Reader) -> Any:
     """Returns an attribute of a function that is not Python's own."""
-    if name[:2] == "__" or "bandsaw_task" in function.__dict__:
+    if name[:2] == "__" or is_task(function) or _is_of_task(function, name):
         return MISSING
     value = function.__dict__.get(name, MISSING)
     home = value.__globals__.get("__name__") if is_a(value, FunctionType) else None
@@ -222,10 +222,19 @@ def attributes_of_function(function: FunctionType, reader: Reader) -> dict[str, 
     """Reads the plain attributes of a function, but for those that reached code sets."""
     found = {}
     for name, value in function.__dict__.items():
-        if name[:1] != "_" and type(value) in _DATA and not reader.is_state_attribute(name, value):
+        if name[:1] == "_" or type(value) not in _DATA or _is_of_task(function, name):
+            continue
+        if not reader.is_state_attribute(name, value):
             found[name] = value
             _note_attribute(function, name, value, reader)
     return found
+
+
+def _is_of_task(function: FunctionType, name: str) -> bool:
+    """Whether what wraps a task has an attribute only because the task has it."""
+    inner = attributes_of(function.__dict__.get("__wrapped__"))
+    is_in_both = name in inner and inner[name] is function.__dict__.get(name)
+    return is_in_both and "bandsaw_task" in inner
 
 
 def _note_attribute(function: FunctionType, name: str, value: Any, reader: Reader) -> None:

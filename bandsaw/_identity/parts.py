@@ -25,7 +25,15 @@ from .definitions import definition_of, write_code
 from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
-from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
+from .kinds import (
+    attributes_of,
+    is_a,
+    is_task,
+    module_of,
+    name_of_module,
+    qualname_of,
+    short_name_of,
+)
 from .names import CHANGING, STATED
 from .reach import ATTRIBUTES, MODULE, PART, TASK, Reach
 from .syntax import write_syntax
@@ -310,7 +318,7 @@ def _home(code: Any) -> Any:
     """The name of the module in which code is defined."""
     if is_a(code, ModuleType):
         return name_of_module(code)
-    if is_a(code, FunctionType) and "bandsaw_task" not in code.__dict__:
+    if is_a(code, FunctionType) and not is_task(code):
         # Not `__module__`: decorators copy that from what they wrap.
         return code.__globals__.get("__name__")
     return module_of(code) if is_a(code, type) else code.__module__

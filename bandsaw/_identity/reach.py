@@ -41,6 +41,7 @@ from .kinds import (
     is_a,
     is_below,
     is_changeable,
+    is_task,
     mro_of,
     name_of,
     name_of_module,
@@ -274,7 +275,7 @@ class Reach:
 
     def _function(self, function: FunctionType) -> Union[bytes, Form]:
         attributes = function.__dict__
-        if "bandsaw_task" in attributes:
+        if is_task(function):
             return self._task(function)
         # The name of the module, not `__module__`: decorators copy that from what they wrap.
         module = function.__globals__.get("__name__")

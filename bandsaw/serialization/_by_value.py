@@ -56,6 +56,8 @@ def _writer() -> Any:
 
         def reducer_override(self, obj: Any) -> Any:
             task = obj.__dict__.get("bandsaw_task") if type(obj) is types.FunctionType else None
+            if getattr(getattr(obj, "__wrapped__", None), "bandsaw_task", None) is task:
+                task = None  # what wraps the function of a task has its attributes, too
             config = None if task is None else obj.bandsaw_configuration.module_name
             decorated_by = getattr(task, "decorated_by", None)
             if config is None or decorated_by is None or not is_nameless(obj):

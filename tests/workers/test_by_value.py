@@ -307,6 +307,42 @@ def test_tasks_that_call_themselves_and_tasks_of_classes_cross(run, chain):
     run(chain, OF_TASKS.format(chain=chain))
 
 
+@pytest.mark.parametrize("chain", ["default", "kept"])
+def test_what_wraps_a_task_crosses_with_it(run, project, chain):
+    more = """
+import threading
+
+class Holding(bandsaw.Advice):
+    def __init__(self):
+        self.lock = threading.Lock()
+
+configuration.add_advice_chain(Holding(), name="holding")
+"""
+    project.write("bandsaw_config.py", CONFIGURATION.format(other=sys.executable) + more)
+    text = f"""
+import bandsaw, functools
+
+def twice(function):
+    @functools.wraps(function)
+    def inner(x):
+        "Calls it twice."
+        return function(function(x))
+    return inner
+
+@twice
+@bandsaw.task(chain="holding")
+def add(x):
+    return x + 1
+
+@bandsaw.task(chain={chain!r})
+def use(x):
+    return add(x), add.__wrapped__(x), add.bandsaw_chain
+
+assert use(1) == (3, 2, "holding") == use(1)
+"""
+    project.run("-c", text)
+
+
 def test_a_task_that_has_run_is_not_blamed_for_what_cannot_be_written(run):
     body = """
     import bandsaw, threading
