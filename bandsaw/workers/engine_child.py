@@ -366,6 +366,8 @@ class EngineChild(Child):
 
     def _let_go(self) -> None:
         self._future = None
+        # A worker may have handed over what it returns, and been lost before it said so.
+        door.forget(self._place.request["call"])
 
     def abandon(self) -> None:
         """Leaves the call to the parent of this process. See `Child.abandon`."""

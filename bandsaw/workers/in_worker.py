@@ -134,10 +134,15 @@ def _go_on(
     data: Any,
     is_seen: bool,
 ) -> Any:
-    try:
-        saved = _saved(head, data)
-    except _UnseenError:
-        return UNSEEN
+    if isinstance(data, str):
+        # On another machine the path may lead to another file.
+        if not is_seen:
+            return UNSEEN
+        try:
+            data = io.FileIO(data)
+        except OSError:
+            return UNSEEN
+    saved = _saved(head, data)
     session = Session()
     session._unpack(saved)
     del saved, data
@@ -163,10 +168,6 @@ def _go_on(
     return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
 
 
-class _UnseenError(Exception):
-    """A file of the caller cannot be opened here."""
-
-
 def _hand_over(pieces: Sequence[Any], caller: Caller) -> bool:
     """Gives the caller a file with what comes back; returns whether that could be done."""
     file = None
@@ -179,11 +180,6 @@ def _hand_over(pieces: Sequence[Any], caller: Caller) -> bool:
 
 
 def _saved(head: bytes, data: Any) -> members.Saved:
-    if isinstance(data, str):
-        try:
-            data = io.FileIO(data)
-        except OSError:
-            raise _UnseenError from None
     if isinstance(data, list):
         shared = engine_memory.shared_at([memoryview(piece) for piece in data])
         if shared is None:

@@ -9,7 +9,8 @@ import pytest
 
 from bandsaw._system.interrupts import owned
 from bandsaw.errors import ProtocolError
-from bandsaw.workers import bulk, door, frames, wire
+from bandsaw.run import get_run_id
+from bandsaw.workers import bulk, door, frames, in_worker, wire
 from bandsaw.workers.engine_memory import hand_over, shared_at
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="has no files in memory")
@@ -62,3 +63,67 @@ def test_a_file_is_handed_over_at_the_door_to_who_waits_for_it():
         with pytest.raises(ProtocolError, match="not handed over"):
             door.take(call)
     assert not hand_over(0, "bandsaw-nowhere", "one")
+
+
+def test_a_path_of_another_machine_is_not_opened():
+    file = in_file(b"of somebody else")
+    sent = {"data": f"/proc/{os.getpid()}/fd/{file}"}
+    caller = in_worker.Caller("another machine", "", "call")
+    answer = in_worker.run(caller, "digest", None, get_run_id(), "", b"", sent)
+    os.close(file)
+    assert answer == in_worker.UNSEEN
+
+
+def test_what_a_worker_handed_over_before_it_was_lost_is_let_go(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+        from concurrent.futures import Future
+        from threading import Thread
+
+        class Losing:
+            is_lost = True
+
+            def submit(self, function, *args):
+                future = Future()
+                future.set_running_or_notify_cancel()
+
+                def run():
+                    answer = function(*args)
+                    if answer[0] == "events" and self.is_lost:
+                        future.set_exception(RuntimeError("the worker is lost"))
+                    else:
+                        future.set_result(answer)
+
+                Thread(target=run).start()
+                return future
+
+        executor = Losing()
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw, bandsaw_config
+
+        @bandsaw.task
+        def large():
+            return bytes(1 << 22)
+
+        if __name__ == "__main__":
+            try:
+                large()
+            except bandsaw.errors.WorkerDiedError as error:
+                assert "the worker is lost" in str(error)
+            bandsaw_config.executor.is_lost = False
+            assert len(large()) == 1 << 22
+            paths = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+            opened = [os.readlink(path) for path in paths if os.path.lexists(path)]
+            assert not any("memfd:bandsaw" in path for path in opened), opened
+        """,
+    )
+    project.run("workflow.py")
