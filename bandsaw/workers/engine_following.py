@@ -75,7 +75,7 @@ class Following:
             self._end()
 
     def _has_room(self) -> bool:
-        if len(self._sent) >= self._most_sent:
+        if len(self._sent) >= self._most_sent or (self._sent and self._process.is_ending):
             return False
         sizes = [len(one[1][-1]) for one in (*self._sent, self._calls[0])]
         return len(sizes) == 1 or sum(sizes) <= _MOST_AHEAD_BYTES
@@ -126,6 +126,8 @@ class Following:
     def _end_first(self) -> None:
         with self._hub.lock:
             process = self._process if self._sent and self._sent[0][0] in self._ended else None
+            if process is not None:
+                process.is_ending = True
         if process is not None:
             self._hub.send(b"K", process.number)
 
@@ -153,6 +155,7 @@ class Following:
         seconds = time.monotonic() - self._since
         with self._hub.lock:
             name, _, file = self._sent.popleft()
+            is_whole = is_whole and bool(self._sent or not self._process.is_ending)
         self._hub.calls.pop(name, None)
         if file is not None:
             os.close(file)

@@ -250,6 +250,71 @@ def test_short_calls_that_were_sent_to_a_process_ahead_of_a_death_do_not_fail_wi
     assert project.run("workflow.py").stdout == "True\n['WorkerDiedError']\n"
 
 
+def test_a_call_that_is_killed_as_it_ends_takes_no_other_call_along(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(ThreadPoolExecutor(1), workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, sys, threading, time
+
+        import bandsaw
+
+        def wait_for(path):
+            while not os.path.exists(path):
+                time.sleep(0.01)
+
+        @bandsaw.task
+        def ends_late():
+            open("begun", "w").close()
+            wait_for("go")
+
+        @bandsaw.task
+        def other(first):
+            if not first:
+                open("other", "w").close()
+                wait_for("sent")
+                time.sleep(0.5)
+            return 1
+
+        if __name__ == "__main__":
+            assert other(True) == 1
+            (hub,) = {vars(one)["Hub"] for name, one in sys.modules.items() if name[:9] == "_bandsaw_"}
+            send = hub.send
+
+            def sent_late(*message):
+                wait_for("other")
+                send(*message)
+                open("sent", "w").close()
+
+            def sent(self, letter, *rest):
+                if letter != b"K":
+                    return send(self, letter, *rest)
+                # The call ends before what ends it has come to its process.
+                threading.Thread(target=sent_late, args=(self, letter, *rest)).start()
+                open("go", "w").close()
+
+            hub.send = sent
+            future = ends_late.submit()
+            wait_for("begun")
+            future.kill()
+            assert other(False) == 1
+            assert os.path.exists("go")
+        """,
+    )
+    project.run("workflow.py")
+
+
 def test_an_executor_that_is_shut_down_is_an_error(project):
     project.write(
         "bandsaw_config.py",
