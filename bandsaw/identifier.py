@@ -39,12 +39,18 @@ def identifier_from_bytes(buffer: Union[bytes, bytearray, memoryview]) -> str:
 
     Returns:
         The first 16 hex digits of its SHA-256, or as many as `BANDSAW_ID_LENGTH` asks for.
+
+    Raises:
+        InvalidValueError: If it is no buffer (a `ValueError`).
     """
     global _sha256
     if _sha256 is None:
         # OpenSSL takes longer to load than all the rest of `import bandsaw`.
         from hashlib import sha256 as _sha256
-    return str(_sha256(buffer).hexdigest()[:ID_LENGTH])
+    try:
+        return str(_sha256(buffer).hexdigest()[:ID_LENGTH])
+    except TypeError as error:
+        raise _invalid("bytes or another buffer", buffer) from error
 
 
 def identifier_from_string(string: str) -> str:
@@ -55,5 +61,16 @@ def identifier_from_string(string: str) -> str:
 
     Returns:
         The identifier, see `identifier_from_bytes`.
+
+    Raises:
+        InvalidValueError: If it is no string (a `ValueError`).
     """
+    if not isinstance(string, str):
+        raise _invalid("a string", string)
     return identifier_from_bytes(string.encode("utf-8", "surrogatepass"))
+
+
+def _invalid(expected: str, given: object) -> Exception:
+    from .errors import InvalidValueError
+
+    return InvalidValueError(f"An identifier is made of {expected}, not of {given!r:.100}")

@@ -37,6 +37,8 @@ class Interpreter(SerializableValue):
             raise InvalidValueError(
                 f"An interpreter's path is a list of folders, not one: write [{path!r}]"
             )
+        if not (path is None or isinstance(path, Iterable)):
+            raise InvalidValueError(f"An interpreter's path is a list of folders, not {path!r}")
         self._path = None if path is None else tuple(_as_text("path", part) for part in path)
         for entry in self._path or ():
             if os.pathsep in entry:

@@ -10,7 +10,7 @@ from ._system import callers
 from ._system.importing import late_import
 from .config import Configuration, get_configuration
 from .context import Context
-from .errors import AdviceError, SessionError
+from .errors import AdviceError, InvalidValueError, SessionError
 from .result import Result
 from .run import get_run_id
 from .serialization.serializer import Serializer
@@ -235,12 +235,18 @@ class Session:
             This session.
 
         Raises:
+            InvalidValueError: If it is no stream (a `ValueError`).
             SessionFileError: If the stream holds no session (a `ValueError`).
             SignatureError: If it is not signed with the key of the serializer that has one.
             SerializationError: If something in it cannot be read; names what.
         """
         from ._session import members
 
+        if not hasattr(stream, "read"):
+            raise InvalidValueError(
+                "A session is restored from a binary stream, such as open('call.session', 'rb'), "
+                f"not from {stream!r}"
+            )
         return self._unpack(members.read(stream))
 
     def _unpack(self, saved: Saved, sent: Optional[Session] = None) -> Session:

@@ -42,3 +42,15 @@ def test_the_length_is_what_the_environment_said_at_import(reloaded):
 def test_a_length_that_cannot_be_is_an_error_that_names_it(reloaded, length):
     with pytest.raises(InvalidValueError, match=f"BANDSAW_ID_LENGTH .*'{length}'"):
         reloaded(length)
+
+
+@pytest.mark.parametrize("given", [b"null", None, 5])
+def test_what_is_no_string_is_refused(given):
+    with pytest.raises(InvalidValueError, match=f"a string, not of {given!r}"):
+        identifier_from_string(given)
+
+
+@pytest.mark.parametrize("given", ["null", None])
+def test_what_is_no_buffer_is_refused(given):
+    with pytest.raises(InvalidValueError, match=f"another buffer, not of {given!r}"):
+        identifier_from_bytes(given)

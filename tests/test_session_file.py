@@ -15,7 +15,13 @@ import bandsaw
 from bandsaw import modules
 from bandsaw._session import members
 from bandsaw._system import callers
-from bandsaw.errors import BandsawError, DeserializationError, SessionFileError, SignatureError
+from bandsaw.errors import (
+    BandsawError,
+    DeserializationError,
+    InvalidValueError,
+    SessionFileError,
+    SignatureError,
+)
 from bandsaw.execution import Execution
 from bandsaw.result import Result
 from bandsaw.session import Session
@@ -498,3 +504,8 @@ def test_a_failure_is_json_and_runs_nothing(signed):
         restored(stream.getvalue())
     with pytest.raises(DeserializationError):
         restored(zipped({"failure": b"cos\nsystem\n."}))
+
+
+def test_what_is_no_stream_is_refused():
+    with pytest.raises(InvalidValueError, match="a binary stream.*, not from 'call.session'"):
+        Session().restore("call.session")

@@ -172,6 +172,7 @@ def test_the_default_path_is_passed_on_only_to_the_same_executable_here(monkeypa
     [
         lambda: bandsaw.Interpreter(path="/a"),
         lambda: bandsaw.Interpreter(path=[1]),
+        lambda: bandsaw.Interpreter(path=5),
         lambda: bandsaw.Interpreter(executable=b"/python"),
         lambda: bandsaw.Interpreter(executable=""),
         lambda: bandsaw.Interpreter().set_environment(A=1),

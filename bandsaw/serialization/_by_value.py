@@ -17,6 +17,15 @@ from . import _classes
 from .serializer import is_crossing
 
 
+def is_possible() -> bool:
+    """Says whether there is what writes and reads by value."""
+    try:
+        import cloudpickle  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 def written_by_value(code: Any) -> bytes:
     """Has cloudpickle write a function or a class.
 

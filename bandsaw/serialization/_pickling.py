@@ -131,7 +131,13 @@ class _ByValuePickler(_Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, _BY_NAME) and _by_value().is_nameless(obj):
-            written = _by_value().written_by_value(obj)
+            try:
+                written = _by_value().written_by_value(obj)
+            except UnserializableError as error:
+                name = f"{obj.__module__}.{obj.__qualname__}"
+                raise UnserializableError(
+                    f"{name} cannot be written by cloudpickle: {error}"
+                ) from error
             return _by_value().load_by_value, (sys.version_info[:2], written)
         return super().reducer_override(obj)
 
@@ -176,13 +182,29 @@ def _works(value: Any, known: dict[int, tuple[bool, Any]]) -> bool:
     return True
 
 
+def _refusal(value: Any) -> Optional[Exception]:
+    """Says why a value cannot be written, functions and classes by value; `None` if it can."""
+    try:
+        _ByValuePickler(_Nowhere(), _PROTOCOL).dump(value)
+    except Exception as error:
+        return error
+    return None
+
+
 def _explained(value: Any, error: Exception) -> UnserializableError:
     if isinstance(error, RecursionError):
         return UnserializableError(
             f"A value of type {type_name(value)} cannot be pickled: it is nested too deeply."
         )
     known: dict[int, tuple[bool, Any]] = {}
-    path, culprit = find_culprit(value, lambda part: _works(part, known))
+    is_by_value = is_crossing() and _by_value().is_possible()
+
+    def works(part: Any) -> bool:
+        return _works(part, known) or (is_by_value and _refusal(part) is None)
+
+    path, culprit = find_culprit(value, works)
+    if is_by_value:
+        error = _refusal(culprit) or error
     what = f"The {culprit.__name__!r}" if isinstance(culprit, _BY_NAME) else "The value"
     way_out = ""
     if isinstance(error, UnserializableError):

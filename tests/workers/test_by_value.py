@@ -307,6 +307,32 @@ def test_tasks_that_call_themselves_and_tasks_of_classes_cross(run, chain):
     run(chain, OF_TASKS.format(chain=chain))
 
 
+def test_what_is_in_the_way_within_an_argument_is_named(run):
+    body = """
+    import bandsaw, threading
+    lock = threading.Lock()
+
+    def refused(value):
+        try:
+            same(value)
+        except bandsaw.errors.UnserializableError as error:
+            assert "install" not in str(error), error
+            return str(error)
+        raise AssertionError
+
+    class Local:
+        held = threading.Lock()
+
+    told = refused([lambda: lock])
+    assert "'<lambda>' at value.args[0][0]" in told, told
+    assert "its variable 'lock', a _thread.lock, is in the way" in told, told
+    assert "value.args[0][1]" in refused([lambda: 1, lock])
+    for value in Local, Local():
+        assert "Local cannot be written by cloudpickle: cannot pickle" in refused(value)
+    """
+    run("kept", body)
+
+
 @pytest.mark.parametrize("chain", ["default", "kept"])
 def test_what_wraps_a_task_crosses_with_it(run, project, chain):
     more = """
