@@ -21,10 +21,12 @@ LOADED = {
     "sys.modules": "import sys, lib | return sys.modules['lib'].get()",
     "get of sys.modules": "import sys, lib | return getattr(sys.modules.get('lib'), 'get')()",
     "modules of sys": "import lib | from sys import modules; return modules['lib'].get()",
+    "modules from above": "import lib; from sys import modules as m | return m['lib'].get()",
     "a package": "import pkg | x = pkg; return x.sub.get()",
 }
 IMPORTED = {
     "import_module": "pass | from importlib import import_module as im; return im('lib').get()",
+    "from above": "from importlib import import_module as im | return im('lib').get()",
     "importlib": "pass | import importlib as i; return i.import_module('lib').get()",
     "imported": "pass | import lib; x = lib; return x.get()",
     "an imported package": "pass | import pkg; x = pkg; return x.sub.get()",
@@ -86,6 +88,27 @@ def test_the_variables_of_a_function_s_module_are_told(project):
         """,
     )
     assert "helper.__globals__: it reaches code by a computed name" in project.run("main.py").stderr
+
+
+@pytest.mark.parametrize(
+    ("above", "call"),
+    [
+        ("from importlib import import_module as im", "im(name)"),
+        ("from sys import modules as loaded", "loaded[name]"),
+        ("from builtins import getattr as read", "read(bandsaw, name)"),
+    ],
+)
+def test_a_computed_name_is_told_whatever_what_takes_it_is_called(project, above, call):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    text = f"""
+    import bandsaw
+    {above}
+    @bandsaw.task
+    def f(name): return {call}
+    f.bandsaw_task.task_id
+    """
+    project.write("main.py", text)
+    assert f"{call}: it reaches code by a computed name" in project.run("main.py").stderr
 
 
 def test_modules_that_use_each_other_have_one_id_in_each_process(project):

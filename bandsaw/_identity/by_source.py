@@ -160,7 +160,7 @@ class Module:
         known = self._read.get(node)
         if known is None:
             digest = sha256(write_syntax(node, is_left_out)).digest()
-            known = self._read[node] = digest, uses_of([node], is_left_out)
+            known = self._read[node] = digest, uses_of([node], is_left_out, self.source.imports)
         return known
 
     def absolute(self, origin: Origin) -> str:

@@ -11,7 +11,7 @@ import functools
 import sys
 import weakref
 from types import FunctionType, MappingProxyType
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .addresses import Living, without_addresses, without_process
 from .contents import behind, is_changeable
@@ -72,13 +72,21 @@ def _is_fixed(value: Any) -> bool:
 
 def open_carefully(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     """Opens a part of code; nothing of the user's is run for it."""
-    kind = type(value)
-    if kind is dict and _only_resolves(value, writer):
+    closed = _closed(value, writer)
+    return _opened(value, writer) if closed is None else closed
+
+
+def _closed(value: Any, writer: AnyWriter) -> Optional[bytes]:
+    """Writes what counts by what it is, and not by what it holds; `None` for all else."""
+    if type(value) is dict and _only_resolves(value, writer):
         return b"!namespace;" + write_str(canonical_module_name(value["__name__"]))
+    return opaque(value) if _is_of_process(value) else None
+
+
+def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     if _is_fixed(value):
         return _open(value, writer)
-    if _is_of_process(value):
-        return opaque(value)
+    kind = type(value)
     if defines(kind, "__next__") and not defines(kind, "read"):
         return opaque(value)  # an iterator counts by its kind, and not by where it is
     pointed = by_kind(_POINTERS, kind)
@@ -115,11 +123,12 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         if plain is not form:
             writer.report(value, "holds an address, which is left out")
         return without_process(value, plain, writer.frames, seen.living)
-    if (kind is dict and _only_resolves(value, writer)) or _is_of_process(value):
-        return open_carefully(value, writer)
+    closed = _closed(value, writer)
+    if closed is not None:
+        return closed
     if is_changeable(value) and not seen.container(value):
         _report_as_too_large(value, writer, seen)
-    form = open_carefully(value, writer)
+    form = _opened(value, writer)
     pointed = _parts_of_partial if kind is functools.partial else by_kind(_POINTERS, kind)
     if pointed is not None:
         seen.reading(Pointer(value, pointed))

@@ -78,7 +78,9 @@ def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Definition:
         return is_task_decorator(decorator, namespace, source)
 
     digest = sha256(write_syntax(node, is_task)).digest()
-    return Definition(digest, uses_of(node, is_task), source, node, changes_of(node))
+    return Definition(
+        digest, uses_of(node, is_task, source.imports), source, node, changes_of(node)
+    )
 
 
 def is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:

@@ -7,12 +7,15 @@ are bound within the definition are no uses, except where an import inside of it
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Optional
 
 from .syntax import nodes_below
 
 IsLeftOut = Callable[[ast.expr], bool]
+# The module and the name in it, by the name that they are imported under, with the leading dots.
+Imports = Mapping[str, tuple[str, str, int]]
+_NO_IMPORTS: Imports = {}
 
 # What the names of uses begin with that are import statements themselves.
 RUN_BY_IMPORT = "import of "
@@ -88,8 +91,9 @@ _methods: dict[type, Callable[[Any, Any], None]] = {}
 
 
 class _Visitor:
-    def __init__(self, is_left_out: IsLeftOut) -> None:
+    def __init__(self, is_left_out: IsLeftOut, imports: Imports) -> None:
         self.is_left_out = is_left_out
+        self.imports = imports
         self.scope = _Scope("outside", None)
         self.dynamic: list[tuple[tuple[str, ...], int, str]] = []
         self.in_decorator = False
@@ -197,15 +201,20 @@ class _Visitor:
         self.use((bound,), line)
 
     def imported(self, chain: Optional[tuple[str, ...]]) -> Optional[tuple[str, ...]]:
-        """Names what imports within the definition bind by where they take it from."""
+        """Names what imports of the definition or of its module bind by where they take it from."""
         scope: Optional[_Scope] = self.scope
         while chain is not None and scope is not None:
             origin = scope.imports.get(chain[0])
             if origin is not None and origin.name is not None and not origin.level:
                 name = (origin.name,) if origin.name else ()
                 return (*origin.module.split("."), *name, *chain[1:])
+            if chain[0] in scope.bound:
+                return chain
             scope = scope.parent
-        return chain
+        if chain is None or chain[0] not in self.imports:
+            return chain
+        module, name_there, level = self.imports[chain[0]]
+        return chain if level else (*module.split("."), name_there, *chain[1:])
 
     def visit_FunctionDef(self, node: Any) -> None:
         self.scope.bind(node.name, node.lineno)
@@ -338,9 +347,14 @@ def chain_of(node: ast.AST) -> Optional[tuple[str, ...]]:
     return None
 
 
-def uses_of(nodes: Any, is_left_out: IsLeftOut = lambda decorator: False) -> Uses:
-    """Finds what a definition uses from outside, or the statements of a module."""
-    visitor = _Visitor(is_left_out)
+def uses_of(
+    nodes: Any, is_left_out: IsLeftOut = lambda decorator: False, imports: Imports = _NO_IMPORTS
+) -> Uses:
+    """Finds what a definition uses from outside, or the statements of a module.
+
+    `imports`: what the module imports at its top, see `Source`.
+    """
+    visitor = _Visitor(is_left_out, imports)
     if isinstance(nodes, _FUNCTIONS):
         # Their defaults count by their values.
         if not isinstance(nodes, ast.Lambda):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import functools
 import os
 import select
 import socket
@@ -299,10 +298,13 @@ class LocalChild(Child):
         return not self.is_over
 
     def _let_go(self) -> None:
-        closers = [functools.partial(os.close, descriptor) for descriptor in self._descriptors]
-        for close in (self._channel.close, self._status.close, *closers):
-            with contextlib.suppress(OSError):  # a task may have closed all descriptors
-                close()
+        with contextlib.ExitStack() as closing:
+            # A task may have closed all descriptors.
+            closing.enter_context(contextlib.suppress(OSError))
+            closing.callback(self._channel.close)
+            closing.callback(self._status.close)
+            for descriptor in self._descriptors:
+                closing.callback(os.close, descriptor)
 
     def __del__(self) -> None:
         # An interrupt may have come before the caller knew of the process.

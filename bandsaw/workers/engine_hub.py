@@ -73,7 +73,7 @@ class Process:
         # What it was told last, and the kinds of calls that it has in mind.
         self.state = b""
         self.shapes: set[str] = set()
-        # Whether it was to be ended with a call: it may have answered before, and ends all the same.
+        # Whether it was to be ended with a call, which it may have answered just before.
         self.is_ending = False
         # A file that comes: its size is known before its pieces.
         self.file: Any = None
