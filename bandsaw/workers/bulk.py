@@ -123,8 +123,9 @@ def mapped(file: io.FileIO, place: Optional[tuple[int, int]] = None) -> memoryvi
 
 def keep_lent() -> None:
     """Copies what was lent for a call and is still in use after it."""
-    for reference in _lent:
-        lent = reference()
+    # Other threads of an executor's worker may add to them meanwhile.
+    for _ in range(len(_lent)):
+        lent = _lent.pop(0)()
         if lent is None:
             continue
         try:
@@ -132,7 +133,6 @@ def keep_lent() -> None:
         except (OSError, AttributeError):
             for place in range(0, len(lent), mmap.PAGESIZE):
                 lent[place] = lent[place]
-    _lent.clear()
 
 
 def _read(descriptor: int, size: int) -> memoryview:

@@ -166,9 +166,9 @@ class Following:
                 self._hub.drop(process)
         is_short = is_whole and seconds < _SHORT_SECONDS and self._request["seconds"] is None
         self._most_sent = _MOST_AHEAD if is_short else 1
+        self._answer(name, "events", events, end, seconds)
         if self._sent:
             self._has_begun()
-        self._answer(name, "events", events, end, seconds)
 
     def _give_back(self) -> None:
         """Has calls be run later that were sent to a process, and have not begun there."""
@@ -190,12 +190,13 @@ def _pass_session(hub: "Hub", process: "Process", messages: "Any") -> "Any":
     """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
     state, shape, head, data = messages
     number = process.number
+    is_new = shape is not None and shape not in process.shapes
     news = []
-    if process.state != state:
+    if is_new or process.state != state:
+        # In one message: what the next one does not say of files is as if there were none.
+        told = json.dumps({**json.loads(state), "number": shape}).encode("ascii")
+        news.append(bytes([_STATE]) + (told if is_new else state))
         process.state = state
-        news.append(bytes([_STATE]) + state)
-    if shape is not None and shape not in process.shapes:
-        news.append(bytes([_STATE]) + json.dumps({"number": shape}).encode("ascii"))
     if isinstance(data, bytes) and len(data) <= _LARGEST_BODY:
         # With one write, so that its reader wakes once.
         hub.send(b"M", number, *news, head + data)

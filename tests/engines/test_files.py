@@ -152,7 +152,12 @@ def check(project, size, **variables):
     return done
 
 
-def test_files_reach_a_worker_of_any_executor_that_does_not_see_them(elsewhere):
+@pytest.mark.parametrize("more", ["", ", workers=1"])
+def test_files_reach_a_worker_of_any_executor_that_does_not_see_them(elsewhere, more):
+    configuration = CONFIGURATION.replace(
+        "ExecutorAdvice(executor)", f"ExecutorAdvice(executor{more})"
+    )
+    elsewhere.write("bandsaw_config.py", configuration)
     elsewhere.write("elsewhere.py", PLAIN)
     with open(elsewhere.folder / "tasks.py", "a") as file:
         file.write(
