@@ -6,6 +6,7 @@ receiver: maps it privately, so that it may change what it got, and pays for the
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
@@ -123,16 +124,20 @@ def mapped(file: io.FileIO, place: Optional[tuple[int, int]] = None) -> memoryvi
 
 def keep_lent() -> None:
     """Copies what was lent for a call and is still in use after it."""
-    # Other threads of an executor's worker may add to them meanwhile.
-    for _ in range(len(_lent)):
-        lent = _lent.pop(0)()
-        if lent is None:
-            continue
-        try:
-            lent.madvise(_POPULATE_WRITE)
-        except (OSError, AttributeError):
-            for place in range(0, len(lent), mmap.PAGESIZE):
-                lent[place] = lent[place]
+    while _lent:
+        # Other threads of an executor's worker may add some meanwhile, and take these.
+        with contextlib.suppress(IndexError):
+            lent = _lent.pop()()
+            if lent is not None:
+                _copy(lent)
+
+
+def _copy(lent: mmap.mmap) -> None:
+    try:
+        lent.madvise(_POPULATE_WRITE)
+    except (OSError, AttributeError):
+        for place in range(0, len(lent), mmap.PAGESIZE):
+            lent[place] = lent[place]
 
 
 def _read(descriptor: int, size: int) -> memoryview:
