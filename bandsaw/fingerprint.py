@@ -114,12 +114,13 @@ class _Walk:
             reach = Reach(skip, self._left_out, as_now=as_now)
             while True:
                 name = _label(code)
-                writer = Writer(reach.form, name=name, report=reach.report, seen=reach.seen)
+                report = reach.problems.report
+                writer = Writer(reach.form, name=name, report=report, seen=reach.seen)
                 digest = sha256(writer.write(code)).digest()
                 if reach.is_settled():
                     break
                 reach = Reach(skip, self._left_out, reach, as_now=as_now)
-        self.problems += reach.problems
+        self.problems += reach.problems.found
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:
             _keep_snapshot(code, _Snapshot(code, digest, reach.seen, as_now))
