@@ -34,8 +34,9 @@ from .kinds import (
     qualname_of,
     short_name_of,
 )
+from .members import ATTRIBUTES
 from .names import CHANGING, STATED
-from .reach import ATTRIBUTES, MODULE, PART, TASK, Reach
+from .reach import MODULE, PART, TASK, Reach
 from .syntax import write_syntax
 from .watch import Seen
 
@@ -56,7 +57,7 @@ class _Recorder(Writer):
     looks_at_names = True
 
     def __init__(self, reach: Reach) -> None:
-        super().__init__(reach.form, report=reach.report, seen=reach.seen)
+        super().__init__(reach.form, report=reach.problems.report, seen=reach.seen)
         # By identity, because classes may define equality.
         self.code: dict[int, tuple[Any, Form]] = {}
         self.distributions: set[tuple[str, str]] = set()
