@@ -18,6 +18,7 @@ from .._system import ending
 from .._system.buffers import room
 from ..errors import (
     BandsawError,
+    ProtocolError,
     RemoteConnectionError,
     WorkerDiedError,
     WorkerError,
@@ -132,12 +133,12 @@ class EngineChild(Child):
         future.add_done_callback(lambda done: self._wakeup.put(None))
         if self._is_withheld:
             self._take_out(future)
+            future.add_done_callback(self._forget)
         elif self.is_cancelled:
             self.cancel()
 
     def _take_out(self, future: Future[Any]) -> bool:
         """Has the engine forget a call that has not begun; returns whether that is sure."""
-        future.add_done_callback(self._forget)
         with contextlib.suppress(Exception):
             return self._packer.withhold(self._place.request["call"], future)
         return False
@@ -222,11 +223,12 @@ class EngineChild(Child):
         elif word == "events":
             events, self._end, seconds, self.files_back = rest
             self._packer.measured(self._place.task, seconds)
-            self._events = deque()
-            for letter, body in events:
-                if letter == b"A" and body[1] is None:
-                    body = body[0], door.take(self._place.request["call"])
-                self._events.append((letter, body))
+            try:
+                self._events = deque(map(self._with_file, events))
+            except ProtocolError:
+                if not self.is_cancelled:
+                    raise
+                self.is_over = True  # who has cancelled the call has let go of its file
             self._messages = self._held = None
             if self._end and self._end != "deadline":
                 self._fail(self._end)
@@ -236,6 +238,12 @@ class EngineChild(Child):
             self._is_lost_with(ConnectionError("the call was cancelled there"))
         else:
             self._fail(str(rest[0]))
+
+    def _with_file(self, event: tuple[bytes, Any]) -> tuple[bytes, Any]:
+        letter, body = event
+        if letter == b"A" and body[1] is None:
+            body = body[0], door.take(self._place.request["call"])
+        return letter, body
 
     def _is_lost_with(self, error: BaseException) -> None:
         self.is_over = True
@@ -356,6 +364,9 @@ class EngineChild(Child):
                     submitted = None if future is self._future else self._future
                 if submitted is not None:
                     self._take_out(submitted)
+                # One that goes on needs what it hands over.
+                for one in filter(None, (future, submitted)):
+                    one.add_done_callback(self._forget)
         return is_sure
 
     def _forget(self, done: Any = None) -> None:

@@ -127,3 +127,42 @@ def test_what_a_worker_handed_over_before_it_was_lost_is_let_go(project):
         """,
     )
     project.run("workflow.py")
+
+
+def test_a_call_that_cannot_be_cancelled_any_more_gives_what_it_returns(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+        from concurrent.futures import ThreadPoolExecutor
+
+        advice = ExecutorAdvice(ThreadPoolExecutor(1))
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, time
+        import bandsaw
+
+        def wait_for(path):
+            while not os.path.exists(path):
+                time.sleep(0.01)
+
+        @bandsaw.task
+        def large():
+            open("begun", "w").close()
+            wait_for("go")
+            return bytes(1 << 22)
+
+        if __name__ == "__main__":
+            future = large.submit()
+            wait_for("begun")
+            assert not future.cancel()
+            open("go", "w").close()
+            assert len(future.result()) == 1 << 22
+        """,
+    )
+    project.run("workflow.py")
