@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 from importlib.machinery import PathFinder
@@ -79,6 +79,15 @@ class Gap(NamedTuple):
 
 class Found(list[Any]):
     """What a name stands for: parts, what is `Written`, gaps, and what memory has instead."""
+
+    def __init__(self, found: Iterable[Any] = ()) -> None:
+        super().__init__(found)
+        # Modules, and the names that were looked for there.
+        self.asked: frozenset[tuple[str, str]] = frozenset()
+
+    def add(self, other: Found) -> None:
+        self += other
+        self.asked |= other.asked
 
 
 class Part:
@@ -289,20 +298,23 @@ def find(
     module = reader.module_of(name)
     if not is_a(module, Module):
         return Found([reader.as_loaded(name, rest) if module is None else module])
-    whole = module.part(WHOLE)
-    return Found(
-        [whole, *(find_inside(module, rest, reader, trail) if rest else [module.part(EVERYTHING)])]
-    )
+    found = Found([module.part(WHOLE)])
+    if rest:
+        found.add(find_inside(module, rest, reader, trail))
+    else:
+        found.append(module.part(EVERYTHING))
+    return found
 
 
 def find_inside(
     module: Module, chain: tuple[str, ...], reader: Reader, trail: frozenset[Any] = frozenset()
 ) -> Found:
     """Finds what a chain of names stands for that a module has or uses."""
-    known = None if trail else reader.found.get((module.name, chain))
-    if known is None:
+    known = reader.found.get((module.name, chain))
+    if known is None or not known.asked.isdisjoint(trail):
         known = _find_inside(module, chain, reader, trail)
-        if not trail:
+        # What is found at once is not worth to be kept for each that has all names of a module.
+        if not trail or (len(known.asked) > 1 and known.asked.isdisjoint(trail)):
             reader.found[module.name, chain] = known
     return known
 
@@ -321,15 +333,17 @@ def _find_inside(
         return Found([Written(b"!state;")])
     outline, key = module.outline, (module.name, name)
     found = Found([module.part(name)] if name in outline.statements else [])
+    found.asked = frozenset((key,))
     is_first = key not in trail
     trail |= {key}
     for origin in outline.imports.get(name, ()) if is_first else ():
-        found += find_import(module, origin, rest, reader, trail)
+        found.add(find_import(module, origin, rest, reader, trail))
     if not found and module.is_package and reader.spec_of(f"{module.name}.{name}") is not None:
-        return find(f"{module.name}.{name}", rest, reader, trail)
+        found.add(find(f"{module.name}.{name}", rest, reader, trail))
+        return found
     if not found and is_first:
         for star in outline.stars:
-            found += find_import(module, star._replace(name=""), chain, reader, trail)
+            found.add(find_import(module, star._replace(name=""), chain, reader, trail))
     found += reader.in_memory(module, name, rest)
     if not found and "__getattr__" in outline.statements and not hasattr(builtins, name):
         reason = "the __getattr__ of its module makes it when it is used"

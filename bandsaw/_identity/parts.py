@@ -93,14 +93,14 @@ class _ByName(Writer):
 def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -> list[Item]:
     """Says what the digest of code is made of."""
     codes = list(codes)
-    reach = Reach((), left_out)
+    reach = Reach((), left_out, is_told_apart=True)
     while True:
         recorder = _Recorder(reach)
         for code in codes:
             recorder.write(code)
         if reach.is_settled():
             break
-        reach = Reach((), left_out, reach)
+        reach = Reach((), left_out, reach, is_told_apart=True)
     by_name = _ByName(_told_apart(recorder.code.values()))
     items: list[tuple[Any, Item]] = []
     for code, form in recorder.code.values():

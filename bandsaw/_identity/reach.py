@@ -59,6 +59,7 @@ from .names import (
     resolve,
 )
 from .objects import FORMS
+from .part_graph import PartGraph
 from .readings import Pointer
 from .scopes import ALL_VARIABLES, Use, Uses
 from .stored import (
@@ -102,6 +103,7 @@ class Reach:
     `left_out`: the variables that do not count: the names of their modules and their own.
     `earlier`: a walk of the same code, that did not know yet what of it is state.
     `only_source`: whether modules that count by their source count by nothing else.
+    `is_told_apart`: whether the writer has to come across each part of a module.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Reach:
         only_source: bool = False,
         as_now: bool = False,
         together: Optional[Together] = None,
+        is_told_apart: bool = False,
     ) -> None:
         # What could not be followed: the place and the reason.
         self.problems: list[tuple[str, str]] = []
@@ -148,6 +151,7 @@ class Reach:
         self._together: Together = together or Together() if earlier is None else earlier._together
         self.module_of, self.spec_of = self._together.module, self._together.spec
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
+        self._graph = None if is_told_apart else PartGraph(self._part_form)
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code: by content if it is first-party, else by name."""
@@ -421,7 +425,11 @@ class Reach:
                     self._note_changes(part.changes, part.uses, part.module.loaded() or {})
                     pending += [(use, found) for use, _, found in self._found_by(part)]
 
-    def _part(self, part: Part) -> Form:
+    def _part(self, part: Part) -> Union[bytes, Form]:
+        written = None if self._graph is None else self._graph.written(part)
+        return self._part_form(part) if written is None else written
+
+    def _part_form(self, part: Part) -> Form:
         module = part.module
         variables = module.loaded()
         if variables is None:
