@@ -24,6 +24,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Optional
 
 from ._identity import canonical
+from ._identity.by_source import keep_what_is_known
 from ._identity.canonical import Writer, joined_arguments, write_arguments
 from ._identity.firstparty import is_first_party
 from ._identity.globals import canonical_module_name
@@ -119,6 +120,7 @@ class _Walk:
                 if reach.is_settled():
                     break
                 reach = Reach(skip, self._left_out, reach, as_now=as_now)
+        keep_what_is_known()
         self.problems += reach.problems
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:

@@ -11,10 +11,10 @@ from hashlib import sha256
 from typing import Any, Optional
 
 from .addresses import may_be_of_process
-from .by_source import Part
 from .canonical import LONGEST_INLINE
 from .cycles import write_cycle
 from .forms import MAP, PARTS, SEQUENCE, Form, Frame, Written, joined, write_str
+from .module_parts import Part
 
 _NOTHING_RUN = b"t0:"
 _FEW = 16  # longer lists of texts are written otherwise

@@ -17,7 +17,6 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .by_source import Part
 from .canonical import Reporter, Writer
 from .careful import FOREIGN, NAMES
 from .carried import carried_by, is_literal, source_of_namespace
@@ -26,6 +25,7 @@ from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
+from .module_parts import Part
 from .names import CHANGING, STATED
 from .reach import ATTRIBUTES, MODULE, PART, TASK, Reach
 from .syntax import write_syntax

@@ -17,12 +17,8 @@ from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from .by_source import (
-    RUN,
-    WHOLE,
     Found,
     Gap,
-    Module,
-    Part,
     find_import,
     find_inside,
 )
@@ -48,6 +44,7 @@ from .kinds import (
 )
 from .kinds import module_of as module_of_class
 from .loaded import First, is_as_said, look_when_loaded
+from .module_parts import RUN, WHOLE, Module, Part
 from .names import (
     CHANGING,
     attributes_of_function,
@@ -405,7 +402,7 @@ class Reach:
         if known is None:
             known = self._found[part] = []
             for use in part.uses.names:
-                if part.name == RUN and use.chain[0] in part.module.outline.loops:
+                if part.name == RUN and use.chain[0] in part.module.top.loops:
                     continue
                 if use.origin is None:
                     found = find_inside(part.module, use.chain, self)
@@ -493,14 +490,14 @@ class Reach:
         variables = module.loaded()
         if self._only_source:
             return []
-        is_unclear = name in module.outline.statements and not module.outline.is_said(name)
+        is_unclear = name in module.top.names and not module.is_said(name)
         if variables is not None:
             value = variables.get(name, MISSING)
             self.seen.name(variables, name, value)
             if not is_as_said(module, name, value, self.seen):
                 first = module.first.get(name)
                 runs = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
-                if name in module.outline.statements and not runs:
+                if name in module.top.names and not runs:
                     if self.is_state(variables, name):
                         self.seen.names.pop((id(variables), name), None)
                         return []

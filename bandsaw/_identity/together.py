@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Optional, Union
 
-from .by_source import RUN, Gap, Module, Part, module_of, parents_of, spec_of_name
+from .by_source import Gap, module_of, parents_of, spec_of_name
 from .firstparty import is_first_party
 from .kinds import attributes_of, is_a
+from .module_parts import RUN, Module, Part
 from .sources import source_of
 
 
@@ -47,7 +48,7 @@ class Together:
             other = module if name == module.name else self.module(name)
             if not is_a(other, Module):
                 return set()
-            self._run[name] = other.part(RUN) if other.outline.eager else None
+            self._run[name] = other.part(RUN) if other.top.has_run else None
             return self._needed_by(other)
 
         names = _reached(module.name, self._needed, needed, self._all_needed) | {module.name}
