@@ -247,7 +247,7 @@ def matched(one, other):
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(values | flat_lists, min_size=2, max_size=4))
 def test_digests_are_equal_exactly_when_type_and_value_are(found):
     for one, other in itertools.combinations(found, 2):
@@ -255,7 +255,7 @@ def test_digests_are_equal_exactly_when_type_and_value_are(found):
     assert digest(copy.deepcopy(found)) == digest(found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(hashable, values, max_size=4), st.randoms())
 def test_the_order_in_which_a_dict_was_filled_does_not_count(value, random):
     items = list(value.items())

@@ -136,6 +136,7 @@ def archive_project(project):
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["executed", "on the path"])
 def test_an_archive_goes_on_with_a_session_on_every_python(archive_project, pythons, way):
     folder = archive_project.folder

@@ -39,6 +39,11 @@ import bandsaw
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MOST_NOT_RUN = 5
+# Pages with many commands, or with a server.
+SLOW = (
+    *("cache-and-refresh", "clusters", "conflicting-versions", "environments", "explain-a-miss"),
+    *("files", "manage-a-cache", "run-over-ssh", "share-a-cache", "ssh", "test-a-workflow"),
+)
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>.*)$")
 NEEDS_SSHD = re.compile(r"<!-- needs an SSH server as (\S+) -->")
@@ -117,6 +122,8 @@ def pages_with_blocks():
         )
         if blocks:
             marks = [pytest.mark.network] if installs else []
+            if page.stem in SLOW:
+                marks.append(pytest.mark.slow)
             found.append(pytest.param(page, id=page.relative_to(ROOT).as_posix(), marks=marks))
     return found
 

@@ -38,6 +38,7 @@ def run(script, *arguments, cwd, **variables):
     )
 
 
+@pytest.mark.slow
 def test_the_second_run_of_the_quick_start_is_served_by_the_cache(examples, tmp_path):
     script = examples / "quickstart" / "workflow.py"
 
@@ -67,6 +68,7 @@ def table(process):
     return process.stdout.splitlines()[:-1]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the example's sshd.py is for POSIX")
 def test_the_remote_example_is_complete_although_a_machine_breaks_down(examples, tmp_path):
     temporary = tmp_path / "temporary"
@@ -107,6 +109,7 @@ def test_models_are_scored_once_and_come_back_as_files(examples, tmp_path):
     assert (folder / "results" / "models.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="an executor's worker needs POSIX")
 def test_the_engines_example_walks_in_processes(examples, tmp_path):
     process = run(examples / "engines" / "workflow.py", cwd=examples, TMPDIR=str(tmp_path))

@@ -147,6 +147,7 @@ def test_no_error_is_defined_elsewhere():
                 assert value.__module__ == "bandsaw.errors" or value.__name__ == "_ProcessError"
 
 
+@pytest.mark.slow
 def test_the_library_needs_the_standard_library_only():
     optional = {"cloudpickle", "fsspec", "numpy", "pandas", "pyarrow", "typing_extensions"}
     for path in PACKAGE.rglob("*.py"):

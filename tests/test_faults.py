@@ -16,18 +16,13 @@ from tests.faults.campaigns import lacking as lacking_for
 from tests.faults.figures import SORTS
 from tests.faults.rounds import one_round
 
-# They start many processes, as the other tests of processes do.
-SLOW = ("deaths", "soak", "graphs", "workers", "parents", "files", "ssh")
+# The others start many processes, as the other tests of processes do.
+QUICK = ("archives", "cache-damage", "frames", "serialization")
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
-        for name in CAMPAIGNS
-        if name != "identity"
-    ]
-    + [pytest.param("identity", marks=pytest.mark.slow)],
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in CAMPAIGNS],
 )
 def test_a_round_of_each_campaign_finds_no_fault(name):
     missing = lacking_for(CAMPAIGNS[name])
@@ -99,6 +94,7 @@ def campaign_of(function):
     return Campaign(f"tests.test_faults:{function.__name__}", "finds something")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "sort", "text"),
     [
@@ -165,6 +161,7 @@ def test_a_campaign_that_needs_what_is_not_there_is_skipped(monkeypatch, capsys)
     assert "traced: skipped, this needs strace\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_with_the_figures_so_far():
     code = (
         "import sys\n"

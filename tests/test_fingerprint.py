@@ -591,6 +591,7 @@ if __name__ == "__main__":
 '''
 
 
+@pytest.mark.slow
 def test_one_fingerprint_on_every_python_and_hash_seed_and_as_main_or_imported(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT % str(ROOT))
     (tmp_path / "helpers.py").write_text("def one(x):\n    return x\n")

@@ -273,6 +273,7 @@ def test_tasks_above_tasks_and_other_decorators_keep_their_layers(project):
     assert project.left_behind() == []
 
 
+@pytest.mark.slow
 def test_a_workflow_runs_on_every_python(project, pythons):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write("workflow.py", WORKFLOW)

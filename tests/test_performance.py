@@ -50,6 +50,7 @@ def test_some_sections_may_be_measured_anew(suite):
     assert [bench.section in text for text in report.measured_of(joined)].count(True) == 1
 
 
+@pytest.mark.slow
 def test_calls_are_measured_in_turn():
     made = []
     bench = Bench(seconds=0)
@@ -60,6 +61,7 @@ def test_calls_are_measured_in_turn():
     assert names == ["x | a", "x | b"]
 
 
+@pytest.mark.slow
 def test_the_command_measures_what_is_named(project):
     done = project.run(
         "-m", "tests.benchmarks", "startup", "--seconds", "0.1", "--json", "found.json"

@@ -123,6 +123,7 @@ def test_a_terminal_has_bars(project):
     assert text.rindex(b"\x1b[?25h") > text.rindex(b"\x1b[?25l")
 
 
+@pytest.mark.slow
 def test_a_notebook_has_bars_in_its_cell(project, monkeypatch):
     pytest.importorskip("rich", reason="bars are drawn by rich, in the extra 'cli'")
     pytest.importorskip("ipykernel", reason="there is no kernel of notebooks here")

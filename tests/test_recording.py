@@ -186,6 +186,7 @@ def test_attempts_and_errors_that_advices_raise_are_told(recorded, bandsaw_runs)
     assert refused["error"] == "builtins.KeyError" and refused["state"] == "failed"
 
 
+@pytest.mark.slow
 def test_why_calls_were_computed_is_found_out_when_it_is_shown(project, recorded, bandsaw_runs):
     recorded("cached(1)")
     (call,) = calls_of(bandsaw_runs, "cached")
@@ -361,6 +362,7 @@ def test_many_processes_write_to_one_file(project, recorded, bandsaw_runs):
     assert [run["calls"] for run in json.loads(bandsaw_runs("ls", "--json"))] == [200] * 3
 
 
+@pytest.mark.slow
 def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
     recorded("total(1); total(2)")
     recorded("total(1)")

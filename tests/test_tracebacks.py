@@ -121,6 +121,7 @@ def test_an_error_of_an_advice_names_advice_and_call(fail):
     assert not [line for line in told if "moderator.py" in line or "session.py" in line]
 
 
+@pytest.mark.slow
 def test_pytest_shows_the_line_of_the_user_last(fail, project):
     fail("here", "pass")
     body = "import workflow\n"

@@ -16,12 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "typing"
 
 
+@pytest.mark.slow
 def test_a_type_checker_accepts_and_refuses_what_it_should(tmp_path):
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path)]
     done = subprocess.run([*command, "tests/typing"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_pyright_reads_the_types_of_tasks_and_futures_as_well():
     if importlib.util.find_spec("pyright") is None:
         pytest.skip("pyright, which brings a program that is no Python, is in the extra 'dev'")

@@ -321,6 +321,7 @@ def test_a_change_is_seen_and_taken_back(run):
     run("\n".join(body))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_change_before_the_first_call_is_seen(run):
     body = ["import os"]
@@ -353,6 +354,7 @@ def test_one_more_function_or_class_is_seen(run, more):
     run("assert steps.all() == lib.all()")
 
 
+@pytest.mark.slow
 def test_a_result_of_a_process_without_the_change_is_not_kept(run):
     # The process that is kept answers more shortly once it knows some call.
     body = [
@@ -436,6 +438,7 @@ CHANGES_OF_TABLES = {
 }
 
 
+@pytest.mark.slow
 def test_tables_and_arrays_are_watched(run):
     pytest.importorskip("pandas")
     run.project.write("lib.py", TABLES)

@@ -9,6 +9,8 @@ from typing import Any
 from .firstparty import is_first_party
 from .kinds import attributes_of, module_of, mro_of, qualname_of
 
+SUBCLASSES = "__subclasses__"  # what code reads that asks for all of them
+
 
 def registered_with(cls: type) -> tuple[type, ...]:
     """Returns the classes that were registered with an abstract base class."""

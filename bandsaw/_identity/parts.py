@@ -25,9 +25,10 @@ from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .globals import canonical_module_name, names_of_global, unversioned_name
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of, short_name_of
+from .members import ATTRIBUTES
 from .module_parts import Part
 from .names import CHANGING, STATED
-from .reach import ATTRIBUTES, MODULE, PART, TASK, Reach
+from .reach import MODULE, PART, TASK, Reach
 from .syntax import write_syntax
 from .watch import Seen
 
@@ -48,7 +49,7 @@ class _Recorder(Writer):
     looks_at_names = True
 
     def __init__(self, reach: Reach) -> None:
-        super().__init__(reach.form, report=reach.report, seen=reach.seen)
+        super().__init__(reach.form, report=reach.problems.report, seen=reach.seen)
         # By identity, because classes may define equality.
         self.code: dict[int, tuple[Any, Form]] = {}
         self.distributions: set[tuple[str, str]] = set()

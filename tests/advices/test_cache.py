@@ -248,6 +248,7 @@ CONFIGURATION = """
 """
 
 
+@pytest.mark.slow
 def test_the_same_call_of_the_same_code_hits_in_every_process_and_other_code_misses(
     project, pythons
 ):

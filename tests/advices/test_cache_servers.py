@@ -410,6 +410,7 @@ def test_a_folder_that_takes_nothing_costs_one_warning_and_is_read(flow, small, 
     assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_slow_is_waited_for(flow, project, tmp_path):
     if not shutil.which("strace"):
         pytest.skip("there is no strace here, which makes a folder slow")

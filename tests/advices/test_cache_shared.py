@@ -445,6 +445,7 @@ def team(project, tmp_path):
 URL = "file://team"
 
 
+@pytest.mark.slow
 def test_the_commands_list_and_verify_a_store(team):
     listed = team.cache("ls", URL).stdout
     assert listed.count("flow.square") == 10
@@ -575,6 +576,7 @@ def checkout_of(project, folder, text):
     return checkout
 
 
+@pytest.mark.slow
 def test_checkouts_elsewhere_and_other_pythons_share_one_store(project, pythons, tmp_path):
     fsspec = tmp_path / "site"
     fsspec.mkdir()

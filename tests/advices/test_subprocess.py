@@ -423,6 +423,7 @@ def test_the_environment_is_inherited_and_laid_over(project):
     project.run("workflow.py", INHERITED="old", LAID_OVER="old")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "serializer", ["PickleSerializer", pytest.param("JsonSerializer", marks=pytest.mark.slow)]
 )

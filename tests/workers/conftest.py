@@ -16,7 +16,8 @@ configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice({optio
 """
 
 
-@pytest.fixture(params=OPTIONS)
+# A Python that starts anew takes longest.
+@pytest.fixture(params=["own", pytest.param("spawn", marks=pytest.mark.slow), "warm"])
 def mode(request):
     """The options of an advice: for an own process, forked or not, and for a warm one."""
     return OPTIONS[request.param]

@@ -25,6 +25,7 @@ def test_what_is_preloaded_is_there_before_the_task(run, mode):
     run(tasks, "assert [f(), f()] == [True, True]", f"preload=['numpy'], {mode}")
 
 
+@pytest.mark.slow
 def test_random_numbers_differ_between_calls(run):
     pytest.importorskip("numpy")
     tasks = """

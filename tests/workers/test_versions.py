@@ -166,6 +166,7 @@ def test_what_is_no_python_is_refused_and_named(run, executable):
     run(REFUSED, body, f"interpreter=bandsaw.Interpreter(executable={name!r})")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["echo noise", "echo noise >&2", "head -c 200000 /dev/zero"])
 def test_an_interpreter_that_writes_at_start_does_no_harm(run, tmp_path, text, mode):
     launcher = tmp_path / "launcher"

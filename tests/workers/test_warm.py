@@ -157,6 +157,7 @@ def test_a_program_that_forks_has_processes_of_its_own(run, mode):
     run(PID, body, mode)
 
 
+@pytest.mark.slow
 def test_a_program_may_fork_while_other_threads_call(run, mode):
     body = """
     # What a call imports is loaded once: a fork in the middle of that would do harm to any program.

@@ -1,0 +1,133 @@
+"""What reached code changes of what it reaches, as far as one walk has found out.
+
+A walk knows that at its end only. When it then counts otherwise than the walk took it to, all is
+walked again, with what the one before has found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Optional
+
+from .changes import Changes
+from .contents import base_of
+from .kinds import attributes_of
+from .names import holds_code
+from .scopes import Uses
+from .stored import is_code
+from .watch import Seen
+
+
+class Effects:
+    """Collects what the definitions that a walk reaches assign, fill and call.
+
+    `earlier`: what the walk before has found.
+    """
+
+    def __init__(self, seen: Seen, earlier: Optional[Effects] = None) -> None:
+        self.seen = seen  # what was read
+        # The variables that reached code assigns or fills: they count as they are first set.
+        self.variables: set[tuple[int, str]] = set() if earlier is None else set(earlier.variables)
+        self.attributes = set() if earlier is None else set(earlier.seen.attributes)
+        # Of the attributes that reached code changes those that may be a class's.
+        self._shared: set[str] = set() if earlier is None else earlier._shared_now
+        self._shared_now: set[str] = set()
+        # The variables of enclosing functions that reached code sets anew, by their cells.
+        self.cells: dict[int, Any] = {} if earlier is None else earlier.cells
+        self._cells_known = len(self.cells)
+        # What was taken for none of these; an attribute has 0 for its variables.
+        self._unchanged: set[tuple[int, str]] = set()
+        self.reads: set[str] = set()  # the attributes that reached code reads
+        self.known_reads: Collection[str] = () if earlier is None else earlier.reads
+        self._methods: dict[int, tuple[str, Changes]] = {}
+        # Where reached functions, by their names, fill what they are given; and what that is.
+        self._filled: set[tuple[str, Any]] = set()
+        self._given: list[tuple[Changes, Any, str, Optional[tuple[int, str]]]] = []
+
+    def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether reached code assigns or fills a variable of a module."""
+        key = id(namespace), name
+        if name in self.attributes or key in self.variables:
+            return True
+        self._unchanged.add(key)
+        return False
+
+    def is_state_attribute(self, name: str, value: Any) -> bool:
+        """Says whether reached code assigns or fills an attribute of a class."""
+        if holds_code(value) or is_code(value):
+            return False
+        if name not in self._shared:
+            self._unchanged.add((0, name))
+        return name in self._shared
+
+    def note(self, changes: Changes, uses: Uses, namespace: Mapping[str, Any]) -> None:
+        """Notes what a definition that was reached changes."""
+        used = {use.chain[0] for use in uses.names}
+        for name, method in changes.methods:
+            self._methods[id(method)] = name, method
+        for each in (changes, *(method for _, method in changes.methods)):
+            for called, place, name in each.gives:
+                if name in each.parameters:
+                    self._given.append((each, (called, place), name, None))
+                elif name in used and _may_be_filled(namespace.get(name)):
+                    self._given.append((each, (called, place), name, (id(namespace), name)))
+            for name in each.names.intersection(each.parameters):
+                self._filled.update(each.fills(name))
+        self._note_attributes(changes)
+        if changes.declared or changes.names:
+            names = changes.declared | (changes.names & used)
+            self.variables |= {(id(namespace), name) for name in names}
+
+    def end(self) -> None:
+        """Notes at the end of a walk what can be known only then."""
+        self._note_called_methods()
+        self._note_given()
+
+    def is_settled(self) -> bool:
+        """Says whether all was taken for what it is by what is known now."""
+        if len(self.cells) > self._cells_known:
+            return False
+        return not any(
+            key in self.variables
+            or key[1] in (self.seen.attributes if key[0] else self._shared_now)
+            for key in self._unchanged
+        )
+
+    def _note_attributes(self, changes: Changes) -> None:
+        self.seen.attributes |= changes.attributes
+        self._shared_now |= changes.shared
+        self.reads |= changes.reads
+
+    def _note_given(self) -> None:
+        """Notes the variables that reached code gives to a function that fills what it is given."""
+        known = -1
+        while known != len(self._filled):
+            known = len(self._filled)
+            for changes, place, name, variable in self._given:
+                if place not in self._filled:
+                    continue
+                if variable is None:
+                    self._filled.update(changes.fills(name))
+                else:
+                    self.variables.add(variable)
+
+    def _note_called_methods(self) -> None:
+        """Notes what methods change that reached code may call; others are called by other code."""
+        pending = list(self._methods.values())
+        while True:
+            called: list[Changes] = []
+            others: list[tuple[str, Changes]] = []
+            for name, changes in pending:
+                if name in self.reads or name[:2] == "__":
+                    called.append(changes)
+                else:
+                    others.append((name, changes))
+            if not called:
+                return
+            pending = others
+            for changes in called:
+                self._note_attributes(changes)
+
+
+def _may_be_filled(value: Any) -> bool:
+    return base_of(value) is not None or bool(attributes_of(value))

@@ -1,0 +1,149 @@
+"""What reads the names that reached code uses, and notes what it has read.
+
+What a name stands for depends on the walk: of what reached code changes, only how it is first set
+counts.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Mapping
+from types import FunctionType, ModuleType
+from typing import Any, Callable, Optional
+
+from .by_source import Found
+from .effects import Effects
+from .forms import Written
+from .globals import canonical_module_name, global_name
+from .kin import SUBCLASSES
+from .kinds import attributes_of, is_a
+from .loaded import First, is_as_said
+from .module_parts import Module
+from .names import followed, holds_code, installed
+from .problems import Problems
+from .set_on import SetOn
+from .together import Together
+from .watch import MISSING, Seen
+
+
+class NameReader:
+    """Reads names for one walk; `earlier` is the reader of the walk before.
+
+    `left_out`: the variables that do not count: the names of their modules and their own.
+    `only_source`: whether modules that count by their source count by nothing else.
+    `walk_of`: digests a value of a module that counts by its source, and says what was read.
+    """
+
+    def __init__(
+        self,
+        problems: Problems,
+        walk_of: Callable[[Any, Together], tuple[bytes, Seen]],
+        left_out: Collection[str] = (),
+        earlier: Optional[NameReader] = None,
+        only_source: bool = False,
+        together: Optional[Together] = None,
+    ) -> None:
+        self.seen = Seen()  # what was read
+        self.effects: Effects = Effects(self.seen, None if earlier is None else earlier.effects)
+        self.is_state = self.effects.is_state
+        self.is_state_attribute = self.effects.is_state_attribute
+        known = None if earlier is None else earlier._set_on
+        self._set_on: SetOn = SetOn(self.seen, self.effects, known)
+        self.installed_class = self._set_on.form
+        self.together: Together = together or Together() if earlier is None else earlier.together
+        self.module_of, self.spec_of = self.together.module, self.together.spec
+        self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
+        self._problems = problems
+        self._walk_of = walk_of
+        self._left_out = left_out
+        self._is_first = earlier is None
+        self._only_source = only_source
+        self._is_unsettled = False
+
+    def is_settled(self) -> bool:
+        """Says whether all counts by what is known of it now, at the end of the walk."""
+        self.effects.end()
+        self.seen.sizes = self._set_on.sizes() if self._only_source else []
+        if not self._set_on.is_settled() or self._is_unsettled:
+            return False
+        reads = self.effects.reads
+        if SUBCLASSES in reads and SUBCLASSES not in self.effects.known_reads:
+            return False
+        return self.effects.is_settled()
+
+    def note_module(self, name: Any) -> None:
+        module = sys.modules.get(name) if is_a(name, str) else None
+        if module is not None:
+            self.seen.modules[name] = module, attributes_of(module).get("__spec__")
+
+    def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether the author has left a variable out."""
+        if not self._left_out:
+            return False
+        module = namespace.get("__name__")
+        return f"{module}.{name}" in self._left_out or (
+            f"{canonical_module_name(module)}.{name}" in self._left_out
+        )
+
+    def left_out_of(self, module: str, class_name: str) -> frozenset[str]:
+        """Names the attributes of a class that the author has left out."""
+        begins = {f"{home}.{class_name}" for home in (module, canonical_module_name(module))}
+        parts = (name.rpartition(".") for name in self._left_out)
+        return frozenset(name for begin, _, name in parts if begin in begins)
+
+    def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
+        """Says whether another module is there wherever the one with some variables is."""
+        home = namespace.get("__name__")
+        if not is_a(home, str) or attributes_of(sys.modules.get(home)) is not namespace:
+            return False
+        return name in self.together.loaded_with(home)
+
+    def installed(self, name: str, chain: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in an installed module."""
+        module = sys.modules.get(name)
+        if is_a(module, ModuleType) and not self._only_source:
+            return installed(module, chain, self)
+        return Written(global_name(name, ".".join(chain)))
+
+    def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
+        """Finds what a chain of names stands for in a loaded module without source."""
+        return followed(name, sys.modules[name], rest, self)[1]
+
+    def in_memory(self, module: Module, name: str, rest: tuple[str, ...]) -> list[Any]:
+        """Finds what a module that is loaded has instead of what its source says."""
+        variables = module.loaded()
+        if self._only_source:
+            return []
+        is_unclear = name in module.top.names and not module.is_said(name)
+        if variables is not None:
+            value = variables.get(name, MISSING)
+            self.seen.name(variables, name, value)
+            if not is_as_said(module, name, value, self.seen):
+                first = module.first.get(name)
+                runs = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
+                if name in module.top.names and not runs:
+                    if self.is_state(variables, name):
+                        self.seen.names.pop((id(variables), name), None)
+                        return []
+                if first is None or not self._is_as_first(first, value):
+                    if is_a(value, ModuleType) and rest:
+                        return [followed(name, value, rest, self)[1]]
+                    return [Written(b"!missing;") if value is MISSING else value]
+        if is_unclear:
+            reason = "its source does not say what it is, and it counts by that alone"
+            self._problems.note(f"{canonical_module_name(module.name)}.{name}", reason)
+        return []
+
+    def _is_as_first(self, first: First, value: Any) -> bool:
+        """Says whether a value is what it was when its module was loaded, apart from state."""
+        if not first.is_same(value):
+            # What is state is known when all has been read.
+            self._is_unsettled = self._is_first
+            first.watch.seen.attributes |= self.effects.attributes
+            first.watch.settle()
+            digest, seen = self._walk_of(value, self.together)
+            if digest != first.digest:
+                return False
+            first.take(value, seen)
+        self.seen.include(first.watch.seen)
+        return True
