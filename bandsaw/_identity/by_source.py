@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
-from .firstparty import find_spec, is_first_party
+from .firstparty import find_spec
 from .forms import Written, write_str
 from .globals import canonical_module_name
 from .kept_outlines import remove_most
@@ -39,6 +39,9 @@ class Reader(Protocol):
 
     def module_of(self, name: str) -> Union[Module, Gap, None]:
         """Finds the source of a module, and asks once for each."""
+
+    def is_ours(self, name: str) -> bool:
+        """Says whether a module is of the project, and asks once for each."""
 
     def spec_of(self, name: str) -> Any:
         """Finds a module without loading anything, and asks once for each."""
@@ -157,7 +160,7 @@ def find(
     name: str, rest: tuple[str, ...], reader: Reader, trail: frozenset[Any] = frozenset()
 ) -> Found:
     """Finds what a chain of names stands for in a module."""
-    if not is_first_party(name):
+    if not reader.is_ours(name):
         return Found([reader.installed(name, rest)])
     module = reader.module_of(name)
     if not is_a(module, Module):

@@ -52,6 +52,7 @@ class NameReader:
         self.installed_class = self._set_on.form
         self.together: Together = together or Together() if earlier is None else earlier.together
         self.module_of, self.spec_of = self.together.module, self.together.spec
+        self.is_ours = self.together.is_ours
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
         self._problems = problems
         self._walk_of = walk_of

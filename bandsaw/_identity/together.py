@@ -24,6 +24,7 @@ class Together:
         self._run: dict[str, Optional[Part]] = {}
         self._runs: dict[tuple[Part, ...], tuple[Part, ...]] = {}
         self._specs: dict[str, Any] = {}
+        self._ours: dict[str, bool] = {}
         self._all_needed: dict[str, set[str]] = {}
         self._imported: dict[str, set[str]] = {}
         self._loaded: dict[str, set[str]] = {}
@@ -37,6 +38,12 @@ class Together:
         if name not in self._specs:
             self._specs[name] = spec_of_name(name)
         return self._specs[name]
+
+    def is_ours(self, name: str) -> bool:
+        known = self._ours.get(name)
+        if known is None:
+            known = self._ours[name] = is_first_party(name)
+        return known
 
     def run_by(self, module: Module) -> tuple[Part, ...]:
         """Returns what is run when a module is loaded, of all modules that are loaded with it.
@@ -60,7 +67,7 @@ class Together:
         # Imports in functions, too: what is run when the module is loaded may call them.
         for origin in module.origins:
             home = module.absolute(origin)
-            if is_first_party(home):
+            if self.is_ours(home):
                 found |= {*parents_of(home), home}
                 inner = f"{home}.{origin.name}"
                 is_name = origin.name and origin.name != "*"
