@@ -75,8 +75,11 @@ class Configuration:
             This configuration.
 
         Raises:
-            ConfigurationTypeError: If something given can be no advice (a `TypeError`).
+            ConfigurationTypeError: If something given can be no advice, or the name is no text (a
+                `TypeError`).
         """
+        if not isinstance(name, str):
+            raise ConfigurationTypeError(f"The name of an advice chain is a text, not {name!r}.")
         for advice in advices:
             _check_part(advice, "an advice: an object with before(session) and after(session)")
         with _LOCK:
