@@ -105,7 +105,7 @@ def generator():
         (classmethod(int), "Decorate a function"),
         (functools.partial(doubled, 1), "Decorate a plain function"),
         (len, "Decorate a plain function"),
-        ("text", "Decorate a plain function"),
+        ("text", "@task(chain='text')"),
         (None, "Decorate a plain function"),
     ],
 )
