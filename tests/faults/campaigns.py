@@ -31,11 +31,6 @@ def _with_numpy(function, about, *needs):
     return Campaign(f"{__package__}.{function}", about, ("Linux", "numpy", *needs))
 
 
-def _engine(name, *needs):
-    about = "calls on an executor, of which workers and processes are killed"
-    return Campaign(f"{__package__}.engines:{name}", about, ("Linux", *needs))
-
-
 CAMPAIGNS = {
     "cache-kills": _with_numpy("cache_processes:kills", "writers to a cache are killed"),
     "cache-crowd": _with_numpy(
@@ -80,8 +75,9 @@ CAMPAIGNS = {
     "recorder": Campaign(
         f"{__package__}.recorder:run", "processes that record are killed, records are changed"
     ),
-    "engines-pool": _engine("pool"),
-    "engines-loky": _engine("loky", "loky"),
+    "engines-pool": Campaign(
+        f"{__package__}.engines:pool", "workers of a pool and processes below them are killed"
+    ),
 }
 
 
@@ -94,7 +90,7 @@ def _module(name):
     return importlib.util.find_spec(name) is not None
 
 
-_MODULES = ("numpy", "fsspec", "paramiko", "loky")
+_MODULES = ("numpy", "fsspec", "paramiko")
 NEEDS = {
     "Linux": lambda: os.path.exists("/proc/self/environ") and hasattr(os, "fork"),
     **{name: functools.partial(_module, name) for name in _MODULES},

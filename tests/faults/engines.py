@@ -151,7 +151,7 @@ class _Calls:
         except _LOST as error:
             if how != "die":
                 with self._lock:
-                    self.lost.append(error)
+                    self.lost.append(repr(error))
         else:
             assert how == "value", f"{how} of {number} gave a value"
             assert value == value_of(number), f"{number} gave {value!r:.50}"
@@ -173,7 +173,7 @@ class _Calls:
     def see_what_was_lost(self, workers):
         """A worker has one call at a time. Where one dies, a pool ends the others."""
         if len(self.lost) > self._strikes * workers:
-            text = "\n".join(map(repr, self.lost))
+            text = "\n".join(self.lost)
             self._note("wrong", f"{self._strikes} processes were killed, and lost were:\n{text}")
 
 
@@ -194,16 +194,14 @@ def _settled():
         task = bandsaw.task(config=_CONFIGURATION, chain=chain)(work)
         for number in (9, 1000):
             assert task("value", number) == value_of(number)
-    # How many workers a pool has started, and what an engine keeps open, is up to them.
-    engines_chains.end_pools()
+    # How many workers a pool has started is up to it.
+    engines_chains.end()
     gc.collect()
-    is_pool = engines_chains.ENGINE in ("pool", "loky")
-    found = seen.descriptors() if is_pool else []
-    return collections.Counter(found), threading.active_count() if is_pool else 0
+    return collections.Counter(seen.descriptors()), threading.active_count()
 
 
-def _run(engine, dice, figures):
-    os.environ["FAULTS_ENGINE"] = engine
+def pool(dice, figures, directory):
+    """Makes calls on pools of processes."""
     from . import engines_chains
 
     logging.getLogger("bandsaw").setLevel(logging.ERROR)
@@ -256,20 +254,3 @@ def _see_it_settle(usual):
 
     if not seen.settles(is_usual, 20):
         raise Fault("left", f"descriptors and threads {usual} became {found}")
-
-
-def pool(dice, figures, directory):
-    _run("pool", dice, figures)
-
-
-def loky(dice, figures, directory):
-    _run("loky", dice, figures)
-
-
-def dask(dice, figures, directory):
-    _run("dask", dice, figures)
-
-
-def ray(dice, figures, directory):
-    _run("ray", dice, figures)
-    shutil.rmtree(Path(os.environ["TMPDIR"], "r"), ignore_errors=True)
