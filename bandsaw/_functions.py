@@ -21,6 +21,8 @@ def check_is_plain(obj: Any) -> None:
         instead = "Decorate a plain function that calls it"
         if isinstance(obj, (staticmethod, classmethod)):
             instead = f"Write @task below @{type(obj).__name__}"
+        elif isinstance(obj, str):
+            instead = f"A chain is named by its keyword: @task(chain={obj!r})"
         elif isinstance(obj, type):
             instead = "Decorate a function that makes the object, or the class's methods"
         kind = f"{type(obj).__module__}.{type(obj).__qualname__}"
@@ -77,7 +79,12 @@ def imported(function_name: str, module_name: str, layer: int) -> Any:
             f"The task {name} cannot be imported by {sys.executable} (Python {version}): "
             f"{type(error).__name__}: {error}."
         )
-        if isinstance(error, ImportError):
+        if isinstance(error, AttributeError) and module_name in sys.modules:
+            message += (
+                " It has to be defined where the module is imported, too: at the top level, and "
+                "not below if __name__ == '__main__':"
+            )
+        elif isinstance(error, ImportError):
             message += (
                 " Send what is missing there along with "
                 "Configuration.add_modules_for_distribution(), or install it."

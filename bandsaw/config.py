@@ -75,10 +75,20 @@ class Configuration:
             This configuration.
 
         Raises:
-            ConfigurationTypeError: If something given can be no advice (a `TypeError`).
+            ConfigurationTypeError: If something given can be no advice, or the name is no text (a
+                `TypeError`).
         """
+        if not isinstance(name, str):
+            raise ConfigurationTypeError(f"The name of an advice chain is a text, not {name!r}.")
         for advice in advices:
-            _check_part(advice, "an advice: an object with before(session) and after(session)")
+            is_extension = isinstance(advice, Extension)
+            _check_part(
+                advice,
+                "an advice: an object with before(session) and after(session)",
+                "before",
+                "after",
+                otherwise=" Extensions are added by add_extension()." if is_extension else "",
+            )
         with _LOCK:
             self._tuples[name] = advices
             self._chains.setdefault(name, [])[:] = advices
@@ -115,7 +125,13 @@ class Configuration:
         Raises:
             ConfigurationTypeError: If it can be no extension (a `TypeError`).
         """
-        _check_part(extension, "an extension: an object of a class derived from Extension")
+        is_advice = hasattr(extension, "before")
+        _check_part(
+            extension,
+            "an extension: an object of a class derived from Extension",
+            "on_init",
+            otherwise=" Advices are added by add_advice_chain()." if is_advice else "",
+        )
         self.extensions.append(extension)
         return self
 
@@ -342,7 +358,11 @@ def get_configuration(configuration_module: Optional[str] = None) -> Configurati
     return configuration
 
 
-def _check_part(part: Any, wanted: str) -> None:
-    # Anything may have the right methods but a class that was not called, a name, a list ...
-    if isinstance(part, type) or (type(part).__module__ == "builtins" and type(part) is not object):
-        raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.")
+def _check_part(part: Any, wanted: str, *methods: str, otherwise: str = "") -> None:
+    """Refuses a class that was not called, a name, a list, and what lacks one of some methods."""
+    is_plain = type(part).__module__ == "builtins" and type(part) is not object
+    if isinstance(part, type) or is_plain:
+        otherwise = ""
+    elif all(hasattr(part, method) for method in methods):
+        return
+    raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.{otherwise}")

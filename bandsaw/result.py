@@ -31,6 +31,11 @@ class Result(SerializableValue):
         self.value = value
         self.exception = exception
         if exception is not None:
+            given: Any = exception
+            if not isinstance(given, BaseException):
+                from .errors import AdviceResultError
+
+                raise AdviceResultError(f"Result(exception={exception!r}): that is no exception.")
             self._raised = (exception, exception.__traceback__)
 
     def __reduce__(self) -> Any:

@@ -161,19 +161,22 @@ def test_custom_advices_that_the_configuration_was_given_are_in_it(members_of):
     assert members_of(files, script="") == {"mine.py"}
 
 
-@pytest.mark.parametrize("name", ["os", "runpy", "importlib", "json.decoder"])
-def test_what_is_frozen_into_python_is_in_it_as_source(name, project, pythons):
+def test_what_is_frozen_into_python_is_in_it_as_source(project, pythons):
+    names = ["os", "runpy", "importlib", "json.decoder"]
     code = f"""
         from bandsaw.distribution import DistributionArchive
         import zipfile
-        path = DistributionArchive("a.pyz", {name!r}).path
-        print(*zipfile.ZipFile(path).namelist())
-        path.unlink()
+        for name in {names!r}:
+            path = DistributionArchive("a.pyz", name).path
+            print(*zipfile.ZipFile(path).namelist())
+            path.unlink()
     """
     for python in pythons.values():
-        found = project.run("-c", textwrap.dedent(code), python=python).stdout.split()
-        inner = name.replace(".", "/")
-        assert {f"{inner}.py", f"{inner}/__init__.py"} & set(found), python
+        lines = project.run("-c", textwrap.dedent(code), python=python).stdout.splitlines()
+        for name, line in zip(names, lines):
+            inner = name.replace(".", "/")
+            assert {f"{inner}.py", f"{inner}/__init__.py"} & set(line.split()), (python, name)
+        assert len(lines) == len(names)
 
 
 def test_a_package_that_says_itself_where_its_modules_are_can_be_named(project):

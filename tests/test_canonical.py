@@ -23,6 +23,7 @@ import sys
 import threading
 import types
 import uuid
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -662,6 +663,11 @@ def test_an_array_that_is_mapped_from_a_file_counts_by_its_values(tmp_path):
 def test_an_iterator_is_refused_with_the_way_out(iterator, wrap):
     with pytest.raises(IdentityError, match="read only once. Pass a list"):
         digest(wrap(iterator))
+
+
+def test_a_future_is_refused_by_its_own_path_with_the_way_out():
+    with pytest.raises(IdentityError, match=r"value\['a'\]\[1\] has no.*Submit this call, too"):
+        digest({"a": [1, Future()]})
 
 
 def test_an_open_file_is_refused_with_the_way_out():

@@ -88,8 +88,10 @@ def test_another_configuration_can_be_named(project):
         (None, "No module named 'bandsaw_config'"),
         ("x = 1", "no variable 'configuration'"),
         ("configuration = 1", "is of type int"),
-        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
-        ("1 / 0", "ZeroDivisionError"),
+        ("\nimport no_such_module", "named 'no_such_module' (bandsaw_config.py, line 2)"),
+        ("1 / 0", "ZeroDivisionError: division by zero (bandsaw_config.py, line 1)"),
+        ("import os\nos.environ['NOT_SET']", "KeyError: 'NOT_SET' (bandsaw_config.py, line 2)"),
+        ("(", "SyntaxError: '(' was never closed" if sys.version_info >= (3, 10) else "EOF"),
     ],
 )
 def test_a_configuration_that_cannot_be_loaded_is_a_reason(project, text, said):

@@ -92,6 +92,20 @@ def test_what_can_be_no_part_is_refused(use):
         use(bandsaw.Configuration())
 
 
+@pytest.mark.parametrize(
+    ("use", "otherwise"),
+    [
+        (lambda c: c.add_advice_chain(bandsaw.Extension()), "added by add_extension"),
+        (lambda c: c.add_advice_chain(object()), "in place of an advice"),
+        (lambda c: c.add_extension(bandsaw.Advice()), "added by add_advice_chain"),
+        (lambda c: c.add_extension(object()), "in place of an extension"),
+    ],
+)
+def test_a_part_that_is_added_as_another_one_is_refused_with_the_way_out(use, otherwise):
+    with pytest.raises(ConfigurationTypeError, match=otherwise):
+        use(bandsaw.Configuration())
+
+
 def test_configurations_are_equal_by_their_module(configure):
     one, other = configure(), configure()
     assert one != other

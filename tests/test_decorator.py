@@ -105,7 +105,7 @@ def generator():
         (classmethod(int), "Decorate a function"),
         (functools.partial(doubled, 1), "Decorate a plain function"),
         (len, "Decorate a plain function"),
-        ("text", "Decorate a plain function"),
+        ("text", "@task(chain='text')"),
         (None, "Decorate a plain function"),
     ],
 )
@@ -317,8 +317,14 @@ def test_an_extension_is_told_of_calls_with_an_empty_chain(configure):
     assert told == [(name, (4,), {}), ({"seen": True}, Result(8))]
 
 
-@pytest.mark.parametrize("run_id", ["nightly-7", "../../x", "2026/11/29", "x" * 5000], ids=len)
-@pytest.mark.parametrize("advice", ["", "workers=1", "fork=False"])
+@pytest.mark.parametrize(
+    ("run_id", "advice"),
+    [
+        *(("nightly-7", ""), ("2026/11/29", ""), ("x" * 5000, "")),
+        *(("../../x", advice) for advice in ("", "workers=1", "fork=False")),
+    ],
+    ids=len,
+)
 def test_a_script_sets_the_run_id_above_its_tasks(project, run_id, advice):
     project.write(
         "bandsaw_config.py",

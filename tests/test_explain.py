@@ -586,3 +586,13 @@ def test_an_entry_of_the_same_arguments_tells_more_than_a_sibling():
     nearest = compare.nearest(wanted, entries)
     assert nearest.path == "old" and len(nearest.differences) == 2
     assert compare.nearest(wanted, entries[2:]).path == "sibling"
+
+
+@pytest.mark.parametrize("model", ["a", ("a", 1, None, 2)])
+def test_a_part_that_had_no_room_in_one_entry_is_not_told_as_new(model):
+    def made(rows):
+        return Record("flow.f", 1.0, 1.0, {"rows": Argument(str(rows), texts_of("rows", rows))}, [])
+
+    rows = [{"accuracy": number, "model": model} for number in range(12)]
+    *told, _ = compare.differences(made([{**row, "worst": 0} for row in rows]), made(rows))
+    assert told == [f"argument `rows[{at}]['worst']` is new: 0" for at in range(5)]

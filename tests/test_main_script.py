@@ -207,6 +207,7 @@ def test_a_name_that_leads_elsewhere_by_now_is_an_error_before_anything_is_start
     )
     done = project.run("workflow.py", check=False)
     assert "does not lead to the function" in done.stderr.splitlines()[-1]
+    assert "cloudpickle" not in done.stderr
 
 
 def test_properties_above_tasks_cross(project):

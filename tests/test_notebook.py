@@ -10,7 +10,7 @@ from tests.conftest import lacking
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "in-a-notebook.md"
 BLOCK = re.compile(r"^```(ipython|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CONFIGURATION = re.compile(r"^```python title=.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"^```python title=\"(.*?)\"\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def cells_of_page():
@@ -43,9 +43,9 @@ def test_the_cells_of_the_page_show_what_it_says(project, monkeypatch):
         import nbformat
     except ImportError as error:
         lacking(f"{error.name} is not installed")
-    (configuration,) = CONFIGURATION.findall(PAGE.read_text(encoding="utf-8"))
-    project.write("bandsaw_config.py", configuration)
-    shapes = project.write("shapes.py", "def area(x):\n    return x * x\n")
+    for name, text in FILE.findall(PAGE.read_text(encoding="utf-8")):
+        project.write(name, text)
+    shapes = project.folder / "shapes.py"
     os.utime(shapes, (1, 1))
     for name, value in project.environment().items():
         monkeypatch.setenv(name, value)

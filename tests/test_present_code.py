@@ -277,6 +277,7 @@ def test_names_that_are_there_in_one_process_only_are_told(project, change):
                 steps.f()
             told = [str(each.message) for each in caught]
             assert not before and "is not kept" in told[0], told
+            assert "tests need an empty chain" in told[0]
         """,
     )
     project.run("main.py")

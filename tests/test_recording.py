@@ -218,6 +218,17 @@ def test_why_calls_were_computed_is_found_out_when_it_is_shown(project, recorded
     assert why.startswith("its entry could not be used: ")
 
 
+def test_calls_that_a_new_parameter_has_made_are_not_told_by_each_other(
+    project, recorded, bandsaw_runs
+):
+    recorded("for x in (1, 2, 4):\n    cached(x)")
+    text = (project.folder / "workflow.py").read_text()
+    project.write("workflow.py", text.replace("def cached(x):", "def cached(x, folds=5):"))
+    project.run("workflow.py")
+    (line,) = [line for line in bandsaw_runs("show").splitlines() if "workflow.cached: " in line]
+    assert line.endswith("changed; argument `folds` is new: 5 (and 2 more)")
+
+
 def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_runs):
     recorded("given(Hostile()); given('<script>')")
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [

@@ -156,6 +156,7 @@ def test_a_task_that_cannot_be_found_is_a_typed_error_and_no_result():
             task.execute(Execution("e"))
         missing = isinstance(caught.value.__cause__, ImportError)
         assert ("add_modules_for_distribution" in str(caught.value)) == missing
+        assert ("at the top level" in str(caught.value)) != missing
         assert caught.value.__cause__ is not None
 
 

@@ -1,5 +1,7 @@
 """Modules of the project that a task uses themselves: all that they reach counts."""
 
+import ast
+
 import pytest
 
 CONFIGURATION = """
@@ -15,7 +17,7 @@ LOADED = {
     "a list": "import lib; MODULES = [lib] | return MODULES[0].get()",
     "a namespace": "import lib, types; N = types.SimpleNamespace(m=lib) | return N.m.get()",
     "a default": "import lib; exec | return given()",
-    "an attribute of a class": "import lib; Holder = type('Holder', (), {}) | return O.m.get()",
+    "an attribute of a class": "import lib | return O.m.get()",
     "vars": "import lib | return vars(lib)['get']()",
     "__dict__": "import lib | return lib.__dict__['get']()",
     "sys.modules": "import sys, lib | return sys.modules['lib'].get()",
@@ -30,7 +32,6 @@ IMPORTED = {
     "an imported package": "pass | import pkg; x = pkg; return x.sub.get()",
     "__dict__ of an imported one": "pass | import lib; return lib.__dict__['get']()",
 }
-USES = {**LOADED, **IMPORTED}
 WORKFLOW = """
 import bandsaw
 {above}
@@ -44,31 +45,40 @@ EXTRA = {
 }
 
 
-@pytest.mark.parametrize("use", USES)
-def test_edits_and_changes_of_what_a_used_module_reaches_are_seen(project, use):
-    above, _, body = USES[use].partition(" | ")
+@pytest.mark.parametrize("uses", [LOADED, *({use: IMPORTED[use]} for use in IMPORTED)], ids=list)
+def test_edits_and_changes_of_what_a_used_module_reaches_are_seen(project, uses):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write("lib.py", "import other\ndef get(): return other.RATE")
     project.write("pkg/__init__.py", "from . import sub")
     project.write("pkg/sub.py", "import other\ndef get(): return other.RATE")
-    workflow = WORKFLOW.format(above=above, body=body, extra=EXTRA.get(use, ""))
-    project.write("steps.py", workflow)
+    for number, (use, text) in enumerate(uses.items()):
+        above, _, body = text.partition(" | ")
+        workflow = WORKFLOW.format(above=above, body=body, extra=EXTRA.get(use, ""))
+        project.write(f"steps{number}.py", workflow)
     project.write(
         "main.py",
-        """
-        import bandsaw, steps
-        print(steps.f(), steps.f())
+        f"""
+        import importlib
+        import bandsaw
+        found = [importlib.import_module(f"steps{{number}}") for number in range({len(uses)})]
+
+        def show():
+            print([steps.f() for steps in found])
+
+        show()
+        show()
         import lib, other, pkg.sub
         other.RATE = 5
-        print(steps.f())
+        show()
         lib.get = pkg.sub.get = lambda: 7
-        print(steps.f())
+        show()
         """,
     )
     for rate in (1, 2):
         project.write("other.py", f"RATE = {rate}")
         done = project.run("main.py")
-        assert done.stdout.split() == [str(rate), str(rate), "5", "7"]
+        expected = [[result] * len(uses) for result in (rate, rate, 5, 7)]
+        assert [ast.literal_eval(line) for line in done.stdout.splitlines()] == expected, uses
         assert "computed name" not in done.stderr
 
 

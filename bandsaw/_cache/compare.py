@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -120,7 +121,10 @@ def _in_arguments(now: Mapping[str, Argument], then: Mapping[str, Argument]) -> 
 
 def _in_argument(name: str, new: Argument, old: Argument) -> Iterator[str]:
     found = []
+    apart = _told_whole(new.texts, old.texts) | _told_whole(old.texts, new.texts)
     for path in dict.fromkeys([*new.texts, *old.texts]):
+        if path in apart:
+            continue
         text, other = new.texts.get(path), old.texts.get(path)
         if text is None:
             found.append(f"argument `{path}` is not there any more: it was {other}")
@@ -133,6 +137,23 @@ def _in_argument(name: str, new: Argument, old: Argument) -> Iterator[str]:
     yield from found[:_MOST_DIFFERENCES]
     if len(found) > _MOST_DIFFERENCES:
         yield f"argument `{name}` differs in {len(found) - _MOST_DIFFERENCES} more places"
+
+
+def _told_whole(texts: Mapping[str, str], parts: Mapping[str, str]) -> set[str]:
+    """Finds containers told as a whole in one entry and by their parts in the other, and the parts.
+
+    There is room for so many texts only: that a part is in one of them says nothing.
+    """
+    found: set[str] = set()
+    for path, text in texts.items():
+        if path not in parts and _CONTAINER.fullmatch(text):
+            below = [part for part in parts if part.startswith((f"{path}[", f"{path}."))]
+            if below:
+                found.update([path, *below])
+    return found
+
+
+_CONTAINER = re.compile(r"[\w.]+ of \d+|[\[({].*", re.DOTALL)
 
 
 def _short(argument: Argument) -> str:

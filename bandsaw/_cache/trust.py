@@ -16,6 +16,7 @@ def is_of_other_code(session: Any) -> bool:
     task = session.task
     if not isinstance(task, Task):
         return False
+    hint = ""
     changed = task._changed_since_read()
     if changed:
         what = "this code was changed while the call ran"
@@ -26,12 +27,13 @@ def is_of_other_code(session: Any) -> bool:
         # Nothing but what runs a task has to look at its own code.
         changed = (session._code_now() if modules.is_far_end else came_back)["differs"]
         what = "this is not the same in the process that ran it"
+        hint = " A mock or a value that was set here is not seen there: tests need an empty chain."
     if not changed:
         return False
     _warn(
         f"The result of {task} is not kept: {what}: {', '.join(changed[:5])}"
-        f"{' and more' if changed[5:] else ''}. Leave it out of the id with @task(state=[...]) if "
-        "results do not depend on it."
+        f"{' and more' if changed[5:] else ''}.{hint} Leave it out of the id with "
+        "@task(state=[...]) if results do not depend on it."
     )
     return True
 

@@ -19,6 +19,7 @@ from ..distribution import DistributionArchive, get_distribution_archive
 from ..environments import Environment
 from ..errors import BandsawError
 from ..interpreter import Interpreter, checked_interpreter
+from .targets import reason_of
 
 _OLDEST = (3, 9)
 _PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
@@ -32,7 +33,7 @@ def check_configuration(module_name: Optional[str] = None) -> int:
     try:
         configuration = get_configuration(module_name)
     except Exception as error:
-        print(f"error: the configuration cannot be loaded: {_reason(error)}", file=sys.stderr)
+        print(f"error: the configuration cannot be loaded: {reason_of(error)}", file=sys.stderr)
         return 1
     problems: list[str] = []
     modules: list[str] = []
@@ -202,10 +203,6 @@ def _too_old(version: str) -> Optional[str]:
 
 def _class_name(part: Any) -> str:
     return f"{type(part).__module__}.{type(part).__qualname__}"
-
-
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, BandsawError) else f"{type(error).__name__}: {error}"
 
 
 # A worker of Slurm is a job, which may have to wait.

@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
@@ -69,6 +70,21 @@ def directories_of(parsed: argparse.Namespace) -> Sequence[str]:
     return directories
 
 
+def reason_of(error: Exception) -> str:
+    """Says what an error was, and in which line of a module it was raised."""
+    if isinstance(error, BandsawError):
+        return str(error)
+    places = [
+        (os.path.basename(frame.filename), frame.lineno)
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.name == "<module>" and os.path.isabs(frame.filename)
+    ]
+    # Errors of syntax say it themselves.
+    is_told = isinstance(error, SyntaxError) or not places
+    place = "" if is_told else " ({}, line {})".format(*places[-1])
+    return f"{type(error).__name__}: {error}{place}"
+
+
 def loaded(module_name: Optional[str], advice: str = "") -> Configuration:
     """Returns the configuration that a command is about. `advice`: what helps without it."""
     try:
@@ -77,7 +93,7 @@ def loaded(module_name: Optional[str], advice: str = "") -> Configuration:
         raise
     except Exception as error:
         raise InvalidValueError(
-            f"The configuration cannot be loaded: {type(error).__name__}: {error}.{advice}"
+            f"The configuration cannot be loaded: {reason_of(error)}.{advice}"
         ) from error
 
 

@@ -99,6 +99,11 @@ class _Search:
         if cls in _ATOMS or isinstance(value, _CODE):
             return
         number = id(value)
+        if hasattr(cls, "_bandsaw_results"):
+            raise TypeError(
+                f"The results of a map() stand at {self._path(parent, step)}, and can be taken "
+                "only once. Pass a list of them, or futures: [f.submit(item) for item in items]."
+            )
         is_future = isinstance(value, Future)
         if (
             is_future
@@ -145,13 +150,16 @@ class _Search:
             for index, item in _parts(value):
                 see(item, number, index, True)
 
-    def _refuse(self, value: Any, parent: _Key, step: Any) -> None:
+    def _path(self, parent: _Key, step: Any) -> str:
         steps = [step]
         while parent in self._first:
             parent, step = self._first[parent]
             steps.append(step)
         first, *rest = reversed(steps)
-        path = str(first) + "".join(map(_written, rest))
+        return str(first) + "".join(map(_written, rest))
+
+    def _refuse(self, value: Any, parent: _Key, step: Any) -> None:
+        path = self._path(parent, step)
         if isinstance(value, Future):
             why = (
                 "a future can be replaced by its value in lists, tuples, sets, dicts (as a value) "

@@ -22,6 +22,8 @@ _AHEAD = 16
 class Results(Iterator[Any]):
     """The results of a map. What has not begun is cancelled when it is closed or goes away."""
 
+    _bandsaw_results = True  # known by it where futures are looked for
+
     def __init__(
         self,
         function: Callable[..., Any],

@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from ..errors import IdentityError
 
 LONGEST_INLINE = 256
+ABOUT_FUTURES = (
+    "a future stands for its value in the arguments of submit() and map() only. Submit this call, "
+    "too, or pass the future's result()"
+)
 # The tag of what a hook gave, and how many levels deep it may lie: it may give something new of the
 # same kind every time.
 HOOKED = b"!hook;"
@@ -285,6 +289,13 @@ class Writer:
         if self._report is not None:
             self.report(value, f"{WITHOUT_FORM} ({error})")
             return opaque(value)
+        with late_import:
+            from concurrent.futures import Future
+
+        for depth, frame in enumerate(self.frames):
+            if is_a(frame.value, Future):
+                del self.frames[depth:]
+                raise self.error(frame.value, ABOUT_FUTURES)
         raise self.error(value, str(error)) from error.__cause__
 
     def report(self, value: Any, reason: str) -> None:

@@ -18,7 +18,8 @@ _MOST_DIFFERENCES = 3
 
 def explain(calls: list[dict[str, Any]]) -> None:
     """Adds `why` to each call: why no cache had it, `None` where there was no miss."""
-    entries = _Entries()
+    begins = [call["begun"] for call in calls if call["begun"] is not None]
+    entries = _Entries(min(begins, default=0.0))
     for call in calls:
         call["why"] = None
         if call["cache"] == "miss" and call["begun"] is not None:
@@ -39,7 +40,8 @@ def reasons(calls: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
 class _Entries:
     """The entries of the caches that calls have asked, each read once."""
 
-    def __init__(self) -> None:
+    def __init__(self, begun: float) -> None:
+        self._begun = begun  # when the first call of the run began
         self._records: dict[str, Optional[Record]] = {}
         self._in_folders: dict[str, list[tuple[float, str]]] = {}
         self._folders: dict[tuple[str, str], list[str]] = {}
@@ -63,10 +65,10 @@ class _Entries:
             if same_code:
                 return "there was no entry with these arguments"
         else:
-            found = same_arguments + same_code
-            if not found:
-                found = self._read(begun, [at for one in others for at in self._before(begun, one)])
-            nearest = compare.nearest(ours, found)
+            # What the run itself has made says less than what was there when it began.
+            earlier = [found for found in same_code if found[1].made < self._begun]
+            found = same_arguments + earlier or self._of_folders(self._begun, others)
+            nearest = compare.nearest(ours, found or same_code or self._of_folders(begun, others))
             if nearest is not None:
                 lines = [line.strip() for line in compare.lines_of(nearest.differences)]
                 more = len(lines) - _MOST_DIFFERENCES
@@ -78,6 +80,11 @@ class _Entries:
         """Reads the first entries that were there when a call began."""
         records = ((path, self._record(path)) for path in paths[:_MOST_COMPARED])
         return [(path, one) for path, one in records if one is not None and one.made < begun]
+
+    def _of_folders(self, begun: float, folders: list[str]) -> list[tuple[str, Record]]:
+        """Reads entries of some folders that were there at a time."""
+        paths = [path for folder in folders for path in self._before(begun, folder)]
+        return self._read(begun, paths)
 
     def _record(self, path: str) -> Optional[Record]:
         if path not in self._records:

@@ -5,43 +5,16 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._system.processes import in_forked_processes
 from .._task_options import check_value, seconds
-from ..errors import BandsawError, EnvironmentBuildError, InvalidValueError, WorkerError
+from ..errors import BandsawError, EnvironmentBuildError, WorkerError
 from ..result import Result
 from ..session import Session
 
 if TYPE_CHECKING:
     from ..workers.pool import Pool
-
-
-def checked_options(
-    workers: Optional[int],
-    max_tasks: Optional[int],
-    idle_timeout: Optional[float],
-    preload: Sequence[str],
-    whose: str,
-) -> tuple[Optional[int], Optional[int], Optional[float], tuple[str, ...]]:
-    """Refuses options about processes that cannot be used."""
-    for name, value in (("workers", workers), ("max_tasks", max_tasks)):
-        if value is not None and not (type(value) is int and value > 0):
-            raise InvalidValueError(f"{name}={value!r} has to be a whole number above 0.")
-    if idle_timeout is not None:
-        checked_seconds("idle_timeout", idle_timeout, whose)
-    if workers is None and not (max_tasks is None and idle_timeout is None):
-        raise InvalidValueError(
-            "max_tasks and idle_timeout are about warm processes: add workers=N."
-        )
-    if not isinstance(preload, (list, tuple)) or not all(
-        isinstance(name, str) and name for name in preload
-    ):
-        raise InvalidValueError(
-            f"preload={preload!r} has to be a list of the names of modules: preload=['numpy']."
-        )
-    return workers, max_tasks, idle_timeout, tuple(preload)
 
 
 def go_on_after(session: Session, cross: Callable[[], None]) -> None:
@@ -65,13 +38,6 @@ def timeout_of(session: Session) -> Optional[float]:
     if limit is not None:
         check_value("timeout", limit, seconds, session.task)
     return limit  # type: ignore[no-any-return]
-
-
-def checked_seconds(name: str, value: Any, whose: str) -> None:
-    """Refuses what is no time span."""
-    problem = seconds(value)
-    if problem is not None:
-        raise InvalidValueError(f"{whose}: {name}={value!r} {problem}.")
 
 
 def note_what_is_missing(session: Session, error: Optional[BaseException], host: str) -> None:

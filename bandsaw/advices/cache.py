@@ -30,6 +30,7 @@ from ..advice import Advice
 from ..errors import InvalidValueError
 from ..result import Result
 from ..session import Session
+from ._arguments import checked_bound, checked_flag, checked_path
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ class CachingAdvice(Advice):
         shared_trusted: Whether its entries are read with any serializer.
 
     Raises:
-        InvalidValueError: If a bound is no positive number, or `shared` no URL (a `ValueError`).
+        InvalidValueError: If an argument cannot be used: the directory is no path, a bound no
+            positive number, `shared` no URL, and so on (a `ValueError`).
     """
 
     def __init__(
@@ -89,18 +91,18 @@ class CachingAdvice(Advice):
         shared: Optional[str] = None,
         shared_trusted: bool = False,
     ) -> None:
-        self.directory = Path(directory)
+        self.directory = Path(checked_path("directory", directory))
         self._anchor = Anchor()
-        self.max_bytes = _checked_bound("max_bytes", max_bytes)
+        self.max_bytes = checked_bound("max_bytes", max_bytes)
         if isinstance(max_age, timedelta):
             max_age = max_age.total_seconds()
-        self.max_age = _checked_bound("max_age", max_age)
-        self.mmap = mmap
+        self.max_age = checked_bound("max_age", max_age)
+        self.mmap = checked_flag("mmap", mmap)
+        if not (keep_if is None or callable(keep_if)):
+            raise InvalidValueError(f"keep_if={keep_if!r} has to be a function of a value.")
         self.keep_if = keep_if
         self.shared = None if shared is None else _checked_url(shared)
-        if not isinstance(shared_trusted, bool):
-            raise InvalidValueError(f"shared_trusted={shared_trusted!r} has to be True or False.")
-        self.shared_trusted = shared_trusted
+        self.shared_trusted = checked_flag("shared_trusted", shared_trusted)
 
     def before(self, session: Session) -> None:
         """Concludes with the result that was kept, where there is one. See `Advice.before`.
@@ -381,15 +383,6 @@ def _note_why(session: Session, why: str) -> None:
 
 # By the session and the advice: a chain may have several caches.
 _computations: dict[tuple[int, int], Computation] = {}
-
-
-def _checked_bound(name: str, bound: Any) -> Any:
-    is_number = isinstance(bound, (int, float)) and not isinstance(bound, bool)
-    if bound is None or (is_number and bound > 0):
-        return bound
-    raise InvalidValueError(
-        f"{name} has to be a number above zero, or None for none, not {bound!r}"
-    )
 
 
 def _checked_url(url: str) -> str:

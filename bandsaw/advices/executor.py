@@ -16,7 +16,8 @@ from .._task_options import ENGINES, check_value, count, mapping
 from ..advice import Advice
 from ..errors import InvalidValueError, UnknownOptionError
 from ..session import Session
-from ._moving import checked_options, go_on_after, note_what_is_missing, timeout_of
+from ._arguments import checked_flag, checked_options
+from ._moving import go_on_after, note_what_is_missing, timeout_of
 
 # Options of `@task(executor={...})` that are ours, whatever the executor.
 _OURS = ("batch",)
@@ -75,8 +76,7 @@ class ExecutorAdvice(Advice):
                 f"executor={executor!r} has to be an executor, such as ProcessPoolExecutor(), or a "
                 "function that makes one: ExecutorAdvice(lambda: ProcessPoolExecutor())."
             )
-        if not isinstance(isolate, bool):
-            raise InvalidValueError(f"isolate={isolate!r} has to be True or False.")
+        checked_flag("isolate", isolate)
         if not isolate and (workers is not None or preload):
             raise InvalidValueError(
                 "workers and preload are for processes below the executor's workers, and with "

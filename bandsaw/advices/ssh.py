@@ -29,7 +29,8 @@ from ..errors import (
 )
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
-from ._moving import checked_options, go_on_after, note_what_is_missing, pool_of, timeout_of
+from ._arguments import checked_options
+from ._moving import go_on_after, note_what_is_missing, pool_of, timeout_of
 from ._openssh import SshCommandLineBackend
 from ._remote import Remote, SshBackend, command_of, python_of
 

@@ -11,10 +11,11 @@ from .._system.directories import Anchor
 from .._system.files import make_private
 from .._system.importing import late_import
 from ..advice import Advice
-from ..errors import InvalidValueError, WorkerStartError
+from ..errors import WorkerStartError
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
-from ._moving import checked_options, checked_seconds, go_on_after, pool_of, timeout_of
+from ._arguments import checked_flag, checked_options, checked_path, checked_seconds
+from ._moving import go_on_after, pool_of, timeout_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,19 +87,17 @@ class SubprocessAdvice(Advice):
         idle_timeout: Optional[float] = None,
         heartbeat: Optional[float] = None,
     ) -> None:
-        if not (directory is None or isinstance(directory, (str, os.PathLike))):
-            raise InvalidValueError(f"directory={directory!r} has to be a path.")
         self.directory: Optional[Path] = None
         if directory is not None:
             # Not at the top: every process of a task imports this module.
             from pathlib import Path
 
-            self.directory = Path(directory)
+            self.directory = Path(checked_path("directory", directory))
         self._anchor = Anchor()
         self.interpreter = Interpreter() if interpreter is None else interpreter
         if heartbeat is not None:
             checked_seconds("heartbeat", heartbeat, "SubprocessAdvice")
-        self.fork = fork
+        self.fork = checked_flag("fork", fork)
         self.workers, self.max_tasks, self.idle_timeout, self.preload = checked_options(
             workers, max_tasks, idle_timeout, preload, "SubprocessAdvice"
         )

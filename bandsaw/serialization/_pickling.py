@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, Optional
 
 from .._system.importing import late_import
-from ..errors import DeserializationError, SignatureError, UnserializableError
+from ..errors import BandsawError, DeserializationError, SignatureError, UnserializableError
 from ..modules import main_module_name
 from . import _classes, _exceptions
 from ._paths import find_culprit, short_repr, type_name
@@ -181,13 +181,24 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
         return UnserializableError(
             f"A value of type {type_name(value)} cannot be pickled: it is nested too deeply."
         )
+    with late_import:
+        from concurrent.futures import Future
+
+        from .._identity.canonical import ABOUT_FUTURES
+
     known: dict[int, tuple[bool, Any]] = {}
-    path, culprit = find_culprit(value, lambda part: _works(part, known))
+    path, culprit = find_culprit(
+        value, lambda part: _works(part, known), lambda part: not isinstance(part, Future)
+    )
     what = f"The {culprit.__name__!r}" if isinstance(culprit, _BY_NAME) else "The value"
     way_out = ""
-    if isinstance(error, UnserializableError):
+    if isinstance(error, BandsawError):
         return UnserializableError(f"{what} at {path} cannot be pickled. {error}")
-    if str(error).startswith("cannot pickle '"):
+    if isinstance(culprit, Future):
+        way_out = f": {ABOUT_FUTURES}"
+    elif isinstance(culprit, types.GeneratorType):
+        way_out = ". Make a list of what it gives"
+    elif str(error).startswith("cannot pickle '"):
         way_out = ". Make it in the task, or leave it out of its object with __getstate__"
     elif isinstance(culprit, _BY_NAME) or _by_value().is_nameless(type(culprit)):
         way_out = "; what is kept has to be found by its name: move it to the top level of a module"

@@ -24,6 +24,12 @@ def test_results_come_in_the_order_of_the_items(double):
     assert list(double.map([double.submit(1), 2])) == [4, 4]
 
 
+@pytest.mark.parametrize("wrap", [lambda results: results, lambda results: {"a": [results]}])
+def test_results_are_no_argument_of_a_submitted_call(double, wrap):
+    with pytest.raises(TypeError, match="results of a map.* stand at argument 1.* Pass a list"):
+        double.submit(wrap(double.map([1, 2])))
+
+
 def test_it_begins_at_the_call(task):
     called = Future()
 

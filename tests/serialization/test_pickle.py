@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import Future
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -43,6 +44,15 @@ class Failing:
 
     def __init__(self):
         self.a = 1
+
+
+@pytest.mark.parametrize(
+    ("made", "way_out"),
+    [(Future, "Submit this call, too"), (lambda: (x for x in "a"), "Make a list of what it gives")],
+)
+def test_what_stands_for_values_is_named_with_the_way_out(made, way_out):
+    with pytest.raises(UnserializableError, match=rf"at value\['a'\]\[1\] cannot.*{way_out}"):
+        written({"a": [1, made()]})
 
 
 def test_it_is_a_serializer_that_writes_protocol_5():

@@ -254,7 +254,7 @@ values = st.recursive(
 @given(value=values)
 @example(value=[math.nan, {"\ud83d": "\ude00"}])
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_nesting_of_values_comes_back_the_same(cross, value):
     assert_same(cross(value), value)

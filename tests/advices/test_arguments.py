@@ -1,0 +1,37 @@
+"""What advices, chains and results cannot be made with is refused by an error that names it."""
+
+import pytest
+
+import bandsaw
+from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.subprocess import SubprocessAdvice
+from bandsaw.errors import AdviceResultError, ConfigurationTypeError, InvalidValueError
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: CachingAdvice(5), "directory=5 has to be a path"),
+        (lambda: CachingAdvice(None), "directory=None has to be a path"),
+        (lambda: CachingAdvice(b"x"), "directory=b'x' has to be a path"),
+        (lambda: CachingAdvice("x", mmap="no"), "mmap='no' has to be True or False"),
+        (lambda: CachingAdvice("x", keep_if=3), "keep_if=3 has to be a function"),
+        (lambda: SubprocessAdvice(5), "directory=5 has to be a path"),
+        (lambda: SubprocessAdvice(b"x"), "directory=b'x' has to be a path"),
+        (lambda: SubprocessAdvice(fork="no"), "fork='no' has to be True or False"),
+    ],
+)
+def test_an_argument_that_cannot_be_used_is_named(make, said):
+    with pytest.raises(InvalidValueError, match=said):
+        make()
+
+
+def test_the_name_of_a_chain_is_a_text():
+    with pytest.raises(ConfigurationTypeError, match="name of an advice chain is a text, not 5"):
+        bandsaw.Configuration().add_advice_chain(name=5)
+
+
+@pytest.mark.parametrize("given", [5, "a text", ValueError])
+def test_the_exception_of_a_result_is_an_exception(given):
+    with pytest.raises(AdviceResultError, match="is no exception"):
+        bandsaw.Result(exception=given)
