@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import bandsaw
-from bandsaw._archive import places
+from bandsaw._archive import keep, places
 from bandsaw.distribution import DistributionArchive, get_distribution_archive
 from bandsaw.errors import DistributionError
 from tests.conftest import lacking
@@ -330,6 +330,27 @@ def test_an_archive_of_a_later_task_has_its_module_too(configuration, tmp_path):
     assert after is not before
     assert (after.folder / f"{name}.py").exists()
     assert get_distribution_archive(configuration) is after
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs flock")
+def test_an_old_archive_that_a_process_uses_is_not_removed(project, configuration):
+    folder = get_distribution_archive(configuration).folder
+    archives = str(folder.parent)
+    text = "import sys; from bandsaw._archive import keep; keep.hold(sys.argv[1]); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", text, str(folder)],
+        env=project.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline()
+        os.utime(folder, (1, 1))
+        assert str(folder) not in keep.prune(archives, 1, max_bytes=0)
+        assert folder.is_dir()
+        process.communicate("\n")
+    os.utime(folder, (1, 1))
+    assert str(folder) in keep.prune(archives, 1)
 
 
 def test_byte_code_is_kept_and_taken_over_after_an_edit(run, home):

@@ -222,6 +222,19 @@ def test_a_pipe_in_place_of_an_entry_does_not_hang(call, entry, caplog):
     assert "it is no file" in caplog.text
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no owners to compare")
+def test_a_file_of_another_name_in_place_of_an_unfinished_entry_stays_as_it_is(call, entry):
+    entry.parent.mkdir(parents=True, mode=0o700)
+    victim = entry.parent.parent / "victim"
+    victim.write_text("of somebody")
+    planted = entry.parent / f".{entry.name}.tmp"
+    os.link(victim, planted)
+    assert call(Task(1)) == Result(1)
+    assert victim.read_text() == "of somebody"
+    assert planted.samefile(victim)
+    assert call(Task(2)) == Result(1)
+
+
 def test_a_call_without_an_id_is_refused(call):
     with pytest.raises(IdentityError, match="without an id"):
         call(Task(1), None)
