@@ -142,6 +142,14 @@ class Sftp(ssh_server.Server):
     def kill(self):
         self._server.kill()
 
+    def cut(self):
+        """Ends all connections as if the network was gone. Returns how many there were."""
+        server = self._server._process.pid
+        connections = [pid for pid in ssh_server.example()._family(server) if pid != server]
+        for pid in connections:
+            ssh_server.kill(pid)
+        return len(connections)
+
     def pause(self, number=signal.SIGSTOP):
         """Has the server stop in the middle of what it does; `SIGCONT` has it go on."""
         for pid in ssh_server.example()._family(self._server._process.pid):

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 import bandsaw
-from bandsaw._archive import folders
+from bandsaw._archive import files, folders
 from bandsaw._archive.contents import collect
 from bandsaw._archive.imports import Imports, named_in
 from bandsaw._archive.zipped import content_of_zip
@@ -377,3 +377,15 @@ def test_of_a_package_with_very_much_data_the_modules_go_along(tmp_path, monkeyp
     assert "heavy/one.bin" not in content.members
     assert content.manifest["left_out"] == {"heavy/": folders.MUCH}
     assert folders.MUCH in caplog.text
+
+
+def test_modules_in_folders_of_a_package_that_is_not_loaded_are_found(tmp_path, monkeypatch):
+    # In the worker of an executor nothing of the workflow may be loaded.
+    path = tmp_path / "outer" / "folder" / "inner" / "module.py"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "outer" / "__init__.py").touch()
+    path.touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert files.locate("outer.folder.inner.module").origin == str(path)
+    assert list(files.locate("outer.folder.inner").submodule_search_locations) == [str(path.parent)]
+    assert files.locate("outer.folder.no.module") is None

@@ -14,6 +14,8 @@ import time
 import pytest
 
 import bandsaw
+from bandsaw.__main__ import main
+from bandsaw._recording import writing
 from bandsaw.errors import InvalidValueError
 from bandsaw.recording import Recorder
 
@@ -399,6 +401,38 @@ def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
         refused = project.run("-m", "bandsaw", "runs", "ls", "--file", "other.sqlite", check=False)
         assert refused.returncode == 1 and "other.sqlite' is not a record" in refused.stderr
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE calls SET begun = 'then'",
+        "UPDATE calls SET ended = 1e300",
+        "UPDATE calls SET needs = '{}'",
+        "UPDATE calls SET facts = '{'",
+        "UPDATE calls SET task = NULL",
+        "UPDATE runs SET command = NULL",
+        "UPDATE runs SET begun = x'00'",
+        "ALTER TABLE runs RENAME COLUMN command TO comnand",
+        "ALTER TABLE calls RENAME COLUMN facts TO fakts",
+    ],
+)
+def test_a_record_that_was_changed_is_told_in_a_sentence(change, tmp_path, capsys):
+    path = str(tmp_path / "calls.sqlite")
+    with contextlib.closing(writing.opened(path)) as record, record:
+        record.execute(
+            "INSERT INTO runs VALUES ('one', 1.0, 2.0, 2.0, 'flow.py', '/', 'host', 1, '3.9.0')"
+        )
+        record.execute(
+            "INSERT INTO calls (run, key, task, begun, ended) VALUES ('one', 'a', 't', 1, 2)"
+        )
+    show = ["runs", "show", "--calls", "--file", path]
+    assert main(show) == 0
+    with contextlib.closing(sqlite3.connect(path)) as record, record:
+        record.execute(change)
+    capsys.readouterr()
+    assert main(show) == 1
+    assert capsys.readouterr().err.startswith(f"error: The record {path!r} cannot be read: ")
 
 
 def test_watch_shows_a_run_on_its_way_and_how_it_ends(project):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bandsaw._identity.by_source import Module
+from bandsaw._identity.module_parts import Module
 from bandsaw._identity.scopes import Origin
 from bandsaw._identity.sources import Source
 

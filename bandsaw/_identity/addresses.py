@@ -65,7 +65,7 @@ def without_process(
     if is_a(form, bytes) and _MAIN_WRITTEN not in form and not _has_large(value):
         return form
     opened = _opened(value, form)
-    if opened is None or not any(map(_may_be_of_process, opened.children)):
+    if opened is None or not any(map(may_be_of_process, opened.children)):
         return form
     kind = _kind_of_holder(frames)
     if kind is None or is_of_the_user(kind):
@@ -134,7 +134,7 @@ def _may_be_address(child: Any) -> bool:
     return type(child) is int and child >= _LOWEST and not child % _MULTIPLE
 
 
-def _may_be_of_process(child: Any) -> bool:
+def may_be_of_process(child: Any) -> bool:
     if type(child) is str:
         return child[:8] == _MAIN or (child[-9:].isdigit() and ":" in child)
     return _is_large(child)

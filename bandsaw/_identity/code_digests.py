@@ -12,6 +12,7 @@ from typing import Any, Optional
 from .._system.importing import late_import
 from ..errors import IdentityWarning
 from . import canonical
+from .by_source import keep_what_is_known
 from .canonical import Writer
 from .firstparty import is_first_party
 from .globals import canonical_module_name
@@ -92,6 +93,7 @@ class Walk:
                 if reach.is_settled():
                     break
                 reach = Reach(skip, self._left_out, reach, as_now=as_now)
+        keep_what_is_known()
         self.problems += reach.problems.found
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:

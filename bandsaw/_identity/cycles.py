@@ -45,7 +45,8 @@ def write_cycle(members: list[Frame], no_order: NoOrder) -> list[bytes]:
 
 
 def _label(member: Frame, labels: dict[int, bytes]) -> bytes:
-    written = [_named(part, labels) for part in member.written]
+    # For each part of a large project: no function is called for it.
+    written = [part if type(part) is bytes else labels[id(part)] for part in member.written]
     return b"@" + sha256(joined(member.form, written)).digest()
 
 
@@ -54,18 +55,15 @@ def _in_order(member: Frame, labels: dict[int, bytes], no_order: NoOrder) -> lis
     size = SIZES.get(member.form.kind)
     if size is None or all(type(w) is bytes for w in member.written):
         return member.written
-    groups = [tuple(member.written[at : at + size]) for at in range(0, len(member.written), size)]
-    keyed = [(tuple(_named(w, labels) for w in group), group) for group in groups]
+    named = [part if type(part) is bytes else labels[id(part)] for part in member.written]
+    starts = range(0, len(named), size)
+    keyed = [(tuple(named[at : at + size]), tuple(member.written[at : at + size])) for at in starts]
     keyed.sort(key=itemgetter(0))
     counts = Counter(key for key, group in keyed if key != group)
     is_tied = any(count > 1 for count in counts.values())
     if member.form.kind == SET or is_tied:
         no_order(member, is_tied)
     return [part for key, group in keyed for part in (key if counts[key] > 1 else group)]
-
-
-def _named(written: Any, labels: dict[int, bytes]) -> bytes:
-    return written if type(written) is bytes else labels[id(written)]
 
 
 def _least_walk(

@@ -14,13 +14,14 @@ from functools import partial
 from types import CodeType, FunctionType, MemberDescriptorType
 from typing import Any, Optional
 
-from .by_source import Module, executed, known_module, module_of
+from .by_source import known_module, module_of
 from .carried import is_literal, said_by
 from .changes import NOTHING
 from .definitions import definition_of
 from .firstparty import Onlooker, is_first_party
 from .kinds import attributes_of, is_a, is_task, name_of, qualname_of
 from .kinds import module_of as home_of
+from .module_parts import Module, executed
 from .stored import is_special_of_the_user, is_strange
 from .together import Together
 from .watch import MISSING, Seen, Watch, content_of

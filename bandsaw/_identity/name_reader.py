@@ -11,13 +11,14 @@ from collections.abc import Collection, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Callable, Optional
 
-from .by_source import Found, Module
+from .by_source import Found
 from .effects import Effects
 from .forms import Written
 from .globals import canonical_module_name, global_name
 from .kin import SUBCLASSES
 from .kinds import attributes_of, is_a
 from .loaded import First, is_as_said
+from .module_parts import Module
 from .names import followed, holds_code, installed
 from .problems import Problems
 from .set_on import SetOn
@@ -51,6 +52,7 @@ class NameReader:
         self.installed_class = self._set_on.form
         self.together: Together = together or Together() if earlier is None else earlier.together
         self.module_of, self.spec_of = self.together.module, self.together.spec
+        self.is_ours = self.together.is_ours
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
         self._problems = problems
         self._walk_of = walk_of
@@ -113,14 +115,14 @@ class NameReader:
         variables = module.loaded()
         if self._only_source:
             return []
-        is_unclear = name in module.outline.statements and not module.outline.is_said(name)
+        is_unclear = name in module.top.names and not module.is_said(name)
         if variables is not None:
             value = variables.get(name, MISSING)
             self.seen.name(variables, name, value)
             if not is_as_said(module, name, value, self.seen):
                 first = module.first.get(name)
                 runs = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
-                if name in module.outline.statements and not runs:
+                if name in module.top.names and not runs:
                     if self.is_state(variables, name):
                         self.seen.names.pop((id(variables), name), None)
                         return []

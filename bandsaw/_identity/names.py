@@ -14,6 +14,7 @@ from .firstparty import is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
+from .module_parts import WHOLE, Module
 from .scopes import RUN_BY_IMPORT, Origin, Use
 from .sources import Source, source_of
 from .stored import is_of_the_user, is_strange
@@ -303,8 +304,8 @@ def _run_by(origin: Origin, namespace: dict[str, Any], reader: Reader) -> Any:
     for name in (home, f"{home}.{origin.name}" if origin.name else home):
         if is_first_party(name) and not reader.is_loaded_with(namespace, name):
             module = by_source.module_of(name)
-            if is_a(module, by_source.Module):
-                found.append(module.part(by_source.WHOLE))
+            if is_a(module, Module):
+                found.append(module.part(WHOLE))
     return found or _UNRESOLVED
 
 

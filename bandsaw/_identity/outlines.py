@@ -46,6 +46,7 @@ class Outline:
         self.eager: list[ast.stmt] = []
         # Those that only loops bind: what is left of a loop may depend on the order of a set.
         self.loops: set[str] = set()
+        self.built_in: dict[str, bool] = {}  # what was asked, and whether there is one
         self._is_foreign = is_foreign
         self._asked: list[Any] = []
         self._read(source)
@@ -188,7 +189,8 @@ class Outline:
                 run = [each for each in makers if each.name in MAKERS] or [statement]
                 return name in self.lazy and all(map(self._changes_nothing, run))
             return name in self.lazy and is_constant(statement)
-        return hasattr(builtins, name) and name not in _NO_DATA and not self.stars
+        is_built_in = self.built_in[name] = hasattr(builtins, name)
+        return is_built_in and name not in _NO_DATA and not self.stars
 
     def _changes_nothing(self, definition: Any) -> bool:
         """Says whether a call of a function or class changes nothing but what it makes."""

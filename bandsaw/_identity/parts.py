@@ -17,7 +17,6 @@ from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .by_source import Part
 from .canonical import Reporter, Writer
 from .careful import FOREIGN, NAMES
 from .carried import carried_by, is_literal, source_of_namespace
@@ -35,6 +34,7 @@ from .kinds import (
     short_name_of,
 )
 from .members import ATTRIBUTES
+from .module_parts import Part
 from .names import CHANGING, STATED
 from .reach import MODULE, PART, TASK, Reach
 from .syntax import write_syntax
@@ -102,14 +102,14 @@ class _ByName(Writer):
 def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -> list[Item]:
     """Says what the digest of code is made of."""
     codes = list(codes)
-    reach = Reach((), left_out)
+    reach = Reach((), left_out, is_told_apart=True)
     while True:
         recorder = _Recorder(reach)
         for code in codes:
             recorder.write(code)
         if reach.is_settled():
             break
-        reach = Reach((), left_out, reach)
+        reach = Reach((), left_out, reach, is_told_apart=True)
     by_name = _ByName(_told_apart(recorder.code.values()))
     items: list[tuple[Any, Item]] = []
     for code, form in recorder.code.values():

@@ -12,7 +12,7 @@ from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
-from .by_source import RUN, WHOLE, Found, Gap, Part, find_import, find_inside
+from .by_source import Found, Gap, find_import, find_inside
 from .canonical import Writer
 from .careful import FIXED, FOREIGN, NAMES
 from .changes import Changes
@@ -35,9 +35,11 @@ from .kinds import (
 from .kinds import module_of as module_of_class
 from .loaded import look_when_loaded
 from .members import attributes_form, is_made_by_types, members_form, methods_of, namespace_of
+from .module_parts import RUN, WHOLE, Part
 from .name_reader import NameReader
 from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
 from .objects import FORMS
+from .part_graph import PartGraph
 from .problems import Problems, is_dynamic, label
 from .readings import Pointer
 from .scopes import Use, Uses
@@ -59,6 +61,7 @@ class Reach:
     `left_out`: the variables that do not count: the names of their modules and their own.
     `earlier`: a walk of the same code, that did not know yet what of it is state.
     `only_source`: whether modules that count by their source count by nothing else.
+    `is_told_apart`: whether the writer has to come across each part of a module.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Reach:
         only_source: bool = False,
         as_now: bool = False,
         together: Optional[Together] = None,
+        is_told_apart: bool = False,
     ) -> None:
         self.problems = Problems()
         before = None if earlier is None else earlier._reader
@@ -80,6 +84,7 @@ class Reach:
         self._skip = tuple(skip)
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
+        self._graph = None if is_told_apart else PartGraph(self._part_form)
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code: by content if it is first-party, else by name."""
@@ -199,7 +204,7 @@ class Reach:
         if known is None:
             known = self._found[part] = []
             for use in part.uses.names:
-                if part.name == RUN and use.chain[0] in part.module.outline.loops:
+                if part.name == RUN and use.chain[0] in part.module.top.loops:
                     continue
                 if use.origin is None:
                     found = find_inside(part.module, use.chain, self._reader)
@@ -219,7 +224,11 @@ class Reach:
                     self._effects.note(part.changes, part.uses, part.module.loaded() or {})
                     pending += [(use, found) for use, _, found in self._found_by(part)]
 
-    def _part(self, part: Part) -> Form:
+    def _part(self, part: Part) -> Union[bytes, Form]:
+        written = None if self._graph is None else self._graph.written(part)
+        return self._part_form(part) if written is None else written
+
+    def _part_form(self, part: Part) -> Form:
         module = part.module
         variables = module.loaded()
         if variables is None:

@@ -1,7 +1,8 @@
 """From a function or class at run time to its definition in the source.
 
-A module's source is parsed once. A definition is only believed when the source compiles to the
-byte code that the function really has: a file may have been edited since it was imported.
+A module's source is parsed once, when somebody asks for more than is kept of it. A definition is
+only believed when the source compiles to the byte code that the function really has: a file may
+have been edited since it was imported.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from functools import cached_property
 from types import CodeType
 from typing import Any, Optional, Union
 
 from .._system.importing import late_import
+from . import kept_outlines
+from .kept_outlines import Facts
 from .syntax import nodes_below, nodes_in, parse
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
@@ -22,47 +26,47 @@ _sources: dict[str, tuple[Any, Optional[Source]]] = {}
 
 class Source:
     def __init__(self, text: str, filename: str) -> None:
-        self.tree = parse(text)  # its syntax tree
         self.text = text
         self._filename = filename
+        self.kept: Optional[Facts] = None  # what was found out of it by another process
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
         self._indexed: Optional[_Index] = None
-        # What its top-level `from` imports bind: the module and the name in it.
-        self.imports: dict[str, tuple[str, str, int]] = {}
-        self.assigned: dict[str, list[ast.stmt]] = {}  # the top-level statements that assign a name
-        # The functions and classes at the top level, and whether they are decorated.
-        self.defined: dict[str, bool] = {}
-        for statement in self.tree.body:
-            self._index_statement(statement)
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Its syntax tree, made when somebody asks for it."""
+        return parse(self.text)
+
+    @cached_property
+    def _bindings(self) -> _Bindings:
+        return _Bindings(self.tree)
+
+    @property
+    def imports(self) -> dict[str, tuple[str, str, int]]:
+        """What its top-level `from` imports bind: the module and the name in it."""
+        return self._bindings.imports
+
+    @property
+    def assigned(self) -> dict[str, list[ast.stmt]]:
+        """The top-level statements that assign a name."""
+        return self._bindings.assigned
+
+    @property
+    def defined(self) -> dict[str, bool]:
+        """The functions and classes at the top level, and whether they are decorated."""
+        return self._bindings.defined
+
+    def forget_tree(self) -> None:
+        """Has it made anew for who asks for it again."""
+        self.__dict__.pop("tree", None)
+        self.__dict__.pop("_bindings", None)
+        self._indexed = self._codes = None
 
     def _index(self) -> _Index:
-        if self._indexed is None:
-            self._indexed = _Index(self.tree)
-        return self._indexed
-
-    def _index_statement(self, statement: ast.stmt) -> None:
-        if isinstance(statement, ast.ImportFrom):
-            for alias in statement.names:
-                name = alias.asname or alias.name
-                self.imports[name] = statement.module or "", alias.name, statement.level
-            return
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            self.defined[statement.name] = bool(statement.decorator_list)
-            return
-        if isinstance(statement, ast.Assign):
-            targets: list[ast.expr] = statement.targets
-        elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
-            targets = [statement.target]
-        else:
-            targets = []
-        for target in targets:
-            for node in nodes_in(target):
-                if isinstance(node, ast.Name):
-                    self.assigned.setdefault(node.id, []).append(statement)
-        for below in (
-            getattr(statement, "body", []) if isinstance(statement, (ast.If, ast.Try)) else []
-        ):
-            self._index_statement(below)
+        index = self._indexed
+        if index is None:
+            index = self._indexed = _Index(self.tree)
+        return index
 
     def function(self, code: CodeType) -> Any:
         """Finds the definition of a function if it is there, the same, and not to be mistaken."""
@@ -100,6 +104,41 @@ class Source:
                 pending += [const for const in code.co_consts if isinstance(const, CodeType)]
             self._codes = found
         return found
+
+
+class _Bindings:
+    """What the statements at the top level of a module bind."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.imports: dict[str, tuple[str, str, int]] = {}
+        self.assigned: dict[str, list[ast.stmt]] = {}
+        self.defined: dict[str, bool] = {}
+        for statement in tree.body:
+            self._index_statement(statement)
+
+    def _index_statement(self, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                name = alias.asname or alias.name
+                self.imports[name] = statement.module or "", alias.name, statement.level
+            return
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            self.defined[statement.name] = bool(statement.decorator_list)
+            return
+        if isinstance(statement, ast.Assign):
+            targets: list[ast.expr] = statement.targets
+        elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+            targets = [statement.target]
+        else:
+            targets = []
+        for target in targets:
+            for node in nodes_in(target):
+                if isinstance(node, ast.Name):
+                    self.assigned.setdefault(node.id, []).append(statement)
+        for below in (
+            getattr(statement, "body", []) if isinstance(statement, (ast.If, ast.Try)) else []
+        ):
+            self._index_statement(below)
 
 
 class _Index:
@@ -211,6 +250,9 @@ def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
             source = known[1]
         elif text is not None:
             source = Source(text, filename)
+            source.kept = kept_outlines.read(text)
+            if source.kept is None:
+                _ = source.tree  # or there is none
     except (OSError, SyntaxError, ValueError, RecursionError, SystemError, MemoryError):
         source = None
     _sources[filename] = stamp, source

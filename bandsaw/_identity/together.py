@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Optional, Union
 
-from .by_source import RUN, Gap, Module, Part, module_of, parents_of, spec_of_name
+from .by_source import Gap, module_of, parents_of, spec_of_name
 from .firstparty import is_first_party
 from .kinds import attributes_of, is_a
+from .module_parts import RUN, Module, Part
 from .sources import source_of
 
 
@@ -23,6 +24,7 @@ class Together:
         self._run: dict[str, Optional[Part]] = {}
         self._runs: dict[tuple[Part, ...], tuple[Part, ...]] = {}
         self._specs: dict[str, Any] = {}
+        self._ours: dict[str, bool] = {}
         self._all_needed: dict[str, set[str]] = {}
         self._imported: dict[str, set[str]] = {}
         self._loaded: dict[str, set[str]] = {}
@@ -37,6 +39,12 @@ class Together:
             self._specs[name] = spec_of_name(name)
         return self._specs[name]
 
+    def is_ours(self, name: str) -> bool:
+        known = self._ours.get(name)
+        if known is None:
+            known = self._ours[name] = is_first_party(name)
+        return known
+
     def run_by(self, module: Module) -> tuple[Part, ...]:
         """Returns what is run when a module is loaded, of all modules that are loaded with it.
 
@@ -47,7 +55,7 @@ class Together:
             other = module if name == module.name else self.module(name)
             if not is_a(other, Module):
                 return set()
-            self._run[name] = other.part(RUN) if other.outline.eager else None
+            self._run[name] = other.part(RUN) if other.top.has_run else None
             return self._needed_by(other)
 
         names = _reached(module.name, self._needed, needed, self._all_needed) | {module.name}
@@ -59,7 +67,7 @@ class Together:
         # Imports in functions, too: what is run when the module is loaded may call them.
         for origin in module.origins:
             home = module.absolute(origin)
-            if is_first_party(home):
+            if self.is_ours(home):
                 found |= {*parents_of(home), home}
                 inner = f"{home}.{origin.name}"
                 is_name = origin.name and origin.name != "*"

@@ -14,12 +14,20 @@ from typing import Any, Optional
 
 from .. import modules
 from .._system.home import kept_folder
-from ..errors import InvalidValueError
+from ..errors import BandsawError, InvalidValueError
 from .counts import Counts
-from .writing import opened
+from .writing import CALL, SCHEMA, opened
 
 # A run on another machine, of which nothing was heard for so long, counts as lost.
 _SECONDS_UNTIL_LOST = 30.0
+_RUN = ", ".join(
+    f"runs.{name}"
+    for name in ("run", "begun", "ended", "seen", "command", "folder", "host", "pid", "python")
+)
+_CALL = ", ".join(CALL)
+_TEXTS = {name for name, kind in re.findall(r"(\w+) (TEXT|REAL|INTEGER)", SCHEMA) if kind == "TEXT"}
+# A changed bit may make others, which cannot be shown as times.
+_MOST_SECONDS = 1e11
 
 
 def default_file(configuration: Any) -> str:
@@ -55,12 +63,17 @@ def reading(path: str) -> Iterator[Any]:
             ):
                 raise InvalidValueError(f"{path!r} is not a record: another program has made it.")
         connection = opened(path)
-    except sqlite3.Error as error:
+    except BandsawError:
+        raise
+    # A damaged file may have SQLite tell of names that are no text.
+    except (sqlite3.Error, ValueError) as error:
         raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
     connection.row_factory = sqlite3.Row
     try:
         yield connection
-    except sqlite3.Error as error:
+    except BandsawError:
+        raise
+    except (sqlite3.Error, ValueError) as error:
         raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
     finally:
         connection.close()
@@ -69,13 +82,31 @@ def reading(path: str) -> Iterator[Any]:
 def runs(connection: Any) -> list[dict[str, Any]]:
     """Returns the runs, the newest first, each with what was counted of its calls."""
     found = connection.execute(
-        """SELECT runs.*, COUNT(key) AS calls, SUM(error IS NOT NULL) AS failures,
-            SUM(cache = 'hit') AS hits, MIN(COALESCE(calls.submitted, calls.begun)) AS first,
-            MAX(calls.ended) AS last, runs.run IN interrupted AS interrupted
+        f"""SELECT {_RUN}, COUNT(key) AS calls,
+            SUM(error IS NOT NULL) AS failures, SUM(cache = 'hit') AS hits,
+            MIN(COALESCE(calls.submitted, calls.begun)) AS first, MAX(calls.ended) AS last,
+            runs.run IN interrupted AS interrupted
         FROM runs LEFT JOIN calls ON calls.run = runs.run
         GROUP BY runs.run ORDER BY runs.begun DESC"""
     )
-    return [_told(dict(row)) for row in found]
+    return [_told(_whole(row, "run", "begun", "seen", "command", "host", "pid")) for row in found]
+
+
+def _whole(row: Any, *needed: str) -> dict[str, Any]:
+    """Returns a row. Raises a `ValueError` for one that was never written: the file is damaged."""
+    found = dict(row)
+    for name, value in found.items():
+        if value is None:
+            is_right = name not in needed
+        elif name in _TEXTS:
+            is_right = isinstance(value, str)
+        elif isinstance(value, float):
+            is_right = abs(value) < _MOST_SECONDS
+        else:
+            is_right = isinstance(value, int)
+        if not is_right:
+            raise ValueError(f"{name} is {str(value)[:50]!r} in it")
+    return found
 
 
 def _told(run: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +134,7 @@ def _runs(pid: int, begun: float) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         pass
@@ -136,17 +167,18 @@ def run_of(connection: Any, text: str) -> dict[str, Any]:
 
 def calls(connection: Any, run: str) -> list[dict[str, Any]]:
     found = connection.execute(
-        "SELECT * FROM calls WHERE run = ? ORDER BY COALESCE(submitted, begun), key", (run,)
+        f"SELECT {_CALL} FROM calls WHERE run = ? ORDER BY COALESCE(submitted, begun), key",
+        (run,),
     )
-    return [_call(dict(row)) for row in found]
+    return [_call(row) for row in found]
 
 
 def calls_that_returned(connection: Any, path: str) -> list[dict[str, Any]]:
     """Returns the calls that have returned a file, or a folder that it is in, the newest first."""
     rows = connection.execute(
-        "SELECT * FROM calls WHERE facts LIKE '%\"returned_files\"%' ORDER BY ended DESC"
+        f"SELECT {_CALL} FROM calls WHERE facts LIKE '%\"returned_files\"%' ORDER BY ended DESC"
     )
-    calls = [{"in_run": row["run"], **_call(dict(row))} for row in rows]
+    calls = [{"in_run": row["run"], **_call(row)} for row in rows]
     return [
         call
         for call in calls
@@ -155,10 +187,13 @@ def calls_that_returned(connection: Any, path: str) -> list[dict[str, Any]]:
     ]
 
 
-def _call(call: dict[str, Any]) -> dict[str, Any]:
+def _call(row: Any) -> dict[str, Any]:
+    call = _whole(row, "run", "key", "task")
     del call["run"]
-    call["needs"] = json.loads(call["needs"]) if call["needs"] else []
-    call["facts"] = json.loads(call["facts"]) if call["facts"] else {}
+    for name, empty in (("needs", []), ("facts", {})):
+        call[name] = json.loads(call[name]) if call[name] else empty
+        if type(call[name]) is not type(empty):
+            raise ValueError(f"{name} of a call is {call[name]!r:.50} in it")
     call["state"] = state_of(call)
     begun, ended = call["begun"], call["ended"]
     known = [call["host"], call["pid"] and f"pid {call['pid']}"]
@@ -174,7 +209,8 @@ def progress(connection: Any, run: dict[str, Any]) -> list[tuple[str, Counts]]:
         f"SELECT task, MIN(since), {sums} FROM progress WHERE run = ? GROUP BY task ORDER BY 2",
         (run["run"],),
     )
-    rows = [(task, Counts(since, tuple(numbers))) for task, since, *numbers in found]
+    whole = [_whole(row, *row.keys()).values() for row in found]
+    rows = [(task, Counts(since, tuple(numbers))) for task, since, *numbers in whole]
     if run["state"] != "running":
         for _, counts in rows:
             counts.until = run["begun"] + run["seconds"]

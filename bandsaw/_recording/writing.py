@@ -52,7 +52,7 @@ _COLUMNS = {
     "host": "host", "pid": "pid", "place": "place", "cache": "cache", "sent": "sent",
     "received": "received", "cpu_seconds": "cpu", "peak_memory": "memory",
 }  # fmt: skip
-_CALL = (
+CALL = (
     "run", "key", "task", "chain", "parent", "task_id", "execution_id", "arguments", "submitted",
     "ready", "begun", "ended", "host", "pid", "place", "cache", "attempts", "sent", "received",
     "cpu", "memory", "error", "traceback", "needs", "facts",
@@ -162,7 +162,7 @@ class _Writer:
                     )
         with connection:
             # Each statement waits for the thread of a busy program to let go of the interpreter.
-            most = (32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999) // len(_CALL)
+            most = (32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999) // len(CALL)
             for begin in range(0, len(rows), most):
                 self._insert(connection, rows[begin : begin + most])
             if path in self._counted and self._counted[path].has_changed:
@@ -185,7 +185,7 @@ class _Writer:
     def _insert(self, connection: Any, rows: list[tuple[Any, ...]]) -> None:
         import sqlite3
 
-        places = ",".join([f"({','.join('?' * len(_CALL))})"] * len(rows))
+        places = ",".join([f"({','.join('?' * len(CALL))})"] * len(rows))
         values = [value for row in rows for value in row]
         try:
             connection.execute(f"INSERT OR REPLACE INTO calls VALUES {places}", values)
@@ -193,7 +193,7 @@ class _Writer:
             self._insert(connection, [_encodable(row) for row in rows])
         except (OverflowError, sqlite3.InterfaceError) as error:
             if len(rows) == 1:
-                return self._warn(f"{rows[0][_CALL.index('task')]}: {error}")
+                return self._warn(f"{rows[0][CALL.index('task')]}: {error}")
             for row in rows:
                 self._insert(connection, [row])  # one that cannot be written takes no other along
 
@@ -252,7 +252,7 @@ def _run() -> tuple[Any, ...]:
 
 
 def _row(call: dict[str, Any]) -> tuple[Any, ...]:
-    found: dict[str, Any] = dict.fromkeys(_CALL)
+    found: dict[str, Any] = dict.fromkeys(CALL)
     facts = dict(call.pop("facts", None) or {})
     error = call.pop("exception", None)
     if error is not None:
@@ -271,7 +271,7 @@ def _row(call: dict[str, Any]) -> tuple[Any, ...]:
     found["facts"] = json.dumps(facts) if facts else None
     for name in ("task_id", "execution_id"):
         found[name] = None if found[name] is None else str(found[name])
-    return tuple(map(found.get, _CALL))
+    return tuple(map(found.get, CALL))
 
 
 def _encodable(row: tuple[Any, ...]) -> tuple[Any, ...]:

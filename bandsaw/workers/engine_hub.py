@@ -79,6 +79,14 @@ class Process:
         self.file: Any = None
 
 
+def _has_ended(template: Process) -> bool:
+    """Whether a template that had started was killed, as when the machine lacks memory."""
+    while not template.inbox.empty():
+        if template.inbox.get()[0] == b"E":
+            return True
+    return False
+
+
 class Hub:
     """A fork server for an archive, and a thread that reads what comes from it."""
 
@@ -141,7 +149,7 @@ class Hub:
     def start_template(self, request: "Any") -> "Any":
         with self.lock:
             template = self._template
-            if template is None:
+            if template is None or (template[2] and _has_ended(template[0])):
                 template = self._template = self.new(), threading.Lock(), []
         stream, lock, hello = template
         with lock:
@@ -171,6 +179,8 @@ class Hub:
         if letter == b"H":
             return [(b"H", body)], ""
         how = body.decode("utf-8", "replace")
+        if how == SERVER_ENDED:
+            return [], how
         said = written[-4000:].decode("utf-8", "replace")
         return [], f"a process could not be started there ({how}): {said}"
 

@@ -1,5 +1,6 @@
 import contextvars
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ import pytest
 from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import engine_far, engine_machine, packs
+from bandsaw.workers import engine_far, engine_hub, engine_machine, packs
 from bandsaw.workers.engine import Engine
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -367,6 +368,61 @@ def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_
         """,
     )
     assert project.run("workflow.py").stdout == "WorkerDiedError\n1\n"
+
+
+def test_what_starts_processes_below_a_worker_is_started_anew_when_it_was_killed(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(ThreadPoolExecutor(1))
+        )
+        """,
+    )
+    project.write(
+        "tasks.py",
+        """
+        import os, bandsaw
+
+        @bandsaw.task
+        def parent():
+            return os.getppid()
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, signal, sys, time
+        import tasks
+
+        first = tasks.parent()
+        (name,) = [name for name in sys.modules if name.startswith("_bandsaw_")]
+        (hub,) = sys.modules[name]._hubs.values()
+        os.kill(first, signal.SIGKILL)
+        while hub._template[0].inbox.empty():
+            time.sleep(0.02)
+        print(len({first, tasks.parent(), tasks.parent()}))
+        """,
+    )
+    assert project.run("workflow.py").stdout == "2\n"
+
+
+def test_a_server_that_is_killed_while_it_starts_says_that_it_has_ended(tmp_path):
+    class Hub(engine_hub.Hub):
+        def send(self, letter, number, *bodies):
+            if letter == b"T":
+                os.kill(self._server.pid, signal.SIGSTOP)
+            super().send(letter, number, *bodies)
+            if letter == b"T":
+                os.kill(self._server.pid, signal.SIGKILL)
+
+    hub = Hub(str(tmp_path), str(tmp_path), "")
+    names = ("beside", "digest", "preload", "environment", "run_id")
+    assert hub.start_template(dict.fromkeys(names)) == ([], engine_hub.SERVER_ENDED)
 
 
 @pytest.mark.parametrize("options", ["", ", workers=1"])

@@ -12,7 +12,7 @@ from . import report
 from .measure import Bench
 
 MODULES = (
-    *("startup", "first_call", "calls", "identity", "cache", "sharing", "serialization"),
+    *("startup", "first_call", "calls", "identity", "large", "cache", "sharing", "serialization"),
     *("workers", "futures", "engines", "ssh"),
 )
 

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import bandsaw
-from bandsaw._cache import entry, shared_sending
+from bandsaw._cache import entry, shared, shared_sending
 from tests import stores
 
 from .cache_calls import Cache, Task
@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROCESSES = 4
 # Of so many tasks a process calls one, and the next time of later ones.
 NEXT = 20
+_SECONDS_AWAY = 0.5
 KEY = b"the key of the whole team"
 
 
@@ -47,6 +48,8 @@ def work(directory, url, seed):
     """Calls tasks until its input ends; then prints the keys of those that it has computed."""
     # A server that stands still at the end is not what is looked for here.
     shared_sending._SECONDS_FOR_ONE = 100.0
+    # It is asked again while there is something to be seen of it.
+    shared._SECONDS_AWAY = shared_sending._SECONDS_AWAY = _SECONDS_AWAY
     dice, cache = random.Random(seed), machine(directory, url)
     computed = []
 

@@ -6,6 +6,7 @@ does. How many rounds there are is up to who asks for them, see `rounds`.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -66,6 +67,17 @@ CAMPAIGNS = {
         "connections, their processes and the server are killed, calls interrupted",
         ("Linux", "sshd"),
     ),
+    "shared": _with_numpy(
+        "shared:run",
+        "a store on a server that is killed and cut off, and whose entries are damaged",
+        *("sshd", "fsspec", "paramiko"),
+    ),
+    "recorder": Campaign(
+        f"{__package__}.recorder:run", "processes that record are killed, records are changed"
+    ),
+    "engines-pool": Campaign(
+        f"{__package__}.engines:pool", "workers of a pool and processes below them are killed"
+    ),
 }
 
 
@@ -74,9 +86,14 @@ def _tool(name):
     return shutil.which(name, path=path) is not None
 
 
+def _module(name):
+    return importlib.util.find_spec(name) is not None
+
+
+_MODULES = ("numpy", "fsspec", "paramiko")
 NEEDS = {
     "Linux": lambda: os.path.exists("/proc/self/environ") and hasattr(os, "fork"),
-    "numpy": lambda: importlib.util.find_spec("numpy") is not None,
+    **{name: functools.partial(_module, name) for name in _MODULES},
     "strace": lambda: _tool("strace"),
     "sshd": lambda: all(map(_tool, ("ssh", "sshd", "ssh-keygen"))),
 }

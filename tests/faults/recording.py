@@ -9,6 +9,7 @@ to have all of its calls, and one whose process was killed all but those of its 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import sqlite3
 import subprocess
@@ -29,6 +30,11 @@ SECONDS = 1.0
 _NAME = "configuration_of_recording"
 
 
+def fails(x):
+    """Says whether a call raises."""
+    return x % 10 == 9
+
+
 def work(record, notes, number, pause):
     """Makes calls; notes after each when it had ended, and its own run before all."""
     module = sys.modules[_NAME] = types.ModuleType(_NAME)
@@ -41,12 +47,15 @@ def work(record, notes, number, pause):
     def step(x):
         if pause != "0.0":
             time.sleep(float(pause))
+        if fails(x):
+            raise ValueError(x)
         return x
 
     with open(notes, "wb", buffering=0) as file:
         file.write(f"{bandsaw.get_run_id()}\n".encode())
         for x in range(int(number)):
-            step(x)
+            with contextlib.suppress(ValueError):
+                assert step(x) == x
             file.write(f"{time.time():.6f}\n".encode())
 
 
@@ -73,36 +82,43 @@ class Process:
         return (lines[0], [float(line) for line in lines[1:] if line]) if lines else (None, [])
 
 
+def killing(folder, calls, kills, pause, dice, look):
+    """Lets them work and kills some, and looks at the record meanwhile; returns the processes."""
+    working = [Process(folder, number, calls, pause) for number in range(PROCESSES)]
+    done = []
+    try:
+        while working:
+            look([*working, *done])
+            chosen = dice.choice(working)
+            if sum(one.killed is not None for one in done) < kills and chosen.noted()[1]:
+                chosen.kill()
+            for one in [one for one in working if one.process.poll() is not None]:
+                working.remove(one)
+                done.append(one)
+                if one.killed is not None:
+                    left = calls - len(one.noted()[1])
+                    number = PROCESSES + len(done)
+                    working.append(Process(folder, number, max(left, 1000), pause))
+    finally:
+        for one in working:
+            one.process.kill()
+        said = [one.process.communicate()[1] for one in [*working, *done]]
+    assert not any(said), said
+    return done
+
+
 def run(calls, kills, pause, seed):
     """Lets them work; returns what was done, and raises an `AssertionError` for what is wrong."""
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        share = calls // PROCESSES
-        working = [Process(folder, number, share, pause) for number in range(PROCESSES)]
-        done = []
-        try:
-            while working:
-                time.sleep(dice.random())
-                chosen = dice.choice(working)
-                if sum(one.killed is not None for one in done) < kills and chosen.noted()[1]:
-                    chosen.kill()
-                for one in [one for one in working if one.process.poll() is not None]:
-                    working.remove(one)
-                    done.append(one)
-                    if one.killed is not None:
-                        left = share - len(one.noted()[1])
-                        number = PROCESSES + len(done)
-                        working.append(Process(folder, number, max(left, 1000), pause))
-        finally:
-            for one in working:
-                one.process.kill()
-            said = [one.process.communicate()[1] for one in [*working, *done]]
-        assert not any(said), said
-        return _checked(str(folder / "record.sqlite"), done)
+        done = killing(
+            folder, calls // PROCESSES, kills, pause, dice, lambda _: time.sleep(dice.random())
+        )
+        return checked(str(folder / "record.sqlite"), done)
 
 
-def _checked(path, done):
+def checked(path, done):
     figures = {"killed": 0, "calls": 0, "written": 0, "most seconds lost": 0.0}
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

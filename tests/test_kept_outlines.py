@@ -1,0 +1,311 @@
+"""What is kept of the source of large modules: the same ids with it, and never believed blindly."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from bandsaw._identity import kept_outlines
+from bandsaw._identity.kept_outlines import read, write
+from bandsaw._identity.module_parts import EVERYTHING, RUN, WHOLE, Module
+from bandsaw._identity.sources import Source, source_of
+
+LONG = "# " + "long enough to be kept " * 200
+TEXT = f"""{LONG}
+import json
+from collections import OrderedDict as Ordered
+from . import other
+from .more import *
+LIMIT = 3
+TABLE = other.made()
+for left in (1, 2):
+    pass
+
+@json.decorated
+def f(given, *, more=LIMIT):
+    global LIMIT
+    given.append(TABLE)
+    from .late import thing
+    return thing(Ordered(), getattr(other, more))
+
+class Kind(Ordered):
+    def method(self):
+        self.count = 1
+        return f(self)
+"""
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("BANDSAW_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def module_of(text):
+    source = Source(text, "pkg/m.py")
+    source.kept = read(text)
+    return Module("pkg.m", False, "pkg/m.py", source)
+
+
+def said_of(module):
+    names = (WHOLE, RUN, EVERYTHING, *sorted(module.top.names))
+    parts = [module.part(name) for name in names]
+    said = [module.is_said(name) for name in sorted(module.top.names)]
+    facts = [(part.digest, part.uses, part.changes) for part in parts]
+    return facts, said, sorted(map(repr, module.origins)), module.top
+
+
+def kept_file(home):
+    (path,) = (home / "outlines").iterdir()
+    return path
+
+
+def test_says_the_same_without_parsing(home):
+    module = module_of(TEXT)
+    said = said_of(module)
+    assert module.keep()
+    again = module_of(TEXT)
+    assert said_of(again) == said
+    assert "tree" not in again.source.__dict__
+    assert not again.keep()
+
+
+def test_finds_out_later_what_nobody_had_asked_for():
+    first = module_of(TEXT)
+    first.part("f")
+    assert first.keep()
+    again = module_of(TEXT)
+    assert again.facts.parts.keys() == {"f"}
+    said = said_of(again)
+    assert again.keep()
+    assert said == said_of(module_of(TEXT)) == said_of(module_of(TEXT + "\n"))
+
+
+def test_forgets_the_tree_of_what_is_kept():
+    module = module_of(TEXT)
+    _ = module.part("f").changes
+    assert "tree" in module.source.__dict__ or module.source.tree
+    module.keep()
+    assert "tree" not in module.source.__dict__
+
+
+def test_keeps_nothing_of_short_modules(home):
+    module = module_of("def f(): return 1\n")
+    module.part("f")
+    assert not module.keep()
+    assert not home.exists()
+
+
+def forge(home):
+    """Keeps something else than the text says, and returns the file."""
+    module = module_of(TEXT)
+    digest, uses = module.part("f").digest, module.part("f").uses
+    module.facts.parts["f"] = bytes(32), uses
+    assert write(TEXT, module.facts)
+    assert module_of(TEXT).part("f").digest == bytes(32)
+    return kept_file(home), digest
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "other contents"])
+def test_makes_anew_what_is_damaged(home, damage):
+    path, digest = forge(home)
+    data = path.read_bytes()
+    damaged = {
+        "cut": data[:-1],
+        "flipped": data.replace(bytes(32), bytes(31) + b"1"),
+        "empty": b"",
+        "other contents": data[:32] + b"[]",
+    }
+    path.write_bytes(damaged[damage])
+    module = module_of(TEXT)
+    assert module.part("f").digest == digest
+    assert module.keep()
+    assert module_of(TEXT).part("f").digest == digest
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has other permissions")
+@pytest.mark.parametrize("mode", [0o622, 0o660])
+def test_does_not_believe_what_others_can_write(home, mode):
+    path, digest = forge(home)
+    path.chmod(mode)
+    assert module_of(TEXT).part("f").digest == digest
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid(), reason="gives files to others")
+def test_does_not_believe_what_others_have_written(home):
+    path, digest = forge(home)
+    os.chown(path, 12345, -1)
+    assert module_of(TEXT).part("f").digest == digest
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has other permissions")
+def test_does_not_believe_a_home_that_others_can_write(home, monkeypatch):
+    _, digest = forge(home)
+    home.chmod(0o777)
+    monkeypatch.setattr(kept_outlines, "_known_folder", (None, None))  # as in another process
+    module = module_of(TEXT)
+    assert module.part("f").digest == digest
+    assert not module.keep()
+
+
+def test_does_not_find_what_another_version_kept(home, monkeypatch):
+    _, digest = forge(home)
+    monkeypatch.setattr(kept_outlines, "_known_version", (b"another one",))
+    assert module_of(TEXT).part("f").digest == digest
+
+
+def test_does_not_believe_what_was_said_among_other_modules(home, tmp_path, monkeypatch):
+    text = f"{LONG}\nimport neighbour_of_kept\nVALUE = neighbour_of_kept.made()\n"
+    module = module_of(text)
+    assert module.part("VALUE").digest
+    module.keep()
+    (tmp_path / "neighbour_of_kept.py").write_text("def made(): return 1\n", encoding="utf-8")
+    # It was of nobody, and is of the project now.
+    monkeypatch.syspath_prepend(tmp_path)
+    again = module_of(text)
+    assert not again.facts.is_kept
+    assert (
+        again.part("VALUE").digest
+        == Module("pkg.m", False, None, Source(text, "m")).part("VALUE").digest
+    )
+
+
+def test_works_where_nothing_can_be_kept(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("BANDSAW_HOME", str(tmp_path / "file"))
+    module = module_of(TEXT)
+    said = said_of(module)
+    assert not module.keep()
+    assert said == said_of(module)
+
+
+def test_removes_what_was_kept_first(home, monkeypatch):
+    for count in range(4):
+        module = module_of(f"{TEXT}\nNUMBER = {count}\n")
+        module.part("NUMBER")
+        module.keep()
+        os.utime(max((home / "outlines").iterdir(), key=os.path.getmtime), (count, count))
+    size = sum(path.stat().st_size for path in (home / "outlines").iterdir())
+    monkeypatch.setattr(kept_outlines, "_MOST_BYTES", size - 1)
+    kept_outlines.remove_most()
+    left = [path.stat().st_mtime for path in (home / "outlines").iterdir()]
+    assert left and len(left) <= 2
+    assert 3 in left
+
+
+def test_of_source_that_does_not_parse_there_is_none(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text(f"{LONG}\ndef f(:\n", encoding="utf-8")
+    assert source_of(str(path), {}) is None
+
+
+WORKFLOW = """
+    import json, sys
+    import bandsaw
+
+    @bandsaw.task
+    def first():
+        from large import one
+        return one.run()
+
+    @bandsaw.task
+    def second():
+        import large.two
+        return large.two.Two().go()
+
+    if __name__ == "__main__":
+        print(json.dumps([task.bandsaw_task.task_id for task in (first, second)]))
+"""
+ONE = """
+    import os, math
+    from . import two
+    from .three import *
+    RATE = 2
+    KNOWN = []
+
+    def run(count=RATE):
+        KNOWN.append(count)
+        return [two.Two(), shared(count), math.sqrt(count)]
+"""
+TWO = """
+    from large import one
+    from large.three import shared, Base
+
+    class Two(Base):
+        def go(self):
+            return one.RATE + shared(1)
+"""
+THREE = """
+    import functools
+    from .missing import nothing
+
+    @functools.lru_cache
+    def shared(n):
+        return n * FACTOR
+
+    FACTOR = 3
+
+    class Base:
+        level = 1
+"""
+
+
+def write_large(path, text):
+    path.write_text(f"{LONG}\n{textwrap.dedent(text)}", encoding="utf-8")
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = tmp_path / "project"
+    (project / "large").mkdir(parents=True)
+    (project / "bandsaw_config.py").write_text(
+        "import bandsaw\nconfiguration = bandsaw.Configuration()\n", encoding="utf-8"
+    )
+    (project / "flow.py").write_text(textwrap.dedent(WORKFLOW), encoding="utf-8")
+    (project / "large" / "__init__.py").write_text("", encoding="utf-8")
+    for name, text in {"one": ONE, "two": TWO, "three": THREE}.items():
+        write_large(project / "large" / f"{name}.py", text)
+    return project
+
+
+def start(project, home):
+    command = [sys.executable, "-W", "ignore", "flow.py"]
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    return subprocess.Popen(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def ids(project, home):
+    with start(project, home) as process:
+        return json.loads(process.stdout.read())
+
+
+def test_gives_the_same_ids_as_without_it(project, home, tmp_path):
+    found = []
+    edits = [
+        ("one", ONE),
+        ("one", ONE.replace("RATE = 2", "RATE = 5")),
+        ("three", THREE.replace("n * FACTOR", "n + FACTOR")),
+        ("two", TWO.replace("shared(1)", "shared(one.KNOWN)")),
+        ("three", THREE),
+        ("one", ONE + "\n    def sqrt(x): return x\n"),
+    ]
+    for number, (name, text) in enumerate(edits):
+        write_large(project / "large" / f"{name}.py", text)
+        fresh = tmp_path / f"fresh{number}"
+        found.append(ids(project, home))
+        assert found[-1] == ids(project, fresh) == ids(project, home)
+    assert len({first for first, _ in found}) == len(edits)
+    assert len(list((home / "outlines").iterdir())) == 7
+
+
+def test_processes_may_keep_it_at_once(project, home, tmp_path):
+    processes = [start(project, home) for _ in range(3)]
+    found = {process.communicate()[0] for process in processes}
+    assert found == {json.dumps(ids(project, tmp_path / "fresh")) + "\n"}
+    assert not [path for path in (home / "outlines").iterdir() if path.name[:1] == "."]
+    assert json.loads(found.pop()) == ids(project, home)
