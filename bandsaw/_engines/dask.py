@@ -59,7 +59,7 @@ class DaskExecutor(EngineExecutor):
     @property
     def client(self) -> Any:
         """The client, which connects on first use."""
-        with self._lock:
+        with self._reaching():
             if self._client is None:
                 given = self._given
                 if isinstance(given, str):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import importlib
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
@@ -32,6 +34,21 @@ class EngineExecutor(abc.ABC):
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._failure = 0.0, ""  # when the engine could not be reached last, and why
+
+    @contextlib.contextmanager
+    def _reaching(self) -> Iterator[None]:
+        """Holds the lock while the engine is reached; whoever waited for it shares a failure."""
+        asked = time.monotonic()
+        with self._lock:
+            failed, why = self._failure
+            if failed > asked:
+                raise ConnectionError(why)
+            try:
+                yield
+            except Exception as error:
+                self._failure = time.monotonic(), f"{type(error).__name__}: {error}"
+                raise
 
     def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """Submits a call without options.

@@ -63,7 +63,7 @@ class RayExecutor(EngineExecutor):
 
     def _started(self) -> tuple[Any, Any]:
         ray = self._imported("ray")
-        with self._lock:
+        with self._reaching():
             if not ray.is_initialized():
                 ray.init(**self.init)
                 self._remote = None
