@@ -50,4 +50,4 @@ def test_calls_that_wait_for_a_scheduler_share_that_it_is_not_there(project):
     )
     project.write("workflow.py", WORKFLOW)
     lines = project.run("workflow.py").stdout.splitlines()
-    assert lines == ["{'WorkerStartError'} 1", "{'RemoteConnectionError'} 2"]
+    assert lines == ["{'WorkerStartError'} 1", "{'WorkerStartError'} 2"]

@@ -83,7 +83,10 @@ class _Reader:
             # The first writer is about to make it.
             assert not self._seen and said.startswith("error: "), said
             return None
-        alive = {one.noted()[0] for one in processes if one.process.poll() is None}
+        # One that was killed may be gone for others before it can be waited for.
+        alive = {
+            one.noted()[0] for one in processes if one.killed is None and one.process.poll() is None
+        }
         runs = json.loads(told)
         names = [run["run"] for run in runs]
         assert len({*names}) == len(names), names
