@@ -367,10 +367,10 @@ def get_configuration(configuration_module: Optional[str] = None) -> Configurati
 
 
 def _check_part(part: Any, wanted: str, *methods: str, otherwise: str = "") -> None:
-    """Refuses a class that was not called, a name, a list, and what lacks one of some methods."""
+    """Refuses a class that was not called, a name, a list, and what has none of some methods."""
     is_plain = type(part).__module__ == "builtins" and type(part) is not object
     if isinstance(part, type) or is_plain:
         otherwise = ""
-    elif all(hasattr(part, method) for method in methods):
+    elif not methods or any(hasattr(part, method) for method in methods):
         return
     raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.{otherwise}")
