@@ -97,9 +97,13 @@ class Written:
         self.data = data  # what it is to be written as
 
 
+def inline(written: bytes) -> bytes:
+    """Returns what was written, its digest where that is longer than 256 bytes."""
+    return b"#" + sha256(written).digest() if len(written) > _INLINE else written
+
+
 def _write_int(value: int) -> bytes:
-    written = b"i%x;" % value
-    return written if len(written) <= _INLINE else b"#" + sha256(written).digest()
+    return inline(b"i%x;" % value)
 
 
 def write_float(value: float) -> bytes:

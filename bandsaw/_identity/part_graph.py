@@ -7,13 +7,11 @@ has to be opened with care or watched by itself: it is plain text of the parts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Optional
 
 from .addresses import may_be_of_process
-from .canonical import LONGEST_INLINE
 from .cycles import write_cycle
-from .forms import MAP, PARTS, SEQUENCE, Form, Frame, Written, joined, write_str
+from .forms import MAP, PARTS, SEQUENCE, Form, Frame, Written, inline, joined, write_str
 from .module_parts import Part
 
 _NOTHING_RUN = b"t0:"
@@ -97,7 +95,7 @@ class PartGraph:
     def _leave(self, frame: Frame) -> bytes:
         if self._unresolved[-1] is frame:
             self._unresolved.pop()
-            result = self._done[frame.value] = _inline(joined(frame.form, frame.written))
+            result = self._done[frame.value] = inline(joined(frame.form, frame.written))
             return result
         start = self._unresolved.index(frame)
         members = self._unresolved[start:]
@@ -132,7 +130,7 @@ def _names_form(names: Form) -> Any:
         is_plain = is_plain and type(child) is bytes
         children.append(child)
     form = Form(names.tag, MAP, children)
-    return _inline(joined(form, children)) if is_plain else form
+    return inline(joined(form, children)) if is_plain else form
 
 
 def _value(value: Any) -> Any:
@@ -140,24 +138,20 @@ def _value(value: Any) -> Any:
     if kind is Part:
         return value
     if kind is Written:
-        return _inline(value.data)
+        return inline(value.data)
     if kind is list and all(map(_is_plain_text, value)) and len(value) < _FEW:
         # The arguments of the program.
-        return _inline(joined(Form(b"l", SEQUENCE, value), [write_str(each) for each in value]))
+        return inline(joined(Form(b"l", SEQUENCE, value), [write_str(each) for each in value]))
     if kind is not tuple:
         raise Mixed
     form = Form(b"t", SEQUENCE, [_value(each) for each in value])
     is_plain = all(type(each) is bytes for each in form.children)
-    return _inline(joined(form, list(form.children))) if is_plain else form
+    return inline(joined(form, list(form.children))) if is_plain else form
 
 
 def _is_plain_text(value: Any) -> bool:
     # Without what `addresses` looks for.
     return type(value) is str and " at 0x" not in value and not may_be_of_process(value)
-
-
-def _inline(written: bytes) -> bytes:
-    return b"#" + sha256(written).digest() if len(written) > LONGEST_INLINE else written
 
 
 def _has_order(member: Frame, is_tied: bool) -> None:
