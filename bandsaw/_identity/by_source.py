@@ -21,8 +21,8 @@ from .globals import canonical_module_name
 from .kept_outlines import remove_most
 from .kinds import attributes_of, is_a
 from .module_parts import EVERYTHING, WHOLE, Module, variables_of
-from .scopes import Origin
 from .sources import Source, source_of
+from .uses import Origin
 
 # They differ with the place where the program lies and with how it was started.
 OF_THE_MODULE = frozenset(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .addresses import Living, without_addresses, without_process
 from .contents import behind, is_changeable
 from .firstparty import is_first_party
+from .firsts import MISSING, first_attributes, first_contents, first_form
 from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, Written, opaque, write_str
 from .globals import canonical_module_name
 from .kinds import (
@@ -32,7 +33,7 @@ from .kinds import (
 from .objects import open_form
 from .readings import Pointer, Whole
 from .stored import HOLDERS, hides_contents, is_of_the_user, open_stored, stores_more
-from .watch import Seen, first_attributes, first_contents, first_form, is_first_unset
+from .watch import Seen
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -194,7 +195,7 @@ def _with_attributes(value: Any, form: Form, writer: AnyWriter, seen: Seen) -> F
     first, state = first_attributes(value), form.children[2]
     if first and is_a(state, Fields):
         merged = {**state.values, **first}
-        known = {n: v for n, v in merged.items() if not is_first_unset(v)}
+        known = {n: v for n, v in merged.items() if v is not MISSING}
         form.children = [*form.children[:2], Fields(known), *form.children[3:]]
     return form
 

@@ -9,11 +9,11 @@ from .changes import Changes
 from .contents import base_of
 from .effects import Effects
 from .firstparty import is_standard_library
+from .firsts import first_of_cell, kept_as_first
 from .forms import PARTS, Form
 from .kinds import is_a
 from .names import CHANGING, cells_of, holds_code
 from .problems import Problems, label
-from .watch import first_of_cell, kept_as_first
 
 FILLED = "code that it reaches fills it, so it counts as it is first set"
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._system.importing import late_import
 from .changes import Changes
-from .scopes import Origin, Use, Uses
+from .uses import Origin, Use, Uses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 _SHORTEST = 4_000
 _MOST_BYTES = 64 << 20
 # The modules that find out what is kept.
-_MAKERS = "changes definitions kept_outlines module_parts outlines scopes sources syntax".split()
+_MAKERS = (
+    "changes definitions kept_outlines module_parts outlines scopes sources syntax uses".split()
+)
 
 
 class Top(NamedTuple):

@@ -11,11 +11,11 @@ from types import FunctionType
 from typing import Any
 
 from .effects import Effects
+from .firsts import MISSING
 from .forms import MAP, Form, Written
 from .kinds import attributes_of, is_a, qualname_of
 from .kinds import module_of as module_of_class
 from .stored import counts_in_a_class, is_code, is_mock, is_special_of_the_user, unwrapped
-from .watch import MISSING
 
 ATTRIBUTES = b"!attributes;"  # the tag of what a class holds beyond its source
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -13,6 +13,7 @@ from typing import Any, Callable, Optional
 
 from .by_source import Found
 from .effects import Effects
+from .firsts import MISSING
 from .forms import Written
 from .globals import canonical_module_name, global_name
 from .kin import SUBCLASSES
@@ -23,7 +24,7 @@ from .names import followed, holds_code, installed
 from .problems import Problems
 from .set_on import SetOn
 from .together import Together
-from .watch import MISSING, Seen
+from .watch import Seen
 
 
 class NameReader:

@@ -11,15 +11,16 @@ from typing import Any, Optional, Protocol
 from ..modules import file_of
 from . import by_source
 from .firstparty import is_first_party
+from .firsts import MISSING, is_other_than_first
 from .forms import PARTS, Form, Written, write_str
 from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
-from .scopes import RUN_BY_IMPORT, Origin, Use
 from .sources import Source, source_of
 from .stored import is_of_the_user, is_strange
 from .syntax import write_syntax
-from .watch import MISSING, Seen, home_of, is_other_than_first
+from .uses import RUN_BY_IMPORT, Origin, Use, absolute
+from .watch import Seen, home_of
 
 # The tag of a name that the program changes while it runs.
 CHANGING = b"!changing;"
@@ -90,7 +91,7 @@ def resolve(
     if source is not None:
         origin = source.imports.get(name)
         if origin is not None and not is_a(value, ModuleType):
-            module = _absolute(Origin(origin[0], None, origin[2]), namespace)
+            module = absolute(origin, namespace.get("__package__"))
             if (module, origin[1]) == ("sys", "argv") and value is sys.__dict__.get("argv"):
                 return name, _arguments(value, reader)
             if not is_first_party(module) and not _is_replaced(namespace, name, value, reader):
@@ -139,7 +140,7 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
             continue
         origin = source.imports.get(name)
         if origin is not None:
-            home = _absolute(Origin(origin[0], None, origin[2]), namespace)
+            home = absolute(origin, namespace.get("__package__"))
             if not is_first_party(home) and not is_strange(value):
                 return key, Written(global_name(home, origin[1]))
         if name in source.assigned and reader.is_state(namespace, name):
@@ -288,18 +289,9 @@ _BY_VALUE = (
 )
 
 
-def _absolute(origin: Origin, namespace: Mapping[str, Any]) -> str:
-    if not origin.level:
-        return origin.module
-    package = namespace.get("__package__") or ""
-    parts = str(package).split(".")
-    kept = parts[: len(parts) - origin.level + 1]
-    return ".".join([*kept, origin.module] if origin.module else kept)
-
-
 def _run_by(origin: Origin, namespace: dict[str, Any], reader: Reader) -> Any:
     """Finds what is run by an import statement of a function; nothing if that was done before."""
-    home = _absolute(origin, namespace)
+    home = absolute(origin, namespace.get("__package__"))
     found = by_source.Found()
     for name in (home, f"{home}.{origin.name}" if origin.name else home):
         if is_first_party(name) and not reader.is_loaded_with(namespace, name):
@@ -312,7 +304,7 @@ def _run_by(origin: Origin, namespace: dict[str, Any], reader: Reader) -> Any:
 def _imported(
     use: Use, origin: Origin, namespace: dict[str, Any], reader: Reader
 ) -> tuple[str, Any]:
-    module_name, rest = _absolute(origin, namespace), use.chain[1:]
+    module_name, rest = absolute(origin, namespace.get("__package__")), use.chain[1:]
     if origin.name is None:
         # `import a.b` binds `a`, but imports both.
         wanted, module_name = module_name, module_name.partition(".")[0]

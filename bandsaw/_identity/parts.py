@@ -19,7 +19,7 @@ from typing import Any, Optional, Union
 
 from .canonical import Reporter, Writer
 from .careful import FOREIGN, NAMES
-from .carried import carried_by, is_literal, source_of_namespace
+from .carried import carried_by
 from .definitions import definition_of, write_code
 from .firstparty import is_first_party
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
@@ -37,6 +37,7 @@ from .members import ATTRIBUTES
 from .module_parts import Part
 from .names import CHANGING, STATED
 from .reach import MODULE, PART, TASK, Reach
+from .said import is_literal, source_of_namespace
 from .syntax import write_syntax
 from .watch import Seen
 

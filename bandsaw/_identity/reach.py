@@ -19,6 +19,7 @@ from .changes import Changes
 from .closures import FILLED, closed_over, closed_over_outside, defaults_of
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import is_first_party, is_standard_library
+from .firsts import MISSING, first_attributes, is_other_than_first
 from .forms import MAP, PARTS, Form, Written, opaque, write_str
 from .globals import canonical_module_name, global_name
 from .kin import SUBCLASSES, kin_of, registered_with, subclasses_of
@@ -42,11 +43,11 @@ from .objects import FORMS
 from .part_graph import PartGraph
 from .problems import Problems, is_dynamic, label
 from .readings import Pointer
-from .scopes import Use, Uses
 from .stored import unwrapped
 from .syntax import write_syntax
 from .together import Together
-from .watch import Seen, first_attributes, is_first_unset, is_other_than_first
+from .uses import Use, Uses
+from .watch import Seen
 
 # The tags of tasks, and of parts of modules that count by their source.
 TASK, PART = b"!task;", b"!part;"
@@ -256,7 +257,7 @@ class Reach:
         left_out |= {"__slotnames__"}  # `copyreg` keeps it there
         members = {**attributes_of(cls), **first_attributes(cls)}
         members = {name: value for name, value in members.items() if name not in left_out}
-        members = {name: value for name, value in members.items() if not is_first_unset(value)}
+        members = {name: value for name, value in members.items() if value is not MISSING}
         methods = list(methods_of(cls, members))
         parts: list[Any] = [canonical_module_name(module), qualname_of(cls)]
         parts.append(tuple(base for base in bases_of(cls) if base is not object))

@@ -6,11 +6,12 @@ from typing import Any, Optional
 
 from .effects import Effects
 from .firstparty import is_first_party
+from .firsts import MISSING, is_other_than_first
 from .forms import PARTS, Form
 from .kinds import attributes_of, is_changeable, module_of, mro_of
 from .problems import label
 from .stored import is_strange, unwrapped
-from .watch import MISSING, Seen, is_other_than_first
+from .watch import Seen
 
 # As many names are watched, before what is set on installed classes is not looked for any more.
 _MOST_NAMES = 2_000

@@ -15,6 +15,7 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, Modu
 from typing import Any, Optional, Union
 
 from .firstparty import is_first_party
+from .firsts import first_contents
 from .forms import OBJECTS, PARTS, SET, Fields, Form, NoForm
 from .kinds import (
     attributes_of,
@@ -30,7 +31,6 @@ from .kinds import (
     state_of,
 )
 from .reduced import Pairs
-from .watch import first_contents
 
 # What a class may define without a change of how its bases are read.
 _HARMLESS = frozenset(
