@@ -63,8 +63,8 @@ class _Recorder(Writer):
         self.code: dict[int, tuple[Any, Form]] = {}
         self.distributions: set[tuple[str, str]] = set()
 
-    def _enter(self, value: Any) -> Union[bytes, Frame]:
-        entered = super()._enter(value)
+    def enter(self, value: Any) -> Union[bytes, Frame]:
+        entered = super().enter(value)
         if is_a(entered, Frame):
             if entered.form.tag in _CODE_TAGS:
                 self.code[id(value)] = value, entered.form
@@ -90,8 +90,8 @@ class _ByName(Writer):
             return b"!code;" + sha256(write_code(code)).digest()
         return _name_of(code) + self._told_apart.get(id(code), b"")
 
-    def _enter(self, value: Any) -> Union[bytes, Frame]:
-        entered = super()._enter(value)
+    def enter(self, value: Any) -> Union[bytes, Frame]:
+        entered = super().enter(value)
         if is_a(entered, bytes) and entered[:1] == b"g":
             return unversioned_name(entered)
         return entered
