@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -10,9 +11,22 @@ from .._system.importing import late_import
 from ..errors import IdentityWarning
 from ..tasks import Task
 
+logger = logging.getLogger("bandsaw.advices.cache")
 
-def is_of_other_code(session: Any) -> bool:
-    """Whether a result may be that of other code than its id speaks of; warns of it."""
+
+def may_be_kept(session: Any, computation: Any) -> bool:
+    """Whether a result is that of the code and arguments that its id speaks of; else warns."""
+    if computation.changes == session._moderator.changes:
+        return not _is_of_other_code(session)
+    logger.warning(
+        "The result of %s is not kept in the cache: it was computed in a later attempt, from "
+        "arguments that an earlier one had changed in place.",
+        session.task,
+    )
+    return False
+
+
+def _is_of_other_code(session: Any) -> bool:
     task = session.task
     if not isinstance(task, Task):
         return False
