@@ -15,9 +15,8 @@ from types import ModuleType
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
-from .firstparty import find_spec
+from .firstparty import canonical_module_name, find_spec
 from .forms import Written, write_str
-from .globals import canonical_module_name
 from .kept_outlines import remove_most
 from .kinds import attributes_of, is_a
 from .module_parts import EVERYTHING, WHOLE, Module, variables_of

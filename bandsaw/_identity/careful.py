@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .addresses import Living, without_addresses, without_process
 from .contents import behind, is_changeable
-from .firstparty import is_first_party
+from .firstparty import canonical_module_name, is_first_party
 from .firsts import MISSING, first_attributes, first_contents, first_form
 from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, Written, opaque, write_str
-from .globals import canonical_module_name
 from .kinds import (
     attributes_of,
     by_kind,

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from ..modules import file_of
 from .compared import ABSENT, MADE_ANEW, digest_of
 from .definitions import definition_of
+from .firstparty import canonical_module_name
 from .firsts import MISSING
-from .globals import canonical_module_name
 from .kinds import attributes_of, is_a, module_of, name_of, qualname_of
 from .said import (
     CONTAINERS,

@@ -13,10 +13,10 @@ from typing import Any, Callable, Optional
 
 from .by_source import Found
 from .effects import Effects
+from .firstparty import canonical_module_name, global_name
 from .firsts import MISSING
 from .forms import Written
-from .globals import canonical_module_name, global_name
-from .kin import SUBCLASSES
+from .holdings import SUBCLASSES
 from .kinds import attributes_of, is_a
 from .loaded import First, is_as_said
 from .module_parts import Module

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
 from .buffers import open_array, open_numpy, written_buffer
+from .firstparty import canonical_module_name, global_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
-from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, by_kind, is_a, module_of, name_of, number_of, qualname_of
 
 if TYPE_CHECKING:

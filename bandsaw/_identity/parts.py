@@ -21,9 +21,9 @@ from .canonical import Reporter, Writer
 from .careful import FOREIGN, NAMES
 from .carried import carried_by
 from .definitions import definition_of, write_code
-from .firstparty import is_first_party
+from .firstparty import canonical_module_name, is_first_party, names_of_global, unversioned_name
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
-from .globals import canonical_module_name, names_of_global, unversioned_name
+from .holdings import ATTRIBUTES
 from .kinds import (
     attributes_of,
     is_a,
@@ -33,7 +33,6 @@ from .kinds import (
     qualname_of,
     short_name_of,
 )
-from .members import ATTRIBUTES
 from .module_parts import Part
 from .names import CHANGING, STATED
 from .reach import MODULE, PART, TASK, Reach

@@ -9,9 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .._system.importing import late_import
-from .firstparty import is_first_party
+from .firstparty import canonical_module_name, global_name, is_first_party
 from .forms import MAP, PARTS, Fields, Form, NoForm, Written
-from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, defines, is_a
 
 if TYPE_CHECKING:

@@ -1,7 +1,12 @@
-"""What a class holds, beside what its source says."""
+"""What functions and classes hold, beside what their source says.
+
+Functions hold the variables that they close over, and defaults. Classes hold values that were
+computed or set from outside, and know their subclasses and those that were registered with them.
+"""
 
 from __future__ import annotations
 
+import abc
 import ast
 import sys
 import types
@@ -10,13 +15,19 @@ from functools import cached_property, lru_cache
 from types import FunctionType
 from typing import Any
 
+from .changes import Changes
+from .contents import base_of
 from .effects import Effects
-from .firsts import MISSING
-from .forms import MAP, Form, Written
-from .kinds import attributes_of, is_a, qualname_of
-from .kinds import module_of as module_of_class
+from .firstparty import is_first_party, is_standard_library
+from .firsts import MISSING, first_of_cell, kept_as_first
+from .forms import MAP, PARTS, Form, Written
+from .kinds import attributes_of, is_a, module_of, mro_of, qualname_of
+from .names import CHANGING, cells_of, holds_code
+from .problems import Problems, label
 from .stored import counts_in_a_class, is_code, is_mock, is_special_of_the_user, unwrapped
 
+SUBCLASSES = "__subclasses__"  # what code reads that asks for all of them
+FILLED = "code that it reaches fills it, so it counts as it is first set"
 ATTRIBUTES = b"!attributes;"  # the tag of what a class holds beyond its source
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
@@ -38,11 +49,11 @@ _NOISE = frozenset(
 
 def is_made_by_types(cls: type) -> bool:
     """Whether `types.new_class` made it, which claims such classes for its own module."""
-    return module_of_class(cls) == "types" and vars(types).get(qualname_of(cls)) is not cls
+    return module_of(cls) == "types" and vars(types).get(qualname_of(cls)) is not cls
 
 
 def namespace_of(cls: type) -> Any:
-    module = sys.modules.get(module_of_class(cls))
+    module = sys.modules.get(module_of(cls))
     if module is not None:
         return attributes_of(module)
     for value in attributes_of(cls).values():
@@ -59,7 +70,7 @@ def methods_of(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
                 is_a(function, FunctionType)
                 and function.__code__.co_name != "<lambda>"
                 and function.__qualname__ == f"{qualname_of(cls)}.{function.__code__.co_name}"
-                and function.__module__ == module_of_class(cls)
+                and function.__module__ == module_of(cls)
                 and not function.__code__.co_filename.startswith("<string>")
                 and "__wrapped__" not in function.__dict__
             ):
@@ -142,3 +153,91 @@ def _counts_without_source(name: str, member: Any, cls: type) -> bool:
         return True
     # Those with an underscore are of installed packages that make classes, above all.
     return name[:1] != "_" and not is_code(member)
+
+
+def registered_with(cls: type) -> tuple[type, ...]:
+    """Returns the classes that were registered with an abstract base class."""
+    if "_abc_impl" not in attributes_of(cls) or _asks_for_attributes(type(cls)):
+        return ()
+    registry = abc._get_dump(cls)[0]  # type: ignore[attr-defined]
+    living = (reference() for reference in registry)
+    return tuple(sorted((each for each in living if each is not None), key=id))
+
+
+def subclasses_of(cls: type) -> tuple[type, ...]:
+    """Returns the direct subclasses of the project that can be found by their names."""
+    found: list[type] = type.__subclasses__(cls)
+    return tuple(sorted(filter(_is_found_by_name, found), key=qualname_of))
+
+
+def kin_of(cls: type) -> tuple[type, ...]:
+    """Returns all of them, to compare them later."""
+    return (*registered_with(cls), cls, *subclasses_of(cls))
+
+
+def _is_found_by_name(cls: type) -> bool:
+    # What a decorator has replaced lives until Python collects it.
+    found: Any = sys.modules.get(module_of(cls))
+    for name in qualname_of(cls).split("."):
+        found = attributes_of(found).get(name)
+    return found is cls and is_first_party(module_of(cls))
+
+
+def _asks_for_attributes(kind: type) -> bool:
+    return any("__getattribute__" in attributes_of(base) for base in mro_of(kind)[:-1]
+               if is_first_party(module_of(base)))  # fmt: skip
+
+
+def closed_over(function: FunctionType, changes: Changes, effects: Effects) -> dict[str, Any]:
+    """Reads what a function closes over; what reached code sets or fills as it was first."""
+    values = cells_of(function)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        if name not in values or holds_code(values[name]) or callable(values[name]):
+            continue
+        if name in changes.enclosing:
+            effects.cells[id(cell)] = cell
+        if id(cell) in effects.cells:
+            effects.seen.forget_cell(cell)
+            values[name] = Form(CHANGING, PARTS, (first_of_cell(cell),))
+        elif name in changes.names and base_of(values[name]) is not None:
+            values[name] = Form(CHANGING, PARTS, (kept_as_first(values[name]),))
+    return values
+
+
+def defaults_of(function: FunctionType, changes: Changes, problems: Problems) -> tuple[Any, Any]:
+    """Reads the defaults of a function; what it fills counts as it was first."""
+    held, named, code = function.__defaults__, function.__kwdefaults__, function.__code__
+    if not changes.names or not (held or named):
+        return held, named
+
+    def first(name: str, value: Any) -> Any:
+        if name not in changes.names or base_of(value) is None or holds_code(value):
+            return value
+        problems.note(f"{label(function)}: {name}", FILLED)
+        return Form(CHANGING, PARTS, (kept_as_first(value),))
+
+    names = code.co_varnames[: code.co_argcount]
+    if held:
+        held = tuple(map(first, names[-len(held) :], held))
+    if named:
+        named = {name: first(name, value) for name, value in named.items()}
+    return held, named
+
+
+def closed_over_outside(module: Any, function: FunctionType) -> list[Any]:
+    """Reads what an installed function closes over: decorators keep there what they were given."""
+    cells = [value for _, value in sorted(cells_of(function).items())]
+    if not is_standard_library(str(module)):
+        return cells
+    if "registry" in function.__dict__:
+        # `functools.singledispatch`; how it keeps its functions differs between versions.
+        return [function.__dict__["registry"]]
+    return [
+        value
+        for value in cells
+        if not (
+            is_a(value, FunctionType)
+            and is_standard_library(str(value.__globals__.get("__name__")))
+            and "__wrapped__" not in value.__dict__
+        )
+    ]
