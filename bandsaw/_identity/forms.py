@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -174,6 +174,11 @@ def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
         children.append(key)
         children.append(value)
     return Form(tag, kind, children)
+
+
+def pairs_form(pairs: Iterable[tuple[Any, Any]]) -> Form:
+    """Gives the form of the items that an object has as a mapping."""
+    return Form(b"p", MAP, [part for pair in pairs for part in pair])
 
 
 def joined(form: Form, written: list[bytes]) -> bytes:

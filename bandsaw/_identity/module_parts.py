@@ -103,8 +103,6 @@ class Part:
 
 
 class Module:
-    """A module by its source."""
-
     def __init__(self, name: str, is_package: bool, path: Optional[str], source: Source) -> None:
         self.name = name  # its name
         self.package = name if is_package else name.rpartition(".")[0]  # that of its package

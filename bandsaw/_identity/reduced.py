@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._system.importing import late_import
 from .firstparty import canonical_module_name, global_name, is_first_party
-from .forms import MAP, PARTS, Fields, Form, NoForm, Written
+from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
 from .kinds import attributes_of, defines, is_a
 
 if TYPE_CHECKING:
@@ -27,19 +27,8 @@ _ASKED = frozenset(
 )
 
 
-class Pairs:
-    """Items of a mapping, in any order."""
-
-    __slots__ = ("children",)
-
-    def __init__(self, children: list[Any]) -> None:
-        self.children = children
-
-
 def open_reduced(value: Any, writer: AnyWriter) -> Form:
     kind = type(value)
-    if kind is Pairs:
-        return Form(b"p", MAP, value.children)
     hint = ""
     if defines(kind, "read"):
         hint = ". Pass the path of a file, or a bandsaw.File"
@@ -75,7 +64,7 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
         parts = [function, tuple(args)]
     parts.append(_open_state(state))
     parts.append(None if items is None else list(items))
-    parts.append(None if pairs is None else Pairs([part for pair in pairs for part in pair]))
+    parts.append(None if pairs is None else pairs_form(pairs))
     tag = b"O" if function is _NEW else b"o"
     return Form(tag, PARTS, parts, ("", "", "", "", ""))
 
