@@ -9,7 +9,7 @@ value -> open_form (objects) -> leaf: bytes
 A value is written as the tree that it unfolds to: a type tag, a length, the children. Sets and
 dicts are sorted by what their elements were written as. Whether two equal parts are one object or
 two cannot be seen in the result. What would be longer than 256 bytes is replaced by its SHA-256 and
-remembered, see `walk`.
+remembered, see `tree_writer`.
 
 Cycles: the objects of a cycle are numbered in the order in which a walk first comes to them, so
 sharing can be seen there. Elements of a set have no order: a cycle through a set is an error.
@@ -43,7 +43,7 @@ from .forms import (
 )
 from .kinds import by_kind, is_a, name_of
 from .objects import open_form
-from .walk import Walk
+from .tree_writer import TreeWriter
 from .watch import Seen
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
     return lambda code: b"c" + function_digest(code)
 
 
-class Writer(Walk):
+class Writer(TreeWriter):
     """Writes values canonically; see the module.
 
     `report`: is told of values without a form: the frames, the value and the reason. They count by

@@ -1,7 +1,8 @@
 """What functions and classes hold, beside what their source says.
 
 Functions hold the variables that they close over, and defaults. Classes hold values that were
-computed or set from outside, and know their subclasses and those that were registered with them.
+computed or set from outside, also on installed ones, and know their subclasses and those that were
+registered with them.
 """
 
 from __future__ import annotations
@@ -13,22 +14,32 @@ import types
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from types import FunctionType
-from typing import Any
+from typing import Any, Optional
 
 from .changes import Changes
 from .contents import base_of
 from .effects import Effects
 from .firstparty import is_first_party, is_standard_library
-from .firsts import MISSING, first_of_cell, kept_as_first
+from .firsts import MISSING, first_of_cell, is_other_than_first, kept_as_first
 from .forms import MAP, PARTS, Form, Written
-from .kinds import attributes_of, is_a, module_of, mro_of, qualname_of
+from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, qualname_of
 from .names import CHANGING, cells_of, holds_code
 from .problems import Problems, label
-from .stored import counts_in_a_class, is_code, is_mock, is_special_of_the_user, unwrapped
+from .stored import (
+    counts_in_a_class,
+    is_code,
+    is_mock,
+    is_special_of_the_user,
+    is_strange,
+    unwrapped,
+)
+from .watch import Seen
 
 SUBCLASSES = "__subclasses__"  # what code reads that asks for all of them
 FILLED = "code that it reaches fills it, so it counts as it is first set"
 ATTRIBUTES = b"!attributes;"  # the tag of what a class holds beyond its source
+# As many names are watched, before what is set on installed classes is not looked for any more.
+_MOST_NAMES = 2_000
 _DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
@@ -241,3 +252,53 @@ def closed_over_outside(module: Any, function: FunctionType) -> list[Any]:
             and "__wrapped__" not in value.__dict__
         )
     ]
+
+
+class SetOn:
+    """The installed classes that one walk reached, with what the walk before found set on them.
+
+    Of that counts what has the name of an attribute that reached code reads.
+    """
+
+    def __init__(self, seen: Seen, effects: Effects, earlier: Optional[SetOn] = None) -> None:
+        self._seen = seen
+        self._effects = effects
+        self._classes: dict[int, type] = {}
+        self._known: dict[int, Any] = {} if earlier is None else earlier._found
+        self._found: dict[int, Any] = {}
+
+    def form(self, cls: type, written: Any) -> Any:
+        """Gives the form of an installed class: its name, and what is set on it."""
+        if not is_changeable(cls):
+            return written
+        self._classes[id(cls)] = cls
+        found = self._known.get(id(cls))
+        return Form(b"!set-on;", PARTS, (written, *found)) if found else written
+
+    def sizes(self) -> list[tuple[Any, int]]:
+        members = (attributes_of(base) for cls in self._classes.values() for base in mro_of(cls))
+        return [(each, len(each)) for each in members]
+
+    def is_settled(self) -> bool:
+        """Looks at the end of a walk whether nothing is set that was not known."""
+        self._found = {key: self._members(cls) for key, cls in self._classes.items()}
+        return not any(found and key not in self._known for key, found in self._found.items())
+
+    def _members(self, cls: type) -> tuple[Any, ...]:
+        found: list[Any] = []
+        bases: list[Any] = []
+        for base in filter(is_changeable, mro_of(cls)):
+            members = attributes_of(base)
+            if is_first_party(module_of(base)) or len(self._seen.names) > _MOST_NAMES:
+                continue
+            for name in sorted(self._effects.reads.intersection(members)):
+                for before in bases:
+                    # It may be set on a class that inherits it.
+                    self._seen.name(before, name, before.get(name, MISSING))
+                value = members[name]
+                self._seen.name(members, name, value)
+                if is_other_than_first(base, name, value) or any(map(is_strange, unwrapped(value))):
+                    found += (name, value)
+                    self._seen.replaced.add(f"{label(base)}.{name}")
+            bases.append(members)
+        return tuple(found)

@@ -16,13 +16,12 @@ from .effects import Effects
 from .firstparty import canonical_module_name, global_name
 from .firsts import MISSING
 from .forms import Written
-from .holdings import SUBCLASSES
+from .holdings import SUBCLASSES, SetOn
 from .kinds import attributes_of, is_a
 from .loaded import First, is_as_said
 from .module_parts import Module
 from .names import followed, holds_code, installed
 from .problems import Problems
-from .set_on import SetOn
 from .together import Together
 from .watch import Seen
 

@@ -13,7 +13,7 @@ from .addresses import may_be_of_process
 from .cycles import write_cycle
 from .forms import MAP, PARTS, SEQUENCE, Form, Frame, Written, inline, joined, write_str
 from .module_parts import Part
-from .walk import Walk
+from .tree_writer import TreeWriter
 
 _NOTHING_RUN = b"t0:"
 # What is written already.
@@ -25,7 +25,7 @@ class Mixed(Exception):
     """A part reaches something else, such as what memory has."""
 
 
-class PartGraph(Walk):
+class PartGraph(TreeWriter):
     """Writes parts; `open_part` gives the form of each, and notes what it depends on."""
 
     def __init__(self, open_part: Callable[[Part], Form]) -> None:

@@ -1,7 +1,7 @@
-"""The walk through the tree that a value unfolds to, which writes each of its parts.
+"""Writes the tree that a value unfolds to, part by part.
 
-It keeps its own stack, therefore depth is bounded by memory only. What a part is written as is
-remembered by its identity, so that parts that are reached in many ways are written once.
+The walk through it keeps its own stack, therefore depth is bounded by memory only. What a part is
+written as is remembered by its identity: parts that are reached in many ways are written once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .forms import LONGEST_INLINE, Form, Frame, Written, inline, joined
 from .kinds import is_a
 
 
-class Walk(abc.ABC):
+class TreeWriter(abc.ABC):
     """Writes values; subclasses open them.
 
     `leaf_of`: finds what writes values of a class at once, `None` for those that are opened.
