@@ -186,7 +186,7 @@ def _is_class(module: Module, node: ast.ClassDef, cls: type, seen: Seen) -> bool
     members = attributes_of(cls)
     if any(is_a(each, _FUNCTIONS) and name not in members for name, each in said.items()):
         return False
-    return all(_is_member(module, said.get(n), n, v, node, seen) for n, v in members.items())
+    return all(_is_member(module, said.get(n), n, v, seen) for n, v in members.items())
 
 
 def _names_of(statement: Any) -> list[str]:
@@ -196,9 +196,7 @@ def _names_of(statement: Any) -> list[str]:
     return [target.id for target in targets if is_a(target, ast.Name)]
 
 
-def _is_member(
-    module: Module, said: Any, name: str, member: Any, node: ast.ClassDef, seen: Seen
-) -> bool:
+def _is_member(module: Module, said: Any, name: str, member: Any, seen: Seen) -> bool:
     if is_a(said, _FUNCTIONS):
         kinds = [_kind_by(each) for each in said.decorator_list]
         others = [each for each, kind in zip(said.decorator_list, kinds) if kind is None]

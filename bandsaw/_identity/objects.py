@@ -67,7 +67,7 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     with late_import:
         from .reduced import open_reduced
 
-    return open_reduced(value, writer)
+    return open_reduced(value)
 
 
 def frozenset_of(value: Any) -> frozenset[Any]:

@@ -6,15 +6,12 @@ import copyreg
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._system.importing import late_import
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
 from .kinds import attributes_of, defines, is_a
-
-if TYPE_CHECKING:
-    from .forms import AnyWriter
 
 _PROTOCOL = 5
 # They give the same again and again.
@@ -27,7 +24,7 @@ _ASKED = frozenset(
 )
 
 
-def open_reduced(value: Any, writer: AnyWriter) -> Form:
+def open_reduced(value: Any) -> Form:
     kind = type(value)
     hint = ""
     if defines(kind, "read"):

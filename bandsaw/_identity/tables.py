@@ -49,7 +49,7 @@ def _open_pandas(pandas: Any, value: Any) -> Optional[Form]:
         parts = [kind, value.categories, value.ordered, value.codes]
         return Form(b"!categorical;", PARTS, parts)
     if isinstance(value, pandas.api.extensions.ExtensionArray):
-        return Form(b"!column;", PARTS, (kind, str(value.dtype), _content(pandas, value)))
+        return Form(b"!column;", PARTS, (kind, str(value.dtype), _content(value)))
     if value is pandas.NaT or value is pandas.NA:
         return Form(b"!missing;", PARTS, (kind,))
     return None
@@ -67,7 +67,7 @@ def _extra(value: Any) -> Any:
 _OF_NUMPY = ("NumpyEADtype", "PandasDtype")
 
 
-def _content(pandas: Any, value: Any) -> Any:
+def _content(value: Any) -> Any:
     numpy: Any = sys.modules["numpy"]
     if isinstance(value.dtype, numpy.dtype) or type(value.dtype).__name__ in _OF_NUMPY:
         # Missing values are of different types in an array of objects, and are told apart there.
