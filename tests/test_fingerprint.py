@@ -1095,3 +1095,57 @@ def test_a_module_that_was_thrown_away_is_not_kept_alive(project):
         del function, sys.modules["thrown"]
     gc.collect()
     assert [reference() for reference in alive] == [None] * 3
+
+
+def test_the_task_object_of_reached_code_counts_by_its_function(project, monkeypatch):
+    monkeypatch.setenv("BANDSAW_CONFIG_MODULE", "my_config")
+    text = (
+        "import bandsaw\n@bandsaw.task({})\ndef g(x): return x\n"
+        "@bandsaw.task\ndef f(x): return x + len(TASKS)\nTASKS = [f.bandsaw_task, g.bandsaw_task]\n"
+    )
+    settings = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+    ids = {}
+    for name, options in (("never", ""), ("read", ""), ("other", "retry={'attempts': 5}")):
+        project(flow=text.format(options), my_config=settings)
+        flow = importlib.import_module("flow")
+        if name == "read":
+            flow.g.bandsaw_task.task_id
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ids[name] = flow.f.bandsaw_task.task_id
+    assert ids["never"] == ids["read"] != ids["other"]
+
+
+BOUND_AGAIN = {
+    "a fallback": "try:\n    from nowhere import LIMIT\nexcept ImportError:\n    LIMIT = {}\n",
+    "a fallback of a module": "try:\n    from os import LIMIT\nexcept ImportError:\n    LIMIT = [{}]\n",
+    "an assignment": "from os import sep as LIMIT\nLIMIT = {}\n",
+    "a loop": "from os import sep as LIMIT\nfor LIMIT in (1, {}):\n    pass\n",
+    "a function": (
+        "from os import sep as LIMIT\n\ndef setup():\n    global LIMIT\n    LIMIT = {}\n\nsetup()\n"
+    ),
+    "an import": "try:\n    from nowhere import LIMIT\nexcept ImportError:\n"
+    "    from values import LIMIT\n",
+}
+READERS = {
+    "an attribute": "import lib\ndef f(): return lib.LIMIT\n",
+    "a name": "from lib import LIMIT\ndef f(): return LIMIT\n",
+    "a helper": "import lib\ndef f(): return lib.helper()\n",
+    "an import inside": "def f():\n    import lib\n    return lib.LIMIT\n",
+    "a helper inside": "def f():\n    from lib import helper\n    return helper()\n",
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("text", BOUND_AGAIN.values(), ids=BOUND_AGAIN)
+def test_a_name_counts_by_what_is_bound_to_it_after_an_import(project, text, reader):
+    ids = [
+        id_of(
+            project,
+            flow=reader,
+            lib=f"{text.format(value)}\ndef helper(): return LIMIT\n",
+            values=f"LIMIT = {value}\n",
+        )
+        for value in (5, 6, 5)
+    ]
+    assert ids[0] == ids[2] != ids[1]
