@@ -1109,7 +1109,7 @@ def test_the_task_object_of_reached_code_counts_by_its_function(project, monkeyp
         project(flow=text.format(options), my_config=settings)
         flow = importlib.import_module("flow")
         if name == "read":
-            flow.g.bandsaw_task.task_id
+            assert flow.g.bandsaw_task.task_id
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             ids[name] = flow.f.bandsaw_task.task_id
@@ -1117,15 +1117,40 @@ def test_the_task_object_of_reached_code_counts_by_its_function(project, monkeyp
 
 
 BOUND_AGAIN = {
-    "a fallback": "try:\n    from nowhere import LIMIT\nexcept ImportError:\n    LIMIT = {}\n",
-    "a fallback of a module": "try:\n    from os import LIMIT\nexcept ImportError:\n    LIMIT = [{}]\n",
-    "an assignment": "from os import sep as LIMIT\nLIMIT = {}\n",
-    "a loop": "from os import sep as LIMIT\nfor LIMIT in (1, {}):\n    pass\n",
-    "a function": (
-        "from os import sep as LIMIT\n\ndef setup():\n    global LIMIT\n    LIMIT = {}\n\nsetup()\n"
-    ),
-    "an import": "try:\n    from nowhere import LIMIT\nexcept ImportError:\n"
-    "    from values import LIMIT\n",
+    "a fallback": """
+        try:
+            from nowhere import LIMIT
+        except ImportError:
+            LIMIT = {}
+        """,
+    "a fallback of a module": """
+        try:
+            from os import LIMIT
+        except ImportError:
+            LIMIT = [{}]
+        """,
+    "an assignment": """
+        from os import sep as LIMIT
+        LIMIT = {}
+        """,
+    "a loop": """
+        from os import sep as LIMIT
+        for LIMIT in (1, {}):
+            pass
+        """,
+    "a function": """
+        from os import sep as LIMIT
+        def setup():
+            global LIMIT
+            LIMIT = {}
+        setup()
+        """,
+    "an import": """
+        try:
+            from nowhere import LIMIT
+        except ImportError:
+            from values import LIMIT
+        """,
 }
 READERS = {
     "an attribute": "import lib\ndef f(): return lib.LIMIT\n",
@@ -1143,9 +1168,19 @@ def test_a_name_counts_by_what_is_bound_to_it_after_an_import(project, text, rea
         id_of(
             project,
             flow=reader,
-            lib=f"{text.format(value)}\ndef helper(): return LIMIT\n",
+            lib=textwrap.dedent(text).format(value) + "def helper(): return LIMIT\n",
             values=f"LIMIT = {value}\n",
         )
         for value in (5, 6, 5)
     ]
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_the_function_that_makes_names_of_a_module_counts_where_they_are_used(project):
+    text = "def __getattr__(name): return name + {!r}\n"
+    with pytest.warns(IdentityWarning, match="its module makes it"):
+        ids = [
+            id_of(project, flow="import lib\ndef f(): return lib.made\n", lib=text.format(value))
+            for value in ("a", "b", "a")
+        ]
     assert ids[0] == ids[2] != ids[1]

@@ -135,7 +135,10 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         reader.seen.name(namespace, name, value)
         if value is MISSING:
             if "__getattr__" in namespace:
-                return key, by_source.Gap("the __getattr__ of its module makes it when it is used")
+                gap = by_source.Gap("the __getattr__ of its module makes it when it is used")
+                maker = namespace["__getattr__"]
+                reader.seen.name(namespace, "__getattr__", maker)
+                return key, by_source.Found([maker, gap])
             if type(module) is not ModuleType:
                 return key, by_source.Gap("its module may make it when it is used")
             return key, _UNRESOLVED
