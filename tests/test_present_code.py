@@ -1375,3 +1375,31 @@ def test_what_a_module_sets_while_it_loads_is_the_same_elsewhere_and_is_kept(pro
         assert first == f(1)
         """
     project.run("-c", textwrap.dedent(body))
+
+
+def test_that_a_result_is_not_kept_is_told_at_the_line_of_the_task(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "RATE = 2\n")
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            return lib.RATE
+        """,
+    )
+    body = """
+        import flow, lib, warnings
+
+        lib.RATE = 3
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            assert flow.f(1) == flow.f(2) == 2
+        (told,) = caught
+        code = flow.f.__wrapped__.__code__
+        assert "is not kept" in str(told.message), told
+        assert (told.filename, told.lineno) == (code.co_filename, code.co_firstlineno), told
+        """
+    project.run("-c", textwrap.dedent(body))

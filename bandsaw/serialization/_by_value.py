@@ -92,7 +92,8 @@ NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
 _MEMO = type(functools.lru_cache(len))
-_DISPATCHING = functools.singledispatch(len).__code__
+_any_dispatching: Any = functools.singledispatch(len)
+_DISPATCHING = _any_dispatching.__code__
 
 
 def _is_dispatching(obj: Any) -> bool:
