@@ -1403,3 +1403,47 @@ def test_that_a_result_is_not_kept_is_told_at_the_line_of_the_task(project):
         assert (told.filename, told.lineno) == (code.co_filename, code.co_firstlineno), told
         """
     project.run("-c", textwrap.dedent(body))
+
+
+def test_mocks_count_by_what_they_are_told_to_return(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "import json\ndef read(x): return json.loads(x)\n")
+    body = """
+        import bandsaw, json, lib, warnings
+        from unittest import mock
+
+        @bandsaw.task
+        def f(x):
+            return lib.read(x)
+
+        def told(patched, value, way):
+            if way == "value":
+                patched.return_value = value
+            elif way == "attribute":
+                patched.return_value.text.lower.return_value = value
+            else:
+                patched.side_effect = [value, value]
+
+        warnings.simplefilter("error")
+        for name in ("json.loads", "lib.json"):
+            for kind in (mock.MagicMock, mock.Mock):
+                for way in ("value", "attribute", "effects"):
+                    ids = []
+                    for value in (1, 2, 1):
+                        with mock.patch(name, new_callable=kind) as patched:
+                            told(patched.loads if name == "lib.json" else patched, value, way)
+                            ids.append(f.bandsaw_task.task_id)
+                    assert ids[0] == ids[2] != ids[1], (name, kind, way)
+                    with mock.patch(name, new_callable=kind) as patched:
+                        ids = []
+                        for value in (1, 2):
+                            told(patched.loads if name == "lib.json" else patched, value, way)
+                            ids.append(f.bandsaw_task.task_id)
+                    assert ids[0] != ids[1], (name, kind, way, "in place")
+        warnings.simplefilter("ignore")
+        for value in (1, 2):
+            with mock.patch("json.loads", return_value=value):
+                assert f("5") == value
+        assert f("5") == 5
+        """
+    project.run("-c", textwrap.dedent(body))

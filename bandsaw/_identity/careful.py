@@ -17,7 +17,7 @@ from .addresses import Living, without_addresses, without_process
 from .contents import behind, is_changeable
 from .firstparty import is_first_party
 from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, Written, opaque, write_str
-from .globals import canonical_module_name
+from .globals import canonical_module_name, global_name
 from .kinds import (
     attributes_of,
     by_kind,
@@ -28,10 +28,11 @@ from .kinds import (
     module_of,
     mro_of,
     name_of,
+    qualname_of,
 )
 from .objects import open_form
 from .readings import Pointer, Whole
-from .stored import HOLDERS, hides_contents, is_of_the_user, open_stored, stores_more
+from .stored import HOLDERS, hides_contents, is_mock, is_of_the_user, open_stored, stores_more
 from .watch import Seen, first_attributes, first_contents, first_form, is_first_unset
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     if _is_fixed(value):
         return _open(value, writer)
     kind = type(value)
+    if is_mock(value) and defines(kind, "assert_called"):
+        return _open_mock(value)
     if defines(kind, "__next__") and not defines(kind, "read"):
         return opaque(value)  # an iterator counts by its kind, and not by where it is
     pointed = by_kind(_POINTERS, kind)
@@ -94,6 +97,19 @@ def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
         return Form(b"!points;", PARTS, pointed(value))
     form = _open(value, writer)
     return first_form(value, form) if is_drawn(kind) else form
+
+
+def _open_mock(value: Any) -> Form:
+    """Opens a mock by what it stores: some are iterators, and each has a class of its own."""
+    kind = Written(global_name(module_of(type(value)), qualname_of(type(value))))
+    state = dict(attributes_of(value))
+    effect = state.get("_mock_side_effect")
+    if type(effect) in _OF_SEQUENCES:
+        state["_mock_side_effect"] = effect.__reduce__()[1:]  # what is left, which stays there
+    return Form(b"O", PARTS, (kind, (), Fields(state), None, None))
+
+
+_OF_SEQUENCES: tuple[type, ...] = (type(iter([])), type(iter(())))
 
 
 def _open(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
