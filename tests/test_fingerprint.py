@@ -1184,3 +1184,40 @@ def test_the_function_that_makes_names_of_a_module_counts_where_they_are_used(pr
             for value in ("a", "b", "a")
         ]
     assert ids[0] == ids[2] != ids[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Rows:\n    def __next__(self): return {}\nROWS = Rows()\n",
+        "class Rows:\n    rate = {}\n    def __next__(self): return 1\nROWS = [Rows()]\n",
+        "class Base:\n    def __next__(self): return {}\nclass Rows(Base): pass\nROWS = Rows()\n",
+        "import struct\nROWS = [struct.Struct('{}i')]\n",
+    ],
+)
+def test_iterators_of_the_project_count_by_their_class(project, text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ids = [
+            id_of(project, flow="import lib\ndef f(): return lib.ROWS\n", lib=text.format(value))
+            for value in (5, 6, 5)
+        ]
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_the_position_of_an_iterator_of_the_project_does_not_count(project):
+    project(
+        flow="""
+        class Rows:
+            def __init__(self): self.at = 0
+            def __next__(self):
+                self.at += 1
+                return self.at
+        ROWS = Rows()
+        def f(): return next(ROWS)
+        """
+    )
+    flow = importlib.import_module("flow")
+    before = fingerprint(flow.f)
+    flow.f()
+    assert fingerprint(flow.f) == before

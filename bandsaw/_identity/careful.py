@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # The tags of installed functions, and of what a definition uses from outside.
 FOREIGN, NAMES = b"!foreign;", b"!names;"
+ITERATOR = b"!iterator;"
 # As many objects of classes that are not of the project are watched.
 _MOST_OWNERS = 1_000
 # They are drawn from: what they hold is another state after each call.
@@ -91,7 +92,8 @@ def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     if is_mock(value) and defines(kind, "assert_called"):
         return _open_mock(value)
     if defines(kind, "__next__") and not defines(kind, "read"):
-        return opaque(value)  # an iterator counts by its kind, and not by where it is
+        # An iterator counts by its kind, and not by where it is.
+        return Form(ITERATOR, PARTS, (kind,)) if is_of_the_user(kind) else opaque(value)
     pointed = by_kind(_POINTERS, kind)
     if pointed is not None and is_held_by_the_user(writer.frames):
         return Form(b"!points;", PARTS, pointed(value))

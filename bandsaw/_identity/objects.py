@@ -285,6 +285,7 @@ _BY_NAME: dict[str, Maker] = {
     "decimal.Decimal": lambda value, writer: Form(b"!decimal;", PARTS, (str(value),)),
     "fractions.Fraction": _parts(b"!fraction;", "numerator", "denominator"),
     "uuid.UUID": _parts(b"!uuid;", "int"),
+    "_struct.Struct": _parts(b"!struct;", "format"),
     "re.Pattern": _parts(b"!pattern;", "pattern", "flags"),
     "array.array": open_array,
     "pickle.PickleBuffer": lambda value, writer: b"!buffer;" + written_buffer(value.raw(), writer),
