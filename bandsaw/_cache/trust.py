@@ -45,9 +45,10 @@ def _is_of_other_code(session: Any) -> bool:
     if not changed:
         return False
     _warn(
+        task,
         f"The result of {task} is not kept: {what}: {', '.join(changed[:5])}"
         f"{' and more' if changed[5:] else ''}.{hint} Leave it out of the id with "
-        "@task(state=[...]) if results do not depend on it."
+        "@task(state=[...]) if results do not depend on it.",
     )
     return True
 
@@ -74,13 +75,28 @@ def warn_of_variables(task: Any, computation: Any) -> None:
         first, left = names[:_MOST_NAMES], len(names) - _MOST_NAMES
         more = f" and {left} more" if left > 0 else ""
         _warn(
+            task,
             f"{task} was computed again though its code and arguments are those of an entry in the "
             f"cache: {', '.join(first)}{more} holds another value in this process. "
-            f"Leave it out with @task(state={first!r}) if results do not depend on it."
+            f"Leave it out with @task(state={first!r}) if results do not depend on it.",
         )
 
 
-def _warn(text: str) -> None:
+def _warn(task: Task, text: str) -> None:
     import warnings
 
-    warnings.warn(text, IdentityWarning, stacklevel=4)
+    # The place that matters is the code of the task, as for what cannot be followed.
+    try:
+        function = task.function
+    except NotImplementedError:
+        warnings.warn(text, IdentityWarning, stacklevel=4)  # a task of a class of the user's
+        return
+    code, variables = function.__code__, function.__globals__
+    warnings.warn_explicit(
+        text,
+        IdentityWarning,
+        code.co_filename,
+        code.co_firstlineno,
+        str(variables.get("__name__")),
+        variables.setdefault("__warningregistry__", {}),
+    )

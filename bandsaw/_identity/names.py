@@ -93,7 +93,11 @@ def resolve(
             module = absolute(origin, namespace.get("__package__"))
             if (module, origin[1]) == ("sys", "argv") and value is sys.__dict__.get("argv"):
                 return name, _arguments(value, reader)
-            if not is_first_party(module) and not _is_replaced(namespace, name, value, reader):
+            if (
+                not is_first_party(module)
+                and is_of_module(module, origin[1], value)
+                and not _is_replaced(namespace, name, value, reader)
+            ):
                 written = Written(global_name(module, origin[1]))
                 is_class = is_a(value, type)
                 return name, reader.installed_class(value, written) if is_class else written
@@ -131,7 +135,10 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         reader.seen.name(namespace, name, value)
         if value is MISSING:
             if "__getattr__" in namespace:
-                return key, by_source.Gap("the __getattr__ of its module makes it when it is used")
+                gap = by_source.Gap("the __getattr__ of its module makes it when it is used")
+                maker = namespace["__getattr__"]
+                reader.seen.name(namespace, "__getattr__", maker)
+                return key, by_source.Found([maker, gap])
             if type(module) is not ModuleType:
                 return key, by_source.Gap("its module may make it when it is used")
             return key, _UNRESOLVED
@@ -140,7 +147,8 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         origin = source.imports.get(name)
         if origin is not None:
             home = absolute(origin, namespace.get("__package__"))
-            if not is_first_party(home) and not is_strange(value):
+            is_installed = not is_first_party(home) and is_of_module(home, origin[1], value)
+            if is_installed and not is_strange(value):
                 return key, Written(global_name(home, origin[1]))
         if name in source.assigned and reader.is_state(namespace, name):
             if not is_a(value, (FunctionType, type)) and not holds_code(value):
@@ -195,8 +203,21 @@ def _arguments(value: Any, reader: Reader) -> Any:
 # As they were when ids were first made: `sys.orig_argv` has those of Python, too.
 _ARGUMENTS = list(getattr(sys, "argv", None) or [])
 _DATA = frozenset((bool, int, float, complex, str, bytes, tuple))
+_CONTENTS = _DATA | {list, dict, set, frozenset, type(None)}
 # The others are never replaced, and each name costs time at each call.
 _OFTEN_REPLACED = frozenset(("open", "input", "print", "__import__"))
+
+
+def is_of_module(module: str, name: str, value: Any) -> bool:
+    """Says whether a module really has what was imported from it: a name may be bound again."""
+    home = sys.modules.get(module)
+    variables = attributes_of(home)
+    found = variables.get(name, MISSING)
+    if found is MISSING and (
+        "__getattr__" in variables or type(home) not in (ModuleType, type(None))
+    ):
+        return type(value) not in _CONTENTS  # the module may have made it when it was asked for
+    return found is value
 
 
 def _is_replaced(namespace: Mapping[str, Any], name: str, value: Any, reader: Reader) -> bool:

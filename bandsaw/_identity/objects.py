@@ -61,6 +61,9 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     enum = sys.modules.get("enum")
     if enum is not None and is_a(value, enum.Enum):
         return _enum(value)
+    tasks: Any = sys.modules.get(f"{__package__.rpartition('.')[0]}.tasks")
+    if tasks is not None and type(value) in (tasks._FunctionTask, tasks._FunctionWithClosureTask):
+        return _task(value)
     if is_a(value, (set, frozenset)):
         state = _state(attributes_of(value))
         return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
@@ -68,6 +71,15 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
         from .reduced import open_reduced
 
     return open_reduced(value)
+
+
+def _task(value: Any) -> Form:
+    """Opens the object that `bandsaw_task` is: its own id may be the one that is being made."""
+    kwargs = value.kwargs
+    function = attributes_of(value).get("_function")
+    if "version" in kwargs or function is None:
+        function = str(value)
+    return Form(b"!taskobject;", PARTS, (function, kwargs))
 
 
 def frozenset_of(value: Any) -> frozenset[Any]:
@@ -273,6 +285,7 @@ _BY_NAME: dict[str, Maker] = {
     "decimal.Decimal": lambda value, writer: Form(b"!decimal;", PARTS, (str(value),)),
     "fractions.Fraction": _parts(b"!fraction;", "numerator", "denominator"),
     "uuid.UUID": _parts(b"!uuid;", "int"),
+    "_struct.Struct": _parts(b"!struct;", "format"),
     "re.Pattern": _parts(b"!pattern;", "pattern", "flags"),
     "array.array": open_array,
     "pickle.PickleBuffer": lambda value, writer: b"!buffer;" + written_buffer(value.raw(), writer),

@@ -23,6 +23,7 @@ from .watch import Seen
 CONTAINERS = (list, dict, set)
 PLAIN = (bool, int, float, complex, type(None), str, bytes, tuple, frozenset)
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+ANY = "*"
 _PLAIN_KINDS = (type, abc.ABCMeta)
 _WRAPPERS = ("property", "staticmethod", "classmethod")
 
@@ -45,7 +46,9 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
         if home is None:
             return None
         found = attributes_of(home).get(imported[1], MISSING)
-        return None if found is MISSING else found is value
+        if found is value:
+            return True
+        return None if found is MISSING or name in source.bound_below else False
     if is_a(value, (FunctionType, type)):
         if is_task(value):
             return True
@@ -58,7 +61,12 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
             namespace.get("__name__"), name,
         ):  # fmt: skip
             return True
-        is_bound = name in source.assigned or source.defined.get(name) or _has_star(source)
+        is_bound = (
+            name in source.assigned
+            or source.defined.get(name)
+            or name in source.bound_below
+            or _has_star(source)
+        )
         return None if is_bound else False
     if value is MISSING or name.startswith("__"):
         return True
@@ -128,19 +136,23 @@ def changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
         if said_bases != [id(base) for base in bases_of(cls) if base is not object]:
             yield "__bases__"
     is_shaped = not are_classes or _is_shaped(cls, node)
+    set_there = _set_by_module(cls)
     for name, member in members.items():
         is_given = _is_given(cls, name, member, bound)
         is_special = name[:2] == "__" and type(cls) not in _PLAIN_KINDS
+        is_special = is_special or name in set_there or ANY in set_there
         if is_special or (name not in bound and (is_shaped or name in _named_in(node))):
             is_given = False  # nobody knows
         if is_given or is_mock(member):
             yield name
     if not (is_shaped or any(is_a(child, ast.Delete) for child in node.body)):
-        yield from _missing_members(cls, members, bound)
+        yield from _missing_members(cls, members, bound, set_there)
     for name, expression in said_in(cls).items():
         member = members.get(name, MISSING)
         if expression is None or type(member) is cls:
             continue  # the members of an enumeration
+        if type(cls) not in _PLAIN_KINDS or name in set_there or ANY in set_there:
+            continue  # the metaclass or the module may have put another value there
         if is_a(member, PLAIN):
             if is_literal(expression, member) is False:
                 yield name
@@ -190,13 +202,29 @@ def _named_in(body: ast.AST) -> Iterator[str]:
             yield from _named_in(child)
 
 
+def _set_by_module(cls: type) -> set[str]:
+    """Names the attributes that the class's own module sets or deletes outside of its body.
+
+    With `ANY` where it does so by computed names.
+    """
+    module = sys.modules.get(module_of(cls))
+    source = None if module is None else source_of_namespace(attributes_of(module))
+    found: set[str] = set()
+    for expression, name in () if source is None else source.set_attributes:
+        if said_by(expression, attributes_of(module)) in (cls, MISSING):
+            found.add(name or ANY)
+    return found
+
+
 def _missing_members(
-    cls: type, members: Mapping[str, Any], bound: Mapping[Any, Any]
+    cls: type, members: Mapping[str, Any], bound: Mapping[Any, Any], set_there: set[str]
 ) -> Iterator[str]:
     """Yields what the body of a class defines, and somebody has deleted or replaced."""
     for name, child in bound.items():
         is_value = is_a(child, ast.Assign) or (is_a(child, ast.AnnAssign) and child.value)
         if name is None or name[:2] == "__" or not (is_value or is_a(child, DEFINITIONS)):
+            continue
+        if name in set_there:
             continue
         member = members.get(name, MISSING)
         is_replaced = (
