@@ -11,7 +11,7 @@ from typing import Any, Optional, Protocol
 from ..modules import file_of
 from . import by_source
 from .firstparty import canonical_module_name, global_name, is_first_party
-from .firsts import MISSING, is_other_than_first
+from .firsts import MISSING, content_of, is_other_than_first
 from .forms import PARTS, Form, Written, write_str
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
@@ -29,13 +29,9 @@ _UNRESOLVED, _LEFT_OUT = Written(b"u"), Written(b"!state;")
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:
-    cells: dict[str, Any] = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-        try:
-            cells[name] = cell.cell_contents
-        except ValueError:
-            continue
-    return cells
+    cells = zip(function.__code__.co_freevars, function.__closure__ or ())
+    held = ((name, content_of(cell)) for name, cell in cells)
+    return {name: value for name, value in held if value is not MISSING}
 
 
 class Reader(by_source.Reader, Protocol):
