@@ -16,6 +16,8 @@ from typing import Any, Callable, Optional
 
 from .._system import ending
 from .._system.buffers import room
+from .._system.output import last_lines, said
+from .._system.processes import describe_exit
 from ..errors import (
     BandsawError,
     ProtocolError,
@@ -28,7 +30,7 @@ from . import bulk, door
 from .buffers import apart
 from .child import Child
 from .engine import answer_of, parts_of, submission
-from .engine_hub import SERVER_ENDED
+from .engine_hub import NOT_STARTED, SERVER_ENDED
 from .engine_memory import Given
 from .frames import DeadlineError, Frame, Message, NotBegunError
 from .near_template import Kind, checked_hello
@@ -237,7 +239,7 @@ class EngineChild(Child):
         elif word == "ended":
             self._is_lost_with(ConnectionError("the call was cancelled there"))
         else:
-            self._fail(str(rest[0]))
+            self._fail(NOT_STARTED * (word == "unstarted") + str(rest[0]))
 
     def _with_file(self, event: tuple[bytes, Any]) -> tuple[bytes, Any]:
         letter, body = event
@@ -314,6 +316,14 @@ class EngineChild(Child):
 
     def _fail(self, reason: str) -> None:
         def error(what: str) -> WorkerError:
+            if reason.startswith(NOT_STARTED):
+                how, _, written = reason[len(NOT_STARTED) :].partition("\n")
+                with contextlib.suppress(ValueError):
+                    how = f"it ended with {describe_exit(int(how))}"
+                return WorkerStartError(
+                    f"A process for tasks could not be started on {self.host}: {how}."
+                    + said(last_lines(written.encode()))
+                )
             text = f"{what} on {self.host}: {reason}."
             if reason == SERVER_ENDED:
                 return WorkerDiedError(text, 1, [self._place.name], None, None)

@@ -425,6 +425,69 @@ def test_a_server_that_is_killed_while_it_starts_says_that_it_has_ended(tmp_path
     assert hub.start_template(dict.fromkeys(names)) == ([], engine_hub.SERVER_ENDED)
 
 
+def test_a_process_that_cannot_be_started_below_a_worker_is_told_as_that(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        executor = ThreadPoolExecutor(1)
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(executor, preload=["deadly"])
+        ).add_advice_chain(ExecutorAdvice(executor), name="usual")
+        """,
+    )
+    project.write(
+        "deadly.py",
+        """
+        import os, signal, sys
+
+        print("last words", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+    project.write(
+        "tasks.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def one():
+            return 1
+
+        @bandsaw.task(chain="usual")
+        def two():
+            return 2
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import sys
+        import bandsaw, tasks
+
+        def tell(task):
+            try:
+                print(task())
+            except bandsaw.errors.WorkerError as error:
+                print(type(error).__name__, error)
+
+        tell(tasks.one)
+        usual, sys.executable = sys.executable, ""
+        tell(tasks.two)
+        sys.executable = usual
+        tell(tasks.two)
+        """,
+    )
+    _, killed, nameless = project.run("workflow.py").stdout.split("WorkerStartError")
+    assert "could not be started on" in killed and "signal SIGKILL (9)" in killed
+    assert "last words" in killed
+    assert "could not be started on" in nameless and "sys.executable is empty" in nameless
+    assert nameless.endswith("\n2\n")
+
+
 @pytest.mark.parametrize("options", ["", ", workers=1"])
 def test_workers_that_take_turns_are_sent_what_they_lack_once(project, options):
     project.write(
