@@ -60,11 +60,11 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
     are, `unseen` if a file of the caller cannot be opened, `whole` if there is no process here that
-    knows calls like this one, `kept`, `ended` if the call was
-    cancelled before, `lost` if the worker was in which it had begun, `unstarted` with a reason if no
-    process could be started for it, `error` with another one, `calls`
-    with the answers of several, `piece` with one of a file, or `events` with the host, what
-    happened, how it ended, how many seconds that took, and how the files that it returns are had.
+    knows calls like this one, `kept`, `ended` if the call was cancelled before, `lost` if the worker
+    was in which it had begun, `unstarted` with a reason if no process could be started for it,
+    `error` with another one, `calls` with the answers of several, `piece` with one of a file, or
+    `events` with the host, what happened, how it ended, how many seconds that took, and how the
+    files that it returns are had.
     """
     begun: dict[str, str] = {}
     try:
@@ -145,7 +145,8 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "A
     try:
         if sys.version_info < OLDEST:
             version = ".".join(map(str, sys.version_info[:3]))
-            return "unstarted", host, f"it is Python {version}, and bandsaw needs Python 3.9 or newer"
+            told = f"it is Python {version}, and bandsaw needs Python 3.9 or newer"
+            return "unstarted", host, told
         if not sys.executable:
             return "unstarted", host, "it does not say which Python it is (sys.executable is empty)"
         needed = request.get("python")
