@@ -60,10 +60,10 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
     are, `unseen` if a file of the caller cannot be opened, `whole` if there is no process here that
-    knows calls like this one, `kept`, `ended` if the call was cancelled before, `lost` if the worker
-    was in which it had begun, `unstarted` with a reason if no process could be started for it,
-    `error` with another one, `calls` with the answers of several, `piece` with one of a file, or
-    `events` with the host, what happened, how it ended, how many seconds that took, and how the
+    knows calls like this one, `kept`, `ended` if the call was cancelled before, `lost` if the
+    worker was in which it had begun, `unstarted` with a reason if no process could be started for
+    it, `error` with another one, `calls` with the answers of several, `piece` with one of a file,
+    or `events` with the host, what happened, how it ended, how many seconds that took, and how the
     files that it returns are had.
     """
     begun: dict[str, str] = {}
