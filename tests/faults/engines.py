@@ -187,8 +187,11 @@ class _Calls:
             if self.is_over.wait(self._dice.uniform(0.2, self._pause)):
                 return
             kind = self._dice.choice(["worker", "task"])
-            found = (_workers if kind == "worker" else _below)(os.environ["TMPDIR"])
-            with contextlib.suppress(IndexError, OSError):
+            look = _workers if kind == "worker" else _below
+            while not (found := look(os.environ["TMPDIR"])):
+                if self.is_over.wait(0.1):
+                    return
+            with contextlib.suppress(OSError):
                 os.kill(self._dice.choice(found), signal.SIGKILL)
                 self._count(0, f"SIGKILL: {kind}")
                 self._strikes += 1
