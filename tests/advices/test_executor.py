@@ -1,11 +1,13 @@
 import contextvars
+import gc
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+import weakref
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 
 import pytest
 
@@ -13,7 +15,8 @@ from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.workers import engine_far, engine_hub, engine_machine, packs
-from bandsaw.workers.engine import Engine
+from bandsaw.workers.engine import Engine, engine_of
+from bandsaw.workers.packs import packer_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -1045,6 +1048,21 @@ def test_what_hits_the_thread_of_one_call_of_a_pack_leaves_the_others_with_an_en
     with pytest.raises(SystemExit):
         pack.submit({}, {}, None)
     assert all(isinstance(one.exception(0).__cause__, SystemExit) for one in futures)
+
+
+def test_an_executor_that_was_broken_when_a_pack_was_submitted_is_let_go():
+    class Broken:
+        def submit(self, function, /, *args):
+            raise BrokenExecutor("gone")
+
+    executor = Broken()
+    messages = b"", None, b"", b""
+    future = packer_of(engine_of(executor)).submit(1, {}, {"call": "one"}, messages, None, False)
+    assert isinstance(future.exception(), BrokenExecutor)
+    known = weakref.ref(executor)
+    del executor, future
+    gc.collect()
+    assert known() is None
 
 
 def test_a_call_that_is_ended_does_not_wait_for_what_another_one_brings():
