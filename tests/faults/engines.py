@@ -226,9 +226,10 @@ def _settled():
     gc.collect()
     threads = collections.Counter(thread.name for thread in threading.enumerate())
     descriptors = collections.Counter(seen.descriptors())
-    if engines_chains.ENGINE == "loky":
-        # A pool that breaks while it is given large calls leaves a thread that writes to a pipe.
-        descriptors["pipe:"] -= 2 * threads.pop("QueueFeederThread", 0)
+    if engines_chains.ENGINE == "loky" and threads.pop("QueueFeederThread", 0):
+        # A pool that breaks while it is given large calls leaves a thread that writes to a pipe for
+        # ever, and keeps the pool's error with all pools that the frames of its traceback hold.
+        del descriptors["pipe:"]
     elif not engines_chains.IS_POOL:
         # How many connections an engine keeps for later is up to it, and how many workers a pool.
         del descriptors["socket:"]
