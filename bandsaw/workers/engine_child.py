@@ -18,15 +18,13 @@ from .._system.buffers import room
 from ..errors import (
     BandsawError,
     ProtocolError,
-    WorkerDiedError,
-    WorkerError,
 )
 from . import door
 from .buffers import handed
 from .child import Child
 from .deaths import lost_by, refused_by
-from .engine import answer_of, parts_of, submission
-from .engine_hub import SERVER_ENDED
+from .engine import answer_of, failed_with, parts_of, submission
+from .engine_hub import NOT_STARTED
 from .frames import DeadlineError, Frame, Message, NotBegunError
 from .near_template import Kind, checked_hello
 from .packs import packer_of
@@ -213,7 +211,7 @@ class EngineChild(Child):
         elif word == "ended":
             self._is_lost_with(ConnectionError("the call was cancelled there"))
         else:
-            self._fail(str(rest[0]))
+            self._fail(NOT_STARTED * (word == "unstarted") + str(rest[0]))
 
     def _with_file(self, event: tuple[bytes, Any]) -> tuple[bytes, Any]:
         letter, body = event
@@ -289,13 +287,7 @@ class EngineChild(Child):
             self._take_told(letter, body)
 
     def _fail(self, reason: str) -> None:
-        def error(what: str) -> WorkerError:
-            text = f"{what} on {self.host}: {reason}."
-            if reason == SERVER_ENDED:
-                return WorkerDiedError(text, 1, [self._place.name], None, None)
-            return WorkerError(text)
-
-        self.loss, self.is_over = error, True
+        self.loss, self.is_over = failed_with(reason, self.host, self._place.name), True
 
     def cancel(self) -> None:
         """Cancels the call if it has not begun, and has it ended if it has."""
