@@ -76,6 +76,14 @@ def name_of(frame: Any) -> Optional[str]:
     return get_loaded_module_name_by_path(path)
 
 
+def frame_that_makes(configuration: Any) -> Any:
+    """Returns the frame outside of the constructors of an object that is being made."""
+    frame: Any = sys._getframe(2)
+    while frame.f_back is not None and frame.f_locals.get("self") is configuration:
+        frame = frame.f_back  # the constructor of a subclass
+    return frame
+
+
 def configuration_variables() -> dict[str, str]:
     """Returns the environment variables of this process that say which configuration tasks get."""
     names = (CONFIGURATION_MODULE_ENV_VARIABLE, _OTHER_ENV_VARIABLE)
@@ -97,4 +105,12 @@ def has_no_configuration(name: str, module: Any) -> ConfigurationMissingError:
         )
         + "\n"
         + EXAMPLE
+    )
+
+
+def has_no_right_one(name: str, module: Any, found: Any) -> ConfigurationTypeError:
+    return ConfigurationTypeError(
+        f"The variable 'configuration' of the configuration module {name!r} "
+        f"({getattr(module, '__file__', None)}) is of type {type(found).__name__} and "
+        "has to be a bandsaw.Configuration.\n" + EXAMPLE
     )

@@ -25,9 +25,6 @@ class _ProcessError(WorkerError, subprocess.CalledProcessError):
         self.output = output
         self.stderr = stderr
 
-    def __str__(self) -> str:
-        return BandsawError.__str__(self)
-
 
 class WorkerDiedError(_ProcessError):
     """The process that ran a task ended without giving the session back."""

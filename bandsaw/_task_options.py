@@ -9,25 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional
 
+from ._arguments import MOST_SECONDS, count, seconds
 from .errors import InvalidValueError, UnknownOptionError
 
 # Says what is wrong with a value, `None` for nothing.
 Check = Callable[[Any], Optional[str]]
 
-# About a year, more than any clock or system call minds.
-MOST_SECONDS = 30_000_000
 # Options of `executor` may be given for each of them, under its name.
 ENGINES = ("dask", "ray", "slurm")
 # So similar are words of five letters of which one is wrong.
 _SIMILAR = 0.8
-
-
-def seconds(value: Any) -> Optional[str]:
-    """Wants a time span."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and 0 < value <= MOST_SECONDS:
-        return None
-    return f"has to be a number of seconds above 0, such as 30, and at most {MOST_SECONDS}"
 
 
 def cache(value: Any) -> Optional[str]:
@@ -78,13 +69,6 @@ def mapping(value: Any) -> Optional[str]:
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return None
     return "has to be a dict with options as keys"
-
-
-def count(value: Any) -> Optional[str]:
-    """Wants how many."""
-    if type(value) is int and value > 0:
-        return None
-    return "has to be a whole number above 0"
 
 
 def executor(value: Any) -> Optional[str]:

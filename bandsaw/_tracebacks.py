@@ -98,6 +98,27 @@ def add_note(error: BaseException, note: str) -> None:
         vars(error)["__notes__"] = [*(notes if isinstance(notes, list) else ()), note]
 
 
+def text_of(error: BaseException) -> Optional[str]:
+    """Writes the traceback of an error, see `formatted`; `None` if it was not raised here."""
+    if error.__traceback__ is None:
+        return None
+    try:
+        return formatted(error)
+    except Exception:
+        # For example a broken `__str__` somewhere in the chain.
+        import traceback
+
+        lines = traceback.format_tb(without_ours(error.__traceback__))
+        return "".join([*lines, f"{type(error).__qualname__}: {message_of(error)}\n"])
+
+
+def message_of(error: BaseException) -> str:
+    try:
+        return str.__str__(str(error))
+    except Exception:
+        return f"<{type(error).__name__} without message>"
+
+
 def formatted(error: BaseException) -> str:
     """Writes the traceback of an error, and of what it is chained to, as Python prints it."""
     import traceback

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _config_module
-from .errors import ConfigurationTypeError, InvalidValueError, UnknownChainError
+from ._arguments import check_part, checked_count
+from .errors import ConfigurationTypeError, UnknownChainError
 from .extensions import Extension
 from .serialization.pickle import PickleSerializer
 from .serialization.serializer import Serializer
@@ -48,19 +48,15 @@ class Configuration:
         self._chains: dict[str, list[Any]] = {"default": []}
         self._tuples: dict[str, tuple[Any, ...]] = {"default": ()}
         self._is_initialized = False
-        # How many tasks of this configuration each module has.
-        self._task_modules: dict[str, int] = {}
+        self._task_modules: dict[str, int] = {}  # how many tasks of it each module has
         self._distributes_first_party = True
         self._max_in_flight: Optional[int] = None
-        # The submitted calls, when there are any.
-        self._flight: Any = None
+        self._flight: Any = None  # the submitted calls, when there are any
         # The code that processes of this machine run, and what it was found by.
         self._checkout: Any = None
         self._state: frozenset[str] = frozenset()
         self._is_strict = False
-        frame: Any = sys._getframe(1)
-        while frame.f_back is not None and frame.f_locals.get("self") is self:
-            frame = frame.f_back  # the constructor of a subclass
+        frame = _config_module.frame_that_makes(self)
         self._made_in = frame.f_code.co_filename
         self.module_name: Optional[str] = _config_module.name_of(frame)
 
@@ -82,13 +78,9 @@ class Configuration:
             raise ConfigurationTypeError(f"The name of an advice chain is a text, not {name!r}.")
         for advice in advices:
             is_extension = isinstance(advice, Extension)
-            _check_part(
-                advice,
-                "an advice: an object with before(session) and after(session)",
-                "before",
-                "after",
-                otherwise=" Extensions are added by add_extension()." if is_extension else "",
-            )
+            hint = " Extensions are added by add_extension()." if is_extension else ""
+            wanted = "an advice: an object with before(session) and after(session)"
+            check_part(advice, wanted, "before", "after", otherwise=hint)
         with _LOCK:
             self._tuples[name] = advices
             self._chains.setdefault(name, [])[:] = advices
@@ -126,12 +118,9 @@ class Configuration:
             ConfigurationTypeError: If it can be no extension (a `TypeError`).
         """
         is_advice = hasattr(extension, "before")
-        _check_part(
-            extension,
-            "an extension: an object of a class derived from Extension",
-            "on_init",
-            otherwise=" Advices are added by add_advice_chain()." if is_advice else "",
-        )
+        hint = " Advices are added by add_advice_chain()." if is_advice else ""
+        wanted = "an extension: an object of a class derived from Extension"
+        check_part(extension, wanted, "on_init", otherwise=hint)
         self.extensions.append(extension)
         return self
 
@@ -147,7 +136,7 @@ class Configuration:
         Raises:
             ConfigurationTypeError: If it can be no serializer (a `TypeError`).
         """
-        _check_part(serializer, "a serializer: an object of a class derived from Serializer")
+        check_part(serializer, "a serializer: an object of a class derived from Serializer")
         self.serializer = serializer
         return self
 
@@ -211,9 +200,7 @@ class Configuration:
         Raises:
             InvalidValueError: If it is no whole number above 0 (a `ValueError`).
         """
-        if number is not None and not (type(number) is int and number > 0):
-            raise InvalidValueError(f"max_in_flight={number!r} has to be a whole number above 0.")
-        self._max_in_flight = number
+        self._max_in_flight = checked_count("max_in_flight", number)
         return self
 
     def add_files_for_distribution(self, *paths: Union[str, os.PathLike[str]]) -> Configuration:
@@ -348,11 +335,7 @@ def get_configuration(configuration_module: Optional[str] = None) -> Configurati
     if configuration is _MISSING:
         raise _config_module.has_no_configuration(name, module)
     if not isinstance(configuration, Configuration):
-        raise ConfigurationTypeError(
-            f"The variable 'configuration' of the configuration module {name!r} "
-            f"({getattr(module, '__file__', None)}) is of type {type(configuration).__name__} and "
-            "has to be a bandsaw.Configuration.\n" + _config_module.EXAMPLE
-        )
+        raise _config_module.has_no_right_one(name, module, configuration)
     with _LOCK:
         if not configuration._is_initialized:
             configuration._is_initialized = True
@@ -364,13 +347,3 @@ def get_configuration(configuration_module: Optional[str] = None) -> Configurati
                 configuration._is_initialized = False
                 raise
     return configuration
-
-
-def _check_part(part: Any, wanted: str, *methods: str, otherwise: str = "") -> None:
-    """Refuses a class that was not called, a name, a list, and what has none of some methods."""
-    is_plain = type(part).__module__ == "builtins" and type(part) is not object
-    if isinstance(part, type) or is_plain:
-        otherwise = ""
-    elif not methods or any(hasattr(part, method) for method in methods):
-        return
-    raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.{otherwise}")

@@ -244,22 +244,13 @@ class DistributionModuleError(DistributionError, ModuleNotFoundError):
 class DistributionFileError(DistributionError, FileNotFoundError):
     """A file that was named for distribution does not exist."""
 
-    def __str__(self) -> str:
-        return BandsawError.__str__(self)
-
 
 class KeptFolderError(BandsawError, OSError):
     """The folder for archives and environments cannot be used, or not safely."""
 
-    def __str__(self) -> str:
-        return BandsawError.__str__(self)
-
 
 class FileTravelError(BandsawError, OSError):
     """A `bandsaw.File` is missing or was changed, cannot be copied, or may not be put somewhere."""
-
-    def __str__(self) -> str:
-        return BandsawError.__str__(self)
 
 
 class MissingFileError(FileTravelError, FileNotFoundError, IdentityError):
@@ -292,9 +283,6 @@ class WorkerError(BandsawError):
 class WorkerStartError(WorkerError, OSError):
     """The other process could not be started."""
 
-    def __str__(self) -> str:
-        return BandsawError.__str__(self)
-
 
 class CodeMismatchError(WorkerError):
     """An executor's worker has loaded other code than that of the call."""
@@ -302,9 +290,6 @@ class CodeMismatchError(WorkerError):
 
 class TaskTimeoutError(WorkerError, TimeoutError):
     """A task took longer than its `timeout` and was ended, with all that it had started."""
-
-    def __str__(self) -> str:
-        return BandsawError.__str__(self)
 
 
 class ProtocolError(WorkerError):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from .errors import IdentityError
 from .serialization.values import SerializableValue
-
-if TYPE_CHECKING:
-    from .tasks import Task
 
 
 class Execution(SerializableValue):
@@ -35,13 +32,13 @@ class Execution(SerializableValue):
         kwargs: Optional[Mapping[str, Any]] = None,
     ) -> None:
         self._execution_id = execution_id
-        self._task: Optional[Task] = None
+        self._task: Any = None
         # What the arguments were written as when the id was made.
         self._written: Optional[dict[str, bytes]] = None
         self.args: Sequence[Any] = () if args is None else args
         self.kwargs: Mapping[str, Any] = {} if kwargs is None else kwargs
 
-    def of_task(self, task: Task) -> Execution:
+    def of_task(self, task: Any) -> Execution:
         """Ties the execution to a task, whose signature its id is made with.
 
         Args:
@@ -97,7 +94,8 @@ class Execution(SerializableValue):
         if self._task is None:
             return {}
         try:
-            return self._task._bind(self.args, self.kwargs)
+            bound: dict[str, Any] = self._task._bind(self.args, self.kwargs)
+            return bound
         except NotImplementedError:
             return {}
 
@@ -117,7 +115,8 @@ class Execution(SerializableValue):
             written = getattr(self, "_written", None)
             if written is None:
                 self._written = written = task._write_arguments(self.args, self.kwargs)
-            return task._known_arguments().digests_of(written)
+            digests: dict[str, str] = task._known_arguments().digests_of(written)
+            return digests
         except NotImplementedError:
             return {}
 

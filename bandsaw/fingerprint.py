@@ -21,10 +21,9 @@ from types import ModuleType
 from typing import Any, Optional
 
 from ._identity import canonical
-from ._identity.canonical import joined_arguments, write_arguments
+from ._identity.arguments import joined_arguments, write_arguments
 from ._identity.code_digests import Walk, kept_snapshot, snapshot_of
-from ._identity.firstparty import is_first_party
-from ._identity.globals import canonical_module_name
+from ._identity.firstparty import canonical_module_name, is_first_party
 from ._identity.watch import Watch
 from ._system.importing import late_import
 from .errors import IdentityWarning

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
+from ._arguments import checked_flag, checked_path
 from ._session import telling
 from ._system.directories import Anchor
 from .errors import InvalidValueError
@@ -52,12 +53,10 @@ class Recorder(Extension):
     def __init__(
         self, path: Optional[Union[str, os.PathLike[str]]] = None, *, values: bool = True
     ) -> None:
-        if not (path is None or isinstance(path, (str, os.PathLike))) or path == "":
+        if path == "":
             raise InvalidValueError(f"path={path!r} of a Recorder has to be a path.")
-        if not isinstance(values, bool):
-            raise InvalidValueError(f"values={values!r} of a Recorder has to be True or False.")
-        self.path = path
-        self.values = values
+        self.path = None if path is None else checked_path("path", path, " of a Recorder")
+        self.values = checked_flag("values", values, " of a Recorder")
         self._anchor = Anchor()
         self._file: Optional[str] = None
 

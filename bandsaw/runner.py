@@ -22,7 +22,7 @@ from ._system import lifeline
 from ._system.files import whole_file
 from .run import set_run_id, take_run_id
 from .session import Session
-from .workers import warned
+from .workers import notices
 
 IS_FAR_END = True
 
@@ -59,7 +59,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         parser.error(f"the session cannot be read: {error}")
     path = Path(os.path.abspath(parsed.output))
     try:
-        session, kept = Session(), warned.Kept()
+        session, kept = Session(), notices.Kept()
         # Closed again before the task is called, which could close or replace it.
         bundle.receive(os.path.abspath(parsed.input), f"{path}-given")
         with given:

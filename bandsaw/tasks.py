@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from .execution import Execution
 
-
 new_object = object.__new__
 _OF_THIS_PROCESS = ("_arguments", "_configuration", "_derived", "_was_another")
 
@@ -237,12 +236,8 @@ class _FunctionTask(Task):
     @classmethod
     def deserialize(cls, values: Mapping[str, Any]) -> _FunctionTask:
         """Makes a task from what `serialized` returned."""
-        task = cls(
-            values["function_name"],
-            values["module_name"],
-            values["task_kwargs"],
-            _layer=values["layer"],
-        )
+        names = values["function_name"], values["module_name"]
+        task = cls(*names, values["task_kwargs"], _layer=values["layer"])
         task._task_id = values["task_id"]
         return task
 

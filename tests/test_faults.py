@@ -16,7 +16,7 @@ from tests.faults.campaigns import lacking as lacking_for
 from tests.faults.figures import SORTS
 from tests.faults.rounds import one_round
 
-OPTIONAL = ("fsspec", "paramiko")
+OPTIONAL = ("fsspec", "paramiko", "loky", "distributed", "ray", "submitit", "slurmctld")
 # The others start many processes, as the other tests of processes do.
 QUICK = ("archives", "cache-damage", "frames", "serialization")
 

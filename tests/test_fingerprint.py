@@ -1095,3 +1095,129 @@ def test_a_module_that_was_thrown_away_is_not_kept_alive(project):
         del function, sys.modules["thrown"]
     gc.collect()
     assert [reference() for reference in alive] == [None] * 3
+
+
+def test_the_task_object_of_reached_code_counts_by_its_function(project, monkeypatch):
+    monkeypatch.setenv("BANDSAW_CONFIG_MODULE", "my_config")
+    text = (
+        "import bandsaw\n@bandsaw.task({})\ndef g(x): return x\n"
+        "@bandsaw.task\ndef f(x): return x + len(TASKS)\nTASKS = [f.bandsaw_task, g.bandsaw_task]\n"
+    )
+    settings = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+    ids = {}
+    for name, options in (("never", ""), ("read", ""), ("other", "retry={'attempts': 5}")):
+        project(flow=text.format(options), my_config=settings)
+        flow = importlib.import_module("flow")
+        if name == "read":
+            assert flow.g.bandsaw_task.task_id
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ids[name] = flow.f.bandsaw_task.task_id
+    assert ids["never"] == ids["read"] != ids["other"]
+
+
+BOUND_AGAIN = {
+    "a fallback": """
+        try:
+            from nowhere import LIMIT
+        except ImportError:
+            LIMIT = {}
+        """,
+    "a fallback of a module": """
+        try:
+            from os import LIMIT
+        except ImportError:
+            LIMIT = [{}]
+        """,
+    "an assignment": """
+        from os import sep as LIMIT
+        LIMIT = {}
+        """,
+    "a loop": """
+        from os import sep as LIMIT
+        for LIMIT in (1, {}):
+            pass
+        """,
+    "a function": """
+        from os import sep as LIMIT
+        def setup():
+            global LIMIT
+            LIMIT = {}
+        setup()
+        """,
+    "an import": """
+        try:
+            from nowhere import LIMIT
+        except ImportError:
+            from values import LIMIT
+        """,
+}
+READERS = {
+    "an attribute": "import lib\ndef f(): return lib.LIMIT\n",
+    "a name": "from lib import LIMIT\ndef f(): return LIMIT\n",
+    "a helper": "import lib\ndef f(): return lib.helper()\n",
+    "an import inside": "def f():\n    import lib\n    return lib.LIMIT\n",
+    "a helper inside": "def f():\n    from lib import helper\n    return helper()\n",
+}
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("text", BOUND_AGAIN.values(), ids=BOUND_AGAIN)
+def test_a_name_counts_by_what_is_bound_to_it_after_an_import(project, text, reader):
+    ids = [
+        id_of(
+            project,
+            flow=reader,
+            lib=textwrap.dedent(text).format(value) + "def helper(): return LIMIT\n",
+            values=f"LIMIT = {value}\n",
+        )
+        for value in (5, 6, 5)
+    ]
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_the_function_that_makes_names_of_a_module_counts_where_they_are_used(project):
+    text = "def __getattr__(name): return name + {!r}\n"
+    with pytest.warns(IdentityWarning, match="its module makes it"):
+        ids = [
+            id_of(project, flow="import lib\ndef f(): return lib.made\n", lib=text.format(value))
+            for value in ("a", "b", "a")
+        ]
+    assert ids[0] == ids[2] != ids[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Rows:\n    def __next__(self): return {}\nROWS = Rows()\n",
+        "class Rows:\n    rate = {}\n    def __next__(self): return 1\nROWS = [Rows()]\n",
+        "class Base:\n    def __next__(self): return {}\nclass Rows(Base): pass\nROWS = Rows()\n",
+        "import struct\nROWS = [struct.Struct('{}i')]\n",
+    ],
+)
+def test_iterators_of_the_project_count_by_their_class(project, text):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ids = [
+            id_of(project, flow="import lib\ndef f(): return lib.ROWS\n", lib=text.format(value))
+            for value in (5, 6, 5)
+        ]
+    assert ids[0] == ids[2] != ids[1]
+
+
+def test_the_position_of_an_iterator_of_the_project_does_not_count(project):
+    project(
+        flow="""
+        class Rows:
+            def __init__(self): self.at = 0
+            def __next__(self):
+                self.at += 1
+                return self.at
+        ROWS = Rows()
+        def f(): return next(ROWS)
+        """
+    )
+    flow = importlib.import_module("flow")
+    before = fingerprint(flow.f)
+    flow.f()
+    assert fingerprint(flow.f) == before

@@ -1300,3 +1300,150 @@ def test_a_fork_waits_for_what_the_threads_of_calls_import(run):
         """,
     )
     assert run.project.run("finding.py").stdout == "\n"
+
+
+# What the module itself binds in blocks, and sets on its classes, each process has.
+RUN_BY_THE_MODULE = """
+import contextlib
+import other
+
+with contextlib.suppress(ImportError):
+    in_with = other.a
+for _ in range(1):
+    in_for = other.b
+try:
+    from nowhere import in_handler
+except ImportError:
+    from other import b as in_handler
+
+class Meta(type):
+    def __new__(mcs, name, bases, members):
+        members["fields"] = (*members.get("fields", ()), "more")
+        return super().__new__(mcs, name, bases, members)
+
+class Node(metaclass=Meta):
+    fields = ("one",)
+
+def _late(self):
+    return 7
+
+class Plain:
+    A = 1
+    def m(self):
+        return 1
+    def gone(self):
+        return 1
+
+Plain.A = 2
+Plain.m = Plain.__len__ = _late
+Node.also = staticmethod(other.a)
+for name in ("p",):
+    setattr(Node, name, _late)
+del Plain.gone
+
+def total():
+    plain = Plain()
+    made = plain.A, plain.m(), len(plain), Node().p(), Node.also(), Node.fields
+    return (in_with(), in_for(), in_handler(), *made)
+"""
+
+
+@pytest.mark.parametrize("chain", ["own", "kept"])
+def test_what_a_module_sets_while_it_loads_is_the_same_elsewhere_and_is_kept(project, chain):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("other.py", "def a(): return 1\ndef b(): return 2\n")
+    project.write("lib.py", RUN_BY_THE_MODULE)
+    body = f"""
+        import bandsaw, lib, os, warnings
+
+        @bandsaw.task(chain="{chain}")
+        def f(x):
+            return os.urandom(8), lib.total()
+
+        first = f(1)
+        assert first == f(1), first
+        for owner, name, value in (
+            (lib.Plain, "A", 3), (lib.Plain, "m", lambda self: 8), (lib.Node, "fields", ()),
+            (lib.Node, "also", lambda: 9), (lib, "in_with", lib.other.b), (lib.Plain, "gone", 1),
+        ):
+            before = vars(owner).get(name)
+            setattr(owner, name, value)
+            with warnings.catch_warnings(record=True) as caught:
+                assert f(1)[1] == first[1]
+            assert ["is not kept" in str(each.message) for each in caught] == [True], name
+            delattr(owner, name) if before is None else setattr(owner, name, before)
+        assert first == f(1)
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
+def test_that_a_result_is_not_kept_is_told_at_the_line_of_the_task(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "RATE = 2\n")
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            return lib.RATE
+        """,
+    )
+    body = """
+        import flow, lib, warnings
+
+        lib.RATE = 3
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            assert flow.f(1) == flow.f(2) == 2
+        (told,) = caught
+        code = flow.f.__wrapped__.__code__
+        assert "is not kept" in str(told.message), told
+        assert (told.filename, told.lineno) == (code.co_filename, code.co_firstlineno), told
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
+def test_mocks_count_by_what_they_are_told_to_return(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "import json\ndef read(x): return json.loads(x)\n")
+    body = """
+        import bandsaw, json, lib, warnings
+        from unittest import mock
+
+        @bandsaw.task
+        def f(x):
+            return lib.read(x)
+
+        def told(patched, value, way):
+            if way == "value":
+                patched.return_value = value
+            elif way == "attribute":
+                patched.return_value.text.lower.return_value = value
+            else:
+                patched.side_effect = [value, value]
+
+        warnings.simplefilter("error")
+        for name in ("json.loads", "lib.json"):
+            for kind in (mock.MagicMock, mock.Mock):
+                for way in ("value", "attribute", "effects"):
+                    ids = []
+                    for value in (1, 2, 1):
+                        with mock.patch(name, new_callable=kind) as patched:
+                            told(patched.loads if name == "lib.json" else patched, value, way)
+                            ids.append(f.bandsaw_task.task_id)
+                    assert ids[0] == ids[2] != ids[1], (name, kind, way)
+                    with mock.patch(name, new_callable=kind) as patched:
+                        ids = []
+                        for value in (1, 2):
+                            told(patched.loads if name == "lib.json" else patched, value, way)
+                            ids.append(f.bandsaw_task.task_id)
+                    assert ids[0] != ids[1], (name, kind, way, "in place")
+        warnings.simplefilter("ignore")
+        for value in (1, 2):
+            with mock.patch("json.loads", return_value=value):
+                assert f("5") == value
+        assert f("5") == 5
+        """
+    project.run("-c", textwrap.dedent(body))

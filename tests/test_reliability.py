@@ -36,4 +36,6 @@ def test_the_figures_on_the_page_are_those_that_were_measured():
     told = json.loads(page.JSON.read_text(encoding="utf-8"))
     assert TEXT == page.with_figures(TEXT, told)
     assert page.JSON.read_text(encoding="utf-8") == page.as_json(told)
-    assert {*told["campaigns"]} == {*CAMPAIGNS}
+    # Few machines have all engines.
+    optional = {name for name in CAMPAIGNS if name.startswith("engines-")} - {"engines-pool"}
+    assert {*CAMPAIGNS} - optional <= {*told["campaigns"]} <= {*CAMPAIGNS}

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bandsaw._identity.module_parts import Module
-from bandsaw._identity.scopes import Origin
 from bandsaw._identity.sources import Source
+from bandsaw._identity.uses import Origin
 
 # Each of them holds the statement `import inner`.
 BLOCKS = [

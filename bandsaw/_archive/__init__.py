@@ -14,9 +14,10 @@ unpack          one that is unpacked, with the files that it shares
 arriving        one that comes from another machine
 process_folder  the folder for where none can be kept
 places          where an archive can be had from, and put
-roots           what an archive of a configuration begins with
 running         the archive that this process was started from
 checkout        the code on this machine, for processes here
+edited          files that were changed after they were loaded
+beside          the code on this machine, for processes that an archive started
 finder          how these find it
 start           the first steps of a process that runs from one
 ```

@@ -8,6 +8,7 @@ too much, when the oldest entry is too old, and after a minute.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import stat
@@ -20,6 +21,7 @@ from .._system.locks import fcntl
 from . import entry, files
 from .locks import SUFFIX, Locked, remove_abandoned
 
+logger = logging.getLogger("bandsaw.advices.cache")
 NAME = ".bounds"
 # The bytes of all entries, when the oldest was written, when they were looked at last.
 _ESTIMATE = struct.Struct(">Qdd")
@@ -89,10 +91,20 @@ def _files_in(folder: str) -> Iterator[Found]:
                 yield Found(used, status.st_mtime, status.st_size, item.path)
 
 
-def enforce(
-    directory: str, path: str, size: int, max_bytes: Optional[int], max_age: Optional[float]
+def keep(
+    folder: str, name: str, size: int, max_bytes: Optional[int], max_age: Optional[float]
 ) -> None:
     """Removes what is too much after an entry was written; bytes and seconds, `None` for any."""
+    directory = os.path.dirname(folder)
+    try:
+        _keep(directory, f"{folder}{os.sep}{name}", size, max_bytes, max_age)
+    except (OSError, files.DamagedEntryError) as error:
+        logger.warning("The bounds of the cache %s cannot be kept: %s", directory, error)
+
+
+def _keep(
+    directory: str, path: str, size: int, max_bytes: Optional[int], max_age: Optional[float]
+) -> None:
     file = Locked(os.open(os.path.join(directory, NAME), files.WRITE, 0o600))
     try:
         files.check_status(os.fstat(file.descriptor), is_written=True)

@@ -52,6 +52,12 @@ class Computation:
         self.begun = time.perf_counter()
         self.changes = session._moderator.changes
 
+    def finish(self, parts: Sequence[Any], times: int) -> None:
+        """Makes parts the entry. `times`: see `locks.Temporary.finish`."""
+        if self.temporary is None:
+            self.temporary = locks.separate(self.folder, self.name)
+        self.temporary.finish(parts, times)
+
     def close(self) -> None:
         temporary, self.temporary = self.temporary, None
         if temporary is not None:
@@ -80,7 +86,7 @@ def of(session: Any, computation: Computation) -> tuple[list[Any], bool]:
 def _serializer(session: Any, folder: str, name: str) -> Any:
     """Returns the serializer for one entry: what was signed for another is none of this call's."""
     serializer = session.serializer
-    if getattr(serializer, "is_signed", False) is True:
+    if _is_signed(serializer):
         return for_purpose(serializer, f"cache entry {os.path.basename(folder)}/{name}")
     return serializer
 
@@ -101,3 +107,17 @@ def result_in(found: entry.Entry, folder: str, name: str, session: Any, with_fil
     if isinstance(result, Result) and result.exception is None:
         return result
     raise files.DamagedEntryError(f"it holds {type(result)!r}")
+
+
+def shared_result_in(
+    found: entry.Entry, folder: str, name: str, session: Any, is_trusted: bool
+) -> Result:
+    """Reads the result out of an entry that others may have written, its files if they may not."""
+    if is_trusted or _is_signed(session.serializer):
+        return result_in(found, folder, name, session, with_files=True)
+    with keeping.Refusing():
+        return result_in(found, folder, name, session, with_files=False)
+
+
+def _is_signed(serializer: Any) -> bool:
+    return getattr(serializer, "is_signed", False) is True

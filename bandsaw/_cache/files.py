@@ -6,6 +6,8 @@ import os
 import stat
 import time
 
+from .._system.files import hold_of_others
+
 # `O_NONBLOCK`: to open a pipe must not wait. Windows lacks most of these.
 _ALWAYS = 0
 for _name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
@@ -14,7 +16,6 @@ READ = os.O_RDONLY | _ALWAYS
 WRITE = os.O_RDWR | os.O_CREAT | _ALWAYS
 # To list entries must not change the time of their last use.
 LOOK = READ | getattr(os, "O_NOATIME", 0)
-_HAS_OWNERS = hasattr(os, "geteuid")
 # Only its owner can open a folder to others, and each look costs as much as to open an entry.
 _SECONDS_TRUSTED = 1.0
 _MOST_TRUSTED = 4096
@@ -65,5 +66,5 @@ def check_folder(folder: str) -> None:
 
 def _check_owner(status: os.stat_result) -> None:
     # Other users could write a pickle that runs their code.
-    if _HAS_OWNERS and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
+    if hold_of_others(status):
         raise DamagedEntryError("it or its folder belongs to or can be written by other users")

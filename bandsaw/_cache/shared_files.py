@@ -12,11 +12,16 @@ import errno
 import importlib.util
 import os
 import re
+import threading
+import weakref
+from concurrent.futures import Future
+
+# Loaded with the configuration: it cannot be loaded any more when the script is over.
+from concurrent.futures.thread import ThreadPoolExecutor
 from typing import Any, Callable, TypeVar
 
 from .. import modules
 from ..errors import InvalidValueError
-from . import shared_ending
 
 R = TypeVar("R")
 
@@ -28,6 +33,8 @@ _GOOGLE = re.compile(r"gc?s://", re.IGNORECASE)
 _LOCAL = re.compile(r"(?:file|local)://", re.IGNORECASE)
 # To close the connections of the parent in a forked process would disturb those of the parent.
 _of_parents: list[Any] = []
+# The event loops that use an executor of ours.
+_prepared: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def checked(url: Any) -> str:
@@ -151,7 +158,7 @@ class Files:
             ) from error
         # An instance that others use may list folders from its memory.
         system, root = url_to_fs(self._url, skip_instance_cache=True)
-        shared_ending.prepare(system)
+        _prepare(system)
         return system, str(root).rstrip("/")
 
 
@@ -174,3 +181,34 @@ def _renames(system: Any) -> bool:
     from fsspec.spec import AbstractFileSystem
 
     return type(system).mv is not AbstractFileSystem.mv and not getattr(system, "async_impl", False)
+
+
+class _Executor(ThreadPoolExecutor):
+    """Takes calls also when Python has ended its executors, which it does before the last call.
+
+    Calls that were submitted run on when the script is over, and have their results sent. Drivers
+    that work in an event loop look up names of hosts in its executor.
+    """
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        try:
+            return super().submit(function, *args, **kwargs)
+        except RuntimeError:
+            future: Future[Any] = Future()
+
+            def run() -> None:
+                try:
+                    future.set_result(function(*args, **kwargs))
+                except BaseException as error:
+                    future.set_exception(error)
+
+            threading.Thread(target=run, name="bandsaw-shared-last", daemon=True).start()
+            return future
+
+
+def _prepare(system: Any) -> None:
+    """Has the event loop of a file system, if it has one, use such an executor."""
+    loop = getattr(system, "loop", None) if getattr(system, "async_impl", False) else None
+    if loop is not None and loop not in _prepared:
+        _prepared.add(loop)
+        loop.call_soon_threadsafe(loop.set_default_executor, _Executor())

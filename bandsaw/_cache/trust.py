@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -10,9 +11,22 @@ from .._system.importing import late_import
 from ..errors import IdentityWarning
 from ..tasks import Task
 
+logger = logging.getLogger("bandsaw.advices.cache")
 
-def is_of_other_code(session: Any) -> bool:
-    """Whether a result may be that of other code than its id speaks of; warns of it."""
+
+def may_be_kept(session: Any, computation: Any) -> bool:
+    """Whether a result is that of the code and arguments that its id speaks of; else warns."""
+    if computation.changes == session._moderator.changes:
+        return not _is_of_other_code(session)
+    logger.warning(
+        "The result of %s is not kept in the cache: it was computed in a later attempt, from "
+        "arguments that an earlier one had changed in place.",
+        session.task,
+    )
+    return False
+
+
+def _is_of_other_code(session: Any) -> bool:
     task = session.task
     if not isinstance(task, Task):
         return False
@@ -31,9 +45,10 @@ def is_of_other_code(session: Any) -> bool:
     if not changed:
         return False
     _warn(
+        task,
         f"The result of {task} is not kept: {what}: {', '.join(changed[:5])}"
         f"{' and more' if changed[5:] else ''}.{hint} Leave it out of the id with "
-        "@task(state=[...]) if results do not depend on it."
+        "@task(state=[...]) if results do not depend on it.",
     )
     return True
 
@@ -60,13 +75,28 @@ def warn_of_variables(task: Any, computation: Any) -> None:
         first, left = names[:_MOST_NAMES], len(names) - _MOST_NAMES
         more = f" and {left} more" if left > 0 else ""
         _warn(
+            task,
             f"{task} was computed again though its code and arguments are those of an entry in the "
             f"cache: {', '.join(first)}{more} holds another value in this process. "
-            f"Leave it out with @task(state={first!r}) if results do not depend on it."
+            f"Leave it out with @task(state={first!r}) if results do not depend on it.",
         )
 
 
-def _warn(text: str) -> None:
+def _warn(task: Task, text: str) -> None:
     import warnings
 
-    warnings.warn(text, IdentityWarning, stacklevel=4)
+    # The place that matters is the code of the task, as for what cannot be followed.
+    try:
+        function = task.function
+    except NotImplementedError:
+        warnings.warn(text, IdentityWarning, stacklevel=4)  # a task of a class of the user's
+        return
+    code, variables = function.__code__, function.__globals__
+    warnings.warn_explicit(
+        text,
+        IdentityWarning,
+        code.co_filename,
+        code.co_firstlineno,
+        str(variables.get("__name__")),
+        variables.setdefault("__warningregistry__", {}),
+    )

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future as AnyFuture
 from typing import Any, Callable, Optional
 
+from .._arguments import checked_count
 from .._system import ending
-from ..errors import InvalidValueError
 from ..futures import Future
 from . import calls, lanes
 from .finding import find
@@ -36,8 +36,7 @@ class Results(Iterator[Any]):
         self._ahead: Optional[_Ahead] = None
         if not iterables:
             raise TypeError("map() needs at least one iterable.")
-        if buffersize is not None and not (type(buffersize) is int and buffersize > 0):
-            raise InvalidValueError(f"buffersize={buffersize!r} has to be a whole number above 0.")
+        checked_count("buffersize", buffersize)
         self._end = None if timeout is None else time.monotonic() + timeout
         self._ahead = _Ahead(function, task, lane, zip(*iterables))
         self._size = lane.limit * _AHEAD if buffersize is None else buffersize

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from types import FunctionType
 from typing import Any, Optional, Union
 
+from .firstparty import canonical_module_name
 from .forms import OBJECTS, SEQUENCE, Fields, Form, Frame
-from .globals import canonical_module_name
 from .kinds import attributes_of, is_a, mro_of, name_of
 from .stored import HOLDERS, is_of_the_user
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Optional
 
 from .._system.importing import late_import
 from ..identifier import identifier_from_bytes
-from .canonical import Hook, joined_arguments, write_arguments
+from .canonical import CodeForm, Hook, Writer, as_leaf
+from .forms import LEAVES, write_str
 
 _DIGITS = 16
 
@@ -43,6 +45,36 @@ class Arguments:
     def digests_of(written: Mapping[str, bytes]) -> dict[str, str]:
         """Makes a digest of 16 digits of each argument, to see which differ between two calls."""
         return {name: sha256(form).hexdigest()[:_DIGITS] for name, form in written.items()}
+
+
+def write_arguments(
+    arguments: Mapping[str, Any],
+    function_digest: Callable[[Any], bytes],
+    hook: Optional[Hook] = None,
+    bulk_hash: Optional[str] = None,
+) -> dict[str, bytes]:
+    """Writes arguments, each by itself, so that they cannot see that they share anything."""
+    code_form: Optional[CodeForm] = None
+    written = {}
+    for name in sorted(arguments):
+        value = arguments[name]
+        leaf = LEAVES.get(type(value))
+        if leaf is not None:
+            written[name] = leaf(value)
+            continue
+        code_form = code_form or as_leaf(function_digest)
+        writer = Writer(code_form, name=name, hook=hook, bulk_hash=bulk_hash)
+        written[name] = writer.write(value)
+    return written
+
+
+def joined_arguments(written: Mapping[str, bytes]) -> bytes:
+    """Joins what `write_arguments` returned."""
+    return b"".join([_write_name(name) + form for name, form in written.items()])
+
+
+# The names of parameters come again with every call.
+_write_name = lru_cache(maxsize=4096)(write_str)
 
 
 Binder = Callable[[tuple[Any, ...], Mapping[str, Any]], dict[str, Any]]

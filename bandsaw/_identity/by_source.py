@@ -15,14 +15,13 @@ from types import ModuleType
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
-from .firstparty import find_spec
+from .firstparty import canonical_module_name, find_spec
 from .forms import Written, write_str
-from .globals import canonical_module_name
 from .kept_outlines import remove_most
 from .kinds import attributes_of, is_a
 from .module_parts import EVERYTHING, WHOLE, Module, variables_of
-from .scopes import Origin
 from .sources import Source, source_of
+from .uses import Origin
 
 # They differ with the place where the program lies and with how it was started.
 OF_THE_MODULE = frozenset(

@@ -9,8 +9,7 @@ value -> open_form (objects) -> leaf: bytes
 A value is written as the tree that it unfolds to: a type tag, a length, the children. Sets and
 dicts are sorted by what their elements were written as. Whether two equal parts are one object or
 two cannot be seen in the result. What would be longer than 256 bytes is replaced by its SHA-256 and
-remembered by identity, so that parts that are reached in many ways are written once. The walk keeps
-its own stack, therefore depth is bounded by memory only.
+remembered, see `tree_writer`.
 
 Cycles: the objects of a cycle are numbered in the order in which a walk first comes to them, so
 sharing can be seen there. Elements of a set have no order: a cycle through a set is an error.
@@ -18,8 +17,8 @@ sharing can be seen there. Elements of a set have no order: a cycle through a se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -30,6 +29,7 @@ from .contents import MOST_BYTES, MOST_ELEMENTS
 from .forms import (
     FIELDS,
     LEAVES,
+    LONGEST_INLINE,
     MAP,
     PARTS,
     SEQUENCE,
@@ -38,23 +38,17 @@ from .forms import (
     Form,
     Frame,
     NoForm,
-    Written,
-    joined,
+    inline,
     opaque,
-    write_str,
 )
-from .kinds import (
-    by_kind,
-    is_a,
-    name_of,
-)
+from .kinds import by_kind, is_a, name_of
 from .objects import open_form
+from .tree_writer import TreeWriter
 from .watch import Seen
 
 if TYPE_CHECKING:
     from ..errors import IdentityError
 
-LONGEST_INLINE = 256
 ABOUT_FUTURES = (
     "a future stands for its value in the arguments of submit() and map() only. Submit this call, "
     "too, or pass the future's result()"
@@ -92,49 +86,16 @@ def digest_of_value(
     return sha256(writer.write(value)).digest()
 
 
-def write_arguments(
-    arguments: Mapping[str, Any],
-    function_digest: Callable[[Any], bytes],
-    hook: Optional[Hook] = None,
-    bulk_hash: Optional[str] = None,
-) -> dict[str, bytes]:
-    """Writes arguments, each by itself, so that they cannot see that they share anything."""
-    code_form: Optional[CodeForm] = None
-    written = {}
-    for name in sorted(arguments):
-        value = arguments[name]
-        leaf = LEAVES.get(type(value))
-        if leaf is not None:
-            written[name] = leaf(value)
-            continue
-        code_form = code_form or as_leaf(function_digest)
-        writer = Writer(code_form, name=name, hook=hook, bulk_hash=bulk_hash)
-        written[name] = writer.write(value)
-    return written
-
-
-def joined_arguments(written: Mapping[str, bytes]) -> bytes:
-    """Joins what `write_arguments` returned."""
-    return b"".join([_write_name(name) + form for name, form in written.items()])
-
-
-# The names of parameters come again with every call.
-_write_name = lru_cache(maxsize=4096)(write_str)
-
-
 def as_leaf(function_digest: Callable[[Any], bytes]) -> CodeForm:
     return lambda code: b"c" + function_digest(code)
 
 
-class Writer:
+class Writer(TreeWriter):
     """Writes values canonically; see the module.
 
     `report`: is told of values without a form: the frames, the value and the reason. They count by
     their type then. Without it they are an `IdentityError`.
     """
-
-    # Whether something is done with names that are `Written` besides.
-    looks_at_names = False
 
     def __init__(
         self,
@@ -157,74 +118,25 @@ class Writer:
         self.bulk = 0  # so many bytes of arrays and the like were written
         # Nothing of the user's may run for what code reaches.
         self.is_careful = seen is not None
-        self.frames: list[Frame] = []
-        self._open: dict[int, Frame] = {}
-        self._unresolved: list[Frame] = []
-        # The value is kept beside its bytes: its identity must not be given to another one.
-        self._done: dict[int, tuple[Any, bytes]] = {}
-        self._opened = 0
+        # A small function that many reach is not read for each of them.
+        super().__init__(_leaf_of if self.is_careful else LEAVES.get, self.is_careful)
 
     def write(self, value: Any) -> bytes:
         """Returns the canonical form of a value, its digest where that is longer than 256 bytes."""
         if _leaf_of(type(value)) is not None:
             return LEAVES[type(value)](value)
         try:
-            first = self._enter(value)
+            first = self.enter(value)
             if not is_a(first, Frame):
                 return first
-            result = self._walk()
+            result = self.walk()
         except RecursionError as error:
             from ..errors import IdentityError
 
             raise IdentityError(f"{self.path()} is nested too deeply for an id") from error
         return result
 
-    def _walk(self) -> bytes:
-        stack, done, open_frames = self.frames, self._done, self._open
-        leaf_of = _leaf_of if self.is_careful else LEAVES.get
-        name_kind = None if self.looks_at_names else Written
-        while True:
-            frame = stack[-1]
-            children, written = frame.form.children, frame.written
-            entered = False
-            for position in range(len(written), len(children)):
-                child = children[position]
-                leaf = leaf_of(type(child))
-                if leaf is not None:
-                    written.append(leaf(child))
-                    continue
-                if type(child) is name_kind and len(child.data) <= LONGEST_INLINE:
-                    written.append(child.data)
-                    continue
-                known = done.get(id(child))
-                if known is not None:
-                    written.append(known[1])
-                    continue
-                above = open_frames.get(id(child))
-                if above is not None:
-                    written.append(above)
-                    if above.order < frame.lowest:
-                        frame.lowest = above.order
-                    elif above is frame:
-                        frame.holds_itself = True
-                    continue
-                below = self._enter(child)
-                if is_a(below, Frame):
-                    entered = True
-                    break
-                written.append(below)
-            if entered:
-                continue
-            stack.pop()
-            result = self._leave(frame)
-            if not stack:
-                assert is_a(result, bytes), "the first frame closes every cycle"
-                return result
-            stack[-1].written.append(result)
-            if frame.lowest < stack[-1].lowest:
-                stack[-1].lowest = frame.lowest
-
-    def _enter(self, value: Any) -> Union[bytes, Frame]:
+    def enter(self, value: Any) -> Union[bytes, Frame]:
         try:
             if self._seen is not None:
                 form = self._open_part(value, self._seen)
@@ -234,48 +146,24 @@ class Writer:
                     form = without_process(value, form, self.frames, self._living)
         except NoForm as error:
             return self._without_form(value, error)
-        if is_a(form, bytes):
-            if len(form) > LONGEST_INLINE:
-                form = b"#" + sha256(form).digest()
-                self._done[id(value)] = value, form
-            return form
-        frame = Frame(value, form, self._opened)
-        self._opened += 1
-        self._open[id(value)] = frame
-        self.frames.append(frame)
-        self._unresolved.append(frame)
-        return frame
+        if not is_a(form, bytes):
+            return self.push(value, form)
+        if len(form) > LONGEST_INLINE:
+            form = inline(form)
+            self.done[id(value)] = value, form
+        return form
 
     def _open_part(self, value: Any, seen: Seen) -> Union[bytes, Form]:
         return open_noted(value, self, seen)
 
-    def _leave(self, frame: Frame) -> Union[bytes, Frame]:
-        if frame.lowest < frame.order:
-            return frame
-        if self._unresolved[-1] is frame and not frame.holds_itself:
-            self._unresolved.pop()
-            del self._open[id(frame.value)]
-            result = joined(frame.form, frame.written)
-            if len(result) > LONGEST_INLINE:
-                result = b"#" + sha256(result).digest()
-                self._done[id(frame.value)] = frame.value, result
-            elif self.is_careful:
-                # A small function that many reach is not read for each of them.
-                self._done[id(frame.value)] = frame.value, result
-            return result
+    def cycle(self, root: Frame, members: list[Frame]) -> list[bytes]:
         with late_import:
             from .cycles import write_cycle
 
-        start = self._unresolved.index(frame)
-        members = self._unresolved[start:]
-        del self._unresolved[start:]
         for member in members:
             if member.form.tag == HOOKED:
                 raise self.error(member.value, "its canonical form contains it again")
-        for member, result in zip(members, write_cycle(members, partial(self._no_order, frame))):
-            del self._open[id(member.value)]
-            self._done[id(member.value)] = member.value, result
-        return self._done[id(frame.value)][1]
+        return write_cycle(members, partial(self._no_order, root))
 
     def _no_order(self, root: Frame, member: Frame, is_tied: bool) -> None:
         kind = type(member.value).__name__

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .addresses import Living, without_addresses, without_process
 from .contents import behind, is_changeable
-from .firstparty import is_first_party
+from .firstparty import canonical_module_name, global_name, is_first_party
+from .firsts import MISSING, first_attributes, first_contents, first_form
 from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, Written, opaque, write_str
-from .globals import canonical_module_name
 from .kinds import (
     attributes_of,
     by_kind,
@@ -28,17 +28,19 @@ from .kinds import (
     module_of,
     mro_of,
     name_of,
+    qualname_of,
 )
 from .objects import open_form
 from .readings import Pointer, Whole
-from .stored import HOLDERS, hides_contents, is_of_the_user, open_stored, stores_more
-from .watch import Seen, first_attributes, first_contents, first_form, is_first_unset
+from .stored import HOLDERS, hides_contents, is_mock, is_of_the_user, open_stored, stores_more
+from .watch import Seen
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
 
 # The tags of installed functions, and of what a definition uses from outside.
 FOREIGN, NAMES = b"!foreign;", b"!names;"
+ITERATOR = b"!iterator;"
 # As many objects of classes that are not of the project are watched.
 _MOST_OWNERS = 1_000
 # They are drawn from: what they hold is another state after each call.
@@ -87,13 +89,29 @@ def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     if _is_fixed(value):
         return _open(value, writer)
     kind = type(value)
+    if is_mock(value) and defines(kind, "assert_called"):
+        return _open_mock(value)
     if defines(kind, "__next__") and not defines(kind, "read"):
-        return opaque(value)  # an iterator counts by its kind, and not by where it is
+        # An iterator counts by its kind, and not by where it is.
+        return Form(ITERATOR, PARTS, (kind,)) if is_of_the_user(kind) else opaque(value)
     pointed = by_kind(_POINTERS, kind)
     if pointed is not None and is_held_by_the_user(writer.frames):
         return Form(b"!points;", PARTS, pointed(value))
     form = _open(value, writer)
     return first_form(value, form) if is_drawn(kind) else form
+
+
+def _open_mock(value: Any) -> Form:
+    """Opens a mock by what it stores: some are iterators, and each has a class of its own."""
+    kind = Written(global_name(module_of(type(value)), qualname_of(type(value))))
+    state = dict(attributes_of(value))
+    effect = state.get("_mock_side_effect")
+    if type(effect) in _OF_SEQUENCES:
+        state["_mock_side_effect"] = effect.__reduce__()[1:]  # what is left, which stays there
+    return Form(b"O", PARTS, (kind, (), Fields(state), None, None))
+
+
+_OF_SEQUENCES: tuple[type, ...] = (type(iter([])), type(iter(())))
 
 
 def _open(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
@@ -194,7 +212,7 @@ def _with_attributes(value: Any, form: Form, writer: AnyWriter, seen: Seen) -> F
     first, state = first_attributes(value), form.children[2]
     if first and is_a(state, Fields):
         merged = {**state.values, **first}
-        known = {n: v for n, v in merged.items() if not is_first_unset(v)}
+        known = {n: v for n, v in merged.items() if v is not MISSING}
         form.children = [*form.children[:2], Fields(known), *form.children[3:]]
     return form
 

@@ -7,41 +7,34 @@ far:  Arrived(code) ─► those that have another value there, see `compared`
 
 from __future__ import annotations
 
-import abc
 import ast
-import builtins
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import FunctionType, MappingProxyType, ModuleType
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from ..modules import file_of
 from .compared import ABSENT, MADE_ANEW, digest_of
 from .definitions import definition_of
-from .firstparty import is_first_party
-from .globals import canonical_module_name
-from .kinds import (
-    attributes_of,
-    bases_of,
-    is_a,
-    is_task,
-    module_of,
-    mro_of,
-    name_of,
-    qualname_of,
+from .firstparty import canonical_module_name
+from .firsts import MISSING
+from .kinds import attributes_of, is_a, module_of, name_of, qualname_of
+from .said import (
+    CONTAINERS,
+    DEFINITIONS,
+    PLAIN,
+    changed_members,
+    is_computed,
+    is_literal,
+    is_said,
+    paired_defaults,
+    said_in,
+    source_of_namespace,
 )
-from .sources import Source, source_of
-from .stored import (
-    counts_in_a_class,
-    is_mock,
-    is_special_of_the_user,
-    is_strange,
-    unwrapped,
-)
-from .watch import MISSING, Seen, given_code
-
-_CONTAINERS = (list, dict, set)
-_NUMBERS = (bool, int, float, complex, type(None))
+from .sources import Source
+from .stored import counts_in_a_class, is_special_of_the_user, unwrapped
+from .uses import absolute
+from .watch import Seen, given_code
 
 
 class Carried(NamedTuple):
@@ -58,12 +51,18 @@ def carried_by(seen: Seen) -> Carried:
     changed: dict[str, None] = dict.fromkeys(sorted(seen.replaced))
     values: dict[str, str] = {}
     filled: set[str] = set()
+
+    def is_digested(key: str, value: Any, suffix: str = "") -> bool:
+        digest = digest_of(value)
+        if digest is not None:
+            values[key] = digest + suffix
+        return digest is not None
+
     for namespace, name, value in list(seen.names.values()):
         source = source_of_namespace(namespace)
         if id(namespace) in seen.places:
-            digest = digest_of(value)
-            if digest is not None and value is not MISSING:
-                values[f"{seen.places[id(namespace)]}.{name}"] = digest
+            if value is not MISSING:
+                is_digested(f"{seen.places[id(namespace)]}.{name}", value)
             continue
         if source is None or is_a(value, ModuleType):
             continue
@@ -71,45 +70,37 @@ def carried_by(seen: Seen) -> Carried:
         module = canonical_module_name(namespace["__name__"])
         if value is MISSING and (name in source.assigned or name in source.defined):
             values[f"{module}:{name}"] = ABSENT
-        is_said = _is_said(name, value, namespace, source)
-        if is_said is False:
+        said = is_said(name, value, namespace, source)
+        if said is False:
             changed[f"{module}.{name}"] = None
-        if is_said is None or not (is_said or is_a(value, (FunctionType, type))):
-            digest = digest_of(value)
-            if digest is not None:
-                values[f"{module}:{name}"] = digest
+        if said is None or not (said or is_a(value, (FunctionType, type))):
+            is_digested(f"{module}:{name}", value)
     for one in list(seen.owners.values()):
         owner = one.owner
-        if is_a(owner, type):
-            module = canonical_module_name(module_of(owner))
-            place = qualname_of(owner)
-            said = _said_in(owner)
-            others = frozenset(_changed_members(owner, one.state))
-            changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sorted(others)))
-            for name, value in one.state.items():
-                if name in seen.attributes or name == _MADE_WHEN_ASKED_FOR:
-                    continue
-                is_made = name[:2] == "__" and not is_special_of_the_user(name, value)
-                if is_made and not _has_defaults(value):
-                    continue
-                if is_made or _is_compared(owner, name, value):
-                    digest = digest_of(value)
-                    if digest is not None:
-                        values[f"{module}:{place}.{name}"] = digest
-                        if name not in others and not _is_computed(said.get(name), value):
-                            filled.add(f"{module}:{place}.{name}")
+        if not is_a(owner, type):
+            continue
+        module, place = canonical_module_name(module_of(owner)), qualname_of(owner)
+        expressions = said_in(owner)
+        others = frozenset(changed_members(owner, one.state))
+        changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sorted(others)))
+        for name, value in one.state.items():
+            if name in seen.attributes or name == _MADE_WHEN_ASKED_FOR:
+                continue
+            is_made = name[:2] == "__" and not is_special_of_the_user(name, value)
+            if _has_defaults(value) if is_made else _is_compared(owner, name, value):
+                key = f"{module}:{place}.{name}"
+                if is_digested(key, value) and name not in others:
+                    if not is_computed(expressions.get(name), value):
+                        filled.add(key)
     for function, *_ in list(seen.functions.values()):
         module = canonical_module_name(function.__globals__.get("__name__"))
+        key = f"{module}:{function.__qualname__}"
         if _is_only_in_memory(function):
-            digest = digest_of(_member_of(function)) if _is_decorated_there(function) else None
-            if digest is None:
+            is_made_there = _is_decorated_there(function)
+            if not (is_made_there and is_digested(key, _member_of(function), MADE_ANEW)):
                 changed[f"{module}.{function.__qualname__}"] = None
-            else:
-                values[f"{module}:{function.__qualname__}"] = digest + MADE_ANEW
         elif _holds_by_default(function):
-            digest = digest_of(function)
-            if digest is not None:
-                values[f"{module}:{function.__qualname__}"] = digest
+            is_digested(key, function)
     state = tuple(sorted(seen.attributes)) if values else ()
     return Carried(tuple(changed), MappingProxyType(values), frozenset(filled), state)
 
@@ -126,7 +117,7 @@ def _origin(
     while name in source.imports and (id(namespace), name) not in seen:
         seen.add((id(namespace), name))
         imported = source.imports[name]
-        there = attributes_of(sys.modules.get(_home(imported, namespace)))
+        there = attributes_of(sys.modules.get(absolute(imported, namespace.get("__package__"))))
         home = source_of_namespace(there)
         if home is None or there.get(imported[1], MISSING) is not value:
             break
@@ -144,223 +135,13 @@ def _has_defaults(member: Any) -> bool:
 
 def _is_compared(owner: type, name: str, member: Any) -> bool:
     """Says whether a member of a class may be another one than the body of the class says."""
-    if counts_in_a_class(member, owner) or is_a(member, (*_CONTAINERS, *_PLAIN)):
+    if counts_in_a_class(member, owner) or is_a(member, (*CONTAINERS, *PLAIN)):
         return True
     own = f"{qualname_of(owner)}.{name}"
     return name_of(type(member)) == "functools._lru_cache_wrapper" or any(
         is_a(each, FunctionType) and (each.__qualname__ != own or "__wrapped__" in each.__dict__)
         for each in unwrapped(member)
     )
-
-
-def source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
-    """The source of a module of the project that has a file; the cells of a notebook have none."""
-    name = namespace.get("__name__")
-    module = sys.modules.get(name) if is_a(name, str) else None
-    if module is None or attributes_of(module) is not namespace or not is_first_party(str(name)):
-        return None
-    file = file_of(module)
-    return source_of(file, dict(namespace)) if is_a(file, str) else None
-
-
-def _is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source) -> Optional[bool]:
-    """Whether the file says that a name stands for a value; `None` if that cannot be told."""
-    imported = source.imports.get(name)
-    if imported is not None:
-        home = sys.modules.get(_home(imported, namespace))
-        if home is None:
-            return None
-        found = attributes_of(home).get(imported[1], MISSING)
-        return None if found is MISSING else found is value
-    if is_a(value, (FunctionType, type)):
-        if is_task(value):
-            return True
-        if is_a(value, FunctionType) and value.__globals__ is namespace:
-            if value.__code__.co_filename[:1] == "<":
-                return None  # made of a text
-            if value.__qualname__ == name and "__wrapped__" not in value.__dict__:
-                return True  # whether its own code is in the file is seen elsewhere
-        elif is_a(value, type) and (module_of(value), qualname_of(value)) == (
-            namespace.get("__name__"), name,
-        ):  # fmt: skip
-            return True
-        is_bound = name in source.assigned or source.defined.get(name) or _has_star(source)
-        return None if is_bound else False
-    if value is MISSING or name.startswith("__"):
-        return True
-    if name in source.defined and name not in source.assigned:
-        return None if source.defined[name] else False
-    statements = source.assigned.get(name, [])
-    if len(statements) == 1 and is_a(statements[0], (ast.Assign, ast.AnnAssign)):
-        statement = statements[0]
-        targets = statement.targets if is_a(statement, ast.Assign) else [statement.target]
-        if all(is_a(target, ast.Name) for target in targets) and statement.value is not None:
-            is_said = is_literal(statement.value, value)
-            # More may be put into a container while its module loads.
-            return None if is_said is False and is_a(value, _CONTAINERS) else is_said
-    return None
-
-
-def _has_star(source: Source) -> bool:
-    imports = [node for node in source.tree.body if is_a(node, ast.ImportFrom)]
-    return any(alias.name == "*" for node in imports for alias in node.names)
-
-
-def is_literal(node: ast.expr, value: Any, seen: Optional[Seen] = None) -> Optional[bool]:
-    """Says whether a value is what an expression says; `None` if that cannot be told."""
-    try:
-        literal = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-    ours, theirs = digest_of(literal), digest_of(value, seen)
-    return None if theirs is None else ours == theirs
-
-
-def _home(imported: tuple[str, str, int], namespace: Mapping[str, Any]) -> str:
-    module, _, level = imported
-    if not level:
-        return module
-    parts = str(namespace.get("__package__") or "").split(".")
-    kept = parts[: len(parts) - level + 1]
-    return ".".join([*kept, module] if module else kept)
-
-
-def _changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the names of members that were set from outside of the body of a class."""
-    module, node = sys.modules.get(module_of(cls)), _node_of(cls)
-    if node is None:
-        return
-    bound: dict[Any, Any] = {}
-    for child in node.body:
-        targets = getattr(child, "targets", None) or [getattr(child, "target", None)]
-        names = [target.id for target in targets if is_a(target, ast.Name)]
-        bound.update(dict.fromkeys((getattr(child, "name", None), *names), child))
-    bases = [said_by(base, attributes_of(module)) for base in node.bases]
-    # Others, such as `typing.NamedTuple`, are functions that put others in their place.
-    are_classes = all(base is MISSING or is_a(base, type) for base in bases)
-    if are_classes and MISSING not in bases and not (node.keywords or node.decorator_list):
-        said_bases = [id(base) for base in bases if base is not object]
-        if said_bases != [id(base) for base in bases_of(cls) if base is not object]:
-            yield "__bases__"
-    is_shaped = not are_classes or _is_shaped(cls, node)
-    for name, member in members.items():
-        is_given = _is_given(cls, name, member, bound)
-        is_special = name[:2] == "__" and type(cls) not in _PLAIN_KINDS
-        if is_special or (name not in bound and (is_shaped or name in _named_in(node))):
-            is_given = False  # nobody knows
-        if is_given or is_mock(member):
-            yield name
-    if not (is_shaped or any(is_a(child, ast.Delete) for child in node.body)):
-        yield from _missing_members(cls, members, bound)
-    for name, expression in _said_in(cls).items():
-        member = members.get(name, MISSING)
-        if expression is None or type(member) is cls:
-            continue  # the members of an enumeration
-        if is_a(member, _PLAIN):
-            if is_literal(expression, member) is False:
-                yield name
-        elif is_a(member, type):
-            if said_by(expression, attributes_of(module)) not in (member, MISSING):
-                yield name
-
-
-def _node_of(cls: type) -> Optional[ast.ClassDef]:
-    module = sys.modules.get(module_of(cls))
-    source = None if module is None else source_of_namespace(attributes_of(module))
-    return None if source is None else source.class_(qualname_of(cls), [])
-
-
-def _said_in(cls: type) -> dict[str, Any]:
-    """Finds the expressions of a class's attributes; `None` for a name that is assigned twice."""
-    said: dict[str, Any] = {}
-    for statement in getattr(_node_of(cls), "body", ()):
-        if is_a(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-        elif is_a(statement, ast.AnnAssign) and statement.value is not None:
-            target = statement.target
-        else:
-            continue
-        if is_a(target, ast.Name):
-            said[target.id] = None if target.id in said else statement.value
-    return said
-
-
-def _is_computed(expression: Any, value: Any) -> bool:
-    return expression is not None and is_literal(expression, value) is None
-
-
-def _named_in(body: ast.AST) -> Iterator[str]:
-    """Yields the names that the body of a class may bind, also below its `if` and `try`."""
-    for child in ast.iter_child_nodes(body):
-        if is_a(child, _DEFS):
-            yield child.name
-        elif is_a(child, ast.alias):
-            yield (child.asname or child.name).partition(".")[0]
-        elif is_a(child, ast.Name):
-            if is_a(child.ctx, ast.Store):
-                yield child.id
-        else:
-            yield from _named_in(child)
-
-
-def _missing_members(
-    cls: type, members: Mapping[str, Any], bound: Mapping[Any, Any]
-) -> Iterator[str]:
-    """Yields what the body of a class defines, and somebody has deleted or replaced."""
-    for name, child in bound.items():
-        is_value = is_a(child, ast.Assign) or (is_a(child, ast.AnnAssign) and child.value)
-        if name is None or name[:2] == "__" or not (is_value or is_a(child, _DEFS)):
-            continue
-        member = members.get(name, MISSING)
-        is_replaced = (
-            is_a(child, ast.ClassDef)
-            and not child.decorator_list
-            and not (is_a(member, type) and qualname_of(member) == f"{qualname_of(cls)}.{name}")
-        )
-        if member is MISSING or is_replaced:
-            yield name
-
-
-def _is_shaped(cls: type, node: ast.ClassDef) -> bool:
-    """Says whether somebody may give the class more than its body says when it is made."""
-    given = (attributes_of(base).get("__init_subclass__") for base in mro_of(cls)[1:-1])
-    return bool(node.decorator_list) or type(cls) not in _PLAIN_KINDS or any(given)
-
-
-def said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
-    """Returns what a dotted name stands for in a module; `MISSING` where it is not that simple."""
-    if is_a(expression, ast.Name):
-        return namespace.get(expression.id, getattr(builtins, expression.id, MISSING))
-    if is_a(expression, ast.Attribute):
-        return attributes_of(said_by(expression.value, namespace)).get(expression.attr, MISSING)
-    return MISSING
-
-
-def _is_given(cls: type, name: str, member: Any, bound: Mapping[Any, Any]) -> bool:
-    """Says whether a method was set from outside of the body of its class."""
-    functions = [each for each in unwrapped(member) if is_a(each, FunctionType)]
-    if not functions:
-        return False
-    if name in bound:
-        decorators = getattr(bound[name], "decorator_list", None)
-        # Another decorator may give another function.
-        is_plain = decorators is not None and all(
-            ast.unparse(each) in (*_WRAPPERS, f"{name}.setter", f"{name}.deleter")
-            for each in decorators
-        )
-        own = f"{qualname_of(cls)}.{name}"
-        return is_plain and any(
-            each.__qualname__ != own and "__wrapped__" not in each.__dict__ for each in functions
-        )
-    if name[:2] == "__":
-        return is_special_of_the_user(name, member)
-    return any(is_strange(each) and each.__module__ != module_of(cls) for each in functions)
-
-
-_WRAPPERS = ("property", "staticmethod", "classmethod")
-_DEFS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_PLAIN_KINDS = (type, abc.ABCMeta)
-_PLAIN = (*_NUMBERS, str, bytes, tuple, frozenset)
 
 
 def _is_only_in_memory(function: FunctionType) -> bool:
@@ -380,7 +161,10 @@ def _is_only_in_memory(function: FunctionType) -> bool:
     # Methods of data classes are made of a text.
     if code.co_name == "<lambda>" or code.co_filename == "<string>":
         return False
-    return definition.node is None or _has_other_defaults(function, definition.node)
+    if definition.node is None:
+        return True
+    pairs = paired_defaults(function, definition.node)
+    return pairs is None or any(is_literal(said, value) is False for said, value in pairs)
 
 
 def _is_decorated_there(function: FunctionType) -> bool:
@@ -393,7 +177,7 @@ def _is_decorated_there(function: FunctionType) -> bool:
     for name in function.__qualname__.split("."):
         named = [node for node in found.body if getattr(node, "name", None) == name]
         found = named[-1] if named else ast.Pass()
-        if not is_a(found, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if not is_a(found, DEFINITIONS):
             return False
         is_decorated = is_decorated or bool(found.decorator_list)
     return is_decorated and any(each is function for each in unwrapped(_member_of(function)))
@@ -412,22 +196,7 @@ def _holds_by_default(function: FunctionType) -> bool:
     code, given = function.__code__, function.__defaults__ or ()
     names = code.co_varnames[: code.co_argcount]
     held = {**dict(zip(names[len(names) - len(given) :], given)), **(function.__kwdefaults__ or {})}
-    left = [name for name, each in held.items() if not is_a(each, (*_PLAIN, FunctionType, type))]
+    left = [name for name, each in held.items() if not is_a(each, (*PLAIN, FunctionType, type))]
     if not left or not definition_of(function).changes.names.isdisjoint(left):
         return False
     return _member_of(function) is function
-
-
-def _has_other_defaults(function: FunctionType, node: Any) -> bool:
-    said = node.args.defaults
-    held = function.__defaults__ or ()
-    named = function.__kwdefaults__ or {}
-    if len(said) != len(held):
-        return True
-    pairs = list(zip(said, held))
-    for argument, expression in zip(node.args.kwonlyargs, node.args.kw_defaults):
-        if (expression is not None) != (argument.arg in named):
-            return True
-        if expression is not None:
-            pairs.append((expression, named[argument.arg]))
-    return any(is_literal(expression, value) is False for expression, value in pairs)

@@ -14,8 +14,7 @@ from ..errors import IdentityWarning
 from . import canonical
 from .by_source import keep_what_is_known
 from .canonical import Writer
-from .firstparty import is_first_party
-from .globals import canonical_module_name
+from .firstparty import canonical_module_name, is_first_party
 from .kinds import attributes_of, is_a, is_below, name_of_module, qualname_of
 from .reach import Reach
 from .resting import without_full_collections

@@ -19,11 +19,11 @@ from ..modules import main_module_name
 from .canonical import Writer, as_leaf
 from .contents import base_of
 from .definitions import definition_of
-from .firstparty import is_first_party
-from .globals import canonical_module_name
+from .firstparty import canonical_module_name, is_first_party
+from .firsts import MISSING, content_of
 from .kinds import attributes_of, is_a, is_task, module_of, name_of_module, qualname_of
 from .stored import unwrapped
-from .watch import MISSING, Seen, Watch, content_of
+from .watch import Seen, Watch
 
 _CODE = (FunctionType, type, ModuleType)
 _CONTAINERS = (list, dict, set)

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, Optional
 from ..modules import file_of
 from .changes import NOTHING, Changes, changes_of
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
-from .scopes import Use, Uses, chain_of, uses_of
+from .scopes import uses_of
 from .sources import Source, source_of
 from .syntax import write_syntax
+from .uses import Use, Uses, chain_of
 
 _OURS = __name__.partition(".")[0]
 

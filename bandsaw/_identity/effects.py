@@ -13,8 +13,8 @@ from .changes import Changes
 from .contents import base_of
 from .kinds import attributes_of
 from .names import holds_code
-from .scopes import Uses
 from .stored import is_code
+from .uses import Uses
 from .watch import Seen
 
 

@@ -1,7 +1,7 @@
 """Whose code a module is: the project's own, an installed distribution's, or Python's.
 
 The project's own code is *first-party*: it counts line by line. An installed distribution counts
-by its name and version, the standard library by name only.
+by its name and version, the standard library by name only, see `global_name`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from types import ModuleType
 from typing import Any, Optional
 
 from .._system.importing import late_import
-from ..modules import file_of
+from ..modules import file_of, main_module_name
+from .forms import write_str
 from .kinds import attributes_of, is_a
 
 _OURS = __name__.partition(".")[0]
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+# What newer versions of Python moved.
+_RENAMED = {"pathlib._local": "pathlib", "pathlib._abc": "pathlib", "re._compiler": "re"}
 
 _first_party: dict[str, bool] = {}
 _distributions: dict[str, Optional[tuple[str, str]]] = {}
@@ -229,3 +232,36 @@ def _standard_library_folders() -> tuple[str, ...]:
         found |= {os.path.join(os.path.dirname(folder), zipped) for folder in found}
         _folders = tuple(os.path.normcase(folder) + os.sep for folder in sorted(found))
     return _folders
+
+
+def global_name(module: Any, name: Any) -> bytes:
+    """Writes the name of something installed, with the version of what is not Python's own."""
+    module = _RENAMED.get(str(module), module or "builtins")
+    distribution = distribution_of(module)
+    parts = [str(module), str(name), *(distribution or ())]
+    return b"g%d:" % len(parts) + b"".join(write_str(part) for part in parts)
+
+
+def names_of_global(written: bytes) -> tuple[str, str, str, str]:
+    """Reads module, name, distribution and version, empty for Python's own."""
+    count, _, rest = written[1:].partition(b":")
+    names = []
+    for _ in range(int(count)):
+        length, _, rest = rest[1:].partition(b":")
+        names.append(rest[: int(length)].decode("utf-8", "surrogatepass"))
+        rest = rest[int(length) :]
+    module, name, distribution, version = (*names, "", "")[:4]
+    return module, name, distribution, version
+
+
+def unversioned_name(written: bytes) -> bytes:
+    """Takes the distribution and its version out of what `global_name` wrote."""
+    module, name, _, _ = names_of_global(written)
+    return b"g2:" + write_str(module) + write_str(name)
+
+
+def canonical_module_name(name: Any) -> str:
+    """Gives the name by which a module, or the script, can be imported."""
+    if name not in ("__main__", "__mp_main__"):
+        return str(name)
+    return main_module_name() or "__main__"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Optional, Union
@@ -40,7 +40,7 @@ SEQUENCE, PARTS, SET, MAP, FIELDS = range(5)
 # Of how many children those in any order consist, by kind.
 SIZES = {SET: 1, MAP: 2, FIELDS: 2}
 
-_INLINE = 256
+LONGEST_INLINE = 256
 _double = Struct("<d").pack
 _NAN = b"fnan....."
 
@@ -99,7 +99,7 @@ class Written:
 
 def inline(written: bytes) -> bytes:
     """Returns what was written, its digest where that is longer than 256 bytes."""
-    return b"#" + sha256(written).digest() if len(written) > _INLINE else written
+    return b"#" + sha256(written).digest() if len(written) > LONGEST_INLINE else written
 
 
 def _write_int(value: int) -> bytes:
@@ -114,7 +114,7 @@ def write_float(value: float) -> bytes:
 def write_str(value: str) -> bytes:
     """Writes a string, lone surrogates included."""
     encoded = value.encode("utf-8", "surrogatepass")
-    if len(encoded) <= _INLINE - 8:
+    if len(encoded) <= LONGEST_INLINE - 8:
         return b"s%d:%b" % (len(encoded), encoded)
     digest = sha256(b"s%d:" % len(encoded))
     digest.update(encoded)
@@ -174,6 +174,11 @@ def mapping(tag: bytes, values: Any, kind: int = MAP) -> Form:
         children.append(key)
         children.append(value)
     return Form(tag, kind, children)
+
+
+def pairs_form(pairs: Iterable[tuple[Any, Any]]) -> Form:
+    """Gives the form of the items that an object has as a mapping."""
+    return Form(b"p", MAP, [part for pair in pairs for part in pair])
 
 
 def joined(form: Form, written: list[bytes]) -> bytes:

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
+from .._system.files import hold_of_others, write_whole
 from .._system.importing import late_import
 from .changes import Changes
-from .scopes import Origin, Use, Uses
+from .uses import Origin, Use, Uses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 _SHORTEST = 4_000
 _MOST_BYTES = 64 << 20
 # The modules that find out what is kept.
-_MAKERS = "changes definitions kept_outlines module_parts outlines scopes sources syntax".split()
+_MAKERS = (
+    "changes definitions kept_outlines module_parts outlines scopes sources syntax uses".split()
+)
 
 
 class Top(NamedTuple):
@@ -82,7 +85,7 @@ def read(text: str) -> Optional[Facts]:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or _is_of_others(status):
+            if not stat.S_ISREG(status.st_mode) or hold_of_others(status):
                 return None
             data = file.read()
         if sha256(data[32:]).digest() != data[:32]:
@@ -97,8 +100,6 @@ def write(text: str, facts: Facts) -> bool:
     path = _path_of(text)
     if path is None:
         return False
-    with late_import:
-        from .._system.files import write_whole
     try:
         data = marshal.dumps(_plain(facts))
         write_whole(path, sha256(data).digest(), data)
@@ -164,12 +165,6 @@ def _version() -> Optional[bytes]:
         except OSError:
             _known_version = (None,)
     return _known_version[0]
-
-
-def _is_of_others(status: os.stat_result) -> bool:
-    if not hasattr(os, "geteuid"):
-        return False
-    return status.st_uid != os.geteuid() or bool(status.st_mode & 0o022)
 
 
 def _plain(facts: Facts) -> Any:

@@ -15,16 +15,17 @@ from types import CodeType, FunctionType, MemberDescriptorType
 from typing import Any, Optional
 
 from .by_source import known_module, module_of
-from .carried import is_literal, said_by
 from .changes import NOTHING
 from .definitions import definition_of
 from .firstparty import Onlooker, is_first_party
+from .firsts import MISSING, content_of
 from .kinds import attributes_of, is_a, is_task, name_of, qualname_of
 from .kinds import module_of as home_of
 from .module_parts import Module, executed
+from .said import is_literal, paired_defaults, said_by
 from .stored import is_special_of_the_user, is_strange
 from .together import Together
-from .watch import MISSING, Seen, Watch, content_of
+from .watch import Seen, Watch
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _KINDS = {
@@ -105,16 +106,8 @@ def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:
     if not OURS.issuperset(attributes_of(value)):
         return False
     seen.function(value)
-    held = value.__defaults__ or ()
-    named = value.__kwdefaults__ or {}
-    pairs = list(zip(node.args.defaults, held))
-    for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults):
-        if default is not None and argument.arg in named:
-            pairs.append((default, named[argument.arg]))
-    said = [*node.args.defaults, *filter(None, node.args.kw_defaults)]
-    return len(pairs) == len(said) == len(held) + len(named) and all(
-        is_literal(default, value, seen) for default, value in pairs
-    )
+    pairs = paired_defaults(value, node)
+    return pairs is not None and all(is_literal(said, held, seen) for said, held in pairs)
 
 
 def _is_decorated(module: Module, node: Any, decorators: list[Any], value: Any, seen: Seen) -> bool:
@@ -193,7 +186,7 @@ def _is_class(module: Module, node: ast.ClassDef, cls: type, seen: Seen) -> bool
     members = attributes_of(cls)
     if any(is_a(each, _FUNCTIONS) and name not in members for name, each in said.items()):
         return False
-    return all(_is_member(module, said.get(n), n, v, node, seen) for n, v in members.items())
+    return all(_is_member(module, said.get(n), n, v, seen) for n, v in members.items())
 
 
 def _names_of(statement: Any) -> list[str]:
@@ -203,9 +196,7 @@ def _names_of(statement: Any) -> list[str]:
     return [target.id for target in targets if is_a(target, ast.Name)]
 
 
-def _is_member(
-    module: Module, said: Any, name: str, member: Any, node: ast.ClassDef, seen: Seen
-) -> bool:
+def _is_member(module: Module, said: Any, name: str, member: Any, seen: Seen) -> bool:
     if is_a(said, _FUNCTIONS):
         kinds = [_kind_by(each) for each in said.decorator_list]
         others = [each for each, kind in zip(said.decorator_list, kinds) if kind is None]

@@ -20,9 +20,10 @@ from .firstparty import is_first_party
 from .kept_outlines import Facts, Top, holds, is_large, write
 from .kinds import attributes_of, is_a
 from .outlines import Outline
-from .scopes import IsLeftOut, Origin, Use, Uses, chain_of, merged, uses_of
+from .scopes import uses_of
 from .sources import Source
-from .syntax import nodes_in, statements_in, write_syntax
+from .syntax import IsLeftOut, nodes_in, statements_in, write_syntax
+from .uses import Origin, Use, Uses, absolute, chain_of, merged
 
 # The parts of a module that count with each of its names: what is run when it is loaded, with all
 # that it imports, and its own statements of that.
@@ -102,8 +103,6 @@ class Part:
 
 
 class Module:
-    """A module by its source."""
-
     def __init__(self, name: str, is_package: bool, path: Optional[str], source: Source) -> None:
         self.name = name  # its name
         self.package = name if is_package else name.rpartition(".")[0]  # that of its package
@@ -169,11 +168,7 @@ class Module:
 
     def absolute(self, origin: Origin) -> str:
         """Names the module that an import is from."""
-        if not origin.level:
-            return origin.module
-        parts = self.package.split(".")
-        kept = parts[: len(parts) - origin.level + 1]
-        return ".".join([*kept, origin.module] if origin.module else kept)
+        return absolute(origin, self.package)
 
     def _is_foreign(self, origin: Origin) -> bool:
         answer = not is_first_party(self.absolute(origin))

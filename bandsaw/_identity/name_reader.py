@@ -13,17 +13,17 @@ from typing import Any, Callable, Optional
 
 from .by_source import Found
 from .effects import Effects
+from .firstparty import canonical_module_name, global_name
+from .firsts import MISSING
 from .forms import Written
-from .globals import canonical_module_name, global_name
-from .kin import SUBCLASSES
+from .holdings import SUBCLASSES, SetOn
 from .kinds import attributes_of, is_a
 from .loaded import First, is_as_said
 from .module_parts import Module
 from .names import followed, holds_code, installed
 from .problems import Problems
-from .set_on import SetOn
 from .together import Together
-from .watch import MISSING, Seen
+from .watch import Seen
 
 
 class NameReader:

@@ -10,16 +10,16 @@ from typing import Any, Optional, Protocol
 
 from ..modules import file_of
 from . import by_source
-from .firstparty import is_first_party
+from .firstparty import canonical_module_name, global_name, is_first_party
+from .firsts import MISSING, content_of, is_other_than_first
 from .forms import PARTS, Form, Written, write_str
-from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
-from .scopes import RUN_BY_IMPORT, Origin, Use
 from .sources import Source, source_of
 from .stored import is_of_the_user, is_strange
 from .syntax import write_syntax
-from .watch import MISSING, Seen, home_of, is_other_than_first
+from .uses import RUN_BY_IMPORT, Origin, Use, absolute
+from .watch import Seen, home_of
 
 # The tag of a name that the program changes while it runs.
 CHANGING = b"!changing;"
@@ -29,13 +29,9 @@ _UNRESOLVED, _LEFT_OUT = Written(b"u"), Written(b"!state;")
 
 
 def cells_of(function: FunctionType) -> dict[str, Any]:
-    cells: dict[str, Any] = {}
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
-        try:
-            cells[name] = cell.cell_contents
-        except ValueError:
-            continue
-    return cells
+    cells = zip(function.__code__.co_freevars, function.__closure__ or ())
+    held = ((name, content_of(cell)) for name, cell in cells)
+    return {name: value for name, value in held if value is not MISSING}
 
 
 class Reader(by_source.Reader, Protocol):
@@ -90,10 +86,14 @@ def resolve(
     if source is not None:
         origin = source.imports.get(name)
         if origin is not None and not is_a(value, ModuleType):
-            module = _absolute(Origin(origin[0], None, origin[2]), namespace)
+            module = absolute(origin, namespace.get("__package__"))
             if (module, origin[1]) == ("sys", "argv") and value is sys.__dict__.get("argv"):
                 return name, _arguments(value, reader)
-            if not is_first_party(module) and not _is_replaced(namespace, name, value, reader):
+            if (
+                not is_first_party(module)
+                and is_of_module(module, origin[1], value)
+                and not _is_replaced(namespace, name, value, reader)
+            ):
                 written = Written(global_name(module, origin[1]))
                 is_class = is_a(value, type)
                 return name, reader.installed_class(value, written) if is_class else written
@@ -131,7 +131,10 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
         reader.seen.name(namespace, name, value)
         if value is MISSING:
             if "__getattr__" in namespace:
-                return key, by_source.Gap("the __getattr__ of its module makes it when it is used")
+                gap = by_source.Gap("the __getattr__ of its module makes it when it is used")
+                maker = namespace["__getattr__"]
+                reader.seen.name(namespace, "__getattr__", maker)
+                return key, by_source.Found([maker, gap])
             if type(module) is not ModuleType:
                 return key, by_source.Gap("its module may make it when it is used")
             return key, _UNRESOLVED
@@ -139,8 +142,9 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
             continue
         origin = source.imports.get(name)
         if origin is not None:
-            home = _absolute(Origin(origin[0], None, origin[2]), namespace)
-            if not is_first_party(home) and not is_strange(value):
+            home = absolute(origin, namespace.get("__package__"))
+            is_installed = not is_first_party(home) and is_of_module(home, origin[1], value)
+            if is_installed and not is_strange(value):
                 return key, Written(global_name(home, origin[1]))
         if name in source.assigned and reader.is_state(namespace, name):
             if not is_a(value, (FunctionType, type)) and not holds_code(value):
@@ -195,8 +199,21 @@ def _arguments(value: Any, reader: Reader) -> Any:
 # As they were when ids were first made: `sys.orig_argv` has those of Python, too.
 _ARGUMENTS = list(getattr(sys, "argv", None) or [])
 _DATA = frozenset((bool, int, float, complex, str, bytes, tuple))
+_CONTENTS = _DATA | {list, dict, set, frozenset, type(None)}
 # The others are never replaced, and each name costs time at each call.
 _OFTEN_REPLACED = frozenset(("open", "input", "print", "__import__"))
+
+
+def is_of_module(module: str, name: str, value: Any) -> bool:
+    """Says whether a module really has what was imported from it: a name may be bound again."""
+    home = sys.modules.get(module)
+    variables = attributes_of(home)
+    found = variables.get(name, MISSING)
+    if found is MISSING and (
+        "__getattr__" in variables or type(home) not in (ModuleType, type(None))
+    ):
+        return type(value) not in _CONTENTS  # the module may have made it when it was asked for
+    return found is value
 
 
 def _is_replaced(namespace: Mapping[str, Any], name: str, value: Any, reader: Reader) -> bool:
@@ -288,18 +305,9 @@ _BY_VALUE = (
 )
 
 
-def _absolute(origin: Origin, namespace: Mapping[str, Any]) -> str:
-    if not origin.level:
-        return origin.module
-    package = namespace.get("__package__") or ""
-    parts = str(package).split(".")
-    kept = parts[: len(parts) - origin.level + 1]
-    return ".".join([*kept, origin.module] if origin.module else kept)
-
-
 def _run_by(origin: Origin, namespace: dict[str, Any], reader: Reader) -> Any:
     """Finds what is run by an import statement of a function; nothing if that was done before."""
-    home = _absolute(origin, namespace)
+    home = absolute(origin, namespace.get("__package__"))
     found = by_source.Found()
     for name in (home, f"{home}.{origin.name}" if origin.name else home):
         if is_first_party(name) and not reader.is_loaded_with(namespace, name):
@@ -312,7 +320,7 @@ def _run_by(origin: Origin, namespace: dict[str, Any], reader: Reader) -> Any:
 def _imported(
     use: Use, origin: Origin, namespace: dict[str, Any], reader: Reader
 ) -> tuple[str, Any]:
-    module_name, rest = _absolute(origin, namespace), use.chain[1:]
+    module_name, rest = absolute(origin, namespace.get("__package__")), use.chain[1:]
     if origin.name is None:
         # `import a.b` binds `a`, but imports both.
         wanted, module_name = module_name, module_name.partition(".")[0]

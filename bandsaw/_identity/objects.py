@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
 from .buffers import open_array, open_numpy, written_buffer
+from .firstparty import canonical_module_name, global_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
-from .globals import canonical_module_name, global_name
 from .kinds import attributes_of, by_kind, is_a, module_of, name_of, number_of, qualname_of
 
 if TYPE_CHECKING:
@@ -61,13 +61,25 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     enum = sys.modules.get("enum")
     if enum is not None and is_a(value, enum.Enum):
         return _enum(value)
+    tasks: Any = sys.modules.get(f"{__package__.rpartition('.')[0]}.tasks")
+    if tasks is not None and type(value) in (tasks._FunctionTask, tasks._FunctionWithClosureTask):
+        return _task(value)
     if is_a(value, (set, frozenset)):
         state = _state(attributes_of(value))
         return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
     with late_import:
         from .reduced import open_reduced
 
-    return open_reduced(value, writer)
+    return open_reduced(value)
+
+
+def _task(value: Any) -> Form:
+    """Opens the object that `bandsaw_task` is: its own id may be the one that is being made."""
+    kwargs = value.kwargs
+    function = attributes_of(value).get("_function")
+    if "version" in kwargs or function is None:
+        function = str(value)
+    return Form(b"!taskobject;", PARTS, (function, kwargs))
 
 
 def frozenset_of(value: Any) -> frozenset[Any]:
@@ -273,6 +285,7 @@ _BY_NAME: dict[str, Maker] = {
     "decimal.Decimal": lambda value, writer: Form(b"!decimal;", PARTS, (str(value),)),
     "fractions.Fraction": _parts(b"!fraction;", "numerator", "denominator"),
     "uuid.UUID": _parts(b"!uuid;", "int"),
+    "_struct.Struct": _parts(b"!struct;", "format"),
     "re.Pattern": _parts(b"!pattern;", "pattern", "flags"),
     "array.array": open_array,
     "pickle.PickleBuffer": lambda value, writer: b"!buffer;" + written_buffer(value.raw(), writer),

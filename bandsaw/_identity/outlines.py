@@ -14,9 +14,9 @@ from typing import Any, Optional
 
 from .changes import MAKERS
 from .kinds import is_a
-from .scopes import Origin, chain_of
 from .sources import Source
 from .syntax import nodes_below, nodes_in
+from .uses import Origin, chain_of
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)

@@ -13,8 +13,11 @@ from .addresses import may_be_of_process
 from .cycles import write_cycle
 from .forms import MAP, PARTS, SEQUENCE, Form, Frame, Written, inline, joined, write_str
 from .module_parts import Part
+from .tree_writer import TreeWriter
 
 _NOTHING_RUN = b"t0:"
+# What is written already.
+_LEAVES: dict[type, Any] = {bytes: lambda written: written}
 _FEW = 16  # longer lists of texts are written otherwise
 
 
@@ -22,87 +25,40 @@ class Mixed(Exception):
     """A part reaches something else, such as what memory has."""
 
 
-class PartGraph:
+class PartGraph(TreeWriter):
     """Writes parts; `open_part` gives the form of each, and notes what it depends on."""
 
     def __init__(self, open_part: Callable[[Part], Form]) -> None:
+        super().__init__(_LEAVES.get, keeps_short=True)
         self._open_part = open_part
-        # Of parts, and of what is run by several modules.
-        self._done: dict[Any, bytes] = {}
         self._mixed: set[Part] = set()
+        # What is run by several modules, by its identity.
         self._runs: dict[int, Form] = {}
-        self._open: dict[Any, Frame] = {}
-        self._unresolved: list[Frame] = []
-        self._stack: list[Frame] = []
 
     def written(self, part: Part) -> Optional[bytes]:
         """Returns what a part is written as; `None` if it reaches something else than parts."""
-        known = self._done.get(part)
-        if known is not None or part in self._mixed:
-            return known
+        known = self.done.get(id(part))
+        if known is not None:
+            return known[1]
+        if part in self._mixed:
+            return None
         try:
-            self._enter(part)
-            self._walk()
+            self.enter(part)
+            return self.walk()
         except Mixed:
             # They all reach what was entered last.
-            self._mixed.update(f.value for f in self._unresolved if type(f.value) is Part)
+            self._mixed.update(f.value for f in self.unresolved if type(f.value) is Part)
             self._mixed.add(part)
             return None
         finally:
-            self._open, self._unresolved, self._stack = {}, [], []
-        return self._done[part]
+            self.start_anew()
 
-    def _enter(self, value: Any) -> Frame:
-        form = self._part_form(value) if type(value) is Part else value
-        frame = Frame(value, form, len(self._open))
-        self._open[value] = frame
-        self._stack.append(frame)
-        self._unresolved.append(frame)
-        return frame
+    def enter(self, value: Any) -> Frame:
+        return self.push(value, self._part_form(value) if type(value) is Part else value)
 
-    def _walk(self) -> None:
-        stack, done, opened = self._stack, self._done, self._open
-        while stack:
-            frame = stack[-1]
-            children, written = frame.form.children, frame.written
-            is_entered = False
-            for position in range(len(written), len(children)):
-                child = children[position]
-                if type(child) is bytes:
-                    written.append(child)
-                    continue
-                known = done.get(child)
-                if known is not None:
-                    written.append(known)
-                    continue
-                above = opened.get(child)
-                if above is None:
-                    self._enter(child)
-                    is_entered = True
-                    break
-                written.append(above)
-                if above.order < frame.lowest:
-                    frame.lowest = above.order
-            if is_entered:
-                continue
-            stack.pop()
-            result = frame if frame.lowest < frame.order else self._leave(frame)
-            if stack:
-                stack[-1].written.append(result)
-                if frame.lowest < stack[-1].lowest:
-                    stack[-1].lowest = frame.lowest
-
-    def _leave(self, frame: Frame) -> bytes:
-        if self._unresolved[-1] is frame:
-            self._unresolved.pop()
-            result = self._done[frame.value] = inline(joined(frame.form, frame.written))
-            return result
-        start = self._unresolved.index(frame)
-        members = self._unresolved[start:]
-        del self._unresolved[start:]
-        for member, written in zip(members, write_cycle(members, _has_order)):
-            self._done[member.value] = written
-        return self._done[frame.value]
+    def cycle(self, root: Frame, members: list[Frame]) -> list[bytes]:
+        # Names of a part are all different, so that all have an order.
+        return write_cycle(members, lambda member, is_tied: None)
 
     def _part_form(self, part: Part) -> Form:
         if part in self._mixed:
@@ -152,7 +108,3 @@ def _value(value: Any) -> Any:
 def _is_plain_text(value: Any) -> bool:
     # Without what `addresses` looks for.
     return type(value) is str and " at 0x" not in value and not may_be_of_process(value)
-
-
-def _has_order(member: Frame, is_tied: bool) -> None:
-    """Names of a part are all different."""

@@ -19,11 +19,11 @@ from typing import Any, Optional, Union
 
 from .canonical import Reporter, Writer
 from .careful import FOREIGN, NAMES
-from .carried import carried_by, is_literal, source_of_namespace
+from .carried import carried_by
 from .definitions import definition_of, write_code
-from .firstparty import is_first_party
+from .firstparty import canonical_module_name, is_first_party, names_of_global, unversioned_name
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
-from .globals import canonical_module_name, names_of_global, unversioned_name
+from .holdings import ATTRIBUTES
 from .kinds import (
     attributes_of,
     is_a,
@@ -33,10 +33,10 @@ from .kinds import (
     qualname_of,
     short_name_of,
 )
-from .members import ATTRIBUTES
 from .module_parts import Part
 from .names import CHANGING, STATED
 from .reach import MODULE, PART, TASK, Reach
+from .said import is_literal, source_of_namespace
 from .syntax import write_syntax
 from .watch import Seen
 
@@ -62,8 +62,8 @@ class _Recorder(Writer):
         self.code: dict[int, tuple[Any, Form]] = {}
         self.distributions: set[tuple[str, str]] = set()
 
-    def _enter(self, value: Any) -> Union[bytes, Frame]:
-        entered = super()._enter(value)
+    def enter(self, value: Any) -> Union[bytes, Frame]:
+        entered = super().enter(value)
         if is_a(entered, Frame):
             if entered.form.tag in _CODE_TAGS:
                 self.code[id(value)] = value, entered.form
@@ -89,8 +89,8 @@ class _ByName(Writer):
             return b"!code;" + sha256(write_code(code)).digest()
         return _name_of(code) + self._told_apart.get(id(code), b"")
 
-    def _enter(self, value: Any) -> Union[bytes, Frame]:
-        entered = super()._enter(value)
+    def enter(self, value: Any) -> Union[bytes, Frame]:
+        entered = super().enter(value)
         if is_a(entered, bytes) and entered[:1] == b"g":
             return unversioned_name(entered)
         return entered

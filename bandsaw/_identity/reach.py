@@ -12,29 +12,27 @@ from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
+from . import holdings
 from .by_source import Found, Gap, find_import, find_inside
 from .canonical import Writer
 from .careful import FIXED, FOREIGN, NAMES
 from .changes import Changes
-from .closures import FILLED, closed_over, closed_over_outside, defaults_of
 from .definitions import Definition, definition_of, definition_of_class, write_code
-from .firstparty import is_first_party, is_standard_library
+from .firstparty import canonical_module_name, global_name, is_first_party, is_standard_library
+from .firsts import MISSING, first_attributes, is_other_than_first
 from .forms import MAP, PARTS, Form, Written, opaque, write_str
-from .globals import canonical_module_name, global_name
-from .kin import SUBCLASSES, kin_of, registered_with, subclasses_of
 from .kinds import (
     attributes_of,
     bases_of,
     is_a,
     is_below,
     is_task,
+    module_of,
     name_of,
     name_of_module,
     qualname_of,
 )
-from .kinds import module_of as module_of_class
 from .loaded import look_when_loaded
-from .members import attributes_form, is_made_by_types, members_form, methods_of, namespace_of
 from .module_parts import RUN, WHOLE, Part
 from .name_reader import NameReader
 from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
@@ -42,11 +40,11 @@ from .objects import FORMS
 from .part_graph import PartGraph
 from .problems import Problems, is_dynamic, label
 from .readings import Pointer
-from .scopes import Use, Uses
 from .stored import unwrapped
 from .syntax import write_syntax
 from .together import Together
-from .watch import Seen, first_attributes, is_first_unset, is_other_than_first
+from .uses import Use, Uses
+from .watch import Seen
 
 # The tags of tasks, and of parts of modules that count by their source.
 TASK, PART = b"!task;", b"!part;"
@@ -114,8 +112,9 @@ class Reach:
         module = function.__globals__.get("__name__")
         wrapped = attributes.get("__wrapped__")
         if not self._is_followed(module):
-            name = global_name(module, function.__code__.co_name if wrapped else _name(function))
-            cells = closed_over_outside(module, function)
+            own = function.__code__.co_name if wrapped else function.__qualname__
+            name = global_name(module, own)
+            cells = holdings.closed_over_outside(module, function)
             if not cells and wrapped is None:
                 return name
             return Form(FOREIGN, PARTS, (Written(name), tuple(cells), wrapped))
@@ -126,7 +125,7 @@ class Reach:
         if self._as_now:
             closed = cells_of(function)
         else:
-            closed = closed_over(function, definition.changes, self._effects)
+            closed = holdings.closed_over(function, definition.changes, self._effects)
         names = self._names(function, definition, function.__globals__, closed)
         held, named = self._defaults(function, definition.changes)
         parts = [definition.digest, names, held, named, wrapped]
@@ -136,7 +135,7 @@ class Reach:
     def _defaults(self, function: FunctionType, changes: Changes) -> tuple[Any, Any]:
         if self._as_now:
             return function.__defaults__, function.__kwdefaults__
-        return defaults_of(function, changes, self.problems)
+        return holdings.defaults_of(function, changes, self.problems)
 
     def _task(self, function: FunctionType) -> Form:
         task = function.__dict__["bandsaw_task"]
@@ -178,7 +177,7 @@ class Reach:
             elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
                 value = Written(opaque(value))
             if is_a(value, Form) and value.tag == CHANGING:
-                self.problems.note(place, FILLED)
+                self.problems.note(place, holdings.FILLED)
             values[key] = value
             lines.setdefault(key, use.line)
         for chain, line, text in uses.dynamic:
@@ -242,31 +241,31 @@ class Reach:
         return Form(PART, PARTS, (place, part.name, part.digest, names, run))
 
     def _class(self, cls: type) -> Union[bytes, Form]:
-        module = module_of_class(cls)
-        if not self._is_followed(module) and not is_made_by_types(cls):
+        module = module_of(cls)
+        if not self._is_followed(module) and not holdings.is_made_by_types(cls):
             name = global_name(module, qualname_of(cls))
             if is_first_party(module):
                 return name
             form = self._reader.installed_class(cls, Written(name))
             return form if is_a(form, Form) else name
         self._reader.note_module(module)
-        namespace = namespace_of(cls)
+        namespace = holdings.namespace_of(cls)
         left_out = self._reader.left_out_of(module, qualname_of(cls))
         self.seen.owner(cls, left_out=left_out)
         left_out |= {"__slotnames__"}  # `copyreg` keeps it there
         members = {**attributes_of(cls), **first_attributes(cls)}
         members = {name: value for name, value in members.items() if name not in left_out}
-        members = {name: value for name, value in members.items() if not is_first_unset(value)}
-        methods = list(methods_of(cls, members))
+        members = {name: value for name, value in members.items() if value is not MISSING}
+        methods = list(holdings.methods_of(cls, members))
         parts: list[Any] = [canonical_module_name(module), qualname_of(cls)]
         parts.append(tuple(base for base in bases_of(cls) if base is not object))
         # Metaclasses of Python's own follow from the bases, and one of them was renamed.
-        is_python_s = is_standard_library(module_of_class(type(cls)))
+        is_python_s = is_standard_library(module_of(type(cls)))
         parts.append(None if is_python_s else type(cls))
         parts += self._kin(cls)
         definition = definition_of_class(cls, methods, namespace)
         if definition is None:
-            parts.append(members_form(cls, members))
+            parts.append(holdings.members_form(cls, members))
             return Form(b"!class;", PARTS, parts)
         self._effects.note(definition.changes, definition.uses, namespace)
         cells: dict[str, Any] = {}
@@ -276,10 +275,10 @@ class Reach:
             cells.update(cells_of(method))
             held, named = self._defaults(method, definition.changes)
             if held or named:
-                defaults += (_name(method), (held, named))
+                defaults += (method.__qualname__, (held, named))
             held_by_it = attributes_of_function(method, self._reader)
             if held_by_it:
-                defaults += (f"{_name(method)}.", held_by_it)
+                defaults += (f"{method.__qualname__}.", held_by_it)
         for maker in ("__init__", "__new__"):
             (made, *_) = unwrapped(members.get(maker))
             # By a decorator, of a text.
@@ -292,7 +291,7 @@ class Reach:
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
-            attributes_form(cls, definition.node, members, methods, self._effects),
+            holdings.attributes_form(cls, definition.node, members, methods, self._effects),
         ]
         if defaults:
             parts.append(Form(b"!defaults;", MAP, defaults))
@@ -301,16 +300,16 @@ class Reach:
     def _kin(self, cls: type) -> list[Any]:
         """What other classes say of this one: those registered with it, and its subclasses."""
         found: list[Any] = []
-        registered = registered_with(cls)
+        registered = holdings.registered_with(cls)
         if "_abc_impl" in attributes_of(cls):
-            self.seen.reading(Pointer(cls, registered_with))
+            self.seen.reading(Pointer(cls, holdings.registered_with))
             if is_other_than_first(cls, "_abc_impl", len(registered)):
                 self.seen.replaced.add(f"{label(cls)}.register")
         if registered:
             found.append(("registered", *sorted(map(name_of, registered))))
-        if SUBCLASSES in self._effects.known_reads:
-            self.seen.reading(Pointer(cls, kin_of))
-            found.append(subclasses_of(cls))
+        if holdings.SUBCLASSES in self._effects.known_reads:
+            self.seen.reading(Pointer(cls, holdings.kin_of))
+            found.append(holdings.subclasses_of(cls))
         return found
 
     def _module(self, module: ModuleType) -> Union[bytes, Form]:
@@ -329,10 +328,6 @@ class Reach:
         names = self._names_form(module, Uses(tuple(uses), ()), found, {}, {})
         text = write_str(written.decode("utf-8", "surrogatepass"))
         return Form(MODULE, PARTS, (canonical_module_name(own), Written(text), names))
-
-
-def _name(function: FunctionType) -> str:
-    return function.__qualname__
 
 
 def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, Seen]:

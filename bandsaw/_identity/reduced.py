@@ -6,16 +6,12 @@ import copyreg
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._system.importing import late_import
-from .firstparty import is_first_party
-from .forms import MAP, PARTS, Fields, Form, NoForm, Written
-from .globals import canonical_module_name, global_name
+from .firstparty import canonical_module_name, global_name, is_first_party
+from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
 from .kinds import attributes_of, defines, is_a
-
-if TYPE_CHECKING:
-    from .forms import AnyWriter
 
 _PROTOCOL = 5
 # They give the same again and again.
@@ -28,19 +24,8 @@ _ASKED = frozenset(
 )
 
 
-class Pairs:
-    """Items of a mapping, in any order."""
-
-    __slots__ = ("children",)
-
-    def __init__(self, children: list[Any]) -> None:
-        self.children = children
-
-
-def open_reduced(value: Any, writer: AnyWriter) -> Form:
+def open_reduced(value: Any) -> Form:
     kind = type(value)
-    if kind is Pairs:
-        return Form(b"p", MAP, value.children)
     hint = ""
     if defines(kind, "read"):
         hint = ". Pass the path of a file, or a bandsaw.File"
@@ -76,7 +61,7 @@ def open_reduced(value: Any, writer: AnyWriter) -> Form:
         parts = [function, tuple(args)]
     parts.append(_open_state(state))
     parts.append(None if items is None else list(items))
-    parts.append(None if pairs is None else Pairs([part for pair in pairs for part in pair]))
+    parts.append(None if pairs is None else pairs_form(pairs))
     tag = b"O" if function is _NEW else b"o"
     return Form(tag, PARTS, parts, ("", "", "", "", ""))
 

@@ -7,18 +7,16 @@ are bound within the definition are no uses, except where an import inside of it
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Optional
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Optional
 
-from .syntax import nodes_below
+from .syntax import IsLeftOut, nodes_below
+from .uses import ALL_VARIABLES, RUN_BY_IMPORT, Origin, Use, Uses, chain_of, united
 
-IsLeftOut = Callable[[ast.expr], bool]
 # The module and the name in it, by the name that they are imported under, with the leading dots.
 Imports = Mapping[str, tuple[str, str, int]]
 _NO_IMPORTS: Imports = {}
 
-# What the names of uses begin with that are import statements themselves.
-RUN_BY_IMPORT = "import of "
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 # Exception handlers, the captures of `match`, and the like.
 _NAMED = frozenset(
@@ -28,46 +26,12 @@ _NAMED = frozenset(
 )
 # As many levels of a tree are visited by functions that call each other, up to four for a level.
 _DEEPEST = 60
-_DYNAMIC = {
-    "getattr": 1,
-    "import_module": 0,
-    "__import__": 0,
-    "eval": None,
-    "exec": None,
-    "globals": None,
-    "resolve_name": None,
-    "run_module": None,
-    "run_path": None,
-    "spec_from_file_location": None,
+# Where in a call of these the name stands that they find code by; `None` where it is in no text.
+_DYNAMIC: dict[str, Optional[int]] = {
+    **dict.fromkeys("eval exec globals resolve_name run_module run_path".split()),
+    **{"spec_from_file_location": None, "getattr": 1, "import_module": 0, "__import__": 0},
 }
-
-
-# Attributes that hold all variables of a module.
-ALL_VARIABLES = frozenset(("__globals__", "f_globals"))
 _MODULES = ("sys", "modules")
-
-
-class Origin(NamedTuple):
-    """Where an import statement takes a name from."""
-
-    module: str  # the module as written
-    name: Optional[str]  # the name in the module, or `None` where the module itself is bound
-    level: int  # the number of leading dots
-
-
-class Use(NamedTuple):
-    """One use of a name from outside."""
-
-    chain: tuple[str, ...]  # the name and the attributes
-    line: int  # the line of its first use
-    origin: Optional[Origin] = None  # for names that are imported within the definition, where from
-    is_decorator: bool = False  # whether it is used in a decorator only
-
-
-class Uses(NamedTuple):
-    names: tuple[Use, ...]  # the uses, sorted
-    # Calls that reach code by a computed name: the chain called, the line, the source.
-    dynamic: tuple[tuple[tuple[str, ...], int, str], ...]
 
 
 class _Scope:
@@ -336,17 +300,6 @@ def _source(node: ast.AST) -> str:
         return "a deeply nested call"
 
 
-def chain_of(node: ast.AST) -> Optional[tuple[str, ...]]:
-    """Reads a name with attributes. Returns its parts, or `None` if it is anything else."""
-    parts: list[str] = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    if isinstance(node, ast.Name):
-        return (node.id, *reversed(parts))
-    return None
-
-
 def uses_of(
     nodes: Any, is_left_out: IsLeftOut = lambda decorator: False, imports: Imports = _NO_IMPORTS
 ) -> Uses:
@@ -367,41 +320,15 @@ def uses_of(
     visitor.visit_deferred()
     if not isinstance(nodes, _FUNCTIONS):
         outside.bound.clear()
-    found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
-    _collect(outside, found)
-    return Uses(_sorted(found), tuple(visitor.dynamic))
+    return Uses(united(_collected(outside)), tuple(visitor.dynamic))
 
 
-def merged(each: Iterable[Uses]) -> Uses:
-    """Returns what several statements use together."""
-    each = list(each)
-    if len(each) == 1:
-        return each[0]
-    found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
-    for uses in each:
-        for use in uses.names:
-            _add(use, found)
-    return Uses(_sorted(found), tuple(call for uses in each for call in uses.dynamic))
-
-
-def _sorted(found: dict[Any, Use]) -> tuple[Use, ...]:
-    return tuple(sorted(found.values(), key=lambda use: (use.chain, str(use.origin))))
-
-
-def _collect(scope: _Scope, found: dict[Any, Use]) -> None:
+def _collected(scope: _Scope) -> Iterator[Use]:
     for chain, line, is_decorator in scope.uses:
         for origin in _origins(scope, chain[0], line):
-            _add(Use(chain, line, origin, is_decorator), found)
+            yield Use(chain, line, origin, is_decorator)
     for child in scope.children:
-        _collect(child, found)
-
-
-def _add(use: Use, found: dict[Any, Use]) -> None:
-    key = use.chain, use.origin
-    known = found.setdefault(key, use)
-    if known.line > use.line or (known.is_decorator and not use.is_decorator):
-        is_decorator = use.is_decorator and known.is_decorator
-        found[key] = use._replace(is_decorator=is_decorator, line=min(use.line, known.line))
+        yield from _collected(child)
 
 
 def _origins(scope: _Scope, name: str, line: int) -> list[Optional[Origin]]:

@@ -56,6 +56,16 @@ class Source:
         """The functions and classes at the top level, and whether they are decorated."""
         return self._bindings.defined
 
+    @property
+    def bound_below(self) -> set[str]:
+        """The names that anything but a definition or an import at the top level binds."""
+        return self._bindings.below
+
+    @property
+    def set_attributes(self) -> list[tuple[ast.expr, Optional[str]]]:
+        """What sets or deletes an attribute as the module runs: of what, and `None` for any."""
+        return self._bindings.attributes
+
     def forget_tree(self) -> None:
         """Has it made anew for who asks for it again."""
         self.__dict__.pop("tree", None)
@@ -113,8 +123,32 @@ class _Bindings:
         self.imports: dict[str, tuple[str, str, int]] = {}
         self.assigned: dict[str, list[ast.stmt]] = {}
         self.defined: dict[str, bool] = {}
+        self.below: set[str] = set()
+        self.attributes: list[tuple[ast.expr, Optional[str]]] = []
         for statement in tree.body:
             self._index_statement(statement)
+        plain = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+        self._index_nodes([node for node in tree.body if not isinstance(node, plain)])
+
+    def _index_nodes(self, nodes: list[Any]) -> None:
+        for node in nodes:  # which grows
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                self.below.add(node.name)
+                continue
+            if isinstance(node, ast.Lambda):
+                continue
+            nodes += ast.iter_child_nodes(node)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self.below.add(node.id)
+            elif isinstance(node, (ast.alias, ast.ExceptHandler)):
+                bound = getattr(node, "asname", None) or node.name
+                self.below.add(str(bound).partition(".")[0])
+            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                self.attributes.append((node.value, node.attr))
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id in ("setattr", "delattr") and len(node.args) > 1:
+                    name = getattr(node.args[1], "value", None)
+                    self.attributes.append((node.args[0], name if isinstance(name, str) else None))
 
     def _index_statement(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.ImportFrom):

@@ -15,7 +15,8 @@ from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, Modu
 from typing import Any, Optional, Union
 
 from .firstparty import is_first_party
-from .forms import OBJECTS, PARTS, SET, Fields, Form, NoForm
+from .firsts import first_contents
+from .forms import OBJECTS, PARTS, SET, Fields, Form, NoForm, pairs_form
 from .kinds import (
     attributes_of,
     by_kind,
@@ -29,8 +30,6 @@ from .kinds import (
     number_of,
     state_of,
 )
-from .reduced import Pairs
-from .watch import first_contents
 
 # What a class may define without a change of how its bases are read.
 _HARMLESS = frozenset(
@@ -124,7 +123,7 @@ def open_stored(value: Any) -> Optional[Form]:
         each = OrderedDict if is_a(contents, OrderedDict) else dict
         items = [(key, dict.__getitem__(contents, key)) for key in each.__iter__(contents)]
     elif is_a(value, dict):
-        pairs = Pairs([part for pair in dict.items(contents) for part in pair])
+        pairs = pairs_form(dict.items(contents))
     else:
         for base, read in _ARGUMENTS:
             if is_a(value, base):

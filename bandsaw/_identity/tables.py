@@ -49,7 +49,7 @@ def _open_pandas(pandas: Any, value: Any) -> Optional[Form]:
         parts = [kind, value.categories, value.ordered, value.codes]
         return Form(b"!categorical;", PARTS, parts)
     if isinstance(value, pandas.api.extensions.ExtensionArray):
-        return Form(b"!column;", PARTS, (kind, str(value.dtype), _content(pandas, value)))
+        return Form(b"!column;", PARTS, (kind, str(value.dtype), _content(value)))
     if value is pandas.NaT or value is pandas.NA:
         return Form(b"!missing;", PARTS, (kind,))
     return None
@@ -67,7 +67,7 @@ def _extra(value: Any) -> Any:
 _OF_NUMPY = ("NumpyEADtype", "PandasDtype")
 
 
-def _content(pandas: Any, value: Any) -> Any:
+def _content(value: Any) -> Any:
     numpy: Any = sys.modules["numpy"]
     if isinstance(value.dtype, numpy.dtype) or type(value.dtype).__name__ in _OF_NUMPY:
         # Missing values are of different types in an array of objects, and are told apart there.
@@ -84,12 +84,12 @@ def _content(pandas: Any, value: Any) -> Any:
 
 def _open_arrow(arrow: Any, value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
     if isinstance(value, (arrow.Table, arrow.RecordBatch)):
-        columns = [_Column(arrow, column).form(writer) for column in value.columns]
+        columns = [_column(arrow, column) for column in value.columns]
         return Form(b"!table;", PARTS, (type(value).__name__, value.schema, columns))
     if isinstance(value, arrow.ChunkedArray):
-        return Form(b"!chunked;", PARTS, (value.type, _Column(arrow, value).form(writer)))
+        return Form(b"!chunked;", PARTS, (value.type, _column(arrow, value)))
     if isinstance(value, arrow.Array):
-        return Form(b"!arrow;", PARTS, (value.type, _Column(arrow, value).form(writer)))
+        return Form(b"!arrow;", PARTS, (value.type, _column(arrow, value)))
     if isinstance(value, arrow.Schema):
         fields = [value.field(position) for position in range(len(value.names))]
         return Form(b"!schema;", PARTS, (fields, value.metadata))
@@ -105,22 +105,16 @@ def _open_arrow(arrow: Any, value: Any, writer: AnyWriter) -> Optional[Union[byt
     return None
 
 
-class _Column:
-    def __init__(self, arrow: Any, column: Any) -> None:
-        self.arrow = arrow
-        self.column = column
-
-    def form(self, writer: AnyWriter) -> Form:
-        arrow, column = self.arrow, self.column
-        kind = column.type
-        numeric = arrow.types.is_integer(kind) or arrow.types.is_floating(kind)
-        if numeric and column.null_count == 0:
-            chunks = column.chunks if isinstance(column, arrow.ChunkedArray) else [column]
-            arrays = [chunk.to_numpy(zero_copy_only=True) for chunk in chunks]
-            if len(arrays) == 1:
-                return Form(b"!numbers;", PARTS, (arrays[0],))
-            numpy: Any = sys.modules["numpy"]
-            joined = numpy.concatenate(arrays) if arrays else numpy.zeros(0)
-            return Form(b"!numbers;", PARTS, (joined,))
-        # Offsets, and what lies below missing values, differ between equal columns.
-        return Form(b"!items;", SEQUENCE, (column.to_pylist(), Written(str(kind).encode())))
+def _column(arrow: Any, column: Any) -> Form:
+    kind = column.type
+    numeric = arrow.types.is_integer(kind) or arrow.types.is_floating(kind)
+    if numeric and column.null_count == 0:
+        chunks = column.chunks if isinstance(column, arrow.ChunkedArray) else [column]
+        arrays = [chunk.to_numpy(zero_copy_only=True) for chunk in chunks]
+        if len(arrays) == 1:
+            return Form(b"!numbers;", PARTS, (arrays[0],))
+        numpy: Any = sys.modules["numpy"]
+        joined = numpy.concatenate(arrays) if arrays else numpy.zeros(0)
+        return Form(b"!numbers;", PARTS, (joined,))
+    # Offsets, and what lies below missing values, differ between equal columns.
+    return Form(b"!items;", SEQUENCE, (column.to_pylist(), Written(str(kind).encode())))

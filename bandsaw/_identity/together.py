@@ -12,6 +12,7 @@ from .firstparty import is_first_party
 from .kinds import attributes_of, is_a
 from .module_parts import RUN, Module, Part
 from .sources import source_of
+from .uses import absolute
 
 
 class Together:
@@ -124,12 +125,11 @@ def _imported_by(name: str) -> Iterator[str]:
     variables = attributes_of(sys.modules.get(name))
     file = variables.get("__file__")
     source = source_of(file, dict(variables)) if is_a(file, str) else None
-    package = str(variables.get("__package__") or "").split(".")
     for statement in () if source is None else source.tree.body:
         if is_a(statement, ast.Import):
             for alias in statement.names:
                 yield from (*parents_of(alias.name), alias.name)
         elif is_a(statement, ast.ImportFrom):
-            kept = package[: len(package) - statement.level + 1] if statement.level else []
-            home = ".".join([*kept, statement.module] if statement.module else kept)
+            origin = statement.module or "", None, statement.level
+            home = absolute(origin, variables.get("__package__"))
             yield from (*parents_of(home), home, *(f"{home}.{a.name}" for a in statement.names))

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Optional
 
-from .contents import contents_of, has_same_contents, rebuilt
+from .contents import contents_of, has_same_contents
+from .firsts import MISSING, content_of, note_attribute, note_contents
 from .kinds import (
     Member,
     attributes_of,
@@ -36,64 +37,6 @@ if TYPE_CHECKING:
         value: Any
 
         def is_same(self) -> bool: ...
-
-
-# Stands for a name that is not there.
-MISSING = object()
-
-# By the identity of an object: what its attributes, or its contents, counted by when reached code
-# first filled them. The object is kept with them: its identity is not used again.
-_first_attributes: dict[int, tuple[Any, dict[str, Any]]] = {}
-_first_contents: dict[int, tuple[Any, Any]] = {}
-# By the identity of a cell: what a variable of an enclosing function counts by.
-_first_cells: dict[int, tuple[CellType, Any]] = {}
-
-# By the identity of an object that is drawn from: what it was written as first.
-_first_forms: dict[int, tuple[Any, Any]] = {}
-
-# What names of something installed stood for when an id first spoke of them, by the identities of
-# modules and classes.
-_first_installed: dict[tuple[int, str], tuple[Any, Any]] = {}
-
-
-def is_other_than_first(owner: Any, name: str, value: Any) -> bool:
-    """Says whether a name of something installed stands for something else than at first."""
-    first = _first_installed.setdefault((id(owner), name), (owner, value))[1]
-    return first is not value and first is not MISSING and value is not MISSING
-
-
-def first_attributes(owner: Any) -> Mapping[str, Any]:
-    """Returns the attributes of an object that reached code has filled, as they were first."""
-    known = _first_attributes.get(id(owner))
-    return {} if known is None else known[1]
-
-
-def first_contents(container: Any) -> Any:
-    """Returns a container as it was before reached code filled it: mostly the container itself."""
-    known = _first_contents.get(id(container))
-    return container if known is None else known[1]
-
-
-def first_of_cell(cell: CellType) -> Any:
-    """Returns what was first seen in a cell that reached code sets anew."""
-    return _first_cells.setdefault(id(cell), (cell, content_of(cell)))[1]
-
-
-def first_form(value: Any, form: Any) -> Any:
-    """Returns what an object was written as when it was first seen."""
-    return _first_forms.setdefault(id(value), (value, form))[1]
-
-
-def kept_as_first(container: Any) -> Any:
-    """Returns a container that reached code fills as it was when it was first seen."""
-    known = _first_contents.get(id(container))
-    if known is None:
-        contents = contents_of(container)
-        if contents is None:
-            return container
-        known = container, rebuilt(container, contents)
-        known = _first_contents.setdefault(id(container), known)
-    return known[1]
 
 
 class Owner:
@@ -148,7 +91,6 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        # The first-party modules that were reached, with their specs, by their names.
         self.modules: dict[str, tuple[Any, Any]] = {}
         # Of modules that are not loaded: the path, and what changes with the file.
         self.files: dict[str, tuple[str, Any]] = {}
@@ -158,8 +100,7 @@ class Seen:
         self.owners: dict[int, Owner] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         self.readings: dict[int, Reading] = {}
-        # The names of attributes that reached code assigns or changes; the first is of `copyreg`.
-        self.attributes: set[str] = {"__slotnames__"}
+        self.attributes: set[str] = {"__slotnames__"}  # the first is of `copyreg`
         self.places: dict[int, str] = {}
         # While an id is made: the addresses of all objects, see `addresses`.
         self.living: Any = None
@@ -355,10 +296,9 @@ class Watch:
         self, filled: list[tuple[Owner, str]], refilled: list[tuple[Any, Any]]
     ) -> None:
         for one, name in filled:
-            first = _first_attributes.setdefault(id(one.owner), (one.owner, {}))[1]
-            first.setdefault(name, one.state.get(name, MISSING))
+            note_attribute(one.owner, name, one.state.get(name, MISSING))
         for container, contents in refilled:
-            _first_contents.setdefault(id(container), (container, rebuilt(container, contents)))
+            note_contents(container, contents)
         self._owners = [one.anew() for one in self._owners]
         self._contents = [
             (container, now)
@@ -366,11 +306,6 @@ class Watch:
             for now in [contents_of(container)]
             if now is not None
         ]
-
-
-def is_first_unset(value: Any) -> bool:
-    """Says whether an attribute was not there when it counted first."""
-    return value is MISSING
 
 
 def spec_of(module: Any) -> Any:
@@ -399,13 +334,6 @@ def _reference(module: Any) -> Callable[[], Any]:
     except TypeError:
         # What stands in for a module in `sys.modules` may be anything.
         return lambda: module
-
-
-def content_of(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return MISSING
 
 
 def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:

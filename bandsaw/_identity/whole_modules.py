@@ -9,8 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from .._system.importing import late_import
-from .firstparty import is_first_party
-from .globals import canonical_module_name, global_name
+from .firstparty import canonical_module_name, global_name, is_first_party
 from .kinds import attributes_of, name_of_module
 from .names import module_source
 from .syntax import write_syntax

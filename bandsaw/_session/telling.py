@@ -88,6 +88,12 @@ def received(frame: Any) -> dict[str, Any]:
     return {"received": size}
 
 
+def note(session: Any, **facts: Any) -> None:
+    """Notes facts of a call, if an extension wants to know them."""
+    if wanted:
+        session.note(**facts)
+
+
 class Measured:
     """What a call uses in its process, as facts."""
 

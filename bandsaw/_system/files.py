@@ -58,6 +58,16 @@ def private_folder(directory: Optional[Union[str, os.PathLike[str]]]) -> Iterato
         shutil.rmtree(folder, ignore_errors=True)
 
 
+_HAS_OWNERS = hasattr(os, "geteuid")
+
+
+def hold_of_others(status: os.stat_result) -> str:
+    """Says what other users have to do with a file, nothing if they can only read it."""
+    if _HAS_OWNERS and status.st_uid != os.geteuid():
+        return "belongs to another user"
+    return "can be written by other users" if _HAS_OWNERS and status.st_mode & 0o022 else ""
+
+
 def open_private(path: str, flags: int) -> int:
     """An `opener` for `open` that makes files readable by their owner only."""
     return os.open(path, flags, 0o600)

@@ -19,7 +19,7 @@ import stat
 from pathlib import Path
 
 from ..errors import KeptFolderError
-from .files import make_private
+from .files import hold_of_others, make_private
 
 HOME_ENV_VARIABLE = "BANDSAW_HOME"
 
@@ -57,8 +57,6 @@ def _check(path: Path) -> None:
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode):
         raise OSError(f"{path} is a link or no folder")
-    if hasattr(os, "geteuid"):
-        if status.st_uid != os.geteuid():
-            raise OSError(f"{path} belongs to another user")
-        if status.st_mode & 0o022:
-            raise OSError(f"{path} can be written by other users")
+    problem = hold_of_others(status)
+    if problem:
+        raise OSError(f"{path} {problem}")

@@ -7,8 +7,9 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
+from .._arguments import seconds
 from .._system.processes import in_forked_processes
-from .._task_options import check_value, seconds
+from .._task_options import check_value
 from ..errors import BandsawError, EnvironmentBuildError, WorkerError
 from ..result import Result
 from ..session import Session

@@ -18,11 +18,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
+from .._arguments import checked_bound, checked_flag, checked_path
 from .._cache import contents, entry, files, locks, record
 from .._cache.contents import Computation
 from .._cache.modes import entry_name, mode_of
-from .._cache.trust import is_of_other_code, warn_of_variables
-from .._files import keeping
+from .._cache.trust import may_be_kept, warn_of_variables
 from .._session import telling
 from .._system import callers
 from .._system.directories import Anchor
@@ -30,7 +30,6 @@ from ..advice import Advice
 from ..errors import InvalidValueError
 from ..result import Result
 from ..session import Session
-from ._arguments import checked_bound, checked_flag, checked_path
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +100,11 @@ class CachingAdvice(Advice):
         if not (keep_if is None or callable(keep_if)):
             raise InvalidValueError(f"keep_if={keep_if!r} has to be a function of a value.")
         self.keep_if = keep_if
-        self.shared = None if shared is None else _checked_url(shared)
+        self.shared = shared
+        if shared is not None:
+            from .._cache import shared_files
+
+            self.shared = shared_files.checked(shared)
         self.shared_trusted = checked_flag("shared_trusted", shared_trusted)
 
     def before(self, session: Session) -> None:
@@ -192,8 +195,7 @@ class CachingAdvice(Advice):
         return self._load(*place, session, logging.DEBUG, with_files=False) is not None
 
     def _compute(self, computation: Computation, session: Session) -> None:
-        key = id(session), id(self)
-        path = computation.path
+        key, path = (id(session), id(self)), computation.path
         try:
             if computation.mode is None and path not in callers.held(session):
                 result = self._wait(computation, session)
@@ -203,7 +205,7 @@ class CachingAdvice(Advice):
                     return
             _note_miss(session, path)
             if computation.mode == "refresh":
-                _note_why(session, "it was to be computed again")
+                telling.note(session, cache_why="it was to be computed again")
             computation.begin(session)
             _computations[key] = computation
             callers.hold(path, session)
@@ -221,31 +223,26 @@ class CachingAdvice(Advice):
         try:
             while computation.temporary is None:
                 computation.temporary = locks.wait_for(folder, name)
-                result = self._load_if_there(computation, session, with_files=True)
+                result = self._load(folder, name, session, logging.DEBUG)
                 if result is not None:
                     return result
         except (OSError, files.DamagedEntryError) as error:
             logger.debug("Nobody waits for %s: %s", computation.path, error)
         return self._load_shared(folder, name, session, is_kept=True)
 
-    def _load_if_there(
-        self, computation: Computation, session: Session, with_files: bool
-    ) -> Optional[Result]:
-        # Cheaper than the exception that says so.
-        if not os.access(computation.path, os.F_OK):
-            return None
-        place = computation.folder, computation.name
-        return self._load(*place, session, logging.DEBUG, with_files)
-
     def _load(
         self, folder: str, name: str, session: Session, level: int, with_files: bool = True
     ) -> Optional[Result]:
         """Reads an entry, and brings the files in its result back to where they lack."""
+        # Where none is expected: cheaper than the exception that says so.
+        if level == logging.DEBUG and not os.access(f"{folder}{os.sep}{name}", os.F_OK):
+            return None
         try:
             found = entry.read(folder, name, mapped=self.mmap, stamped=self.max_bytes is not None)
             age = 0.0 if self.max_age is None else time.time() - found.status.st_mtime
             if self.max_age is not None and age > self.max_age:
-                _note_why(session, f"its entry was {age:.0f} s old, max_age is {self.max_age:g} s")
+                why = f"its entry was {age:.0f} s old, max_age is {self.max_age:g} s"
+                telling.note(session, cache_why=why)
                 return None
             return contents.result_in(found, folder, name, session, with_files)
         except FileNotFoundError:
@@ -254,7 +251,7 @@ class CachingAdvice(Advice):
             # Not the error itself, whose traceback would keep the session alive.
             problem = str(error) or type(error).__name__
         logger.log(level, "The cache entry %s is not used: %s", os.path.join(folder, name), problem)
-        _note_why(session, f"its entry could not be used: {problem}")
+        telling.note(session, cache_why=f"its entry could not be used: {problem}")
         return None
 
     def _load_shared(
@@ -274,23 +271,16 @@ class CachingAdvice(Advice):
                 made = record.read(found.record).made
                 if self.max_age is not None and time.time() - made > self.max_age:
                     return None
-                if self._is_of_team(session):
-                    result = contents.result_in(found, folder, name, session, with_files=True)
-                else:
-                    with keeping.Refusing():
-                        result = contents.result_in(found, folder, name, session, with_files=False)
-                is_bounded = self.max_bytes is not None or self.max_age is not None
-                if copy.keep(made) and is_bounded:
-                    self._enforce_bounds(folder, name, found.status.st_size)
+                place = folder, name
+                result = contents.shared_result_in(found, *place, session, self.shared_trusted)
+                if copy.keep(made):
+                    self._keep_bounds(folder, name, found.status.st_size)
                 return result
         except Exception as error:
             problem = str(error) or type(error).__name__
         key = f"{os.path.basename(folder)}/{name}"
         logger.warning("The entry %s of %s is not used: %s", key, store.url, problem)
         return None
-
-    def _is_of_team(self, session: Session) -> bool:
-        return self.shared_trusted or getattr(session.serializer, "is_signed", False) is True
 
     def _shared_store(self) -> Any:
         """The store that is shared, `None` if there is none."""
@@ -305,23 +295,14 @@ class CachingAdvice(Advice):
         try:
             if not isinstance(session.result, Result):
                 raise TypeError(f"{session.result!r} is no bandsaw.Result")
-            if self.keep_if is not None and not self.keep_if(session.result.value):
-                return
-            if computation.changes != session._moderator.changes:
-                logger.warning(
-                    "The result of %s is not kept in the cache: it was computed in a later attempt,"
-                    " from arguments that an earlier one had changed in place.",
-                    session.task,
-                )
-                return
-            if is_of_other_code(session):
+            is_wanted = self.keep_if is None or self.keep_if(session.result.value)
+            if not (is_wanted and may_be_kept(session, computation)):
                 return
             # It may have come in the meantime; an intact one stays as it is.
-            found = None
+            found, place = None, (computation.folder, computation.name)
             if computation.mode != "refresh":
-                found = self._load_if_there(computation, session, with_files=False)
+                found = self._load(*place, session, logging.DEBUG, with_files=False)
             if found is None and self._store(computation, session) and self.mmap:
-                place = computation.folder, computation.name
                 found = self._load(*place, session, logging.WARNING, with_files=False)
             if found is None or self.mmap:
                 warn_of_variables(session.task, computation)
@@ -336,37 +317,26 @@ class CachingAdvice(Advice):
     def _store(self, computation: Computation, session: Session) -> bool:
         folder, name = computation.folder, computation.name
         parts, has_buffers = contents.of(session, computation)
+        size = sum(map(len, parts))
+        if self.max_bytes is not None and size > self.max_bytes:
+            raise ValueError(f"its {size} bytes are more than max_bytes={self.max_bytes}")
         is_bounded = self.max_bytes is not None or self.max_age is not None
-        times = size = 0
-        if is_bounded:
-            times, size = time.time_ns(), sum(map(len, parts))
-            if self.max_bytes is not None and size > self.max_bytes:
-                raise ValueError(f"its {size} bytes are more than max_bytes={self.max_bytes}")
-        temporary = computation.temporary
-        if temporary is None:
-            temporary = computation.temporary = locks.separate(folder, name)
-        temporary.finish(parts, times)
-        if is_bounded:
-            self._enforce_bounds(folder, name, size)
+        computation.finish(parts, time.time_ns() if is_bounded else 0)
+        self._keep_bounds(folder, name, size)
         if self.shared is not None:
             self._shared_store().send(folder, name)
         return has_buffers
 
-    def _enforce_bounds(self, folder: str, name: str, size: int) -> None:
-        from .._cache import bounds
+    def _keep_bounds(self, folder: str, name: str, size: int) -> None:
+        if self.max_bytes is not None or self.max_age is not None:
+            from .._cache import bounds
 
-        directory = os.path.dirname(folder)
-        path = f"{folder}{os.sep}{name}"
-        try:
-            bounds.enforce(directory, path, size, self.max_bytes, self.max_age)
-        except (OSError, files.DamagedEntryError) as error:
-            logger.warning("The bounds of the cache %s cannot be kept: %s", directory, error)
+            bounds.keep(folder, name, size, self.max_bytes, self.max_age)
 
 
 def _serve(result: Result, name: str, session: Session) -> None:
     logger.info("Served from the cache: %s (%s)", session.task, name)
-    if telling.wanted:
-        session.note(cache="hit")
+    telling.note(session, cache="hit")
     session.conclude(result)
 
 
@@ -376,16 +346,5 @@ def _note_miss(session: Session, path: str) -> None:
         session.note(cache="miss", cache_entry=os.path.abspath(path))
 
 
-def _note_why(session: Session, why: str) -> None:
-    if telling.wanted:
-        session.note(cache_why=why)
-
-
 # By the session and the advice: a chain may have several caches.
 _computations: dict[tuple[int, int], Computation] = {}
-
-
-def _checked_url(url: str) -> str:
-    from .._cache import shared_files
-
-    return shared_files.checked(url)

@@ -8,15 +8,15 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
+from .._arguments import checked_count, checked_flag, checked_options, count
 from .._config_module import configuration_variables
 from .._system import ending
 from .._system.importing import late_import
 from .._system.processes import in_forked_processes
-from .._task_options import ENGINES, check_value, count, mapping
+from .._task_options import ENGINES, check_value, mapping
 from ..advice import Advice
 from ..errors import InvalidValueError, UnknownOptionError
 from ..session import Session
-from ._arguments import checked_flag, checked_options
 from ._moving import go_on_after, note_what_is_missing, timeout_of
 
 # Options of `@task(executor={...})` that are ours, whatever the executor.
@@ -82,17 +82,13 @@ class ExecutorAdvice(Advice):
                 "workers and preload are for processes below the executor's workers, and with "
                 "isolate=False there are none."
             )
-        if max_in_flight is not None and not (type(max_in_flight) is int and max_in_flight > 0):
-            raise InvalidValueError(
-                f"max_in_flight={max_in_flight!r} has to be a whole number above 0."
-            )
+        self._max_in_flight: Optional[int] = checked_count("max_in_flight", max_in_flight)
         ending.needs_executors = True
         self.executor = executor
         self.isolate = isolate
         self.workers, _, _, self.preload = checked_options(
             workers, None, None, preload, "ExecutorAdvice"
         )
-        self._max_in_flight = max_in_flight
 
     @property
     def max_in_flight(self) -> Optional[int]:

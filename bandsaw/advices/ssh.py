@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .. import _task_options
+from .._arguments import checked_options
 from .._config_module import configuration_variables
 from .._system import ending
 from .._system.directories import Anchor
@@ -29,7 +30,6 @@ from ..errors import (
 )
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
-from ._arguments import checked_options
 from ._moving import go_on_after, note_what_is_missing, pool_of, timeout_of
 from ._openssh import SshCommandLineBackend
 from ._remote import Remote, SshBackend, command_of, python_of

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from .._arguments import checked_flag, checked_options, checked_path, checked_seconds
 from .._system.directories import Anchor
 from .._system.files import make_private
 from .._system.importing import late_import
@@ -14,7 +15,6 @@ from ..advice import Advice
 from ..errors import WorkerStartError
 from ..interpreter import Interpreter, checked_interpreter
 from ..session import Session
-from ._arguments import checked_flag, checked_options, checked_path, checked_seconds
 from ._moving import go_on_after, pool_of, timeout_of
 
 if TYPE_CHECKING:

@@ -64,6 +64,10 @@ def _writer() -> Any:
         """Writes what calls a task as that task, without the chain that it passes here."""
 
         def reducer_override(self, obj: Any) -> Any:
+            if type(obj) in (_MEMO, functools.cached_property) or _is_dispatching(obj):
+                reduced = _reduced_wrapper(obj)
+                if reduced is not None:
+                    return reduced
             task = obj.__dict__.get("bandsaw_task") if type(obj) is types.FunctionType else None
             if getattr(getattr(obj, "__wrapped__", None), "bandsaw_task", None) is task:
                 task = None  # what wraps the function of a task has its attributes, too
@@ -85,6 +89,39 @@ _OF_TASKS = {
     *("bandsaw_task", "bandsaw_configuration", "bandsaw_chain"),
 }
 NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
+
+
+_MEMO = type(functools.lru_cache(len))
+_any_dispatching: Any = functools.singledispatch(len)
+_DISPATCHING = _any_dispatching.__code__
+
+
+def _is_dispatching(obj: Any) -> bool:
+    return type(obj) is types.FunctionType and obj.__code__ is _DISPATCHING
+
+
+def _reduced_wrapper(obj: Any) -> Any:
+    """Says how to make a wrapper of `functools` anew that cannot be pickled, or only by name."""
+    if type(obj) is functools.cached_property:
+        # Up to Python 3.11 it has a lock.
+        state = {name: value for name, value in vars(obj).items() if name != "lock"}
+        return functools.cached_property, (obj.func,), state
+    if not is_nameless(obj):
+        return None
+    if type(obj) is _MEMO:
+        parameters = obj.cache_parameters()
+        return _memo, (obj.__wrapped__, parameters["maxsize"], parameters["typed"])
+    registry = dict(obj.registry)
+    return functools.singledispatch, (registry[object],), registry, None, None, _register
+
+
+def _memo(function: Any, maxsize: Any, typed: bool) -> Any:
+    return functools.lru_cache(maxsize, typed)(function)
+
+
+def _register(dispatching: Any, registry: Any) -> None:
+    for kind, function in registry.items():
+        dispatching.register(kind, function)
 
 
 def _set_attributes(function: Any, state: Any) -> None:
@@ -119,7 +156,8 @@ def _in_the_way(code: Any) -> str:
 
 def is_nameless(obj: Any) -> bool:
     """Whether a function or class is local, a lambda, or of a script without a name."""
-    module, name = obj.__module__, obj.__qualname__
+    # What is cached of a partial function has no name.
+    module, name = obj.__module__, getattr(obj, "__qualname__", "")
     if module in _classes.MAIN_NAMES and main_module_name() is None:
         return True
     found: Any = sys.modules.get(module)

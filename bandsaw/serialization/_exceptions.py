@@ -37,7 +37,7 @@ def describe(error: BaseException, classes: list[type] | None = None) -> dict[st
     `classes`: where the class of each shape is put.
     """
     has_to_be_found = is_exact()
-    text = _traceback_text(error)
+    text = tracebacks.text_of(error)
     chain = {id(link) for link in _chain(error)} if text is not None else set()
     order: list[BaseException] = []
     numbers: dict[int, int] = {}
@@ -59,7 +59,9 @@ def describe(error: BaseException, classes: list[type] | None = None) -> dict[st
         if classes is not None:
             classes.append(type(current))
         # The new traceback includes the one of an earlier crossing, which must not appear twice.
-        cause = None if id(current) in chain and _is_text(current) else _CAUSE.__get__(current)
+        cause = _CAUSE.__get__(current)
+        if id(current) in chain and isinstance(cause, RemoteTraceback):
+            cause = None
         contents.append(_content(current, cause, number))
     parts: dict[str, Any] = {"shapes": shapes, "contents": contents}
     if text is not None:
@@ -155,7 +157,11 @@ def fill(
 def _shape(error: BaseException, number: Callable[[BaseException], int]) -> dict[str, Any]:
     cls: Any = type(error)
     module, name = _classes.name_of(cls)
-    shape: dict[str, Any] = {"module": module, "type": name, "message": _message(error)}
+    shape: dict[str, Any] = {
+        "module": module,
+        "type": name,
+        "message": tracebacks.message_of(error),
+    }
     if _is_group(error):
         base: Any = _static_base(type(error))
         shape["message"] = str.__str__(base.message.__get__(error))
@@ -250,13 +256,6 @@ def _make_one(
         return RemoteError(message, f"{module}.{name}")
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return str.__str__(str(error))
-    except Exception:
-        return f"<{type(error).__name__} without message>"
-
-
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Walks along what Python prints together with an exception, the exception first."""
     seen = set()
@@ -270,10 +269,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = follower
 
 
-def _is_text(error: BaseException) -> bool:
-    return isinstance(_CAUSE.__get__(error), RemoteTraceback)
-
-
 def _attach(error: BaseException, text: RemoteTraceback) -> None:
     free = [link for link in _chain(error) if _CAUSE.__get__(link) is None]
     if free:
@@ -281,20 +276,6 @@ def _attach(error: BaseException, text: RemoteTraceback) -> None:
         _CAUSE.__set__(free[-1], text)
         # To set a cause changes `__suppress_context__`, which has to come back unchanged.
         _SUPPRESS.__set__(free[-1], suppress)
-
-
-def _traceback_text(error: BaseException) -> str | None:
-    if error.__traceback__ is None:
-        return None
-    try:
-        return tracebacks.formatted(error)
-    except Exception:
-        # For example a broken `__str__` somewhere in the chain.
-        import traceback
-
-        lines = traceback.format_tb(tracebacks.without_ours(error.__traceback__))
-        lines.append(f"{type(error).__qualname__}: {_message(error)}\n")
-    return "".join(lines)
 
 
 # What exceptions hold in their C structure beside `args` and `__dict__` (`errno`, `code`, ...) is

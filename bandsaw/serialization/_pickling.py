@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import pickle
 import sys
@@ -19,7 +20,7 @@ from ._signing import SIGNED_MODULE
 from .serializer import is_crossing
 
 _PROTOCOL = 5
-_BY_NAME = (type, types.FunctionType)
+_BY_NAME = (type, types.FunctionType, type(functools.lru_cache(len)))
 _NODES = "_bandsaw_nodes"
 _OURS = f"{__name__.partition('.')[0]}."
 _MOVED = {
@@ -134,7 +135,7 @@ class _ByValuePickler(_Pickler):
             try:
                 written = _by_value().written_by_value(obj)
             except UnserializableError as error:
-                name = f"{obj.__module__}.{obj.__qualname__}"
+                name = f"{obj.__module__}.{getattr(obj, '__qualname__', type_name(obj))}"
                 raise UnserializableError(
                     f"{name} cannot be written by cloudpickle: {error}"
                 ) from error
@@ -210,7 +211,9 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
     path, culprit = find_culprit(value, works, lambda part: not isinstance(part, Future))
     if is_by_value:
         error = _refusal(culprit) or error
-    what = f"The {culprit.__name__!r}" if isinstance(culprit, _BY_NAME) else "The value"
+    what = "The value"
+    if isinstance(culprit, _BY_NAME):
+        what = f"The {getattr(culprit, '__name__', 'function')!r}"
     way_out = ""
     if isinstance(error, BandsawError):
         return UnserializableError(f"{what} at {path} cannot be pickled. {error}")

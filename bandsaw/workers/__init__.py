@@ -4,5 +4,5 @@ place ── near_template, pool ──► child ─┐                         
                                         ├── call: boundary, wire, frames ┤
 remote ── connection, login, streams ───┘                                └── hub, bootstrap
 again: a call like the last one;  state: what is inherited;  bulk: large data
-logs, warned: what is said meanwhile;  files: where there are no channels
+notices: what is said meanwhile;  files: where there are no channels
 """

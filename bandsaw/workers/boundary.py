@@ -18,7 +18,7 @@ from .._session.members import Saved
 from ..context import Context
 from ..errors import BandsawError
 from ..session import Session
-from . import state, warned
+from . import notices, state
 
 
 def send(
@@ -62,7 +62,7 @@ def take_back(session: Session, saved: Saved, place: int, there: str) -> None:
     if returned.facts:
         session.facts.update(returned.facts)
     for content in saved.header.get("warnings", {}).get("issued", ()):
-        warned.issue(content)
+        notices.issue(content)
 
 
 def read(stream: BinaryIO, session: Session, there: str) -> Saved:

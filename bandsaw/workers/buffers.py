@@ -1,8 +1,13 @@
-"""Large buffers that calls of one `map` have in common: each goes to an engine's store once."""
+"""Large data on its way to an engine's worker: in a file in memory, or in the engine's store.
+
+Those buffers that calls of one `map` have in common go to the store once.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import threading
 import weakref
 from collections import OrderedDict
@@ -10,11 +15,30 @@ from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
 from .._system import ending
+from . import bulk
+from .engine_memory import Given
 
+# What is smaller goes with the call.
+WORTH_A_FILE = 1 << 20
 # Smaller ones are sent with each call.
 _LEAST_BYTES = 1 << 20
 # So many are kept for a map. Where each call has one of its own, no more are held there in vain.
 _MOST_KEPT = 4
+
+
+def handed(engine: Any, pieces: Sequence[Any]) -> tuple[Any, Optional[Given]]:
+    """Returns what is submitted in place of pieces, and the file that has to live until then.
+
+    Workers on this machine read large data from that file, past the engine.
+    """
+    size = sum(map(len, pieces))
+    if size >= WORTH_A_FILE and engine.shares_memory:
+        return apart(pieces), None
+    if size >= WORTH_A_FILE and engine.is_near:
+        with contextlib.suppress(OSError):
+            given = Given(bulk.create(pieces, size, None))
+            return f"/proc/{os.getpid()}/fd/{given.descriptor}", given
+    return b"".join(pieces), None
 
 
 def apart(pieces: Sequence[Any]) -> list[Any]:

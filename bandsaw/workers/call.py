@@ -23,7 +23,7 @@ from .._system.interrupts import Deferred, owned
 from ..errors import ProtocolError, StalledError, UnserializableError, WorkerError
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import again, boundary, frames, logs, warned, wire
+from . import again, boundary, frames, notices, wire
 from .child import Child
 from .deaths import MISSED_HEARTBEATS, CallErrors, was_killed_early
 from .frames import DeadlineError, Frame, Message, NotBegunError
@@ -290,10 +290,10 @@ class Call(CallErrors):
         """Takes a message that the process sends while it is busy with the call."""
         if frame.kind == frames.LOG:
             if self._emit is None:
-                self._emit = logs.emitter(str(self._session.task), child.host)
+                self._emit = notices.emitter(str(self._session.task), child.host)
             self._emit(frames.from_json(frame))
         elif frame.kind == frames.WARNING:
-            warned.issue(frames.from_json(frame))
+            notices.issue(frames.from_json(frame))
         elif frame.kind == frames.FACTS:
             self._session.facts.update(frames.from_json(frame))
         elif frame.kind == frames.CODE:

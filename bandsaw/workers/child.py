@@ -174,12 +174,12 @@ class Child(abc.ABC):
 
     def _pass_on(self, frame: Frame) -> None:
         # Of a thread that an earlier task has left.
-        from . import logs, warned
+        from . import notices
 
         if frame.kind == LOG:
-            logs.emitter("", self.host)(frames.from_json(frame))
+            notices.emitter("", self.host)(frames.from_json(frame))
         elif frame.kind == WARNING:
-            warned.issue(frames.from_json(frame))
+            notices.issue(frames.from_json(frame))
 
     def finish(self, deadline: Optional[float] = None) -> None:
         while (frame := self.next(deadline)) is not None:

@@ -12,10 +12,12 @@ from .._system.output import said
 from .._system.processes import advice_on_exit, describe_exit
 from ..errors import (
     BandsawError,
+    RemoteConnectionError,
     StalledError,
     TaskKilledError,
     TaskTimeoutError,
     WorkerDiedError,
+    WorkerError,
     WorkerStartError,
 )
 from ..session import Session
@@ -123,6 +125,34 @@ class CallErrors:
             output,
             errors,
         )
+
+
+def refused_by(name: str, cause: Exception) -> Callable[[str], BandsawError]:
+    """Makes the error of a call that an engine does not take."""
+
+    def error(what: str) -> BandsawError:
+        if isinstance(cause, WorkerError):
+            return cause
+        said = f"{type(cause).__name__}: {cause}"
+        made = WorkerStartError(f"A call cannot be submitted to {name}: {said}")
+        made.__cause__ = cause
+        return made
+
+    return error
+
+
+def lost_by(name: str, cause: BaseException) -> Callable[[str], BandsawError]:
+    """Makes the error of a call that an engine has lost."""
+    is_connection = isinstance(cause, (ConnectionError, EOFError))
+    kind = RemoteConnectionError if is_connection else WorkerDiedError
+
+    def error(what: str) -> BandsawError:
+        said = f"{type(cause).__name__}: {cause}".rstrip(": ")
+        made = kind(f"{what}: {name} says {said}", 1, [name], None, str(cause))
+        made.__cause__ = cause
+        return made
+
+    return error
 
 
 def was_killed_early(child: Child) -> bool:

@@ -40,7 +40,6 @@ class Ends(NamedTuple):
     errors: int  # likewise its standard error
 
     def close(self) -> None:
-        """Closes all of it."""
         self.channel.close()
         self.status.close()
         os.close(self.out)

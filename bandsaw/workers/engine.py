@@ -23,11 +23,14 @@ from typing import Any, Callable, Optional
 from .._archive.arriving import bits_of
 from .._archive.keep import MANIFEST, tag
 from .._system import ending
+from .._system.output import last_lines, said
+from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
-from ..errors import WorkerError
+from ..errors import WorkerDiedError, WorkerError, WorkerStartError
 from . import login, sending
 from .buffers import Buffers, Stored
 from .claims import HERE, Claims
+from .engine_hub import NOT_STARTED, SERVER_ENDED
 
 # Of so much it is known when it was brought.
 _MOST_BROUGHT = 1000
@@ -233,6 +236,26 @@ def answer_of(future: Future[Any]) -> Sequence[Any]:
     """Returns what `engine_far.run` does; where there is no program, `missing` without a host."""
     answer = future.result()
     return (answer, "") if answer == "missing" else answer
+
+
+def failed_with(reason: str, host: str, name: str) -> Callable[[str], WorkerError]:
+    """Makes the error of a call that could not be run on a machine, by what that says."""
+
+    def error(what: str) -> WorkerError:
+        if reason.startswith(NOT_STARTED):
+            how, _, written = reason[len(NOT_STARTED) :].partition("\n")
+            with contextlib.suppress(ValueError):
+                how = f"it ended with {describe_exit(int(how))}"
+            return WorkerStartError(
+                f"A process for tasks could not be started on {host}: {how}."
+                + said(last_lines(written.encode()))
+            )
+        text = f"{what} on {host}: {reason}."
+        if reason == SERVER_ENDED:
+            return WorkerDiedError(text, 1, [name], None, None)
+        return WorkerError(text)
+
+    return error
 
 
 def killing(call: str) -> tuple[Any, ...]:

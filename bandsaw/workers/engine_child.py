@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import socket
 import threading
 from collections import deque
@@ -19,25 +18,19 @@ from .._system.buffers import room
 from ..errors import (
     BandsawError,
     ProtocolError,
-    RemoteConnectionError,
-    WorkerDiedError,
-    WorkerError,
-    WorkerStartError,
 )
-from . import bulk, door
-from .buffers import apart
+from . import door
+from .buffers import handed
 from .child import Child
-from .engine import answer_of, parts_of, submission
-from .engine_hub import SERVER_ENDED
-from .engine_memory import Given
+from .deaths import lost_by, refused_by
+from .engine import answer_of, failed_with, parts_of, submission
+from .engine_hub import NOT_STARTED
 from .frames import DeadlineError, Frame, Message, NotBegunError
 from .near_template import Kind, checked_hello
 from .packs import packer_of
 
 # A machine that lacks the archive is brought it, which may reach another one of the machines.
 _MOST_BRINGS = 3
-# What is smaller goes with the call.
-_WORTH_A_FILE = 1 << 20
 
 
 class EngineChild(Child):
@@ -93,17 +86,8 @@ class EngineChild(Child):
             if found is not None:
                 data, self._held = found
                 return data
-        engine = self._place.engine
-        size = sum(map(len, pieces))
-        if size < _WORTH_A_FILE:
-            return b"".join(pieces)
-        if engine.shares_memory:
-            return apart(pieces)
-        if engine.is_near:
-            with contextlib.suppress(OSError):
-                self._held = Given(bulk.create(pieces, size, None))
-                return f"/proc/{os.getpid()}/fd/{self._held.descriptor}"
-        return b"".join(pieces)
+        data, self._held = handed(self._place.engine, pieces)
+        return data
 
     def _bring_data(self) -> None:
         """Sends what a worker could not read from a file here."""
@@ -155,17 +139,7 @@ class EngineChild(Child):
 
     def _refuse(self, cause: Exception) -> None:
         self._place.is_broken(cause)
-        name = self._place.name
-
-        def error(what: str) -> WorkerError:
-            if isinstance(cause, WorkerError):
-                return cause
-            said = f"{type(cause).__name__}: {cause}"
-            made = WorkerStartError(f"A call cannot be submitted to {name}: {said}")
-            made.__cause__ = cause
-            return made
-
-        self.loss, self.is_over = error, True
+        self.loss, self.is_over = refused_by(self._place.name, cause), True
         self.has_not_begun = isinstance(cause, BrokenExecutor)
 
     def _step(self, seconds: Optional[float]) -> bool:
@@ -193,7 +167,7 @@ class EngineChild(Child):
             cause = error.__cause__ or error
             self._place.is_broken(cause)
             self._forget()
-            self._lose(cause)
+            self.loss = lost_by(self._place.name, cause)
             self.has_not_begun = self.is_over = True
             return
         except (CancelledError, Exception) as error:
@@ -237,7 +211,7 @@ class EngineChild(Child):
         elif word == "ended":
             self._is_lost_with(ConnectionError("the call was cancelled there"))
         else:
-            self._fail(str(rest[0]))
+            self._fail(NOT_STARTED * (word == "unstarted") + str(rest[0]))
 
     def _with_file(self, event: tuple[bytes, Any]) -> tuple[bytes, Any]:
         letter, body = event
@@ -259,7 +233,7 @@ class EngineChild(Child):
         )
         if not engine.runs_lost_again:
             engine.claims.forget(self._place.request["call"])
-        self._lose(error)
+        self.loss = lost_by(self._place.name, error)
 
     def _bring(self) -> None:
         if not self._has_program:
@@ -313,26 +287,7 @@ class EngineChild(Child):
             self._take_told(letter, body)
 
     def _fail(self, reason: str) -> None:
-        def error(what: str) -> WorkerError:
-            text = f"{what} on {self.host}: {reason}."
-            if reason == SERVER_ENDED:
-                return WorkerDiedError(text, 1, [self._place.name], None, None)
-            return WorkerError(text)
-
-        self.loss, self.is_over = error, True
-
-    def _lose(self, cause: BaseException) -> None:
-        name = self._place.name
-        is_connection = isinstance(cause, (ConnectionError, EOFError))
-        kind = RemoteConnectionError if is_connection else WorkerDiedError
-
-        def error(what: str) -> WorkerError:
-            said = f"{type(cause).__name__}: {cause}".rstrip(": ")
-            made = kind(f"{what}: {name} says {said}", 1, [name], None, str(cause))
-            made.__cause__ = cause
-            return made
-
-        self.loss = error
+        self.loss, self.is_over = failed_with(reason, self.host, self._place.name), True
 
     def cancel(self) -> None:
         """Cancels the call if it has not begun, and has it ended if it has."""

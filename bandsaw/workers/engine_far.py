@@ -60,10 +60,11 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
     are, `unseen` if a file of the caller cannot be opened, `whole` if there is no process here that
-    knows calls like this one, `kept`, `ended` if the call was
-    cancelled before, `lost` if the worker was in which it had begun, `error` with a text, `calls`
-    with the answers of several, `piece` with one of a file, or `events` with the host, what
-    happened, how it ended, how many seconds that took, and how the files that it returns are had.
+    knows calls like this one, `kept`, `ended` if the call was cancelled before, `lost` if the
+    worker was in which it had begun, `unstarted` with a reason if no process could be started for
+    it, `error` with another one, `calls` with the answers of several, `piece` with one of a file,
+    or `events` with the host, what happened, how it ended, how many seconds that took, and how the
+    files that it returns are had.
     """
     begun: dict[str, str] = {}
     try:
@@ -144,9 +145,10 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "A
     try:
         if sys.version_info < OLDEST:
             version = ".".join(map(str, sys.version_info[:3]))
-            return "error", host, f"it is Python {version}, and bandsaw needs Python 3.9 or newer"
+            told = f"it is Python {version}, and bandsaw needs Python 3.9 or newer"
+            return "unstarted", host, told
         if not sys.executable:
-            return "error", host, "it does not say which Python it is (sys.executable is empty)"
+            return "unstarted", host, "it does not say which Python it is (sys.executable is empty)"
         needed = request.get("python")
         if needed is not None:
             here = list(sys.version_info[:2])
@@ -200,7 +202,8 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "A
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "submitit":
             raise  # Slurm ends the job
-        said = "error", host, f"{type(error).__name__}: {error}"
+        word = "error" if begun else "unstarted"
+        said = word, host, f"{type(error).__name__}: {error}"
         if answers:
             return "calls", host, [answers.get(name, said) for name in request["calls"]]
         return said

@@ -39,6 +39,8 @@ _WHOLE_NAMES = 33 * 100
 _IDLE_SECONDS = 60.0
 _SECONDS_TO_END = 10.0
 SERVER_ENDED = "the server of processes below the executor's worker has ended"
+# Comes before how what was to start a process has ended, and on further lines what it wrote.
+NOT_STARTED = "no process could be started: "
 # As in `near_template`.
 _OWN_GROUP: "dict[str, Any]" = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
@@ -181,8 +183,7 @@ class Hub:
         how = body.decode("utf-8", "replace")
         if how == SERVER_ENDED:
             return [], how
-        said = written[-4000:].decode("utf-8", "replace")
-        return [], f"a process could not be started there ({how}): {said}"
+        return [], f"{NOT_STARTED}{how}\n{written[-4000:].decode('utf-8', 'replace')}"
 
     def new(self) -> Process:
         self._number += 1

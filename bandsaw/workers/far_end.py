@@ -28,7 +28,7 @@ from .._session.headers import SAME
 from .._system import callers
 from ..errors import ProtocolError
 from ..session import Session
-from . import again, boundary, bulk, frames, launcher, logs, state, warned, wire
+from . import again, boundary, bulk, frames, launcher, notices, state, wire
 from .frames import Channel
 
 
@@ -67,9 +67,9 @@ def _exit_code(error: SystemExit) -> int:
 
 def serve(channel: Channel) -> None:
     """Goes on with the sessions that come, until no more do."""
-    handler = logs.Sender(channel)
+    handler = notices.Sender(channel)
     handler.install()
-    shower = warned.Shower(warned.through(channel))
+    shower = notices.Shower(notices.through(channel))
     shower.install()
     idle_seconds: Optional[float] = None
     directory: Optional[str] = None
@@ -191,8 +191,8 @@ def _go_on(
     directory: Optional[str],
     known: dict[Any, again.Shape],
     number: Any,
-    handler: logs.Sender,
-    shower: warned.Shower,
+    handler: notices.Sender,
+    shower: notices.Shower,
 ) -> list[frames.Message]:
     pid = os.getpid()
     noted: dict[str, Any] = {}

@@ -255,7 +255,6 @@ class Channel:
         self._data += self._chunk[:count]
 
     def close(self) -> None:
-        """Closes this end."""
         while self._descriptors:
             self._descriptors.popleft().close()
         self._socket.close()
@@ -269,7 +268,6 @@ def _is_ready(poll: Any, seconds: Optional[float]) -> bool:
 
 
 def head_of(kind: int, size: int, has_file: bool) -> bytes:
-    """Returns the head of a message."""
     return _HEAD.pack(_MARK, kind, _WITH_FILE if has_file else _PLAIN, size)
 
 

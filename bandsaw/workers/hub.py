@@ -24,8 +24,7 @@ from .._archive.arriving import Arriving
 from . import frames, streams
 from .hub_processes import Processes
 from .hub_templates import Templates
-from .outbox import Outbox
-from .streams import HEAD
+from .streams import HEAD, Outbox
 
 _READ = 1 << 18
 _TOUCH_SECONDS = 3600.0

@@ -18,8 +18,7 @@ from . import bulk, frames, streams
 from .ends import Ends, ask_for_process
 from .frames import EVENT, Channel
 from .hub_templates import Templates
-from .outbox import Outbox
-from .streams import packed
+from .streams import Outbox, packed
 
 # After an answer no more output is looked for than this.
 _MOST_READS = 64

@@ -12,7 +12,6 @@ compared is each module of the archive that is loaded there, or would be.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -42,7 +41,7 @@ from . import (
     state,
     wire,
 )
-from .buffers import apart
+from .buffers import WORTH_A_FILE, handed
 from .engine import Engine
 from .frames import RETURN, Frame
 
@@ -52,8 +51,6 @@ _is_inside: ContextVar[bool] = ContextVar("bandsaw_in_worker", default=False)
 NEW = b"new"
 # Says that the worker cannot open the file of the caller.
 UNSEEN = b"unseen"
-# What is smaller goes with the call.
-_WORTH_A_FILE = 1 << 20
 # By the digest of an archive: the extent of the code here when it was found to be the same.
 _same: dict[str, tuple[int, int]] = {}
 
@@ -163,7 +160,7 @@ def _go_on(
     with carrying.Homeward(session):
         packed = packing.packed(session, far_end.same(session, had))
     head, pieces, size = wire.laid_out(packed)
-    if is_seen and size >= _WORTH_A_FILE and _hand_over(pieces, caller):
+    if is_seen and size >= WORTH_A_FILE and _hand_over(pieces, caller):
         return head, None, is_seen
     return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
 
@@ -208,19 +205,10 @@ def cross(
     vars(session)["_warnings"] = {"filters": state.filters()}
     with carrying.Pointing(session):
         place, packed = boundary.packed(session)
-    head, pieces, size = wire.laid_out(packed)
-    held = None
-    sent: dict[str, Any] = {}
-    if engine.shares_memory and size >= _WORTH_A_FILE:
-        sent["data"] = apart(pieces)
-    elif engine.is_near and size >= _WORTH_A_FILE:
-        with contextlib.suppress(OSError):
-            held = engine_memory.Given(bulk.create(pieces, size, None))
-    if held is not None:
-        sent["data"] = f"/proc/{os.getpid()}/fd/{held.descriptor}"
-    elif not sent:
-        sent["data"] = b"".join(pieces)
-    del packed, pieces
+    head, pieces, _ = wire.laid_out(packed)
+    data, held = handed(engine, pieces)
+    sent = {"data": data}
+    del packed, pieces, data
     archive = session.distribution_archive
     # For workers that are forked from this process.
     _same[archive.digest] = checkout.extent()

@@ -69,6 +69,8 @@ class Pack:
             what = submission(request, messages, archive, with_program or archive is not None)
             self._future = engine.submit(options, *what)
         except BaseException as error:
+            # Else the error, with all that its frames hold, would live as long as the packer.
+            self.entries = []
             for one in entries:
                 one.future.set_exception(_cause_of(error))
             if isinstance(error, Exception):

@@ -1,11 +1,13 @@
 import contextvars
+import gc
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+import weakref
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 
 import pytest
 
@@ -13,7 +15,8 @@ from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.workers import engine_far, engine_hub, engine_machine, packs
-from bandsaw.workers.engine import Engine
+from bandsaw.workers.engine import Engine, engine_of
+from bandsaw.workers.packs import packer_of
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -423,6 +426,69 @@ def test_a_server_that_is_killed_while_it_starts_says_that_it_has_ended(tmp_path
     hub = Hub(str(tmp_path), str(tmp_path), "")
     names = ("beside", "digest", "preload", "environment", "run_id")
     assert hub.start_template(dict.fromkeys(names)) == ([], engine_hub.SERVER_ENDED)
+
+
+def test_a_process_that_cannot_be_started_below_a_worker_is_told_as_that(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        executor = ThreadPoolExecutor(1)
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(executor, preload=["deadly"])
+        ).add_advice_chain(ExecutorAdvice(executor), name="usual")
+        """,
+    )
+    project.write(
+        "deadly.py",
+        """
+        import os, signal, sys
+
+        print("last words", file=sys.stderr, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+    project.write(
+        "tasks.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def one():
+            return 1
+
+        @bandsaw.task(chain="usual")
+        def two():
+            return 2
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import sys
+        import bandsaw, tasks
+
+        def tell(task):
+            try:
+                print(task())
+            except bandsaw.errors.WorkerError as error:
+                print(type(error).__name__, error)
+
+        tell(tasks.one)
+        usual, sys.executable = sys.executable, ""
+        tell(tasks.two)
+        sys.executable = usual
+        tell(tasks.two)
+        """,
+    )
+    _, killed, nameless = project.run("workflow.py").stdout.split("WorkerStartError")
+    assert "could not be started on" in killed and "signal SIGKILL (9)" in killed
+    assert "last words" in killed
+    assert "could not be started on" in nameless and "sys.executable is empty" in nameless
+    assert nameless.endswith("\n2\n")
 
 
 @pytest.mark.parametrize("options", ["", ", workers=1"])
@@ -982,6 +1048,21 @@ def test_what_hits_the_thread_of_one_call_of_a_pack_leaves_the_others_with_an_en
     with pytest.raises(SystemExit):
         pack.submit({}, {}, None)
     assert all(isinstance(one.exception(0).__cause__, SystemExit) for one in futures)
+
+
+def test_an_executor_that_was_broken_when_a_pack_was_submitted_is_let_go():
+    class Broken:
+        def submit(self, function, /, *args):
+            raise BrokenExecutor("gone")
+
+    executor = Broken()
+    messages = b"", None, b"", b""
+    future = packer_of(engine_of(executor)).submit(1, {}, {"call": "one"}, messages, None, False)
+    assert isinstance(future.exception(), BrokenExecutor)
+    known = weakref.ref(executor)
+    del executor, future
+    gc.collect()
+    assert known() is None
 
 
 def test_a_call_that_is_ended_does_not_wait_for_what_another_one_brings():

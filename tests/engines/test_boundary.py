@@ -217,8 +217,12 @@ def test_a_job_that_is_put_back_into_the_queue_is_waited_for(ran):
     assert ran[1]["requeued"] == {"value": "2"}
 
 
-def test_a_call_that_dies_in_a_batch_takes_no_other_along_and_each_has_its_own_time(outcome):
+def test_a_call_that_dies_in_a_batch_takes_no_other_along(outcome):
     assert outcome("batches") == {"value": "([0, 1, 2, 3, 4], True)"}
+
+
+def test_each_call_of_a_batch_has_its_own_time(outcome):
+    assert outcome("times in a batch") == {"value": "[0, 1, 2]"}
 
 
 def test_local_functions_cross(outcome):

@@ -31,6 +31,11 @@ def _with_numpy(function, about, *needs):
     return Campaign(f"{__package__}.{function}", about, ("Linux", "numpy", *needs))
 
 
+def _engine(name, *needs):
+    about = "workers of an executor and processes below them are killed, calls cancelled"
+    return Campaign(f"{__package__}.engines:{name}", about, ("Linux", *needs))
+
+
 CAMPAIGNS = {
     "cache-kills": _with_numpy("cache_processes:kills", "writers to a cache are killed"),
     "cache-crowd": _with_numpy(
@@ -75,9 +80,11 @@ CAMPAIGNS = {
     "recorder": Campaign(
         f"{__package__}.recorder:run", "processes that record are killed, records are changed"
     ),
-    "engines-pool": Campaign(
-        f"{__package__}.engines:pool", "workers of a pool and processes below them are killed"
-    ),
+    "engines-pool": _engine("pool"),
+    "engines-loky": _engine("loky", "loky"),
+    "engines-dask": _engine("dask", "distributed"),
+    "engines-ray": _engine("ray", "ray"),
+    "engines-slurm": _engine("slurm", "submitit", "slurmctld"),
 }
 
 
@@ -90,11 +97,13 @@ def _module(name):
     return importlib.util.find_spec(name) is not None
 
 
-_MODULES = ("numpy", "fsspec", "paramiko")
+_MODULES = ("numpy", "fsspec", "paramiko", "loky", "distributed", "ray", "submitit")
 NEEDS = {
     "Linux": lambda: os.path.exists("/proc/self/environ") and hasattr(os, "fork"),
     **{name: functools.partial(_module, name) for name in _MODULES},
     "strace": lambda: _tool("strace"),
+    # For Slurm one has to be root.
+    "slurmctld": lambda: _tool("slurmctld") and not os.geteuid(),
     "sshd": lambda: all(map(_tool, ("ssh", "sshd", "ssh-keygen"))),
 }
 

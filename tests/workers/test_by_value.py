@@ -386,3 +386,58 @@ def test_a_task_that_has_run_is_not_blamed_for_what_cannot_be_written(run):
         raise AssertionError
     """
     run("kept", body)
+
+
+WRAPPERS = """
+import functools
+
+@functools.lru_cache(maxsize=7)
+def fibonacci(n):
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+@functools.singledispatch
+def size(value):
+    return 1
+
+@size.register
+def _(value: list):
+    return sum(map(size, value))
+
+class Shape:
+    @functools.cached_property
+    def corners(self):
+        return 4
+
+    @functools.lru_cache
+    def scaled(self, factor):
+        return self.corners * factor
+
+    @functools.singledispatchmethod
+    def kind(self, value):
+        return "any"
+
+    @kind.register
+    def _(self, value: int):
+        return "int"
+
+def total():
+    shape = Shape()
+    cached = fibonacci(10), fibonacci.cache_parameters()["maxsize"], shape.scaled(2)
+    return (*cached, size([1, [2, 3]]), shape.kind(1), shape.kind("a"))
+
+expected = 55, 7, 8, 3, "int", "any"
+shape = Shape()
+assert shape.corners == 4 and total() == expected
+for _ in range(2):
+    assert call(total) == expected
+    assert call(fibonacci, 10) == 55 and call(size, [1, 2]) == 2
+    assert call(shape.kind, 5) == "int"
+assert call(functools.lru_cache(functools.partial(fibonacci, 10))) == 55
+back = same([fibonacci, size, Shape])
+assert back[0](10) == 55 and back[1]([1, 2]) == 2 and back[2] is Shape
+"""
+
+
+@pytest.mark.parametrize("chain", ["default", "kept"])
+def test_the_wrappers_of_functools_cross_with_what_they_wrap(run, chain):
+    run(chain, WRAPPERS)

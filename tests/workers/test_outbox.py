@@ -5,9 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bandsaw.workers import outbox as outbox_module
 from bandsaw.workers import streams
-from bandsaw.workers.outbox import Outbox
+from bandsaw.workers.streams import Outbox
 
 SIZE = 3 * streams.PIECE + 5
 
@@ -131,6 +130,6 @@ def test_after_many_files_nothing_counts_as_waiting(connection, open_file):
 
 
 def test_it_knows_when_something_was_written_last(connection, monkeypatch):
-    monkeypatch.setattr(outbox_module, "time", SimpleNamespace(monotonic=lambda: 42.0))
+    monkeypatch.setattr(streams, "time", SimpleNamespace(monotonic=lambda: 42.0))
     connection.outbox.send(b"G", 0)
     assert connection.outbox.written_at == 42.0

@@ -1,7 +1,31 @@
 #!/usr/bin/env bash
-# down.sh FOLDER: ends the Slurm that up.sh has started there.
+# down.sh FOLDER: ends the Slurm that up.sh has started there, with its jobs.
+PATH=$PATH:/usr/sbin:/usr/local/sbin
+folder=$(realpath "$1")
+export SLURM_CONF=$folder/slurm.conf
+
+# Prints the processes that look after jobs. Each would outlive the rest, with its job.
+steps() {
+    for step in $(pgrep -x slurmstepd); do
+        if [ "$(readlink "/proc/$step/cwd")" = "$folder/log" ]; then echo "$step"; fi
+    done
+}
+
+all=--user=$(id -un)
+if [ -n "$(steps)" ] && timeout 20 scancel "$all" --state=PENDING &&
+    timeout 20 scancel "$all" --signal=KILL --full; then
+    for _ in {1..100}; do
+        if [ -z "$(steps)" ]; then break; fi
+        sleep 0.1
+    done
+fi
 for name in slurmd slurmctld munge; do
-    file=$1/run/$name.pid
+    file=$folder/run/$name.pid
     if [ -s "$file" ]; then kill "$(cat "$file")" 2>/dev/null; fi
+done
+# Those that Slurm could not end.
+for step in $(steps); do
+    for job in $(pgrep -P "$step"); do kill -KILL -- "-$job"; done
+    kill -KILL "$step"
 done
 exit 0

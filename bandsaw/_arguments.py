@@ -1,0 +1,96 @@
+"""Refuses what an object of ours cannot be made with, by an error that names the argument."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from .errors import ConfigurationTypeError, InvalidValueError
+
+# About a year, more than any clock or system call minds.
+MOST_SECONDS = 30_000_000
+
+
+def seconds(value: Any) -> Optional[str]:
+    """Says what is wrong with a time span."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if is_number and 0 < value <= MOST_SECONDS:
+        return None
+    return f"has to be a number of seconds above 0, such as 30, and at most {MOST_SECONDS}"
+
+
+def count(value: Any) -> Optional[str]:
+    """Says what is wrong with a number of things."""
+    return None if type(value) is int and value > 0 else "has to be a whole number above 0"
+
+
+def checked_path(name: str, value: Any, of: str = "") -> Any:
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(path, str):
+        return value
+    raise InvalidValueError(f"{name}={value!r}{of} has to be a path.")
+
+
+def checked_flag(name: str, value: Any, of: str = "") -> bool:
+    if isinstance(value, bool):
+        return value
+    raise InvalidValueError(f"{name}={value!r}{of} has to be True or False.")
+
+
+def checked_bound(name: str, bound: Any) -> Any:
+    is_number = isinstance(bound, (int, float)) and not isinstance(bound, bool)
+    if bound is None or (is_number and bound > 0):
+        return bound
+    raise InvalidValueError(
+        f"{name} has to be a number above zero, or None for none, not {bound!r}"
+    )
+
+
+def checked_count(name: str, value: Any) -> Any:
+    """Refuses what is no number of things, and not `None`."""
+    if value is not None and count(value) is not None:
+        raise InvalidValueError(f"{name}={value!r} {count(value)}.")
+    return value
+
+
+def checked_seconds(name: str, value: Any, whose: str) -> None:
+    """Refuses what is no time span."""
+    problem = seconds(value)
+    if problem is not None:
+        raise InvalidValueError(f"{whose}: {name}={value!r} {problem}.")
+
+
+def checked_options(
+    workers: Optional[int],
+    max_tasks: Optional[int],
+    idle_timeout: Optional[float],
+    preload: Sequence[str],
+    whose: str,
+) -> tuple[Optional[int], Optional[int], Optional[float], tuple[str, ...]]:
+    """Refuses options about processes that cannot be used."""
+    checked_count("workers", workers)
+    checked_count("max_tasks", max_tasks)
+    if idle_timeout is not None:
+        checked_seconds("idle_timeout", idle_timeout, whose)
+    if workers is None and not (max_tasks is None and idle_timeout is None):
+        raise InvalidValueError(
+            "max_tasks and idle_timeout are about warm processes: add workers=N."
+        )
+    if not isinstance(preload, (list, tuple)) or not all(
+        isinstance(name, str) and name for name in preload
+    ):
+        raise InvalidValueError(
+            f"preload={preload!r} has to be a list of the names of modules: preload=['numpy']."
+        )
+    return workers, max_tasks, idle_timeout, tuple(preload)
+
+
+def check_part(part: Any, wanted: str, *methods: str, otherwise: str = "") -> None:
+    """Refuses a class that was not called, a name, a list, and what has none of some methods."""
+    is_plain = type(part).__module__ == "builtins" and type(part) is not object
+    if isinstance(part, type) or is_plain:
+        otherwise = ""
+    elif not methods or any(hasattr(part, method) for method in methods):
+        return
+    raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.{otherwise}")

@@ -1,0 +1,304 @@
+"""What functions and classes hold, beside what their source says.
+
+Functions hold the variables that they close over, and defaults. Classes hold values that were
+computed or set from outside, also on installed ones, and know their subclasses and those that were
+registered with them.
+"""
+
+from __future__ import annotations
+
+import abc
+import ast
+import sys
+import types
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from types import FunctionType
+from typing import Any, Optional
+
+from .changes import Changes
+from .contents import base_of
+from .effects import Effects
+from .firstparty import is_first_party, is_standard_library
+from .firsts import MISSING, first_of_cell, is_other_than_first, kept_as_first
+from .forms import MAP, PARTS, Form, Written
+from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, qualname_of
+from .names import CHANGING, cells_of, holds_code
+from .problems import Problems, label
+from .stored import (
+    counts_in_a_class,
+    is_code,
+    is_mock,
+    is_special_of_the_user,
+    is_strange,
+    unwrapped,
+)
+from .watch import Seen
+
+SUBCLASSES = "__subclasses__"  # what code reads that asks for all of them
+FILLED = "code that it reaches fills it, so it counts as it is first set"
+ATTRIBUTES = b"!attributes;"  # the tag of what a class holds beyond its source
+# As many names are watched, before what is set on installed classes is not looked for any more.
+_MOST_NAMES = 2_000
+_DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_SIMPLE = (type(None), bool, int, float, complex, str, bytes)
+_CONTAINERS = (tuple, frozenset, list, dict, set)
+# Also classes, and what keeps what it has computed.
+_IN_A_CLASS = (
+    *(FunctionType, staticmethod, classmethod, property, cached_property),
+    *(type(lru_cache(len)), type, *_SIMPLE, *_CONTAINERS),
+)
+_NOISE = frozenset(
+    {
+        "__module__", "__dict__", "__weakref__", "__doc__", "__qualname__", "__firstlineno__",
+        "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
+        "__annotations_cache__", "__abstractmethods__", "__parameters__", "__orig_bases__",
+        "__match_args__", "__hash__", "__slots__",
+    }
+)  # fmt: skip
+
+
+def is_made_by_types(cls: type) -> bool:
+    """Whether `types.new_class` made it, which claims such classes for its own module."""
+    return module_of(cls) == "types" and vars(types).get(qualname_of(cls)) is not cls
+
+
+def namespace_of(cls: type) -> Any:
+    module = sys.modules.get(module_of(cls))
+    if module is not None:
+        return attributes_of(module)
+    for value in attributes_of(cls).values():
+        if is_a(value, FunctionType):
+            return value.__globals__
+    return {}
+
+
+def methods_of(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
+    """Yields the functions that the body of the class defines, as its source has them."""
+    for name in sorted(members):
+        for function in unwrapped(members[name]):
+            if (
+                is_a(function, FunctionType)
+                and function.__code__.co_name != "<lambda>"
+                and function.__qualname__ == f"{qualname_of(cls)}.{function.__code__.co_name}"
+                and function.__module__ == module_of(cls)
+                and not function.__code__.co_filename.startswith("<string>")
+                and "__wrapped__" not in function.__dict__
+            ):
+                yield function
+
+
+def attributes_form(
+    cls: type,
+    node: Any,
+    members: dict[str, Any],
+    methods: list[FunctionType],
+    effects: Effects,
+) -> Form:
+    """What a class holds beyond its source: values that were computed or set from outside."""
+    own = {id(method) for method in methods}
+    children: list[Any] = []
+    said = {t.id for each in getattr(node, "body", ()) if is_a(each, ast.Assign)
+            for t in each.targets if is_a(t, ast.Name)} - _NOISE  # fmt: skip
+    for statement in getattr(node, "body", ()):
+        if is_a(statement, _DEFS) and not statement.decorator_list:
+            value = members.get(_private(statement.name, node.name), MISSING)
+            if not is_a(value, (FunctionType, staticmethod, classmethod)):
+                replaced = Written(b"!missing;") if value is MISSING else value
+                children += (statement.name, replaced)
+    for name in sorted(members):
+        value = members[name]
+        functions = [f for f in unwrapped(value) if is_a(f, FunctionType)]
+        if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
+            is_own = bool(functions) and own.issuperset(map(id, functions))
+            is_special = not is_own and is_special_of_the_user(name, value)
+            if is_special or (name in said and is_a(value, (*_SIMPLE, *_CONTAINERS))):
+                children += (name, value)
+            continue
+        # What reached code sets or fills counts as the body of the class first sets it.
+        if effects.is_state_attribute(name, value):
+            continue
+        is_set_elsewhere = is_mock(value) or (
+            bool(functions) and not own.issuperset(map(id, functions))
+        )
+        is_container = any(type(value) is each for each in _CONTAINERS)
+        is_more = is_container or is_a(value, type) or counts_in_a_class(value, cls)
+        if is_set_elsewhere or is_more:
+            children += (name, value)
+        elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
+            children += (name, value)
+    return Form(ATTRIBUTES, MAP, children)
+
+
+def _private(name: str, class_name: str) -> str:
+    is_private = name.startswith("__") and not name.endswith("__")
+    return f"_{class_name.lstrip('_')}{name}" if is_private else name
+
+
+def members_form(cls: type, members: dict[str, Any]) -> Form:
+    children: list[Any] = []
+    enum = sys.modules.get("enum")
+    if enum is not None and is_a(cls, enum.EnumMeta):
+        named = {name: member._value_ for name, member in cls.__members__.items()}
+    elif issubclass(cls, tuple) and "_fields" in members:
+        named = {"_fields": members["_fields"], "_defaults": members.get("_field_defaults")}
+        named.update({n: v for n, v in members.items() if not n.startswith("_")
+                      and n not in members["_fields"]})  # fmt: skip
+    else:
+        named = {
+            name: value
+            for name, value in members.items()
+            if name not in _NOISE and _counts_without_source(name, value, cls)
+        }
+        if "__dataclass_fields__" in members:
+            fields = members["__dataclass_fields__"].values()
+            named = {n: v for n, v in named.items() if not n.startswith("__")}
+            named["__dataclass_fields__"] = [field.name for field in fields]
+    for name, value in sorted(named.items()):
+        children += (name, value)
+    return Form(b"!members;", MAP, children)
+
+
+def _counts_without_source(name: str, member: Any, cls: type) -> bool:
+    if is_a(member, _IN_A_CLASS) or counts_in_a_class(member, cls):
+        return True
+    # Those with an underscore are of installed packages that make classes, above all.
+    return name[:1] != "_" and not is_code(member)
+
+
+def registered_with(cls: type) -> tuple[type, ...]:
+    """Returns the classes that were registered with an abstract base class."""
+    if "_abc_impl" not in attributes_of(cls) or _asks_for_attributes(type(cls)):
+        return ()
+    registry = abc._get_dump(cls)[0]  # type: ignore[attr-defined]
+    living = (reference() for reference in registry)
+    return tuple(sorted((each for each in living if each is not None), key=id))
+
+
+def subclasses_of(cls: type) -> tuple[type, ...]:
+    """Returns the direct subclasses of the project that can be found by their names."""
+    found: list[type] = type.__subclasses__(cls)
+    return tuple(sorted(filter(_is_found_by_name, found), key=qualname_of))
+
+
+def kin_of(cls: type) -> tuple[type, ...]:
+    """Returns all of them, to compare them later."""
+    return (*registered_with(cls), cls, *subclasses_of(cls))
+
+
+def _is_found_by_name(cls: type) -> bool:
+    # What a decorator has replaced lives until Python collects it.
+    found: Any = sys.modules.get(module_of(cls))
+    for name in qualname_of(cls).split("."):
+        found = attributes_of(found).get(name)
+    return found is cls and is_first_party(module_of(cls))
+
+
+def _asks_for_attributes(kind: type) -> bool:
+    return any("__getattribute__" in attributes_of(base) for base in mro_of(kind)[:-1]
+               if is_first_party(module_of(base)))  # fmt: skip
+
+
+def closed_over(function: FunctionType, changes: Changes, effects: Effects) -> dict[str, Any]:
+    """Reads what a function closes over; what reached code sets or fills as it was first."""
+    values = cells_of(function)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        if name not in values or holds_code(values[name]) or callable(values[name]):
+            continue
+        if name in changes.enclosing:
+            effects.cells[id(cell)] = cell
+        if id(cell) in effects.cells:
+            effects.seen.forget_cell(cell)
+            values[name] = Form(CHANGING, PARTS, (first_of_cell(cell),))
+        elif name in changes.names and base_of(values[name]) is not None:
+            values[name] = Form(CHANGING, PARTS, (kept_as_first(values[name]),))
+    return values
+
+
+def defaults_of(function: FunctionType, changes: Changes, problems: Problems) -> tuple[Any, Any]:
+    """Reads the defaults of a function; what it fills counts as it was first."""
+    held, named, code = function.__defaults__, function.__kwdefaults__, function.__code__
+    if not changes.names or not (held or named):
+        return held, named
+
+    def first(name: str, value: Any) -> Any:
+        if name not in changes.names or base_of(value) is None or holds_code(value):
+            return value
+        problems.note(f"{label(function)}: {name}", FILLED)
+        return Form(CHANGING, PARTS, (kept_as_first(value),))
+
+    names = code.co_varnames[: code.co_argcount]
+    if held:
+        held = tuple(map(first, names[-len(held) :], held))
+    if named:
+        named = {name: first(name, value) for name, value in named.items()}
+    return held, named
+
+
+def closed_over_outside(module: Any, function: FunctionType) -> list[Any]:
+    """Reads what an installed function closes over: decorators keep there what they were given."""
+    cells = [value for _, value in sorted(cells_of(function).items())]
+    if not is_standard_library(str(module)):
+        return cells
+    if "registry" in function.__dict__:
+        # `functools.singledispatch`; how it keeps its functions differs between versions.
+        return [function.__dict__["registry"]]
+    return [
+        value
+        for value in cells
+        if not (
+            is_a(value, FunctionType)
+            and is_standard_library(str(value.__globals__.get("__name__")))
+            and "__wrapped__" not in value.__dict__
+        )
+    ]
+
+
+class SetOn:
+    """The installed classes that one walk reached, with what the walk before found set on them.
+
+    Of that counts what has the name of an attribute that reached code reads.
+    """
+
+    def __init__(self, seen: Seen, effects: Effects, earlier: Optional[SetOn] = None) -> None:
+        self._seen = seen
+        self._effects = effects
+        self._classes: dict[int, type] = {}
+        self._known: dict[int, Any] = {} if earlier is None else earlier._found
+        self._found: dict[int, Any] = {}
+
+    def form(self, cls: type, written: Any) -> Any:
+        """Gives the form of an installed class: its name, and what is set on it."""
+        if not is_changeable(cls):
+            return written
+        self._classes[id(cls)] = cls
+        found = self._known.get(id(cls))
+        return Form(b"!set-on;", PARTS, (written, *found)) if found else written
+
+    def sizes(self) -> list[tuple[Any, int]]:
+        members = (attributes_of(base) for cls in self._classes.values() for base in mro_of(cls))
+        return [(each, len(each)) for each in members]
+
+    def is_settled(self) -> bool:
+        """Looks at the end of a walk whether nothing is set that was not known."""
+        self._found = {key: self._members(cls) for key, cls in self._classes.items()}
+        return not any(found and key not in self._known for key, found in self._found.items())
+
+    def _members(self, cls: type) -> tuple[Any, ...]:
+        found: list[Any] = []
+        bases: list[Any] = []
+        for base in filter(is_changeable, mro_of(cls)):
+            members = attributes_of(base)
+            if is_first_party(module_of(base)) or len(self._seen.names) > _MOST_NAMES:
+                continue
+            for name in sorted(self._effects.reads.intersection(members)):
+                for before in bases:
+                    # It may be set on a class that inherits it.
+                    self._seen.name(before, name, before.get(name, MISSING))
+                value = members[name]
+                self._seen.name(members, name, value)
+                if is_other_than_first(base, name, value) or any(map(is_strange, unwrapped(value))):
+                    found += (name, value)
+                    self._seen.replaced.add(f"{label(base)}.{name}")
+            bases.append(members)
+        return tuple(found)

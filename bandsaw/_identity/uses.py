@@ -1,0 +1,78 @@
+"""The uses of names: what a definition takes from the world around it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Optional
+
+# What the names of uses begin with that are import statements themselves.
+RUN_BY_IMPORT = "import of "
+
+# Attributes that hold all variables of a module.
+ALL_VARIABLES = frozenset(("__globals__", "f_globals"))
+
+
+class Origin(NamedTuple):
+    """Where an import statement takes a name from."""
+
+    module: str  # the module as written
+    name: Optional[str]  # the name in the module, or `None` where the module itself is bound
+    level: int  # the number of leading dots
+
+
+def absolute(origin: tuple[str, Any, int], package: Any) -> str:
+    """Names the module that an import in a package is from."""
+    module, _, level = origin
+    if not level:
+        return module
+    parts = str(package or "").split(".")
+    kept = parts[: len(parts) - level + 1]
+    return ".".join([*kept, module] if module else kept)
+
+
+class Use(NamedTuple):
+    """One use of a name from outside."""
+
+    chain: tuple[str, ...]  # the name and the attributes
+    line: int  # the line of its first use
+    origin: Optional[Origin] = None  # for names that are imported within the definition, where from
+    is_decorator: bool = False  # whether it is used in a decorator only
+
+
+class Uses(NamedTuple):
+    names: tuple[Use, ...]  # the uses, sorted
+    # Calls that reach code by a computed name: the chain called, the line, the source.
+    dynamic: tuple[tuple[tuple[str, ...], int, str], ...]
+
+
+def chain_of(node: ast.AST) -> Optional[tuple[str, ...]]:
+    """Reads a name with attributes. Returns its parts, or `None` if it is anything else."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    if isinstance(node, ast.Name):
+        return (node.id, *reversed(parts))
+    return None
+
+
+def merged(each: Iterable[Uses]) -> Uses:
+    """Returns what several statements use together."""
+    each = list(each)
+    if len(each) == 1:
+        return each[0]
+    names = united(use for uses in each for use in uses.names)
+    return Uses(names, tuple(call for uses in each for call in uses.dynamic))
+
+
+def united(uses: Iterable[Use]) -> tuple[Use, ...]:
+    """Sorts uses, and makes one of those of the same name from the same place."""
+    found: dict[tuple[tuple[str, ...], Optional[Origin]], Use] = {}
+    for use in uses:
+        key = use.chain, use.origin
+        known = found.setdefault(key, use)
+        if known.line > use.line or (known.is_decorator and not use.is_decorator):
+            is_decorator = use.is_decorator and known.is_decorator
+            found[key] = use._replace(is_decorator=is_decorator, line=min(use.line, known.line))
+    return tuple(sorted(found.values(), key=lambda use: (use.chain, str(use.origin))))
