@@ -305,10 +305,16 @@ class _Failure:
         """Logs it if nobody knows it."""
         if not self.is_known:
             self.is_known = True
+            from . import _tracebacks as tracebacks
+
             logger.error(
                 "%s failed, and nobody has asked for its result.",
                 self.what,
-                exc_info=(type(self.error), self.error, self.error.__traceback__),
+                exc_info=(
+                    type(self.error),
+                    self.error,
+                    tracebacks.without_ours(self.error.__traceback__),
+                ),
             )
 
     __del__ = tell

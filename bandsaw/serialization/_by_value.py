@@ -64,7 +64,7 @@ def _writer() -> Any:
         """Writes what calls a task as that task, without the chain that it passes here."""
 
         def reducer_override(self, obj: Any) -> Any:
-            if type(obj) in (_MEMO, functools.cached_property) or _is_dispatching(obj):
+            if type(obj) in _WRAPPERS or _is_dispatching(obj):
                 reduced = _reduced_wrapper(obj)
                 if reduced is not None:
                     return reduced
@@ -92,6 +92,10 @@ NAMES = ("__module__", "__name__", "__qualname__", "__doc__")
 
 
 _MEMO = type(functools.lru_cache(len))
+_OF_METHODS = (functools.cached_property, functools.singledispatchmethod)
+_WRAPPERS = (_MEMO, *_OF_METHODS)
+# A lock up to Python 3.11, and weak references from 3.13 on: each wrapper has its own.
+_OF_PROCESS = ("lock", "_method_cache")
 _any_dispatching: Any = functools.singledispatch(len)
 _DISPATCHING = _any_dispatching.__code__
 
@@ -102,10 +106,9 @@ def _is_dispatching(obj: Any) -> bool:
 
 def _reduced_wrapper(obj: Any) -> Any:
     """Says how to make a wrapper of `functools` anew that cannot be pickled, or only by name."""
-    if type(obj) is functools.cached_property:
-        # Up to Python 3.11 it has a lock.
-        state = {name: value for name, value in vars(obj).items() if name != "lock"}
-        return functools.cached_property, (obj.func,), state
+    if type(obj) in _OF_METHODS:
+        state = {name: value for name, value in vars(obj).items() if name not in _OF_PROCESS}
+        return type(obj), (obj.func,), state
     if not is_nameless(obj):
         return None
     if type(obj) is _MEMO:
@@ -157,10 +160,10 @@ def _in_the_way(code: Any) -> str:
 def is_nameless(obj: Any) -> bool:
     """Whether a function or class is local, a lambda, or of a script without a name."""
     # What is cached of a partial function has no name.
-    module, name = obj.__module__, getattr(obj, "__qualname__", "")
+    module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", "")
     if module in _classes.MAIN_NAMES and main_module_name() is None:
         return True
-    found: Any = sys.modules.get(module)
+    found: Any = sys.modules.get(str(module))
     for part in name.split("."):
         found = getattr(found, "__dict__", {}).get(part)
     return found is not obj

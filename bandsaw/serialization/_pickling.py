@@ -106,7 +106,7 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, BaseException):
             return self._reduced(obj)
-        if isinstance(obj, _BY_NAME) and obj.__module__ in _classes.MAIN_NAMES:
+        if isinstance(obj, _BY_NAME) and getattr(obj, "__module__", None) in _classes.MAIN_NAMES:
             return _reduced_by_name(obj)
         return NotImplemented
 
@@ -135,9 +135,9 @@ class _ByValuePickler(_Pickler):
             try:
                 written = _by_value().written_by_value(obj)
             except UnserializableError as error:
-                name = f"{obj.__module__}.{getattr(obj, '__qualname__', type_name(obj))}"
+                module, name = getattr(obj, "__module__", ""), getattr(obj, "__qualname__", "")
                 raise UnserializableError(
-                    f"{name} cannot be written by cloudpickle: {error}"
+                    f"{module}.{name or type_name(obj)} cannot be written by cloudpickle: {error}"
                 ) from error
             return _by_value().load_by_value, (sys.version_info[:2], written)
         return super().reducer_override(obj)

@@ -226,6 +226,7 @@ def test_a_failure_that_nobody_has_asked_for_is_logged_at_the_end(run):
     """
     errors = run(KEPT, body).stderr
     assert errors.count("Task workflow.note failed, and nobody has asked for its result.") == 1
+    assert "decorator.py" not in errors
 
 
 INTERRUPTED = {

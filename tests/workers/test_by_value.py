@@ -431,7 +431,6 @@ assert shape.corners == 4 and total() == expected
 for _ in range(2):
     assert call(total) == expected
     assert call(fibonacci, 10) == 55 and call(size, [1, 2]) == 2
-    assert call(shape.kind, 5) == "int"
 assert call(functools.lru_cache(functools.partial(fibonacci, 10))) == 55
 back = same([fibonacci, size, Shape])
 assert back[0](10) == 55 and back[1]([1, 2]) == 2 and back[2] is Shape
