@@ -90,11 +90,14 @@ ENGINES, BIG = ("threads", "fork"), "3000000"
 if os.environ.get("BANDSAW_TEST_ENGINES"):
     BIG = "100000000"
     ENGINES = (*ENGINES, "spawn", "forkserver", "loky", "dask", "ray", "slurm")
+pytestmark = pytest.mark.slow
+
+
 # The program runs once for an engine, and a Slurm of this machine's name once at a time.
-pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.slow]
-
-
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ENGINES],
+)
 def ran(request, tmp_path_factory):
     """What came of the program on an executor: its outcomes, and what it wrote."""
     if os.name != "posix":
