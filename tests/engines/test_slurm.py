@@ -9,7 +9,7 @@ from tests.conftest import wait_until
 from tests.engines.test_boundary import slurm_of_one_node
 
 pytestmark = [
-    pytest.mark.xdist_group("engines"),
+    pytest.mark.xdist_group("slurm"),
     pytest.mark.skipif("BANDSAW_TEST_ENGINES" not in os.environ, reason="needs Slurm"),
 ]
 
