@@ -26,6 +26,7 @@ async def bandsaw_beside(function, *args):
     return await asyncio.get_running_loop().run_in_executor(None, function, *args)
 """
 _MOST_GATHERED = 50
+_IDLE_SECONDS = 5.0
 
 
 class DaskExecutor(EngineExecutor):
@@ -51,8 +52,7 @@ class DaskExecutor(EngineExecutor):
         self._client: Any = None
         self.submit_options = submit_options
         self._asking: Optional[Future[Any]] = None
-        self._done: SimpleQueue[Any] = SimpleQueue()
-        self._gatherer: Any = None
+        self._gathering = _Gathering()
         # The engine's own future of each of ours.
         self._futures: weakref.WeakKeyDictionary[Future[Any], Any] = weakref.WeakKeyDictionary()
 
@@ -83,13 +83,8 @@ class DaskExecutor(EngineExecutor):
         theirs = client.submit(function, *small, last, **settings)
         ours = begun_future()
         self._futures[ours] = theirs
-        theirs.add_done_callback(lambda done: self._done.put((done, ours)))
-        with self._lock:
-            if self._gatherer is None:
-                self._gatherer = threading.Thread(
-                    target=_gather, args=(self._done,), daemon=True, name="bandsaw-dask"
-                )
-                self._gatherer.start()
+        gathering = self._gathering
+        theirs.add_done_callback(lambda done: gathering.hand(done, ours))
         return ours
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
@@ -153,36 +148,61 @@ class DaskExecutor(EngineExecutor):
             client.close()
 
 
-def _gather(done: SimpleQueue[Any]) -> None:
-    """Takes results as they come, all that are there at once."""
-    while True:
-        pairs = [done.get()]
-        with contextlib.suppress(Empty):
-            while len(pairs) < _MOST_GATHERED:
-                pairs.append(done.get_nowait())
-        finished = [theirs for theirs, _ in pairs if theirs.status == "finished"]
-        try:
-            found = _found(finished, _SECONDS_TO_GATHER)
-        except Exception:
-            found = {}
-            for each in finished:
-                try:
-                    found.update(_found([each], _SECONDS_TO_GATHER / 10))
-                except Exception as lost:
-                    found[each.key] = lost
-        for theirs, ours in pairs:
-            value, error = _outcome(theirs, found)
-            # It may be cancelled already.
-            with contextlib.suppress(InvalidStateError):
-                if error is None:
-                    ours.set_result(value)
-                else:
-                    ours.set_exception(error)
-            # The worker need not keep it, nor another one compute it again when that is lost. Not
-            # before somebody goes on: the scheduler is told, and what follows waits for that.
-            with contextlib.suppress(Exception):
-                theirs.release()
-        del pairs, found, value, error
+class _Gathering:
+    """Takes results as they come, all that are there at once, in a thread that ends when idle."""
+
+    def __init__(self) -> None:
+        self._done: SimpleQueue[Any] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._is_running = False
+
+    def hand(self, theirs: Any, ours: Future[Any]) -> None:
+        self._done.put((theirs, ours))
+        with self._lock:
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, daemon=True, name="bandsaw-dask").start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                pairs = [self._done.get(timeout=_IDLE_SECONDS)]
+            except Empty:
+                with self._lock:
+                    self._is_running = not self._done.empty()
+                    if not self._is_running:
+                        return
+                continue
+            with contextlib.suppress(Empty):
+                while len(pairs) < _MOST_GATHERED:
+                    pairs.append(self._done.get_nowait())
+            _settle(pairs)
+            del pairs
+
+
+def _settle(pairs: Sequence[tuple[Any, Future[Any]]]) -> None:
+    finished = [theirs for theirs, _ in pairs if theirs.status == "finished"]
+    try:
+        found = _found(finished, _SECONDS_TO_GATHER)
+    except Exception:
+        found = {}
+        for each in finished:
+            try:
+                found.update(_found([each], _SECONDS_TO_GATHER / 10))
+            except Exception as lost:
+                found[each.key] = lost
+    for theirs, ours in pairs:
+        value, error = _outcome(theirs, found)
+        # It may be cancelled already.
+        with contextlib.suppress(InvalidStateError):
+            if error is None:
+                ours.set_result(value)
+            else:
+                ours.set_exception(error)
+        # The worker need not keep it, nor another one compute it again when that is lost. Not
+        # before somebody goes on: the scheduler is told, and what follows waits for that.
+        with contextlib.suppress(Exception):
+            theirs.release()
 
 
 def _found(futures: Sequence[Any], seconds: float) -> dict[Any, Any]:

@@ -1,0 +1,40 @@
+"""What a `DaskExecutor` leaves in the process that uses it."""
+
+import os
+import threading
+
+import pytest
+
+from tests.conftest import wait_until
+
+if not os.environ.get("BANDSAW_TEST_ENGINES"):
+    pytest.skip("runs where engines are tested", allow_module_level=True)
+pytestmark = [
+    pytest.mark.xdist_group("engines"),
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),
+]
+
+
+@pytest.fixture
+def client():
+    import distributed
+
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    )
+    with cluster, distributed.Client(cluster, set_as_default=False) as client:
+        yield client
+
+
+def test_its_thread_ends_when_there_is_nothing_to_do_and_loses_no_result(client, monkeypatch):
+    from bandsaw._engines import dask
+    from bandsaw.engines import DaskExecutor
+
+    # So short that it ends between calls.
+    monkeypatch.setattr(dask, "_IDLE_SECONDS", 0.001)
+    executor = DaskExecutor(client)
+    assert [executor.submit(pow, 2, n).result(60) for n in range(100)] == [2**n for n in range(100)]
+    wait_until(lambda: "bandsaw-dask" not in [thread.name for thread in threading.enumerate()])
+    futures = [executor.submit(pow, 3, n) for n in range(100)]
+    assert [future.result(60) for future in futures] == [3**n for n in range(100)]
