@@ -517,6 +517,13 @@ def test_the_default_file_is_one_for_each_project(project, recorded, bandsaw_run
     assert "workflow.py" in shown
 
 
+def test_a_configuration_that_is_wrong_is_told_and_not_passed_over(project):
+    project.write("bandsaw_config.py", "configuration = 3")
+    done = project.run("-m", "bandsaw", "runs", "ls", check=False)
+    assert done.returncode == 1
+    assert "bandsaw.Configuration()" in done.stderr and "no record" not in done.stderr
+
+
 def test_facts_are_plain_data():
     session = bandsaw.Session()
     with pytest.raises(InvalidValueError, match="'what'"):

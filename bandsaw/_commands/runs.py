@@ -10,7 +10,7 @@ import time
 from typing import Any, Optional
 
 from .._recording import counts, misses, reading, returned
-from ..errors import ConfigurationError, InvalidValueError
+from ..errors import ConfigurationError, ConfigurationNotFoundError, InvalidValueError
 from .console import (
     add,
     age_in,
@@ -87,7 +87,7 @@ def file_of(parsed: argparse.Namespace) -> str:
     try:
         configuration = loaded(parsed.config, " Name a file with --file.")
     except ConfigurationError as error:
-        if parsed.config is not None or type(error) is InvalidValueError:
+        if parsed.config is not None or not isinstance(error, ConfigurationNotFoundError):
             raise
         return reading.file_in_home(os.getcwd())
     for extension in configuration.extensions:

@@ -320,6 +320,40 @@ def test_a_call_that_is_killed_as_it_ends_takes_no_other_call_along(project):
     project.run("workflow.py")
 
 
+def test_a_call_that_was_killed_on_an_executor_names_the_executor_alone(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(ThreadPoolExecutor(1))
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, time
+        import bandsaw
+
+        @bandsaw.task
+        def waits():
+            open("begun", "w").close()
+            time.sleep(600)
+
+        if __name__ == "__main__":
+            future = waits.submit()
+            while not os.path.exists("begun"):
+                time.sleep(0.01)
+            future.kill()
+            print(future.exception())
+        """,
+    )
+    assert "(executor ThreadPoolExecutor)" in project.run("workflow.py").stdout
+
+
 def test_an_executor_that_is_shut_down_is_an_error(project):
     project.write(
         "bandsaw_config.py",
