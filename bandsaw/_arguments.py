@@ -61,6 +61,15 @@ def checked_seconds(name: str, value: Any, whose: str) -> None:
         raise InvalidValueError(f"{whose}: {name}={value!r} {problem}.")
 
 
+def checked_patience(name: str, value: Any) -> None:
+    """Refuses what is no number of seconds to wait, and not `None`. One may wait 0 seconds."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (is_number and value <= MOST_SECONDS):
+        raise InvalidValueError(
+            f"{name}={value!r} has to be a number of seconds, at most {MOST_SECONDS}, or None."
+        )
+
+
 def checked_options(
     workers: Optional[int],
     max_tasks: Optional[int],

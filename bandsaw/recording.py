@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from ._arguments import checked_flag, checked_path
 from ._session import telling
 from ._system.directories import Anchor
-from .errors import InvalidValueError
+from .errors import InvalidValueError, TaskKilledError
 from .extensions import Extension
 
 if TYPE_CHECKING:
@@ -103,6 +103,11 @@ class Recorder(Extension):
         call["ended"] = time.time()
         call["cpu"] = time.thread_time() - call["cpu"]
         call["facts"] = session.facts
+        if "returned_files" in session.facts:
+            from ._recording import returned
+
+            stamps = returned.stamps_of(session.facts["returned_files"])
+            call["facts"] = {**session.facts, "returned_stamps": stamps}
         call["attempts"] = session._moderator.attempt
         call["task_id"] = getattr(session.task, "_task_id", None)
         call["execution_id"] = getattr(session.execution, "_execution_id", None)
@@ -128,7 +133,10 @@ class Recorder(Extension):
 
     def _end(self, call: dict[str, Any], error: Optional[BaseException]) -> None:
         if error is not None:
-            call["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
+            kind: type[BaseException] = type(error)
+            if kind is TaskKilledError and _used().program.was_interrupted:
+                kind = KeyboardInterrupt  # Ctrl-C kills what still runs
+            call["error"] = f"{kind.__module__}.{kind.__qualname__}"
             call["exception"] = error
         self._write("ended", call)
 
@@ -147,6 +155,7 @@ class Recorder(Extension):
 
 class _Used(NamedTuple):
     calls: Any
+    program: Any
     writing: Any
     short_text: Any
 
@@ -155,10 +164,10 @@ class _Used(NamedTuple):
 def _used() -> _Used:
     # Loaded with the first call, and once: an import at each call takes microseconds.
     from ._cache.record import short_text
-    from ._futures import calls
+    from ._futures import calls, program
     from ._recording import writing
 
-    return _Used(calls, writing, short_text)
+    return _Used(calls, program, writing, short_text)
 
 
 def _arguments(execution: Any) -> str:

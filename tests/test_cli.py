@@ -128,8 +128,10 @@ def test_what_is_no_interpreter_is_a_reason(project):
         from bandsaw.advices.ssh import Remote, SshAdvice
         from bandsaw.advices.subprocess import SubprocessAdvice
 
+        taken = SubprocessAdvice()
+        taken.interpreter = '/usr/bin/python3'
         configuration = bandsaw.Configuration().add_advice_chain(
-            SubprocessAdvice(interpreter='/usr/bin/python3'),
+            taken,
             SshAdvice().add_remote(Remote('one', interpreter='python')).add_remote('host', 'two'))
         """,
     )

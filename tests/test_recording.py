@@ -169,6 +169,7 @@ def test_dependencies_and_calls_that_never_begin_are_told(recorded, bandsaw_runs
     assert [by_key[key]["arguments"] for key in done["needs"]] == ["1", "2"]
     (never,) = (call for call in calls_of(bandsaw_runs, "total") if call["state"] != "done")
     assert never["state"] == "not begun" and "DependencyError" in never["error"]
+    assert [run["failures"] for run in json.loads(bandsaw_runs("ls", "--json"))] == [1]
     (failed,) = (call for call in by_key.values() if call["state"] == "failed")
     assert 'raise ValueError("three")' in failed["traceback"]
     told = bandsaw_runs("failures")
@@ -299,6 +300,7 @@ def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, ba
     assert stderr.count("Traceback") == 1 and stderr.endswith("KeyboardInterrupt\n")
     (run,) = json.loads(bandsaw_runs("ls", "--json"))
     assert (run["state"], run["calls"]) == ("interrupted", 4)
+    assert run["failures"] == 0
     assert "interrupted after" in bandsaw_runs("show")
     assert "removed 1 run" in bandsaw_runs("prune", "--older-than", "0.001s")
 
@@ -515,6 +517,13 @@ def test_the_default_file_is_one_for_each_project(project, recorded, bandsaw_run
     assert "workflow.py" in shown
 
 
+def test_a_configuration_that_is_wrong_is_told_and_not_passed_over(project):
+    project.write("bandsaw_config.py", "configuration = 3")
+    done = project.run("-m", "bandsaw", "runs", "ls", check=False)
+    assert done.returncode == 1
+    assert "bandsaw.Configuration()" in done.stderr and "no record" not in done.stderr
+
+
 def test_facts_are_plain_data():
     session = bandsaw.Session()
     with pytest.raises(InvalidValueError, match="'what'"):
@@ -538,6 +547,14 @@ def test_a_returned_file_is_told_from_which_call_and_run_it_is(project, recorded
     assert taken.startswith("taken from a cache by workflow.write('first') in run ")
     os.utime(project.folder / path, (2**32, 2**32))
     assert bandsaw_runs("made", path).endswith("\nIt was changed since.\n")
+    recorded("write('third')")
+    assert "changed" not in bandsaw_runs("made", "results/made")
+    status = (project.folder / path).stat()
+    (project.folder / path).write_text("mine")
+    os.utime(project.folder / path, (status.st_atime, status.st_mtime - 60))
+    assert bandsaw_runs("made", "results/made").endswith("\nIt was changed since.\n")
+    (project.folder / path).unlink()
+    assert bandsaw_runs("made", path).endswith("\nIt is not there any more.\n")
     assert bandsaw_runs("made", "workflow.py", check=False) == ""
 
 

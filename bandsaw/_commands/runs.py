@@ -9,8 +9,8 @@ import sys
 import time
 from typing import Any, Optional
 
-from .._recording import counts, misses, reading
-from ..errors import ConfigurationError, InvalidValueError
+from .._recording import counts, misses, reading, returned
+from ..errors import ConfigurationError, ConfigurationNotFoundError, InvalidValueError
 from .console import (
     add,
     age_in,
@@ -87,7 +87,7 @@ def file_of(parsed: argparse.Namespace) -> str:
     try:
         configuration = loaded(parsed.config, " Name a file with --file.")
     except ConfigurationError as error:
-        if parsed.config is not None or type(error) is InvalidValueError:
+        if parsed.config is not None or not isinstance(error, ConfigurationNotFoundError):
             raise
         return reading.file_in_home(os.getcwd())
     for extension in configuration.extensions:
@@ -273,8 +273,9 @@ def _made(parsed: argparse.Namespace) -> int:
         if call is not None and (how == "returned" or call["state"] == "hit"):
             say(f"{how} by {call['task']}({call['arguments'] or ''}) in run {call['in_run']} of "
                 f"{commands[call['in_run']]}, {told_time(call['ended'])}")  # fmt: skip
-    if os.path.exists(parsed.path) and os.path.getmtime(parsed.path) > newest["ended"] + 1:
-        say("It was changed since.")
+    what = returned.what_became(os.path.abspath(parsed.path), newest)
+    if what is not None:
+        say(what)
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future as AnyFuture
 from typing import Any, Callable, Optional
 
-from .._arguments import checked_count
+from .._arguments import checked_count, checked_patience
 from .._system import ending
 from ..futures import Future
 from . import calls, lanes
@@ -37,6 +37,7 @@ class Results(Iterator[Any]):
         if not iterables:
             raise TypeError("map() needs at least one iterable.")
         checked_count("buffersize", buffersize)
+        checked_patience("timeout", timeout)
         self._end = None if timeout is None else time.monotonic() + timeout
         self._ahead = _Ahead(function, task, lane, zip(*iterables))
         self._size = lane.limit * _AHEAD if buffersize is None else buffersize

@@ -25,6 +25,8 @@ _RUN = ", ".join(
     for name in ("run", "begun", "ended", "seen", "command", "folder", "host", "pid", "python")
 )
 _CALL = ", ".join(CALL)
+# As `state_of` says it.
+_FAILED = "calls.begun IS NOT NULL AND error IS NOT NULL AND error != 'builtins.KeyboardInterrupt'"
 _TEXTS = {name for name, kind in re.findall(r"(\w+) (TEXT|REAL|INTEGER)", SCHEMA) if kind == "TEXT"}
 # A changed bit may make others, which cannot be shown as times.
 _MOST_SECONDS = 1e11
@@ -83,7 +85,7 @@ def runs(connection: Any) -> list[dict[str, Any]]:
     """Returns the runs, the newest first, each with what was counted of its calls."""
     found = connection.execute(
         f"""SELECT {_RUN}, COUNT(key) AS calls,
-            SUM(error IS NOT NULL) AS failures, SUM(cache = 'hit') AS hits,
+            SUM({_FAILED}) AS failures, SUM(cache = 'hit') AS hits,
             MIN(COALESCE(calls.submitted, calls.begun)) AS first, MAX(calls.ended) AS last,
             runs.run IN interrupted AS interrupted
         FROM runs LEFT JOIN calls ON calls.run = runs.run

@@ -94,7 +94,9 @@ class SubprocessAdvice(Advice):
 
             self.directory = Path(checked_path("directory", directory))
         self._anchor = Anchor()
-        self.interpreter = Interpreter() if interpreter is None else interpreter
+        if interpreter is None:
+            interpreter = Interpreter()
+        self.interpreter = checked_interpreter(interpreter, "SubprocessAdvice")
         if heartbeat is not None:
             checked_seconds("heartbeat", heartbeat, "SubprocessAdvice")
         self.fork = checked_flag("fork", fork)

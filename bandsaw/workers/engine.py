@@ -26,7 +26,7 @@ from .._system import ending
 from .._system.output import last_lines, said
 from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
-from ..errors import WorkerDiedError, WorkerError, WorkerStartError
+from ..errors import ProtocolError, WorkerDiedError, WorkerError, WorkerStartError
 from . import login, sending
 from .buffers import Buffers, Stored
 from .claims import HERE, Claims
@@ -235,7 +235,11 @@ def submission(
 def answer_of(future: Future[Any]) -> Sequence[Any]:
     """Returns what `engine_far.run` does; where there is no program, `missing` without a host."""
     answer = future.result()
-    return (answer, "") if answer == "missing" else answer
+    if answer == "missing":
+        return answer, ""
+    if not isinstance(answer, (tuple, list)):
+        raise ProtocolError(f"its future holds {answer!r:.50}, and not what the function returned")
+    return answer
 
 
 def failed_with(reason: str, host: str, name: str) -> Callable[[str], WorkerError]:
@@ -293,7 +297,10 @@ def _of_any(executor: Any) -> Engine:
 
     def submit(options: Mapping[str, Any], *what: Any) -> Future[Any]:
         found: Any = reference()
-        return found.submit(*what)  # type: ignore[no-any-return]
+        future: Future[Any] = found.submit(*what)
+        if not hasattr(future, "add_done_callback"):
+            raise TypeError(f"submit() returned {future!r}, which is no concurrent.futures.Future")
+        return future
 
     def withhold(call: str, future: Optional[Future[Any]]) -> bool:
         if future is not None and future.cancel():

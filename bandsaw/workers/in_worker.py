@@ -28,7 +28,13 @@ from .._files import carrying
 from .._session import members, packing, telling
 from .._system import ending
 from .._system.buffers import room
-from ..errors import CodeMismatchError, TaskKilledError, WorkerDiedError, WorkerStartError
+from ..errors import (
+    CodeMismatchError,
+    ProtocolError,
+    TaskKilledError,
+    WorkerDiedError,
+    WorkerStartError,
+)
 from ..session import Session
 from . import (
     again,
@@ -225,6 +231,11 @@ def cross(
             sent["data"] = bytes(held.view())
         else:
             break
+    if not isinstance(answer, (tuple, list)):
+        raise ProtocolError(
+            f"The future of task {session.task} on {name} holds {answer!r:.50}, and not what the "
+            "function returned."
+        )
     head, data, is_seen = answer
     if head is not None and engine.is_near is not False:
         engine.is_near = is_seen

@@ -36,7 +36,7 @@ class Place(abc.ABC):
 
     def where(self, child: Child) -> str:
         """Says in errors where a call runs."""
-        return f"{self.name}, pid {child.pid}"
+        return self.name if child.pid is None else f"{self.name}, pid {child.pid}"
 
     @abc.abstractmethod
     def start(self, check: Check) -> Child:

@@ -8,6 +8,7 @@ import textwrap
 import threading
 import weakref
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from bandsaw.errors import InvalidValueError
 from bandsaw.workers import engine_far, engine_hub, engine_machine, packs
 from bandsaw.workers.engine import Engine, engine_of
 from bandsaw.workers.packs import packer_of
+from bandsaw.workers.place import Place
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -320,6 +322,12 @@ def test_a_call_that_is_killed_as_it_ends_takes_no_other_call_along(project):
     project.run("workflow.py")
 
 
+def test_a_process_whose_number_is_not_known_yet_is_told_by_the_executor_alone():
+    place = SimpleNamespace(name="executor Pool")
+    assert Place.where(place, SimpleNamespace(pid=None)) == "executor Pool"
+    assert Place.where(place, SimpleNamespace(pid=7)) == "executor Pool, pid 7"
+
+
 def test_an_executor_that_is_shut_down_is_an_error(project):
     project.write(
         "bandsaw_config.py",
@@ -338,6 +346,52 @@ def test_an_executor_that_is_shut_down_is_an_error(project):
     assert "WorkerStartError: A call cannot be submitted to executor ThreadPoolExecutor" in (
         done.stderr
     )
+
+
+def test_an_executor_that_returns_no_future_or_a_foreign_result_is_told(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import Future
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class Wrong:
+            def __init__(self, returned):
+                self.returned = returned
+            def submit(self, function, /, *args):
+                return self.returned
+
+        done = Future()
+        done.set_result("junk")
+        configuration = bandsaw.Configuration()
+        for name, returned in (("none", None), ("junk", done)):
+            for where in (True, False):
+                advice = ExecutorAdvice(Wrong(returned), isolate=where)
+                configuration.add_advice_chain(advice, name=f"{name} {where}")
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        if __name__ == "__main__":
+            for name in ("none True", "none False", "junk True", "junk False"):
+                @bandsaw.task(chain=name)
+                def one():
+                    return 1
+
+                try:
+                    one()
+                except bandsaw.errors.WorkerError as error:
+                    print(error)
+        """,
+    )
+    told = project.run("workflow.py").stdout.splitlines()
+    assert len(told) == 4
+    assert all("submit() returned None, which is no" in text for text in told[:2])
+    assert all("holds 'junk', and not what the function returned" in text for text in told[2:])
 
 
 def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_new_server(project):

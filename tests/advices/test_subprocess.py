@@ -367,7 +367,12 @@ def test_a_task_that_made_calls_and_dies_leaves_nothing(run):
 
 
 def test_an_interpreter_that_is_none_is_refused_and_named(configure):
-    @bandsaw.task(config=configure(SubprocessAdvice(interpreter="/usr/bin/python3")).module_name)
+    with pytest.raises(bandsaw.errors.InvalidValueError, match="Interpreter\\(executable="):
+        SubprocessAdvice(interpreter="python3")
+    advice = SubprocessAdvice()
+    advice.interpreter = "/usr/bin/python3"
+
+    @bandsaw.task(config=configure(advice).module_name)
     def never():
         raise AssertionError
 

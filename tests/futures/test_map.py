@@ -144,5 +144,8 @@ def test_options_that_cannot_be_used_are_refused(double):
     for size in (0, -1, 1.5, True):
         with pytest.raises(InvalidValueError, match="buffersize"):
             double.map([1], buffersize=size)
+    for seconds in ("3", float("nan"), True):
+        with pytest.raises(InvalidValueError, match="timeout"):
+            double.map([1], timeout=seconds)
     with pytest.raises(TypeError, match="at least one"):
         double.map()

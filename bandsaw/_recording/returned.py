@@ -1,0 +1,49 @@
+"""Says whether a returned file was changed since its call was recorded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import Any, Optional
+
+from .._system import trees
+from ..errors import FileTravelError
+
+
+def stamps_of(paths: Iterable[str]) -> dict[str, Optional[str]]:
+    """Returns what tells for each path whether something was changed, `None` where it is not known.
+
+    Args:
+        paths: Paths of files and folders.
+    """
+    return {path: _stamp(path) for path in paths}
+
+
+def _stamp(path: str) -> Optional[str]:
+    try:
+        stamps = trees.stamps_of(path)
+    except FileTravelError:
+        return None
+    # Not the identity: a cache may put the same contents there anew.
+    known = [(name, size, modified) for name, _, _, _, size, modified, _ in stamps]
+    return hashlib.sha256(repr(known).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def what_became(path: str, call: dict[str, Any]) -> Optional[str]:
+    """Says what became of a returned file, `None` if nothing did.
+
+    Args:
+        path: The absolute path of the file, or of one in a returned folder.
+        call: The call that has returned it, as it was recorded.
+    """
+    if not os.path.lexists(path):
+        return "It is not there any more."
+    stamps = call["facts"].get("returned_stamps")
+    stamp = stamps.get(path) if isinstance(stamps, dict) else None
+    if stamp is not None:
+        is_changed = _stamp(path) != stamp
+    else:
+        # Of one in a folder, only the time is known, and the clock of its disk may differ.
+        is_changed = os.lstat(path).st_mtime > call["ended"] + 1
+    return "It was changed since." if is_changed else None
