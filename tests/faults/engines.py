@@ -37,6 +37,7 @@ from .figures import Fault
 
 _CONFIGURATION = "tests.faults.engines_chains"
 _THREADS, _STRIKES = 3, 4
+_BATCH = 3
 # How often each thread makes calls, and after how many seconds at most something is killed. A job
 # of Slurm takes seconds.
 _PACE, _SLOW_PACE = (8, 3.0), (3, 20.0)
@@ -118,7 +119,7 @@ class _Calls:
 
     def _task(self, dice, chain, how):
         options = {"timeout": 1.0} if how == "long" else {}
-        batch = dice.choice([None, 1, 3])
+        batch = dice.choice([None, 1, _BATCH])
         if batch and chain != "inside":
             options["executor"] = {"batch": batch}
         return bandsaw.task(config=_CONFIGURATION, chain=chain, **options)(work)
@@ -197,8 +198,11 @@ class _Calls:
                 self._strikes += 1
 
     def see_what_was_lost(self, workers):
-        """A worker has one call at a time. Where one dies, a pool ends the others."""
-        if len(self.lost) > self._strikes * workers:
+        """A worker has one batch at a time, whose results come together.
+
+        Where one dies, a pool ends the others.
+        """
+        if len(self.lost) > self._strikes * workers * _BATCH:
             text = "\n".join(self.lost)
             self._note("wrong", f"{self._strikes} processes were killed, and lost were:\n{text}")
 
