@@ -10,6 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
+from ..errors import InvalidValueError
 from ..workers.buffers import Stored
 from ..workers.engine import Engine, killing, withholding
 from .executor import EngineExecutor, begun_future, in_thread
@@ -40,6 +41,9 @@ class DaskExecutor(EngineExecutor):
 
     Attributes:
         submit_options: As given.
+
+    Raises:
+        InvalidValueError: If there is neither a client nor an address (a `ValueError`).
     """
 
     engine = "dask"
@@ -48,6 +52,11 @@ class DaskExecutor(EngineExecutor):
 
     def __init__(self, client_or_address: Any, **submit_options: Any) -> None:
         super().__init__()
+        if not (isinstance(client_or_address, str) or hasattr(client_or_address, "scatter")):
+            raise InvalidValueError(
+                f"client_or_address={client_or_address!r} of a DaskExecutor has to be a "
+                "distributed.Client or the address of a scheduler."
+            )
         self._given = client_or_address
         self._client: Any = None
         self.submit_options = submit_options

@@ -14,16 +14,15 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
+from .._arguments import checked_seconds
 from .._system import ending
-from .._system.directories import Anchor
 from ..workers.claims import HERE, Claims
 from ..workers.engine import Engine
 from . import slurm_jobs
 from .executor import EngineExecutor, begun_future
-from .slurm_folder import SharedFolder
+from .slurm_folder import SharedFolder, checked_folder
 
 # Calls that are submitted within this time go into one array.
 _TOGETHER_SECONDS = 0.1
@@ -56,6 +55,9 @@ class SlurmExecutor(EngineExecutor):
     Attributes:
         folder: The folder, a `Path`.
         parameters: As given.
+
+    Raises:
+        InvalidValueError: If `folder` is no path, or `poll` no number of seconds (a `ValueError`).
     """
 
     engine = "slurm"
@@ -64,16 +66,8 @@ class SlurmExecutor(EngineExecutor):
     _pack_seconds = 10.0
     task_options = (
         *("account", "additional_parameters", "comment", "constraint", "cpus_per_gpu"),
-        *(
-            "cpus_per_task",
-            "exclude",
-            "exclusive",
-            "gpus",
-            "gpus_per_node",
-            "gpus_per_task",
-            "gres",
-        ),
-        *("mem", "mem_gb", "mem_per_cpu", "mem_per_gpu", "nodelist", "partition", "qos"),
+        *("cpus_per_task", "exclude", "exclusive", "gpus", "gpus_per_node", "gpus_per_task"),
+        *("gres", "mem", "mem_gb", "mem_per_cpu", "mem_per_gpu", "nodelist", "partition", "qos"),
         *("setup", "srun_args", "teardown", "time", "timeout_min", "use_srun"),
     )
 
@@ -81,7 +75,8 @@ class SlurmExecutor(EngineExecutor):
         self, folder: Union[str, os.PathLike[str]], *, poll: float = 1.0, **parameters: Any
     ) -> None:
         super().__init__()
-        self.folder = Path(Anchor().of(Path(folder)))
+        checked_seconds("poll", poll, "SlurmExecutor")
+        self.folder = checked_folder(folder)
         self.parameters = parameters
         self._poll = poll
         self._waiting: list[slurm_jobs.Call] = []

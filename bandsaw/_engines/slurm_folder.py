@@ -9,13 +9,20 @@ import time
 import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
+from .._arguments import checked_path
+from .._system.directories import Anchor
 from .._system.files import make_private, whole_file
 from ..workers.buffers import Stored
 
 # Contents of files stay in the folder so long after their last use.
 _FILE_SECONDS = 30 * 86400.0
+
+
+def checked_folder(folder: Any) -> Path:
+    """Returns a folder wherever the program goes afterwards."""
+    return Path(Anchor().of(Path(checked_path("folder", folder, " of a SlurmExecutor"))))
 
 
 class _Holder:

@@ -134,8 +134,8 @@ def main(arguments=None, known=CAMPAIGNS):
 
 
 if __name__ == "__main__":
-    # As after Ctrl-C: what runs is ended, and its files are removed. A shell that starts this in the
-    # background has Ctrl-C ignored, here and in what campaigns interrupt.
+    # As after Ctrl-C: what runs is ended, and its files are removed. A shell that starts this in
+    # the background has Ctrl-C ignored, here and in what campaigns interrupt.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
