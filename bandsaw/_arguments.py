@@ -61,13 +61,16 @@ def checked_seconds(name: str, value: Any, whose: str) -> None:
         raise InvalidValueError(f"{whose}: {name}={value!r} {problem}.")
 
 
-def checked_patience(name: str, value: Any) -> None:
-    """Refuses what is no number of seconds to wait, and not `None`. One may wait 0 seconds."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is not None and not (is_number and value <= MOST_SECONDS):
-        raise InvalidValueError(
-            f"{name}={value!r} has to be a number of seconds, at most {MOST_SECONDS}, or None."
-        )
+def checked_patience(name: str, value: Any) -> Optional[float]:
+    """Returns how many seconds one waits at most, `None` for as long as it takes."""
+    if value is None:
+        return None
+    # Numbers of any library.
+    is_number = hasattr(value, "__float__") and not isinstance(value, bool)
+    number = float(value) if is_number else float("nan")
+    if number != number:
+        raise InvalidValueError(f"{name}={value!r} has to be a number of seconds, or None.")
+    return None if number > MOST_SECONDS else number
 
 
 def checked_options(

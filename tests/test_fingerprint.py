@@ -18,6 +18,7 @@ import pytest
 
 from bandsaw.fingerprint import (
     IdentityWarning,
+    digest_of_value,
     execution_id_of,
     fingerprint,
     gaps_of,
@@ -1113,6 +1114,10 @@ def test_the_task_object_of_reached_code_counts_by_its_function(project, monkeyp
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             ids[name] = flow.f.bandsaw_task.task_id
+        task = flow.g.bandsaw_task
+        # One that comes from another process finds its function when somebody asks for it.
+        copy = type(task).deserialize(task.serialized())
+        assert digest_of_value(task) == digest_of_value(copy)
     assert ids["never"] == ids["read"] != ids["other"]
 
 
@@ -1150,6 +1155,14 @@ BOUND_AGAIN = {
             from nowhere import LIMIT
         except ImportError:
             from values import LIMIT
+        """,
+    "a fallback of a module that makes names when asked": """
+        class Settings:
+            rate = {}
+        try:
+            from numpy import LIMIT
+        except ImportError:
+            LIMIT = Settings()
         """,
 }
 READERS = {

@@ -1377,6 +1377,71 @@ def test_what_a_module_sets_while_it_loads_is_the_same_elsewhere_and_is_kept(pro
     project.run("-c", textwrap.dedent(body))
 
 
+def test_what_a_module_sets_while_it_loads_is_compared_on_other_machines_too(project):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
+    project.write("other.py", "def a(): return 1\ndef b(): return 2\n")
+    project.write("lib.py", RUN_BY_THE_MODULE.replace('("one",)', '"one",\n    text = "first"'))
+    project.write(
+        "flow.py",
+        """
+        import lib
+        from bandsaw._identity.carried import carried_by
+        from bandsaw._identity.compared import Arrived
+        from bandsaw.fingerprint import watched_task_id_of
+
+        def task():
+            return lib.total(), lib.Node.text
+
+        def carried():
+            return carried_by(watched_task_id_of(task, "flow", "task")[1].seen)
+
+        before = carried()
+        assert not before.changed, before
+        for owner, name, value in (
+            (lib.Plain, "m", lambda self: 8), (lib.Node, "text", "second"), (lib.Plain, "gone", 1)
+        ):
+            was = vars(owner).get(name)
+            setattr(owner, name, value)
+            given = carried()
+            assert not given.changed or name == "gone", given
+            delattr(owner, name) if was is None else setattr(owner, name, was)
+            for here in (True, False):
+                found = Arrived({"values": given.values}, here).differing()
+                assert found == [f"lib.{owner.__name__}.{name}"], (found, here)
+        """,
+    )
+    project.run("flow.py")
+
+
+def test_a_module_may_set_attributes_of_anything_while_it_loads(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib.py",
+        """
+        class Odd:
+            def __eq__(self, other):
+                raise AssertionError("compared")
+            __hash__ = None
+
+        class Used:
+            A = 1
+
+        odd = Odd()
+        odd.value = 2
+        """,
+    )
+    body = """
+        import bandsaw, lib
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            return lib.Used.A + x
+
+        assert f(1) == 2
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
 def test_that_a_result_is_not_kept_is_told_at_the_line_of_the_task(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write("lib.py", "RATE = 2\n")
@@ -1416,18 +1481,20 @@ def test_mocks_count_by_what_they_are_told_to_return(project):
         def f(x):
             return lib.read(x)
 
+        kinds = {"list": lambda value: [value, value], "range": range}
+
         def told(patched, value, way):
             if way == "value":
                 patched.return_value = value
             elif way == "attribute":
                 patched.return_value.text.lower.return_value = value
             else:
-                patched.side_effect = [value, value]
+                patched.side_effect = kinds[way](value)
 
         warnings.simplefilter("error")
         for name in ("json.loads", "lib.json"):
             for kind in (mock.MagicMock, mock.Mock):
-                for way in ("value", "attribute", "effects"):
+                for way in ("value", "attribute", *kinds):
                     ids = []
                     for value in (1, 2, 1):
                         with mock.patch(name, new_callable=kind) as patched:

@@ -553,6 +553,8 @@ def test_a_returned_file_is_told_from_which_call_and_run_it_is(project, recorded
     (project.folder / path).write_text("mine")
     os.utime(project.folder / path, (status.st_atime, status.st_mtime - 60))
     assert bandsaw_runs("made", "results/made").endswith("\nIt was changed since.\n")
+    changed = f"\nWhat is in {project.folder / 'results/made'} was changed since.\n"
+    assert bandsaw_runs("made", path).endswith(changed)
     (project.folder / path).unlink()
     assert bandsaw_runs("made", path).endswith("\nIt is not there any more.\n")
     assert bandsaw_runs("made", "workflow.py", check=False) == ""

@@ -168,9 +168,13 @@ class _Gathering:
     def hand(self, theirs: Any, ours: Future[Any]) -> None:
         self._done.put((theirs, ours))
         with self._lock:
-            if not self._is_running:
-                self._is_running = True
-                threading.Thread(target=self._run, daemon=True, name="bandsaw-dask").start()
+            if self._is_running:
+                return
+            self._is_running = True
+        try:
+            threading.Thread(target=self._run, daemon=True, name="bandsaw-dask").start()
+        except RuntimeError:
+            self._run()  # there are no more threads, or the program is over
 
     def _run(self) -> None:
         while True:

@@ -37,7 +37,7 @@ class Results(Iterator[Any]):
         if not iterables:
             raise TypeError("map() needs at least one iterable.")
         checked_count("buffersize", buffersize)
-        checked_patience("timeout", timeout)
+        timeout = checked_patience("timeout", timeout)
         self._end = None if timeout is None else time.monotonic() + timeout
         self._ahead = _Ahead(function, task, lane, zip(*iterables))
         self._size = lane.limit * _AHEAD if buffersize is None else buffersize

@@ -103,15 +103,17 @@ def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
 
 def _open_mock(value: Any) -> Form:
     """Opens a mock by what it stores: some are iterators, and each has a class of its own."""
-    kind = Written(global_name(module_of(type(value)), qualname_of(type(value))))
+    kind = mro_of(type(value))[1]
+    named: Any = Written(global_name(module_of(kind), qualname_of(kind)))
     state = dict(attributes_of(value))
     effect = state.get("_mock_side_effect")
     if type(effect) in _OF_SEQUENCES:
         state["_mock_side_effect"] = effect.__reduce__()[1:]  # what is left, which stays there
-    return Form(b"O", PARTS, (kind, (), Fields(state), None, None))
+    made_of = kind if is_of_the_user(kind) else named
+    return Form(b"O", PARTS, (made_of, (), Fields(state), None, None))
 
 
-_OF_SEQUENCES: tuple[type, ...] = (type(iter([])), type(iter(())))
+_OF_SEQUENCES: tuple[type, ...] = tuple(map(type, map(iter, ([], (), range(0), {}, set(), ""))))
 
 
 def _open(value: Any, writer: AnyWriter) -> Union[bytes, Form]:

@@ -81,8 +81,9 @@ def carried_by(seen: Seen) -> Carried:
             continue
         module, place = canonical_module_name(module_of(owner)), qualname_of(owner)
         expressions = said_in(owner)
-        others = frozenset(changed_members(owner, one.state))
-        changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sorted(others)))
+        others = dict(changed_members(owner, one.state))
+        sure = sorted(name for name in others if others[name])
+        changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sure))
         for name, value in one.state.items():
             if name in seen.attributes or name == _MADE_WHEN_ASKED_FOR:
                 continue
@@ -92,6 +93,14 @@ def carried_by(seen: Seen) -> Carried:
                 if is_digested(key, value) and name not in others:
                     if not is_computed(expressions.get(name), value):
                         filled.add(key)
+        for name in others:
+            if not others[name] and name not in seen.attributes:
+                # On each machine: the module makes it, where it has made it here.
+                value = one.state.get(name, MISSING)
+                if value is MISSING:
+                    values[f"{module}:{place}.{name}"] = ABSENT
+                elif not is_digested(f"{module}:{place}.{name}", value, MADE_ANEW):
+                    changed[f"{module}.{place}.{name}"] = None
     for function, *_ in list(seen.functions.values()):
         module = canonical_module_name(function.__globals__.get("__name__"))
         key = f"{module}:{function.__qualname__}"

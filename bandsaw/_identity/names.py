@@ -199,7 +199,6 @@ def _arguments(value: Any, reader: Reader) -> Any:
 # As they were when ids were first made: `sys.orig_argv` has those of Python, too.
 _ARGUMENTS = list(getattr(sys, "argv", None) or [])
 _DATA = frozenset((bool, int, float, complex, str, bytes, tuple))
-_CONTENTS = _DATA | {list, dict, set, frozenset, type(None)}
 # The others are never replaced, and each name costs time at each call.
 _OFTEN_REPLACED = frozenset(("open", "input", "print", "__import__"))
 
@@ -212,7 +211,12 @@ def is_of_module(module: str, name: str, value: Any) -> bool:
     if found is MISSING and (
         "__getattr__" in variables or type(home) not in (ModuleType, type(None))
     ):
-        return type(value) not in _CONTENTS  # the module may have made it when it was asked for
+        # The module may have made it when it was asked for.
+        if is_a(value, ModuleType):
+            return True
+        if is_a(value, (FunctionType, BuiltinFunctionType, type)):
+            return not is_first_party(str(value.__module__))
+        return module_of(type(value)).partition(".")[0] == module.partition(".")[0]
     return found is value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import types
@@ -76,9 +77,10 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
 def _task(value: Any) -> Form:
     """Opens the object that `bandsaw_task` is: its own id may be the one that is being made."""
     kwargs = value.kwargs
-    function = attributes_of(value).get("_function")
-    if "version" in kwargs or function is None:
-        function = str(value)
+    function: Any = str(value)
+    if "version" not in kwargs:
+        with contextlib.suppress(Exception):
+            function = value.function  # in a copy from another process it is found by its name
     return Form(b"!taskobject;", PARTS, (function, kwargs))
 
 

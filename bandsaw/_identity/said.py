@@ -118,8 +118,11 @@ def paired_defaults(function: FunctionType, node: Any) -> Optional[list[tuple[as
     return [*zip(said, held), *((default, named[n]) for n, default in said_by_name.items())]
 
 
-def changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
-    """Yields the names of members that were set from outside of the body of a class."""
+def changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+    """Yields the names of members that were set from outside of the body of a class.
+
+    With each, whether that is sure: its module or its metaclass may have done it.
+    """
     module, node = sys.modules.get(module_of(cls)), _node_of(cls)
     if node is None:
         return
@@ -134,31 +137,30 @@ def changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[str]:
     if are_classes and MISSING not in bases and not (node.keywords or node.decorator_list):
         said_bases = [id(base) for base in bases if base is not object]
         if said_bases != [id(base) for base in bases_of(cls) if base is not object]:
-            yield "__bases__"
+            yield "__bases__", True
     is_shaped = not are_classes or _is_shaped(cls, node)
     set_there = _set_by_module(cls)
     for name, member in members.items():
         is_given = _is_given(cls, name, member, bound)
         is_special = name[:2] == "__" and type(cls) not in _PLAIN_KINDS
-        is_special = is_special or name in set_there or ANY in set_there
         if is_special or (name not in bound and (is_shaped or name in _named_in(node))):
             is_given = False  # nobody knows
         if is_given or is_mock(member):
-            yield name
+            yield name, is_mock(member) or not set_there & {name, ANY}
     if not (is_shaped or any(is_a(child, ast.Delete) for child in node.body)):
         yield from _missing_members(cls, members, bound, set_there)
     for name, expression in said_in(cls).items():
         member = members.get(name, MISSING)
         if expression is None or type(member) is cls:
             continue  # the members of an enumeration
-        if type(cls) not in _PLAIN_KINDS or name in set_there or ANY in set_there:
-            continue  # the metaclass or the module may have put another value there
+        is_sure = type(cls) in _PLAIN_KINDS and not set_there & {name, ANY}
         if is_a(member, PLAIN):
             if is_literal(expression, member) is False:
-                yield name
+                yield name, is_sure
         elif is_a(member, type):
-            if said_by(expression, attributes_of(module)) not in (member, MISSING):
-                yield name
+            found = said_by(expression, attributes_of(module))
+            if not (found is member or found is MISSING):
+                yield name, is_sure
 
 
 def _is_given(cls: type, name: str, member: Any, bound: Mapping[Any, Any]) -> bool:
@@ -211,20 +213,19 @@ def _set_by_module(cls: type) -> set[str]:
     source = None if module is None else source_of_namespace(attributes_of(module))
     found: set[str] = set()
     for expression, name in () if source is None else source.set_attributes:
-        if said_by(expression, attributes_of(module)) in (cls, MISSING):
+        owner = said_by(expression, attributes_of(module))
+        if owner is cls or owner is MISSING:
             found.add(name or ANY)
     return found
 
 
 def _missing_members(
     cls: type, members: Mapping[str, Any], bound: Mapping[Any, Any], set_there: set[str]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, bool]]:
     """Yields what the body of a class defines, and somebody has deleted or replaced."""
     for name, child in bound.items():
         is_value = is_a(child, ast.Assign) or (is_a(child, ast.AnnAssign) and child.value)
         if name is None or name[:2] == "__" or not (is_value or is_a(child, DEFINITIONS)):
-            continue
-        if name in set_there:
             continue
         member = members.get(name, MISSING)
         is_replaced = (
@@ -233,7 +234,7 @@ def _missing_members(
             and not (is_a(member, type) and qualname_of(member) == f"{qualname_of(cls)}.{name}")
         )
         if member is MISSING or is_replaced:
-            yield name
+            yield name, not set_there & {name, ANY}
 
 
 def said_in(cls: type) -> dict[str, Any]:

@@ -59,17 +59,22 @@ class Source:
     @property
     def bound_below(self) -> set[str]:
         """The names that anything but a definition or an import at the top level binds."""
-        return self._bindings.below
+        return self._blocks.names
 
     @property
     def set_attributes(self) -> list[tuple[ast.expr, Optional[str]]]:
         """What sets or deletes an attribute as the module runs: of what, and `None` for any."""
-        return self._bindings.attributes
+        return self._blocks.attributes
+
+    @cached_property
+    def _blocks(self) -> _Blocks:
+        return _Blocks(self.tree)
 
     def forget_tree(self) -> None:
         """Has it made anew for who asks for it again."""
         self.__dict__.pop("tree", None)
         self.__dict__.pop("_bindings", None)
+        self.__dict__.pop("_blocks", None)
         self._indexed = self._codes = None
 
     def _index(self) -> _Index:
@@ -116,6 +121,36 @@ class Source:
         return found
 
 
+class _Blocks:
+    """What a module binds and sets as it runs, with anything but definitions and imports."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.names: set[str] = set()
+        self.attributes: list[tuple[ast.expr, Optional[str]]] = []
+        plain = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+        self._index([node for node in tree.body if not isinstance(node, plain)])
+
+    def _index(self, nodes: list[Any]) -> None:
+        for node in nodes:  # which grows
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                self.names.add(node.name)
+                continue
+            if isinstance(node, ast.Lambda):
+                continue
+            nodes += ast.iter_child_nodes(node)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self.names.add(node.id)
+            elif isinstance(node, (ast.alias, ast.ExceptHandler)):
+                bound = getattr(node, "asname", None) or node.name
+                self.names.add(str(bound).partition(".")[0])
+            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                self.attributes.append((node.value, node.attr))
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id in ("setattr", "delattr") and len(node.args) > 1:
+                    name = getattr(node.args[1], "value", None)
+                    self.attributes.append((node.args[0], name if isinstance(name, str) else None))
+
+
 class _Bindings:
     """What the statements at the top level of a module bind."""
 
@@ -123,32 +158,8 @@ class _Bindings:
         self.imports: dict[str, tuple[str, str, int]] = {}
         self.assigned: dict[str, list[ast.stmt]] = {}
         self.defined: dict[str, bool] = {}
-        self.below: set[str] = set()
-        self.attributes: list[tuple[ast.expr, Optional[str]]] = []
         for statement in tree.body:
             self._index_statement(statement)
-        plain = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-        self._index_nodes([node for node in tree.body if not isinstance(node, plain)])
-
-    def _index_nodes(self, nodes: list[Any]) -> None:
-        for node in nodes:  # which grows
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                self.below.add(node.name)
-                continue
-            if isinstance(node, ast.Lambda):
-                continue
-            nodes += ast.iter_child_nodes(node)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                self.below.add(node.id)
-            elif isinstance(node, (ast.alias, ast.ExceptHandler)):
-                bound = getattr(node, "asname", None) or node.name
-                self.below.add(str(bound).partition(".")[0])
-            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-                self.attributes.append((node.value, node.attr))
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id in ("setattr", "delattr") and len(node.args) > 1:
-                    name = getattr(node.args[1], "value", None)
-                    self.attributes.append((node.args[0], name if isinstance(name, str) else None))
 
     def _index_statement(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.ImportFrom):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Optional
 
 from .._system import trees
@@ -37,13 +38,15 @@ def what_became(path: str, call: dict[str, Any]) -> Optional[str]:
         path: The absolute path of the file, or of one in a returned folder.
         call: The call that has returned it, as it was recorded.
     """
-    if not os.path.lexists(path):
+    if not os.path.exists(path):
         return "It is not there any more."
+    # By its time alone: the clock of its disk may differ, and somebody may have set it back.
+    is_newer = os.path.getmtime(path) > call["ended"] + 1
     stamps = call["facts"].get("returned_stamps")
-    stamp = stamps.get(path) if isinstance(stamps, dict) else None
-    if stamp is not None:
-        is_changed = _stamp(path) != stamp
-    else:
-        # Of one in a folder, only the time is known, and the clock of its disk may differ.
-        is_changed = os.lstat(path).st_mtime > call["ended"] + 1
-    return "It was changed since." if is_changed else None
+    for known in (path, *map(str, Path(path).parents)) if isinstance(stamps, dict) else ():
+        if stamps.get(known) is not None:
+            if _stamp(known) == stamps[known]:
+                return None
+            is_newer = is_newer or known == path
+            return "It was changed since." if is_newer else f"What is in {known} was changed since."
+    return "It was changed since." if is_newer else None

@@ -113,18 +113,28 @@ def _reduced_wrapper(obj: Any) -> Any:
         return None
     if type(obj) is _MEMO:
         parameters = obj.cache_parameters()
-        return _memo, (obj.__wrapped__, parameters["maxsize"], parameters["typed"])
+        given = obj.__wrapped__, parameters["maxsize"], parameters["typed"]
+        return _memo, given, _attributes(obj), None, None, _set_attributes
     registry = dict(obj.registry)
-    return functools.singledispatch, (registry[object],), registry, None, None, _register
+    held = registry, _attributes(obj)
+    return functools.singledispatch, (registry[object],), held, None, None, _register
+
+
+def _attributes(wrapper: Any) -> dict[str, Any]:
+    """Returns what somebody has set on a wrapper."""
+    ours = vars(functools.lru_cache(len) if type(wrapper) is _MEMO else _any_dispatching)
+    return {name: value for name, value in vars(wrapper).items() if name not in (*ours, *NAMES)}
 
 
 def _memo(function: Any, maxsize: Any, typed: bool) -> Any:
     return functools.lru_cache(maxsize, typed)(function)
 
 
-def _register(dispatching: Any, registry: Any) -> None:
+def _register(dispatching: Any, state: Any) -> None:
+    registry, attributes = state
     for kind, function in registry.items():
         dispatching.register(kind, function)
+    _set_attributes(dispatching, attributes)
 
 
 def _set_attributes(function: Any, state: Any) -> None:

@@ -202,7 +202,7 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "A
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "submitit":
             raise  # Slurm ends the job
-        word = "error" if begun else "unstarted"
+        word = "error" if begun or messages is None else "unstarted"
         said = word, host, f"{type(error).__name__}: {error}"
         if answers:
             return "calls", host, [answers.get(name, said) for name in request["calls"]]

@@ -2,6 +2,7 @@ import gc
 import itertools
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from decimal import Decimal
 
 import pytest
 
@@ -147,5 +148,7 @@ def test_options_that_cannot_be_used_are_refused(double):
     for seconds in ("3", float("nan"), True):
         with pytest.raises(InvalidValueError, match="timeout"):
             double.map([1], timeout=seconds)
+    for seconds in (float("inf"), Decimal(60), 1e9):
+        assert list(double.map([1], timeout=seconds)) == [2]
     with pytest.raises(TypeError, match="at least one"):
         double.map()

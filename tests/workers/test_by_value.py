@@ -425,6 +425,12 @@ def total():
     cached = fibonacci(10), fibonacci.cache_parameters()["maxsize"], shape.scaled(2)
     return (*cached, size([1, [2, 3]]), shape.kind(1), shape.kind("a"))
 
+fibonacci.unit, size.unit = 5, 6
+
+def units():
+    return fibonacci.unit, size.unit
+
+assert call(units) == (5, 6)
 expected = 55, 7, 8, 3, "int", "any"
 shape = Shape()
 assert shape.corners == 4 and total() == expected
