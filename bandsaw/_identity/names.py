@@ -208,16 +208,15 @@ def is_of_module(module: str, name: str, value: Any) -> bool:
     home = sys.modules.get(module)
     variables = attributes_of(home)
     found = variables.get(name, MISSING)
-    if found is MISSING and (
-        "__getattr__" in variables or type(home) not in (ModuleType, type(None))
-    ):
-        # The module may have made it when it was asked for.
-        if is_a(value, ModuleType):
-            return True
-        if is_a(value, (FunctionType, BuiltinFunctionType, type)):
-            return not is_first_party(str(value.__module__))
-        return module_of(type(value)).partition(".")[0] == module.partition(".")[0]
-    return found is value
+    makes_names = "__getattr__" in variables or type(home) not in (ModuleType, type(None))
+    if found is not MISSING or not makes_names:
+        return found is value
+    # The module may have made it when it was asked for.
+    if is_a(value, ModuleType):
+        return True
+    if is_a(value, (FunctionType, BuiltinFunctionType, type)):
+        return not is_first_party(str(value.__module__))
+    return module_of(type(value)).partition(".")[0] == module.partition(".")[0]
 
 
 def _is_replaced(namespace: Mapping[str, Any], name: str, value: Any, reader: Reader) -> bool:
