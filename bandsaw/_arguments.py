@@ -12,10 +12,13 @@ from .errors import ConfigurationTypeError, InvalidValueError
 MOST_SECONDS = 30_000_000
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def seconds(value: Any) -> Optional[str]:
     """Says what is wrong with a time span."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and 0 < value <= MOST_SECONDS:
+    if _is_number(value) and 0 < value <= MOST_SECONDS:
         return None
     return f"has to be a number of seconds above 0, such as 30, and at most {MOST_SECONDS}"
 
@@ -39,8 +42,7 @@ def checked_flag(name: str, value: Any, of: str = "") -> bool:
 
 
 def checked_bound(name: str, bound: Any) -> Any:
-    is_number = isinstance(bound, (int, float)) and not isinstance(bound, bool)
-    if bound is None or (is_number and bound > 0):
+    if bound is None or (_is_number(bound) and bound > 0):
         return bound
     raise InvalidValueError(
         f"{name} has to be a number above zero, or None for none, not {bound!r}"

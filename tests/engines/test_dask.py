@@ -38,3 +38,20 @@ def test_its_thread_ends_when_there_is_nothing_to_do_and_loses_no_result(client,
     wait_until(lambda: "bandsaw-dask" not in [thread.name for thread in threading.enumerate()])
     futures = [executor.submit(pow, 3, n) for n in range(100)]
     assert [future.result(60) for future in futures] == [3**n for n in range(100)]
+
+
+def test_results_arrive_where_no_thread_can_be_started(client, monkeypatch):
+    from bandsaw._engines import dask
+    from bandsaw.engines import DaskExecutor
+
+    class NoThread(threading.Thread):
+        def start(self):
+            if self.name == "bandsaw-dask":
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    monkeypatch.setattr(dask, "_IDLE_SECONDS", 0.001)
+    monkeypatch.setattr(threading, "Thread", NoThread)
+    executor = DaskExecutor(client)
+    futures = [executor.submit(pow, 2, n) for n in range(3)]
+    assert [future.result(60) for future in futures] == [1, 2, 4]
