@@ -8,7 +8,7 @@ import time
 from typing import Any, Optional
 
 from . import modules
-from ._recording.counts import Counting, shower
+from ._recording.counts import Counting, kind_of, shower
 from ._session import telling
 from ._system import work
 from ._system.processes import in_forked_processes
@@ -96,7 +96,9 @@ class Progress(Extension):
         """Counts the end of a call. See `Extension.on_call_ended`."""
         if modules.is_far_end:
             return
-        has_failed = error is not None or getattr(session.result, "exception", None) is not None
+        if error is None:
+            error = getattr(session.result, "exception", None)
+        has_failed = error is not None and kind_of(error) is not KeyboardInterrupt
         is_hit = session.facts.get("cache") == "hit"
         self._counting.ended(str(session.task), has_failed, is_hit)
         if not self._counting.active:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from ._arguments import checked_flag, checked_path
 from ._session import telling
 from ._system.directories import Anchor
-from .errors import InvalidValueError, TaskKilledError
+from .errors import InvalidValueError
 from .extensions import Extension
 
 if TYPE_CHECKING:
@@ -133,9 +133,7 @@ class Recorder(Extension):
 
     def _end(self, call: dict[str, Any], error: Optional[BaseException]) -> None:
         if error is not None:
-            kind: type[BaseException] = type(error)
-            if kind is TaskKilledError and _used().program.was_interrupted:
-                kind = KeyboardInterrupt  # Ctrl-C kills what still runs
+            kind = _used().counts.kind_of(error)
             call["error"] = f"{kind.__module__}.{kind.__qualname__}"
             call["exception"] = error
         self._write("ended", call)
@@ -155,7 +153,7 @@ class Recorder(Extension):
 
 class _Used(NamedTuple):
     calls: Any
-    program: Any
+    counts: Any
     writing: Any
     short_text: Any
 
@@ -164,10 +162,10 @@ class _Used(NamedTuple):
 def _used() -> _Used:
     # Loaded with the first call, and once: an import at each call takes microseconds.
     from ._cache.record import short_text
-    from ._futures import calls, program
-    from ._recording import writing
+    from ._futures import calls
+    from ._recording import counts, writing
 
-    return _Used(calls, program, writing, short_text)
+    return _Used(calls, counts, writing, short_text)
 
 
 def _arguments(execution: Any) -> str:

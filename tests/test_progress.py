@@ -44,6 +44,7 @@ def step(x):
 
 if __name__ == "__main__":
     futures = [step.submit(x) for x in range(4)]
+    futures.append(step.submit(futures[2]))  # it never begins
     for future in futures:
         future.exception()
     print("the end")
@@ -55,7 +56,7 @@ def test_lines_are_written_where_there_is_no_terminal(project):
     project.write("workflow.py", WORKFLOW.format(waits=True))
     done = project.run("workflow.py")
     assert done.stdout == "the end\n"
-    assert "workflow.step: 4 of 4 done, 1 failed" in done.stderr.splitlines()[-1]
+    assert "workflow.step: 5 of 5 done, 1 failed" in done.stderr.splitlines()[-1]
 
 
 def test_nothing_is_shown_of_what_ends_at_once(project):
@@ -118,7 +119,7 @@ def test_a_terminal_has_bars(project):
         text += data
     os.close(near)
     assert process.wait() == 0
-    assert "━".encode() in text and b"4 of 4 done" in text and b"the end" in text
+    assert "━".encode() in text and b"5 of 5 done, 1 failed" in text and b"the end" in text
     # The cursor is shown again.
     assert text.rindex(b"\x1b[?25h") > text.rindex(b"\x1b[?25l")
 
@@ -145,7 +146,7 @@ def test_a_notebook_has_bars_in_its_cell(project, monkeypatch):
     bars = [output.data for output in cell.outputs if output.output_type == "display_data"]
     # One, that was drawn anew in its place.
     assert len(bars) == 1
-    assert "━" in bars[0]["text/html"] and "4 of 4 done, 1 failed" in bars[0]["text/html"]
+    assert "━" in bars[0]["text/html"] and "5 of 5 done, 1 failed" in bars[0]["text/html"]
     text = "".join(output.text for output in cell.outputs if output.output_type == "stream")
     assert text == "the end\n"
 

@@ -9,8 +9,17 @@ import time
 from collections.abc import Sequence
 from typing import Any, Optional, Union
 
+from .._futures import program
 from .._system.units import told_seconds
 from .._system.work import Work
+from ..errors import TaskKilledError
+
+
+def kind_of(error: BaseException) -> type[BaseException]:
+    """Returns the type of what has ended a call: Ctrl-C kills what still runs."""
+    if isinstance(error, TaskKilledError) and program.was_interrupted:
+        return KeyboardInterrupt
+    return type(error)
 
 
 class Counts:
@@ -74,7 +83,7 @@ class Counting:
             counts = self._of(task)
             counts.running -= has_begun
             counts.done += 1
-            counts.failed += has_failed
+            counts.failed += has_failed and has_begun
             counts.cached += is_hit
             self.active -= has_begun
 

@@ -145,7 +145,8 @@ class _Writer:
             counting.submitted(of)
         else:
             is_hit = of.get("facts", {}).get("cache") == "hit"
-            counting.ended(of["task"], "error" in of, is_hit, has_begun="begun" in of)
+            has_failed = of.get("error") not in (None, "builtins.KeyboardInterrupt")
+            counting.ended(of["task"], has_failed, is_hit, has_begun="begun" in of)
 
     def _write(self, path: str, batch: list[dict[str, Any]], ended: bool) -> None:
         import sqlite3
