@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 import weakref
@@ -20,12 +21,6 @@ _LARGE = 1 << 20
 _SECONDS_TO_ANSWER = 5.0
 # A worker that has a result may be stopped.
 _SECONDS_TO_GATHER = 600.0
-# A function of no module is sent as it is. Files do not wait for what the worker computes.
-_BESIDE = """
-async def bandsaw_beside(function, *args):
-    import asyncio
-    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
-"""
 _MOST_GATHERED = 50
 _IDLE_SECONDS = 5.0
 
@@ -106,9 +101,8 @@ class DaskExecutor(EngineExecutor):
 
     def _at(self, worker: str, *what: Any) -> Future[Any]:
         """Calls a function in a worker, whatever else that does."""
-        namespace: dict[str, Any] = {"__name__": "__main__"}
-        exec(_BESIDE, namespace)
-        call = namespace["bandsaw_beside"]
+        # A function of no module would be sent as byte code, which other Pythons cannot read.
+        call = asyncio.to_thread
         return in_thread(lambda: self.client.run(call, *what, workers=[worker])[worker])
 
     def _stored(self, data: bytes) -> Stored:
