@@ -560,6 +560,34 @@ def test_a_returned_file_is_told_from_which_call_and_run_it_is(project, recorded
     assert bandsaw_runs("made", "workflow.py", check=False) == ""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed")
+def test_a_record_that_is_removed_while_it_is_written_is_begun_anew(project):
+    project.write("bandsaw_config.py", CONFIGURATION.format(values=False))
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw
+        from bandsaw._recording import writing
+
+        @bandsaw.task(chain="plain")
+        def step(x):
+            return x
+
+        if __name__ == "__main__":
+            step(1)
+            writing.flush()
+            os.unlink("calls.sqlite")
+            step(2)
+        """,
+    )
+    done = project.run("workflow.py")
+    assert "calls.sqlite was removed, with what had been recorded" in done.stderr
+    shown = project.run("-m", "bandsaw", "runs", "show").stdout
+    assert "workflow.step" in shown and "1 call" in shown
+    assert [path.name for path in project.folder.glob("calls.sqlite*")] == ["calls.sqlite"]
+
+
 def test_the_command_line_is_installed_as_bandsaw():
     command = os.path.join(os.path.dirname(sys.executable), "bandsaw")
     if not os.path.exists(command):

@@ -68,7 +68,8 @@ class _Writer:
         self._thread: Optional[threading.Thread] = None
         self._wake = threading.Event()
         self._stops = False
-        self._connections: dict[str, Any] = {}
+        # With the number of the file, which somebody may remove.
+        self._connections: dict[str, tuple[Any, int]] = {}
         self._has_warned = False
         self._writing = threading.Lock()
         self._counted: dict[str, Counting] = {}
@@ -152,15 +153,7 @@ class _Writer:
         import sqlite3
 
         rows = [_row(call) for call in batch]
-        connection = self._connections.get(path)
-        if connection is None:
-            connection = self._connections[path] = opened(path)
-            # In a process of a task the run is that of the caller.
-            if not modules.is_far_end:
-                with connection:
-                    connection.execute(
-                        "INSERT OR IGNORE INTO runs VALUES (?,?,?,?,?,?,?,?,?)", _run()
-                    )
+        connection = self._connection(path)
         with connection:
             # Each statement waits for the thread of a busy program to let go of the interpreter.
             most = (32_766 if sqlite3.sqlite_version_info >= (3, 32) else 999) // len(CALL)
@@ -182,6 +175,21 @@ class _Writer:
                     connection.execute(
                         "INSERT OR IGNORE INTO interrupted VALUES (?)", (get_run_id(),)
                     )
+
+    def _connection(self, path: str) -> Any:
+        known, file = self._connections.get(path, (None, 0))
+        if known is not None and file == _file_at(path):
+            return known
+        if known is not None:
+            self._warn(f"{path} was removed, with what had been recorded")
+            known.close()
+        connection = opened(path)
+        # In a process of a task the run is that of the caller.
+        if not modules.is_far_end:
+            with connection:
+                connection.execute(f"INSERT OR IGNORE INTO runs VALUES ({'?,' * 8}?)", _run())
+        self._connections[path] = connection, _file_at(path)
+        return connection
 
     def _insert(self, connection: Any, rows: list[tuple[Any, ...]]) -> None:
         import sqlite3
@@ -209,11 +217,15 @@ class _Writer:
         self._wake.set()
         self.flush(ended=True)
         connections, self._connections = self._connections, {}
-        for connection in connections.values():
+        for connection, _ in connections.values():
             try:
                 connection.close()
             except Exception as error:
                 self._warn(str(error))
+
+
+def _file_at(path: str) -> int:
+    return os.stat(path).st_ino if os.path.exists(path) else 0
 
 
 def _was_interrupted() -> bool:
