@@ -495,6 +495,18 @@ def test_the_command_builds_lists_runs_and_removes(run, project, home):
     assert kept(home) == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a named pipe")
+def test_a_pipe_or_device_is_written_to_and_not_replaced(run, project):
+    run({}, "-c", "pass")
+    os.mkfifo(project.folder / "pipe")
+    with open(project.folder / "got", "wb") as got:
+        reader = subprocess.Popen(["cat", "pipe"], cwd=project.folder, stdout=got)
+    command(run, "build", "--output", "pipe")
+    assert reader.wait(100) == 0
+    assert zipfile.is_zipfile(project.folder / "got")
+    assert (project.folder / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

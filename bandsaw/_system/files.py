@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Makes a file that is there whole or not at all, readable by its owner only."""
+    """Makes a file that is there whole or not at all, readable by its owner only.
+
+    A device or a pipe is written to: nothing takes its place.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as file:
+            yield file
+        return
     # Imported late, here and below: all processes of tasks load this module, few make files.
     import tempfile
 
