@@ -77,6 +77,7 @@ class Pack:
 
     def _came(self, future: Future[Any]) -> None:
         self._packer.count(-1)
+        self._future = None  # it knows the pack, and all answers
         entries, self.entries = self.entries, []
         for one in entries:
             if one.call not in self._left:

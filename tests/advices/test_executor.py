@@ -1104,6 +1104,24 @@ def test_what_hits_the_thread_of_one_call_of_a_pack_leaves_the_others_with_an_en
     assert all(isinstance(one.exception(0).__cause__, SystemExit) for one in futures)
 
 
+def test_the_answers_to_a_pack_live_no_longer_than_those_who_wait_for_them():
+    submitted = Future()
+    engine = Engine("e", lambda *_: submitted, lambda *_: None, lambda *_: False)
+    pack = packs.Pack(packs.Packer(engine), ({}, {}, None, False))
+    future = Future()
+    pack.entries = [packs._Entry("one", (b"", b"", b""), future)]
+    pack.submit()
+    submitted.set_result(("calls", "here", ["answer"]))
+    assert future.result(0) == "answer"
+    known = weakref.ref(submitted)
+    gc.disable()
+    try:
+        del submitted, engine
+        assert known() is None
+    finally:
+        gc.enable()
+
+
 def test_an_executor_that_was_broken_when_a_pack_was_submitted_is_let_go():
     class Broken:
         def submit(self, function, /, *args):
