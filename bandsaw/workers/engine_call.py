@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 from .._file import Carrier
 from .._files import carrying
 from .._session import telling
-from .._system import ending
+from .._system import callers, ending
 from ..distribution import DistributionArchive
 from ..errors import BandsawError
 from ..run import get_run_id
@@ -77,7 +76,7 @@ class EnginePlace(Place):
         # Those in the arguments.
         self.files: list[Sent] = []
         self._bringing: Optional[Bringing] = None
-        self.call = secrets.token_hex(16)  # its name
+        self.call = callers.new_nonce()  # its name
         self.request = self._request()
 
     def _request(self) -> Mapping[str, Any]:
