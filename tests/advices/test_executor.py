@@ -1105,18 +1105,18 @@ def test_what_hits_the_thread_of_one_call_of_a_pack_leaves_the_others_with_an_en
 
 
 def test_the_answers_to_a_pack_live_no_longer_than_those_who_wait_for_them():
-    submitted = Future()
-    engine = Engine("e", lambda *_: submitted, lambda *_: None, lambda *_: False)
+    futures = [Future()]
+    engine = Engine("e", lambda *_: futures[0], lambda *_: None, lambda *_: False)
     pack = packs.Pack(packs.Packer(engine), ({}, {}, None, False))
     future = Future()
     pack.entries = [packs._Entry("one", (b"", b"", b""), future)]
     pack.submit()
-    submitted.set_result(("calls", "here", ["answer"]))
+    futures[0].set_result(("calls", "here", ["answer"]))
     assert future.result(0) == "answer"
-    known = weakref.ref(submitted)
+    known = weakref.ref(futures[0])
     gc.disable()
     try:
-        del submitted, engine
+        futures.clear()
         assert known() is None
     finally:
         gc.enable()
