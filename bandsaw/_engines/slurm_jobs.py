@@ -109,10 +109,13 @@ def is_doubtful(value: Any) -> bool:
     for word, _, *rest in value[2] if value[0] == "calls" else [value]:
         if word == "events":
             events, end, *_ = rest
-            killed = [EVENT.unpack(body)[1] for letter, body in events if letter == b"S"]
+            # Nothing follows when what had started the process was ended itself.
+            ends = {
+                EVENT.unpack(body)[1] if body else None for letter, body in events if letter == b"S"
+            }
             if end == "deadline":
                 continue
-            if end == SERVER_ENDED or -signal.SIGTERM in killed or -signal.SIGKILL in killed:
+            if end == SERVER_ENDED or ends & {None, -signal.SIGTERM, -signal.SIGKILL}:
                 return True
     return False
 

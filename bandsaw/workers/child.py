@@ -9,7 +9,6 @@ import select
 import socket
 import time
 import weakref
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
@@ -36,8 +35,24 @@ _open: weakref.WeakSet[Child] = weakref.WeakSet()
 class Child(abc.ABC):
     """A process of tasks; at last `closed` is told whether its template was found gone."""
 
+    # On the class is what few change: many children wait at once, and one with more than thirty
+    # attributes of its own takes five times as much memory.
     # Makes an error of what happened to it, if its machine can no longer be reached.
     loss: Optional[Callable[[str], BandsawError]] = None
+    seen: Any = None  # by what it was seen last whether there are news
+    # Its process id, `None` as long as the template has not said it.
+    pid: Optional[int] = None
+    # How it ended, negative for a signal; `None` if it runs, or nobody knows.
+    returncode: Optional[int] = None
+    start_error: Optional[int] = None  # the `errno` for which it could not be started
+    is_over = False  # whether it has ended
+    is_cancelled = False  # whether it was ended from here
+    is_heard = False  # whether it has sent anything
+    has_answered = False  # whether it has gone on with a session before
+    has_read = True  # whether it may have read all that was sent to it last
+    _has_channel = True
+    _lost_at = 0.0
+    _is_lost = False
 
     def __init__(
         self, kind: Any, host: str, closed: Callable[[bool], None], told: Mapping[str, Any]
@@ -45,24 +60,11 @@ class Child(abc.ABC):
         self.kind = kind
         self.host = host
         self.told = dict(told)  # what it knows of the state of this process
-        self.seen: Any = None  # by what it was seen last whether there are news
-        # Its process id, `None` as long as the template has not said it.
-        self.pid: Optional[int] = None
-        # How it ended, negative for a signal; `None` if it runs, or nobody knows.
-        self.returncode: Optional[int] = None
-        self.start_error: Optional[int] = None  # the `errno` for which it could not be started
-        self.is_over = False  # whether it has ended
-        self.is_cancelled = False  # whether it was ended from here
-        self.is_heard = False  # whether it has sent anything
-        self.has_answered = False  # whether it has gone on with a session before
-        self.has_read = True  # whether it may have read all that was sent to it last
         self._closed: Optional[Callable[[bool], None]] = closed
         self._out = Output("stdout")
         self._errors = Output("stderr")
-        self._frames: deque[Frame] = deque()
-        self._has_channel = True
-        self._lost_at = 0.0
-        self._is_lost = False
+        # Few at once, and an empty deque takes ten times as much memory.
+        self._frames: list[Frame] = []
         _open.add(self)
 
     @abc.abstractmethod
@@ -75,7 +77,7 @@ class Child(abc.ABC):
 
     def take(self) -> Optional[Frame]:
         """Takes a message that has arrived already."""
-        return self._frames.popleft() if self._frames else None
+        return self._frames.pop(0) if self._frames else None
 
     def _stalls_at(self) -> Optional[float]:
         """Says when a message that has begun to come counts as stalled, `None` if none has."""

@@ -172,7 +172,7 @@ class Engine:
         """Sends an archive to a machine that lacks it. `mark`: see `once`."""
 
         def bring() -> None:
-            future = self.submit({}, *submission(request, None, parts_of(archive), True))
+            future = self.submit({}, *submission(request, None, None, parts_of(archive), True))
             with contextlib.suppress(WorkerError):
                 ending.result_of(future)
 
@@ -216,16 +216,24 @@ def program() -> tuple[str, str]:
 
 
 def submission(
-    request: Mapping[str, Any], messages: Any, archive: Any, with_program: bool, data: Any = None
+    request: Mapping[str, Any],
+    call: Any,
+    messages: Any,
+    archive: Any,
+    with_program: bool,
+    data: Any = None,
 ) -> tuple[Any, ...]:
-    """Returns what is submitted: a function and its arguments. The last one may be large."""
+    """Returns what is submitted: a function and its arguments. The last one may be large.
+
+    Many that wait hold the same request: it is not changed.
+    """
     name, text = program()
     head: Any = None
     if isinstance(messages, list):
         head, data = [one[:-1] for one in messages], [one[-1] for one in messages]
     elif messages is not None:
         head, data = messages[:-1], messages[-1]
-    scope: dict[str, Any] = {"name": name, "args": (dict(request), head, archive)}
+    scope: dict[str, Any] = {"name": name, "args": (request, call, head, archive)}
     if not with_program:
         return eval, EXPRESSION, scope, {"data": data}
     scope["source"] = text

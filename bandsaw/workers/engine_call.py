@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 from .._file import Carrier
 from .._files import carrying
 from .._session import telling
-from .._system import ending
+from .._system import callers, ending
 from ..distribution import DistributionArchive
 from ..errors import BandsawError
 from ..run import get_run_id
@@ -77,7 +76,8 @@ class EnginePlace(Place):
         # Those in the arguments.
         self.files: list[Sent] = []
         self._bringing: Optional[Bringing] = None
-        self.request: dict[str, Any] = {**self._request(), "call": secrets.token_hex(16)}
+        self.call = callers.new_nonce()  # its name
+        self.request = self._request()
 
     def _request(self) -> Mapping[str, Any]:
         """Returns what calls like this one tell a worker, made anew where it may have changed."""
@@ -153,7 +153,7 @@ class EnginePlace(Place):
 
         if isinstance(carrier, carrying.Delivering):
             self.files = list(carrier.files.values())
-            self.request["files"] = described(self.engine, self.files)
+            self.request = {**self.request, "files": described(self.engine, self.files)}
         return {}
 
     def bringing(self, child: Child) -> Bringing:
@@ -182,7 +182,7 @@ class EngineCall(Call):
     def run(self, is_last_try: bool = True) -> None:
         place = self._place
         if isinstance(self._session.task, _FunctionWithClosureTask):
-            place.request["python"] = list(sys.version_info[:2])
+            place.request = {**place.request, "python": list(sys.version_info[:2])}
         with ending.held(self._end):
             message = self._short() or self._whole()
             child = EngineChild(place.kind, place, self._check_can_read)

@@ -91,7 +91,7 @@ class Bringing:
             raise
 
     def _submitted(self, worker: Any, data: Any = None, **what: Any) -> Future[Any]:
-        submitted = submission({**self._request, **what}, None, None, True, data)
+        submitted = submission({**self._request, **what}, None, None, None, True, data)
         if worker is not None and self._engine.at is not None:
             return self._engine.at(worker, *submitted)  # type: ignore[no-any-return]
         return self._engine.submit({}, *submitted)

@@ -37,35 +37,34 @@ class EngineChild(Child):
     """A process below an engine's worker, whose messages arrive when the call is over."""
 
     has_not_begun = False  # whether the call was lost, and has not begun for sure
+    _events: Optional[deque[tuple[bytes, Any]]] = None
+    _end = ""
+    _future: Optional[Future[Any]] = None
+    # What has to live as long as the call needs it.
+    _held: Any = None
+    _brings = 0
+    # Whether the call has the program with it.
+    _has_program = False
+    # How the files that it returns are had, `None` if there are none or they are seen here. See
+    # `engine_files.returned`.
+    files_back: Any = None
+    _is_submitted = _is_submitting = _is_withheld = False
 
     def __init__(self, kind: Kind, place: Any, check: Callable[[Any], None]) -> None:
         super().__init__(kind, place.engine.name, lambda was_lost: None, {})
         self._place = place
         self._check = check
-        self._events: Optional[deque[tuple[bytes, Any]]] = None
-        self._end = ""
-        self._future: Optional[Future[Any]] = None
         # Many of these objects wait at once. An event takes ten times as much memory.
         self._wakeup: SimpleQueue[None] = SimpleQueue()
         self._messages: Any = None
-        # What has to live as long as the call needs it.
-        self._held: Any = None
-        self._brings = 0
-        # Whether the call has the program with it.
-        self._has_program = False
         if place.engine.owes_program and ending.group.get() is None:
             # Calls that are submitted together are alike.
             self._has_program, place.engine.owes_program = True, False
-        self._mark = 0
-        # How the files that it returns are had, `None` if there are none or they are seen here. See
-        # `engine_files.returned`.
-        self.files_back: Any = None
         # Has all of the session sent, where a worker does not know calls of its kind.
         self.send_whole: Callable[[], object] = lambda: None
         self._packer = packer_of(place.engine)
         # Held while it is found out whether the call can be cancelled, and never while we wait.
         self._withholding, self._lock = threading.Lock(), threading.Lock()
-        self._is_submitted = self._is_submitting = self._is_withheld = False
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         (_, state, _), (kind, session, _) = messages
@@ -124,7 +123,7 @@ class EngineChild(Child):
     def _take_out(self, future: Future[Any]) -> bool:
         """Has the engine forget a call that has not begun; returns whether that is sure."""
         with contextlib.suppress(Exception):
-            return self._packer.withhold(self._place.request["call"], future)
+            return self._packer.withhold(self._place.call, future)
         return False
 
     def _submitted(self, archive: Any) -> Future[Any]:
@@ -132,9 +131,10 @@ class EngineChild(Child):
         size = self._packer.size(place.task, place.batch, messages[-1], lambda: self.is_cancelled)
         if size > 1 and not isinstance(archive, tuple) and not place.request["files"]:
             found = archive, self._has_program
-            return self._packer.submit(size, place.options, place.request, messages, *found)
+            kind = place.options, place.request
+            return self._packer.submit(size, *kind, place.call, messages, *found)
         with_program = self._has_program or archive is not None
-        what = submission(place.request, messages, archive, with_program)
+        what = submission(place.request, place.call, messages, archive, with_program)
         return place.engine.submit(place.options, *what)  # type: ignore[no-any-return]
 
     def _refuse(self, cause: Exception) -> None:
@@ -216,7 +216,7 @@ class EngineChild(Child):
     def _with_file(self, event: tuple[bytes, Any]) -> tuple[bytes, Any]:
         letter, body = event
         if letter == b"A" and body[1] is None:
-            body = body[0], door.take(self._place.request["call"])
+            body = body[0], door.take(self._place.call)
         return letter, body
 
     def _is_lost_with(self, error: BaseException) -> None:
@@ -229,10 +229,10 @@ class EngineChild(Child):
         self.has_not_begun = (
             isinstance(error, BrokenExecutor)
             and engine.is_here
-            and engine.claims.take(self._place.request["call"])
+            and engine.claims.take(self._place.call)
         )
         if not engine.runs_lost_again:
-            engine.claims.forget(self._place.request["call"])
+            engine.claims.forget(self._place.call)
         self.loss = lost_by(self._place.name, error)
 
     def _bring(self) -> None:
@@ -295,7 +295,7 @@ class EngineChild(Child):
         future = self._future
         if future is not None and not future.done() and not self._is_withheld:
             with contextlib.suppress(Exception):
-                self._packer.kill(self._place.request["call"], future)
+                self._packer.kill(self._place.call, future)
             future.add_done_callback(self._forget)
         self.is_over = True
         self._wakeup.put(None)
@@ -311,7 +311,7 @@ class EngineChild(Child):
                 is_sure = self._take_out(future)
             elif self._is_submitting:
                 with contextlib.suppress(Exception):
-                    is_sure = self._place.engine.withhold(self._place.request["call"], None)
+                    is_sure = self._place.engine.withhold(self._place.call, None)
             if is_sure:
                 self.is_cancelled = True
                 with self._lock:
@@ -327,13 +327,16 @@ class EngineChild(Child):
     def _forget(self, done: Any = None) -> None:
         """Removes what was said of the call, when nobody will ask any more."""
         if done is not None:
-            door.forget(self._place.request["call"])
-        self._place.engine.claims.forget(self._place.request["call"])
+            door.forget(self._place.call)
+        self._place.engine.claims.forget(self._place.call)
 
     def _let_go(self) -> None:
         self._future = None
-        # A worker may have handed over what it returns, and been lost before it said so.
-        door.forget(self._place.request["call"])
+        # They know the call, whose arguments would else live until garbage is collected.
+        del self._check, self.send_whole
+        if self._events is None:
+            # A worker may have handed over what it returns, and been lost before it said so.
+            door.forget(self._place.call)
 
     def abandon(self) -> None:
         """Leaves the call to the parent of this process. See `Child.abandon`."""

@@ -48,15 +48,14 @@ _roots: "dict[str, Any]" = {}
 _begun: "dict[str, str]" = vars(sys).setdefault("_bandsaw_begun", {})
 
 
-def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> "Any":
+def run(request: "Any", call: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> "Any":
     """Runs a call, or several in a row, or keeps an archive for calls that come later.
 
-    `request`: plain data, see `EnginePlace`. `messages`: the body of STATE, by which name a process
-    keeps calls like this one in mind, and the head of SESSION or AGAIN; `None` if nothing is to be
-    run. `archive`: its two parts, see `arriving`; or a path to
-    a file with both; or `None`, if it may be here. `data`: what comes after the head, or the path
-    of a file with it. Where the request has `calls`, messages and data are lists with those of
-    each.
+    `request`: plain data, see `EnginePlace`. `call`: its name. `messages`: the body of STATE, by
+    which name a process keeps calls like this one in mind, and the head of SESSION or AGAIN; `None`
+    if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to a file with
+    both; or `None`, if it may be here. `data`: what comes after the head, or the path of a file
+    with it. Where `call` is a list of names, messages and data are lists with those of each.
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
     are, `unseen` if a file of the caller cannot be opened, `whole` if there is no process here that
@@ -68,15 +67,15 @@ def run(request: "Any", messages: "Any", archive: "Any", data: "Any" = None) -> 
     """
     begun: dict[str, str] = {}
     try:
-        return _run(request, messages, archive, data, begun)
+        return _run(request, call, messages, archive, data, begun)
     finally:
-        for call in begun:
-            _begun[call] = "over"
+        for name in begun:
+            _begun[name] = "over"
             # Where the near end sees the claim it removes it when it knows how the call ended.
             if request["files_seen"] == files_seen():
                 continue
             try:
-                os.unlink(os.path.join(request["claims"], "begun-" + call))
+                os.unlink(os.path.join(request["claims"], "begun-" + name))
             except OSError:
                 pass
 
@@ -139,8 +138,10 @@ def _say_anew(path: str, said: str) -> None:
         pass  # the folder is not of this machine
 
 
-def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "Any") -> "Any":
-    host = socket.gethostname()
+def _run(
+    request: "Any", call: "Any", messages: "Any", archive: "Any", data: "Any", begun: "Any"
+) -> "Any":
+    host, is_one = socket.gethostname(), isinstance(call, str)
     answers: dict[str, Any] = {}
     try:
         if sys.version_info < OLDEST:
@@ -182,8 +183,7 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "A
             return "kept", host
         calls: deque[Any] = deque()
         if messages is not None:
-            names = request.get("calls")
-            several = zip(names, messages, data) if names else [(request["call"], messages, data)]
+            several = [(call, messages, data)] if is_one else zip(call, messages, data)
             calls.extend((name, (*head, last)) for name, head, last in several)
         while True:
             hub = _hub(key, folder, root, is_temporary)
@@ -196,16 +196,16 @@ def _run(request: "Any", messages: "Any", archive: "Any", data: "Any", begun: "A
                 hub.release()
             if not calls:
                 break
-        if "calls" in request:
-            return "calls", host, [answers[name] for name in request["calls"]]
-        return answers[request["call"]]
+        if is_one:
+            return answers[call]
+        return "calls", host, [answers[name] for name in call]
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "submitit":
             raise  # Slurm ends the job
         word = "error" if begun or messages is None else "unstarted"
         said = word, host, f"{type(error).__name__}: {error}"
-        if answers:
-            return "calls", host, [answers.get(name, said) for name in request["calls"]]
+        if answers and not is_one:
+            return "calls", host, [answers.get(name, said) for name in call]
         return said
 
 
@@ -226,7 +226,7 @@ def _follow(
     """Runs calls until none is left, or the hub has ended, and notes what came of each."""
     host = socket.gethostname()
     for place, (name, messages) in enumerate(calls):
-        calls[place] = name, prepared(hub, root, {**request, "call": name}, messages)
+        calls[place] = name, prepared(hub, root, request, name, messages)
     name, messages = calls[0]
     if messages[0] == "lacking":
         answers[name] = tuple(messages)
@@ -242,9 +242,8 @@ def _follow(
             answers[name] = word, host
             return
         events, end, seconds = what
-        one = {**request, "call": name}
-        events = [(letter, _sendable(body, one)) for letter, body in events]
-        answers[name] = word, host, events, end, seconds, returned(root, one)
+        events = [(letter, _sendable(body, request, name)) for letter, body in events]
+        answers[name] = word, host, events, end, seconds, returned(root, request, name)
 
     begins = functools.partial(_begins, request, hub.box, begun=begun)
     Following(hub, request, calls, begins, answer).run()
@@ -255,7 +254,7 @@ def _is_seen(request: "Any", path: str) -> bool:
     return request["files_seen"] == files_seen() and os.access(path, os.R_OK)
 
 
-def _sendable(body: "Any", request: "Any") -> "Any":
+def _sendable(body: "Any", request: "Any", call: str) -> "Any":
     """Returns a body as it goes back: a large one uncopied where the engine takes buffers apart.
 
     The contents are `None` where the caller has been given the file.
@@ -264,7 +263,7 @@ def _sendable(body: "Any", request: "Any") -> "Any":
         return body
     door = request["door"]
     if door and request["files_seen"] == files_seen():
-        if hand_over(body[1].descriptor, door, request["call"]):
+        if hand_over(body[1].descriptor, door, call):
             return body[0], None
     return body[0], moved_by(request["engine"])(body[1].view())
 

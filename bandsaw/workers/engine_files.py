@@ -58,12 +58,12 @@ def worker_name(engine: str) -> "Any":
     return None
 
 
-def prepared(hub: "Hub", root: str, request: "Any", messages: "Any") -> "Any":
+def prepared(hub: "Hub", root: str, request: "Any", call: str, messages: "Any") -> "Any":
     """Returns messages that tell a call where its files are, or a list of what lacks here."""
     files = request["files"]
     news: dict[str, Any] = {"files_seen": request["files_seen"] == files_seen()}
     if not news["files_seen"]:
-        news["files_back"] = _back(root, request)
+        news["files_back"] = _back(root, request, call)
         if files:
             folder, lacking = _looked(hub, files)
             for one in files:
@@ -80,18 +80,18 @@ def prepared(hub: "Hub", root: str, request: "Any", messages: "Any") -> "Any":
     return (json.dumps(state).encode("ascii"), *messages[1:])
 
 
-def _back(root: str, request: "Any") -> str:
-    return os.path.join(request["files_back"] or root, "back-" + request["call"])
+def _back(root: str, request: "Any", call: str) -> str:
+    return os.path.join(request["files_back"] or root, "back-" + call)
 
 
-def returned(root: str, request: "Any") -> "Any":
+def returned(root: str, request: "Any", call: str) -> "Any":
     """Says how files that a call returns are had: `None` if there are none.
 
     Else the name of the worker, and the path and size of a file with all of them; or the bytes.
     """
     if request["files_seen"] == files_seen():
         return None
-    path = _back(root, request) + "-files"
+    path = _back(root, request, call) + "-files"
     try:
         size = os.path.getsize(path)
     except OSError:

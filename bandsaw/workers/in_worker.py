@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
@@ -26,7 +25,7 @@ from .. import run as run_of_process
 from .._archive import checkout, files
 from .._files import carrying
 from .._session import members, packing, telling
-from .._system import ending
+from .._system import callers, ending
 from .._system.buffers import room
 from ..errors import (
     CodeMismatchError,
@@ -218,7 +217,7 @@ def cross(
     archive = session.distribution_archive
     # For workers that are forked from this process.
     _same[archive.digest] = checkout.extent()
-    caller = Caller(engine_files.files_seen(), door.opened(), secrets.token_hex(16))
+    caller = Caller(engine_files.files_seen(), door.opened(), callers.new_nonce())
     what = session.run_id, engine.kind, head, sent
     known: Any = None
     while True:

@@ -43,30 +43,26 @@ class _First(NamedTuple):
 class Pack:
     """Calls that share a submission."""
 
-    def __init__(self, packer: Packer) -> None:
+    def __init__(self, packer: Packer, kind: tuple[Any, ...]) -> None:
         self._packer = packer
+        self.kind = kind  # what its calls have in common
         self.entries: list[_Entry] = []
         self.is_full = threading.Event()
         self._left: set[str] = set()
         self._future: Optional[Future[Any]] = None
 
-    def submit(
-        self,
-        request: Mapping[str, Any],
-        options: Mapping[str, Any],
-        archive: Any,
-        with_program: bool = False,
-    ) -> None:
+    def submit(self) -> None:
         engine = self._packer.engine
+        options, request, archive, with_program = self.kind
         entries = [one for one in self.entries if one.future.set_running_or_notify_cancel()]
         self._left = {one.call for one in entries}
         self.entries = entries
         if not entries:
             return
-        request = {**request, "calls": [one.call for one in entries]}
-        messages = [one.messages for one in entries]
+        calls, messages = [one.call for one in entries], [one.messages for one in entries]
+        with_program = with_program or archive is not None
         try:
-            what = submission(request, messages, archive, with_program or archive is not None)
+            what = submission(request, calls, messages, archive, with_program)
             self._future = engine.submit(options, *what)
         except BaseException as error:
             # Else the error, with all that its frames hold, would live as long as the packer.
@@ -81,6 +77,7 @@ class Pack:
 
     def _came(self, future: Future[Any]) -> None:
         self._packer.count(-1)
+        self._future = None  # it knows the pack, and all answers
         entries, self.entries = self.entries, []
         for one in entries:
             if one.call not in self._left:
@@ -137,7 +134,7 @@ class Packer:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine  # the engine
         self._lock = threading.Lock()
-        self._open: dict[Any, Pack] = {}
+        self._open: list[Pack] = []
         self._seconds: dict[str, float] = {}
         self._first: dict[str, _First] = {}
         self._out = 0  # how many packs the engine has
@@ -192,32 +189,33 @@ class Packer:
         size: int,
         options: Mapping[str, Any],
         request: Mapping[str, Any],
+        call: str,
         messages: tuple[Any, ...],
         archive: Any,
         with_program: bool,
     ) -> Future[Any]:
         """Submits a call with others of its kind. Who comes first waits a moment for them."""
-        rest = {name: value for name, value in request.items() if name != "call"}
-        key = archive, with_program, repr((options, rest))
+        kind = options, request, archive, with_program
         future: Future[Any] = Future()
         with self._lock:
-            pack = self._open.get(key)
+            pack = next((one for one in self._open if one.kind == kind), None)
             is_first = pack is None
             if pack is None:
-                pack = self._open[key] = Pack(self)
+                pack = Pack(self, kind)
+                self._open.append(pack)
             self._packs[future] = pack
-            pack.entries.append(_Entry(request["call"], messages, future))
+            pack.entries.append(_Entry(call, messages, future))
             if len(pack.entries) >= size:
-                del self._open[key]
+                self._open.remove(pack)
                 pack.is_full.set()
         if is_first:
             try:
                 self._wait_for_others(pack)
             finally:
                 with self._lock:
-                    if self._open.get(key) is pack:
-                        del self._open[key]
-                pack.submit(rest, options, archive, with_program)
+                    if pack in self._open:
+                        self._open.remove(pack)
+                pack.submit()
         return future
 
     def _wait_for_others(self, pack: Pack) -> None:

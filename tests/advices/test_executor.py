@@ -1096,12 +1096,30 @@ def test_what_hits_the_thread_of_one_call_of_a_pack_leaves_the_others_with_an_en
         raise SystemExit("gone")
 
     engine = Engine("e", submit, lambda *_: None, lambda *_: False)
-    pack = packs.Pack(packs.Packer(engine))
+    pack = packs.Pack(packs.Packer(engine), ({}, {}, None, False))
     futures = [Future() for _ in range(3)]
     pack.entries = [packs._Entry(str(i), (b"", b"", b""), one) for i, one in enumerate(futures)]
     with pytest.raises(SystemExit):
-        pack.submit({}, {}, None)
+        pack.submit()
     assert all(isinstance(one.exception(0).__cause__, SystemExit) for one in futures)
+
+
+def test_the_answers_to_a_pack_live_no_longer_than_those_who_wait_for_them():
+    futures = [Future()]
+    engine = Engine("e", lambda *_: futures[0], lambda *_: None, lambda *_: False)
+    pack = packs.Pack(packs.Packer(engine), ({}, {}, None, False))
+    future = Future()
+    pack.entries = [packs._Entry("one", (b"", b"", b""), future)]
+    pack.submit()
+    futures[0].set_result(("calls", "here", ["answer"]))
+    assert future.result(0) == "answer"
+    known = weakref.ref(futures[0])
+    gc.disable()
+    try:
+        futures.clear()
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_an_executor_that_was_broken_when_a_pack_was_submitted_is_let_go():
@@ -1111,12 +1129,55 @@ def test_an_executor_that_was_broken_when_a_pack_was_submitted_is_let_go():
 
     executor = Broken()
     messages = b"", None, b"", b""
-    future = packer_of(engine_of(executor)).submit(1, {}, {"call": "one"}, messages, None, False)
+    packer = packer_of(engine_of(executor))
+    future = packer.submit(1, {}, {}, "one", messages, None, False)
     assert isinstance(future.exception(), BrokenExecutor)
     known = weakref.ref(executor)
-    del executor, future
+    del executor, future, packer
     gc.collect()
     assert known() is None
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+def test_arguments_and_results_live_no_longer_than_their_call(project, workers):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers={workers})
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import gc, weakref, bandsaw
+
+        class Large:
+            pass
+
+        @bandsaw.task
+        def given(large):
+            return large
+
+        def live():
+            large = Large()
+            found = [weakref.ref(large), weakref.ref(given(large))]
+            del large
+            return [one() is not None for one in found]
+
+        if __name__ == "__main__":
+            live()
+            gc.collect()
+            gc.disable()
+            print(live(), live())
+        """,
+    )
+    done = project.run("workflow.py")
+    assert done.stdout == "[False, False] [False, False]\n"
 
 
 def test_a_call_that_is_ended_does_not_wait_for_what_another_one_brings():

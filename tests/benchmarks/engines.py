@@ -3,12 +3,15 @@
 import contextlib
 import os
 import subprocess
+import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 
 import bandsaw
 
 from . import engines_tasks
-from .engines_tasks import first, made, ones, plain, several, tasks
+from .engines_tasks import MANY_WAIT, WAITING, first, made, ones, plain, several, tasks
+from .measure import resident
 
 TITLE = "Executors and engines"
 MANY, JOBS = 1000, 100
@@ -26,6 +29,7 @@ def main(bench):
             lambda: pool.submit(plain, 1).result(),
             lambda: [one.result() for one in [pool.submit(plain, i) for i in range(MANY)]],
         )
+        waiting(bench)
         for name, measure in (("distributed", dask), ("ray", ray)):
             try:
                 __import__(name)
@@ -56,6 +60,36 @@ def compare(bench, name, where, one, many, more=None):
         floors={"its own calls": many, **(more or {})},
         ours={"map, kept processes": lambda: list(kept.map(range(MANY)))},
     )
+
+
+def waiting(bench):
+    """Measures what calls take that wait in the queue of a pool, and those that wait here."""
+    program = "from tests.benchmarks import engines; engines.wait_in({!r})"
+    found = {}
+    for name in WAITING:
+        # What earlier ones have left would serve others unseen.
+        run = [sys.executable, "-c", program.format(name)]
+        done = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True)
+        found[name] = int(done.stdout)
+    bench.memory(f"Memory for {MANY_WAIT:,} calls that wait", found)
+
+
+def wait_in(name):
+    """Prints how much more memory is resident while calls of a chain wait."""
+    with ProcessPoolExecutor(1) as pool:
+        made["pool"], task, at_once = pool, tasks[name], WAITING[name][1]
+        list(task.map([0] * 5))
+        first = task.submit(600)
+        while not pool._pending_work_items:
+            time.sleep(0.01)
+        before = resident()
+        calls = [task.submit(0) for _ in range(MANY_WAIT)]
+        while len(pool._pending_work_items) < at_once:
+            time.sleep(0.01)
+        print(resident() - before)
+        for call in reversed(calls):
+            call.cancel()
+        first.kill()
 
 
 def large(bench, name, where, argument, result):

@@ -1,5 +1,7 @@
 """The tasks and the configuration of the benchmarks of engines."""
 
+import time
+
 import bandsaw
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
@@ -13,11 +15,26 @@ for name in NAMES:
         advice = ExecutorAdvice(lambda name=name: made[name], workers=workers, max_in_flight=200)
         configuration.add_advice_chain(advice, name=chain)
 configuration.add_advice_chain(SubprocessAdvice(), name="here")
+# Chains of calls that wait for a pool: how many processes are kept, and how many calls it is given.
+MANY_WAIT = 2000
+WAITING = {
+    "in its queue, kept process": (1, MANY_WAIT),
+    "in its queue, own process": (None, MANY_WAIT),
+    "on this side": (1, 1),
+}
+for name, (workers, at_once) in WAITING.items():
+    advice = ExecutorAdvice(lambda: made["pool"], workers=workers, max_in_flight=at_once)
+    configuration.add_advice_chain(advice, name=f"waiting {name}")
 
 
 def plain(value):
     """Returns what it gets."""
     return value
+
+
+def sleep(seconds):
+    """Sleeps."""
+    time.sleep(seconds)
 
 
 def several(values):
@@ -42,6 +59,9 @@ tasks = {
     for name in NAMES
     for chain in (name, f"{name} own")
 }
+tasks.update(
+    {name: bandsaw.task(config=__name__, chain=f"waiting {name}")(sleep) for name in WAITING}
+)
 tasks["here"] = bandsaw.task(config=__name__, chain="here")(plain)
 tasks.update(
     {

@@ -165,7 +165,14 @@ GOALS = (
         1,
         "bytes are pickled, and copied once more on their way through the hub",
     ),
-    Goal("An argument of 100 MB on *", "kept process", "its own call", 1.3),
+    Goal(
+        "An argument of 100 MB on *",
+        "kept process",
+        "its own call",
+        1.3,
+        "on the bound with Ray: it is mapped from Ray's store, as Ray itself does it, in a process "
+        "more",
+    ),
     Goal(
         "A result of 100 MB on *",
         "kept process",
@@ -187,6 +194,22 @@ GOALS = (
         "client.map, batch_size=100",
         1.2,
     ),
+    Goal(
+        "1,000 calls on Ray*",
+        "map, kept processes",
+        "chunks of 100",
+        1.2,
+        "a call in a chunk is a call of a function in a loop: it has no session, no process that "
+        "may die, no claim and no output of its own",
+    ),
+    Goal(
+        "Memory for 2,000 calls that wait",
+        "in its queue, kept process",
+        None,
+        40e6,
+        "each has a thread, and a thread that only waits takes 16 KB of the 20",
+    ),
+    Goal("Memory for 2,000 calls that wait", "on this side", None, 40e6),
     Goal("100 calls on Slurm", "map", "a bare array of jobs", 1.2),
     Goal("40 calls over one connection, *", "8 at once", "one at a time", 1),
 )
