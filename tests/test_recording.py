@@ -263,6 +263,19 @@ def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded,
     connection.close()
 
 
+def test_a_run_is_lost_whose_number_another_process_has(project, recorded, bandsaw_runs):
+    recorded("given(1)")
+    with contextlib.closing(sqlite3.connect(project.folder / "calls.sqlite")) as connection:
+        for begun, state in ((time.time() - 10**7, "lost"), (time.time(), "running")):
+            with connection:
+                connection.execute(
+                    "UPDATE runs SET ended = NULL, begun = ?, pid = ?", (begun, os.getpid())
+                )
+                connection.execute("UPDATE calls SET submitted = NULL, begun = ?", (begun,))
+            (run,) = json.loads(bandsaw_runs("ls", "--json"))
+            assert run["state"] == state
+
+
 def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, bandsaw_runs):
     project.write("bandsaw_config.py", CONFIGURATION.replace("{values}", "True"))
     project.write(
