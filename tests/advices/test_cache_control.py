@@ -376,9 +376,12 @@ def test_a_mapped_entry_is_verified_again_when_its_file_has_changed(call, direct
     path = directory / "task" / "execution"
     array = np.arange(100_000)
     call(Task(array), mmap=True)
+    call(Task(None), mmap=True)
+    assert str(path) not in entry._verified
     grow_old(path, 10)
     for _ in range(2):
         call(Task(None), mmap=True)
+    assert str(path) in entry._verified
     content = bytearray(path.read_bytes())
     content[-8] ^= 1
     path.write_bytes(content)
