@@ -158,6 +158,21 @@ def test_what_was_used_longest_ago_goes_first(call, directory):
     assert sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) < 35_000
 
 
+def test_nobody_else_removes_anything_meanwhile(call, directory, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    look, looks = bounds._look, []
+
+    def looking(*arguments):
+        with open(directory / bounds.NAME) as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        looks.append(arguments)
+        return look(*arguments)
+
+    monkeypatch.setattr(bounds, "_look", looking)
+    call(Task(1), max_bytes=10_000)
+    assert looks
+
+
 def test_what_others_wrote_counts(call, directory):
     for name in "abcdef":
         call(Task(bytes(10_000)), name)
