@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 import time
 import zlib
 
@@ -8,8 +9,9 @@ import pytest
 import bandsaw
 from bandsaw._archive import keep, unpack
 from bandsaw._archive.arriving import Arriving, named_by
+from bandsaw.advices._openssh import _BOOT
 from bandsaw.distribution import get_distribution_archive
-from bandsaw.workers import bootstrap, sending
+from bandsaw.workers import bootstrap, login, sending
 
 OWN = f"bandsaw-{os.geteuid()}"
 
@@ -163,3 +165,21 @@ def test_what_ends_too_early_is_noticed():
     with pytest.raises(EOFError):
         bootstrap.read_exactly(reading, 4)
     os.close(reading)
+
+
+# Writes the next byte when the one before was read.
+RELAY = """
+import fcntl, os, subprocess, sys, termios
+python = subprocess.Popen([sys.executable, "-u", "-c", sys.argv[1]], stdout=subprocess.PIPE)
+while byte := os.read(python.stdout.fileno(), 1):
+    os.write(1, byte)
+    while any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):
+        os.sched_yield()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks a pipe how much is in it")
+def test_an_answer_may_come_byte_by_byte(tmp_path):
+    command = sys.executable, "-c", RELAY, _BOOT
+    found = login.probe(login.Target("here", command, str(tmp_path), "python"), ["os", "nowhere"])
+    assert found["missing"] == ["nowhere"]
