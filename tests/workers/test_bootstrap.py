@@ -99,7 +99,13 @@ def test_what_did_not_arrive_whole_is_not_kept(tmp_path, archive):
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside.py", "bandsaw/__pycache__/../../x.pyc", "bandsaw/y.py"]
+    "name",
+    [
+        "../outside.py",
+        "../../__pycache__/outside.pyc",
+        "bandsaw/__pycache__/../../x.pyc",
+        "bandsaw/y.py",
+    ],
 )
 def test_what_is_no_member_is_not_taken(tmp_path, archive, name):
     folder = tmp_path / "archives" / archive.digest
