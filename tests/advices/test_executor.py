@@ -15,7 +15,7 @@ import pytest
 from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import claims, engine_far, engine_hub, engine_machine, packs
+from bandsaw.workers import claims, engine_far, engine_files, engine_hub, engine_machine, packs
 from bandsaw.workers.engine import Engine, engine_of
 from bandsaw.workers.frames import NotBegunError
 from bandsaw.workers.packs import packer_of
@@ -1219,6 +1219,11 @@ def test_a_call_that_has_begun_cannot_be_kept_from_it(tmp_path):
     os.symlink(said, tmp_path / "begun-one")
     assert not of_calls.take("one")
     assert of_calls.take("other") and of_calls.take("other")
+
+
+def test_a_path_of_a_machine_that_sees_other_files_is_not_opened():
+    for seen, is_seen in ((engine_files.files_seen(), True), ("other", False)):
+        assert engine_far._is_seen({"files_seen": seen}, __file__) is is_seen
 
 
 @pytest.mark.parametrize("is_here", [False, True])

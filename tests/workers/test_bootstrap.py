@@ -11,6 +11,7 @@ from bandsaw._archive import keep, unpack
 from bandsaw._archive.arriving import Arriving, named_by
 from bandsaw.advices._openssh import _BOOT
 from bandsaw.distribution import get_distribution_archive
+from bandsaw.errors import RemoteConnectionError
 from bandsaw.workers import bootstrap, login, sending
 
 OWN = f"bandsaw-{os.geteuid()}"
@@ -189,3 +190,12 @@ def test_an_answer_may_come_byte_by_byte(tmp_path):
     command = sys.executable, "-c", RELAY, _BOOT
     found = login.probe(login.Target("here", command, str(tmp_path), "python"), ["os", "nowhere"])
     assert found["missing"] == ["nowhere"]
+
+
+def test_ctrl_c_in_a_terminal_is_not_for_the_command_that_leads_there(tmp_path):
+    said = tmp_path / "said"
+    look = "import os, sys; open(sys.argv[1], 'w').write(str(os.getsid(0) == os.getpid()))"
+    command = sys.executable, "-c", look, str(said)
+    with pytest.raises(RemoteConnectionError):
+        login.probe(login.Target("here", command, str(tmp_path), "python"), [])
+    assert said.read_text() == "True"
