@@ -516,6 +516,18 @@ def test_a_trace_has_an_event_for_each_call(project, recorded, bandsaw_runs):
     assert sum(event["ph"] == "X" and event["dur"] > 0 for event in events) == 3
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_report_goes_into_a_pipe_and_leaves_it_what_it_is(project, recorded, bandsaw_runs):
+    recorded("given(1)")
+    path = project.folder / "pipe"
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR)
+    bandsaw_runs("report", "--format", "trace", "-o", "pipe")
+    assert path.is_fifo()
+    assert json.loads(os.read(pipe, 1 << 16))["traceEvents"]
+    os.close(pipe)
+
+
 def test_the_default_file_is_one_for_each_project(project, recorded, bandsaw_runs):
     text = CONFIGURATION.replace('"calls.sqlite", values={values}', "")
     recorded("pass")
