@@ -468,6 +468,21 @@ def command(run, *arguments, check=True):
     return run({}, "-m", "bandsaw", "archive", *arguments, check=check)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_an_archive_goes_into_a_pipe_and_leaves_it_what_it_is(run, project):
+    os.mkfifo(project.folder / "pipe")
+    with open(project.folder / "got.pyz", "wb") as got:
+        reader = subprocess.Popen(["cat", "pipe"], cwd=project.folder, stdout=got)
+    try:
+        command(run, "build", "--output", "pipe")
+        assert (project.folder / "pipe").is_fifo()
+        assert reader.wait(60) == 0
+    finally:
+        reader.kill()
+        reader.wait()
+    assert zipfile.is_zipfile(project.folder / "got.pyz")
+
+
 def test_the_command_builds_lists_runs_and_removes(run, project, home):
     files = {
         "tasks.py": workflow("return helper.x", "import helper"),

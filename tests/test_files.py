@@ -437,6 +437,26 @@ def test_a_link_that_leads_out_through_another_one_is_refused(tmp_path):
     assert not list(target.parent.iterdir())
 
 
+def test_what_was_written_just_now_is_read_each_time(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("x")
+    digest = contents.known_digest_of(str(path))
+    assert contents.digest_if_known(str(path)) == ""
+    os.utime(path, (1, 1))
+    assert contents.known_digest_of(str(path)) == contents.digest_if_known(str(path)) == digest
+
+
+def test_a_path_with_a_link_on_its_way_is_refused(tmp_path):
+    work, inner = tmp_path / "work", tmp_path / "elsewhere" / "inner"
+    work.mkdir()
+    inner.mkdir(parents=True)
+    (work / "link").symlink_to(inner.parent)
+    for name in ("link/x", "link/inner/x", "link/inner/new/x"):
+        with pytest.raises(FileTravelError, match="has a link"):
+            places.below(str(work), name)
+    assert not list(inner.iterdir())
+
+
 def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
     parts = [Part("", FOLDER), Part("a", FILE, size=3), Part("b", FILE), Part("c", FILE, size=2)]
     target = str(tmp_path / "target")

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from bandsaw._recording.counts import Counting
 from bandsaw._session import telling
 from bandsaw._system import work
 from bandsaw.errors import InvalidValueError
@@ -149,6 +150,20 @@ def test_a_notebook_has_bars_in_its_cell(project, monkeypatch):
     assert "━" in bars[0]["text/html"] and "5 of 5 done, 1 failed" in bars[0]["text/html"]
     text = "".join(output.text for output in cell.outputs if output.output_type == "stream")
     assert text == "the end\n"
+
+
+def test_a_call_that_never_began_is_done_and_no_other_one_less_runs():
+    counting = Counting()
+    counting.submitted("flow.step")
+    counting.submitted("flow.total")
+    counting.begun("flow.step")
+    counting.ended("flow.total", has_failed=True, is_hit=False, has_begun=False)
+    assert not counting.is_over()
+    counting.ended("flow.step", has_failed=True, is_hit=False)
+    assert counting.is_over()
+    assert [(name, counts.running, counts.done) for name, counts in counting.rows()] == [
+        ("flow.step", 0, 1), ("flow.total", 0, 1),
+    ]  # fmt: skip
 
 
 def test_a_listener_that_raises_fails_no_call(monkeypatch, caplog):

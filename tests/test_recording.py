@@ -263,6 +263,19 @@ def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded,
     connection.close()
 
 
+def test_a_run_is_lost_whose_number_another_process_has(project, recorded, bandsaw_runs):
+    recorded("given(1)")
+    with contextlib.closing(sqlite3.connect(project.folder / "calls.sqlite")) as connection:
+        for begun, state in ((time.time() - 10**7, "lost"), (time.time(), "running")):
+            with connection:
+                connection.execute(
+                    "UPDATE runs SET ended = NULL, begun = ?, pid = ?", (begun, os.getpid())
+                )
+                connection.execute("UPDATE calls SET submitted = NULL, begun = ?", (begun,))
+            (run,) = json.loads(bandsaw_runs("ls", "--json"))
+            assert run["state"] == state
+
+
 def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, bandsaw_runs):
     project.write("bandsaw_config.py", CONFIGURATION.replace("{values}", "True"))
     project.write(
@@ -501,6 +514,18 @@ def test_a_trace_has_an_event_for_each_call(project, recorded, bandsaw_runs):
     bandsaw_runs("report", "--format", "trace", "-o", "trace.json")
     events = json.loads((project.folder / "trace.json").read_text())["traceEvents"]
     assert sum(event["ph"] == "X" and event["dur"] > 0 for event in events) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_report_goes_into_a_pipe_and_leaves_it_what_it_is(project, recorded, bandsaw_runs):
+    recorded("given(1)")
+    path = project.folder / "pipe"
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR)
+    bandsaw_runs("report", "--format", "trace", "-o", "pipe")
+    assert path.is_fifo()
+    assert json.loads(os.read(pipe, 1 << 16))["traceEvents"]
+    os.close(pipe)
 
 
 def test_the_default_file_is_one_for_each_project(project, recorded, bandsaw_runs):

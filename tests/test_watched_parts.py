@@ -574,6 +574,16 @@ MEMOS = {
             return helper
         helper = made()
     """,
+    "an attribute of a class": """
+        class Model:
+            count = 0
+            @classmethod
+            def one(cls):
+                cls.count += 1
+                return 1
+        def helper(x):
+            return x + Model.one()
+    """,
     "an attribute of an object": """
         import functools
         class Model:
@@ -608,6 +618,9 @@ def test_a_memo_is_state_and_told_of_once(run, memo):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert [uses.f(x) for x in (1, 2, 1, 2, 1)] == [2, 3, 2, 3, 2]
+        # Whoever calls it fills it.
+        uses.memo.helper(5)
+        assert uses.f(1) == 2
     assert not [warning for warning in caught if "is not kept" in str(warning.message)], caught
     assert len(caught) < 2, caught
     """

@@ -16,7 +16,7 @@ from typing import Any, Optional
 from .._archive import keep
 from .._archive.contents import Content
 from .._archive.zipped import content_of_folder, content_of_zip
-from .._system.files import whole_file
+from .._system.files import output_file
 from .._system.home import kept_folder
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..errors import DistributionError, InvalidValueError
@@ -81,7 +81,7 @@ def _build(parsed: argparse.Namespace) -> int:
     path = archive.path
     if parsed.output is not None:
         output = Path(parsed.output)
-        with open(path, "rb") as source, whole_file(output) as target:
+        with open(path, "rb") as source, output_file(output) as target:
             shutil.copyfileobj(source, target)
         path = output
     # Not escaped: scripts read this path.

@@ -2,10 +2,12 @@ import logging
 import os
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import bandsaw
+from bandsaw._cache import locks
 from bandsaw._cache.entry import packed
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import IdentityError
@@ -233,6 +235,25 @@ def test_a_file_of_another_name_in_place_of_an_unfinished_entry_stays_as_it_is(c
     assert victim.read_text() == "of somebody"
     assert planted.samefile(victim)
     assert call(Task(2)) == Result(1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs flock")
+def test_a_call_that_waited_for_a_file_that_is_gone_waits_for_the_next_one(
+    tmp_path, caplog, wait_until
+):
+    folder, name = str(tmp_path / "task"), "execution"
+    first = locks.wait_for(folder, name)
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(locks.wait_for, folder, name)
+        wait_until(lambda: len(caplog.messages) == 1)
+        os.unlink(first.temporary)
+        second = locks.wait_for(folder, name)
+        first.unlock()
+        wait_until(lambda: waiting.done() or len(caplog.messages) == 2)
+        second.close()
+        third = waiting.result(60)
+    assert len(caplog.messages) == 2
+    third.close()
 
 
 def test_a_call_without_an_id_is_refused(call):

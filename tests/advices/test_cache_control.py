@@ -158,6 +158,21 @@ def test_what_was_used_longest_ago_goes_first(call, directory):
     assert sum(path.stat().st_size for path in directory.rglob("*") if path.is_file()) < 35_000
 
 
+def test_nobody_else_removes_anything_meanwhile(call, directory, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    look, looks = bounds._look, []
+
+    def looking(*arguments):
+        with open(directory / bounds.NAME) as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        looks.append(arguments)
+        return look(*arguments)
+
+    monkeypatch.setattr(bounds, "_look", looking)
+    call(Task(1), max_bytes=10_000)
+    assert looks
+
+
 def test_what_others_wrote_counts(call, directory):
     for name in "abcdef":
         call(Task(bytes(10_000)), name)
@@ -376,9 +391,12 @@ def test_a_mapped_entry_is_verified_again_when_its_file_has_changed(call, direct
     path = directory / "task" / "execution"
     array = np.arange(100_000)
     call(Task(array), mmap=True)
+    call(Task(None), mmap=True)
+    assert str(path) not in entry._verified
     grow_old(path, 10)
     for _ in range(2):
         call(Task(None), mmap=True)
+    assert str(path) in entry._verified
     content = bytearray(path.read_bytes())
     content[-8] ^= 1
     path.write_bytes(content)

@@ -15,8 +15,9 @@ import pytest
 from bandsaw._system import ending
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import engine_far, engine_hub, engine_machine, packs
+from bandsaw.workers import claims, engine_far, engine_files, engine_hub, engine_machine, packs
 from bandsaw.workers.engine import Engine, engine_of
+from bandsaw.workers.frames import NotBegunError
 from bandsaw.workers.packs import packer_of
 from bandsaw.workers.place import Place
 
@@ -1260,6 +1261,41 @@ def test_a_call_is_told_its_end_where_it_runs_now(tmp_path):
         for _, descriptor in boxes:
             os.close(descriptor)
         engine_far._begun.pop(name)
+
+
+def test_a_call_that_was_over_begins_again_only_where_the_engine_repeats_calls(tmp_path):
+    request = {"claims": str(tmp_path), "caller": ("here", 1, "2"), "engine": ""}
+    engine_far._begun["call"] = "over"
+    try:
+        for repeats, word in ((False, "lost"), (True, "begun")):
+            told = {**request, "repeats": repeats}
+            assert engine_far._begins(told, "box", "call", {}) == word
+    finally:
+        engine_far._begun.pop("call")
+
+
+def test_a_call_that_has_begun_cannot_be_kept_from_it(tmp_path):
+    of_calls = claims.Claims(lambda: str(tmp_path))
+    said = engine_machine.claim("begun", claims.caller(os.getpid()))
+    os.symlink(said, tmp_path / "begun-one")
+    assert not of_calls.take("one")
+    assert of_calls.take("other") and of_calls.take("other")
+
+
+def test_a_path_of_a_machine_that_sees_other_files_is_not_opened():
+    for seen, is_seen in ((engine_files.files_seen(), True), ("other", False)):
+        assert engine_far._is_seen({"files_seen": seen}, __file__) is is_seen
+
+
+@pytest.mark.parametrize("is_here", [False, True])
+def test_what_may_have_begun_unseen_in_a_lost_worker_is_not_submitted_again(tmp_path, is_here):
+    of_calls = claims.Claims(lambda: str(tmp_path))
+    engine = Engine("e", None, None, None, claims=of_calls, is_here=is_here)
+    pack = packs.Pack(packs.Packer(engine))
+    entries = [packs._Entry(str(i), (b"", b"", b""), Future()) for i in range(2)]
+    pack._lost(entries, ConnectionError("gone"))
+    errors = {type(one.future.exception(0)) for one in entries}
+    assert errors == {NotBegunError if is_here else ConnectionError}
 
 
 def test_a_worker_with_another_python_gives_values_or_refuses_in_words(project, other_python):

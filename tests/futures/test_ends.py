@@ -99,6 +99,36 @@ def test_a_call_that_is_killed_while_it_waits_for_a_process_never_begins(run):
     run(KEPT, body)
 
 
+def test_a_call_that_is_killed_when_it_has_answered_leaves_no_process_to_the_next_one(run):
+    tasks = """
+futures = []
+
+class Killing:
+    def __reduce__(self):
+        return kill, ()
+
+def kill():
+    wait_until(futures)
+    assert futures.pop().kill()
+
+def wait_until(what):
+    while not what:
+        time.sleep(0.001)
+
+@bandsaw.task
+def answer():
+    return Killing()
+"""
+    body = """
+    for n in range(3):
+        future = answer.submit()
+        futures.append(future)
+        assert type(future.exception(200)) is bandsaw.errors.TaskKilledError
+        assert note(str(n)) == str(n)
+    """
+    run(KEPT + tasks, body)
+
+
 def test_a_lost_process_fails_the_calls_that_had_begun_on_it_and_no_other(run):
     body = """
     future, others = hang.submit("pid"), [note.submit(str(n)) for n in range(5)]

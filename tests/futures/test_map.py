@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from bandsaw.errors import InvalidValueError
+from bandsaw.errors import DependencyError, InvalidValueError
 
 
 @pytest.fixture
@@ -97,6 +97,21 @@ def test_results_before_a_failure_are_given_and_what_has_not_begun_is_cancelled(
         next(results)
     assert list(results) == []
     assert begun == [0, 1, 2] and len(taken) <= 52
+
+
+def test_a_failure_cancels_nothing_that_comes_before_it(bounded, gate):
+    @bounded(1)
+    def f(x):
+        gate.pass_through()
+        return x
+
+    failed = Future()
+    failed.set_exception(LookupError("x"))
+    results = f.map([1, 2, failed, 4])
+    gate.open()
+    assert next(results) == 1 and next(results) == 2
+    with pytest.raises(DependencyError):
+        next(results)
 
 
 def test_what_the_items_raise_comes_after_the_results_before_it(double):

@@ -116,6 +116,20 @@ def test_each_serializer_takes_only_classes_of_its_kind(module, name):
             read(serializer, value)
 
 
+@dataclasses.dataclass
+class Callable:
+    def __call__(self, *args):
+        CALLED.append(args)
+
+
+def test_nothing_is_called_to_make_an_exception():
+    where = {"module": __name__, "type": "Callable"}
+    called = {"_serializer": "DataclassSerializer", "value": {**where, "fields": {}}}
+    parts = exception("builtins", "ValueError")
+    parts["shapes"][0]["reduced"] = [called, ["x"]]
+    assert type(read("ExceptionSerializer", parts)) is ValueError
+
+
 @pytest.mark.parametrize("module", ["antigravity", "this", "idlelib.idle", "xml.dom.minidom.x"])
 def test_no_module_of_python_itself_is_imported(module):
     assert module not in sys.modules

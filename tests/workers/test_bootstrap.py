@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 import time
 import zlib
 
@@ -8,8 +9,10 @@ import pytest
 import bandsaw
 from bandsaw._archive import keep, unpack
 from bandsaw._archive.arriving import Arriving, named_by
+from bandsaw.advices._openssh import _BOOT
 from bandsaw.distribution import get_distribution_archive
-from bandsaw.workers import bootstrap, sending
+from bandsaw.errors import RemoteConnectionError
+from bandsaw.workers import bootstrap, login, sending
 
 OWN = f"bandsaw-{os.geteuid()}"
 
@@ -97,7 +100,13 @@ def test_what_did_not_arrive_whole_is_not_kept(tmp_path, archive):
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside.py", "bandsaw/__pycache__/../../x.pyc", "bandsaw/y.py"]
+    "name",
+    [
+        "../outside.py",
+        "../../__pycache__/outside.pyc",
+        "bandsaw/__pycache__/../../x.pyc",
+        "bandsaw/y.py",
+    ],
 )
 def test_what_is_no_member_is_not_taken(tmp_path, archive, name):
     folder = tmp_path / "archives" / archive.digest
@@ -163,3 +172,30 @@ def test_what_ends_too_early_is_noticed():
     with pytest.raises(EOFError):
         bootstrap.read_exactly(reading, 4)
     os.close(reading)
+
+
+# Writes the next byte when the one before was read.
+RELAY = """
+import fcntl, os, subprocess, sys, termios
+python = subprocess.Popen([sys.executable, "-u", "-c", sys.argv[1]], stdout=subprocess.PIPE)
+while byte := os.read(python.stdout.fileno(), 1):
+    os.write(1, byte)
+    while any(fcntl.ioctl(1, termios.FIONREAD, bytes(4))):
+        os.sched_yield()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks a pipe how much is in it")
+def test_an_answer_may_come_byte_by_byte(tmp_path):
+    command = sys.executable, "-c", RELAY, _BOOT
+    found = login.probe(login.Target("here", command, str(tmp_path), "python"), ["os", "nowhere"])
+    assert found["missing"] == ["nowhere"]
+
+
+def test_ctrl_c_in_a_terminal_is_not_for_the_command_that_leads_there(tmp_path):
+    said = tmp_path / "said"
+    look = "import os, sys; open(sys.argv[1], 'w').write(str(os.getsid(0) == os.getpid()))"
+    command = sys.executable, "-c", look, str(said)
+    with pytest.raises(RemoteConnectionError):
+        login.probe(login.Target("here", command, str(tmp_path), "python"), [])
+    assert said.read_text() == "True"

@@ -83,6 +83,15 @@ def test_a_file_goes_along_and_stays_open_at_the_sender(ends, tmp_path):
                 assert received.read() == "content"
 
 
+def test_a_file_comes_along_with_a_session_only(ends):
+    channel, far = ends
+    with open(os.devnull) as file:
+        Channel(far).send((frames.LOG, (b"{}",), file.fileno()))
+    with pytest.raises(ProtocolError, match="LOG has no file"):
+        channel.receive()
+    channel.close()
+
+
 def test_a_file_that_nobody_takes_is_closed_with_the_channel():
     before = descriptors()
     near, far = channel_pair()

@@ -173,6 +173,23 @@ def test_a_task_may_fork(run, mode):
     run(tasks, body, mode)
 
 
+def test_a_task_that_has_begun_is_not_begun_again_when_its_process_dies(run, mode):
+    tasks = """
+    @bandsaw.task
+    def dies():
+        with open("begun", "a") as file:
+            file.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    body = """
+    try:
+        dies()
+    except bandsaw.errors.WorkerDiedError as error:
+        print(error.returncode, open("begun").read())
+    """
+    assert run(tasks, body, mode).stdout == "-9 x\n"
+
+
 def test_a_child_of_a_task_that_ends_as_a_task_may_does_no_harm(run):
     tasks = """
     @bandsaw.task

@@ -251,6 +251,30 @@ def test_an_environment_that_a_running_python_cannot_take_over_starts_another(ru
     run(tasks, body, "workers=1")
 
 
+NOTING = """
+import bandsaw
+from bandsaw.advices.subprocess import SubprocessAdvice
+
+class Notes(bandsaw.Advice):
+    def before(self, session):
+        session.context["x"] = session.execution.args[0]
+        session.proceed()
+
+class Tells(bandsaw.Advice):
+    def before(self, session):
+        session.conclude(bandsaw.Result(session.context.get("x")))
+
+configuration = bandsaw.Configuration()
+configuration.add_advice_chain(Notes(), SubprocessAdvice(workers=1), Tells())
+"""
+
+
+def test_what_an_advice_has_noted_in_the_context_goes_along_with_each_call(project, write):
+    write(PID, "print([f(x) for x in range(3)])")
+    project.write("bandsaw_config.py", NOTING)
+    assert project.run("workflow.py").stdout == "[0, 1, 2]\n"
+
+
 def test_a_task_that_is_defined_later_runs_in_the_same_pool(run, project):
     project.write("later.py", "import bandsaw\n\n@bandsaw.task\ndef g(x):\n    return x\n")
     run(PID, "f()\nimport later\nassert later.g((1,)) == (1,)\nf()", "workers=1")

@@ -1,4 +1,6 @@
+import contextlib
 import os
+import pickle
 import random
 import stat
 import struct
@@ -10,7 +12,10 @@ from hypothesis import strategies as st
 from bandsaw._session.members import MEMBERS
 from bandsaw._system.interrupts import owned
 from bandsaw.errors import ProtocolError, SessionFileError
-from bandsaw.workers import bulk, frames, wire
+from bandsaw.execution import Execution
+from bandsaw.result import Result
+from bandsaw.session import Session
+from bandsaw.workers import again, bulk, frames, wire
 from tests.faults.workers_seen import descriptors
 
 LENGTHS = struct.Struct(f"!{len(MEMBERS)}q")
@@ -153,3 +158,12 @@ def test_where_there_is_no_room_at_all_nothing_is_left_open(tmp_path):
     with pytest.raises(FileNotFoundError):
         bulk.create([b"x"], 1 << 60, str(tmp_path / "missing"))
     assert descriptors() == before
+
+
+def test_the_result_of_another_call_is_refused(configure):
+    session = Session(None, Execution("e"), configure())
+    for nonce, is_taken in (("0" * 32, False), (session.nonce, True)):
+        data = again.PLAINLY + pickle.dumps((nonce, (1, 0, 0), None, "result"))
+        with contextlib.nullcontext() if is_taken else pytest.raises(SessionFileError):
+            again.take_result(session, data, 2)
+        assert session.result == (Result("result") if is_taken else None)
