@@ -18,6 +18,7 @@ from .console import (
     printable,
     say,
     say_table,
+    seconds_in,
     told_seconds,
     told_size,
     told_time,
@@ -46,7 +47,7 @@ def add_arguments(commands: Any) -> None:
     )  # fmt: skip
     watch = add(commands, "watch", "show how far a run is, until it ends")
     watch.add_argument(
-        "--seconds", type=age_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
+        "--seconds", type=seconds_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
     )
     made = add(
         commands, "made", "say which call and run a returned file is from", "results/model.joblib"
@@ -117,9 +118,12 @@ def _show(parsed: argparse.Namespace) -> int:
         run = reading.run_of(connection, parsed.run)
         calls = reading.calls(connection, run["run"])
     if parsed.task is not None:
+        names = ", ".join(sorted({call["task"] for call in calls})) or "none"
         calls = [call for call in calls if call["task"] == parsed.task]
         if not calls:
-            raise InvalidValueError(f"Run {run['run']} has no call of a task {parsed.task!r}.")
+            raise InvalidValueError(
+                f"Run {run['run']} has no call of a task {parsed.task!r}. Its tasks are: {names}."
+            )
     tasks = reading.tasks(calls)
     misses.explain(calls)
     if parsed.json:
