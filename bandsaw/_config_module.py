@@ -41,6 +41,18 @@ def _module_name(given: Optional[str]) -> tuple[str, str]:
     )
 
 
+def _here_hint(name: str) -> str:
+    """Says what to do where the module lies in the working directory, and nobody looks there."""
+    path = os.path.join(*name.split(".")) + ".py"
+    if not os.path.exists(path) or os.getcwd() in (os.path.abspath(each) for each in sys.path):
+        return ""
+    return (
+        f"There is one in the working directory, {os.getcwd()}, which is not in sys.path. "
+        "Run a script of another folder as a module, 'python -m folder.script', or put the working "
+        "directory into PYTHONPATH.\n"
+    )
+
+
 def imported(given: Optional[str]) -> tuple[str, Any]:
     """Imports a configuration module, and returns its name as well."""
     name, named_by = _module_name(given)
@@ -60,9 +72,10 @@ def imported(given: Optional[str]) -> tuple[str, Any]:
         if missing is None or not (name + ".").startswith(missing + "."):
             raise
         places = "\n".join(f"    {entry or os.getcwd()}" for entry in sys.path)
+        hint = _FILE_HINT if ".py" in name else _here_hint(name)
         raise ConfigurationNotFoundError(
             f"No module named {missing!r}: the configuration module {name!r} ({named_by}) was "
-            f"not found in sys.path:\n{places}\n{_FILE_HINT if '.py' in name else ''}{EXAMPLE}",
+            f"not found in sys.path:\n{places}\n{hint}{EXAMPLE}",
             name=missing,
         ) from None
 
