@@ -184,8 +184,10 @@ class SshAdvice(Advice):
                 if "remote" not in options:
                     asks = "names no remote, which means 'default'"
                 message = f"Task {task} {asks}, and the SshAdvice has: {known}."
-                for first in list(self.remotes)[:1]:
-                    message += f" Name one: @task(ssh={{'remote': {first!r}}})."
+                if self.remotes:
+                    message += f" Name one: @task(ssh={{'remote': {next(iter(self.remotes))!r}}})."
+                else:
+                    message += " Add one: SshAdvice().add_remote(Remote(...))."
                 raise UnknownRemoteError(message)
         return list(names), retries
 

@@ -217,6 +217,9 @@ def test_a_task_picks_its_remote_by_name(own_configuration, tmp_path):
     names_one = r"names no remote, which means 'default'.*ssh=\{'remote': 'one'\}"
     with pytest.raises(UnknownRemoteError, match=names_one):
         call(configuration, 1)
+    nothing = own_configuration(SshAdvice(backend=Recording()))
+    with pytest.raises(UnknownRemoteError, match=r"has: none\. Add one: SshAdvice\(\)\.add_remote"):
+        call(nothing, 1)
     with pytest.raises(InvalidValueError, match="ssh='two' cannot be used"):
         call(configuration, 1, ssh="two")
 
