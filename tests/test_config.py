@@ -174,6 +174,8 @@ def test_a_module_that_lies_in_the_working_directory_is_told_of(tmp_path, monkey
     with pytest.raises(ConfigurationNotFoundError) as caught:
         get_configuration("lies_elsewhere")
     assert "working directory" not in str(caught.value)
+    assert "(named by config= or --config)" in str(caught.value)
+    assert "It lies beside the script" in str(caught.value)
 
 
 def test_what_the_module_itself_cannot_import_is_its_own_error(module):
