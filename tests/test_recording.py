@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -237,6 +238,8 @@ def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [
         "workflow.Hostile", "'<script>'",
     ]  # fmt: skip
+    recorded("given('a' * 70)")
+    assert re.search(r"given\('a+\.\.\.  done", bandsaw_runs("show", "--calls"))
     recorded("given(1)", values=False)
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [None]
 

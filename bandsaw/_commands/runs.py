@@ -25,6 +25,7 @@ from .console import (
 )
 
 _MOST_SHOWN = 20
+_WIDEST = 70
 
 
 def add_arguments(commands: Any) -> None:
@@ -167,8 +168,10 @@ def _say_calls(calls: list[dict[str, Any]]) -> None:
         waited = None
         if call["submitted"] is not None and call["begun"] is not None:
             waited = call["begun"] - call["submitted"]
+        text = f"{call['task']}({call['arguments'] or ''})"
         lines.append((
-            f"{call['task']}({call['arguments'] or ''})"[:70], call["state"], _told(waited),
+            text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "...",
+            call["state"], _told(waited),
             _told(call["seconds"]), call["where"] or "-",
         ))  # fmt: skip
     say_table(lines)
