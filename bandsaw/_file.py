@@ -166,11 +166,12 @@ class File:
             stamps = trees.stamps_of(self.path)
             digest = bytes.fromhex(contents.known_digest_of(self.path, is_read=True))
         except FileTravelError as error:
-            kind, reason, where = IdentityError, str(error), self.path
-            with contextlib.suppress(OSError):  # the working directory was removed
-                where = os.path.abspath(where)
+            kind, reason, where = IdentityError, str(error), ""
+            if not os.path.isabs(self.path):
+                with contextlib.suppress(OSError):  # the working directory was removed
+                    where = f" in the working directory, {os.getcwd()}"
             if isinstance(error, MissingFileError):
-                kind, reason = MissingFileError, f"there is no {where!r}"
+                kind, reason = MissingFileError, f"it does not exist{where}"
             what = f"The contents of {self!r} cannot be read: {reason}"
             raise kind(what) from error.__cause__
         object.__setattr__(self, "_seen", (stamps, digest))

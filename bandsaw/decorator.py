@@ -260,14 +260,7 @@ def _map(
     *iterables: Any,
     buffersize: Optional[int] = None,
     timeout: Optional[float] = None,
-    **others: Any,
 ) -> Any:
-    if others:
-        raise TypeError(
-            f"map() of task {call.bandsaw_task} got the keyword {next(iter(others))!r}, and takes "
-            "one iterable for each argument. Where all calls have one value, give "
-            "itertools.repeat(value) at the place of the argument, or use submit()."
-        )
     _, flight, Results = _futures()
     lane = flight.lane_of(call.bandsaw_configuration, call.bandsaw_chain)
     return Results(run, call.bandsaw_task, lane, iterables, buffersize, timeout)

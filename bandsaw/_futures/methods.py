@@ -46,10 +46,9 @@ class TaskMethod:
         *iterables: Any,
         buffersize: Optional[int] = None,
         timeout: Optional[float] = None,
-        **others: Any,
     ) -> Iterator[Any]:
         self._check_is_no_class_method()
-        results = self.__func__.map(*iterables, buffersize=buffersize, timeout=timeout, **others)
+        results = self.__func__.map(*iterables, buffersize=buffersize, timeout=timeout)
         return results  # type: ignore[no-any-return]
 
     def _check_is_no_class_method(self) -> None:
@@ -94,7 +93,6 @@ class BoundTask:
         *iterables: Any,
         buffersize: Optional[int] = None,
         timeout: Optional[float] = None,
-        **others: Any,
     ) -> Iterator[Any]:
         """Submits a call for each item. See `bandsaw.decorator.TaskFunction`."""
         import itertools
@@ -102,9 +100,7 @@ class BoundTask:
         bound = itertools.repeat(self.__self__)
         if not iterables:
             raise TypeError("map() needs at least one iterable.")
-        results = self.__func__.map(
-            bound, *iterables, buffersize=buffersize, timeout=timeout, **others
-        )
+        results = self.__func__.map(bound, *iterables, buffersize=buffersize, timeout=timeout)
         return results  # type: ignore[no-any-return]
 
     def __getattr__(self, name: str) -> Any:

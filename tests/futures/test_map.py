@@ -143,18 +143,6 @@ def test_a_result_that_is_late_is_a_timeout_error(bounded, gate):
 
 def test_one_value_for_all_calls_is_repeated(double):
     assert list(double.map([1, 2], itertools.repeat(5))) == [5, 10]
-    with pytest.raises(TypeError, match=r"map\(\) of .*double .*'y'.*itertools.repeat\(value\)"):
-        double.map([1, 2], y=5)
-
-
-def test_a_method_says_as_well_how_to_give_one_value_to_all_calls(task):
-    class Scale:
-        @task
-        def by(self, x, y=2):
-            return x * y
-
-    with pytest.raises(TypeError, match=r"'y'.*itertools.repeat\(value\)"):
-        Scale().by.map([1, 2], y=5)
 
 
 def test_results_that_are_printed_say_how_to_take_them(double):
