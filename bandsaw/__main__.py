@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -64,6 +65,9 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # A shell asks how the words of a command go on.
         with contextlib.suppress(ImportError):
             importlib.import_module("argcomplete").autocomplete(parser)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # Paths and values may have characters that the output has no code for.
+        sys.stdout.reconfigure(errors="backslashreplace")
     parsed = parser.parse_args(args)
     if parsed.command == "check":
         from ._commands.check import check_configuration

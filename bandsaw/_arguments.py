@@ -105,6 +105,10 @@ def check_part(part: Any, wanted: str, *methods: str, otherwise: str = "") -> No
     is_plain = type(part).__module__ == "builtins" and type(part) is not object
     if isinstance(part, type) or is_plain:
         otherwise = ""
+        if isinstance(part, type):
+            otherwise = f" Make one of the class: {part.__name__}(...)."
+        elif isinstance(part, (list, tuple)):
+            otherwise = " Give each one by itself, not in a list."
     elif not methods or any(hasattr(part, method) for method in methods):
         return
     raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.{otherwise}")

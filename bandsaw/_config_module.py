@@ -25,12 +25,13 @@ A configuration module looks like this:
     configuration.add_advice_chain(bandsaw.advices.log.LoggingAdvice())
 """
 
+_BESIDE_HINT = "It lies beside the script as a rule.\n"
 _FILE_HINT = "A module's name is written without '.py' and with dots in place of slashes.\n"
 
 
 def _module_name(given: Optional[str]) -> tuple[str, str]:
     if given is not None:
-        return given, "named in the call"
+        return given, "named by config= or --config"
     for variable in (CONFIGURATION_MODULE_ENV_VARIABLE, _OTHER_ENV_VARIABLE):
         name = os.environ.get(variable)
         if name:
@@ -38,6 +39,18 @@ def _module_name(given: Optional[str]) -> tuple[str, str]:
     return CONFIGURATION_MODULE_DEFAULT, (
         f"the default, as neither {CONFIGURATION_MODULE_ENV_VARIABLE} nor {_OTHER_ENV_VARIABLE} "
         "is set"
+    )
+
+
+def _here_hint(name: str) -> str:
+    """Says what to do where the module lies in the working directory, and nobody looks there."""
+    path = os.path.join(*name.split(".")) + ".py"
+    if not os.path.exists(path) or os.getcwd() in (os.path.abspath(each) for each in sys.path):
+        return ""
+    return (
+        f"There is one in the working directory, {os.getcwd()}, which is not in sys.path. "
+        "Run a script of another folder as a module, 'python -m folder.script', or put the working "
+        "directory into PYTHONPATH.\n"
     )
 
 
@@ -60,9 +73,10 @@ def imported(given: Optional[str]) -> tuple[str, Any]:
         if missing is None or not (name + ".").startswith(missing + "."):
             raise
         places = "\n".join(f"    {entry or os.getcwd()}" for entry in sys.path)
+        hint = _FILE_HINT if ".py" in name else _here_hint(name) or _BESIDE_HINT
         raise ConfigurationNotFoundError(
             f"No module named {missing!r}: the configuration module {name!r} ({named_by}) was "
-            f"not found in sys.path:\n{places}\n{_FILE_HINT if '.py' in name else ''}{EXAMPLE}",
+            f"not found in sys.path:\n{places}\n{hint}{EXAMPLE}",
             name=missing,
         ) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import Any, Callable, Optional, TypeVar, Union
@@ -165,10 +166,13 @@ class File:
             stamps = trees.stamps_of(self.path)
             digest = bytes.fromhex(contents.known_digest_of(self.path, is_read=True))
         except FileTravelError as error:
-            kind, reason = IdentityError, str(error)
+            kind, reason, where = IdentityError, str(error), ""
+            if not os.path.isabs(self.path):
+                with contextlib.suppress(OSError):  # the working directory was removed
+                    where = f" in the working directory, {os.getcwd()}"
             if isinstance(error, MissingFileError):
-                kind, reason = MissingFileError, "it does not exist"
-            what = f"the contents of {self!r} cannot be read: {reason}"
+                kind, reason = MissingFileError, f"it does not exist{where}"
+            what = f"The contents of {self!r} cannot be read: {reason}"
             raise kind(what) from error.__cause__
         object.__setattr__(self, "_seen", (stamps, digest))
         return digest

@@ -99,8 +99,8 @@ def object_as_import(obj: Any) -> tuple[str, str]:
             main_name = _find_main_module_name(None, file_path)
         if main_name is None:
             raise NotImportableError(
-                f"Can't import {object_name} of __main__: it was not loaded from a script whose "
-                "file is named as a module is ('name.py'). Move it into a module."
+                f"Can't import {object_name} of __main__: it was not loaded from a script with a "
+                "name like 'name.py'. Put it into a file with such a name."
             )
         module_name = main_name
     return object_name, module_name

@@ -323,7 +323,7 @@ class Session:
         return AdviceError(
             f"Not all advice has been applied. Misbehaving advice {advice!r}: "
             f"{type(advice).__name__}.{phase} of task {self.task} neither proceeded nor "
-            f"concluded{there}."
+            f"concluded{there}. Call session.proceed() or session.conclude(result) in it."
         )
 
     def _execution_name(self) -> str:

@@ -298,7 +298,7 @@ class _FunctionWithClosureTask(Task):
         except ImportError as error:
             raise UnserializableError(
                 f"The task {self} has no name in another process. {self._reason} Or install "
-                "cloudpickle on both sides ('pip install bandsaw[cloudpickle]')."
+                "cloudpickle on both sides ('pip install cloudpickle')."
             ) from error
         from .serialization._by_value import is_writing_by_value, written_by_value
 

@@ -531,7 +531,6 @@ def test_a_pipe_or_device_is_written_to_and_not_replaced(run, project):
         ["build", "--module", "nothing_there"],
         ["build", "--output", "no/such/folder/file"],
         ["rm"],
-        ["rm", "--older-than", "-1"],
     ],
 )
 def test_what_the_command_cannot_do_is_said_in_a_line(run, arguments):
@@ -539,6 +538,14 @@ def test_what_the_command_cannot_do_is_said_in_a_line(run, arguments):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_an_age_has_a_unit(run):
+    for age in ("-1", "30", "30x"):
+        done = command(run, "rm", f"--older-than={age}", check=False)
+        assert done.returncode == 2
+        assert f"{age!r} is no time span: write a number above zero and a unit, like" in done.stderr
+    assert command(run, "rm", "--older-than", "30d").stdout == "removed 0 archives, 0 B\n"
 
 
 def test_a_file_that_went_from_a_kept_folder_is_no_loss(configuration):

@@ -75,6 +75,14 @@ def test_a_good_configuration_is_listed(project, pythons):
     assert project.left_behind() == []
 
 
+def test_what_the_output_has_no_code_for_is_escaped(project):
+    project.write("größe/own.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n")
+    project.write("größe/__init__.py", "")
+    done = check(project, "--config", "größe.own", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "configuration: gr\\xf6\\xdfe.own (" in done.stdout
+
+
 def test_another_configuration_can_be_named(project):
     project.write("other.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n")
     done = check(project, "--config", "other")

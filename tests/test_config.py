@@ -1,3 +1,4 @@
+import os
 import re
 import sys
 
@@ -97,6 +98,8 @@ def test_what_can_be_no_part_is_refused(use):
     [
         (lambda c: c.add_advice_chain(bandsaw.Extension()), "added by add_extension"),
         (lambda c: c.add_advice_chain(object()), "in place of an advice"),
+        (lambda c: c.add_advice_chain(bandsaw.Advice), r"of the class: Advice\(\.\.\.\)\."),
+        (lambda c: c.add_advice_chain([bandsaw.Advice()]), "by itself, not in a list"),
         (lambda c: c.add_extension(bandsaw.Advice()), "added by add_advice_chain"),
         (lambda c: c.add_extension(object()), "in place of an extension"),
     ],
@@ -159,6 +162,20 @@ def test_a_missing_module_says_where_it_was_looked_for_and_how_one_looks(monkeyp
     assert caught.value.name == "not_there"
     for part in (str(tmp_path), "BANDSAW_CONFIG_MODULE", "configuration = bandsaw.Configuration()"):
         assert part in message
+
+
+def test_a_module_that_lies_in_the_working_directory_is_told_of(tmp_path, monkeypatch):
+    (tmp_path / "lies_here.py").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each])
+    with pytest.raises(ConfigurationNotFoundError, match="python -m folder.script") as caught:
+        get_configuration("lies_here")
+    assert f"in the working directory, {os.getcwd()}," in str(caught.value)
+    with pytest.raises(ConfigurationNotFoundError) as caught:
+        get_configuration("lies_elsewhere")
+    assert "working directory" not in str(caught.value)
+    assert "(named by config= or --config)" in str(caught.value)
+    assert "It lies beside the script" in str(caught.value)
 
 
 def test_what_the_module_itself_cannot_import_is_its_own_error(module):

@@ -115,6 +115,9 @@ def test_the_engines_example_walks_in_processes(examples, tmp_path):
     process = run(examples / "engines" / "workflow.py", cwd=examples, TMPDIR=str(tmp_path))
     assert process.returncode == 0, process.stdout
     assert process.stdout.endswith("32 walks of 2000 steps: 46.35, expected 44.72\n")
+    shown = (examples / "engines" / "README.md").read_text(encoding="utf-8").splitlines()
+    first, *_, last = process.stdout.splitlines()
+    assert shown.index(f"    {first}") < shown.index(f"    {last}")
 
 
 @pytest.mark.network

@@ -153,8 +153,11 @@ def test_what_cannot_be_a_path_is_a_typed_error():
             File(path)
     with pytest.raises(InvalidValueError, match="to=3"):
         File("x", to=3)
-    with pytest.raises(MissingFileError, match=r"'x'.*does not exist"):
+    with pytest.raises(
+        MissingFileError, match=r"The contents of File\('x'\).*not exist in the"
+    ) as caught:
         File("x").digest()
+    assert str(caught.value).endswith(f" in the working directory, {os.getcwd()}")
 
 
 def test_a_task_in_another_process_reads_the_very_file(run):

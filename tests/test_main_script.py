@@ -396,7 +396,8 @@ def test_a_script_that_no_module_can_be_named_after_says_so(project, name):
     )
     done = project.run(name, check=False)
     assert done.returncode == 1
-    assert "whose file is named as a module is ('name.py')" in done.stderr
+    assert "Task __main__.f cannot be written" in done.stderr
+    assert "Put it into a file with such a name" in done.stderr
 
 
 def test_another_python_does_not_get_the_search_path_of_this_one(project, other_python):

@@ -74,6 +74,13 @@ def test_every_page_of_the_documentation_is_in_its_navigation():
         assert f" {page.relative_to(ROOT / 'docs').as_posix()}\n" in navigation
 
 
+def test_every_method_that_sets_something_is_on_the_page_of_the_configuration():
+    page = (ROOT / "docs" / "guide" / "configuration.md").read_text(encoding="utf-8")
+    for name in vars(bandsaw.Configuration):
+        if name.startswith(("add_", "set_", "distribute_")):
+            assert f"\n| `{name}(" in page, name
+
+
 @pytest.mark.parametrize("word", ["TODO", "FIXME", "XXX"])
 def test_the_documentation_has_no_unfinished_places(word):
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
@@ -156,7 +157,7 @@ def test_each_call_is_written_with_where_it_ran_and_what_it_used(recorded, bands
     assert run["state"] == "ended" and run["calls"] == 7 and run["hits"] == 3
 
 
-def test_dependencies_and_calls_that_never_begin_are_told(recorded, bandsaw_runs):
+def test_dependencies_and_calls_that_never_begin_are_told(project, recorded, bandsaw_runs):
     recorded("""
     bad = own.submit(3)
     good = total.submit(own.submit(1), own.submit(2))
@@ -164,6 +165,8 @@ def test_dependencies_and_calls_that_never_begin_are_told(recorded, bandsaw_runs
     assert good.result() == 3
     assert type(never.exception()) is bandsaw.errors.DependencyError
     """)
+    told = project.run("-m", "bandsaw", "runs", "show", "--task", "ow", check=False).stderr
+    assert "no call of a task 'ow'. Its tasks are: workflow.own, workflow.total." in told
     by_key = {call["key"]: call for call in calls_of(bandsaw_runs, "own")}
     (done,) = (call for call in calls_of(bandsaw_runs, "total") if call["state"] == "done")
     assert [by_key[key]["arguments"] for key in done["needs"]] == ["1", "2"]
@@ -235,6 +238,8 @@ def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [
         "workflow.Hostile", "'<script>'",
     ]  # fmt: skip
+    recorded("given('a' * 70)")
+    assert re.search(r"given\('a+\.\.\.  done", bandsaw_runs("show", "--calls"))
     recorded("given(1)", values=False)
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [None]
 

@@ -16,16 +16,15 @@ from typing import Any, Optional
 from .._archive import keep
 from .._archive.contents import Content
 from .._archive.zipped import content_of_folder, content_of_zip
-from .._system.files import output_file
+from .._system.files import whole_file
 from .._system.home import kept_folder
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..errors import DistributionError, InvalidValueError
-from .console import add, counted, say, say_table, size_in, told_seconds, told_size
+from .console import add, age_in, counted, say, say_table, size_in, told_seconds, told_size
 from .targets import loaded
 
 _SHORT = 12
 _counted = functools.partial(counted, one="archive")
-_DAY = 86400
 
 
 def add_arguments(commands: Any) -> None:
@@ -64,9 +63,11 @@ def add_arguments(commands: Any) -> None:
         commands,
         "rm",
         "remove archives that are kept and were not used within a day",
-        "--older-than 30",
+        "--older-than 30d",
     )
-    rm.add_argument("--older-than", metavar="DAYS", type=float, help="and not for so many days")
+    rm.add_argument(
+        "--older-than", metavar="AGE", type=age_in, help="and not for so long, like 12h or 30d"
+    )
     rm.add_argument(
         "--max-bytes",
         metavar="SIZE",
@@ -81,7 +82,9 @@ def _build(parsed: argparse.Namespace) -> int:
     path = archive.path
     if parsed.output is not None:
         output = Path(parsed.output)
-        with open(path, "rb") as source, output_file(output) as target:
+        if not output.parent.is_dir():
+            raise InvalidValueError(f"There is no folder {str(output.parent)!r}: make it first.")
+        with open(path, "rb") as source, whole_file(output) as target:
             shutil.copyfileobj(source, target)
         path = output
     # Not escaped: scripts read this path.
@@ -154,18 +157,16 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _rm(parsed: argparse.Namespace) -> int:
-    days: Optional[float] = parsed.older_than
-    if (days is not None) + (parsed.max_bytes is not None) + parsed.all != 1:
+    age: Optional[float] = parsed.older_than
+    if (age is not None) + (parsed.max_bytes is not None) + parsed.all != 1:
         raise InvalidValueError(
-            "Say what to remove: one of --older-than DAYS, --max-bytes SIZE and --all."
+            "Say what to remove: one of --older-than AGE, --max-bytes SIZE and --all."
         )
-    if days is not None and not days >= 0:
-        raise InvalidValueError(f"--older-than takes a number of days, not {days}.")
     base = kept_folder("archives")
     before = _bytes_in(base)
     if parsed.max_bytes is not None:
-        days = keep.KEPT_SECONDS / _DAY
-    removed = keep.prune(str(base), (days or 0) * _DAY, parsed.max_bytes)
+        age = keep.KEPT_SECONDS
+    removed = keep.prune(str(base), age or 0, parsed.max_bytes)
     number = len({Path(path).stem for path in removed})
     say(f"removed {_counted(number)}, {told_size(max(0, before - _bytes_in(base)))}")
     left = len({Path(path).stem for path in keep.kept(str(base))})

@@ -30,6 +30,7 @@ from .targets import arguments_in, directories_of, task_named
 
 _counted = functools.partial(counted, one="entry", many="entries")
 _MOST_SHOWN = 60
+_LISTED = "`bandsaw cache ls` lists those that there are."
 
 
 class Row(NamedTuple):
@@ -243,7 +244,7 @@ def _find(text: str, directories: Sequence[str]) -> Row:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InvalidValueError(f"There is no entry {text!r} in {_named(directories)}.")
+        raise InvalidValueError(f"There is no entry {text!r} in {_named(directories)}. {_LISTED}")
     raise InvalidValueError(
         f"{len(found)} entries begin with {text!r}: {', '.join(row.entry for row in found[:5])}"
     )
@@ -271,8 +272,10 @@ def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     rows += [_find(text, directories) for text in parsed.entry]
     rows = list({row.found.path: row for row in rows}.values())
     if not rows:
-        of_task = f" of the task {parsed.task}" if parsed.task else ""
-        raise InvalidValueError(f"There is no entry{of_task} in {_named(directories)}.")
+        of_task, listed = (
+            (f" of the task {parsed.task}", f" {_LISTED}") if parsed.task else ("", "")
+        )
+        raise InvalidValueError(f"There is no entry{of_task} in {_named(directories)}.{listed}")
     removed, failures = _remove(rows)
     for directory in directories:
         bounds.prune(directory)

@@ -114,7 +114,9 @@ def _find(text: str, there: list[store.Kept]) -> store.Kept:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InvalidValueError(f"There is no environment {text!r}.")
+        raise InvalidValueError(
+            f"There is no environment {text!r}. `bandsaw env ls` lists those that there are."
+        )
     digests = ", ".join(environment.digest[:_SHORT] for environment in found[:5])
     raise InvalidValueError(f"{len(found)} environments begin with {text!r}: {digests}")
 

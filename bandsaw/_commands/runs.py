@@ -18,12 +18,14 @@ from .console import (
     printable,
     say,
     say_table,
+    seconds_in,
     told_seconds,
     told_size,
     told_time,
 )
 
 _MOST_SHOWN = 20
+_WIDEST = 70
 
 
 def add_arguments(commands: Any) -> None:
@@ -46,7 +48,7 @@ def add_arguments(commands: Any) -> None:
     )  # fmt: skip
     watch = add(commands, "watch", "show how far a run is, until it ends")
     watch.add_argument(
-        "--seconds", type=age_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
+        "--seconds", type=seconds_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
     )
     made = add(
         commands, "made", "say which call and run a returned file is from", "results/model.joblib"
@@ -117,9 +119,12 @@ def _show(parsed: argparse.Namespace) -> int:
         run = reading.run_of(connection, parsed.run)
         calls = reading.calls(connection, run["run"])
     if parsed.task is not None:
+        names = ", ".join(sorted({call["task"] for call in calls})) or "none"
         calls = [call for call in calls if call["task"] == parsed.task]
         if not calls:
-            raise InvalidValueError(f"Run {run['run']} has no call of a task {parsed.task!r}.")
+            raise InvalidValueError(
+                f"Run {run['run']} has no call of a task {parsed.task!r}. Its tasks are: {names}."
+            )
     tasks = reading.tasks(calls)
     misses.explain(calls)
     if parsed.json:
@@ -163,8 +168,10 @@ def _say_calls(calls: list[dict[str, Any]]) -> None:
         waited = None
         if call["submitted"] is not None and call["begun"] is not None:
             waited = call["begun"] - call["submitted"]
+        text = f"{call['task']}({call['arguments'] or ''})"
         lines.append((
-            f"{call['task']}({call['arguments'] or ''})"[:70], call["state"], _told(waited),
+            text if len(text) <= _WIDEST else text[: _WIDEST - 3] + "...",
+            call["state"], _told(waited),
             _told(call["seconds"]), call["where"] or "-",
         ))  # fmt: skip
     say_table(lines)

@@ -35,7 +35,11 @@ def task_named(target: str) -> Any:
                 raise InvalidValueError(f"{module_name} cannot be imported: {error}.") from error
         except AttributeError as error:
             raise InvalidValueError(f"There is no {target}: {error}.") from error
-    raise InvalidValueError(f"There is neither an entry nor a task {target!r}.")
+    reason = f": there is no module {names[0]!r} in {os.getcwd()} and sys.path" if names[1:] else ""
+    raise InvalidValueError(
+        f"There is neither an entry nor a task {target!r}{reason}. `bandsaw cache ls` lists the "
+        "entries."
+    )
 
 
 def arguments_in(texts: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:

@@ -92,7 +92,7 @@ def _of_version(asked: str) -> Python:
     raise EnvironmentBuildError(
         f"No Python {asked} was found. This one is {this.full_version}, none on the path or in "
         f"{_pyenv()} fits, runs and is {_OLDEST[0]}.{_OLDEST[1]} or newer, and {uv}. Install one, "
-        "or give the path of one as python=."
+        "or give the path of one as python."
     )
 
 

@@ -34,6 +34,7 @@ class Results(Iterator[Any]):
         timeout: Optional[float] = None,
     ) -> None:
         self._ahead: Optional[_Ahead] = None
+        self._task = task
         if not iterables:
             raise TypeError("map() needs at least one iterable.")
         checked_count("buffersize", buffersize)
@@ -43,6 +44,9 @@ class Results(Iterator[Any]):
         self._size = lane.limit * _AHEAD if buffersize is None else buffersize
         self._least = self._size // 2 if buffersize is None else self._size - 1
         self._ahead.fill(self._size)
+
+    def __repr__(self) -> str:
+        return f"<Results of task {self._task}: take them with list() or in a loop>"
 
     def __iter__(self) -> Results:
         return self

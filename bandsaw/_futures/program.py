@@ -121,5 +121,9 @@ def _let_go() -> None:
 
 # As the executors of the standard library do it.
 _register: Any = getattr(threading, "_register_atexit", atexit.register)
-_register(_at_the_end)
+try:
+    _register(_at_the_end)
+except RuntimeError:
+    # The first call is submitted when the script is over: that is too late.
+    flight.stop()
 atexit.register(_if_interrupted_before)

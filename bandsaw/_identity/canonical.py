@@ -215,7 +215,11 @@ class Writer(TreeWriter):
         name = self._name
         return IdentityError(
             f"{self.path()} has no canonical form, so no id can be made of it: {kind}: {reason}"
-            + (f". Or leave it out: @task(ignore=[{name!r}])" if name.isidentifier() else "")
+            + (
+                f". If the result does not depend on it, leave it out: @task(ignore=[{name!r}])"
+                if name.isidentifier()
+                else ""
+            )
         )
 
     def path(self) -> str:

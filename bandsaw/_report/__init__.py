@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._system.files import output_file
+from .._system.files import whole_file
 
 
 def write(path: str, form: str, run: dict[str, Any], calls: list[dict[str, Any]]) -> None:
@@ -26,5 +26,5 @@ def write(path: str, form: str, run: dict[str, Any], calls: list[dict[str, Any]]
         misses.explain(calls)
 
         text = page.made(run, calls)
-    with output_file(Path(path).absolute()) as file:
+    with whole_file(Path(path).absolute()) as file:
         file.write(text.encode("utf-8", "replace"))

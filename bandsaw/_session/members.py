@@ -89,9 +89,9 @@ def members_of(
         try:
             members[name], buffers = _written(value, own)
         except Exception as error:
-            what = f"The {name} of task {task_name} cannot be written by {serializer!r}"
+            what = f"Task {task_name}" if name == "task" else f"The {name} of task {task_name}"
             is_told = isinstance(error, UnserializableError)
-            raise UnserializableError(f"{what}: {error}") from (
+            raise UnserializableError(f"{what} cannot be written by {serializer!r}: {error}") from (
                 error.__cause__ if is_told else error
             )
         if buffers:

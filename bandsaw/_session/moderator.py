@@ -314,7 +314,10 @@ class _Moderator(SerializableValue):
 
 def _no_step_left(moderator: _Moderator) -> BandsawError:
     if moderator.walked:
-        return SessionFinishedError("Session already finished advising.")
+        return SessionFinishedError(
+            "Session already finished advising. Each call of before or after takes one step, "
+            "and none is taken when the call of the task is over."
+        )
     return SecondStepError(
         "A second step was taken: each call of before or after takes exactly one of proceed() and "
         "conclude(), or in after repeat(), once."

@@ -35,17 +35,6 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
-@contextlib.contextmanager
-def output_file(path: Path) -> Iterator[BinaryIO]:
-    """Opens a path that a user has named for output: a device or a pipe there stays what it is."""
-    if path.is_char_device() or path.is_fifo():
-        with open(path, "wb") as file:
-            yield file
-    else:
-        with whole_file(path) as file:
-            yield file
-
-
 def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
     """Writes a file so that it is there whole or not at all, see `whole_file`."""
     with whole_file(path) as file:

@@ -71,6 +71,14 @@ def describe_exit(returncode: int) -> str:
     return f"exit code {returncode}"
 
 
+def why_not_started(program: str, error: OSError) -> str:
+    """Says why a program cannot be started, and from where a relative path of it is taken."""
+    if isinstance(error, FileNotFoundError) and os.sep in program and not os.path.isabs(program):
+        with contextlib.suppress(OSError):  # the folder was removed
+            return f"{error}. It is looked for in the working directory, {os.getcwd()}."
+    return str(error)
+
+
 def advice_on_exit(returncode: Optional[int]) -> str:
     """Says on a line of its own what may help against such an end, if that is known."""
     if returncode in (-9, 128 + 9):

@@ -180,9 +180,15 @@ class SshAdvice(Advice):
         for name in names:
             if name not in self.remotes:
                 known = ", ".join(map(repr, self.remotes)) or "none"
-                raise UnknownRemoteError(
-                    f"Task {task} asks for the remote {name!r}, and the SshAdvice has: {known}."
-                )
+                asks = f"asks for the remote {name!r}"
+                if "remote" not in options:
+                    asks = "names no remote, which means 'default'"
+                message = f"Task {task} {asks}, and the SshAdvice has: {known}."
+                if self.remotes:
+                    message += f" Name one: @task(ssh={{'remote': {next(iter(self.remotes))!r}}})."
+                else:
+                    message += " Add one: SshAdvice().add_remote(Remote(...))."
+                raise UnknownRemoteError(message)
         return list(names), retries
 
     def _move(self, session: Session, remote: Remote) -> None:

@@ -228,7 +228,7 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
         if is_crossing():
             way_out = (
                 "; a local function or class crosses only with cloudpickle on both sides "
-                "('pip install bandsaw[cloudpickle]'): install it, or move it to the top level of "
+                "('pip install cloudpickle'): install it, or move it to the top level of "
                 "a module"
             )
     return UnserializableError(

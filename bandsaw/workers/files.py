@@ -14,7 +14,7 @@ from .._files import bundle, carrying
 from .._system import directories, lifeline
 from .._system.files import open_private, private_folder
 from .._system.output import Tail, said
-from .._system.processes import describe_exit, end_group
+from .._system.processes import describe_exit, end_group, why_not_started
 from ..distribution import owned_folders
 from ..errors import TaskTimeoutError, WorkerDiedError, WorkerStartError
 from ..interpreter import Interpreter
@@ -89,7 +89,8 @@ def _ended(
             )
         except OSError as error:
             raise WorkerStartError(
-                f"{what} could not be started with the interpreter {command[0]!r}: {error}"
+                f"{what} could not be started with the interpreter {command[0]!r}: "
+                f"{why_not_started(command[0], error)}"
             ) from error
         assert process.stdout is not None and process.stderr is not None
         tails: list[Tail] = []

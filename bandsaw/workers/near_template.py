@@ -22,7 +22,7 @@ from .. import __version__
 from .._session.members import failure_of
 from .._system.interrupts import Deferred
 from .._system.output import Tail, said
-from .._system.processes import describe_exit, ends_within, kill_group
+from .._system.processes import describe_exit, ends_within, kill_group, why_not_started
 from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
@@ -302,7 +302,7 @@ def _opened(
             near.close()
             raise WorkerStartError(
                 f"A process for tasks could not be started with the interpreter "
-                f"{command[0]!r}: {error}"
+                f"{command[0]!r}: {why_not_started(command[0], error)}"
             ) from error
     assert process.stderr is not None
     return near, process, Tail(process.stderr, "stderr")

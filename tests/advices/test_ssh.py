@@ -214,8 +214,12 @@ def test_a_task_picks_its_remote_by_name(own_configuration, tmp_path):
     with pytest.raises(UnknownRemoteError, match="'three'.*'one', 'two'") as caught:
         call(configuration, 1, ssh={"remote": "three"})
     assert isinstance(caught.value, (KeyError, ValueError))
-    with pytest.raises(UnknownRemoteError, match="'default'"):
+    names_one = r"names no remote, which means 'default'.*ssh=\{'remote': 'one'\}"
+    with pytest.raises(UnknownRemoteError, match=names_one):
         call(configuration, 1)
+    nothing = own_configuration(SshAdvice(backend=Recording()))
+    with pytest.raises(UnknownRemoteError, match=r"has: none\. Add one: SshAdvice\(\)\.add_remote"):
+        call(nothing, 1)
     with pytest.raises(InvalidValueError, match="ssh='two' cannot be used"):
         call(configuration, 1, ssh="two")
 

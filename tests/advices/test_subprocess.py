@@ -170,6 +170,18 @@ def test_a_missing_interpreter_is_named(run):
     assert "task workflow.f" in told
 
 
+def test_a_relative_interpreter_that_is_missing_is_said_with_its_folder(run, tmp_path):
+    tasks = (
+        "other = bandsaw.Interpreter(executable='other/bin/python')\n"
+        "here = bandsaw.advices.subprocess.SubprocessAdvice(interpreter=other)\n"
+        "bandsaw.get_configuration().add_advice_chain(here, name='o')\n"
+        "@bandsaw.task(chain='o')\ndef f():\n    pass"
+    )
+    body = "try:\n    f()\nexcept OSError as error:\n    print(os.getcwd(), error, sep='\\n')"
+    folder, told = run(tasks, body).stdout.split("\n", 1)
+    assert f"'other/bin/python'. It is looked for in the working directory, {folder}." in told
+
+
 def test_what_cannot_be_written_is_an_error_before_anything_is_started(run):
     tasks = "@bandsaw.task\ndef f(x):\n    print('started')"
     done = run(tasks, "f(threading.Lock())", check=False)

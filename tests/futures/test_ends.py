@@ -226,8 +226,9 @@ def leave():
     assert (project.folder / "left").exists()
 
 
-def test_a_call_that_is_submitted_when_all_is_over_is_refused(run):
-    body = """
+@pytest.mark.parametrize("before", ['note.submit("before")', "pass"])
+def test_a_call_that_is_submitted_when_all_is_over_is_refused(run, before):
+    body = f"""
     import atexit
     def late():
         try:
@@ -236,7 +237,7 @@ def test_a_call_that_is_submitted_when_all_is_over_is_refused(run):
             print("refused:", isinstance(error, RuntimeError))
         assert note("direct") == "direct"
     atexit.register(late)
-    note.submit("before")
+    {before}
     """
     assert run(KEPT, body).stdout == "refused: True\n"
 

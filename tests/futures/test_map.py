@@ -156,6 +156,16 @@ def test_a_result_that_is_late_is_a_timeout_error(bounded, gate):
     assert list(results) == []
 
 
+def test_one_value_for_all_calls_is_repeated(double):
+    assert list(double.map([1, 2], itertools.repeat(5))) == [5, 10]
+
+
+def test_results_that_are_printed_say_how_to_take_them(double):
+    results = double.map([1, 2])
+    assert "double: take them with list() or in a loop" in repr(results)
+    assert list(results) == [2, 4]
+
+
 def test_options_that_cannot_be_used_are_refused(double):
     for size in (0, -1, 1.5, True):
         with pytest.raises(InvalidValueError, match="buffersize"):
