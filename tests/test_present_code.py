@@ -833,6 +833,40 @@ def test_a_cycle_through_a_class_has_one_id_and_addresses_in_texts_are_told_of(r
     assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "123"}) == 1
 
 
+def test_models_of_pydantic_made_while_the_program_runs_have_one_id(run):
+    run.project.write(
+        "models.py",
+        """
+        import typing
+        import pydantic
+        T = typing.TypeVar("T")
+        class Box(pydantic.BaseModel, typing.Generic[T]):
+            content: T
+        def less(cls, value):
+            return value - 1
+        def more(cls, value):
+            return value + 1
+        def made(default=1, checked=less):
+            check = pydantic.field_validator("a")(classmethod(checked))
+            return pydantic.create_model("Made", a=(int, default), __validators__={"check": check})
+        LIST = pydantic.TypeAdapter(typing.List[Box[int]])
+        def f(x):
+            return LIST.validate_python(x)
+        """,
+    )
+    body = """
+    import models
+    from bandsaw.tasks import Task
+    values = [models.Box[int], models.Box[str], models.Box[int](content=1), models.made()]
+    values += [models.made(2), models.made(checked=models.more)]
+    task = Task.create_task(models.f)
+    ids = {task.execution_id_of((value,), {}) for value in values}
+    assert len(ids) == len(values)
+    print(sorted(ids), task.task_id)
+    """
+    assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "123"}) == 1
+
+
 def test_the_position_of_an_iterator_does_not_count(run):
     run.project.write(
         "counting.py",

@@ -54,6 +54,8 @@ _NOISE = frozenset(
         "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
         "__annotations_cache__", "__abstractmethods__", "__parameters__", "__orig_bases__",
         "__match_args__", "__hash__", "__slots__",
+        # pydantic makes it of the fields and methods, with addresses of classes in its texts.
+        "__pydantic_core_schema__",
     }
 )  # fmt: skip
 
