@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Optional
 
@@ -188,6 +189,20 @@ def find_spec(module_name: str) -> Any:
         if spec is not None:
             return spec
     return None
+
+
+def find_below(name: str, folders: list[str]) -> Optional[ModuleSpec]:
+    """Finds a module in the folders of a package that need not be loaded."""
+    try:
+        return PathFinder.find_spec(name, folders)
+    except KeyError:
+        # The path of a package without `__init__.py` looks for the package around it, and that is
+        # not loaded. Under its last name alone there is none around it.
+        found = PathFinder.find_spec(name.rpartition(".")[2], folders)
+        spec = ModuleSpec(name, None, is_package=True)
+        assert found is not None
+        spec.submodule_search_locations = list(found.submodule_search_locations or ())
+        return spec
 
 
 def _location_of_spec(spec: Any) -> Optional[str]:
