@@ -1504,6 +1504,46 @@ def test_that_a_result_is_not_kept_is_told_at_the_line_of_the_task(project):
     project.run("-c", textwrap.dedent(body))
 
 
+def test_what_is_told_of_a_wrapped_task_is_told_at_its_own_line(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "RATE = 2\n")
+    project.write(
+        "wrapping.py",
+        """
+        import functools
+        def logged(function):
+            @functools.wraps(function)
+            def wrapper(*args):
+                return function(*args)
+            return wrapper
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib, wrapping
+
+        @bandsaw.task(chain="own")
+        @wrapping.logged
+        def f(x):
+            return lib.RATE + eval("x")
+        """,
+    )
+    body = """
+        import flow, lib, warnings
+
+        lib.RATE = 3
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            assert flow.f(1) == 3
+        assert [text in str(told.message) for text, told in zip(("eval", "is not kept"), caught)]
+        code = flow.f.__wrapped__.__wrapped__.__code__
+        place = code.co_filename, code.co_firstlineno
+        assert [(told.filename, told.lineno) for told in caught] == [place] * 2, caught
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
 def test_mocks_count_by_what_they_are_told_to_return(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write("lib.py", "import json\ndef read(x): return json.loads(x)\n")

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from .. import modules
+from .._identity.kinds import innermost
 from .._system.importing import late_import
 from ..errors import IdentityWarning
 from ..tasks import Task
@@ -87,7 +88,7 @@ def _warn(task: Task, text: str) -> None:
 
     # The place that matters is the code of the task, as for what cannot be followed.
     try:
-        function = task.function
+        function = innermost(task.function)
     except NotImplementedError:
         warnings.warn(text, IdentityWarning, stacklevel=4)  # a task of a class of the user's
         return
