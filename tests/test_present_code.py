@@ -1411,6 +1411,57 @@ def test_what_a_module_sets_while_it_loads_is_the_same_elsewhere_and_is_kept(pro
     project.run("-c", textwrap.dedent(body))
 
 
+def test_what_a_module_sets_on_other_modules_while_it_loads_is_the_same_elsewhere(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("settings.py", "RATE = 1\ndef f(x): return x\n")
+    text = """
+        import fractions, textwrap, settings
+        settings.RATE, textwrap.dedent = 3, lambda text: text + "!"
+        def g(x): return -x
+        settings.f = fractions.Fraction.doubled = g
+        """
+    project.write("setup.py", text)
+    project.write("later.py", text)
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, fractions, setup, settings, textwrap, os, sys, warnings
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            text = textwrap.dedent("a"), fractions.Fraction(x).doubled()
+            return os.getpid(), settings.RATE, settings.f(x), *text
+
+        @bandsaw.task(chain="own")
+        def g(x):
+            return settings.RATE
+
+        def main():
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                first = f(1)
+                assert first == f(1) and first[1:] == (3, -1, "a!", -1), first
+            settings.RATE = 4
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                assert f(1)[1] == 3
+            assert ["is not kept" in str(each.message) for each in caught] == [True]
+
+        if __name__ == "__main__":
+            main()
+        """,
+    )
+    project.run("flow.py")
+    # The process of the task does not load it.
+    project.write("setup.py", "")
+    project.write(
+        "other.py",
+        "import flow\nif __name__ == '__main__':\n    import later\n    print(flow.g(1))",
+    )
+    done = project.run("other.py")
+    assert done.stdout == "1\n" and "g is not kept" in done.stderr
+
+
 def test_what_a_module_sets_while_it_loads_is_compared_on_other_machines_too(project):
     project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
     project.write("other.py", "def a(): return 1\ndef b(): return 2\n")
