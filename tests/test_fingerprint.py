@@ -379,6 +379,22 @@ def test_a_computed_name_is_reported_where_an_import_gives_its_function_or_modul
     assert [len(gaps_of(each)) for each in (flow.outside, flow.inside, flow.others)] == [2, 2, 0]
 
 
+def test_a_function_that_numpy_made_a_ufunc_of_counts(project):
+    text = """
+        import numpy
+        RATE = 3
+        def g(x):
+            return x * RATE
+        u, sine = numpy.frompyfunc(g, 1, 1), numpy.sin
+        def f(x):
+            return u(sine(x))
+        """
+    first = id_of(project, flow=text)
+    assert first == id_of(project, flow=text)
+    for old, new in (("RATE = 3", "RATE = 4"), ("* RATE", "+ RATE"), ("g, 1, 1", "max, 1, 1")):
+        assert id_of(project, flow=text.replace(old, new)) != first, new
+
+
 def test_plugins_that_are_found_by_entry_points_are_reported(project):
     project(
         flow="""
