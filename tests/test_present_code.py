@@ -1219,16 +1219,98 @@ def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(
         exec(compile(text, lib.__file__, "exec"), space)
         lib.f.__code__ = space["f"].__code__
         with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             values = own(), kept()
         if {is_whole}:
             assert not caught and values == ((lib.f(), lib.g()),) * 2, (caught, values)
         else:
             # Elsewhere there is one text for all functions.
-            assert ["is not kept" in str(each.message) for each in caught] == [True] * 2
+            told, *caught = (str(each.message) for each in caught)
+            assert "has taken over only a part" in told and lib.__file__ in told
+            assert ["is not kept" in each for each in caught] == [True] * 2
             importlib.reload(lib)
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 assert own() == kept() == (lib.f(), lib.g())
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_whole"),
+    [
+        ("K = 7", "K = 8", True),
+        ("K = 7", "K = 8\n\ndef added(x): return x * K", True),
+        ("x * K + y", "added(x) + y\n\ndef added(x): return x * K + 1", True),
+        ("SIDES = 3", "SIDES = 4\n    def more(self): return 1", True),
+        ("return self.SIDES", "return -self.SIDES", True),
+        ("K = 7", "K = 4 * 2", True),
+        ("y=1", "y=2", True),
+        ("K = 7", "K = 8\nif K: OTHER = 1", False),
+    ],
+)
+def test_what_autoreload_takes_over_from_an_edited_file_runs_elsewhere(project, old, new, is_whole):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice(workers=1))
+        """,
+    )
+    text = """
+        K = 7
+
+        def f(x, y=1): return x * K + y
+
+        class Shape:
+            SIDES = 3
+            def sides(self): return self.SIDES
+        """
+    project.write("lib.py", text)
+    body = f"""
+        import ast, bandsaw, lib, warnings
+        import IPython.extensions.autoreload
+
+        @bandsaw.task
+        def f(): return lib.f(2), lib.Shape().sides()
+
+        def take_over(statements, before, space):
+            # As IPython's `deduperreload` does it.
+            known = [ast.dump(each) for each in before]
+            for node in statements:
+                name = getattr(node, "name", None)
+                if ast.dump(node) in known:
+                    continue
+                if isinstance(node, ast.ClassDef):
+                    old = next(each for each in before if getattr(each, "name", None) == name)
+                    take_over(node.body, old.body, vars(lib)[name])
+                    continue
+                made = {{}}
+                is_known = name is not None and hasattr(space, name)
+                file = lib.__file__ if is_known else "<string>"
+                exec(compile(ast.unparse(node), file, "exec"), dict(vars(lib)), made)
+                for name, value in made.items():
+                    if is_known:
+                        for each in ("__code__", "__defaults__"):
+                            setattr(getattr(space, name), each, getattr(value, each))
+                    else:
+                        setattr(space, name, value)
+
+        text = open(lib.__file__).read()
+        edited = text.replace({old!r}, {new!r})
+        assert edited != text and f() == (15, 3)
+        open(lib.__file__, "w").write(edited)
+        assert f() == (15, 3)
+        take_over(ast.parse(edited).body, ast.parse(text).body, lib)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            values = f(), f()
+        if {is_whole}:
+            assert not caught and values == (f.__wrapped__(),) * 2 != ((15, 3),) * 2
+        else:
+            assert ["only a part" in str(each.message) for each in caught] == [True]
+            assert values == ((15, 3),) * 2
         """
     project.run("-c", textwrap.dedent(body))
 

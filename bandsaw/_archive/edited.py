@@ -4,6 +4,7 @@ from __future__ import annotations
 import __future__
 
 import ast
+import contextlib
 import importlib.util
 import inspect
 import marshal
@@ -14,9 +15,13 @@ from importlib.machinery import SourceFileLoader
 from typing import Any, Optional
 
 from .. import modules
+from .._identity.compared import digest_of
 from .._identity.firsts import MISSING
 from .._identity.kinds import attributes_of
 from .._identity.said import is_literal
+
+_DEFAULTS = "()"  # stands for the defaults of a function
+_PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)
 
 
 def since_loaded(module: Any, path: str, status: os.stat_result, data: bytes) -> bool:
@@ -96,8 +101,9 @@ class _Said:
             target = None
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 # Its code is among the functions.
-                made_with = (*node.args.defaults, *node.args.kw_defaults, *node.decorator_list)
-                self._note((*place, node.name), *made_with)
+                defaults = ast.Tuple(node.args.defaults, ast.Load())
+                self.values[(*place, node.name, _DEFAULTS)] = defaults
+                self._note((*place, node.name), *node.args.kw_defaults, *node.decorator_list)
             elif isinstance(node, ast.ClassDef):
                 self._read(node.body, (*place, node.name))
                 self._note((*place, node.name), *node.bases, *node.keywords, *node.decorator_list)
@@ -126,10 +132,20 @@ class _Said:
 
 def _is_held(module: Any, place: tuple[str, ...], value: ast.expr) -> bool:
     """Says whether a module has a value of which its text says what it is."""
-    held = module
+    held: Any = module
     for name in place:
-        held = attributes_of(held).get(name, MISSING)
-    return held is not MISSING and is_literal(value, held) is True
+        if name == _DEFAULTS:
+            function = held.__func__ if type(held) in (staticmethod, classmethod) else held
+            held = getattr(function, "__defaults__", None) or ()
+        else:
+            held = attributes_of(held).get(name, MISSING)
+    if held is MISSING:
+        return False
+    if all(isinstance(each, _PLAIN) for each in ast.walk(value)):
+        with contextlib.suppress(Exception):  # a sum of numbers or texts, which Python does itself
+            code = compile(ast.Expression(value), "<constant>", "eval")
+            return digest_of(eval(code, {})) == digest_of(held)
+    return is_literal(value, held) is True
 
 
 def _shapes_in(code: types.CodeType) -> set[Any]:
