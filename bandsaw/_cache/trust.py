@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 from .. import modules
-from .._identity.kinds import innermost
 from .._system.importing import late_import
 from ..errors import IdentityWarning
 from ..tasks import Task
@@ -85,6 +84,9 @@ def warn_of_variables(task: Any, computation: Any) -> None:
 
 def _warn(task: Task, text: str) -> None:
     import warnings
+
+    with late_import:
+        from .._identity.kinds import innermost
 
     # The place that matters is the code of the task, as for what cannot be followed.
     try:
