@@ -1544,6 +1544,40 @@ def test_what_a_module_sets_on_other_modules_while_it_loads_is_the_same_elsewher
     assert done.stdout == "1\n" and "g is not kept" in done.stderr
 
 
+def test_accessors_of_the_project_count_and_results_that_need_them_are_kept(project):
+    pytest.importorskip("pandas")
+    project.write("bandsaw_config.py", CONFIGURATION)
+    text = """
+        import pandas
+
+        @pandas.api.extensions.register_dataframe_accessor("own")
+        class Own:
+            def __init__(self, table):
+                self.table = table
+            def total(self):
+                return int(self.table["a"].sum()) + 3
+        """
+    project.write("lib.py", text)
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib, os, pandas
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            return pandas.DataFrame({"a": [x]}).own.total(), os.getpid()
+
+        if __name__ == "__main__":
+            print(*f(1), f.bandsaw_task.task_id)
+        """,
+    )
+    first, again = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == again and first.split()[0] == "4"
+    project.write("lib.py", text.replace("+ 3", "+ 4"))
+    edited = project.run("flow.py").stdout.split()
+    assert edited[0] == "5" and edited[2] not in first
+
+
 def test_what_a_module_sets_while_it_loads_is_compared_on_other_machines_too(project):
     project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
     project.write("other.py", "def a(): return 1\ndef b(): return 2\n")

@@ -33,7 +33,7 @@ from .said import (
     source_of_namespace,
 )
 from .sources import Source
-from .stored import counts_in_a_class, is_special_of_the_user, unwrapped
+from .stored import counts_in_a_class, is_door, is_special_of_the_user, unwrapped
 from .uses import absolute
 from .watch import Seen, given_code
 
@@ -143,7 +143,9 @@ def _is_set_there(owner: Any, place: str, value: Any) -> bool:
     """Says whether another process may set it, too, as it loads modules, and can be asked."""
     home = sys.modules.get(module_of(owner)) if is_a(owner, type) else owner
     can_be_asked = "__builtins__" in attributes_of(home) and value is not MISSING
-    return can_be_asked and is_set_as_modules_load(owner, place.rpartition(".")[2])
+    return can_be_asked and (
+        is_door(value) or is_set_as_modules_load(owner, place.rpartition(".")[2])
+    )
 
 
 # Where a flag has the combinations of its members: each is put there when it is first asked for.

@@ -28,6 +28,7 @@ from .problems import Problems, label
 from .stored import (
     counts_in_a_class,
     is_code,
+    is_door,
     is_mock,
     is_special_of_the_user,
     is_strange,
@@ -299,7 +300,8 @@ class SetOn:
                     self._seen.name(before, name, before.get(name, MISSING))
                 value = members[name]
                 self._seen.name(members, name, value)
-                if is_other_than_first(base, name, value) or any(map(is_strange, unwrapped(value))):
+                is_set = is_other_than_first(base, name, value) or is_door(value)
+                if is_set or any(map(is_strange, unwrapped(value))):
                     found += (name, value)
                     self._seen.replaced.add(f"{label(base)}.{name}")
             bases.append(members)
