@@ -379,6 +379,39 @@ def test_a_computed_name_is_reported_where_an_import_gives_its_function_or_modul
     assert [len(gaps_of(each)) for each in (flow.outside, flow.inside, flow.others)] == [2, 2, 0]
 
 
+def test_a_function_that_numpy_made_a_ufunc_of_counts(project):
+    text = """
+        import numpy
+        RATE = 3
+        def g(x):
+            return x * RATE
+        u, sine = numpy.frompyfunc(g, 1, 1), numpy.sin
+        def f(x):
+            return u(sine(x))
+        """
+    first = id_of(project, flow=text)
+    assert first == id_of(project, flow=text)
+    for old, new in (("RATE = 3", "RATE = 4"), ("* RATE", "+ RATE"), ("g, 1, 1", "max, 1, 1")):
+        assert id_of(project, flow=text.replace(old, new)) != first, new
+
+
+def test_plugins_that_are_found_by_entry_points_are_reported(project):
+    project(
+        flow="""
+        from importlib import metadata
+        from importlib.metadata import entry_points, version
+        def f(x):
+            return [each.load()(x) for each in entry_points()], version("pip")
+        def g(x):
+            return [each.load()(x) for each in metadata.entry_points()]
+        """
+    )
+    flow = importlib.import_module("flow")
+    reason = "it reaches code by a computed name"
+    assert gaps_of(flow.f) == [("flow.f: line 5, entry_points()", reason)]
+    assert gaps_of(flow.g) == [("flow.g: line 7, metadata.entry_points()", reason)]
+
+
 def test_a_task_is_reported_once_with_all_that_it_and_its_dependencies_reach(project):
     project(
         flow="""

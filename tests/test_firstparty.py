@@ -57,6 +57,30 @@ def test_distributions_have_names_and_versions():
     assert distribution_of("bandsaw.session") == ("bandsaw", bandsaw.__version__)
 
 
+@pytest.mark.parametrize("origin", ["a folder", "an index", "conda"])
+def test_what_was_not_installed_from_an_index_counts_by_its_contents(tmp_path, monkeypatch, origin):
+    folder = tmp_path / "local_1-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Name: local_1\nVersion: 1.0\n")
+    (folder / "INSTALLER").write_text("conda\n" if origin == "conda" else "pip\n")
+    if origin != "an index":
+        (folder / "direct_url.json").write_text('{"url": "file:///local", "dir_info": {}}')
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def version(code, script="a"):
+        record = f"../../bin/run,sha256={script},1\nlocal_1/a.py,sha256={code},1\n"
+        record += f"local_1-1.0.dist-info/METADATA,sha256={script},1\nlocal_1/a.pyc,,\n"
+        (folder / "RECORD").write_text(record)
+        monkeypatch.setattr(firstparty, "_distributions", {})
+        monkeypatch.setattr(firstparty, "_names_by_top_level", None)
+        name, version = distribution_of("local_1")
+        assert name == "local_1" and version.startswith("1.0")
+        return version
+
+    assert version("a") == version("a", script="b")
+    assert (version("a") != version("b")) == (origin == "a folder")
+
+
 def test_the_standard_library_is_known():
     assert is_standard_library("json.decoder") and is_standard_library("_socket")
     assert not is_standard_library("pytest")

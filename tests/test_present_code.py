@@ -833,6 +833,40 @@ def test_a_cycle_through_a_class_has_one_id_and_addresses_in_texts_are_told_of(r
     assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "123"}) == 1
 
 
+def test_models_of_pydantic_made_while_the_program_runs_have_one_id(run):
+    run.project.write(
+        "models.py",
+        """
+        import typing
+        import pydantic
+        T = typing.TypeVar("T")
+        class Box(pydantic.BaseModel, typing.Generic[T]):
+            content: T
+        def less(cls, value):
+            return value - 1
+        def more(cls, value):
+            return value + 1
+        def made(default=1, checked=less):
+            check = pydantic.field_validator("a")(classmethod(checked))
+            return pydantic.create_model("Made", a=(int, default), __validators__={"check": check})
+        LIST = pydantic.TypeAdapter(typing.List[Box[int]])
+        def f(x):
+            return LIST.validate_python(x)
+        """,
+    )
+    body = """
+    import models
+    from bandsaw.tasks import Task
+    values = [models.Box[int], models.Box[str], models.Box[int](content=1), models.made()]
+    values += [models.made(2), models.made(checked=models.more)]
+    task = Task.create_task(models.f)
+    ids = {task.execution_id_of((value,), {}) for value in values}
+    assert len(ids) == len(values)
+    print(sorted(ids), task.task_id)
+    """
+    assert len({run(body, PYTHONHASHSEED=seed).stdout for seed in "123"}) == 1
+
+
 def test_the_position_of_an_iterator_does_not_count(run):
     run.project.write(
         "counting.py",
@@ -1185,16 +1219,98 @@ def test_code_that_functions_are_given_from_an_edited_file_runs_elsewhere(
         exec(compile(text, lib.__file__, "exec"), space)
         lib.f.__code__ = space["f"].__code__
         with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
             values = own(), kept()
         if {is_whole}:
             assert not caught and values == ((lib.f(), lib.g()),) * 2, (caught, values)
         else:
             # Elsewhere there is one text for all functions.
-            assert ["is not kept" in str(each.message) for each in caught] == [True] * 2
+            told, *caught = (str(each.message) for each in caught)
+            assert "has taken over only a part" in told and lib.__file__ in told
+            assert ["is not kept" in each for each in caught] == [True] * 2
             importlib.reload(lib)
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 assert own() == kept() == (lib.f(), lib.g())
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_whole"),
+    [
+        ("K = 7", "K = 8", True),
+        ("K = 7", "K = 8\n\ndef added(x): return x * K", True),
+        ("x * K + y", "added(x) + y\n\ndef added(x): return x * K + 1", True),
+        ("SIDES = 3", "SIDES = 4\n    def more(self): return 1", True),
+        ("return self.SIDES", "return -self.SIDES", True),
+        ("K = 7", "K = 4 * 2", True),
+        ("y=1", "y=2", True),
+        ("K = 7", "K = 8\nif K: OTHER = 1", False),
+    ],
+)
+def test_what_autoreload_takes_over_from_an_edited_file_runs_elsewhere(project, old, new, is_whole):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+        configuration = bandsaw.Configuration().add_advice_chain(SubprocessAdvice(workers=1))
+        """,
+    )
+    text = """
+        K = 7
+
+        def f(x, y=1): return x * K + y
+
+        class Shape:
+            SIDES = 3
+            def sides(self): return self.SIDES
+        """
+    project.write("lib.py", text)
+    body = f"""
+        import ast, bandsaw, lib, warnings
+        import IPython.extensions.autoreload
+
+        @bandsaw.task
+        def f(): return lib.f(2), lib.Shape().sides()
+
+        def take_over(statements, before, space):
+            # As IPython's `deduperreload` does it.
+            known = [ast.dump(each) for each in before]
+            for node in statements:
+                name = getattr(node, "name", None)
+                if ast.dump(node) in known:
+                    continue
+                if isinstance(node, ast.ClassDef):
+                    old = next(each for each in before if getattr(each, "name", None) == name)
+                    take_over(node.body, old.body, vars(lib)[name])
+                    continue
+                made = {{}}
+                is_known = name is not None and hasattr(space, name)
+                file = lib.__file__ if is_known else "<string>"
+                exec(compile(ast.unparse(node), file, "exec"), dict(vars(lib)), made)
+                for name, value in made.items():
+                    if is_known:
+                        for each in ("__code__", "__defaults__"):
+                            setattr(getattr(space, name), each, getattr(value, each))
+                    else:
+                        setattr(space, name, value)
+
+        text = open(lib.__file__).read()
+        edited = text.replace({old!r}, {new!r})
+        assert edited != text and f() == (15, 3)
+        open(lib.__file__, "w").write(edited)
+        assert f() == (15, 3)
+        take_over(ast.parse(edited).body, ast.parse(text).body, lib)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            values = f(), f()
+        if {is_whole}:
+            assert not caught and values == (f.__wrapped__(),) * 2 != ((15, 3),) * 2
+        else:
+            assert ["only a part" in str(each.message) for each in caught] == [True]
+            assert values == ((15, 3),) * 2
         """
     project.run("-c", textwrap.dedent(body))
 
@@ -1377,6 +1493,91 @@ def test_what_a_module_sets_while_it_loads_is_the_same_elsewhere_and_is_kept(pro
     project.run("-c", textwrap.dedent(body))
 
 
+def test_what_a_module_sets_on_other_modules_while_it_loads_is_the_same_elsewhere(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("settings.py", "RATE = 1\ndef f(x): return x\n")
+    text = """
+        import fractions, textwrap, settings
+        settings.RATE, textwrap.dedent = 3, lambda text: text + "!"
+        def g(x): return -x
+        settings.f = fractions.Fraction.doubled = g
+        """
+    project.write("setup.py", text)
+    project.write("later.py", text)
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, fractions, setup, settings, textwrap, os, sys, warnings
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            text = textwrap.dedent("a"), fractions.Fraction(x).doubled()
+            return os.getpid(), settings.RATE, settings.f(x), *text
+
+        @bandsaw.task(chain="own")
+        def g(x):
+            return settings.RATE
+
+        def main():
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                first = f(1)
+                assert first == f(1) and first[1:] == (3, -1, "a!", -1), first
+            settings.RATE = 4
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                assert f(1)[1] == 3
+            assert ["is not kept" in str(each.message) for each in caught] == [True]
+
+        if __name__ == "__main__":
+            main()
+        """,
+    )
+    project.run("flow.py")
+    # The process of the task does not load it.
+    project.write("setup.py", "")
+    project.write(
+        "other.py",
+        "import flow\nif __name__ == '__main__':\n    import later\n    print(flow.g(1))",
+    )
+    done = project.run("other.py")
+    assert done.stdout == "1\n" and "g is not kept" in done.stderr
+
+
+def test_accessors_of_the_project_count_and_results_that_need_them_are_kept(project):
+    pytest.importorskip("pandas")
+    project.write("bandsaw_config.py", CONFIGURATION)
+    text = """
+        import pandas
+
+        @pandas.api.extensions.register_dataframe_accessor("own")
+        class Own:
+            def __init__(self, table):
+                self.table = table
+            def total(self):
+                return int(self.table["a"].sum()) + 3
+        """
+    project.write("lib.py", text)
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib, os, pandas
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            return pandas.DataFrame({"a": [x]}).own.total(), os.getpid()
+
+        if __name__ == "__main__":
+            print(*f(1), f.bandsaw_task.task_id)
+        """,
+    )
+    first, again = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == again and first.split()[0] == "4"
+    project.write("lib.py", text.replace("+ 3", "+ 4"))
+    edited = project.run("flow.py").stdout.split()
+    assert edited[0] == "5" and edited[2] not in first
+
+
 def test_what_a_module_sets_while_it_loads_is_compared_on_other_machines_too(project):
     project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()")
     project.write("other.py", "def a(): return 1\ndef b(): return 2\n")
@@ -1466,6 +1667,46 @@ def test_that_a_result_is_not_kept_is_told_at_the_line_of_the_task(project):
         code = flow.f.__wrapped__.__code__
         assert "is not kept" in str(told.message), told
         assert (told.filename, told.lineno) == (code.co_filename, code.co_firstlineno), told
+        """
+    project.run("-c", textwrap.dedent(body))
+
+
+def test_what_is_told_of_a_wrapped_task_is_told_at_its_own_line(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "RATE = 2\n")
+    project.write(
+        "wrapping.py",
+        """
+        import functools
+        def logged(function):
+            @functools.wraps(function)
+            def wrapper(*args):
+                return function(*args)
+            return wrapper
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib, wrapping
+
+        @bandsaw.task(chain="own")
+        @wrapping.logged
+        def f(x):
+            return lib.RATE + eval("x")
+        """,
+    )
+    body = """
+        import flow, lib, warnings
+
+        lib.RATE = 3
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            assert flow.f(1) == 3
+        assert [text in str(told.message) for text, told in zip(("eval", "is not kept"), caught)]
+        code = flow.f.__wrapped__.__wrapped__.__code__
+        place = code.co_filename, code.co_firstlineno
+        assert [(told.filename, told.lineno) for told in caught] == [place] * 2, caught
         """
     project.run("-c", textwrap.dedent(body))
 

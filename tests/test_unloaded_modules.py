@@ -121,6 +121,29 @@ def test_what_is_edited_counts_where_it_is_reached(package, file, old, new, diff
     assert "".join("01"[a != b] for a, b in zip(first, edited)) == differ
 
 
+def test_modules_of_packages_without_an_init_count(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("outer/inner/module.py", "RATE = 3\ndef f(x): return x * RATE")
+    project.write(
+        "main.py",
+        """
+        import sys
+        import bandsaw
+        @bandsaw.task
+        def task(x):
+            from outer.inner.module import f
+            return f(x)
+        print(task.bandsaw_task.task_id, "outer" in sys.modules)
+        assert task(1)
+        print(task.bandsaw_task.task_id)
+        """,
+    )
+    unloaded, loaded = project.run("main.py", "-W", "error").stdout.splitlines()
+    assert unloaded == f"{loaded} False"
+    project.write("outer/inner/module.py", "RATE = 4\ndef f(x): return x * RATE")
+    assert loaded not in project.run("main.py", "-W", "error").stdout
+
+
 def test_what_was_changed_in_memory_counts(package):
     body = (
         "first = workflow.ids()\n"
@@ -238,6 +261,9 @@ def test_a_module_that_is_not_there_is_a_gap_and_one_that_cannot_be_imported_is_
     (package.folder / "pkg" / "plain.py").unlink()
     done = package.run("main.py")
     assert done.stdout == "made\n" and "there is no module of this name" in done.stderr
+    package.write("pkg/plain.py", "def f():\n    from pkg.gone import g\n    return g()")
+    told = package.run("main.py").stderr
+    assert "line 3, g, import of pkg.gone:g: there is no module of this name" in told
 
 
 IMPURE = """

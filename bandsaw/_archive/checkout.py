@@ -35,6 +35,15 @@ BEGIN = os.path.join(
 )
 # Gives functions of notebooks the code that they have in the file now, and reloads nothing.
 _RELOADS = "IPython.extensions.autoreload"
+_EDITED = (
+    "was changed after this process had loaded it, and before the first call that leaves the "
+    "process: such calls run the code as it is in the file now. Start the program again, or reload "
+    "the module, to have one state of the code."
+)
+_PARTLY = (
+    "was changed, and this process has taken over only a part of that: calls that leave the "
+    "process run the code as it was before. Reload the module, to have one state of the code."
+)
 _THIS_RUN = secrets.token_hex(8)
 
 
@@ -61,7 +70,7 @@ class Texts:
         self.growth: list[dict[str, tuple[int, int]]] = []
         self.paths: Optional[tuple[str, ...]] = None
         self.roots: list[str] = []
-        self._edited: list[str] = []
+        self._told: list[tuple[str, str]] = []
         # How many ids there had been when it was looked for code that was put into functions.
         self._number = 0
         self._states: dict[str, edited.State] = {}
@@ -86,8 +95,9 @@ class Texts:
             if is_due:
                 self._number = Watch.number
                 self._look_for_edits()
-        while self._edited:
-            _warn_of_edit(self._edited.pop())
+        while self._told:
+            path, text = self._told.pop()
+            warnings.warn_explicit(f"{path} {text}", IdentityWarning, path, 1)
 
     def _scan(self) -> None:
         grown: dict[str, tuple[int, int]] = {}
@@ -126,7 +136,7 @@ class Texts:
         except OSError:
             return
         if known is None and edited.since_loaded(module, path, status, data):
-            self._edited.append(path)
+            self._told.append((path, _EDITED))
         stamp = status.st_size, status.st_mtime_ns
         text = _Text(spec, stamp, data)
         if known is not None and known.data != data:
@@ -147,11 +157,14 @@ class Texts:
                 state = self._states.get(path)
                 if state is None or state.stamp != stamp:
                     state = self._states[path] = edited.State(path, stamp, known.data)
-                given, is_whole = state.given(sys.modules.get(name))
-                if given and is_whole:
+                given, is_taken, is_whole = state.given(sys.modules.get(name))
+                if is_taken and is_whole:
                     self._take(path, _Text(spec, stamp, state.data))
-                else:
-                    others += given
+                    continue
+                others += given
+                if is_taken and not state.is_told:
+                    state.is_told = True
+                    self._told.append((path, _PARTLY))
         given_code[:] = others
 
     def _take(self, path: str, text: _Text) -> None:
@@ -175,17 +188,6 @@ class Texts:
             return known.data
         # In a process of a task: of a module that the other side has loaded.
         return finder.asked(path)
-
-
-def _warn_of_edit(path: str) -> None:
-    warnings.warn_explicit(
-        f"{path} was changed after this process had loaded it, and before the first call that "
-        "leaves the process: such calls run the code as it is in the file now. Start the program "
-        "again, or reload the module, to have one state of the code.",
-        IdentityWarning,
-        path,
-        1,
-    )
 
 
 def _may_be_ours(name: str) -> bool:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from typing import Any, Optional
 
-from .._identity.firstparty import is_foreign_place
+from .._identity.firstparty import find_below, is_foreign_place
 from ..errors import DistributionError, DistributionModuleError
 from ..modules import file_of
 
@@ -38,22 +38,9 @@ def locate(name: str) -> Optional[ModuleSpec]:
             spec = importlib.util.find_spec(name)
             return None if spec is None else _thawed(name, spec)
         locations = _locations(package)
-        return _found(name, locations) if locations else None
+        return find_below(name, locations) if locations else None
     except (ImportError, ValueError, AttributeError):
         return None
-
-
-def _found(name: str, locations: list[str]) -> Optional[ModuleSpec]:
-    try:
-        return PathFinder.find_spec(name, locations)
-    except KeyError:
-        # The path of a package without `__init__.py` looks for the package around it, and that is
-        # not loaded. Under its last name alone there is none around it.
-        found = PathFinder.find_spec(name.rpartition(".")[2], locations)
-        spec = ModuleSpec(name, None, is_package=True)
-        assert found is not None
-        spec.submodule_search_locations = list(found.submodule_search_locations or ())
-        return spec
 
 
 def _thawed(name: str, spec: ModuleSpec) -> ModuleSpec:

@@ -85,9 +85,12 @@ def warn_of_variables(task: Any, computation: Any) -> None:
 def _warn(task: Task, text: str) -> None:
     import warnings
 
+    with late_import:
+        from .._identity.kinds import innermost
+
     # The place that matters is the code of the task, as for what cannot be followed.
     try:
-        function = task.function
+        function = innermost(task.function)
     except NotImplementedError:
         warnings.warn(text, IdentityWarning, stacklevel=4)  # a task of a class of the user's
         return

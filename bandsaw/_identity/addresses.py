@@ -23,8 +23,10 @@ _IN_TEXT = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
 # Numbers below are too common, and no addresses on systems of 64 bits. Objects lie at multiples.
 _LOWEST, _MULTIPLE = 1 << 32, 8
 _MAIN, _MAIN_WRITTEN = "__main__", b"s8:__main__"
-# The name of the script or of something in it; pydantic sets an address behind a colon.
-_NAMED = re.compile(r"(__main__(?=[.:]|$))?([\w.<>]*?)(?::(\d{9,}))?")
+# The name of the script or of something in it; pydantic sets an address behind a colon, and what a
+# generic model was made for behind that, with addresses of its own.
+_NAMED = re.compile(r"(__main__(?=[.:]|$))?([\w.<>]*?)(?::(\d{9,})(\[.+\])?)?")
+_ADDRESS = re.compile(r":\d{9,}")
 # Where objects keep what `hash` said of them. Without the underscore it may be of a file.
 _HASH = re.compile(r"_+(?:cached_)?hash(?:_?value|_?code)?_*")
 
@@ -136,7 +138,7 @@ def _may_be_address(child: Any) -> bool:
 
 def may_be_of_process(child: Any) -> bool:
     if type(child) is str:
-        return child[:8] == _MAIN or (child[-9:].isdigit() and ":" in child)
+        return child[:8] == _MAIN or (":" in child and (child[-1:] == "]" or child[-9:].isdigit()))
     return _is_large(child)
 
 
@@ -152,7 +154,8 @@ def _without_script(text: str, living: Living) -> str:
     match = _NAMED.fullmatch(text)
     if match is None:
         return text
-    script, name, address = match.groups()
+    script, name, address, made_for = match.groups()
     if address is not None and int(address) not in living:
         return text
+    name += _ADDRESS.sub("", made_for or "")
     return (canonical_module_name(_MAIN) if script else "") + name

@@ -10,12 +10,11 @@ from __future__ import annotations
 import builtins
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
-from .firstparty import canonical_module_name, find_spec
+from .firstparty import canonical_module_name, find_below, find_spec
 from .forms import Written, write_str
 from .kept_outlines import remove_most
 from .kinds import attributes_of, is_a
@@ -150,7 +149,7 @@ def spec_of_name(name: str) -> Any:
         parent = spec_of_name(package)
         folders = None if parent is None else parent.submodule_search_locations
     try:
-        return None if folders is None else PathFinder.find_spec(name, list(folders))
+        return None if folders is None else find_below(name, list(folders))
     except Exception:
         return None  # what a package says of its folders may be anything
 

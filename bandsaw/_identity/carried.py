@@ -27,12 +27,13 @@ from .said import (
     is_computed,
     is_literal,
     is_said,
+    is_set_as_modules_load,
     paired_defaults,
     said_in,
     source_of_namespace,
 )
 from .sources import Source
-from .stored import counts_in_a_class, is_special_of_the_user, unwrapped
+from .stored import counts_in_a_class, is_door, is_special_of_the_user, unwrapped
 from .uses import absolute
 from .watch import Seen, given_code
 
@@ -48,7 +49,7 @@ class Carried(NamedTuple):
 
 def carried_by(seen: Seen) -> Carried:
     """Compares what was read for an id with what its files say."""
-    changed: dict[str, None] = dict.fromkeys(sorted(seen.replaced))
+    changed: dict[str, None] = {}
     values: dict[str, str] = {}
     filled: set[str] = set()
 
@@ -58,6 +59,13 @@ def carried_by(seen: Seen) -> Carried:
             values[key] = digest + suffix
         return digest is not None
 
+    for name in sorted(seen.replaced):
+        module, place, owner = _place_of(name)
+        value = attributes_of(owner).get(place.rpartition(".")[2], MISSING)
+        if not _is_set_there(owner, place, value) or not is_digested(
+            f"{module}:{place}", value, MADE_ANEW
+        ):
+            changed[name] = None
     for namespace, name, value in list(seen.names.values()):
         source = source_of_namespace(namespace)
         if id(namespace) in seen.places:
@@ -72,6 +80,11 @@ def carried_by(seen: Seen) -> Carried:
             values[f"{module}:{name}"] = ABSENT
         said = is_said(name, value, namespace, source)
         if said is False:
+            home = sys.modules.get(namespace["__name__"])
+            if _is_set_there(home, name, value) and is_digested(
+                f"{module}:{name}", value, MADE_ANEW
+            ):
+                continue
             changed[f"{module}.{name}"] = None
         if said is None or not (said or is_a(value, (FunctionType, type))):
             is_digested(f"{module}:{name}", value)
@@ -112,6 +125,27 @@ def carried_by(seen: Seen) -> Carried:
             is_digested(key, function)
     state = tuple(sorted(seen.attributes)) if values else ()
     return Carried(tuple(changed), MappingProxyType(values), frozenset(filled), state)
+
+
+def _place_of(name: str) -> tuple[str, str, Any]:
+    """Finds the module, the name in it, and what has the last part of that, of something dotted."""
+    module, place = name, ""
+    while module and module not in sys.modules:
+        module, _, last = module.rpartition(".")
+        place = f"{last}.{place}" if place else last
+    owner: Any = sys.modules.get(module)
+    for each in place.split(".")[:-1]:
+        owner = attributes_of(owner).get(each, MISSING)
+    return module, place, owner
+
+
+def _is_set_there(owner: Any, place: str, value: Any) -> bool:
+    """Says whether another process may set it, too, as it loads modules, and can be asked."""
+    home = sys.modules.get(module_of(owner)) if is_a(owner, type) else owner
+    can_be_asked = "__builtins__" in attributes_of(home) and value is not MISSING
+    return can_be_asked and (
+        is_door(value) or is_set_as_modules_load(owner, place.rpartition(".")[2])
+    )
 
 
 # Where a flag has the combinations of its members: each is put there when it is first asked for.

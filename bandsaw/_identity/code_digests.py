@@ -15,7 +15,7 @@ from . import canonical
 from .by_source import keep_what_is_known
 from .canonical import Writer
 from .firstparty import canonical_module_name, is_first_party
-from .kinds import attributes_of, is_a, is_below, name_of_module, qualname_of
+from .kinds import attributes_of, innermost, is_a, is_below, name_of_module, qualname_of
 from .reach import Reach
 from .resting import without_full_collections
 from .watch import Seen, Watch
@@ -168,7 +168,7 @@ class Walk:
 
         _reported.add(text)
         # The place that matters is the code, not whoever asked for its id.
-        inner = getattr(code, "__code__", None)
+        inner = getattr(innermost(code), "__code__", None)
         warnings.warn_explicit(
             text,
             IdentityWarning,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from hashlib import sha256
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Optional
 
@@ -77,12 +79,25 @@ def _find_distribution(top_level: str) -> Optional[tuple[str, str]]:
 
         for name in _distribution_names(top_level):
             try:
-                return name, metadata.version(name)
+                distribution = metadata.distribution(name)
+                return name, distribution.version + _contents_of(distribution)
             except (metadata.PackageNotFoundError, ValueError):
                 continue  # a name may be no name of a distribution
     # Not by an attribute, which a module may make up.
     version = getattr(sys.modules.get(top_level), "__dict__", {}).get("__version__", "")
     return top_level, version if isinstance(version, str) else ""
+
+
+def _contents_of(distribution: Any) -> str:
+    """Digests what was not installed from an index: its version may stay when its code changes."""
+    is_conda_s = (distribution.read_text("INSTALLER") or "").strip() == "conda"
+    record = distribution.read_text("RECORD")
+    if is_conda_s or record is None or distribution.read_text("direct_url.json") is None:
+        return ""
+    # Scripts and what is said of the installation differ from environment to environment.
+    lines = (line for line in record.splitlines()
+             if line[:2] != ".." and ".dist-info/" not in line and ",sha256=" in line)  # fmt: skip
+    return f" {sha256(chr(10).join(sorted(lines)).encode()).hexdigest()[:16]}"
 
 
 def _distribution_names(top_level: str) -> list[str]:
@@ -188,6 +203,20 @@ def find_spec(module_name: str) -> Any:
         if spec is not None:
             return spec
     return None
+
+
+def find_below(name: str, folders: list[str]) -> Optional[ModuleSpec]:
+    """Finds a module in the folders of a package that need not be loaded."""
+    try:
+        return PathFinder.find_spec(name, folders)
+    except KeyError:
+        # The path of a package without `__init__.py` looks for the package around it, and that is
+        # not loaded. Under its last name alone there is none around it.
+        found = PathFinder.find_spec(name.rpartition(".")[2], folders)
+        spec = ModuleSpec(name, None, is_package=True)
+        assert found is not None
+        spec.submodule_search_locations = list(found.submodule_search_locations or ())
+        return spec
 
 
 def _location_of_spec(spec: Any) -> Optional[str]:

@@ -28,6 +28,7 @@ from .problems import Problems, label
 from .stored import (
     counts_in_a_class,
     is_code,
+    is_door,
     is_mock,
     is_special_of_the_user,
     is_strange,
@@ -54,6 +55,8 @@ _NOISE = frozenset(
         "__static_attributes__", "__annotations__", "__annotate__", "__annotate_func__",
         "__annotations_cache__", "__abstractmethods__", "__parameters__", "__orig_bases__",
         "__match_args__", "__hash__", "__slots__",
+        # pydantic makes it of the fields and methods, with addresses of classes in its texts.
+        "__pydantic_core_schema__",
     }
 )  # fmt: skip
 
@@ -297,7 +300,8 @@ class SetOn:
                     self._seen.name(before, name, before.get(name, MISSING))
                 value = members[name]
                 self._seen.name(members, name, value)
-                if is_other_than_first(base, name, value) or any(map(is_strange, unwrapped(value))):
+                is_set = is_other_than_first(base, name, value) or is_door(value)
+                if is_set or any(map(is_strange, unwrapped(value))):
                     found += (name, value)
                     self._seen.replaced.add(f"{label(base)}.{name}")
             bases.append(members)

@@ -220,3 +220,13 @@ __all__ = [
     "is_below", "is_task", "kind_of", "members_of", "memos_of", "module_of", "mro_of", "name_of",
     "name_of_module", "number_of", "qualname_of", "reader_of", "short_name_of", "state_of",
 ]  # fmt: skip
+
+
+def innermost(function: Any) -> Any:
+    """Returns the function that the user wrote, below decorators that use `functools.wraps`."""
+    passed: set[int] = set()
+    while id(function) not in passed and is_a(function, FunctionType):
+        passed.add(id(function))
+        wrapped = function.__dict__.get("__wrapped__")
+        function = wrapped if is_a(wrapped, FunctionType) else function
+    return function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import sys
 import types
 from collections.abc import Callable
@@ -257,6 +258,17 @@ def _compiled(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!compiled;", PARTS, parts)
 
 
+def _ufunc(value: Any, writer: AnyWriter) -> Form:
+    """What `numpy.frompyfunc` has made of a function, which only the collector knows."""
+    made_of = [each for each in gc.get_referents(value) if callable(each)]
+    if made_of:
+        return Form(b"!ufunc;", PARTS, (*made_of, value.nin, value.nout, value.identity))
+    with late_import:
+        from .reduced import open_reduced
+
+    return open_reduced(value)
+
+
 def _no_form(reason: str) -> Callable[[Any, AnyWriter], Opened]:
     def form(value: Any, writer: AnyWriter) -> Opened:
         raise NoForm(reason)
@@ -301,6 +313,7 @@ _BY_NAME: dict[str, Maker] = {
     "loguru._logger.Logger": _parts(b"!logger;", "_options"),
     "numba.core.registry.CPUDispatcher": _compiled,
     "numba.np.ufunc.dufunc.DUFunc": _compiled,
+    "numpy.ufunc": _ufunc,
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),
     "builtins.dict_items": lambda value, writer: Form(b"!items;", SET, list(value)),

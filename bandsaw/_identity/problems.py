@@ -32,7 +32,7 @@ _FROM_AFAR = frozenset(
 # The modules that have functions which find code by a name or a path.
 _OF_COMPUTED_NAMES = {
     *("builtins", "importlib", "importlib.util", "importlib._bootstrap_external"),
-    *("pkgutil", "runpy", "sys"),
+    *("pkgutil", "runpy", "sys", "importlib.metadata", "importlib_metadata", "pkg_resources"),
 }
 
 

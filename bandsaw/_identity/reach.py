@@ -209,7 +209,7 @@ class Reach:
                     found = find_inside(part.module, use.chain, self._reader)
                 else:
                     found = find_import(part.module, use.origin, use.chain[1:], self._reader)
-                known.append((use, ".".join(use.chain) + str(use.origin or ""), found))
+                known.append((use, use.text(), found))
         return known
 
     def _note_called(self, use: Use, found: Found) -> None:

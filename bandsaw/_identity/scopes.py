@@ -29,6 +29,7 @@ _DEEPEST = 60
 # Where in a call of these the name stands that they find code by; `None` where it is in no text.
 _DYNAMIC: dict[str, Optional[int]] = {
     **dict.fromkeys("eval exec globals resolve_name run_module run_path".split()),
+    **dict.fromkeys(("entry_points", "iter_entry_points")),
     **{"spec_from_file_location": None, "getattr": 1, "import_module": 0, "__import__": 0},
 }
 _MODULES = ("sys", "modules")
@@ -270,7 +271,7 @@ class _Visitor:
     def run_by(self, origin: Origin, line: int) -> None:
         """Notes what an import in a function runs, whether what it binds is used or not."""
         if self.scope.kind != "outside":
-            name = f"{RUN_BY_IMPORT}{'.' * origin.level}{origin.module}:{origin.name or ''}"
+            name = f"{RUN_BY_IMPORT}{origin.text()}"
             self.scope.bind(name, line)
             self.scope.imports[name] = origin
             self.use((name,), line)

@@ -82,6 +82,16 @@ def unwrapped(member: Any) -> tuple[Any, ...]:
     return (member,)
 
 
+def is_door(member: Any) -> bool:
+    """Says whether a member of an installed class gives way to code of the project.
+
+    As accessors of pandas, xarray and polars do, which are objects that hold a class.
+    """
+    if is_a(member, (FunctionType, type)) or not defines(type(member), "__get__"):
+        return False
+    return any(is_a(each, type) and is_strange(each) for each in attributes_of(member).values())
+
+
 def is_code(member: Any) -> bool:
     """Says whether a member of a class is run when objects are used, so that it is no state."""
     return defines(type(member), "__get__") and not is_a(member, _OF_SLOTS)

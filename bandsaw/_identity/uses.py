@@ -20,6 +20,11 @@ class Origin(NamedTuple):
     name: Optional[str]  # the name in the module, or `None` where the module itself is bound
     level: int  # the number of leading dots
 
+    def text(self) -> str:
+        """Says it shortly; different origins differ."""
+        name = "" if self.name is None else f":{self.name}"
+        return f"{'.' * self.level}{self.module}{name}"
+
 
 def absolute(origin: tuple[str, Any, int], package: Any) -> str:
     """Names the module that an import in a package is from."""
@@ -38,6 +43,13 @@ class Use(NamedTuple):
     line: int  # the line of its first use
     origin: Optional[Origin] = None  # for names that are imported within the definition, where from
     is_decorator: bool = False  # whether it is used in a decorator only
+
+    def text(self) -> str:
+        """Names what is used, and the import that it is from; different uses differ."""
+        text = ".".join(self.chain)
+        if self.origin is None or text.startswith(RUN_BY_IMPORT):
+            return text
+        return f"{text}, {RUN_BY_IMPORT}{self.origin.text()}"
 
 
 class Uses(NamedTuple):

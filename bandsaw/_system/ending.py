@@ -55,10 +55,11 @@ class Ending:
             if not self.is_whole and not self._ends:
                 self._is_due = True
                 return False
-            self.is_ended = True
-            for end in self._ends:
-                end()
-            return True
+            was_ended, self.is_ended = self.is_ended, True
+            # The future of a call that runs in an executor's worker cannot be cancelled.
+            if False in [end() for end in self._ends]:
+                self.is_ended, self._is_due = was_ended, True
+            return self.is_ended
 
     def cancel(self) -> bool:
         """Has a call never begin that waits elsewhere; returns whether it is cancelled."""

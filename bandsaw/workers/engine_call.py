@@ -196,8 +196,8 @@ class EngineCall(Call):
                     child.finish()
                 elif self._known is not None:
                     self._known.has_come_back |= answer.kind != FAILURE
-            except DeadlineError as error:
-                raise self._timeout(child) from error
+            except DeadlineError:
+                raise self._timeout(child) from None
             except BandsawError as error:
                 if not is_last_try and child.has_not_begun:
                     raise NotBegunError from error

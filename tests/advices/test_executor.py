@@ -989,6 +989,44 @@ def test_a_program_that_calls_ends_without_a_word(project, options):
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
+def test_a_call_in_a_worker_that_runs_cannot_be_killed(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(lambda: ProcessPoolExecutor(1), isolate=False)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, time
+        import bandsaw
+
+        @bandsaw.task
+        def waiting():
+            open("begun", "x").close()
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+            return 1
+
+        if __name__ == "__main__":
+            call = waiting.submit()
+            while not os.path.exists("begun"):
+                time.sleep(0.01)
+            print(call.kill(), call.running())
+            open("go", "x").close()
+            print(call.result())
+        """,
+    )
+    assert project.run("workflow.py").stdout == "False True\n1\n"
+
+
 @pytest.mark.parametrize("options", ["", "isolate=False"])
 def test_what_was_submitted_is_finished_at_the_end_of_the_script(project, options):
     project.write(
