@@ -13,7 +13,6 @@ from .._system.importing import late_import
 from ..errors import IdentityWarning
 from . import canonical
 from .by_source import keep_what_is_known
-from .canonical import Writer
 from .firstparty import canonical_module_name, is_first_party
 from .kinds import attributes_of, is_a, is_below, name_of_module, qualname_of
 from .reach import Reach
@@ -85,14 +84,11 @@ class Walk:
         with without_full_collections():
             reach = Reach(skip, self._left_out, as_now=as_now)
             while True:
-                name = _label(code)
-                report = reach.problems.report
-                writer = Writer(reach.form, name=name, report=report, seen=reach.seen)
-                digest = sha256(writer.write(code)).digest()
+                digest = reach.digest(code, _label(code))
                 if reach.is_settled():
                     break
                 reach = Reach(skip, self._left_out, reach, as_now=as_now)
-        keep_what_is_known()
+            keep_what_is_known()
         self.problems += reach.problems.found
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:

@@ -16,7 +16,8 @@ from typing import Any, Optional
 
 from .changes import NOTHING, Changes, changes_of
 from .definitions import is_task_decorator
-from .firstparty import is_first_party
+from .firstparty import canonical_module_name, is_first_party
+from .forms import inline, write_str
 from .kept_outlines import Facts, Top, holds, is_large, write
 from .kinds import attributes_of, is_a
 from .outlines import Outline
@@ -52,6 +53,11 @@ class Part:
         # The digest of its statement, of `WHOLE` that of all that count with the module; and what
         # they use from outside.
         self.digest, self.uses = known
+
+    def written_name(self) -> bytes:
+        """Writes its name, which no other part of the project has."""
+        place = canonical_module_name(self.module.name)
+        return inline(b"!part;" + write_str(place) + write_str(self.name))
 
     def _read(self) -> tuple[bytes, Uses]:
         module, name, outline = self.module, self.name, self.module.outline

@@ -72,6 +72,13 @@ class NameReader:
             return False
         return self.effects.is_settled()
 
+    def asks_for_effects(self) -> bool:
+        """Says whether anything was read that may be state of the code itself."""
+        seen = self.seen
+        return bool(
+            self._is_unsettled or seen.owners or seen.contents or seen.readings or seen.cells
+        ) or (self.effects.asks() or self._set_on.asks())
+
     def note_module(self, name: Any) -> None:
         module = sys.modules.get(name) if is_a(name, str) else None
         if module is not None:

@@ -53,6 +53,18 @@ FORMS[Part] = lambda value, writer: writer.code_form(value)
 FIXED[Part] = False
 
 
+class Line:
+    """A part to be written as it is, where others write its name."""
+
+    def __init__(self, part: Part, form: Form) -> None:
+        self.form = form
+        self.__module__, self.__qualname__ = part.__module__, part.__qualname__
+
+
+FORMS[Line] = lambda value, writer: value.form
+FIXED[Line] = False
+
+
 class Reach:
     """Gives the forms of functions, classes and modules to a `Writer`.
 
@@ -77,12 +89,27 @@ class Reach:
         reader = NameReader(self.problems, walk_of, left_out, before, only_source, together)
         self._reader: NameReader = reader
         self.seen, self._effects = reader.seen, reader.effects
-        self.is_settled = reader.is_settled
         self._as_now = as_now
         self._skip = tuple(skip)
         self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
-        self._graph = None if is_told_apart else PartGraph(self._part_form)
+        self._called_later: list[tuple[Use, Found]] = []
+        self._graph = None if is_told_apart else PartGraph(self._line_of, self._write_mixed)
+        self._writer = Writer(self.form)
+
+    def digest(self, code: Any, name: str = "value") -> bytes:
+        """Digests code with all that it reaches."""
+        report = self.problems.report
+        self._writer = writer = Writer(self.form, name=name, report=report, seen=self.seen)
+        written = writer.write(code)
+        return sha256(written if self._graph is None else self._graph.add_lines(written)).digest()
+
+    def is_settled(self) -> bool:
+        """Says whether all counts by what is known of it now, at the end of the walk."""
+        if self._reader.asks_for_effects():
+            while self._called_later:
+                self._note_called(*self._called_later.pop())
+        return self._reader.is_settled()
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code: by content if it is first-party, else by name."""
@@ -171,7 +198,7 @@ class Reach:
             place = f"{owner}: line {use.line}, {key}"
             is_by_source = is_a(value, Found)
             if is_by_source and not is_a(code, Part):
-                self._note_called(use, value)
+                self._called_later.append((use, value))
             if is_by_source or is_a(value, Gap):
                 value = self._without_gaps(place, value if is_by_source else [value])
             elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
@@ -224,8 +251,25 @@ class Reach:
                     pending += [(use, found) for use, _, found in self._found_by(part)]
 
     def _part(self, part: Part) -> Union[bytes, Form]:
-        written = None if self._graph is None else self._graph.written(part)
-        return self._part_form(part) if written is None else written
+        return self._part_form(part) if self._graph is None else self._graph.name(part)
+
+    def _line_of(self, part: Part) -> Form:
+        """Gives the form of a part, without what counts with all that its module runs."""
+        module, top = part.module, part.module.top
+        if not top.has_run or part.name not in top.names:
+            return self._part_form(part)
+        assert self._graph is not None
+        self._graph.name(module.part(WHOLE))
+        # What loops leave does not count with what is run.
+        left = [use for use in part.uses.names if use.chain[0] in top.loops] if top.loops else ()
+        found = [each for each in self._found_by(part) if each[0] in left] if left else ()
+        names = self._names_form(part, Uses(tuple(left), ()), found, {}, {})
+        return Form(PART, PARTS, (canonical_module_name(module.name), part.name, b"", names, ()))
+
+    def _write_mixed(self, part: Part, form: Form) -> bytes:
+        line = Line(part, form)
+        self.problems.stands_for(line, part)
+        return self._writer.write(line)
 
     def _part_form(self, part: Part) -> Form:
         module = part.module
@@ -334,9 +378,9 @@ def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, See
     """Digests a value of a module that counts by its source, and says what was read."""
     reach = Reach(only_source=True, together=together)
     while True:
-        written = Writer(reach.form, report=reach.problems.report, seen=reach.seen).write(value)
+        digest = reach.digest(value)
         if reach.is_settled():
-            return sha256(written).digest(), reach.seen
+            return digest, reach.seen
         reach = Reach(earlier=reach, only_source=True)
 
 
