@@ -54,8 +54,9 @@ class Part:
         # they use from outside.
         self.digest, self.uses = known
 
+    @cached_property
     def written_name(self) -> bytes:
-        """Writes its name, which no other part of the project has."""
+        """Its name, which no other part of the project has."""
         place = canonical_module_name(self.module.name)
         return inline(b"!part;" + write_str(place) + write_str(self.name))
 

@@ -32,16 +32,17 @@ class PartGraph:
     ) -> None:
         self._open_part = open_part
         self._write_mixed = write_mixed
-        self._named: dict[Part, bytes] = {}
+        # By what they are written as: two threads may both have made a part.
+        self._named: set[bytes] = set()
         self._pending: list[Part] = []
         # What is run by several modules, by its identity.
         self._runs: dict[int, tuple[tuple[Part, ...], bytes]] = {}
 
     def name(self, part: Part) -> bytes:
         """Writes a part as its name, and has its line be written later."""
-        name = self._named.get(part)
-        if name is None:
-            name = self._named[part] = part.written_name()
+        name = part.written_name
+        if name not in self._named:
+            self._named.add(name)
             self._pending.append(part)
         return name
 
