@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, Optional, Protocol, Union
 from ..modules import file_of
 from .firstparty import canonical_module_name, find_spec
 from .forms import Written, write_str
-from .kept_outlines import remove_most
 from .kinds import attributes_of, is_a
 from .module_parts import EVERYTHING, WHOLE, Module, variables_of
 from .sources import Source, source_of
@@ -82,12 +81,6 @@ class Found(list[Any]):
 
 _NO_SOURCE = Source("", "")
 _known: dict[str, Module] = {}
-
-
-def keep_what_is_known() -> None:
-    """Keeps what was found out of large modules, for other processes."""
-    if sum([module.keep() for module in list(_known.values())]):
-        remove_most()
 
 
 def known_module(name: str) -> Optional[Module]:

@@ -12,9 +12,10 @@ from typing import Any, Optional
 from .._system.importing import late_import
 from ..errors import IdentityWarning
 from . import canonical
-from .by_source import keep_what_is_known
 from .firstparty import canonical_module_name, is_first_party
+from .kept_outlines import remove_most
 from .kinds import attributes_of, is_a, is_below, name_of_module, qualname_of
+from .module_parts import kept
 from .reach import Reach
 from .resting import without_full_collections
 from .watch import Seen, Watch
@@ -88,7 +89,9 @@ class Walk:
                 if reach.is_settled():
                     break
                 reach = Reach(skip, self._left_out, reach, as_now=as_now)
-            keep_what_is_known()
+            if kept:
+                kept.clear()
+                remove_most()
         self.problems += reach.problems.found
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:
