@@ -18,6 +18,7 @@ from .kinds import attributes_of, is_a, is_below, name_of_module, qualname_of
 from .module_parts import kept
 from .reach import Reach
 from .resting import without_full_collections
+from .together import together_for
 from .watch import Seen, Watch
 
 _reported: set[str] = set()
@@ -83,7 +84,8 @@ class Walk:
         `as_now`: whether also what it sets and fills itself counts as it is now.
         """
         with without_full_collections():
-            reach = Reach(skip, self._left_out, as_now=as_now)
+            known = together_for(self._left_out)
+            reach = Reach(skip, self._left_out, as_now=as_now, together=known)
             while True:
                 digest = reach.digest(code, _label(code))
                 if reach.is_settled():
@@ -92,6 +94,7 @@ class Walk:
             if kept:
                 kept.clear()
                 remove_most()
+            known.keep()
         self.problems += reach.problems.found
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:

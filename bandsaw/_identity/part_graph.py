@@ -7,12 +7,16 @@ Nothing of that has to be opened with care or watched by itself.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 from .addresses import may_be_of_process
+from .by_source import Outside
+from .careful import NAMES
 from .forms import MAP, PARTS, SEQUENCE, Form, Written, inline, joined, write_str
-from .module_parts import Part
+from .module_parts import Module, Part
+from .together import Record
 
 _FEW = 16  # longer lists of texts are written otherwise
 
@@ -22,40 +26,74 @@ class Mixed(Exception):
 
 
 class PartGraph:
-    """Writes parts; `open_part` gives the form of each, and notes what it depends on.
+    """Writes parts.
 
-    `write_mixed`: writes the form of a part that reaches something else than parts.
+    `open_part`: gives the form of a part, and whether it follows from sources alone.
+    `open_outside`: gives the form of a name of something that is not of the project.
+    `write_mixed`: writes the form of something that reaches something else than these.
+    `note_module`: is told once of each module of which there are parts.
+    `problems`: what could not be followed, to which is added.
     """
 
     def __init__(
-        self, open_part: Callable[[Part], Form], write_mixed: Callable[[Part, Form], bytes]
+        self,
+        records: dict[bytes, Record],
+        open_part: Callable[[Part], tuple[Form, bool]],
+        open_outside: Callable[[Outside], Any],
+        write_mixed: Callable[[Any, Form], bytes],
+        note_module: Callable[[Module], None],
+        problems: list[tuple[str, str]],
     ) -> None:
-        self._open_part = open_part
-        self._write_mixed = write_mixed
+        self._records = records
+        self._open_part, self._open_outside = open_part, open_outside
+        self._write_mixed, self._note_module = write_mixed, note_module
+        self._modules: set[Module] = set()
+        self._problems = problems
         # By what they are written as: two threads may both have made a part.
-        self._named: set[bytes] = set()
-        self._pending: list[Part] = []
+        self._known: set[bytes] = set()
+        self._pending: list[Any] = []
+        self._named: list[Any] = []  # by the part that is written
         # What is run by several modules, by its identity.
         self._runs: dict[int, tuple[tuple[Part, ...], bytes]] = {}
 
-    def name(self, part: Part) -> bytes:
-        """Writes a part as its name, and has its line be written later."""
-        name = part.written_name
-        if name not in self._named:
-            self._named.add(name)
-            self._pending.append(part)
+    def name(self, node: Any) -> bytes:
+        """Writes a part, or a name from outside, as its name, and has its line be written later."""
+        name: bytes = node.written_name
+        if name not in self._known:
+            self._known.add(name)
+            self._pending.append(node)
         return name
 
     def add_lines(self, written: bytes) -> bytes:
-        """Adds the lines of the parts that were named to what names them."""
+        """Adds the lines of all that was named to what names it."""
         lines = []
         while self._pending:
-            part = self._pending.pop()
-            lines.append(self._line(part, self._open_part(part)))
+            node = self._pending.pop()
+            lines.append(self._line(node) if type(node) is Part else self._outside(node))
         return b"".join([written, *sorted(lines)])
 
-    def _line(self, part: Part, form: Form) -> bytes:
+    def _outside(self, name: Outside) -> bytes:
+        value = self._open_outside(name)
+        with contextlib.suppress(Mixed):
+            return name.written_name + self._value(value)
+        form = Form(NAMES, MAP, (".".join(name.chain), value))
+        return self._write_mixed(name, Form(b"!outside;", PARTS, (name.module, form)))
+
+    def _line(self, part: Part) -> bytes:
+        if part.module not in self._modules:
+            self._modules.add(part.module)
+            self._note_module(part.module)
+        record = self._records.get(part.written_name)
+        if record is not None:
+            self._problems += record.problems
+            self.run(record.run)
+            for node in record.named:
+                self.name(node)
+            return record.line
+        first = len(self._problems)
+        form, is_plain = self._open_part(part)
         place, name, digest, names, run = form.children
+        self._named = []
         try:
             written = [write_str(place), write_str(name), b"b%d:%b" % (len(digest), digest)]
             written.append(self._names(names))
@@ -63,7 +101,11 @@ class PartGraph:
             form.children = [*form.children[:-1], Written(self.run(run))]
             return self._write_mixed(part, form)
         written.append(self.run(run))
-        return joined(Form(form.tag, PARTS, ()), written)
+        line = joined(Form(form.tag, PARTS, ()), written)
+        if is_plain:
+            named, problems = tuple(self._named), tuple(self._problems[first:])
+            self._records[part.written_name] = Record(line, named, run, problems)
+        return line
 
     def _names(self, names: Form) -> bytes:
         children = [
@@ -82,7 +124,8 @@ class PartGraph:
 
     def _value(self, value: Any) -> bytes:
         kind = type(value)
-        if kind is Part:
+        if kind is Part or kind is Outside:
+            self._named.append(value)
             return self.name(value)
         if kind is Written:
             return inline(value.data)

@@ -13,7 +13,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from . import holdings
-from .by_source import Found, Gap, find_import, find_inside
+from .by_source import Found, Gap, Outside, Unclear, find_import, find_inside
 from .canonical import Writer
 from .careful import FIXED, FOREIGN, NAMES
 from .changes import Changes
@@ -33,7 +33,7 @@ from .kinds import (
     qualname_of,
 )
 from .loaded import look_when_loaded
-from .module_parts import RUN, WHOLE, Part
+from .module_parts import RUN, WHOLE, Module, Part
 from .name_reader import NameReader
 from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
 from .objects import FORMS
@@ -48,17 +48,21 @@ from .watch import Seen
 
 # The tags of tasks, and of parts of modules that count by their source.
 TASK, PART = b"!task;", b"!part;"
+_UNCLEAR = "its source does not say what it is, and it counts by that alone"
 MODULE = b"!module;"  # of modules that are used themselves
 FORMS[Part] = lambda value, writer: writer.code_form(value)
 FIXED[Part] = False
 
 
 class Line:
-    """A part to be written as it is, where others write its name."""
+    """A part, or a name from outside, to be written as it is: others write its name."""
 
-    def __init__(self, part: Part, form: Form) -> None:
+    def __init__(self, form: Form, code: Any) -> None:
         self.form = form
-        self.__module__, self.__qualname__ = part.__module__, part.__qualname__
+        if is_a(code, Part):
+            self.__module__, self.__qualname__ = code.__module__, code.__qualname__
+        else:
+            self.__module__, self.__qualname__ = code.module, ".".join(code.chain)
 
 
 FORMS[Line] = lambda value, writer: value.form
@@ -91,10 +95,14 @@ class Reach:
         self.seen, self._effects = reader.seen, reader.effects
         self._as_now = as_now
         self._skip = tuple(skip)
-        self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
         self._called_later: list[tuple[Use, Found]] = []
-        self._graph = None if is_told_apart else PartGraph(self._line_of, self._write_mixed)
+        self._graph: Optional[PartGraph] = None
+        if not is_told_apart:
+            found = self.problems.found
+            ways = self._line_of, self._open_outside, self._write_mixed, self._note_module
+            records = {} if only_source else reader.together.records
+            self._graph = PartGraph(records, *ways, found)
         self._writer = Writer(self.form)
 
     def digest(self, code: Any, name: str = "value") -> bytes:
@@ -200,7 +208,8 @@ class Reach:
             if is_by_source and not is_a(code, Part):
                 self._called_later.append((use, value))
             if is_by_source or is_a(value, Gap):
-                value = self._without_gaps(place, value if is_by_source else [value])
+                found = value if is_by_source else [value]
+                value = self._without_gaps(place, found, is_a(code, Part))
             elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
                 value = Written(opaque(value))
             if is_a(value, Form) and value.tag == CHANGING:
@@ -216,73 +225,95 @@ class Reach:
             children += (key, value)
         return Form(NAMES, MAP, children)
 
-    def _without_gaps(self, place: str, found: list[Any]) -> Any:
-        kept = []
+    def _without_gaps(self, place: str, found: list[Any], is_in_part: bool) -> Any:
+        kept: list[Any] = []
         for value in found:
+            if is_a(value, Unclear):
+                self.problems.note(value.place, _UNCLEAR)
+                continue
             if is_a(value, Gap):
                 self.problems.note(place, value.reason)
                 value = Written(b"u")
+            elif is_a(value, Outside) and (self._graph is None or not is_in_part):
+                value = self._reader.installed(*value)
             kept.append(value)
         return tuple(kept) if len(kept) > 1 else kept[0]
 
     def _found_by(self, part: Part) -> list[tuple[Use, str, Found]]:
-        known = self._found.get(part)
-        if known is None:
-            known = self._found[part] = []
-            for use in part.uses.names:
-                if part.name == RUN and use.chain[0] in part.module.top.loops:
-                    continue
-                if use.origin is None:
-                    found = find_inside(part.module, use.chain, self._reader)
-                else:
-                    found = find_import(part.module, use.origin, use.chain[1:], self._reader)
-                known.append((use, ".".join(use.chain) + str(use.origin or ""), found))
+        known = []
+        for use in part.uses.names:
+            if part.name == RUN and use.chain[0] in part.module.top.loops:
+                continue
+            if use.origin is None:
+                found = find_inside(part.module, use.chain, self._reader)
+            else:
+                found = find_import(part.module, use.origin, use.chain[1:], self._reader)
+            known.append((use, ".".join(use.chain) + str(use.origin or ""), found))
         return known
 
     def _note_called(self, use: Use, found: Found) -> None:
         """Notes what parts change that reached code calls; other parts run while modules load."""
-        pending = [(use, found)]
+        pending = _parts_called(use, found)
         while pending:
-            use, found = pending.pop()
-            for part in found if not use.is_decorator else ():
-                if is_a(part, Part) and part.name not in (WHOLE, RUN) and part not in self._called:
-                    self._called.add(part)
-                    self._effects.note(part.changes, part.uses, part.module.loaded() or {})
-                    pending += [(use, found) for use, _, found in self._found_by(part)]
+            part = pending.pop()
+            if part in self._called:
+                continue
+            self._called.add(part)
+            self._effects.note(part.changes, part.uses, part.module.loaded() or {})
+            called = self._reader.together.calls.get(part)
+            if called is None:
+                each = self._found_by(part)
+                called = tuple(
+                    dict.fromkeys(p for use, _, found in each for p in _parts_called(use, found))
+                )
+                if all(found.is_plain for _, _, found in each):
+                    self._reader.together.calls[part] = called
+            pending += called
 
     def _part(self, part: Part) -> Union[bytes, Form]:
         return self._part_form(part) if self._graph is None else self._graph.name(part)
 
-    def _line_of(self, part: Part) -> Form:
-        """Gives the form of a part, without what counts with all that its module runs."""
+    def _line_of(self, part: Part) -> tuple[Form, bool]:
+        """Gives the form of a part, and whether it follows from sources alone.
+
+        Of a module that runs more than definitions all counts: it is not repeated by its parts.
+        """
         module, top = part.module, part.module.top
         if not top.has_run or part.name not in top.names:
-            return self._part_form(part)
-        assert self._graph is not None
-        self._graph.name(module.part(WHOLE))
+            found = self._found_by(part)
+            return self._part_form(part, found), all(each.is_plain for _, _, each in found)
         # What loops leave does not count with what is run.
-        left = [use for use in part.uses.names if use.chain[0] in top.loops] if top.loops else ()
-        found = [each for each in self._found_by(part) if each[0] in left] if left else ()
-        names = self._names_form(part, Uses(tuple(left), ()), found, {}, {})
-        return Form(PART, PARTS, (canonical_module_name(module.name), part.name, b"", names, ()))
+        found = self._found_by(part) if top.loops else []
+        found = [each for each in found if each[0].chain[0] in top.loops]
+        names = self._names_form(part, Uses((), ()), found, {}, {})
+        children = canonical_module_name(module.name), part.name, b"", names, ()
+        return Form(PART, PARTS, children), all(each.is_plain for _, _, each in found)
 
-    def _write_mixed(self, part: Part, form: Form) -> bytes:
-        line = Line(part, form)
-        self.problems.stands_for(line, part)
+    def _open_outside(self, name: Outside) -> Any:
+        return self._reader.installed(*name)
+
+    def _write_mixed(self, code: Any, form: Form) -> bytes:
+        """Writes a part, or a name from outside, that holds what is in memory."""
+        line = Line(form, code)
+        self.problems.stands_for(line, code)
         return self._writer.write(line)
 
-    def _part_form(self, part: Part) -> Form:
+    def _part_form(self, part: Part, found: Optional[list[tuple[Use, str, Found]]] = None) -> Form:
         module = part.module
-        variables = module.loaded()
-        if variables is None:
+        if self._graph is None:
+            self._note_module(module)
+        found = self._found_by(part) if found is None else found
+        names = self._names_form(part, part.uses, found, {}, {})
+        run = self._reader.together.run_by(module) if part.name == WHOLE else ()
+        place = canonical_module_name(module.name)
+        return Form(PART, PARTS, (place, part.name, part.digest, names, run))
+
+    def _note_module(self, module: Module) -> None:
+        if module.loaded() is None:
             self.seen.unloaded(module.name, module.path)
             look_when_loaded(walk_of)
         else:
             self._reader.note_module(module.name)
-        names = self._names_form(part, part.uses, self._found_by(part), {}, {})
-        run = self._reader.together.run_by(module) if part.name == WHOLE else ()
-        place = canonical_module_name(module.name)
-        return Form(PART, PARTS, (place, part.name, part.digest, names, run))
 
     def _class(self, cls: type) -> Union[bytes, Form]:
         module = module_of(cls)
@@ -382,6 +413,13 @@ def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, See
         if reach.is_settled():
             return digest, reach.seen
         reach = Reach(earlier=reach, only_source=True)
+
+
+def _parts_called(use: Use, found: Found) -> list[Part]:
+    """Finds the parts that are run where a use of a name is."""
+    if use.is_decorator:
+        return []
+    return [each for each in found if is_a(each, Part) and each.name not in (WHOLE, RUN)]
 
 
 def _is_own(name: Any) -> bool:

@@ -282,14 +282,23 @@ def _shape(code: CodeType) -> Any:
     return code.co_varnames, names, consts, len(code.co_code)
 
 
+def stamp_of(path: str) -> Any:
+    """What changes with a file, `None` where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def stamp_of_source(path: str) -> Any:
+    """Returns the stamp of a file as it was when it was read."""
+    return _sources.get(path, (None, None))[0]
+
+
 def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
     """Parses the source of a module, from a file, an archive or a notebook, if there is one."""
-    stamp: Any
-    try:
-        status = os.stat(filename)
-        stamp = status.st_mtime_ns, status.st_size, status.st_ino
-    except (OSError, ValueError):
-        stamp = None
+    stamp = stamp_of(filename)
     known = _sources.get(filename)
     if known is not None and known[0] == stamp and stamp is not None:
         return known[1]
