@@ -86,18 +86,24 @@ class Outside(NamedTuple):
         return inline(b"!outside;" + write_str(self.module) + write_str(".".join(self.chain)))
 
 
+_NOTHING_ASKED: frozenset[tuple[str, str]] = frozenset()
+
+
 class Found(list[Any]):
     """What a name stands for: parts, what is `Written`, gaps, and what memory has instead."""
 
+    __slots__ = ("asked", "is_plain")
+
     def __init__(self, found: Iterable[Any] = ()) -> None:
         super().__init__(found)
-        # Modules, and the names that were looked for there.
-        self.asked: frozenset[tuple[str, str]] = frozenset()
+        # Modules, and the names of imports that were looked for there.
+        self.asked = _NOTHING_ASKED
         self.is_plain = True  # whether it follows from sources alone
 
     def add(self, other: Found) -> None:
         self += other
-        self.asked |= other.asked
+        if other.asked:
+            self.asked |= other.asked
         self.is_plain &= other.is_plain
 
 
@@ -223,9 +229,10 @@ def _find_inside(
         return Found([Written(b"!state;")])
     top, key = module.top, (module.name, name)
     found = Found([module.part(name)] if name in top.names else [])
-    found.asked = frozenset((key,))
     is_first = key not in trail
-    trail |= {key}
+    if top.stars or name in top.imports:
+        found.asked = frozenset((key,))
+        trail |= {key}
     for origin in top.imports.get(name, ()) if is_first else ():
         found.add(find_import(module, origin, rest, reader, trail))
     if not found and module.is_package and reader.spec_of(f"{module.name}.{name}") is not None:

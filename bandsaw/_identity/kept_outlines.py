@@ -67,20 +67,20 @@ class Facts:
 
     def part(self, name: str) -> Optional[tuple[bytes, Uses]]:
         """Returns the digest of a part, and what it uses."""
-        known = self.parts.get(name)
-        plain = self._plain_parts.get(name) if known is None else None
-        if plain is not None:
-            uses, dynamic = marshal.loads(plain[1])
-            found = tuple([Use(c, line, o and Origin(*o), d) for c, line, o, d in uses])
-            known = self.parts[name] = plain[0], Uses(found, dynamic)
-        return known
+        plain = self._plain_parts.get(name)
+        if plain is None:
+            return self.parts.get(name)
+        uses, dynamic = marshal.loads(plain[1])
+        found = [_use((c, line, o and _origin(o), d)) for c, line, o, d in uses]
+        return plain[0], Uses(tuple(found), dynamic)
+
+    def digest(self, name: str) -> Optional[bytes]:
+        known = self._plain_parts.get(name) or self.parts.get(name)
+        return None if known is None else known[0]
 
     def changes_of(self, name: str) -> Optional[Changes]:
-        known = self.changes.get(name)
-        plain = self._plain_changes.get(name) if known is None else None
-        if plain is not None:
-            known = self.changes[name] = _changes_of(marshal.loads(plain))
-        return known
+        plain = self._plain_changes.get(name)
+        return self.changes.get(name) if plain is None else _changes_of(marshal.loads(plain))
 
     def take(self, parts: dict[str, tuple[bytes, bytes]], changes: dict[str, bytes]) -> None:
         """Takes what is plain of the parts in place of what was made of that."""
@@ -88,6 +88,10 @@ class Facts:
         self.parts.clear()
         self.changes.clear()
         self.is_kept = True
+
+
+_use: Callable[[Iterable[Any]], Use] = Use._make
+_origin: Callable[[Iterable[Any]], Origin] = Origin._make
 
 
 def is_large(data: Union[str, bytes]) -> bool:
@@ -232,10 +236,15 @@ def _facts_of(data: Any) -> Facts:
 
 
 def _origins(found: Any) -> list[Origin]:
-    return [Origin(*each) for each in found]
+    return list(map(_origin, found))
 
 
 def _changes_of(found: Any) -> Changes:
-    changes = Changes(*found)
-    methods = tuple((name, _changes_of(method)) for name, method in changes.methods)
-    return changes._replace(methods=methods)
+    # Most of the sets are empty, and there may be thousands.
+    parts: Any = [each or (_EMPTY if type(each) is frozenset else each) for each in found]
+    changes = Changes(*parts)
+    methods = tuple([(name, _changes_of(method)) for name, method in changes.methods])
+    return changes._replace(methods=methods) if methods else changes
+
+
+_EMPTY: frozenset[Any] = frozenset()

@@ -48,12 +48,17 @@ class Part:
         # As functions and classes have them.
         self.__module__ = module.name
         self.__qualname__ = name if name.isidentifier() else "<module>"
-        known = module.facts.part(name)
-        if known is None:
-            known = module.facts.parts[name] = self._read()
-        # The digest of its statement, of `WHOLE` that of all that count with the module; and what
-        # they use from outside.
-        self.digest, self.uses = known
+        if module.facts.digest(name) is None:
+            module.facts.parts[name] = self._read()
+        # The digest of its statement, of `WHOLE` that of all that count with the module.
+        self.digest: Any = module.facts.digest(name)
+
+    @property
+    def uses(self) -> Uses:
+        """What its statements use from outside."""
+        known = self.module.facts.part(self.name)
+        assert known is not None
+        return known[1]
 
     @cached_property
     def written_name(self) -> bytes:
@@ -76,7 +81,7 @@ class Part:
             uses = merged((uses, Uses(own, ())))
         return sha256(b"".join(digest for digest, _ in read)).digest(), uses
 
-    @cached_property
+    @property
     def changes(self) -> Changes:
         """What it changes when it is called."""
         known = self.module.facts.changes_of(self.name)
@@ -156,9 +161,13 @@ class Module:
             self.is_said(name)
         _ = self.origins
         self._parts.clear()
-        self._read.clear()
         if write(self.source.data, self.facts):
             kept.append(self.name)
+        self.forget_tree()
+
+    def forget_tree(self) -> None:
+        """Has the syntax tree be made anew for who asks for it again."""
+        self._read.clear()
         self.__dict__.pop("outline", None)
         self.source.forget_tree()
 

@@ -18,6 +18,9 @@ from .sources import source_of, stamp_of, stamp_of_source
 from .uses import absolute
 from .watch import spec_of
 
+# Of so many modules not all syntax trees are kept.
+_MANY = 100
+
 
 class Record(NamedTuple):
     """What a part is written as that follows from the sources of modules alone."""
@@ -60,6 +63,8 @@ class Together:
             folders = list(sys.path)
             for name, module in self.modules.items():
                 path = getattr(module, "path", None)
+                if is_a(module, Module) and len(self.modules) > _MANY:
+                    module.forget_tree()
                 if path:
                     stamp = stamp_of_source(path) if is_a(module, Module) else stamp_of(path)
                     self._stamps.setdefault(path, stamp)
