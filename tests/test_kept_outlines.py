@@ -301,3 +301,86 @@ def test_processes_may_keep_it_at_once(project, home, tmp_path):
     assert found == {json.dumps(ids(project, tmp_path / "fresh")) + "\n"}
     assert not [path for path in (home / "outlines").iterdir() if path.name[:1] == "."]
     assert json.loads(found.pop()) == ids(project, home)
+
+
+def test_begins_the_next_id_with_what_the_last_one_has_found_out(project, home, tmp_path):
+    reads = """
+        import flow
+        from bandsaw._identity import by_source
+        asked, find = [], by_source._find_inside
+
+        def note(module, chain, *others):
+            asked.append(module.name)
+            return find(module, chain, *others)
+
+        by_source._find_inside = note
+        found = [task.bandsaw_task.task_id for task in (flow.second, flow.first)]
+        number = len(asked)
+
+        @flow.bandsaw.task
+        def third():
+            from large import one
+            return one.run()
+
+        assert third.bandsaw_task.task_id not in found
+        assert 0 < len(asked) - number < 5 < number, (number, len(asked))
+        print(flow.json.dumps(found[::-1]))
+    """
+    (project / "again.py").write_text(textwrap.dedent(reads), encoding="utf-8")
+    command = [sys.executable, "-W", "ignore", "again.py"]
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    done = subprocess.run(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert json.loads(done.stdout) == ids(project, home) == ids(project, tmp_path / "fresh")
+
+
+CHANGES_BETWEEN = {
+    "an edit": "write('large/three.py', read('large/three.py').replace('R = 3', 'R = 4'))",
+    "a new module": "write('large/missing.py', 'nothing = print()')",
+    "another place": "sys.path.insert(0, 'others')",
+    "loaded and changed": "write('large/missing.py', 'nothing = 1'); import large.three; "
+    "large.three.FACTOR = 5",
+    "a mock": "from unittest import mock; mock.patch('math.sqrt', lambda x: 2).start()",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_BETWEEN)
+def test_does_not_believe_what_has_changed_since(project, home, change):
+    """Of what the ids of tasks before have found out."""
+    (project / "others" / "large").mkdir(parents=True)
+    for name in ("__init__", "one", "two"):
+        text = (project / "large" / f"{name}.py").read_text(encoding="utf-8")
+        (project / "others" / "large" / f"{name}.py").write_text(text, encoding="utf-8")
+    write_large(project / "others" / "large" / "three.py", THREE.replace("= 3", "= 33"))
+    steps = f"""
+        import json, sys
+        from pathlib import Path
+        import flow
+
+        def read(name): return Path(name).read_text(encoding="utf-8")
+        def write(name, text): Path(name).write_text(text, encoding="utf-8")
+
+        if sys.argv[1:] == ["before"]:
+            sys.argv.pop()
+            flow.second.bandsaw_task.task_id
+            before = flow.bandsaw.fingerprint.fingerprint(flow.first.__wrapped__)
+            del flow.first.__wrapped__.__dict__["__bandsaw_snapshot__"]
+        else:
+            before = None
+        {CHANGES_BETWEEN[change]}
+        after = flow.bandsaw.fingerprint.fingerprint(flow.first.__wrapped__)
+        assert after != before
+        print(json.dumps(after))
+    """
+    (project / "steps.py").write_text(textwrap.dedent(steps), encoding="utf-8")
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    found = []
+    for arguments in (["before"], []):
+        command = [sys.executable, "-W", "ignore", "steps.py", *arguments]
+        done = subprocess.run(
+            command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        found.append(done.stdout)
+        (project / "large" / "missing.py").unlink(missing_ok=True)
+    assert found[0] == found[1]

@@ -244,7 +244,7 @@ def _changes_of(found: Any) -> Changes:
     parts: Any = [each or (_EMPTY if type(each) is frozenset else each) for each in found]
     changes = Changes(*parts)
     methods = tuple([(name, _changes_of(method)) for name, method in changes.methods])
-    return changes._replace(methods=methods) if methods else changes
+    return changes._replace(methods=methods)
 
 
 _EMPTY: frozenset[Any] = frozenset()

@@ -166,7 +166,12 @@ class Module:
         self.forget_tree()
 
     def forget_tree(self) -> None:
-        """Has the syntax tree be made anew for who asks for it again."""
+        """Has the syntax tree be made anew for who asks for it again.
+
+        Of a module that is loaded it is asked for, to compare it with what is in memory.
+        """
+        if self.loaded() is not None:
+            return
         self._read.clear()
         self.__dict__.pop("outline", None)
         self.source.forget_tree()

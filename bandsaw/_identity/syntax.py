@@ -196,13 +196,18 @@ def _add_node(
             inside = kind is ast.ClassDef
         elif name == "decorator_list":
             value = [decorator for decorator in value if not is_left_out(decorator)]
-        if type(value) is list:
-            if not value:
-                continue
-        elif value is None:
-            continue
-        found.append(begin)
-        _add_field(value, inside, found, is_left_out, depth)
+        below = type(value)
+        if below is ast.Name:  # the most of all nodes
+            found.append(f"{begin}(Name id=s{len(value.id)}:{value.id})")
+        elif below is ast.Constant:
+            found.append(begin + _constant(value.value))
+        elif below is list:
+            if value:
+                found.append(begin)
+                _add_field(value, inside, found, is_left_out, depth)
+        elif value is not None:
+            found.append(begin)
+            _add_field(value, inside, found, is_left_out, depth)
     found.append(")")
 
 
@@ -210,7 +215,7 @@ def _add_field(
     value: Any, in_class: bool, found: list[Any], is_left_out: IsLeftOut, depth: int
 ) -> None:
     kind = type(value)
-    if kind is ast.Name:  # the most of all nodes
+    if kind is ast.Name:
         found.append(f"(Name id=s{len(value.id)}:{value.id})")
     elif kind is str:
         found.append(f"s{len(value)}:{value}")
@@ -219,7 +224,14 @@ def _add_field(
     elif kind is list:
         found.append(f"[{len(value)}:")
         for item in value:
-            _add_field(item, in_class, found, is_left_out, depth)
+            if type(item) is ast.Name:
+                found.append(f"(Name id=s{len(item.id)}:{item.id})")
+            elif type(item) is ast.Constant:
+                found.append(_constant(item.value))
+            elif isinstance(item, ast.AST):
+                _add_node(item, in_class, found, is_left_out, depth + 1)
+            else:
+                _add_field(item, in_class, found, is_left_out, depth)
         found.append("]")
     elif isinstance(value, ast.AST):
         _add_node(value, in_class, found, is_left_out, depth + 1)
