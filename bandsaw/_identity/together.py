@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from .by_source import Gap, module_of, parents_of, spec_of_name
 from .firstparty import is_first_party
+from .firsts import MISSING
 from .kinds import attributes_of, is_a
 from .module_parts import RUN, Module, Part
 from .sources import source_of, stamp_of, stamp_of_source
@@ -58,8 +59,10 @@ class Together:
         global _last
         if self.modules:
             self._place = _place()
-            for name in (*self.modules, *self._specs, *self._packages):
-                self._specs_loaded.setdefault(name, spec_of(sys.modules.get(name)))
+            self._imported.clear()
+            self._loaded.clear()
+            for name in (*self.modules, *self._specs, *self._packages, *self._ours):
+                self._specs_loaded.setdefault(name, _spec_loaded(name))
             folders = list(sys.path)
             for name, module in self.modules.items():
                 path = getattr(module, "path", None)
@@ -77,10 +80,9 @@ class Together:
 
     def is_current(self) -> bool:
         """Says whether all answers would be the same now."""
-        loaded = sys.modules
         return (
             self._place == _place()
-            and all(spec_of(loaded.get(n)) is spec for n, spec in self._specs_loaded.items())
+            and all(_spec_loaded(name) is spec for name, spec in self._specs_loaded.items())
             and all(stamp_of(path) == stamp for path, stamp in self._stamps.items())
         )
 
@@ -157,6 +159,12 @@ def together_for(left_out: Collection[str]) -> Together:
     if last is not None and last.left_out == frozenset(left_out) and last.is_current():
         return last
     return Together(left_out)
+
+
+def _spec_loaded(name: str) -> Any:
+    """Returns what `importlib.reload` replaces, and something else where nothing is loaded."""
+    module = sys.modules.get(name, MISSING)
+    return MISSING if module is MISSING else spec_of(module)
 
 
 def _place() -> Any:
