@@ -63,48 +63,46 @@ def kept_file(home):
     return path
 
 
-def test_says_the_same_without_parsing(home):
+def test_says_the_same_without_parsing():
     module = module_of(TEXT)
+    assert module.facts.is_kept
     said = said_of(module)
-    assert module.keep()
     again = module_of(TEXT)
+    assert again.source.kept is again.facts
     assert said_of(again) == said
     assert "tree" not in again.source.__dict__
-    assert not again.keep()
 
 
-def test_finds_out_later_what_nobody_had_asked_for():
-    first = module_of(TEXT)
-    first.part("f")
-    assert first.keep()
-    again = module_of(TEXT)
-    assert again.facts.parts.keys() == {"f"}
-    said = said_of(again)
-    assert again.keep()
-    assert said == said_of(module_of(TEXT)) == said_of(module_of(TEXT + "\n"))
-
-
-def test_forgets_the_tree_of_what_is_kept():
+def test_finds_out_all_at_once_and_forgets_the_tree(home, monkeypatch):
+    monkeypatch.setattr(kept_outlines, "_SHORTEST", len(TEXT) + 1)
+    small = module_of(TEXT)
+    said = said_of(small)
+    assert "tree" in small.source.__dict__
+    assert not home.exists()
+    monkeypatch.undo()
+    monkeypatch.setenv("BANDSAW_HOME", str(home))
     module = module_of(TEXT)
-    _ = module.part("f").changes
-    assert "tree" in module.source.__dict__ or module.source.tree
-    module.keep()
-    assert "tree" not in module.source.__dict__
+    assert "tree" not in module.source.__dict__ and "outline" not in module.__dict__
+    assert said_of(module) == said
+    assert "tree" not in module.source.__dict__ and "outline" not in module.__dict__
 
 
 def test_keeps_nothing_of_short_modules(home):
     module = module_of("def f(): return 1\n")
-    module.part("f")
-    assert not module.keep()
+    assert module.part("f").digest
+    assert not module.facts.is_kept
     assert not home.exists()
 
 
 def forge(home):
     """Keeps something else than the text says, and returns the file."""
-    module = module_of(TEXT)
-    digest, uses = module.part("f").digest, module.part("f").uses
-    module.facts.parts["f"] = bytes(32), uses
-    assert write(TEXT, module.facts)
+    facts = module_of(TEXT).facts
+    for name in (WHOLE, RUN, EVERYTHING, *facts.top.names):
+        facts.part(name)
+        facts.changes_of(name)
+    digest, uses = facts.part("f")
+    facts.parts["f"] = bytes(32), uses
+    assert write(TEXT, facts)
     assert module_of(TEXT).part("f").digest == bytes(32)
     return kept_file(home), digest
 
@@ -120,10 +118,8 @@ def test_makes_anew_what_is_damaged(home, damage):
         "other contents": data[:32] + b"[]",
     }
     path.write_bytes(damaged[damage])
-    module = module_of(TEXT)
-    assert module.part("f").digest == digest
-    assert module.keep()
     assert module_of(TEXT).part("f").digest == digest
+    assert read(TEXT).part("f")[0] == digest
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has other permissions")
@@ -146,9 +142,8 @@ def test_does_not_believe_a_home_that_others_can_write(home, monkeypatch):
     _, digest = forge(home)
     home.chmod(0o777)
     monkeypatch.setattr(kept_outlines, "_known_folder", (None, None))  # as in another process
-    module = module_of(TEXT)
-    assert module.part("f").digest == digest
-    assert not module.keep()
+    assert module_of(TEXT).part("f").digest == digest
+    assert read(TEXT) is None
 
 
 def test_does_not_find_what_another_version_kept(home, monkeypatch):
@@ -161,12 +156,11 @@ def test_does_not_believe_what_was_said_among_other_modules(home, tmp_path, monk
     text = f"{LONG}\nimport neighbour_of_kept\nVALUE = neighbour_of_kept.made()\n"
     module = module_of(text)
     assert module.part("VALUE").digest
-    module.keep()
     (tmp_path / "neighbour_of_kept.py").write_text("def made(): return 1\n", encoding="utf-8")
     # It was of nobody, and is of the project now.
     monkeypatch.syspath_prepend(tmp_path)
     again = module_of(text)
-    assert not again.facts.is_kept
+    assert again.source.kept is not again.facts
     assert (
         again.part("VALUE").digest
         == Module("pkg.m", False, None, Source(text, "m")).part("VALUE").digest
@@ -178,15 +172,13 @@ def test_works_where_nothing_can_be_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("BANDSAW_HOME", str(tmp_path / "file"))
     module = module_of(TEXT)
     said = said_of(module)
-    assert not module.keep()
-    assert said == said_of(module)
+    assert not list(tmp_path.glob("home*"))
+    assert said == said_of(module) == said_of(module_of(TEXT))
 
 
 def test_removes_what_was_kept_first(home, monkeypatch):
     for count in range(4):
-        module = module_of(f"{TEXT}\nNUMBER = {count}\n")
-        module.part("NUMBER")
-        module.keep()
+        module_of(f"{TEXT}\nNUMBER = {count}\n")
         os.utime(max((home / "outlines").iterdir(), key=os.path.getmtime), (count, count))
     size = sum(path.stat().st_size for path in (home / "outlines").iterdir())
     monkeypatch.setattr(kept_outlines, "_MOST_BYTES", size - 1)
@@ -309,3 +301,86 @@ def test_processes_may_keep_it_at_once(project, home, tmp_path):
     assert found == {json.dumps(ids(project, tmp_path / "fresh")) + "\n"}
     assert not [path for path in (home / "outlines").iterdir() if path.name[:1] == "."]
     assert json.loads(found.pop()) == ids(project, home)
+
+
+def test_begins_the_next_id_with_what_the_last_one_has_found_out(project, home, tmp_path):
+    reads = """
+        import flow
+        from bandsaw._identity import by_source
+        asked, find = [], by_source._find_inside
+
+        def note(module, chain, *others):
+            asked.append(module.name)
+            return find(module, chain, *others)
+
+        by_source._find_inside = note
+        found = [task.bandsaw_task.task_id for task in (flow.second, flow.first)]
+        number = len(asked)
+
+        @flow.bandsaw.task
+        def third():
+            from large import one
+            return one.run()
+
+        assert third.bandsaw_task.task_id not in found
+        assert 0 < len(asked) - number < 5 < number, (number, len(asked))
+        print(flow.json.dumps(found[::-1]))
+    """
+    (project / "again.py").write_text(textwrap.dedent(reads), encoding="utf-8")
+    command = [sys.executable, "-W", "ignore", "again.py"]
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    done = subprocess.run(
+        command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert json.loads(done.stdout) == ids(project, home) == ids(project, tmp_path / "fresh")
+
+
+CHANGES_BETWEEN = {
+    "an edit": "write('large/three.py', read('large/three.py').replace('R = 3', 'R = 4'))",
+    "a new module": "write('large/missing.py', 'nothing = print()')",
+    "another place": "sys.path.insert(0, 'others')",
+    "loaded and changed": "write('large/missing.py', 'nothing = 1'); import large.three; "
+    "large.three.FACTOR = 5",
+    "a mock": "from unittest import mock; mock.patch('math.sqrt', lambda x: 2).start()",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_BETWEEN)
+def test_does_not_believe_what_has_changed_since(project, home, change):
+    """Of what the ids of tasks before have found out."""
+    (project / "others" / "large").mkdir(parents=True)
+    for name in ("__init__", "one", "two"):
+        text = (project / "large" / f"{name}.py").read_text(encoding="utf-8")
+        (project / "others" / "large" / f"{name}.py").write_text(text, encoding="utf-8")
+    write_large(project / "others" / "large" / "three.py", THREE.replace("= 3", "= 33"))
+    steps = f"""
+        import json, sys
+        from pathlib import Path
+        import flow
+
+        def read(name): return Path(name).read_text(encoding="utf-8")
+        def write(name, text): Path(name).write_text(text, encoding="utf-8")
+
+        if sys.argv[1:] == ["before"]:
+            sys.argv.pop()
+            flow.second.bandsaw_task.task_id
+            before = flow.bandsaw.fingerprint.fingerprint(flow.first.__wrapped__)
+            del flow.first.__wrapped__.__dict__["__bandsaw_snapshot__"]
+        else:
+            before = None
+        {CHANGES_BETWEEN[change]}
+        after = flow.bandsaw.fingerprint.fingerprint(flow.first.__wrapped__)
+        assert after != before
+        print(json.dumps(after))
+    """
+    (project / "steps.py").write_text(textwrap.dedent(steps), encoding="utf-8")
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    found = []
+    for arguments in (["before"], []):
+        command = [sys.executable, "-W", "ignore", "steps.py", *arguments]
+        done = subprocess.run(
+            command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        found.append(done.stdout)
+        (project / "large" / "missing.py").unlink(missing_ok=True)
+    assert found[0] == found[1]

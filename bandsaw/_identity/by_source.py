@@ -8,6 +8,7 @@ also what memory has instead (see `loaded`).
 from __future__ import annotations
 
 import builtins
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
@@ -15,8 +16,7 @@ from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
 from .firstparty import canonical_module_name, find_below, find_spec
-from .forms import Written, write_str
-from .kept_outlines import remove_most
+from .forms import Written, inline, write_str
 from .kinds import attributes_of, is_a
 from .module_parts import EVERYTHING, WHOLE, Module, variables_of
 from .sources import Source, source_of
@@ -56,7 +56,7 @@ class Reader(Protocol):
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""
 
-    def in_memory(self, module: Module, name: str, rest: tuple[str, ...]) -> list[Any]:
+    def in_memory(self, module: Module, name: str, rest: tuple[str, ...]) -> Found:
         """Finds what a module that is loaded has instead of what its source says."""
 
 
@@ -64,37 +64,59 @@ class Gap(NamedTuple):
     """Why a name cannot be followed."""
 
     reason: str
+    path: str = ""  # the file that is no source
+
+
+class Unclear(NamedTuple):
+    """A variable of which the source does not say what it is."""
+
+    place: str
+
+
+class Outside(NamedTuple):
+    """A name of something that is not of the project."""
+
+    module: str
+    chain: tuple[str, ...]
+
+    @property
+    def written_name(self) -> bytes:
+        """Its name, which nothing else has."""
+        return inline(b"!outside;" + write_str(self.module) + write_str(".".join(self.chain)))
+
+
+_NOTHING_ASKED: frozenset[tuple[str, str]] = frozenset()
 
 
 class Found(list[Any]):
     """What a name stands for: parts, what is `Written`, gaps, and what memory has instead."""
 
+    __slots__ = ("asked", "is_plain")
+
     def __init__(self, found: Iterable[Any] = ()) -> None:
         super().__init__(found)
-        # Modules, and the names that were looked for there.
-        self.asked: frozenset[tuple[str, str]] = frozenset()
+        # Modules, and the names of imports that were looked for there.
+        self.asked = _NOTHING_ASKED
+        self.is_plain = True  # whether it follows from sources alone
 
     def add(self, other: Found) -> None:
         self += other
-        self.asked |= other.asked
+        if other.asked:
+            self.asked |= other.asked
+        self.is_plain &= other.is_plain
 
 
 _NO_SOURCE = Source("", "")
+_NO_SOURCE_READ = "it has no source that can be read"
 _known: dict[str, Module] = {}
-
-
-def keep_what_is_known() -> None:
-    """Keeps what was found out of large modules, for other processes."""
-    if sum([module.keep() for module in list(_known.values())]):
-        remove_most()
 
 
 def known_module(name: str) -> Optional[Module]:
     return _known.get(name)
 
 
-def module_of(name: str) -> Union[Module, Gap, None]:
-    """Finds the source of a module of the project.
+def module_of(name: str, specs: Optional[dict[str, Any]] = None) -> Union[Module, Gap, None]:
+    """Finds the source of a module of the project; `specs` are those that were found before.
 
     Returns the module, a gap that says why there is none, or `None` of one that is loaded
     without.
@@ -112,7 +134,7 @@ def module_of(name: str) -> Union[Module, Gap, None]:
     elif loaded is not None and not is_a(loaded, ModuleType):
         return None
     else:
-        spec = spec_of_name(name)
+        spec = spec_of_name(name, specs)
         if spec is None:
             return Gap("there is no module of this name")
         variables = {"__name__": name, "__loader__": spec.loader, "__spec__": spec}
@@ -122,7 +144,7 @@ def module_of(name: str) -> Union[Module, Gap, None]:
     if not is_package or path not in (None, "namespace"):
         source = source_of(path, dict(variables)) if is_a(path, str) else None
     if source is None:
-        return None if loaded is not None else Gap("it has no source that can be read")
+        return None if loaded is not None else Gap(_NO_SOURCE_READ, str(path or ""))
     if known is None or known.source is not source or (loaded is not None and known.spec):
         known = _known[name] = Module(name, is_package, path, source)
     if loaded is not None:
@@ -137,21 +159,27 @@ def parents_of(name: str) -> Iterator[str]:
         parent = parent.rpartition(".")[0]
 
 
-def spec_of_name(name: str) -> Any:
+def spec_of_name(name: str, known: Optional[dict[str, Any]] = None) -> Any:
     """Finds a module, without loading the packages that it is in."""
+    if known is None:
+        known = {}
+    elif name in known:
+        return known[name]
     package, _, _ = name.rpartition(".")
     if not package:
-        return find_spec(name)
-    loaded = sys.modules.get(package)
+        known[name] = spec = find_spec(name)
+        return spec
+    loaded, spec = sys.modules.get(package), None
     if loaded is not None:
         folders = attributes_of(loaded).get("__path__")
     else:
-        parent = spec_of_name(package)
+        parent = spec_of_name(package, known)
         folders = None if parent is None else parent.submodule_search_locations
-    try:
-        return None if folders is None else find_below(name, list(folders))
-    except Exception:
-        return None  # what a package says of its folders may be anything
+    # What a package says of its folders may be anything.
+    with contextlib.suppress(Exception):
+        spec = None if folders is None else find_below(name, list(folders))
+    known[name] = spec
+    return spec
 
 
 def find(
@@ -159,10 +187,12 @@ def find(
 ) -> Found:
     """Finds what a chain of names stands for in a module."""
     if not reader.is_ours(name):
-        return Found([reader.installed(name, rest)])
+        return Found([Outside(name, rest)])
     module = reader.module_of(name)
     if not is_a(module, Module):
-        return Found([reader.as_loaded(name, rest) if module is None else module])
+        found = Found([reader.as_loaded(name, rest) if module is None else module])
+        found.is_plain = module is not None
+        return found
     found = Found([module.part(WHOLE)])
     if rest:
         found.add(find_inside(module, rest, reader, trail))
@@ -198,9 +228,10 @@ def _find_inside(
         return Found([Written(b"!state;")])
     top, key = module.top, (module.name, name)
     found = Found([module.part(name)] if name in top.names else [])
-    found.asked = frozenset((key,))
     is_first = key not in trail
-    trail |= {key}
+    if top.stars or name in top.imports:
+        found.asked = frozenset((key,))
+        trail |= {key}
     for origin in top.imports.get(name, ()) if is_first else ():
         found.add(find_import(module, origin, rest, reader, trail))
     if not found and module.is_package and reader.spec_of(f"{module.name}.{name}") is not None:
@@ -209,13 +240,13 @@ def _find_inside(
     if not found and is_first:
         for star in top.stars:
             found.add(find_import(module, star._replace(name=""), chain, reader, trail))
-    found += reader.in_memory(module, name, rest)
+    found.add(reader.in_memory(module, name, rest))
     if not found and "__getattr__" in top.names and not hasattr(builtins, name):
         reason = "the __getattr__ of its module makes it when it is used"
         found += [module.part("__getattr__"), Gap(reason)]
     if not found:
         is_built_in = hasattr(builtins, name)
-        found.append(reader.installed("builtins", (name,)) if is_built_in else _UNRESOLVED)
+        found.append(Outside("builtins", (name,)) if is_built_in else _UNRESOLVED)
     return found
 
 

@@ -12,12 +12,13 @@ from typing import Any, Optional
 from .._system.importing import late_import
 from ..errors import IdentityWarning
 from . import canonical
-from .by_source import keep_what_is_known
-from .canonical import Writer
 from .firstparty import canonical_module_name, is_first_party
+from .kept_outlines import remove_most
 from .kinds import attributes_of, innermost, is_a, is_below, name_of_module, qualname_of
+from .module_parts import kept
 from .reach import Reach
 from .resting import without_full_collections
+from .together import together_for
 from .watch import Seen, Watch
 
 _reported: set[str] = set()
@@ -83,16 +84,17 @@ class Walk:
         `as_now`: whether also what it sets and fills itself counts as it is now.
         """
         with without_full_collections():
-            reach = Reach(skip, self._left_out, as_now=as_now)
+            known = together_for(self._left_out)
+            reach = Reach(skip, self._left_out, as_now=as_now, together=known)
             while True:
-                name = _label(code)
-                report = reach.problems.report
-                writer = Writer(reach.form, name=name, report=report, seen=reach.seen)
-                digest = sha256(writer.write(code)).digest()
+                digest = reach.digest(code, _label(code))
                 if reach.is_settled():
                     break
                 reach = Reach(skip, self._left_out, reach, as_now=as_now)
-        keep_what_is_known()
+            if kept:
+                kept.clear()
+                remove_most()
+            known.keep()
         self.problems += reach.problems.found
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:

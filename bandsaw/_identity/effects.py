@@ -60,6 +60,10 @@ class Effects:
             self._unchanged.add((0, name))
         return name in self._shared
 
+    def asks(self) -> bool:
+        """Says whether anything was taken for no state."""
+        return bool(self._unchanged)
+
     def note(self, changes: Changes, uses: Uses, namespace: Mapping[str, Any]) -> None:
         """Notes what a definition that was reached changes."""
         used = {use.chain[0] for use in uses.names}

@@ -278,6 +278,9 @@ class SetOn:
         found = self._known.get(id(cls))
         return Form(b"!set-on;", PARTS, (written, *found)) if found else written
 
+    def asks(self) -> bool:
+        return bool(self._classes)
+
     def sizes(self) -> list[tuple[Any, int]]:
         members = (attributes_of(base) for cls in self._classes.values() for base in mro_of(cls))
         return [(each, len(each)) for each in members]

@@ -18,7 +18,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from .._system.files import hold_of_others, write_whole
 from .._system.importing import late_import
@@ -48,7 +48,10 @@ class Top(NamedTuple):
 
 
 class Facts:
-    """What was found out of the source of a module."""
+    """What was found out of the source of a module.
+
+    Of one that is kept, what is said of its parts is plain text until somebody asks for it.
+    """
 
     def __init__(self) -> None:
         self.top: Optional[Top] = None
@@ -59,14 +62,40 @@ class Facts:
         self.parts: dict[str, tuple[bytes, Uses]] = {}
         self.changes: dict[str, Changes] = {}
         self.is_kept = False
+        self._plain_parts: dict[str, tuple[bytes, bytes]] = {}
+        self._plain_changes: dict[str, bytes] = {}
 
-    def size(self) -> int:
-        """Counts what is known, to see whether there is more."""
-        return len(self.parts) + len(self.changes) + len(self.said) + (self.origins is not None)
+    def part(self, name: str) -> Optional[tuple[bytes, Uses]]:
+        """Returns the digest of a part, and what it uses."""
+        plain = self._plain_parts.get(name)
+        if plain is None:
+            return self.parts.get(name)
+        uses, dynamic = marshal.loads(plain[1])
+        found = [_use((c, line, o and _origin(o), d)) for c, line, o, d in uses]
+        return plain[0], Uses(tuple(found), dynamic)
+
+    def digest(self, name: str) -> Optional[bytes]:
+        known = self._plain_parts.get(name) or self.parts.get(name)
+        return None if known is None else known[0]
+
+    def changes_of(self, name: str) -> Optional[Changes]:
+        plain = self._plain_changes.get(name)
+        return self.changes.get(name) if plain is None else _changes_of(marshal.loads(plain))
+
+    def take(self, parts: dict[str, tuple[bytes, bytes]], changes: dict[str, bytes]) -> None:
+        """Takes what is plain of the parts in place of what was made of that."""
+        self._plain_parts, self._plain_changes = parts, changes
+        self.parts.clear()
+        self.changes.clear()
+        self.is_kept = True
 
 
-def is_large(text: str) -> bool:
-    return len(text) >= _SHORTEST
+_use: Callable[[Iterable[Any]], Use] = Use._make
+_origin: Callable[[Iterable[Any]], Origin] = Origin._make
+
+
+def is_large(data: Union[str, bytes]) -> bool:
+    return len(data) >= _SHORTEST
 
 
 def holds(facts: Facts, is_foreign: Callable[[Origin], bool]) -> bool:
@@ -77,7 +106,7 @@ def holds(facts: Facts, is_foreign: Callable[[Origin], bool]) -> bool:
     ) and all(hasattr(builtins, name) is answer for name, answer in facts.built_in.items())
 
 
-def read(text: str) -> Optional[Facts]:
+def read(text: Union[str, bytes]) -> Optional[Facts]:
     """Finds what is kept of a text; `None` if nothing is, or nothing to be believed."""
     path = _path_of(text) if is_large(text) else None
     if path is None:
@@ -95,13 +124,15 @@ def read(text: str) -> Optional[Facts]:
         return None
 
 
-def write(text: str, facts: Facts) -> bool:
-    """Keeps what was found out of a text, if that can be. Returns whether it is kept."""
+def write(text: Union[str, bytes], facts: Facts) -> bool:
+    """Keeps all that was found out of a text, if that can be. Returns whether it is kept."""
     path = _path_of(text)
-    if path is None:
-        return False
     try:
-        data = marshal.dumps(_plain(facts))
+        plain = _plain(facts)
+        facts.take(*plain[-2:])
+        if path is None:
+            return False
+        data = marshal.dumps(plain)
         write_whole(path, sha256(data).digest(), data)
     except (OSError, ValueError, RuntimeError):
         return False
@@ -142,11 +173,12 @@ def _folder() -> Optional[Path]:
     return _known_folder[1]
 
 
-def _path_of(text: str) -> Optional[Path]:
+def _path_of(text: Union[str, bytes]) -> Optional[Path]:
     folder, version = _folder(), _version()
     if folder is None or version is None:
         return None
-    return folder / sha256(version + text.encode("utf-8", "surrogatepass")).hexdigest()
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return folder / sha256(version + data).hexdigest()
 
 
 _known_version: Optional[tuple[Optional[bytes]]] = None
@@ -171,17 +203,16 @@ def _plain(facts: Facts) -> Any:
     top = facts.top
     assert top is not None
     imports = {name: _tuples(origins) for name, origins in top.imports.items()}
-    parts = {
-        name: (digest, [(*use[:2], use.origin and tuple(use.origin), use[3]) for use in uses.names],
-               uses.dynamic)
-        for name, (digest, uses) in facts.parts.items()
-    }  # fmt: skip
+    parts = {name: (digest, _plain_uses(uses)) for name, (digest, uses) in facts.parts.items()}
+    changes = {name: marshal.dumps(_plain_changes(c)) for name, c in facts.changes.items()}
     origins = None if facts.origins is None else _tuples(facts.origins)
-    return (
-        (top.names, imports, _tuples(top.stars), top.loops, top.has_run),
-        *(facts.foreign, facts.built_in, facts.said, origins, parts),
-        {name: _plain_changes(changes) for name, changes in facts.changes.items()},
-    )
+    plain_top = top.names, imports, _tuples(top.stars), top.loops, top.has_run
+    return plain_top, facts.foreign, facts.built_in, facts.said, origins, parts, changes
+
+
+def _plain_uses(uses: Uses) -> bytes:
+    found = [(*use[:2], use.origin and tuple(use.origin), use[3]) for use in uses.names]
+    return marshal.dumps((found, uses.dynamic))
 
 
 def _tuples(origins: Iterable[Origin]) -> list[tuple[Any, ...]]:
@@ -200,19 +231,20 @@ def _facts_of(data: Any) -> Facts:
     imports = {name: _origins(found) for name, found in imports.items()}
     facts.top = Top(names, imports, _origins(stars), loops, has_run)
     facts.origins = None if origins is None else frozenset(_origins(origins))
-    for name, (digest, uses, dynamic) in parts.items():
-        found = [Use(c, line, o and Origin(*o), is_decorator) for c, line, o, is_decorator in uses]
-        facts.parts[name] = digest, Uses(tuple(found), dynamic)
-    facts.changes = {name: _changes_of(found) for name, found in changes.items()}
-    facts.is_kept = True
+    facts.take(parts, changes)
     return facts
 
 
 def _origins(found: Any) -> list[Origin]:
-    return [Origin(*each) for each in found]
+    return list(map(_origin, found))
 
 
 def _changes_of(found: Any) -> Changes:
-    changes = Changes(*found)
-    methods = tuple((name, _changes_of(method)) for name, method in changes.methods)
+    # Most of the sets are empty, and there may be thousands.
+    parts: Any = [each or (_EMPTY if type(each) is frozenset else each) for each in found]
+    changes = Changes(*parts)
+    methods = tuple([(name, _changes_of(method)) for name, method in changes.methods])
     return changes._replace(methods=methods)
+
+
+_EMPTY: frozenset[Any] = frozenset()

@@ -16,7 +16,8 @@ from typing import Any, Optional
 
 from .changes import NOTHING, Changes, changes_of
 from .definitions import is_task_decorator
-from .firstparty import is_first_party
+from .firstparty import canonical_module_name, is_first_party
+from .forms import inline, write_str
 from .kept_outlines import Facts, Top, holds, is_large, write
 from .kinds import attributes_of, is_a
 from .outlines import Outline
@@ -34,6 +35,8 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTERS = ("import_module", "__import__")
 # The specs of modules that were executed just now, before Python takes the first of them as loaded.
 executed: list[Any] = []
+# The modules of which something was kept just now.
+kept: list[str] = []
 
 
 class Part:
@@ -45,13 +48,23 @@ class Part:
         # As functions and classes have them.
         self.__module__ = module.name
         self.__qualname__ = name if name.isidentifier() else "<module>"
-        facts = module.facts
-        known = facts.parts.get(name)
-        if known is None:
-            known = facts.parts[name] = self._read()
-        # The digest of its statement, of `WHOLE` that of all that count with the module; and what
-        # they use from outside.
-        self.digest, self.uses = known
+        if module.facts.digest(name) is None:
+            module.facts.parts[name] = self._read()
+        # The digest of its statement, of `WHOLE` that of all that count with the module.
+        self.digest: Any = module.facts.digest(name)
+
+    @property
+    def uses(self) -> Uses:
+        """What its statements use from outside."""
+        known = self.module.facts.part(self.name)
+        assert known is not None
+        return known[1]
+
+    @cached_property
+    def written_name(self) -> bytes:
+        """Its name, which no other part of the project has."""
+        place = canonical_module_name(self.module.name)
+        return inline(b"!part;" + write_str(place) + write_str(self.name))
 
     def _read(self) -> tuple[bytes, Uses]:
         module, name, outline = self.module, self.name, self.module.outline
@@ -68,10 +81,10 @@ class Part:
             uses = merged((uses, Uses(own, ())))
         return sha256(b"".join(digest for digest, _ in read)).digest(), uses
 
-    @cached_property
+    @property
     def changes(self) -> Changes:
         """What it changes when it is called."""
-        known = self.module.facts.changes.get(self.name)
+        known = self.module.facts.changes_of(self.name)
         if known is None:
             node = self.module.outline.statements.get(self.name)
             known = changes_of(node) if is_a(node, DEFINITIONS) else NOTHING
@@ -115,11 +128,12 @@ class Module:
         self._parts: dict[str, Part] = {}
         self._read: dict[ast.AST, tuple[bytes, Uses]] = {}
         self._answers: dict[tuple[str, int], bool] = {}
-        kept = source.kept
+        known = source.kept
         # What is plain of what is known of it.
-        self.facts = kept if kept is not None and holds(kept, self._is_foreign) else Facts()
+        self.facts = known if known is not None and holds(known, self._is_foreign) else Facts()
         self.top = self.facts.top or self._make_top()
-        self._known = self.facts.size() if self.facts.is_kept else 0
+        if not self.facts.is_kept and is_large(source.data):
+            self._read_all()
 
     @cached_property
     def outline(self) -> Outline:
@@ -140,19 +154,27 @@ class Module:
             known = self.facts.said[name] = self.outline.is_said(name)
         return known
 
-    def keep(self) -> bool:
-        """Has other processes know what was found out of it, and forgets how."""
-        size = self.facts.size()
-        if size == self._known or not is_large(self.source.text):
-            return False
-        self._known = size
-        if not write(self.source.text, self.facts):
-            return False
-        if self.loaded() is None:
-            self.__dict__.pop("outline", None)
-            self._read.clear()
-            self.source.forget_tree()
-        return True
+    def _read_all(self) -> None:
+        """Finds out all that may be asked, for other processes, and forgets the syntax tree."""
+        for name in (WHOLE, RUN, EVERYTHING, *self.top.names):
+            _ = self.part(name).changes
+            self.is_said(name)
+        _ = self.origins
+        self._parts.clear()
+        if write(self.source.data, self.facts):
+            kept.append(self.name)
+        self.forget_tree()
+
+    def forget_tree(self) -> None:
+        """Has the syntax tree be made anew for who asks for it again.
+
+        Of a module that is loaded it is asked for, to compare it with what is in memory.
+        """
+        if self.loaded() is not None:
+            return
+        self._read.clear()
+        self.__dict__.pop("outline", None)
+        self.source.forget_tree()
 
     def part(self, name: str) -> Part:
         known = self._parts.get(name)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from types import FunctionType, ModuleType
 from typing import Any, Callable, Optional
 
-from .by_source import Found
+from .by_source import Found, Unclear
 from .effects import Effects
 from .firstparty import canonical_module_name, global_name
 from .firsts import MISSING
@@ -72,6 +72,13 @@ class NameReader:
             return False
         return self.effects.is_settled()
 
+    def asks_for_effects(self) -> bool:
+        """Says whether anything was read that may be state of the code itself."""
+        seen = self.seen
+        return bool(
+            self._is_unsettled or seen.owners or seen.contents or seen.readings or seen.cells
+        ) or (self.effects.asks() or self._set_on.asks())
+
     def note_module(self, name: Any) -> None:
         module = sys.modules.get(name) if is_a(name, str) else None
         if module is not None:
@@ -110,30 +117,39 @@ class NameReader:
         """Finds what a chain of names stands for in a loaded module without source."""
         return followed(name, sys.modules[name], rest, self)[1]
 
-    def in_memory(self, module: Module, name: str, rest: tuple[str, ...]) -> list[Any]:
+    def in_memory(self, module: Module, name: str, rest: tuple[str, ...]) -> Found:
         """Finds what a module that is loaded has instead of what its source says."""
-        variables = module.loaded()
+        found = Found()
         if self._only_source:
-            return []
+            return found
         is_unclear = name in module.top.names and not module.is_said(name)
+        variables = module.loaded()
         if variables is not None:
-            value = variables.get(name, MISSING)
-            self.seen.name(variables, name, value)
-            if not is_as_said(module, name, value, self.seen):
-                first = module.first.get(name)
-                runs = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
-                if name in module.top.names and not runs:
-                    if self.is_state(variables, name):
-                        self.seen.names.pop((id(variables), name), None)
-                        return []
-                if first is None or not self._is_as_first(first, value):
-                    if is_a(value, ModuleType) and rest:
-                        return [followed(name, value, rest, self)[1]]
-                    return [Written(b"!missing;") if value is MISSING else value]
+            found.is_plain = False
+            instead = self._instead(module, variables, name, rest)
+            found += instead or ()
+            is_unclear = is_unclear and instead == []
         if is_unclear:
-            reason = "its source does not say what it is, and it counts by that alone"
-            self._problems.note(f"{canonical_module_name(module.name)}.{name}", reason)
-        return []
+            found.append(Unclear(f"{canonical_module_name(module.name)}.{name}"))
+        return found
+
+    def _instead(
+        self, module: Module, variables: dict[str, Any], name: str, rest: tuple[str, ...]
+    ) -> Optional[list[Any]]:
+        value = variables.get(name, MISSING)
+        self.seen.name(variables, name, value)
+        if is_as_said(module, name, value, self.seen):
+            return []
+        first = module.first.get(name)
+        runs = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
+        if name in module.top.names and not runs and self.is_state(variables, name):
+            self.seen.names.pop((id(variables), name), None)
+            return None
+        if first is not None and self._is_as_first(first, value):
+            return []
+        if is_a(value, ModuleType) and rest:
+            return [followed(name, value, rest, self)[1]]
+        return [Written(b"!missing;") if value is MISSING else value]
 
     def _is_as_first(self, first: First, value: Any) -> bool:
         """Says whether a value is what it was when its module was loaded, apart from state."""

@@ -1,23 +1,23 @@
-"""Writes parts of modules that reach nothing but parts, all at once and as `canonical` does.
+"""Writes the parts of modules that are reached, each as a line that names the others.
 
-Most of what a large project has counts by its source, and reaches only more of that. Nothing of it
-has to be opened with care or watched by itself: it is plain text of the parts.
+No two parts have one name, so that those that reach each other need no order: what is written of
+all of them are their lines, sorted. What most of them reach is only more parts, and plain text.
+Nothing of that has to be opened with care or watched by itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any
 
 from .addresses import may_be_of_process
-from .cycles import write_cycle
-from .forms import MAP, PARTS, SEQUENCE, Form, Frame, Written, inline, joined, write_str
-from .module_parts import Part
-from .tree_writer import TreeWriter
+from .by_source import Outside
+from .careful import NAMES
+from .forms import MAP, PARTS, SEQUENCE, Form, Written, inline, joined, write_str
+from .module_parts import Module, Part
+from .together import Record
 
-_NOTHING_RUN = b"t0:"
-# What is written already.
-_LEAVES: dict[type, Any] = {bytes: lambda written: written}
 _FEW = 16  # longer lists of texts are written otherwise
 
 
@@ -25,84 +25,116 @@ class Mixed(Exception):
     """A part reaches something else, such as what memory has."""
 
 
-class PartGraph(TreeWriter):
-    """Writes parts; `open_part` gives the form of each, and notes what it depends on."""
+class PartGraph:
+    """Writes parts.
 
-    def __init__(self, open_part: Callable[[Part], Form]) -> None:
-        super().__init__(_LEAVES.get, keeps_short=True)
-        self._open_part = open_part
-        self._mixed: set[Part] = set()
+    `open_part`: gives the form of a part, and whether it follows from sources alone.
+    `open_outside`: gives the form of a name of something that is not of the project.
+    `write_mixed`: writes the form of something that reaches something else than these.
+    `note_module`: is told once of each module of which there are parts.
+    `problems`: what could not be followed, to which is added.
+    """
+
+    def __init__(
+        self,
+        records: dict[bytes, Record],
+        open_part: Callable[[Part], tuple[Form, bool]],
+        open_outside: Callable[[Outside], Any],
+        write_mixed: Callable[[Any, Form], bytes],
+        note_module: Callable[[Module], None],
+        problems: list[tuple[str, str]],
+    ) -> None:
+        self._records = records
+        self._open_part, self._open_outside = open_part, open_outside
+        self._write_mixed, self._note_module = write_mixed, note_module
+        self._modules: set[Module] = set()
+        self._problems = problems
+        # By what they are written as: two threads may both have made a part.
+        self._known: set[bytes] = set()
+        self._pending: list[Any] = []
+        self._named: list[Any] = []  # by the part that is written
         # What is run by several modules, by its identity.
-        self._runs: dict[int, Form] = {}
+        self._runs: dict[int, tuple[tuple[Part, ...], bytes]] = {}
 
-    def written(self, part: Part) -> Optional[bytes]:
-        """Returns what a part is written as; `None` if it reaches something else than parts."""
-        known = self.done.get(id(part))
-        if known is not None:
-            return known[1]
-        if part in self._mixed:
-            return None
-        try:
-            self.enter(part)
-            return self.walk()
-        except Mixed:
-            # They all reach what was entered last.
-            self._mixed.update(f.value for f in self.unresolved if type(f.value) is Part)
-            self._mixed.add(part)
-            return None
-        finally:
-            self.start_anew()
+    def name(self, node: Any) -> bytes:
+        """Writes a part, or a name from outside, as its name, and has its line be written later."""
+        name: bytes = node.written_name
+        if name not in self._known:
+            self._known.add(name)
+            self._pending.append(node)
+        return name
 
-    def enter(self, value: Any) -> Frame:
-        return self.push(value, self._part_form(value) if type(value) is Part else value)
+    def add_lines(self, written: bytes) -> bytes:
+        """Adds the lines of all that was named to what names it."""
+        lines = []
+        while self._pending:
+            node = self._pending.pop()
+            lines.append(self._line(node) if type(node) is Part else self._outside(node))
+        return b"".join([written, *sorted(lines)])
 
-    def cycle(self, root: Frame, members: list[Frame]) -> list[bytes]:
-        # Names of a part are all different, so that all have an order.
-        return write_cycle(members, lambda member, is_tied: None)
+    def _outside(self, name: Outside) -> bytes:
+        value = self._open_outside(name)
+        with contextlib.suppress(Mixed):
+            return name.written_name + self._value(value)
+        form = Form(NAMES, MAP, (".".join(name.chain), value))
+        return self._write_mixed(name, Form(b"!outside;", PARTS, (name.module, form)))
 
-    def _part_form(self, part: Part) -> Form:
-        if part in self._mixed:
-            raise Mixed
-        form = self._open_part(part)
+    def _line(self, part: Part) -> bytes:
+        if part.module not in self._modules:
+            self._modules.add(part.module)
+            self._note_module(part.module)
+        record = self._records.get(part.written_name)
+        if record is not None:
+            self._problems += record.problems
+            self.run(record.run)
+            for node in record.named:
+                self.name(node)
+            return record.line
+        first = len(self._problems)
+        form, is_plain = self._open_part(part)
         place, name, digest, names, run = form.children
-        children: list[Any] = [write_str(place), write_str(name), b"b%d:%b" % (len(digest), digest)]
-        children.append(_names_form(names))
-        children.append(self._run_form(run) if run else _NOTHING_RUN)
-        return Form(form.tag, PARTS, children)
+        self._named = []
+        try:
+            written = [write_str(place), write_str(name), b"b%d:%b" % (len(digest), digest)]
+            written.append(self._names(names))
+        except Mixed:
+            form.children = [*form.children[:-1], Written(self.run(run))]
+            return self._write_mixed(part, form)
+        written.append(self.run(run))
+        line = joined(Form(form.tag, PARTS, ()), written)
+        if is_plain:
+            named, problems = tuple(self._named), tuple(self._problems[first:])
+            self._records[part.written_name] = Record(line, named, run, problems)
+        return line
 
-    def _run_form(self, run: tuple[Part, ...]) -> Form:
-        # Modules that are loaded with each other share it, which can be seen in a cycle.
+    def _names(self, names: Form) -> bytes:
+        children = [
+            self._value(child) if at % 2 else write_str(child)
+            for at, child in enumerate(names.children)
+        ]
+        return inline(joined(Form(names.tag, MAP, ()), children))
+
+    def run(self, run: tuple[Part, ...]) -> bytes:
+        # Modules that are loaded with each other share it.
         known = self._runs.get(id(run))
         if known is None:
-            known = self._runs[id(run)] = Form(b"t", SEQUENCE, run)
-        return known
+            names = [self.name(part) for part in run]
+            known = self._runs[id(run)] = run, inline(joined(Form(b"t", SEQUENCE, ()), names))
+        return known[1]
 
-
-def _names_form(names: Form) -> Any:
-    children: list[Any] = []
-    is_plain = True
-    for at, child in enumerate(names.children):
-        child = write_str(child) if not at % 2 else _value(child)
-        is_plain = is_plain and type(child) is bytes
-        children.append(child)
-    form = Form(names.tag, MAP, children)
-    return inline(joined(form, children)) if is_plain else form
-
-
-def _value(value: Any) -> Any:
-    kind = type(value)
-    if kind is Part:
-        return value
-    if kind is Written:
-        return inline(value.data)
-    if kind is list and all(map(_is_plain_text, value)) and len(value) < _FEW:
-        # The arguments of the program.
-        return inline(joined(Form(b"l", SEQUENCE, value), [write_str(each) for each in value]))
-    if kind is not tuple:
-        raise Mixed
-    form = Form(b"t", SEQUENCE, [_value(each) for each in value])
-    is_plain = all(type(each) is bytes for each in form.children)
-    return inline(joined(form, list(form.children))) if is_plain else form
+    def _value(self, value: Any) -> bytes:
+        kind = type(value)
+        if kind is Part or kind is Outside:
+            self._named.append(value)
+            return self.name(value)
+        if kind is Written:
+            return inline(value.data)
+        if kind is list and all(map(_is_plain_text, value)) and len(value) < _FEW:
+            # The arguments of the program.
+            return inline(joined(Form(b"l", SEQUENCE, ()), [write_str(each) for each in value]))
+        if kind is not tuple:
+            raise Mixed
+        return inline(joined(Form(b"t", SEQUENCE, ()), [self._value(each) for each in value]))
 
 
 def _is_plain_text(value: Any) -> bool:

@@ -51,6 +51,10 @@ class Problems:
         lines = self._lines[id(code)] = {}
         return lines
 
+    def stands_for(self, line: Any, code: Any) -> None:
+        """Notes that something is written in place of some code."""
+        self._lines[id(line)] = self._lines.get(id(code), {})
+
     def report(self, frames: list[Frame], value: Any, reason: str) -> None:
         """Notes a value that was reached, and that cannot be written or watched."""
         kind = name_of(type(value))

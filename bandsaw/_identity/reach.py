@@ -13,7 +13,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from . import holdings
-from .by_source import Found, Gap, find_import, find_inside
+from .by_source import Found, Gap, Outside, Unclear, find_import, find_inside
 from .canonical import Writer
 from .careful import FIXED, FOREIGN, NAMES
 from .changes import Changes
@@ -33,7 +33,7 @@ from .kinds import (
     qualname_of,
 )
 from .loaded import look_when_loaded
-from .module_parts import RUN, WHOLE, Part
+from .module_parts import RUN, WHOLE, Module, Part
 from .name_reader import NameReader
 from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
 from .objects import FORMS
@@ -48,9 +48,25 @@ from .watch import Seen
 
 # The tags of tasks, and of parts of modules that count by their source.
 TASK, PART = b"!task;", b"!part;"
+_UNCLEAR = "its source does not say what it is, and it counts by that alone"
 MODULE = b"!module;"  # of modules that are used themselves
 FORMS[Part] = lambda value, writer: writer.code_form(value)
 FIXED[Part] = False
+
+
+class Line:
+    """A part, or a name from outside, to be written as it is: others write its name."""
+
+    def __init__(self, form: Form, code: Any) -> None:
+        self.form = form
+        if is_a(code, Part):
+            self.__module__, self.__qualname__ = code.__module__, code.__qualname__
+        else:
+            self.__module__, self.__qualname__ = code.module, ".".join(code.chain)
+
+
+FORMS[Line] = lambda value, writer: value.form
+FIXED[Line] = False
 
 
 class Reach:
@@ -77,12 +93,31 @@ class Reach:
         reader = NameReader(self.problems, walk_of, left_out, before, only_source, together)
         self._reader: NameReader = reader
         self.seen, self._effects = reader.seen, reader.effects
-        self.is_settled = reader.is_settled
         self._as_now = as_now
         self._skip = tuple(skip)
-        self._found: dict[Part, list[tuple[Use, str, Found]]] = {}
         self._called: set[Part] = set()
-        self._graph = None if is_told_apart else PartGraph(self._part_form)
+        self._called_later: list[tuple[Use, Found]] = []
+        self._graph: Optional[PartGraph] = None
+        if not is_told_apart:
+            found = self.problems.found
+            ways = self._line_of, self._open_outside, self._write_mixed, self._note_module
+            records = {} if only_source else reader.together.records
+            self._graph = PartGraph(records, *ways, found)
+        self._writer = Writer(self.form)
+
+    def digest(self, code: Any, name: str = "value") -> bytes:
+        """Digests code with all that it reaches."""
+        report = self.problems.report
+        self._writer = writer = Writer(self.form, name=name, report=report, seen=self.seen)
+        written = writer.write(code)
+        return sha256(written if self._graph is None else self._graph.add_lines(written)).digest()
+
+    def is_settled(self) -> bool:
+        """Says whether all counts by what is known of it now, at the end of the walk."""
+        if self._reader.asks_for_effects():
+            while self._called_later:
+                self._note_called(*self._called_later.pop())
+        return self._reader.is_settled()
 
     def form(self, code: Any) -> Union[bytes, Form]:
         """Gives the form of code: by content if it is first-party, else by name."""
@@ -171,9 +206,10 @@ class Reach:
             place = f"{owner}: line {use.line}, {key}"
             is_by_source = is_a(value, Found)
             if is_by_source and not is_a(code, Part):
-                self._note_called(use, value)
+                self._called_later.append((use, value))
             if is_by_source or is_a(value, Gap):
-                value = self._without_gaps(place, value if is_by_source else [value])
+                found = value if is_by_source else [value]
+                value = self._without_gaps(place, found, is_a(code, Part))
             elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
                 value = Written(opaque(value))
             if is_a(value, Form) and value.tag == CHANGING:
@@ -189,56 +225,95 @@ class Reach:
             children += (key, value)
         return Form(NAMES, MAP, children)
 
-    def _without_gaps(self, place: str, found: list[Any]) -> Any:
-        kept = []
+    def _without_gaps(self, place: str, found: list[Any], is_in_part: bool) -> Any:
+        kept: list[Any] = []
         for value in found:
+            if is_a(value, Unclear):
+                self.problems.note(value.place, _UNCLEAR)
+                continue
             if is_a(value, Gap):
                 self.problems.note(place, value.reason)
                 value = Written(b"u")
+            elif is_a(value, Outside) and (self._graph is None or not is_in_part):
+                value = self._reader.installed(*value)
             kept.append(value)
         return tuple(kept) if len(kept) > 1 else kept[0]
 
     def _found_by(self, part: Part) -> list[tuple[Use, str, Found]]:
-        known = self._found.get(part)
-        if known is None:
-            known = self._found[part] = []
-            for use in part.uses.names:
-                if part.name == RUN and use.chain[0] in part.module.top.loops:
-                    continue
-                if use.origin is None:
-                    found = find_inside(part.module, use.chain, self._reader)
-                else:
-                    found = find_import(part.module, use.origin, use.chain[1:], self._reader)
-                known.append((use, use.text(), found))
+        known = []
+        for use in part.uses.names:
+            if part.name == RUN and use.chain[0] in part.module.top.loops:
+                continue
+            if use.origin is None:
+                found = find_inside(part.module, use.chain, self._reader)
+            else:
+                found = find_import(part.module, use.origin, use.chain[1:], self._reader)
+            known.append((use, use.text(), found))
         return known
 
     def _note_called(self, use: Use, found: Found) -> None:
         """Notes what parts change that reached code calls; other parts run while modules load."""
-        pending = [(use, found)]
+        pending = _parts_called(use, found)
         while pending:
-            use, found = pending.pop()
-            for part in found if not use.is_decorator else ():
-                if is_a(part, Part) and part.name not in (WHOLE, RUN) and part not in self._called:
-                    self._called.add(part)
-                    self._effects.note(part.changes, part.uses, part.module.loaded() or {})
-                    pending += [(use, found) for use, _, found in self._found_by(part)]
+            part = pending.pop()
+            if part in self._called:
+                continue
+            self._called.add(part)
+            self._effects.note(part.changes, part.uses, part.module.loaded() or {})
+            called = self._reader.together.calls.get(part)
+            if called is None:
+                each = self._found_by(part)
+                called = tuple(
+                    dict.fromkeys(p for use, _, found in each for p in _parts_called(use, found))
+                )
+                if all(found.is_plain for _, _, found in each):
+                    self._reader.together.calls[part] = called
+            pending += called
 
     def _part(self, part: Part) -> Union[bytes, Form]:
-        written = None if self._graph is None else self._graph.written(part)
-        return self._part_form(part) if written is None else written
+        return self._part_form(part) if self._graph is None else self._graph.name(part)
 
-    def _part_form(self, part: Part) -> Form:
+    def _line_of(self, part: Part) -> tuple[Form, bool]:
+        """Gives the form of a part, and whether it follows from sources alone.
+
+        Of a module that runs more than definitions all counts: it is not repeated by its parts.
+        """
+        module, top = part.module, part.module.top
+        if not top.has_run or part.name not in top.names:
+            found = self._found_by(part)
+            return self._part_form(part, found), all(each.is_plain for _, _, each in found)
+        # What loops leave does not count with what is run.
+        found = self._found_by(part) if top.loops else []
+        found = [each for each in found if each[0].chain[0] in top.loops]
+        names = self._names_form(part, Uses((), ()), found, {}, {})
+        children = canonical_module_name(module.name), part.name, b"", names, ()
+        return Form(PART, PARTS, children), all(each.is_plain for _, _, each in found)
+
+    def _open_outside(self, name: Outside) -> Any:
+        return self._reader.installed(*name)
+
+    def _write_mixed(self, code: Any, form: Form) -> bytes:
+        """Writes a part, or a name from outside, that holds what is in memory."""
+        line = Line(form, code)
+        self.problems.stands_for(line, code)
+        return self._writer.write(line)
+
+    def _part_form(self, part: Part, found: Optional[list[tuple[Use, str, Found]]] = None) -> Form:
         module = part.module
-        variables = module.loaded()
-        if variables is None:
+        if self._graph is None:
+            self._note_module(module)
+        found = self._found_by(part) if found is None else found
+        names = self._names_form(part, part.uses, found, {}, {})
+        run = self._reader.together.run_by(module) if part.name == WHOLE else ()
+        place = canonical_module_name(module.name)
+        return Form(PART, PARTS, (place, part.name, part.digest, names, run))
+
+    def _note_module(self, module: Module) -> None:
+        if module.loaded() is None:
             self.seen.unloaded(module.name, module.path)
             look_when_loaded(walk_of)
         else:
             self._reader.note_module(module.name)
-        names = self._names_form(part, part.uses, self._found_by(part), {}, {})
-        run = self._reader.together.run_by(module) if part.name == WHOLE else ()
-        place = canonical_module_name(module.name)
-        return Form(PART, PARTS, (place, part.name, part.digest, names, run))
 
     def _class(self, cls: type) -> Union[bytes, Form]:
         module = module_of(cls)
@@ -334,10 +409,17 @@ def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, See
     """Digests a value of a module that counts by its source, and says what was read."""
     reach = Reach(only_source=True, together=together)
     while True:
-        written = Writer(reach.form, report=reach.problems.report, seen=reach.seen).write(value)
+        digest = reach.digest(value)
         if reach.is_settled():
-            return sha256(written).digest(), reach.seen
+            return digest, reach.seen
         reach = Reach(earlier=reach, only_source=True)
+
+
+def _parts_called(use: Use, found: Found) -> list[Part]:
+    """Finds the parts that are run where a use of a name is."""
+    if use.is_decorator:
+        return []
+    return [each for each in found if is_a(each, Part) and each.name not in (WHOLE, RUN)]
 
 
 def _is_own(name: Any) -> bool:

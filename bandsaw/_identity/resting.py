@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from .._system.processes import in_forked_processes
 
 _NEVER = 1_000_000_000
+_SELDOM = 50_000
 _usual = gc.get_threshold()
 
 
 @contextlib.contextmanager
 def without_full_collections() -> Iterator[None]:
-    """Has Python collect what is young only: a full collection looks at all syntax trees."""
+    """Has Python collect what is young only, and less often: syntax trees hold no cycles."""
     global _usual
     before = gc.get_threshold()
     if before[2] == _NEVER:
@@ -22,7 +23,7 @@ def without_full_collections() -> Iterator[None]:
         return
     try:
         _usual = before
-        gc.set_threshold(*before[:2], _NEVER)
+        gc.set_threshold(max(before[0], _SELDOM) if before[0] else 0, before[1], _NEVER)
         yield
     finally:
         # Somebody may have set others meanwhile.

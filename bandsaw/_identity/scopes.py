@@ -43,10 +43,18 @@ class _Scope:
         self.free: set[str] = set()
         self.enclosing: set[str] = set()
         self.imports: dict[str, Origin] = {}
-        self.uses: list[tuple[tuple[str, ...], int, bool]] = []
+        # With the first line of each. Where it is may count in the body of a class.
+        self.uses: dict[tuple[tuple[str, ...], bool, int], int] = {}
+        self._is_class = kind == "class"
         self.children: list[_Scope] = []
         if parent is not None:
             parent.children.append(self)
+
+    def use(self, chain: tuple[str, ...], line: int, is_decorator: bool) -> None:
+        key = chain, is_decorator, line if self._is_class else 0
+        known = self.uses.get(key)
+        if known is None or line < known:
+            self.uses[key] = line
 
     def bind(self, name: str, line: int) -> None:
         self.bound[name] = min(line, self.bound.get(name, line))
@@ -94,7 +102,7 @@ class _Visitor:
         self.scope = self.scope.parent
 
     def use(self, chain: tuple[str, ...], line: int) -> None:
-        self.scope.uses.append((chain, line, self.in_decorator))
+        self.scope.use(chain, line, self.in_decorator)
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
@@ -291,7 +299,14 @@ class _Visitor:
             if isinstance(name, str) and isinstance(getattr(node, "lineno", None), int):
                 self.scope.bind(name, node.lineno)  # type: ignore[attr-defined]
         for below in nodes_below(node):
-            self.visit(below)
+            # As `visit` does with most of them, without the calls.
+            if type(below) is not ast.Name:
+                if type(below) is not ast.Constant:
+                    self.visit(below)
+            elif type(below.ctx) is ast.Load:
+                self.scope.use((below.id,), below.lineno, self.in_decorator)
+            else:
+                self.scope.bind(below.id, below.lineno)
 
 
 def _source(node: ast.AST) -> str:
@@ -325,7 +340,7 @@ def uses_of(
 
 
 def _collected(scope: _Scope) -> Iterator[Use]:
-    for chain, line, is_decorator in scope.uses:
+    for (chain, is_decorator, _), line in scope.uses.items():
         for origin in _origins(scope, chain[0], line):
             yield Use(chain, line, origin, is_decorator)
     for child in scope.children:

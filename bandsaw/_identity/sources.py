@@ -8,6 +8,7 @@ have been edited since it was imported.
 from __future__ import annotations
 
 import ast
+import io
 import os
 import sys
 from functools import cached_property
@@ -25,12 +26,16 @@ _sources: dict[str, tuple[Any, Optional[Source]]] = {}
 
 
 class Source:
-    def __init__(self, text: str, filename: str) -> None:
-        self.text = text
+    def __init__(self, data: Union[str, bytes], filename: str) -> None:
+        self.data = data  # its text, or the contents of its file
         self._filename = filename
         self.kept: Optional[Facts] = None  # what was found out of it by another process
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
         self._indexed: Optional[_Index] = None
+
+    @property
+    def text(self) -> str:
+        return self.data if isinstance(self.data, str) else _decoded(self.data)
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -277,25 +282,34 @@ def _shape(code: CodeType) -> Any:
     return code.co_varnames, names, consts, len(code.co_code)
 
 
+def stamp_of(path: str) -> Any:
+    """What changes with a file, `None` where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def stamp_of_source(path: str) -> Any:
+    """Returns the stamp of a file as it was when it was read."""
+    return _sources.get(path, (None, None))[0]
+
+
 def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
     """Parses the source of a module, from a file, an archive or a notebook, if there is one."""
-    stamp: Any
-    try:
-        status = os.stat(filename)
-        stamp = status.st_mtime_ns, status.st_size, status.st_ino
-    except (OSError, ValueError):
-        stamp = None
+    stamp = stamp_of(filename)
     known = _sources.get(filename)
     if known is not None and known[0] == stamp and stamp is not None:
         return known[1]
     source = None
     try:
-        text = _read(filename, namespace, stamp is not None)
-        if known is not None and known[1] is not None and known[1].text == text:
+        data = _read(filename, namespace, stamp is not None)
+        if known is not None and known[1] is not None and known[1].data == data:
             source = known[1]
-        elif text is not None:
-            source = Source(text, filename)
-            source.kept = kept_outlines.read(text)
+        elif data is not None:
+            source = Source(data, filename)
+            source.kept = kept_outlines.read(data)
             if source.kept is None:
                 _ = source.tree  # or there is none
     except (OSError, SyntaxError, ValueError, RecursionError, SystemError, MemoryError):
@@ -304,12 +318,16 @@ def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
     return source
 
 
-def _read(filename: str, namespace: dict[str, Any], is_file: bool) -> Optional[str]:
-    if is_file:
-        with late_import:
-            import tokenize
+def _decoded(data: bytes) -> str:
+    with late_import:
+        import tokenize
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    return io.TextIOWrapper(io.BytesIO(data), encoding).read()
 
-        with tokenize.open(filename) as stream:
+
+def _read(filename: str, namespace: dict[str, Any], is_file: bool) -> Union[str, bytes, None]:
+    if is_file:
+        with open(filename, "rb") as stream:
             return stream.read()
     loader = namespace.get("__loader__")
     name = namespace.get("__name__")

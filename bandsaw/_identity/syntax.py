@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Optional
 
 from .._system.processes import in_forked_processes
 
@@ -61,31 +61,56 @@ _BLOCKS = frozenset(("body", "orelse", "finalbody", "handlers", "cases"))
 _blocks: dict[type, tuple[str, ...]] = {}
 
 
+# Fields with a list that may have something else in it than nodes.
+_MIXED = frozenset(("keys", "kw_defaults", "kwd_attrs", "names"))
+_LEAVES = (ast.Name, ast.Constant)
+
+
 def nodes_in(*nodes: ast.AST) -> list[ast.AST]:
     """Returns nodes and all below them but contexts and operators, in no order that counts."""
     found = list(nodes)
     for node in found:
-        _add_below(node, found)
+        names = _below.get(type(node))
+        if names != ():
+            _add_below(node, names, found)
+    return found
+
+
+def branches_in(node: ast.AST) -> list[ast.AST]:
+    """Returns a node and all below it but names and constants, which are the most."""
+    found = [node]
+    for each in found:
+        for name in _fields_below(type(each)):
+            value = getattr(each, name, None)
+            if type(value) is list:
+                found += [e for e in value if type(e) not in _LEAVES and isinstance(e, ast.AST)]
+            elif type(value) not in _LEAVES and isinstance(value, ast.AST):
+                found.append(value)
     return found
 
 
 def nodes_below(node: ast.AST) -> list[ast.AST]:
     """Returns the nodes in the fields of a node, but contexts and operators."""
     found: list[ast.AST] = []
-    _add_below(node, found)
+    _add_below(node, _below.get(type(node)), found)
     return found
 
 
-def _add_below(node: ast.AST, found: list[ast.AST]) -> None:
-    kind = type(node)
+def _fields_below(kind: type) -> tuple[str, ...]:
     names = _below.get(kind)
     if names is None:
-        names = _below[kind] = tuple(n for n in kind._fields if n not in _WITHOUT_NODES)
-    for name in names:
+        fields: Any = getattr(kind, "_fields", ())
+        names = _below[kind] = tuple(name for name in fields if name not in _WITHOUT_NODES)
+    return names
+
+
+def _add_below(node: ast.AST, names: Optional[tuple[str, ...]], found: list[ast.AST]) -> None:
+    for name in _fields_below(type(node)) if names is None else names:
         value = getattr(node, name, None)
         if type(value) is list:
-            if value:
-                found += [each for each in value if isinstance(each, ast.AST)]
+            if name in _MIXED:
+                value = [each for each in value if isinstance(each, ast.AST)]
+            found += value
         elif isinstance(value, ast.AST):
             found.append(value)
 
@@ -171,13 +196,18 @@ def _add_node(
             inside = kind is ast.ClassDef
         elif name == "decorator_list":
             value = [decorator for decorator in value if not is_left_out(decorator)]
-        if type(value) is list:
-            if not value:
-                continue
-        elif value is None:
-            continue
-        found.append(begin)
-        _add_field(value, inside, found, is_left_out, depth)
+        below = type(value)
+        if below is ast.Name:  # the most of all nodes
+            found.append(f"{begin}(Name id=s{len(value.id)}:{value.id})")
+        elif below is ast.Constant:
+            found.append(begin + _constant(value.value))
+        elif below is list:
+            if value:
+                found.append(begin)
+                _add_field(value, inside, found, is_left_out, depth)
+        elif value is not None:
+            found.append(begin)
+            _add_field(value, inside, found, is_left_out, depth)
     found.append(")")
 
 
@@ -185,7 +215,7 @@ def _add_field(
     value: Any, in_class: bool, found: list[Any], is_left_out: IsLeftOut, depth: int
 ) -> None:
     kind = type(value)
-    if kind is ast.Name:  # the most of all nodes
+    if kind is ast.Name:
         found.append(f"(Name id=s{len(value.id)}:{value.id})")
     elif kind is str:
         found.append(f"s{len(value)}:{value}")
@@ -194,7 +224,14 @@ def _add_field(
     elif kind is list:
         found.append(f"[{len(value)}:")
         for item in value:
-            _add_field(item, in_class, found, is_left_out, depth)
+            if type(item) is ast.Name:
+                found.append(f"(Name id=s{len(item.id)}:{item.id})")
+            elif type(item) is ast.Constant:
+                found.append(_constant(item.value))
+            elif isinstance(item, ast.AST):
+                _add_node(item, in_class, found, is_left_out, depth + 1)
+            else:
+                _add_field(item, in_class, found, is_left_out, depth)
         found.append("]")
     elif isinstance(value, ast.AST):
         _add_node(value, in_class, found, is_left_out, depth + 1)

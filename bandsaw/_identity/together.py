@@ -3,42 +3,96 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, Optional, Union
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, NamedTuple, Optional, Union
 
 from .by_source import Gap, module_of, parents_of, spec_of_name
 from .firstparty import is_first_party
+from .firsts import MISSING
 from .kinds import attributes_of, is_a
 from .module_parts import RUN, Module, Part
-from .sources import source_of
+from .sources import source_of, stamp_of, stamp_of_source
 from .uses import absolute
+from .watch import spec_of
+
+# Of so many modules not all syntax trees are kept.
+_MANY = 100
+
+
+class Record(NamedTuple):
+    """What a part is written as that follows from the sources of modules alone."""
+
+    line: bytes
+    named: tuple[Any, ...]  # the parts and what else it names
+    run: tuple[Part, ...]  # the parts that its module runs
+    problems: tuple[tuple[str, str], ...]
 
 
 class Together:
-    """What is known of that, for as long as one id is made: each module is asked once."""
+    """What is known of that for one id: each module is asked once. For later ones if it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, left_out: Collection[str] = ()) -> None:
+        self.records: dict[bytes, Record] = {}  # by the names of the parts
+        self.calls: dict[Part, tuple[Part, ...]] = {}  # which parts those use when they are called
         self.modules: dict[str, Union[Module, Gap, None]] = {}  # what `module_of` has found
+        self.left_out = frozenset(left_out)
         self._packages: dict[str, bool] = {}
         self._needed: dict[str, set[str]] = {}
         self._run: dict[str, Optional[Part]] = {}
-        self._runs: dict[tuple[Part, ...], tuple[Part, ...]] = {}
+        self._runs: dict[frozenset[str], tuple[Part, ...]] = {}
         self._specs: dict[str, Any] = {}
         self._ours: dict[str, bool] = {}
-        self._all_needed: dict[str, set[str]] = {}
+        self._all_needed: dict[str, frozenset[str]] = {}
         self._imported: dict[str, set[str]] = {}
-        self._loaded: dict[str, set[str]] = {}
+        self._loaded: dict[str, frozenset[str]] = {}
+        # What all of this follows from, once an id was made.
+        self._place: Any = None
+        self._specs_loaded: dict[str, Any] = {}
+        self._stamps: dict[str, Any] = {}
+
+    def keep(self) -> None:
+        """Has the next id begin with what is known."""
+        global _last
+        if self.modules:
+            self._place = _place()
+            self._imported.clear()
+            self._loaded.clear()
+            for name in (*self.modules, *self._specs, *self._packages, *self._ours):
+                self._specs_loaded.setdefault(name, _spec_loaded(name))
+            folders = list(sys.path)
+            for name, module in self.modules.items():
+                path = getattr(module, "path", None)
+                if is_a(module, Module) and len(self.modules) > _MANY:
+                    module.forget_tree()
+                if path:
+                    stamp = stamp_of_source(path) if is_a(module, Module) else stamp_of(path)
+                    self._stamps.setdefault(path, stamp)
+                loaded = attributes_of(sys.modules.get(name)).get("__path__")
+                spec = self._specs.get(name)
+                folders += loaded or getattr(spec, "submodule_search_locations", None) or ()
+            for folder in filter(None, folders):
+                self._stamps.setdefault(folder, stamp_of(folder))
+            _last = self
+
+    def is_current(self) -> bool:
+        """Says whether all answers would be the same now."""
+        return (
+            self._place == _place()
+            and all(_spec_loaded(name) is spec for name, spec in self._specs_loaded.items())
+            and all(stamp_of(path) == stamp for path, stamp in self._stamps.items())
+        )
 
     def module(self, name: str) -> Union[Module, Gap, None]:
         if name not in self.modules:
-            self.modules[name] = module_of(name)
+            self.modules[name] = module_of(name, self._specs)
         return self.modules[name]
 
     def spec(self, name: str) -> Any:
-        if name not in self._specs:
-            self._specs[name] = spec_of_name(name)
-        return self._specs[name]
+        return spec_of_name(name, self._specs)
 
     def is_ours(self, name: str) -> bool:
         known = self._ours.get(name)
@@ -59,9 +113,13 @@ class Together:
             self._run[name] = other.part(RUN) if other.top.has_run else None
             return self._needed_by(other)
 
-        names = _reached(module.name, self._needed, needed, self._all_needed) | {module.name}
-        parts = tuple(part for part in map(self._run.get, sorted(names)) if part is not None)
-        return self._runs.setdefault(parts, parts)
+        names = _reached(module.name, self._needed, needed, self._all_needed)
+        names = names if module.name in names else names | {module.name}
+        known = self._runs.get(names)
+        if known is None:
+            parts = map(self._run.get, sorted(names))
+            known = self._runs[names] = tuple(part for part in parts if part is not None)
+        return known
 
     def _needed_by(self, module: Module) -> set[str]:
         found = set(parents_of(module.name))
@@ -87,33 +145,65 @@ class Together:
             self._packages[name] = known
         return known
 
-    def loaded_with(self, name: str) -> set[str]:
+    def loaded_with(self, name: str) -> frozenset[str]:
         """Names the modules that are there wherever a loaded one is."""
         return _reached(name, self._imported, _loaded_by, self._loaded)
+
+
+_last: Optional[Together] = None
+
+
+def together_for(left_out: Collection[str]) -> Together:
+    """Returns what is known since the last id, if that still holds for the next one."""
+    last = _last
+    if last is not None and last.left_out == frozenset(left_out) and last.is_current():
+        return last
+    return Together(left_out)
+
+
+def _spec_loaded(name: str) -> Any:
+    """Returns what `importlib.reload` replaces, and something else where nothing is loaded."""
+    module = sys.modules.get(name, MISSING)
+    return MISSING if module is MISSING else spec_of(module)
+
+
+def _place() -> Any:
+    """What decides where modules are found, and what is built in."""
+    with contextlib.suppress(OSError):
+        return os.getcwd(), [*sys.path], [*map(id, sys.meta_path)], [*vars(builtins)]
+    return object()
 
 
 def _reached(
     name: str,
     direct: dict[str, set[str]],
     ask: Callable[[str], set[str]],
-    known: dict[str, set[str]],
-) -> set[str]:
+    known: dict[str, frozenset[str]],
+) -> frozenset[str]:
     if name in known:
         return known[name]
     found: set[str] = set()
-    pending = {name}
+    pending, back = [name], dict[str, list[str]]()
     while pending:
         home = pending.pop()
         if home in known:
             found |= known[home]
-            pending -= known[home]
             continue
         if home not in direct:
             direct[home] = ask(home)
-        pending |= direct[home] - found
+        for other in direct[home]:
+            back.setdefault(other, []).append(home)
+        pending += direct[home] - found
         found |= direct[home]
-    known[name] = found
-    return found
+    # Those that reach each other reach the same.
+    known[name] = reached = frozenset(found)
+    pending = back.get(name, [])
+    while pending:
+        home = pending.pop()
+        if home not in known:
+            known[home] = reached
+            pending += back.get(home, ())
+    return reached
 
 
 def _loaded_by(name: str) -> set[str]:

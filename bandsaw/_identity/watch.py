@@ -7,7 +7,6 @@ Watch(seen).settle(...)    before a result is kept: what has changed during the 
 
 from __future__ import annotations
 
-import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from .kinds import (
     reader_of,
     state_of,
 )
+from .sources import stamp_of
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -112,7 +112,7 @@ class Seen:
     def unloaded(self, name: str, path: Optional[str]) -> None:
         """Notes a module that was read without being loaded."""
         self.modules[name] = None, None
-        self.files[name] = path or "", _stamp_of(path or "")
+        self.files[name] = path or "", stamp_of(path or "")
 
     def name(self, namespace: Mapping[str, Any], name: str, value: Any) -> None:
         self.names[id(namespace), name] = namespace, name, value
@@ -211,7 +211,7 @@ class Watch:
             if module is not reference() or spec_of(module) is not spec:
                 return False
         for path, stamp in self._files.values():
-            if _stamp_of(path) != stamp:
+            if stamp_of(path) != stamp:
                 return False
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
@@ -278,7 +278,7 @@ class Watch:
             if module is not reference() or spec_of(module) is not spec:
                 path, stamp = self._files.get(name, ("", None))
                 # That a call imports what it needs is no change.
-                if name not in self._files or _stamp_of(path) != stamp:
+                if name not in self._files or stamp_of(path) != stamp:
                     yield name
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
@@ -313,14 +313,6 @@ def spec_of(module: Any) -> Any:
     plain = type(module) is ModuleType  # others may have a `__getattribute__`
     variables = module.__dict__ if plain else attributes_of(module)
     return variables.get("__spec__")
-
-
-def _stamp_of(path: str) -> Any:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def home_of(namespace: Mapping[str, Any]) -> str:
