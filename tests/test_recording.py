@@ -533,6 +533,23 @@ def test_a_report_goes_into_a_pipe_and_leaves_it_what_it_is(project, recorded, b
     os.close(pipe)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd/1"), reason="there is no /dev/fd")
+def test_a_report_goes_to_the_output_behind_what_is_there(project, recorded):
+    recorded("given(1)")
+    (project.folder / "output").symlink_to("/dev/fd/1")
+    with open(project.folder / "got", "a+") as got:
+        print("before", file=got, flush=True)
+        command = [sys.executable, "-m", "bandsaw", "runs", "report", "--format", "trace"]
+        command += ["-o", "output"]
+        subprocess.run(
+            command, cwd=project.folder, env=project.environment(), stdout=got, check=True
+        )
+        got.seek(0)
+        assert got.readline() == "before\n"
+        assert json.loads(got.read())["traceEvents"]
+    assert (project.folder / "output").is_symlink()
+
+
 def test_the_default_file_is_one_for_each_project(project, recorded, bandsaw_runs):
     text = CONFIGURATION.replace('"calls.sqlite", values={values}', "")
     recorded("pass")

@@ -16,7 +16,7 @@ from typing import Any, Optional
 from .._archive import keep
 from .._archive.contents import Content
 from .._archive.zipped import content_of_folder, content_of_zip
-from .._system.files import whole_file
+from .._system.files import output_at, whole_file
 from .._system.home import kept_folder
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..errors import DistributionError, InvalidValueError
@@ -87,6 +87,8 @@ def _build(parsed: argparse.Namespace) -> int:
         with open(path, "rb") as source, whole_file(output) as target:
             shutil.copyfileobj(source, target)
         path = output
+        if output_at(output) == 1:
+            return 0
     # Not escaped: scripts read this path.
     print(path)
     return 0

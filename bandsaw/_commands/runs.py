@@ -10,6 +10,7 @@ import time
 from typing import Any, Optional
 
 from .._recording import counts, misses, reading, returned
+from .._system.files import output_at
 from ..errors import ConfigurationError, ConfigurationNotFoundError, InvalidValueError
 from .console import (
     add,
@@ -238,7 +239,8 @@ def _report(parsed: argparse.Namespace) -> int:
     except OSError as error:
         reason = error.strerror or error
         raise InvalidValueError(f"The report cannot be written to {path!r}: {reason}.") from error
-    say(f"wrote {path}")
+    if output_at(path) != 1:
+        say(f"wrote {path}")
     return 0
 
 

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Makes a file that is there whole or not at all, readable by its owner only.
 
-    A device or a pipe is written to: nothing takes its place.
+    A device, a pipe or the output of this process is written to: nothing takes its place.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, "wb") as file:
+    output = output_at(path)
+    if output or (os.path.exists(path) and not os.path.isfile(path)):
+        # To open the file behind `>>` anew would empty it.
+        with open(output or path, "wb", closefd=not output) as file:
             yield file
         return
     # Imported late, here and below: all processes of tasks load this module, few make files.
@@ -33,6 +35,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def output_at(path: Union[str, Path]) -> int:
+    """Returns to which output of this process a link leads, as `/dev/stdout` does: 1, 2, or 0."""
+    for number in (1, 2) if os.path.islink(path) else ():
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.stat(path), os.fstat(number)):
+                return number
+    return 0
 
 
 def write_whole(path: Path, *parts: Union[bytes, memoryview]) -> None:
