@@ -1301,7 +1301,9 @@ def test_what_autoreload_takes_over_from_an_edited_file_runs_elsewhere(project, 
         edited = text.replace({old!r}, {new!r})
         assert edited != text and f() == (15, 3)
         open(lib.__file__, "w").write(edited)
-        assert f() == (15, 3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert f() == (15, 3)
         take_over(ast.parse(edited).body, ast.parse(text).body, lib)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -134,6 +134,8 @@ def _is_held(module: Any, place: tuple[str, ...], value: ast.expr) -> bool:
     """Says whether a module has a value of which its text says what it is."""
     held: Any = module
     for name in place:
+        if held is MISSING:
+            return False
         if name == _DEFAULTS:
             function = held.__func__ if type(held) in (staticmethod, classmethod) else held
             held = getattr(function, "__defaults__", None) or ()
