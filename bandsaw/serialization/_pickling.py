@@ -329,7 +329,7 @@ class _Unpickler(pickle.Unpickler):
                 "archive with Configuration.add_modules_for_distribution; otherwise install it for "
                 f"this Python ({sys.executable})."
             ) from error
-        except (AttributeError, ImportError) as error:
+        except Exception as error:
             raise DeserializationError(
                 f"The data needs {module_name}.{global_name}, which is not to be had here: "
                 f"{error}. Is another version of the code in use at this end?"

@@ -293,6 +293,10 @@ class Known(Exception):
 """
 
 
+def no_longer(name):
+    raise RuntimeError(f"{name} is no longer here")
+
+
 @pytest.fixture
 def far(monkeypatch):
     """A module that is gone when the data is read."""
@@ -302,13 +306,20 @@ def far(monkeypatch):
     return module
 
 
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["gone", "replaced"])
 @pytest.mark.parametrize("kind", ["Known", "OfC", "here"])
-def test_an_error_arrives_where_the_class_of_what_it_holds_is_not_to_be_had(far, monkeypatch, kind):
+def test_an_error_arrives_where_the_class_of_what_it_holds_is_not_to_be_had(
+    far, monkeypatch, kind, is_replaced
+):
     error = (RuntimeError if kind == "here" else getattr(far, kind))("words", [far.Part(3)])
     error.part, error.kind, error.number = {"a": far.Part(4)}, far.Part, 5
     error.inner = [KeyError(far.Part(6))]
     data = written({"exception": error, "value": None})
     monkeypatch.delitem(sys.modules, "far_only")
+    if is_replaced:
+        other = types.ModuleType("far_only")
+        other.__getattr__ = no_longer
+        monkeypatch.setitem(sys.modules, "far_only", other)
     value = read(data)["exception"]
     assert type(value) is (RuntimeError if kind == "here" else RemoteError)
     assert "words" in str(value)
@@ -343,3 +354,13 @@ def test_arrays_of_numpy_2_are_read_by_numpy_1(tmp_path):
         [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
     )
     assert done.stdout.strip() == "numpy.core.numeric"
+
+
+def test_an_error_arrives_where_the_module_of_its_class_fails(far, monkeypatch, tmp_path):
+    data = written(far.Known("words"))
+    monkeypatch.delitem(sys.modules, "far_only")
+    (tmp_path / "far_only.py").write_text("this is too new\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    value = read(data)
+    assert type(value) is RemoteError
+    assert value.type_name == "far_only.Known"
