@@ -236,7 +236,12 @@ def _make_one(
         raise DeserializationError("The message of an exception is not a string")
     cls: Any = shape.get("class") if trusted_modules is None else None
     if cls is None:
-        cls = _classes.find_class(module, name, trusted_modules)
+        try:
+            cls = _classes.find_class(module, name, trusted_modules)
+        except DeserializationError as error:
+            if error.__cause__ is None:
+                raise
+            # Its module fails here, for example for syntax that is too new.
     if cls is None:
         return RemoteError(message, f"{module}.{name}")
     if BaseException not in cls.__mro__:
