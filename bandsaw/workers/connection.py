@@ -26,6 +26,7 @@ from .streams import HEAD, PIECE, Stream
 # How long to wait for a thread that writes, when a connection is closed.
 _SECONDS_TO_WRITE = 10.0
 _MOST_LATE_READS = 64
+assert PIECE <= READ
 
 
 class Connection:
@@ -347,6 +348,3 @@ def _let_go() -> None:
     for connection in list(_open):
         connection.let_go()
     _open.clear()
-
-
-assert PIECE <= READ
