@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import textwrap
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -541,12 +542,18 @@ def test_what_the_command_cannot_do_is_said_in_a_line(run, arguments):
     assert "Traceback" not in done.stderr
 
 
-def test_an_age_has_a_unit(run):
-    for age in ("-1", "30", "30x"):
+def test_an_age_is_a_number_of_days_or_has_a_unit(run, home):
+    for age in ("-1", "30x"):
         done = command(run, "rm", f"--older-than={age}", check=False)
         assert done.returncode == 2
         assert f"{age!r} is no time span: write a number above zero and a unit, like" in done.stderr
-    assert command(run, "rm", "--older-than", "30d").stdout == "removed 0 archives, 0 B\n"
+    run({"tasks.py": workflow("return 1")}, "-c", "pass")
+    command(run, "build", "--module", "tasks")
+    used = time.time() - 20 * 86400
+    for kept_one in (home / "archives").iterdir():
+        os.utime(kept_one, (used, used))
+    for age, removed in (("30", 0), ("21d", 0), ("19", 1)):
+        assert f"removed {removed} archive" in command(run, "rm", "--older-than", age).stdout
 
 
 def test_a_file_that_went_from_a_kept_folder_is_no_loss(configuration):

@@ -15,13 +15,13 @@ from typing import Any, Callable
 from .._system.units import counted, told_seconds, told_size
 from ..errors import BandsawError
 
-__all__ = ["add", "age_in", "counted", "run", "say", "say_table", "seconds_in", "size_in",
-           "told_seconds", "told_size", "told_time"]  # fmt: skip
+__all__ = ["add", "age_in", "counted", "run", "say", "say_table", "size_in", "told_seconds",
+           "told_size", "told_time"]  # fmt: skip
 
 _NOT_BROKEN = 20
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
           "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def add(commands: Any, name: str, text: str, example: str = "") -> argparse.ArgumentParser:
@@ -103,13 +103,7 @@ def size_in(text: str) -> int:
 
 def age_in(text: str) -> float:
     """Reads a time span like `90m` or `30d`, in seconds."""
-    # Without a unit it might be days as well as seconds, and what is removed is gone.
     return _number(text, text.strip().lower(), _SECONDS, "time span", "90m, 12h or 30d")
-
-
-def seconds_in(text: str) -> float:
-    """Reads a number of seconds, or a time span like `5m`."""
-    return _number(text, text.strip().lower(), {"": 1, **_SECONDS}, "time span", "2s or 5m")
 
 
 def _number(text: str, lowered: str, units: dict[str, int], what: str, example: str) -> float:

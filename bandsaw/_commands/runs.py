@@ -19,7 +19,6 @@ from .console import (
     printable,
     say,
     say_table,
-    seconds_in,
     told_seconds,
     told_size,
     told_time,
@@ -49,7 +48,7 @@ def add_arguments(commands: Any) -> None:
     )  # fmt: skip
     watch = add(commands, "watch", "show how far a run is, until it ends")
     watch.add_argument(
-        "--seconds", type=seconds_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
+        "--seconds", type=age_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
     )
     made = add(
         commands, "made", "say which call and run a returned file is from", "results/model.joblib"

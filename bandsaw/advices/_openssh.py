@@ -32,8 +32,12 @@ from ..errors import InvalidValueError, RemoteCommandError, RemoteConnectionErro
 from ._remote import Remote, SshBackend
 
 # Has Python there read a program and execute it. One line without single quotes and exclamation
-# marks, which no login shell changes on the way.
-_BOOT = "import sys;b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
+# marks, which no login shell changes on the way. Python 2 could not even read that program.
+_BOOT = (
+    "import sys;sys.version_info<(3,)and sys.exit("
+    '"bandsaw needs Python 3.9 or newer, and this is %d.%d.%d"%sys.version_info[:3]);'
+    "b=sys.stdin.buffer;exec(b.read(int(b.readline())))"
+)
 # What is literal, once quoted, for each shell that may be the login shell: fish reads a backslash
 # between quotes, csh an exclamation mark, and zsh what begins with an equals sign.
 _EXECUTABLE = re.compile(r"[^-=\\!][^\\!]*")

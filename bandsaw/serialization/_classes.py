@@ -132,7 +132,10 @@ def _may_import(name: str, trusted_modules: Sequence[str]) -> bool:
 
 def _attribute(owner: Any, name: str, may_run_code: bool) -> Any:
     if may_run_code:
-        return getattr(owner, name, None)
+        try:
+            return getattr(owner, name, None)
+        except Exception:  # of a `__getattr__`, such as for what a package has no longer
+            return None
     if isinstance(owner, type):
         return vars(owner).get(name)
     if isinstance(owner, types.ModuleType):

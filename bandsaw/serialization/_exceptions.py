@@ -236,7 +236,11 @@ def _make_one(
         raise DeserializationError("The message of an exception is not a string")
     cls: Any = shape.get("class") if trusted_modules is None else None
     if cls is None:
-        cls = _classes.find_class(module, name, trusted_modules)
+        try:
+            cls = _classes.find_class(module, name, trusted_modules)
+        except DeserializationError as error:
+            if error.__cause__ is None:
+                raise  # else its module fails here, for example for syntax that is too new
     if cls is None:
         return RemoteError(message, f"{module}.{name}")
     if BaseException not in cls.__mro__:
@@ -282,7 +286,6 @@ def _attach(error: BaseException, text: RemoteTraceback) -> None:
 # found in the built-in classes, so that fields which a newer Python adds are kept too.
 # `obj` of an AttributeError may be any object, even a module or a session.
 _NOT_FIELDS = frozenset(vars(BaseException)) | {"obj", "exceptions", "message"}
-_UNICODE_ERRORS = (UnicodeEncodeError, UnicodeDecodeError, UnicodeTranslateError)
 
 
 def _static_base(cls: type) -> type:
@@ -320,7 +323,7 @@ def _set_fields(error: BaseException, fields: Mapping[str, Any]) -> None:
     """Sets fields that `_fields_of` gave, maybe on another version of Python."""
     members = dict(_fields(_static_base(type(error))))
     known = {name: value for name, value in fields.items() if name in members}
-    if isinstance(error, _UNICODE_ERRORS):
+    if isinstance(error, (UnicodeEncodeError, UnicodeDecodeError, UnicodeTranslateError)):
         if "object" not in known:
             return
         _check_unicode_fields(error, known)

@@ -26,6 +26,7 @@ from .streams import HEAD, PIECE, Stream
 # How long to wait for a thread that writes, when a connection is closed.
 _SECONDS_TO_WRITE = 10.0
 _MOST_LATE_READS = 64
+assert PIECE <= READ
 
 
 class Connection:
@@ -47,6 +48,7 @@ class Connection:
         self._waiting: dict[Stream, threading.Event] = {}
         self._reason: Optional[str] = None
         self._is_closed = False
+        self._closing = 0  # how many threads wait for the end of the other side
         self._login = Login(target)
         self._out, self._data = self._login.out, self._login.data
         self._poll = select.poll()
@@ -281,15 +283,19 @@ class Connection:
         self.begin_close(now)
         with self._read_lock:
             self._is_closed = True
+            self._closing += 1
             has_reader = self._reader is not None
-        # The other end closes it when all is over there, and may still have to say something.
-        self._login.finish(is_read=not (now or has_reader))
-        self._close_out()
+        try:
+            # The other end closes it when all is over there, and may still have to say something.
+            self._login.finish(is_read=not (now or has_reader))
+        finally:
+            self._close_out(waited=1)
 
-    def _close_out(self) -> None:
+    def _close_out(self, waited: int = 0) -> None:
         # Do not close a descriptor that another thread reads: its number may be reused.
         with self._read_lock:
-            if self._is_closed and self._reader is None:
+            self._closing -= waited
+            if self._is_closed and self._reader is None and not self._closing:
                 self._login.close()
 
     def let_go(self) -> None:
@@ -342,6 +348,3 @@ def _let_go() -> None:
     for connection in list(_open):
         connection.let_go()
     _open.clear()
-
-
-assert PIECE <= READ

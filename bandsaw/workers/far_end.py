@@ -26,7 +26,7 @@ from .._files import carrying
 from .._session import members, packing, telling
 from .._session.headers import SAME
 from .._system import callers
-from ..errors import ProtocolError
+from ..errors import ProtocolError, WorkerError
 from ..session import Session
 from . import again, boundary, bulk, frames, launcher, notices, state, wire
 from .frames import Channel
@@ -223,7 +223,13 @@ def _go_on(
         else:
             with _homeward(session):
                 packed = packing.packed(session, left_out)
-            message = wire.message(frames.RETURN, packed, directory)
+            try:
+                message = wire.message(frames.RETURN, packed, directory)
+            except OSError as error:
+                raise WorkerError(
+                    f"The session of task {session.task} cannot be sent back: there is no room for "
+                    f"its data: {error}"
+                ) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:

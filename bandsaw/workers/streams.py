@@ -79,7 +79,8 @@ class Stream:
                 return
             except (MemoryError, ValueError, OverflowError) as error:
                 # What concerns one task is no reason to end the others.
-                letter, body = b"E", f"there is no room here for what it sends: {error}".encode()
+                words = f"there is no room here for what it sends: {error!r}"
+                letter, body = b"E", words.encode()
         data = None
         if letter == b"A":
             data, self._file = self._file, None

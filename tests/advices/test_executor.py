@@ -1329,7 +1329,7 @@ def test_a_path_of_a_machine_that_sees_other_files_is_not_opened():
 def test_what_may_have_begun_unseen_in_a_lost_worker_is_not_submitted_again(tmp_path, is_here):
     of_calls = claims.Claims(lambda: str(tmp_path))
     engine = Engine("e", None, None, None, claims=of_calls, is_here=is_here)
-    pack = packs.Pack(packs.Packer(engine))
+    pack = packs.Pack(packs.Packer(engine), ())
     entries = [packs._Entry(str(i), (b"", b"", b""), Future()) for i in range(2)]
     pack._lost(entries, ConnectionError("gone"))
     errors = {type(one.future.exception(0)) for one in entries}

@@ -238,13 +238,20 @@ def test_what_is_no_python_is_an_error_in_the_end(far, text, said):
         far.call("same", 1)
 
 
-def test_a_python_that_is_too_old_is_told_with_its_version(far):
+@pytest.mark.parametrize(
+    ("version", "kind", "said"),
+    [
+        ((3, 8, 7), WorkerStartError, r"Python 3\.8\.7.*needs Python 3\.9 or newer"),
+        ((2, 7, 18), RemoteConnectionError, r"needs Python 3\.9 or newer, and this is 2\.7\.18\n"),
+    ],
+)
+def test_a_python_that_is_too_old_is_told_with_its_version(far, version, kind, said):
     old = (
-        "import sys; sys.version_info = type('V', (tuple,), {})((3, 8, 7, 'final', 0)); "
+        f"import sys; sys.version_info = type('V', (tuple,), {{}})((*{version}, 'final', 0)); "
         "exec(sys.argv[1])"
     )
     far.remote(executable=far.wrapper(f'exec {sys.executable} -c "{old}" "$3"'))
-    with pytest.raises(WorkerStartError, match=r"Python 3\.8\.7.*needs Python 3\.9 or newer"):
+    with pytest.raises(kind, match=said):
         far.call("same", 1)
 
 
@@ -918,3 +925,21 @@ def test_a_far_side_that_stopped_is_lost_while_it_is_waited_for(
         assert "no sign of life" in str(error)
     finally:
         os.kill(hub, signal.SIGCONT)
+
+
+def test_a_connection_that_two_threads_close_is_read_by_none_after_it_was_closed(far, monkeypatch):
+    assert far.call("same", 1) == 1
+    (opened,) = connection._known.values()
+    finish, descriptors = opened._login.finish, []
+
+    def finish_late(is_read):
+        monkeypatch.setattr(opened._login, "finish", finish)
+        opened.close(now=True)  # as another thread does that finds it lost
+        descriptors.append(os.fstat(opened._login.out))
+        finish(is_read)
+
+    monkeypatch.setattr(opened._login, "finish", finish_late)
+    opened.close()
+    assert descriptors
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(opened._login.out)

@@ -1,17 +1,19 @@
 import functools
 import io
+import os
 import pickle
 import pickletools
 import subprocess
 import sys
 import textwrap
 import threading
+import types
 from concurrent.futures import Future
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from bandsaw.errors import DeserializationError, UnserializableError
+from bandsaw.errors import DeserializationError, RemoteError, UnserializableError
 from bandsaw.serialization import PickleSerializer, Serializer
 
 ROOT = Path(__file__).parents[2]
@@ -265,3 +267,100 @@ def test_importing_the_package_loads_nothing_that_is_not_needed_yet():
         cwd=ROOT,
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+FAR = """
+class Part:
+    def __init__(self, number):
+        self.number = number
+
+    def __reduce__(self):
+        return made_of, (self.number,)
+
+    @classmethod
+    def made(cls, *args):
+        raise ValueError("not made here")
+
+def made_of(number):
+    return Part(number)
+
+class OfC(ValueError):
+    def __reduce__(self):
+        return Part.made, (1, 2)
+
+class Known(Exception):
+    pass
+"""
+
+
+def no_longer(name):
+    raise RuntimeError(f"{name} is no longer here")
+
+
+@pytest.fixture
+def far(monkeypatch):
+    """A module that is gone when the data is read."""
+    module = types.ModuleType("far_only")
+    monkeypatch.setitem(sys.modules, "far_only", module)
+    exec(FAR, vars(module))
+    return module
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["gone", "replaced"])
+@pytest.mark.parametrize("kind", ["Known", "OfC", "here"])
+def test_an_error_arrives_where_the_class_of_what_it_holds_is_not_to_be_had(
+    far, monkeypatch, kind, is_replaced
+):
+    error = (RuntimeError if kind == "here" else getattr(far, kind))("words", [far.Part(3)])
+    error.part, error.kind, error.number = {"a": far.Part(4)}, far.Part, 5
+    error.inner = [KeyError(far.Part(6))]
+    data = written({"exception": error, "value": None})
+    monkeypatch.delitem(sys.modules, "far_only")
+    if is_replaced:
+        other = types.ModuleType("far_only")
+        other.__getattr__ = no_longer
+        monkeypatch.setitem(sys.modules, "far_only", other)
+    value = read(data)["exception"]
+    assert type(value) is (RuntimeError if kind == "here" else RemoteError)
+    assert "words" in str(value)
+    assert value.number == 5
+    assert value.part == "{'a': <far_only.made_of, which is not to be had here>}"
+    assert value.kind == "<class 'far_only.Part'>"
+    assert type(value.inner[0]) is KeyError
+    assert written(value)
+
+
+def test_a_value_beside_an_error_is_not_read_where_its_class_is_not_to_be_had(far, monkeypatch):
+    data = written([ValueError(far.Part(1)), far.Part(2)])
+    monkeypatch.delitem(sys.modules, "far_only")
+    with pytest.raises(DeserializationError, match=r"far_only\.made_of.*far_only"):
+        read(data)
+
+
+def test_arrays_of_numpy_2_are_read_by_numpy_1(tmp_path):
+    old = tmp_path / "numpy" / "core"
+    old.mkdir(parents=True)
+    (tmp_path / "numpy" / "__init__.py").touch()
+    (old / "__init__.py").touch()
+    (old / "numeric.py").write_text("def _frombuffer(): pass\n")
+    program = """if True:
+        import io
+        from bandsaw import PickleSerializer
+        data = bytes.fromhex("8005") + b"cnumpy._core.numeric\\n_frombuffer\\n."
+        print(PickleSerializer().deserialize(io.BytesIO(data)).__module__)
+    """
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "numpy.core.numeric"
+
+
+def test_an_error_arrives_where_the_module_of_its_class_fails(far, monkeypatch, tmp_path):
+    data = written(far.Known("words"))
+    monkeypatch.delitem(sys.modules, "far_only")
+    (tmp_path / "far_only.py").write_text("this is too new\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    value = read(data)
+    assert type(value) is RemoteError
+    assert value.type_name == "far_only.Known"

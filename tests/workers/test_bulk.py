@@ -149,6 +149,26 @@ def test_many_large_results_may_be_kept(run):
 
 
 @MODES
+def test_a_result_for_which_its_process_has_no_room_is_a_typed_error(run, mode):
+    tasks = """
+@bandsaw.task
+def write_nothing():
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    return b'x' * 3_000_000
+"""
+    body = """
+    try:
+        write_nothing()
+    except bandsaw.errors.WorkerError as error:
+        assert 'write_nothing cannot be sent back: there is no room' in str(error), error
+    else:
+        assert False
+    """
+    run(tasks, body, mode)
+
+
+@MODES
 def test_without_files_in_memory_they_lie_in_the_directory_without_a_name(run, project, mode):
     tasks = (
         TASKS
