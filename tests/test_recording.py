@@ -623,7 +623,7 @@ def test_a_record_that_is_removed_while_it_is_written_is_begun_anew(project):
 
         if __name__ == "__main__":
             step(1)
-            writing.flush()
+            writing._writer.flush()  # waits for the thread where that has begun to write
             os.unlink("calls.sqlite")
             step(2)
         """,

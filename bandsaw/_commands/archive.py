@@ -66,7 +66,7 @@ def add_arguments(commands: Any) -> None:
         "--older-than 30d",
     )
     rm.add_argument(
-        "--older-than", metavar="AGE", type=_age_in, help="and not for so many days, or like 12h"
+        "--older-than", metavar="AGE", type=_age_in, help="and not for so long: days, or like 12h"
     )
     rm.add_argument(
         "--max-bytes",
