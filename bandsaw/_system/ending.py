@@ -41,7 +41,7 @@ class Ending:
     # On the class, because each submitted call has one, and few are ended.
     is_ended = is_cancelled = False
     withhold: Optional[Callable[[], bool]] = None
-    # Whether it is ended when it begins to wait.
+    # Whether it is ended when it begins to wait for its next attempt.
     _is_due = False
 
     def __init__(self, is_whole: bool = True) -> None:
@@ -70,11 +70,11 @@ class Ending:
                     end()
             return self.is_cancelled
 
-    def add(self, end: Callable[[], object]) -> bool:
+    def add(self, end: Callable[[], object], is_wait: bool = False) -> bool:
         """Notes what ends the call from now on; returns whether that is too late."""
         with self._lock:
             self._ends.append(end)
-            self.is_ended = self.is_ended or self._is_due
+            self.is_ended = self.is_ended or (self._is_due and is_wait)
             return self.is_ended
 
     def remove(self, end: Callable[[], object]) -> None:
@@ -110,15 +110,15 @@ def is_ended() -> bool:
 class held:  # used as a function
     """Has `end` called when somebody ends the submitted call, at once if that was before."""
 
-    __slots__ = ("_end", "_ending")
+    __slots__ = ("_end", "_ending", "_is_wait")
 
     def __init__(self, end: Callable[[], object], is_wait: bool = False) -> None:
         ending = current.get()
         self._ending = ending if ending is None or is_wait or ending.is_whole else None
-        self._end = end
+        self._end, self._is_wait = end, is_wait
 
     def __enter__(self) -> None:
-        if self._ending is not None and self._ending.add(self._end):
+        if self._ending is not None and self._ending.add(self._end, self._is_wait):
             self._end()
 
     def __exit__(self, *args: object) -> None:

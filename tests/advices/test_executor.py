@@ -1027,6 +1027,58 @@ def test_a_call_in_a_worker_that_runs_cannot_be_killed(project):
     assert project.run("workflow.py").stdout == "False True\n1\n"
 
 
+def test_a_call_that_could_not_be_killed_is_not_ended_when_it_is_submitted_again(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import os, time
+        from concurrent.futures import Future, ProcessPoolExecutor
+        from multiprocessing import get_context
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class Late(ProcessPoolExecutor):
+            def submit(self, function, /, *args):
+                ours = Future()
+                ours.set_running_or_notify_cancel()
+
+                def pass_on(theirs):
+                    open("answered", "w").close()
+                    while not os.path.exists("go"):
+                        time.sleep(0.01)
+                    ours.set_result(theirs.result())
+
+                super().submit(function, *args).add_done_callback(pass_on)
+                return ours
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(lambda: Late(1, get_context("spawn")), isolate=False)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, time
+        import bandsaw
+
+        @bandsaw.task
+        def one():
+            return 1
+
+        if __name__ == "__main__":
+            call = one.submit()
+            # The first answer says that the worker has to be told more.
+            while not os.path.exists("answered"):
+                time.sleep(0.01)
+            print(call.kill())
+            open("go", "x").close()
+            print(call.result())
+        """,
+    )
+    assert project.run("workflow.py").stdout == "False\n1\n"
+
+
 @pytest.mark.parametrize("options", ["", "isolate=False"])
 def test_what_was_submitted_is_finished_at_the_end_of_the_script(project, options):
     project.write(
