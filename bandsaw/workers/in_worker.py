@@ -266,27 +266,35 @@ def _answer(
     caller: Caller,
     *what: Any,
 ) -> Any:
-    try:
-        future: AnyFuture[Any] = submit(caller, *what)
-    except Exception as error:
-        is_broken(error)
-        raise WorkerStartError(
-            f"Task {session.task} cannot be submitted: {name} says {type(error).__name__}: {error}"
-        ) from error
-    try:
-        # A call that has not begun can be cancelled; one that runs cannot be ended.
-        with ending.held(future.cancel):
+    future: Optional[AnyFuture[Any]] = None
+
+    def cancel() -> bool:
+        # A call that has not begun can be cancelled; one that runs cannot be ended, and it may run
+        # before `submit` returns.
+        return future is not None and future.cancel()
+
+    with ending.held(cancel):
+        if not ending.is_ended():
+            try:
+                future = submit(caller, *what)
+            except Exception as error:
+                is_broken(error)
+                raise WorkerStartError(
+                    f"Task {session.task} cannot be submitted: {name} says "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+        try:
+            if future is None:
+                raise CancelledError
             return _result(future, caller)
-    except CancelledError as error:
-        raise TaskKilledError(
-            f"Task {session.task} was killed before {name} began with it.", -9, [name], None, None
-        ) from error
-    except Exception as error:
-        is_broken(error)
-        raise WorkerDiedError(
-            f"Task {session.task} was lost: {name} says {type(error).__name__}: {error}",
-            1,
-            [name],
-            None,
-            str(error),
-        ) from error
+        except CancelledError as error:
+            raise TaskKilledError(
+                f"Task {session.task} was killed before {name} began with it.",
+                *(-9, [name], None, None),
+            ) from error
+        except Exception as error:
+            is_broken(error)
+            raise WorkerDiedError(
+                f"Task {session.task} was lost: {name} says {type(error).__name__}: {error}",
+                *(1, [name], None, str(error)),
+            ) from error

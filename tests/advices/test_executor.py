@@ -989,16 +989,25 @@ def test_a_program_that_calls_ends_without_a_word(project, options):
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
-def test_a_call_in_a_worker_that_runs_cannot_be_killed(project):
+@pytest.mark.parametrize("pool", ["ProcessPoolExecutor", "Slow"])
+def test_a_call_in_a_worker_that_runs_cannot_be_killed(project, pool):
     project.write(
         "bandsaw_config.py",
-        """
+        f"""
+        import os, time
         from concurrent.futures import ProcessPoolExecutor
         import bandsaw
         from bandsaw.advices.executor import ExecutorAdvice
 
+        class Slow(ProcessPoolExecutor):
+            def submit(self, function, /, *args):
+                future = super().submit(function, *args)
+                while not os.path.exists("go"):
+                    time.sleep(0.01)
+                return future
+
         configuration = bandsaw.Configuration().add_advice_chain(
-            ExecutorAdvice(lambda: ProcessPoolExecutor(1), isolate=False)
+            ExecutorAdvice(lambda: {pool}(1), isolate=False)
         )
         """,
     )
