@@ -35,7 +35,8 @@ from .kinds import (
 )
 from .module_parts import Part
 from .names import CHANGING, STATED
-from .reach import MODULE, PART, TASK, Reach
+from .part_forms import PART
+from .reach import MODULE, TASK, Reach
 from .said import is_literal, source_of_namespace
 from .syntax import write_syntax
 from .watch import Seen

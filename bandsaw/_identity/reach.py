@@ -13,9 +13,9 @@ from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from . import holdings
-from .by_source import Found, Gap, Outside, Unclear, find_import, find_inside
+from .by_source import Found, Gap, Outside, Unclear
 from .canonical import Writer
-from .careful import FIXED, FOREIGN, NAMES
+from .careful import FOREIGN, NAMES
 from .changes import Changes
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .firstparty import canonical_module_name, global_name, is_first_party, is_standard_library
@@ -32,11 +32,10 @@ from .kinds import (
     name_of_module,
     qualname_of,
 )
-from .loaded import look_when_loaded
-from .module_parts import RUN, WHOLE, Module, Part
+from .module_parts import Part
 from .name_reader import NameReader
 from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
-from .objects import FORMS
+from .part_forms import Line, PartForms
 from .part_graph import PartGraph
 from .problems import Problems, is_dynamic, label
 from .readings import Pointer
@@ -46,27 +45,9 @@ from .together import Together
 from .uses import Use, Uses
 from .watch import Seen
 
-# The tags of tasks, and of parts of modules that count by their source.
-TASK, PART = b"!task;", b"!part;"
+TASK = b"!task;"  # the tag of tasks
 _UNCLEAR = "its source does not say what it is, and it counts by that alone"
 MODULE = b"!module;"  # of modules that are used themselves
-FORMS[Part] = lambda value, writer: writer.code_form(value)
-FIXED[Part] = False
-
-
-class Line:
-    """A part, or a name from outside, to be written as it is: others write its name."""
-
-    def __init__(self, form: Form, code: Any) -> None:
-        self.form = form
-        if is_a(code, Part):
-            self.__module__, self.__qualname__ = code.__module__, code.__qualname__
-        else:
-            self.__module__, self.__qualname__ = code.module, ".".join(code.chain)
-
-
-FORMS[Line] = lambda value, writer: value.form
-FIXED[Line] = False
 
 
 class Reach:
@@ -95,12 +76,12 @@ class Reach:
         self.seen, self._effects = reader.seen, reader.effects
         self._as_now = as_now
         self._skip = tuple(skip)
-        self._called: set[Part] = set()
+        self._parts = PartForms(reader, self._names_form, walk_of)
         self._called_later: list[tuple[Use, Found]] = []
         self._graph: Optional[PartGraph] = None
         if not is_told_apart:
-            found = self.problems.found
-            ways = self._line_of, self._open_outside, self._write_mixed, self._note_module
+            parts, found = self._parts, self.problems.found
+            ways = parts.line_of, self._open_outside, self._write_mixed, parts.note_module
             records = {} if only_source else reader.together.records
             self._graph = PartGraph(records, *ways, found)
         self._writer = Writer(self.form)
@@ -116,7 +97,7 @@ class Reach:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         if self._reader.asks_for_effects():
             while self._called_later:
-                self._note_called(*self._called_later.pop())
+                self._parts.note_called(*self._called_later.pop())
         return self._reader.is_settled()
 
     def form(self, code: Any) -> Union[bytes, Form]:
@@ -239,55 +220,11 @@ class Reach:
             kept.append(value)
         return tuple(kept) if len(kept) > 1 else kept[0]
 
-    def _found_by(self, part: Part) -> list[tuple[Use, str, Found]]:
-        known = []
-        for use in part.uses.names:
-            if part.name == RUN and use.chain[0] in part.module.top.loops:
-                continue
-            if use.origin is None:
-                found = find_inside(part.module, use.chain, self._reader)
-            else:
-                found = find_import(part.module, use.origin, use.chain[1:], self._reader)
-            known.append((use, use.text(), found))
-        return known
-
-    def _note_called(self, use: Use, found: Found) -> None:
-        """Notes what parts change that reached code calls; other parts run while modules load."""
-        pending = _parts_called(use, found)
-        while pending:
-            part = pending.pop()
-            if part in self._called:
-                continue
-            self._called.add(part)
-            self._effects.note(part.changes, part.uses, part.module.loaded() or {})
-            called = self._reader.together.calls.get(part)
-            if called is None:
-                each = self._found_by(part)
-                called = tuple(
-                    dict.fromkeys(p for use, _, found in each for p in _parts_called(use, found))
-                )
-                if all(found.is_plain for _, _, found in each):
-                    self._reader.together.calls[part] = called
-            pending += called
-
     def _part(self, part: Part) -> Union[bytes, Form]:
-        return self._part_form(part) if self._graph is None else self._graph.name(part)
-
-    def _line_of(self, part: Part) -> tuple[Form, bool]:
-        """Gives the form of a part, and whether it follows from sources alone.
-
-        Of a module that runs more than definitions all counts: it is not repeated by its parts.
-        """
-        module, top = part.module, part.module.top
-        if not top.has_run or part.name not in top.names:
-            found = self._found_by(part)
-            return self._part_form(part, found), all(each.is_plain for _, _, each in found)
-        # What loops leave does not count with what is run.
-        found = self._found_by(part) if top.loops else []
-        found = [each for each in found if each[0].chain[0] in top.loops]
-        names = self._names_form(part, Uses((), ()), found, {}, {})
-        children = canonical_module_name(module.name), part.name, b"", names, ()
-        return Form(PART, PARTS, children), all(each.is_plain for _, _, each in found)
+        if self._graph is not None:
+            return self._graph.name(part)
+        self._parts.note_module(part.module)
+        return self._parts.form(part, self._parts.found_by(part))
 
     def _open_outside(self, name: Outside) -> Any:
         return self._reader.installed(*name)
@@ -297,23 +234,6 @@ class Reach:
         line = Line(form, code)
         self.problems.stands_for(line, code)
         return self._writer.write(line)
-
-    def _part_form(self, part: Part, found: Optional[list[tuple[Use, str, Found]]] = None) -> Form:
-        module = part.module
-        if self._graph is None:
-            self._note_module(module)
-        found = self._found_by(part) if found is None else found
-        names = self._names_form(part, part.uses, found, {}, {})
-        run = self._reader.together.run_by(module) if part.name == WHOLE else ()
-        place = canonical_module_name(module.name)
-        return Form(PART, PARTS, (place, part.name, part.digest, names, run))
-
-    def _note_module(self, module: Module) -> None:
-        if module.loaded() is None:
-            self.seen.unloaded(module.name, module.path)
-            look_when_loaded(walk_of)
-        else:
-            self._reader.note_module(module.name)
 
     def _class(self, cls: type) -> Union[bytes, Form]:
         module = module_of(cls)
@@ -413,13 +333,6 @@ def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, See
         if reach.is_settled():
             return digest, reach.seen
         reach = Reach(earlier=reach, only_source=True)
-
-
-def _parts_called(use: Use, found: Found) -> list[Part]:
-    """Finds the parts that are run where a use of a name is."""
-    if use.is_decorator:
-        return []
-    return [each for each in found if is_a(each, Part) and each.name not in (WHOLE, RUN)]
 
 
 def _is_own(name: Any) -> bool:

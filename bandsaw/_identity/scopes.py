@@ -7,11 +7,12 @@ are bound within the definition are no uses, except where an import inside of it
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
+from .bindings import Scope, collected
 from .syntax import IsLeftOut, nodes_below
-from .uses import ALL_VARIABLES, RUN_BY_IMPORT, Origin, Use, Uses, chain_of, united
+from .uses import ALL_VARIABLES, RUN_BY_IMPORT, Origin, Uses, chain_of, united
 
 # The module and the name in it, by the name that they are imported under, with the leading dots.
 Imports = Mapping[str, tuple[str, str, int]]
@@ -35,31 +36,6 @@ _DYNAMIC: dict[str, Optional[int]] = {
 _MODULES = ("sys", "modules")
 
 
-class _Scope:
-    def __init__(self, kind: str, parent: Optional[_Scope]) -> None:
-        self.kind = kind
-        self.parent = parent
-        self.bound: dict[str, int] = {}
-        self.free: set[str] = set()
-        self.enclosing: set[str] = set()
-        self.imports: dict[str, Origin] = {}
-        # With the first line of each. Where it is may count in the body of a class.
-        self.uses: dict[tuple[tuple[str, ...], bool, int], int] = {}
-        self._is_class = kind == "class"
-        self.children: list[_Scope] = []
-        if parent is not None:
-            parent.children.append(self)
-
-    def use(self, chain: tuple[str, ...], line: int, is_decorator: bool) -> None:
-        key = chain, is_decorator, line if self._is_class else 0
-        known = self.uses.get(key)
-        if known is None or line < known:
-            self.uses[key] = line
-
-    def bind(self, name: str, line: int) -> None:
-        self.bound[name] = min(line, self.bound.get(name, line))
-
-
 _methods: dict[type, Callable[[Any, Any], None]] = {}
 
 
@@ -67,12 +43,12 @@ class _Visitor:
     def __init__(self, is_left_out: IsLeftOut, imports: Imports) -> None:
         self.is_left_out = is_left_out
         self.imports = imports
-        self.scope = _Scope("outside", None)
+        self.scope = Scope("outside", None)
         self.dynamic: list[tuple[tuple[str, ...], int, str]] = []
         self.in_decorator = False
         self.depth = 0
         # What is nested too deeply for functions that recur, with where it stands.
-        self.deferred: list[tuple[ast.AST, _Scope, bool]] = []
+        self.deferred: list[tuple[ast.AST, Scope, bool]] = []
 
     def visit(self, node: ast.AST) -> None:
         # As `ast.NodeVisitor` does it, without making the name of the method each time.
@@ -93,8 +69,8 @@ class _Visitor:
             node, self.scope, self.in_decorator = self.deferred.pop()
             self.visit(node)
 
-    def within(self, kind: str) -> _Scope:
-        self.scope = _Scope(kind, self.scope)
+    def within(self, kind: str) -> Scope:
+        self.scope = Scope(kind, self.scope)
         return self.scope
 
     def leave(self) -> None:
@@ -125,7 +101,7 @@ class _Visitor:
         self.generic_visit(node)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
-        scope: Optional[_Scope] = self.scope
+        scope: Optional[Scope] = self.scope
         while scope is not None and scope.kind == "comprehension":
             scope = scope.parent
         if scope is not None:
@@ -175,7 +151,7 @@ class _Visitor:
 
     def imported(self, chain: Optional[tuple[str, ...]]) -> Optional[tuple[str, ...]]:
         """Names what imports of the definition or of its module bind by where they take it from."""
-        scope: Optional[_Scope] = self.scope
+        scope: Optional[Scope] = self.scope
         while chain is not None and scope is not None:
             origin = scope.imports.get(chain[0])
             if origin is not None and origin.name is not None and not origin.level:
@@ -336,30 +312,4 @@ def uses_of(
     visitor.visit_deferred()
     if not isinstance(nodes, _FUNCTIONS):
         outside.bound.clear()
-    return Uses(united(_collected(outside)), tuple(visitor.dynamic))
-
-
-def _collected(scope: _Scope) -> Iterator[Use]:
-    for (chain, is_decorator, _), line in scope.uses.items():
-        for origin in _origins(scope, chain[0], line):
-            yield Use(chain, line, origin, is_decorator)
-    for child in scope.children:
-        yield from _collected(child)
-
-
-def _origins(scope: _Scope, name: str, line: int) -> list[Optional[Origin]]:
-    """Returns nothing for a local name, `None` for one from outside, else its import."""
-    current: Optional[_Scope] = scope
-    while current is not None:
-        is_visible = current is scope or current.kind != "class"
-        if name in current.free:
-            return [None]
-        if is_visible and name in current.bound and name not in current.enclosing:
-            origin = current.imports.get(name)
-            found: list[Optional[Origin]] = [] if origin is None else [origin]
-            if current.kind == "class" and line <= current.bound[name]:
-                # `x = x` in the body of a class reads the global one.
-                found.append(None)
-            return found
-        current = current.parent
-    return [None]
+    return Uses(united(collected(outside)), tuple(visitor.dynamic))
