@@ -99,6 +99,7 @@ def test_what_can_be_no_part_is_refused(use):
         (lambda c: c.add_advice_chain(bandsaw.Extension()), "added by add_extension"),
         (lambda c: c.add_advice_chain(object()), "in place of an advice"),
         (lambda c: c.add_advice_chain(bandsaw.Advice), r"of the class: Advice\(\.\.\.\)\."),
+        (lambda c: c.add_advice_chain(int), r"after\(session\)\.$"),
         (lambda c: c.add_advice_chain([bandsaw.Advice()]), "by itself, not in a list"),
         (lambda c: c.add_extension(bandsaw.Advice()), "added by add_advice_chain"),
         (lambda c: c.add_extension(object()), "in place of an extension"),
