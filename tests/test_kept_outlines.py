@@ -12,6 +12,7 @@ from bandsaw._identity import kept_outlines
 from bandsaw._identity.kept_outlines import read, write
 from bandsaw._identity.module_parts import EVERYTHING, RUN, WHOLE, Module
 from bandsaw._identity.sources import Source, source_of
+from bandsaw._identity.together import Together, together_for
 
 LONG = "# " + "long enough to be kept " * 200
 TEXT = f"""{LONG}
@@ -384,3 +385,52 @@ def test_does_not_believe_what_has_changed_since(project, home, change):
         found.append(done.stdout)
         (project / "large" / "missing.py").unlink(missing_ok=True)
     assert found[0] == found[1]
+
+
+CHANGES_OF_MODULES = {
+    "loaded since": (
+        "seen.loading = lambda: flow.second.bandsaw_task.task_id; import large.three",
+        "import large.three; seen.loading = large.three.shared = max",
+    ),
+    "another folder": (
+        "import large; flow.second.bandsaw_task.task_id",
+        "import large; large.__path__.insert(0, 'others/large')",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES_OF_MODULES)
+def test_does_not_believe_what_was_found_out_of_a_module_before(project, home, name):
+    text = THREE.replace("from .missing import nothing", "import seen; seen.loading()")
+    write_large(project / "large" / "three.py", text)
+    (project / "others" / "large").mkdir(parents=True)
+    write_large(project / "others" / "large" / "three.py", text.replace("= 3", "= 33"))
+    (project / "seen.py").write_text("def loading(*_): pass\n", encoding="utf-8")
+    before, change = CHANGES_OF_MODULES[name]
+    steps = f"""
+        import sys
+        import flow, seen
+        if sys.argv[1:] == ["before"]:
+            sys.argv.pop()
+            {before}
+        {change}
+        print(flow.first.bandsaw_task.task_id)
+    """
+    (project / "steps.py").write_text(textwrap.dedent(steps), encoding="utf-8")
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    found = []
+    for arguments in (["before"], []):
+        command = [sys.executable, "-W", "ignore", "steps.py", *arguments]
+        done = subprocess.run(
+            command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        found.append(done.stdout)
+    assert found[0] == found[1]
+
+
+def test_no_two_ids_that_are_made_at_once_share_what_is_known():
+    known = Together()
+    known.module(__name__)
+    known.keep()
+    assert together_for(()) is known
+    assert together_for(()) is not known

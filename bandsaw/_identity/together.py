@@ -14,7 +14,7 @@ from .by_source import Gap, module_of, parents_of, spec_of_name
 from .firstparty import is_first_party
 from .firsts import MISSING
 from .kinds import attributes_of, is_a
-from .module_parts import RUN, Module, Part
+from .module_parts import RUN, Module, Part, variables_of
 from .sources import source_of, stamp_of, stamp_of_source
 from .uses import absolute
 from .watch import spec_of
@@ -51,18 +51,17 @@ class Together:
         self._loaded: dict[str, frozenset[str]] = {}
         # What all of this follows from, once an id was made.
         self._place: Any = None
-        self._specs_loaded: dict[str, Any] = {}
+        self._loaded_as: dict[str, tuple[Any, ...]] = {}
         self._stamps: dict[str, Any] = {}
 
     def keep(self) -> None:
         """Has the next id begin with what is known."""
-        global _last
         if self.modules:
             self._place = _place()
             self._imported.clear()
             self._loaded.clear()
             for name in (*self.modules, *self._specs, *self._packages, *self._ours):
-                self._specs_loaded.setdefault(name, _spec_loaded(name))
+                self._loaded_as.setdefault(name, _loaded_as(name))
             folders = list(sys.path)
             for name, module in self.modules.items():
                 path = getattr(module, "path", None)
@@ -76,13 +75,13 @@ class Together:
                 folders += loaded or getattr(spec, "submodule_search_locations", None) or ()
             for folder in filter(None, folders):
                 self._stamps.setdefault(folder, stamp_of(folder))
-            _last = self
+            _kept[:] = [self]
 
     def is_current(self) -> bool:
         """Says whether all answers would be the same now."""
         return (
             self._place == _place()
-            and all(_spec_loaded(name) is spec for name, spec in self._specs_loaded.items())
+            and all(_is_same(_loaded_as(name), was) for name, was in self._loaded_as.items())
             and all(stamp_of(path) == stamp for path, stamp in self._stamps.items())
         )
 
@@ -150,21 +149,33 @@ class Together:
         return _reached(name, self._imported, _loaded_by, self._loaded)
 
 
-_last: Optional[Together] = None
+_kept: list[Together] = []  # of the last id
 
 
 def together_for(left_out: Collection[str]) -> Together:
-    """Returns what is known since the last id, if that still holds for the next one."""
-    last = _last
-    if last is not None and last.left_out == frozenset(left_out) and last.is_current():
-        return last
+    """Returns what is known since the last id, if that still holds for the next one.
+
+    It is taken away: another thread that makes an id at once begins anew, and what an error left
+    half done is not used again.
+    """
+    with contextlib.suppress(IndexError):
+        last = _kept.pop()
+        if last.left_out == frozenset(left_out) and last.is_current():
+            return last
     return Together(left_out)
 
 
-def _spec_loaded(name: str) -> Any:
-    """Returns what `importlib.reload` replaces, and something else where nothing is loaded."""
+def _loaded_as(name: str) -> tuple[Any, ...]:
+    """Returns what `importlib.reload` replaces, the folders, and whether loading has ended."""
     module = sys.modules.get(name, MISSING)
-    return MISSING if module is MISSING else spec_of(module)
+    folders = attributes_of(module).get("__path__")
+    folders = [*folders] if is_a(folders, list) else folders
+    spec = MISSING if module is MISSING else spec_of(module)
+    return spec, folders, variables_of(module) is not None
+
+
+def _is_same(now: tuple[Any, ...], then: tuple[Any, ...]) -> bool:
+    return now[0] is then[0] and now[1:] == then[1:]  # specs may be equal
 
 
 def _place() -> Any:
