@@ -434,3 +434,56 @@ def test_no_two_ids_that_are_made_at_once_share_what_is_known():
     known.keep()
     assert together_for(()) is known
     assert together_for(()) is not known
+
+
+CHANGES_OF_PLACES = {
+    "a new module": "write('missing.py', 'def found(): return 1')",
+    "a new module of a package": "write('large/missing.py', 'nothing = print()')",
+    "a module in front": "write('others/helper.py', 'def deco(f): return print')",
+    "a folder in front": "sys.path.insert(0, 'front')",
+    "a folder that becomes a package": "write('spaces/__init__.py', 'print()')",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_PLACES)
+def test_an_id_holds_no_more_once_other_modules_are_found(project, home, change):
+    for folder in ("others", "front", "spaces"):
+        (project / folder).mkdir()
+    for name in ("helper", "front/helper", "spaces/inner"):
+        text = f"def deco(f): return f, {name!r}\n"
+        (project / f"{name}.py").write_text(text, encoding="utf-8")
+    steps = f"""
+        import os, sys
+        from pathlib import Path
+        import bandsaw
+        sys.path.insert(0, "others")
+
+        def write(name, text): Path(name).write_text(text, encoding="utf-8")
+
+        @bandsaw.task
+        def task():
+            import helper, missing
+            from large import three
+            from spaces import inner
+            return helper.deco(missing.found), three.shared, inner.deco
+
+        task_id = (lambda: task.bandsaw_task.task_id)
+        before = sys.argv[1:] and sys.argv.pop() and task_id()
+        write("result.csv", "1,2")
+        assert not before or task.bandsaw_task._derived[1].is_current()
+        {CHANGES_OF_PLACES[change]}
+        assert task_id() != before
+        print(task_id())
+    """
+    (project / "steps.py").write_text(textwrap.dedent(steps), encoding="utf-8")
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    found = []
+    for arguments in (["before"], []):
+        command = [sys.executable, "-W", "ignore", "steps.py", *arguments]
+        done = subprocess.run(
+            command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        found.append(done.stdout)
+        for name in ("missing.py", "large/missing.py", "others/helper.py", "spaces/__init__.py"):
+            (project / name).unlink(missing_ok=True)
+    assert found[0] == found[1]

@@ -7,7 +7,7 @@ import builtins
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple, Optional, Union
 
 from .by_source import Gap, module_of, parents_of, spec_of_name
@@ -50,37 +50,37 @@ class Together:
         self._imported: dict[str, set[str]] = {}
         self._loaded: dict[str, frozenset[str]] = {}
         # What all of this follows from, once an id was made.
-        self._place: Any = None
+        self.places: Optional[Places] = None
         self._loaded_as: dict[str, tuple[Any, ...]] = {}
         self._stamps: dict[str, Any] = {}
 
     def keep(self) -> None:
         """Has the next id begin with what is known."""
-        if self.modules:
-            self._place = _place()
-            self._imported.clear()
-            self._loaded.clear()
-            for name in (*self.modules, *self._specs, *self._packages, *self._ours):
-                self._loaded_as.setdefault(name, _loaded_as(name))
-            folders = list(sys.path)
-            for name, module in self.modules.items():
-                path = getattr(module, "path", None)
-                if is_a(module, Module) and len(self.modules) > _MANY:
-                    module.forget_tree()
-                if path:
-                    stamp = stamp_of_source(path) if is_a(module, Module) else stamp_of(path)
-                    self._stamps.setdefault(path, stamp)
-                loaded = attributes_of(sys.modules.get(name)).get("__path__")
-                spec = self._specs.get(name)
-                folders += loaded or getattr(spec, "submodule_search_locations", None) or ()
-            for folder in filter(None, folders):
-                self._stamps.setdefault(folder, stamp_of(folder))
+        self._imported.clear()
+        self._loaded.clear()
+        names = {*self.modules, *self._specs, *self._packages, *self._ours}
+        for name in names:
+            self._loaded_as.setdefault(name, _loaded_as(name))
+        folders = list(sys.path)
+        for name, module in self.modules.items():
+            path = getattr(module, "path", None)
+            if is_a(module, Module) and len(self.modules) > _MANY:
+                module.forget_tree()
+            if path:
+                stamp = stamp_of_source(path) if is_a(module, Module) else stamp_of(path)
+                self._stamps.setdefault(path, stamp)
+            loaded = attributes_of(sys.modules.get(name)).get("__path__")
+            spec = self._specs.get(name)
+            folders += loaded or getattr(spec, "submodule_search_locations", None) or ()
+        if names:
+            self.places = self.places or Places()
+            self.places.add(names, folders)
             _kept[:] = [self]
 
     def is_current(self) -> bool:
         """Says whether all answers would be the same now."""
         return (
-            self._place == _place()
+            (self.places is None or self.places.is_same())
             and all(_is_same(_loaded_as(name), was) for name, was in self._loaded_as.items())
             and all(stamp_of(path) == stamp for path, stamp in self._stamps.items())
         )
@@ -149,6 +149,42 @@ class Together:
         return _reached(name, self._imported, _loaded_by, self._loaded)
 
 
+class Places:
+    """Where modules are looked for, and what of the names that were looked for is there."""
+
+    def __init__(self) -> None:
+        self._place = _place()
+        self._names = {"__init__"}
+        self._folders: dict[str, tuple[Any, frozenset[str]]] = {}
+
+    def add(self, names: Iterable[str], folders: Iterable[str]) -> None:
+        self._names.update(part for name in names for part in name.split("."))
+        for folder in folders:
+            if folder not in self._folders:
+                self._folders[folder] = stamp_of(folder or os.curdir), _listed(folder)
+
+    def is_same(self) -> bool:
+        return self._place == _place() and all(map(self._has_same, list(self._folders)))
+
+    def _has_same(self, folder: str) -> bool:
+        known, names = self._folders[folder]
+        stamp = stamp_of(folder or os.curdir)
+        if stamp == known:
+            return True
+        now = _listed(folder)
+        if not now or any(each.partition(".")[0] in self._names for each in now ^ names):
+            return False  # an archive, or none
+        # Programs write files into the folder that they are started in.
+        self._folders[folder] = stamp, now
+        return True
+
+
+def _listed(folder: str) -> frozenset[str]:
+    with contextlib.suppress(OSError):
+        return frozenset(os.listdir(folder or os.curdir))
+    return frozenset()
+
+
 _kept: list[Together] = []  # of the last id
 
 
@@ -181,7 +217,8 @@ def _is_same(now: tuple[Any, ...], then: tuple[Any, ...]) -> bool:
 def _place() -> Any:
     """What decides where modules are found, and what is built in."""
     with contextlib.suppress(OSError):
-        return os.getcwd(), [*sys.path], [*map(id, sys.meta_path)], [*vars(builtins)]
+        folder = None if all(map(os.path.isabs, sys.path)) else os.getcwd()
+        return folder, [*sys.path], [*map(id, sys.meta_path)], [*vars(builtins)]
     return object()
 
 
