@@ -377,6 +377,23 @@ def test_what_stands_in_for_a_module_of_a_package_counts(package):
     assert dotted and module
 
 
+def test_one_file_may_be_two_modules(package):
+    long = "# " + "long enough to be kept " * 200
+    package.write("pkg/plain.py", f"{long}\ndef f():\n    return g(2)\ndef g(x): return x\n")
+    body = (
+        "import pkg.plain\n"
+        "first = workflow.ids()\n"
+        "sys.path.insert(0, 'pkg')\n"
+        "@workflow.bandsaw.task\n"
+        "def other(): import plain; return plain.f()\n"
+        "_ = other.bandsaw_task.task_id\n"
+        "sys.path.pop(0)\n"
+        "print(json.dumps([first, workflow.ids()]))\n"
+    )
+    first, after = json.loads(run(package, body)[-1])
+    assert first == after
+
+
 def test_an_edit_of_what_is_reached_or_run_counts(package):
     package.write("pkg/plain.py", IMPURE)
     edits = [
