@@ -12,6 +12,7 @@ from bandsaw._identity import kept_outlines
 from bandsaw._identity.kept_outlines import read, write
 from bandsaw._identity.module_parts import EVERYTHING, RUN, WHOLE, Module
 from bandsaw._identity.sources import Source, source_of
+from bandsaw._identity.together import Together, together_for
 
 LONG = "# " + "long enough to be kept " * 200
 TEXT = f"""{LONG}
@@ -337,6 +338,9 @@ def test_begins_the_next_id_with_what_the_last_one_has_found_out(project, home, 
 
 CHANGES_BETWEEN = {
     "an edit": "write('large/three.py', read('large/three.py').replace('R = 3', 'R = 4'))",
+    "an edit of the same size and time": "times = os.stat('large/three.py'); "
+    "write('large/three.py', read('large/three.py').replace('R = 3', 'R = 4')); "
+    "os.utime('large/three.py', ns=(times.st_atime_ns, times.st_mtime_ns))",
     "a new module": "write('large/missing.py', 'nothing = print()')",
     "another place": "sys.path.insert(0, 'others')",
     "loaded and changed": "write('large/missing.py', 'nothing = 1'); import large.three; "
@@ -354,7 +358,7 @@ def test_does_not_believe_what_has_changed_since(project, home, change):
         (project / "others" / "large" / f"{name}.py").write_text(text, encoding="utf-8")
     write_large(project / "others" / "large" / "three.py", THREE.replace("= 3", "= 33"))
     steps = f"""
-        import json, sys
+        import json, os, sys
         from pathlib import Path
         import flow
 
@@ -383,4 +387,106 @@ def test_does_not_believe_what_has_changed_since(project, home, change):
         )
         found.append(done.stdout)
         (project / "large" / "missing.py").unlink(missing_ok=True)
+    assert found[0] == found[1]
+
+
+CHANGES_OF_MODULES = {
+    "loaded since": (
+        "seen.loading = lambda: flow.second.bandsaw_task.task_id; import large.three",
+        "import large.three; seen.loading = large.three.shared = max",
+    ),
+    "another folder": (
+        "import large; flow.second.bandsaw_task.task_id",
+        "import large; large.__path__.insert(0, 'others/large')",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES_OF_MODULES)
+def test_does_not_believe_what_was_found_out_of_a_module_before(project, home, name):
+    text = THREE.replace("from .missing import nothing", "import seen; seen.loading()")
+    write_large(project / "large" / "three.py", text)
+    (project / "others" / "large").mkdir(parents=True)
+    write_large(project / "others" / "large" / "three.py", text.replace("= 3", "= 33"))
+    (project / "seen.py").write_text("def loading(*_): pass\n", encoding="utf-8")
+    before, change = CHANGES_OF_MODULES[name]
+    steps = f"""
+        import sys
+        import flow, seen
+        if sys.argv[1:] == ["before"]:
+            sys.argv.pop()
+            {before}
+        {change}
+        print(flow.first.bandsaw_task.task_id)
+    """
+    (project / "steps.py").write_text(textwrap.dedent(steps), encoding="utf-8")
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    found = []
+    for arguments in (["before"], []):
+        command = [sys.executable, "-W", "ignore", "steps.py", *arguments]
+        done = subprocess.run(
+            command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        found.append(done.stdout)
+    assert found[0] == found[1]
+
+
+def test_no_two_ids_that_are_made_at_once_share_what_is_known():
+    known = Together()
+    known.module(__name__)
+    known.keep()
+    assert together_for(()) is known
+    assert together_for(()) is not known
+
+
+CHANGES_OF_PLACES = {
+    "a new module": "write('missing.py', 'def found(): return 1')",
+    "a new module of a package": "write('large/missing.py', 'nothing = print()')",
+    "a module in front": "write('others/helper.py', 'def deco(f): return print')",
+    "a folder in front": "sys.path.insert(0, 'front')",
+    "a folder that becomes a package": "write('spaces/__init__.py', 'print()')",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES_OF_PLACES)
+def test_an_id_holds_no_more_once_other_modules_are_found(project, home, change):
+    for folder in ("others", "front", "spaces"):
+        (project / folder).mkdir()
+    for name in ("helper", "front/helper", "spaces/inner"):
+        text = f"def deco(f): return f, {name!r}\n"
+        (project / f"{name}.py").write_text(text, encoding="utf-8")
+    steps = f"""
+        import os, sys
+        from pathlib import Path
+        import bandsaw
+        sys.path.insert(0, "others")
+
+        def write(name, text): Path(name).write_text(text, encoding="utf-8")
+
+        @bandsaw.task
+        def task():
+            import helper, missing
+            from large import three
+            from spaces import inner
+            return helper.deco(missing.found), three.shared, inner.deco
+
+        task_id = (lambda: task.bandsaw_task.task_id)
+        before = sys.argv[1:] and sys.argv.pop() and task_id()
+        write("result.csv", "1,2")
+        assert not before or task.bandsaw_task._derived[1].is_current()
+        {CHANGES_OF_PLACES[change]}
+        assert task_id() != before
+        print(task_id())
+    """
+    (project / "steps.py").write_text(textwrap.dedent(steps), encoding="utf-8")
+    environment = {**os.environ, "BANDSAW_HOME": str(home)}
+    found = []
+    for arguments in (["before"], []):
+        command = [sys.executable, "-W", "ignore", "steps.py", *arguments]
+        done = subprocess.run(
+            command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        found.append(done.stdout)
+        for name in ("missing.py", "large/missing.py", "others/helper.py", "spaces/__init__.py"):
+            (project / name).unlink(missing_ok=True)
     assert found[0] == found[1]

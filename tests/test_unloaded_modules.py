@@ -365,6 +365,35 @@ def test_what_changed_since_a_module_was_loaded_counts_in_the_next_id(package, c
     assert (first[0] == changed[0]) == (change in ("OWN = Own()", "RANDOM.random()"))
 
 
+def test_what_stands_in_for_a_module_of_a_package_counts(package):
+    body = (
+        "import pkg.plain, types\n"
+        "first = workflow.ids()\n"
+        "pkg.plain = types.SimpleNamespace(f=len, RATE=1, later=2)\n"
+        "print(json.dumps([first, workflow.ids()]))\n"
+    )
+    first, after = json.loads(run(package, body)[-1])
+    _, dotted, module, _ = (one != other for one, other in zip(first, after))
+    assert dotted and module
+
+
+def test_one_file_may_be_two_modules(package):
+    long = "# " + "long enough to be kept " * 200
+    package.write("pkg/plain.py", f"{long}\ndef f():\n    return g(2)\ndef g(x): return x\n")
+    body = (
+        "import pkg.plain\n"
+        "first = workflow.ids()\n"
+        "sys.path.insert(0, 'pkg')\n"
+        "@workflow.bandsaw.task\n"
+        "def other(): import plain; return plain.f()\n"
+        "_ = other.bandsaw_task.task_id\n"
+        "sys.path.pop(0)\n"
+        "print(json.dumps([first, workflow.ids()]))\n"
+    )
+    first, after = json.loads(run(package, body)[-1])
+    assert first == after
+
+
 def test_an_edit_of_what_is_reached_or_run_counts(package):
     package.write("pkg/plain.py", IMPURE)
     edits = [

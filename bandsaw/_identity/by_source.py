@@ -236,6 +236,8 @@ def _find_inside(
         found.add(find_import(module, origin, rest, reader, trail))
     if not found and module.is_package and reader.spec_of(f"{module.name}.{name}") is not None:
         found.add(find(f"{module.name}.{name}", rest, reader, trail))
+        if name in (module.loaded() or ()):  # something else may stand there
+            found.add(reader.in_memory(module, name, rest))
         return found
     if not found and is_first:
         for star in top.stars:

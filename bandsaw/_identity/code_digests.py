@@ -95,6 +95,8 @@ class Walk:
                 kept.clear()
                 remove_most()
             known.keep()
+            if reach.is_by_source and known.places is not None:
+                reach.seen.places_of_modules[id(known.places)] = known.places
         self.problems += reach.problems.found
         self.seen.include(reach.seen)
         if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:

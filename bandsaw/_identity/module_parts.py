@@ -125,6 +125,7 @@ class Module:
         self.spec: Any = None  # the one that it was loaded with, if it is loaded
         # What its names stood for when it was loaded, as far as the source does not say.
         self.first: dict[str, Any] = {}
+        self._outline: Optional[tuple[ast.Module, Outline]] = None
         self._parts: dict[str, Part] = {}
         self._read: dict[ast.AST, tuple[bytes, Uses]] = {}
         self._answers: dict[tuple[str, int], bool] = {}
@@ -135,10 +136,14 @@ class Module:
         if not self.facts.is_kept and is_large(source.data):
             self._read_all()
 
-    @cached_property
+    @property
     def outline(self) -> Outline:
         """What its top level does, with the syntax tree."""
-        return Outline(self.source, self._is_foreign)
+        # Another module of the same file may have had the tree be forgotten.
+        tree, known = self.source.tree, self._outline
+        if known is None or known[0] is not tree:
+            known = self._outline = tree, Outline(self.source, self._is_foreign)
+        return known[1]
 
     def _make_top(self) -> Top:
         outline, facts = self.outline, self.facts
@@ -173,7 +178,7 @@ class Module:
         if self.loaded() is not None:
             return
         self._read.clear()
-        self.__dict__.pop("outline", None)
+        self._outline = None
         self.source.forget_tree()
 
     def part(self, name: str) -> Part:

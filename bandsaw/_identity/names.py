@@ -324,15 +324,15 @@ def _imported(
     use: Use, origin: Origin, namespace: dict[str, Any], reader: Reader
 ) -> tuple[str, Any]:
     module_name, rest = absolute(origin, namespace.get("__package__")), use.chain[1:]
+    wanted = module_name
     if origin.name is None:
-        # `import a.b` binds `a`, but imports both.
-        wanted, module_name = module_name, module_name.partition(".")[0]
-    else:
-        wanted = module_name
-        if origin.name:
-            rest = (origin.name, *rest)
+        module_name = module_name.partition(".")[0]  # `import a.b` binds `a`, but imports both
+    elif origin.name:
+        rest = (origin.name, *rest)
     key, dotted = f"import {module_name}", ".".join(rest)
-    if not is_first_party(module_name):
+    if not reader.is_ours(module_name):
+        if module_name not in sys.modules and reader.spec_of(module_name) is None:  # not yet
+            return f"{key}.{dotted}", by_source.Found([by_source.Outside(module_name, rest)])
         return f"{key}.{dotted}", reader.installed(module_name, rest)
     if reader.is_loaded_with(namespace, wanted):
         return followed(key, sys.modules[module_name], rest, reader)

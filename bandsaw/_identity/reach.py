@@ -77,6 +77,7 @@ class Reach:
         self._as_now = as_now
         self._skip = tuple(skip)
         self._parts = PartForms(reader, self._names_form, walk_of)
+        self.is_by_source = False  # whether anything counts by the files that it is found in
         self._called_later: list[tuple[Use, Found]] = []
         self._graph: Optional[PartGraph] = None
         if not is_told_apart:
@@ -187,6 +188,7 @@ class Reach:
             place = f"{owner}: line {use.line}, {key}"
             is_by_source = is_a(value, Found)
             if is_by_source and not is_a(code, Part):
+                self.is_by_source = True
                 self._called_later.append((use, value))
             if is_by_source or is_a(value, Gap):
                 found = value if is_by_source else [value]

@@ -288,7 +288,8 @@ def stamp_of(path: str) -> Any:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    # The time of the change: the other one can be set back.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def stamp_of_source(path: str) -> Any:

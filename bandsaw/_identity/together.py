@@ -7,14 +7,14 @@ import builtins
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, NamedTuple, Optional, Union
 
 from .by_source import Gap, module_of, parents_of, spec_of_name
 from .firstparty import is_first_party
 from .firsts import MISSING
 from .kinds import attributes_of, is_a
-from .module_parts import RUN, Module, Part
+from .module_parts import RUN, Module, Part, variables_of
 from .sources import source_of, stamp_of, stamp_of_source
 from .uses import absolute
 from .watch import spec_of
@@ -50,39 +50,38 @@ class Together:
         self._imported: dict[str, set[str]] = {}
         self._loaded: dict[str, frozenset[str]] = {}
         # What all of this follows from, once an id was made.
-        self._place: Any = None
-        self._specs_loaded: dict[str, Any] = {}
+        self.places: Optional[Places] = None
+        self._loaded_as: dict[str, tuple[Any, ...]] = {}
         self._stamps: dict[str, Any] = {}
 
     def keep(self) -> None:
         """Has the next id begin with what is known."""
-        global _last
-        if self.modules:
-            self._place = _place()
-            self._imported.clear()
-            self._loaded.clear()
-            for name in (*self.modules, *self._specs, *self._packages, *self._ours):
-                self._specs_loaded.setdefault(name, _spec_loaded(name))
-            folders = list(sys.path)
-            for name, module in self.modules.items():
-                path = getattr(module, "path", None)
-                if is_a(module, Module) and len(self.modules) > _MANY:
-                    module.forget_tree()
-                if path:
-                    stamp = stamp_of_source(path) if is_a(module, Module) else stamp_of(path)
-                    self._stamps.setdefault(path, stamp)
-                loaded = attributes_of(sys.modules.get(name)).get("__path__")
-                spec = self._specs.get(name)
-                folders += loaded or getattr(spec, "submodule_search_locations", None) or ()
-            for folder in filter(None, folders):
-                self._stamps.setdefault(folder, stamp_of(folder))
-            _last = self
+        self._imported.clear()
+        self._loaded.clear()
+        names = {*self.modules, *self._specs, *self._packages, *self._ours}
+        for name in names:
+            self._loaded_as.setdefault(name, _loaded_as(name))
+        folders = list(sys.path)
+        for name, module in self.modules.items():
+            path = getattr(module, "path", None)
+            if is_a(module, Module) and len(self.modules) > _MANY:
+                module.forget_tree()
+            if path:
+                stamp = stamp_of_source(path) if is_a(module, Module) else stamp_of(path)
+                self._stamps.setdefault(path, stamp)
+            loaded = attributes_of(sys.modules.get(name)).get("__path__")
+            spec = self._specs.get(name)
+            folders += loaded or getattr(spec, "submodule_search_locations", None) or ()
+        if names:
+            self.places = self.places or Places()
+            self.places.add(names, folders)
+            _kept[:] = [self]
 
     def is_current(self) -> bool:
         """Says whether all answers would be the same now."""
         return (
-            self._place == _place()
-            and all(_spec_loaded(name) is spec for name, spec in self._specs_loaded.items())
+            (self.places is None or self.places.is_same())
+            and all(_is_same(_loaded_as(name), was) for name, was in self._loaded_as.items())
             and all(stamp_of(path) == stamp for path, stamp in self._stamps.items())
         )
 
@@ -150,27 +149,76 @@ class Together:
         return _reached(name, self._imported, _loaded_by, self._loaded)
 
 
-_last: Optional[Together] = None
+class Places:
+    """Where modules are looked for, and what of the names that were looked for is there."""
+
+    def __init__(self) -> None:
+        self._place = _place()
+        self._names = {"__init__"}
+        self._folders: dict[str, tuple[Any, frozenset[str]]] = {}
+
+    def add(self, names: Iterable[str], folders: Iterable[str]) -> None:
+        self._names.update(part for name in names for part in name.split("."))
+        for folder in folders:
+            if folder not in self._folders:
+                self._folders[folder] = stamp_of(folder or os.curdir), _listed(folder)
+
+    def is_same(self) -> bool:
+        return self._place == _place() and all(map(self._has_same, list(self._folders)))
+
+    def _has_same(self, folder: str) -> bool:
+        known, names = self._folders[folder]
+        stamp = stamp_of(folder or os.curdir)
+        if stamp == known:
+            return True
+        now = _listed(folder)
+        if not now or any(each.partition(".")[0] in self._names for each in now ^ names):
+            return False  # an archive, or none
+        # Programs write files into the folder that they are started in.
+        self._folders[folder] = stamp, now
+        return True
+
+
+def _listed(folder: str) -> frozenset[str]:
+    with contextlib.suppress(OSError):
+        return frozenset(os.listdir(folder or os.curdir))
+    return frozenset()
+
+
+_kept: list[Together] = []  # of the last id
 
 
 def together_for(left_out: Collection[str]) -> Together:
-    """Returns what is known since the last id, if that still holds for the next one."""
-    last = _last
-    if last is not None and last.left_out == frozenset(left_out) and last.is_current():
-        return last
+    """Returns what is known since the last id, if that still holds for the next one.
+
+    It is taken away: another thread that makes an id at once begins anew, and what an error left
+    half done is not used again.
+    """
+    with contextlib.suppress(IndexError):
+        last = _kept.pop()
+        if last.left_out == frozenset(left_out) and last.is_current():
+            return last
     return Together(left_out)
 
 
-def _spec_loaded(name: str) -> Any:
-    """Returns what `importlib.reload` replaces, and something else where nothing is loaded."""
+def _loaded_as(name: str) -> tuple[Any, ...]:
+    """Returns what `importlib.reload` replaces, the folders, and whether loading has ended."""
     module = sys.modules.get(name, MISSING)
-    return MISSING if module is MISSING else spec_of(module)
+    folders = attributes_of(module).get("__path__")
+    folders = [*folders] if is_a(folders, list) else folders
+    spec = MISSING if module is MISSING else spec_of(module)
+    return spec, folders, variables_of(module) is not None
+
+
+def _is_same(now: tuple[Any, ...], then: tuple[Any, ...]) -> bool:
+    return now[0] is then[0] and now[1:] == then[1:]  # specs may be equal
 
 
 def _place() -> Any:
     """What decides where modules are found, and what is built in."""
     with contextlib.suppress(OSError):
-        return os.getcwd(), [*sys.path], [*map(id, sys.meta_path)], [*vars(builtins)]
+        folder = None if all(map(os.path.isabs, sys.path)) else os.getcwd()
+        return folder, [*sys.path], [*map(id, sys.meta_path)], [*vars(builtins)]
     return object()
 
 

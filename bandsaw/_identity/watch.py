@@ -100,6 +100,7 @@ class Seen:
         self.owners: dict[int, Owner] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         self.readings: dict[int, Reading] = {}
+        self.places_of_modules: dict[int, Any] = {}  # where they were looked for, see `together`
         self.attributes: set[str] = {"__slotnames__"}  # the first is of `copyreg`
         self.places: dict[int, str] = {}
         # While an id is made: the addresses of all objects, see `addresses`.
@@ -157,6 +158,7 @@ class Seen:
         return [
             *(self.modules, self.files, self.names, self.cells),
             *(self.functions, self.owners, self.contents, self.readings, self.places),
+            self.places_of_modules,
         ]
 
 
@@ -175,7 +177,7 @@ class Watch:
 
     __slots__ = (
         *("_cells", "_contents", "_files", "_functions", "_modules", "_names", "_owners"),
-        *("_readings", "carried", "seen"),
+        *("_places", "_readings", "carried", "seen"),
     )
 
     def __init__(self, seen: Seen) -> None:
@@ -195,6 +197,7 @@ class Watch:
         self._owners = list(seen.owners.values())
         self._contents = list(seen.contents.values())
         self._readings = list(seen.readings.values())
+        self._places = list(seen.places_of_modules.values())
 
     def is_current(self) -> bool:
         """Says whether nothing of it was replaced, reloaded or changed."""
@@ -212,6 +215,9 @@ class Watch:
                 return False
         for path, stamp in self._files.values():
             if stamp_of(path) != stamp:
+                return False
+        for places in self._places:
+            if not places.is_same():
                 return False
         for namespace, name, value in self._names:
             if namespace.get(name, MISSING) is not value:
