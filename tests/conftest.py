@@ -1,10 +1,12 @@
 """What the tests share: real projects in a folder, real interpreters, a real SSH server."""
 
 import compileall
+import contextlib
 import importlib.util
 import itertools
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -128,6 +130,24 @@ _UNCOUNTED = {
 def coverage_of_processes(request, monkeypatch):
     if request.path.stem in _UNCOUNTED:
         monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtestloop(session):
+    """Removes what a process had not written to its end when it was killed, before it is read."""
+    result = yield
+    file = os.environ.get("COVERAGE_FILE")
+    if file and not hasattr(session.config, "workerinput"):
+        for path in Path(file).parent.glob(Path(file).name + ".*"):
+            with contextlib.closing(sqlite3.connect(path)) as connection:
+                try:
+                    connection.execute("SELECT * FROM file").fetchall()
+                    is_whole = connection.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+                except sqlite3.DatabaseError:
+                    is_whole = False
+            if not is_whole:
+                path.unlink()
+    return result
 
 
 class Project:

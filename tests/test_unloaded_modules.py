@@ -647,3 +647,31 @@ def test_what_is_nested_deeply_counts_and_is_followed(project):
         pairs = zip(before[-1].split(), after[-1].split())
         assert tuple(one != other for one, other in pairs) == differ
         before = after
+
+
+def test_what_is_set_on_installed_classes_counts_beside_what_memory_has(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "late.py",
+        "import fractions\nRATE = 1\ndef f():\n    return fractions.Fraction(3).real + RATE\n",
+    )
+    project.write(
+        "workflow.py",
+        """
+        import fractions
+        import bandsaw
+
+        @bandsaw.task
+        def task():
+            import late
+            return late.f()
+
+        if __name__ == "__main__":
+            import late
+            late.RATE = 2
+            for number in (10, 20):
+                fractions.Fraction.real = property(lambda self: number)
+                print(task() == number + 2)
+        """,
+    )
+    assert project.run("workflow.py").stdout.split() == ["True"] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .by_source import Found, find_import, find_inside
+from .by_source import Found, Outside, find_import, find_inside
 from .careful import FIXED
 from .firstparty import canonical_module_name
 from .forms import PARTS, Form
@@ -17,8 +17,8 @@ from .objects import FORMS
 from .uses import Use, Uses
 
 PART = b"!part;"  # the tag of parts
-FORMS[Part] = lambda value, writer: writer.code_form(value)
-FIXED[Part] = False
+FORMS[Part] = FORMS[Outside] = lambda value, writer: writer.code_form(value)
+FIXED[Part] = FIXED[Outside] = False
 
 
 class Line:

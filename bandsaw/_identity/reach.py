@@ -111,6 +111,8 @@ class Reach:
             return self._module(code)
         if is_a(code, Part):
             return self._part(code)
+        if is_a(code, Outside) and self._graph is not None:
+            return self._graph.name(code)
         written = write_code(code)
         return b"!code;%d:" % len(written) + written
 
