@@ -377,6 +377,11 @@ def test_does_not_believe_what_has_changed_since(project, home, change):
         assert after != before
         print(json.dumps(after))
     """
+    says_the_same_in_a_new_process(project, home, steps)
+
+
+def says_the_same_in_a_new_process(project, home, steps):
+    """Runs steps in a program that has made ids before, and in one that has not."""
     (project / "steps.py").write_text(textwrap.dedent(steps), encoding="utf-8")
     environment = {**os.environ, "BANDSAW_HOME": str(home)}
     found = []
@@ -419,16 +424,7 @@ def test_does_not_believe_what_was_found_out_of_a_module_before(project, home, n
         {change}
         print(flow.first.bandsaw_task.task_id)
     """
-    (project / "steps.py").write_text(textwrap.dedent(steps), encoding="utf-8")
-    environment = {**os.environ, "BANDSAW_HOME": str(home)}
-    found = []
-    for arguments in (["before"], []):
-        command = [sys.executable, "-W", "ignore", "steps.py", *arguments]
-        done = subprocess.run(
-            command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=True
-        )
-        found.append(done.stdout)
-    assert found[0] == found[1]
+    says_the_same_in_a_new_process(project, home, steps)
 
 
 def test_no_two_ids_that_are_made_at_once_share_what_is_known():
