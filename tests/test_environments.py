@@ -402,15 +402,16 @@ def test_of_many_that_need_it_at_once_one_makes_it(project, slow_package, home):
         # All of them are at it.
         told = [process.stderr.readline() for process in processes]
         slow_package.go_on()
-        ended = [process.communicate(timeout=300) for process in processes]
+        # What follows a line may have been read with it, and `communicate` does not know of it.
+        ended = [(process.stderr.read(), process.stdout.read()) for process in processes]
     finally:
         slow_package.go_on()
         for process in processes:
             process.kill()
-            process.wait()
-    assert len({output for output, _ in ended}) == 1
+            process.communicate()
+    assert len({output for _, output in ended}) == 1
     assert len(slow_package.builds) == 1
-    errors = "".join(told) + "".join(error for _, error in ended)
+    errors = "".join(told) + "".join(error for error, _ in ended)
     assert errors.count("bandsaw: making an environment") == 1
     assert errors.count("bandsaw: waiting until somebody else has made an environment") >= 2
     assert "Traceback" not in errors
