@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from bandsaw._identity import kept_outlines
+from bandsaw._identity import kept_texts
 from bandsaw._identity.kept_outlines import read, write
 from bandsaw._identity.module_parts import EVERYTHING, RUN, WHOLE, Module
 from bandsaw._identity.sources import Source, source_of
@@ -75,7 +75,7 @@ def test_says_the_same_without_parsing():
 
 
 def test_finds_out_all_at_once_and_forgets_the_tree(home, monkeypatch):
-    monkeypatch.setattr(kept_outlines, "_SHORTEST", len(TEXT) + 1)
+    monkeypatch.setattr(kept_texts, "_SHORTEST", len(TEXT) + 1)
     small = module_of(TEXT)
     said = said_of(small)
     assert "tree" in small.source.__dict__
@@ -142,14 +142,14 @@ def test_does_not_believe_what_others_have_written(home):
 def test_does_not_believe_a_home_that_others_can_write(home, monkeypatch):
     _, digest = forge(home)
     home.chmod(0o777)
-    monkeypatch.setattr(kept_outlines, "_known_folder", (None, None))  # as in another process
+    monkeypatch.setattr(kept_texts, "_known_folder", (None, None))  # as in another process
     assert module_of(TEXT).part("f").digest == digest
     assert read(TEXT) is None
 
 
 def test_does_not_find_what_another_version_kept(home, monkeypatch):
     _, digest = forge(home)
-    monkeypatch.setattr(kept_outlines, "_known_version", (b"another one",))
+    monkeypatch.setattr(kept_texts, "_known_version", (b"another one",))
     assert module_of(TEXT).part("f").digest == digest
 
 
@@ -182,8 +182,8 @@ def test_removes_what_was_kept_first(home, monkeypatch):
         module_of(f"{TEXT}\nNUMBER = {count}\n")
         os.utime(max((home / "outlines").iterdir(), key=os.path.getmtime), (count, count))
     size = sum(path.stat().st_size for path in (home / "outlines").iterdir())
-    monkeypatch.setattr(kept_outlines, "_MOST_BYTES", size - 1)
-    kept_outlines.remove_most()
+    monkeypatch.setattr(kept_texts, "_MOST_BYTES", size - 1)
+    kept_texts.remove_most()
     left = [path.stat().st_mtime for path in (home / "outlines").iterdir()]
     assert left and len(left) <= 2
     assert 3 in left

@@ -76,7 +76,7 @@ def carried_by(seen: Seen) -> Carried:
             continue
         namespace, name, source = _origin(namespace, name, source, value)
         module = canonical_module_name(namespace["__name__"])
-        if value is MISSING and (name in source.assigned or name in source.defined):
+        if value is MISSING and (name in source.defined or source.assigns(name)):
             values[f"{module}:{name}"] = ABSENT
         said = is_said(name, value, namespace, source)
         if said is False:
@@ -204,9 +204,9 @@ def _is_only_in_memory(function: FunctionType) -> bool:
     # Methods of data classes are made of a text.
     if code.co_name == "<lambda>" or code.co_filename == "<string>":
         return False
-    if definition.node is None:
+    if not definition.is_by_source:
         return True
-    pairs = paired_defaults(function, definition.node)
+    pairs = paired_defaults(function, definition.says)
     return pairs is None or any(is_literal(said, value) is False for said, value in pairs)
 
 

@@ -13,9 +13,8 @@ from .._system.importing import late_import
 from ..errors import IdentityWarning
 from . import canonical
 from .firstparty import canonical_module_name, is_first_party
-from .kept_outlines import remove_most
+from .kept_texts import remove_most
 from .kinds import attributes_of, innermost, is_a, is_below, name_of_module, qualname_of
-from .module_parts import kept
 from .reach import Reach
 from .resting import without_full_collections
 from .together import together_for
@@ -91,9 +90,7 @@ class Walk:
                 if reach.is_settled():
                     break
                 reach = Reach(skip, self._left_out, reach, as_now=as_now)
-            if kept:
-                kept.clear()
-                remove_most()
+            remove_most()
             known.keep()
             if reach.is_by_source and known.places is not None:
                 reach.seen.places_of_modules[id(known.places)] = known.places

@@ -82,7 +82,7 @@ class _Compared(Writer):
 
     def _made_of(self, function: FunctionType) -> bytes:
         definition = definition_of(function)
-        if definition.node is None:
+        if not definition.is_by_source:
             self.has_byte_code = True
         if "registry" in function.__dict__ and not is_first_party(
             str(function.__globals__.get("__name__"))

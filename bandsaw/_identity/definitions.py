@@ -1,16 +1,26 @@
-"""What is known of one definition, kept for as long as its code object or class lives."""
+"""What is known of one definition, kept for as long as its code object or class lives.
+
+All definitions of a large module are read at once, and its syntax tree is dropped: what was found
+out is kept for other processes, see `kept_definitions`.
+"""
 
 from __future__ import annotations
 
 import ast
 import sys
 import weakref
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
+from . import kept_definitions
 from .changes import NOTHING, Changes, changes_of
+from .kept_definitions import Kept, Table, digest_of_code
+from .kept_outlines import changes_of_plain, plain_changes, plain_uses, uses_of_plain
+from .kept_texts import is_large
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
 from .scopes import uses_of
 from .sources import Source, source_of
@@ -18,14 +28,56 @@ from .syntax import write_syntax
 from .uses import Use, Uses, chain_of
 
 _OURS = __name__.partition(".")[0]
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-class Definition(NamedTuple):
-    digest: bytes  # the SHA-256 of its normal form
-    uses: Uses  # what it uses from outside
-    source: Optional[Source]  # the module's source, or `None` where there is none
-    node: Optional[ast.AST]  # its syntax tree, or `None` where there is no source
-    changes: Changes = NOTHING  # what it changes when it is called
+class Body(NamedTuple):
+    """What the body of a class says."""
+
+    name: str  # the name of the class
+    assigned: frozenset[str]  # the names that it assigns
+    functions: tuple[str, ...]  # those of its functions without decorators
+
+
+class Defaults(NamedTuple):
+    """What a function says of its defaults: expressions, or their text."""
+
+    given: tuple[Any, ...]  # of positional parameters
+    named: tuple[tuple[str, Any], ...]  # of those that are given by name only
+
+
+class Definition:
+    """What is known of a definition.
+
+    Attributes:
+        digest: The SHA-256 of its normal form.
+        source: The source of its module, `None` where there is none.
+        is_by_source: Whether it counts by its source, and not by its byte code.
+        says: Of a class what its body says, of a function its defaults.
+    """
+
+    __slots__ = ("_changes", "_uses", "digest", "is_by_source", "says", "source")
+
+    def __init__(
+        self, digest: bytes, source: Optional[Source], uses: Any, changes: Any, says: Any = None
+    ) -> None:
+        self.digest, self.source, self.says = digest, source, says
+        self.is_by_source = says is not None
+        self._uses, self._changes = uses, changes  # either may be plain
+
+    @property
+    def uses(self) -> Uses:
+        """What it uses from outside."""
+        uses: Any = self._uses
+        return uses_of_plain(uses) if type(uses) is bytes else uses
+
+    @property
+    def changes(self) -> Changes:
+        """What it changes when it is called."""
+        if is_a(self._changes, bytes):
+            self._changes = changes_of_plain(self._changes)
+        found: Changes = self._changes
+        return found
 
 
 # By identity: code objects are equal when they merely look alike.
@@ -46,11 +98,12 @@ def definition_of(function: FunctionType) -> Definition:
         return known[1]
     namespace = function.__globals__
     source = source_of(code.co_filename, namespace)
-    node = source.function(code) if source is not None else None
-    if node is not None:
-        return _remember(code, _digested(node, namespace, source))
+    find = partial(source.function, code) if source is not None else _nothing
+    found = _found(Defaults, source, namespace, lambda table: table.function(code), find)
+    if found is not None:
+        return _remember(code, found)
     digest = sha256(b"code" + write_code(code, function.__doc__)).digest()
-    return _remember(code, Definition(digest, _uses_of_code(code, namespace), source, None))
+    return _remember(code, Definition(digest, source, _uses_of_code(code, namespace), NOTHING))
 
 
 def definition_of_class(
@@ -68,27 +121,117 @@ def definition_of_class(
     source = source_of(filename, namespace) if is_a(filename, str) else None
     if source is None:
         return None
-    node = source.class_(qualname_of(cls), codes)
-    if node is None:
-        return None
-    return _remember(cls, _digested(node, namespace, source), list(map(id, codes)))
+    name = qualname_of(cls)
+    find = partial(source.class_, name, codes)
+    found = _found(Body, source, namespace, lambda table: table.class_(name, codes), find)
+    return None if found is None else _remember(cls, found, list(map(id, codes)))
 
 
-def _digested(node: Any, namespace: dict[str, Any], source: Any) -> Definition:
+def _nothing() -> None:
+    return None
+
+
+def _found(
+    kind: Any,
+    source: Optional[Source],
+    namespace: dict[str, Any],
+    look_up: Callable[[Table], Optional[Kept]],
+    find: Callable[[], Any],
+) -> Optional[Definition]:
+    """Finds what is kept of a definition, else reads its syntax tree, `None` if it has none."""
+    table = None if source is None else _table_of(source, namespace)
+    if table is not None:
+        try:
+            kept = look_up(table)
+        except LookupError:
+            pass
+        else:
+            if kept is None:
+                return None
+            if all(_is_task(each, namespace, source) is answer for each, answer in kept.asked):
+                says = kind._make(kept.says)
+                return Definition(kept.digest, source, kept.uses, kept.changes, says)
+    node = find()
+    return None if node is None else _read(node, namespace, source, {})
+
+
+def _table_of(source: Source, namespace: dict[str, Any]) -> Optional[Table]:
+    """Returns what is kept of a module, which is found out first where nothing is."""
+    if source.table is None and is_large(source.data):
+        source.table = table = _all_read(source, namespace)
+        kept_definitions.write(source.data, table)
+        source.forget_tree()
+    return source.table
+
+
+def _all_read(source: Source, namespace: dict[str, Any]) -> Table:
+    def kept(node: Any) -> tuple[Any, ...]:
+        asked: dict[tuple[str, ...], bool] = {}
+        found = _read(node, namespace, source, asked)
+        says = found.says
+        if is_a(says, Defaults):
+            named = tuple((name, ast.unparse(each)) for name, each in says.named)
+            says = Defaults(tuple(map(ast.unparse, says.given)), named)
+        uses, changes = plain_uses(found.uses), plain_changes(found.changes)
+        return found.digest, uses, changes, tuple(asked.items()), tuple(says)
+
+    functions: dict[Any, Any] = {}
+    codes = source.codes()
+    for key, nodes in source.functions.items():
+        digests = frozenset(map(digest_of_code, codes.get(key, ())))
+        functions[key] = digests, kept(nodes[0]) if digests and len(nodes) == 1 else None
+    classes = {
+        name: [(node.lineno, node.end_lineno or node.lineno, kept(node)) for node in nodes]
+        for name, nodes in source.classes.items()
+    }
+    assigned = {name: source.statements(name) for name in source.assigned}
+    computed = frozenset(filter(source.computes, assigned))
+    return Table(functions, classes, source.imports, source.imported, assigned, computed)
+
+
+def _read(
+    node: Any, namespace: dict[str, Any], source: Any, asked: dict[tuple[str, ...], bool]
+) -> Definition:
     def is_task(decorator: ast.expr) -> bool:
-        return is_task_decorator(decorator, namespace, source)
+        chain = _chain_of_decorator(decorator)
+        if chain is None:
+            return False
+        answer = asked[chain] = _is_task(chain, namespace, source)
+        return answer
 
     digest = sha256(write_syntax(node, is_task)).digest()
-    return Definition(
-        digest, uses_of(node, is_task, source.imports), source, node, changes_of(node)
+    uses, changes = uses_of(node, is_task, source.imports), changes_of(node)
+    says = _body_of(node) if is_a(node, ast.ClassDef) else defaults_of(node)
+    return Definition(digest, source, uses, changes, says)
+
+
+def defaults_of(node: Any) -> Defaults:
+    named = zip(node.args.kwonlyargs, node.args.kw_defaults)
+    by_name = tuple((arg.arg, default) for arg, default in named if default is not None)
+    return Defaults(tuple(node.args.defaults), by_name)
+
+
+def _body_of(node: ast.ClassDef) -> Body:
+    assigned = [target for each in node.body if is_a(each, ast.Assign) for target in each.targets]
+    functions = [each for each in node.body if is_a(each, _FUNCTIONS) and not each.decorator_list]
+    return Body(
+        node.name,
+        frozenset(target.id for target in assigned if is_a(target, ast.Name)),
+        tuple(each.name for each in functions),
     )
 
 
 def is_task_decorator(decorator: ast.expr, namespace: dict[str, Any], source: Source) -> bool:
-    chain = chain_of(decorator.func if is_a(decorator, ast.Call) else decorator)
-    if chain is None:
-        return False
-    imported = source.imports.get(chain[0])
+    chain = _chain_of_decorator(decorator)
+    return chain is not None and _is_task(chain, namespace, source)
+
+
+def _chain_of_decorator(decorator: ast.expr) -> Optional[tuple[str, ...]]:
+    return chain_of(decorator.func if is_a(decorator, ast.Call) else decorator)
+
+
+def _is_task(chain: tuple[str, ...], namespace: dict[str, Any], source: Any) -> bool:
+    imported: Optional[tuple[str, str, int]] = source.imports.get(chain[0])
     if imported is not None and imported[0].partition(".")[0] == _OURS:
         return (imported[1], *chain[1:])[-1] == "task"
     value = namespace.get(chain[0])

@@ -8,7 +8,6 @@ registered with them.
 from __future__ import annotations
 
 import abc
-import ast
 import sys
 import types
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from typing import Any, Optional
 
 from .changes import Changes
 from .contents import base_of
+from .definitions import Body
 from .effects import Effects
 from .firstparty import is_first_party, is_standard_library
 from .firsts import MISSING, first_of_cell, is_other_than_first, kept_as_first
@@ -41,7 +41,6 @@ FILLED = "code that it reaches fills it, so it counts as it is first set"
 ATTRIBUTES = b"!attributes;"  # the tag of what a class holds beyond its source
 # As many names are watched, before what is set on installed classes is not looked for any more.
 _MOST_NAMES = 2_000
-_DEFS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SIMPLE = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (tuple, frozenset, list, dict, set)
 # Also classes, and what keeps what it has computed.
@@ -93,7 +92,7 @@ def methods_of(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
 
 def attributes_form(
     cls: type,
-    node: Any,
+    body: Body,
     members: dict[str, Any],
     methods: list[FunctionType],
     effects: Effects,
@@ -101,21 +100,18 @@ def attributes_form(
     """What a class holds beyond its source: values that were computed or set from outside."""
     own = {id(method) for method in methods}
     children: list[Any] = []
-    said = {t.id for each in getattr(node, "body", ()) if is_a(each, ast.Assign)
-            for t in each.targets if is_a(t, ast.Name)} - _NOISE  # fmt: skip
-    for statement in getattr(node, "body", ()):
-        if is_a(statement, _DEFS) and not statement.decorator_list:
-            value = members.get(_private(statement.name, node.name), MISSING)
-            if not is_a(value, (FunctionType, staticmethod, classmethod)):
-                replaced = Written(b"!missing;") if value is MISSING else value
-                children += (statement.name, replaced)
+    for name in body.functions:
+        value = members.get(_private(name, body.name), MISSING)
+        if not is_a(value, (FunctionType, staticmethod, classmethod)):
+            children += (name, Written(b"!missing;") if value is MISSING else value)
     for name in sorted(members):
         value = members[name]
         functions = [f for f in unwrapped(value) if is_a(f, FunctionType)]
         if name.startswith("__") or (name.startswith("_") and name.endswith("_")):
             is_own = bool(functions) and own.issuperset(map(id, functions))
             is_special = not is_own and is_special_of_the_user(name, value)
-            if is_special or (name in said and is_a(value, (*_SIMPLE, *_CONTAINERS))):
+            is_said = name in body.assigned and name not in _NOISE
+            if is_special or (is_said and is_a(value, (*_SIMPLE, *_CONTAINERS))):
                 children += (name, value)
             continue
         # What reached code sets or fills counts as the body of the class first sets it.

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from .by_source import known_module, module_of
 from .changes import NOTHING
-from .definitions import definition_of
+from .definitions import defaults_of, definition_of
 from .firstparty import Onlooker, is_first_party
 from .firsts import MISSING, content_of
 from .kinds import attributes_of, is_a, is_task, name_of, qualname_of
@@ -106,7 +106,7 @@ def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:
     if not OURS.issuperset(attributes_of(value)):
         return False
     seen.function(value)
-    pairs = paired_defaults(value, node)
+    pairs = paired_defaults(value, defaults_of(node))
     return pairs is not None and all(is_literal(said, held, seen) for said, held in pairs)
 
 

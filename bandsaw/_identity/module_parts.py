@@ -18,7 +18,8 @@ from .changes import NOTHING, Changes, changes_of
 from .definitions import is_task_decorator
 from .firstparty import canonical_module_name, is_first_party
 from .forms import inline, write_str
-from .kept_outlines import Facts, Top, holds, is_large, write
+from .kept_outlines import Facts, Top, holds, write
+from .kept_texts import is_large
 from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import uses_of
@@ -35,8 +36,6 @@ DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTERS = ("import_module", "__import__")
 # The specs of modules that were executed just now, before Python takes the first of them as loaded.
 executed: list[Any] = []
-# The modules of which something was kept just now.
-kept: list[str] = []
 
 
 class Part:
@@ -166,8 +165,7 @@ class Module:
             self.is_said(name)
         _ = self.origins
         self._parts.clear()
-        if write(self.source.data, self.facts):
-            kept.append(self.name)
+        write(self.source.data, self.facts)
         self.forget_tree()
 
     def forget_tree(self) -> None:

@@ -17,7 +17,6 @@ from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_mod
 from .module_parts import WHOLE, Module
 from .sources import Source, source_of
 from .stored import is_of_the_user, is_strange
-from .syntax import write_syntax
 from .uses import RUN_BY_IMPORT, Origin, Use, absolute
 from .watch import Seen, home_of
 
@@ -97,7 +96,7 @@ def resolve(
                 written = Written(global_name(module, origin[1]))
                 is_class = is_a(value, type)
                 return name, reader.installed_class(value, written) if is_class else written
-        if name in source.assigned and reader.is_state(namespace, name):
+        if source.assigns(name) and reader.is_state(namespace, name):
             if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return name, _at_first(name, source)
@@ -146,7 +145,7 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
             is_installed = not is_first_party(home) and is_of_module(home, origin[1], value)
             if is_installed and not is_strange(value):
                 return key, Written(global_name(home, origin[1]))
-        if name in source.assigned and reader.is_state(namespace, name):
+        if source.assigns(name) and reader.is_state(namespace, name):
             if not is_a(value, (FunctionType, type)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
                 return key, _at_first(name, source)
@@ -284,8 +283,7 @@ _HOLDING: tuple[Any, ...] = (list, tuple, set)
 
 def _at_first(name: str, source: Source) -> Form:
     """A name that the program changes while it runs, by the statements that first set it."""
-    written = [write_syntax(statement) for statement in source.assigned[name]]
-    return Form(CHANGING, PARTS, written)
+    return Form(CHANGING, PARTS, source.statements(name))
 
 
 def _with_statement(name: str, value: Any, source: Source) -> Any:
@@ -296,10 +294,9 @@ def _with_statement(name: str, value: Any, source: Source) -> Any:
         or module_of(kind) in ("typing", "builtins", "_thread", "threading", "weakref")
         or is_of_the_user(kind)
     )
-    if name not in source.assigned or not is_opaque or is_a(value, _BY_VALUE):
+    if not is_opaque or is_a(value, _BY_VALUE) or not source.assigns(name):
         return value
-    written = [write_syntax(statement) for statement in source.assigned[name]]
-    return Form(STATED, PARTS, (value, *written))
+    return Form(STATED, PARTS, (value, *source.statements(name)))
 
 
 _BY_VALUE = (

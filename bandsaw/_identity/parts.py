@@ -37,8 +37,7 @@ from .module_parts import Part
 from .names import CHANGING, STATED
 from .part_forms import PART
 from .reach import MODULE, TASK, Reach
-from .said import is_literal, source_of_namespace
-from .syntax import write_syntax
+from .said import source_of_namespace
 from .watch import Seen
 
 _DIGITS = 16
@@ -127,10 +126,8 @@ def _assigned(seen: Seen) -> list[tuple[Any, Item]]:
     items: list[tuple[Any, Item]] = []
     for namespace, name, _ in list(seen.names.values()):
         source = source_of_namespace(namespace)
-        statements = [] if source is None else source.assigned.get(name, [])
-        values = [getattr(each, "value", None) for each in statements]
-        if any(value is not None and is_literal(value, None) is None for value in values):
-            written = b"".join(map(write_syntax, statements))
+        if source is not None and source.computes(name):
+            written = b"".join(source.statements(name))
             home, digest = namespace["__name__"], sha256(written).hexdigest()[:_DIGITS]
             items.append((home, ("assigned", name, _place(home), digest)))
     return items
@@ -222,7 +219,7 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
         if not is_a(method, FunctionType) or _home(method) != _home(code):
             continue  # that of a decorator or a base
         definition = definition_of(method)
-        if definition.node is not None:
+        if definition.is_by_source:
             yield "method", f"{name}.{key}", place, definition.digest.hex()[:_DIGITS]
     yield kind, name, place, by_name.hex(Form(form.tag, PARTS, children))
 
@@ -297,11 +294,12 @@ def _hex_of(texts: Iterable[str]) -> str:
 
 def _told_apart(found: Iterable[tuple[Any, Form]]) -> dict[int, bytes]:
     """Finds what several functions or classes of one name, as closures are, differ in."""
+    by_name = _ByName({})
     named: dict[bytes, list[tuple[Any, Form]]] = {}
     for code, form in found:
         named.setdefault(_name_of(code), []).append((code, form))
     return {
-        id(code): sha256(_ByName({}).write(form)).digest()
+        id(code): sha256(by_name.write(form)).digest()
         for same in named.values()
         if len(same) > 1
         for code, form in same

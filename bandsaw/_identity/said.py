@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from ..modules import file_of
 from .compared import digest_of
+from .definitions import Defaults
 from .firstparty import is_first_party
 from .firsts import MISSING
 from .kinds import attributes_of, bases_of, is_a, is_task, module_of, mro_of, qualname_of
@@ -88,7 +89,7 @@ def _has_star(source: Source) -> bool:
     return any(alias.name == "*" for node in imports for alias in node.names)
 
 
-def is_literal(node: ast.expr, value: Any, seen: Optional[Seen] = None) -> Optional[bool]:
+def is_literal(node: Any, value: Any, seen: Optional[Seen] = None) -> Optional[bool]:
     """Says whether a value is what an expression says; `None` if that cannot be told."""
     try:
         literal = ast.literal_eval(node)
@@ -107,15 +108,12 @@ def said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
     return MISSING
 
 
-def paired_defaults(function: FunctionType, node: Any) -> Optional[list[tuple[ast.expr, Any]]]:
+def paired_defaults(function: FunctionType, said: Defaults) -> Optional[list[tuple[Any, Any]]]:
     """Pairs what a definition says of the defaults with them; `None` if it has others."""
-    said, held = node.args.defaults, function.__defaults__ or ()
-    named = function.__kwdefaults__ or {}
-    by_name = zip(node.args.kwonlyargs, node.args.kw_defaults)
-    said_by_name = {arg.arg: default for arg, default in by_name if default is not None}
-    if len(said) != len(held) or said_by_name.keys() != named.keys():
+    held, named = function.__defaults__ or (), function.__kwdefaults__ or {}
+    if len(said.given) != len(held) or {name for name, _ in said.named} != named.keys():
         return None
-    return [*zip(said, held), *((default, named[n]) for n, default in said_by_name.items())]
+    return [*zip(said.given, held), *((each, named[name]) for name, each in said.named)]
 
 
 def changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:

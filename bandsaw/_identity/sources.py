@@ -10,15 +10,16 @@ from __future__ import annotations
 import ast
 import io
 import os
-import sys
 from functools import cached_property
 from types import CodeType
 from typing import Any, Optional, Union
 
 from .._system.importing import late_import
-from . import kept_outlines
+from . import kept_definitions, kept_outlines
+from .kept_definitions import Table
 from .kept_outlines import Facts
-from .syntax import nodes_below, nodes_in, parse
+from .matching import is_same, narrowed
+from .syntax import nodes_below, nodes_in, parse, write_syntax
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
 
@@ -43,13 +44,56 @@ class Source:
         return parse(self.text)
 
     @cached_property
+    def table(self) -> Optional[Table]:
+        """What was found out of its definitions, `None` where nothing is kept."""
+        return kept_definitions.read(self.data)
+
+    @property
+    def _read(self) -> Union[Table, _Bindings]:
+        """What its top level binds, without the syntax tree where it need not be made."""
+        table = None if "tree" in self.__dict__ else self.table
+        return self._bindings if table is None else table
+
+    @cached_property
     def _bindings(self) -> _Bindings:
         return _Bindings(self.tree)
 
     @property
     def imports(self) -> dict[str, tuple[str, str, int]]:
-        """What its top-level `from` imports bind: the module and the name in it."""
-        return self._bindings.imports
+        """What its top-level `from` imports bind: the module, the name in it and the level."""
+        return self._read.imports
+
+    @property
+    def imported(self) -> list[tuple[str, int, tuple[str, ...]]]:
+        """The modules that its top level imports, with the level and the names."""
+        return self._read.imported
+
+    def assigns(self, name: str) -> bool:
+        """Says whether a top-level statement assigns a name."""
+        return name in self._read.assigned
+
+    def statements(self, name: str) -> tuple[bytes, ...]:
+        """Writes the top-level statements that assign a name."""
+        found: Any = self._read.assigned.get(name, ())
+        return tuple(e if isinstance(e, bytes) else write_syntax(e) for e in found)
+
+    def computes(self, name: str) -> bool:
+        """Says whether one of them has more than a literal."""
+        read = self._read
+        if isinstance(read, Table):
+            return name in read.computed
+        values = (getattr(each, "value", None) for each in read.assigned.get(name, ()))
+        return any(value is not None and not _is_literal(value) for value in values)
+
+    @property
+    def functions(self) -> dict[tuple[str, int], list[Any]]:
+        """The definitions of its functions, by their names and first lines."""
+        return self._index().functions
+
+    @property
+    def classes(self) -> dict[str, list[ast.ClassDef]]:
+        """The definitions of its classes, by their qualified names."""
+        return self._index().classes
 
     @property
     def assigned(self) -> dict[str, list[ast.stmt]]:
@@ -92,11 +136,11 @@ class Source:
         """Finds the definition of a function if it is there, the same, and not to be mistaken."""
         key = code.co_name, code.co_firstlineno
         nodes = self._index().functions.get(key, [])
-        if not nodes or not any(_is_same(code, other) for other in self.codes().get(key, [])):
+        if not nodes or not any(is_same(code, other) for other in self.codes().get(key, [])):
             return None
         if len(nodes) == 1:
             return nodes[0]
-        nodes = _narrowed(nodes, code)
+        nodes = narrowed(nodes, code)
         forms = {ast.dump(node) for node in nodes}
         return nodes[0] if len(forms) == 1 else None
 
@@ -124,6 +168,14 @@ class Source:
                 pending += [const for const in code.co_consts if isinstance(const, CodeType)]
             self._codes = found
         return found
+
+
+def _is_literal(expression: ast.expr) -> bool:
+    try:
+        ast.literal_eval(expression)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 class _Blocks:
@@ -163,7 +215,13 @@ class _Bindings:
         self.imports: dict[str, tuple[str, str, int]] = {}
         self.assigned: dict[str, list[ast.stmt]] = {}
         self.defined: dict[str, bool] = {}
+        self.imported: list[tuple[str, int, tuple[str, ...]]] = []
         for statement in tree.body:
+            if isinstance(statement, ast.Import):
+                self.imported += [(alias.name, 0, ()) for alias in statement.names]
+            elif isinstance(statement, ast.ImportFrom):
+                names = tuple(alias.name for alias in statement.names)
+                self.imported.append((statement.module or "", statement.level, names))
             self._index_statement(statement)
 
     def _index_statement(self, statement: ast.stmt) -> None:
@@ -217,71 +275,6 @@ class _Index:
                 pending.append((child, below))
 
 
-def _is_same(code: CodeType, other: CodeType) -> bool:
-    if (
-        code.co_code != other.co_code
-        or code.co_names != other.co_names
-        or code.co_varnames != other.co_varnames
-        or code.co_freevars != other.co_freevars
-        or len(code.co_consts) != len(other.co_consts)
-    ):
-        return False
-    for mine, theirs in zip(code.co_consts, other.co_consts):
-        if isinstance(mine, CodeType):
-            if not isinstance(theirs, CodeType) or not _is_same(mine, theirs):
-                return False
-        elif type(mine) is not type(theirs) or (mine != theirs and repr(mine) != repr(theirs)):
-            return False
-        elif isinstance(mine, (tuple, float, frozenset)) and _exact(mine) != _exact(theirs):
-            return False
-    return True
-
-
-def _exact(constant: Any) -> Any:
-    # `1 == 1.0 == True`, and `0.0 == -0.0`.
-    if isinstance(constant, tuple):
-        return tuple(_exact(part) for part in constant)
-    if isinstance(constant, frozenset):
-        return frozenset(_exact(part) for part in constant)
-    return type(constant).__name__, repr(constant)
-
-
-def _narrowed(nodes: list[Any], code: CodeType) -> list[Any]:
-    if sys.version_info >= (3, 11):
-        spots = [p for p in code.co_positions() if (None not in p and p[0] != p[1]) or p[2] != p[3]]
-        inside = [node for node in nodes if all(_covers(node, spot) for spot in spots)]
-        if inside:
-            # Of nested definitions the one with the greatest first line is the innermost.
-            return [max(inside, key=lambda node: (node.lineno, node.col_offset))]
-    return [node for node in nodes if _names_of(node, code)]
-
-
-def _covers(node: Any, spot: Any) -> bool:
-    line, end_line, column, end_column = spot
-    if line is None or end_line is None or column is None or end_column is None:
-        return True
-    return bool(
-        (node.lineno, node.col_offset) <= (line, column)
-        and (end_line, end_column) <= (node.end_lineno, node.end_col_offset)
-    )
-
-
-def _names_of(node: Any, code: CodeType) -> bool:
-    if not isinstance(node, ast.Lambda):
-        return True
-    compiled = compile(ast.Expression(body=node), "<lambda>", "eval", dont_inherit=True)
-    found = [const for const in compiled.co_consts if isinstance(const, CodeType)]
-    return bool(found) and _shape(found[-1]) == _shape(code)
-
-
-def _shape(code: CodeType) -> Any:
-    names = sorted({*code.co_names, *code.co_freevars})
-    consts = [
-        _shape(const) if isinstance(const, CodeType) else _exact(const) for const in code.co_consts
-    ]
-    return code.co_varnames, names, consts, len(code.co_code)
-
-
 def stamp_of(path: str) -> Any:
     """What changes with a file, `None` where there is none."""
     try:
@@ -311,7 +304,7 @@ def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
         elif data is not None:
             source = Source(data, filename)
             source.kept = kept_outlines.read(data)
-            if source.kept is None:
+            if source.kept is None and source.table is None:
                 _ = source.tree  # or there is none
     except (OSError, SyntaxError, ValueError, RecursionError, SystemError, MemoryError):
         source = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import contextlib
 import os
@@ -263,11 +262,6 @@ def _imported_by(name: str) -> Iterator[str]:
     variables = attributes_of(sys.modules.get(name))
     file = variables.get("__file__")
     source = source_of(file, dict(variables)) if is_a(file, str) else None
-    for statement in () if source is None else source.tree.body:
-        if is_a(statement, ast.Import):
-            for alias in statement.names:
-                yield from (*parents_of(alias.name), alias.name)
-        elif is_a(statement, ast.ImportFrom):
-            origin = statement.module or "", None, statement.level
-            home = absolute(origin, variables.get("__package__"))
-            yield from (*parents_of(home), home, *(f"{home}.{a.name}" for a in statement.names))
+    for module, level, names in () if source is None else source.imported:
+        home = absolute((module, None, level), variables.get("__package__"))
+        yield from (*parents_of(home), home, *(f"{home}.{name}" for name in names))
