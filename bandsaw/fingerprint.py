@@ -227,7 +227,8 @@ def parts_of(
     """
     with late_import:
         from ._file import File
-        from ._identity.parts import dependency_item, module_item, parts_of_code, text_of
+        from ._identity.part_items import module_item
+        from ._identity.parts import dependency_item, parts_of_code, text_of
 
     def is_whole(dependency: Any) -> bool:
         return isinstance(dependency, ModuleType) and is_first_party(dependency.__name__)

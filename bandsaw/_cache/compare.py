@@ -204,7 +204,7 @@ def _variables_between(
     now: Sequence[Sequence[str]], then: Sequence[Sequence[str]], keys: Collection[str]
 ) -> list[str]:
     """Names the variables in whose values alone the parts differ; `keys`: what may be named."""
-    from .._identity.parts import ANY
+    from .._identity.part_items import ANY
 
     computed = {key.partition(":")[2]: key.replace(":", ".") for key in keys}
     by_place: dict[str, list[str]] = {}

@@ -186,7 +186,8 @@ def _all_read(source: Source, namespace: dict[str, Any]) -> Table:
     }
     assigned = {name: source.statements(name) for name in source.assigned}
     computed = frozenset(filter(source.computes, assigned))
-    return Table(functions, classes, source.imports, source.imported, assigned, computed)
+    imports = source.imports, source.imported
+    return Table(functions, classes, *imports, assigned, computed, source.defined)
 
 
 def _read(

@@ -41,6 +41,7 @@ class Table(NamedTuple):
         imported: The modules that its top level imports, with the level and the names.
         assigned: The statements that assign a name at its top level, in their normal form.
         computed: The names for which one of them has more than a literal.
+        defined: The functions and classes at its top level, and whether they are decorated.
     """
 
     functions: dict[tuple[str, int], tuple[frozenset[bytes], Optional[tuple[Any, ...]]]]
@@ -49,6 +50,7 @@ class Table(NamedTuple):
     imported: list[tuple[str, int, tuple[str, ...]]]
     assigned: dict[str, tuple[bytes, ...]]
     computed: frozenset[str]
+    defined: dict[str, bool]
 
     def function(self, code: CodeType) -> Optional[Kept]:
         """Finds what is kept of a function; `None` if its source does not compile to its code.

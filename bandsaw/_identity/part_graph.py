@@ -8,7 +8,7 @@ Nothing of that has to be opened with care or watched by itself.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .addresses import may_be_of_process
@@ -66,11 +66,13 @@ class PartGraph:
 
     def add_lines(self, written: bytes) -> bytes:
         """Adds the lines of all that was named to what names it."""
-        lines = []
+        return b"".join([written, *sorted(line for _, line in self.lines())])
+
+    def lines(self) -> Iterator[tuple[Any, bytes]]:
+        """Yields all that was named and was not yielded yet, with the line of each."""
         while self._pending:
             node = self._pending.pop()
-            lines.append(self._line(node) if type(node) is Part else self._outside(node))
-        return b"".join([written, *sorted(lines)])
+            yield node, self._line(node) if type(node) is Part else self._outside(node)
 
     def _outside(self, name: Outside) -> bytes:
         value = self._open_outside(name)

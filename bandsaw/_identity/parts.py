@@ -11,7 +11,6 @@ counts by its name there, so that an edit shows up where it was made and nowhere
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
@@ -21,7 +20,12 @@ from .canonical import Reporter, Writer
 from .careful import FOREIGN, NAMES
 from .carried import carried_by
 from .definitions import definition_of, write_code
-from .firstparty import canonical_module_name, is_first_party, names_of_global, unversioned_name
+from .firstparty import (
+    canonical_module_name,
+    distribution_of,
+    names_of_global,
+    unversioned_name,
+)
 from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
 from .holdings import ATTRIBUTES
 from .kinds import (
@@ -36,19 +40,17 @@ from .kinds import (
 from .module_parts import Part
 from .names import CHANGING, STATED
 from .part_forms import PART
+from .part_items import DIGITS, Item, by_module, merged, module_item, place_of
 from .reach import MODULE, TASK, Reach
 from .said import source_of_namespace
+from .together import together_for
 from .watch import Seen
 
-_DIGITS = 16
-ANY = "*"  # the name of the item of all variables of a module
 _LONGEST_TEXT = 60
 _LARGEST_INT = 1 << 200
 _METHODS = (classmethod, staticmethod)
 _CODE = (FunctionType, type, ModuleType)
 _CODE_TAGS = (b"!function;", b"!class;", FOREIGN, MODULE, PART, TASK)
-
-Item = tuple[str, str, str, str]
 
 
 class _Recorder(Writer):
@@ -96,29 +98,44 @@ class _ByName(Writer):
         return entered
 
     def hex(self, value: Any) -> str:
-        return sha256(self.write(value)).hexdigest()[:_DIGITS]
+        return sha256(self.write(value)).hexdigest()[:DIGITS]
 
 
 def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -> list[Item]:
     """Says what the digest of code is made of."""
-    codes = list(codes)
-    reach = Reach((), left_out, is_told_apart=True)
+    codes, known, is_told_apart = list(codes), together_for(left_out), False
+    reach = Reach((), left_out, together=known)
     while True:
         recorder = _Recorder(reach)
-        for code in codes:
-            recorder.write(code)
-        if reach.is_settled():
+        lines = reach.lines_of(codes, recorder)
+        if not reach.is_settled():
+            reach = Reach((), left_out, reach, is_told_apart=is_told_apart)
+        elif 0 < len(lines) <= limit:
+            is_told_apart = True
+            reach = Reach((), left_out, together=known, is_told_apart=True)
+        else:
             break
-        reach = Reach((), left_out, reach, is_told_apart=True)
+    known.keep()
+    distributions = recorder.distributions
     by_name = _ByName(_told_apart(recorder.code.values()))
     items: list[tuple[Any, Item]] = []
     for code, form in recorder.code.values():
         items += ((_home(code), item) for item in _items_of(code, form, by_name))
-    items = _merged(items) + _assigned(reach.seen)
-    if len(items) + len(recorder.distributions) > limit:
-        items = _by_module(items, carried_by(reach.seen).values, limit)
+    items = merged(items) + _assigned(reach.seen)
+    for node, line in lines:
+        digest = sha256(line).hexdigest()[:DIGITS]
+        if is_a(node, Part):
+            items.append((_home(node), ("function", node.name, "", digest)))
+            continue
+        if not line.startswith(node.written_name):  # something stands in for it
+            items.append((node.module, ("value", ".".join(node.chain), "", digest)))
+        distribution = distribution_of(node.module)
+        if distribution is not None:
+            distributions.add(distribution)
+    if len(items) + len(distributions) > limit:
+        items = by_module(items, carried_by(reach.seen).values, limit)
     found = [item for _, item in items]
-    return found + [("distribution", name, "", version) for name, version in recorder.distributions]
+    return found + [("distribution", name, "", version) for name, version in distributions]
 
 
 def _assigned(seen: Seen) -> list[tuple[Any, Item]]:
@@ -128,15 +145,9 @@ def _assigned(seen: Seen) -> list[tuple[Any, Item]]:
         source = source_of_namespace(namespace)
         if source is not None and source.computes(name):
             written = b"".join(source.statements(name))
-            home, digest = namespace["__name__"], sha256(written).hexdigest()[:_DIGITS]
-            items.append((home, ("assigned", name, _place(home), digest)))
+            home, digest = namespace["__name__"], sha256(written).hexdigest()[:DIGITS]
+            items.append((home, ("assigned", name, place_of(home), digest)))
     return items
-
-
-def module_item(module_name: str, digest: bytes) -> Item:
-    """Makes the item of a module that counts as a whole."""
-    name = canonical_module_name(module_name)
-    return "module", name, _place(module_name), digest.hex()[:_DIGITS]
 
 
 def dependency_item(dependency: Any, digest: Optional[bytes] = None) -> Item:
@@ -151,7 +162,7 @@ def dependency_item(dependency: Any, digest: Optional[bytes] = None) -> Item:
         what = os.fsdecode(dependency.path)
     else:
         what = _plain(dependency) or type(dependency).__name__
-    text = _ByName({}).hex(dependency) if digest is None else digest.hex()[:_DIGITS]
+    text = _ByName({}).hex(dependency) if digest is None else digest.hex()[:DIGITS]
     return "depends", what, "", text
 
 
@@ -182,7 +193,7 @@ def _plain(value: Any) -> Optional[str]:
 
 
 def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
-    place = _place(_home(code))
+    place = place_of(_home(code))
     if form.tag == MODULE:
         _, written, names = form.children
         yield from _values_in(names, "", place, by_name)
@@ -220,7 +231,7 @@ def _items_of(code: Any, form: Form, by_name: _ByName) -> Iterable[Item]:
             continue  # that of a decorator or a base
         definition = definition_of(method)
         if definition.is_by_source:
-            yield "method", f"{name}.{key}", place, definition.digest.hex()[:_DIGITS]
+            yield "method", f"{name}.{key}", place, definition.digest.hex()[:DIGITS]
     yield kind, name, place, by_name.hex(Form(form.tag, PARTS, children))
 
 
@@ -234,62 +245,6 @@ def _values_in(form: Form, owner: str, place: str, by_name: _ByName) -> Iterable
 
 def _pairs_of(form: Form) -> list[tuple[str, Any]]:
     return list(zip(form.children[::2], form.children[1::2]))
-
-
-def _merged(items: list[tuple[Any, Item]]) -> list[tuple[Any, Item]]:
-    """Makes one item of functions or classes that have one name, as closures have."""
-    found: dict[tuple[str, str, str], tuple[Any, set[str]]] = {}
-    kept = {}
-    for home, item in items:
-        if item[0] in ("function", "class"):
-            found.setdefault(item[:3], (home, set()))[1].add(item[3])
-        else:
-            kept[item] = home
-    merged: list[tuple[Any, Item]] = [(home, item) for item, home in kept.items()]
-    for key, (home, texts) in found.items():
-        text = texts.pop() if len(texts) == 1 else _hex_of(texts)
-        merged.append((home, (*key, text)))
-    return merged
-
-
-def _by_module(
-    items: list[tuple[Any, Item]], computed: Mapping[str, str], limit: int
-) -> list[tuple[Any, Item]]:
-    """Makes one item of each module, beside those of variables that the source does not say.
-
-    Of more variables than the limit, there is one item for those of a module.
-    """
-    used = {item[1] for _, item in items if item[0] == "value"}
-    used |= {name.rpartition(".")[2] for name in used}
-    computed = {key: digest for key, digest in computed.items() if key.partition(":")[2] in used}
-    values: list[tuple[Any, Item]] = []
-    for key, digest in computed.items():
-        home, _, name = key.partition(":")
-        values.append((home, ("value", name, _place(home), digest[:_DIGITS])))
-    if len(values) > limit:
-        texts: dict[str, list[str]] = {}
-        for home, item in values:
-            texts.setdefault(home, []).append(repr(item))
-        values = [(h, ("value", ANY, _place(h), _hex_of(found))) for h, found in texts.items()]
-    names = {key.partition(":")[2] for key in computed}
-    kept = values
-    groups: dict[Any, list[str]] = {}
-    for home, item in items:
-        if item[0] == "value" and not names.isdisjoint((item[1], item[1].rpartition(".")[2])):
-            continue
-        if item[0] in ("function", "class", "method", "value", "assigned"):
-            groups.setdefault(home, []).append(repr(item))
-        else:
-            kept.append((home, item))
-    for home, found in groups.items():
-        kept.append((home, module_item(str(home), bytes.fromhex(_hex_of(found)))))
-    return kept
-
-
-def _hex_of(texts: Iterable[str]) -> str:
-    return sha256("\n".join(sorted(texts)).encode("ascii", "backslashreplace")).hexdigest()[
-        :_DIGITS
-    ]
 
 
 def _told_apart(found: Iterable[tuple[Any, Form]]) -> dict[int, bytes]:
@@ -322,11 +277,3 @@ def _home(code: Any) -> Any:
         # Not `__module__`: decorators copy that from what they wrap.
         return code.__globals__.get("__name__")
     return module_of(code) if is_a(code, type) else code.__module__
-
-
-def _place(module_name: Any) -> str:
-    if not is_a(module_name, str) or not is_first_party(module_name):
-        return ""
-    path = canonical_module_name(module_name).replace(".", "/")
-    is_package = "__path__" in getattr(sys.modules.get(module_name), "__dict__", {})
-    return f"{path}/__init__.py" if is_package else f"{path}.py"

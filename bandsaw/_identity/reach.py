@@ -94,6 +94,13 @@ class Reach:
         written = writer.write(code)
         return sha256(written if self._graph is None else self._graph.add_lines(written)).digest()
 
+    def lines_of(self, codes: Iterable[Any], writer: Writer) -> list[tuple[Any, bytes]]:
+        """Writes code with a writer. Returns the lines of the parts of modules that it reaches."""
+        self._writer = writer
+        for code in codes:
+            writer.write(code)
+        return [] if self._graph is None else list(self._graph.lines())
+
     def is_settled(self) -> bool:
         """Says whether all counts by what is known of it now, at the end of the walk."""
         if self._reader.asks_for_effects():

@@ -63,7 +63,7 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
         ):  # fmt: skip
             return True
         is_bound = (
-            name in source.assigned
+            source.assigns(name)
             or source.defined.get(name)
             or name in source.bound_below
             or _has_star(source)
@@ -71,9 +71,9 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
         return None if is_bound else False
     if value is MISSING or name.startswith("__"):
         return True
-    if name in source.defined and name not in source.assigned:
+    if name in source.defined and not source.assigns(name):
         return None if source.defined[name] else False
-    statements = source.assigned.get(name, [])
+    statements = source.assigned.get(name, []) if source.assigns(name) else []
     if len(statements) == 1 and is_a(statements[0], (ast.Assign, ast.AnnAssign)):
         statement = statements[0]
         targets = statement.targets if is_a(statement, ast.Assign) else [statement.target]
@@ -85,8 +85,7 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
 
 
 def _has_star(source: Source) -> bool:
-    imports = [node for node in source.tree.body if is_a(node, ast.ImportFrom)]
-    return any(alias.name == "*" for node in imports for alias in node.names)
+    return any("*" in names for _, _, names in source.imported)
 
 
 def is_literal(node: Any, value: Any, seen: Optional[Seen] = None) -> Optional[bool]:

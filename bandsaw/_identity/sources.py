@@ -103,7 +103,7 @@ class Source:
     @property
     def defined(self) -> dict[str, bool]:
         """The functions and classes at the top level, and whether they are decorated."""
-        return self._bindings.defined
+        return self._read.defined
 
     @property
     def bound_below(self) -> set[str]:
