@@ -104,6 +104,7 @@ _UNCOUNTED = {
     "test_in_place",
     "test_inherited",
     "test_interrupts",
+    "test_kept_definitions",
     "test_kept_outlines",
     "test_kinds_of_files",
     "test_left_and_shared",

@@ -1067,6 +1067,61 @@ def test_many_parts_are_told_by_module(project):
     }
 
 
+UNLOADED = {
+    "flow": """
+        def f(x):
+            import work_of_many
+            import numpy.linalg
+            return work_of_many.run(numpy.linalg.norm(x))
+        """,
+    "work_of_many": """
+        from helps_many import change
+        SIZE = 3
+        def run(x):
+            return change(x) * SIZE
+        """,
+    "helps_many": """
+        def change(x):
+            return inner(x)
+        def inner(x):
+            return x + 1
+        """,
+}
+
+
+@pytest.mark.parametrize("limit", [200, 5])
+@pytest.mark.parametrize(
+    ("name", "old", "new", "changed"),
+    [
+        ("flow", "run(", "run(1 + ", "flow.py"),
+        ("work_of_many", "SIZE = 3", "SIZE = 4", "work_of_many.py"),
+        ("helps_many", "return x + 1", "return x + 2", "helps_many.py"),
+        ("helps_many", "return x + 1", "return x + 1  # the same", None),
+    ],
+)
+def test_parts_of_modules_that_are_not_loaded_differ_where_they_were_edited(
+    project, name, old, new, changed, limit
+):
+    before, first = parts_and_id(project, UNLOADED, limit=limit)
+    files = {**UNLOADED, name: UNLOADED[name].replace(old, new)}
+    after, second = parts_and_id(project, files, limit=limit)
+    assert (first != second) == (changed is not None)
+    assert {place for _, _, place in difference(before, after)} == {changed} - {None}
+    assert any(part[:2] == ["distribution", "numpy"] for part in after)
+    kinds = {part[0] for part in after}
+    assert kinds == {"distribution", *(["module"] if limit == 5 else ["function", "value"])}
+
+
+def test_what_stands_in_for_something_installed_is_told_of_many_parts(project, monkeypatch):
+    import numpy.linalg
+
+    before, first = parts_and_id(project, UNLOADED, limit=5)
+    monkeypatch.setattr(numpy.linalg, "norm", lambda x: 5)
+    after, second = parts_and_id(project, UNLOADED, limit=5)
+    assert first != second
+    assert before != after
+
+
 def test_installed_distributions_are_parts_and_their_versions_change_nothing_else(
     project, monkeypatch
 ):
