@@ -13,14 +13,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from types import FunctionType, ModuleType
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from ..modules import main_module_name
-from .canonical import Writer, as_leaf
+from .canonical import Writer
 from .contents import base_of
 from .definitions import definition_of
 from .firstparty import canonical_module_name, is_first_party
 from .firsts import MISSING, content_of
+from .forms import PARTS, Form, Written
 from .kinds import attributes_of, is_a, is_task, module_of, name_of_module, qualname_of
 from .stored import unwrapped
 from .watch import Seen, Watch
@@ -35,23 +36,17 @@ class _Compared(Writer):
 
     def __init__(self, seen: Seen) -> None:
         self.has_byte_code = False
-        # Functions with their digests, and whether byte code counts. Shared by all that are inside.
-        self._known: dict[int, tuple[FunctionType, bytes, bool]] = {}
-        # Where it is: what a function closes over may lead to it again.
-        self._inside: frozenset[Any] = frozenset()
-        # Where it was cut short for that, further out than it is now.
-        self._cuts: set[Any] = set()
         report = lambda frames, value, reason: None  # noqa: E731
-        super().__init__(as_leaf(self._digest_of_code), report=report, seen=seen)
+        super().__init__(self._code, report=report, seen=seen)
 
     def _without_form(self, value: Any, error: Any) -> bytes:
         if not self.frames:
             raise error
         return b"?;"
 
-    def _digest_of_code(self, code: Any) -> bytes:
+    def _code(self, code: Any) -> Union[bytes, Form]:
         if is_a(code, FunctionType):
-            return self._digest_of_function(code)
+            return self._function(code)
         held: list[Any] = []
         if is_a(code, type):
             name, module = qualname_of(code), canonical_module_name(module_of(code))
@@ -62,32 +57,20 @@ class _Compared(Writer):
                         held += (key, member)
         else:
             name, module = canonical_module_name(name_of_module(code)), "None"
-        return self._joined(f"{module}.{name}".encode("utf-8", "surrogatepass"), held)
+        name = f"{module}.{name}"
+        return _form(sha256(name.encode("utf-8", "surrogatepass")).digest(), held)
 
-    def _digest_of_function(self, function: FunctionType) -> bytes:
+    def _function(self, function: FunctionType) -> Union[bytes, Form]:
         if is_task(function):
             # What makes it a task knows the script by another name there.
             function = function.__dict__.get("__wrapped__", function)
-        known = self._known.get(id(function))
-        if known is None:
-            outer, self._cuts = self._cuts, set()
-            counted, self.has_byte_code = self.has_byte_code, False
-            known = function, self._made_of(function), self.has_byte_code
-            if not self._cuts:
-                self._known[id(function)] = known
-            self._cuts |= outer
-            self.has_byte_code = counted
-        self.has_byte_code |= known[2]
-        return known[1]
-
-    def _made_of(self, function: FunctionType) -> bytes:
         definition = definition_of(function)
         if not definition.is_by_source:
             self.has_byte_code = True
         if "registry" in function.__dict__ and not is_first_party(
             str(function.__globals__.get("__name__"))
         ):
-            return self._joined(definition.digest, [dict(function.__dict__["registry"])])
+            return _form(definition.digest, [dict(function.__dict__["registry"])])
         changes = definition.changes
         held: list[Any] = [function.__defaults__, function.__kwdefaults__]
         if held == [None, None]:
@@ -106,25 +89,12 @@ class _Compared(Writer):
                 value = namespace.get(use.chain[0], MISSING)
                 if value is not MISSING and not is_a(value, _CODE):
                     held += (use.chain[0], value)
-        return self._joined(definition.digest, held)
+        return _form(definition.digest, held)
 
-    def _joined(self, digest: bytes, held: list[Any]) -> bytes:
-        key = digest, *map(id, held)
-        if key in self._inside:
-            self._cuts.add(key)
-            return digest
-        if not held:
-            return digest
-        inner = _Compared(self._seen or Seen())
-        inner._inside = self._inside | {key}
-        inner._known = self._known
-        try:
-            written = inner.write(held)
-        except Exception:
-            return digest
-        self.has_byte_code |= inner.has_byte_code
-        self._cuts |= inner._cuts - {key}
-        return sha256(digest + written).digest()
+
+def _form(digest: bytes, held: list[Any]) -> Union[bytes, Form]:
+    written = b"c" + digest
+    return Form(b"!held;", PARTS, (Written(written), *held)) if held else written
 
 
 # Behind the digest of code that a decorator has made: no other Python can make the same.
