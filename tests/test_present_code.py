@@ -1757,3 +1757,40 @@ def test_mocks_count_by_what_they_are_told_to_return(project):
         assert f("5") == 5
         """
     project.run("-c", textwrap.dedent(body))
+
+
+def test_objects_whose_methods_close_over_each_other_are_compared_once(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib.py",
+        """
+        class Context:
+            def wrapped(self, name, function):
+                def call(x):
+                    return self.rate, name, function(x)
+                return call
+
+        CONTEXTS = [Context() for _ in range(3)]
+        for context in CONTEXTS:
+            context.rate, context.others = 1, CONTEXTS
+            for number in range(30):
+                setattr(context, f"f{number}", context.wrapped(number, abs))
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            return lib.CONTEXTS[0].f3(x)
+
+        if __name__ == "__main__":
+            print(f(-4), f.bandsaw_task.task_id)
+            lib.CONTEXTS[1].rate = 2
+            print(f.bandsaw_task.task_id)
+        """,
+    )
+    first, second, *_ = project.run("flow.py").stdout.splitlines()
+    assert first.startswith("(1, 3, 4) ") and not first.endswith(second)

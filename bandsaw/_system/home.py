@@ -5,7 +5,7 @@ r"""The folder for what is kept between runs: archives, environments, files that
         archives/       see `distribution`
         environments/   see `environments`
         files/          see `_files.places`
-        outlines/       see `_identity.kept_outlines`
+        outlines/       see `_identity.kept_texts`
         stores/         see `_cache.shared`
 
 All that is in it can be made again: removing it costs time. Because the names in
