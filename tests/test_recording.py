@@ -138,6 +138,23 @@ def calls_of(bandsaw_runs, task):
     return [call for call in found if call["task"] == f"workflow.{task}"]
 
 
+def test_a_damaged_name_of_a_column_is_read_or_told(project, recorded, bandsaw_runs):
+    recorded("given(1)")
+    before = calls_of(bandsaw_runs, "given")
+    path = project.folder / "calls.sqlite"
+    for old, new, is_read in ((b"error TEXT", b"errOr TEXT", True), (b"ended", b"endee", False)):
+        data = path.read_bytes()
+        assert old in data
+        path.write_bytes(data.replace(old, new))
+        if is_read:
+            assert calls_of(bandsaw_runs, "given") == before
+        else:
+            told = project.run("-m", "bandsaw", "runs", "show", check=False)
+            assert (
+                told.returncode and "Traceback" not in told.stderr and str(path.name) in told.stderr
+            )
+
+
 def test_each_call_is_written_with_where_it_ran_and_what_it_used(recorded, bandsaw_runs):
     recorded("assert list(cached.map([1, 2, 1, 2])) == [1, 2, 1, 2]; assert cached(1) == 1")
     calls = calls_of(bandsaw_runs, "cached")

@@ -20,11 +20,12 @@ from .writing import CALL, SCHEMA, opened
 
 # A run on another machine, of which nothing was heard for so long, counts as lost.
 _SECONDS_UNTIL_LOST = 30.0
+# Named as here: in a damaged file the names of columns may be written otherwise.
 _RUN = ", ".join(
-    f"runs.{name}"
+    f"runs.{name} AS {name}"
     for name in ("run", "begun", "ended", "seen", "command", "folder", "host", "pid", "python")
 )
-_CALL = ", ".join(CALL)
+_CALL = ", ".join(f"{name} AS {name}" for name in CALL)
 # As `state_of` says it.
 _FAILED = "calls.begun IS NOT NULL AND error IS NOT NULL AND error != 'builtins.KeyboardInterrupt'"
 _TEXTS = {name for name, kind in re.findall(r"(\w+) (TEXT|REAL|INTEGER)", SCHEMA) if kind == "TEXT"}
