@@ -656,6 +656,54 @@ def test_kept_processes_are_sent_only_what_differs_from_a_call_that_they_know(pr
     ]
 
 
+def test_a_kept_process_in_which_a_thread_logs_between_two_calls_goes_on(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(ThreadPoolExecutor(1), workers=1)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import logging, os, threading, time
+        from pathlib import Path
+        import bandsaw
+
+        def wait_for(name):
+            while not Path(name).exists():
+                time.sleep(0.01)
+
+        def say():
+            wait_for("is back")
+            logging.warning("between two calls")
+            Path("is said").touch()
+
+        @bandsaw.task
+        def process(leaves):
+            if leaves:
+                threading.Thread(target=say).start()
+            return os.getpid()
+
+        if __name__ == "__main__":
+            first = process(True)
+            Path("is back").touch()
+            wait_for("is said")
+            # Until the worker has it.
+            time.sleep(0.2)
+            print(process(False) == first)
+        """,
+    )
+    done = project.run("workflow.py")
+    assert (done.stdout, "between two calls" in done.stderr) == ("True\n", True)
+
+
 @pytest.mark.parametrize("options", ["workers=1", "isolate=False"])
 def test_large_data_passes_the_executor_by_on_one_machine(project, options):
     project.write(

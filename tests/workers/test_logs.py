@@ -167,6 +167,26 @@ def test_records_of_threads_arrive_whole(run, mode):
     run(TASK, body, mode)
 
 
+def test_what_is_logged_after_the_result_was_sent_arrives_as_well(run, mode):
+    tasks = """
+    import atexit, logging, warnings
+
+    def at_the_end():
+        logging.warning('told at the end')
+        warnings.warn('warned at the end')
+
+    @bandsaw.task
+    def f():
+        atexit.register(at_the_end)
+    """
+    body = """
+    logging.basicConfig(format='%(levelname)s %(message)s')
+    f()
+    """
+    said = run(tasks, body, mode).stderr
+    assert said.count("WARNING told at the end") == said.count("Warning: warned at the end") == 1
+
+
 def test_a_record_that_cannot_be_formatted_does_no_harm(run, mode):
     body = "logging.getLogger().addHandler(kept)\nf('unformattable')\nf()\n"
     body += "assert [r.getMessage() for r in records] == ['after', 'beware']"
