@@ -241,8 +241,8 @@ def test_what_cannot_be_written_is_named(configure):
 
 
 def test_an_error_without_words_that_keeps_something_from_being_written_is_named(configure):
-    class Exhausted(bandsaw.PickleSerializer):
-        def serialize_with_buffers(self, value, stream):
+    class Exhausted(bandsaw.JsonSerializer):
+        def serialize(self, value, stream):
             raise MemoryError
 
     configuration = configure().set_serializer(Exhausted())
