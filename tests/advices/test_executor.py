@@ -546,6 +546,40 @@ def test_a_process_that_cannot_be_started_below_a_worker_is_told_as_that(project
     assert nameless.endswith("\n2\n")
 
 
+def test_a_worker_that_has_no_room_for_the_code_says_where(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import resource
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+        def pool():
+            return ProcessPoolExecutor(1, mp_context=get_context("fork"), initializer=limit)
+
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(pool))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        TASKS
+        + """
+    if __name__ == "__main__":
+        try:
+            one()
+        except bandsaw.errors.WorkerStartError as error:
+            print(error)
+        """,
+    )
+    said = project.run("workflow.py").stdout
+    assert "File too large: " in said and os.path.join(str(project.temporary), "bandsaw-") in said
+
+
 @pytest.mark.parametrize("options", ["", ", workers=1"])
 def test_workers_that_take_turns_are_sent_what_they_lack_once(project, options):
     project.write(
