@@ -206,6 +206,11 @@ class Child(abc.ABC):
                 self.cancel()
                 with contextlib.suppress(Exception):
                     self.finish(time.monotonic() + _SECONDS_TO_DIE)
+            with contextlib.suppress(Exception):
+                # One that has ended by itself was not listened to until its end.
+                while (frame := self.take()) is not None:
+                    self._pass_on(frame)
+                    frame.discard()
         finally:
             self.close()
 
