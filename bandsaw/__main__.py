@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Optional, TextIO
 
 from . import __version__
 from ._commands import archive, cache, console, env, files, runs
@@ -65,9 +65,13 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # A shell asks how the words of a command go on.
         with contextlib.suppress(ImportError):
             importlib.import_module("argcomplete").autocomplete(parser)
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+    output: Optional[TextIO] = sys.stdout
+    if output is None:
+        # It was closed before the program was started.
+        sys.stdout = open(os.devnull, "w")
+    elif isinstance(output, io.TextIOWrapper) and output.errors in ("strict", "surrogateescape"):
         # Paths and values may have characters that the output has no code for.
-        sys.stdout.reconfigure(errors="backslashreplace")
+        output.reconfigure(errors="backslashreplace")
     parsed = parser.parse_args(args)
     if parsed.command == "check":
         from ._commands.check import check_configuration

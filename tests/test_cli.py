@@ -1,4 +1,5 @@
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -75,12 +76,29 @@ def test_a_good_configuration_is_listed(project, pythons):
     assert project.left_behind() == []
 
 
-def test_what_the_output_has_no_code_for_is_escaped(project):
+# In the C locale the output is as the second one.
+@pytest.mark.parametrize("encoding", ["ascii", "ascii:surrogateescape"])
+def test_what_the_output_has_no_code_for_is_escaped(project, encoding):
     project.write("größe/own.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n")
     project.write("größe/__init__.py", "")
-    done = check(project, "--config", "größe.own", PYTHONIOENCODING="ascii")
+    done = check(project, "--config", "größe.own", PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert "configuration: gr\\xf6\\xdfe.own (" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+@pytest.mark.parametrize("command", ["cache ls --directory .", "check", "--help"])
+def test_where_the_output_is_closed_commands_do_their_work_without_a_word(project, command):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n")
+    command = f'exec "{sys.executable}" -m bandsaw {command} >&-'
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=project.folder,
+        env=project.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_another_configuration_can_be_named(project):

@@ -487,6 +487,24 @@ def test_what_cannot_be_read_is_named_and_not_where_it_goes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_of_a_link_the_contents_of_what_it_leads_to_are_copied(tmp_path, is_linked):
+    (tmp_path / "made.txt").write_text("made")
+    (tmp_path / "link").symlink_to("made.txt")
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "out" / "target"
+    places.copy(str(tmp_path / "link"), str(target), is_linked)
+    assert target.read_text() == "made" and not target.is_symlink()
+
+
+def test_contents_that_begin_after_a_file_was_listed_as_empty_are_an_error(tmp_path):
+    (tmp_path / "source").write_text("written later")
+    arriving = Arriving(str(tmp_path / "target"), [Part("", FILE, size=0)])
+    with pytest.raises(FileTravelError, match="source' was changed while it was read"):
+        arriving.copy(str(tmp_path / "source"))
+    assert [p.name for p in tmp_path.iterdir()] == ["source"]
+
+
 @pytest.mark.parametrize("change", ["content", "name", "mode", "more", "link"])
 def test_a_folder_counts_by_all_that_is_in_it(tmp_path, change):
     top = tmp_path / "top"

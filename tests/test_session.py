@@ -240,6 +240,17 @@ def test_what_cannot_be_written_is_named(configure):
     assert "module" in str(caught.value)
 
 
+def test_an_error_without_words_that_keeps_something_from_being_written_is_named(configure):
+    class Exhausted(bandsaw.JsonSerializer):
+        def serialize(self, value, stream):
+            raise MemoryError
+
+    configuration = configure().set_serializer(Exhausted())
+    session = Session(Task.create_task(some_function), Execution("e", (1,)), configuration)
+    with pytest.raises(UnserializableError, match=r"cannot be written by .*: MemoryError$"):
+        session.save(io.BytesIO())
+
+
 def test_a_session_without_a_configuration_says_so():
     for use in (lambda s: s.initiate(), lambda s: s.save(io.BytesIO()), lambda s: s.serializer):
         with pytest.raises(SessionError, match="has no configuration"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -76,8 +77,10 @@ class Results(Iterator[Any]):
         if ahead is not None:
             ahead.stop()
 
-    def __del__(self) -> None:
-        self.close()
+    def __del__(self, is_over: Callable[[], bool] = sys.is_finalizing) -> None:
+        # Once the program is over, all calls have ended, and modules may be empty.
+        if not is_over():
+            self.close()
 
 
 class _Ahead:

@@ -91,9 +91,10 @@ def members_of(
         except Exception as error:
             what = f"Task {task_name}" if name == "task" else f"The {name} of task {task_name}"
             is_told = isinstance(error, UnserializableError)
-            raise UnserializableError(f"{what} cannot be written by {serializer!r}: {error}") from (
-                error.__cause__ if is_told else error
-            )
+            reason = str(error) or type(error).__name__
+            raise UnserializableError(
+                f"{what} cannot be written by {serializer!r}: {reason}"
+            ) from (error.__cause__ if is_told else error)
         if buffers:
             members[f"{name}.buffers"] = buffers
             lengths[name] = [buffer.nbytes for buffer in buffers]

@@ -202,6 +202,11 @@ class Arriving(Digest):
 
     def copy(self, path: str, is_linked: bool = False) -> None:
         """Takes the whole stream from a path here; `is_linked`: one may be seen in the other."""
+        with self._leaving_nothing():
+            # Others are looked at when they are copied.
+            empty = [part for part in self._parts if part.kind == FILE and not part.size]
+            for _ in read(path, empty):
+                pass
         while self._part is not None:
             inner = os.path.join(path, self._part.name) if self._part.name else path
             with self._leaving_nothing():
@@ -229,7 +234,9 @@ class Arriving(Digest):
         target = self._inner(part)
         made = f"{self.path}-link"
         try:
-            os.link(path, made, follow_symlinks=not part.name)
+            # Linux links a link, also where it is told to follow it.
+            source = path if part.name else os.path.realpath(path)
+            os.link(source, made, follow_symlinks=False)
         except (OSError, NotImplementedError):
             return False
         os.replace(made, target)

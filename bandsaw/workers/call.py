@@ -80,7 +80,7 @@ class Call(CallErrors):
             answer = self._answer(child, deadline, is_last_try)
             try:
                 # What the task has left to be done at the end belongs to the call.
-                child.finish(deadline)
+                child.finish(deadline, str(self._session.task))
             except BaseException:
                 answer.discard()
                 raise

@@ -174,17 +174,19 @@ class Child(abc.ABC):
             frame.discard()
         return not self.is_over and self._has_channel and frame is None
 
-    def _pass_on(self, frame: Frame) -> None:
-        # Of a thread that an earlier task has left.
+    def _pass_on(self, frame: Frame, task: str = "") -> None:
+        # Of a thread that a task has left, or of what is done at the end of the process.
         from . import notices
 
         if frame.kind == LOG:
-            notices.emitter("", self.host)(frames.from_json(frame))
+            notices.emitter(task, self.host)(frames.from_json(frame))
         elif frame.kind == WARNING:
             notices.issue(frames.from_json(frame))
 
-    def finish(self, deadline: Optional[float] = None) -> None:
+    def finish(self, deadline: Optional[float] = None, task: str = "") -> None:
+        """Waits for the end of the process, and passes on what is logged there until then."""
         while (frame := self.next(deadline)) is not None:
+            self._pass_on(frame, task)
             frame.discard()
 
     def dismiss(self) -> None:
@@ -204,6 +206,11 @@ class Child(abc.ABC):
                 self.cancel()
                 with contextlib.suppress(Exception):
                     self.finish(time.monotonic() + _SECONDS_TO_DIE)
+            with contextlib.suppress(Exception):
+                # One that has ended by itself was not listened to until its end.
+                while (frame := self.take()) is not None:
+                    self._pass_on(frame)
+                    frame.discard()
         finally:
             self.close()
 

@@ -193,7 +193,7 @@ class EngineCall(Call):
                 del message
                 answer = self._answer(child, None, True)
                 if place.request["workers"] is None:
-                    child.finish()
+                    child.finish(task=str(self._session.task))
                 elif self._known is not None:
                     self._known.has_come_back |= answer.kind != FAILURE
             except DeadlineError:

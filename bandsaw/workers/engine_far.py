@@ -290,6 +290,10 @@ def _keep(folder: str, archive: "Any") -> None:
         unpacking.lacking.update(unpacking._members)
         arriving.take(archive[1])
         arriving.end_part()
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, folder) from error
     finally:
         arriving.abandon()
 

@@ -33,6 +33,8 @@ _HEAD = struct.Struct("!cII")
 _START = struct.Struct("!Ic")
 _PIECE = 1 << 18
 _HELLO = 1
+# HEARTBEAT, LOG and WARNING, which a thread may send that a task has left.
+_SAID = b"\4", b"\5", b"\14"
 # A name is 32 characters and the end of a line.
 _WHOLE_NAMES = 33 * 100
 # After so many seconds without a call the processes that were kept for one are ended.
@@ -209,7 +211,8 @@ class Hub:
             while not process.inbox.empty():
                 events.append(process.inbox.get())
             if all(letter == b"S" and body[:1] == b"P" for letter, body in events) or (
-                process.calls and not any(letter in b"MES" for letter, _ in events)
+                process.calls
+                and not any(letter in b"MES" and body[:1] not in _SAID for letter, body in events)
             ):
                 for event in events:
                     process.inbox.put(event)

@@ -546,6 +546,40 @@ def test_a_process_that_cannot_be_started_below_a_worker_is_told_as_that(project
     assert nameless.endswith("\n2\n")
 
 
+def test_a_worker_that_has_no_room_for_the_code_says_where(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import resource
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing import get_context
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+        def pool():
+            return ProcessPoolExecutor(1, mp_context=get_context("fork"), initializer=limit)
+
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(pool))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        TASKS
+        + """
+    if __name__ == "__main__":
+        try:
+            one()
+        except bandsaw.errors.WorkerStartError as error:
+            print(error)
+        """,
+    )
+    said = project.run("workflow.py").stdout
+    assert "File too large: " in said and os.path.join(str(project.temporary), "bandsaw-") in said
+
+
 @pytest.mark.parametrize("options", ["", ", workers=1"])
 def test_workers_that_take_turns_are_sent_what_they_lack_once(project, options):
     project.write(
@@ -654,6 +688,54 @@ def test_kept_processes_are_sent_only_what_differs_from_a_call_that_they_know(pr
         "5 1 True",
         "6 1 False",
     ]
+
+
+def test_a_kept_process_in_which_a_thread_logs_between_two_calls_goes_on(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(ThreadPoolExecutor(1), workers=1)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import logging, os, threading, time
+        from pathlib import Path
+        import bandsaw
+
+        def wait_for(name):
+            while not Path(name).exists():
+                time.sleep(0.01)
+
+        def say():
+            wait_for("is back")
+            logging.warning("between two calls")
+            Path("is said").touch()
+
+        @bandsaw.task
+        def process(leaves):
+            if leaves:
+                threading.Thread(target=say).start()
+            return os.getpid()
+
+        if __name__ == "__main__":
+            first = process(True)
+            Path("is back").touch()
+            wait_for("is said")
+            # Until the worker has it.
+            time.sleep(0.2)
+            print(process(False) == first)
+        """,
+    )
+    done = project.run("workflow.py")
+    assert (done.stdout, "between two calls" in done.stderr) == ("True\n", True)
 
 
 @pytest.mark.parametrize("options", ["workers=1", "isolate=False"])

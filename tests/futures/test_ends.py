@@ -182,6 +182,21 @@ def test_what_was_submitted_is_finished_at_the_end_of_a_script(run, project):
         assert (project.folder / name).exists()
 
 
+def test_a_map_that_was_not_taken_to_its_end_is_let_go_without_a_word(run, project):
+    tasks = """
+@bandsaw.task(chain="two")
+def note(number):
+    open(str(number), "w").close()
+"""
+    body = """
+    # A module that is emptied late, when those of bandsaw have been.
+    threading.left = note.map(range(6), buffersize=3)
+    next(threading.left)
+    """
+    assert run(tasks, body).stderr == ""
+    assert (project.folder / "3").exists() and not (project.folder / "5").exists()
+
+
 @pytest.mark.slow
 def test_on_every_python_what_is_left_at_the_end_finds_a_thread(project, write, pythons):
     """Some begin no thread any more once the script is over."""

@@ -167,6 +167,51 @@ def test_records_of_threads_arrive_whole(run, mode):
     run(TASK, body, mode)
 
 
+def test_what_is_logged_after_the_result_was_sent_arrives_as_well(run, mode):
+    tasks = """
+    import atexit, logging, warnings
+
+    def at_the_end():
+        logging.warning('told at the end')
+        warnings.warn('warned at the end')
+
+    @bandsaw.task
+    def f():
+        atexit.register(at_the_end)
+    """
+    body = """
+    logging.basicConfig(format='%(levelname)s %(message)s')
+    f()
+    """
+    said = run(tasks, body, mode).stderr
+    assert said.count("WARNING told at the end") == said.count("Warning: warned at the end") == 1
+
+
+def test_what_a_process_logs_that_ends_for_want_of_work_arrives_with_the_next_call(run):
+    tasks = """
+    import atexit, logging
+
+    @bandsaw.task
+    def f():
+        atexit.register(logging.warning, f'{os.getpid()} ends')
+        return os.getpid()
+    """
+    body = """
+    records = []
+    logging.getLogger().addFilter(lambda record: records.append(record.getMessage()))
+    first = f()
+    try:
+        while True:
+            os.kill(first, 0)
+            time.sleep(0.05)
+    except ProcessLookupError:
+        pass
+    assert f() != first
+    assert records == [f'{first} ends']
+    """
+    run(tasks, body, "workers=1, idle_timeout=0.1")
+
+
 def test_a_record_that_cannot_be_formatted_does_no_harm(run, mode):
     body = "logging.getLogger().addHandler(kept)\nf('unformattable')\nf()\n"
     body += "assert [r.getMessage() for r in records] == ['after', 'beware']"
