@@ -495,6 +495,71 @@ def test_what_a_run_changes_does_not_change_the_fingerprint(project):
     assert fingerprint(module.f) == before
 
 
+BEHIND = {
+    "a method with the name of one that fills": (
+        "store = lib.Store()",
+        "store.put(x); return store.total()",
+    ),
+    "another assigned as an attribute": (
+        "model = lib.Store()",
+        "return lib.Runner().fit(model).predict(x)",
+    ),
+    "a variable that is assigned": (
+        "current = lib.Store()",
+        "global current; value = current.total(); current = None; return value",
+    ),
+    "what is registered with it": (
+        "store = lib.Store(); store.handlers.append(lib.total)",
+        "store.put(x); return store.handled()",
+    ),
+    "a container": ("stores = [lib.Store()]", "stores.append(x); return stores[0].total()"),
+    "of another module": ("lib.shared", "lib.shared.put(x); return lib.shared.total()"),
+    "a function of it": ("table = lib.loaded()", "table[x] = 1; return table[0]"),
+}
+
+
+@pytest.mark.parametrize("way", BEHIND)
+def test_the_code_behind_a_variable_counts_though_reached_code_changes_it(project, way):
+    statement, body = BEHIND[way]
+    lib = """
+        class Store:
+            def __init__(self):
+                self.all, self.handlers = [], []
+            def put(self, x):
+                self.all.append(x)
+            def total(self):
+                return total(self)
+            def handled(self):
+                return self.handlers[0](self)
+        class Runner:
+            def __init__(self):
+                self.model = None
+            def fit(self, model):
+                self.model = model
+                return self
+            def predict(self, x):
+                return self.model.total()
+        def total(store):
+            return sum(store.all) + {number}
+        def loaded():
+            return {{0: {number}}}
+        shared = Store()
+    """
+    flow = f"""
+        import lib
+        {statement}
+        def f(x):
+            {body}
+    """
+
+    def told(number):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", IdentityWarning)
+            return id_of(project, flow=flow, lib=lib.format(number=number))
+
+    assert told(1) == told(1) != told(2)
+
+
 def test_a_registry_of_functions_counts_by_what_it_holds(project):
     program = """
         HANDLERS = {{}}

@@ -594,6 +594,16 @@ MEMOS = {
         def helper(x):
             return x + model.one
     """,
+    "an object that is assigned": """
+        class Store:
+            def __init__(self, number):
+                self.number = number
+        current = Store(1)
+        def helper(x):
+            global current
+            current = Store(x + 1)
+            return current.number
+    """,
 }
 
 
@@ -623,6 +633,66 @@ def test_a_memo_is_state_and_told_of_once(run, memo):
         assert uses.f(1) == 2
     assert not [warning for warning in caught if "is not kept" in str(warning.message)], caught
     assert len(caught) < 2, caught
+    """
+    run(body)
+    run(body)
+    assert (run.project.folder / "ran").read_text() == "xx"
+
+
+OBJECTS = {
+    "an object with a method of a container's name": """
+        class Node:
+            def __init__(self, value):
+                self.value, self.asked = value, 0
+        class Store:
+            def __init__(self):
+                self.known, self.last = {}, None
+            def put(self, x):
+                self.last = self.known.setdefault(x, Node(x + 1))
+                self.last.asked += 1
+                return self.last.value
+        store = Store()
+        def helper(x):
+            return store.put(x)
+    """,
+    "an object with items": """
+        class Store:
+            def __init__(self):
+                self.known = {}
+            def __setitem__(self, x, value):
+                self.known[x] = value
+        def remember(known, x):
+            known[x] = x + 1
+        store = Store()
+        def helper(x):
+            store[x] = 0
+            remember(store, x)
+            return store.known[x]
+    """,
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_what_a_task_fills_in_an_object_is_state(run, kind):
+    run.project.write("memo.py", OBJECTS[kind])
+    run.project.write(
+        "uses.py",
+        """
+        import bandsaw
+        import memo
+
+        @bandsaw.task
+        def f(x):
+            with open("ran", "a") as file:
+                file.write("x")
+            return memo.helper(x)
+        """,
+    )
+    body = """
+    import uses
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [uses.f(x) for x in (1, 2, 1, 2, 1)] == [2, 3, 2, 3, 2]
     """
     run(body)
     run(body)
