@@ -37,6 +37,9 @@ class Effects:
         # Of the attributes that reached code changes those that may be a class's.
         self._shared: set[str] = set() if earlier is None else earlier._shared_now
         self._shared_now: set[str] = set()
+        # Of these those that it assigns, and does not fill.
+        self._set: set[str] = set() if earlier is None else earlier._set_now
+        self._set_now: set[str] = set()
         # The variables of enclosing functions that reached code sets anew, by their cells.
         self.cells: dict[int, Any] = {} if earlier is None else earlier.cells
         self._cells_known = len(self.cells)
@@ -58,7 +61,10 @@ class Effects:
         """
         key = id(namespace), name
         is_whole = _is_of_the_project(value)
-        if name in self._shared or key in (self.assigned if is_whole else self.variables):
+        names, variables = self._shared, self.variables
+        if is_whole:
+            names, variables = self._set, self.assigned
+        if name in names or key in variables:
             return True
         (self._unassigned if is_whole else self._unchanged).add(key)
         return False
@@ -103,13 +109,19 @@ class Effects:
         """Says whether all was taken for what it is by what is known now."""
         if len(self.cells) > self._cells_known:
             return False
-        found = self._unchanged & self.variables or self._unassigned & self.assigned
-        names = {name for _, name in self._unchanged | self._unassigned}
-        return not found and names.isdisjoint(self._shared_now)
+        known = (
+            (self._unchanged, self.variables, self._shared_now),
+            (self._unassigned, self.assigned, self._set_now),
+        )
+        return all(
+            taken.isdisjoint(variables) and names.isdisjoint(name for _, name in taken)
+            for taken, variables, names in known
+        )
 
     def _note_attributes(self, changes: Changes) -> None:
         self.seen.attributes |= changes.attributes
         self._shared_now |= changes.shared
+        self._set_now |= changes.assigned
         self.reads |= changes.reads
 
     def _note_given(self) -> None:
