@@ -10,7 +10,7 @@ dataclasses read them). Where there is no source, the byte code counts, which ho
 version of Python.
 
 Module-level names that functions of the module change while the program runs (a cache, a counter)
-count by the statements that first set them, with all that these use; containers that hold functions
+count by the statements that first set and fill them, with all that these use; containers that hold functions
 or classes count by what they hold.
 """
 

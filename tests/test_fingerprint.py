@@ -514,6 +514,14 @@ BEHIND = {
     ),
     "a container": ("stores = [lib.Store()]", "stores.append(x); return stores[0].total()"),
     "of another module": ("lib.shared", "lib.shared.put(x); return lib.shared.total()"),
+    "what fills it in a loop": (
+        "table = {}\n        for key in range(3):\n            table[key] = lib.loaded()[0]",
+        "table[x] = 1; return table[0]",
+    ),
+    "what fills it by a method": (
+        "table = {}; table.update(lib.loaded())",
+        "table[x] = 1; return table[0]",
+    ),
     "a function of it": ("table = lib.loaded()", "table[x] = 1; return table[0]"),
 }
 
@@ -558,6 +566,18 @@ def test_the_code_behind_a_variable_counts_though_reached_code_changes_it(projec
             return id_of(project, flow=flow, lib=lib.format(number=number))
 
     assert told(1) == told(1) != told(2)
+
+
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+def test_what_only_the_script_fills_does_not_count(project):
+    program = """
+        table = {{}}
+        def f(x):
+            table[x] = 1
+        if __name__ == "__main__":
+            table[{0}] = {0}
+    """
+    assert id_of(project, flow=program.format(1)) == id_of(project, flow=program.format(2))
 
 
 def test_a_registry_of_functions_counts_by_what_it_holds(project):

@@ -44,6 +44,7 @@ class Changes(NamedTuple):
             yield called, parameter
 
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CHANGING = (ast.Attribute, ast.Call, ast.Subscript)
 NOTHING = Changes(*[frozenset()] * 6)  # type: ignore[arg-type]
 
@@ -83,6 +84,20 @@ def changes_of(definition: ast.AST) -> Changes:
     found = Changes(*parts)  # type: ignore[arg-type]
     found = found._replace(gives=frozenset(gives), name=name, parameters=parameters)
     return found._replace(assigned=frozenset(assigned))
+
+
+def filling(tree: ast.Module, name: str) -> list[ast.stmt]:
+    """Finds the statements that fill a variable as its module is loaded.
+
+    What only runs in the script (`if __name__ == "__main__":`) is left out.
+    """
+    return [
+        statement
+        for statement in tree.body
+        if not isinstance(statement, (*_DEFINITIONS, ast.Assign, ast.Import, ast.ImportFrom))
+        and not (isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test))
+        and name in changes_of(statement).names
+    ]
 
 
 def _parameters_of(arguments: ast.arguments) -> tuple[str, ...]:

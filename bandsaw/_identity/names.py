@@ -10,6 +10,7 @@ from typing import Any, Optional, Protocol
 
 from ..modules import file_of
 from . import by_source
+from .changes import filling
 from .contents import holds_code
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .firsts import MISSING, content_of, is_other_than_first
@@ -269,11 +270,11 @@ def _note_attribute(function: FunctionType, name: str, value: Any, reader: Reade
 
 
 def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form:
-    """A name that the program changes while it runs, by the statements that first set it.
+    """A name that the program changes while it runs, by the statements that first set and fill it.
 
     What these statements use counts with them, as the class in `store = Store()`.
     """
-    statements: list[Any] = source.assigned[name]
+    statements: list[Any] = [*source.assigned[name], *filling(source.tree, name)]
     parts: list[Any] = [write_syntax(statement) for statement in statements]
     key = id(namespace), name
     if key not in reader.opened:
