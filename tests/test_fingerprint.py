@@ -575,7 +575,8 @@ def test_what_only_the_script_fills_does_not_count(project):
         def f(x):
             table[x] = 1
         if __name__ == "__main__":
-            table[{0}] = {0}
+            for key in range({0}):
+                table[key] = {0}
     """
     assert id_of(project, flow=program.format(1)) == id_of(project, flow=program.format(2))
 
