@@ -810,6 +810,7 @@ def test_a_cycle_through_a_class_has_one_id_and_addresses_in_texts_are_told_of(r
                 self.characters, self.rule = set(characters), lambda: None
                 self.name = f"Word:{self.rule}"
                 self.rules = {id(self.rule): [id(Word)], 1 << 40: 0}
+                self.of_python = {id(each): 0 for each in (int, None, len, Ellipsis)}
                 self.named = {str(id(self.rule)): self.rule, str(1 << 40): 0}
                 self.parse = self.parse_word
                 self.known.append(self)

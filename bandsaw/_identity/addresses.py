@@ -6,6 +6,7 @@ They are in texts, as in `<function f at 0x7f...>` and `{str(id(f)): f}`, and in
 
 from __future__ import annotations
 
+import builtins
 import gc
 import operator
 import re
@@ -44,7 +45,9 @@ class Living:
             # The process of a task has set aside the objects of the one from which it was forked.
             # To do so again would set aside what it has made since.
             gc.unfreeze()
-            self._sorted = array("Q", sorted(map(id, gc.get_objects())))
+            # Classes and constants of Python's own are none of those that are collected.
+            found = (*gc.get_objects(), *attributes_of(builtins).values())
+            self._sorted = array("Q", sorted(map(id, found)))
         place = bisect_left(self._sorted, address)
         return place < len(self._sorted) and bool(self._sorted[place] == address)
 
