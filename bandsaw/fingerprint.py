@@ -10,8 +10,8 @@ dataclasses read them). Where there is no source, the byte code counts, which ho
 version of Python.
 
 Module-level names that functions of the module change while the program runs (a cache, a counter)
-count by the statements that first set them; containers that hold functions or classes count by what
-they hold.
+count by the statements that first set and fill them, with all that these use; containers that hold
+functions or classes count by what they hold.
 """
 
 from __future__ import annotations

@@ -495,6 +495,92 @@ def test_what_a_run_changes_does_not_change_the_fingerprint(project):
     assert fingerprint(module.f) == before
 
 
+BEHIND = {
+    "a method with the name of one that fills": (
+        "store = lib.Store()",
+        "store.put(x); return store.total()",
+    ),
+    "another assigned as an attribute": (
+        "model = lib.Store()",
+        "return lib.Runner().fit(model).predict(x)",
+    ),
+    "a variable that is assigned": (
+        "current = lib.Store()",
+        "global current; value = current.total(); current = None; return value",
+    ),
+    "what is registered with it": (
+        "store = lib.Store(); store.handlers.append(lib.total)",
+        "store.put(x); return store.handled()",
+    ),
+    "a container": ("stores = [lib.Store()]", "stores.append(x); return stores[0].total()"),
+    "of another module": ("lib.shared", "lib.shared.put(x); return lib.shared.total()"),
+    "what fills it in a loop": (
+        "table = {}\n        for key in range(3):\n            table[key] = lib.loaded()[0]",
+        "table[x] = 1; return table[0]",
+    ),
+    "what fills it by a method": (
+        "table = {}; table.update(lib.loaded())",
+        "table[x] = 1; return table[0]",
+    ),
+    "a function of it": ("table = lib.loaded()", "table[x] = 1; return table[0]"),
+}
+
+
+@pytest.mark.parametrize("way", BEHIND)
+def test_the_code_behind_a_variable_counts_though_reached_code_changes_it(project, way):
+    statement, body = BEHIND[way]
+    lib = """
+        class Store:
+            def __init__(self):
+                self.all, self.handlers = [], []
+            def put(self, x):
+                self.all.append(x)
+            def total(self):
+                return total(self)
+            def handled(self):
+                return self.handlers[0](self)
+        class Runner:
+            def __init__(self):
+                self.model = None
+            def fit(self, model):
+                self.model = model
+                return self
+            def predict(self, x):
+                return self.model.total()
+        def total(store):
+            return sum(store.all) + {number}
+        def loaded():
+            return {{0: {number}}}
+        shared = Store()
+    """
+    flow = f"""
+        import lib
+        {statement}
+        def f(x):
+            {body}
+    """
+
+    def told(number):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", IdentityWarning)
+            return id_of(project, flow=flow, lib=lib.format(number=number))
+
+    assert told(1) == told(1) != told(2)
+
+
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+def test_what_only_the_script_fills_does_not_count(project):
+    program = """
+        table = {{}}
+        def f(x):
+            table[x] = 1
+        if __name__ == "__main__":
+            for key in range({0}):
+                table[key] = {0}
+    """
+    assert id_of(project, flow=program.format(1)) == id_of(project, flow=program.format(2))
+
+
 def test_a_registry_of_functions_counts_by_what_it_holds(project):
     program = """
         HANDLERS = {{}}

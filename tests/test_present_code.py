@@ -810,6 +810,8 @@ def test_a_cycle_through_a_class_has_one_id_and_addresses_in_texts_are_told_of(r
                 self.characters, self.rule = set(characters), lambda: None
                 self.name = f"Word:{self.rule}"
                 self.rules = {id(self.rule): [id(Word)], 1 << 40: 0}
+                self.of_python = {id(each): 0 for each in (int, None, len, Ellipsis)}
+                self.named = {str(id(self.rule)): self.rule, str(1 << 40): 0}
                 self.parse = self.parse_word
                 self.known.append(self)
             def parse_word(self, text):
@@ -1373,6 +1375,36 @@ def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_
             lib.f.bandsaw_task.task_id
             os._exit(0)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        thread.join()
+        """
+    assert project.run("-c", textwrap.dedent(text)).stdout == "0\n"
+
+
+def test_a_fork_while_another_thread_reads_a_source_leaves_a_child_that_makes_ids(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "import bandsaw\n@bandsaw.task\ndef f(): return 1\n")
+    text = """
+        import os, signal, threading
+        import bandsaw.fingerprint, lib
+        from bandsaw._identity.sources import Source
+
+        held, done = threading.Event(), threading.Event()
+
+        def read():
+            with getattr(vars(Source)["tree"], "lock", threading.Lock()):
+                held.set()
+                done.wait(60)
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        held.wait(60)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            lib.f.bandsaw_task.task_id
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        done.set()
         thread.join()
         """
     assert project.run("-c", textwrap.dedent(text)).stdout == "0\n"

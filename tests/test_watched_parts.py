@@ -462,6 +462,46 @@ def test_tables_and_arrays_are_watched(run):
     run("\n".join(body))
 
 
+def test_an_installed_object_that_makes_up_its_state_is_watched(run):
+    # As tables of polars and images of Pillow do, whose attributes stay when their contents change.
+    run.project.write(
+        "lib/site-packages/tables.py",
+        """
+        ROWS = []
+        class Table:
+            def __init__(self, *rows):
+                self.number = len(ROWS)
+                ROWS.append(list(rows))
+            def __getstate__(self):
+                return list(ROWS[self.number])
+            def __setstate__(self, rows):
+                self.__init__(*rows)
+        """,
+    )
+    run.project.write(
+        "uses.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, tables
+
+        table = tables.Table(1, 2)
+
+        @bandsaw.task
+        def rows():
+            return list(tables.ROWS[table.number])
+        """,
+    )
+    run("""
+    import uses
+    assert uses.rows() == [1, 2]
+    uses.tables.ROWS[0][0] = 9
+    assert uses.rows() == [9, 2]
+    uses.tables.ROWS[0][0] = 1
+    assert uses.rows() == [1, 2]
+    """)
+
+
 def test_what_holds_other_things_in_each_thread_or_is_drawn_from_is_told_of(run):
     run.project.write(
         "lib.py",
@@ -594,6 +634,16 @@ MEMOS = {
         def helper(x):
             return x + model.one
     """,
+    "an object that is assigned": """
+        class Store:
+            def __init__(self, number):
+                self.number = number
+        current = Store(1)
+        def helper(x):
+            global current
+            current = Store(x + 1)
+            return current.number
+    """,
 }
 
 
@@ -627,6 +677,100 @@ def test_a_memo_is_state_and_told_of_once(run, memo):
     run(body)
     run(body)
     assert (run.project.folder / "ran").read_text() == "xx"
+
+
+OBJECTS = {
+    "an object with a method of a container's name": """
+        class Node:
+            def __init__(self, value):
+                self.value, self.asked = value, 0
+        class Store:
+            def __init__(self):
+                self.known, self.last = {}, None
+            def put(self, x):
+                self.last = self.known.setdefault(x, Node(x + 1))
+                self.last.asked += 1
+                return self.last.value
+        store = Store()
+        def helper(x):
+            return store.put(x)
+    """,
+    "an object with items": """
+        class Store:
+            def __init__(self):
+                self.known = {}
+            def __setitem__(self, x, value):
+                self.known[x] = value
+        def remember(known, x):
+            known[x] = x + 1
+        store = Store()
+        def helper(x):
+            store[x] = 0
+            remember(store, x)
+            return store.known[x]
+    """,
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_what_a_task_fills_in_an_object_is_state(run, kind):
+    run.project.write("memo.py", OBJECTS[kind])
+    run.project.write(
+        "uses.py",
+        """
+        import bandsaw
+        import memo
+
+        @bandsaw.task
+        def f(x):
+            with open("ran", "a") as file:
+                file.write("x")
+            return memo.helper(x)
+        """,
+    )
+    body = """
+    import uses
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [uses.f(x) for x in (1, 2, 1, 2, 1)] == [2, 3, 2, 3, 2]
+    """
+    run(body)
+    run(body)
+    assert (run.project.folder / "ran").read_text() == "xx"
+
+
+def test_what_other_code_sets_of_an_object_that_a_task_fills_is_seen(run):
+    run.project.write(
+        "memo.py",
+        """
+        class Store:
+            def __init__(self):
+                self.known, self.rate = [], 1
+            def put(self, x):
+                self.known.append(x)
+                return x * self.rate
+        store = Store()
+        """,
+    )
+    run.project.write(
+        "uses.py",
+        """
+        import bandsaw
+        import memo
+
+        @bandsaw.task
+        def f(x):
+            return memo.store.put(x)
+        """,
+    )
+    run("""
+    import uses
+    assert [uses.f(x) for x in (1, 2, 1)] == [1, 2, 1]
+    uses.memo.store.rate = 5
+    assert [uses.f(x) for x in (1, 2, 1)] == [5, 10, 5]
+    uses.memo.store = type(uses.memo.store)()
+    assert [uses.f(x) for x in (1, 2, 1)] == [1, 2, 1]
+    """)
 
 
 def test_what_another_function_of_the_name_fills_is_no_state(run):

@@ -1,10 +1,12 @@
 """Leaves out of ids what each process has another one of: the addresses of objects, above all.
 
-They are in texts, as in `<function f at 0x7f...>`, and in numbers, as in `{id(f): f}`.
+They are in texts, as in `<function f at 0x7f...>` and `{str(id(f)): f}`, and in numbers, as in
+`{id(f): f}`.
 """
 
 from __future__ import annotations
 
+import builtins
 import gc
 import operator
 import re
@@ -27,6 +29,7 @@ _MAIN, _MAIN_WRITTEN = "__main__", b"s8:__main__"
 # generic model was made for behind that, with addresses of its own.
 _NAMED = re.compile(r"(__main__(?=[.:]|$))?([\w.<>]*?)(?::(\d{9,})(\[.+\])?)?")
 _ADDRESS = re.compile(r":\d{9,}")
+_DIGITS = re.compile(r"[0-9]{10,20}")
 # Where objects keep what `hash` said of them. Without the underscore it may be of a file.
 _HASH = re.compile(r"_+(?:cached_)?hash(?:_?value|_?code)?_*")
 
@@ -42,7 +45,9 @@ class Living:
             # The process of a task has set aside the objects of the one from which it was forked.
             # To do so again would set aside what it has made since.
             gc.unfreeze()
-            self._sorted = array("Q", sorted(map(id, gc.get_objects())))
+            # Classes and constants of Python's own are none of those that are collected.
+            found = (*gc.get_objects(), *attributes_of(builtins).values())
+            self._sorted = array("Q", sorted(map(id, found)))
         place = bisect_left(self._sorted, address)
         return place < len(self._sorted) and bool(self._sorted[place] == address)
 
@@ -132,8 +137,16 @@ def _is_large(value: Any) -> bool:
 
 def _may_be_address(child: Any) -> bool:
     if type(child) is str:
-        return " at 0x" in child
+        return " at 0x" in child or _number_in(child) is not None
     return type(child) is int and child >= _LOWEST and not child % _MULTIPLE
+
+
+def _number_in(text: str) -> Optional[int]:
+    """Reads a text that is nothing but a number, as plugins without a name are called."""
+    if not _DIGITS.fullmatch(text):
+        return None
+    number = int(text)
+    return number if _may_be_address(number) else None
 
 
 def may_be_of_process(child: Any) -> bool:
@@ -144,6 +157,9 @@ def may_be_of_process(child: Any) -> bool:
 
 def _without_address(value: Any, living: Living) -> Any:
     if type(value) is str:
+        number = _number_in(value)
+        if number is not None:
+            return "" if number in living else value
         return _IN_TEXT.sub("", value) if " at 0x" in value else value
     if type(value) is not int or value < _LOWEST or value % _MULTIPLE:
         return value

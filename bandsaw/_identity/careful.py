@@ -228,9 +228,15 @@ def _is_read_whole(value: Any, form: Any) -> bool:
     return form.tag in _READ_WHOLE or (
         # What is of the user's is opened by what it stores, where that can be read.
         form.tag in OBJECTS
-        and stores_more(kind)
+        and (stores_more(kind) or _has_other_state(kind, form))
         and not (form.tag == b"O" and is_of_the_user(kind) and form.children[1])
     )
+
+
+def _has_other_state(kind: type, form: Form) -> bool:
+    """Says whether an installed class makes up what it pickles, as tables of polars do."""
+    state = form.children[2]
+    return not (state is None or is_a(state, Fields) or is_of_the_user(kind))
 
 
 def is_drawn(kind: type) -> bool:

@@ -34,6 +34,7 @@ class Changes(NamedTuple):
     gives: frozenset[tuple[str, Any, str]] = frozenset()
     name: str = ""
     parameters: tuple[str, ...] = ()
+    assigned: frozenset[str] = frozenset()  # of `shared` those that it assigns, and does not fill
 
     def fills(self, parameter: str) -> Iterator[tuple[str, Any]]:
         """Yields as what it is called, and where what a parameter stands for is given to it."""
@@ -43,6 +44,7 @@ class Changes(NamedTuple):
             yield called, parameter
 
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CHANGING = (ast.Attribute, ast.Call, ast.Subscript)
 NOTHING = Changes(*[frozenset()] * 6)  # type: ignore[arg-type]
 
@@ -62,6 +64,7 @@ def changes_of(definition: ast.AST) -> Changes:
     names: set[str] = set()
     attributes: set[str] = set()
     shared: set[str] = set()
+    assigned: set[str] = set()
     reads: set[str] = set()
     gives: set[tuple[str, Any, str]] = set()
     for node in branches_in(definition):
@@ -74,12 +77,27 @@ def changes_of(definition: ast.AST) -> Changes:
                 reads.add(node.attr)
             elif isinstance(node, ast.Call):
                 gives.update(_given(node))
-            _index(node, names, attributes, shared)
+            _index(node, names, attributes, shared, assigned)
     parts = map(frozenset, (declared, enclosing, names, attributes, reads, shared))
     name, arguments = getattr(definition, "name", ""), getattr(definition, "args", None)
     parameters = () if arguments is None else _parameters_of(arguments)
     found = Changes(*parts)  # type: ignore[arg-type]
-    return found._replace(gives=frozenset(gives), name=name, parameters=parameters)
+    found = found._replace(gives=frozenset(gives), name=name, parameters=parameters)
+    return found._replace(assigned=frozenset(assigned))
+
+
+def filling(tree: ast.Module, name: str) -> list[ast.stmt]:
+    """Finds the statements that fill a variable as its module is loaded.
+
+    What only runs in the script (`if __name__ == "__main__":`) is left out.
+    """
+    return [
+        statement
+        for statement in tree.body
+        if not isinstance(statement, (*_DEFINITIONS, ast.Assign, ast.Import, ast.ImportFrom))
+        and not (isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test))
+        and name in changes_of(statement).names
+    ]
 
 
 def _parameters_of(arguments: ast.arguments) -> tuple[str, ...]:
@@ -100,7 +118,13 @@ def _given(call: ast.Call) -> Iterator[tuple[str, Any, str]]:
             yield called, place, value.id
 
 
-def _index(node: ast.AST, names: set[str], attributes: set[str], shared: set[str]) -> None:
+def _index(
+    node: ast.AST,
+    names: set[str],
+    attributes: set[str],
+    shared: set[str],
+    assigned: set[str],
+) -> None:
     target: Any = None
     if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
         if isinstance(node, ast.Attribute):
@@ -108,6 +132,7 @@ def _index(node: ast.AST, names: set[str], attributes: set[str], shared: set[str
             # `self.x = 1` sets nothing of the class.
             if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
                 shared.add(node.attr)
+                assigned.add(node.attr)
         target = node.value
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         target = node.func.value if node.func.attr in _MUTATORS else None

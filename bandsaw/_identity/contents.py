@@ -17,6 +17,7 @@ MOST_BYTES = 1 << 16
 _DICTS = frozenset((OrderedDict, Counter))
 _KEYS = frozenset((type(None), bool, int, float, str, bytes))
 _BASES: Any = (list, dict, set, deque)
+_HOLDING: Any = (list, tuple, set)
 _ARRAYS = frozenset({"numpy.ndarray", "array.array", "builtins.memoryview"})
 
 
@@ -40,6 +41,21 @@ def base_of(container: Any) -> Any:
     if type(kind) is type and kind in _BASES:
         return kind
     return next((base for base in _BASES[:3] if issubclass(kind, base)), None)
+
+
+def holds_code(value: Any) -> bool:
+    """Whether a container is a registry: what it holds is run, so it counts by its contents."""
+    return any(
+        callable(part) or (is_a(part, (tuple, list)) and any(map(callable, _parts(part))))
+        for part in _parts(value)
+    )
+
+
+def _parts(value: Any) -> list[Any]:
+    if is_a(value, dict):
+        return list(dict.values(value))
+    # Not by methods of a class of the user's.
+    return next((list(kind.__iter__(value)) for kind in _HOLDING if is_a(value, kind)), [])
 
 
 def is_changeable(value: Any) -> bool:

@@ -10,12 +10,15 @@ from collections.abc import Collection, Mapping
 from typing import Any, Optional
 
 from .changes import Changes
-from .contents import base_of
-from .kinds import attributes_of
-from .names import holds_code
+from .contents import base_of, holds_code
+from .firstparty import is_first_party
+from .kinds import attributes_of, module_of, mro_of, name_of
 from .stored import is_code
 from .uses import Uses
 from .watch import Seen
+
+# Bases that hold nothing of an object.
+_EMPTY = frozenset(("builtins.object", "abc.ABC", "typing.Generic", "typing.Protocol"))
 
 
 class Effects:
@@ -26,17 +29,23 @@ class Effects:
 
     def __init__(self, seen: Seen, earlier: Optional[Effects] = None) -> None:
         self.seen = seen  # what was read
-        # The variables that reached code assigns or fills: they count as they are first set.
+        # The variables that reached code assigns, and those that it assigns or fills: they count
+        # as they are first set.
+        self.assigned: set[tuple[int, str]] = set() if earlier is None else set(earlier.assigned)
         self.variables: set[tuple[int, str]] = set() if earlier is None else set(earlier.variables)
         self.attributes = set() if earlier is None else set(earlier.seen.attributes)
         # Of the attributes that reached code changes those that may be a class's.
         self._shared: set[str] = set() if earlier is None else earlier._shared_now
         self._shared_now: set[str] = set()
+        # Of these those that it assigns, and does not fill.
+        self._set: set[str] = set() if earlier is None else earlier._set_now
+        self._set_now: set[str] = set()
         # The variables of enclosing functions that reached code sets anew, by their cells.
         self.cells: dict[int, Any] = {} if earlier is None else earlier.cells
         self._cells_known = len(self.cells)
         # What was taken for none of these; an attribute has 0 for its variables.
         self._unchanged: set[tuple[int, str]] = set()
+        self._unassigned: set[tuple[int, str]] = set()
         self.reads: set[str] = set()  # the attributes that reached code reads
         self.known_reads: Collection[str] = () if earlier is None else earlier.reads
         self._methods: dict[int, tuple[str, Changes]] = {}
@@ -44,12 +53,20 @@ class Effects:
         self._filled: set[tuple[str, Any]] = set()
         self._given: list[tuple[Changes, Any, str, Optional[tuple[int, str]]]] = []
 
-    def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
-        """Says whether reached code assigns or fills a variable of a module."""
+    def is_state(self, namespace: Mapping[str, Any], name: str, value: Any) -> bool:
+        """Says whether reached code assigns or fills a variable of a module.
+
+        An object whose classes are all of the project is not filled as a whole: what its methods
+        change are attributes, and these do not count.
+        """
         key = id(namespace), name
-        if name in self.attributes or key in self.variables:
+        is_whole = _is_of_the_project(value)
+        names, variables = self._shared, self.variables
+        if is_whole:
+            names, variables = self._set, self.assigned
+        if name in names or key in variables:
             return True
-        self._unchanged.add(key)
+        (self._unassigned if is_whole else self._unchanged).add(key)
         return False
 
     def is_state_attribute(self, name: str, value: Any) -> bool:
@@ -62,7 +79,7 @@ class Effects:
 
     def asks(self) -> bool:
         """Says whether anything was taken for no state."""
-        return bool(self._unchanged)
+        return bool(self._unchanged or self._unassigned)
 
     def note(self, changes: Changes, uses: Uses, namespace: Mapping[str, Any]) -> None:
         """Notes what a definition that was reached changes."""
@@ -81,6 +98,7 @@ class Effects:
         if changes.declared or changes.names:
             names = changes.declared | (changes.names & used)
             self.variables |= {(id(namespace), name) for name in names}
+            self.assigned |= {(id(namespace), name) for name in changes.declared}
 
     def end(self) -> None:
         """Notes at the end of a walk what can be known only then."""
@@ -91,15 +109,19 @@ class Effects:
         """Says whether all was taken for what it is by what is known now."""
         if len(self.cells) > self._cells_known:
             return False
-        return not any(
-            key in self.variables
-            or key[1] in (self.seen.attributes if key[0] else self._shared_now)
-            for key in self._unchanged
+        known = (
+            (self._unchanged, self.variables, self._shared_now),
+            (self._unassigned, self.assigned, self._set_now),
+        )
+        return all(
+            taken.isdisjoint(variables) and names.isdisjoint(name for _, name in taken)
+            for taken, variables, names in known
         )
 
     def _note_attributes(self, changes: Changes) -> None:
         self.seen.attributes |= changes.attributes
         self._shared_now |= changes.shared
+        self._set_now |= changes.assigned
         self.reads |= changes.reads
 
     def _note_given(self) -> None:
@@ -135,3 +157,9 @@ class Effects:
 
 def _may_be_filled(value: Any) -> bool:
     return base_of(value) is not None or bool(attributes_of(value))
+
+
+def _is_of_the_project(value: Any) -> bool:
+    """Says whether nothing installed holds anything of an object."""
+    bases = [base for base in mro_of(type(value)) if name_of(base) not in _EMPTY]
+    return bool(bases) and all(is_first_party(module_of(base)) for base in bases)

@@ -7,7 +7,9 @@ What is found out of the source of a large module is kept for other processes, s
 from __future__ import annotations
 
 import ast
+import os
 import sys
+import threading
 from collections.abc import Iterator
 from functools import cached_property
 from hashlib import sha256
@@ -236,3 +238,17 @@ def variables_of(module: Any) -> Optional[dict[str, Any]]:
     spec = variables.get("__spec__")
     is_begun = attributes_of(spec).get("_initializing")
     return None if is_begun and not any(spec is each for each in executed) else variables
+
+
+def _free_locks() -> None:
+    """Gives what is computed once a new lock: another thread may have held it at the fork.
+
+    From Python 3.12 on it has none.
+    """
+    for each in (*attributes_of(Source).values(), *attributes_of(Part).values()):
+        if is_a(each, cached_property) and "lock" in each.__dict__:
+            each.__dict__["lock"] = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_locks)

@@ -12,6 +12,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Callable, Optional
 
 from .by_source import Found, Unclear
+from .contents import holds_code
 from .effects import Effects
 from .firstparty import canonical_module_name, global_name
 from .firsts import MISSING
@@ -20,7 +21,7 @@ from .holdings import SUBCLASSES, SetOn
 from .kinds import attributes_of, is_a
 from .loaded import First, is_as_said
 from .module_parts import Module
-from .names import followed, holds_code, installed
+from .names import followed, installed
 from .problems import Problems
 from .together import Together
 from .watch import Seen
@@ -53,6 +54,7 @@ class NameReader:
         self.together: Together = together or Together() if earlier is None else earlier.together
         self.module_of, self.spec_of = self.together.module, self.together.spec
         self.is_ours = self.together.is_ours
+        self.opened: set[tuple[int, str]] = set()
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
         self._problems = problems
         self._walk_of = walk_of
@@ -142,7 +144,7 @@ class NameReader:
             return []
         first = module.first.get(name)
         runs = is_a(value, (FunctionType, type, ModuleType)) or holds_code(value)
-        if name in module.top.names and not runs and self.is_state(variables, name):
+        if name in module.top.names and not runs and self.is_state(variables, name, value):
             self.seen.names.pop((id(variables), name), None)
             return None
         if first is not None and self._is_as_first(first, value):

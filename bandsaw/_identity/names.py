@@ -10,13 +10,17 @@ from typing import Any, Optional, Protocol
 
 from ..modules import file_of
 from . import by_source
+from .changes import filling
+from .contents import holds_code
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .firsts import MISSING, content_of, is_other_than_first
 from .forms import PARTS, Form, Written, write_str
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
+from .scopes import uses_of
 from .sources import Source, source_of
 from .stored import is_of_the_user, is_strange
+from .syntax import write_syntax
 from .uses import RUN_BY_IMPORT, Origin, Use, absolute
 from .watch import Seen, home_of
 
@@ -47,7 +51,9 @@ class Reader(by_source.Reader, Protocol):
     def is_state_attribute(self, name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills an attribute."""
 
-    def is_state(self, namespace: Mapping[str, Any], name: str) -> bool:
+    opened: set[tuple[int, str]]  # the variables whose first statements are being read
+
+    def is_state(self, namespace: Mapping[str, Any], name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
 
 
@@ -96,10 +102,10 @@ def resolve(
                 written = Written(global_name(module, origin[1]))
                 is_class = is_a(value, type)
                 return name, reader.installed_class(value, written) if is_class else written
-        if source.assigns(name) and reader.is_state(namespace, name):
+        if source.assigns(name) and reader.is_state(namespace, name, value):
             if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
-                return name, _at_first(name, source)
+                return name, _at_first(name, source, namespace, reader)
         value = _with_statement(name, value, source)
     return followed(name, value, rest, reader)
 
@@ -145,10 +151,10 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
             is_installed = not is_first_party(home) and is_of_module(home, origin[1], value)
             if is_installed and not is_strange(value):
                 return key, Written(global_name(home, origin[1]))
-        if source.assigns(name) and reader.is_state(namespace, name):
+        if source.assigns(name) and reader.is_state(namespace, name, value):
             if not is_a(value, (FunctionType, type)) and not holds_code(value):
                 reader.seen.names.pop((id(namespace), name), None)
-                return key, _at_first(name, source)
+                return key, _at_first(name, source, namespace, reader)
         value = _with_statement(name, value, source)
     if is_a(value, FunctionType) and position < len(rest):
         attribute = _attribute_of(value, rest[position], reader)
@@ -263,27 +269,21 @@ def _note_attribute(function: FunctionType, name: str, value: Any, reader: Reade
     reader.seen.places[id(function.__dict__)] = f"{home}:{function.__qualname__}"
 
 
-def holds_code(value: Any) -> bool:
-    """Whether a container is a registry: what it holds is run, so it counts by its contents."""
-    return any(
-        callable(part) or (is_a(part, (tuple, list)) and any(map(callable, _parts(part))))
-        for part in _parts(value)
-    )
+def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form:
+    """A name that the program changes while it runs, by the statements that first set and fill it.
 
-
-def _parts(value: Any) -> list[Any]:
-    if is_a(value, dict):
-        return list(dict.values(value))
-    # Not by methods of a class of the user's.
-    return next((list(kind.__iter__(value)) for kind in _HOLDING if is_a(value, kind)), [])
-
-
-_HOLDING: tuple[Any, ...] = (list, tuple, set)
-
-
-def _at_first(name: str, source: Source) -> Form:
-    """A name that the program changes while it runs, by the statements that first set it."""
-    return Form(CHANGING, PARTS, source.statements(name))
+    What these statements use counts with them, as the class in `store = Store()`.
+    """
+    statements: list[Any] = [*source.assigned[name], *filling(source.tree, name)]
+    parts: list[Any] = [write_syntax(statement) for statement in statements]
+    key = id(namespace), name
+    if key not in reader.opened:
+        reader.opened.add(key)
+        for use in uses_of(statements, imports=source.imports).names:
+            if use.chain[0] != name:
+                parts += resolve(use, namespace, {}, source, reader)
+        reader.opened.discard(key)
+    return Form(CHANGING, PARTS, parts)
 
 
 def _with_statement(name: str, value: Any, source: Source) -> Any:
