@@ -1208,6 +1208,19 @@ def test_what_stands_in_for_something_installed_is_told_of_many_parts(project, m
     assert before != after
 
 
+def test_what_memory_has_of_something_installed_is_told_of_many_parts(project, monkeypatch):
+    text = (
+        "import sys\ndef change(x):\n    return inner(x), sys.argv\ndef inner(x):\n    return x\n"
+    )
+    files = {**UNLOADED, "helps_many": text}
+    monkeypatch.setattr(sys, "argv", ["program", "a"])
+    before, first = parts_and_id(project, files, limit=5)
+    monkeypatch.setattr(sys, "argv", ["program", "b"])
+    after, second = parts_and_id(project, files, limit=5)
+    assert first != second
+    assert {name for _, name, _ in difference(before, after)} == {"sys"}
+
+
 def test_installed_distributions_are_parts_and_their_versions_change_nothing_else(
     project, monkeypatch
 ):

@@ -224,6 +224,79 @@ def test_asks_again_whether_a_decorator_is_that_of_a_task(load, tmp_path):
     assert definition_of(others.g).digest == definition_of(read.g).digest != with_task
 
 
+@pytest.mark.parametrize(
+    "default", ["+".join(["LIMIT"] * 900), "0x" + "f" * 6000], ids=["deep", "long"]
+)
+def test_a_definition_that_cannot_be_kept_is_read_by_itself(load, default):
+    text = f"LIMIT = 1\ndef f(x):\n    return x\ndef g(x={default}):\n    return x\n"
+    kept, read = load(text), load(text, long="")
+    assert task_id_of(kept.f, "m", "n") == task_id_of(read.f, "m", "n")
+    for each in (kept.f, kept.g):
+        assert definition_of(each).is_by_source
+        assert definition_of(each).digest == definition_of(getattr(read, each.__name__)).digest
+
+
+DECORATED = """
+import functools
+
+def logged(f):
+    @functools.wraps(f)
+    def inner(*args):
+        return f(*args)
+    return inner
+
+@logged
+def go(x):
+    return x + 1
+
+class Base:
+    @logged
+    def one(self):
+        return 1
+
+    @logged
+    def two(self):
+        return 2
+"""
+IMPORTS_LATER = """
+import sys
+
+def f(x):
+    import decorated
+    return decorated.go(x), decorated.Base().two()
+
+if sys.argv[1] == "loaded":
+    import decorated
+from bandsaw.fingerprint import task_id_of
+print(task_id_of(f, "m", "n"))
+"""
+
+
+def test_the_id_is_the_same_while_it_is_found_out_what_is_kept(tmp_path):
+    (tmp_path / "run.py").write_text(IMPORTS_LATER, encoding="utf-8")
+    (tmp_path / "decorated.py").write_text(f"{LONG}\n{DECORATED}", encoding="utf-8")
+    # The decorator's own definition is the first that is asked for.
+    first = run(tmp_path, "loaded")
+    assert [run(tmp_path, "loaded"), run(tmp_path, "unloaded")] == [first, first]
+
+
+@pytest.mark.parametrize("long", [LONG, ""], ids=["kept", "read"])
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        ("def f(*x): return x", "def f(x): return x"),
+        ("def f(x, *, y=1): return x", "def f(x, y=1): return x"),
+        ("def f(x, /, y=1): return x", "def f(x, y=1): return x"),
+        ("async def f(x): return x", "def f(x): return x"),
+    ],
+)
+def test_a_file_that_was_edited_since_is_not_believed(load, long, now, then):
+    module = load(f"\n{then}\n", long)
+    with open(module.__file__, "w", encoding="utf-8") as file:
+        file.write(f"{long}\n\n{now}\n")
+    assert not definition_of(module.f).is_by_source
+
+
 @pytest.mark.parametrize("damage", ["cut", "other contents", "another version"])
 def test_makes_anew_what_is_damaged(load, home, damage, monkeypatch):
     digest = definition_of(load().plain).digest

@@ -10,7 +10,6 @@ import ast
 import sys
 import weakref
 from collections.abc import Callable
-from functools import partial
 from hashlib import sha256
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Optional
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple, Optional
 from ..modules import file_of
 from . import kept_definitions
 from .changes import NOTHING, Changes, changes_of
-from .kept_definitions import Kept, Table, digest_of_code
+from .kept_definitions import Kept, Table
 from .kept_outlines import changes_of_plain, plain_changes, plain_uses, uses_of_plain
 from .kept_texts import is_large
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
@@ -98,8 +97,8 @@ def definition_of(function: FunctionType) -> Definition:
         return known[1]
     namespace = function.__globals__
     source = source_of(code.co_filename, namespace)
-    find = partial(source.function, code) if source is not None else _nothing
-    found = _found(Defaults, source, namespace, lambda table: table.function(code), find)
+    ways = Table.function, Source.function
+    found = None if source is None else _found(Defaults, source, namespace, ways, code)
     if found is not None:
         return _remember(code, found)
     digest = sha256(b"code" + write_code(code, function.__doc__)).digest()
@@ -121,28 +120,27 @@ def definition_of_class(
     source = source_of(filename, namespace) if is_a(filename, str) else None
     if source is None:
         return None
-    name = qualname_of(cls)
-    find = partial(source.class_, name, codes)
-    found = _found(Body, source, namespace, lambda table: table.class_(name, codes), find)
+    ways = Table.class_, Source.class_
+    found = _found(Body, source, namespace, ways, qualname_of(cls), codes)
     return None if found is None else _remember(cls, found, list(map(id, codes)))
-
-
-def _nothing() -> None:
-    return None
 
 
 def _found(
     kind: Any,
-    source: Optional[Source],
+    source: Source,
     namespace: dict[str, Any],
-    look_up: Callable[[Table], Optional[Kept]],
-    find: Callable[[], Any],
+    ways: tuple[Callable[..., Optional[Kept]], Callable[..., Any]],
+    *key: Any,
 ) -> Optional[Definition]:
-    """Finds what is kept of a definition, else reads its syntax tree, `None` if it has none."""
-    table = None if source is None else _table_of(source, namespace)
+    """Finds what is kept of a definition, else reads its syntax tree, `None` if it has none.
+
+    `ways`: how it is looked for, by the key, in what is kept and in the source.
+    """
+    look_up, find = ways
+    table = _table_of(source, namespace)
     if table is not None:
         try:
-            kept = look_up(table)
+            kept = look_up(table, *key)
         except LookupError:
             pass
         else:
@@ -151,7 +149,7 @@ def _found(
             if all(_is_task(each, namespace, source) is answer for each, answer in kept.asked):
                 says = kind._make(kept.says)
                 return Definition(kept.digest, source, kept.uses, kept.changes, says)
-    node = find()
+    node = find(source, *key)
     return None if node is None else _read(node, namespace, source, {})
 
 
@@ -165,20 +163,22 @@ def _table_of(source: Source, namespace: dict[str, Any]) -> Optional[Table]:
 
 
 def _all_read(source: Source, namespace: dict[str, Any]) -> Table:
-    def kept(node: Any) -> tuple[Any, ...]:
+    def kept(node: Any) -> Optional[tuple[Any, ...]]:
         asked: dict[tuple[str, ...], bool] = {}
-        found = _read(node, namespace, source, asked)
-        says = found.says
-        if is_a(says, Defaults):
-            named = tuple((name, ast.unparse(each)) for name, each in says.named)
-            says = Defaults(tuple(map(ast.unparse, says.given)), named)
-        uses, changes = plain_uses(found.uses), plain_changes(found.changes)
+        try:
+            found = _read(node, namespace, source, asked)
+            says = found.says
+            if is_a(says, Defaults):
+                named = tuple((name, ast.unparse(each)) for name, each in says.named)
+                says = Defaults(tuple(map(ast.unparse, says.given)), named)
+            uses, changes = plain_uses(found.uses), plain_changes(found.changes)
+        except (ValueError, RecursionError):
+            return None  # such as a default that is too long or too deep to be written
         return found.digest, uses, changes, tuple(asked.items()), tuple(says)
 
     functions: dict[Any, Any] = {}
-    codes = source.codes()
     for key, nodes in source.functions.items():
-        digests = frozenset(map(digest_of_code, codes.get(key, ())))
+        digests = source.digests(key)
         functions[key] = digests, kept(nodes[0]) if digests and len(nodes) == 1 else None
     classes = {
         name: [(node.lineno, node.end_lineno or node.lineno, kept(node)) for node in nodes]

@@ -7,13 +7,12 @@ are kept with a definition, and asked again before it is believed.
 
 from __future__ import annotations
 
-import marshal
-from hashlib import sha256
 from types import CodeType
 from typing import Any, NamedTuple, Optional
 
 from . import kept_texts
 from .kept_texts import Text
+from .matching import digest_of_byte_code
 
 _KIND = "definitions"
 
@@ -34,9 +33,9 @@ class Table(NamedTuple):
 
     Attributes:
         functions: The digests of the byte code that its functions have, and what is kept of each,
-            nothing where several definitions are not to be told apart, by name and first line.
-        classes: The first and last lines of its classes, and what is kept of each, by the
-            qualified name.
+            nothing where only the syntax tree tells, by name and first line.
+        classes: The first and last lines of its classes, and what is kept of each, as of
+            functions, by the qualified name.
         imports: What its top-level `from` imports bind: the module, the name in it and the level.
         imported: The modules that its top level imports, with the level and the names.
         assigned: The statements that assign a name at its top level, in their normal form.
@@ -45,7 +44,7 @@ class Table(NamedTuple):
     """
 
     functions: dict[tuple[str, int], tuple[frozenset[bytes], Optional[tuple[Any, ...]]]]
-    classes: dict[str, list[tuple[int, int, tuple[Any, ...]]]]
+    classes: dict[str, list[tuple[int, int, Optional[tuple[Any, ...]]]]]
     imports: dict[str, tuple[str, str, int]]
     imported: list[tuple[str, int, tuple[str, ...]]]
     assigned: dict[str, tuple[bytes, ...]]
@@ -58,11 +57,7 @@ class Table(NamedTuple):
         Raises LookupError: If that is not to be told without the syntax tree.
         """
         digests, kept = self.functions.get((code.co_name, code.co_firstlineno), _NOWHERE)
-        if digest_of_code(code) not in digests:
-            return None
-        if kept is None:
-            raise LookupError(code.co_name)
-        return Kept._make(kept)
+        return _believed(kept) if digest_of_byte_code(code) in digests else None
 
     def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[Kept]:
         """Finds what is kept of a class with the byte code of its methods, as `function` does."""
@@ -72,7 +67,13 @@ class Table(NamedTuple):
         if codes:
             line = min(code.co_firstlineno for code in codes)
             found = [each for each in found if each[0] <= line <= each[1]]
-        return Kept._make(found[-1][2]) if found else None
+        return _believed(found[-1][2]) if found else None
+
+
+def _believed(kept: Optional[tuple[Any, ...]]) -> Kept:
+    if kept is None:
+        raise LookupError
+    return Kept._make(kept)
 
 
 _NOWHERE: tuple[frozenset[bytes], None] = frozenset(), None
@@ -90,26 +91,3 @@ def read(text: Text) -> Optional[Table]:
 def write(text: Text, table: Table) -> bool:
     """Keeps what was found out of a text, if that can be. Returns whether it is kept."""
     return kept_texts.write(_KIND, text, tuple(table))
-
-
-def digest_of_code(code: CodeType) -> bytes:
-    """Digests byte code with its names and constants, without its place."""
-    consts = tuple(map(_plain_const, code.co_consts))
-    plain = code.co_code, code.co_names, code.co_varnames, code.co_freevars, consts
-    # Version 0 writes equal values as the same bytes, whoever else has them.
-    return sha256(marshal.dumps(plain, 0)).digest()[:16]
-
-
-def _plain_const(const: Any) -> Any:
-    kind = type(const)
-    if kind is CodeType:
-        return b"code", digest_of_code(const)
-    if kind is tuple:
-        return tuple(map(_plain_const, const))
-    if kind is frozenset:
-        return "set", sorted(map(_marshalled, const))
-    return const
-
-
-def _marshalled(const: Any) -> bytes:
-    return marshal.dumps(_plain_const(const), 0)

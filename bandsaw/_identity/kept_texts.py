@@ -27,8 +27,8 @@ _SHORTEST = 4_000
 _MOST_BYTES = 128 << 20
 # The modules that find out what is kept.
 _MAKERS = (
-    "changes definitions kept_definitions kept_outlines kept_texts module_parts outlines scopes"
-    " sources syntax uses".split()
+    "bindings changes definitions kept_definitions kept_outlines kept_texts matching module_parts"
+    " outlines scopes sources syntax uses".split()
 )
 
 

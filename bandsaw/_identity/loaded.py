@@ -101,13 +101,21 @@ def _is_imported(module: Module, name: str, value: Any) -> bool:
 
 
 def _is_function(module: Module, node: Any, value: Any, seen: Seen) -> bool:
-    if not is_a(value, FunctionType) or module.source.function(value.__code__) is not node:
+    if not is_a(value, FunctionType):
+        return False
+    if not _is_node(module.source.function(value.__code__), node):
         return False
     if not OURS.issuperset(attributes_of(value)):
         return False
     seen.function(value)
     pairs = paired_defaults(value, defaults_of(node))
     return pairs is not None and all(is_literal(said, held, seen) for said, held in pairs)
+
+
+def _is_node(found: Any, node: Any) -> bool:
+    """Says whether a definition is a certain one: the tree may have been made anew meanwhile."""
+    places = (found.lineno, found.col_offset) if is_a(found, type(node)) else None
+    return places == (node.lineno, node.col_offset)
 
 
 def _is_decorated(module: Module, node: Any, decorators: list[Any], value: Any, seen: Seen) -> bool:
@@ -176,7 +184,8 @@ def _codes_in(code: CodeType) -> list[CodeType]:
 
 
 def _is_class(module: Module, node: ast.ClassDef, cls: type, seen: Seen) -> bool:
-    if module.source.class_(qualname_of(cls), []) is not node or home_of(cls) != module.name:
+    found = module.source.class_(qualname_of(cls), [])
+    if not _is_node(found, node) or home_of(cls) != module.name:
         return False
     seen.owner(cls)
     said: dict[str, Any] = {}

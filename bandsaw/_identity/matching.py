@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import ast
+import marshal
 import sys
+from hashlib import sha256
 from types import CodeType
 from typing import Any
 
+# With those that say how it is called and what is caught where: others may have the same bytes.
+_COUNTED = (
+    "co_code co_names co_varnames co_freevars co_cellvars co_argcount co_posonlyargcount"
+    " co_kwonlyargcount co_exceptiontable".split()
+)
+_FLAGS = 0xFF  # those above are of the compiler, or set by `types.coroutine`
 
-def is_same(code: CodeType, other: CodeType) -> bool:
-    if (
-        code.co_code != other.co_code
-        or code.co_names != other.co_names
-        or code.co_varnames != other.co_varnames
-        or code.co_freevars != other.co_freevars
-        or len(code.co_consts) != len(other.co_consts)
-    ):
-        return False
-    for mine, theirs in zip(code.co_consts, other.co_consts):
-        if isinstance(mine, CodeType):
-            if not isinstance(theirs, CodeType) or not is_same(mine, theirs):
-                return False
-        elif type(mine) is not type(theirs) or (mine != theirs and repr(mine) != repr(theirs)):
-            return False
-        elif isinstance(mine, (tuple, float, frozenset)) and _exact(mine) != _exact(theirs):
-            return False
-    return True
+
+def digest_of_byte_code(code: CodeType) -> bytes:
+    """Digests byte code with its names and constants, without its place."""
+    plain = [getattr(code, name, None) for name in _COUNTED]
+    plain += [code.co_flags & _FLAGS, *map(_plain_const, code.co_consts)]
+    # Version 0 writes equal values as the same bytes, whoever else has them.
+    return sha256(marshal.dumps(plain, 0)).digest()[:16]
+
+
+def _plain_const(const: Any) -> Any:
+    kind = type(const)
+    if kind is CodeType:
+        return "code", digest_of_byte_code(const)
+    if kind is tuple:
+        return "tuple", *map(_plain_const, const)
+    if kind is slice:  # of Python 3.14
+        return "slice", *map(_plain_const, (const.start, const.stop, const.step))
+    if kind is frozenset:
+        return "set", *sorted(marshal.dumps(_plain_const(each), 0) for each in const)
+    return const
 
 
 def _exact(constant: Any) -> Any:

@@ -23,10 +23,11 @@ from .definitions import definition_of, write_code
 from .firstparty import (
     canonical_module_name,
     distribution_of,
+    global_name,
     names_of_global,
     unversioned_name,
 )
-from .forms import LEAVES, PARTS, Form, Frame, Written, write_str
+from .forms import LEAVES, PARTS, Form, Frame, Written, inline, write_str
 from .holdings import ATTRIBUTES
 from .kinds import (
     attributes_of,
@@ -127,12 +128,13 @@ def parts_of_code(codes: Iterable[Any], limit: int, left_out: Collection[str]) -
         if is_a(node, Part):
             items.append((_home(node), ("function", node.name, "", digest)))
             continue
-        if not line.startswith(node.written_name):  # something stands in for it
-            items.append((node.module, ("value", ".".join(node.chain), "", digest)))
+        name = ".".join(node.chain)
+        if line != node.written_name + inline(global_name(node.module, name)):
+            items.append((node.module, ("function", name, "", digest)))  # memory has another
         distribution = distribution_of(node.module)
         if distribution is not None:
             distributions.add(distribution)
-    if len(items) + len(distributions) > limit:
+    if lines or len(items) + len(distributions) > limit:
         items = by_module(items, carried_by(reach.seen).values, limit)
     found = [item for _, item in items]
     return found + [("distribution", name, "", version) for name, version in distributions]

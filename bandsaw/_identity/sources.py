@@ -18,7 +18,7 @@ from .._system.importing import late_import
 from . import kept_definitions, kept_outlines
 from .kept_definitions import Table
 from .kept_outlines import Facts
-from .matching import is_same, narrowed
+from .matching import digest_of_byte_code, narrowed
 from .syntax import nodes_below, nodes_in, parse, write_syntax
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
@@ -136,7 +136,7 @@ class Source:
         """Finds the definition of a function if it is there, the same, and not to be mistaken."""
         key = code.co_name, code.co_firstlineno
         nodes = self._index().functions.get(key, [])
-        if not nodes or not any(is_same(code, other) for other in self.codes().get(key, [])):
+        if not nodes or digest_of_byte_code(code) not in self.digests(key):
             return None
         if len(nodes) == 1:
             return nodes[0]
@@ -155,7 +155,11 @@ class Source:
             nodes = [n for n in nodes if n.lineno <= min(lines) <= (n.end_lineno or n.lineno)]
         return nodes[-1] if nodes else None
 
-    def codes(self) -> dict[tuple[str, int], list[CodeType]]:
+    def digests(self, key: tuple[str, int]) -> frozenset[bytes]:
+        """Digests the byte code that functions of a name and a first line have."""
+        return frozenset(map(digest_of_byte_code, self._compiled().get(key, ())))
+
+    def _compiled(self) -> dict[tuple[str, int], list[CodeType]]:
         found = self._codes
         if found is None:
             # Not seen by other threads until it is whole.
