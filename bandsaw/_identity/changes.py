@@ -86,18 +86,20 @@ def changes_of(definition: ast.AST) -> Changes:
     return found._replace(assigned=frozenset(assigned))
 
 
-def filling(tree: ast.Module, name: str) -> list[ast.stmt]:
-    """Finds the statements that fill a variable as its module is loaded.
+def filling(tree: ast.Module) -> dict[str, list[ast.stmt]]:
+    """Finds the statements that fill variables as a module is loaded.
 
     What only runs in the script (`if __name__ == "__main__":`) is left out.
     """
-    return [
-        statement
-        for statement in tree.body
-        if not isinstance(statement, (*_DEFINITIONS, ast.Assign, ast.Import, ast.ImportFrom))
-        and not (isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test))
-        and name in changes_of(statement).names
-    ]
+    found: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        if isinstance(statement, (*_DEFINITIONS, ast.Assign, ast.Import, ast.ImportFrom)):
+            continue
+        if isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test):
+            continue
+        for name in changes_of(statement).names:
+            found.setdefault(name, []).append(statement)
+    return found
 
 
 def _parameters_of(arguments: ast.arguments) -> tuple[str, ...]:

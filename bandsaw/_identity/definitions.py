@@ -185,9 +185,14 @@ def _all_read(source: Source, namespace: dict[str, Any]) -> Table:
         for name, nodes in source.classes.items()
     }
     assigned = {name: source.statements(name) for name in source.assigned}
+    first_set = {
+        name: (written, plain_uses(uses))
+        for name in assigned
+        for written, uses in [source.first_set(name)]
+    }
     computed = frozenset(filter(source.computes, assigned))
     imports = source.imports, source.imported
-    return Table(functions, classes, *imports, assigned, computed, source.defined)
+    return Table(functions, classes, *imports, assigned, first_set, computed, source.defined)
 
 
 def _read(

@@ -10,17 +10,14 @@ from typing import Any, Optional, Protocol
 
 from ..modules import file_of
 from . import by_source
-from .changes import filling
 from .contents import holds_code
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .firsts import MISSING, content_of, is_other_than_first
 from .forms import PARTS, Form, Written, write_str
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
-from .scopes import uses_of
 from .sources import Source, source_of
 from .stored import is_of_the_user, is_strange
-from .syntax import write_syntax
 from .uses import RUN_BY_IMPORT, Origin, Use, absolute
 from .watch import Seen, home_of
 
@@ -274,12 +271,12 @@ def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form
 
     What these statements use counts with them, as the class in `store = Store()`.
     """
-    statements: list[Any] = [*source.assigned[name], *filling(source.tree, name)]
-    parts: list[Any] = [write_syntax(statement) for statement in statements]
+    written, uses = source.first_set(name)
+    parts: list[Any] = list(written)
     key = id(namespace), name
     if key not in reader.opened:
         reader.opened.add(key)
-        for use in uses_of(statements, imports=source.imports).names:
+        for use in uses.names:
             if use.chain[0] != name:
                 parts += resolve(use, namespace, {}, source, reader)
         reader.opened.discard(key)

@@ -17,9 +17,12 @@ from typing import Any, Optional, Union
 from .._system.importing import late_import
 from . import kept_definitions, kept_outlines
 from .kept_definitions import Table
-from .kept_outlines import Facts
+from .kept_outlines import Facts, uses_of_plain
 from .matching import digest_of_byte_code, narrowed
-from .syntax import nodes_below, nodes_in, parse, write_syntax
+from .scopes import uses_of
+from .syntax import nodes_below, parse, write_syntax
+from .top_level import Bindings, Blocks
+from .uses import Uses
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
 
@@ -49,14 +52,14 @@ class Source:
         return kept_definitions.read(self.data)
 
     @property
-    def _read(self) -> Union[Table, _Bindings]:
+    def _read(self) -> Union[Table, Bindings]:
         """What its top level binds, without the syntax tree where it need not be made."""
         table = None if "tree" in self.__dict__ else self.table
         return self._bindings if table is None else table
 
     @cached_property
-    def _bindings(self) -> _Bindings:
-        return _Bindings(self.tree)
+    def _bindings(self) -> Bindings:
+        return Bindings(self.tree)
 
     @property
     def imports(self) -> dict[str, tuple[str, str, int]]:
@@ -76,6 +79,15 @@ class Source:
         """Writes the top-level statements that assign a name."""
         found: Any = self._read.assigned.get(name, ())
         return tuple(e if isinstance(e, bytes) else write_syntax(e) for e in found)
+
+    def first_set(self, name: str) -> tuple[tuple[bytes, ...], Uses]:
+        """Writes the top-level statements that set and fill a name, with what they use."""
+        read = self._read
+        if isinstance(read, Table):
+            written, uses = read.first_set[name]
+            return written, uses_of_plain(uses)
+        statements = [*read.assigned[name], *read.filling.get(name, ())]
+        return tuple(map(write_syntax, statements)), uses_of(statements, imports=read.imports)
 
     def computes(self, name: str) -> bool:
         """Says whether one of them has more than a literal."""
@@ -116,8 +128,8 @@ class Source:
         return self._blocks.attributes
 
     @cached_property
-    def _blocks(self) -> _Blocks:
-        return _Blocks(self.tree)
+    def _blocks(self) -> Blocks:
+        return Blocks(self.tree)
 
     def forget_tree(self) -> None:
         """Has it made anew for who asks for it again."""
@@ -180,77 +192,6 @@ def _is_literal(expression: ast.expr) -> bool:
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return False
     return True
-
-
-class _Blocks:
-    """What a module binds and sets as it runs, with anything but definitions and imports."""
-
-    def __init__(self, tree: ast.Module) -> None:
-        self.names: set[str] = set()
-        self.attributes: list[tuple[ast.expr, Optional[str]]] = []
-        plain = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-        self._index([node for node in tree.body if not isinstance(node, plain)])
-
-    def _index(self, nodes: list[Any]) -> None:
-        for node in nodes:  # which grows
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                self.names.add(node.name)
-                continue
-            if isinstance(node, ast.Lambda):
-                continue
-            nodes += ast.iter_child_nodes(node)
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                self.names.add(node.id)
-            elif isinstance(node, (ast.alias, ast.ExceptHandler)):
-                bound = getattr(node, "asname", None) or node.name
-                self.names.add(str(bound).partition(".")[0])
-            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-                self.attributes.append((node.value, node.attr))
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id in ("setattr", "delattr") and len(node.args) > 1:
-                    name = getattr(node.args[1], "value", None)
-                    self.attributes.append((node.args[0], name if isinstance(name, str) else None))
-
-
-class _Bindings:
-    """What the statements at the top level of a module bind."""
-
-    def __init__(self, tree: ast.Module) -> None:
-        self.imports: dict[str, tuple[str, str, int]] = {}
-        self.assigned: dict[str, list[ast.stmt]] = {}
-        self.defined: dict[str, bool] = {}
-        self.imported: list[tuple[str, int, tuple[str, ...]]] = []
-        for statement in tree.body:
-            if isinstance(statement, ast.Import):
-                self.imported += [(alias.name, 0, ()) for alias in statement.names]
-            elif isinstance(statement, ast.ImportFrom):
-                names = tuple(alias.name for alias in statement.names)
-                self.imported.append((statement.module or "", statement.level, names))
-            self._index_statement(statement)
-
-    def _index_statement(self, statement: ast.stmt) -> None:
-        if isinstance(statement, ast.ImportFrom):
-            for alias in statement.names:
-                name = alias.asname or alias.name
-                self.imports[name] = statement.module or "", alias.name, statement.level
-            return
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            self.defined[statement.name] = bool(statement.decorator_list)
-            return
-        if isinstance(statement, ast.Assign):
-            targets: list[ast.expr] = statement.targets
-        elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
-            targets = [statement.target]
-        else:
-            targets = []
-        for target in targets:
-            for node in nodes_in(target):
-                if isinstance(node, ast.Name):
-                    self.assigned.setdefault(node.id, []).append(statement)
-        for below in (
-            getattr(statement, "body", []) if isinstance(statement, (ast.If, ast.Try)) else []
-        ):
-            self._index_statement(below)
 
 
 class _Index:

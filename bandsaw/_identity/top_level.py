@@ -1,0 +1,86 @@
+"""What the statements at the top level of a module bind and set."""
+
+from __future__ import annotations
+
+import ast
+from functools import cached_property
+from typing import Any, Optional
+
+from .changes import filling
+from .syntax import nodes_in
+
+
+class Blocks:
+    """What a module binds and sets as it runs, with anything but definitions and imports."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.names: set[str] = set()
+        self.attributes: list[tuple[ast.expr, Optional[str]]] = []
+        plain = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+        self._index([node for node in tree.body if not isinstance(node, plain)])
+
+    def _index(self, nodes: list[Any]) -> None:
+        for node in nodes:  # which grows
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                self.names.add(node.name)
+                continue
+            if isinstance(node, ast.Lambda):
+                continue
+            nodes += ast.iter_child_nodes(node)
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                self.names.add(node.id)
+            elif isinstance(node, (ast.alias, ast.ExceptHandler)):
+                bound = getattr(node, "asname", None) or node.name
+                self.names.add(str(bound).partition(".")[0])
+            elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                self.attributes.append((node.value, node.attr))
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id in ("setattr", "delattr") and len(node.args) > 1:
+                    name = getattr(node.args[1], "value", None)
+                    self.attributes.append((node.args[0], name if isinstance(name, str) else None))
+
+
+class Bindings:
+    """What the statements at the top level of a module bind."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._tree = tree
+        self.imports: dict[str, tuple[str, str, int]] = {}
+        self.assigned: dict[str, list[ast.stmt]] = {}
+        self.defined: dict[str, bool] = {}
+        self.imported: list[tuple[str, int, tuple[str, ...]]] = []
+        for statement in tree.body:
+            if isinstance(statement, ast.Import):
+                self.imported += [(alias.name, 0, ()) for alias in statement.names]
+            elif isinstance(statement, ast.ImportFrom):
+                names = tuple(alias.name for alias in statement.names)
+                self.imported.append((statement.module or "", statement.level, names))
+            self._index_statement(statement)
+
+    @cached_property
+    def filling(self) -> dict[str, list[ast.stmt]]:
+        return filling(self._tree)
+
+    def _index_statement(self, statement: ast.stmt) -> None:
+        if isinstance(statement, ast.ImportFrom):
+            for alias in statement.names:
+                name = alias.asname or alias.name
+                self.imports[name] = statement.module or "", alias.name, statement.level
+            return
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            self.defined[statement.name] = bool(statement.decorator_list)
+            return
+        if isinstance(statement, ast.Assign):
+            targets: list[ast.expr] = statement.targets
+        elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+            targets = [statement.target]
+        else:
+            targets = []
+        for target in targets:
+            for node in nodes_in(target):
+                if isinstance(node, ast.Name):
+                    self.assigned.setdefault(node.id, []).append(statement)
+        for below in (
+            getattr(statement, "body", []) if isinstance(statement, (ast.If, ast.Try)) else []
+        ):
+            self._index_statement(below)
