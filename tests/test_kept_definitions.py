@@ -297,6 +297,17 @@ def test_a_file_that_was_edited_since_is_not_believed(load, long, now, then):
     assert not definition_of(module.f).is_by_source
 
 
+@pytest.mark.parametrize("long", [LONG, ""], ids=["kept", "read"])
+def test_a_file_that_does_not_compile_any_more_is_not_believed(load, long):
+    texts = [f"\ndef f(x):\n    return x + {number}\n" for number in (1, 2)]
+    modules = [load(text, long) for text in texts]
+    for module, text in zip(modules, texts):
+        with open(module.__file__, "w", encoding="utf-8") as file:
+            file.write(f"{long}\n{text}\nreturn 3\n")
+    assert not any(definition_of(module.f).is_by_source for module in modules)
+    assert len({task_id_of(module.f, "m", "n") for module in modules}) == 2
+
+
 @pytest.mark.parametrize("damage", ["cut", "other contents", "another version"])
 def test_makes_anew_what_is_damaged(load, home, damage, monkeypatch):
     digest = definition_of(load().plain).digest

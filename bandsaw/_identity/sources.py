@@ -8,6 +8,7 @@ have been edited since it was imported.
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import os
 from functools import cached_property
@@ -177,7 +178,10 @@ class Source:
             # Not seen by other threads until it is whole.
             found = {}
             flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as notebooks compile their cells
-            pending = [compile(self.text, self._filename, "exec", flags, dont_inherit=True)]
+            pending = []
+            # An edited file may be one that can be parsed, but not compiled: no code is of it.
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                pending.append(compile(self.text, self._filename, "exec", flags, dont_inherit=True))
             while pending:
                 code = pending.pop()
                 found.setdefault((code.co_name, code.co_firstlineno), []).append(code)
