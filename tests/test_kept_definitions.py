@@ -79,15 +79,19 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def load(tmp_path, monkeypatch):
-    """Loads text as a new module of the project."""
+    """Loads text as a new module of the project, for one test."""
     monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
 
     def loaded(text=TEXT, long=LONG):
         name = f"kept_definitions_{next(_numbers)}"
         (tmp_path / f"{name}.py").write_text(f"{long}\n{text}", encoding="utf-8")
         return importlib.import_module(name)
 
-    return loaded
+    yield loaded
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def definitions_of(module):
