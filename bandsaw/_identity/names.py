@@ -48,7 +48,7 @@ class Reader(by_source.Reader, Protocol):
     def is_state_attribute(self, name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills an attribute."""
 
-    opened: set[tuple[int, str]]  # the variables whose first statements are being read
+    opened: set[tuple[int, str]]  # the variables whose first statements were read for one
 
     def is_state(self, namespace: Mapping[str, Any], name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
@@ -271,15 +271,20 @@ def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form
 
     What these statements use counts with them, as the class in `store = Store()`.
     """
+    key, is_outermost = (id(namespace), name), not reader.opened
+    # Variables may be filled by what uses each other. Within the outermost each is opened once.
+    if key in reader.opened:
+        return Form(CHANGING, PARTS, ())
     written, uses = source.first_set(name)
     parts: list[Any] = list(written)
-    key = id(namespace), name
-    if key not in reader.opened:
-        reader.opened.add(key)
+    reader.opened.add(key)
+    try:
         for use in uses.names:
             if use.chain[0] != name:
                 parts += resolve(use, namespace, {}, source, reader)
-        reader.opened.discard(key)
+    finally:
+        if is_outermost:
+            reader.opened.clear()
     return Form(CHANGING, PARTS, parts)
 
 

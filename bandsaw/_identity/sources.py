@@ -21,7 +21,7 @@ from .kept_definitions import Table
 from .kept_outlines import Facts, uses_of_plain
 from .matching import digest_of_byte_code, narrowed
 from .scopes import uses_of
-from .syntax import nodes_below, parse, write_syntax
+from .syntax import nodes_below, nodes_in, parse, write_syntax
 from .top_level import Bindings, Blocks
 from .uses import Uses
 
@@ -37,6 +37,7 @@ class Source:
         self.kept: Optional[Facts] = None  # what was found out of it by another process
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
         self._indexed: Optional[_Index] = None
+        self._first_set: dict[str, tuple[tuple[bytes, ...], Uses]] = {}
 
     @property
     def text(self) -> str:
@@ -82,13 +83,23 @@ class Source:
         return tuple(e if isinstance(e, bytes) else write_syntax(e) for e in found)
 
     def first_set(self, name: str) -> tuple[tuple[bytes, ...], Uses]:
-        """Writes the top-level statements that set and fill a name, with what they use."""
+        """Writes the top-level statements that set and fill a name, with what they use.
+
+        What they bind themselves is left out: a loop of the script may bind it again.
+        """
         read = self._read
         if isinstance(read, Table):
-            written, uses = read.first_set[name]
-            return written, uses_of_plain(uses)
-        statements = [*read.assigned[name], *read.filling.get(name, ())]
-        return tuple(map(write_syntax, statements)), uses_of(statements, imports=read.imports)
+            written, plain = read.first_set[name]
+            return written, uses_of_plain(plain)
+        known = self._first_set.get(name)
+        if known is None:
+            statements = [*read.assigned[name], *read.filling.get(name, ())]
+            bound = {node.id for node in nodes_in(*statements) if _is_stored(node)}
+            uses = uses_of(statements, imports=read.imports)
+            names = tuple(use for use in uses.names if use.chain[0] not in bound)
+            known = tuple(map(write_syntax, statements)), uses._replace(names=names)
+            self._first_set[name] = known
+        return known
 
     def computes(self, name: str) -> bool:
         """Says whether one of them has more than a literal."""
@@ -188,6 +199,10 @@ class Source:
                 pending += [const for const in code.co_consts if isinstance(const, CodeType)]
             self._codes = found
         return found
+
+
+def _is_stored(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
 
 
 def _is_literal(expression: ast.expr) -> bool:
