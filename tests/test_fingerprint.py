@@ -581,6 +581,32 @@ def test_what_only_the_script_fills_does_not_count(project):
     assert id_of(project, flow=program.format(1)) == id_of(project, flow=program.format(2))
 
 
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+def test_what_a_loop_that_fills_binds_may_be_bound_again_later(project):
+    program = """
+        table = {}
+        for i in range(3):
+            table[i] = i
+        def f(x):
+            table[x] = 1
+    """
+    project(flow=program)
+    module = importlib.import_module("flow")
+    before = fingerprint(module.f)
+    module.i = 9
+    assert fingerprint(module.f) == before
+
+
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+def test_variables_that_are_filled_together_are_each_read_once(project):
+    names = [f"table_{number}" for number in range(12)]
+    sets = "\n".join(f"{name} = {{}}" for name in names)
+    fill = "\n    ".join(f"{name}[key] = NUMBER" for name in names)
+    program = f"{sets}\nfor key in range(3):\n    {fill}\ndef f(key):\n    {fill}\n"
+    ids = [id_of(project, flow=f"NUMBER = {number}\n{program}") for number in (1, 1, 2)]
+    assert ids[0] == ids[1] != ids[2]
+
+
 def test_a_registry_of_functions_counts_by_what_it_holds(project):
     program = """
         HANDLERS = {{}}
