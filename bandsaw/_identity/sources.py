@@ -94,7 +94,8 @@ class Source:
         known = self._first_set.get(name)
         if known is None:
             statements = [*read.assigned[name], *read.filling.get(name, ())]
-            bound = {node.id for node in nodes_in(*statements) if _is_stored(node)}
+            nodes = (node for node in nodes_in(*statements) if isinstance(node, ast.Name))
+            bound = {node.id for node in nodes if not isinstance(node.ctx, ast.Load)}
             uses = uses_of(statements, imports=read.imports)
             names = tuple(use for use in uses.names if use.chain[0] not in bound)
             known = tuple(map(write_syntax, statements)), uses._replace(names=names)
@@ -199,10 +200,6 @@ class Source:
                 pending += [const for const in code.co_consts if isinstance(const, CodeType)]
             self._codes = found
         return found
-
-
-def _is_stored(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
 
 
 def _is_literal(expression: ast.expr) -> bool:
