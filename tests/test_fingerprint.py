@@ -607,6 +607,32 @@ def test_variables_that_are_filled_together_are_each_read_once(project):
     assert ids[0] == ids[1] != ids[2]
 
 
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+def test_what_sets_a_variable_may_reach_other_code_than_what_it_holds(project):
+    project(
+        flow="""
+        class One:
+            def go(self, other):
+                other.first = 1
+        class Two:
+            def do(self, other):
+                other.second = 1
+        second = {}
+        def made():
+            for each in second.values():
+                each.do(each)
+            return {}
+        first = made()
+        def f(x):
+            for each in first.values():
+                each.go(each)
+        """
+    )
+    module = importlib.import_module("flow")
+    module.first[0], module.second[0] = module.One(), module.Two()
+    assert fingerprint(module.f) == fingerprint(module.f)
+
+
 def test_a_registry_of_functions_counts_by_what_it_holds(project):
     program = """
         HANDLERS = {{}}
