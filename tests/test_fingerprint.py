@@ -584,17 +584,26 @@ def test_what_only_the_script_fills_does_not_count(project):
 @pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
 def test_what_a_loop_that_fills_binds_may_be_bound_again_later(project):
     program = """
+        import os
         table = {}
         for i in range(3):
-            table[i] = i
+            double = i * 2
+            table[i] = double
+        with open(os.devnull) as file:
+            table[3] = file.read()
+        if table:
+            first = 1
+            table[4] = first
         def f(x):
             table[x] = 1
     """
     project(flow=program)
     module = importlib.import_module("flow")
     before = fingerprint(module.f)
-    module.i = 9
+    module.i = module.double = module.file = 9
     assert fingerprint(module.f) == before
+    module.first = 2
+    assert fingerprint(module.f) != before
 
 
 @pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")

@@ -27,6 +27,8 @@ from .uses import Uses
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
 
+# Also `with open(path) as file`.
+_LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.withitem)
 _sources: dict[str, tuple[Any, Optional[Source]]] = {}
 
 
@@ -85,7 +87,7 @@ class Source:
     def first_set(self, name: str) -> tuple[tuple[bytes, ...], Uses]:
         """Writes the top-level statements that set and fill a name, with what they use.
 
-        What they bind themselves is left out: a loop of the script may bind it again.
+        What their loops bind is left out: later loops of a script bind such names again.
         """
         read = self._read
         if isinstance(read, Table):
@@ -94,7 +96,8 @@ class Source:
         known = self._first_set.get(name)
         if known is None:
             statements = [*read.assigned[name], *read.filling.get(name, ())]
-            nodes = (node for node in nodes_in(*statements) if isinstance(node, ast.Name))
+            loops = [node for node in nodes_in(*statements) if isinstance(node, _LOOPS)]
+            nodes = (node for node in nodes_in(*loops) if isinstance(node, ast.Name))
             bound = {node.id for node in nodes if not isinstance(node.ctx, ast.Load)}
             uses = uses_of(statements, imports=read.imports)
             names = tuple(use for use in uses.names if use.chain[0] not in bound)
