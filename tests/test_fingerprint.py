@@ -581,6 +581,67 @@ def test_what_only_the_script_fills_does_not_count(project):
     assert id_of(project, flow=program.format(1)) == id_of(project, flow=program.format(2))
 
 
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+def test_what_a_loop_that_fills_binds_may_be_bound_again_later(project):
+    program = """
+        import os
+        table = {}
+        for i in range(3):
+            double = i * 2
+            table[i] = double
+        with open(os.devnull) as file:
+            table[3] = file.read()
+        if table:
+            first = 1
+            table[4] = first
+        def f(x):
+            table[x] = 1
+    """
+    project(flow=program)
+    module = importlib.import_module("flow")
+    before = fingerprint(module.f)
+    module.i = module.double = module.file = 9
+    assert fingerprint(module.f) == before
+    module.first = 2
+    assert fingerprint(module.f) != before
+
+
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+def test_variables_that_are_filled_together_are_each_read_once(project):
+    names = [f"table_{number}" for number in range(12)]
+    sets = "\n".join(f"{name} = {{}}" for name in names)
+    fill = "\n    ".join(f"{name}[key] = NUMBER" for name in names)
+    program = f"{sets}\nfor key in range(3):\n    {fill}\ndef f(key):\n    {fill}\n"
+    ids = [id_of(project, flow=f"NUMBER = {number}\n{program}") for number in (1, 1, 2)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+def test_what_sets_a_variable_may_reach_other_code_than_what_it_holds(project):
+    project(
+        flow="""
+        class One:
+            def go(self, other):
+                other.first = 1
+        class Two:
+            def do(self, other):
+                other.second = 1
+        second = {}
+        def made():
+            for each in second.values():
+                each.do(each)
+            return {}
+        first = made()
+        def f(x):
+            for each in first.values():
+                each.go(each)
+        """
+    )
+    module = importlib.import_module("flow")
+    module.first[0], module.second[0] = module.One(), module.Two()
+    assert fingerprint(module.f) == fingerprint(module.f)
+
+
 def test_a_registry_of_functions_counts_by_what_it_holds(project):
     program = """
         HANDLERS = {{}}

@@ -1380,18 +1380,25 @@ def test_a_fork_during_the_first_id_of_another_thread_leaves_a_child_that_makes_
     assert project.run("-c", textwrap.dedent(text)).stdout == "0\n"
 
 
-def test_a_fork_while_another_thread_reads_a_source_leaves_a_child_that_makes_ids(project):
+@pytest.mark.parametrize("computed", ["sources.Source.tree", "top_level.Bindings.filling"])
+def test_a_fork_while_another_thread_reads_a_source_leaves_a_child_that_makes_ids(
+    project, computed
+):
     project.write("bandsaw_config.py", CONFIGURATION)
-    project.write("lib.py", "import bandsaw\n@bandsaw.task\ndef f(): return 1\n")
-    text = """
+    project.write(
+        "lib.py",
+        "import bandsaw\nknown = {}\n@bandsaw.task\ndef f():\n    known[1] = 1\n",
+    )
+    module, kind, name = computed.split(".")
+    text = f"""
         import os, signal, threading
         import bandsaw.fingerprint, lib
-        from bandsaw._identity.sources import Source
+        from bandsaw._identity.{module} import {kind}
 
         held, done = threading.Event(), threading.Event()
 
         def read():
-            with getattr(vars(Source)["tree"], "lock", threading.Lock()):
+            with getattr(vars({kind})["{name}"], "lock", threading.Lock()):
                 held.set()
                 done.wait(60)
 

@@ -34,11 +34,12 @@ class Effects:
         self.assigned: set[tuple[int, str]] = set() if earlier is None else set(earlier.assigned)
         self.variables: set[tuple[int, str]] = set() if earlier is None else set(earlier.variables)
         self.attributes = set() if earlier is None else set(earlier.seen.attributes)
-        # Of the attributes that reached code changes those that may be a class's.
-        self._shared: set[str] = set() if earlier is None else earlier._shared_now
+        # Of the attributes that reached code changes those that may be a class's. What one walk has
+        # found the later ones know: they reach other code, and would else go to and fro.
+        self._shared: set[str] = set() if earlier is None else earlier._shared | earlier._shared_now
         self._shared_now: set[str] = set()
         # Of these those that it assigns, and does not fill.
-        self._set: set[str] = set() if earlier is None else earlier._set_now
+        self._set: set[str] = set() if earlier is None else earlier._set | earlier._set_now
         self._set_now: set[str] = set()
         # The variables of enclosing functions that reached code sets anew, by their cells.
         self.cells: dict[int, Any] = {} if earlier is None else earlier.cells

@@ -27,6 +27,7 @@ from .outlines import Outline
 from .scopes import uses_of
 from .sources import Source
 from .syntax import IsLeftOut, nodes_in, statements_in, write_syntax
+from .top_level import Bindings
 from .uses import Origin, Use, Uses, absolute, chain_of, merged
 
 # The parts of a module that count with each of its names: what is run when it is loaded, with all
@@ -245,9 +246,10 @@ def _free_locks() -> None:
 
     From Python 3.12 on it has none.
     """
-    for each in (*attributes_of(Source).values(), *attributes_of(Part).values()):
-        if is_a(each, cached_property) and "lock" in each.__dict__:
-            each.__dict__["lock"] = threading.RLock()
+    for kind in (Source, Bindings, Part):
+        for each in attributes_of(kind).values():
+            if is_a(each, cached_property) and "lock" in each.__dict__:
+                each.__dict__["lock"] = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

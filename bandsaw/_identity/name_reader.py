@@ -16,7 +16,7 @@ from .contents import holds_code
 from .effects import Effects
 from .firstparty import canonical_module_name, global_name
 from .firsts import MISSING
-from .forms import Written
+from .forms import Form, Written
 from .holdings import SUBCLASSES, SetOn
 from .kinds import attributes_of, is_a
 from .loaded import First, is_as_said
@@ -55,6 +55,7 @@ class NameReader:
         self.module_of, self.spec_of = self.together.module, self.together.spec
         self.is_ours = self.together.is_ours
         self.opened: set[tuple[int, str]] = set()
+        self.stated: dict[tuple[int, str], Form] = {}
         self.found: dict[tuple[str, tuple[str, ...]], Found] = {}
         self._problems = problems
         self._walk_of = walk_of

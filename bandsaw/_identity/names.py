@@ -48,7 +48,8 @@ class Reader(by_source.Reader, Protocol):
     def is_state_attribute(self, name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills an attribute."""
 
-    opened: set[tuple[int, str]]  # the variables whose first statements are being read
+    opened: set[tuple[int, str]]  # the variables whose first statements were read for another
+    stated: dict[tuple[int, str], Form]  # what was written of those that were read for themselves
 
     def is_state(self, namespace: Mapping[str, Any], name: str, value: Any) -> bool:
         """Says whether reached code assigns or fills a variable of a module."""
@@ -269,18 +270,22 @@ def _note_attribute(function: FunctionType, name: str, value: Any, reader: Reade
 def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form:
     """A name that the program changes while it runs, by the statements that first set and fill it.
 
-    What these statements use counts with them, as the class in `store = Store()`.
+    What these use counts with them, as the class in `store = Store()`, each such name once.
     """
-    written, uses = source.first_set(name)
+    key, opened = (id(namespace), name), reader.opened
+    if key in opened or (not opened and key in reader.stated):
+        return Form(CHANGING, PARTS, ()) if opened else reader.stated[key]
+    is_outermost, (written, uses) = not opened, source.first_set(name)
     parts: list[Any] = list(written)
-    key = id(namespace), name
-    if key not in reader.opened:
-        reader.opened.add(key)
+    opened.add(key)
+    try:
         for use in uses.names:
-            if use.chain[0] != name:
-                parts += resolve(use, namespace, {}, source, reader)
-        reader.opened.discard(key)
-    return Form(CHANGING, PARTS, parts)
+            parts += resolve(use, namespace, {}, source, reader)
+    finally:
+        if is_outermost:
+            opened.clear()
+    form = Form(CHANGING, PARTS, parts)
+    return reader.stated.setdefault(key, form) if is_outermost else form
 
 
 def _with_statement(name: str, value: Any, source: Source) -> Any:

@@ -21,12 +21,14 @@ from .kept_definitions import Table
 from .kept_outlines import Facts, uses_of_plain
 from .matching import digest_of_byte_code, narrowed
 from .scopes import uses_of
-from .syntax import nodes_below, parse, write_syntax
+from .syntax import nodes_below, nodes_in, parse, write_syntax
 from .top_level import Bindings, Blocks
 from .uses import Uses
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
 
+# Also `with open(path) as file`.
+_LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.withitem)
 _sources: dict[str, tuple[Any, Optional[Source]]] = {}
 
 
@@ -37,6 +39,7 @@ class Source:
         self.kept: Optional[Facts] = None  # what was found out of it by another process
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
         self._indexed: Optional[_Index] = None
+        self._first_set: dict[str, tuple[tuple[bytes, ...], Uses]] = {}
 
     @property
     def text(self) -> str:
@@ -82,13 +85,25 @@ class Source:
         return tuple(e if isinstance(e, bytes) else write_syntax(e) for e in found)
 
     def first_set(self, name: str) -> tuple[tuple[bytes, ...], Uses]:
-        """Writes the top-level statements that set and fill a name, with what they use."""
+        """Writes the top-level statements that set and fill a name, with what they use.
+
+        What their loops bind is left out: later loops of a script bind such names again.
+        """
         read = self._read
         if isinstance(read, Table):
-            written, uses = read.first_set[name]
-            return written, uses_of_plain(uses)
-        statements = [*read.assigned[name], *read.filling.get(name, ())]
-        return tuple(map(write_syntax, statements)), uses_of(statements, imports=read.imports)
+            written, plain = read.first_set[name]
+            return written, uses_of_plain(plain)
+        known = self._first_set.get(name)
+        if known is None:
+            statements = [*read.assigned[name], *read.filling.get(name, ())]
+            loops = [node for node in nodes_in(*statements) if isinstance(node, _LOOPS)]
+            nodes = (node for node in nodes_in(*loops) if isinstance(node, ast.Name))
+            bound = {node.id for node in nodes if not isinstance(node.ctx, ast.Load)}
+            uses = uses_of(statements, imports=read.imports)
+            names = tuple(use for use in uses.names if use.chain[0] not in bound)
+            known = tuple(map(write_syntax, statements)), uses._replace(names=names)
+            self._first_set[name] = known
+        return known
 
     def computes(self, name: str) -> bool:
         """Says whether one of them has more than a literal."""
