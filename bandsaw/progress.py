@@ -121,16 +121,18 @@ class Progress(Extension):
             self._changed.clear()
             with self._counting.lock:
                 rows = [*self._counting.rows(), *((one.name, one) for one in self._works)]
-                # What has ended is shown once more.
-                self._works = [one for one in self._works if not one.is_over]
-                is_over = self._stops or (self._counting.is_over() and not self._works)
+                ended = [one for one in self._works if one.is_over]
+                is_idle = self._counting.is_over() and len(ended) == len(self._works)
+                is_over = self._stops or is_idle
                 if is_over:
                     self._thread = None
                     self._counting.clear()
             if not is_over and shown is None and time.monotonic() >= shown_at:
                 shown = shower(self.seconds)
-            if shown is not None:
-                shown.show(rows, is_over)
+            # What has ended is shown once more.
+            if shown is None or shown.show(rows, is_over):
+                with self._counting.lock:
+                    self._works = [one for one in self._works if one not in ended]
             if is_over:
                 return
 

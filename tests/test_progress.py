@@ -69,7 +69,9 @@ def test_nothing_is_shown_of_what_ends_at_once(project):
 
 
 def test_what_calls_wait_for_is_shown(project):
-    project.write("bandsaw_config.py", CONFIGURATION)
+    # The next line is due when all is over.
+    seldom = CONFIGURATION.replace("Progress(seconds=0.1)", "Progress(seconds=600)")
+    project.write("bandsaw_config.py", seldom)
     script = """
     import os, sys, threading, time
     import bandsaw, bandsaw.progress
@@ -80,6 +82,8 @@ def test_what_calls_wait_for_is_shown(project):
         with work.told("sending model.bin", 4_000_000) as sent:
             sent.done = 1_000_000
             shown.wait(100)
+        # It has ended before the next line is due.
+        time.sleep(1)
 
     class Stream:
         def write(self, text):

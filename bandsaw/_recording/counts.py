@@ -130,16 +130,18 @@ class _Lines:
         self._last = time.monotonic() - seconds
         self._texts: dict[str, str] = {}
 
-    def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> None:
+    def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> bool:
+        """Shows rows, or does not yet. Returns whether it did."""
         now = time.monotonic()
         if now - self._last < self._seconds and not is_over:
-            return
+            return False
         self._last = now
         for name, counts in rows:
             text = counts.text()
             if self._texts.get(name) != text:
                 self._texts[name] = text
                 print(f"{name}: {text}", file=self._stream or sys.stderr, flush=True)
+        return True
 
 
 class _Bars:
@@ -162,7 +164,7 @@ class _Bars:
             self._bars.start()
         self._known: dict[str, Any] = {}
 
-    def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> None:
+    def show(self, rows: Sequence[tuple[str, Union[Counts, Work]]], is_over: bool) -> bool:
         for name, counts in rows:
             if name not in self._known:
                 self._known[name] = self._bars.add_task(self._escape(name), text="")
@@ -178,3 +180,4 @@ class _Bars:
                 self._shown.update(table)
         elif is_over:
             self._bars.stop()
+        return True
