@@ -647,22 +647,22 @@ MEMOS = {
 }
 
 
+USES_MEMO = """
+    import bandsaw
+    import memo
+
+    @bandsaw.task
+    def f(x):
+        with open("ran", "a") as file:
+            file.write("x")
+        return memo.helper(x)
+"""
+
+
 @pytest.mark.parametrize("memo", MEMOS)
 def test_a_memo_is_state_and_told_of_once(run, memo):
     run.project.write("memo.py", MEMOS[memo])
-    run.project.write(
-        "uses.py",
-        """
-        import bandsaw
-        import memo
-
-        @bandsaw.task
-        def f(x):
-            with open("ran", "a") as file:
-                file.write("x")
-            return memo.helper(x)
-        """,
-    )
+    run.project.write("uses.py", USES_MEMO)
     body = """
     import uses
     with warnings.catch_warnings(record=True) as caught:
@@ -715,19 +715,7 @@ OBJECTS = {
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_what_a_task_fills_in_an_object_is_state(run, kind):
     run.project.write("memo.py", OBJECTS[kind])
-    run.project.write(
-        "uses.py",
-        """
-        import bandsaw
-        import memo
-
-        @bandsaw.task
-        def f(x):
-            with open("ran", "a") as file:
-                file.write("x")
-            return memo.helper(x)
-        """,
-    )
+    run.project.write("uses.py", USES_MEMO)
     body = """
     import uses
     with warnings.catch_warnings():

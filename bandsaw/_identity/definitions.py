@@ -51,18 +51,22 @@ class Definition:
     Attributes:
         digest: The SHA-256 of its normal form.
         source: The source of its module, `None` where there is none.
-        is_by_source: Whether it counts by its source, and not by its byte code.
-        says: Of a class what its body says, of a function its defaults.
+        says: Of a class what its body says, of a function its defaults, `None` where its byte
+            code counts.
     """
 
-    __slots__ = ("_changes", "_uses", "digest", "is_by_source", "says", "source")
+    __slots__ = ("_changes", "_uses", "digest", "says", "source")
 
     def __init__(
         self, digest: bytes, source: Optional[Source], uses: Any, changes: Any, says: Any = None
     ) -> None:
         self.digest, self.source, self.says = digest, source, says
-        self.is_by_source = says is not None
         self._uses, self._changes = uses, changes  # either may be plain
+
+    @property
+    def is_by_source(self) -> bool:
+        """Says whether it counts by its source, and not by its byte code."""
+        return self.says is not None
 
     @property
     def uses(self) -> Uses:

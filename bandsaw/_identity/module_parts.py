@@ -7,7 +7,6 @@ What is found out of the source of a large module is kept for other processes, s
 from __future__ import annotations
 
 import ast
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from hashlib import sha256
 from types import ModuleType
 from typing import Any, Optional
 
+from .._system.processes import in_forked_processes
 from .changes import NOTHING, Changes, changes_of
 from .definitions import is_task_decorator
 from .firstparty import canonical_module_name, is_first_party
@@ -241,6 +241,7 @@ def variables_of(module: Any) -> Optional[dict[str, Any]]:
     return None if is_begun and not any(spec is each for each in executed) else variables
 
 
+@in_forked_processes
 def _free_locks() -> None:
     """Gives what is computed once a new lock: another thread may have held it at the fork.
 
@@ -250,7 +251,3 @@ def _free_locks() -> None:
         for each in attributes_of(kind).values():
             if is_a(each, cached_property) and "lock" in each.__dict__:
                 each.__dict__["lock"] = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_free_locks)
