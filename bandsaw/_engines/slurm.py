@@ -31,7 +31,7 @@ _MOST_LOOKS = 5
 # One that was preempted may be put back into the queue after its processes have ended.
 _MOST_LOOKS_PREEMPTED = 60
 # Nobody waits long for the word that it was.
-_MOST_LOOKS_DOUBTFUL = 12
+_MOST_LOOKS_DOUBTFUL = 6
 # So long Slurm may give no answer until calls of which there is no result count as lost.
 _MOST_SILENCE_SECONDS = 300.0
 # So often jobs are told that somebody waits for them.

@@ -117,11 +117,11 @@ def requeued():
     running = ["squeue", "-h", "-r", "-t", "R", "-o", "%i"]
     (job,) = subprocess.run(running, check=True, capture_output=True, text=True).stdout.split()
     subprocess.run(["scontrol", "requeue", job], check=True)
-    # It would wait for two minutes.
-    soon = ["scontrol", "update", f"JobId={job}", "StartTime=now"]
-    while os.path.getsize(path) < 2 and not future.done():
-        subprocess.run(soon, capture_output=True)
-        time.sleep(0.5)
+    state = ["squeue", "-h", "-t", "all", "-j", job, "-o", "%T"]
+    while subprocess.run(state, capture_output=True, text=True).stdout.strip() != "PENDING":
+        time.sleep(0.1)
+    # It would wait for two minutes. What starts within the second of its end is refused by Slurm.
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+2"], check=True)
     try:
         return future.result()
     finally:

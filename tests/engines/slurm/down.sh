@@ -11,6 +11,11 @@ steps() {
     done
 }
 
+# Whether a process runs: one that has ended stays as a zombie until somebody waits for it.
+running() {
+    [ -n "$(ps -o stat= -p "$1" | grep -v '^Z')" ]
+}
+
 all=--user=$(id -un)
 if [ -n "$(steps)" ] && timeout 20 scancel "$all" --state=PENDING &&
     timeout 20 scancel "$all" --signal=KILL --full; then
@@ -19,9 +24,18 @@ if [ -n "$(steps)" ] && timeout 20 scancel "$all" --state=PENDING &&
         sleep 0.1
     done
 fi
+# In this order: each needs those that come after it. One that is asked to end writes to the folder
+# before it does so.
 for name in slurmd slurmctld munge; do
     file=$folder/run/$name.pid
-    if [ -s "$file" ]; then kill "$(cat "$file")" 2>/dev/null; fi
+    if [ ! -s "$file" ]; then continue; fi
+    pid=$(cat "$file")
+    kill "$pid" 2>/dev/null || continue
+    for _ in {1..300}; do
+        if ! running "$pid"; then continue 2; fi
+        sleep 0.1
+    done
+    kill -KILL "$pid"
 done
 # Those that Slurm could not end.
 for step in $(steps); do
