@@ -89,8 +89,11 @@ def _loaded_module() -> Optional[str]:
     frame: Optional[types.FrameType] = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__")
-        if frame.f_code.co_name == "<module>" and name != "__main__":
-            return str(name)
+        if frame.f_code.co_name == "<module>":
+            if "IS_FAR_END" in frame.f_globals:
+                break  # what runs it is a debugger
+            if name != "__main__":
+                return str(name)
         frame = frame.f_back
     thread, before = threading.current_thread(), _before
     if thread in _born or (before is not None and thread not in before):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import posix
 import sys
 import threading
 from typing import Any
@@ -48,7 +49,7 @@ def prepare(preload: list[str]) -> dict[str, Any]:
     if content["threads"] > 1:
         # Libraries that are made for it, such as the OpenBLAS in NumPy, end their threads before a
         # fork, and start them again on either side where they are first needed.
-        pid = os.fork()
+        pid = posix.fork()  # no debugger is to follow it
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)

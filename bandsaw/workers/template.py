@@ -187,19 +187,42 @@ class _Template:
         channel, status, out, errors = given
         process = _Process(0, socket.socket(fileno=status))
         template = os.getpid()
+        channel = out_of_the_way(channel)
         try:
-            process.pid = os.fork()
+            if how == FORK:
+                process.pid = os.fork()
+                if process.pid == 0:
+                    self._become_process(template, process, channel, out, errors)
+            else:
+                process.pid = self._spawned(template, channel, out, errors)
         except OSError as error:
             process.tell(b"E", error.errno or 0)
             process.status.close()
         else:
-            if process.pid == 0:
-                self._become_process(template, how, process, channel, out, errors)
             self._processes[status] = process
             self._watch(status, lambda: self._hear(process))
             process.tell(b"P", process.pid)
         for descriptor in (channel, out, errors):
             os.close(descriptor)
+
+    def _spawned(self, template: int, channel: int, out: int, errors: int) -> int:
+        """Starts a process from the executable, and returns its id."""
+        # A debugger follows it once, and a fork with an `execv` after it twice.
+        import subprocess
+
+        def begin() -> None:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._begin_process(template)
+
+        started = subprocess.Popen(
+            [sys.executable, "-u", sys.argv[0], "--worker", str(channel), finder.byte_code],
+            stdout=out,
+            stderr=errors,
+            pass_fds=(channel,),
+            preexec_fn=begin,
+        )
+        started.returncode = 0  # it is waited for here
+        return started.pid
 
     def _hear(self, process: _Process) -> None:
         # Whatever it says, and if it is gone: nobody waits for the process any more.
@@ -219,27 +242,24 @@ class _Template:
         process.tell(b"X", code)
         process.status.close()
 
+    def _begin_process(self, template: int) -> None:
+        os.setpgid(0, 0)
+        if self._set_death_signal is not None:
+            self._set_death_signal()
+        if os.getppid() != template:
+            os._exit(1)  # what had started it was killed meanwhile
+
     def _become_process(
-        self, template: int, how: bytes, process: _Process, channel: int, out: int, errors: int
+        self, template: int, process: _Process, channel: int, out: int, errors: int
     ) -> NoReturn:
         code = 1
         try:
-            os.setpgid(0, 0)
-            if self._set_death_signal is not None:
-                self._set_death_signal()
-            if os.getppid() != template:
-                os._exit(1)  # what had started it was killed meanwhile
+            self._begin_process(template)
             self._let_go(process)
             os.dup2(out, 1)
             os.dup2(errors, 2)
             os.close(out)
             os.close(errors)
-            channel = out_of_the_way(channel)
-            if how == SPAWN:
-                os.set_inheritable(channel, True)
-                worker = ["--worker", str(channel), finder.byte_code]
-                args = [sys.executable, "-u", sys.argv[0], *worker]
-                os.execv(sys.executable, args)
             launcher.take_over(self.for_tasks, self._kind, self._hello)
             _reseed()
             code = far_end.serve_to_the_end(Channel(socket.socket(fileno=channel)))
