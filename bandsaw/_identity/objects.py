@@ -27,6 +27,7 @@ _METHOD_STEPS = (".__func__", ".__self__")
 # As many elements of one type are written at once.
 _FLAT = 16
 _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
+_OF_TABLES = frozenset(("pandas", "pyarrow", "torch"))
 
 
 def open_form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
@@ -48,12 +49,10 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     maker: Optional[Maker] = by_kind(_BY_TYPE, kind) or _by_name(kind)
     if maker is not None:
         return maker(value, writer)
-    if is_a(value, type):
-        return writer.code_form(value)
-    if is_a(value, types.ModuleType):
+    if is_a(value, (type, types.ModuleType)):
         return writer.code_form(value)
     opened: Optional[Opened] = open_numpy(value, writer)
-    if opened is None and module_of(kind).partition(".")[0] in ("pandas", "pyarrow"):
+    if opened is None and module_of(kind).partition(".")[0] in _OF_TABLES:
         with late_import:
             from .tables import open_table
 
