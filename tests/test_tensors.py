@@ -1,4 +1,4 @@
-"""Tensors: of a package that is like PyTorch where ids look at it, and of PyTorch where it is installed."""
+"""Tensors: of a stand-in for PyTorch, and of PyTorch where it is installed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The canonical forms of pandas, pyarrow and torch: columns and elements, however they lie in memory.
+"""The canonical forms of pandas, pyarrow and torch: columns and elements, wherever they lie.
 
 None is imported here: whoever has a table or a tensor has them loaded.
 """
