@@ -1085,6 +1085,51 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
     assert first == second
 
 
+@pytest.mark.parametrize("chain", ["default", "own"])
+def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_state(project, chain):
+    # As relationships of SQLAlchemy do when they are first used.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/mapper.py",
+        """
+        import typing
+
+        class Argument:
+            resolved = None
+
+        class Arguments(typing.NamedTuple):
+            first: Argument
+
+        class Relationship:
+            def __init__(self):
+                self.arguments = Arguments(Argument())
+            def resolve(self):
+                self.arguments.first.resolved = "resolved"
+        """,
+    )
+    project.write(
+        "flow.py",
+        f"""
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, mapper
+
+        class User:
+            mapped = mapper.Relationship()
+
+        @bandsaw.task(chain="{chain}")
+        def pid():
+            User.mapped.resolve()
+            return os.getpid()
+
+        if __name__ == "__main__":
+            print(pid())
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second
+
+
 OF_PROCESS = {
     "a hash that is kept": """
         class Rule:

@@ -32,7 +32,7 @@ from .kinds import (
 )
 from .objects import open_form
 from .readings import Pointer, Whole
-from .stored import HOLDERS, hides_contents, is_mock, is_of_the_user, open_stored, stores_more
+from .stored import HOLDERS, hides_contents, hides_more, is_mock, is_of_the_user, open_stored
 from .watch import Seen
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def _is_read_whole(value: Any, form: Any) -> bool:
     return form.tag in _READ_WHOLE or (
         # What is of the user's is opened by what it stores, where that can be read.
         form.tag in OBJECTS
-        and (stores_more(kind) or _has_other_state(kind, form))
+        and (hides_more(kind) or _has_other_state(kind, form))
         and not (form.tag == b"O" and is_of_the_user(kind) and form.children[1])
     )
 
