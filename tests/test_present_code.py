@@ -1085,8 +1085,7 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
     assert first == second
 
 
-@pytest.mark.parametrize("chain", ["default", "own"])
-def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_state(project, chain):
+def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_state(project):
     # As relationships of SQLAlchemy do when they are first used.
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write(
@@ -1095,29 +1094,34 @@ def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_sta
         import typing
 
         class Argument:
-            resolved = None
+            def __init__(self):
+                self.resolved = None
 
         class Arguments(typing.NamedTuple):
             first: Argument
 
-        class Relationship:
+        class Relationship(dict):
             def __init__(self):
                 self.arguments = Arguments(Argument())
             def resolve(self):
                 self.arguments.first.resolved = "resolved"
+
+        class Base:
+            def __init_subclass__(cls):
+                cls.mapped = Relationship()
         """,
     )
     project.write(
         "flow.py",
-        f"""
+        """
         import os, sys
         sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
         import bandsaw, mapper
 
-        class User:
-            mapped = mapper.Relationship()
+        class User(mapper.Base):
+            pass
 
-        @bandsaw.task(chain="{chain}")
+        @bandsaw.task(chain="own")
         def pid():
             User.mapped.resolve()
             return os.getpid()

@@ -206,7 +206,7 @@ def hides_more(kind: type) -> bool:
 
 def _is_plain_tuple(kind: type) -> bool:
     """Says whether a class is that of a named tuple: its elements are opened and watched."""
-    return tuple in mro_of(kind) and number_of(kind, "__basicsize__") == tuple.__basicsize__
+    return issubclass(kind, tuple) and number_of(kind, "__basicsize__") == tuple.__basicsize__
 
 
 def _changes_its_bases(kind: type) -> bool:

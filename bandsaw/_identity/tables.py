@@ -35,7 +35,7 @@ def open_table(value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
 
 def _open_torch(torch: Any, value: Any, writer: AnyWriter) -> Optional[Form]:
     kind = type(value)
-    if kind in (torch.Tensor, torch.nn.Parameter) and _has_elements(torch, value):
+    if (kind is torch.Tensor or kind is torch.nn.Parameter) and _has_elements(torch, value):
         plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
         elements = _elements(plain, plain.numel() * plain.element_size(), writer)
         described = (str(value.dtype), tuple(value.shape), str(value.device), value.requires_grad)
