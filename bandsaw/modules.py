@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from importlib.machinery import ModuleSpec
 from typing import Any, Optional, Union
 
+from ._script import find_script
 from .errors import NotImportableError
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -61,6 +62,7 @@ def file_of(module: Any) -> Any:
     return file
 
 
+find_script()
 file_of(sys.modules.get("__main__"))
 
 
@@ -169,7 +171,7 @@ def main_module_name() -> Optional[str]:
 
 
 def _find_main_module_name(spec: Optional[ModuleSpec], file_path: Optional[str]) -> Optional[str]:
-    if spec is not None:
+    if spec is not None and (spec.name != "__main__" or spec.loader is not None):
         return None if spec.name == "__main__" else str(spec.name)
     if file_path is None or not os.path.isfile(file_path):
         return None

@@ -81,6 +81,17 @@ WORKFLOW = """
             "import workflow, runpy; runpy.run_module('workflow', run_name='__main__', "
             "alter_sys=True)",
         ],
+        ["-m", "cProfile", "-o", "profile", "workflow.py"],
+        ["-m", "trace", "--count", "--coverdir", "counts", "package/workflow.py"],
+        # As a profiler of a newer Python.
+        [
+            "-c",
+            "import sys, types; from importlib.machinery import ModuleSpec; "
+            "main = types.ModuleType('__main__'); "
+            "main.__spec__ = ModuleSpec('__main__', None, origin='workflow.py'); "
+            "main.__file__ = 'workflow.py'; sys.modules['__main__'] = main; "
+            "exec(compile(open('workflow.py').read(), 'workflow.py', 'exec'), vars(main))",
+        ],
     ],
 )
 def test_tasks_of_a_script_run_in_another_process(project, arguments):
@@ -91,6 +102,40 @@ def test_tasks_of_a_script_run_in_another_process(project, arguments):
     path = [str(project.folder)]
     assert project.run(*arguments, path=path).stdout.splitlines()[-1] == "done"
     assert project.left_behind() == []
+
+
+def test_ids_in_a_script_that_is_profiled_are_those_of_the_script(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import pickle, sys
+        import bandsaw
+
+        RATE = 2
+
+        class Own:
+            pass
+
+        @bandsaw.task(chain='cache')
+        def rated(x):
+            return x * RATE
+
+        if __name__ == '__main__':
+            main = sys.modules['__main__']
+            print(rated(1), rated.bandsaw_task, rated.bandsaw_task.task_id)
+            main.RATE = 5
+            print(rated(1), rated.bandsaw_task.task_id)
+            assert main.RATE == vars(main)['RATE'] == 5 and pickle.loads(pickle.dumps(Own)) is Own
+            main.more = 1
+            del main.more
+            assert not hasattr(main, 'more') and 'more' not in globals()
+        """,
+    )
+    usual = project.run("workflow.py").stdout
+    assert [line.split()[0] for line in usual.splitlines()] == ["2", "5"]
+    profiled = project.run("-m", "cProfile", "-o", "profile", "workflow.py").stdout
+    assert profiled == usual
 
 
 def test_the_script_may_hold_the_configuration(project):

@@ -13,6 +13,7 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Callable
 
+from .._script import Script
 from ..errors import DeserializationError
 
 _OURS = __name__.partition(".")[0]
@@ -94,7 +95,7 @@ def require_class(
 def _find_module(name: str, trusted_modules: Sequence[str] | None) -> Any | None:
     from ..modules import main_module_name
 
-    if name == main_module_name() and type(sys.modules["__main__"]) is types.ModuleType:
+    if name == main_module_name() and type(sys.modules["__main__"]) in (types.ModuleType, Script):
         name = "__main__"
     if name in sys.modules:
         return sys.modules[name]
