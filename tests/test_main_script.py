@@ -234,7 +234,8 @@ NOTEBOOK = """
 
 def test_tasks_in_cells_that_are_functions_of_a_script_cross_and_are_kept(project):
     pytest.importorskip("cloudpickle")
-    both = "bandsaw.advices.cache.CachingAdvice('cache'), bandsaw.advices.subprocess.SubprocessAdvice()"
+    advices = "bandsaw.advices"
+    both = f"{advices}.cache.CachingAdvice('cache'), {advices}.subprocess.SubprocessAdvice()"
     project.write(
         "bandsaw_config.py",
         f"{CONFIGURATION}    configuration.add_advice_chain({both}, name='both')",
