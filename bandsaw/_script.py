@@ -1,10 +1,12 @@
-"""The script that is run, where another program runs it: a profiler, a tracer."""
+"""The script that is run, where another program runs it: a profiler, a tracer, marimo."""
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 import types
-from typing import Any
+from typing import Any, Optional
 
 
 class _OfVariables(types.ModuleType):
@@ -56,3 +58,58 @@ def find_script() -> None:
                 sys.modules["__main__"] = Script(variables, main)
             return
         frame = frame.f_back  # type: ignore[assignment]
+
+
+# The module whose code are cells of a notebook, which its file has in functions.
+_of_cells: Any = None
+
+
+def runs_cells(main: Any) -> bool:
+    """Says whether nobody can import what `__main__` has, though it has a file."""
+    return main is not None and main is _of_cells
+
+
+def is_of_cell(function: Any, name: str, main: Any, file: Any) -> bool:
+    """Says whether a function of `__main__` is not at the top level of the file, as in marimo.
+
+    What is true of one function is true of all that are asked for later.
+    """
+    global _of_cells
+    if runs_cells(main):
+        return True
+    filename = getattr(getattr(function, "__code__", None), "co_filename", "<")
+    if not isinstance(file, str) or filename[:1] == "<":
+        return False
+    if filename != file and os.path.exists(filename):
+        return False  # a decorator's, or what the script has run of another file
+    if _has_at_top_level(file, name.partition(".")[0]):
+        return False
+    _of_cells = main
+    return True
+
+
+def _has_at_top_level(file: str, name: str) -> bool:
+    source = _source_of(file)
+    if f"\ndef {name}(".encode("utf-8", "replace") in source:
+        return True
+    names = _names_in(source)
+    return names is None or name in names
+
+
+@functools.lru_cache(maxsize=1)
+def _source_of(file: str) -> bytes:
+    try:
+        with open(file, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return b""
+
+
+@functools.lru_cache(maxsize=1)
+def _names_in(source: bytes) -> Optional[frozenset[str]]:
+    """Finds the names that a source uses at its top level; `None` where that cannot be told."""
+    try:
+        names = compile(source, "", "exec", dont_inherit=True).co_names
+    except (SyntaxError, ValueError):
+        return None
+    return frozenset(names) if source else None

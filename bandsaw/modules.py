@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from importlib.machinery import ModuleSpec
 from typing import Any, Optional, Union
 
-from ._script import find_script
+from ._script import find_script, is_of_cell, runs_cells
 from .errors import NotImportableError
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -94,7 +94,9 @@ def object_as_import(obj: Any) -> tuple[str, str]:
             f"Can't import {object_name} of {module_name}: give it a name with 'def'."
         )
     if module_name in ("__main__", "__mp_main__"):
-        main_name = main_module_name()
+        main = sys.modules.get("__main__")
+        is_cell = module_name == "__main__" and is_of_cell(obj, object_name, main, file_of(main))
+        main_name = None if is_cell else main_module_name()
         if module_name == "__mp_main__":
             # The second name is what multiprocessing runs the script as, before it is __main__.
             file_path = getattr(obj, "__globals__", {}).get("__file__")
@@ -167,7 +169,7 @@ def main_module_name() -> Optional[str]:
     # Asked for whenever something is unpickled.
     if known is None or not (known[0] is main and known[1] is spec and known[2] is file_path):
         known = _known_main = (main, spec, file_path, _find_main_module_name(spec, file_path))
-    return known[3]
+    return None if runs_cells(main) else known[3]
 
 
 def _find_main_module_name(spec: Optional[ModuleSpec], file_path: Optional[str]) -> Optional[str]:

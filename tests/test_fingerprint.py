@@ -935,6 +935,19 @@ def test_what_numba_compiles_counts_by_the_types_that_it_was_given(project):
     assert made(True, "int32(int32)") == made(True, "float64(float64)")
 
 
+def test_what_a_configuration_of_omegaconf_has_resolved_does_not_count(project):
+    # Hydra resolves `${now:%H-%M-%S}` in each.
+    project(omegaconf__dot____init__="", omegaconf__dot__base="class Metadata: pass")
+    metadata = importlib.import_module("omegaconf.base").Metadata
+
+    def made(key, now):
+        made = metadata()
+        vars(made).update(key=key, resolver_cache={"now": now})
+        return execution_id_of({"a": made})
+
+    assert made("a", "10-00") == made("a", "11-00") != made("b", "10-00")
+
+
 def test_code_in_arguments_is_read_again_after_a_reload(project):
     folder = project(
         flow="import prep\ndef f():\n    return prep.g()\n", prep="def g(): return 1\n"

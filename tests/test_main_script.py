@@ -192,6 +192,63 @@ def test_the_script_is_loaded_once_on_the_far_side(project):
     assert lines == ["loaded as __main__", "loaded as workflow"]
 
 
+# As marimo runs a notebook, which is a script with a function for each cell.
+CELLS = """
+    import ast, sys, types
+
+    def run(file):
+        with open(file) as stream:
+            tree = ast.parse(stream.read())
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        main.__file__ = file
+        for node in tree.body:
+            if getattr(node, "name", None) == "_":
+                cell = ast.Module(node.body, [])
+                exec(compile(cell, file, "exec"), vars(main))
+"""
+NOTEBOOK = """
+    import cells
+
+    def _():
+        import os
+        import bandsaw
+        RATE = 2
+
+    def _():
+        def scale(x):
+            return x * RATE
+
+        @bandsaw.task(chain='both')
+        def f(x):
+            return scale(x), os.getpid()
+
+    def _():
+        value, process = f(2)
+        assert process != os.getpid()
+        print(value, process)
+
+    if __name__ == '__main__':
+        cells.run(__file__)
+"""
+
+
+def test_tasks_in_cells_that_are_functions_of_a_script_cross_and_are_kept(project):
+    pytest.importorskip("cloudpickle")
+    advices = "bandsaw.advices"
+    both = f"{advices}.cache.CachingAdvice('cache'), {advices}.subprocess.SubprocessAdvice()"
+    project.write(
+        "bandsaw_config.py",
+        f"{CONFIGURATION}    configuration.add_advice_chain({both}, name='both')",
+    )
+    project.write("cells.py", CELLS)
+    project.write("workflow.py", NOTEBOOK)
+    first, second = (project.run("-W", "error", "workflow.py").stdout for _ in range(2))
+    assert first == second
+    assert first.startswith("4 ")
+    project.write("workflow.py", NOTEBOOK.replace("RATE = 2", "RATE = 3"))
+    assert project.run("-W", "error", "workflow.py").stdout.startswith("6 ")
+
+
 COMMAND = (
     "import bandsaw, os\n"
     "@bandsaw.task(chain='empty')\n"

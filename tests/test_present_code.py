@@ -455,6 +455,53 @@ def test_an_assignment_while_the_call_runs_keeps_nothing(run):
     assert entries(run) == []
 
 
+@pytest.mark.parametrize("wrapper", ["functools.wraps(function)", "lambda wrapped: wrapped"])
+def test_a_package_that_wraps_its_own_functions_during_a_call_changes_no_code(run, wrapper):
+    # As PyTorch does with the methods of an optimizer when the first one is made.
+    library = f"""
+    import functools, sys
+
+    def wrapped(function):
+        def inner(*args):
+            return function(*args)
+        return ({wrapper})(inner)
+
+    def seed():
+        return 1
+
+    class Optimizer:
+        def __init__(self):
+            Optimizer.step = wrapped(Optimizer.step)
+            sys.modules[__name__].seed = wrapped(seed)
+
+        def step(self):
+            return 2
+    """
+    run.project.write("lib/site-packages/optimizers.py", library)
+    task = """
+    import os, sys
+    import bandsaw
+    sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+    import optimizers
+
+    @bandsaw.task
+    def f(x):
+        return optimizers.Optimizer().step(), optimizers.seed()
+    """
+    run.project.write("training.py", task)
+    body = """
+    import training
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        before = training.f.bandsaw_task.task_id
+        assert training.f(1) == (2, 1)
+    print(len(caught), before == training.f.bandsaw_task.task_id)
+    """
+    is_a_wrapper = wrapper.startswith("functools")
+    assert run(body).stdout == f"{0 if is_a_wrapper else 1} {is_a_wrapper}\n"
+    assert len(entries(run)) == int(is_a_wrapper)
+
+
 def test_variables_with_another_value_in_each_process_are_named_at_the_first_miss(run):
     body = """
     with warnings.catch_warnings(record=True) as caught:
@@ -1035,6 +1082,55 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
         """,
     )
     first, second = (project.run("flow.py").stdout for _ in range(2))
+    assert first == second
+
+
+def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_state(project):
+    # As relationships of SQLAlchemy do when they are first used.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/mapper.py",
+        """
+        import typing
+
+        class Argument:
+            def __init__(self):
+                self.resolved = None
+
+        class Arguments(typing.NamedTuple):
+            first: Argument
+
+        class Relationship(dict):
+            def __init__(self):
+                self.arguments = Arguments(Argument())
+            def resolve(self):
+                self.arguments.first.resolved = "resolved"
+
+        class Base:
+            def __init_subclass__(cls):
+                cls.mapped = Relationship()
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, mapper
+
+        class User(mapper.Base):
+            pass
+
+        @bandsaw.task(chain="own")
+        def pid():
+            User.mapped.resolve()
+            return os.getpid()
+
+        if __name__ == "__main__":
+            print(pid())
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
     assert first == second
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
@@ -146,6 +147,17 @@ def _dtype(dtype: Any) -> bytes:
         return b"(%b%b)" % (_dtype(base), repr(tuple(map(int, shape))).encode())
     name = dtype.str if dtype.kind != "T" else str(dtype)
     return b"<%b>" % name.encode()
+
+
+def open_ufunc(value: Any, writer: AnyWriter) -> Form:
+    """What `numpy.frompyfunc` has made of a function, which only the collector knows."""
+    made_of = [each for each in gc.get_referents(value) if callable(each)]
+    if made_of:
+        return Form(b"!ufunc;", PARTS, (*made_of, value.nin, value.nout, value.identity))
+    with late_import:
+        from .reduced import open_reduced
+
+    return open_reduced(value)
 
 
 def open_array(value: Any, writer: AnyWriter) -> bytes:

@@ -32,7 +32,7 @@ from .kinds import (
 )
 from .objects import open_form
 from .readings import Pointer, Whole
-from .stored import HOLDERS, hides_contents, is_mock, is_of_the_user, open_stored, stores_more
+from .stored import HOLDERS, hides_contents, hides_more, is_mock, is_of_the_user, open_stored
 from .watch import Seen
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _MOST_OWNERS = 1_000
 # They are drawn from: what they hold is another state after each call.
 _DRAWN = frozenset(
     "_random.Random numpy.random.bit_generator.BitGenerator numpy.random.mtrand.RandomState"
-    " numpy.random._generator.Generator".split()
+    " numpy.random._generator.Generator torch._C.Generator".split()
 )
 # They keep the names of a module, and look up nothing there but the names in annotations.
 _RESOLVERS = frozenset({"annotationlib", "beartype", "pydantic", "typeguard", "typing"})
@@ -54,7 +54,7 @@ _FIRST = sys.intern("__name__")
 _READ_WHOLE = (
     *(b"!keys;", b"!values;", b"!items;"),
     *(b"!frame;", b"!series;", b"!index;", b"!range;", b"!categorical;", b"!column;"),
-    b"!numpy.subclass;",
+    *(b"!numpy.subclass;", b"!tensor;", b"!storage;"),
 )
 
 
@@ -180,7 +180,10 @@ def _is_of_process(value: Any) -> bool:
     """Says whether it is the generator that `random` or `numpy.random` draws from by itself."""
     if not is_drawn(type(value)):
         return False
-    shared = (("random", "_inst"), ("numpy.random.mtrand", "_rand"))
+    shared = (
+        *(("random", "_inst"), ("numpy.random.mtrand", "_rand")),
+        ("torch._C", "default_generator"),
+    )
     return any(attributes_of(sys.modules.get(name)).get(key) is value for name, key in shared)
 
 
@@ -228,7 +231,7 @@ def _is_read_whole(value: Any, form: Any) -> bool:
     return form.tag in _READ_WHOLE or (
         # What is of the user's is opened by what it stores, where that can be read.
         form.tag in OBJECTS
-        and (stores_more(kind) or _has_other_state(kind, form))
+        and (hides_more(kind) or _has_other_state(kind, form))
         and not (form.tag == b"O" and is_of_the_user(kind) and form.children[1])
     )
 

@@ -7,10 +7,12 @@ again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import CellType
+from types import CellType, FunctionType
 from typing import Any
 
 from .contents import contents_of, rebuilt
+from .firstparty import is_first_party
+from .kinds import is_a
 
 # Stands for a name that is not there.
 MISSING = object()
@@ -28,7 +30,24 @@ _installed: dict[tuple[int, str], tuple[Any, Any]] = {}
 def is_other_than_first(owner: Any, name: str, value: Any) -> bool:
     """Says whether a name of something installed stands for something else than at first."""
     first = _installed.setdefault((id(owner), name), (owner, value))[1]
-    return first is not value and first is not MISSING and value is not MISSING
+    is_there = first is not MISSING and value is not MISSING
+    return is_there and first is not value and not is_wrapped_at_home(value, first)
+
+
+def is_wrapped_at_home(value: Any, first: Any) -> bool:
+    """Says whether a package has put a wrapper of its own around an installed function of its own.
+
+    As PyTorch does with methods of an optimizer when the first one is made.
+    """
+    home = _package_of(first)
+    while is_a(value, FunctionType) and value is not first and _package_of(value) == home:
+        value = value.__dict__.get("__wrapped__")
+    return bool(home) and value is first and not is_first_party(home)
+
+
+def _package_of(function: Any) -> str:
+    home = function.__globals__.get("__name__") if is_a(function, FunctionType) else None
+    return home.partition(".")[0] if type(home) is str else ""
 
 
 def first_attributes(owner: Any) -> Mapping[str, Any]:

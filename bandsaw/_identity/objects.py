@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import sys
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
-from .buffers import open_array, open_numpy, written_buffer
+from .buffers import open_array, open_numpy, open_ufunc, written_buffer
 from .firstparty import canonical_module_name, global_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
 from .kinds import attributes_of, by_kind, is_a, module_of, name_of, number_of, qualname_of
@@ -27,6 +26,7 @@ _METHOD_STEPS = (".__func__", ".__self__")
 # As many elements of one type are written at once.
 _FLAT = 16
 _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
+_OF_TABLES = frozenset(("pandas", "pyarrow", "torch"))
 
 
 def open_form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
@@ -48,12 +48,10 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     maker: Optional[Maker] = by_kind(_BY_TYPE, kind) or _by_name(kind)
     if maker is not None:
         return maker(value, writer)
-    if is_a(value, type):
-        return writer.code_form(value)
-    if is_a(value, types.ModuleType):
+    if is_a(value, (type, types.ModuleType)):
         return writer.code_form(value)
     opened: Optional[Opened] = open_numpy(value, writer)
-    if opened is None and module_of(kind).partition(".")[0] in ("pandas", "pyarrow"):
+    if opened is None and module_of(kind).partition(".")[0] in _OF_TABLES:
         with late_import:
             from .tables import open_table
 
@@ -137,10 +135,7 @@ def _lru_cache(value: Any, writer: AnyWriter) -> Form:
 
 
 _BY_TYPE: dict[type, Maker] = {
-    types.FunctionType: _code,
-    types.CodeType: _code,
-    types.ModuleType: _code,
-    type: _code,
+    **dict.fromkeys(_CODE, _code),
     types.BuiltinFunctionType: _builtin_function,
     types.MethodType: lambda value, writer: Form(
         b"!method;", PARTS, (value.__func__, value.__self__), _METHOD_STEPS
@@ -245,6 +240,16 @@ def _file(value: Any, writer: AnyWriter) -> bytes:
     return b"!file;" + value.digest()  # type: ignore[no-any-return]
 
 
+def _without(memo: str) -> Maker:
+    """Makes the form of objects but for an attribute in which they keep what was computed."""
+
+    def form(value: Any, writer: AnyWriter) -> Form:
+        state = {name: each for name, each in attributes_of(value).items() if name != memo}
+        return Form(b"O", PARTS, (type(value), (), Fields(state), None, None), ("",) * 5)
+
+    return form
+
+
 def _compiled(value: Any, writer: AnyWriter) -> Form:
     """What numba has compiled, or will: the function and how; it pickles with a random name."""
     held = attributes_of(getattr(value, "_dispatcher", value))
@@ -256,17 +261,6 @@ def _compiled(value: Any, writer: AnyWriter) -> Form:
     identity = getattr(value, "identity", None)
     parts = held.get("py_func"), held.get("targetoptions"), given, types, identity
     return Form(b"!compiled;", PARTS, parts)
-
-
-def _ufunc(value: Any, writer: AnyWriter) -> Form:
-    """What `numpy.frompyfunc` has made of a function, which only the collector knows."""
-    made_of = [each for each in gc.get_referents(value) if callable(each)]
-    if made_of:
-        return Form(b"!ufunc;", PARTS, (*made_of, value.nin, value.nout, value.identity))
-    with late_import:
-        from .reduced import open_reduced
-
-    return open_reduced(value)
 
 
 def _no_form(reason: str) -> Callable[[Any, AnyWriter], Opened]:
@@ -285,6 +279,7 @@ def _alias(value: Any, writer: AnyWriter) -> Form:
 
 
 _time = ("hour", "minute", "second", "microsecond", "fold", "tzinfo")
+_WEAK = ("weakref.WeakKeyDictionary", "weakref.WeakValueDictionary", "weakref.WeakSet")
 _ALIAS_TYPES = ("typing._GenericAlias", "typing._UnionGenericAlias", "typing._LiteralGenericAlias",
                 "typing._AnnotatedAlias", "typing._CallableGenericAlias", "types.GenericAlias",
                 "typing._ConcatenateGenericAlias", "typing._UnpackGenericAlias")  # fmt: skip
@@ -311,16 +306,17 @@ _BY_NAME: dict[str, Maker] = {
     "logging.LoggerAdapter": _parts(b"!adapter;", "logger", "extra"),
     # Without its handlers and levels, which the program sets up.
     "loguru._logger.Logger": _parts(b"!logger;", "_options"),
+    # Every configuration that Hydra composes holds what time it was.
+    "omegaconf.base.Metadata": _without("resolver_cache"),
+    "omegaconf.base.ContainerMetadata": _without("resolver_cache"),
     "numba.core.registry.CPUDispatcher": _compiled,
     "numba.np.ufunc.dufunc.DUFunc": _compiled,
-    "numpy.ufunc": _ufunc,
+    "numpy.ufunc": open_ufunc,
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),
     "builtins.dict_items": lambda value, writer: Form(b"!items;", SET, list(value)),
     "builtins.dict_values": lambda value, writer: Form(b"!values;", SEQUENCE, list(value)),
-    "weakref.WeakKeyDictionary": _no_form("it changes with what is alive"),
-    "weakref.WeakValueDictionary": _no_form("it changes with what is alive"),
-    "weakref.WeakSet": _no_form("it changes with what is alive"),
+    **dict.fromkeys(_WEAK, _no_form("it changes with what is alive")),
     f"{__name__.partition('.')[0]}._file.File": _file,
     **dict.fromkeys(_ALIAS_TYPES, _alias),
     **{f"{module}.{flavour}{name}": _path

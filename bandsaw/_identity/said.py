@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any, Optional
 
+from .._script import runs_cells
 from ..modules import file_of
 from .compared import digest_of
 from .definitions import Defaults
@@ -34,6 +35,8 @@ def source_of_namespace(namespace: Mapping[str, Any]) -> Optional[Source]:
     name = namespace.get("__name__")
     module = sys.modules.get(name) if is_a(name, str) else None
     if module is None or attributes_of(module) is not namespace or not is_first_party(str(name)):
+        return None
+    if runs_cells(module):
         return None
     file = file_of(module)
     return source_of(file, dict(namespace)) if is_a(file, str) else None

@@ -178,7 +178,7 @@ def hides_contents(value: Any, form: Union[bytes, Form]) -> bool:
     kind = type(value)
     if is_a(value, _VIEWS) or name_of(kind) == _FILE:
         return True
-    is_object = is_a(form, Form) and form.tag in OBJECTS
+    is_object = is_a(form, Form) and form.tag in OBJECTS and not _is_plain_tuple(kind)
     return module_of(kind).partition(".")[0] in _OF_ARRAYS or (
         is_object and (not attributes_of(value) or stores_more(kind))
     )
@@ -197,6 +197,16 @@ def stores_more(kind: type) -> bool:
     )
     size = object.__basicsize__ + places * tuple.__itemsize__
     return number_of(kind, "__itemsize__") != 0 or number_of(kind, "__basicsize__") > size
+
+
+def hides_more(kind: type) -> bool:
+    """Says whether objects of a class have more than attributes and the elements of a tuple."""
+    return stores_more(kind) and not _is_plain_tuple(kind)
+
+
+def _is_plain_tuple(kind: type) -> bool:
+    """Says whether a class is that of a named tuple: its elements are opened and watched."""
+    return issubclass(kind, tuple) and number_of(kind, "__basicsize__") == tuple.__basicsize__
 
 
 def _changes_its_bases(kind: type) -> bool:

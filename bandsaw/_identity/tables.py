@@ -1,6 +1,6 @@
-"""The canonical forms of pandas and pyarrow: columns, independent of blocks, chunks and offsets.
+"""The canonical forms of pandas, pyarrow and torch: columns and elements, wherever they lie.
 
-Neither is imported here: whoever has a table has them loaded.
+None is imported here: whoever has a table or a tensor has them loaded.
 """
 
 from __future__ import annotations
@@ -8,15 +8,22 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .buffers import written_buffer
+from .._system.buffers import memory_at
+from .buffers import written_buffer, written_chunks
 from .forms import PARTS, SEQUENCE, Fields, Form, Written
+from .kinds import attributes_of, is_a
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
 
 
 def open_table(value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
-    """Opens tables, columns and their like; `None` for what counts by its reduced form."""
+    """Opens tables, columns, tensors and their like; `None` for what counts by its reduced form."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        opened = _open_torch(torch, value, writer)
+        if opened is not None:
+            return opened
     pandas: Any = sys.modules.get("pandas")
     if pandas is not None:
         opened = _open_pandas(pandas, value)
@@ -24,6 +31,34 @@ def open_table(value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
             return opened
     arrow: Any = sys.modules.get("pyarrow")
     return _open_arrow(arrow, value, writer) if arrow is not None else None
+
+
+def _open_torch(torch: Any, value: Any, writer: AnyWriter) -> Optional[Form]:
+    kind = type(value)
+    if (kind is torch.Tensor or kind is torch.nn.Parameter) and _has_elements(torch, value):
+        plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
+        elements = _elements(plain, plain.numel() * plain.element_size(), writer)
+        described = (str(value.dtype), tuple(value.shape), str(value.device), value.requires_grad)
+        state = attributes_of(value)
+        parts = (kind, described, elements, Fields(dict(state)) if state else None)
+        return Form(b"!tensor;", PARTS, parts)
+    # What they pickle as says where they lie in memory.
+    if is_a(value, torch.UntypedStorage):
+        return Form(b"!storage;", PARTS, (kind, _elements(value.cpu(), value.nbytes(), writer)))
+    if is_a(value, torch.storage.TypedStorage):
+        return Form(b"!storage;", PARTS, (kind, str(value.dtype), value._untyped_storage))
+    return None
+
+
+def _has_elements(torch: Any, tensor: Any) -> bool:
+    """Says whether a tensor is nothing but its elements: not sparse, quantized, nested or empty."""
+    is_plain = tensor.layout is torch.strided and not (tensor.is_quantized or tensor.is_nested)
+    return is_plain and tensor.device.type != "meta"
+
+
+def _elements(holder: Any, size: int, writer: AnyWriter) -> Written:
+    memory = memory_at(holder.data_ptr(), size, holder)
+    return Written(written_chunks(size, [memory], writer))
 
 
 def _open_pandas(pandas: Any, value: Any) -> Optional[Form]:

@@ -14,7 +14,7 @@ from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Optional
 
 from .contents import contents_of, has_same_contents
-from .firsts import MISSING, content_of, note_attribute, note_contents
+from .firsts import MISSING, content_of, is_wrapped_at_home, note_attribute, note_contents
 from .kinds import (
     Member,
     attributes_of,
@@ -287,7 +287,8 @@ class Watch:
                 if name not in self._files or stamp_of(path) != stamp:
                     yield name
         for namespace, name, value in self._names:
-            if namespace.get(name, MISSING) is not value:
+            now = namespace.get(name, MISSING)
+            if now is not value and not is_wrapped_at_home(now, value):
                 home = self.seen.places.get(id(namespace)) or home_of(namespace)
                 yield f"{home}.{name}"
         for function, code, defaults, keywords in self._functions:

@@ -31,6 +31,17 @@ def room(size: int) -> memoryview:
     return memoryview(bytearray(size))
 
 
+def memory_at(address: int, size: int, owner: Any) -> memoryview:
+    """Shows memory of an object that has no buffer; the object is kept as long as the view is."""
+    if not size:
+        return memoryview(b"")  # it may be nowhere
+    import ctypes
+
+    found = (ctypes.c_ubyte * size).from_address(address)
+    found.owner = owner  # type: ignore[attr-defined]
+    return memoryview(found).cast("B")
+
+
 def update(digest: Any, chunks: Iterable[Any], size: int) -> None:
     """Hashes chunks. Many of them are hashed in another thread while the next ones are made."""
     if size >= _LARGE and isinstance(chunks, Iterator):

@@ -2,7 +2,7 @@
 
 JsonSerializer ── values, _tables, _class_values, _numpy ──► _json_encoder ──► text
                ◄── the same ◄── _json_decoder ◄── limits ◄── text
-PickleSerializer ── _pickling ──► _signing, if there is a key ──► bytes, and back the same way
+PickleSerializer ── _pickling, _out_of_band ──► _signing, if there is a key ──► bytes, and back
 Both write exceptions with _exceptions, and find classes by name with _classes.
 """
 

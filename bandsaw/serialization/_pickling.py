@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Optional
 from .._system.importing import late_import
 from ..errors import BandsawError, DeserializationError, SignatureError, UnserializableError
 from ..modules import main_module_name
-from . import _classes, _exceptions, _lacking
+from . import _classes, _exceptions, _lacking, _out_of_band
 from ._paths import find_culprit, short_repr, type_name
 from ._signing import SIGNED_MODULE
 from .serializer import is_crossing
@@ -41,10 +41,14 @@ def _by_value() -> Any:
     return module
 
 
-class _Chunks(list[bytes]):
+class _Chunks(list[Any]):
     """A stream that keeps what the pickler writes, large `bytes` as the very objects they are."""
 
     write = list.append
+
+    def written(self) -> list[bytes]:
+        # A buffer that has to stay among the data comes as the very object, too.
+        return [bytes(each) if type(each) is pickle.PickleBuffer else each for each in self]
 
 
 def pickled(value: Any) -> list[bytes]:
@@ -62,7 +66,7 @@ def pickled(value: Any) -> list[bytes]:
         except Exception as error:
             # Its text has the cause, which comes with others that nobody needs to read.
             raise _explained(value, error) from (None if is_crossing() else error)
-        return chunks
+        return chunks.written()
 
 
 def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
@@ -70,7 +74,7 @@ def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
 
     def is_in_band(buffer: pickle.PickleBuffer) -> bool:
         # Other classes may do anything with the buffer that they get back, which is another one.
-        if not _is_array(memoryview(buffer).obj):
+        if not _out_of_band.is_array(memoryview(buffer).obj):
             return True
         try:
             buffers.append(buffer.raw())
@@ -90,16 +94,12 @@ def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
 
 def _pickled(value: Any, callback: Any, pickler: Optional[type[_Pickler]] = None) -> list[bytes]:
     chunks = _Chunks()
-    (pickler or _Pickler)(chunks, _PROTOCOL, buffer_callback=callback).dump(value)
-    return chunks
-
-
-def _is_array(owner: Any) -> bool:
-    numpy: Any = sys.modules.get("numpy")
-    arrow: Any = sys.modules.get("pyarrow")
-    return (numpy is not None and isinstance(owner, numpy.ndarray)) or (
-        arrow is not None and isinstance(owner, arrow.Buffer)
-    )
+    writer = (pickler or _Pickler)(chunks, _PROTOCOL, buffer_callback=callback)
+    table = _out_of_band.dispatch_table()
+    if table is not None:
+        writer.dispatch_table = table
+    writer.dump(value)
+    return chunks.written()
 
 
 class _Pickler(pickle.Pickler):
@@ -171,7 +171,7 @@ class _CarefulPickler(_Pickler):
 class _Nowhere:
     """A stream that forgets what is written."""
 
-    write = staticmethod(len)
+    write = staticmethod(id)  # a buffer has no length
 
 
 def _works(value: Any, known: dict[int, tuple[bool, Any]]) -> bool:

@@ -295,10 +295,13 @@ def _give_up_terminal() -> None:
 
 
 def _reseed() -> None:
+    # Otherwise every process would draw the same numbers.
     numpy_random: Any = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        # Otherwise every process would draw the same numbers.
         numpy_random.seed()
+    torch_generator: Any = getattr(sys.modules.get("torch"), "default_generator", None)
+    if torch_generator is not None:
+        torch_generator.seed()
 
 
 def _death_signal() -> Optional[Callable[[], Any]]:

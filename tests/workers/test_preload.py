@@ -43,6 +43,18 @@ def test_random_numbers_differ_between_calls(run):
         )
 
 
+def test_tensors_of_random_numbers_differ_between_calls(run, project):
+    # PyTorch has a generator of its own.
+    project.write("torch.py", "import random\ndefault_generator = random.Random(1)\n")
+    tasks = """
+    @bandsaw.task
+    def f():
+        import torch
+        return torch.default_generator.random()
+    """
+    run(tasks, "assert f() != f()", "preload=['torch']")
+
+
 def test_the_threads_of_blas_run_after_a_fork(run):
     tasks = """
     @bandsaw.task

@@ -1,0 +1,68 @@
+"""What travels beside pickled data: the buffers of arrays, and of large tensors of PyTorch.
+
+A tensor itself pickles as bytes that are copied three times, with all of the memory that it is a
+part of.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+import pickle
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Callable, Optional
+
+from .._system.buffers import memory_at
+
+# From this size on; smaller ones pickle as PyTorch has it.
+_LARGE = 1 << 16
+
+
+def dispatch_table() -> Optional[Mapping[type, Callable[[Any], Any]]]:
+    """Returns the table of a pickler that writes tensors; `None` where there can be none."""
+    torch: Any = sys.modules.get("torch")
+    tensor: Any = getattr(torch, "Tensor", None)
+    if not hasattr(tensor, "untyped_storage"):
+        return None  # none, or an old version
+    return {**copyreg.dispatch_table, tensor: functools.partial(_reduced, torch)}
+
+
+def is_array(owner: Any) -> bool:
+    """Says whether what has a buffer is an array, or the memory of a tensor, see `memory_at`."""
+    numpy: Any = sys.modules.get("numpy")
+    arrow: Any = sys.modules.get("pyarrow")
+    tensor: Any = getattr(sys.modules.get("torch"), "Tensor", None)
+    return (
+        (numpy is not None and isinstance(owner, numpy.ndarray))
+        or (arrow is not None and isinstance(owner, arrow.Buffer))
+        or (isinstance(tensor, type) and isinstance(getattr(owner, "owner", None), tensor))
+    )
+
+
+def _reduced(torch: Any, value: Any) -> Any:
+    # PyTorch itself would write all of the memory that a tensor is a part of.
+    if not _is_plain(torch, value) or value.untyped_storage().nbytes() < _LARGE:
+        return value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    size = value.numel() * value.element_size()
+    memory = memory_at(value.data_ptr(), size, value).obj
+    return tensor_of, (pickle.PickleBuffer(memory), value.dtype, tuple(value.shape))
+
+
+def _is_plain(torch: Any, value: Any) -> bool:
+    return bool(
+        value.layout is torch.strided
+        and value.device.type == "cpu"
+        and value.is_contiguous()
+        and value.numel()
+        and not (value.requires_grad or value.is_quantized or value.is_nested)
+        and not (value.is_conj() or value.is_neg() or vars(value))
+    )
+
+
+def tensor_of(buffer: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """Makes a tensor over a buffer. Tensors are never read-only: of such a buffer it is a copy."""
+    torch: Any = import_module("torch")
+    writable = bytearray(buffer) if memoryview(buffer).readonly else buffer
+    return torch.frombuffer(writable, dtype=dtype).reshape(shape)

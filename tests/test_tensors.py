@@ -1,0 +1,200 @@
+"""Tensors: of a stand-in for PyTorch, and of PyTorch where it is installed."""
+
+import importlib
+import io
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from bandsaw import PickleSerializer
+from bandsaw.fingerprint import digest_of_value as digest
+
+# What its tensors pickle as says where they lie in memory.
+STAND_IN = """
+import ctypes, sys, types
+
+strided, sparse = "strided", "sparse"
+nn = types.SimpleNamespace(Parameter=type("Parameter", (), {}))
+
+
+memory = {}
+
+
+class UntypedStorage:
+    def __init__(self, data):
+        memory[id(self)] = self, (ctypes.c_ubyte * len(data)).from_buffer_copy(data)
+
+    def data_ptr(self):
+        return ctypes.addressof(memory[id(self)][1])
+
+    def nbytes(self):
+        return len(memory[id(self)][1])
+
+    def cpu(self):
+        return self
+
+    def __reduce__(self):
+        return UntypedStorage, (bytes(memory[id(self)][1]), str(self.data_ptr()))
+
+
+class Tensor(UntypedStorage):
+    dtype, shape, layout, is_quantized, is_nested = "torch.uint8", (2, 2), strided, False, False
+    requires_grad = False
+    device = types.SimpleNamespace(type="cpu")
+
+    def detach(self):
+        return self
+
+    resolve_conj = resolve_neg = contiguous = untyped_storage = detach
+
+    def is_contiguous(self):
+        return True
+
+    def is_conj(self):
+        return False
+
+    is_neg = is_conj
+
+    def reshape(self, shape):
+        assert shape == self.shape
+        return self
+
+    def numel(self):
+        return self.nbytes()
+
+    def element_size(self):
+        return 1
+
+
+def frombuffer(buffer, dtype):
+    assert not memoryview(buffer).readonly
+    return Tensor(bytes(buffer))
+
+
+class TypedStorage:
+    def __init__(self, data, dtype):
+        self.dtype, self._untyped_storage = dtype, UntypedStorage(data)
+
+
+storage = sys.modules[f"{__name__}.storage"] = types.SimpleNamespace(TypedStorage=TypedStorage)
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    names = [name for name in sys.modules if name.partition(".")[0] == "torch"]
+    known = {name: sys.modules.pop(name) for name in names}
+    folder = tmp_path / "site-packages"  # as what is installed
+    folder.mkdir()
+    (folder / "torch.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(folder)
+    yield importlib.import_module("torch")
+    for name in ("torch", "torch.storage"):
+        del sys.modules[name]
+    sys.modules.update(known)
+
+
+def test_tensors_count_by_their_elements_and_not_by_where_they_lie(stand_in):
+    torch = stand_in
+    for kind in (torch.Tensor, torch.UntypedStorage):
+        small, large = b"1234", b"1234" * 1000
+        assert digest(kind(small)) == digest(kind(small)) != digest(kind(b"1235"))
+        assert digest(kind(large)) == digest(kind(large)) != digest(kind(large[1:]))
+        assert digest(kind(b"")) == digest(kind(b""))
+    typed = torch.TypedStorage
+    assert digest(typed(b"1234", "int8")) == digest(typed(b"1234", "int8"))
+    assert digest(typed(b"1234", "int8")) != digest(typed(b"1234", "uint8"))
+    found = [torch.Tensor(b"1234") for _ in range(5)]
+    found[1].dtype, found[2].shape, found[3].requires_grad = "torch.int8", (4,), True
+    found[4].name = "x"
+    assert len(set(map(digest, found))) == len(found)
+
+
+def test_a_large_tensor_travels_as_a_buffer_beside_the_data(stand_in):
+    serializer = PickleSerializer()
+    tensor = stand_in.Tensor(bytes(range(256)) * 1000)
+    stream = io.BytesIO()
+    buffers = serializer.serialize_with_buffers([tensor], stream)
+    assert [buffer.nbytes for buffer in buffers] == [256_000]
+    assert len(stream.getvalue()) < 1000
+    for given in (bytearray(buffers[0]), bytes(buffers[0])):
+        stream.seek(0)
+        (found,) = serializer.deserialize_with_buffers(stream, [given])
+        assert type(found) is stand_in.Tensor
+        assert (digest(found), found.shape) == (digest(tensor), tensor.shape)
+    in_band = io.BytesIO()
+    serializer.serialize([tensor], in_band)
+    in_band.seek(0)
+    assert digest(serializer.deserialize(in_band)) == digest([tensor])
+
+
+class Holder:
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce_ex__(self, protocol):
+        return Holder, (pickle.PickleBuffer(self.data),)
+
+
+@pytest.mark.parametrize(
+    "data", [bytearray(100_000), bytes(100_000)], ids=["writable", "read-only"]
+)
+def test_a_large_buffer_of_any_class_can_be_written(data):
+    stream = io.BytesIO()
+    assert PickleSerializer().serialize_with_buffers(Holder(data), stream) == []
+    stream.seek(0)
+    found = PickleSerializer().deserialize_with_buffers(stream, []).data
+    assert found == data
+    assert type(found) is type(data)
+
+
+def test_tensors_of_pytorch_come_back_as_they_were():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    serializer, one = PickleSerializer(), torch.arange(100_000.0)
+    for tensor in [
+        one, one.reshape(100, 1000), one.reshape(100, 1000).t(), one.bfloat16(), one + 1j, one[::2],
+        (one + 1j).conj(), one.clone().requires_grad_(), torch.nn.Parameter(one), one[:3], one > 3,
+        one.reshape(10, 10, 10, 100).to(memory_format=torch.channels_last), torch.zeros(0, 5),
+    ]:  # fmt: skip
+        stream = io.BytesIO()
+        buffers = serializer.serialize_with_buffers(tensor, stream)
+        stream.seek(0)
+        found = serializer.deserialize_with_buffers(stream, [bytes(each) for each in buffers])
+        assert digest(found) == digest(tensor)
+        assert (type(found), found.stride()) == (type(tensor), tensor.stride())
+        found.detach().zero_()  # of its own
+        assert torch.equal(one, torch.arange(100_000.0))
+
+
+def test_equal_tensors_of_pytorch_have_equal_ids_and_others_have_others():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    one = torch.arange(12.0).reshape(3, 4)
+    for other in (one.clone(), torch.cat([one, one])[:3], one.t().contiguous().t()):
+        assert digest(other) == digest(one)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(2, 2)
+    found = [
+        one, one + 1, one.t(), one.double(), one.bfloat16(), one.reshape(4, 3), one.to_sparse(),
+        one.clone().requires_grad_(), torch.nn.Parameter(one), one > 3, torch.empty(0), one + 1j,
+        (one + 1j).conj(), one.untyped_storage(), torch.tensor(3.0), one.to("meta"), layer,
+        torch.nn.Linear(2, 2), torch.optim.SGD(layer.parameters(), 0.1),
+        torch.optim.SGD(layer.parameters(), 0.2), torch.Generator().manual_seed(1),
+        torch.Generator().manual_seed(2), layer.state_dict(), torch.float32, torch.device("cpu"),
+    ]  # fmt: skip
+    assert len(set(map(digest, found))) == len(found)
+
+
+def test_ids_of_modules_of_pytorch_are_the_same_in_another_process(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    program = (
+        "import torch; from bandsaw.fingerprint import digest_of_value as digest\n"
+        "torch.manual_seed(0); layer = torch.nn.LSTM(3, 4)\n"
+        "print(digest([layer, torch.optim.Adam(layer.parameters())]).hex())\n"
+    )
+    ids = {
+        subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout
+        for _ in range(2)
+    }
+    assert len(ids) == 1
