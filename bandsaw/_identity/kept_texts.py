@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Text = Union[str, bytes]
 
 # Shorter texts are read as fast as what is kept of them.
-_SHORTEST = 4_000
+_SHORTEST = 1_000
 _MOST_BYTES = 128 << 20
 # The modules that find out what is kept.
 _MAKERS = (
@@ -32,13 +32,14 @@ _MAKERS = (
 )
 
 
-def is_large(text: Text) -> bool:
-    return len(text) >= _SHORTEST
+def is_large(text: Text, times: int = 1) -> bool:
+    """Says whether a text has so many times the length from which on it is kept."""
+    return len(text) >= times * _SHORTEST
 
 
 def read(kind: str, text: Text) -> Any:
     """Finds what is kept of a text; `None` if nothing is, or nothing to be believed."""
-    path = _path_of(kind, text) if is_large(text) else None
+    path = _path_of(kind, text)
     if path is None:
         return None
     try:
