@@ -162,10 +162,9 @@ def test_does_not_believe_what_was_said_among_other_modules(home, tmp_path, monk
     monkeypatch.syspath_prepend(tmp_path)
     again = module_of(text)
     assert again.source.kept is not again.facts
-    assert (
-        again.part("VALUE").digest
-        == Module("pkg.m", False, None, Source(text, "m")).part("VALUE").digest
-    )
+    source = Source(text, "m")
+    source.kept = None
+    assert again.part("VALUE").digest == Module("pkg.m", False, None, source).part("VALUE").digest
 
 
 def test_works_where_nothing_can_be_kept(tmp_path, monkeypatch):
@@ -486,3 +485,18 @@ def test_an_id_holds_no_more_once_other_modules_are_found(project, home, change)
         for name in ("missing.py", "large/missing.py", "others/helper.py", "spaces/__init__.py"):
             (project / name).unlink(missing_ok=True)
     assert found[0] == found[1]
+
+
+def test_keeps_short_modules_that_tasks_import_and_nothing_of_short_scripts(home, tmp_path):
+    configuration = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+    (tmp_path / "bandsaw_config.py").write_text(configuration, encoding="utf-8")
+    (tmp_path / "small.py").write_text(f"{LONG[:1000]}\ndef f(): return 1\n", encoding="utf-8")
+    (tmp_path / "script.py").write_text(
+        f"{LONG[:1000]}\nimport bandsaw\n@bandsaw.task\ndef task():\n    import small\n"
+        "    return small.f()\nprint(task.bandsaw_task.task_id)\n",
+        encoding="utf-8",
+    )
+    run = [sys.executable, "script.py"]
+    ids = [subprocess.check_output(run, cwd=tmp_path, text=True) for _ in range(2)]
+    assert ids[0] == ids[1]
+    kept_file(home)

@@ -82,7 +82,7 @@ _NOWHERE: tuple[frozenset[bytes], None] = frozenset(), None
 
 
 def is_long(text: Text) -> bool:
-    """Says whether definitions are kept: of a short script that is edited few are read at all."""
+    """Says whether definitions are kept: few are reached in a short script, and it is edited."""
     return is_large(text, 4)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Text = Union[str, bytes]
 
-# Shorter texts are read as fast as what is kept of them.
+# Shorter texts are read as fast as what is kept of them, and most memory is that of their trees.
 _SHORTEST = 1_000
 _MOST_BYTES = 128 << 20
 # The modules that find out what is kept.
