@@ -153,6 +153,13 @@ def test_does_not_find_what_another_version_kept(home, monkeypatch):
     assert module_of(TEXT).part("f").digest == digest
 
 
+def test_does_not_take_text_for_the_bytes_of_a_file_in_another_encoding():
+    text = f"# coding: latin-1\n{LONG}\nVALUE = '\u00e4'\n"
+    of_file, of_text = module_of(text.encode()), module_of(text)
+    assert of_file.facts.is_kept and of_text.facts.is_kept
+    assert of_file.part("VALUE").digest != of_text.part("VALUE").digest
+
+
 def test_does_not_believe_what_was_said_among_other_modules(home, tmp_path, monkeypatch):
     text = f"{LONG}\nimport neighbour_of_kept\nVALUE = neighbour_of_kept.made()\n"
     module = module_of(text)

@@ -115,8 +115,10 @@ def _path_of(kind: str, text: Text) -> Optional[Path]:
     folder, version = _folder(), _version()
     if folder is None or version is None:
         return None
-    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return folder / sha256(version + kind.encode() + data).hexdigest()
+    if isinstance(text, str):
+        # The same bytes in a file may be other text, if the file names an encoding.
+        kind, text = f"{kind} of text", text.encode("utf-8", "surrogatepass")
+    return folder / sha256(version + kind.encode() + text).hexdigest()
 
 
 _known_version: Optional[tuple[Optional[bytes]]] = None
