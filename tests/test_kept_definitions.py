@@ -127,6 +127,17 @@ def test_says_the_same_as_the_syntax_tree(load):
         assert source.statements(name) == source_of(read.__file__, {}).statements(name)
 
 
+def test_finds_definitions_in_the_tree_without_compiling_the_source_again(load):
+    module = load()
+    definitions_of(module)
+    source = source_of(module.__file__, {})
+    found = source.function(module.plain.__code__)
+    assert found.name == "plain" and source.function(module.Base.go.__code__).name == "go"
+    assert source.function(module.plain.__code__.replace(co_consts=(None, 5))) is None
+    assert source.function(module.plain.__code__.replace(co_firstlineno=1)) is None
+    assert "tree" in source.__dict__ and source._codes is None
+
+
 PROGRAM = """
 import json, sys
 import bandsaw, flow_of_kept

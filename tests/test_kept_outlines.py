@@ -153,6 +153,13 @@ def test_does_not_find_what_another_version_kept(home, monkeypatch):
     assert module_of(TEXT).part("f").digest == digest
 
 
+def test_does_not_take_text_for_the_bytes_of_a_file_in_another_encoding():
+    text = f"# coding: latin-1\n{LONG}\nVALUE = '\u00e4'\n"
+    of_file, of_text = module_of(text.encode()), module_of(text)
+    assert of_file.facts.is_kept and of_text.facts.is_kept
+    assert of_file.part("VALUE").digest != of_text.part("VALUE").digest
+
+
 def test_does_not_believe_what_was_said_among_other_modules(home, tmp_path, monkeypatch):
     text = f"{LONG}\nimport neighbour_of_kept\nVALUE = neighbour_of_kept.made()\n"
     module = module_of(text)
@@ -162,10 +169,9 @@ def test_does_not_believe_what_was_said_among_other_modules(home, tmp_path, monk
     monkeypatch.syspath_prepend(tmp_path)
     again = module_of(text)
     assert again.source.kept is not again.facts
-    assert (
-        again.part("VALUE").digest
-        == Module("pkg.m", False, None, Source(text, "m")).part("VALUE").digest
-    )
+    source = Source(text, "m")
+    source.kept = None
+    assert again.part("VALUE").digest == Module("pkg.m", False, None, source).part("VALUE").digest
 
 
 def test_works_where_nothing_can_be_kept(tmp_path, monkeypatch):
@@ -486,3 +492,18 @@ def test_an_id_holds_no_more_once_other_modules_are_found(project, home, change)
         for name in ("missing.py", "large/missing.py", "others/helper.py", "spaces/__init__.py"):
             (project / name).unlink(missing_ok=True)
     assert found[0] == found[1]
+
+
+def test_keeps_short_modules_that_tasks_import_and_nothing_of_short_scripts(home, tmp_path):
+    configuration = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
+    (tmp_path / "bandsaw_config.py").write_text(configuration, encoding="utf-8")
+    (tmp_path / "small.py").write_text(f"{LONG[:1000]}\ndef f(): return 1\n", encoding="utf-8")
+    (tmp_path / "script.py").write_text(
+        f"{LONG[:1000]}\nimport bandsaw\n@bandsaw.task\ndef task():\n    import small\n"
+        "    return small.f()\nprint(task.bandsaw_task.task_id)\n",
+        encoding="utf-8",
+    )
+    run = [sys.executable, "script.py"]
+    ids = [subprocess.check_output(run, cwd=tmp_path, text=True) for _ in range(2)]
+    assert ids[0] == ids[1]
+    kept_file(home)

@@ -142,7 +142,7 @@ def module_of(name: str, specs: Optional[dict[str, Any]] = None) -> Union[Module
         loaded = None
     source: Optional[Source] = _NO_SOURCE
     if not is_package or path not in (None, "namespace"):
-        source = source_of(path, dict(variables)) if is_a(path, str) else None
+        source = source_of(path, dict(variables), True) if is_a(path, str) else None
     if source is None:
         return None if loaded is not None else Gap(_NO_SOURCE_READ, str(path or ""))
     if known is None or known.source is not source or (loaded is not None and known.spec):

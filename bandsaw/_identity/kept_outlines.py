@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Optional
 
 from . import kept_texts
 from .changes import Changes
-from .kept_texts import Text
+from .kept_texts import Text, is_large
 from .uses import Origin, Use, Uses
 
 _KIND = "outline"
@@ -85,7 +85,7 @@ def holds(facts: Facts, is_foreign: Callable[[Origin], bool]) -> bool:
 
 def read(text: Text) -> Optional[Facts]:
     """Finds what is kept of a text; `None` if nothing is, or nothing to be believed."""
-    plain = kept_texts.read(_KIND, text)
+    plain = kept_texts.read(_KIND, text) if is_large(text) else None
     try:
         return None if plain is None else _facts_of(plain)
     except (ValueError, TypeError):

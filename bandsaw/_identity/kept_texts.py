@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 Text = Union[str, bytes]
 
-# Shorter texts are read as fast as what is kept of them.
-_SHORTEST = 4_000
+# Shorter texts are read as fast as what is kept of them, and most memory is that of their trees.
+_SHORTEST = 1_000
 _MOST_BYTES = 128 << 20
 # The modules that find out what is kept.
 _MAKERS = (
@@ -32,13 +32,14 @@ _MAKERS = (
 )
 
 
-def is_large(text: Text) -> bool:
-    return len(text) >= _SHORTEST
+def is_large(text: Text, times: int = 1) -> bool:
+    """Says whether a text has so many times the length from which on it is kept."""
+    return len(text) >= times * _SHORTEST
 
 
 def read(kind: str, text: Text) -> Any:
     """Finds what is kept of a text; `None` if nothing is, or nothing to be believed."""
-    path = _path_of(kind, text) if is_large(text) else None
+    path = _path_of(kind, text)
     if path is None:
         return None
     try:
@@ -114,8 +115,10 @@ def _path_of(kind: str, text: Text) -> Optional[Path]:
     folder, version = _folder(), _version()
     if folder is None or version is None:
         return None
-    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    return folder / sha256(version + kind.encode() + data).hexdigest()
+    if isinstance(text, str):
+        # The same bytes in a file may be other text, if the file names an encoding.
+        kind, text = f"{kind} of text", text.encode("utf-8", "surrogatepass")
+    return folder / sha256(version + kind.encode() + text).hexdigest()
 
 
 _known_version: Optional[tuple[Optional[bytes]]] = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .by_source import Found, Outside, find_import, find_inside
@@ -17,6 +17,7 @@ from .objects import FORMS
 from .uses import Use, Uses
 
 PART = b"!part;"  # the tag of parts
+_NO_USES = Uses((), ())
 FORMS[Part] = FORMS[Outside] = lambda value, writer: writer.code_form(value)
 FIXED[Part] = FIXED[Outside] = False
 
@@ -47,8 +48,11 @@ class PartForms:
         self._walk_of = walk_of
         self._called: set[Part] = set()
 
-    def found_by(self, part: Part) -> list[tuple[Use, str, Found]]:
+    def found_by(self, part: Part) -> tuple[list[tuple[Use, str, Found]], Iterable[Part]]:
+        """Finds what the names of a part stand for, and of these the parts that it calls."""
         known = []
+        called: dict[Part, None] = {}
+        is_plain = True
         for use in part.uses.names:
             if part.name == RUN and use.chain[0] in part.module.top.loops:
                 continue
@@ -57,7 +61,11 @@ class PartForms:
             else:
                 found = find_import(part.module, use.origin, use.chain[1:], self._reader)
             known.append((use, use.text(), found))
-        return known
+            called.update(dict.fromkeys(_parts_called(use, found)))
+            is_plain = is_plain and found.is_plain
+        if is_plain:
+            self._reader.together.calls[part] = tuple(called)
+        return known, called
 
     def note_called(self, use: Use, found: Found) -> None:
         """Notes what parts change that reached code calls; other parts run while modules load."""
@@ -67,16 +75,12 @@ class PartForms:
             if part in self._called:
                 continue
             self._called.add(part)
-            self._reader.effects.note(part.changes, part.uses, part.module.loaded() or {})
+            variables = part.module.loaded()
+            # Of a module that is not loaded there are no variables that may be changed.
+            uses = _NO_USES if variables is None else part.uses
+            self._reader.effects.note(part.changes, uses, variables or {})
             called = self._reader.together.calls.get(part)
-            if called is None:
-                each = self.found_by(part)
-                called = tuple(
-                    dict.fromkeys(p for use, _, found in each for p in _parts_called(use, found))
-                )
-                if all(found.is_plain for _, _, found in each):
-                    self._reader.together.calls[part] = called
-            pending += called
+            pending += self.found_by(part)[1] if called is None else called
 
     def line_of(self, part: Part) -> tuple[Form, bool]:
         """Gives the form of a part, and whether it follows from sources alone.
@@ -85,12 +89,12 @@ class PartForms:
         """
         module, top = part.module, part.module.top
         if not top.has_run or part.name not in top.names:
-            found = self.found_by(part)
+            found, _ = self.found_by(part)
             return self.form(part, found), all(each.is_plain for _, _, each in found)
         # What loops leave does not count with what is run.
-        found = self.found_by(part) if top.loops else []
+        found = self.found_by(part)[0] if top.loops else []
         found = [each for each in found if each[0].chain[0] in top.loops]
-        names = self._names_form(part, Uses((), ()), found, {}, {})
+        names = self._names_form(part, _NO_USES, found, {}, {})
         children = canonical_module_name(module.name), part.name, b"", names, ()
         return Form(PART, PARTS, children), all(each.is_plain for _, _, each in found)
 

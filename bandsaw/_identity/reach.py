@@ -235,7 +235,7 @@ class Reach:
         if self._graph is not None:
             return self._graph.name(part)
         self._parts.note_module(part.module)
-        return self._parts.form(part, self._parts.found_by(part))
+        return self._parts.form(part, self._parts.found_by(part)[0])
 
     def _open_outside(self, name: Outside) -> Any:
         return self._reader.installed(*name)

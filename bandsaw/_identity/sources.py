@@ -36,7 +36,6 @@ class Source:
     def __init__(self, data: Union[str, bytes], filename: str) -> None:
         self.data = data  # its text, or the contents of its file
         self._filename = filename
-        self.kept: Optional[Facts] = None  # what was found out of it by another process
         self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
         self._indexed: Optional[_Index] = None
         self._first_set: dict[str, tuple[tuple[bytes, ...], Uses]] = {}
@@ -49,6 +48,11 @@ class Source:
     def tree(self) -> ast.Module:
         """Its syntax tree, made when somebody asks for it."""
         return parse(self.text)
+
+    @cached_property
+    def kept(self) -> Optional[Facts]:
+        """What was found out of its top level, `None` where nothing is kept."""
+        return kept_outlines.read(self.data)
 
     @cached_property
     def table(self) -> Optional[Table]:
@@ -185,6 +189,8 @@ class Source:
 
     def digests(self, key: tuple[str, int]) -> frozenset[bytes]:
         """Digests the byte code that functions of a name and a first line have."""
+        if self.table is not None:
+            return self.table.functions[key][0] if key in self.table.functions else frozenset()
         return frozenset(map(digest_of_byte_code, self._compiled().get(key, ())))
 
     def _compiled(self) -> dict[tuple[str, int], list[CodeType]]:
@@ -254,8 +260,13 @@ def stamp_of_source(path: str) -> Any:
     return _sources.get(path, (None, None))[0]
 
 
-def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
-    """Parses the source of a module, from a file, an archive or a notebook, if there is one."""
+def source_of(
+    filename: str, namespace: dict[str, Any], is_outlined: bool = False
+) -> Optional[Source]:
+    """Parses the source of a module, from a file, an archive or a notebook, if there is one.
+
+    `is_outlined`: whether what is kept of its top level does instead.
+    """
     stamp = stamp_of(filename)
     known = _sources.get(filename)
     if known is not None and known[0] == stamp and stamp is not None:
@@ -267,8 +278,8 @@ def source_of(filename: str, namespace: dict[str, Any]) -> Optional[Source]:
             source = known[1]
         elif data is not None:
             source = Source(data, filename)
-            source.kept = kept_outlines.read(data)
-            if source.kept is None and source.table is None:
+            is_kept = is_outlined and source.kept is not None
+            if not is_kept and source.table is None:
                 _ = source.tree  # or there is none
     except (OSError, SyntaxError, ValueError, RecursionError, SystemError, MemoryError):
         source = None
