@@ -494,16 +494,19 @@ def test_an_id_holds_no_more_once_other_modules_are_found(project, home, change)
     assert found[0] == found[1]
 
 
-def test_keeps_short_modules_that_tasks_import_and_nothing_of_short_scripts(home, tmp_path):
+@pytest.mark.parametrize("count", [10, 60])
+def test_keeps_short_modules_that_tasks_import_where_they_are_many(home, tmp_path, count):
     configuration = "import bandsaw\nconfiguration = bandsaw.Configuration()\n"
     (tmp_path / "bandsaw_config.py").write_text(configuration, encoding="utf-8")
-    (tmp_path / "small.py").write_text(f"{LONG[:1000]}\ndef f(): return 1\n", encoding="utf-8")
-    (tmp_path / "script.py").write_text(
-        f"{LONG[:1000]}\nimport bandsaw\n@bandsaw.task\ndef task():\n    import small\n"
-        "    return small.f()\nprint(task.bandsaw_task.task_id)\n",
-        encoding="utf-8",
-    )
+    for number in range(count):
+        text = f"{LONG[:1000]}\ndef f(): return {number}\n"
+        (tmp_path / f"small{number}.py").write_text(text, encoding="utf-8")
+    uses = "".join(f"    import small{number}\n    small{number}.f()\n" for number in range(count))
+    script = f"{LONG[:1000]}\nimport bandsaw\n@bandsaw.task\ndef task():\n{uses}"
+    script += "print(task.bandsaw_task.task_id)\n"
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
     run = [sys.executable, "script.py"]
     ids = [subprocess.check_output(run, cwd=tmp_path, text=True) for _ in range(2)]
     assert ids[0] == ids[1]
-    kept_file(home)
+    kept = len(list((home / "outlines").iterdir()))
+    assert (0 < kept < count) if count > 50 else not kept

@@ -20,12 +20,13 @@ from .changes import NOTHING, Changes, changes_of
 from .definitions import is_task_decorator
 from .firstparty import canonical_module_name, is_first_party
 from .forms import inline, write_str
+from .kept_definitions import is_long
 from .kept_outlines import Facts, Top, holds, write
 from .kept_texts import is_large
 from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import uses_of
-from .sources import Source
+from .sources import Source, are_many
 from .syntax import IsLeftOut, nodes_in, statements_in, write_syntax
 from .top_level import Bindings
 from .uses import Origin, Use, Uses, absolute, chain_of, merged
@@ -135,7 +136,8 @@ class Module:
         # What is plain of what is known of it.
         self.facts = known if known is not None and holds(known, self._is_foreign) else Facts()
         self.top = self.facts.top or self._make_top()
-        if not self.facts.is_kept and is_large(source.data):
+        is_worth_it = is_long(source.data) or (is_large(source.data) and are_many())
+        if is_worth_it and not self.facts.is_kept:
             self._read_all()
 
     @property

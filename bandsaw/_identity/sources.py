@@ -30,6 +30,8 @@ Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassD
 # Also `with open(path) as file`.
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.withitem)
 _sources: dict[str, tuple[Any, Optional[Source]]] = {}
+# The sources of so many modules are read as fast without what can be kept of short ones.
+_FEW = 50
 
 
 class Source:
@@ -253,6 +255,11 @@ def stamp_of(path: str) -> Any:
         return None
     # The time of the change: the other one can be set back.
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
+
+
+def are_many() -> bool:
+    """Says whether this process has read the sources of more than a few modules."""
+    return len(_sources) > _FEW
 
 
 def stamp_of_source(path: str) -> Any:

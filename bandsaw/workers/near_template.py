@@ -125,6 +125,19 @@ class AnyTemplate(abc.ABC):
         if not self._next and not self._is_replaced:
             with contextlib.suppress(OSError):
                 self._next.append(self._start(fork))
+            # Another thread may have closed or replaced it meanwhile.
+            while self._next and (self._is_gone or self._is_replaced):
+                self._drop_next()
+
+    def _drop_next(self) -> None:
+        try:
+            child = self._next.pop()
+        except IndexError:
+            return  # another thread was faster
+        if self._is_gone:
+            child.close()
+        else:
+            child.end()
 
     def _one_less(self, was_lost: bool) -> None:
         with self._lock:
@@ -139,7 +152,7 @@ class AnyTemplate(abc.ABC):
         with self._lock:
             self._is_replaced = True
         while self._next:
-            self._next.pop().end()
+            self._drop_next()
         with self._lock:
             is_needed = self._children
         if not is_needed:
@@ -220,7 +233,7 @@ class Template(AnyTemplate):
                 self._process.kill()
                 self._process.wait()
         while self._next:
-            self._next.pop().close()
+            self._drop_next()
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""

@@ -2,6 +2,8 @@
 
 import textwrap
 
+import pytest
+
 TASK = "@bandsaw.task\ndef f(x):\n    return x"
 
 
@@ -13,6 +15,29 @@ def test_a_module_with_tasks_may_be_preloaded(project, run):
 def test_nothing_is_left_open_at_the_end(run, mode):
     done = run(TASK, "assert f(1) == f(1) == 1", mode, PYTHONDEVMODE="1")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("end", ["close", "replace"])
+def test_a_process_that_is_made_ready_while_its_template_is_closed_is_given_up(run, end):
+    body = f"""
+    from bandsaw.workers import child, launcher, near_template
+    assert f(1) == 1
+    (template,) = launcher._templates.values()
+    template._drop_next()
+    start = near_template.Template._start
+
+    def started(self, fork):
+        made = start(self, fork)
+        self.{end}()  # as another thread does
+        return made
+
+    near_template.Template._start = started
+    template.prepare_next(True)
+    assert template._next == [] and not child._open
+    near_template.Template._start = start
+    assert f(2) == 2
+    """
+    run(TASK, body)
 
 
 def test_a_process_that_comes_back_from_the_task_it_was_forked_in_does_not_answer(run, mode):
