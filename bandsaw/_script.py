@@ -82,7 +82,8 @@ def is_of_cell(function: Any, name: str, main: Any, file: Any) -> bool:
         return False
     if filename != file and os.path.exists(filename):
         return False  # a decorator's, or what the script has run of another file
-    if _has_at_top_level(file, name.partition(".")[0]):
+    name = name.partition(".")[0]
+    if _has_at_top_level(file, name) or (filename == file and not _has_in_function(file, name)):
         return False
     _of_cells = main
     return True
@@ -93,7 +94,13 @@ def _has_at_top_level(file: str, name: str) -> bool:
     if f"\ndef {name}(".encode("utf-8", "replace") in source:
         return True
     names = _names_in(source)
-    return names is None or name in names
+    return names is None or name in names[0]
+
+
+def _has_in_function(file: str, name: str) -> bool:
+    """Says whether a function of a file has the name: others are made by the script as it runs."""
+    names = _names_in(_source_of(file))
+    return names is None or name in names[1]
 
 
 @functools.lru_cache(maxsize=1)
@@ -106,10 +113,15 @@ def _source_of(file: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=1)
-def _names_in(source: bytes) -> Optional[frozenset[str]]:
-    """Finds the names that a source uses at its top level; `None` where that cannot be told."""
+def _names_in(source: bytes) -> Optional[tuple[frozenset[str], frozenset[str]]]:
+    """Finds the names that a source uses at its top level, and the local ones of its functions.
+
+    `None` where that cannot be told.
+    """
     try:
-        names = compile(source, "", "exec", dont_inherit=True).co_names
+        code = compile(source, "", "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return None
-    return frozenset(names) if source else None
+    functions = [each for each in code.co_consts if isinstance(each, types.CodeType)]
+    local = (name for each in functions for name in (*each.co_varnames, *each.co_cellvars))
+    return (frozenset(code.co_names), frozenset(local)) if source else None

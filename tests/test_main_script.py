@@ -249,6 +249,39 @@ def test_tasks_in_cells_that_are_functions_of_a_script_cross_and_are_kept(projec
     assert project.run("-W", "error", "workflow.py").stdout.startswith("6 ")
 
 
+def test_tasks_that_a_script_puts_under_their_names_itself_are_no_cells(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        class Point:
+            pass
+
+        def make(name):
+            def multiply(point):
+                return point
+            multiply.__name__ = multiply.__qualname__ = name
+            return bandsaw.task(multiply)
+
+        @bandsaw.task
+        def f(point):
+            return point, type(point).__module__
+
+        for name in ('double', 'triple'):
+            globals()[name] = make(name)
+
+        if __name__ == '__main__':
+            assert type(double(Point())) is Point
+            point, module = f(Point())
+            assert type(point) is Point
+            assert module == 'workflow'
+        """,
+    )
+    project.run("workflow.py")
+
+
 COMMAND = (
     "import bandsaw, os\n"
     "@bandsaw.task(chain='empty')\n"

@@ -150,6 +150,26 @@ def test_a_large_buffer_of_any_class_can_be_written(data):
     assert type(found) is type(data)
 
 
+class Fortran:
+    """Holds a buffer whose first dimension is the one that runs fastest."""
+
+    def __init__(self, view):
+        self.view = view
+
+    def __reduce_ex__(self, protocol):
+        return bytes, (pickle.PickleBuffer(self.view),)
+
+
+@pytest.mark.parametrize("size", [10, 1000])
+def test_a_buffer_in_the_order_of_fortran_is_written_as_it_lies_in_memory(size):
+    numpy = pytest.importorskip("numpy", reason="NumPy is not installed")
+    array = numpy.arange(size * size, dtype="u4").reshape(size, size)
+    serializer, stream = PickleSerializer(), io.BytesIO()
+    serializer.serialize(Fortran(memoryview(array.T)), stream)
+    stream.seek(0)
+    assert serializer.deserialize(stream) == array.tobytes()
+
+
 def test_tensors_of_pytorch_come_back_as_they_were():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     serializer, one = PickleSerializer(), torch.arange(100_000.0)

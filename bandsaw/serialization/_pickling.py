@@ -48,7 +48,8 @@ class _Chunks(list[Any]):
 
     def written(self) -> list[bytes]:
         # A buffer that has to stay among the data comes as the very object, too.
-        return [bytes(each) if type(each) is pickle.PickleBuffer else each for each in self]
+        # `raw` shows it as it lies in memory, which is what the pickler counts on.
+        return [bytes(each.raw()) if type(each) is pickle.PickleBuffer else each for each in self]
 
 
 def pickled(value: Any) -> list[bytes]:
