@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from .errors import ConfigurationTypeError, InvalidValueError
 
-# About a year, more than any clock or system call minds.
+# About a year.
 MOST_SECONDS = 30_000_000
 
 

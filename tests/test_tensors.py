@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from bandsaw import PickleSerializer
+from bandsaw.errors import IdentityError, UnserializableError
 from bandsaw.fingerprint import digest_of_value as digest
 
 # What its tensors pickle as says where they lie in memory.
@@ -41,7 +42,7 @@ class UntypedStorage:
 
 class Tensor(UntypedStorage):
     dtype, shape, layout, is_quantized, is_nested = "torch.uint8", (2, 2), strided, False, False
-    requires_grad = False
+    requires_grad, is_leaf, grad = False, True, None
     device = types.SimpleNamespace(type="cpu")
 
     def detach(self):
@@ -55,7 +56,10 @@ class Tensor(UntypedStorage):
     def is_conj(self):
         return False
 
-    is_neg = is_conj
+    is_neg = _is_zerotensor = is_conj
+
+    def stride(self):
+        return 2, 1
 
     def reshape(self, shape):
         assert shape == self.shape
@@ -66,6 +70,10 @@ class Tensor(UntypedStorage):
 
     def element_size(self):
         return 1
+
+
+def empty(shape, device):
+    return Tensor(b"")
 
 
 def frombuffer(buffer, dtype):
@@ -106,9 +114,9 @@ def test_tensors_count_by_their_elements_and_not_by_where_they_lie(stand_in):
     typed = torch.TypedStorage
     assert digest(typed(b"1234", "int8")) == digest(typed(b"1234", "int8"))
     assert digest(typed(b"1234", "int8")) != digest(typed(b"1234", "uint8"))
-    found = [torch.Tensor(b"1234") for _ in range(5)]
+    found = [torch.Tensor(b"1234") for _ in range(6)]
     found[1].dtype, found[2].shape, found[3].requires_grad = "torch.int8", (4,), True
-    found[4].name = "x"
+    found[4].name, found[5].grad = "x", stand_in.Tensor(b"4321")
     assert len(set(map(digest, found))) == len(found)
 
 
@@ -177,6 +185,7 @@ def test_tensors_of_pytorch_come_back_as_they_were():
         one, one.reshape(100, 1000), one.reshape(100, 1000).t(), one.bfloat16(), one + 1j, one[::2],
         (one + 1j).conj(), one.clone().requires_grad_(), torch.nn.Parameter(one), one[:3], one > 3,
         one.reshape(10, 10, 10, 100).to(memory_format=torch.channels_last), torch.zeros(0, 5),
+        torch.zeros(4, 1, 100, 200).to(memory_format=torch.channels_last),
     ]:  # fmt: skip
         stream = io.BytesIO()
         buffers = serializer.serialize_with_buffers(tensor, stream)
@@ -195,7 +204,10 @@ def test_equal_tensors_of_pytorch_have_equal_ids_and_others_have_others():
         assert digest(other) == digest(one)
     torch.manual_seed(0)
     layer = torch.nn.Linear(2, 2)
+    with_gradient = one.clone().requires_grad_()
+    with_gradient.grad = one
     found = [
+        with_gradient,
         one, one + 1, one.t(), one.double(), one.bfloat16(), one.reshape(4, 3), one.to_sparse(),
         one.clone().requires_grad_(), torch.nn.Parameter(one), one > 3, torch.empty(0), one + 1j,
         (one + 1j).conj(), one.untyped_storage(), torch.tensor(3.0), one.to("meta"), layer,
@@ -204,6 +216,15 @@ def test_equal_tensors_of_pytorch_have_equal_ids_and_others_have_others():
         torch.Generator().manual_seed(2), layer.state_dict(), torch.float32, torch.device("cpu"),
     ]  # fmt: skip
     assert len(set(map(digest, found))) == len(found)
+
+
+def test_a_tensor_of_pytorch_without_memory_is_an_error():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    nothing = torch._efficientzerotensor(100_000)
+    with pytest.raises(IdentityError, match="ZeroTensor"):
+        digest(nothing)
+    with pytest.raises(UnserializableError, match="ZeroTensor"):
+        PickleSerializer().serialize(nothing, io.BytesIO())
 
 
 def test_ids_of_modules_of_pytorch_are_the_same_in_another_process(tmp_path):

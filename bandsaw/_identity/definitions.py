@@ -19,6 +19,7 @@ from . import kept_definitions
 from .changes import NOTHING, Changes, changes_of
 from .kept_definitions import Kept, Table
 from .kept_outlines import changes_of_plain, plain_changes, plain_uses, uses_of_plain
+from .kept_texts import is_long
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
 from .scopes import uses_of
 from .sources import Source, source_of
@@ -158,7 +159,7 @@ def _found(
 
 def _table_of(source: Source, namespace: dict[str, Any]) -> Optional[Table]:
     """Returns what is kept of a module, which is found out first where nothing is."""
-    if source.table is None and kept_definitions.is_long(source.data):
+    if source.table is None and is_long(source.data):
         source.table = table = _all_read(source, namespace)
         kept_definitions.write(source.data, table)
         source.forget_tree()

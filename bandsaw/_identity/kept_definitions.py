@@ -11,7 +11,7 @@ from types import CodeType
 from typing import Any, NamedTuple, Optional
 
 from . import kept_texts
-from .kept_texts import Text, is_large
+from .kept_texts import Text, is_long
 from .matching import digest_of_byte_code
 
 _KIND = "definitions"
@@ -79,11 +79,6 @@ def _believed(kept: Optional[tuple[Any, ...]]) -> Kept:
 
 
 _NOWHERE: tuple[frozenset[bytes], None] = frozenset(), None
-
-
-def is_long(text: Text) -> bool:
-    """Says whether definitions are kept: few are reached in a short script, and it is edited."""
-    return is_large(text, 4)
 
 
 def read(text: Text) -> Optional[Table]:

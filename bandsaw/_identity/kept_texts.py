@@ -32,9 +32,14 @@ _MAKERS = (
 )
 
 
-def is_large(text: Text, times: int = 1) -> bool:
-    """Says whether a text has so many times the length from which on it is kept."""
-    return len(text) >= times * _SHORTEST
+def is_large(text: Text) -> bool:
+    """Says whether it pays to keep what a text says, where there are many."""
+    return len(text) >= _SHORTEST
+
+
+def is_long(text: Text) -> bool:
+    """Says whether it pays also where there are few."""
+    return len(text) >= 4 * _SHORTEST
 
 
 def read(kind: str, text: Text) -> Any:

@@ -20,9 +20,8 @@ from .changes import NOTHING, Changes, changes_of
 from .definitions import is_task_decorator
 from .firstparty import canonical_module_name, is_first_party
 from .forms import inline, write_str
-from .kept_definitions import is_long
 from .kept_outlines import Facts, Top, holds, write
-from .kept_texts import is_large
+from .kept_texts import is_large, is_long
 from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import uses_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .._system.buffers import memory_at
+from .._system.buffers import has_elements, memory_at
 from .buffers import written_buffer, written_chunks
 from .forms import PARTS, SEQUENCE, Fields, Form, Written
 from .kinds import attributes_of, is_a
@@ -35,12 +35,14 @@ def open_table(value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
 
 def _open_torch(torch: Any, value: Any, writer: AnyWriter) -> Optional[Form]:
     kind = type(value)
-    if (kind is torch.Tensor or kind is torch.nn.Parameter) and _has_elements(torch, value):
+    if (kind is torch.Tensor or kind is torch.nn.Parameter) and has_elements(torch, value):
         plain = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
         elements = _elements(plain, plain.numel() * plain.element_size(), writer)
         described = (str(value.dtype), tuple(value.shape), str(value.device), value.requires_grad)
+        # Of others it is not kept, and to ask for it is warned of.
+        gradient = value.grad if value.is_leaf else None
         state = attributes_of(value)
-        parts = (kind, described, elements, Fields(dict(state)) if state else None)
+        parts = (kind, described, elements, gradient, Fields(dict(state)) if state else None)
         return Form(b"!tensor;", PARTS, parts)
     # What they pickle as says where they lie in memory.
     if is_a(value, torch.UntypedStorage):
@@ -48,12 +50,6 @@ def _open_torch(torch: Any, value: Any, writer: AnyWriter) -> Optional[Form]:
     if is_a(value, torch.storage.TypedStorage):
         return Form(b"!storage;", PARTS, (kind, str(value.dtype), value._untyped_storage))
     return None
-
-
-def _has_elements(torch: Any, tensor: Any) -> bool:
-    """Says whether a tensor is nothing but its elements: not sparse, quantized, nested or empty."""
-    is_plain = tensor.layout is torch.strided and not (tensor.is_quantized or tensor.is_nested)
-    return is_plain and tensor.device.type != "meta"
 
 
 def _elements(holder: Any, size: int, writer: AnyWriter) -> Written:

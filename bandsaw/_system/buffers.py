@@ -42,6 +42,15 @@ def memory_at(address: int, size: int, owner: Any) -> memoryview:
     return memoryview(found).cast("B")
 
 
+def has_elements(torch: Any, tensor: Any) -> bool:
+    """Says whether a tensor of PyTorch is nothing but elements that lie in memory."""
+    if tensor.layout is not torch.strided or tensor.device.type == "meta":
+        return False
+    # Older versions have names of dimensions.
+    has_names = hasattr(tensor, "has_names") and tensor.has_names()
+    return not (tensor.is_quantized or tensor.is_nested or tensor._is_zerotensor() or has_names)
+
+
 def update(digest: Any, chunks: Iterable[Any], size: int) -> None:
     """Hashes chunks. Many of them are hashed in another thread while the next ones are made."""
     if size >= _LARGE and isinstance(chunks, Iterator):

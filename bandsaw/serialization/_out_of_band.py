@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Callable, Optional
 
-from .._system.buffers import memory_at
+from .._system.buffers import has_elements, memory_at
 
 # From this size on; smaller ones pickle as PyTorch has it.
 _LARGE = 1 << 16
@@ -52,12 +52,12 @@ def _reduced(torch: Any, value: Any) -> Any:
 
 def _is_plain(torch: Any, value: Any) -> bool:
     return bool(
-        value.layout is torch.strided
+        has_elements(torch, value)
         and value.device.type == "cpu"
-        and value.is_contiguous()
         and value.numel()
-        and not (value.requires_grad or value.is_quantized or value.is_nested)
-        and not (value.is_conj() or value.is_neg() or vars(value))
+        # Where a dimension is 1, others than these are contiguous, too.
+        and value.stride() == torch.empty(value.shape, device="meta").stride()
+        and not (value.requires_grad or value.is_conj() or value.is_neg() or vars(value))
     )
 
 

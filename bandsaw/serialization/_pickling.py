@@ -47,8 +47,7 @@ class _Chunks(list[Any]):
     write = list.append
 
     def written(self) -> list[bytes]:
-        # A buffer that has to stay among the data comes as the very object, too.
-        # `raw` shows it as it lies in memory, which is what the pickler counts on.
+        # So do buffers that have to stay among the data, and count as they lie in memory.
         return [bytes(each.raw()) if type(each) is pickle.PickleBuffer else each for each in self]
 
 

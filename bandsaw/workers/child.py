@@ -277,6 +277,8 @@ class LocalChild(Child):
         return max(0.0, self._lost_at + seconds - time.monotonic())
 
     def _step(self, seconds: Optional[float]) -> bool:
+        if seconds is not None:
+            seconds = min(seconds, frames.LONGEST_WAIT_SECONDS)
         ready = self._poll.poll(None if seconds is None else seconds * 1000)
         if len(ready) > 1 and ready[0][0] == self._channel.fileno():
             ready.append(ready.pop(0))  # what was written before a message is passed on before it

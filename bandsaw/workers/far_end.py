@@ -114,9 +114,12 @@ def _next(channel: Channel, idle_seconds: Optional[float]) -> Optional[frames.Fr
     if frame is None:
         waiting = select.poll()
         waiting.register(channel, select.POLLIN)
-        if not waiting.poll(idle_seconds * 1000):
-            channel.send((frames.BYE, (), None))
-            return None
+        left = idle_seconds
+        while not waiting.poll(min(left, frames.LONGEST_WAIT_SECONDS) * 1000):
+            left -= frames.LONGEST_WAIT_SECONDS
+            if left <= 0:
+                channel.send((frames.BYE, (), None))
+                return None
     return frame or channel.receive()
 
 

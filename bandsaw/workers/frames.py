@@ -75,6 +75,8 @@ _AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
 STALLED_SECONDS = 60.0
 # The same where the near side sends, which its user may have stopped for a while.
 STOPPED_SECONDS = 600.0
+# `poll` counts milliseconds in 32 bits, which are 24 days: who waits longer looks again.
+LONGEST_WAIT_SECONDS = 1_000_000.0
 
 EVENT = struct.Struct("!cq")
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import faulthandler
 import gc
 import os
 import select
 import signal
 import socket
+import subprocess
 import sys
 from typing import Any, Callable, NoReturn, Optional
 
@@ -195,8 +197,8 @@ class _Template:
                     self._become_process(template, process, channel, out, errors)
             else:
                 process.pid = self._spawned(template, channel, out, errors)
-        except OSError as error:
-            process.tell(b"E", error.errno or 0)
+        except (OSError, subprocess.SubprocessError) as error:
+            process.tell(b"E", getattr(error, "errno", None) or errno.EAGAIN)
             process.status.close()
         else:
             self._processes[status] = process
@@ -207,9 +209,8 @@ class _Template:
 
     def _spawned(self, template: int, channel: int, out: int, errors: int) -> int:
         """Starts a process from the executable, and returns its id."""
-        # A debugger follows it once, and a fork with an `execv` after it twice.
-        import subprocess
 
+        # A debugger follows it once, and a fork with an `execv` after it twice.
         def begin() -> None:
             signal.signal(signal.SIGINT, signal.default_int_handler)
             self._begin_process(template)

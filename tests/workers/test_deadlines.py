@@ -223,3 +223,17 @@ def test_a_task_that_is_busy_gives_signs_of_life(run, mode):
     assert len(signs) >= 3
     """
     run(tasks, body, f"heartbeat=0.1, {mode}")
+
+
+@pytest.mark.parametrize(
+    ("options", "task"),
+    [
+        ("", "(timeout=30_000_000)"),
+        ("workers=1", "(timeout=30_000_000)"),
+        ("workers=1, idle_timeout=30_000_000", ""),
+        ("heartbeat=30_000_000", ""),
+    ],
+)
+def test_a_year_may_be_waited(run, options, task):
+    done = run(f"@bandsaw.task{task}\ndef f(x):\n    return x", "assert f(1) == f(1) == 1", options)
+    assert done.stderr == ""
