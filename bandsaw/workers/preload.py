@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-import posix
 import sys
 import threading
 from typing import Any
@@ -46,10 +45,11 @@ def prepare(preload: list[str]) -> dict[str, Any]:
             _import(name)
     content["files"] = _watched_files(before)
     content["threads"] = _thread_count()
-    if content["threads"] > 1:
+    if content["threads"] > 1 and len(sys._current_frames()) == 1:
         # Libraries that are made for it, such as the OpenBLAS in NumPy, end their threads before a
-        # fork, and start them again on either side where they are first needed.
-        pid = posix.fork()  # no debugger is to follow it
+        # fork, and start them again on either side where they are first needed. Threads that run
+        # Python, such as those of a debugger, do not end, and may hold what a fork would wait for.
+        pid = os.fork()
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)

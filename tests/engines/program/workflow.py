@@ -136,7 +136,7 @@ def batches():
         for value in tasks.dies_in_a_batch.map(range(6)):
             given.append(value)
     except bandsaw.errors.WorkerDiedError as error:
-        return given, "exit code 9" in str(error)
+        return given, "exit code 9" in str(error) or str(error)
 
 
 def one_buffer():
