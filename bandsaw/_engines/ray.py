@@ -123,19 +123,27 @@ class RayExecutor(EngineExecutor):
         return Stored(reference, reference)
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
-        if future is None:
-            HERE.end(call)
-        # The processes below its worker end with it.
-        self._cancel(future, force=True)
+        if not HERE.take(call):
+            is_over = HERE.end(call)
+        elif is_over := self._is_here():
+            self._cancel(future, force=False)
+        if not is_over:
+            # The processes below its worker end with it. What Ray gave that worker meanwhile is
+            # lost as well, or Ray takes a processor for busy from then on.
+            self._cancel(future, force=True)
 
     def _withhold(self, call: str, future: Optional[Future[Any]]) -> bool:
-        ray = self._imported("ray")
-        hosts = {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
         # Nobody else can be asked whether a call has begun.
-        is_sure = hosts == {socket.gethostname()} and HERE.take(call)
+        is_sure = self._is_here() and HERE.take(call)
         if is_sure:
             self._cancel(future, force=False)
         return is_sure
+
+    def _is_here(self) -> bool:
+        """Whether all workers are on this machine."""
+        nodes = self._imported("ray").nodes()
+        hosts = {node["NodeManagerHostname"] for node in nodes if node["Alive"]}
+        return hosts == {socket.gethostname()}
 
     def _ask_all(self, seconds: float, *what: Any) -> list[Any]:
         ray, _ = self._started()

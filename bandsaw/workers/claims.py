@@ -59,12 +59,16 @@ class Claims:
         with contextlib.suppress(OSError):
             os.unlink(self._of(call))
 
-    def end(self, call: str) -> None:
+    def end(self, call: str) -> bool:
+        """Has a call that has begun ended; returns whether it is, or its worker was told to."""
         end = time.monotonic() + _SECONDS_TO_BEGIN
         while not tell(self.path, call):
-            if not os.path.lexists(self._of(call)) or time.monotonic() > end:
-                return
+            if not os.path.lexists(self._of(call)):
+                return True
+            if time.monotonic() > end:
+                return False
             time.sleep(0.01)
+        return True
 
     def _of(self, call: str) -> str:
         return os.path.join(self.path, "begun-" + call)

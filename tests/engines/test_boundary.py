@@ -204,6 +204,10 @@ def test_a_call_that_runs_can_be_killed(outcome):
     assert outcome("kill")["error"] == "TaskKilledError"
 
 
+def test_a_call_that_is_killed_takes_no_other_along(outcome):
+    assert outcome("killed beside others") == {"value": "(True, {'TaskKilledError'})"}
+
+
 def test_calls_that_wait_can_be_cancelled(outcome):
     assert outcome("queued") == {"value": "True"}
 

@@ -92,6 +92,11 @@ def wait_there(path):
     wait.__wrapped__(path)
 
 
+@bandsaw.task(chain="many")
+def same_there(value):
+    return value
+
+
 @bandsaw.task(chain="many", batch=3)
 def dies_in_a_batch(x):
     if x == 5:

@@ -88,6 +88,23 @@ def queued():
     return sum(cancelled) >= 3 and begun <= 3
 
 
+def killed_beside_others():
+    """Calls that wait in the executor while those that run are killed have their values."""
+    values = []
+    for _ in range(1 if bandsaw_config.ENGINE == "slurm" else 5):
+        folder = tempfile.mkdtemp()
+        killed = [tasks.wait_there.submit(os.path.join(folder, str(i))) for i in range(2)]
+        while len(os.listdir(folder)) < 2 and not any(future.done() for future in killed):
+            time.sleep(0.02)
+        others = [tasks.same_there.submit(i) for i in range(4)]
+        for future in killed:
+            future.kill()
+        values.append([future.result() for future in others])
+        kinds = {type(future.exception()).__name__ for future in killed}
+        shutil.rmtree(folder)
+    return values == [[0, 1, 2, 3]] * len(values), kinds
+
+
 def withheld():
     """Calls that wait in the executor are cancelled there."""
     folder = tempfile.mkdtemp()
@@ -181,6 +198,7 @@ ACTS = {
     "map": lambda: list(tasks.same.map(range(6))),
     "chained": lambda: tasks.same.submit([tasks.same.submit(1), tasks.same.submit(2)]).result(),
     "kill": killed,
+    "killed beside others": killed_beside_others,
     "queued": queued,
     "withheld": withheld,
     "requeued": requeued,
