@@ -33,6 +33,8 @@ def bandsaw_call(call, *args):
     return [written, *buffers] if buffers else written
 """
 _LARGE = 1 << 17
+# A worker that has another temporary folder than the caller cannot be told.
+_SECONDS_TO_TELL = 2.0
 
 
 class RayExecutor(EngineExecutor):
@@ -124,7 +126,7 @@ class RayExecutor(EngineExecutor):
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
         if not HERE.take(call):
-            is_over = HERE.end(call)
+            is_over = HERE.end(call, _SECONDS_TO_TELL)
         elif is_over := self._is_here():
             self._cancel(future, force=False)
         if not is_over:

@@ -59,9 +59,9 @@ class Claims:
         with contextlib.suppress(OSError):
             os.unlink(self._of(call))
 
-    def end(self, call: str) -> bool:
+    def end(self, call: str, seconds: float = _SECONDS_TO_BEGIN) -> bool:
         """Has a call that has begun ended; returns whether it is, or its worker was told to."""
-        end = time.monotonic() + _SECONDS_TO_BEGIN
+        end = time.monotonic() + seconds
         while not tell(self.path, call):
             if not os.path.lexists(self._of(call)):
                 return True
