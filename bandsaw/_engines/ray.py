@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import threading
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -67,7 +68,7 @@ class RayExecutor(EngineExecutor):
         ray = self._imported("ray")
         with self._reaching():
             if not ray.is_initialized():
-                ray.init(**self.init)
+                _in_lasting_thread(lambda: ray.init(**self.init))
                 self._remote = None
             if self._remote is None:
                 namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -125,27 +126,19 @@ class RayExecutor(EngineExecutor):
         return Stored(reference, reference)
 
     def _kill(self, call: str, future: Optional[Future[Any]]) -> None:
-        if not HERE.take(call):
-            is_over = HERE.end(call, _SECONDS_TO_TELL)
-        elif is_over := self._is_here():
-            self._cancel(future, force=False)
-        if not is_over:
-            # The processes below its worker end with it. What Ray gave that worker meanwhile is
-            # lost as well, or Ray takes a processor for busy from then on.
-            self._cancel(future, force=True)
+        # Never by force: what Ray gave the worker meanwhile would be lost as well, or Ray would
+        # take a processor for busy from then on.
+        if HERE.take(call) or not HERE.end(call, _SECONDS_TO_TELL):
+            self._cancel(future)
 
     def _withhold(self, call: str, future: Optional[Future[Any]]) -> bool:
         # Nobody else can be asked whether a call has begun.
-        is_sure = self._is_here() and HERE.take(call)
-        if is_sure:
-            self._cancel(future, force=False)
-        return is_sure
-
-    def _is_here(self) -> bool:
-        """Whether all workers are on this machine."""
         nodes = self._imported("ray").nodes()
         hosts = {node["NodeManagerHostname"] for node in nodes if node["Alive"]}
-        return hosts == {socket.gethostname()}
+        is_sure = hosts == {socket.gethostname()} and HERE.take(call)
+        if is_sure:
+            self._cancel(future)
+        return is_sure
 
     def _ask_all(self, seconds: float, *what: Any) -> list[Any]:
         ray, _ = self._started()
@@ -161,10 +154,11 @@ class RayExecutor(EngineExecutor):
         call = self._started()[1].options(num_cpus=0, scheduling_strategy=where)
         return call.remote(function, *args)
 
-    def _cancel(self, future: Optional[Future[Any]], force: bool) -> None:
+    def _cancel(self, future: Optional[Future[Any]]) -> None:
+        """Has a call never begin, or its worker interrupted, which ends what runs below it."""
         reference = None if future is None else self._references.get(future)
         if reference is not None:
-            self._imported("ray").cancel(reference, force=force)
+            self._imported("ray").cancel(reference)
 
     def shutdown(self, wait: bool = True) -> None:
         """Does nothing: Ray ends with the program, or by `ray.shutdown()`.
@@ -177,3 +171,25 @@ class RayExecutor(EngineExecutor):
 def _read(answer: Any) -> Any:
     written, *buffers = [answer] if isinstance(answer, bytes) else answer
     return pickle.loads(written, buffers=buffers)
+
+
+def _in_lasting_thread(function: Callable[[], object]) -> None:
+    """Calls a function in a thread that lives as long as the process.
+
+    On Linux the processes that Ray starts are ended with the thread that has started them.
+    """
+    if threading.current_thread() is threading.main_thread():
+        function()
+        return
+    future = begun_future()
+
+    def run() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            threading.Event().wait()
+
+    threading.Thread(target=run, daemon=True, name="bandsaw-ray").start()
+    future.result()

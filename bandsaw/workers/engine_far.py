@@ -192,6 +192,10 @@ def _run(
                     keep_file(hub, root, *request["keep"])
                     return "kept", host
                 _follow(hub, root, request, calls, begun, answers)
+            except KeyboardInterrupt:
+                # Ray cancels what runs so. What was sent last may have been sent in part.
+                hub.end()
+                raise
             finally:
                 hub.release()
             if not calls:

@@ -31,6 +31,8 @@ _STATE, _RETURN, _FAILURE, _AGAIN, _DONE, _CODE = 2, 6, 7, 8, 9, 11
 _WORTH_A_LOOK = 1 << 20
 # A process that has closed its channel is about to end.
 _SECONDS_TO_END = 1.0
+# Ray interrupts a worker with what is seen only when its main thread does not wait.
+_SECONDS_TO_LOOK = 0.5
 # Calls that are shorter are sent to a kept process while an earlier one runs there: so many, of so
 # many bytes together, which its channel takes. Then they cannot be cancelled any more.
 _SHORT_SECONDS = 0.01
@@ -140,7 +142,8 @@ class Following:
         """Waits for what becomes of the first call."""
         process, seconds = self._process, self._request["seconds"]
         deadline = None if seconds is None else self._since + seconds
-        events, end = _followed(self._hub, process, deadline, self._kept is not None)
+        look = _SECONDS_TO_LOOK if self._request["engine"] == "ray" else None
+        events, end = _followed(self._hub, process, deadline, look, self._kept is not None)
         process.calls += 1
         if process.start is not None and process.calls > 1:
             events.insert(0, process.start)
@@ -230,7 +233,7 @@ def _kind(letter: bytes, body: "Any") -> int:
 
 
 def _followed(
-    hub: "Hub", process: "Process", deadline: "Any", is_kept: bool
+    hub: "Hub", process: "Process", deadline: "Any", look: "Any", is_kept: bool
 ) -> "tuple[list[Any], str]":
     events: list[Any] = []
     end, closes_at, is_answered = "", None, False
@@ -238,8 +241,11 @@ def _followed(
         limits = [limit for limit in (deadline, closes_at) if limit is not None]
         left = None if not limits else max(0.0, min(limits) - time.monotonic())
         try:
-            letter, body = process.inbox.get(timeout=left)
+            wait = left if look is None or (left is not None and left < look) else look
+            letter, body = process.inbox.get(timeout=wait)
         except queue.Empty:
+            if wait != left:
+                continue
             if deadline is not None and time.monotonic() >= deadline:
                 end, deadline = "deadline", None
             closes_at = None

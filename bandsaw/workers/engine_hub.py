@@ -150,6 +150,10 @@ class Hub:
             self._calls -= 1
             self._used_at = time.monotonic()
 
+    def end(self) -> None:
+        self._server.kill()
+        self._server.wait()
+
     def start_template(self, request: "Any") -> "Any":
         with self.lock:
             template = self._template

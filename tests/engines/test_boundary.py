@@ -204,6 +204,10 @@ def test_a_call_that_runs_can_be_killed(outcome):
     assert outcome("kill")["error"] == "TaskKilledError"
 
 
+def test_a_call_can_be_killed_in_a_worker_with_a_temporary_folder_of_its_own(outcome):
+    assert outcome("kill elsewhere")["error"] == "TaskKilledError"
+
+
 def test_a_call_that_is_killed_takes_no_other_along(outcome):
     assert outcome("killed beside others") == {"value": "(True, {'TaskKilledError'})"}
 

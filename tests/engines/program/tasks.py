@@ -97,6 +97,14 @@ def same_there(value):
     return value
 
 
+ELSEWHERE = {"env_vars": {"TMPDIR": os.path.join(os.path.dirname(__file__), "elsewhere")}}
+
+
+@bandsaw.task(executor={"ray": {"runtime_env": ELSEWHERE}})
+def wait_elsewhere(path):
+    wait.__wrapped__(path)
+
+
 @bandsaw.task(chain="many", batch=3)
 def dies_in_a_batch(x):
     if x == 5:

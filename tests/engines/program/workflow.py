@@ -36,9 +36,9 @@ def outcome(act):
         }
 
 
-def killed():
+def killed(task):
     path = os.path.join(tempfile.gettempdir(), "pid-of-a-call")
-    future = tasks.wait.submit(path)
+    future = task.submit(path)
     while not (os.path.exists(path) and os.path.getsize(path)) and not future.done():
         time.sleep(0.02)
     pid = int(open(path).read())
@@ -197,7 +197,8 @@ ACTS = {
     "nested": lambda: (lambda r: (r[0], r[1] == r[2], r[3]))(tasks.nested(4)),
     "map": lambda: list(tasks.same.map(range(6))),
     "chained": lambda: tasks.same.submit([tasks.same.submit(1), tasks.same.submit(2)]).result(),
-    "kill": killed,
+    "kill": lambda: killed(tasks.wait),
+    "kill elsewhere": lambda: os.mkdir("elsewhere") or killed(tasks.wait_elsewhere),
     "killed beside others": killed_beside_others,
     "queued": queued,
     "withheld": withheld,

@@ -1,0 +1,46 @@
+"""A Ray that a `RayExecutor` starts."""
+
+import os
+import tempfile
+
+import pytest
+
+if not os.environ.get("BANDSAW_TEST_ENGINES"):
+    pytest.skip("runs where engines are tested", allow_module_level=True)
+pytestmark = [pytest.mark.xdist_group("engines"), pytest.mark.slow]
+
+CONFIGURATION = """
+    import bandsaw
+    from bandsaw.advices.executor import ExecutorAdvice
+
+    executor = bandsaw.engines.RayExecutor(num_cpus=1, include_dashboard=False)
+    configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor))
+"""
+WORKFLOW = """
+    import threading
+    import bandsaw
+
+    @bandsaw.task
+    def double(x):
+        return 2 * x
+
+    if __name__ == "__main__":
+        from bandsaw._futures import flight
+
+        flight._IDLE_SECONDS = 0.01
+        print(double.submit(1).result())
+        for thread in threading.enumerate():
+            if thread.name == "bandsaw-call":
+                thread.join()
+        print(double(2), list(double.map([3, 4])))
+"""
+
+
+def test_what_is_started_for_a_submitted_call_is_there_for_later_ones(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("workflow.py", WORKFLOW)
+    # The paths of its sockets must not be long.
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as short:
+        variables = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+        done = project.run("workflow.py", RAY_TMPDIR=short, **variables)
+    assert done.stdout.splitlines()[-2:] == ["2", "4 [6, 8]"]
