@@ -18,11 +18,15 @@ from .executor import EngineExecutor, begun_future
 # Ray takes no builtin. A function of no module is sent as it is, so that none is needed there. What
 # is in Ray's store is found only as an argument by itself: `None` stands for it. Ray writes and
 # reads each argument with Python code: our own calls, and what they return, are written as one.
+# A worker of a Ray that was started behind a shell's `&` ignores the interrupt of who cancels it.
 _CALL = """
 def bandsaw_call(call, *args):
     if callable(call):
         return call(*args)
     import pickle
+    import signal
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     function, *rest, last = pickle.loads(call)
     if args and last is None:
         last, = args
