@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from . import _config_module
-from ._arguments import check_part, checked_count
+from ._arguments import check_part, checked_count, checked_flag
 from .errors import ConfigurationTypeError, UnknownChainError
 from .extensions import Extension
 from .serialization.pickle import PickleSerializer
@@ -247,7 +247,7 @@ class Configuration:
         Returns:
             This configuration.
         """
-        self._distributes_first_party = bool(enabled)
+        self._distributes_first_party = checked_flag("enabled", enabled)
         return self
 
     def add_state(self, *names: str) -> Configuration:
@@ -285,7 +285,7 @@ class Configuration:
         Returns:
             This configuration.
         """
-        self._is_strict = bool(enabled)
+        self._is_strict = checked_flag("enabled", enabled)
         return self
 
     def _note_task(self, module_name: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from . import modules
+from ._arguments import checked_path
 from ._environments import versions
 from ._environments.requirements import checked, masked
 from .errors import EnvironmentBuildError, InvalidValueError
@@ -72,7 +73,7 @@ class Environment(Interpreter):
         """
         from ._environments.script import read_metadata
 
-        name = os.fspath(path)
+        name = os.fspath(checked_path("path", path, " of a script"))
         try:
             dependencies, requires_python = read_metadata(name)
         except (FileNotFoundError, NotADirectoryError):

@@ -179,7 +179,9 @@ def watched_task_id_of(
         code = digest_of_value(version, name="version")
     digests = sorted({walk.digest_of_dependency(d, n) for n, d in enumerate(tuple(depends))})
     name = canonical_module_name(module_name)
-    parts = ("task", name, qualified_name, version is None, code, digests)
+    parts: Any = ("task", name, qualified_name, version is None, code, digests)
+    if version is None and not __debug__:
+        parts += ("-O",)
     walk.warn(function)
     return identifier_from_string(digest_of_value(parts).hex()), Watch(walk.seen)
 
@@ -208,6 +210,7 @@ def parts_of(
     | `distribution` | name           |               | version                             |
     | `version`      | of which task  | where         | `repr`; no name for the task itself |
     | `depends`      | what           |               | digest                              |
+    | `option`       | `-O`           |               | none; of Python, where it was given |
 
     Args:
         function: See `task_id_of`.
@@ -246,6 +249,8 @@ def parts_of(
     else:
         reached = [part for part in depends if not (is_whole(part) or isinstance(part, File))]
         items |= set(parts_of_code([function, *reached], limit, left_out))
+        if not __debug__:
+            items.add(("option", "-O", "", ""))
     return [list(item) for item in sorted(items)]
 
 

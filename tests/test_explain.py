@@ -66,6 +66,16 @@ def found(text):
     return [line.strip() for line in text.splitlines()[2:]]
 
 
+def test_code_with_and_without_assertions_is_not_the_same(workflow):
+    workflow.write("package/prep.py", PREP.replace("return", "assert value < 9\n        return"))
+    workflow.run("-O", "workflow.py", "train([9])")
+    assert "AssertionError" in workflow.run("workflow.py", "train([9])", check=False).stderr
+    assert found(workflow.explained("[9]")) == ["Python runs without the option -O"]
+    workflow.run("workflow.py", "train([1])")
+    with_it = workflow.run("-OO", "workflow.py", "print(bandsaw.explain(train, [9]))").stdout
+    assert "would be served" in with_it
+
+
 def test_a_call_that_was_made_would_be_served(workflow):
     call(workflow, "[1, 2]")
     text = workflow.explained("data=[1, 2], alpha=0.1")

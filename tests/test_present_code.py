@@ -1,6 +1,7 @@
 """Ids follow the code that is there at the call, and no result of other code is kept."""
 
 import os
+import sys
 import textwrap
 
 import pytest
@@ -453,6 +454,28 @@ def test_an_assignment_while_the_call_runs_keeps_nothing(run):
     """
     run(body)
     assert entries(run) == []
+
+
+def test_a_mock_that_was_called_is_named_without_a_module(run):
+    body = """
+    from unittest import mock
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with mock.patch("lib.score", autospec=True, return_value=1):
+            total(1)
+    told = [str(w.message) for w in caught]
+    assert any("while the call ran: score.call" in text for text in told), told
+    """
+    run(body)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no type aliases before 3.12")
+def test_type_aliases_count_by_what_they_say(run):
+    for number, kind in enumerate(("int", "str", "int")):
+        task = "@bandsaw.task\ndef f():\n    return str(Kind.__value__)\n"
+        run.project.write("kinds.py", f"import bandsaw\ntype Kind = {kind}\n{task}")
+        assert run("import kinds; print(kinds.f())").stdout == f"<class '{kind}'>\n"
+        assert len(entries(run)) == min(number + 1, 2)
 
 
 @pytest.mark.parametrize("wrapper", ["functools.wraps(function)", "lambda wrapped: wrapped"])

@@ -55,6 +55,29 @@ def test_a_script_that_calls_its_task_from_threads_is_refused(project, kind):
     assert project.left_behind() == []
 
 
+@pytest.mark.parametrize("main", ["print(train(1))", "print(list(train.map(range(3))))"])
+def test_a_script_that_calls_its_task_on_an_executor_is_refused(project, main):
+    # There nothing would go on for ever, but each task would run the whole workflow once more.
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(lambda: ProcessPoolExecutor(1))
+        )
+        """,
+    )
+    project.write("flow.py", STEPS + f"    {main}\n")
+    done = project.run("flow.py", check=False)
+    assert done.returncode == 1 and done.stdout == ""
+    assert "UnguardedCallError" in done.stderr.splitlines()[-1]
+    project.write("flow.py", STEPS + f"    if __name__ == '__main__':\n        {main}\n")
+    project.run("flow.py")
+
+
 @pytest.mark.parametrize("kind", ["own", "kept"])
 def test_a_thread_that_outlives_the_loading_is_refused(project, kind):
     configure(project, kind)

@@ -87,6 +87,8 @@ def _about_part(
         return f"{name} {new}, was {old}"
     if kind == "version":
         return f"version: {new or 'none'}, was {old or 'none'}"
+    if kind == "option":
+        return f"Python runs {'without' if new is None else 'with'} the option {name}"
     if kind == "depends":
         what = f"dependency `{name}`"
     else:

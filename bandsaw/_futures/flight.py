@@ -144,6 +144,9 @@ def begin_wait(me: Optional[Passenger], awaited: Sequence[Passenger]) -> Optiona
         _here.landing = None
         dispatch(landing)
     if me is None:
+        # A callback of its future may wait, while the call that has ended still has its place.
+        me = getattr(_here, "ended", None)
+    if me is None:
         return None
     with lock:
         if me.state != RUNNING:
@@ -197,14 +200,14 @@ def leave(call: Passenger) -> bool:
 
 def begin_landing(call: Passenger) -> None:
     """Has what becomes ready from now on wait until this thread takes its next call."""
-    _here.landing = call.lane.flight
+    _here.landing, _here.ended = call.lane.flight, call
 
 
 def _land(call: Passenger) -> Optional[Passenger]:
     """Frees the place of a call that is over; returns the one that this thread runs next."""
     flight, parent = call.lane.flight, call.parent
     with lock:
-        _here.landing = None
+        _here.landing = _here.ended = None
         call.state = OVER
         unfinished.discard(call)
         if call.counts:

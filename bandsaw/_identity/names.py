@@ -263,8 +263,9 @@ def _is_of_task(function: FunctionType, name: str) -> bool:
 
 def _note_attribute(function: FunctionType, name: str, value: Any, reader: Reader) -> None:
     reader.seen.name(function.__dict__, name, value)
-    home = canonical_module_name(function.__globals__.get("__name__"))
-    reader.seen.places[id(function.__dict__)] = f"{home}:{function.__qualname__}"
+    module = function.__globals__.get("__name__")  # `mock.create_autospec` gives none
+    home = f"{canonical_module_name(module)}:" if module else ""
+    reader.seen.places[id(function.__dict__)] = f"{home}{function.__qualname__}"
 
 
 def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form:

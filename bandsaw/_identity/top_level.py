@@ -9,6 +9,9 @@ from typing import Any, Optional
 from .changes import filling
 from .syntax import nodes_in
 
+# `type Name = ...`, from Python 3.12 on.
+_TYPE_ALIASES: tuple[type[Any], ...] = (ast.TypeAlias,) if hasattr(ast, "TypeAlias") else ()
+
 
 class Blocks:
     """What a module binds and sets as it runs, with anything but definitions and imports."""
@@ -74,6 +77,8 @@ class Bindings:
             targets: list[ast.expr] = statement.targets
         elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
             targets = [statement.target]
+        elif isinstance(statement, _TYPE_ALIASES):
+            targets = [statement.name]
         else:
             targets = []
         for target in targets:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Callable, Optional
 
 if TYPE_CHECKING:
@@ -18,6 +19,22 @@ def in_forked_processes(function: Callable[[], None]) -> Callable[[], None]:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=function)
     return function
+
+
+def flags_for(executable: str) -> list[str]:
+    """Returns the options of this Python that change results, for another process of it.
+
+    `-O` takes assertions away, and the others change what is read and written. An environment
+    variable that says the same is inherited.
+    """
+    if executable != sys.executable:
+        return []
+    flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
+    for name in ("int_max_str_digits", "utf8"):
+        value = sys._xoptions.get(name)
+        if value is not None:
+            flags += ["-X", name if value is True else f"{name}={value}"]
+    return flags
 
 
 def kill_group(pid: int) -> None:

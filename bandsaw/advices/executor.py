@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 from .._arguments import checked_count, checked_flag, checked_options, count
 from .._config_module import configuration_variables
-from .._system import ending
+from .._system import callers, ending
 from .._system.importing import late_import
 from .._system.processes import in_forked_processes
 from .._task_options import ENGINES, check_value, mapping
@@ -114,6 +114,8 @@ class ExecutorAdvice(Advice):
             from ..workers import in_worker, state
 
         if state.is_below_executor or in_worker.is_inside():
+            # To load a script once for each task must not run the workflow once for each.
+            callers.callers_of(str(session.task))
             session.__dict__.setdefault("_in_place", set()).add(id(self))
             session.proceed()
             return

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .. import _task_options
-from .._arguments import checked_options
+from .._arguments import checked_options, checked_path
 from .._config_module import configuration_variables
 from .._system import ending
 from .._system.directories import Anchor
@@ -96,7 +96,8 @@ class SshAdvice(Advice):
         max_tasks: Optional[int] = None,
         idle_timeout: Optional[float] = None,
     ) -> None:
-        self.directory = None if directory is None else Path(directory)
+        given = directory is not None
+        self.directory = Path(checked_path("directory", directory)) if given else None
         self._anchor = Anchor()
         self.backend: SshBackend = SshCommandLineBackend() if backend is None else backend
         self.remotes: dict[str, Remote] = {}
@@ -189,6 +190,11 @@ class SshAdvice(Advice):
                 else:
                     message += " Add one: SshAdvice().add_remote(Remote(...))."
                 raise UnknownRemoteError(message)
+            if not hasattr(self.remotes[name], "interpreter"):
+                raise InvalidValueError(
+                    f"The remote {name!r} of the SshAdvice has to be a Remote(host=..., "
+                    f"interpreter=...), not {self.remotes[name]!r}."
+                )
         return list(names), retries
 
     def _move(self, session: Session, remote: Remote) -> None:

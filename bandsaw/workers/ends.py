@@ -6,7 +6,7 @@ import array
 import contextlib
 import os
 import socket
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 _FAR_UP = 256
 
@@ -29,6 +29,15 @@ def pipe_pair() -> tuple[int, int]:
             end = higher
         ends.append(end)
     return ends[0], ends[1]
+
+
+def number_of(end: socket.socket) -> Optional[tuple[int, int]]:
+    """Tells a socket from others that may get its descriptor, `None` if it is closed."""
+    try:
+        status = os.fstat(end.fileno())
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 class Ends(NamedTuple):

@@ -20,14 +20,14 @@ from typing import Any, Callable, NamedTuple, Optional, Protocol
 
 from .. import __version__
 from .._session.members import failure_of
+from .._system import processes
 from .._system.interrupts import Deferred
 from .._system.output import Tail, said
-from .._system.processes import describe_exit, ends_within, kill_group, why_not_started
 from ..errors import BandsawError, WorkerStartError
 from ..run import get_run_id
 from . import frames, state
 from .child import Child, LocalChild
-from .ends import ask_for_process, channel_pair
+from .ends import ask_for_process, channel_pair, number_of
 from .frames import Channel
 
 _SECONDS_TO_END = 5.0
@@ -186,13 +186,13 @@ class Template(AnyTemplate):
     ) -> None:
         super().__init__(kind)
         self.hello = hello
-        self._control, self._socket = control, _number_of(control)
+        self._control, self._socket = control, number_of(control)
         self._process = process
         self._told = told
 
     def is_reachable(self) -> bool:
         """Whether the socket that leads to it is there: a task may close all descriptors."""
-        return _number_of(self._control) == self._socket
+        return number_of(self._control) == self._socket
 
     def is_stale(self) -> bool:
         for path, modified, size in self.hello["files"]:
@@ -227,9 +227,9 @@ class Template(AnyTemplate):
 
     def close(self) -> None:
         self._is_gone = True
-        self.let_go()
+        self._close_control()
         if self._process is not None:
-            if not ends_within(self._process, _SECONDS_TO_END):
+            if not processes.ends_within(self._process, _SECONDS_TO_END):
                 self._process.kill()
                 self._process.wait()
         while self._next:
@@ -237,19 +237,15 @@ class Template(AnyTemplate):
 
     def let_go(self) -> None:
         """Closes what is the parent's, in a process that was forked."""
+        self._close_control()
+        if self._process is not None:
+            self._process.returncode = 0  # it is no child of this process
+
+    def _close_control(self) -> None:
         if self.is_reachable():
             self._control.close()
         else:
             self._control.detach()  # its number may be that of another file
-
-
-def _number_of(end: socket.socket) -> Optional[tuple[int, int]]:
-    """Tells a socket from others that may get its descriptor, `None` if it is closed."""
-    try:
-        status = os.fstat(end.fileno())
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
@@ -261,7 +257,8 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
         "run_id": get_run_id(),
     }
     settings_text = json.dumps(settings)
-    command = [kind.executable, "-u", code.program, "--template", settings_text, code.byte_code]
+    python = [kind.executable, *processes.flags_for(kind.executable), "-u"]
+    command = [*python, code.program, "--template", settings_text, code.byte_code]
     opened: list[Any] = []
     try:
         with Deferred():
@@ -278,10 +275,10 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
         hello = checked_hello(frame, kind, kind.executable)
     except EOFError as error:
         near.close()
-        if not ends_within(process, _SECONDS_TO_SAY_WHY):
-            kill_group(process.pid)
+        if not processes.ends_within(process, _SECONDS_TO_SAY_WHY):
+            processes.kill_group(process.pid)
             process.wait()
-        ending = describe_exit(process.returncode)
+        ending = processes.describe_exit(process.returncode)
         raise WorkerStartError(
             f"A process for tasks could not be started: the interpreter {kind.executable!r} ended "
             f"with {ending}; this is Python {sys.version.split()[0]}.{said(errors.finish())}"
@@ -315,7 +312,7 @@ def _opened(
             near.close()
             raise WorkerStartError(
                 f"A process for tasks could not be started with the interpreter "
-                f"{command[0]!r}: {why_not_started(command[0], error)}"
+                f"{command[0]!r}: {processes.why_not_started(command[0], error)}"
             ) from error
     assert process.stderr is not None
     return near, process, Tail(process.stderr, "stderr")

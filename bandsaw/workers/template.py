@@ -26,7 +26,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 from .. import run as run_ids
 from .._archive import finder
-from .._system.processes import reap
+from .._system.processes import flags_for, reap
 from . import far_end, frames, launcher, preload, state
 from .ends import channel_pair, out_of_the_way, pipe_pair
 from .frames import EVENT, Channel
@@ -216,7 +216,10 @@ class _Template:
             self._begin_process(template)
 
         started = subprocess.Popen(
-            [sys.executable, "-u", sys.argv[0], "--worker", str(channel), finder.byte_code],
+            [
+                *(sys.executable, *flags_for(sys.executable), "-u", sys.argv[0]),
+                *("--worker", str(channel), finder.byte_code),
+            ],
             stdout=out,
             stderr=errors,
             pass_fds=(channel,),

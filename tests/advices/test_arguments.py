@@ -4,8 +4,11 @@ import pytest
 
 import bandsaw
 from bandsaw.advices.cache import CachingAdvice
+from bandsaw.advices.ssh import SshAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
 from bandsaw.errors import AdviceResultError, ConfigurationTypeError, InvalidValueError
+
+CONFIGURATION = bandsaw.Configuration()
 
 
 @pytest.mark.parametrize(
@@ -19,6 +22,10 @@ from bandsaw.errors import AdviceResultError, ConfigurationTypeError, InvalidVal
         (lambda: SubprocessAdvice(5), "directory=5 has to be a path"),
         (lambda: SubprocessAdvice(b"x"), "directory=b'x' has to be a path"),
         (lambda: SubprocessAdvice(fork="no"), "fork='no' has to be True or False"),
+        (lambda: SshAdvice(5), "directory=5 has to be a path"),
+        (lambda: bandsaw.Environment.from_script(3), "path=3 of a script has to be a path"),
+        (lambda: CONFIGURATION.distribute_first_party("no"), "'no' has to be True or False"),
+        (lambda: CONFIGURATION.set_strict_options("no"), "'no' has to be True or False"),
     ],
 )
 def test_an_argument_that_cannot_be_used_is_named(make, said):

@@ -222,6 +222,9 @@ def test_a_task_picks_its_remote_by_name(own_configuration, tmp_path):
         call(nothing, 1)
     with pytest.raises(InvalidValueError, match="ssh='two' cannot be used"):
         call(configuration, 1, ssh="two")
+    bare = own_configuration(SshAdvice(backend=Recording()).add_remote("example.org"))
+    with pytest.raises(InvalidValueError, match="'default'.* to be a Remote.*not 'example.org'"):
+        call(bare, 1)
 
 
 def test_a_remote_has_defaults():

@@ -369,6 +369,30 @@ def test_a_forked_child_of_the_parent_does_not_keep_the_task(project, wait_until
         os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_warns_of_no_process_of_its_parent(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import os, sys
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            return 1
+
+        if __name__ == '__main__':
+            f()
+            child = os.fork()
+            f()
+            if child:
+                os.waitpid(child, 0)
+        """,
+    )
+    assert project.run("-X", "dev", "workflow.py").stderr == ""
+
+
 def test_a_task_that_made_calls_and_dies_leaves_nothing(run):
     tasks = (
         "@bandsaw.task\ndef inner():\n    return 1\n"

@@ -314,6 +314,24 @@ def test_futures_work_with_what_the_standard_library_has_for_them(add):
     assert told == [waiting]
 
 
+def test_what_is_called_at_the_end_of_a_call_may_wait_for_others(bounded):
+    @bounded(1)
+    def double(number):
+        return 2 * number
+
+    def go_on(done):
+        first = double.submit(done.result()).result(LIMIT)
+        told.set_result(double.submit(double.submit(first)).result(LIMIT))
+
+    gate, told = Future(), Future()
+    future = double.submit(gate)
+    future.add_done_callback(go_on)
+    gate.set_result(1)
+    assert told.result(LIMIT) == 16
+    # The place that the call had is free again.
+    assert list(double.map(range(3))) == [0, 2, 4]
+
+
 def test_arguments_and_results_are_not_kept(task):
     class Thing:
         alive = 0

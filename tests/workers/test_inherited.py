@@ -132,6 +132,26 @@ def test_variables_that_count_at_the_start_reach_the_process(run, name, value, l
     run(f"{look}\n{tasks}", body)
 
 
+@pytest.mark.parametrize(
+    ("flags", "look"),
+    [
+        (["-O"], "sys.flags.optimize"),
+        (["-OO"], "sys.flags.optimize"),
+        (["-X", "utf8"], "sys.flags.utf8_mode"),
+        (["-X", "utf8=0"], "sys.flags.utf8_mode"),
+        (["-X", "int_max_str_digits=0"], "sys._xoptions.get('int_max_str_digits')"),
+    ],
+)
+def test_options_of_python_that_change_results_reach_the_process(
+    project, write, left_nothing, mode, flags, look
+):
+    write(f"@bandsaw.task\ndef f():\n    return {look}", f"print(f() == {look}, {look})", mode)
+    plain = project.run("-c", f"import sys; print(True, {look})").stdout
+    assert project.run(*flags, "workflow.py").stdout != plain or flags[1:] == ["utf8=0"]
+    assert project.run(*flags, "workflow.py").stdout.startswith("True ")
+    left_nothing()
+
+
 def test_variables_of_the_interpreter_are_laid_over(run, mode):
     tasks = "@bandsaw.task\ndef f():\n    return os.environ.get('LAID'), os.environ.get('UNDER')"
     body = """
