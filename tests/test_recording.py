@@ -155,6 +155,16 @@ def test_a_damaged_name_of_a_column_is_read_or_told(project, recorded, bandsaw_r
             )
 
 
+def test_what_sqlite_says_of_a_damaged_record_is_told_in_one_line(project, recorded):
+    recorded("given(1)")
+    path = project.folder / "calls.sqlite"
+    data = path.read_bytes()
+    assert b"progress (" in data
+    path.write_bytes(data.replace(b"progress (", b'progress"('))
+    said = recorded("given(1)").stderr
+    assert said.count("Not all calls are recorded: ") == said.count("\n") == 1
+
+
 def test_each_call_is_written_with_where_it_ran_and_what_it_used(recorded, bandsaw_runs):
     recorded("assert list(cached.map([1, 2, 1, 2])) == [1, 2, 1, 2]; assert cached(1) == 1")
     calls = calls_of(bandsaw_runs, "cached")

@@ -209,7 +209,8 @@ class _Writer:
     def _warn(self, problem: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("Not all calls are recorded: %s", problem)
+            # SQLite shows what it cannot read of a damaged file, line breaks and all.
+            logger.warning("Not all calls are recorded: %s", " ".join(problem.split()))
 
     def close(self) -> None:
         """Writes what is left, and that the run has ended."""
