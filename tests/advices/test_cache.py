@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import bandsaw
+from bandsaw import modules
 from bandsaw._cache import locks
 from bandsaw._cache.entry import packed
 from bandsaw.advices.cache import CachingAdvice
@@ -254,6 +255,19 @@ def test_a_call_that_waited_for_a_file_that_is_gone_waits_for_the_next_one(
         third = waiting.result(60)
     assert len(caplog.messages) == 2
     third.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs flock")
+def test_a_call_in_a_process_for_tasks_does_not_wait_for_ever(call, entry, monkeypatch):
+    """The call that has the lock may wait for that process."""
+    monkeypatch.setattr(modules, "is_far_end", True)
+    monkeypatch.setattr(locks, "_MOST_SECONDS", 0)
+    first = locks.wait_for(str(entry.parent), entry.name)
+    assert call(Task("computed, too")).value == "computed, too"
+    assert os.listdir(entry.parent).count("execution") == 1
+    first.close()
+    assert call(Task("again")).value == "computed, too"
+    assert os.listdir(entry.parent) == ["execution"]
 
 
 def test_a_call_without_an_id_is_refused(call):
