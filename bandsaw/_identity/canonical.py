@@ -141,9 +141,7 @@ class Writer(TreeWriter):
             if self._seen is not None:
                 form = self._open_part(value, self._seen)
             else:
-                form = open_form(value, self)
-                if type(value) is Fields:
-                    form = without_process(value, form, self.frames, self._living)
+                form = self._open_value(value)
         except NoForm as error:
             return self._without_form(value, error)
         if not is_a(form, bytes):
@@ -155,6 +153,22 @@ class Writer(TreeWriter):
 
     def _open_part(self, value: Any, seen: Seen) -> Union[bytes, Form]:
         return open_noted(value, self, seen)
+
+    def _open_value(self, value: Any) -> Union[bytes, Form]:
+        try:
+            form = open_form(value, self)
+        except (NoForm, RecursionError, MemoryError, Warning):
+            raise
+        except Exception as error:
+            from ..errors import BandsawError
+
+            if is_a(error, BandsawError):
+                raise
+            # Of a view that was released, or a tensor that a transformation of PyTorch traces.
+            raise NoForm(f"{type(error).__name__}: {error}") from error
+        if type(value) is Fields:
+            form = without_process(value, form, self.frames, self._living)
+        return form
 
     def cycle(self, root: Frame, members: list[Frame]) -> list[bytes]:
         with late_import:
