@@ -11,6 +11,7 @@ import pytest
 from bandsaw import PickleSerializer
 from bandsaw.errors import IdentityError, UnserializableError
 from bandsaw.fingerprint import digest_of_value as digest
+from bandsaw.tasks import Task
 
 # What its tensors pickle as says where they lie in memory.
 STAND_IN = """
@@ -229,6 +230,22 @@ def test_a_tensor_of_pytorch_without_memory_is_an_error():
         digest(nothing)
     with pytest.raises(UnserializableError, match="ZeroTensor"):
         PickleSerializer().serialize(nothing, io.BytesIO())
+
+
+weight = None
+
+
+def weigh():
+    return weight
+
+
+def test_a_gradient_that_a_tensor_of_a_module_gets_is_noticed(monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    monkeypatch.setattr(sys.modules[__name__], "weight", torch.ones(2, requires_grad=True))
+    task = Task.create_task(weigh)
+    before = task.task_id
+    weight.sum().backward()
+    assert task.task_id != before
 
 
 def test_a_tensor_that_a_transformation_of_pytorch_traces_is_an_error():
