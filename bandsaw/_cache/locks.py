@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from .. import modules
+from .._system import callers
 from .._system.locks import LockedFile, fcntl
 from . import files
 
@@ -130,12 +130,12 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
 
 
 def _lock_in_time(found: Temporary) -> None:
-    """Waits for a lock, in a process that was started for a call only for a while.
+    """Waits for a lock, in a process that others may wait for only for a while.
 
-    The other call may itself wait for that process: where there is one for `workers=1`, say.
+    The other call may be one of them: where there is one process for `workers=1`, say.
     """
     end = time.monotonic() + _MOST_SECONDS
-    while not found.lock(wait=not modules.is_far_end):
+    while not found.lock(wait=not callers.has_place):
         if time.monotonic() >= end:
             raise TimeoutError(f"another call has not computed it in {_MOST_SECONDS:g} seconds")
         time.sleep(_POLL_SECONDS)

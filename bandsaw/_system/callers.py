@@ -26,6 +26,9 @@ _counted = itertools.count()
 # those that this process was started for: to wait for one of them may be to wait for oneself.
 _held: list[tuple[int, Any, str]] = []
 _inherited: frozenset[str] = frozenset()
+# Whether this process, or one that it works for, is one of a limited number: another call may wait
+# for its end.
+has_place = False
 # In a far end, the tasks that its task was called for, itself included.
 _callers: tuple[str, ...] = ()
 # While a far end loads code: the threads that there were before.

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import bandsaw
-from bandsaw import modules
 from bandsaw._cache import locks
 from bandsaw._cache.entry import packed
+from bandsaw._system import callers
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import IdentityError
 from bandsaw.execution import Execution
@@ -258,9 +258,8 @@ def test_a_call_that_waited_for_a_file_that_is_gone_waits_for_the_next_one(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs flock")
-def test_a_call_in_a_process_for_tasks_does_not_wait_for_ever(call, entry, monkeypatch):
-    """The call that has the lock may wait for that process."""
-    monkeypatch.setattr(modules, "is_far_end", True)
+def test_a_call_in_a_process_that_others_wait_for_does_not_wait_for_ever(call, entry, monkeypatch):
+    monkeypatch.setattr(callers, "has_place", True)
     monkeypatch.setattr(locks, "_MOST_SECONDS", 0)
     first = locks.wait_for(str(entry.parent), entry.name)
     assert call(Task("computed, too")).value == "computed, too"
