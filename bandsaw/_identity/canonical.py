@@ -141,9 +141,16 @@ class Writer(TreeWriter):
             if self._seen is not None:
                 form = self._open_part(value, self._seen)
             else:
-                form = self._open_value(value)
+                form = open_form(value, self)
+                if type(value) is Fields:
+                    form = without_process(value, form, self.frames, self._living)
         except NoForm as error:
             return self._without_form(value, error)
+        except Exception as error:
+            foreign = self._foreign(error)
+            if foreign is None:
+                raise
+            return self._without_form(value, foreign)
         if not is_a(form, bytes):
             return self.push(value, form)
         if len(form) > LONGEST_INLINE:
@@ -154,21 +161,17 @@ class Writer(TreeWriter):
     def _open_part(self, value: Any, seen: Seen) -> Union[bytes, Form]:
         return open_noted(value, self, seen)
 
-    def _open_value(self, value: Any) -> Union[bytes, Form]:
-        try:
-            form = open_form(value, self)
-        except (NoForm, RecursionError, MemoryError, Warning):
-            raise
-        except Exception as error:
-            from ..errors import BandsawError
+    def _foreign(self, error: Exception) -> Optional[NoForm]:
+        """Says what an error means that a value has raised; `None` if it is to be raised."""
+        from ..errors import BandsawError
 
-            if is_a(error, BandsawError):
-                raise
-            # Of a view that was released, or a tensor that a transformation of PyTorch traces.
-            raise NoForm(f"{type(error).__name__}: {error}") from error
-        if type(value) is Fields:
-            form = without_process(value, form, self.frames, self._living)
-        return form
+        passed = (RecursionError, MemoryError, Warning, BandsawError)
+        if self._seen is not None or is_a(error, passed):
+            return None
+        # Of a view that was released, or a tensor that a transformation of PyTorch traces.
+        found = NoForm(f"{type(error).__name__}: {error}")
+        found.__cause__ = error
+        return found
 
     def cycle(self, root: Frame, members: list[Frame]) -> list[bytes]:
         with late_import:
