@@ -130,12 +130,12 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
 
 
 def _lock_in_time(found: Temporary) -> None:
-    """Waits for a lock, in a process that others may wait for only for a while.
+    """Waits for a lock; where another call may wait for this one, only for a while.
 
-    The other call may be one of them: where there is one process for `workers=1`, say.
+    The other call may be that which has the lock: where there is one process for both, say.
     """
     end = time.monotonic() + _MOST_SECONDS
-    while not found.lock(wait=not callers.has_place):
+    while not found.lock(wait=not callers.holds_place()):
         if time.monotonic() >= end:
             raise TimeoutError(f"another call has not computed it in {_MOST_SECONDS:g} seconds")
         time.sleep(_POLL_SECONDS)

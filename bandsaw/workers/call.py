@@ -75,7 +75,7 @@ class Call(CallErrors):
             deadline = self._deadline()
             news = self._news(child, True)
             news["is_last"] = True
-            if callers.has_place:
+            if callers.holds_place():
                 news["has_place"] = True
             self._send(child, news, message, deadline)
             self._place.prepare_next()

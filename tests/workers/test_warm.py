@@ -362,24 +362,30 @@ def test_a_copy_of_an_advice_that_is_in_use_has_processes_of_its_own(run):
     run(PID, body, "workers=1")
 
 
-def test_a_call_in_a_process_that_another_one_waits_for_does_not_wait_for_that(
-    project, left_nothing
+@pytest.mark.parametrize(
+    "advice",
+    ["SubprocessAdvice(workers=1)", "ExecutorAdvice(lambda: ThreadPoolExecutor(1), isolate=False)"],
+)
+def test_a_call_in_a_place_that_another_one_waits_for_does_not_wait_for_that(
+    project, left_nothing, advice
 ):
     project.write(
         "bandsaw_config.py",
         """
+        from concurrent.futures import ThreadPoolExecutor
         import bandsaw
         from bandsaw._cache import locks
         from bandsaw.advices.cache import CachingAdvice
+        from bandsaw.advices.executor import ExecutorAdvice
         from bandsaw.advices.subprocess import SubprocessAdvice
 
         locks._MOST_SECONDS = 0.0
         configuration = (
             bandsaw.Configuration()
-            .add_advice_chain(CachingAdvice("cache"), SubprocessAdvice(workers=1))
+            .add_advice_chain(CachingAdvice("cache"), ADVICE)
             .add_advice_chain(SubprocessAdvice(), name="own")
         )
-        """,
+        """.replace("ADVICE", advice),
     )
     project.write(
         "workflow.py",
