@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from . import _far_end, distribution
+from . import _far_end, distribution, modules
 from ._files import bundle
 from ._session import packing, telling
 from ._system import lifeline
@@ -48,6 +48,12 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--run-id", metavar="ID", required=True, help="the id of the run")
     parsed = parser.parse_args(args)
     if _far_end.prepare():
+        if not hasattr(sys.modules["__main__"], "SIGNED_BY"):
+            # It is this module, and the archive is on the search path.
+            from ._archive.running import running_archive
+
+            running = running_archive()
+            modules.signed_by = running and running.content.manifest["signed_by"]
         lifeline.follow()
         # What this process makes for calls of its own goes with the files of the call it serves.
         distribution.make_folders_in(os.path.dirname(os.path.abspath(parsed.output)))

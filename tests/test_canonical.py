@@ -4,6 +4,7 @@ import array
 import collections
 import copy
 import csv
+import ctypes
 import dataclasses
 import datetime
 import decimal
@@ -131,7 +132,7 @@ DIFFERENT = [
     np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(6), np.dtype("f8"), np.dtype("f4"),
     np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
     np.array([(1, 2.0)], dtype=[("a", "i4"), ("c", "f8")]), np.array(["a", "b"]),
-    np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0]),
+    np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0]), np.ma.masked,
     list(range(20)), [float(n) for n in range(20)], [str(n) for n in range(20)],
     [True] * 20, tuple(range(20)), [*range(19), 19.0], ["ab", "c"] * 10, ["a", "bc"] * 10,
     [math.nan] * 20, [10**30] * 20,
@@ -401,6 +402,50 @@ def test_what_has_no_canonical_form_is_an_error_with_the_path_to_it(thing):
         digest(thing)
 
 
+class Masked(np.ma.MaskedArray):
+    pass
+
+
+def test_what_masked_arrays_have_of_their_own_counts():
+    found = [np.ma.array([1, 2], mask=[0, 1]).view(kind) for kind in (Masked,) * 4]
+    found[1].harden_mask()
+    found[2]._unit, found[3]._unit = "m", "s"
+    assert len(set(map(digest, found))) == len(found)
+
+
+def test_buffers_count_by_their_shape_also_on_their_way_to_a_pickle():
+    one, other = (pickle.PickleBuffer(np.zeros(shape)) for shape in ((2, 3), (3, 2)))
+    assert digest(one) != digest(other)
+
+
+def released():
+    view = memoryview(b"x")
+    view.release()
+    return view
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array([[1]], dtype="O").data,
+        np.zeros(1, dtype=[("f", "i8"), ("x", "O")]).data,
+        memoryview((ctypes.c_char_p * 1)(b"x")),
+        memoryview((ctypes.c_wchar_p * 1)("x")),
+        memoryview((ctypes.POINTER(ctypes.c_int) * 1)()),
+        released(),
+    ],
+    ids=range(6),
+)  # fmt: skip
+def test_a_view_of_addresses_and_one_that_was_released_are_errors(value):
+    with pytest.raises(IdentityError, match="memoryview: (its elements are addresses|ValueError)"):
+        digest([value])
+
+
+def test_the_names_of_fields_and_complex_numbers_are_no_addresses():
+    views = [np.zeros(1, dtype=[("O", "i8"), ("P", "c16")]).data, np.zeros(1, "c8").data]
+    assert len(set(map(digest, views))) == 2
+
+
 class Addressed:
     def __reduce__(self):
         return Addressed, (id(self),)
@@ -565,8 +610,9 @@ def test_an_error_in_the_thread_that_hashes_is_raised(monkeypatch):
             raise ArithmeticError
 
     monkeypatch.setattr(buffers, "new_hash", lambda name: Failing())
-    with pytest.raises(ArithmeticError):
+    with pytest.raises(IdentityError, match="ArithmeticError") as raised:
         digest(np.zeros((2000, 2000)).T)
+    assert type(raised.value.__cause__) is ArithmeticError
 
 
 def test_large_arrays_are_hashed_where_no_thread_can_be_started(monkeypatch):

@@ -1,5 +1,6 @@
 """Files and folders that travel with calls, and come back."""
 
+import hashlib
 import json
 import os
 import pickle
@@ -11,7 +12,7 @@ import pytest
 
 import bandsaw
 from bandsaw import File
-from bandsaw._files import carrying, places
+from bandsaw._files import bundle, carrying, places
 from bandsaw._system import contents, trees
 from bandsaw._system.contents import Arriving
 from bandsaw._system.trees import FILE, FOLDER, LINK, Part
@@ -606,3 +607,64 @@ print(bandsaw.get_run_id())
     assert command("rm", "--max-bytes", "1kB").stdout == "removed 1 place, 5.0 kB\n"
     assert "0 places" in command("ls").stdout
     assert command("rm", check=False).returncode == 1
+
+
+def bundled(at, content, **header):
+    """Writes what a bundle has of one file, see `bundle`."""
+    header = json.dumps({**header, "parts": [["", "file", False, len(content), ""]]}).encode()
+    at.write_bytes(len(header).to_bytes(8, "big") + header + content)
+
+
+KEY = hashlib.sha256(b"contents").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("key", "name", "content"),
+    [
+        ("..", "x", b"contents"),
+        ("../../../out", "x", b"contents"),
+        (KEY, "../../../../x", b"contents"),
+        (KEY, "{folder}/x", b"contents"),
+        # They would be those of another file, which the session names.
+        (KEY, "x", b"others"),
+        (f"{KEY}x", "x", b"contents"),
+    ],
+)
+def test_contents_beside_a_session_are_those_that_they_are_named_by(tmp_path, key, name, content):
+    name = name.format(folder=tmp_path)
+    digest = hashlib.sha256(content).hexdigest()
+    bundled(tmp_path / "session-files", content, key=key, name=name, digest=digest)
+    with pytest.raises(FileTravelError):
+        bundle.receive(str(tmp_path / "session"), str(tmp_path / "given"))
+    found = [path for path in tmp_path.rglob("*") if not path.is_dir()]
+    assert found == [tmp_path / "session-files"]
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_contents_beside_a_session_are_not_put_where_others_can_write(tmp_path, is_link):
+    bundled(tmp_path / "session-files", b"contents", key=KEY, name="x")
+    given = tmp_path / "given"
+    if is_link:
+        (tmp_path / "elsewhere").mkdir()
+        given.symlink_to("elsewhere")
+    else:
+        given.mkdir()
+        given.chmod(0o777)
+    with pytest.raises(FileTravelError, match="can be written by other users"):
+        bundle.receive(str(tmp_path / "session"), str(given))
+    assert not list(given.iterdir())
+
+
+def test_contents_that_come_back_are_those_that_were_returned(tmp_path):
+    made, session = tmp_path / "made", tmp_path / "session"
+    made.write_bytes(b"contents")
+    called = bundle.Back(None, str(session)).copied(str(made))
+    bundle.get(bundle.beside(session), called, str(tmp_path / "here"))
+    assert (tmp_path / "here").read_bytes() == b"contents"
+    # The session says which they are, and somebody has put others beside it.
+    digest = hashlib.sha256(b"others").hexdigest()
+    for path in (called, str(made)):
+        bundled(tmp_path / "session-files", b"others", path=path, digest=digest)
+        with pytest.raises(FileTravelError, match="did not"):
+            bundle.get(bundle.beside(session), called, str(tmp_path / "there"))
+    assert not (tmp_path / "there").exists()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bandsaw.errors import IdentityError
 from bandsaw.fingerprint import digest_of_value as digest
 
 
@@ -91,3 +92,44 @@ def test_the_frequency_of_an_index_and_the_flags_of_a_frame_count():
     assert digest(pd.Series([1], index=daily)) != digest(pd.Series([1], index=monthly))
     frame = pd.DataFrame({"a": [1]})
     assert digest(frame) != digest(frame.set_flags(allows_duplicate_labels=False))
+
+
+def test_arrow_counts_all_that_its_columns_and_types_have():
+    pa = pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    times = [pa.array([number, None], pa.time64("ns")) for number in (1, 2)]
+    codes = pa.array([0, 1, 0])
+    found = [
+        *times, *(each[0] for each in times), *(each.slice(0, 1) for each in times),
+        *(pd.Series(each, dtype=pd.ArrowDtype(each.type)) for each in times),
+        *(pa.chunked_array([each, each]) for each in times),
+        # To pandas they are other categories.
+        pa.DictionaryArray.from_arrays(codes, ["a", "b"]),
+        pa.DictionaryArray.from_arrays(codes, ["a", "b", "c"]),
+        pa.DictionaryArray.from_arrays(pa.array([1, 0, 1]), ["b", "a"]),
+        *(pa.table({"a": [1] * rows}).select([]) for rows in (3, 4)),
+        pa.struct([pa.field("a", pa.int8())]),
+        pa.struct([pa.field("a", pa.int8(), metadata={"unit": "m"})]),
+    ]  # fmt: skip
+    assert len(set(map(digest, found))) == len(found)
+
+
+def test_the_dictionary_of_a_column_counts_and_not_those_of_its_chunks():
+    pa = pytest.importorskip("pyarrow")
+    one, other = (pa.array(text).dictionary_encode() for text in (["a", "b", "a"], ["b", "c"]))
+    chunked = pa.chunked_array([one.slice(0, 1), one.slice(1)])
+    assert digest(chunked) == digest(pa.chunked_array([one]))
+    chunked = pa.chunked_array([one, other])
+    assert digest(chunked) == digest(chunked.unify_dictionaries())
+    empty = pa.chunked_array([], type=one.type)
+    assert digest(empty) == digest(
+        pa.chunked_array([pa.array([], pa.string()).dictionary_encode()])
+    )
+
+
+def test_times_with_nanoseconds_that_arrow_gives_without_them_are_an_error():
+    pa = pytest.importorskip("pyarrow")
+    column = pa.array([[1]], pa.list_(pa.time64("ns")))
+    for value in (column, column[0], pa.table({"a": column})):
+        with pytest.raises(IdentityError, match="nanoseconds"):
+            digest(value)

@@ -11,6 +11,7 @@ import pytest
 from bandsaw import PickleSerializer
 from bandsaw.errors import IdentityError, UnserializableError
 from bandsaw.fingerprint import digest_of_value as digest
+from bandsaw.tasks import Task
 
 # What its tensors pickle as says where they lie in memory.
 STAND_IN = """
@@ -204,10 +205,14 @@ def test_equal_tensors_of_pytorch_have_equal_ids_and_others_have_others():
         assert digest(other) == digest(one)
     torch.manual_seed(0)
     layer = torch.nn.Linear(2, 2)
+    retained = [one.clone().requires_grad_() * 1 for _ in range(2)]
+    for number, each in enumerate(retained):
+        each.retain_grad()
+        (each * number).sum().backward()
     with_gradient = one.clone().requires_grad_()
     with_gradient.grad = one
     found = [
-        with_gradient,
+        with_gradient, *retained,
         one, one + 1, one.t(), one.double(), one.bfloat16(), one.reshape(4, 3), one.to_sparse(),
         one.clone().requires_grad_(), torch.nn.Parameter(one), one > 3, torch.empty(0), one + 1j,
         (one + 1j).conj(), one.untyped_storage(), torch.tensor(3.0), one.to("meta"), layer,
@@ -225,6 +230,29 @@ def test_a_tensor_of_pytorch_without_memory_is_an_error():
         digest(nothing)
     with pytest.raises(UnserializableError, match="ZeroTensor"):
         PickleSerializer().serialize(nothing, io.BytesIO())
+
+
+weight = None
+
+
+def weigh():
+    return weight
+
+
+def test_a_gradient_that_a_tensor_of_a_module_gets_is_noticed(monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    monkeypatch.setattr(sys.modules[__name__], "weight", torch.ones(2, requires_grad=True))
+    task = Task.create_task(weigh)
+    before = task.task_id
+    weight.sum().backward()
+    assert task.task_id != before
+
+
+def test_a_tensor_that_a_transformation_of_pytorch_traces_is_an_error():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    for transformed in (torch.vmap(digest), torch.func.grad(digest)):
+        with pytest.raises(IdentityError, match=r"torch\.Tensor: RuntimeError"):
+            transformed(torch.ones(3))
 
 
 def test_ids_of_modules_of_pytorch_are_the_same_in_another_process(tmp_path):

@@ -423,7 +423,7 @@ masked = np.ma.masked_array([1, 2])
 def all():
     return [
         table.to_dict(), dict(table.attrs), table.index.name, column.name, numbers.tolist(),
-        str(dates), objects.tolist(), every_other.tolist(), masked.tolist(),
+        str(dates), objects.tolist(), every_other.tolist(), masked.tolist(), masked.hardmask,
     ]
 """
 CHANGES_OF_TABLES = {
@@ -437,6 +437,7 @@ CHANGES_OF_TABLES = {
     "lib.objects[1] = 'b'": "lib.objects[1] = 'a'",
     "lib.every_other[0] = 9": "lib.every_other[0] = 0",
     "lib.masked[0] = np.ma.masked": "lib.masked[0] = 1",
+    "lib.masked.harden_mask()": "lib.masked.soften_mask()",
 }
 
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Iterable
 from typing import Any, Optional
 
+from .._system import callers
 from .._system.locks import LockedFile, fcntl
 from . import files
 
@@ -23,6 +25,8 @@ logger = logging.getLogger("bandsaw.advices.cache")
 
 SUFFIX = ".tmp"
 _STANDARD = 2
+_MOST_SECONDS = 60.0
+_POLL_SECONDS = 0.05
 
 
 class Locked(LockedFile):
@@ -112,7 +116,7 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
             if not found.lock(wait=False):
                 logger.info("Waiting for the call that computes %s", path)
                 found.is_new = False
-                found.lock()
+                _lock_in_time(found)
             there = _status_of(temporary)
         except BaseException:
             found.abandon()
@@ -123,6 +127,18 @@ def wait_for(folder: str, name: str) -> Optional[Temporary]:
         found.unlock()
         if os.path.lexists(path):
             return None
+
+
+def _lock_in_time(found: Temporary) -> None:
+    """Waits for a lock; where another call may wait for this one, only for a while.
+
+    The other call may be that which has the lock: where there is one process for both, say.
+    """
+    end = time.monotonic() + _MOST_SECONDS
+    while not found.lock(wait=not callers.holds_place()):
+        if time.monotonic() >= end:
+            raise TimeoutError(f"another call has not computed it in {_MOST_SECONDS:g} seconds")
+        time.sleep(_POLL_SECONDS)
 
 
 def separate(folder: str, name: str) -> Temporary:

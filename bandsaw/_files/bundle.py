@@ -1,7 +1,8 @@
 """Contents in one file beside that of a session, where a call crosses in files and steps.
 
 The bundle of a session `S` is `S-files`: for each file the length of a header (8 bytes), the header
-as JSON, and the contents.
+as JSON, and the contents. The session, which may be signed, names each file by the key of its
+contents.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
 from .._system import contents, trees
-from .._system.files import make_private, open_private
+from .._system.files import hold_of_others, make_private, open_private
 from ..errors import FileTravelError
 from . import carrying, kept
 from .crossing import Sent
@@ -48,8 +49,12 @@ def _files_in(stream: BinaryIO) -> Iterator[tuple[dict[str, Any], list[trees.Par
         stream.seek(end)
 
 
-def _take(stream: BinaryIO, target: str, parts: list[trees.Part], digest: str) -> None:
+def _take(stream: BinaryIO, target: str, parts: list[trees.Part], key: str) -> None:
     arriving = contents.Arriving(target, parts)
+    digest = key.rstrip("x")
+    if key != kept.key_of(parts, digest):
+        arriving.abandon()
+        raise FileTravelError(f"{target!r} did not arrive as it was sent.")
     left = sum(part.size for part in parts)
     while left and (piece := stream.read(min(left, trees.PIECE))):
         arriving.take(piece)
@@ -65,8 +70,7 @@ def send(files: Iterable[Sent], session: Path) -> Optional[Path]:
     path = beside(session)
     with open(path, "xb", opener=open_private) as stream:
         for file in files:
-            header = {"key": file.key, "name": file.name, "digest": file.digest}
-            _add(stream, file.path, file.parts, header)
+            _add(stream, file.path, file.parts, {"key": file.key, "name": file.name})
     return Path(path)
 
 
@@ -78,30 +82,43 @@ def receive(session: str, folder: str) -> None:
     except FileNotFoundError:
         return
     with stream:
+        make_private(Path(folder))
+        held = hold_of_others(os.lstat(folder))
+        if held:
+            raise FileTravelError(f"{folder!r} {held}: files for a call are not put there.")
         for header, parts in _files_in(stream):
-            target = kept.path_of(folder, header["key"], header["name"])
+            key, name = header["key"], header["name"]
+            if not kept.are_names(key, name):
+                raise FileTravelError(f"Contents under the names {key!r}, {name!r} are refused.")
+            target = kept.path_of(folder, key, name)
             make_private(Path(target).parent)
-            _take(stream, target, parts, header["digest"])
+            _take(stream, target, parts, key)
 
 
 class Back(carrying.Homeward):
-    """A call goes back in files; `output`: where its session is written."""
+    """A call goes back in files; `output`: where its session is written.
+
+    The session calls a file by the key of its contents, a colon, and its path.
+    """
 
     def __init__(self, session: Any, output: str) -> None:
         super().__init__(session)
         self._bundle = beside(output)
 
     def copied(self, path: str) -> str:
+        parts = trees.parts_of(path)
+        key = kept.key_of(parts, contents.known_digest_of(path))
+        called = f"{key}:{path}"
         with open(self._bundle, "ab", opener=open_private) as stream:
-            header = {"path": path, "digest": contents.known_digest_of(path)}
-            _add(stream, path, trees.parts_of(path), header)
-        return path
+            _add(stream, path, parts, {"path": called})
+        return called
 
 
 def get(bundle: str, path: str, target: str) -> None:
-    """Takes a file out of a bundle that came back."""
+    """Takes a file out of a bundle that came back; the path is what `Back` calls it."""
+    key, _, there = path.partition(":")
     with open(bundle, "rb") as stream:
         for header, parts in _files_in(stream):
             if header["path"] == path:
-                return _take(stream, target, parts, header["digest"])
-    raise FileTravelError(f"The contents of {path!r} did not come back.")
+                return _take(stream, target, parts, key)
+    raise FileTravelError(f"The contents of {there!r} did not come back.")

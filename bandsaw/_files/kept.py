@@ -49,13 +49,18 @@ def key_of(parts: Sequence[trees.Part], digest: str) -> str:
     return digest + "x" * parts[0].runs
 
 
+def are_names(key: str, name: str) -> bool:
+    """Whether it is a key, and the name of a file."""
+    return _KEY.fullmatch(key) is not None and trees.is_plain_name(name)
+
+
 def path_of(base: str, key: str, name: str) -> str:
     return os.path.join(base, "kept", key, "as", name)
 
 
 def is_there(base: str, key: str, name: str) -> bool:
     """Whether contents are there and as they came, under this name, too."""
-    if not _KEY.fullmatch(key) or not trees.is_plain_name(name):
+    if not are_names(key, name):
         return False
     place = os.path.join(base, "kept", key)
     hold(place)
@@ -91,7 +96,7 @@ def arriving(base: str, parts: Sequence[trees.Part]) -> contents.Arriving:
 
 def arrived(base: str, arriving: contents.Arriving, key: str, name: str, digest: str) -> None:
     """Keeps contents that have arrived, and that have to have this digest."""
-    if not _KEY.fullmatch(key) or not trees.is_plain_name(name):
+    if not are_names(key, name):
         arriving.abandon()
         raise ValueError(f"{key!r}, {name!r} names no contents")
     place = os.path.join(base, "kept", key)

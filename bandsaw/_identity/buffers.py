@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from .forms import AnyWriter
 
 _INLINE = 224
+# In the format of a buffer, see PEP 3118; `Z` before another letter says that it is complex.
+_POINTER = re.compile("[OPz&X]|Z(?![fdg])")
+_NAMES_OF_FIELDS = re.compile(":[^:]*:")
 # Of an array that does not lie in C order, so many bytes are copied at once.
 _CHUNK = 2 << 20
 
@@ -32,6 +36,8 @@ def written_buffer(buffer: Any, writer: AnyWriter) -> bytes:
 
 
 def _described(view: memoryview) -> bytes:
+    if _POINTER.search(_NAMES_OF_FIELDS.sub("", view.format)):
+        raise NoForm("its elements are addresses of other objects")
     text = f"{view.format}{view.itemsize}{view.shape}".encode()
     return b"%%%d:%b" % (len(text), text)
 
@@ -67,10 +73,18 @@ def open_numpy(value: Any, writer: AnyWriter) -> Any:
 
 def _array_subclass(numpy: Any, value: Any) -> Form:
     parts: list[Any] = [type(value)]
-    if is_a(value, numpy.ma.MaskedArray):
+    state: Any
+    if value is numpy.ma.masked:
+        pass  # it has no fill value, nor a place for one
+    elif is_a(value, numpy.ma.MaskedArray):
         # What lies under the mask is nobody's value, and neither is the fill value's cache.
         mask = numpy.ma.getmaskarray(value)
         parts += [numpy.asarray(value.filled()), mask, value.fill_value]
+        known = vars(numpy.ma.MaskedArray(0))  # what each has
+        state = {name: each for name, each in vars(value).items() if name not in known}
+        if value.hardmask:
+            state["hardmask"] = True
+        parts += [state] if state else []
     else:
         # What a mapped array knows of its file is not its value.
         state = None if is_a(value, numpy.memmap) else getattr(value, "__dict__", None)

@@ -146,6 +146,11 @@ class Writer(TreeWriter):
                     form = without_process(value, form, self.frames, self._living)
         except NoForm as error:
             return self._without_form(value, error)
+        except Exception as error:
+            foreign = self._foreign(error)
+            if foreign is None:
+                raise
+            return self._without_form(value, foreign)
         if not is_a(form, bytes):
             return self.push(value, form)
         if len(form) > LONGEST_INLINE:
@@ -155,6 +160,18 @@ class Writer(TreeWriter):
 
     def _open_part(self, value: Any, seen: Seen) -> Union[bytes, Form]:
         return open_noted(value, self, seen)
+
+    def _foreign(self, error: Exception) -> Optional[NoForm]:
+        """Says what an error means that a value has raised; `None` if it is to be raised."""
+        from ..errors import BandsawError
+
+        passed = (RecursionError, MemoryError, Warning, BandsawError)
+        if self._seen is not None or is_a(error, passed):
+            return None
+        # Of a view that was released, or a tensor that a transformation of PyTorch traces.
+        found = NoForm(f"{type(error).__name__}: {error}")
+        found.__cause__ = error
+        return found
 
     def cycle(self, root: Frame, members: list[Frame]) -> list[bytes]:
         with late_import:

@@ -56,6 +56,8 @@ _READ_WHOLE = (
     *(b"!frame;", b"!series;", b"!index;", b"!range;", b"!categorical;", b"!column;"),
     *(b"!numpy.subclass;", b"!tensor;", b"!storage;"),
 )
+# Gradients, and attributes of masked arrays, are not in their pickles.
+_NOT_PICKLED = (b"!tensor;", b"!numpy.subclass;")
 
 
 # What holds nothing that may change in place, and whether there may be addresses in it. Most of
@@ -156,7 +158,7 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         writer.report(value, "counts as it was when it was first seen, however it is seeded later")
     elif _is_read_whole(value, form):
         whole.add(id(value))
-        reading = Whole(value, writer.written_anew)
+        reading = Whole(value, writer.written_anew, is_a(form, Form) and form.tag in _NOT_PICKLED)
         if reading.is_small():
             seen.reading(reading)
         else:

@@ -297,7 +297,7 @@ _BY_NAME: dict[str, Maker] = {
     "_struct.Struct": _parts(b"!struct;", "format"),
     "re.Pattern": _parts(b"!pattern;", "pattern", "flags"),
     "array.array": open_array,
-    "pickle.PickleBuffer": lambda value, writer: b"!buffer;" + written_buffer(value.raw(), writer),
+    "pickle.PickleBuffer": lambda value, writer: b"!buffer;" + written_buffer(value, writer),
     "collections.OrderedDict": lambda value, writer: Form(
         b"!ordered;", PARTS, (list(value.items()), _state(getattr(value, "__dict__", None)))
     ),

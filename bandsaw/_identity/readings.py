@@ -17,22 +17,24 @@ Write = Callable[[Any], Optional[bytes]]
 class Whole:
     """Something that is written as a whole, as `pickle` writes it.
 
-    Two pickles of equal tables may differ. Then what counts is written.
+    Two pickles of equal tables may differ. Then what counts is written. `has_more`: whether
+    more counts than is in a pickle.
     """
 
-    __slots__ = ("_pickled", "_write", "_written", "value")
+    __slots__ = ("_has_more", "_pickled", "_write", "_written", "value")
 
-    def __init__(self, value: Any, write: Write) -> None:
+    def __init__(self, value: Any, write: Write, has_more: bool) -> None:
         self.value = value
         self._write = write
+        self._has_more = has_more
         self._written = write(value)
-        self._pickled = None if self._written is None else _pickled(value)
+        self._pickled = None if self._written is None or has_more else _pickled(value)
 
     def is_small(self) -> bool:
         return self._written is not None
 
     def is_same(self) -> bool:
-        pickled = _pickled(self.value)
+        pickled = None if self._has_more else _pickled(self.value)
         if pickled is None or pickled != self._pickled:
             if self._write(self.value) != self._written:
                 return False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.buffers import has_elements, memory_at
 from .buffers import written_buffer, written_chunks
-from .forms import PARTS, SEQUENCE, Fields, Form, Written
+from .forms import PARTS, SEQUENCE, Fields, Form, NoForm, Written
 from .kinds import attributes_of, is_a
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _open_torch(torch: Any, value: Any, writer: AnyWriter) -> Optional[Form]:
         elements = _elements(plain, plain.numel() * plain.element_size(), writer)
         described = (str(value.dtype), tuple(value.shape), str(value.device), value.requires_grad)
         # Of others it is not kept, and to ask for it is warned of.
-        gradient = value.grad if value.is_leaf else None
+        gradient = value.grad if value.is_leaf or value.retains_grad else None
         state = attributes_of(value)
         parts = (kind, described, elements, gradient, Fields(dict(state)) if state else None)
         return Form(b"!tensor;", PARTS, parts)
@@ -103,6 +103,8 @@ def _content(value: Any) -> Any:
     if isinstance(value.dtype, numpy.dtype) or type(value.dtype).__name__ in _OF_NUMPY:
         # Missing values are of different types in an array of objects, and are told apart there.
         return numpy.asarray(value)
+    if type(value.dtype).__name__ == "ArrowDtype":
+        return value.__arrow_array__()
     mask = numpy.asarray(value.isna())
     data = getattr(value, "_data", None)
     if isinstance(data, numpy.ndarray) and hasattr(value, "_mask"):
@@ -115,7 +117,7 @@ def _content(value: Any) -> Any:
 
 def _open_arrow(arrow: Any, value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
     if isinstance(value, (arrow.Table, arrow.RecordBatch)):
-        columns = [_column(arrow, column) for column in value.columns]
+        columns = [_column(arrow, column) for column in value.columns] or value.num_rows
         return Form(b"!table;", PARTS, (type(value).__name__, value.schema, columns))
     if isinstance(value, arrow.ChunkedArray):
         return Form(b"!chunked;", PARTS, (value.type, _column(arrow, value)))
@@ -128,9 +130,12 @@ def _open_arrow(arrow: Any, value: Any, writer: AnyWriter) -> Optional[Union[byt
         parts = (value.name, value.type, value.nullable, value.metadata)
         return Form(b"!field;", PARTS, parts)
     if isinstance(value, arrow.DataType):
-        return Form(b"!type;", PARTS, (str(value),))
+        # The text says nothing of the metadata of inner fields.
+        inner = range(value.num_fields) if hasattr(value, "field") else ()
+        return Form(b"!type;", PARTS, (str(value), *map(value.field, inner)))
     if isinstance(value, arrow.Scalar):
-        return Form(b"!scalar;", PARTS, (value.type, value.as_py()))
+        known = value.as_py() if _number_of(arrow, value.type) is None else value.value
+        return Form(b"!scalar;", PARTS, (value.type, known))
     if isinstance(value, arrow.Buffer):
         return b"!arrowbuffer;" + written_buffer(value, writer)
     return None
@@ -138,7 +143,10 @@ def _open_arrow(arrow: Any, value: Any, writer: AnyWriter) -> Optional[Union[byt
 
 def _column(arrow: Any, column: Any) -> Form:
     kind = column.type
-    numeric = arrow.types.is_integer(kind) or arrow.types.is_floating(kind)
+    number = _number_of(arrow, kind)
+    if number is not None:
+        column = column.cast(number)
+    numeric = number is not None or arrow.types.is_integer(kind) or arrow.types.is_floating(kind)
     if numeric and column.null_count == 0:
         chunks = column.chunks if isinstance(column, arrow.ChunkedArray) else [column]
         arrays = [chunk.to_numpy(zero_copy_only=True) for chunk in chunks]
@@ -148,4 +156,30 @@ def _column(arrow: Any, column: Any) -> Form:
         joined = numpy.concatenate(arrays) if arrays else numpy.zeros(0)
         return Form(b"!numbers;", PARTS, (joined,))
     # Offsets, and what lies below missing values, differ between equal columns.
-    return Form(b"!items;", SEQUENCE, (column.to_pylist(), Written(str(kind).encode())))
+    items = [column.to_pylist(), Written(str(kind).encode())]
+    if arrow.types.is_dictionary(kind):
+        items.append(_dictionary(arrow, column))
+    return Form(b"!items;", SEQUENCE, items)
+
+
+def _number_of(arrow: Any, kind: Any) -> Any:
+    """Returns the type of the numbers that times and dates are kept as; `None` for other types.
+
+    Python's own have no nanoseconds, and others are made of them where pandas is installed.
+    """
+    types = arrow.types
+    if any(ask(kind) for ask in (types.is_time, types.is_date, types.is_timestamp,
+                                 types.is_duration)):  # fmt: skip
+        return arrow.int32() if kind.bit_width == 32 else arrow.int64()
+    if "time64[ns]" in str(kind):
+        raise NoForm("times with nanoseconds in lists and the like cannot be read exactly")
+    return None
+
+
+def _dictionary(arrow: Any, column: Any) -> Any:
+    """Returns the values that a column may have, in their order; each chunk may have its own."""
+    if isinstance(column, arrow.Array):
+        return column.dictionary
+    if not column.num_chunks:
+        return arrow.array([], column.type.value_type)
+    return column.unify_dictionaries().chunk(0).dictionary

@@ -13,6 +13,7 @@ import threading
 import types
 import weakref
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any, Optional
 
 from .. import modules
@@ -26,6 +27,10 @@ _counted = itertools.count()
 # those that this process was started for: to wait for one of them may be to wait for oneself.
 _held: list[tuple[int, Any, str]] = []
 _inherited: frozenset[str] = frozenset()
+# Whether this process, or one that it works for, is one of a limited number, or what runs now has
+# a place in an executor: another call may wait for its end.
+has_place = False
+is_in_worker: ContextVar[bool] = ContextVar("bandsaw_in_worker", default=False)
 # In a far end, the tasks that its task was called for, itself included.
 _callers: tuple[str, ...] = ()
 # While a far end loads code: the threads that there were before.
@@ -66,6 +71,11 @@ def loading() -> Iterator[None]:
     finally:
         before, _before = _before, None
         _born.update(thread for thread in threading.enumerate() if thread not in before)
+
+
+def holds_place() -> bool:
+    """Says whether another call may wait for the end of the one that asks."""
+    return has_place or is_in_worker.get()
 
 
 def callers_of(task_name: str) -> list[str]:

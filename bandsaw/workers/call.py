@@ -18,7 +18,7 @@ from typing import Any, Callable, Optional
 from .._file import Carrier
 from .._session import members, telling
 from .._session.members import failure_of
-from .._system import ending
+from .._system import callers, ending
 from .._system.interrupts import Deferred, owned
 from ..errors import ProtocolError, StalledError, UnserializableError, WorkerError
 from ..session import Session
@@ -75,6 +75,8 @@ class Call(CallErrors):
             deadline = self._deadline()
             news = self._news(child, True)
             news["is_last"] = True
+            if callers.holds_place():
+                news["has_place"] = True
             self._send(child, news, message, deadline)
             self._place.prepare_next()
             answer = self._answer(child, deadline, is_last_try)
@@ -151,7 +153,7 @@ class Call(CallErrors):
     ) -> Frame:
         news = self._news(worker.child, worker.calls == 0)
         if worker.calls == 0:
-            news["idle_seconds"] = idle_seconds
+            news.update(idle_seconds=idle_seconds, has_place=True)
         key = None if shape is None else shape.key
         known = worker.shapes.get(key)
         message = None

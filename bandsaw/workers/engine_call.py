@@ -143,7 +143,8 @@ class EnginePlace(Place):
         return {"overlay": dict(self._wanted.variables)}
 
     def inherited_once(self) -> dict[str, Any]:
-        return {"bulk_directory": self._wanted.directory, "below_executor": True}
+        told = {"bulk_directory": self._wanted.directory, "below_executor": True}
+        return {**told, "has_place": True}
 
     def carrier(self, session: Session) -> Carrier:
         return (carrying.Pointing if self.engine.is_here else carrying.Delivering)(session)

@@ -88,6 +88,7 @@ def serve(channel: Channel) -> None:
                 idle_seconds = content.get("idle_seconds", idle_seconds)
                 directory = content.get("bulk_directory", directory)
                 number = content.get("number", number)
+                callers.has_place = content.get("has_place", callers.has_place)
                 is_last = content.get("is_last", False)
                 telling.wanted = content.get("facts", telling.wanted)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))

@@ -18,7 +18,6 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
-from contextvars import ContextVar
 from typing import Any, Callable, NamedTuple, Optional
 
 from .. import run as run_of_process
@@ -50,8 +49,6 @@ from .buffers import WORTH_A_FILE, handed
 from .engine import Engine
 from .frames import RETURN, Frame
 
-# Whether the code that runs now is a call of this kind, whose calls run in place.
-_is_inside: ContextVar[bool] = ContextVar("bandsaw_in_worker", default=False)
 # Says that the worker does not know what a digest stands for.
 NEW = b"new"
 # Says that the worker cannot open the file of the caller.
@@ -70,7 +67,7 @@ class Caller(NamedTuple):
 
 def is_inside() -> bool:
     """Says whether what runs now was submitted to an executor's worker."""
-    return _is_inside.get()
+    return callers.is_in_worker.get()
 
 
 def _others(members: Mapping[str, Any]) -> list[str]:
@@ -108,7 +105,7 @@ def run(
     files; an error without a head. Data is what an engine may move its own way, and `None` where
     the caller has got the file.
     """
-    token = _is_inside.set(True)
+    token = callers.is_in_worker.set(True)
     try:
         # The worker may have made one of its own, or have served another run before.
         run_of_process.take_run_id(run_id)
@@ -124,7 +121,7 @@ def run(
     except BaseException as error:
         return None, members.written_failure(error), False
     finally:
-        _is_inside.reset(token)
+        callers.is_in_worker.reset(token)
 
 
 def _go_on(

@@ -9,6 +9,7 @@ import pytest
 import bandsaw
 from bandsaw._cache import locks
 from bandsaw._cache.entry import packed
+from bandsaw._system import callers
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import IdentityError
 from bandsaw.execution import Execution
@@ -254,6 +255,18 @@ def test_a_call_that_waited_for_a_file_that_is_gone_waits_for_the_next_one(
         third = waiting.result(60)
     assert len(caplog.messages) == 2
     third.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs flock")
+def test_a_call_in_a_process_that_others_wait_for_does_not_wait_for_ever(call, entry, monkeypatch):
+    monkeypatch.setattr(callers, "has_place", True)
+    monkeypatch.setattr(locks, "_MOST_SECONDS", 0)
+    first = locks.wait_for(str(entry.parent), entry.name)
+    assert call(Task("computed, too")).value == "computed, too"
+    assert os.listdir(entry.parent).count("execution") == 1
+    first.close()
+    assert call(Task("again")).value == "computed, too"
+    assert os.listdir(entry.parent) == ["execution"]
 
 
 def test_a_call_without_an_id_is_refused(call):

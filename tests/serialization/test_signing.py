@@ -298,13 +298,16 @@ def test_a_far_end_of_a_configuration_with_a_key_takes_nothing_unsigned(project)
                         forged.writestr(name, data)
             archive = session.distribution_archive.path
             arguments = ["--input", "in", "--output", "out", "--run-id", session.run_id]
-            subprocess.run([sys.executable, archive, *arguments], check=True)
-            print(zipfile.ZipFile("out").read("failure").decode())
+            own = dict(os.environ, PYTHONPATH=str(archive))
+            for started in ([archive], ["-m", "bandsaw.runner"]):
+                command = [sys.executable, *started, *arguments]
+                subprocess.run(command, check=True, env=own if "-m" in started else None)
+                print(zipfile.ZipFile("out").read("failure").decode())
         """,
     )
     done = project.run("workflow.py")
-    assert "SignatureError" in done.stdout
-    assert "was expected" in done.stdout
+    assert done.stdout.count('"type":"SignatureError"') == 2
+    assert done.stdout.count("was expected") >= 2
     assert not (project.folder / "pwned").exists()
 
 

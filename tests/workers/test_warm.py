@@ -360,3 +360,66 @@ def test_a_copy_of_an_advice_that_is_in_use_has_processes_of_its_own(run):
         assert f() == f() != first
     """
     run(PID, body, "workers=1")
+
+
+@pytest.mark.parametrize(
+    "advice",
+    ["SubprocessAdvice(workers=1)", "ExecutorAdvice(lambda: ThreadPoolExecutor(1), isolate=False)"],
+)
+def test_a_call_in_a_place_that_another_one_waits_for_does_not_wait_for_that(
+    project, left_nothing, advice
+):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw._cache import locks
+        from bandsaw.advices.cache import CachingAdvice
+        from bandsaw.advices.executor import ExecutorAdvice
+        from bandsaw.advices.subprocess import SubprocessAdvice
+
+        locks._MOST_SECONDS = 0.0
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(CachingAdvice("cache"), ADVICE)
+            .add_advice_chain(SubprocessAdvice(), name="own")
+        )
+        """.replace("ADVICE", advice),
+    )
+    project.write(
+        "workflow.py",
+        """
+        import glob, os, threading, time
+        import bandsaw
+        from bandsaw._system import callers
+
+        @bandsaw.task
+        def f():
+            return has_place()
+
+        @bandsaw.task(cache=False)
+        def g():
+            open("begun", "w").close()
+            while not glob.glob("cache/*/.*.tmp"):
+                time.sleep(0.01)
+            return f()
+
+        @bandsaw.task(chain="own")
+        def has_place():
+            return callers.has_place
+
+        if __name__ == "__main__":
+            results = []
+            one = threading.Thread(target=lambda: results.append(g()))
+            one.start()
+            while not os.path.exists("begun"):
+                time.sleep(0.01)
+            results.append(f())
+            one.join()
+            assert results == [True, True], results
+            assert has_place() is False
+        """,
+    )
+    project.run("workflow.py")
+    left_nothing()
