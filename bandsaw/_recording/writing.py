@@ -209,7 +209,6 @@ class _Writer:
     def _warn(self, problem: str) -> None:
         if not self._has_warned:
             self._has_warned = True
-            # SQLite shows what it cannot read of a damaged file, line breaks and all.
             logger.warning("Not all calls are recorded: %s", " ".join(problem.split()))
 
     def close(self) -> None:
