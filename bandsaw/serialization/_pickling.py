@@ -108,7 +108,7 @@ class _Pickler(pickle.Pickler):
             return self._reduced(obj)
         if isinstance(obj, _BY_NAME) and getattr(obj, "__module__", None) in _classes.MAIN_NAMES:
             return _reduced_by_name(obj)
-        return NotImplemented
+        return _out_of_band.reduced_array(obj)
 
     def _reduced(self, error: BaseException) -> Any:
         parts = self._parts_of(error)
