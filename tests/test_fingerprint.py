@@ -983,6 +983,10 @@ def test_what_jax_compiles_counts_wherever_it_stands_in_its_file(project):
 
     assert made(abs, 1, ()) == made(abs, 2, ())
     assert len({made(abs, 1, ()), made(len, 1, ()), made(abs, 1, (0,))}) == 3
+    arrived = [sys.modules["jaxlib._jax"].PjitFunction() for _ in range(2)]
+    for function, each in zip((abs, len), arrived):
+        each.function = function
+    assert len({execution_id_of({"a": each}) for each in arrived}) == 2
 
 
 LABELLED = """

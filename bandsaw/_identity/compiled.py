@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .._system.importing import late_import
 from .forms import PARTS, Form
 from .kinds import attributes_of
 
@@ -34,28 +35,41 @@ def _locals(held: Any) -> dict[str, str]:
 
 def _callback(value: Any, writer: AnyWriter) -> Form:
     held = attributes_of(value)
+    if "_pyfunc" not in held:
+        return _as_pickled(value)
     compiler = attributes_of(held.get("_compiler"))
     options = compiler.get("targetoptions"), _locals(compiler)
-    return Form(b"!callback;", PARTS, (held.get("_pyfunc"), str(held.get("_sig")), *options))
+    return Form(b"!callback;", PARTS, (held["_pyfunc"], str(held.get("_sig")), *options))
 
 
 def _stencil(value: Any, writer: AnyWriter) -> Form:
     held = attributes_of(value)
     kernel = attributes_of(attributes_of(held.get("kernel_ir")).get("func_id"))
-    parts = kernel.get("func"), held.get("mode"), held.get("options"), held.get("neighborhood")
+    if "func" not in kernel:
+        return _as_pickled(value)
+    parts = kernel["func"], held.get("mode"), held.get("options"), held.get("neighborhood")
     return Form(b"!stencil;", PARTS, parts)
 
 
 def _jitted(value: Any, writer: AnyWriter) -> Form:
     held = attributes_of(value)
     info = held.get("_jit_info")
+    if info is None or "__wrapped__" not in held:
+        return _as_pickled(value)  # it came from another process
     # The structures have no form; what is in them is in the lists beside them.
     options = {
         name: getattr(info, name)
         for name in getattr(info, "_fields", ())
         if name not in _PLACES and not name.endswith("_treedef")
     }
-    return Form(b"!jitted;", PARTS, (held.get("__wrapped__"), options))
+    return Form(b"!jitted;", PARTS, (held["__wrapped__"], options))
+
+
+def _as_pickled(value: Any) -> Form:
+    with late_import:
+        from .reduced import open_reduced
+
+    return open_reduced(value)
 
 
 BY_NAME = {

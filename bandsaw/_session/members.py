@@ -27,6 +27,7 @@ JSON and is never signed: the far end may have no configuration, and so no key, 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -265,7 +266,16 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
             raise kind(
                 f"The {name} of a session cannot be read by {serializer!r}: {error}"
             ) from error
+        if name == "task":
+            _load_code(values[name])
     return values
+
+
+def _load_code(task: Any) -> None:
+    """Imports the module of a task, which may set up how arguments are read: units, say."""
+    # Executing the task says why its module cannot be loaded.
+    with contextlib.suppress(Exception, SystemExit):
+        _ = task.function
 
 
 def write_failure(stream: BinaryIO, error: BaseException) -> None:

@@ -220,7 +220,7 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
         way_out = f": {ABOUT_FUTURES}"
     elif isinstance(culprit, types.GeneratorType):
         way_out = ". Make a list of what it gives"
-    elif str(error).startswith("cannot pickle '"):
+    elif isinstance(error, TypeError) and "pickle" in str(error):
         way_out = ". Make it in the task, or leave it out of its object with __getstate__"
     elif isinstance(culprit, _BY_NAME) or _by_value().is_nameless(type(culprit)):
         way_out = "; what is kept has to be found by its name: move it to the top level of a module"
