@@ -267,15 +267,10 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
                 f"The {name} of a session cannot be read by {serializer!r}: {error}"
             ) from error
         if name == "task":
-            _load_code(values[name])
+            # Its module may set up how arguments are read: units, say.
+            with contextlib.suppress(AttributeError, NotImplementedError):
+                _ = values[name].function
     return values
-
-
-def _load_code(task: Any) -> None:
-    """Imports the module of a task, which may set up how arguments are read: units, say."""
-    # Executing the task says why its module cannot be loaded.
-    with contextlib.suppress(Exception, SystemExit):
-        _ = task.function
 
 
 def write_failure(stream: BinaryIO, error: BaseException) -> None:
