@@ -1025,6 +1025,37 @@ def test_what_xarray_labels_counts_by_its_values(project, tmp_path):
         id_of(made(lazy(tmp_path / "missing")))
 
 
+class Global:
+    """Pickles as functions of Cython do."""
+
+    __module__ = "fast"
+
+    def __reduce__(self):
+        return "plain"
+
+
+def test_what_a_compiled_module_of_the_project_has_counts_by_its_file(monkeypatch, tmp_path):
+    (suffix, *_) = importlib.machinery.EXTENSION_SUFFIXES
+
+    def ids(place, content):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "flow.py").write_text("import fast\ndef f(x): return fast.K()\n")
+        (folder / f"fast{suffix}").write_bytes(content)
+        fast = types.ModuleType("fast")
+        fast.__file__ = str(folder / f"fast{suffix}")
+        fast.K, fast.plain = type("K", (), {"__module__": "fast"}), Global()
+        monkeypatch.setitem(sys.modules, "fast", fast)
+        monkeypatch.syspath_prepend(str(folder))
+        sys.modules.pop("flow", None)
+        task = fingerprint(importlib.import_module("flow").f)
+        return {task, *(execution_id_of({"a": each}) for each in (fast.K, fast.plain))}
+
+    first = ids("a", b"compiled once")
+    assert len(first) == 3 and first == ids("b", b"compiled once")
+    assert not first & ids("c", b"compiled anew")
+
+
 def test_what_a_configuration_of_omegaconf_has_resolved_does_not_count(project):
     # Hydra resolves `${now:%H-%M-%S}` in each.
     project(omegaconf__dot____init__="", omegaconf__dot__base="class Metadata: pass")
