@@ -1040,20 +1040,21 @@ def test_what_a_compiled_module_of_the_project_has_counts_by_its_file(monkeypatc
     def ids(place, content):
         folder = tmp_path / place
         folder.mkdir()
-        (folder / "flow.py").write_text("import fast\ndef f(x): return fast.K()\n")
+        (folder / "uses_fast.py").write_text("import fast\ndef f(x): return fast.K()\n")
         (folder / f"fast{suffix}").write_bytes(content)
         fast = types.ModuleType("fast")
         fast.__file__ = str(folder / f"fast{suffix}")
         fast.K, fast.plain = type("K", (), {"__module__": "fast"}), Global()
         monkeypatch.setitem(sys.modules, "fast", fast)
         monkeypatch.syspath_prepend(str(folder))
-        sys.modules.pop("flow", None)
-        task = fingerprint(importlib.import_module("flow").f)
+        sys.modules.pop("uses_fast", None)
+        task = fingerprint(importlib.import_module("uses_fast").f)
         return {task, *(execution_id_of({"a": each}) for each in (fast.K, fast.plain))}
 
     first = ids("a", b"compiled once")
     assert len(first) == 3 and first == ids("b", b"compiled once")
     assert not first & ids("c", b"compiled anew")
+    del sys.modules["uses_fast"]
 
 
 def test_what_a_configuration_of_omegaconf_has_resolved_does_not_count(project):
