@@ -1,6 +1,7 @@
 """Fingerprints: which edits change an id, and which do not."""
 
 import argparse
+import collections
 import gc
 import importlib
 import itertools
@@ -9,6 +10,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import types
 import warnings
 import weakref
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from bandsaw.errors import IdentityError
 from bandsaw.fingerprint import (
     IdentityWarning,
     digest_of_value,
@@ -933,6 +936,125 @@ def test_what_numba_compiles_counts_by_the_types_that_it_was_given(project):
     assert given != made(False, "int32(int32)", identity=0)
     assert given != made(False, "int32(int32)", locals={"x": "int32"})
     assert made(True, "int32(int32)") == made(True, "float64(float64)")
+
+
+def test_callbacks_and_stencils_of_numba_count_by_their_function_and_options(project):
+    project(
+        numba__dot____init__="",
+        numba__dot__core__dot____init__="",
+        numba__dot__core__dot__ccallback="class CFunc: pass",
+        numba__dot__stencils__dot____init__="",
+        numba__dot__stencils__dot__stencil="class StencilFunc: pass",
+    )
+
+    def callback(function, signature, **others):
+        made = importlib.import_module("numba.core.ccallback").CFunc()
+        compiler = types.SimpleNamespace(targetoptions=others, locals={})
+        vars(made).update(_pyfunc=function, _sig=signature, _compiler=compiler)
+        vars(made).update(_wrapper_address=id(made))
+        return execution_id_of({"a": made})
+
+    def stencil(function, mode, neighborhood=None):
+        made = importlib.import_module("numba.stencils.stencil").StencilFunc()
+        kernel = types.SimpleNamespace(func_id=types.SimpleNamespace(func=function))
+        vars(made).update(kernel_ir=kernel, mode=mode, options={}, neighborhood=neighborhood)
+        vars(made).update(_typingctx=threading.Lock())
+        return execution_id_of({"a": made})
+
+    for made in callback, stencil:
+        assert made(abs, "a") == made(abs, "a")
+    found = [
+        *(callback(abs, "a"), callback(len, "a"), callback(abs, "b"), callback(abs, "a", x=1)),
+        *(stencil(abs, "a"), stencil(len, "a"), stencil(abs, "b"), stencil(abs, "a", ((0, 1),))),
+    ]
+    assert len(set(found)) == len(found)
+
+
+def test_what_jax_compiles_counts_wherever_it_stands_in_its_file(project):
+    project(jaxlib__dot____init__="", jaxlib__dot___jax="class PjitFunction: pass")
+    fields = "fun_sourceinfo", "in_layouts_treedef", "static_argnums"
+    info = collections.namedtuple("PjitInfo", fields)
+
+    def made(function, line, numbers):
+        made = importlib.import_module("jaxlib._jax").PjitFunction()
+        info_of_it = info(f"f at flow.py:{line}", threading.Lock(), numbers)
+        vars(made).update(__wrapped__=function, _fun=function, _jit_info=info_of_it)
+        return execution_id_of({"a": made})
+
+    assert made(abs, 1, ()) == made(abs, 2, ())
+    assert len({made(abs, 1, ()), made(len, 1, ()), made(abs, 1, (0,))}) == 3
+    arrived = [sys.modules["jaxlib._jax"].PjitFunction() for _ in range(2)]
+    for function, each in zip((abs, len), arrived):
+        each.function = function
+    assert len({execution_id_of({"a": each}) for each in arrived}) == 2
+
+
+LABELLED = """
+class Variable:
+    __slots__ = ("_attrs", "_data", "_cache", "_close")
+    def __init__(self, data, attrs=None):
+        self._data, self._attrs = data, attrs
+class Lazy:
+    def __init__(self, path): self.path, self.key, self.kept = path, object(), None
+    def __array__(self, dtype=None, copy=None):
+        import numpy
+        self.kept = numpy.loadtxt(self.path)
+        return self.kept
+"""
+
+
+def test_what_xarray_labels_counts_by_its_values(project, tmp_path):
+    np = pytest.importorskip("numpy")
+    project(xarray__dot____init__=LABELLED)
+    made, lazy = importlib.import_module("xarray").Variable, sys.modules["xarray"].Lazy
+
+    def id_of(value):
+        return execution_id_of({"a": value})
+
+    asked = made(1, {})
+    asked._cache, asked._close = {"own": threading.Lock()}, threading.Lock()
+    assert id_of(made(1)) == id_of(asked)
+    assert len({id_of(made(1)), id_of(made(2)), id_of(made(1, {"unit": "m"}))}) == 3
+    (tmp_path / "data").write_text("1 2")
+    opened = lazy(tmp_path / "data")
+    before = id_of(made(opened))
+    assert before == id_of(made(np.array([1.0, 2.0]))) and opened.kept is None
+    (tmp_path / "data").write_text("1 3")
+    assert id_of(made(opened)) != before
+    with pytest.raises(IdentityError, match="cannot be read"):
+        id_of(made(lazy(tmp_path / "missing")))
+
+
+class Global:
+    """Pickles as functions of Cython do."""
+
+    __module__ = "fast"
+
+    def __reduce__(self):
+        return "plain"
+
+
+def test_what_a_compiled_module_of_the_project_has_counts_by_its_file(monkeypatch, tmp_path):
+    (suffix, *_) = importlib.machinery.EXTENSION_SUFFIXES
+
+    def ids(place, content):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "uses_fast.py").write_text("import fast\ndef f(x): return fast.K()\n")
+        (folder / f"fast{suffix}").write_bytes(content)
+        fast = types.ModuleType("fast")
+        fast.__file__ = str(folder / f"fast{suffix}")
+        fast.K, fast.plain = type("K", (), {"__module__": "fast"}), Global()
+        monkeypatch.setitem(sys.modules, "fast", fast)
+        monkeypatch.syspath_prepend(str(folder))
+        sys.modules.pop("uses_fast", None)
+        task = fingerprint(importlib.import_module("uses_fast").f)
+        return {task, *(execution_id_of({"a": each}) for each in (fast.K, fast.plain))}
+
+    first = ids("a", b"compiled once")
+    assert len(first) == 3 and first == ids("b", b"compiled once")
+    assert not first & ids("c", b"compiled anew")
+    del sys.modules["uses_fast"]
 
 
 def test_what_a_configuration_of_omegaconf_has_resolved_does_not_count(project):

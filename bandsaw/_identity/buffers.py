@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from .._system.buffers import update
 from .._system.importing import late_import
 from .forms import PARTS, SEQUENCE, Form, NoForm
-from .kinds import is_a
+from .kinds import attributes_of, is_a
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -63,7 +63,7 @@ def open_numpy(value: Any, writer: AnyWriter) -> Any:
     if type(value) is ndarray:
         return _array(numpy, value, writer, b"a")
     if is_a(value, ndarray):
-        return _array_subclass(numpy, value)
+        return _array_subclass(numpy, value, writer)
     if is_a(value, numpy.generic):
         return Form(b"!numpy.scalar;", PARTS, (numpy.asarray(value),))
     if is_a(value, numpy.dtype):
@@ -71,25 +71,67 @@ def open_numpy(value: Any, writer: AnyWriter) -> Any:
     return None
 
 
-def _array_subclass(numpy: Any, value: Any) -> Form:
+def _array_subclass(numpy: Any, value: Any, writer: AnyWriter) -> Form:
     parts: list[Any] = [type(value)]
-    state: Any
-    if value is numpy.ma.masked:
-        pass  # it has no fill value, nor a place for one
-    elif is_a(value, numpy.ma.MaskedArray):
+    state: Any = attributes_of_array(numpy, value)
+    if is_a(value, numpy.ma.MaskedArray):
+        if value is numpy.ma.masked:
+            return Form(b"!numpy.masked;", PARTS, ())
         # What lies under the mask is nobody's value, and neither is the fill value's cache.
         mask = numpy.ma.getmaskarray(value)
         parts += [numpy.asarray(value.filled()), mask, value.fill_value]
-        known = vars(numpy.ma.MaskedArray(0))  # what each has
-        state = {name: each for name, each in vars(value).items() if name not in known}
-        if value.hardmask:
-            state["hardmask"] = True
-        parts += [state] if state else []
     else:
-        # What a mapped array knows of its file is not its value.
-        state = None if is_a(value, numpy.memmap) else getattr(value, "__dict__", None)
-        parts += [value.view(numpy.ndarray), state or None]
+        # A class may give something of its own kind for `value.view(...)`.
+        parts.append(numpy.ndarray.view(value, numpy.ndarray))
+    if not writer.is_careful and says_more(type(value)):
+        state = _beside_elements(value, 7 if is_a(value, numpy.ma.MaskedArray) else 5)
+    parts.append(state or None)
     return Form(b"!numpy.subclass;", PARTS, parts, ("",) * len(parts))
+
+
+# What numpy keeps in a masked array. Its mask and its fill value are counted by themselves.
+_OF_MASKED = frozenset(
+    "_mask _fill_value _hardmask _sharedmask _isfield _baseclass _optinfo _basedict".split()
+)
+
+
+def attributes_of_array(numpy: Any, value: Any) -> dict[str, Any]:
+    """Returns the attributes of an array of a derived class, without numpy's own."""
+    if is_a(value, numpy.memmap):
+        return {}  # what it knows of its file is not its value
+    state = dict(attributes_of(value))
+    if is_a(value, numpy.ma.MaskedArray):
+        state = {name: each for name, each in state.items() if name not in _OF_MASKED}
+        if value.hardmask:
+            state["_hardmask"] = True
+    return state
+
+
+def says_more(kind: type) -> bool:
+    """Says whether a class of arrays pickles by a method that is not numpy's."""
+    for base in kind.__mro__:
+        if "__reduce__" in base.__dict__ or "__reduce_ex__" in base.__dict__:
+            return base.__module__.partition(".")[0] != "numpy"
+    return False
+
+
+def _beside_elements(value: Any, elements: int) -> Any:
+    """Returns what an array pickles as, without its elements and how they lie."""
+
+    def left(part: Any) -> Any:
+        if type(part) is not tuple:
+            return part
+        if len(part) >= elements and part[:2] == (1, value.shape):
+            return part[elements:]
+        return tuple(map(left, part))
+
+    try:
+        function, *parts = value.__reduce_ex__(5)
+    except Exception as error:
+        raise NoForm(str(error) or type(error).__name__) from error
+    if function.__module__.partition(".")[0] == "numpy":
+        function = None  # its name depends on the version
+    return function, left(tuple(parts))
 
 
 def _array(numpy: Any, value: Any, writer: AnyWriter, tag: bytes) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from hashlib import sha256
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any, Optional
 
@@ -264,11 +264,35 @@ def _standard_library_folders() -> tuple[str, ...]:
 
 
 def global_name(module: Any, name: Any) -> bytes:
-    """Writes the name of something installed, with the version of what is not Python's own."""
+    """Writes the name of something installed, with the version of what is not Python's own.
+
+    What a compiled module of the project has counts by the file of that module.
+    """
     module = _RENAMED.get(str(module), module or "builtins")
     distribution = distribution_of(module)
     parts = [str(module), str(name), *(distribution or ())]
+    compiled = compiled_file(str(module))
+    if compiled:
+        parts += ["", "", compiled][len(parts) - 2 :]
     return b"g%d:" % len(parts) + b"".join(write_str(part) for part in parts)
+
+
+def compiled_file(module: str) -> str:
+    """Digests the file of a compiled module of the project; empty for all else."""
+    path = file_of(sys.modules.get(module))
+    if type(path) is not str or not path.endswith(_COMPILED) or not is_first_party(module):
+        return ""
+    if path not in _compiled_files:
+        try:
+            with open(path, "rb") as file:
+                _compiled_files[path] = sha256(file.read()).hexdigest()
+        except OSError:
+            return ""
+    return _compiled_files[path]
+
+
+_COMPILED = tuple(EXTENSION_SUFFIXES)
+_compiled_files: dict[str, str] = {}  # a loaded one is never read again
 
 
 def names_of_global(written: bytes) -> tuple[str, str, str, str]:

@@ -19,7 +19,7 @@ from .changes import Changes
 from .contents import base_of, holds_code
 from .definitions import Body
 from .effects import Effects
-from .firstparty import is_first_party, is_standard_library
+from .firstparty import compiled_file, is_first_party, is_standard_library
 from .firsts import MISSING, first_of_cell, is_other_than_first, kept_as_first
 from .forms import MAP, PARTS, Form, Written
 from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, qualname_of
@@ -155,6 +155,9 @@ def members_form(cls: type, members: dict[str, Any]) -> Form:
             named["__dataclass_fields__"] = [field.name for field in fields]
     for name, value in sorted(named.items()):
         children += (name, value)
+    compiled = compiled_file(module_of(cls))
+    if compiled:
+        children += ("", compiled)
     return Form(b"!members;", MAP, children)
 
 

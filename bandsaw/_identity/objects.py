@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
+from . import compiled
 from .buffers import open_array, open_numpy, open_ufunc, written_buffer
 from .firstparty import canonical_module_name, global_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
@@ -26,7 +27,7 @@ _METHOD_STEPS = (".__func__", ".__self__")
 # As many elements of one type are written at once.
 _FLAT = 16
 _PARTIAL_STEPS = (".func", ".args", ".keywords", "")
-_OF_TABLES = frozenset(("pandas", "pyarrow", "torch"))
+_OF_TABLES = frozenset(("pandas", "pyarrow", "torch", "xarray"))
 
 
 def open_form(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
@@ -250,19 +251,6 @@ def _without(memo: str) -> Maker:
     return form
 
 
-def _compiled(value: Any, writer: AnyWriter) -> Form:
-    """What numba has compiled, or will: the function and how; it pickles with a random name."""
-    held = attributes_of(getattr(value, "_dispatcher", value))
-    given = {name: str(kind) for name, kind in held.get("locals", {}).items()}
-    # Others are compiled when it is called with them.
-    is_of_given_types = getattr(value, "_frozen", not getattr(value, "_can_compile", True))
-    results = held.get("overloads", {}).values() if is_of_given_types else ()
-    types = [str(each.signature) for each in results]
-    identity = getattr(value, "identity", None)
-    parts = held.get("py_func"), held.get("targetoptions"), given, types, identity
-    return Form(b"!compiled;", PARTS, parts)
-
-
 def _no_form(reason: str) -> Callable[[Any, AnyWriter], Opened]:
     def form(value: Any, writer: AnyWriter) -> Opened:
         raise NoForm(reason)
@@ -309,8 +297,7 @@ _BY_NAME: dict[str, Maker] = {
     # Every configuration that Hydra composes holds what time it was.
     "omegaconf.base.Metadata": _without("resolver_cache"),
     "omegaconf.base.ContainerMetadata": _without("resolver_cache"),
-    "numba.core.registry.CPUDispatcher": _compiled,
-    "numba.np.ufunc.dufunc.DUFunc": _compiled,
+    **compiled.BY_NAME,
     "numpy.ufunc": open_ufunc,
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),

@@ -1,17 +1,20 @@
-"""The canonical forms of pandas, pyarrow and torch: columns and elements, wherever they lie.
+"""Forms of what pandas, pyarrow, torch and xarray hold: columns and elements, wherever they lie.
 
 None is imported here: whoever has a table or a tensor has them loaded.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import copyreg
 import sys
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.buffers import has_elements, memory_at
 from .buffers import written_buffer, written_chunks
 from .forms import PARTS, SEQUENCE, Fields, Form, NoForm, Written
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, is_a, module_of, name_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 def open_table(value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
     """Opens tables, columns, tensors and their like; `None` for what counts by its reduced form."""
+    if module_of(type(value)).partition(".")[0] == "xarray":
+        return _open_labelled(value, writer)
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         opened = _open_torch(torch, value, writer)
@@ -31,6 +36,38 @@ def open_table(value: Any, writer: AnyWriter) -> Optional[Union[bytes, Form]]:
             return opened
     arrow: Any = sys.modules.get("pyarrow")
     return _open_arrow(arrow, value, writer) if arrow is not None else None
+
+
+def _open_labelled(value: Any, writer: AnyWriter) -> Optional[Form]:
+    """Opens what xarray labels; `None` for its other objects."""
+    kind = type(value)
+    names = copyreg._slotnames(kind)  # type: ignore[attr-defined]
+    if "_attrs" not in names and "_variable" not in names:
+        return None
+    state = dict(attributes_of(value))
+    for name in names:
+        with contextlib.suppress(AttributeError):
+            state[name] = object.__getattribute__(value, name)
+    for name in _MADE_WHEN_ASKED & state.keys():
+        state[name] = state[name] or None
+    for name in _NO_VALUES & state.keys():
+        del state[name]
+    data = state.get("_data")
+    holder = name_of(type(data))
+    is_lazy = holder.startswith("xarray.") and "Pandas" not in holder
+    if is_lazy and not writer.is_careful:
+        try:
+            # A copy, so that what is read now is not kept in the user's.
+            state["_data"] = sys.modules["numpy"].asarray(copy.copy(data))
+        except Exception as error:
+            raise NoForm(f"it cannot be read: {type(error).__name__}: {error}") from error
+    return Form(b"O", PARTS, (kind, (), Fields(state), None, None), ("",) * 5)
+
+
+# What is made when it is first asked for: `None` or empty until then.
+_MADE_WHEN_ASKED = frozenset(("_attrs", "_encoding"))
+# Accessors that were asked for, and how files are closed.
+_NO_VALUES = frozenset(("_cache", "_close"))
 
 
 def _open_torch(torch: Any, value: Any, writer: AnyWriter) -> Optional[Form]:

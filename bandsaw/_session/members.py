@@ -27,6 +27,7 @@ JSON and is never signed: the far end may have no configuration, and so no key, 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -265,6 +266,10 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
             raise kind(
                 f"The {name} of a session cannot be read by {serializer!r}: {error}"
             ) from error
+        if name == "task":
+            # Its module may set up how arguments are read: units, say.
+            with contextlib.suppress(AttributeError, NotImplementedError):
+                _ = values[name].function
     return values
 
 

@@ -1,5 +1,7 @@
 """What travels beside pickled data: the buffers of arrays, and of large tensors of PyTorch.
 
+Attributes of arrays of derived classes travel, too: numpy leaves them out.
+
 A tensor itself pickles as bytes that are copied three times, with all of the memory that it is a
 part of.
 """
@@ -15,6 +17,7 @@ from importlib import import_module
 from typing import Any, Callable, Optional
 
 from .._system.buffers import has_elements, memory_at
+from .._system.importing import late_import
 
 # From this size on; smaller ones pickle as PyTorch has it.
 _LARGE = 1 << 16
@@ -39,6 +42,29 @@ def is_array(owner: Any) -> bool:
         or (arrow is not None and isinstance(owner, arrow.Buffer))
         or (isinstance(tensor, type) and isinstance(getattr(owner, "owner", None), tensor))
     )
+
+
+def reduced_array(value: Any) -> Any:
+    """Returns what an array with attributes is pickled as; `NotImplemented` for all else."""
+    numpy: Any = sys.modules.get("numpy")
+    array: Any = getattr(numpy, "ndarray", None)
+    if array is None or type(value) is array or not isinstance(value, array):
+        return NotImplemented
+    with late_import:
+        from .._identity.buffers import attributes_of_array, says_more
+
+    attributes = attributes_of_array(numpy, value)
+    if not attributes or value is numpy.ma.masked or says_more(type(value)):
+        return NotImplemented
+    function, args, elements = value.__reduce__()
+    return function, args, (elements, attributes), None, None, fill_array
+
+
+def fill_array(array: Any, content: tuple[Any, dict[str, Any]]) -> None:
+    """Gives an array its elements and attributes."""
+    elements, attributes = content
+    array.__setstate__(elements)
+    vars(array).update(attributes)
 
 
 def _reduced(torch: Any, value: Any) -> Any:

@@ -34,7 +34,6 @@ _our_classes: dict[tuple[str, str], type] = {}
 
 
 def _by_value() -> Any:
-    # Few processes need it.
     with late_import:
         from . import _by_value as module
 
@@ -95,6 +94,7 @@ def pickled_with_buffers(value: Any, buffers: list[memoryview]) -> list[bytes]:
 def _pickled(value: Any, callback: Any, pickler: Optional[type[_Pickler]] = None) -> list[bytes]:
     chunks = _Chunks()
     writer = (pickler or _Pickler)(chunks, _PROTOCOL, buffer_callback=callback)
+    writer.arrays = getattr(sys.modules.get("numpy"), "ndarray", ())
     table = _out_of_band.dispatch_table()
     if table is not None:
         writer.dispatch_table = table
@@ -103,12 +103,14 @@ def _pickled(value: Any, callback: Any, pickler: Optional[type[_Pickler]] = None
 
 
 class _Pickler(pickle.Pickler):
+    arrays: Any = ()  # the class of numpy's, where it is loaded
+
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, BaseException):
             return self._reduced(obj)
         if isinstance(obj, _BY_NAME) and getattr(obj, "__module__", None) in _classes.MAIN_NAMES:
             return _reduced_by_name(obj)
-        return NotImplemented
+        return _out_of_band.reduced_array(obj) if isinstance(obj, self.arrays) else NotImplemented
 
     def _reduced(self, error: BaseException) -> Any:
         parts = self._parts_of(error)
@@ -210,19 +212,17 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
     path, culprit = find_culprit(value, works, lambda part: not isinstance(part, Future))
     if is_by_value:
         error = _refusal(culprit) or error
-    what = "The value"
-    if isinstance(culprit, _BY_NAME):
-        what = f"The {getattr(culprit, '__name__', 'function')!r}"
-    way_out = ""
+    is_named, way_out = isinstance(culprit, _BY_NAME), ""
+    what = f"The {getattr(culprit, '__name__', 'function')!r}" if is_named else "The value"
     if isinstance(error, BandsawError):
         return UnserializableError(f"{what} at {path} cannot be pickled. {error}")
     if isinstance(culprit, Future):
         way_out = f": {ABOUT_FUTURES}"
     elif isinstance(culprit, types.GeneratorType):
         way_out = ". Make a list of what it gives"
-    elif str(error).startswith("cannot pickle '"):
+    elif isinstance(error, TypeError) and "pickle" in str(error):
         way_out = ". Make it in the task, or leave it out of its object with __getstate__"
-    elif isinstance(culprit, _BY_NAME) or _by_value().is_nameless(type(culprit)):
+    elif is_named or _by_value().is_nameless(type(culprit)):
         way_out = "; what is kept has to be found by its name: move it to the top level of a module"
         if is_crossing():
             way_out = (

@@ -164,3 +164,34 @@ def test_configurations_that_are_used_in_turn_keep_their_templates(project, run)
         return os.getppid()
     """
     run(tasks, "ids = one(), other()\nassert (one(), other()) == ids\nassert len(set(ids)) == 2")
+
+
+def test_the_module_of_a_task_is_there_before_its_arguments_are_read(project, run, mode):
+    project.write(
+        "units.py",
+        """
+        KNOWN = ["m"]
+
+        class Length:
+            def __init__(self, unit):
+                self.unit = unit
+
+            def __setstate__(self, state):
+                assert state["unit"] in KNOWN, "unknown unit"
+                self.unit = state["unit"]
+        """,
+    )
+    project.write("setup_units.py", "import units\n\nunits.KNOWN.append('smoot')\n")
+    project.write(
+        "lengths.py",
+        """
+        import bandsaw
+        import setup_units
+
+        @bandsaw.task
+        def unit_of(length):
+            return length.unit
+        """,
+    )
+    body = "import units, lengths\nassert lengths.unit_of(units.Length('smoot')) == 'smoot'"
+    run(TASK, body, mode)
