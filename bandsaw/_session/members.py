@@ -34,6 +34,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from .. import modules
 from ..errors import (
     DeserializationError,
     RemoteError,
@@ -266,8 +267,8 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
             raise kind(
                 f"The {name} of a session cannot be read by {serializer!r}: {error}"
             ) from error
-        if name == "task":
-            # Its module may set up how arguments are read: units, say.
+        if name == "task" and modules.is_far_end:
+            # Its module may set up how arguments are read: units, say. What comes back is data.
             with contextlib.suppress(AttributeError, NotImplementedError):
                 _ = values[name].function
     return values
