@@ -1,7 +1,9 @@
 """Arrays of derived classes: what they count by, and what of them arrives."""
 
+import copyreg
 import io
 import pickle
+import threading
 
 import pytest
 
@@ -66,6 +68,22 @@ class Unwritable(Column):
         raise ValueError("no way")
 
 
+class ManyParts(Column):
+    def __reduce__(self):
+        return make, (np.array(self), self.unit, 1, 2, 3)
+
+
+def make(data, unit, *numbers):
+    return ManyParts(data, unit)
+
+
+class Registered(np.ndarray):
+    pass
+
+
+copyreg.pickle(Registered, lambda value: (Registered.__new__, (Registered, (len(value),))))
+
+
 def arrived(value):
     stream = io.BytesIO()
     bandsaw.PickleSerializer().serialize(value, stream)
@@ -80,6 +98,7 @@ def test_arrays_count_by_what_their_class_pickles():
     found = [
         column, Column([1.0, 2.0], "s"), Column([1.0, 3.0], "m"), Column([[1.0, 2.0]], "m"),
         Made([1.0], "m"), Made([1.0], "s"), Made([2.0], "m"),
+        ManyParts([1.0], "m"), ManyParts([1.0], "s"), ManyParts([2.0], "m"),
     ]  # fmt: skip
     assert len({digest(value) for value in found}) == len(found)
     square = np.arange(4.0).reshape(2, 2)
@@ -115,6 +134,12 @@ def test_attributes_of_arrays_arrive():
     assert (
         value[0].note == {"unit": "m"} and type(value[0]) is Noted and value[0].tolist() == [[1, 2]]
     )
+    value = Noted([5], note="own")
+    value.lock = threading.Lock()  # what does not pickle stays here
+    assert vars(arrived(value)) == {"note": "own"}
+    registered = np.zeros(2).view(Registered)
+    registered.note = "left out by its own way to pickle"
+    assert vars(arrived(registered)) == {}
     masked = np.ma.masked_array([1.0, 2.0], mask=[0, 1], hard_mask=True)
     masked.note = "calibrated"
     back = arrived(masked)

@@ -121,7 +121,8 @@ def _beside_elements(value: Any, elements: int) -> Any:
     def left(part: Any) -> Any:
         if type(part) is not tuple:
             return part
-        if len(part) >= elements and part[:2] == (1, value.shape):
+        is_state = len(part) >= elements and (type(part[0]), type(part[1])) == (int, tuple)
+        if is_state and part[:2] == (1, value.shape):
             return part[elements:]
         return tuple(map(left, part))
 
@@ -129,7 +130,7 @@ def _beside_elements(value: Any, elements: int) -> Any:
         function, *parts = value.__reduce_ex__(5)
     except Exception as error:
         raise NoForm(str(error) or type(error).__name__) from error
-    if function.__module__.partition(".")[0] == "numpy":
+    if str(getattr(function, "__module__", "")).partition(".")[0] == "numpy":
         function = None  # its name depends on the version
     return function, left(tuple(parts))
 

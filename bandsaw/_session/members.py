@@ -34,9 +34,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
-from .. import modules
 from ..errors import (
     DeserializationError,
+    NotImportableError,
     RemoteError,
     SessionFileError,
     SignatureError,
@@ -249,8 +249,11 @@ def verify(saved: Saved, serializer: Any) -> None:
         )
 
 
-def load(saved: Saved, serializer: Any) -> dict[str, Any]:
-    """Loads the values of a session under the names of the members, but those left out."""
+def load(saved: Saved, serializer: Any, goes_on: bool) -> dict[str, Any]:
+    """Loads the values of a session under the names of the members, but those left out.
+
+    `goes_on`: whether it came to go on here. What comes back is data, and loads no code.
+    """
     values = {}
     for name, data in saved.values.items():
         own = for_purpose(serializer, _purpose(saved.header, name))
@@ -267,11 +270,20 @@ def load(saved: Saved, serializer: Any) -> dict[str, Any]:
             raise kind(
                 f"The {name} of a session cannot be read by {serializer!r}: {error}"
             ) from error
-        if name == "task" and modules.is_far_end:
-            # Its module may set up how arguments are read: units, say. What comes back is data.
-            with contextlib.suppress(AttributeError, NotImplementedError):
-                _ = values[name].function
+        if name == "task" and goes_on:
+            _load_code(values[name])
     return values
+
+
+def _load_code(task: Any) -> None:
+    """Imports the module of a task, which may set up how arguments are read: units, say."""
+    with contextlib.suppress(AttributeError, NotImplementedError):
+        try:
+            _ = task.function
+        except NotImportableError as error:
+            # The call may go on to another process, which has what is lacking here.
+            if not isinstance(error.__cause__, ImportError):
+                raise
 
 
 def write_failure(stream: BinaryIO, error: BaseException) -> None:

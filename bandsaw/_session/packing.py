@@ -80,8 +80,9 @@ def unpack(
         _take_over(header, is_first)
     # An executor may run a session in the process that made it, whose classes it is not to change.
     is_back = sent is not None or callers.is_of_this_process(header["nonce"])
+    goes_on = not is_back and (modules.is_far_end or callers.is_in_worker.get())
     with crossing() if is_back else contextlib.nullcontext():
-        values = members.load(saved, configuration.serializer)
+        values = members.load(saved, configuration.serializer, goes_on)
     for value, why in header["left_out"].items():
         if why == headers.NEW:
             values[value] = Context() if value == "context" else None

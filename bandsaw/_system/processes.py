@@ -37,6 +37,17 @@ def flags_for(executable: str) -> list[str]:
     return flags
 
 
+def options_as_variables() -> dict[str, str]:
+    """Says what `flags_for` says, for a process that other software starts."""
+    options = {"PYTHONOPTIMIZE": str(sys.flags.optimize)} if sys.flags.optimize else {}
+    names = {"int_max_str_digits": "PYTHONINTMAXSTRDIGITS", "utf8": "PYTHONUTF8"}
+    for name, variable in names.items():
+        value = sys._xoptions.get(name)
+        if value is not None:
+            options[variable] = "1" if value is True else str(value)
+    return options
+
+
 def kill_group(pid: int) -> None:
     with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)

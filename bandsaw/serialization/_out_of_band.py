@@ -50,14 +50,26 @@ def reduced_array(value: Any) -> Any:
     array: Any = getattr(numpy, "ndarray", None)
     if array is None or type(value) is array or not isinstance(value, array):
         return NotImplemented
+    if type(value) in copyreg.dispatch_table:
+        return NotImplemented
     with late_import:
         from .._identity.buffers import attributes_of_array, says_more
 
     attributes = attributes_of_array(numpy, value)
+    # What does not pickle stays here, as numpy has it of all.
+    attributes = {name: each for name, each in attributes.items() if _pickles(each)}
     if not attributes or value is numpy.ma.masked or says_more(type(value)):
         return NotImplemented
     function, args, elements = value.__reduce__()
     return function, args, (elements, attributes), None, None, fill_array
+
+
+def _pickles(value: Any) -> bool:
+    try:
+        pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        return False
+    return True
 
 
 def fill_array(array: Any, content: tuple[Any, dict[str, Any]]) -> None:

@@ -60,12 +60,10 @@ class Claims:
             os.unlink(self._of(call))
 
     def end(self, call: str, seconds: float = _SECONDS_TO_BEGIN) -> bool:
-        """Has a call that has begun ended; returns whether it is, or its worker was told to."""
+        """Has a call that has begun ended; returns whether its worker was told to."""
         end = time.monotonic() + seconds
         while not tell(self.path, call):
-            if not os.path.lexists(self._of(call)):
-                return True
-            if time.monotonic() > end:
+            if not os.path.lexists(self._of(call)) or time.monotonic() > end:
                 return False
             time.sleep(0.01)
         return True

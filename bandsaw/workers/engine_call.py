@@ -14,6 +14,7 @@ from .._file import Carrier
 from .._files import carrying
 from .._session import telling
 from .._system import callers, ending
+from .._system.processes import options_as_variables
 from ..distribution import DistributionArchive
 from ..errors import BandsawError
 from ..run import get_run_id
@@ -93,7 +94,7 @@ class EnginePlace(Place):
         of_hub = {
             "beside": archive.places,
             "digest": archive.digest,
-            "environment": dict(wanted.variables),
+            "environment": {**options_as_variables(), **wanted.variables},
             "preload": list(wanted.preload),
             "run_id": get_run_id(),
         }

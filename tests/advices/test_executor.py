@@ -329,6 +329,43 @@ def test_a_process_whose_number_is_not_known_yet_is_told_by_the_executor_alone()
     assert Place.where(place, SimpleNamespace(pid=7)) == "executor Pool, pid 7"
 
 
+@pytest.mark.parametrize("isolate", [True, False])
+def test_options_of_python_that_change_results_reach_the_processes(project, isolate):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        def pool():
+            return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+        advice = ExecutorAdvice(pool, isolate={isolate})
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import sys
+        import bandsaw
+
+        @bandsaw.task
+        def seen():
+            return __debug__, sys.flags.utf8_mode
+
+        if __name__ == "__main__":
+            print(seen(), (__debug__, sys.flags.utf8_mode))
+        """,
+    )
+    for flags in (["-O"], ["-X", "utf8"], []):
+        there, here = project.run(*flags, "workflow.py").stdout.strip().split(") (")
+        assert there.strip("()") == here.strip("()")
+        assert here.startswith(str("-O" not in flags))
+
+
 def test_an_executor_that_is_shut_down_is_an_error(project):
     project.write(
         "bandsaw_config.py",
@@ -1461,6 +1498,9 @@ def test_a_call_that_has_begun_cannot_be_kept_from_it(tmp_path):
     os.symlink(said, tmp_path / "begun-one")
     assert not of_calls.take("one")
     assert of_calls.take("other") and of_calls.take("other")
+    # Nobody was told to end a call of which nothing can be said here.
+    nowhere = claims.Claims(lambda: str(tmp_path / "nowhere"))
+    assert not nowhere.take("one") and not nowhere.end("one")
 
 
 def test_a_path_of_a_machine_that_sees_other_files_is_not_opened():

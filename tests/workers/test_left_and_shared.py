@@ -1,8 +1,13 @@
 """What a process leaves, shares or brings along, and whose it is."""
 
+import io
 import textwrap
 
 import pytest
+
+import bandsaw
+from bandsaw._session import members
+from bandsaw.tasks import _FunctionTask
 
 TASK = "@bandsaw.task\ndef f(x):\n    return x"
 
@@ -195,3 +200,11 @@ def test_the_module_of_a_task_is_there_before_its_arguments_are_read(project, ru
     )
     body = "import units, lengths\nassert lengths.unit_of(units.Length('smoot')) == 'smoot'"
     run(TASK, body, mode)
+
+
+def test_a_task_whose_module_is_lacking_can_go_on_to_another_process():
+    stream, serializer = io.BytesIO(), bandsaw.PickleSerializer()
+    serializer.serialize(_FunctionTask("f", "module_that_is_lacking_here"), stream)
+    header = {"nonce": "", "file": ""}
+    saved = members.Saved(header, {"task": stream.getvalue()}, {}, b"", None)
+    assert members.load(saved, serializer, True)["task"].function_name == "f"
