@@ -21,24 +21,22 @@ def in_forked_processes(function: Callable[[], None]) -> Callable[[], None]:
     return function
 
 
-def flags_for(executable: str) -> list[str]:
-    """Returns the options of this Python that change results, for another process of it.
+def flags() -> list[str]:
+    """Returns the options of this Python that change results, for other processes.
 
     `-O` takes assertions away, and the others change what is read and written. An environment
     variable that says the same is inherited.
     """
-    if executable != sys.executable:
-        return []
-    flags = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
+    found = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
     for name in ("int_max_str_digits", "utf8"):
         value = sys._xoptions.get(name)
         if value is not None:
-            flags += ["-X", name if value is True else f"{name}={value}"]
-    return flags
+            found += ["-X", name if value is True else f"{name}={value}"]
+    return found
 
 
 def options_as_variables() -> dict[str, str]:
-    """Says what `flags_for` says, for a process that other software starts."""
+    """Says what `flags` says, for a process that other software starts."""
     options = {"PYTHONOPTIMIZE": str(sys.flags.optimize)} if sys.flags.optimize else {}
     names = {"int_max_str_digits": "PYTHONINTMAXSTRDIGITS", "utf8": "PYTHONUTF8"}
     for name, variable in names.items():

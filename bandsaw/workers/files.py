@@ -14,7 +14,7 @@ from .._files import bundle, carrying
 from .._system import directories, lifeline
 from .._system.files import open_private, private_folder
 from .._system.output import Tail, said
-from .._system.processes import describe_exit, end_group, flags_for, why_not_started
+from .._system.processes import describe_exit, end_group, flags, why_not_started
 from ..distribution import owned_folders
 from ..errors import TaskTimeoutError, WorkerDiedError, WorkerStartError
 from ..interpreter import Interpreter
@@ -42,7 +42,7 @@ def run(
         archive = session.distribution_archive.path
         command = [
             # Unbuffered, so that what a task prints is seen when it prints it.
-            *(interpreter.executable, *flags_for(interpreter.executable), "-u", str(archive)),
+            *(interpreter.executable, *flags(), "-u", str(archive)),
             *("--input", str(sent), "--output", str(returned), "--run-id", session.run_id),
         ]
         environment = {**os.environ, **interpreter.overlay(local=True)}

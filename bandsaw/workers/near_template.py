@@ -257,7 +257,7 @@ def started(kind: Kind, inherited: state.Inherited, code: Code) -> Template:
         "run_id": get_run_id(),
     }
     settings_text = json.dumps(settings)
-    python = [kind.executable, *processes.flags_for(kind.executable), "-u"]
+    python = [kind.executable, *processes.flags(), "-u"]
     command = [*python, code.program, "--template", settings_text, code.byte_code]
     opened: list[Any] = []
     try:

@@ -26,7 +26,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 from .. import run as run_ids
 from .._archive import finder
-from .._system.processes import flags_for, reap
+from .._system.processes import flags, reap
 from . import far_end, frames, launcher, preload, state
 from .ends import channel_pair, out_of_the_way, pipe_pair
 from .frames import EVENT, Channel
@@ -217,7 +217,7 @@ class _Template:
 
         started = subprocess.Popen(
             [
-                *(sys.executable, *flags_for(sys.executable), "-u", sys.argv[0]),
+                *(sys.executable, *flags(), "-u", sys.argv[0]),
                 *("--worker", str(channel), finder.byte_code),
             ],
             stdout=out,
