@@ -136,10 +136,15 @@ def test_variables_that_count_at_the_start_reach_the_process(run, name, value, l
     ("flags", "look"),
     [
         (["-O"], "sys.flags.optimize"),
-        (["-OO"], "sys.flags.optimize"),
         (["-X", "utf8"], "sys.flags.utf8_mode"),
-        (["-X", "utf8=0"], "sys.flags.utf8_mode"),
-        (["-X", "int_max_str_digits=0"], "sys._xoptions.get('int_max_str_digits')"),
+        *(
+            pytest.param(*those, marks=pytest.mark.slow)
+            for those in (
+                (["-OO"], "sys.flags.optimize"),
+                (["-X", "utf8=0"], "sys.flags.utf8_mode"),
+                (["-X", "int_max_str_digits=0"], "sys._xoptions.get('int_max_str_digits')"),
+            )
+        ),
     ],
 )
 def test_options_of_python_that_change_results_reach_the_process(
