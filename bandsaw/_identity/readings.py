@@ -21,12 +21,11 @@ class Whole:
     more counts than is in a pickle.
     """
 
-    __slots__ = ("_has_more", "_pickled", "_write", "_written", "value")
+    __slots__ = ("_pickled", "_write", "_written", "value")
 
     def __init__(self, value: Any, write: Write, has_more: bool) -> None:
         self.value = value
         self._write = write
-        self._has_more = has_more
         self._written = write(value)
         self._pickled = None if self._written is None or has_more else _pickled(value)
 
@@ -34,7 +33,7 @@ class Whole:
         return self._written is not None
 
     def is_same(self) -> bool:
-        pickled = None if self._has_more else _pickled(self.value)
+        pickled = None if self._pickled is None else _pickled(self.value)
         if pickled is None or pickled != self._pickled:
             if self._write(self.value) != self._written:
                 return False

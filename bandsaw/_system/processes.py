@@ -21,29 +21,29 @@ def in_forked_processes(function: Callable[[], None]) -> Callable[[], None]:
     return function
 
 
+# What changes results, by the names that `-X` has for it, with the variables that say the same.
+_OPTIONS = {"int_max_str_digits": "PYTHONINTMAXSTRDIGITS", "utf8": "PYTHONUTF8"}
+
+
+def _options() -> dict[str, str]:
+    given = {name: sys._xoptions[name] for name in _OPTIONS if name in sys._xoptions}
+    return {name: "1" if value is True else str(value) for name, value in given.items()}
+
+
 def flags() -> list[str]:
     """Returns the options of this Python that change results, for other processes.
 
     `-O` takes assertions away, and the others change what is read and written. An environment
     variable that says the same is inherited.
     """
-    found = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
-    for name in ("int_max_str_digits", "utf8"):
-        value = sys._xoptions.get(name)
-        if value is not None:
-            found += ["-X", name if value is True else f"{name}={value}"]
-    return found
+    optimize = ["-" + "O" * sys.flags.optimize] if sys.flags.optimize else []
+    return optimize + [f"-X{name}={value}" for name, value in _options().items()]
 
 
-def options_as_variables() -> dict[str, str]:
-    """Says what `flags` says, for a process that other software starts."""
-    options = {"PYTHONOPTIMIZE": str(sys.flags.optimize)} if sys.flags.optimize else {}
-    names = {"int_max_str_digits": "PYTHONINTMAXSTRDIGITS", "utf8": "PYTHONUTF8"}
-    for name, variable in names.items():
-        value = sys._xoptions.get(name)
-        if value is not None:
-            options[variable] = "1" if value is True else str(value)
-    return options
+def flags_as_variables() -> dict[str, str]:
+    """Says the same for a process that other software starts."""
+    optimize = {"PYTHONOPTIMIZE": str(sys.flags.optimize)} if sys.flags.optimize else {}
+    return {**optimize, **{_OPTIONS[name]: value for name, value in _options().items()}}
 
 
 def kill_group(pid: int) -> None:

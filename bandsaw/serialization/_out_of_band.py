@@ -45,20 +45,23 @@ def is_array(owner: Any) -> bool:
 
 
 def reduced_array(value: Any) -> Any:
-    """Returns what an array with attributes is pickled as; `NotImplemented` for all else."""
-    numpy: Any = sys.modules.get("numpy")
-    array: Any = getattr(numpy, "ndarray", None)
-    if array is None or type(value) is array or not isinstance(value, array):
-        return NotImplemented
-    if type(value) in copyreg.dispatch_table:
+    """Returns what an array of NumPy with attributes is pickled as.
+
+    `NotImplemented` for one that has none, or whose class says itself how it pickles.
+    """
+    numpy: Any = sys.modules["numpy"]
+    kind = type(value)
+    if kind is numpy.ndarray or kind in copyreg.dispatch_table or value is numpy.ma.masked:
         return NotImplemented
     with late_import:
         from .._identity.buffers import attributes_of_array, says_more
 
-    attributes = attributes_of_array(numpy, value)
+    if says_more(kind):
+        return NotImplemented
     # What does not pickle stays here, as numpy has it of all.
-    attributes = {name: each for name, each in attributes.items() if _pickles(each)}
-    if not attributes or value is numpy.ma.masked or says_more(type(value)):
+    held = attributes_of_array(numpy, value)
+    attributes = {name: each for name, each in held.items() if _pickles(each)}
+    if not attributes:
         return NotImplemented
     function, args, elements = value.__reduce__()
     return function, args, (elements, attributes), None, None, fill_array

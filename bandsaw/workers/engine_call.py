@@ -14,7 +14,7 @@ from .._file import Carrier
 from .._files import carrying
 from .._session import telling
 from .._system import callers, ending
-from .._system.processes import options_as_variables
+from .._system.processes import flags_as_variables
 from ..distribution import DistributionArchive
 from ..errors import BandsawError
 from ..run import get_run_id
@@ -94,7 +94,7 @@ class EnginePlace(Place):
         of_hub = {
             "beside": archive.places,
             "digest": archive.digest,
-            "environment": {**options_as_variables(), **wanted.variables},
+            "environment": {**flags_as_variables(), **wanted.variables},
             "preload": list(wanted.preload),
             "run_id": get_run_id(),
         }
@@ -144,8 +144,11 @@ class EnginePlace(Place):
         return {"overlay": dict(self._wanted.variables)}
 
     def inherited_once(self) -> dict[str, Any]:
-        told = {"bulk_directory": self._wanted.directory, "below_executor": True}
-        return {**told, "has_place": True}
+        return {
+            "bulk_directory": self._wanted.directory,
+            "below_executor": True,
+            "has_place": True,
+        }
 
     def carrier(self, session: Session) -> Carrier:
         return (carrying.Pointing if self.engine.is_here else carrying.Delivering)(session)

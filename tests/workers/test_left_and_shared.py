@@ -1,6 +1,7 @@
 """What a process leaves, shares or brings along, and whose it is."""
 
 import io
+import sys
 import textwrap
 
 import pytest
@@ -202,9 +203,21 @@ def test_the_module_of_a_task_is_there_before_its_arguments_are_read(project, ru
     run(TASK, body, mode)
 
 
-def test_a_task_whose_module_is_lacking_can_go_on_to_another_process():
+def loaded(module, goes_on):
     stream, serializer = io.BytesIO(), bandsaw.PickleSerializer()
-    serializer.serialize(_FunctionTask("f", "module_that_is_lacking_here"), stream)
+    serializer.serialize(_FunctionTask("f", module), stream)
     header = {"nonce": "", "file": ""}
     saved = members.Saved(header, {"task": stream.getvalue()}, {}, b"", None)
-    assert members.load(saved, serializer, True)["task"].function_name == "f"
+    return members.load(saved, serializer, goes_on)["task"]
+
+
+def test_a_task_whose_module_is_lacking_can_go_on_to_another_process():
+    assert loaded("module_that_is_lacking_here", True).function_name == "f"
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_what_comes_back_loads_no_code(monkeypatch, tmp_path, goes_on):
+    (tmp_path / "named_by_what_came.py").write_text("def f(): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded("named_by_what_came", goes_on)
+    assert (sys.modules.pop("named_by_what_came", None) is not None) is goes_on
