@@ -55,6 +55,8 @@ class Progress(Extension):
         self._stops = False
         self._counting = Counting()
         self._works: list[work.Work] = []
+        self._is_showing = False
+        # It shows the end of all that it has counted after it has said that it is not showing.
         self._thread: Optional[threading.Thread] = None
         self._changed = threading.Event()
 
@@ -83,8 +85,11 @@ class Progress(Extension):
             self._has_thread()
 
     def _has_thread(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._show, daemon=True, name="bandsaw-progress")
+        if not self._is_showing:
+            self._is_showing = True
+            self._thread = threading.Thread(
+                target=self._show, args=(self._thread,), daemon=True, name="bandsaw-progress"
+            )
             self._thread.start()
 
     def _work_begun(self, begun: work.Work) -> None:
@@ -112,7 +117,9 @@ class Progress(Extension):
         else:
             self._counting.ended(str(task), True, False, has_begun=False)
 
-    def _show(self) -> None:
+    def _show(self, before: Optional[threading.Thread]) -> None:
+        if before is not None:
+            before.join()
         shown: Any = None
         shown_at = time.monotonic() + _SECONDS_UNTIL_SHOWN
         while True:
@@ -125,7 +132,7 @@ class Progress(Extension):
                 is_idle = self._counting.is_over() and len(ended) == len(self._works)
                 is_over = self._stops or is_idle
                 if is_over:
-                    self._thread = None
+                    self._is_showing = False
                     self._counting.clear()
             if not is_over and shown is None and time.monotonic() >= shown_at:
                 shown = shower(self.seconds)
