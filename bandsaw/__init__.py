@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from . import session as session
     from . import tasks as tasks
     from . import user as user
-    from . import workers as workers
     from ._commands.explain import explain
     from ._file import File
     from ._session.moderator import get_attempt
@@ -125,7 +124,6 @@ _ROOMS = (
     "tasks",
     "tracing",
     "user",
-    "workers",
 )
 
 

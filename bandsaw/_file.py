@@ -8,11 +8,11 @@ import threading
 from typing import Any, Callable, Optional, TypeVar, Union
 
 _Made = TypeVar("_Made")
-_Self = TypeVar("_Self", bound="Carrier")
+_Self = TypeVar("_Self", bound="FileCarrier")
 _thread = threading.local()
 
 
-class Carrier:
+class FileCarrier:
     """Answers for the files in a value that this thread writes or reads. Not for users.
 
     Serializers explain their errors in many ways. The first error that concerns a file is kept, and
@@ -41,12 +41,12 @@ class Carrier:
     @staticmethod
     def check() -> None:
         """Raises the error that this thread's carrier has kept, before more is done."""
-        carrier = Carrier.current()
+        carrier = FileCarrier.current()
         if carrier is not None and carrier._failure is not None:
             raise carrier._failure
 
     @staticmethod
-    def current() -> Optional[Carrier]:
+    def current() -> Optional[FileCarrier]:
         """Returns the one that this thread has entered last."""
         return getattr(_thread, "carrier", None)
 
@@ -146,7 +146,7 @@ class File:
 
     def __reduce__(self) -> tuple[Any, ...]:
         plain = type(self), (self.path,) if self.to is None else (self.path, self.to)
-        carrier = Carrier.current()
+        carrier = FileCarrier.current()
         return plain if carrier is None else carrier.guarded(lambda: carrier.carried(self), plain)
 
     def digest(self) -> bytes:
@@ -159,12 +159,12 @@ class File:
         Raises:
             IdentityError: It cannot be read. If there is nothing, a `MissingFileError`.
         """
-        from ._system import contents, trees
+        from ._system import file_contents, trees
         from .errors import FileTravelError, IdentityError, MissingFileError
 
         try:
             stamps = trees.stamps_of(self.path)
-            digest = bytes.fromhex(contents.known_digest_of(self.path, is_read=True))
+            digest = bytes.fromhex(file_contents.known_digest_of(self.path, is_read=True))
         except FileTravelError as error:
             kind, reason, where = IdentityError, str(error), ""
             if not os.path.isabs(self.path):

@@ -158,7 +158,7 @@ class Configuration:
                 `ValueError`).
         """
         if name is not None:
-            from ._identity.buffers import new_hash
+            from ._identity.bulk_data import new_hash
 
             new_hash(name)
         self.bulk_hash = name
@@ -189,7 +189,7 @@ class Configuration:
         """Bounds how many submitted calls of all chains together run at once.
 
         Each chain has a bound of its own besides: what its first advice that leaves the process
-        says (`workers` of a `SubprocessAdvice`), else the number of processors.
+        says (`_workers` of a `SubprocessAdvice`), else the number of processors.
 
         Args:
             number: The bound, `None` for none.

@@ -19,8 +19,8 @@ from ._system.processes import in_forked_processes
 from .modules import importable_module_name
 
 if TYPE_CHECKING:
-    from ._archive.contents import Content
     from ._archive.running import Running
+    from ._archive.selection import Content
     from .config import Configuration
 
 # How often an archive that is kept is marked as being in use.
@@ -101,9 +101,9 @@ class DistributionArchive:
             with self._lock:
                 folder = self._folder
                 if folder is None or not _is_there(folder):
-                    from ._archive import places
+                    from ._archive import stores
 
-                    folder = self._folder = self._put(places.put_folder)
+                    folder = self._folder = self._put(stores.put_folder)
         self._mark_use(folder)
         return folder
 
@@ -138,13 +138,13 @@ class DistributionArchive:
             return self._current().holds(module_name)
 
     def _collect(self) -> Content:
-        from ._archive.contents import collect
+        from ._archive.selection import collect
 
         return collect(self.modules, self.signed_by)
 
     def _current(self) -> Content:
         """The content as it is on the disk, or in memory. Called under the lock."""
-        from ._archive.places import content_at
+        from ._archive.stores import content_at
 
         content = self._content or content_at(self._folder, self._path)
         if content is None:
@@ -155,14 +155,14 @@ class DistributionArchive:
         return content
 
     def _put(self, put: Callable[[Path, Content], Path]) -> Path:
-        from ._archive.places import put_where_possible
+        from ._archive.stores import put_where_possible
 
         place, content = put_where_possible(put, self._current)
         self._content, self._digest, self._touched = None, content.digest, time.monotonic()
         return place
 
     def _make_file(self) -> Path:
-        from ._archive.places import write_file
+        from ._archive.stores import write_file
 
         assert self._path is not None
         write_file(self._path, self._current)
@@ -213,26 +213,26 @@ class _ConfiguredArchive(DistributionArchive):
         return path
 
     def _make_file(self) -> Path:
-        from ._archive import places
+        from ._archive import stores
 
-        return self._put(places.put_zip)
+        return self._put(stores.put_zip)
 
     def _collect(self) -> Content:
-        from ._archive import checkout, contents, running
+        from ._archive import checkout, running, selection
 
         self._state = checkout.state()
         configuration = self._configuration
         self._tasks_seen = _number_of_tasks(configuration)
         first_party = configuration._distributes_first_party
         earlier = running.running_archive()
-        return contents.collect(
+        return selection.collect(
             self.modules,
             self.signed_by,
             importable_module_name(configuration.module_name),
-            contents.roots_of(configuration) if first_party else None,
+            selection.roots_of(configuration) if first_party else None,
             # What is not reached from here may be reached from where it was made.
             None if earlier is None else earlier.content,
-            contents.known_imports() if first_party else None,
+            selection.known_imports() if first_party else None,
             configuration._distribution_files,
             checkout.loaded_text,
         )
@@ -252,9 +252,9 @@ class _ConfiguredArchive(DistributionArchive):
         with self._lock:
             if self._digest is None:
                 return False  # it is collected later
-            from ._archive import contents
+            from ._archive import selection
 
-            if contents.lacks_a_task(self._current(), configuration):
+            if selection.lacks_a_task(self._current(), configuration):
                 return True
             self._tasks_seen = number
             return False

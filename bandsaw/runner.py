@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Optional
 
 from . import _far_end, distribution, modules
-from ._files import bundle
+from ._file_transfer import bundle
 from ._session import packing, telling
 from ._system import lifeline
 from ._system.files import whole_file
+from ._workers import notices
 from .run import set_run_id, take_run_id
 from .session import Session
-from .workers import notices
 
 IS_FAR_END = True
 

@@ -8,10 +8,10 @@ import zipfile
 import pytest
 
 import bandsaw
-from bandsaw._archive import files, folders
-from bandsaw._archive.contents import collect
+from bandsaw._archive import folders, locate
 from bandsaw._archive.imports import Imports, named_in
-from bandsaw._archive.zipped import content_of_zip
+from bandsaw._archive.selection import collect
+from bandsaw._archive.zip_archive import content_of_zip
 from bandsaw.distribution import DistributionArchive, get_distribution_archive
 from bandsaw.errors import (
     ConfigurationTypeError,
@@ -386,6 +386,8 @@ def test_modules_in_folders_of_a_package_that_is_not_loaded_are_found(tmp_path, 
     (tmp_path / "outer" / "__init__.py").touch()
     path.touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert files.locate("outer.folder.inner.module").origin == str(path)
-    assert list(files.locate("outer.folder.inner").submodule_search_locations) == [str(path.parent)]
-    assert files.locate("outer.folder.no.module") is None
+    assert locate.locate("outer.folder.inner.module").origin == str(path)
+    assert list(locate.locate("outer.folder.inner").submodule_search_locations) == [
+        str(path.parent)
+    ]
+    assert locate.locate("outer.folder.no.module") is None

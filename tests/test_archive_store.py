@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from bandsaw._archive import keep, places, unpack
-from bandsaw._archive.contents import Content, collect, with_digest
+from bandsaw._archive import keep, stores, unpack
 from bandsaw._archive.keep import MANIFEST
-from bandsaw._archive.zipped import content_of_folder, content_of_zip, write_zip
+from bandsaw._archive.selection import Content, collect, with_digest
+from bandsaw._archive.zip_archive import content_of_folder, content_of_zip, write_zip
 from bandsaw._system.home import kept_folder
 from bandsaw.distribution import DistributionArchive
 from bandsaw.errors import DistributionError, KeptFolderError
@@ -60,7 +60,7 @@ def prune(base, *arguments):
 
 
 def test_what_is_unpacked_and_what_is_zipped_are_the_same(base, content):
-    folder, path = places.put_folder(base, content), places.put_zip(base, content)
+    folder, path = stores.put_folder(base, content), stores.put_zip(base, content)
     assert names(base) == [content.digest, f"{content.digest}.pyz"]
     for back in (content_of_folder(folder), content_of_zip(path)):
         assert back.manifest == content.manifest
@@ -70,18 +70,18 @@ def test_what_is_unpacked_and_what_is_zipped_are_the_same(base, content):
     with open(base / "again", "wb") as stream:
         write_zip(content_of_folder(folder), stream)
     assert (base / "again").read_bytes() == path.read_bytes()
-    assert places.put_folder(base, content_of_zip(path)) == folder
+    assert stores.put_folder(base, content_of_zip(path)) == folder
 
 
 def test_only_the_owner_can_read_it(base, content):
-    for path in (places.put_folder(base, content), places.put_zip(base, content)):
+    for path in (stores.put_folder(base, content), stores.put_zip(base, content)):
         for inner in [path, *path.rglob("*")]:
             assert inner.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("damage", ["edited", "cut", "missing", "link", "file", "manifest"])
 def test_what_is_damaged_is_made_again(base, content, damage):
-    folder = places.put_folder(base, content)
+    folder = stores.put_folder(base, content)
     inner = folder / "a.py"
     if damage == "edited":
         inner.write_text("x = 2")
@@ -98,7 +98,7 @@ def test_what_is_damaged_is_made_again(base, content, damage):
             folder.symlink_to(base / "aside")
         else:
             folder.write_text("")
-    assert places.put_folder(base, content) == folder
+    assert stores.put_folder(base, content) == folder
     assert not folder.is_symlink()
     assert inner.read_text() == "x = 1"
     shutil.rmtree(base / "aside", ignore_errors=True)
@@ -111,23 +111,23 @@ def test_who_is_second_takes_what_the_first_one_made(base, content, monkeypatch)
     def finish_late(unpacking):
         if not others:
             others.append(None)
-            others.append(places.put_folder(base, content).stat().st_ino)
+            others.append(stores.put_folder(base, content).stat().st_ino)
         finish(unpacking)
 
     monkeypatch.setattr(unpack.Unpacking, "finish", finish_late)
-    assert places.put_folder(base, content).stat().st_ino == others[1]
+    assert stores.put_folder(base, content).stat().st_ino == others[1]
     assert names(base) == [content.digest]
 
 
 def test_a_zip_that_was_cut_short_is_made_again(base, content):
-    path = places.put_zip(base, content)
+    path = stores.put_zip(base, content)
     data = path.read_bytes()
     for damaged in (b"", data[:-30], data[: len(data) // 2]):
         path.write_bytes(damaged)
-        assert places.put_zip(base, content).read_bytes() == data
+        assert stores.put_zip(base, content).read_bytes() == data
     path.unlink()
     path.mkdir()
-    assert places.put_zip(base, content).read_bytes() == data
+    assert stores.put_zip(base, content).read_bytes() == data
     assert names(base) == [path.name]
 
 
@@ -146,7 +146,7 @@ def test_one_that_is_removed_while_it_is_replaced_is_made(base, content, monkeyp
             raise
 
     monkeypatch.setattr(os, "rename", rename_late)
-    assert places.put_folder(base, content) == target
+    assert stores.put_folder(base, content) == target
     assert content_of_folder(target).read("a.py") == b"x = 1"
     assert names(base) == [target.name]
 
@@ -157,8 +157,8 @@ def test_many_threads_make_and_remove_the_same_one(base, content):
     def work(number):
         try:
             for _ in range(20):
-                folder = places.put_folder(base, content)
-                places.put_zip(base, content)
+                folder = stores.put_folder(base, content)
+                stores.put_zip(base, content)
                 if number == 0:
                     keep.discard(str(folder))
         except BaseException as error:
@@ -170,7 +170,7 @@ def test_many_threads_make_and_remove_the_same_one(base, content):
     for thread in threads:
         thread.join()
     assert failures == []
-    assert content_of_folder(places.put_folder(base, content)).read("a.py") == b"x = 1"
+    assert content_of_folder(stores.put_folder(base, content)).read("a.py") == b"x = 1"
     assert names(base) == [content.digest, f"{content.digest}.pyz"]
 
 
@@ -223,7 +223,7 @@ class Failing:
         return self._content.read(name)
 
 
-@pytest.mark.parametrize("put", [places.put_folder, places.put_zip])
+@pytest.mark.parametrize("put", [stores.put_folder, stores.put_zip])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), KeyboardInterrupt(), Exception()])
 def test_what_cannot_be_finished_leaves_nothing(base, put, error):
     failing = Failing(content_with(a="1", b="2", c="3", d="4"), error)
@@ -272,8 +272,8 @@ def aged(path, days):
 
 def test_what_was_not_used_for_some_time_goes_and_nothing_else(base):
     contents = [content_with(a=f"x = {number}") for number in range(3)]
-    folders = [places.put_folder(base, content) for content in contents]
-    paths = [places.put_zip(base, content) for content in contents]
+    folders = [stores.put_folder(base, content) for content in contents]
+    paths = [stores.put_zip(base, content) for content in contents]
     left_over = base / f".{contents[0].digest[:8]}-abc"
     left_over.mkdir()
     other = base / "notes.txt"
@@ -293,26 +293,26 @@ def test_what_was_not_used_for_some_time_goes_and_nothing_else(base):
 
 
 def test_what_is_used_is_not_old(base, content):
-    folder, path = places.put_folder(base, content), places.put_zip(base, content)
+    folder, path = stores.put_folder(base, content), stores.put_zip(base, content)
     for old in (folder, path):
         aged(old, 40)
-    places.put_folder(base, content)
-    places.put_zip(base, content)
+    stores.put_folder(base, content)
+    stores.put_zip(base, content)
     assert prune(base, keep.KEPT_SECONDS) == set()
 
 
 def test_byte_code_is_taken_over_for_files_that_are_the_same(base):
-    first = places.put_folder(base, content_with(a="x = 1", b="x = 1"))
+    first = stores.put_folder(base, content_with(a="x = 1", b="x = 1"))
     (first / "__pycache__").mkdir()
     for name in ("a.cpython-39.pyc", "a.cpython-313.opt-1.pyc", "b.cpython-39.pyc", "a.tmp"):
         (first / "__pycache__" / name).write_text(name)
-    second = places.put_folder(base, content_with(a="x = 1", b="x = 2"))
+    second = stores.put_folder(base, content_with(a="x = 1", b="x = 2"))
     found = {path.name: path.read_text() for path in (second / "__pycache__").iterdir()}
     assert found == {name: name for name in ("a.cpython-39.pyc", "a.cpython-313.opt-1.pyc")}
 
 
 def test_byte_code_is_copied_where_it_cannot_be_linked(base, monkeypatch):
-    first = places.put_folder(base, content_with(a="x = 1"))
+    first = stores.put_folder(base, content_with(a="x = 1"))
     (first / "__pycache__").mkdir()
     (first / "__pycache__" / "a.cpython-39.pyc").write_text("code")
 
@@ -320,7 +320,7 @@ def test_byte_code_is_copied_where_it_cannot_be_linked(base, monkeypatch):
         raise OSError(errno.EPERM, "no links here")
 
     monkeypatch.setattr(os, "link", refused)
-    second = places.put_folder(base, content_with(a="x = 1", b=""))
+    second = stores.put_folder(base, content_with(a="x = 1", b=""))
     assert (second / "__pycache__" / "a.cpython-39.pyc").read_text() == "code"
 
 
@@ -338,8 +338,8 @@ def inodes(folder):
 
 
 def test_what_another_archive_has_is_shared(base):
-    first = places.put_folder(base, content_with(a="x = 1", b="y"))
-    second = places.put_folder(base, content_with(a="x = 2", b="y", copy="y"))
+    first = stores.put_folder(base, content_with(a="x = 1", b="y"))
+    second = stores.put_folder(base, content_with(a="x = 2", b="y", copy="y"))
     known, found = inodes(first), inodes(second)
     assert found["b.py"] == found["copy.py"] == known["b.py"]
     assert found["textwrap.py"] == known["textwrap.py"]
@@ -350,7 +350,7 @@ def test_what_another_archive_has_is_shared(base):
 
 @pytest.mark.parametrize("damage", ["in place", "same time", "mode"])
 def test_a_damaged_file_is_never_shared(base, damage):
-    first = places.put_folder(base, content_with(a="x = 1"))
+    first = stores.put_folder(base, content_with(a="x = 1"))
     path = first / "a.py"
     if damage == "mode":
         path.chmod(0o777)
@@ -358,14 +358,14 @@ def test_a_damaged_file_is_never_shared(base, damage):
         path.write_text("x = 2")
     if damage == "same time":
         os.utime(path, (keep.TIME, keep.TIME))
-    second = places.put_folder(base, content_with(a="x = 1", b=""))
+    second = stores.put_folder(base, content_with(a="x = 1", b=""))
     assert (second / "a.py").read_text() == "x = 1"
     assert inodes(second)["a.py"] != inodes(first)["a.py"]
     assert inodes(second)["textwrap.py"] == inodes(first)["textwrap.py"]
 
 
 def test_where_files_cannot_be_linked_they_are_copied(base, monkeypatch):
-    first = places.put_folder(base, content_with(a="x = 1"))
+    first = stores.put_folder(base, content_with(a="x = 1"))
 
     def refused(*_):
         raise OSError(errno.EPERM, "no links here")
@@ -373,7 +373,7 @@ def test_where_files_cannot_be_linked_they_are_copied(base, monkeypatch):
     monkeypatch.setattr(os, "link", refused)
     content = content_with(a="x = 1", b="")
     content.read = {"b.py": b""}.__getitem__
-    second = places.put_folder(base, content)
+    second = stores.put_folder(base, content)
     assert (second / "a.py").read_text() == "x = 1"
     assert inodes(second)["a.py"] != inodes(first)["a.py"]
     assert unpack.is_whole(str(second))
@@ -382,7 +382,7 @@ def test_where_files_cannot_be_linked_they_are_copied(base, monkeypatch):
 def test_many_edits_cost_their_own_size(base):
     size = 200_000
     for number in range(40):
-        places.put_folder(base, content_with(large="#" * size, a=f"x = {number}"))
+        stores.put_folder(base, content_with(large="#" * size, a=f"x = {number}"))
     total = sum(keep.sizes_of_new(str(base), set()))
     assert total < size + 40 * 2000 + 100_000
     assert sum(path.stat().st_size for path in base.rglob("large.py")) == 40 * size
@@ -391,7 +391,7 @@ def test_many_edits_cost_their_own_size(base):
 def test_what_is_kept_has_a_bound_in_bytes(base):
     texts = [str(number) * 100_000 for number in range(4)]
     shared = "#" * 100_000
-    folders = [places.put_folder(base, content_with(a=text, shared=shared)) for text in texts]
+    folders = [stores.put_folder(base, content_with(a=text, shared=shared)) for text in texts]
     for days, folder in zip((5, 4, 3, 0.5), folders):
         aged(folder, days)
     everything = sum(keep.sizes_of_new(str(base), set()))
@@ -403,7 +403,7 @@ def test_what_is_kept_has_a_bound_in_bytes(base):
 
 
 def test_zips_that_are_not_needed_any_more_do_not_wait_for_a_day(base):
-    paths = [places.put_zip(base, content_with(a=f"x = {number}")) for number in range(3)]
+    paths = [stores.put_zip(base, content_with(a=f"x = {number}")) for number in range(3)]
     aged(paths[0], 0.2)
     aged(paths[1], 0.02)
     assert prune(base, keep.KEPT_SECONDS, 10) == {paths[0]}
@@ -411,7 +411,7 @@ def test_zips_that_are_not_needed_any_more_do_not_wait_for_a_day(base):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no locks that a process holds")
 def test_what_a_process_holds_is_not_removed(base, content):
-    folder = places.put_folder(base, content)
+    folder = stores.put_folder(base, content)
     aged(folder, 40)
     code = (
         "import sys; from bandsaw._archive import keep\n"
@@ -432,9 +432,9 @@ def test_what_may_be_executed_is_so_in_any_form(base):
     content = content_with(a="x = 1", b="x = 1")
     content.members["a.py"]["executable"] = True
     content = Content(with_digest(content.manifest), content.read)
-    zipped = content_of_zip(places.put_zip(base, content))
+    zipped = content_of_zip(stores.put_zip(base, content))
     for given in (content, zipped):
-        folder = places.put_folder(base, given)
+        folder = stores.put_folder(base, given)
         assert os.access(folder / "a.py", os.X_OK)
         assert not (folder / "b.py").stat().st_mode & 0o100
         keep.discard(str(folder))

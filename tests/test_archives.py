@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import bandsaw
-from bandsaw._archive import keep, places
+from bandsaw._archive import keep, stores
 from bandsaw.distribution import DistributionArchive, get_distribution_archive
 from bandsaw.errors import DistributionError
 from tests.conftest import lacking
@@ -293,8 +293,8 @@ def configuration(monkeypatch, tmp_path):
 
 def test_threads_build_it_once_and_what_is_deleted_is_built_again(configuration, monkeypatch):
     made = []
-    put_folder = places.put_folder
-    monkeypatch.setattr(places, "put_folder", lambda *given: made.append(1) or put_folder(*given))
+    put_folder = stores.put_folder
+    monkeypatch.setattr(stores, "put_folder", lambda *given: made.append(1) or put_folder(*given))
     barrier = threading.Barrier(8)
     folders = []
 

@@ -33,7 +33,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandsaw._file import File
-from bandsaw._identity import buffers, cycles
+from bandsaw._identity import bulk_data, cycles
 from bandsaw._system import buffers as system_buffers
 from bandsaw.errors import IdentityError, InvalidValueError
 from bandsaw.fingerprint import digest_of_value, execution_id_of
@@ -583,8 +583,8 @@ def test_arrays_count_by_their_elements_in_c_order_in_whatever_layout(array_, ch
     assert digest(array_) == wanted
     with pytest.MonkeyPatch.context() as patch:
         # So that small arrays go the ways of large ones.
-        patch.setattr(buffers, "_CHUNK", chunk)
-        patch.setattr(buffers, "_INLINE", 0)
+        patch.setattr(bulk_data, "_CHUNK", chunk)
+        patch.setattr(bulk_data, "_INLINE", 0)
         wanted = digest(np.ascontiguousarray(array_).reshape(array_.shape))
         assert digest(array_) == wanted
         patch.setattr(system_buffers, "_LARGE", 0)
@@ -609,7 +609,7 @@ def test_an_error_in_the_thread_that_hashes_is_raised(monkeypatch):
         def update(self, chunk):
             raise ArithmeticError
 
-    monkeypatch.setattr(buffers, "new_hash", lambda name: Failing())
+    monkeypatch.setattr(bulk_data, "new_hash", lambda name: Failing())
     with pytest.raises(IdentityError, match="ArithmeticError") as raised:
         digest(np.zeros((2000, 2000)).T)
     assert type(raised.value.__cause__) is ArithmeticError

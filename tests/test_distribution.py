@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 import bandsaw
-from bandsaw._archive.contents import Content, with_digest
 from bandsaw._archive.keep import MANIFEST
+from bandsaw._archive.selection import Content, with_digest
 from bandsaw.distribution import DistributionArchive, get_distribution_archive
 from bandsaw.errors import DistributionError, DistributionModuleError
 from bandsaw.execution import Execution

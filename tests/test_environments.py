@@ -22,7 +22,7 @@ from packaging.specifiers import SpecifierSet
 
 import bandsaw
 from bandsaw._environments import pythons, requirements, script, store, versions
-from bandsaw._system.locks import Lock
+from bandsaw._system.file_locks import Lock
 from bandsaw.errors import EnvironmentBuildError, InvalidValueError
 from tests.conftest import lacking
 
@@ -538,7 +538,7 @@ def test_a_forked_process_does_not_keep_a_lock(project, tmp_path, wait_until):
     path = tmp_path / "lock"
     code = f"""
         import os, pathlib, time
-        from bandsaw._system.locks import Lock
+        from bandsaw._system.file_locks import Lock
         assert Lock(pathlib.Path({str(path)!r})).acquire()
         child = os.fork()
         if child:

@@ -12,9 +12,9 @@ import pytest
 
 import bandsaw
 from bandsaw import File
-from bandsaw._files import bundle, carrying, places
-from bandsaw._system import contents, trees
-from bandsaw._system.contents import Arriving
+from bandsaw._file_transfer import bundle, carrying, destinations
+from bandsaw._system import file_contents, trees
+from bandsaw._system.file_contents import Arriving
 from bandsaw._system.trees import FILE, FOLDER, LINK, Part
 from bandsaw.errors import FileTravelError, InvalidValueError, MissingFileError
 
@@ -27,7 +27,7 @@ from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
 
 from bandsaw.advices._moving import go_on_after
-from bandsaw.workers import files
+from bandsaw._workers import files
 
 
 class ByFiles(bandsaw.Advice):
@@ -393,7 +393,7 @@ def test_a_place_that_leads_elsewhere_is_refused(tmp_path, to):
     with pytest.raises(InvalidValueError, match="below the working directory"):
         File("x", to=to)
     with pytest.raises(FileTravelError):
-        places.below(str(tmp_path), to)
+        destinations.below(str(tmp_path), to)
     assert not list(tmp_path.iterdir())
 
 
@@ -444,10 +444,14 @@ def test_a_link_that_leads_out_through_another_one_is_refused(tmp_path):
 def test_what_was_written_just_now_is_read_each_time(tmp_path):
     path = tmp_path / "file"
     path.write_text("x")
-    digest = contents.known_digest_of(str(path))
-    assert contents.digest_if_known(str(path)) == ""
+    digest = file_contents.known_digest_of(str(path))
+    assert file_contents.digest_if_known(str(path)) == ""
     os.utime(path, (1, 1))
-    assert contents.known_digest_of(str(path)) == contents.digest_if_known(str(path)) == digest
+    assert (
+        file_contents.known_digest_of(str(path))
+        == file_contents.digest_if_known(str(path))
+        == digest
+    )
 
 
 def test_a_path_with_a_link_on_its_way_is_refused(tmp_path):
@@ -457,7 +461,7 @@ def test_a_path_with_a_link_on_its_way_is_refused(tmp_path):
     (work / "link").symlink_to(inner.parent)
     for name in ("link/x", "link/inner/x", "link/inner/new/x"):
         with pytest.raises(FileTravelError, match="has a link"):
-            places.below(str(work), name)
+            destinations.below(str(work), name)
     assert not list(inner.iterdir())
 
 
@@ -468,7 +472,7 @@ def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
     arriving.take(b"aa")
     arriving.take(b"acc")
     digest = arriving.finish()
-    assert digest == contents.digest_of(target)
+    assert digest == file_contents.digest_of(target)
 
     def arrive(data, expected):
         arriving = Arriving(target, parts)
@@ -479,7 +483,7 @@ def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
         with pytest.raises(FileTravelError):
             arrive(data, expected)
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
-    assert contents.digest_of(target) == digest
+    assert file_contents.digest_of(target) == digest
 
 
 def test_what_cannot_be_read_is_named_and_not_where_it_goes(tmp_path):
@@ -494,7 +498,7 @@ def test_of_a_link_the_contents_of_what_it_leads_to_are_copied(tmp_path, is_link
     (tmp_path / "link").symlink_to("made.txt")
     (tmp_path / "out").mkdir()
     target = tmp_path / "out" / "target"
-    places.copy(str(tmp_path / "link"), str(target), is_linked)
+    destinations.copy(str(tmp_path / "link"), str(target), is_linked)
     assert target.read_text() == "made" and not target.is_symlink()
 
 
@@ -512,7 +516,7 @@ def test_a_folder_counts_by_all_that_is_in_it(tmp_path, change):
     (top / "a").mkdir(parents=True)
     (top / "a" / "x").write_text("x")
     (top / "l").symlink_to("a/x")
-    places.copy(str(top), str(tmp_path / "twin"))
+    destinations.copy(str(top), str(tmp_path / "twin"))
     before = File(top).digest()
     assert File(tmp_path / "twin").digest() == before
     if change == "content":
@@ -536,10 +540,10 @@ def test_a_full_disk_is_a_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
     def write(descriptor, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(contents.os, "write", write)
-    monkeypatch.delattr(contents.os, "copy_file_range", raising=False)
+    monkeypatch.setattr(file_contents.os, "write", write)
+    monkeypatch.delattr(file_contents.os, "copy_file_range", raising=False)
     with pytest.raises(FileTravelError, match=r"target.*No space left"):
-        places.copy(str(tmp_path / "in"), str(tmp_path / "target"))
+        destinations.copy(str(tmp_path / "in"), str(tmp_path / "target"))
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
@@ -563,12 +567,12 @@ def test_a_file_of_a_run_has_a_place_when_the_last_one_before_was_just_fetched(m
             shutil.rmtree(given[0])
         return given[-1]
 
-    folder = places.run_folder
-    monkeypatch.setattr(places, "run_folder", run_folder)
+    folder = destinations.run_folder
+    monkeypatch.setattr(destinations, "run_folder", run_folder)
     for name in ("..", "a/b", ""):
         with pytest.raises(FileTravelError, match="is refused"):
-            places.new_place(name)
-    place = places.new_place("name")
+            destinations.new_place(name)
+    place = destinations.new_place("name")
     assert os.path.isdir(os.path.dirname(place)) and given == [given[0]] * 2
 
 

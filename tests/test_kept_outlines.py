@@ -10,9 +10,9 @@ import pytest
 
 from bandsaw._identity import kept_texts
 from bandsaw._identity.kept_outlines import read, write
+from bandsaw._identity.loaded_together import Together, together_for
 from bandsaw._identity.module_parts import EVERYTHING, RUN, WHOLE, Module
 from bandsaw._identity.sources import Source, source_of
-from bandsaw._identity.together import Together, together_for
 
 LONG = "# " + "long enough to be kept " * 200
 TEXT = f"""{LONG}

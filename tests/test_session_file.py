@@ -15,6 +15,7 @@ import bandsaw
 from bandsaw import modules
 from bandsaw._session import members
 from bandsaw._system import callers
+from bandsaw._workers import boundary
 from bandsaw.errors import (
     BandsawError,
     DeserializationError,
@@ -25,7 +26,6 @@ from bandsaw.errors import (
 from bandsaw.execution import Execution
 from bandsaw.result import Result
 from bandsaw.session import Session
-from bandsaw.workers import boundary
 
 KEY = b"0123456789abcdef"
 LOADED = []

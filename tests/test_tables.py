@@ -73,12 +73,12 @@ def test_missing_values_of_different_types_are_different_in_columns_of_objects()
 def test_numbers_in_columns_are_read_as_arrays_are(monkeypatch):
     pd = pytest.importorskip("pandas")
     np = pytest.importorskip("numpy")
-    from bandsaw._identity import buffers
+    from bandsaw._identity import bulk_data
 
     seen = []
-    array = buffers._array
+    array = bulk_data._array
     monkeypatch.setattr(
-        buffers, "_array", lambda numpy, value, *more: seen.append(value.dtype) or array(
+        bulk_data, "_array", lambda numpy, value, *more: seen.append(value.dtype) or array(
             numpy, value, *more)
     )  # fmt: skip
     digest(pd.DataFrame({"a": np.arange(3.0), "b": np.arange(3), "c": [True, False, True]}))

@@ -25,7 +25,7 @@ from .._system.home import kept_folder
 from .._system.processes import in_forked_processes
 from ..errors import IdentityWarning
 from ..modules import file_of, importable_module_name, main_module_name
-from . import edited, files, finder
+from . import edited, finder, locate
 
 if TYPE_CHECKING:
     from ..config import Configuration
@@ -179,7 +179,7 @@ class Texts:
         if path != self.paths:
             self.paths = path
             entries = [os.path.abspath(entry) for entry in path]
-            self.roots = [entry for entry in dict.fromkeys(entries) if files.is_of_project(entry)]
+            self.roots = [entry for entry in dict.fromkeys(entries) if locate.is_of_project(entry)]
 
     def text(self, path: str) -> Optional[bytes]:
         """Returns the text of a file, `None` for one of which nothing is known."""
@@ -199,7 +199,7 @@ def _may_be_ours(name: str) -> bool:
 
 
 def _place_of(name: str, module: Any) -> tuple[Optional[str], Optional[list[str]]]:
-    spec = files.locate(name)
+    spec = locate.locate(name)
     # A module may make up what it lacks.
     path = getattr(module, "__dict__", {}).get("__path__")
     locations = None if path is None else [os.path.abspath(str(entry)) for entry in path]
@@ -312,7 +312,7 @@ def _places(name: str) -> dict[str, tuple[Optional[str], Optional[list[str]]]]:
     parts = name.split(".")
     for length in range(1, len(parts) + 1):
         part = ".".join(parts[:length])
-        spec = files.locate(part) if length < len(parts) else files.located(part)
+        spec = locate.locate(part) if length < len(parts) else locate.located(part)
         if spec is None:
             continue
         locations = spec.submodule_search_locations

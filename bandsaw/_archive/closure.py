@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Optional
 from .._identity.firstparty import is_first_party, is_foreign_place
 from ..errors import DistributionError
 from ..modules import main_module_name
-from . import files, folders
+from . import folders, locate
 from .imports import Imports, named_in
 
 # Who registers more has data there, and no plugins.
@@ -85,9 +85,9 @@ class _Walk:
         if top in self._known or top in sys.modules:
             return False
         if top not in self._bare:
-            spec = files.locate(top) if top.isprintable() else None
+            spec = locate.locate(top) if top.isprintable() else None
             self._bare[top] = (
-                spec is not None and files.is_package(spec) and files.member_of(top, spec) is None
+                spec is not None and locate.is_package(spec) and locate.member_of(top, spec) is None
             )
         return self._bare[top]
 
@@ -105,14 +105,14 @@ class _Walk:
             # `from package import name` may be anything, and nothing that is a module.
             if not is_first_party(part):
                 return
-            spec = files.locate(part)
+            spec = locate.locate(part)
             if spec is None:
                 return
-            member = files.member_of(part, spec)
+            member = locate.member_of(part, spec)
             if member is None:
                 continue  # a namespace package
             try:
-                data = files.read_origin(spec)
+                data = locate.read_origin(spec)
             except DistributionError:
                 return
             path = spec.origin if os.path.isfile(str(spec.origin)) else None
@@ -124,11 +124,11 @@ class _Walk:
         if top in self._seen or top in ("__main__", "__mp_main__"):
             return
         self._seen.add(top)
-        spec = files.locate(top)
+        spec = locate.locate(top)
         if spec is None or spec.submodule_search_locations is None:
             return
         # A namespace package may be partly installed.
-        is_namespace = files.member_of(top, spec) is None
+        is_namespace = locate.member_of(top, spec) is None
         if not is_namespace and not is_first_party(top):
             return
         places = [place for place in spec.submodule_search_locations if not is_foreign_place(place)]
@@ -143,7 +143,7 @@ class _Walk:
             self._found.append(Found(f"{top}/{inner}", None, reason, path))
         for inner, data in contents:
             member = f"{top}/{inner}"
-            module = files.module_of(member)
+            module = locate.module_of(member)
             if module is None or module not in self._known:
                 found = Found(member, data, f"package {top}, {why}", package.paths.get(inner))
                 self._take(found, module)

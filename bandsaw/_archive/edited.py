@@ -16,9 +16,9 @@ from typing import Any, Optional
 
 from .. import modules
 from .._identity.compared import digest_of
-from .._identity.firsts import MISSING
+from .._identity.first_values import MISSING
 from .._identity.kinds import attributes_of
-from .._identity.said import is_literal
+from .._identity.static_names import is_literal
 
 _DEFAULTS = "()"  # stands for the defaults of a function
 _PLAIN = (ast.Constant, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop)

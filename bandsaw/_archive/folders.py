@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
 from ..errors import DistributionError
-from . import files
+from . import locate
 
 # Larger data is rather fetched than sent along with code. Modules may be larger.
 LARGEST_FILE = 16 * 2**20
@@ -32,7 +32,7 @@ class Files(NamedTuple):
     def read(self) -> Iterator[tuple[str, bytes]]:
         yield from self.zipped.items()
         for name, path in self.paths.items():
-            yield name, files.read_file(path)
+            yield name, locate.read_file(path)
 
 
 def find(
@@ -46,7 +46,7 @@ def find(
             left_out = None if everything else found.left_out
             for name, path, size in _walk(folder, "", (), left_out, largest):
                 found.paths[name] = path
-                total += 0 if name.endswith(files.SUFFIXES) else size
+                total += 0 if name.endswith(locate.SUFFIXES) else size
             continue
         for name, data in _zipped(folder):
             reason = None if everything else _reason(name, len(data), largest)
@@ -55,7 +55,7 @@ def find(
             else:
                 found.left_out[name] = reason
     if largest is not None and not everything and total > MOST_BYTES:
-        for name in [name for name in found.paths if not name.endswith(files.SUFFIXES)]:
+        for name in [name for name in found.paths if not name.endswith(locate.SUFFIXES)]:
             del found.paths[name]
         found.left_out[""] = MUCH
     names: dict[str, Any]
@@ -77,7 +77,7 @@ def _unwanted(name: str) -> Optional[str]:
 
 
 def _is_too_large(name: str, size: int, largest: Optional[int]) -> bool:
-    return largest is not None and size > largest and not name.endswith(files.SUFFIXES)
+    return largest is not None and size > largest and not name.endswith(locate.SUFFIXES)
 
 
 def _walk(
@@ -96,7 +96,7 @@ def _walk(
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         if left_out is None or not above:
-            raise files.unreadable(folder, error) from error
+            raise locate.unreadable(folder, error) from error
         left_out[inner.rstrip("/")] = "not to be read"
         return
     for entry in found:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from .._identity.syntax import parse
-from . import files
+from . import locate
 
 # In the folder of an unpacked archive, and no part of the archive.
 FILE_NAME = "bandsaw-imports.json"
@@ -102,8 +102,8 @@ def _package_of(name: str) -> str:
     package = getattr(sys.modules.get(name), "__dict__", {}).get("__package__")
     if isinstance(package, str):
         return package
-    spec = files.locate(name)
-    return name if spec is not None and files.is_package(spec) else name.rpartition(".")[0]
+    spec = locate.locate(name)
+    return name if spec is not None and locate.is_package(spec) else name.rpartition(".")[0]
 
 
 def _absolute(package: str, level: int, module: str) -> str:

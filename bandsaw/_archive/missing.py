@@ -10,7 +10,7 @@ from typing import Any, Optional
 from .._identity.firstparty import is_first_party
 from .._tracebacks import add_note
 from ..errors import RemoteTraceback
-from . import files
+from . import locate
 
 _MOST_CAUSES = 20
 # The folder of an archive on the other machine.
@@ -83,7 +83,7 @@ def _of_module(error: ModuleNotFoundError, archive: Any, host: str) -> Optional[
     name = error.name
     if not isinstance(name, str) or not name.isprintable() or not is_first_party(name):
         return None
-    spec = files.locate(name)
+    spec = locate.locate(name)
     if spec is None or archive.holds(name):
         return None
     place = spec.origin or next(iter(spec.submodule_search_locations or ()), None)

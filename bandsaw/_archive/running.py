@@ -7,8 +7,8 @@ from typing import NamedTuple, Optional
 
 from .. import modules
 from ..errors import DistributionError
-from . import start, zipped
-from .contents import Content, main_name
+from . import start, zip_archive
+from .selection import Content, main_name
 
 
 class Running(NamedTuple):
@@ -38,7 +38,7 @@ def running_archive() -> Optional[Running]:
     root = Path(start.running_root())
     try:
         if root.is_dir():
-            return Running(zipped.content_of_folder(root), root, None)
-        return Running(zipped.content_of_zip(root), None, root)
+            return Running(zip_archive.content_of_folder(root), root, None)
+        return Running(zip_archive.content_of_zip(root), None, root)
     except DistributionError:
         return None  # or it is gone

@@ -99,8 +99,8 @@ def _unpacked(archive: str) -> str:
 
     from ..errors import DistributionError
     from . import process_folder
-    from .places import kept_or
-    from .zipped import content_of_zip
+    from .stores import kept_or
+    from .zip_archive import content_of_zip
 
     if "--output" in sys.argv[:-1]:
         # The folder of a call goes with the call, also when this process is killed.

@@ -17,9 +17,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
-from .._system.locks import fcntl
-from . import entry, files
-from .locks import SUFFIX, Locked, remove_abandoned
+from .._system.file_locks import fcntl
+from . import entry, owned_files
+from .computation_locks import SUFFIX, Locked, remove_abandoned
 
 logger = logging.getLogger("bandsaw.advices.cache")
 NAME = ".bounds"
@@ -98,16 +98,16 @@ def keep(
     directory = os.path.dirname(folder)
     try:
         _keep(directory, f"{folder}{os.sep}{name}", size, max_bytes, max_age)
-    except (OSError, files.DamagedEntryError) as error:
+    except (OSError, owned_files.DamagedEntryError) as error:
         logger.warning("The bounds of the cache %s cannot be kept: %s", directory, error)
 
 
 def _keep(
     directory: str, path: str, size: int, max_bytes: Optional[int], max_age: Optional[float]
 ) -> None:
-    file = Locked(os.open(os.path.join(directory, NAME), files.WRITE, 0o600))
+    file = Locked(os.open(os.path.join(directory, NAME), owned_files.WRITE, 0o600))
     try:
-        files.check_status(os.fstat(file.descriptor), is_written=True)
+        owned_files.check_status(os.fstat(file.descriptor), is_written=True)
         # Several processes at once would remove more than needed.
         file.lock()
         now = time.time()

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from . import bounds, entry, files, record
+from . import bounds, entry, owned_files, record
 from .record import Argument, Record
 
 _MOST_DIFFERENCES = 5
@@ -27,7 +27,7 @@ def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record],
             yield found, record.read(entry.read_record(found.path)), ""
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, files.DamagedEntryError) as error:
+        except (OSError, ValueError, owned_files.DamagedEntryError) as error:
             yield found, None, str(error)
 
 
@@ -192,7 +192,7 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
             continue
         try:
             found = record.read(entry.read_record(path))
-        except (OSError, ValueError, files.DamagedEntryError):
+        except (OSError, ValueError, owned_files.DamagedEntryError):
             continue
         if found.task != str(task):
             continue

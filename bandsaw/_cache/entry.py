@@ -33,7 +33,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple, Optional, Union
 
 from .._system.buffers import room, update
-from .files import READ, DamagedEntryError, check_folder, check_status, open_to_look
+from .owned_files import READ, DamagedEntryError, check_folder, check_status, open_to_look
 
 _MARK = b"BANDSAW"
 MAGIC = _MARK + b"\x02"

@@ -26,7 +26,7 @@ from .. import modules
 from .._system.home import kept_folder
 from ..errors import KeptFolderError
 from ..serialization.json import JsonSerializer
-from . import files, locks
+from . import computation_locks, owned_files
 from .shared_files import Files
 from .shared_sending import Sending
 
@@ -168,16 +168,16 @@ class LocalCopy:
 
     def __init__(self, folder: str, name: str, is_kept: bool) -> None:
         self._target = f"{folder}{os.sep}{name}"
-        self._temporary: Optional[locks.Temporary] = None
+        self._temporary: Optional[computation_locks.Temporary] = None
         if is_kept:
             try:
-                self._temporary = locks.separate(folder, name)
-            except (OSError, files.DamagedEntryError) as error:
+                self._temporary = computation_locks.separate(folder, name)
+            except (OSError, owned_files.DamagedEntryError) as error:
                 logger.debug("Nothing is kept in %s: %s", folder, error)
         if self._temporary is not None:
             self.path = self._temporary.temporary
         else:
-            descriptor, self.path = tempfile.mkstemp(suffix=locks.SUFFIX)
+            descriptor, self.path = tempfile.mkstemp(suffix=computation_locks.SUFFIX)
             os.close(descriptor)
 
     def keep(self, made: float) -> bool:

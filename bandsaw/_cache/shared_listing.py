@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 from ..errors import InvalidValueError
-from . import bounds, entry, files
+from . import bounds, entry, owned_files
 from .shared_files import SUFFIX, Files
 
 # Most records and their headers are shorter.
@@ -102,7 +102,7 @@ class Listing:
             self.run(lambda system, root: system.get_file(f"{root}/{key}", path))
             os.chmod(path, 0o600)
             entry.read(*key.split("/"), mapped=True, path=path)
-        except (OSError, files.DamagedEntryError) as error:
+        except (OSError, owned_files.DamagedEntryError) as error:
             if isinstance(error, FileNotFoundError):
                 raise
             return str(error)

@@ -134,7 +134,7 @@ def _probe_remote(backend: Any, remote: Any, modules: list[str]) -> tuple[str, O
 def _reached(
     remote: Any, interpreter: Interpreter, command: Sequence[str], modules: list[str]
 ) -> tuple[str, Optional[str]]:
-    from ..workers.login import Target, probe
+    from .._workers.ssh_start import Target, probe
 
     is_made_there = isinstance(interpreter, Environment)
     if command[0] == "ssh":
@@ -171,7 +171,7 @@ def _reached(
 def _needed_modules(archive: DistributionArchive) -> list[str]:
     """Lists what the code of an archive imports that is installed here, and does not go along."""
     from .._archive.imports import Imports
-    from .._archive.zipped import content_of_folder
+    from .._archive.zip_archive import content_of_folder
 
     content = content_of_folder(archive.folder)
     needed: set[str] = set()

@@ -11,9 +11,9 @@ from concurrent.futures import Future, InvalidStateError
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
+from .._workers.engine import Engine, killing, withholding
+from .._workers.engine_buffers import Stored
 from ..errors import InvalidValueError
-from ..workers.buffers import Stored
-from ..workers.engine import Engine, killing, withholding
 from .executor import EngineExecutor, begun_future, in_thread
 
 # What is larger is sent to a worker, and not with the description of the call over the scheduler.

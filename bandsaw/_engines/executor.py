@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
+from .._workers.engine import Engine
 from ..errors import WorkerStartError
-from ..workers.engine import Engine
 
 
 class EngineExecutor(abc.ABC):

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
-from ..workers.buffers import Stored
-from ..workers.claims import HERE
-from ..workers.engine import Engine
+from .._workers.engine import Engine
+from .._workers.engine_buffers import Stored
+from .._workers.engine_claims import HERE
 from .executor import EngineExecutor, begun_future
 
 # Ray takes no builtin. A function of no module is sent as it is, so that none is needed there. What

@@ -12,8 +12,8 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
-from ..workers.engine_hub import SERVER_ENDED
-from ..workers.frames import EVENT
+from .._workers.engine_hub import SERVER_ENDED
+from .._workers.frames import EVENT
 
 OVER = {
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),

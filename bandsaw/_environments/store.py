@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
 from .._system import work
+from .._system.file_locks import Lock
 from .._system.files import write_whole
 from .._system.home import kept_folder
-from .._system.locks import Lock
 from .._system.output import pass_on
 from ..errors import EnvironmentBuildError
 from . import pythons, tools

@@ -1,7 +1,7 @@
 """What ids are made of: the canonical form of values, and the code that a function reaches.
 
-values ── objects, tables, buffers, reduced: forms ──► canonical ──► bytes, digest
+values ── objects, tables, bulk_data, reduced: forms ──► canonical ──► bytes, digest
 code   ── sources ── scopes: uses of names ── names: what they stand for ──► reach ──► forms
 arguments: the calls of one function;  watch: does an id still hold?;  parts: for explain
-said, carried, compared: does another process have the same code?
+static_names, carried, compared: does another process have the same code?
 """

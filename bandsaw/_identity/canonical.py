@@ -24,8 +24,6 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
 from .addresses import Living, without_process
-from .careful import open_carefully, open_noted
-from .contents import MOST_BYTES, MOST_ELEMENTS
 from .forms import (
     FIELDS,
     LEAVES,
@@ -41,8 +39,10 @@ from .forms import (
     inline,
     opaque,
 )
+from .held_contents import MOST_BYTES, MOST_ELEMENTS
 from .kinds import by_kind, is_a, name_of
 from .objects import open_form
+from .safe_opening import open_carefully, open_noted
 from .tree_writer import TreeWriter
 from .watch import Seen
 

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from ..modules import file_of
 from .compared import ABSENT, MADE_ANEW, digest_of
 from .definitions import definition_of
+from .first_values import MISSING
 from .firstparty import canonical_module_name
-from .firsts import MISSING
 from .kinds import attributes_of, is_a, module_of, name_of, qualname_of
-from .said import (
+from .sources import Source
+from .static_names import (
     CONTAINERS,
     DEFINITIONS,
     PLAIN,
@@ -32,7 +33,6 @@ from .said import (
     said_in,
     source_of_namespace,
 )
-from .sources import Source
 from .stored import counts_in_a_class, is_door, is_special_of_the_user, unwrapped
 from .uses import absolute
 from .watch import Seen, given_code

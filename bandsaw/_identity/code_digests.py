@@ -12,12 +12,12 @@ from typing import Any, Optional
 from .._system.importing import late_import
 from ..errors import IdentityWarning
 from . import canonical
+from .collector_pause import without_full_collections
 from .firstparty import canonical_module_name, is_first_party
 from .kept_texts import remove_most
 from .kinds import attributes_of, innermost, is_a, is_below, name_of_module, qualname_of
+from .loaded_together import together_for
 from .reach import Reach
-from .resting import without_full_collections
-from .together import together_for
 from .watch import Seen, Watch
 
 _reported: set[str] = set()

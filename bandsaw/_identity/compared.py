@@ -17,11 +17,11 @@ from typing import Any, Optional, Union
 
 from ..modules import main_module_name
 from .canonical import Writer
-from .contents import base_of
 from .definitions import definition_of
+from .first_values import MISSING, content_of
 from .firstparty import canonical_module_name, is_first_party
-from .firsts import MISSING, content_of
 from .forms import PARTS, Form, Written
+from .held_contents import base_of
 from .kinds import attributes_of, is_a, is_task, module_of, name_of_module, qualname_of
 from .stored import unwrapped
 from .watch import Seen, Watch

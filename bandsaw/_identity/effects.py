@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, Optional
 
 from .changes import Changes
-from .contents import base_of, holds_code
 from .firstparty import is_first_party
+from .held_contents import base_of, holds_code
 from .kinds import attributes_of, module_of, mro_of, name_of
 from .stored import is_code
 from .uses import Uses

@@ -16,12 +16,12 @@ from types import FunctionType
 from typing import Any, Optional
 
 from .changes import Changes
-from .contents import base_of, holds_code
 from .definitions import Body
 from .effects import Effects
+from .first_values import MISSING, first_of_cell, is_other_than_first, kept_as_first
 from .firstparty import compiled_file, is_first_party, is_standard_library
-from .firsts import MISSING, first_of_cell, is_other_than_first, kept_as_first
 from .forms import MAP, PARTS, Form, Written
+from .held_contents import base_of, holds_code
 from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, qualname_of
 from .names import CHANGING, cells_of
 from .problems import Problems, label

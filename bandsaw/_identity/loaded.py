@@ -17,14 +17,14 @@ from typing import Any, Optional
 from .by_source import known_module, module_of
 from .changes import NOTHING
 from .definitions import defaults_of, definition_of
+from .first_values import MISSING, content_of
 from .firstparty import Onlooker, is_first_party
-from .firsts import MISSING, content_of
 from .kinds import attributes_of, is_a, is_task, name_of, qualname_of
 from .kinds import module_of as home_of
+from .loaded_together import Together
 from .module_parts import Module, executed
-from .said import is_literal, paired_defaults, said_by
+from .static_names import is_literal, paired_defaults, said_by
 from .stored import is_special_of_the_user, is_strange
-from .together import Together
 from .watch import Seen, Watch
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -12,18 +12,18 @@ from types import FunctionType, ModuleType
 from typing import Any, Callable, Optional
 
 from .by_source import Found, Unclear
-from .contents import holds_code
 from .effects import Effects
+from .first_values import MISSING
 from .firstparty import canonical_module_name, global_name
-from .firsts import MISSING
 from .forms import Form, Written
+from .held_contents import holds_code
 from .holdings import SUBCLASSES, SetOn
 from .kinds import attributes_of, is_a
 from .loaded import First, is_as_said
+from .loaded_together import Together
 from .module_parts import Module
 from .names import followed, installed
 from .problems import Problems
-from .together import Together
 from .watch import Seen
 
 

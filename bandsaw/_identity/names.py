@@ -10,10 +10,10 @@ from typing import Any, Optional, Protocol
 
 from ..modules import file_of
 from . import by_source
-from .contents import holds_code
+from .first_values import MISSING, content_of, is_other_than_first
 from .firstparty import canonical_module_name, global_name, is_first_party
-from .firsts import MISSING, content_of, is_other_than_first
 from .forms import PARTS, Form, Written, write_str
+from .held_contents import holds_code
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
 from .sources import Source, source_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
 from . import compiled
-from .buffers import open_array, open_numpy, open_ufunc, written_buffer
+from .bulk_data import open_array, open_numpy, open_ufunc, written_buffer
 from .firstparty import canonical_module_name, global_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
 from .kinds import attributes_of, by_kind, is_a, module_of, name_of, number_of, qualname_of

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .by_source import Found, Outside, find_import, find_inside
-from .careful import FIXED
 from .firstparty import canonical_module_name
 from .forms import PARTS, Form
 from .kinds import is_a
@@ -14,6 +13,7 @@ from .loaded import look_when_loaded
 from .module_parts import RUN, WHOLE, Module, Part
 from .name_reader import NameReader
 from .objects import FORMS
+from .safe_opening import FIXED
 from .uses import Use, Uses
 
 PART = b"!part;"  # the tag of parts

@@ -13,10 +13,10 @@ from typing import Any
 
 from .addresses import may_be_of_process
 from .by_source import Outside
-from .careful import NAMES
 from .forms import MAP, PARTS, SEQUENCE, Form, Written, inline, joined, write_str
+from .loaded_together import Record
 from .module_parts import Module, Part
-from .together import Record
+from .safe_opening import NAMES
 
 _FEW = 16  # longer lists of texts are written otherwise
 

@@ -17,7 +17,6 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from .canonical import Reporter, Writer
-from .careful import FOREIGN, NAMES
 from .carried import carried_by
 from .definitions import definition_of, write_code
 from .firstparty import (
@@ -38,13 +37,14 @@ from .kinds import (
     qualname_of,
     short_name_of,
 )
+from .loaded_together import together_for
 from .module_parts import Part
 from .names import CHANGING, STATED
 from .part_forms import PART
 from .part_items import DIGITS, Item, by_module, merged, module_item, place_of
 from .reach import MODULE, TASK, Reach
-from .said import source_of_namespace
-from .together import together_for
+from .safe_opening import FOREIGN, NAMES
+from .static_names import source_of_namespace
 from .watch import Seen
 
 _LONGEST_TEXT = 60

@@ -8,11 +8,11 @@ import types
 from types import FunctionType, ModuleType
 from typing import Any
 
-from .careful import FOREIGN, NAMES, is_held_by_the_user
 from .firstparty import canonical_module_name
 from .forms import Frame
 from .kinds import is_a, name_of, name_of_module, qualname_of
 from .kinds import module_of as module_of_class
+from .safe_opening import FOREIGN, NAMES, is_held_by_the_user
 from .uses import ALL_VARIABLES
 
 # They are locks, the process's own streams, and the like: nothing that a result depends on.

@@ -15,12 +15,12 @@ from typing import Any, Optional, Union
 from . import holdings
 from .by_source import Found, Gap, Outside, Unclear
 from .canonical import Writer
-from .careful import FOREIGN, NAMES
 from .changes import Changes
 from .definitions import Definition, definition_of, definition_of_class, write_code
+from .first_values import MISSING, first_attributes, is_other_than_first
 from .firstparty import canonical_module_name, global_name, is_first_party, is_standard_library
-from .firsts import MISSING, first_attributes, is_other_than_first
 from .forms import MAP, PARTS, Form, Written, opaque, write_str
+from .hidden_state import Pointer
 from .kinds import (
     attributes_of,
     bases_of,
@@ -32,16 +32,16 @@ from .kinds import (
     name_of_module,
     qualname_of,
 )
+from .loaded_together import Together
 from .module_parts import Part
 from .name_reader import NameReader
 from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
 from .part_forms import Line, PartForms
 from .part_graph import PartGraph
 from .problems import Problems, is_dynamic, label
-from .readings import Pointer
+from .safe_opening import FOREIGN, NAMES
 from .stored import unwrapped
 from .syntax import write_syntax
-from .together import Together
 from .uses import Use, Uses
 from .watch import Seen
 

@@ -14,8 +14,8 @@ from functools import cached_property, partial
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Optional, Union
 
+from .first_values import first_contents
 from .firstparty import is_first_party
-from .firsts import first_contents
 from .forms import OBJECTS, PARTS, SET, Fields, Form, NoForm, pairs_form
 from .kinds import (
     attributes_of,

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.buffers import has_elements, memory_at
-from .buffers import written_buffer, written_chunks
+from .bulk_data import written_buffer, written_chunks
 from .forms import PARTS, SEQUENCE, Fields, Form, NoForm, Written
 from .kinds import attributes_of, is_a, module_of, name_of
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Optional
 
-from .contents import contents_of, has_same_contents
-from .firsts import MISSING, content_of, is_wrapped_at_home, note_attribute, note_contents
+from .first_values import MISSING, content_of, is_wrapped_at_home, note_attribute, note_contents
+from .held_contents import contents_of, has_same_contents
 from .kinds import (
     Member,
     attributes_of,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Reading(Protocol):
-        """An object that is read anew to compare it, see `readings`."""
+        """An object that is read anew to compare it, see `hidden_state`."""
 
         value: Any
 
@@ -100,7 +100,9 @@ class Seen:
         self.owners: dict[int, Owner] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         self.readings: dict[int, Reading] = {}
-        self.places_of_modules: dict[int, Any] = {}  # where they were looked for, see `together`
+        self.places_of_modules: dict[
+            int, Any
+        ] = {}  # where they were looked for, see `loaded_together`
         self.attributes: set[str] = {"__slotnames__"}  # the first is of `copyreg`
         self.places: dict[int, str] = {}
         # While an id is made: the addresses of all objects, see `addresses`.

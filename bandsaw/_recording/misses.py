@@ -8,7 +8,7 @@ import re
 from bisect import bisect_left
 from typing import Any, Optional
 
-from .._cache import bounds, compare, entry, files
+from .._cache import bounds, compare, entry, owned_files
 from .._cache.record import Record, read
 
 # With so many entries a call is compared, the newest ones.
@@ -90,7 +90,7 @@ class _Entries:
         if path not in self._records:
             try:
                 self._records[path] = read(entry.read_record(path))
-            except (OSError, ValueError, files.DamagedEntryError):
+            except (OSError, ValueError, owned_files.DamagedEntryError):
                 self._records[path] = None
         return self._records[path]
 

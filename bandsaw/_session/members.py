@@ -1,7 +1,7 @@
 """The file that a session is saved to.
 
 A zip, whose members are stored as they are. A session that crosses a channel between processes
-(`workers/wire.py`) has the same members, without the zip:
+(`_workers/envelope.py`) has the same members, without the zip:
 
 | member         | holds                                                                        |
 |----------------|------------------------------------------------------------------------------|
@@ -175,10 +175,10 @@ class Member(Protocol):
 
 def read(stream: BinaryIO) -> Saved:
     """Reads a session without loading any value of it."""
-    from . import zipped
+    from . import session_zip
 
     # What zipfile raises is translated in there, so that an error that was sent is raised outside.
-    with zipped.opened(stream) as members:
+    with session_zip.opened(stream) as members:
         if set(members) == {_FAILURE}:
             failure = members[_FAILURE].data(_MOST_HEADER)
         else:

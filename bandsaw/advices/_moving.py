@@ -15,7 +15,7 @@ from ..result import Result
 from ..session import Session
 
 if TYPE_CHECKING:
-    from ..workers.pool import Pool
+    from .._workers.pool import Pool
 
 
 def go_on_after(session: Session, cross: Callable[[], None]) -> None:
@@ -65,7 +65,7 @@ def pool_of(advice: Any, place: Any, size: int, max_tasks: Optional[int]) -> Poo
     pool = None if pools is None else pools.get(place)
     if pool is not None:
         return pool
-    from ..workers.pool import Pool
+    from .._workers.pool import Pool
 
     with _lock:
         pools = _pools.setdefault(advice, {})

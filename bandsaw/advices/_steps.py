@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
-from .._files import bundle, carrying
+from .._file_transfer import bundle, carrying
 from .._system.files import open_private, private_folder
 from .._system.processes import describe_exit
+from .._workers import boundary
 from ..errors import AdviceError, BandsawError, FileTravelError, WorkerDiedError
 from ..session import Session
-from ..workers import boundary
 from ._remote import Remote, SshBackend
 
 # Named after the advice, as its users know it.
@@ -39,7 +39,7 @@ def move(
         carrier = carrying.Sending(session)
         with open(sent, "xb", opener=open_private) as stream, carrier:
             # Along with the session, so that it arrives with any backend.
-            place = boundary.send(session, stream, variables)
+            position = boundary.send(session, stream, variables)
         files = bundle.send(carrier.files.values(), sent)
 
         @functools.cache
@@ -71,7 +71,7 @@ def move(
                 ) from error
             with open(returned, "rb") as back, carrying.Arrived(session, get):
                 there = f"run on {remote.host}"
-                boundary.take_back(session, boundary.read(back, session, there), place, there)
+                boundary.take_back(session, boundary.read(back, session, there), position, there)
         finally:
             _delete(backend, remote, remote_folder)
 

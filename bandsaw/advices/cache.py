@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Union
 
 from .._arguments import checked_bound, checked_flag, checked_path
-from .._cache import contents, entry, files, locks, record
-from .._cache.contents import Computation
+from .._cache import computation_locks, computing, entry, owned_files, record
+from .._cache.computing import Computation
 from .._cache.modes import entry_name, mode_of
 from .._cache.trust import may_be_kept, warn_of_variables
 from .._session import telling
@@ -222,11 +222,11 @@ class CachingAdvice(Advice):
         folder, name = computation.folder, computation.name
         try:
             while computation.temporary is None:
-                computation.temporary = locks.wait_for(folder, name)
+                computation.temporary = computation_locks.wait_for(folder, name)
                 result = self._load(folder, name, session, logging.DEBUG)
                 if result is not None:
                     return result
-        except (OSError, files.DamagedEntryError) as error:
+        except (OSError, owned_files.DamagedEntryError) as error:
             logger.debug("Nobody waits for %s: %s", computation.path, error)
         return self._load_shared(folder, name, session, is_kept=True)
 
@@ -244,7 +244,7 @@ class CachingAdvice(Advice):
                 why = f"its entry was {age:.0f} s old, max_age is {self.max_age:g} s"
                 telling.note(session, cache_why=why)
                 return None
-            return contents.result_in(found, folder, name, session, with_files)
+            return computing.result_in(found, folder, name, session, with_files)
         except FileNotFoundError:
             return None
         except Exception as error:
@@ -272,7 +272,7 @@ class CachingAdvice(Advice):
                 if self.max_age is not None and time.time() - made > self.max_age:
                     return None
                 place = folder, name
-                result = contents.shared_result_in(found, *place, session, self.shared_trusted)
+                result = computing.shared_result_in(found, *place, session, self.shared_trusted)
                 if copy.keep(made):
                     self._keep_bounds(folder, name, found.status.st_size)
                 return result
@@ -316,7 +316,7 @@ class CachingAdvice(Advice):
 
     def _store(self, computation: Computation, session: Session) -> bool:
         folder, name = computation.folder, computation.name
-        parts, has_buffers = contents.of(session, computation)
+        parts, has_buffers = computing.of(session, computation)
         size = sum(map(len, parts))
         if self.max_bytes is not None and size > self.max_bytes:
             raise ValueError(f"its {size} bytes are more than max_bytes={self.max_bytes}")

@@ -111,9 +111,9 @@ class ExecutorAdvice(Advice):
         the task took longer than its `timeout`.
         """
         with late_import:
-            from ..workers import in_worker, state
+            from .._workers import in_worker, inheritance
 
-        if state.is_below_executor or in_worker.is_inside():
+        if inheritance.is_below_executor or in_worker.is_inside():
             # To load a script once for each task must not run the workflow once for each.
             callers.callers_of(str(session.task))
             session.__dict__.setdefault("_in_place", set()).add(id(self))
@@ -129,9 +129,9 @@ class ExecutorAdvice(Advice):
 
     def _move(self, session: Session) -> None:
         with late_import:
-            from ..workers.engine import engine_of
-            from ..workers.engine_call import EngineCall, EnginePlace, Wanted
-            from ..workers.frames import NotBegunError
+            from .._workers.engine import engine_of
+            from .._workers.engine_call import EngineCall, ExecutorCarrier, Wanted
+            from .._workers.frames import NotBegunError
 
         seconds = timeout_of(session)
         archive = session.distribution_archive
@@ -147,24 +147,24 @@ class ExecutorAdvice(Advice):
                 seconds,
                 batch,
             )
-            place = EnginePlace(
+            carrier = ExecutorCarrier(
                 engine_of(executor), archive, wanted, str(session.task), self._is_broken(executor)
             )
-            call = EngineCall(session, place, seconds, None)
+            call = EngineCall(session, carrier, seconds, None)
             try:
                 call.run(not left)
             except NotBegunError:
                 continue
             except Exception as error:
-                note_what_is_missing(session, error, place.name)
+                note_what_is_missing(session, error, carrier.name)
                 raise
-            note_what_is_missing(session, None, place.name)
+            note_what_is_missing(session, None, carrier.name)
             return
 
     def _move_into_worker(self, session: Session) -> None:
         with late_import:
-            from ..workers import in_worker
-            from ..workers.engine import engine_of
+            from .._workers import in_worker
+            from .._workers.engine import engine_of
 
         if timeout_of(session) is not None:
             raise InvalidValueError(

@@ -35,7 +35,7 @@ from ._openssh import SshCommandLineBackend
 from ._remote import Remote, SshBackend, command_of, python_of
 
 if TYPE_CHECKING:
-    from ..workers.login import Target
+    from .._workers.ssh_start import Target
 
 __all__ = ["Remote", "SshAdvice", "SshBackend", "SshCommandLineBackend"]
 
@@ -205,8 +205,8 @@ class SshAdvice(Advice):
             self._move_by_files(session, remote, interpreter, seconds)
             return
         with late_import:
-            from ..workers.call import Call
-            from ..workers.remote import RemotePlace
+            from .._workers.call import Call
+            from .._workers.ssh_carrier import SshCarrier
 
         requirements = None
         shown = target.python
@@ -214,8 +214,8 @@ class SshAdvice(Advice):
             requirements, shown = interpreter.serialized(), repr(interpreter)
         variables = _variables(interpreter)
         archive = session.distribution_archive
-        place = RemotePlace(target, archive, variables, self.preload, shown, requirements)
-        call = Call(session, place, seconds, None)
+        carrier = SshCarrier(target, archive, variables, self.preload, shown, requirements)
+        call = Call(session, carrier, seconds, None)
         if self.workers is None:
             call.in_own_process()
         else:
@@ -265,7 +265,7 @@ def _target_of(backend: SshBackend, remote: Remote) -> Optional[Target]:
         python = python_of(remote)
         command = command_of(backend, remote, python)
         if command is not None:
-            from ..workers.login import Target
+            from .._workers.ssh_start import Target
 
             directory = remote.directory.as_posix()
             target = Target(remote.host, tuple(command), directory, python)

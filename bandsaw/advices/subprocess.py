@@ -28,17 +28,17 @@ _HAS_CHANNELS = os.name == "posix"
 def _rooms() -> tuple[Any, Any]:
     """Imports what moves sessions, which most processes of tasks never need, and finds it again."""
     with late_import:
-        from ..workers import call, place
+        from .._workers import call, carrier
 
-    return call, place
+    return call, carrier
 
 
 class SubprocessAdvice(Advice):
     """Runs the rest of the chain and the task in another process.
 
     By default each execution has a process of its own. Where the platform allows it, it is forked
-    from a clean process of one thread, the template, which has imported what every task needs; so
-    Python starts once and not for each call. Nothing of a call is left in it.
+    from a clean process of one thread, the fork server, which has imported what every task needs;
+    so Python starts once and not for each call. Nothing of a call is left in it.
 
     What the process writes comes through as it is written, and what it logs reaches the loggers
     here. It has the working directory and the environment of this process, and an empty standard
@@ -134,21 +134,21 @@ class SubprocessAdvice(Advice):
                     f"{error}"
                 ) from error
         if _HAS_CHANNELS:
-            call, place = _rooms()
+            call, carrier = _rooms()
             configuration = session._known_configuration()
             made_of = (interpreter, self.preload, self.fork, directory, base)
             if self.workers is None:
-                where = place.place_for(configuration, made_of)
+                where = carrier.carrier_for(configuration, made_of)
                 call.Call(session, where, seconds, self.heartbeat).in_own_process()
                 return
             pool = pool_of(self, None, self.workers, self.max_tasks)
-            where = pool.place = place.place_for(configuration, made_of, pool.place)
+            where = pool.carrier = carrier.carrier_for(configuration, made_of, pool.carrier)
             moved = call.Call(session, where, seconds, self.heartbeat)
             moved.in_warm_process(pool, self.idle_timeout)
         else:
-            from ..workers import files
+            from .._workers import by_files
 
-            files.run(session, interpreter, directory, seconds, base)
+            by_files.run(session, interpreter, directory, seconds, base)
 
     def after(self, session: Session) -> None:
         """Ends the walk in the other process: it goes on in this one. See `Advice.after`."""

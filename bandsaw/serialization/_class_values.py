@@ -6,7 +6,7 @@ import dataclasses
 import enum
 from typing import Any
 
-from .._file import Carrier, File
+from .._file import File, FileCarrier
 from ..errors import DeserializationError, FileTravelError
 from ._classes import is_static, set_state, state_of
 from ._tables import BuiltinSerializer, StandardSerializer, checked
@@ -80,9 +80,9 @@ class FileSerializer(ValueSerializer):
         return [function.__name__, *args]
 
     def deserialize_value(self, representation: Any) -> Any:
-        from .._files import carrying, keeping
+        from .._file_transfer import carrying, keeping
 
-        carrier = Carrier.current()
+        carrier = FileCarrier.current()
         if carrier is not None and not carrier.takes_files:
             raise FileTravelError(
                 "it has files, which are taken from others only if they are signed"

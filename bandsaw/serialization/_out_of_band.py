@@ -54,7 +54,7 @@ def reduced_array(value: Any) -> Any:
     if kind is numpy.ndarray or kind in copyreg.dispatch_table or value is numpy.ma.masked:
         return NotImplemented
     with late_import:
-        from .._identity.buffers import attributes_of_array, says_more
+        from .._identity.bulk_data import attributes_of_array, says_more
 
     if says_more(kind):
         return NotImplemented

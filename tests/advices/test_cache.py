@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import bandsaw
-from bandsaw._cache import locks
+from bandsaw._cache import computation_locks
 from bandsaw._cache.entry import packed
 from bandsaw._system import callers
 from bandsaw.advices.cache import CachingAdvice
@@ -204,7 +204,7 @@ def test_a_hit_is_told_once_with_level_info(call, caplog):
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no owners to compare")
 @pytest.mark.parametrize("plant", ["folder", "file", "group", "owner"])
 def test_what_others_could_have_written_is_not_served(call, entry, caplog, plant, monkeypatch):
-    monkeypatch.setattr("bandsaw._cache.files._SECONDS_TRUSTED", 0)
+    monkeypatch.setattr("bandsaw._cache.owned_files._SECONDS_TRUSTED", 0)
     call(Task("first"))
     if plant == "owner":
         if os.geteuid() != 0:
@@ -243,12 +243,12 @@ def test_a_call_that_waited_for_a_file_that_is_gone_waits_for_the_next_one(
     tmp_path, caplog, wait_until
 ):
     folder, name = str(tmp_path / "task"), "execution"
-    first = locks.wait_for(folder, name)
+    first = computation_locks.wait_for(folder, name)
     with caplog.at_level(logging.INFO), ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(locks.wait_for, folder, name)
+        waiting = threads.submit(computation_locks.wait_for, folder, name)
         wait_until(lambda: len(caplog.messages) == 1)
         os.unlink(first.temporary)
-        second = locks.wait_for(folder, name)
+        second = computation_locks.wait_for(folder, name)
         first.unlock()
         wait_until(lambda: waiting.done() or len(caplog.messages) == 2)
         second.close()
@@ -260,8 +260,8 @@ def test_a_call_that_waited_for_a_file_that_is_gone_waits_for_the_next_one(
 @pytest.mark.skipif(os.name != "posix", reason="needs flock")
 def test_a_call_in_a_process_that_others_wait_for_does_not_wait_for_ever(call, entry, monkeypatch):
     monkeypatch.setattr(callers, "has_place", True)
-    monkeypatch.setattr(locks, "_MOST_SECONDS", 0)
-    first = locks.wait_for(str(entry.parent), entry.name)
+    monkeypatch.setattr(computation_locks, "_MOST_SECONDS", 0)
+    first = computation_locks.wait_for(str(entry.parent), entry.name)
     assert call(Task("computed, too")).value == "computed, too"
     assert os.listdir(entry.parent).count("execution") == 1
     first.close()

@@ -13,13 +13,20 @@ from types import SimpleNamespace
 import pytest
 
 from bandsaw._system import ending
+from bandsaw._workers import (
+    engine_claims,
+    engine_far,
+    engine_files,
+    engine_hub,
+    engine_machine,
+    packs,
+)
+from bandsaw._workers.carrier import Carrier
+from bandsaw._workers.engine import Engine, engine_of
+from bandsaw._workers.frames import NotBegunError
+from bandsaw._workers.packs import packer_of
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import claims, engine_far, engine_files, engine_hub, engine_machine, packs
-from bandsaw.workers.engine import Engine, engine_of
-from bandsaw.workers.frames import NotBegunError
-from bandsaw.workers.packs import packer_of
-from bandsaw.workers.place import Place
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -174,7 +181,7 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
         """
         import os, signal
         import bandsaw, bandsaw_config
-        from bandsaw.workers import packs
+        from bandsaw._workers import packs
 
         @bandsaw.task
         def plain():
@@ -189,7 +196,7 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
             except FileExistsError:
                 return x
             pid = os.getpid()
-            for _ in ("template", "hub", "worker"):
+            for _ in ("fork server", "hub", "worker"):
                 with open(f"/proc/{pid}/stat") as file:
                     pid = int(file.read().rpartition(")")[2].split()[1])
             os.kill(pid, signal.SIGKILL)
@@ -235,7 +242,7 @@ def test_short_calls_that_were_sent_to_a_process_ahead_of_a_death_do_not_fail_wi
         """
         import os
         import bandsaw, bandsaw_config
-        from bandsaw.workers import packs
+        from bandsaw._workers import packs
 
         @bandsaw.task(batch=20)
         def note(x):
@@ -325,8 +332,8 @@ def test_a_call_that_is_killed_as_it_ends_takes_no_other_call_along(project):
 
 def test_a_process_whose_number_is_not_known_yet_is_told_by_the_executor_alone():
     place = SimpleNamespace(name="executor Pool")
-    assert Place.where(place, SimpleNamespace(pid=None)) == "executor Pool"
-    assert Place.where(place, SimpleNamespace(pid=7)) == "executor Pool, pid 7"
+    assert Carrier.where(place, SimpleNamespace(pid=None)) == "executor Pool"
+    assert Carrier.where(place, SimpleNamespace(pid=7)) == "executor Pool, pid 7"
 
 
 @pytest.mark.parametrize("isolate", [True, False])
@@ -517,7 +524,7 @@ def test_a_server_that_is_killed_while_it_starts_says_that_it_has_ended(tmp_path
 
     hub = Hub(str(tmp_path), str(tmp_path), "")
     names = ("beside", "digest", "preload", "environment", "run_id")
-    assert hub.start_template(dict.fromkeys(names)) == ([], engine_hub.SERVER_ENDED)
+    assert hub.start_fork_server(dict.fromkeys(names)) == ([], engine_hub.SERVER_ENDED)
 
 
 def test_a_process_that_cannot_be_started_below_a_worker_is_told_as_that(project):
@@ -850,7 +857,7 @@ def test_without_isolation_an_argument_in_a_store_is_not_copied_until_the_call_i
 
         import bandsaw
         from bandsaw.advices.executor import ExecutorAdvice
-        from bandsaw.workers.engine import Engine
+        from bandsaw._workers.engine import Engine
 
         class Executor:
             def __init__(self):
@@ -1056,7 +1063,7 @@ def test_a_hub_with_a_call_is_not_idle(project):
         """
         import time
         import bandsaw
-        from bandsaw.workers import engine
+        from bandsaw._workers import engine
 
         @bandsaw.task
         def slow(seconds):
@@ -1493,13 +1500,13 @@ def test_a_call_that_was_over_begins_again_only_where_the_engine_repeats_calls(t
 
 
 def test_a_call_that_has_begun_cannot_be_kept_from_it(tmp_path):
-    of_calls = claims.Claims(lambda: str(tmp_path))
-    said = engine_machine.claim("begun", claims.caller(os.getpid()))
+    of_calls = engine_claims.Claims(lambda: str(tmp_path))
+    said = engine_machine.claim("begun", engine_claims.caller(os.getpid()))
     os.symlink(said, tmp_path / "begun-one")
     assert not of_calls.take("one")
     assert of_calls.take("other") and of_calls.take("other")
     # Nobody was told to end a call of which nothing can be said here.
-    nowhere = claims.Claims(lambda: str(tmp_path / "nowhere"))
+    nowhere = engine_claims.Claims(lambda: str(tmp_path / "nowhere"))
     assert not nowhere.take("one") and not nowhere.end("one")
 
 
@@ -1510,7 +1517,7 @@ def test_a_path_of_a_machine_that_sees_other_files_is_not_opened():
 
 @pytest.mark.parametrize("is_here", [False, True])
 def test_what_may_have_begun_unseen_in_a_lost_worker_is_not_submitted_again(tmp_path, is_here):
-    of_calls = claims.Claims(lambda: str(tmp_path))
+    of_calls = engine_claims.Claims(lambda: str(tmp_path))
     engine = Engine("e", None, None, None, claims=of_calls, is_here=is_here)
     pack = packs.Pack(packs.Packer(engine), ())
     entries = [packs._Entry(str(i), (b"", b"", b""), Future()) for i in range(2)]

@@ -579,12 +579,12 @@ for chain in tasks:
 
 
 def test_repeated_calls_stay_repeated_calls(configure):
+    from bandsaw._workers import repeat_calls
     from bandsaw.tasks import Task
-    from bandsaw.workers import again
 
     class Looking(bandsaw.Advice):
         def before(self, session):
-            shapes.append(again.shape_of(session))
+            shapes.append(repeat_calls.shape_of(session))
             session.proceed()
 
     shapes = []

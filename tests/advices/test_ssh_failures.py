@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import bandsaw
-from bandsaw._files import crossing
-from bandsaw._system import contents
+from bandsaw._file_transfer import crossing
+from bandsaw._system import file_contents
+from bandsaw._workers import archive_sending, ssh_connection, ssh_start
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import (
     BandsawError,
@@ -26,7 +27,6 @@ from bandsaw.errors import (
     WorkerError,
     WorkerStartError,
 )
-from bandsaw.workers import connection, login, sending
 from tests.conftest import ROOT, coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_server, ssh_tasks
 
@@ -78,15 +78,15 @@ class Far:
 
     def heard(self):
         """Waits until the hub has told all that had happened there when this was called."""
-        (opened,) = connection._known.values()
+        (opened,) = ssh_connection._known.values()
         for _ in range(2):
-            stream = connection.Stream(opened)
+            stream = ssh_connection.Stream(opened)
             stream.send(b"D", b"0" * 32)
             assert stream.wait(_SECONDS)
             stream.release()
 
     def ran(self):
-        """Returns process, template and hub for each time that a task has noted them."""
+        """Returns process, fork server and hub for each time that a task has noted them."""
         found = [path.name.split("-")[1:] for path in self.notes.glob("ran-*")]
         return [tuple(map(int, pids)) for pids in found]
 
@@ -94,7 +94,7 @@ class Far:
 @pytest.fixture
 def far(server, tmp_path):
     yield Far(server, tmp_path)
-    connection.close_all()
+    ssh_connection.close_all()
     assert server.is_empty(), server.processes()
     assert ssh_server.clients(server.port) == []
     assert ssh_server.left_in(tmp_path / "far") == []
@@ -148,7 +148,7 @@ def test_a_connection_lost_in_the_middle_of_a_call_is_an_error_that_says_so(
 ):
     answer = threads.submit(far.call, "hangs_with_child", far.notes, chain=chain)
     wait_until(far.ran)
-    ((pid, template, hub),) = far.ran()
+    ((pid, fork_server, hub),) = far.ran()
     (child,) = (int(path.name.partition("-")[2]) for path in far.notes.glob("child-*"))
     lose(far.server, hub)
     error = answer.exception(_SECONDS)
@@ -162,7 +162,7 @@ def test_a_connection_lost_in_the_middle_of_a_call_is_an_error_that_says_so(
         lose_hub: "exit code 255",
         lose_client: "SIGKILL",
     }[lose] in told
-    for gone in (pid, template, hub, child):
+    for gone in (pid, fork_server, hub, child):
         wait_until.gone(gone)
     assert far.server.is_empty()
     assert far.call("same", 1, chain=chain) == 1
@@ -350,7 +350,7 @@ def test_a_remote_that_replaces_another_one_is_used_at_once(far, chain):
 
 def test_a_process_that_was_forked_from_the_caller_leaves_its_calls_alone(far, wait_until, threads):
     # The order in which modules are imported was once what mattered.
-    from bandsaw.workers import call  # noqa: F401
+    from bandsaw._workers import call  # noqa: F401
 
     far.call("same", 1)
     running = threads.submit(far.call, "waits_for", far.notes, "go")
@@ -381,14 +381,14 @@ def test_a_result_without_room_here_is_the_matter_of_its_task_only(far, monkeypa
 
     hub = far.call("where")[2]
     with monkeypatch.context() as patched:
-        patched.setattr("bandsaw.workers.streams.room", no_room)
+        patched.setattr("bandsaw._workers.multiplexer.room", no_room)
         with pytest.raises(WorkerError, match="no room here"):
             far.call("makes", 1_000_000)
     assert far.call("where")[2] == hub
     assert far.call("makes", 1_000_000) == bytes(1_000_000)
 
 
-def test_templates_of_older_archives_end(far, tmp_path, monkeypatch, wait_until):
+def test_fork_servers_of_older_archives_end(far, tmp_path, monkeypatch, wait_until):
     monkeypatch.syspath_prepend(str(tmp_path))
     for number in range(7):
         (tmp_path / f"added_{number}.py").write_text("def f():\n    return 1\n")
@@ -480,7 +480,7 @@ def is_in(function):
 
 def is_sending():
     """Whether the main thread waits for the connection to take more."""
-    return is_in(login.Login.write)
+    return is_in(ssh_start.Login.write)
 
 
 @pytest.mark.parametrize("chain", ["default", "warm"])
@@ -511,7 +511,7 @@ def test_a_second_interrupt_does_not_leave_half_a_message_behind(far, threads, i
     os.kill(hub, signal.SIGSTOP)
 
     def is_giving_up():
-        return is_in(connection.Connection._lose) or is_in(login.Login.ended)
+        return is_in(ssh_connection.Connection._lose) or is_in(ssh_start.Login.ended)
 
     try:
         interrupts([is_sending, is_giving_up], far.call, "same", bytes(50_000_000))
@@ -612,7 +612,7 @@ def test_a_task_is_run_again_when_its_files_are_lost_with_the_connection(
             far.call("twins", [bandsaw.File(path)], chain=chain)
     # Contents are kept there, as archives are.
     for kept in far.directory.glob("bandsaw-*/files"):
-        contents.remove(str(kept))
+        file_contents.remove(str(kept))
 
 
 def test_a_task_is_run_again_only_so_often(far):
@@ -697,7 +697,7 @@ def be_no_folder(archive):
 @pytest.mark.parametrize("damage", [shorten, remove_file, shorten_manifest, be_no_folder])
 def test_an_archive_that_was_damaged_there_is_repaired(far, damage):
     far.call("same", 1)
-    connection.close_all()
+    ssh_connection.close_all()
     (archive,) = archives(far.directory)
     text = (archive / "bandsaw" / "session.py").read_bytes()
     damage(archive)
@@ -751,7 +751,7 @@ def test_a_folder_that_somebody_else_has_taken_is_not_used(far, tmp_path, take):
     (own,) = (each for each in far.directory.iterdir() if each != path)
     assert own.name.startswith(f"bandsaw-{os.geteuid()}-")
     assert own.stat().st_mode & 0o777 == 0o700
-    connection.close_all()
+    ssh_connection.close_all()
     # It was for this connection only.
     assert far.server.is_empty()
     assert sorted(tmp_path.rglob("*")) == before
@@ -760,7 +760,7 @@ def test_a_folder_that_somebody_else_has_taken_is_not_used(far, tmp_path, take):
 DRIVER = """
 import sys
 from tests.faults import ssh_configuration, ssh_tasks
-from bandsaw._files import crossing
+from bandsaw._file_transfer import crossing
 from bandsaw._system import contents
 from bandsaw.advices.ssh import Remote
 import bandsaw
@@ -807,7 +807,7 @@ def test_a_process_that_was_forked_has_a_connection_of_its_own(far):
     if pid == 0:
         try:
             own = far.call("where")[2]
-            connection.close_all()
+            ssh_connection.close_all()
             os.write(writing, b"%d" % own)
         finally:
             os._exit(0)
@@ -822,11 +822,11 @@ def test_a_process_that_was_forked_has_a_connection_of_its_own(far):
 def test_a_connection_that_is_lost_while_something_is_sent_is_typed(far, moment, monkeypatch):
     """The same as when it is lost at any other moment, and no bare `BrokenPipeError`."""
     hub = far.call("where")[2]
-    stream_send = connection.Stream.send
+    stream_send = ssh_connection.Stream.send
 
     def send(self, letter, *pieces):
         if letter == moment.encode() and ssh_server.clients(far.server.port):
-            monkeypatch.setattr(connection.Stream, "send", stream_send)
+            monkeypatch.setattr(ssh_connection.Stream, "send", stream_send)
             self.connection._login.kill()
             self.connection._login._process.wait()
         stream_send(self, letter, *pieces)
@@ -835,13 +835,13 @@ def test_a_connection_that_is_lost_while_something_is_sent_is_typed(far, moment,
         far.remote()
         ssh_configuration.own.remotes["default"].interpreter.set_environment(PYTHONHASHSEED="7")
     if moment in "ZD":
-        (known,) = [each for each in connection._open if each.target.directory]
+        (known,) = [each for each in ssh_connection._open if each.target.directory]
         known.digests.clear()
-        known.templates.clear()
+        known.fork_servers.clear()
     if moment == "Z":
         (archive,) = archives(far.directory)
         shorten(archive)
-    monkeypatch.setattr(connection.Stream, "send", send)
+    monkeypatch.setattr(ssh_connection.Stream, "send", send)
 
     def calls():
         for _ in range(3):  # a process was prepared for the next one
@@ -849,21 +849,21 @@ def test_a_connection_that_is_lost_while_something_is_sent_is_typed(far, moment,
 
     with pytest.raises(RemoteConnectionError, match="127.0.0.1"):
         calls()
-    assert connection.Stream.send is stream_send
+    assert ssh_connection.Stream.send is stream_send
     assert far.call("where")[2] != hub
 
 
 def test_a_connection_that_is_lost_while_the_archive_is_sent_is_typed(far, monkeypatch):
-    send = sending.send
+    send = archive_sending.send
 
     def cutting(*args):
         for pid in ssh_server.clients(far.server.port):
             ssh_server.kill(pid)
-        for each in connection._open:
+        for each in ssh_connection._open:
             each._login._process.wait()
         send(*args)
 
-    monkeypatch.setattr(sending, "send", cutting)
+    monkeypatch.setattr(archive_sending, "send", cutting)
     with pytest.raises(RemoteConnectionError, match="127.0.0.1"):
         far.call("same", 1)
     monkeypatch.undo()
@@ -881,7 +881,7 @@ def test_an_ssh_that_ends_at_once_is_typed(far, tmp_path, monkeypatch):
             super().__init__(*args, **options)
             self.wait()
 
-    monkeypatch.setattr(login.subprocess, "Popen", Late)
+    monkeypatch.setattr(ssh_start.subprocess, "Popen", Late)
     with pytest.raises(RemoteConnectionError, match="bad luck"):
         far.call("same", 1)
 
@@ -898,7 +898,7 @@ def test_a_thread_that_is_lost_with_others_is_told_as_they_are(far, threads, wai
 
 def test_a_far_side_that_stopped_is_lost_also_while_it_is_sent_to(far, threads, monkeypatch):
     """A deadline holds although nothing is taken any more."""
-    for module in (login, connection):
+    for module in (ssh_start, ssh_connection):
         monkeypatch.setattr(module, "SILENT_SECONDS", 2.0)
     hub = far.call("where")[2]
     os.kill(hub, signal.SIGSTOP)
@@ -913,7 +913,7 @@ def test_a_far_side_that_stopped_is_lost_also_while_it_is_sent_to(far, threads, 
 def test_a_far_side_that_stopped_is_lost_while_it_is_waited_for(
     far, threads, monkeypatch, wait_until
 ):
-    for module in (login, connection):
+    for module in (ssh_start, ssh_connection):
         monkeypatch.setattr(module, "SILENT_SECONDS", 2.0)
     answer = threads.submit(far.call, "hangs", far.notes)
     wait_until(lambda: len(far.ran()) == 1)
@@ -929,7 +929,7 @@ def test_a_far_side_that_stopped_is_lost_while_it_is_waited_for(
 
 def test_a_connection_that_two_threads_close_is_read_by_none_after_it_was_closed(far, monkeypatch):
     assert far.call("same", 1) == 1
-    (opened,) = connection._known.values()
+    (opened,) = ssh_connection._known.values()
     finish, descriptors = opened._login.finish, []
 
     def finish_late(is_read):

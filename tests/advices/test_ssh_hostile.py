@@ -13,9 +13,9 @@ import pytest
 
 import bandsaw
 from bandsaw._archive import keep
+from bandsaw._workers import ssh_connection
 from bandsaw.advices.ssh import Remote, SshCommandLineBackend
 from bandsaw.errors import InvalidValueError
-from bandsaw.workers import connection
 from tests.conftest import coverage_variables, lacking
 from tests.faults import ssh_configuration, ssh_hostile, ssh_server, ssh_tasks
 
@@ -272,7 +272,7 @@ def nearby(tmp_path, monkeypatch):
         )
 
     yield add
-    connection.close_all()
+    ssh_connection.close_all()
     assert os.listdir() == []
     assert not list(tmp_path.rglob(ssh_hostile.CANARY))
 
@@ -456,7 +456,7 @@ def far(server, tmp_path):
         return lambda name, *args: ssh_tasks.on("odd")(getattr(ssh_tasks, name))(*args)
 
     yield add
-    connection.close_all()
+    ssh_connection.close_all()
     assert server.is_empty()
     assert not list(tmp_path.rglob(ssh_hostile.CANARY))
 

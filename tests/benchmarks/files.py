@@ -63,7 +63,7 @@ def used(top):
 
 @bandsaw.task
 def size(file):
-    # The process of a task is forked by a template, and this one by the hub.
+    # The process of a task is forked by a fork server, and this one by the hub.
     return (os.path.getsize(file) if file else 0), peak(parent(os.getppid()))
 
 

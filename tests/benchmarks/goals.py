@@ -140,7 +140,7 @@ GOALS = (
         "archive is there",
         "ssh HOST python -c pass",
         1.2,
-        "bandsaw and the modules of the task are imported there, in the template",
+        "bandsaw and the modules of the task are imported there, in the fork server",
     ),
     Goal(
         "The first call over a new connection",

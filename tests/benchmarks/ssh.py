@@ -10,8 +10,8 @@ from pathlib import Path
 
 import bandsaw
 from bandsaw._archive import keep
+from bandsaw._workers import ssh_connection
 from bandsaw.advices.ssh import Remote
-from bandsaw.workers import connection
 
 from . import ssh_tasks as tasks
 
@@ -48,7 +48,7 @@ def main(bench):
             at_once(bench)
             bulk(bench, command)
         finally:
-            connection.close_all()
+            ssh_connection.close_all()
 
 
 def server():
@@ -77,7 +77,7 @@ def first_calls(bench, command, remote):
     number = 0
 
     def connect(name):
-        connection.close_all()
+        ssh_connection.close_all()
         tasks.own_advice.add_remote(remote(name))
         assert tasks.own(1) == 1
 
@@ -104,7 +104,7 @@ import sys
 import bandsaw
 import large.edited
 from bandsaw.advices.ssh import Remote, SshAdvice
-from bandsaw.workers import login
+from bandsaw._workers import login
 
 write, sent = login.Login.write, []
 

@@ -5,8 +5,8 @@ import signal
 import pytest
 
 from bandsaw._engines.slurm_jobs import is_doubtful
-from bandsaw.workers.engine_hub import SERVER_ENDED
-from bandsaw.workers.frames import EVENT
+from bandsaw._workers.engine_hub import SERVER_ENDED
+from bandsaw._workers.frames import EVENT
 
 
 def ended(*numbers, how="", word="events"):

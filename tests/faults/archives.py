@@ -15,13 +15,13 @@ import signal
 import zlib
 from pathlib import Path
 
-from bandsaw._archive import keep, places
+from bandsaw._archive import keep, stores
 from bandsaw._archive.arriving import Arriving
-from bandsaw._archive.contents import Content, collect, with_digest
 from bandsaw._archive.keep import MANIFEST
-from bandsaw._archive.zipped import content_of_zip
+from bandsaw._archive.selection import Content, collect, with_digest
+from bandsaw._archive.zip_archive import content_of_zip
+from bandsaw._workers import archive_sending
 from bandsaw.errors import BandsawError
-from bandsaw.workers import sending
 
 from .cache_calls import Child
 from .cache_failures import ERRORS, Fault, injected
@@ -60,7 +60,7 @@ def _damage_of(dice, data):
 
 def damaged_folders(dice, figures, base, expected, number):
     """Damages files of an archive that is unpacked: it is made again."""
-    folder = places.put_folder(base, expected)
+    folder = stores.put_folder(base, expected)
     names = [name for name in expected.members if expected.read(name)]
     for _ in range(number):
         path = folder / dice.choice([*names, MANIFEST])
@@ -72,13 +72,13 @@ def damaged_folders(dice, figures, base, expected, number):
             path.write_bytes(data)
         figures.inject(kind)
         figures.calls += 1
-        check_folder(places.put_folder(base, expected), expected)
+        check_folder(stores.put_folder(base, expected), expected)
     _check_left(base, {folder.name})
 
 
 def damaged_zips(dice, figures, base, expected, number):
     """Damages an archive that is a zip: what is read of it is right, or there is a typed error."""
-    path = places.put_zip(base, expected)
+    path = stores.put_zip(base, expected)
     intact = path.read_bytes()
     for _ in range(number):
         kind, data = _damage_of(dice, intact)
@@ -88,7 +88,7 @@ def damaged_zips(dice, figures, base, expected, number):
         try:
             found = content_of_zip(path)
             if found.manifest == expected.manifest:
-                check_folder(places.put_folder(base, found), expected)
+                check_folder(stores.put_folder(base, found), expected)
         except BandsawError:
             pass
         except AssertionError as error:
@@ -97,9 +97,9 @@ def damaged_zips(dice, figures, base, expected, number):
             figures.fault("untyped", f"{kind}: {error!r}")
         shutil.rmtree(base / expected.digest, ignore_errors=True)
         if kind == "archives cut":
-            assert places.put_zip(base, expected).read_bytes() == intact
+            assert stores.put_zip(base, expected).read_bytes() == intact
         path.unlink(missing_ok=True)
-        places.put_zip(base, expected)
+        stores.put_zip(base, expected)
     _check_left(base, {path.name})
 
 
@@ -108,14 +108,14 @@ def damaged_shares(dice, figures, base, expected, number):
     older = content(b"x = 0")
     names = [name for name in older.members if older.read(name)]
     for _ in range(number):
-        folder = places.put_folder(base, older)
+        folder = stores.put_folder(base, older)
         path = folder / dice.choice([*names, MANIFEST])
         kind, data = _damage_of(dice, path.read_bytes())
         path.write_bytes(data)
         os.utime(path, (keep.TIME, keep.TIME))
         figures.inject(kind)
         figures.calls += 1
-        check_folder(places.put_folder(base, expected), expected)
+        check_folder(stores.put_folder(base, expected), expected)
         _check_left(base, {older.digest, expected.digest})
         _remove(base)
 
@@ -125,7 +125,8 @@ def damaged_arrivals(dice, figures, base, expected, number):
     names = [*expected.members]
     manifest = zlib.compress(expected.manifest_bytes())
     files = b"".join(
-        sending._head(name, len(expected.read(name))) + expected.read(name) for name in names
+        archive_sending._head(name, len(expected.read(name))) + expected.read(name)
+        for name in names
     )
     for _ in range(number):
         parts = [manifest, zlib.compress(files)]
@@ -154,7 +155,7 @@ def damaged_arrivals(dice, figures, base, expected, number):
 
 def failing_calls(dice, figures, base, expected):
     """Lets each system call fail that writing takes: then nothing is left, and later it works."""
-    put = dice.choice([places.put_folder, places.put_zip])
+    put = dice.choice([stores.put_folder, stores.put_zip])
     error = dice.choice(ERRORS)
     for at in _calls(put, base, expected, dice):
         older = _older(base)
@@ -169,7 +170,7 @@ def failing_calls(dice, figures, base, expected):
         figures.calls += 2
         figures.inject(f"{errno.errorcode[error]} from a system call", len(fault.names))
         path = put(base, expected)
-        if put is places.put_folder:
+        if put is stores.put_folder:
             check_folder(path, expected)
         check_folder(base / older.digest, older)
         _remove(base)
@@ -178,13 +179,13 @@ def failing_calls(dice, figures, base, expected):
 def _older(base):
     """Puts an archive there that shares most of its files with the one to be written."""
     older = content(b"x = 0")
-    places.put_folder(base, older)
+    stores.put_folder(base, older)
     return older
 
 
 def kills(dice, figures, base, expected):
     """Kills who writes an archive, at system calls: the next one makes it, or finds it whole."""
-    put = dice.choice([places.put_folder, places.put_zip])
+    put = dice.choice([stores.put_folder, stores.put_zip])
     for at in _calls(put, base, expected, dice):
         older = _older(base)
         child = Child(_killed, put, base, expected, at)
@@ -193,7 +194,7 @@ def kills(dice, figures, base, expected):
         figures.inject("SIGKILL at a system call")
         figures.calls += 1
         path = put(base, expected)
-        if put is places.put_folder:
+        if put is stores.put_folder:
             check_folder(path, expected)
         else:
             assert content_of_zip(path).read("a.py") == b"x = 1"

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy
 
-from bandsaw._cache import entry, files, locks
+from bandsaw._cache import computation_locks, entry, owned_files
 
 from .cache_calls import Cache, Child, Task, records, same
 from .figures import Fault as Broken
@@ -88,7 +88,7 @@ def _short(name, real, *arguments):
 def injected(fault):
     """Leads what the cache asks of the system past a fault, in this process."""
     real = {name: getattr(os, name) for name in NAMES}
-    flock = locks.fcntl.flock
+    flock = computation_locks.fcntl.flock
 
     class File:
         def __init__(self, *arguments, **options):
@@ -106,7 +106,7 @@ def injected(fault):
         setattr(os, name, replacement)
         if real[name] in os.supports_fd:
             os.supports_fd.add(replacement)
-    locks.fcntl.flock = fault.wrapped("flock", flock)
+    computation_locks.fcntl.flock = fault.wrapped("flock", flock)
     mmap.mmap = fault.wrapped("mmap", _mmap)
     entry.open = File
     try:
@@ -117,7 +117,7 @@ def injected(fault):
             setattr(os, name, real[name])
             if name in _WITH_DESCRIPTORS:
                 os.supports_fd.add(real[name])
-        locks.fcntl.flock, mmap.mmap = flock, _mmap
+        computation_locks.fcntl.flock, mmap.mmap = flock, _mmap
         del entry.open
 
 
@@ -155,7 +155,7 @@ class Scene(NamedTuple):
                 file.seek(-1, os.SEEK_END)
                 file.write(bytes([last ^ 1]))
         # What is known of files and folders saves system calls.
-        files._trusted.clear()
+        owned_files._trusted.clear()
         entry._verified.clear()
         return cache, lambda: Task(lambda _: value, **self.task)
 

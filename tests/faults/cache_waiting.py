@@ -16,7 +16,7 @@ import os
 import threading
 import warnings
 
-from bandsaw._cache import locks
+from bandsaw._cache import computation_locks
 
 from .cache_calls import LOGGER, Cache, Child, Task, deadline
 from .figures import Figures
@@ -86,7 +86,9 @@ class Meeting:
         """Whether some process has the lock on the file that is the entry now."""
         descriptor = os.open(self.cache.path(), os.O_RDWR)
         try:
-            locks.fcntl.flock(descriptor, locks.fcntl.LOCK_EX | locks.fcntl.LOCK_NB)
+            computation_locks.fcntl.flock(
+                descriptor, computation_locks.fcntl.LOCK_EX | computation_locks.fcntl.LOCK_NB
+            )
         except BlockingIOError:
             return True
         finally:

@@ -15,8 +15,9 @@ import traceback
 from pathlib import Path
 
 import bandsaw
-from bandsaw._files import kept
-from bandsaw._system import contents
+from bandsaw._file_transfer import kept
+from bandsaw._system import file_contents
+from bandsaw._workers import ssh_connection
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import (
     FileTravelError,
@@ -24,7 +25,6 @@ from bandsaw.errors import (
     WorkerDiedError,
     WorkerStartError,
 )
-from bandsaw.workers import connection
 
 from . import ssh_configuration, ssh_server, ssh_tasks
 from .ssh import _strike
@@ -57,7 +57,7 @@ def run(dice, figures, directory):
             thread.join()
         # All goes well when nobody is killed any more.
         _call(dice, inputs, figures, is_quiet=True)
-        connection.close_all()
+        ssh_connection.close_all()
     for base in there.glob("bandsaw-*/files"):
         _look_at(base, figures)
 
@@ -76,7 +76,7 @@ def _made(path, dice):
 def _call(dice, inputs, figures, is_quiet=False):
     for _ in range(_CALLS):
         path = dice.choice(inputs)
-        digest = contents.digest_of(str(path))
+        digest = file_contents.digest_of(str(path))
         chain = dice.choice(["default", "warm"])
         task = ssh_tasks.on("default", chain=chain, retries=dice.choice([0, 3]))(ssh_tasks.twins)
         figures.calls += 1
@@ -88,7 +88,7 @@ def _call(dice, inputs, figures, is_quiet=False):
         except BaseException as error:
             figures.fault("untyped", f"{error!r}\n{traceback.format_exc()[-2000:]}")
         else:
-            if any(contents.digest_of(file.path) != digest for file in found):
+            if any(file_contents.digest_of(file.path) != digest for file in found):
                 figures.fault("wrong", f"{path} came back as something else")
 
 
@@ -98,6 +98,6 @@ def _look_at(base, figures):
         names = os.listdir(place / "as") if (place / "as").is_dir() else []
         for name in names:
             if kept.is_there(str(base), place.name, name):
-                digest = contents.digest_of(str(place / "content"))
+                digest = file_contents.digest_of(str(place / "content"))
                 if digest != place.name:
                     figures.fault("wrong", f"{place} is kept and has the digest {digest}")

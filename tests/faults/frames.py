@@ -11,8 +11,8 @@ import socket
 import bandsaw
 from bandsaw._session.members import MEMBERS
 from bandsaw._system.interrupts import owned
+from bandsaw._workers import envelope, frames
 from bandsaw.errors import DeserializationError, ProtocolError, SessionFileError, WorkerError
-from bandsaw.workers import frames, wire
 
 from . import workers_seen as seen
 from .figures import Fault
@@ -67,7 +67,7 @@ def changed_sessions(dice, figures, number):
     for _ in range(number):
         size = dice.choice([10, 1000, frames.LARGEST_BODY])
         members = {name: [dice.randbytes(size), b"x" * 7] for name in MEMBERS}
-        kind, pieces, descriptor = wire.message(frames.RETURN, members, None)
+        kind, pieces, descriptor = envelope.message(frames.RETURN, members, None)
         body = b"".join(map(bytes, pieces))
         if descriptor is not None and dice.random() < 0.5:
             os.truncate(descriptor, dice.randrange(2 * size))
@@ -76,7 +76,7 @@ def changed_sessions(dice, figures, number):
         found = None
         try:
             file = None if descriptor is None else owned(descriptor)
-            found = wire.members(frames.Frame(kind, body, file))
+            found = envelope.members(frames.Frame(kind, body, file))
             for name, member in found.items():
                 member.parts([size, 7]) if name.endswith(".buffers") else member.data(10 * size)
         except (SessionFileError, ProtocolError):

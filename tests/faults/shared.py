@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from bandsaw._cache import entry, shared
-from bandsaw._cache.files import DamagedEntryError
+from bandsaw._cache.owned_files import DamagedEntryError
 from tests import stores
 
 from . import workers_seen as seen

@@ -9,9 +9,9 @@ import threading
 import time
 
 import bandsaw
+from bandsaw._workers import ssh_connection
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import RemoteConnectionError, WorkerDiedError, WorkerStartError
-from bandsaw.workers import connection
 
 from . import ssh_configuration, ssh_server, ssh_tasks
 from . import workers_seen as seen
@@ -38,7 +38,7 @@ def _strike(server):
             for pid in ssh_server.clients(server.port):
                 ssh_server.kill(pid)
         elif how == "any process":
-            # A template or a process of a task, as a rule.
+            # A fork server or a process of a task, as a rule.
             with contextlib.suppress(IndexError):
                 ssh_server.kill(dice.choice(server.pythons()))
         else:
@@ -79,7 +79,7 @@ def run(dice, figures, directory):
         hubs, clients = len(server.hubs()), len(ssh_server.clients(server.port))
         if (hubs, clients) != (1, 1):
             figures.fault("left", f"{clients} connections here lead to {hubs} there")
-        connection.close_all()
+        ssh_connection.close_all()
         if not server.is_empty():
             figures.fault("left", f"processes there: {server.processes()}")
         if ssh_server.clients(server.port):

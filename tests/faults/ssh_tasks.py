@@ -44,10 +44,10 @@ def twins(files):
 
 
 def where():
-    """Returns the ids of this process, its template and the hub."""
-    template = os.getppid()
-    status = Path(f"/proc/{template}/stat").read_text().rpartition(")")[2].split()
-    return os.getpid(), template, int(status[1])
+    """Returns the ids of this process, its fork server and the hub."""
+    fork_server = os.getppid()
+    status = Path(f"/proc/{fork_server}/stat").read_text().rpartition(")")[2].split()
+    return os.getpid(), fork_server, int(status[1])
 
 
 def environment():
@@ -122,7 +122,7 @@ def makes(size):
 
 
 def kills(who):
-    """Ends this process (0), its template (1) or the hub (2)."""
+    """Ends this process (0), its fork server (1) or the hub (2)."""
     os.kill(where()[who], signal.SIGKILL)
     time.sleep(600)
 

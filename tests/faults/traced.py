@@ -19,7 +19,7 @@ import zipfile  # noqa: F401 - that it cannot be loaded is no matter of bandsaw
 from collections import Counter
 from pathlib import Path
 
-from bandsaw._archive import places
+from bandsaw._archive import stores
 
 from . import archives
 from .cache_calls import Child, records, same
@@ -85,8 +85,8 @@ OPERATIONS = {
         for scene in ("hit", "large hit", "miss", "first miss", "damaged", "refresh",
                       "bounded miss", "mapped hit")
     },
-    "archive": lambda place: _Archive(places.put_folder, place),
-    "zip": lambda place: _Archive(places.put_zip, place),
+    "archive": lambda place: _Archive(stores.put_folder, place),
+    "zip": lambda place: _Archive(stores.put_zip, place),
 }  # fmt: skip
 
 

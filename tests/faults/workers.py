@@ -23,7 +23,7 @@ def _task(function, dice):
 
 
 def _strike(dice):
-    # A template, a process of a task, or what keeps watch over them.
+    # A fork server, a process of a task, or what keeps watch over them.
     found = [pid for pid in seen.processes(os.environ["TMPDIR"]) if pid != os.getpid()]
     with contextlib.suppress(IndexError, ProcessLookupError):
         os.kill(dice.choice(found), signal.SIGKILL)

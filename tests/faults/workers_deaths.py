@@ -135,7 +135,7 @@ def outcomes(mode, cells):
     def left():
         return seen.descriptors(), len(seen.processes(temporary)), os.listdir(temporary)
 
-    # The template, and one process that waits for a call.
+    # The fork server, and one process that waits for a call.
     assert seen.has_started(temporary, 2), seen.processes(temporary)
     usual, found = left(), {}
     for way, phase in cells:

@@ -9,10 +9,10 @@ import pytest
 import bandsaw
 from bandsaw._archive import keep, unpack
 from bandsaw._archive.arriving import Arriving, named_by
+from bandsaw._workers import archive_sending, bootstrap, ssh_start
 from bandsaw.advices._openssh import _BOOT
 from bandsaw.distribution import get_distribution_archive
 from bandsaw.errors import RemoteConnectionError
-from bandsaw.workers import bootstrap, login, sending
 
 OWN = f"bandsaw-{os.geteuid()}"
 
@@ -32,7 +32,9 @@ def sent(archive, folder, damage=lambda piece: piece):
             names.extend(named_by(bits, archive.members))
         return bits
 
-    sending.send(archive, keep.tag(), lambda piece: arriving.take(damage(piece)), ask, "there")
+    archive_sending.send(
+        archive, keep.tag(), lambda piece: arriving.take(damage(piece)), ask, "there"
+    )
     return names
 
 
@@ -114,7 +116,7 @@ def test_what_is_no_member_is_not_taken(tmp_path, archive, name):
     arriving = Arriving(str(folder))
     arriving.take(zlib.compress((archive.folder / keep.MANIFEST).read_bytes()))
     arriving.end_part()
-    arriving.take(zlib.compress(sending._head(name, 1) + b"x"))
+    arriving.take(zlib.compress(archive_sending._head(name, 1) + b"x"))
     with pytest.raises(ValueError, match="does not belong"):
         arriving.end_part()
     assert [path.name for path in tmp_path.rglob("*")] == ["archives"]
@@ -127,7 +129,7 @@ def test_a_member_with_other_contents_is_not_taken(tmp_path, archive):
     arriving.take(zlib.compress((archive.folder / keep.MANIFEST).read_bytes()))
     arriving.end_part()
     size = (archive.folder / "bandsaw/advice.py").stat().st_size
-    arriving.take(zlib.compress(sending._head("bandsaw/advice.py", size) + b"x" * size))
+    arriving.take(zlib.compress(archive_sending._head("bandsaw/advice.py", size) + b"x" * size))
     with pytest.raises(ValueError, match="did not arrive whole"):
         arriving.end_part()
     assert [path.name for path in tmp_path.rglob("*")] == ["archives"]
@@ -188,7 +190,9 @@ while byte := os.read(python.stdout.fileno(), 1):
 @pytest.mark.skipif(sys.platform != "linux", reason="asks a pipe how much is in it")
 def test_an_answer_may_come_byte_by_byte(tmp_path):
     command = sys.executable, "-c", RELAY, _BOOT
-    found = login.probe(login.Target("here", command, str(tmp_path), "python"), ["os", "nowhere"])
+    found = ssh_start.probe(
+        ssh_start.Target("here", command, str(tmp_path), "python"), ["os", "nowhere"]
+    )
     assert found["missing"] == ["nowhere"]
 
 
@@ -197,5 +201,5 @@ def test_ctrl_c_in_a_terminal_is_not_for_the_command_that_leads_there(tmp_path):
     look = "import os, sys; open(sys.argv[1], 'w').write(str(os.getsid(0) == os.getpid()))"
     command = sys.executable, "-c", look, str(said)
     with pytest.raises(RemoteConnectionError):
-        login.probe(login.Target("here", command, str(tmp_path), "python"), [])
+        ssh_start.probe(ssh_start.Target("here", command, str(tmp_path), "python"), [])
     assert said.read_text() == "True"

@@ -4,7 +4,7 @@ pytestmark = pytest.mark.slow
 
 BREACHES = """
 import socket
-from bandsaw.workers.frames import (
+from bandsaw._workers.frames import (
     BYE, FAILURE, HELLO, LOG, RETURN, SESSION, STATE, WARNING
 )
 

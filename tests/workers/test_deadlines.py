@@ -4,8 +4,8 @@ import types
 
 import pytest
 
-from bandsaw.workers import deaths, far_end, frames
-from bandsaw.workers.ends import channel_pair
+from bandsaw._workers import deaths, frames, serving
+from bandsaw._workers.ends import channel_pair
 
 pytestmark = pytest.mark.slow
 
@@ -163,8 +163,8 @@ def test_a_process_that_takes_nothing_any_more_is_not_waited_for(run, options, t
 def test_signs_of_life_come_as_often_as_they_are_asked_for(monkeypatch):
     slept = []
     near, far = map(frames.Channel, channel_pair())
-    monkeypatch.setattr(far_end, "time", types.SimpleNamespace(sleep=slept.append))
-    far_end._give_signs_of_life(far, 0.25)
+    monkeypatch.setattr(serving, "time", types.SimpleNamespace(sleep=slept.append))
+    serving._give_signs_of_life(far, 0.25)
     (beating,) = (each for each in threading.enumerate() if each.name == "bandsaw-heartbeat")
     assert [near.receive().kind for _ in range(3)] == [frames.HEARTBEAT] * 3
     near.close()
@@ -196,7 +196,7 @@ def test_a_machine_that_stands_still_costs_one_sign_of_life_and_the_first_one_ma
 
 def test_a_task_that_is_busy_gives_signs_of_life(run, mode):
     tasks = """
-    from bandsaw.workers import child, deaths, frames
+    from bandsaw._workers import child, deaths, frames
 
     # A minute: none is missing because the machine is slow.
     deaths.MISSED_HEARTBEATS = 600

@@ -8,10 +8,10 @@ import sys
 import pytest
 
 from bandsaw._system.interrupts import owned
+from bandsaw._workers import bulk_files, engine_door, envelope, frames, in_worker
+from bandsaw._workers.engine_memory import hand_over, shared_at
 from bandsaw.errors import ProtocolError
 from bandsaw.run import get_run_id
-from bandsaw.workers import bulk, door, frames, in_worker, wire
-from bandsaw.workers.engine_memory import hand_over, shared_at
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="has no files in memory")
 
@@ -24,13 +24,13 @@ def in_file(data):
 
 def test_what_is_lent_stays_as_it_was_when_its_owner_uses_the_memory_again():
     contents = bytes(range(256)) * 100
-    head, pieces, size = wire.laid_out({"execution.buffers": [contents]})
+    head, pieces, size = envelope.laid_out({"execution.buffers": [contents]})
     file = in_file(bytes(5000) + b"".join(pieces) + b"rest")
     place = (5000).to_bytes(8, "big")
     frame = frames.Frame(frames.SESSION, head + place, owned(os.dup(file)))
-    (part,) = wire.members(frame)["execution.buffers"].parts([len(contents)])
+    (part,) = envelope.members(frame)["execution.buffers"].parts([len(contents)])
     part[0] = 7
-    bulk.keep_lent()
+    bulk_files.keep_lent()
     os.pwrite(file, b"x" * (5000 + size), 0)
     os.close(file)
     assert part == b"\7" + contents[1:]
@@ -53,15 +53,15 @@ def test_the_file_behind_shared_memory_is_found():
 def test_a_file_is_handed_over_at_the_door_to_who_waits_for_it():
     file = in_file(b"result")
     for call in ("one", "two"):
-        assert hand_over(file, door.opened(), call)
+        assert hand_over(file, engine_door.opened(), call)
     os.close(file)
-    door.forget("one")
-    with door.take("two") as taken:
+    engine_door.forget("one")
+    with engine_door.take("two") as taken:
         assert isinstance(taken, io.FileIO)
         assert os.pread(taken.fileno(), 10, 0) == b"result"
     for call in ("one", "two"):
         with pytest.raises(ProtocolError, match="not handed over"):
-            door.take(call)
+            engine_door.take(call)
     assert not hand_over(0, "bandsaw-nowhere", "one")
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bandsaw._workers import frames
+from bandsaw._workers.ends import channel_pair, out_of_the_way, pipe_pair
+from bandsaw._workers.frames import Channel
 from bandsaw.errors import ProtocolError
-from bandsaw.workers import frames
-from bandsaw.workers.ends import channel_pair, out_of_the_way, pipe_pair
-from bandsaw.workers.frames import Channel
 from tests.faults.workers_seen import descriptors
 
 HEAD = struct.Struct("!4sBB2xQ")

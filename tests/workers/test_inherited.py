@@ -128,7 +128,7 @@ def test_variables_that_count_at_the_start_reach_the_process(run, name, value, l
     assert f'{{f()}}\\n' == expected, (f(), expected)
     """
     look = f"LOOK = {f'import os, sys, time; print({look})'!r}\n"
-    # However a process is started, its template is another one then.
+    # However a process is started, its fork server is another one then.
     run(f"{look}\n{tasks}", body)
 
 
@@ -224,7 +224,7 @@ def test_no_value_of_a_variable_is_on_a_command_line(run, mode):
     run(tasks, body, mode)
 
 
-def test_a_task_in_a_task_comes_from_the_same_template(run):
+def test_a_task_in_a_task_comes_from_the_same_fork_server(run):
     tasks = """
     @bandsaw.task
     def f(depth):

@@ -24,23 +24,23 @@ def test_nothing_is_left_open_at_the_end(run, mode):
 
 
 @pytest.mark.parametrize("end", ["close", "replace"])
-def test_a_process_that_is_made_ready_while_its_template_is_closed_is_given_up(run, end):
+def test_a_process_that_is_made_ready_while_its_fork_server_is_closed_is_given_up(run, end):
     body = f"""
-    from bandsaw.workers import child, launcher, near_template
+    from bandsaw._workers import child, launcher, near_template
     assert f(1) == 1
-    (template,) = launcher._templates.values()
-    template._drop_next()
-    start = near_template.Template._start
+    (fork server,) = launcher._templates.values()
+    fork server._drop_next()
+    start = near_template.Fork server._start
 
     def started(self, fork):
         made = start(self, fork)
         self.{end}()  # as another thread does
         return made
 
-    near_template.Template._start = started
-    template.prepare_next(True)
-    assert template._next == [] and not child._open
-    near_template.Template._start = start
+    near_template.Fork server._start = started
+    fork server.prepare_next(True)
+    assert fork server._next == [] and not child._open
+    near_template.Fork server._start = start
     assert f(2) == 2
     """
     run(TASK, body)
@@ -76,7 +76,7 @@ def test_signs_of_life_of_a_process_that_waits_do_not_end_it(run):
     tasks = "@bandsaw.task\ndef f():\n    return os.getpid()"
     body = """
     from bandsaw.advices._moving import _pools
-    from bandsaw.workers import deaths
+    from bandsaw._workers import deaths
     deaths.MISSED_HEARTBEATS = 10_000  # a busy machine may be silent for longer than three
     pid = f()
     ((pool,),) = (pools.values() for pools in _pools.values())
@@ -151,7 +151,7 @@ def test_logging_that_the_configuration_sets_up_is_that_of_the_caller(project):
     assert project.run("workflow.py").stdout == "mine workflow.f\n"
 
 
-def test_configurations_that_are_used_in_turn_keep_their_templates(project, run):
+def test_configurations_that_are_used_in_turn_keep_their_fork_servers(project, run):
     text = """
     import bandsaw
     configuration = bandsaw.Configuration().add_advice_chain(
@@ -159,7 +159,7 @@ def test_configurations_that_are_used_in_turn_keep_their_templates(project, run)
     """
     project.write("other_config.py", text)
     tasks = """
-    import bandsaw.workers.launcher as launcher
+    import bandsaw._workers.fork_servers as launcher
 
     @bandsaw.task
     def one():

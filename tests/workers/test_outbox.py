@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from bandsaw.workers import streams
-from bandsaw.workers.streams import Outbox
+from bandsaw._workers import multiplexer
+from bandsaw._workers.multiplexer import Outbox
 
-SIZE = 3 * streams.PIECE + 5
+SIZE = 3 * multiplexer.PIECE + 5
 
 
 class Connection:
@@ -32,11 +32,11 @@ class Connection:
                 self.outbox.flush()
         found = []
         while self._data:
-            letter, stream, size = streams.HEAD.unpack_from(self._data)
-            body = self._data[streams.HEAD.size :][:size]
+            letter, stream, size = multiplexer.HEAD.unpack_from(self._data)
+            body = self._data[multiplexer.HEAD.size :][:size]
             assert len(body) == size
             found.append((letter, stream, body))
-            self._data = self._data[streams.HEAD.size + size :]
+            self._data = self._data[multiplexer.HEAD.size + size :]
         return found
 
 
@@ -82,16 +82,16 @@ def test_what_nobody_takes_waits_and_keeps_its_order(connection):
 
 def test_a_file_comes_in_pieces_before_what_its_stream_says_next(connection, open_file):
     outbox, file = connection.outbox, open_file(b"x")
-    outbox.send_file(1, file, streams.packed(b"A", 1, b"returned"))
+    outbox.send_file(1, file, multiplexer.packed(b"A", 1, b"returned"))
     outbox.send(b"S", 1, b"ended")
     outbox.send(b"O", 2, b"of another stream")
     assert outbox.files == [file]
     # Of a large file no more than a piece is read before it can be sent.
-    assert os.lseek(file, 0, os.SEEK_CUR) == streams.PIECE
+    assert os.lseek(file, 0, os.SEEK_CUR) == multiplexer.PIECE
     first, *pieces, returned, ended = [m for m in connection.messages() if m[1] == 1]
     assert first == (b"N", 1, SIZE.to_bytes(8, "big"))
     assert {letter for letter, _, _ in pieces} == {b"B"}
-    assert max(len(body) for _, _, body in pieces) == streams.PIECE
+    assert max(len(body) for _, _, body in pieces) == multiplexer.PIECE
     assert b"".join(body for _, _, body in pieces) == b"x" * SIZE
     assert (returned, ended) == ((b"A", 1, b"returned"), (b"S", 1, b"ended"))
     assert outbox.files == []
@@ -100,7 +100,7 @@ def test_a_file_comes_in_pieces_before_what_its_stream_says_next(connection, ope
 
 def test_files_of_several_streams_take_turns(connection, open_file):
     for stream, byte in enumerate((b"x", b"y")):
-        message = streams.packed(b"A", stream, b"")
+        message = multiplexer.packed(b"A", stream, b"")
         connection.outbox.send_file(stream, open_file(byte), message)
     pieces = [stream for letter, stream, _ in connection.messages() if letter == b"B"]
     # The first one began when it was alone.
@@ -109,7 +109,7 @@ def test_files_of_several_streams_take_turns(connection, open_file):
 
 def test_what_is_dropped_is_closed_and_waits_no_more(connection, open_file):
     outbox, file = connection.outbox, open_file(b"x")
-    outbox.send_file(1, file, streams.packed(b"A", 1, b"returned"))
+    outbox.send_file(1, file, multiplexer.packed(b"A", 1, b"returned"))
     outbox.send(b"O", 1, bytes(2_000_000))
     assert outbox.has_much
     outbox.drop(1)
@@ -123,13 +123,13 @@ def test_what_is_dropped_is_closed_and_waits_no_more(connection, open_file):
 
 def test_after_many_files_nothing_counts_as_waiting(connection, open_file):
     for _ in range(10):
-        connection.outbox.send_file(1, open_file(b"x"), streams.packed(b"A", 1, b""))
+        connection.outbox.send_file(1, open_file(b"x"), multiplexer.packed(b"A", 1, b""))
         connection.outbox.send(b"S", 1, b"ended")
         connection.messages()
         assert connection.outbox._bytes == 0
 
 
 def test_it_knows_when_something_was_written_last(connection, monkeypatch):
-    monkeypatch.setattr(streams, "time", SimpleNamespace(monotonic=lambda: 42.0))
+    monkeypatch.setattr(multiplexer, "time", SimpleNamespace(monotonic=lambda: 42.0))
     connection.outbox.send(b"G", 0)
     assert connection.outbox.written_at == 42.0

@@ -5,14 +5,14 @@ import threading
 
 import pytest
 
+from bandsaw._workers import bootstrap, frames
+from bandsaw._workers.ends import channel_pair
 from bandsaw.errors import StalledError
-from bandsaw.workers import bootstrap, frames
-from bandsaw.workers.ends import channel_pair
 
 pytestmark = pytest.mark.slow
 
 TASKS = """
-from bandsaw.workers import frames
+from bandsaw._workers import frames
 
 if __name__ == "__main__":
     frames.STALLED_SECONDS = float(sys.argv[1])
@@ -144,9 +144,9 @@ IMPATIENT = """
 import sys, threading, time
 
 def shorten():
-    while "bandsaw.workers.hub" not in sys.modules:
+    while "bandsaw._workers.hub" not in sys.modules:
         time.sleep(0.001)
-    from bandsaw.workers import frames, streams
+    from bandsaw._workers import frames, streams
     frames.STALLED_SECONDS, streams.ALIVE_SECONDS = 0.3, 0.1
 
 if sys.argv[0] == "-c":

@@ -99,7 +99,7 @@ def go():
     return os.getpid()
 """
     body = f"""
-    from bandsaw.workers.pool import _pools
+    from bandsaw._workers.pool import _pools
     pid = go()
     {how}
     wait_for_end(pid)

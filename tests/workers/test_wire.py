@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from bandsaw._session.members import MEMBERS
 from bandsaw._system.interrupts import owned
+from bandsaw._workers import bulk_files, envelope, frames, repeat_calls
 from bandsaw.errors import ProtocolError, SessionFileError
 from bandsaw.execution import Execution
 from bandsaw.result import Result
 from bandsaw.session import Session
-from bandsaw.workers import again, bulk, frames, wire
 from tests.faults.workers_seen import descriptors
 
 LENGTHS = struct.Struct(f"!{len(MEMBERS)}q")
@@ -39,7 +39,7 @@ CONTENTS = st.dictionaries(
 @given(members=CONTENTS, factor=st.sampled_from([1, 1000]))
 def test_members_come_back_as_they_were(members, factor):
     members = {name: [piece * factor for piece in pieces] for name, pieces in members.items()}
-    found = wire.members(frame_of(wire.message(frames.RETURN, members, None)))
+    found = envelope.members(frame_of(envelope.message(frames.RETURN, members, None)))
     assert set(found) == set(members)
     for name, pieces in members.items():
         if name.endswith(".buffers"):
@@ -52,7 +52,7 @@ def test_members_come_back_as_they_were(members, factor):
 
 def test_what_is_small_travels_in_the_body_and_what_is_large_in_a_file():
     for size, is_large in ((1000, False), (frames.LARGEST_BODY + 1, True)):
-        _, pieces, descriptor = wire.message(frames.RETURN, {MEMBERS[0]: [bytes(size)]}, None)
+        _, pieces, descriptor = envelope.message(frames.RETURN, {MEMBERS[0]: [bytes(size)]}, None)
         assert (descriptor is not None) == is_large
         assert sum(map(len, pieces)) < frames.LARGEST_BODY + 1000
         if is_large:
@@ -65,7 +65,7 @@ def test_each_kind_of_damage_is_a_typed_error(size):
     chance = random.Random(1)
     before = descriptors()
     for number in range(300):
-        kind, pieces, descriptor = wire.message(frames.RETURN, members, None)
+        kind, pieces, descriptor = envelope.message(frames.RETURN, members, None)
         body = bytearray(b"".join(map(bytes, pieces)))
         how = number % 4
         if how == 0:
@@ -83,7 +83,7 @@ def test_each_kind_of_damage_is_a_typed_error(size):
         else:
             body = bytearray(chance.getrandbits(8) for _ in range(200))
         try:
-            found = wire.members(frames.Frame(kind, bytes(body), owner_of(descriptor)))
+            found = envelope.members(frames.Frame(kind, bytes(body), owner_of(descriptor)))
             for name in found:
                 if name.endswith(".buffers"):
                     found[name].parts([size, 7])
@@ -102,7 +102,7 @@ def test_a_body_that_is_no_session_is_refused_and_its_file_closed(body, has_file
     before = descriptors()
     descriptor = os.open(os.devnull, os.O_RDONLY) if has_file else None
     with pytest.raises(SessionFileError):
-        wire.members(frames.Frame(frames.RETURN, body, owner_of(descriptor)))
+        envelope.members(frames.Frame(frames.RETURN, body, owner_of(descriptor)))
     assert descriptors() == before
 
 
@@ -111,11 +111,13 @@ def test_a_file_that_cannot_be_mapped_is_refused(path):
     descriptor = os.open(path, os.O_RDONLY)
     lengths = LENGTHS.pack(*[-1] * len(MEMBERS))
     with pytest.raises(SessionFileError):
-        wire.members(frames.Frame(frames.RETURN, lengths, owner_of(descriptor)))
+        envelope.members(frames.Frame(frames.RETURN, lengths, owner_of(descriptor)))
 
 
 def test_a_member_that_is_longer_than_allowed_is_refused():
-    found = wire.members(frame_of(wire.message(frames.RETURN, {MEMBERS[0]: [b"x" * 10]}, None)))
+    found = envelope.members(
+        frame_of(envelope.message(frames.RETURN, {MEMBERS[0]: [b"x" * 10]}, None))
+    )
     assert found[MEMBERS[0]].data(10) == b"x" * 10
     with pytest.raises(SessionFileError):
         found[MEMBERS[0]].data(9)
@@ -126,7 +128,7 @@ def test_without_files_in_memory_one_on_disk_has_no_name_and_is_private(
     monkeypatch, tmp_path, size
 ):
     monkeypatch.delattr(os, "memfd_create", raising=False)
-    descriptor = bulk.create([b"x" * size], size, str(tmp_path))
+    descriptor = bulk_files.create([b"x" * size], size, str(tmp_path))
     try:
         status = os.fstat(descriptor)
         assert stat.S_IMODE(status.st_mode) == 0o600
@@ -146,8 +148,8 @@ def test_where_memory_is_short_the_file_is_on_disk(monkeypatch, tmp_path, refuse
     if refused == "not allowed":
         monkeypatch.setattr(os, "memfd_create", refuse, raising=False)
     else:
-        monkeypatch.setattr(bulk, "_available_memory", lambda: 3_000_000)
-    with open(bulk.create([b"x" * 2_000_000], 2_000_000, str(tmp_path)), "rb") as file:
+        monkeypatch.setattr(bulk_files, "_available_memory", lambda: 3_000_000)
+    with open(bulk_files.create([b"x" * 2_000_000], 2_000_000, str(tmp_path)), "rb") as file:
         assert str(tmp_path) in os.readlink(f"/proc/self/fd/{file.fileno()}")
         file.seek(0)
         assert file.read() == b"x" * 2_000_000
@@ -156,14 +158,14 @@ def test_where_memory_is_short_the_file_is_on_disk(monkeypatch, tmp_path, refuse
 def test_where_there_is_no_room_at_all_nothing_is_left_open(tmp_path):
     before = descriptors()
     with pytest.raises(FileNotFoundError):
-        bulk.create([b"x"], 1 << 60, str(tmp_path / "missing"))
+        bulk_files.create([b"x"], 1 << 60, str(tmp_path / "missing"))
     assert descriptors() == before
 
 
 def test_the_result_of_another_call_is_refused(configure):
     session = Session(None, Execution("e"), configure())
     for nonce, is_taken in (("0" * 32, False), (session.nonce, True)):
-        data = again.PLAINLY + pickle.dumps((nonce, (1, 0, 0), None, "result"))
+        data = repeat_calls.PLAINLY + pickle.dumps((nonce, (1, 0, 0), None, "result"))
         with contextlib.nullcontext() if is_taken else pytest.raises(SessionFileError):
-            again.take_result(session, data, 2)
+            repeat_calls.take_result(session, data, 2)
         assert session.result == (Result("result") if is_taken else None)

@@ -1,7 +1,7 @@
 """Interrupts something at every place at which Python looks for signals, and counts what is left.
 
     python interrupted.py CHAIN SIZE STEP       a call
-    python interrupted.py template SIZE STEP    the start of what starts processes
+    python interrupted.py fork server SIZE STEP    the start of what starts processes
     python interrupted.py login SIZE STEP       the command that leads to a machine, here a pipe
     python interrupted.py entry SIZE STEP       the look into an entry of a cache of that size
 
@@ -20,7 +20,7 @@ import sys
 import time
 
 import bandsaw
-from bandsaw.workers import launcher
+from bandsaw._workers import fork_servers
 
 _HANGS_SECONDS = 60
 
@@ -82,18 +82,18 @@ def calling(chain, size):
     return act, lambda made: None
 
 
-def starting_templates(size):
-    from bandsaw.workers import near_template
+def starting_fork_servers(size):
+    from bandsaw._workers import near_fork_server
 
-    kinds, start = [], near_template.started
-    launcher.started = lambda *given: kinds.append(given) or start(*given)
+    kinds, start = [], near_fork_server.started
+    fork_servers.started = lambda *given: kinds.append(given) or start(*given)
     calling("kept", size)[0]()
 
-    return lambda: start(*kinds[0]), near_template.Template.close
+    return lambda: start(*kinds[0]), near_fork_server.ForkServer.close
 
 
 def logging_in(size):
-    from bandsaw.workers.login import Login, Target
+    from bandsaw._workers.ssh_start import Login, Target
 
     target = Target("here", ("cat",), os.getcwd(), sys.executable)
 
@@ -125,7 +125,7 @@ def reading_entries(size):
     return act, lambda made: None
 
 
-OTHERS = {"template": starting_templates, "login": logging_in, "entry": reading_entries}
+OTHERS = {"fork server": starting_fork_servers, "login": logging_in, "entry": reading_entries}
 
 
 def main(chain, size, step):

@@ -1,0 +1,106 @@
+"""Where files arrive: in a folder of the run's own, or below the working directory.
+
+What the calls of a run have returned is `BANDSAW_HOME/files/runs/RUN/TOKEN/NAME`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from hashlib import sha256
+
+from .._system import file_contents, home, trees
+from .._system.files import make_private
+from ..errors import FileTravelError
+from ..run import get_run_id
+from . import kept
+
+RUNS = "runs"
+# Run ids that name their folder; users may set any text.
+_PLAIN = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{,63}")
+
+
+def run_folder() -> str:
+    base = home.kept_folder(kept.KIND)
+    run = get_run_id()
+    if not _PLAIN.fullmatch(run):
+        run = sha256(run.encode("utf-8", "surrogatepass")).hexdigest()
+    folder = base / RUNS / run
+    if not folder.is_dir():
+        kept.tidy(str(base))
+        make_private(folder)
+    kept.hold(str(folder))
+    return str(folder)
+
+
+def new_place(name: str) -> str:
+    """Returns a path with this name in a new folder of the run."""
+    if not trees.is_plain_name(name):
+        raise FileTravelError(f"A file with the name {name!r} is refused.")
+    for is_last in (*[False] * 99, True):
+        folder = os.path.join(run_folder(), os.urandom(8).hex())
+        try:
+            os.mkdir(folder, 0o700)
+            break
+        except FileNotFoundError:
+            # When the last file of another call was fetched, the folder of the run went with it.
+            if is_last:
+                raise
+    return os.path.join(folder, name)
+
+
+def is_relative(name: str) -> bool:
+    """Whether a path leads nowhere but below where it begins."""
+    names = name.replace(os.sep, "/").split("/")
+    return all(map(trees.is_plain_name, names))
+
+
+def below(folder: str, name: str) -> str:
+    """Makes the folders of a path below a folder; names that lead elsewhere are refused."""
+    if not is_relative(name):
+        raise FileTravelError(
+            f"A file is not put at {name!r}: that has to be a path below the working directory, "
+            "without '..'."
+        )
+    folder = os.path.realpath(folder)
+    path = os.path.join(folder, name)
+    inner = os.path.dirname(path)
+    try:
+        # What is there already, before anything is made in it.
+        there = inner
+        while not os.path.lexists(there):
+            there = os.path.dirname(there)
+        if os.path.realpath(there) != there:
+            raise FileTravelError(f"A file is not put at {path!r}: {there!r} is or has a link.")
+        os.makedirs(inner, exist_ok=True)
+    except OSError as error:
+        if isinstance(error, FileTravelError):
+            raise
+        raise FileTravelError(f"A file cannot be put at {path!r}: {error}.") from error
+    return path
+
+
+def copy(path: str, target: str, is_linked: bool = False) -> None:
+    """Copies a file or folder, whole or not at all.
+
+    `is_linked`: what is written to the one may be seen in the other.
+    """
+    arriving = file_contents.Arriving(target, trees.parts_of(path), is_digested=False)
+    arriving.copy(path, is_linked)
+    arriving.finish()
+
+
+def move(path: str, target: str) -> None:
+    """Moves a file or folder out of its folder in that of the run."""
+    try:
+        file_contents.exchange(path, target)
+    except OSError as error:
+        if isinstance(error, FileTravelError):
+            raise
+        # Another file system.
+        copy(path, target)
+        file_contents.remove(path)
+    try:
+        os.rmdir(os.path.dirname(path))
+    except OSError:
+        pass

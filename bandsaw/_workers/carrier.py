@@ -1,0 +1,226 @@
+"""Where processes for tasks are started: on this machine, or on another one."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Optional
+
+from .. import modules
+from .._archive import checkout, finder, running
+from .._file import FileCarrier
+from .._file_transfer import carrying
+from .._session import telling
+from ..distribution import get_distribution_archive
+from ..interpreter import Interpreter
+from ..run import get_run_id
+from ..session import Session
+from . import envelope, fork_servers, inheritance
+from .child import Child
+from .frames import SESSION, Message
+from .near_fork_server import Check, Code, Kind
+
+if TYPE_CHECKING:
+    from ..config import Configuration
+    from ..distribution import DistributionArchive
+
+
+class Carrier(abc.ABC):
+    """Where processes for tasks are started."""
+
+    kind: Kind  # Of what kind the processes are. Those of another kind are of no use for the call.
+    name: str  # says in errors with what they run, and where
+
+    def where(self, child: Child) -> str:
+        """Says in errors where a call runs."""
+        return self.name if child.pid is None else f"{self.name}, pid {child.pid}"
+
+    @abc.abstractmethod
+    def start(self, check: Check) -> Child:
+        """Starts a process, if `check` raises nothing of what the other side says of itself."""
+
+    @abc.abstractmethod
+    def prepare_next(self) -> None:
+        """Has a process started for the next call, if that needs no waiting."""
+
+    @abc.abstractmethod
+    def inherited(self) -> dict[str, Any]:
+        """Returns what processes inherit, and are told again when it has changed."""
+
+    def code_news(self, known: int) -> tuple[int, dict[str, Any]]:
+        """Returns what a process does not know yet of its code. See `Code.news`."""
+        return known, {}
+
+    def text_of_code(self, path: str) -> Optional[bytes]:
+        """Returns the text that a file had when an id was made of it."""
+        return None
+
+    @abc.abstractmethod
+    def inherited_once(self) -> dict[str, Any]:
+        """Returns what they are told once."""
+
+    def signs(self) -> Any:
+        """Returns what differs if `inherited` does, and is compared in no time."""
+        return None
+
+    def news(self, child: Child, is_new: bool) -> dict[str, Any]:
+        """Returns what a process does not know yet of what it inherits."""
+        signs = self.signs()
+        levels, disable, filters = (
+            inheritance.levels(),
+            logging.root.manager.disable,
+            inheritance.filters(),
+        )
+        arguments = inheritance.arguments()
+        seen = (signs, levels, disable, filters, telling.wanted, arguments)
+        told, news = child.told, {}
+        if signs is None or seen != child.seen:
+            content = {
+                **self.inherited(),
+                "levels": levels,
+                "disable": disable,
+                "filters": filters,
+                "facts": telling.wanted,
+                "arguments": arguments,
+            }
+            news = {name: value for name, value in content.items() if told.get(name, self) != value}
+            told.update(news)
+            child.seen = seen
+        number, code = self.code_news(told.get("code", 0))
+        if code:
+            told["code"], news["code"] = number, code
+        if is_new:
+            news.update(self.inherited_once())
+            news["run_id"] = get_run_id()
+        return news
+
+    @abc.abstractmethod
+    def file_carrier(self, session: Session) -> FileCarrier:
+        """Returns what carries the files in a session there."""
+
+    def deliver(self, file_carrier: FileCarrier, child: Child) -> dict[str, Any]:
+        """Has the files of a session be there before it is sent; returns what to tell."""
+        return {}
+
+    def arrived(self, session: Session, child: Child) -> FileCarrier:
+        """Returns what takes the files in a session that comes back from a process."""
+        return carrying.Arrived(session)
+
+    @abc.abstractmethod
+    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
+        """Makes the message of a session; its descriptor is to be closed afterwards."""
+
+
+class LocalCarrier(Carrier):
+    def __init__(
+        self,
+        code: Code,
+        interpreter: Interpreter,
+        preload: tuple[str, ...],
+        fork: bool,
+        directory: Optional[str],
+        made_in: Optional[str],
+    ) -> None:
+        self._made_in = made_in
+        self._code = code
+        self._fork = fork
+        self._directory = directory
+        self._state = inheritance.inherited(interpreter)
+        executable = interpreter.executable
+        self.kind = Kind(executable, code.name, preload, self._state.at_start)
+        self.name = f"interpreter {executable}"
+        self._made_of = (interpreter, preload, fork, directory, made_in)
+
+    def is_for(self, code: Code, made_of: tuple[Any, ...]) -> bool:
+        """Returns whether one made of these arguments now would be like this one."""
+        return (
+            code is self._code
+            and made_of == self._made_of
+            # Of an interpreter that was changed meanwhile it is another one.
+            and inheritance.inherited(made_of[0]) is self._state
+            and code.name == self.kind.code
+        )
+
+    def start(self, check: Check) -> Child:
+        self.kind = self.kind._replace(code=self._code.name)
+        return fork_servers.start(self.kind, self._state, self._code, check, fork=self._fork)
+
+    def prepare_next(self) -> None:
+        fork_servers.prepare_next(self.kind, fork=self._fork)
+
+    def code_news(self, known: int) -> tuple[int, dict[str, Any]]:
+        return self._code.news(known)
+
+    def text_of_code(self, path: str) -> Optional[bytes]:
+        return self._code.text(path)
+
+    def inherited(self) -> dict[str, Any]:
+        return {
+            "environment": self._state.environment,
+            "path": self._state.path,
+            "directory": inheritance.working_directory(),
+            "made_in": self._made_in,
+        }
+
+    def signs(self) -> Any:
+        return self._state, inheritance.working_directory(), self._made_in
+
+    def inherited_once(self) -> dict[str, Any]:
+        return {"umask": inheritance.umask(), "bulk_directory": self._directory}
+
+    def file_carrier(self, session: Session) -> FileCarrier:
+        return carrying.Outward(session)
+
+    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
+        return envelope.message(SESSION, members, self._directory)
+
+
+def carrier_for(
+    configuration: Configuration, made_of: tuple[Any, ...], last: Optional[LocalCarrier] = None
+) -> LocalCarrier:
+    """Returns where a call goes: where the last one went, if nothing has changed."""
+    code = _code_for(configuration)
+    if last is not None and last.is_for(code, made_of):
+        return last
+    return LocalCarrier(code, *made_of)
+
+
+class Archived:
+    """An archive that this process was started from, which nested calls run from as well."""
+
+    byte_code = ""
+
+    def __init__(self, archive: DistributionArchive) -> None:
+        self._archive = archive
+
+    @property
+    def name(self) -> str:
+        return str(self._archive.known_folder)
+
+    @property
+    def program(self) -> str:
+        """The folder of the archive, made anew if it is missing."""
+        return str(self._archive.folder)
+
+    def news(self, known: int) -> tuple[int, dict[str, Any]]:
+        if finder.beside and not known:
+            return 1, {"beside": finder.beside}
+        return known, {}
+
+    def text(self, path: str) -> Optional[bytes]:
+        return None
+
+
+@functools.lru_cache(None)
+def _is_in_files() -> bool:
+    return os.path.isfile(checkout.BEGIN)
+
+
+def _code_for(configuration: Configuration) -> Code:
+    is_in_place = not modules.is_far_end or finder.id or running.running_archive() is None
+    if is_in_place and _is_in_files():
+        return checkout.checkout_for(configuration)
+    return Archived(get_distribution_archive(configuration))

@@ -1,0 +1,98 @@
+"""The two ends of sockets and pipes, and how a fork server is given those of a process."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import socket
+from typing import NamedTuple, Optional
+
+_FAR_UP = 256
+
+
+def channel_pair() -> tuple[socket.socket, socket.socket]:
+    """Makes both ends of a channel, neither of them in the place of a standard stream."""
+    near, far = socket.socketpair()
+    return _above_standard(near), _above_standard(far)
+
+
+def pipe_pair() -> tuple[int, int]:
+    """Makes both ends of a pipe, likewise."""
+    ends = []
+    for end in os.pipe():
+        if end <= 2:
+            import fcntl
+
+            higher = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
+            os.close(end)
+            end = higher
+        ends.append(end)
+    return ends[0], ends[1]
+
+
+def number_of(end: socket.socket) -> Optional[tuple[int, int]]:
+    """Tells a socket from others that may get its descriptor, `None` if it is closed."""
+    try:
+        status = os.fstat(end.fileno())
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+class Ends(NamedTuple):
+    """What leads to a process."""
+
+    channel: socket.socket  # its channel
+    status: socket.socket  # the second socket
+    out: int  # what it writes to its standard output is read from here
+    errors: int  # likewise its standard error
+
+    def close(self) -> None:
+        self.channel.close()
+        self.status.close()
+        os.close(self.out)
+        os.close(self.errors)
+
+
+def ask_for_process(control: socket.socket, how: bytes) -> Ends:
+    """Has a fork server start a process; whether it could be started is known later."""
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        near, far = channel_pair()
+        ours.enter_context(near)
+        theirs.enter_context(far)
+        status, far_status = channel_pair()
+        ours.enter_context(status)
+        theirs.enter_context(far_status)
+        out, far_out = pipe_pair()
+        ours.callback(os.close, out)
+        theirs.callback(os.close, far_out)
+        errors, far_errors = pipe_pair()
+        ours.callback(os.close, errors)
+        theirs.callback(os.close, far_errors)
+        given = array.array("i", [far.fileno(), far_status.fileno(), far_out, far_errors])
+        control.sendmsg([how], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
+        ours.pop_all()
+    return Ends(near, status, out, errors)
+
+
+def out_of_the_way(descriptor: int) -> int:
+    """Gives a descriptor a number that programs which close "all" others often leave alone."""
+    import fcntl
+
+    try:
+        higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR_UP)
+    except OSError:
+        return descriptor
+    os.close(descriptor)
+    return higher
+
+
+def _above_standard(end: socket.socket) -> socket.socket:
+    # Where a standard stream is closed, its number is free, and what is printed would come here.
+    if end.fileno() > 2:
+        return end
+    import fcntl
+
+    with end:
+        return socket.socket(fileno=fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))

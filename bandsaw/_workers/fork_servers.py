@@ -1,0 +1,110 @@
+"""The fork servers of this process.
+
+A fork server serves all calls with the same interpreter, code and preloaded modules, and ends with
+this process, or when its code has been replaced and nothing runs in it any more.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .._system import ending
+from .._system.processes import in_forked_processes
+from ..errors import WorkerStartError
+from . import inheritance
+from .child import Child
+from .near_fork_server import Check, Code, ForkServer, Kind, replace_older, started
+
+_fork_servers: dict[Kind, ForkServer] = {}
+_lock = threading.Lock()
+_locks: dict[Kind, threading.Lock] = {}
+
+
+def take_over(control: socket.socket, kind: Sequence[Any], hello: Mapping[str, Any]) -> None:
+    """Notes, in a process of a task, how to reach the fork server that it was forked from."""
+    executable, code, preload, at_start = kind
+    known = Kind(executable, code, tuple(preload), tuple((n, v) for n, v in at_start))
+    _fork_servers[known] = ForkServer(known, control, None, hello, {})
+
+
+def fork_server_for(kind: Kind, inherited: inheritance.Inherited, code: Code) -> ForkServer:
+    """Returns the fork server of a kind, started on first use."""
+    fork_server = _fork_servers.get(kind)
+    if fork_server is not None and not (fork_server.hello["files"] and fork_server.is_stale()):
+        return fork_server
+    with _lock:
+        lock = _locks.setdefault(kind, threading.Lock())
+    with lock:
+        fork_server = _fork_servers.get(kind)
+        if fork_server is not None and fork_server.is_stale():
+            del _fork_servers[kind]
+            fork_server.replace()
+            fork_server = None
+        if fork_server is None:
+            fork_server = started(kind, inherited, code)
+            _fork_servers[kind] = fork_server
+            replace_older(_fork_servers, kind)
+    return fork_server
+
+
+def can_start() -> bool:
+    """Whether the task has left open what leads to the fork servers of this process."""
+    return all(fork_server.is_reachable() for fork_server in list(_fork_servers.values()))
+
+
+def start(
+    kind: Kind, inherited: inheritance.Inherited, code: Code, check: Check, *, fork: bool
+) -> Child:
+    for attempt in (1, 2):
+        fork_server = fork_server_for(kind, inherited, code)
+        if fork_server.has_threads and kind.preload:
+            # What it has loaded is of no use then, and would only be in the way.
+            return start(kind._replace(preload=()), inherited, code, check, fork=False)
+        check(fork_server.hello)
+        try:
+            return fork_server.take(fork and not fork_server.has_threads)
+        except BrokenPipeError as error:
+            # Somebody has ended it.
+            _forget(fork_server)
+            if attempt == 2:
+                raise WorkerStartError(
+                    f"A process for tasks could not be started: {error}"
+                ) from error
+        except OSError as error:
+            raise WorkerStartError(f"A process for tasks could not be started: {error}") from error
+    raise AssertionError("unreachable")
+
+
+def prepare_next(kind: Kind, *, fork: bool) -> None:
+    fork_server = _fork_servers.get(kind)
+    if fork_server is not None and fork_server.has_threads and kind.preload:
+        fork_server, fork = _fork_servers.get(kind._replace(preload=())), False
+    if fork_server is not None:
+        fork_server.prepare_next(fork and not fork_server.has_threads)
+
+
+def _forget(fork_server: ForkServer) -> None:
+    if _fork_servers.get(fork_server.kind) is fork_server:
+        del _fork_servers[fork_server.kind]
+    fork_server.close()
+
+
+@ending.at_exit
+def close_all() -> None:
+    while _fork_servers:
+        _, fork_server = _fork_servers.popitem()
+        fork_server.close()
+
+
+@in_forked_processes
+def _let_go() -> None:
+    # What is the parent's is not for a forked process to use, or to keep alive.
+    global _lock
+    for fork_server in _fork_servers.values():
+        fork_server.let_go()
+    _fork_servers.clear()
+    _locks.clear()
+    _lock = threading.Lock()

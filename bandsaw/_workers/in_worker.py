@@ -1,0 +1,297 @@
+"""A call in an executor's worker itself, with the code that is loaded there.
+
+near: session, digest of its code ──► run, in the worker: restore, compare, proceed ──► session
+      the same, and what the archive with that digest holds ◄── NEW, what is to be compared
+      the same, without a file ◄── UNSEEN, the file that the data is in
+
+Where the worker is on the same machine, large data passes the engine by, as a file in memory.
+
+The worker may have another `__main__`, and may lack modules that the call does not need. So what is
+compared is each module of the archive that is loaded there, or would be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
+from concurrent.futures import Future as AnyFuture
+from typing import Any, Callable, NamedTuple, Optional
+
+from .. import run as run_of_process
+from .._archive import checkout, locate
+from .._file_transfer import carrying
+from .._session import members, packing, telling
+from .._system import callers, ending
+from .._system.buffers import room
+from ..errors import (
+    CodeMismatchError,
+    ProtocolError,
+    TaskKilledError,
+    WorkerDiedError,
+    WorkerStartError,
+)
+from ..session import Session
+from . import (
+    boundary,
+    bulk_files,
+    engine_door,
+    engine_files,
+    engine_memory,
+    envelope,
+    inheritance,
+    repeat_calls,
+    serving,
+)
+from .engine import Engine
+from .engine_buffers import WORTH_A_FILE, handed
+from .frames import RETURN, Frame
+
+# Says that the worker does not know what a digest stands for.
+NEW = b"new"
+# Says that the worker cannot open the file of the caller.
+UNSEEN = b"unseen"
+# By the digest of an archive: the extent of the code here when it was found to be the same.
+_same: dict[str, tuple[int, int]] = {}
+
+
+class Caller(NamedTuple):
+    """The process that waits for a call."""
+
+    files_seen: str  # see `engine_files.files_seen`
+    door: str  # where it takes files, empty if it takes none
+    call: str  # the name of the call
+
+
+def is_inside() -> bool:
+    """Says whether what runs now was submitted to an executor's worker."""
+    return callers.is_in_worker.get()
+
+
+def _others(members: Mapping[str, Any]) -> list[str]:
+    """Names the modules that are other ones in this process than in an archive."""
+    found = []
+    for member, known in members.items():
+        name = locate.module_of(member)
+        if name is None or name == "__main__":
+            continue
+        spec = locate.locate(name)
+        path = getattr(spec, "origin", None)
+        if spec is None or not isinstance(path, str) or not os.path.isfile(path):
+            continue  # whoever imports it is told
+        text = checkout.loaded_text(os.path.abspath(path))
+        text = locate.read_file(path) if text is None else text
+        if hashlib.sha256(text).hexdigest()[: len(known["digest"])] != known["digest"]:
+            found.append(name)
+    return found
+
+
+def run(
+    caller: Caller,
+    digest: str,
+    held: Optional[Mapping[str, Any]],
+    run_id: str,
+    engine: str,
+    head: bytes,
+    sent: Mapping[str, Any],
+) -> Any:
+    """Goes on with a session in this process; returns it, or the error that prevents that.
+
+    `held`: what the archive with that digest holds. `NEW` is returned where that is `None`, and is
+    needed. `head`, and the `data` that is `sent`: a session, see `envelope`; the data may be the
+    path of a file, or pieces in the engine's store. So it comes back, too, and whether both see the
+    same files; an error without a head. Data is what an engine may move its own way, and `None` where
+    the caller has got the file.
+    """
+    token = callers.is_in_worker.set(True)
+    try:
+        # The worker may have made one of its own, or have served another run before.
+        run_of_process.take_run_id(run_id)
+        carrying.forget()
+        is_seen = caller.files_seen == engine_files.files_seen()
+        carrying.take_over({"files_seen": is_seen})
+        try:
+            return _go_on(caller, digest, held, engine, head, sent["data"], is_seen)
+        finally:
+            bulk_files.keep_lent()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        return None, members.written_failure(error), False
+    finally:
+        callers.is_in_worker.reset(token)
+
+
+def _go_on(
+    caller: Caller,
+    digest: str,
+    held: Optional[Mapping[str, Any]],
+    engine: str,
+    head: bytes,
+    data: Any,
+    is_seen: bool,
+) -> Any:
+    if isinstance(data, str):
+        # On another machine the path may lead to another file.
+        if not is_seen:
+            return UNSEEN
+        try:
+            data = io.FileIO(data)
+        except OSError:
+            return UNSEEN
+    saved = _saved(head, data)
+    session = Session()
+    session._unpack(saved)
+    del saved, data
+    had = serving.parts_of(session)
+    extent = checkout.extent()
+    if _same.get(digest) != extent:
+        if held is None:
+            return NEW
+        others = _others(held)
+        if others:
+            raise CodeMismatchError(
+                f"Task {session.task} was not run: the executor's worker has other code than "
+                f"the caller in {', '.join(others[:5])}. Start its workers anew, or have calls "
+                "run in processes below them: ExecutorAdvice(isolate=True)."
+            )
+        _same[digest] = extent
+    telling.proceed(session)
+    with carrying.Homeward(session):
+        packed = packing.packed(session, serving.same(session, had))
+    head, pieces, size = envelope.laid_out(packed)
+    if is_seen and size >= WORTH_A_FILE and _hand_over(pieces, caller):
+        return head, None, is_seen
+    return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
+
+
+def _hand_over(pieces: Sequence[Any], caller: Caller) -> bool:
+    """Gives the caller a file with what comes back; returns whether that could be done."""
+    file = None
+    if caller.door:
+        file = engine_memory.in_memory([memoryview(piece) for piece in pieces])
+    if file is None:
+        return False
+    given = engine_memory.Given(file)
+    return engine_memory.hand_over(given.descriptor, caller.door, caller.call)
+
+
+def _saved(head: bytes, data: Any) -> members.Saved:
+    if isinstance(data, list):
+        shared = engine_memory.shared_at([memoryview(piece) for piece in data])
+        if shared is None:
+            data = b"".join(data)
+        else:
+            path, place = shared
+            data, head = io.FileIO(path), head + place.to_bytes(8, "big")
+    if isinstance(data, io.FileIO):
+        return members.read_members(envelope.members(Frame(RETURN, head, data)))
+    # Arrays in it are written to.
+    copied = room(len(data))
+    copied[:] = data
+    return members.read_members(envelope.members(Frame(RETURN, head, None, copied)))
+
+
+def cross(
+    session: Session,
+    engine: Engine,
+    options: Mapping[str, Any],
+    is_broken: Callable[[BaseException], None],
+) -> None:
+    def submit(*what: Any) -> AnyFuture[Any]:
+        return engine.submit(options, run, *what)
+
+    name = engine.name
+    vars(session)["_warnings"] = {"filters": inheritance.filters()}
+    with carrying.Pointing(session):
+        position, packed = boundary.packed(session)
+    head, pieces, _ = envelope.laid_out(packed)
+    data, held = handed(engine, pieces)
+    sent = {"data": data}
+    del packed, pieces, data
+    archive = session.distribution_archive
+    # For workers that are forked from this process.
+    _same[archive.digest] = checkout.extent()
+    caller = Caller(engine_files.files_seen(), engine_door.opened(), callers.new_nonce())
+    what = session.run_id, engine.kind, head, sent
+    known: Any = None
+    while True:
+        answer = _answer(session, submit, name, is_broken, caller, archive.digest, known, *what)
+        if answer == NEW:
+            known = archive.contents
+        elif answer == UNSEEN:
+            assert held is not None
+            engine.is_near = False
+            sent["data"] = bytes(held.view())
+        else:
+            break
+    if not isinstance(answer, (tuple, list)):
+        raise ProtocolError(
+            f"The future of task {session.task} on {name} holds {answer!r:.50}, and not what the "
+            "function returned."
+        )
+    head, data, is_seen = answer
+    if head is not None and engine.is_near is not False:
+        engine.is_near = is_seen
+    if head is not None and data is None:
+        data = engine_door.take(caller.call)
+    there = f"run by {name}"
+    if head is None:
+        raise boundary.located(members.failure_of(data), session, there)
+    if "_sent" not in vars(session):
+        repeat_calls.note_sent(session)
+    with carrying.Arrived(session):
+        boundary.take_back(session, _saved(head, data), position, there)
+
+
+def _result(future: AnyFuture[Any], caller: Caller) -> Any:
+    try:
+        return future.result()
+    except BaseException:
+        # Nobody takes what it may still hand over.
+        future.add_done_callback(lambda done: engine_door.forget(caller.call))
+        raise
+
+
+def _answer(
+    session: Session,
+    submit: Any,
+    name: str,
+    is_broken: Callable[[BaseException], None],
+    caller: Caller,
+    *what: Any,
+) -> Any:
+    future: Optional[AnyFuture[Any]] = None
+
+    def cancel() -> bool:
+        # A call that has not begun can be cancelled; one that runs cannot be ended, and it may run
+        # before `submit` returns.
+        return future is not None and future.cancel()
+
+    with ending.held(cancel):
+        if not ending.is_ended():
+            try:
+                future = submit(caller, *what)
+            except Exception as error:
+                is_broken(error)
+                raise WorkerStartError(
+                    f"Task {session.task} cannot be submitted: {name} says "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+        try:
+            if future is None:
+                raise CancelledError
+            return _result(future, caller)
+        except CancelledError as error:
+            raise TaskKilledError(
+                f"Task {session.task} was killed before {name} began with it.",
+                *(-9, [name], None, None),
+            ) from error
+        except Exception as error:
+            is_broken(error)
+            raise WorkerDiedError(
+                f"Task {session.task} was lost: {name} says {type(error).__name__}: {error}",
+                *(1, [name], None, str(error)),
+            ) from error
