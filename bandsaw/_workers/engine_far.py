@@ -53,8 +53,8 @@ def run(request: "Any", call: "Any", messages: "Any", archive: "Any", data: "Any
 
     `request`: plain data, see `ExecutorCarrier`. `call`: its name. `messages`: the body of STATE,
     by which name a process keeps calls like this one in mind, and the head of SESSION or AGAIN;
-    `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to a file with
-    both; or `None`, if it may be here. `data`: what comes after the head, or the path of a file
+    `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to a file
+    with both; or `None`, if it may be here. `data`: what comes after the head, or the path of a file
     with it. Where `call` is a list of names, messages and data are lists with those of each.
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files

@@ -149,7 +149,7 @@ def give_piece(root: str, path: str, offset: int) -> bytes:
 
 
 class _Asked:
-    """A stream of the hub for what is asked about files, see `_files.crossing`."""
+    """A stream of the hub for what is asked about files, see `_file_transfer.crossing`."""
 
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub

@@ -1,4 +1,4 @@
-"""Contents of files on a connection, see `_files.crossing`."""
+"""Contents of files on a connection, see `_file_transfer.crossing`."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Hub:
         # Somebody else may sweep what is not used.
         self.in_use = {root, sys.argv[0]}
         self._arriving: dict[int, Arriving] = {}
-        # Each a `Far` of `_files.crossing`, which few connections need.
+        # Each a `Far` of `_file_transfer.crossing`, which few connections need.
         self._files: dict[int, Any] = {}
         # Closed when no event of them can be left to be handled.
         self.to_close: list[Callable[[], Any]] = []

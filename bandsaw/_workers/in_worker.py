@@ -102,8 +102,8 @@ def run(
     `held`: what the archive with that digest holds. `NEW` is returned where that is `None`, and is
     needed. `head`, and the `data` that is `sent`: a session, see `envelope`; the data may be the
     path of a file, or pieces in the engine's store. So it comes back, too, and whether both see the
-    same files; an error without a head. Data is what an engine may move its own way, and `None` where
-    the caller has got the file.
+    same files; an error without a head. Data is what an engine may move its own way, and `None`
+    where the caller has got the file.
     """
     token = callers.is_in_worker.set(True)
     try:
