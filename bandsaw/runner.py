@@ -65,7 +65,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         parser.error(f"the session cannot be read: {error}")
     path = Path(os.path.abspath(parsed.output))
     try:
-        session, kept = Session(), notices.Kept()
+        session, kept = Session(), notices.KeptWarnings()
         # Closed again before the task is called, which could close or replace it.
         bundle.receive(os.path.abspath(parsed.input), f"{path}-given")
         with given:

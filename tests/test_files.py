@@ -14,8 +14,8 @@ import bandsaw
 from bandsaw import File
 from bandsaw._file_transfer import bundle, carrying, destinations
 from bandsaw._system import file_contents, trees
-from bandsaw._system.file_contents import Arriving
-from bandsaw._system.trees import FILE, FOLDER, LINK, Part
+from bandsaw._system.file_contents import ArrivingContents
+from bandsaw._system.trees import FILE, FOLDER, LINK, TreePart
 from bandsaw.errors import FileTravelError, InvalidValueError, MissingFileError
 
 CONFIGURATION = """\
@@ -401,26 +401,30 @@ def test_a_place_that_leads_elsewhere_is_refused(tmp_path, to):
     "parts",
     [
         [],
-        [Part("x", FILE)],
-        [Part("", FILE), Part("x", FILE)],
-        [Part("", FOLDER), Part("../x", FILE)],
-        [Part("", FOLDER), Part("/x", FILE)],
-        [Part("", FOLDER), Part("a/x", FILE)],
-        [Part("", FOLDER), Part("..", FOLDER)],
-        [Part("", FOLDER), Part("x", FILE), Part("x", FILE)],
-        [Part("", FOLDER), Part("l", LINK, target=".."), Part("l/x", FILE)],
-        [Part("", FOLDER), Part("l", LINK, target="/etc")],
-        [Part("", FOLDER), Part("l", LINK, target="../x")],
-        [Part("", FOLDER), Part("a", LINK, target="."), Part("b", LINK, target="a/../..")],
-        [Part("", LINK, target="x")],
-        [Part("", FOLDER), Part("x", "device")],
+        [TreePart("x", FILE)],
+        [TreePart("", FILE), TreePart("x", FILE)],
+        [TreePart("", FOLDER), TreePart("../x", FILE)],
+        [TreePart("", FOLDER), TreePart("/x", FILE)],
+        [TreePart("", FOLDER), TreePart("a/x", FILE)],
+        [TreePart("", FOLDER), TreePart("..", FOLDER)],
+        [TreePart("", FOLDER), TreePart("x", FILE), TreePart("x", FILE)],
+        [TreePart("", FOLDER), TreePart("l", LINK, target=".."), TreePart("l/x", FILE)],
+        [TreePart("", FOLDER), TreePart("l", LINK, target="/etc")],
+        [TreePart("", FOLDER), TreePart("l", LINK, target="../x")],
+        [
+            TreePart("", FOLDER),
+            TreePart("a", LINK, target="."),
+            TreePart("b", LINK, target="a/../.."),
+        ],
+        [TreePart("", LINK, target="x")],
+        [TreePart("", FOLDER), TreePart("x", "device")],
     ],
 )
 def test_names_and_links_from_elsewhere_that_lead_out_are_refused(tmp_path, parts):
     inner = tmp_path / "inner"
     inner.mkdir()
     with pytest.raises(FileTravelError):
-        Arriving(str(inner / "target"), parts).finish()
+        ArrivingContents(str(inner / "target"), parts).finish()
     assert not list(inner.iterdir()) and [p.name for p in tmp_path.iterdir()] == ["inner"]
 
 
@@ -431,13 +435,13 @@ def test_a_link_that_leads_out_through_another_one_is_refused(tmp_path):
     with pytest.raises(FileTravelError, match="leads out"):
         trees.parts_of(str(tmp_path / "top"))
     parts = [
-        *(Part("", FOLDER), Part("a", FOLDER), Part("here", LINK, target="a")),
-        Part("out", LINK, target="here/../../x"),
+        *(TreePart("", FOLDER), TreePart("a", FOLDER), TreePart("here", LINK, target="a")),
+        TreePart("out", LINK, target="here/../../x"),
     ]
     target = tmp_path / "in" / "target"
     target.parent.mkdir()
     with pytest.raises(FileTravelError):
-        Arriving(str(target), parts).finish()
+        ArrivingContents(str(target), parts).finish()
     assert not list(target.parent.iterdir())
 
 
@@ -466,16 +470,21 @@ def test_a_path_with_a_link_on_its_way_is_refused(tmp_path):
 
 
 def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
-    parts = [Part("", FOLDER), Part("a", FILE, size=3), Part("b", FILE), Part("c", FILE, size=2)]
+    parts = [
+        TreePart("", FOLDER),
+        TreePart("a", FILE, size=3),
+        TreePart("b", FILE),
+        TreePart("c", FILE, size=2),
+    ]
     target = str(tmp_path / "target")
-    arriving = Arriving(target, parts)
+    arriving = ArrivingContents(target, parts)
     arriving.take(b"aa")
     arriving.take(b"acc")
     digest = arriving.finish()
     assert digest == file_contents.digest_of(target)
 
     def arrive(data, expected):
-        arriving = Arriving(target, parts)
+        arriving = ArrivingContents(target, parts)
         arriving.take(data)
         arriving.finish(expected)
 
@@ -488,7 +497,9 @@ def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
 
 def test_what_cannot_be_read_is_named_and_not_where_it_goes(tmp_path):
     with pytest.raises(FileTravelError, match="source' cannot be read"):
-        Arriving(str(tmp_path / "target"), [Part("", FILE, size=3)]).copy(str(tmp_path / "source"))
+        ArrivingContents(str(tmp_path / "target"), [TreePart("", FILE, size=3)]).copy(
+            str(tmp_path / "source")
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -504,7 +515,7 @@ def test_of_a_link_the_contents_of_what_it_leads_to_are_copied(tmp_path, is_link
 
 def test_contents_that_begin_after_a_file_was_listed_as_empty_are_an_error(tmp_path):
     (tmp_path / "source").write_text("written later")
-    arriving = Arriving(str(tmp_path / "target"), [Part("", FILE, size=0)])
+    arriving = ArrivingContents(str(tmp_path / "target"), [TreePart("", FILE, size=0)])
     with pytest.raises(FileTravelError, match="source' was changed while it was read"):
         arriving.copy(str(tmp_path / "source"))
     assert [p.name for p in tmp_path.iterdir()] == ["source"]

@@ -1275,7 +1275,7 @@ def test_code_that_a_decorator_has_made_is_compared_on_other_machines_too(projec
         """
         import importlib, lib
         from bandsaw._identity.carried import carried_by
-        from bandsaw._identity.compared import Arrived
+        from bandsaw._identity.compared import ArrivedValues
         from bandsaw.fingerprint import watched_task_id_of
 
         def task():
@@ -1287,7 +1287,8 @@ def test_code_that_a_decorator_has_made_is_compared_on_other_machines_too(projec
         def differing(given):
             importlib.reload(lib)
             assert not given.changed and given.values, given
-            return [Arrived({"values": given.values}, here).differing() for here in (True, False)]
+            values = {"values": given.values}
+            return [ArrivedValues(values, here).differing() for here in (True, False)]
 
         lib.rate.__defaults__ = (3,)
         assert differing(carried()) == [["lib.rate"]] * 2
@@ -1295,7 +1296,7 @@ def test_code_that_a_decorator_has_made_is_compared_on_other_machines_too(projec
         exec(compile(text, "<made>", "exec"), vars(lib))
         given = carried()
         exec(compile(text, "<made again>", "exec"), vars(lib))
-        assert Arrived({"values": given.values}, False).differing() == []
+        assert ArrivedValues({"values": given.values}, False).differing() == []
         assert differing(given) == [["lib.rate"]] * 2
         """,
     )
@@ -1747,7 +1748,7 @@ def test_what_a_module_sets_while_it_loads_is_compared_on_other_machines_too(pro
         """
         import lib
         from bandsaw._identity.carried import carried_by
-        from bandsaw._identity.compared import Arrived
+        from bandsaw._identity.compared import ArrivedValues
         from bandsaw.fingerprint import watched_task_id_of
 
         def task():
@@ -1767,7 +1768,7 @@ def test_what_a_module_sets_while_it_loads_is_compared_on_other_machines_too(pro
             assert not given.changed or name == "gone", given
             delattr(owner, name) if was is None else setattr(owner, name, was)
             for here in (True, False):
-                found = Arrived({"values": given.values}, here).differing()
+                found = ArrivedValues({"values": given.values}, here).differing()
                 assert found == [f"lib.{owner.__name__}.{name}"], (found, here)
         """,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Arriving:
+class ArrivingArchive:
     """An archive that arrives in two parts: what it says of itself, and the files that are lacking.
 
     Both are compressed. A file comes after the length of its name (2 bytes), its size (8) and its

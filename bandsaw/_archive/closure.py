@@ -25,7 +25,7 @@ from .imports import Imports, named_in
 _MOST_INNER = 10_000
 
 
-class Found(NamedTuple):
+class ReachedFile(NamedTuple):
     """A file that was reached: a module, or what lies with it in its package."""
 
     member: str  # its path in the archive
@@ -39,7 +39,7 @@ def reached(
     begin: Iterable[tuple[str, bytes]],
     roots: Iterable[tuple[str, str]],
     imports: Imports,
-) -> Iterator[Found]:
+) -> Iterator[ReachedFile]:
     """Yields the files of first-party modules and of their packages, as far as there are any."""
     walk = _Walk(known)
     for name, source in begin:
@@ -69,13 +69,13 @@ class _Walk:
         # The script that runs goes in under its own name, and the archive has a main of its own.
         self._known = {"__main__", "__mp_main__", *known}
         self.pending: deque[tuple[str, bytes]] = deque()
-        self._found: list[Found] = []
+        self._found: list[ReachedFile] = []
         self._seen: set[str] = set()
         self._bare: dict[str, bool] = {}
         # The packages that go along whole, by their names.
         self.whole: set[str] = set()
 
-    def found(self) -> list[Found]:
+    def found(self) -> list[ReachedFile]:
         found, self._found = self._found, []
         return found
 
@@ -116,7 +116,7 @@ class _Walk:
             except DistributionError:
                 return
             path = spec.origin if os.path.isfile(str(spec.origin)) else None
-            self._take(Found(member, data, why, path), part)
+            self._take(ReachedFile(member, data, why, path), part)
 
     def take_package_of(self, name: str, why: str) -> None:
         """Takes all of the outermost package that a module is part of."""
@@ -140,15 +140,15 @@ class _Walk:
         self.whole.add(top)
         for inner, reason in package.left_out.items():
             path = next((os.path.join(place, inner) for place in places), None)
-            self._found.append(Found(f"{top}/{inner}", None, reason, path))
+            self._found.append(ReachedFile(f"{top}/{inner}", None, reason, path))
         for inner, data in contents:
             member = f"{top}/{inner}"
             module = locate.module_of(member)
             if module is None or module not in self._known:
-                found = Found(member, data, f"package {top}, {why}", package.paths.get(inner))
+                found = ReachedFile(member, data, f"package {top}, {why}", package.paths.get(inner))
                 self._take(found, module)
 
-    def _take(self, found: Found, module: Optional[str]) -> None:
+    def _take(self, found: ReachedFile, module: Optional[str]) -> None:
         self._found.append(found)
         if module is not None:
             self._known.add(module)

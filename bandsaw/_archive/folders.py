@@ -24,7 +24,7 @@ _CACHES = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 _SIGNS = ("CACHEDIR.TAG", "pyvenv.cfg")
 
 
-class Files(NamedTuple):
+class FolderFiles(NamedTuple):
     paths: dict[str, str]  # where each of them lies, by its path below the folder
     zipped: dict[str, bytes]  # the bytes of those that lie in a zip
     left_out: dict[str, str]  # why files and folders were left out, by their paths below the folder
@@ -37,9 +37,9 @@ class Files(NamedTuple):
 
 def find(
     folders: Iterable[str], largest: Optional[int] = LARGEST_FILE, everything: bool = False
-) -> Files:
+) -> FolderFiles:
     """Finds the files that are worth sending: not hidden, no cache, none above `largest` bytes."""
-    found = Files({}, {}, {})
+    found = FolderFiles({}, {}, {})
     total = 0
     for folder in reversed(list(folders)):
         if os.path.isdir(folder):

@@ -34,7 +34,7 @@ _SECONDS_ABANDONED = 60.0 if fcntl is not None else 86400.0
 _SPARE = 100
 
 
-class Found(NamedTuple):
+class CacheFile(NamedTuple):
     used: int  # when it was last used, in nanoseconds since the epoch
     written: float  # when it was written, in seconds since the epoch
     size: int
@@ -61,13 +61,13 @@ def folders_in(directory: str) -> Iterator[str]:
     yield from sorted(folders)
 
 
-def entries_in(directory: str) -> Iterator[Found]:
+def entries_in(directory: str) -> Iterator[CacheFile]:
     """Lists the entries of a cache, damaged ones too; other files are somebody else's."""
     for folder in folders_in(directory):
         yield from entries_of(folder)
 
 
-def entries_of(folder: str) -> Iterator[Found]:
+def entries_of(folder: str) -> Iterator[CacheFile]:
     is_id = _ID.fullmatch(os.path.basename(folder))
     for found in _files_in(folder):
         name = os.path.basename(found.path)
@@ -78,7 +78,7 @@ def entries_of(folder: str) -> Iterator[Found]:
                 yield found
 
 
-def _files_in(folder: str) -> Iterator[Found]:
+def _files_in(folder: str) -> Iterator[CacheFile]:
     # An unreadable folder must not keep the others from being listed.
     with contextlib.suppress(OSError), os.scandir(folder) as items:
         for item in items:
@@ -88,7 +88,7 @@ def _files_in(folder: str) -> Iterator[Found]:
                 continue
             if stat.S_ISREG(status.st_mode):
                 used = max(status.st_atime_ns, status.st_mtime_ns)
-                yield Found(used, status.st_mtime, status.st_size, item.path)
+                yield CacheFile(used, status.st_mtime, status.st_size, item.path)
 
 
 def keep(
@@ -171,14 +171,14 @@ def _remove(
     now: float,
     keep: str = "",
     spare: bool = False,
-) -> tuple[list[Found], list[Found], list[OSError]]:
+) -> tuple[list[CacheFile], list[CacheFile], list[OSError]]:
     """Removes what is too old, then what was used longest ago; returns kept, removed, failures."""
     entries = sorted(entries_in(directory))
     total = sum(found.size for found in entries)
     more = len(entries) // _SPARE if spare else 0
     was_full = False
-    kept: list[Found] = []
-    removed: list[Found] = []
+    kept: list[CacheFile] = []
+    removed: list[CacheFile] = []
     failures: list[OSError] = []
     for found in entries:
         too_old = max_age is not None and found.written < now - max_age

@@ -20,7 +20,7 @@ class Nearest(NamedTuple):
     differences: list[str]  # what differs, a sentence each
 
 
-def records_in(directory: str) -> Iterator[tuple[bounds.Found, Optional[Record], str]]:
+def records_in(directory: str) -> Iterator[tuple[bounds.CacheFile, Optional[Record], str]]:
     """Reads what the entries of a cache remember."""
     for found in bounds.entries_in(directory):
         try:

@@ -2,7 +2,7 @@
 
 ```
 a miss ──► get ──► a local temporary file ──► verified ──► the local entry
-an entry ──► the local entry ──► Sending: put, in the background ──► the store
+an entry ──► the local entry ──► StoreSending: put, in the background ──► the store
 ```
 
 A store that does not answer, or fails, costs one warning, and is left alone for a while.
@@ -27,8 +27,8 @@ from .._system.home import kept_folder
 from ..errors import KeptFolderError
 from ..serialization.json import JsonSerializer
 from . import computation_locks, owned_files
-from .shared_files import Files
-from .shared_sending import Sending
+from .shared_files import StoreFiles
+from .shared_sending import StoreSending
 
 logger = logging.getLogger("bandsaw.advices.cache")
 
@@ -59,11 +59,11 @@ class Store:
 
     def __init__(self, url: str) -> None:
         self.url = url  # where it is
-        self._files = Files(url)
+        self._files = StoreFiles(url)
         self._away_until = 0.0
         self._pause = _SECONDS_AWAY
         self._told: set[str] = set()
-        self.sending = Sending(self._files.put, self._cannot_send)
+        self.sending = StoreSending(self._files.put, self._cannot_send)
 
     def get(self, key: str, path: str) -> bool:
         """Copies an entry into a local file. Returns whether there is one; does not fail."""
@@ -200,7 +200,7 @@ class LocalCopy:
 class _Copy:
     """A copy on its way into a local file, in a thread of its own: a driver may wait for ever."""
 
-    def __init__(self, source: Files, key: str, path: str) -> None:
+    def __init__(self, source: StoreFiles, key: str, path: str) -> None:
         self._source = source
         self._key = key
         self._path = path

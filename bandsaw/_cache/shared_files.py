@@ -69,7 +69,7 @@ def resolved(url: str, anchored: Callable[[str], str]) -> str:
     return f"file://{anchored(path)}"
 
 
-class Files:
+class StoreFiles:
     """The files of a store, by keys `task id/execution id`.
 
     Connections are made on first use, by one thread at a time, and not used in forked processes.

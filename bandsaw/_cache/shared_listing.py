@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from ..errors import InvalidValueError
 from . import bounds, entry, owned_files
-from .shared_files import SUFFIX, Files
+from .shared_files import SUFFIX, StoreFiles
 
 # Most records and their headers are shorter.
 _HEAD = 1 << 14
@@ -29,7 +29,7 @@ class Listing:
 
     def __init__(self, url: str) -> None:
         self.url = url  # where the store is
-        self._files = Files(url)
+        self._files = StoreFiles(url)
 
     def run(self, action: Any) -> Any:
         """Calls an action with a file system, and the path of the store in it."""
@@ -42,10 +42,10 @@ class Listing:
                 f"The store {self.url} cannot be looked at: {type(error).__name__}: {error}"
             ) from error
 
-    def found(self) -> list[tuple[str, bounds.Found]]:
+    def found(self) -> list[tuple[str, bounds.CacheFile]]:
         """Lists the files `folder/name` of the store, with their keys. Others are not ours."""
 
-        def find(system: Any, root: str) -> list[tuple[str, bounds.Found]]:
+        def find(system: Any, root: str) -> list[tuple[str, bounds.CacheFile]]:
             found = []
             # Paths begin as that of the store does, but for a slash on some file systems.
             start = len(root.strip("/")) + 1 if root.strip("/") else 0
@@ -55,7 +55,7 @@ class Listing:
                 if len(names) == 2 and not names[0].startswith(".") and _is_name(*names):
                     written = _written(status)
                     size = int(status.get("size") or 0)
-                    found.append((key, bounds.Found(int(written * 1e9), written, size, path)))
+                    found.append((key, bounds.CacheFile(int(written * 1e9), written, size, path)))
             return found
 
         try:

@@ -32,12 +32,12 @@ _BYTES_A_SECOND = 100_000
 # How long a call that would have to wait does not send any more.
 _SECONDS_AWAY = 60.0
 
-_all: weakref.WeakSet[Sending] = weakref.WeakSet()
+_all: weakref.WeakSet[StoreSending] = weakref.WeakSet()
 _is_registered = False
 _is_ending = False
 
 
-class Sending:
+class StoreSending:
     """What waits for a store; `put` sends it, `tell` gets an error and how many it cost."""
 
     def __init__(

@@ -37,7 +37,7 @@ class Row(NamedTuple):
     """An entry `task id/execution id`, and the problem where its record cannot be read."""
 
     entry: str
-    found: bounds.Found
+    found: bounds.CacheFile
     record: Optional[Record]
     problem: str
 

@@ -62,13 +62,13 @@ def _ls(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _state(environment: store.Kept) -> str:
+def _state(environment: store.KeptEnvironment) -> str:
     if environment.record is not None:
         return "whole"
     return "being made" if environment.is_busy else "interrupted"
 
 
-def _as_json(environment: store.Kept, size: int) -> dict[str, Any]:
+def _as_json(environment: store.KeptEnvironment, size: int) -> dict[str, Any]:
     return {
         "digest": environment.digest,
         "path": str(environment.folder),
@@ -109,7 +109,7 @@ def _rm(parsed: argparse.Namespace) -> int:
     return status
 
 
-def _find(text: str, there: list[store.Kept]) -> store.Kept:
+def _find(text: str, there: list[store.KeptEnvironment]) -> store.KeptEnvironment:
     found = [environment for environment in there if text and environment.digest.startswith(text)]
     if len(found) == 1:
         return found[0]

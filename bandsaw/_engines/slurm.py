@@ -79,7 +79,7 @@ class SlurmExecutor(EngineExecutor):
         self.folder = checked_folder(folder)
         self.parameters = parameters
         self._poll = poll
-        self._waiting: list[slurm_jobs.Call] = []
+        self._waiting: list[slurm_jobs.JobCall] = []
         self._submitting: set[Future[Any]] = set()
         self._jobs: dict[Future[Any], slurm_jobs.Job] = {}
         # Jobs that are to be cancelled, and those of which Slurm was told so.
@@ -107,7 +107,7 @@ class SlurmExecutor(EngineExecutor):
             self._jobs_folder.mkdir(0o700, exist_ok=True)
             if not self._waiting:
                 self._give_sign_of_life()
-            self._waiting.append(slurm_jobs.Call(settings, function, args, future))
+            self._waiting.append(slurm_jobs.JobCall(settings, function, args, future))
             if self._thread is None:
                 self._is_over = False
                 _running.add(self)
@@ -229,7 +229,7 @@ class SlurmExecutor(EngineExecutor):
             if not (self._jobs or self._unwanted or self._cancelled):
                 self._wakeup.set()
 
-    def _submit_array(self, calls: Sequence[slurm_jobs.Call]) -> None:
+    def _submit_array(self, calls: Sequence[slurm_jobs.JobCall]) -> None:
         with self._lock:
             calls = [one for one in calls if one.future in self._submitting]
         if not calls:
@@ -243,7 +243,7 @@ class SlurmExecutor(EngineExecutor):
                     self._unwanted.append(job)
             self._submitting.difference_update(one.future for one in calls)
 
-    def _refuse(self, calls: Sequence[slurm_jobs.Call], error: Exception) -> None:
+    def _refuse(self, calls: Sequence[slurm_jobs.JobCall], error: Exception) -> None:
         with self._lock:
             left = [one.future for one in calls if one.future in self._submitting]
             self._submitting.difference_update(left)

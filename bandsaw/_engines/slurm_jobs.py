@@ -28,7 +28,7 @@ _MOST_CANCELLED = 500
 logger = logging.getLogger(__name__)
 
 
-class Call(NamedTuple):
+class JobCall(NamedTuple):
     options: tuple[tuple[str, Any], ...]
     function: Callable[..., Any]
     args: tuple[Any, ...]
@@ -80,7 +80,7 @@ def states() -> Any:
     return dict(line.strip().split("|", 1) for line in done.stdout.splitlines() if "|" in line)
 
 
-def submit(submitit: Any, folder: Path, calls: Sequence[Call]) -> list[Any]:
+def submit(submitit: Any, folder: Path, calls: Sequence[JobCall]) -> list[Any]:
     """Submits calls with the same options: as one array, if they are several."""
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=0)
     executor.update_parameters(**settings(dict(calls[0].options), executor))

@@ -38,7 +38,7 @@ _DIGEST = re.compile(r"[0-9a-f]{32}")
 _announced: set[Path] = set()
 
 
-class Kept(NamedTuple):
+class KeptEnvironment(NamedTuple):
     digest: str  # the name of its folder
     folder: Path  # the folder
     record: Optional[dict[str, Any]]  # what the marker says, `None` where there is none
@@ -129,7 +129,7 @@ def _lock_of(folder: Path) -> Lock:
     return Lock(folder.with_name(f"{folder.name}.lock"))
 
 
-def kept() -> list[Kept]:
+def kept() -> list[KeptEnvironment]:
     """Lists all environments, those that are being made and those that are half made included."""
     found = []
     for folder in kept_folder("environments").iterdir():
@@ -139,7 +139,7 @@ def kept() -> list[Kept]:
     return sorted(found, key=lambda environment: (-environment.used, environment.digest))
 
 
-def _look_at(folder: Path) -> Kept:
+def _look_at(folder: Path) -> KeptEnvironment:
     record = None
     with contextlib.suppress(OSError, ValueError):
         record = json.loads((folder / _MARKER).read_bytes())
@@ -149,7 +149,7 @@ def _look_at(folder: Path) -> Kept:
     if record is None and lock.path.exists():
         is_busy = not lock.acquire(wait=False)
         lock.release()
-    return Kept(folder.name, folder, record, used, is_busy)
+    return KeptEnvironment(folder.name, folder, record, used, is_busy)
 
 
 def remove(folder: Path) -> bool:

@@ -27,7 +27,7 @@ def beside(path: Any) -> str:
     return f"{os.fspath(path)}{SUFFIX}"
 
 
-def _add(stream: BinaryIO, path: str, parts: list[trees.Part], header: dict[str, Any]) -> None:
+def _add(stream: BinaryIO, path: str, parts: list[trees.TreePart], header: dict[str, Any]) -> None:
     data = json.dumps({**header, "parts": parts}).encode("ascii")
     try:
         stream.write(len(data).to_bytes(8, "big") + data)
@@ -39,18 +39,18 @@ def _add(stream: BinaryIO, path: str, parts: list[trees.Part], header: dict[str,
         raise FileTravelError(f"{path!r} cannot be copied: {error}.") from error
 
 
-def _files_in(stream: BinaryIO) -> Iterator[tuple[dict[str, Any], list[trees.Part]]]:
+def _files_in(stream: BinaryIO) -> Iterator[tuple[dict[str, Any], list[trees.TreePart]]]:
     """Finds the headers and parts. After each the stream is at the contents."""
     while size := stream.read(8):
         header = json.loads(stream.read(int.from_bytes(size, "big")))
-        parts = [trees.Part(*part) for part in header["parts"]]
+        parts = [trees.TreePart(*part) for part in header["parts"]]
         end = stream.tell() + sum(part.size for part in parts)
         yield header, parts
         stream.seek(end)
 
 
-def _take(stream: BinaryIO, target: str, parts: list[trees.Part], key: str) -> None:
-    arriving = file_contents.Arriving(target, parts)
+def _take(stream: BinaryIO, target: str, parts: list[trees.TreePart], key: str) -> None:
+    arriving = file_contents.ArrivingContents(target, parts)
     digest = key.rstrip("x")
     if key != kept.key_of(parts, digest):
         arriving.abandon()

@@ -129,9 +129,9 @@ class Near:
 
     def get(self, path: str, target: str) -> None:
         self._ask(get=path)
-        parts = [trees.Part(*part) for part in json.loads(self._receive())["parts"]]
+        parts = [trees.TreePart(*part) for part in json.loads(self._receive())["parts"]]
         # The connection sees to it that they arrive as they are sent.
-        arriving = file_contents.Arriving(target, parts, is_digested=False)
+        arriving = file_contents.ArrivingContents(target, parts, is_digested=False)
         try:
             left = sum(part.size for part in parts)
             asked = 0
@@ -164,7 +164,7 @@ class Far:
 
     def __init__(self, send: Callable[[bytes, bytes], None]) -> None:
         self._send = send
-        self._arriving: Optional[file_contents.Arriving] = None
+        self._arriving: Optional[file_contents.ArrivingContents] = None
         self._pieces: Generator[bytes, None, None] = trees.read("", ())
         self._rest = b""
         self._stamps: Any = None
@@ -196,7 +196,7 @@ class Far:
 
     def _put(self, request: Mapping[str, Any]) -> None:
         self.abandon()
-        parts = [trees.Part(*part) for part in request["put"]]
+        parts = [trees.TreePart(*part) for part in request["put"]]
         self._arriving = kept.arriving(kept.folder(), parts)
 
     def _end(self, request: Mapping[str, Any]) -> None:

@@ -85,7 +85,7 @@ def copy(path: str, target: str, is_linked: bool = False) -> None:
 
     `is_linked`: what is written to the one may be seen in the other.
     """
-    arriving = file_contents.Arriving(target, trees.parts_of(path), is_digested=False)
+    arriving = file_contents.ArrivingContents(target, trees.parts_of(path), is_digested=False)
     arriving.copy(path, is_linked)
     arriving.finish()
 

@@ -98,7 +98,7 @@ class Bringing(FileCarrier):
             from . import destinations
 
         name = os.path.basename(os.path.abspath(path))
-        listed = [trees.Part(*part) for part in parts]
+        listed = [trees.TreePart(*part) for part in parts]
         has_come = to is not None and os.path.abspath(path).endswith(
             os.sep + os.path.normpath(to.replace("{name}", name))
         )
@@ -119,7 +119,7 @@ class Bringing(FileCarrier):
             target = destinations.new_place(name)
             result = File(target, to)
         end = offset + sum(part.size for part in listed)
-        arriving = file_contents.Arriving(target, listed)
+        arriving = file_contents.ArrivingContents(target, listed)
         for start in range(offset, end, trees.PIECE):
             arriving.take(self._contents[start : min(start + trees.PIECE, end)])
         arriving.finish(digest)

@@ -44,7 +44,7 @@ def folder() -> str:
     return str(home.kept_folder(KIND))
 
 
-def key_of(parts: Sequence[trees.Part], digest: str) -> str:
+def key_of(parts: Sequence[trees.TreePart], digest: str) -> str:
     """Names contents, with what the digest of a single file does not tell."""
     return digest + "x" * parts[0].runs
 
@@ -87,14 +87,16 @@ def may_have(base: str, size: int) -> bool:
     return True
 
 
-def arriving(base: str, parts: Sequence[trees.Part]) -> file_contents.Arriving:
+def arriving(base: str, parts: Sequence[trees.TreePart]) -> file_contents.ArrivingContents:
     """Takes contents of which it is not known yet under which key they are kept."""
     folder = Path(base, "kept")
     make_private(folder)
-    return file_contents.Arriving(str(folder / "content"), parts, is_kept=True)
+    return file_contents.ArrivingContents(str(folder / "content"), parts, is_kept=True)
 
 
-def arrived(base: str, arriving: file_contents.Arriving, key: str, name: str, digest: str) -> None:
+def arrived(
+    base: str, arriving: file_contents.ArrivingContents, key: str, name: str, digest: str
+) -> None:
     """Keeps contents that have arrived, and that have to have this digest."""
     if not are_names(key, name):
         arriving.abandon()
@@ -182,14 +184,14 @@ def _name(place: str, name: str) -> None:
     os.replace(made, link)
 
 
-class Found(NamedTuple):
+class KeptFile(NamedTuple):
     path: str  # where it is
     used: float  # when it was used last, in seconds since the epoch
     size: int
     what: str  # what it is: the names of contents, or the run that has returned files
 
 
-def found(base: str) -> Iterator[Found]:
+def found(base: str) -> Iterator[KeptFile]:
     for path, used in _used(base):
         if path.name[0] == ".":
             continue  # on its way
@@ -208,12 +210,12 @@ def _used(base: str) -> list[tuple[Path, float]]:
     return listed
 
 
-def _told(path: Path, used: float) -> Found:
+def _told(path: Path, used: float) -> KeptFile:
     what = f"returned in run {path.name}"
     if path.parent.name == "kept":
         names = path / "as"
         what = ", ".join(sorted(os.listdir(names))) if names.is_dir() else "did not arrive whole"
-    return Found(str(path), used, size_of(path), what)
+    return KeptFile(str(path), used, size_of(path), what)
 
 
 def prune(
@@ -221,7 +223,7 @@ def prune(
     older_than: float,
     max_bytes: Optional[int] = None,
     bounded: Sequence[str] = ("kept", "runs"),
-) -> list[Found]:
+) -> list[KeptFile]:
     """Removes what was not used for so many seconds.
 
     `max_bytes`: what may be left of `bounded`; what was used longest ago goes first. What was used

@@ -24,12 +24,12 @@ from ..futures import Future, _Failure
 from . import flight, lanes, program
 from .finding import Plan, find
 
-_current: contextvars.ContextVar[Optional[Call]] = contextvars.ContextVar(
+_current: contextvars.ContextVar[Optional[SubmittedCall]] = contextvars.ContextVar(
     "bandsaw_submitted_call", default=None
 )
 
 
-class Call(lanes.Passenger):
+class SubmittedCall(lanes.Passenger):
     __slots__ = (
         "_missing",
         "args",
@@ -124,7 +124,7 @@ class Call(lanes.Passenger):
     def needed(self) -> Sequence[lanes.Passenger]:
         plan = self.plan
         calls = [getattr(one, "_call", None) for one in plan.futures] if plan is not None else []
-        return [call for call in calls if isinstance(call, Call)]
+        return [call for call in calls if isinstance(call, SubmittedCall)]
 
     def run(self) -> None:
         if self.future is not None and self.future._begin():
@@ -236,7 +236,7 @@ def _killed(error: Optional[BaseException], future: Future[Any]) -> BaseExceptio
 _failing = threading.local()
 
 
-def _fail(call: Call, needed: AnyFuture[Any], error: BaseException) -> None:
+def _fail(call: SubmittedCall, needed: AnyFuture[Any], error: BaseException) -> None:
     """Has a call fail, and all that needs it: one after the other, however long the chain is."""
     todo = getattr(_failing, "todo", None)
     if todo is not None:
@@ -255,7 +255,7 @@ def _fail(call: Call, needed: AnyFuture[Any], error: BaseException) -> None:
 
 
 def _dependency_error(
-    call: Call, needed: AnyFuture[Any], whose: Any, cause: BaseException
+    call: SubmittedCall, needed: AnyFuture[Any], whose: Any, cause: BaseException
 ) -> tuple[BaseException, Any]:
     how = "was cancelled"
     if not isinstance(cause, CancelledError):
@@ -283,7 +283,7 @@ def submit(
     kwargs: Mapping[str, Any],
 ) -> Future[Any]:
     """Has a function called as soon as its arguments are there and the lane is free."""
-    call = Call(function, task, lane, args, kwargs, find(args, kwargs))
+    call = SubmittedCall(function, task, lane, args, kwargs, find(args, kwargs))
     future = call.future
     assert future is not None
     call.board()

@@ -43,7 +43,7 @@ async def awaited(
     caller = Caller(asyncio.get_running_loop())
     before = _coroutines.caller.set(caller)
     try:
-        call = caller.call = calls.Call(function, task, lane, args, kwargs, None)
+        call = caller.call = calls.SubmittedCall(function, task, lane, args, kwargs, None)
     finally:
         _coroutines.caller.reset(before)
     future = call.future

@@ -118,7 +118,9 @@ class _Ahead:
                 return
             try:
                 args = next(items)
-                call = calls.Call(self._function, self._task, self._lane, args, {}, find(args, {}))
+                call = calls.SubmittedCall(
+                    self._function, self._task, self._lane, args, {}, find(args, {})
+                )
             except StopIteration:
                 self._items = None
                 return

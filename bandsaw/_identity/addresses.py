@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, Optional, Union
 
 from .firstparty import canonical_module_name
-from .forms import OBJECTS, SEQUENCE, Fields, Form, Frame
+from .forms import OBJECTS, SEQUENCE, Fields, Form, OpenForm
 from .kinds import attributes_of, is_a, mro_of, name_of
 from .stored import HOLDERS, is_of_the_user
 
@@ -63,7 +63,7 @@ def without_addresses(value: Any, form: Union[bytes, Form], living: Living) -> U
 
 
 def without_process(
-    value: Any, form: Union[bytes, Form], frames: Sequence[Frame], living: Living
+    value: Any, form: Union[bytes, Form], frames: Sequence[OpenForm], living: Living
 ) -> Union[bytes, Form]:
     """Leaves out what an object of an installed class holds of this process.
 
@@ -93,7 +93,7 @@ def without_process(
     return _with(opened, children, form)
 
 
-def _kind_of_holder(frames: Sequence[Frame]) -> Optional[type]:
+def _kind_of_holder(frames: Sequence[OpenForm]) -> Optional[type]:
     """Finds the class of the innermost object that is more than a container of its user."""
     for frame in reversed(frames):
         kind = type(frame.value)

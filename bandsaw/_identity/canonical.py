@@ -34,8 +34,8 @@ from .forms import (
     SET,
     Fields,
     Form,
-    Frame,
     NoForm,
+    OpenForm,
     inline,
     opaque,
 )
@@ -60,7 +60,7 @@ DEEPEST_HOOKED = 10_000
 WITHOUT_FORM = "has no canonical form"
 
 CodeForm = Callable[[Any], Union[bytes, Form]]
-Reporter = Callable[[list[Frame], Any, str], None]
+Reporter = Callable[[list[OpenForm], Any, str], None]
 Hook = Callable[[Any], Any]
 
 
@@ -127,7 +127,7 @@ class Writer(TreeWriter):
             return LEAVES[type(value)](value)
         try:
             first = self.enter(value)
-            if not is_a(first, Frame):
+            if not is_a(first, OpenForm):
                 return first
             result = self.walk()
         except RecursionError as error:
@@ -136,7 +136,7 @@ class Writer(TreeWriter):
             raise IdentityError(f"{self.path()} is nested too deeply for an id") from error
         return result
 
-    def enter(self, value: Any) -> Union[bytes, Frame]:
+    def enter(self, value: Any) -> Union[bytes, OpenForm]:
         try:
             if self._seen is not None:
                 form = self._open_part(value, self._seen)
@@ -173,7 +173,7 @@ class Writer(TreeWriter):
         found.__cause__ = error
         return found
 
-    def cycle(self, root: Frame, members: list[Frame]) -> list[bytes]:
+    def cycle(self, root: OpenForm, members: list[OpenForm]) -> list[bytes]:
         with late_import:
             from .cycles import write_cycle
 
@@ -182,7 +182,7 @@ class Writer(TreeWriter):
                 raise self.error(member.value, "its canonical form contains it again")
         return write_cycle(members, partial(self._no_order, root))
 
-    def _no_order(self, root: Frame, member: Frame, is_tied: bool) -> None:
+    def _no_order(self, root: OpenForm, member: OpenForm, is_tied: bool) -> None:
         kind = type(member.value).__name__
         if self._report is None:
             reason = f"a {kind} in it contains itself, and has no order. Use a list"
@@ -275,7 +275,7 @@ def _leaf_of(kind: type) -> Any:
     return by_kind(LEAVES, kind)
 
 
-def _step(frame: Frame) -> str:
+def _step(frame: OpenForm) -> str:
     position, form = len(frame.written), frame.form
     if position >= len(form.children):
         return ""

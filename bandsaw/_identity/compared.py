@@ -1,7 +1,7 @@
 """Digests of values for the comparison of two processes that load the same files.
 
 near: carried_by ─► digests of values
-far:  Arrived(code)  before the task runs: those that have another value there
+far:  ArrivedValues(code)  before the task runs: those that have another value there
       .differing()   after it: the same, and what the task changed that is no state of its code
 
 Functions count by their own definition, with what they hold: other code is compared by itself.
@@ -114,7 +114,7 @@ def digest_of(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
     return sha256(written).hexdigest()[:32] + (_PYTHON if writer.has_byte_code else "")
 
 
-class Arrived:
+class ArrivedValues:
     """The values of which an id speaks, as they are in a process before it runs the task.
 
     What the task assigns or fills of its own state counts as it was before: for this call, and for

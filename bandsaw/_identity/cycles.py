@@ -14,14 +14,14 @@ from hashlib import sha256
 from operator import itemgetter
 from typing import Any, Optional
 
-from .forms import SET, SIZES, Frame, joined
+from .forms import SET, SIZES, OpenForm, joined
 
 _LEVELS = 2
 
-NoOrder = Callable[[Frame, bool], None]
+NoOrder = Callable[[OpenForm, bool], None]
 
 
-def write_cycle(members: list[Frame], no_order: NoOrder) -> list[bytes]:
+def write_cycle(members: list[OpenForm], no_order: NoOrder) -> list[bytes]:
     """Writes all members of a strongly connected set of objects.
 
     `no_order` is told of sets on the cycle, and of sets and dicts in which labels are equal.
@@ -44,13 +44,13 @@ def write_cycle(members: list[Frame], no_order: NoOrder) -> list[bytes]:
     return written
 
 
-def _label(member: Frame, labels: dict[int, bytes]) -> bytes:
+def _label(member: OpenForm, labels: dict[int, bytes]) -> bytes:
     # For each part of a large project: no function is called for it.
     written = [part if type(part) is bytes else labels[id(part)] for part in member.written]
     return b"@" + sha256(joined(member.form, written)).digest()
 
 
-def _in_order(member: Frame, labels: dict[int, bytes], no_order: NoOrder) -> list[Any]:
+def _in_order(member: OpenForm, labels: dict[int, bytes], no_order: NoOrder) -> list[Any]:
     """The children of a member; for those that cannot be told apart their labels."""
     size = SIZES.get(member.form.kind)
     if size is None or all(type(w) is bytes for w in member.written):
@@ -67,7 +67,7 @@ def _in_order(member: Frame, labels: dict[int, bytes], no_order: NoOrder) -> lis
 
 
 def _least_walk(
-    starts: list[Frame], children: dict[int, list[Any]]
+    starts: list[OpenForm], children: dict[int, list[Any]]
 ) -> tuple[bytes, dict[int, int]]:
     """Returns the digest of the least walk, and the lowest number of each member in such walks."""
     least: list[bytes] = []
@@ -126,7 +126,7 @@ class _Alike:
 
 
 def _walk(
-    start: Frame, children: dict[int, list[Any]], least: list[bytes]
+    start: OpenForm, children: dict[int, list[Any]], least: list[bytes]
 ) -> Optional[tuple[list[bytes], dict[int, int]]]:
     """Returns the steps of a walk and its numbers, `None` if it is greater than `least`."""
     steps: list[bytes] = []

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Optional
 from ..modules import file_of
 from . import kept_definitions
 from .changes import NOTHING, Changes, changes_of
-from .kept_definitions import Kept, Table
+from .kept_definitions import KeptDefinition, Table
 from .kept_outlines import changes_of_plain, plain_changes, plain_uses, uses_of_plain
 from .kept_texts import is_long
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
@@ -133,7 +133,7 @@ def _found(
     kind: Any,
     source: Source,
     namespace: dict[str, Any],
-    ways: tuple[Callable[..., Optional[Kept]], Callable[..., Any]],
+    ways: tuple[Callable[..., Optional[KeptDefinition]], Callable[..., Any]],
     *key: Any,
 ) -> Optional[Definition]:
     """Finds what is kept of a definition, else reads its syntax tree, `None` if it has none.

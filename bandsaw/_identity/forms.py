@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         is_careful: bool
         bulk: int
         read_whole: set[int]
-        frames: list[Frame]
+        frames: list[OpenForm]
         code_form: Callable[[Any], Union[bytes, Form]]
 
         def replaced(self, value: Any) -> Any: ...
@@ -65,7 +65,7 @@ class Form:
 OBJECTS = (b"O", b"o", b"!set;")  # the tags of objects with attributes
 
 
-class Frame:
+class OpenForm:
     """A form that is being written."""
 
     __slots__ = ("form", "holds_itself", "lowest", "order", "value", "written")

@@ -28,7 +28,7 @@ class Buffer(NamedTuple):
     data: Any  # bytes; of an array of objects a list
 
 
-class Defaults(NamedTuple):
+class DefaultItems(NamedTuple):
     """The contents of a `defaultdict`, and what makes those that it does not have."""
 
     items: dict[Any, Any]
@@ -82,7 +82,7 @@ def contents_of(container: Any) -> Any:
             return None
         items = {key: dict.__getitem__(container, key) for key in keys}
         if is_a(container, defaultdict):
-            return Defaults(items, _factory_of(container))
+            return DefaultItems(items, _factory_of(container))
         return items
     return base.copy(container)
 
@@ -131,7 +131,7 @@ def has_same_contents(container: Any, contents: Any) -> bool:
         if type(now.data) is bytes:
             return bool(now.data == contents.data)
         return len(now.data) == len(contents.data) and all(map(_is, now.data, contents.data))
-    if kind is Defaults:
+    if kind is DefaultItems:
         if _factory_of(container) is not contents.factory:
             return False
         contents = contents.items
@@ -160,7 +160,7 @@ def _is(one: Any, other: Any) -> bool:
 
 def rebuilt(container: Any, contents: Any) -> Any:
     """Makes a container that counts as one with other contents did."""
-    if is_a(contents, Defaults):
+    if is_a(contents, DefaultItems):
         return defaultdict(contents.factory, contents.items)
     if not is_a(contents, Buffer):
         return type(container)(contents) if type(container) in _DICTS else contents

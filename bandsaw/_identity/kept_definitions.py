@@ -17,7 +17,7 @@ from .matching import digest_of_byte_code
 _KIND = "definitions"
 
 
-class Kept(NamedTuple):
+class KeptDefinition(NamedTuple):
     """What is kept of a definition, plain."""
 
     digest: bytes  # the SHA-256 of its normal form
@@ -53,7 +53,7 @@ class Table(NamedTuple):
     computed: frozenset[str]
     defined: dict[str, bool]
 
-    def function(self, code: CodeType) -> Optional[Kept]:
+    def function(self, code: CodeType) -> Optional[KeptDefinition]:
         """Finds what is kept of a function; `None` if its source does not compile to its code.
 
         Raises LookupError: If that is not to be told without the syntax tree.
@@ -61,7 +61,7 @@ class Table(NamedTuple):
         digests, kept = self.functions.get((code.co_name, code.co_firstlineno), _NOWHERE)
         return _believed(kept) if digest_of_byte_code(code) in digests else None
 
-    def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[Kept]:
+    def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[KeptDefinition]:
         """Finds what is kept of a class with the byte code of its methods, as `function` does."""
         if any(self.function(code) is None for code in codes):
             return None
@@ -72,10 +72,10 @@ class Table(NamedTuple):
         return _believed(found[-1][2]) if found else None
 
 
-def _believed(kept: Optional[tuple[Any, ...]]) -> Kept:
+def _believed(kept: Optional[tuple[Any, ...]]) -> KeptDefinition:
     if kept is None:
         raise LookupError
-    return Kept._make(kept)
+    return KeptDefinition._make(kept)
 
 
 _NOWHERE: tuple[frozenset[bytes], None] = frozenset(), None

@@ -22,7 +22,7 @@ from .watch import spec_of
 _MANY = 100
 
 
-class Record(NamedTuple):
+class PartRecord(NamedTuple):
     """What a part is written as that follows from the sources of modules alone."""
 
     line: bytes
@@ -35,7 +35,7 @@ class Together:
     """What is known of that for one id: each module is asked once. For later ones if it holds."""
 
     def __init__(self, left_out: Collection[str] = ()) -> None:
-        self.records: dict[bytes, Record] = {}  # by the names of the parts
+        self.records: dict[bytes, PartRecord] = {}  # by the names of the parts
         self.calls: dict[Part, tuple[Part, ...]] = {}  # which parts those use when they are called
         self.modules: dict[str, Union[Module, Gap, None]] = {}  # what `module_of` has found
         self.left_out = frozenset(left_out)

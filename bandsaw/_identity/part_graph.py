@@ -14,7 +14,7 @@ from typing import Any
 from .addresses import may_be_of_process
 from .by_source import Outside
 from .forms import MAP, PARTS, SEQUENCE, Form, Written, inline, joined, write_str
-from .loaded_together import Record
+from .loaded_together import PartRecord
 from .module_parts import Module, Part
 from .safe_opening import NAMES
 
@@ -37,7 +37,7 @@ class PartGraph:
 
     def __init__(
         self,
-        records: dict[bytes, Record],
+        records: dict[bytes, PartRecord],
         open_part: Callable[[Part], tuple[Form, bool]],
         open_outside: Callable[[Outside], Any],
         write_mixed: Callable[[Any, Form], bytes],
@@ -106,7 +106,7 @@ class PartGraph:
         line = joined(Form(form.tag, PARTS, ()), written)
         if is_plain:
             named, problems = tuple(self._named), tuple(self._problems[first:])
-            self._records[part.written_name] = Record(line, named, run, problems)
+            self._records[part.written_name] = PartRecord(line, named, run, problems)
         return line
 
     def _names(self, names: Form) -> bytes:

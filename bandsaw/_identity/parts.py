@@ -26,7 +26,7 @@ from .firstparty import (
     names_of_global,
     unversioned_name,
 )
-from .forms import LEAVES, PARTS, Form, Frame, Written, inline, write_str
+from .forms import LEAVES, PARTS, Form, OpenForm, Written, inline, write_str
 from .holdings import ATTRIBUTES
 from .kinds import (
     attributes_of,
@@ -65,9 +65,9 @@ class _Recorder(Writer):
         self.code: dict[int, tuple[Any, Form]] = {}
         self.distributions: set[tuple[str, str]] = set()
 
-    def enter(self, value: Any) -> Union[bytes, Frame]:
+    def enter(self, value: Any) -> Union[bytes, OpenForm]:
         entered = super().enter(value)
-        if is_a(entered, Frame):
+        if is_a(entered, OpenForm):
             if entered.form.tag in _CODE_TAGS:
                 self.code[id(value)] = value, entered.form
         elif entered[:1] == b"g":
@@ -92,7 +92,7 @@ class _ByName(Writer):
             return b"!code;" + sha256(write_code(code)).digest()
         return _name_of(code) + self._told_apart.get(id(code), b"")
 
-    def enter(self, value: Any) -> Union[bytes, Frame]:
+    def enter(self, value: Any) -> Union[bytes, OpenForm]:
         entered = super().enter(value)
         if is_a(entered, bytes) and entered[:1] == b"g":
             return unversioned_name(entered)

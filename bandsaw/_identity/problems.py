@@ -9,7 +9,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from .firstparty import canonical_module_name
-from .forms import Frame
+from .forms import OpenForm
 from .kinds import is_a, name_of, name_of_module, qualname_of
 from .kinds import module_of as module_of_class
 from .safe_opening import FOREIGN, NAMES, is_held_by_the_user
@@ -55,7 +55,7 @@ class Problems:
         """Notes that something is written in place of some code."""
         self._lines[id(line)] = self._lines.get(id(code), {})
 
-    def report(self, frames: list[Frame], value: Any, reason: str) -> None:
+    def report(self, frames: list[OpenForm], value: Any, reason: str) -> None:
         """Notes a value that was reached, and that cannot be written or watched."""
         kind = name_of(type(value))
         is_stream = value is sys.stdin or value is sys.stdout or value is sys.stderr

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from .addresses import Living, without_addresses, without_process
 from .first_values import MISSING, first_attributes, first_contents, first_form
 from .firstparty import canonical_module_name, global_name, is_first_party
-from .forms import OBJECTS, PARTS, Fields, Form, Frame, NoForm, Written, opaque, write_str
+from .forms import OBJECTS, PARTS, Fields, Form, NoForm, OpenForm, Written, opaque, write_str
 from .held_contents import behind, is_changeable
 from .hidden_state import Pointer, Whole
 from .kinds import (
@@ -267,7 +267,7 @@ _POINTERS: dict[type, Any] = {
 }
 
 
-def is_held_by_the_user(frames: list[Frame]) -> bool:
+def is_held_by_the_user(frames: list[OpenForm]) -> bool:
     """Says whether what is written last is a variable or an attribute of the user's own."""
     for frame in reversed(frames):
         if frame.form.tag in (FOREIGN, NAMES):

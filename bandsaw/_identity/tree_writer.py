@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 from typing import Any, Callable, Union
 
-from .forms import LONGEST_INLINE, Form, Frame, Written, inline, joined
+from .forms import LONGEST_INLINE, Form, OpenForm, Written, inline, joined
 from .kinds import is_a
 
 
@@ -31,21 +31,21 @@ class TreeWriter(abc.ABC):
         self.start_anew()
 
     def start_anew(self) -> None:
-        self.frames: list[Frame] = []  # what is being written, the innermost last
-        self.unresolved: list[Frame] = []  # the same, and what waits for the end of a cycle
-        self._open: dict[int, Frame] = {}
+        self.frames: list[OpenForm] = []  # what is being written, the innermost last
+        self.unresolved: list[OpenForm] = []  # the same, and what waits for the end of a cycle
+        self._open: dict[int, OpenForm] = {}
         self._opened = 0
 
     @abc.abstractmethod
-    def enter(self, value: Any) -> Union[bytes, Frame]:
+    def enter(self, value: Any) -> Union[bytes, OpenForm]:
         """Opens a value: returns what it is written as, or the frame of its parts."""
 
     @abc.abstractmethod
-    def cycle(self, root: Frame, members: list[Frame]) -> list[bytes]:
+    def cycle(self, root: OpenForm, members: list[OpenForm]) -> list[bytes]:
         """Writes parts that contain each other."""
 
-    def push(self, value: Any, form: Form) -> Frame:
-        frame = Frame(value, form, self._opened)
+    def push(self, value: Any, form: Form) -> OpenForm:
+        frame = OpenForm(value, form, self._opened)
         self._opened += 1
         self._open[id(value)] = frame
         self.frames.append(frame)
@@ -82,7 +82,7 @@ class TreeWriter(abc.ABC):
                         frame.holds_itself = True
                     continue
                 below = self.enter(child)
-                if is_a(below, Frame):
+                if is_a(below, OpenForm):
                     entered = True
                     break
                 written.append(below)
@@ -97,7 +97,7 @@ class TreeWriter(abc.ABC):
             if frame.lowest < stack[-1].lowest:
                 stack[-1].lowest = frame.lowest
 
-    def _leave(self, frame: Frame) -> Union[bytes, Frame]:
+    def _leave(self, frame: OpenForm) -> Union[bytes, OpenForm]:
         if frame.lowest < frame.order:
             return frame
         if self.unresolved[-1] is frame and not frame.holds_itself:

@@ -150,14 +150,14 @@ def look_at_code(session: Any, is_again: bool = True) -> None:
     Before the task is executed: what it changes of its own state is no other code.
     """
     from .._archive import finder
-    from .._identity.compared import Arrived
+    from .._identity.compared import ArrivedValues
 
     if "_arrived" in session.__dict__:
         if not is_again:
             return
         session._code = session._code_now()
     is_here = bool(finder.id) or session._code.get("machine") == this_machine()
-    session._arrived = Arrived(session._code, is_here)
+    session._arrived = ArrivedValues(session._code, is_here)
 
 
 def check_returned(header: Mapping[str, Any], sent: Mapping[str, Any], task_name: str) -> None:

@@ -27,7 +27,7 @@ _MOST_DIRECTORY = 1 << 17
 _LOCAL_HEADER = 30
 
 
-class Member:
+class ZipMember:
     """A member of the zip, not read yet."""
 
     def __init__(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
@@ -68,7 +68,7 @@ class Member:
 
 
 @contextlib.contextmanager
-def opened(stream: BinaryIO) -> Iterator[dict[str, Member]]:
+def opened(stream: BinaryIO) -> Iterator[dict[str, ZipMember]]:
     try:
         seekable, size = _seekable(stream)
         guarded = _Guarded(seekable)
@@ -76,7 +76,7 @@ def opened(stream: BinaryIO) -> Iterator[dict[str, Member]]:
             guarded.most = None
             infos = archive.infolist()
             _check(infos, size)
-            yield {info.filename: Member(archive, info) for info in infos}
+            yield {info.filename: ZipMember(archive, info) for info in infos}
     except SessionFileError:
         raise
     # A damaged zip is reported by zipfile in all these ways.

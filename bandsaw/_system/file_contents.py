@@ -20,7 +20,7 @@ from .trees import (
     LINK,
     NO_LINK,
     PIECE,
-    Part,
+    TreePart,
     check,
     check_link,
     parts_of,
@@ -40,12 +40,12 @@ _known: dict[str, tuple[Any, str]] = {}
 class Digest:
     """Digests contents: of a folder, the names, kinds and contents of all that is in it."""
 
-    def __init__(self, parts: Sequence[Part], is_digested: bool = True) -> None:
+    def __init__(self, parts: Sequence[TreePart], is_digested: bool = True) -> None:
         self._parts = parts
         self._is_digested = is_digested
         self._digests: dict[str, str] = {}
         self._pending = iter([part for part in parts if part.kind == FILE])
-        self._part: Optional[Part] = None
+        self._part: Optional[TreePart] = None
         self._left = 0
         self._begin_next()
 
@@ -60,11 +60,11 @@ class Digest:
                 return
             self._end_file(self._part)
 
-    def _end_file(self, part: Part) -> None:
+    def _end_file(self, part: TreePart) -> None:
         self._end()
         self._digests[part.name] = self._hash.hexdigest()
 
-    def _begin(self, part: Part) -> None:
+    def _begin(self, part: TreePart) -> None:
         """Begins a file."""
 
     def _write(self, piece: memoryview) -> None:
@@ -102,7 +102,7 @@ class Digest:
         return whole.hexdigest()
 
 
-def digest_of(path: str, parts: Optional[Sequence[Part]] = None) -> str:
+def digest_of(path: str, parts: Optional[Sequence[TreePart]] = None) -> str:
     """Digests what is under a path, or what was listed of it."""
     parts = parts_of(path) if parts is None else parts
     digest = Digest(parts)
@@ -130,7 +130,7 @@ def known_digest_of(path: str, is_read: bool = False) -> str:
 
 
 @contextlib.contextmanager
-def digesting(path: str, parts: Sequence[Part]) -> Iterator[Digest]:
+def digesting(path: str, parts: Sequence[TreePart]) -> Iterator[Digest]:
     """Has the digest of a path known that is made inside, unless the path changes meanwhile."""
     begun = time.time_ns()
     stamps = stamps_of(path)
@@ -143,7 +143,7 @@ def digesting(path: str, parts: Sequence[Part]) -> Iterator[Digest]:
         _known[path] = stamps, digest.digest()
 
 
-class Arriving(Digest):
+class ArrivingContents(Digest):
     """Contents that arrive, next to where they are to be, under a temporary name.
 
     `is_kept`: nobody may write to it. `is_digested`: whether it has a digest in the end.
@@ -152,7 +152,7 @@ class Arriving(Digest):
     def __init__(
         self,
         target: str,
-        parts: Sequence[Part],
+        parts: Sequence[TreePart],
         is_kept: bool = False,
         is_digested: bool = True,
     ) -> None:
@@ -167,7 +167,7 @@ class Arriving(Digest):
                     os.mkdir(self._inner(part), 0o777)
             super().__init__(parts, is_digested)
 
-    def _inner(self, part: Part) -> str:
+    def _inner(self, part: TreePart) -> str:
         return os.path.join(self.path, part.name) if part.name else self.path
 
     @contextlib.contextmanager
@@ -183,7 +183,7 @@ class Arriving(Digest):
                 ) from error
             raise
 
-    def _begin(self, part: Part) -> None:
+    def _begin(self, part: TreePart) -> None:
         mode = 0o777 if part.runs else 0o666
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINK
         self._descriptor = os.open(self._inner(part), flags, mode)
@@ -229,7 +229,7 @@ class Arriving(Digest):
                 self._end_file(self._part)
                 self._begin_next()
 
-    def _linked(self, path: str, part: Part) -> bool:
+    def _linked(self, path: str, part: TreePart) -> bool:
         """Takes a file by a link, where that can be done."""
         target = self._inner(part)
         made = f"{self.path}-link"
@@ -293,7 +293,7 @@ def _copied(source: int, target: int, size: int) -> int:
     return len(data)
 
 
-def make_read_only(path: str, parts: Sequence[Part]) -> None:
+def make_read_only(path: str, parts: Sequence[TreePart]) -> None:
     for part in reversed(parts):
         if part.kind != LINK:
             mode = 0o500 if part.kind == FOLDER or part.runs else 0o400

@@ -19,7 +19,7 @@ PIECE = 1 << 18
 NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
-class Part(NamedTuple):
+class TreePart(NamedTuple):
     name: str  # its path from the top, with `/` between names; empty for the top itself
     kind: str  # `FILE`, `FOLDER` or `LINK`
     runs: bool = False  # whether it is executable
@@ -27,7 +27,7 @@ class Part(NamedTuple):
     target: str = ""  # where a link leads
 
 
-def parts_of(path: str) -> list[Part]:
+def parts_of(path: str) -> list[TreePart]:
     """Lists what is under a path. Links that lead out of a folder are refused."""
     try:
         return list(_parts_of(path))
@@ -40,14 +40,14 @@ def parts_of(path: str) -> list[Part]:
         raise kind(f"The contents of {path!r} cannot be read: {reason}.") from error
 
 
-def _parts_of(path: str) -> Iterator[Part]:
+def _parts_of(path: str) -> Iterator[TreePart]:
     status = os.stat(path)
     if stat.S_ISREG(status.st_mode):
-        yield Part("", FILE, bool(status.st_mode & 0o100), status.st_size)
+        yield TreePart("", FILE, bool(status.st_mode & 0o100), status.st_size)
         return
     if not stat.S_ISDIR(status.st_mode):
         raise FileTravelError(f"{path!r} is no file and no folder, and cannot travel.")
-    yield Part("", FOLDER)
+    yield TreePart("", FOLDER)
     top = os.path.realpath(path)
     pending = [""]
     while pending:
@@ -60,13 +60,13 @@ def _parts_of(path: str) -> Iterator[Part]:
             if stat.S_ISLNK(mode):
                 target = os.readlink(entry.path)
                 check_link(top, name, target, path)
-                yield Part(name, LINK, target=target)
+                yield TreePart(name, LINK, target=target)
             elif stat.S_ISDIR(mode):
-                yield Part(name, FOLDER)
+                yield TreePart(name, FOLDER)
                 pending.append(name)
             elif stat.S_ISREG(mode):
                 size = entry.stat(follow_symlinks=False).st_size
-                yield Part(name, FILE, bool(mode & 0o100), size)
+                yield TreePart(name, FILE, bool(mode & 0o100), size)
             else:
                 raise FileTravelError(f"{name!r} in {path!r} is no file and no folder.")
 
@@ -80,7 +80,7 @@ def check_link(top: str, name: str, target: str, path: str) -> None:
         )
 
 
-def check(parts: Sequence[Part]) -> None:
+def check(parts: Sequence[TreePart]) -> None:
     """Refuses parts from elsewhere with names that may lead out of where they are to arrive."""
     folders = set()
     for position, part in enumerate(parts):
@@ -108,7 +108,7 @@ def is_plain_name(name: str) -> bool:
     return name not in ("", ".", "..") and not set(name) & other
 
 
-def read(path: str, parts: Iterable[Part]) -> Generator[bytes, None, None]:
+def read(path: str, parts: Iterable[TreePart]) -> Generator[bytes, None, None]:
     for part in parts:
         if part.kind != FILE:
             continue

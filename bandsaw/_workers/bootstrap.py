@@ -24,7 +24,7 @@ import time
 
 if "." in __name__:
     # Else it was sent as text, and they are there.
-    from .._archive.arriving import Arriving
+    from .._archive.arriving import ArrivingArchive
     from .._archive.keep import kept_root, tag, touch
     from .._archive.unpack import is_whole
 
@@ -56,7 +56,7 @@ def write(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def take_part(descriptor: int, arriving: "Arriving") -> None:
+def take_part(descriptor: int, arriving: "ArrivingArchive") -> None:
     """Reads a part of an archive: pieces after their sizes, and a size of 0."""
     while True:
         size = int.from_bytes(read_exactly(descriptor, 4), "big")
@@ -108,7 +108,7 @@ def main(request: "Any") -> "Any":
         if content["has"]:
             touch(folder)
         else:
-            arriving = Arriving(folder)
+            arriving = ArrivingArchive(folder)
             try:
                 take_part(reading, arriving)
                 answer(writing, {"lacking": arriving.end_part().hex()})

@@ -21,7 +21,7 @@ from ..session import Session
 from . import envelope, fork_servers, inheritance
 from .child import Child
 from .frames import SESSION, Message
-from .near_fork_server import Check, Code, Kind
+from .near_fork_server import Check, Code, ProcessKind
 
 if TYPE_CHECKING:
     from ..config import Configuration
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class Carrier(abc.ABC):
     """Where processes for tasks are started."""
 
-    kind: Kind  # Of what kind the processes are. Those of another kind are of no use for the call.
+    # Of what kind the processes are. Those of another kind are of no use for the call.
+    kind: ProcessKind
     name: str  # says in errors with what they run, and where
 
     def where(self, child: Child) -> str:
@@ -130,7 +131,7 @@ class LocalCarrier(Carrier):
         self._directory = directory
         self._state = inheritance.inherited(interpreter)
         executable = interpreter.executable
-        self.kind = Kind(executable, code.name, preload, self._state.at_start)
+        self.kind = ProcessKind(executable, code.name, preload, self._state.at_start)
         self.name = f"interpreter {executable}"
         self._made_of = (interpreter, preload, fork, directory, made_in)
 

@@ -29,7 +29,7 @@ from .engine_child import EngineChild
 from .engine_claims import caller
 from .engine_files import files_seen
 from .frames import FAILURE, SESSION, STATE, DeadlineError, Message, NotBegunError
-from .near_fork_server import Check, Kind
+from .near_fork_server import Check, ProcessKind
 
 if TYPE_CHECKING:
     from .._file_transfer.crossing import Sent
@@ -69,7 +69,7 @@ class ExecutorCarrier(Carrier):
         self.archive = archive
         self.options = wanted.options
         self.is_broken = is_broken
-        self.kind = Kind(engine.name, archive.digest, wanted.preload, ())
+        self.kind = ProcessKind(engine.name, archive.digest, wanted.preload, ())
         self.name = f"executor {engine.name}"
         self._wanted = wanted
         # By which workers know calls of the kind, `None` if they keep none in mind.

@@ -26,7 +26,7 @@ from .engine import answer_of, failed_with, parts_of, submission
 from .engine_buffers import handed
 from .engine_hub import NOT_STARTED
 from .frames import DeadlineError, Frame, Message, NotBegunError
-from .near_fork_server import Kind, checked_hello
+from .near_fork_server import ProcessKind, checked_hello
 from .packs import packer_of
 
 # A machine that lacks the archive is brought it, which may reach another one of the machines.
@@ -50,7 +50,7 @@ class EngineChild(Child):
     files_back: Any = None
     _is_submitted = _is_submitting = _is_withheld = False
 
-    def __init__(self, kind: Kind, carrier: Any, check: Callable[[Any], None]) -> None:
+    def __init__(self, kind: ProcessKind, carrier: Any, check: Callable[[Any], None]) -> None:
         super().__init__(kind, carrier.engine.name, lambda was_lost: None, {})
         self._carrier = carrier
         self._check = check

@@ -16,7 +16,7 @@ from collections import deque
 
 if "." in __name__:
     # Else it was sent as text, and they are there.
-    from .._archive.arriving import Arriving
+    from .._archive.arriving import ArrivingArchive
     from .._archive.keep import MANIFEST, kept_root, touch
     from .._archive.unpack import is_whole
     from .bootstrap import OLDEST, missing
@@ -30,7 +30,7 @@ if "." in __name__:
         take_piece,
     )
     from .engine_following import Following
-    from .engine_hub import Hub
+    from .engine_hub import NearHub
     from .engine_machine import claim, is_forsaken
     from .engine_memory import Given, hand_over, moved_by
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _MOST_KNOWN = 10000
 _lock = threading.Lock()
-_hubs: "dict[Any, Hub]" = {}
+_hubs: "dict[Any, NearHub]" = {}
 _roots: "dict[str, Any]" = {}
 # Of calls that are here, were here, or are never to begin, which of that: `begun`, `over`, `ended`.
 # Who adds one first has said it.
@@ -54,8 +54,8 @@ def run(request: "Any", call: "Any", messages: "Any", archive: "Any", data: "Any
     `request`: plain data, see `ExecutorCarrier`. `call`: its name. `messages`: the body of STATE,
     by which name a process keeps calls like this one in mind, and the head of SESSION or AGAIN;
     `None` if nothing is to be run. `archive`: its two parts, see `arriving`; or a path to a file
-    with both; or `None`, if it may be here. `data`: what comes after the head, or the path of a file
-    with it. Where `call` is a list of names, messages and data are lists with those of each.
+    with both; or `None`, if it may be here. `data`: what comes after the head, or the path of a
+    file with it. Where `call` is a list of names, messages and data are lists with those of each.
 
     Returns a tuple that begins with a word: `missing` if the archive is lacking, `lacking` if files
     are, `unseen` if a file of the caller cannot be opened, `whole` if there is no process here that
@@ -213,19 +213,19 @@ def _run(
         return said
 
 
-def _hub(key: "Any", folder: str, root: str, is_temporary: bool) -> "Hub":
+def _hub(key: "Any", folder: str, root: str, is_temporary: bool) -> "NearHub":
     """Returns the hub of an archive, which has noted that a call begins."""
     with _lock:
         hub = _hubs.get(key)
         if hub is None or not hub.take():
             for other in [known for known, old in _hubs.items() if old.is_gone()]:
                 del _hubs[other]
-            hub = _hubs[key] = Hub(folder, root, "" if is_temporary else key[0])
+            hub = _hubs[key] = NearHub(folder, root, "" if is_temporary else key[0])
         return hub
 
 
 def _follow(
-    hub: "Hub", root: str, request: "Any", calls: "Any", begun: "Any", answers: "Any"
+    hub: "NearHub", root: str, request: "Any", calls: "Any", begun: "Any", answers: "Any"
 ) -> None:
     """Runs calls until none is left, or the hub has ended, and notes what came of each."""
     host = socket.gethostname()
@@ -283,7 +283,7 @@ def _keep(folder: str, archive: "Any") -> None:
         with open(archive, "rb") as file:
             size = int.from_bytes(file.read(8), "big")
             archive = file.read(size), file.read()
-    arriving = Arriving(folder)
+    arriving = ArrivingArchive(folder)
     try:
         arriving.take(archive[0])
         arriving.end_part()

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .engine_hub import Hub
+    from .engine_hub import NearHub
 if "." in __name__:
     # Else it was sent as text, and is there.
     from .engine_machine import this_machine
@@ -58,7 +58,7 @@ def worker_name(engine: str) -> "Any":
     return None
 
 
-def prepared(hub: "Hub", root: str, request: "Any", call: str, messages: "Any") -> "Any":
+def prepared(hub: "NearHub", root: str, request: "Any", call: str, messages: "Any") -> "Any":
     """Returns messages that tell a call where its files are, or a list of what lacks here."""
     files = request["files"]
     news: dict[str, Any] = {"files_seen": request["files_seen"] == files_seen()}
@@ -123,7 +123,7 @@ def drop_piece(root: str, token: str) -> None:
         pass
 
 
-def keep_file(hub: "Hub", root: str, token: str, one: "Any") -> None:
+def keep_file(hub: "NearHub", root: str, token: str, one: "Any") -> None:
     """Has contents that have come in pieces be kept."""
     path = os.path.join(root, "file-" + token)
     try:
@@ -151,7 +151,7 @@ def give_piece(root: str, path: str, offset: int) -> bytes:
 class _Asked:
     """A stream of the hub for what is asked about files, see `_file_transfer.crossing`."""
 
-    def __init__(self, hub: "Hub") -> None:
+    def __init__(self, hub: "NearHub") -> None:
         self._hub = hub
         with hub.lock:
             self._stream = hub.new()
@@ -175,14 +175,14 @@ class _Asked:
         return json.loads(body)
 
 
-def _looked(hub: "Hub", files: "Any") -> "Any":
+def _looked(hub: "NearHub", files: "Any") -> "Any":
     with _Asked(hub) as asked:
         asked.ask(look=[[one["key"], one["name"]] for one in files])
         answer = asked.answer()
     return answer["folder"], answer["lacking"]
 
 
-def _put(hub: "Hub", one: "Any", path: str) -> None:
+def _put(hub: "NearHub", one: "Any", path: str) -> None:
     with open(path, "rb") as file, _Asked(hub) as asked:
         asked.ask(put=one["parts"])
         for piece in iter(lambda: file.read(_FILE_READ), b""):

@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .engine_hub import Hub, Process
+    from .engine_hub import NearHub, NearProcess
 if "." in __name__:
     # Else it was sent as text, and is there.
     from .engine_hub import SERVER_ENDED
@@ -48,7 +48,7 @@ class Following:
     """
 
     def __init__(
-        self, hub: "Hub", request: "Any", calls: "Any", begins: "Any", answer: "Any"
+        self, hub: "NearHub", request: "Any", calls: "Any", begins: "Any", answer: "Any"
     ) -> None:
         self._hub, self._request = hub, request
         self._calls, self._begins, self._answer = calls, begins, answer
@@ -189,7 +189,7 @@ class Following:
             self._hub.give(process, self._kept if is_whole else None)
 
 
-def _pass_session(hub: "Hub", process: "Process", messages: "Any") -> "Any":
+def _pass_session(hub: "NearHub", process: "NearProcess", messages: "Any") -> "Any":
     """Sends a session. Returns a descriptor to be closed when it was read, `None` if none."""
     state, shape, head, data = messages
     number = process.number
@@ -233,7 +233,7 @@ def _kind(letter: bytes, body: "Any") -> int:
 
 
 def _followed(
-    hub: "Hub", process: "Process", deadline: "Any", look: "Any", is_kept: bool
+    hub: "NearHub", process: "NearProcess", deadline: "Any", look: "Any", is_kept: bool
 ) -> "tuple[list[Any], str]":
     events: list[Any] = []
     end, closes_at, is_answered = "", None, False

@@ -1,6 +1,6 @@
 """The near end of a hub, in an engine's worker: calls in processes below it.
 
-    engine's worker: Hub ── pipes ──► hub ── fork server ── process of a call
+    engine's worker: NearHub ── pipes ──► hub ── fork server ── process of a call
                                        └─── process of a call
 
 The hub ends when its pipes are closed, with all that runs below it: at the latest when the worker
@@ -65,7 +65,7 @@ hub.main(reading, writing, root, directory or None, box)
 """
 
 
-class Process:
+class NearProcess:
     """A process of a call, as a stream of the hub."""
 
     def __init__(self, number: int) -> None:
@@ -83,7 +83,7 @@ class Process:
         self.file: Any = None
 
 
-def _has_ended(fork_server: Process) -> bool:
+def _has_ended(fork_server: NearProcess) -> bool:
     """Whether a fork server that had started was killed, as when the machine lacks memory."""
     while not fork_server.inbox.empty():
         if fork_server.inbox.get()[0] == b"E":
@@ -91,7 +91,7 @@ def _has_ended(fork_server: Process) -> bool:
     return False
 
 
-class Hub:
+class NearHub:
     """A fork server for an archive, and a thread that reads what comes from it."""
 
     def __init__(self, folder: str, root: str, directory: str) -> None:
@@ -116,7 +116,7 @@ class Hub:
         self._in, self._out = self._server.stdin.fileno(), self._server.stdout.fileno()
         self.lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._processes: dict[int, Process] = {}
+        self._processes: dict[int, NearProcess] = {}
         # Those that run, by name, and who follows each.
         self.calls: dict[str, Any] = {}
         self._number = 0
@@ -125,8 +125,8 @@ class Hub:
         self._used_at = time.monotonic()
         self._is_gone = False
         self._fork_server: Any = None
-        self._idle: list[Process] = []
-        self._next: list[Process] = []
+        self._idle: list[NearProcess] = []
+        self._next: list[NearProcess] = []
         # Whether both ends may open each other's files, so that large bodies pass no pipe.
         self.has_files = hasattr(os, "memfd_create") and may_look(self._server.pid)
         if self.has_files:
@@ -191,24 +191,24 @@ class Hub:
             return [], how
         return [], f"{NOT_STARTED}{how}\n{written[-4000:].decode('utf-8', 'replace')}"
 
-    def new(self) -> Process:
+    def new(self) -> NearProcess:
         self._number += 1
-        process = self._processes[self._number] = Process(self._number)
+        process = self._processes[self._number] = NearProcess(self._number)
         return process
 
-    def _started(self) -> Process:
+    def _started(self) -> NearProcess:
         with self.lock:
             process = self.new()
             fork_server = self._fork_server[0].number
         self.send(b"P", process.number, _START.pack(fork_server, b"F"))
         return process
 
-    def taken(self, kept: "Any") -> Process:
+    def taken(self, kept: "Any") -> NearProcess:
         """Takes a process that waits, or a new one. `kept`: how many may be, `None` for none."""
         ready = self._next if kept is None else self._idle
         while True:
             try:
-                process: Process = ready.pop()
+                process: NearProcess = ready.pop()
             except IndexError:
                 return self._started()
             events = []
@@ -228,7 +228,7 @@ class Hub:
         if not self._next:
             self._next.append(self._started())
 
-    def give(self, process: Process, kept: "Any") -> None:
+    def give(self, process: NearProcess, kept: "Any") -> None:
         """Takes a process back, to be used again if no more than `kept` are."""
         if kept is not None and len(self._idle) < kept:
             self._idle.append(process)
@@ -241,7 +241,7 @@ class Hub:
         if following is not None:
             following.kill(name)
 
-    def drop(self, process: Process) -> None:
+    def drop(self, process: NearProcess) -> None:
         with self.lock:
             self._processes.pop(process.number, None)
         try:

@@ -67,7 +67,7 @@ class _Process:
 def run(control: socket.socket, settings: dict[str, Any]) -> int:
     """Serves the process that started this one until that is gone.
 
-    `settings`: `parent`, the id of that process; `run_id`; `kind`, see `near_fork_server.Kind`, but
+    `settings`: `parent`, the id of that process; `run_id`; `kind`, see `near_fork_server`, but
     for its variables, which are the first message; `path`, the search path for what is to be
     imported, `None` for the one of this interpreter.
     """

@@ -16,21 +16,23 @@ from .._system.processes import in_forked_processes
 from ..errors import WorkerStartError
 from . import inheritance
 from .child import Child
-from .near_fork_server import Check, Code, ForkServer, Kind, replace_older, started
+from .near_fork_server import Check, Code, LocalForkServer, ProcessKind, replace_older, started
 
-_fork_servers: dict[Kind, ForkServer] = {}
+_fork_servers: dict[ProcessKind, LocalForkServer] = {}
 _lock = threading.Lock()
-_locks: dict[Kind, threading.Lock] = {}
+_locks: dict[ProcessKind, threading.Lock] = {}
 
 
 def take_over(control: socket.socket, kind: Sequence[Any], hello: Mapping[str, Any]) -> None:
     """Notes, in a process of a task, how to reach the fork server that it was forked from."""
     executable, code, preload, at_start = kind
-    known = Kind(executable, code, tuple(preload), tuple((n, v) for n, v in at_start))
-    _fork_servers[known] = ForkServer(known, control, None, hello, {})
+    known = ProcessKind(executable, code, tuple(preload), tuple((n, v) for n, v in at_start))
+    _fork_servers[known] = LocalForkServer(known, control, None, hello, {})
 
 
-def fork_server_for(kind: Kind, inherited: inheritance.Inherited, code: Code) -> ForkServer:
+def fork_server_for(
+    kind: ProcessKind, inherited: inheritance.Inherited, code: Code
+) -> LocalForkServer:
     """Returns the fork server of a kind, started on first use."""
     fork_server = _fork_servers.get(kind)
     if fork_server is not None and not (fork_server.hello["files"] and fork_server.is_stale()):
@@ -56,7 +58,7 @@ def can_start() -> bool:
 
 
 def start(
-    kind: Kind, inherited: inheritance.Inherited, code: Code, check: Check, *, fork: bool
+    kind: ProcessKind, inherited: inheritance.Inherited, code: Code, check: Check, *, fork: bool
 ) -> Child:
     for attempt in (1, 2):
         fork_server = fork_server_for(kind, inherited, code)
@@ -78,7 +80,7 @@ def start(
     raise AssertionError("unreachable")
 
 
-def prepare_next(kind: Kind, *, fork: bool) -> None:
+def prepare_next(kind: ProcessKind, *, fork: bool) -> None:
     fork_server = _fork_servers.get(kind)
     if fork_server is not None and fork_server.has_threads and kind.preload:
         fork_server, fork = _fork_servers.get(kind._replace(preload=())), False
@@ -86,7 +88,7 @@ def prepare_next(kind: Kind, *, fork: bool) -> None:
         fork_server.prepare_next(fork and not fork_server.has_threads)
 
 
-def _forget(fork_server: ForkServer) -> None:
+def _forget(fork_server: LocalForkServer) -> None:
     if _fork_servers.get(fork_server.kind) is fork_server:
         del _fork_servers[fork_server.kind]
     fork_server.close()

@@ -20,7 +20,7 @@ import time
 from typing import Any, Callable, NoReturn, Optional
 
 from .._archive import keep, unpack
-from .._archive.arriving import Arriving
+from .._archive.arriving import ArrivingArchive
 from . import frames, multiplexer
 from .hub_fork_servers import ForkServers
 from .hub_processes import Processes
@@ -79,7 +79,7 @@ class Hub:
         self._touched_at = time.monotonic()
         # Somebody else may sweep what is not used.
         self.in_use = {root, sys.argv[0]}
-        self._arriving: dict[int, Arriving] = {}
+        self._arriving: dict[int, ArrivingArchive] = {}
         # Each a `Far` of `_file_transfer.crossing`, which few connections need.
         self._files: dict[int, Any] = {}
         # Closed when no event of them can be left to be handled.
@@ -206,7 +206,7 @@ class Hub:
         if is_there:
             keep.touch(folder)
         else:
-            self._arriving[stream] = Arriving(folder)
+            self._arriving[stream] = ArrivingArchive(folder)
         self.send(b"D", stream, b"1" if is_there else b"0")
 
     def _take_archive(self, stream: int, body: bytes) -> None:

@@ -57,7 +57,7 @@ UNSEEN = b"unseen"
 _same: dict[str, tuple[int, int]] = {}
 
 
-class Caller(NamedTuple):
+class WaitingProcess(NamedTuple):
     """The process that waits for a call."""
 
     files_seen: str  # see `engine_files.files_seen`
@@ -89,7 +89,7 @@ def _others(members: Mapping[str, Any]) -> list[str]:
 
 
 def run(
-    caller: Caller,
+    caller: WaitingProcess,
     digest: str,
     held: Optional[Mapping[str, Any]],
     run_id: str,
@@ -125,7 +125,7 @@ def run(
 
 
 def _go_on(
-    caller: Caller,
+    caller: WaitingProcess,
     digest: str,
     held: Optional[Mapping[str, Any]],
     engine: str,
@@ -167,7 +167,7 @@ def _go_on(
     return head, engine_memory.moved_by(engine)(b"".join(pieces)), is_seen
 
 
-def _hand_over(pieces: Sequence[Any], caller: Caller) -> bool:
+def _hand_over(pieces: Sequence[Any], caller: WaitingProcess) -> bool:
     """Gives the caller a file with what comes back; returns whether that could be done."""
     file = None
     if caller.door:
@@ -214,7 +214,7 @@ def cross(
     archive = session.distribution_archive
     # For workers that are forked from this process.
     _same[archive.digest] = checkout.extent()
-    caller = Caller(engine_files.files_seen(), engine_door.opened(), callers.new_nonce())
+    caller = WaitingProcess(engine_files.files_seen(), engine_door.opened(), callers.new_nonce())
     what = session.run_id, engine.kind, head, sent
     known: Any = None
     while True:
@@ -246,7 +246,7 @@ def cross(
         boundary.take_back(session, _saved(head, data), position, there)
 
 
-def _result(future: AnyFuture[Any], caller: Caller) -> Any:
+def _result(future: AnyFuture[Any], caller: WaitingProcess) -> Any:
     try:
         return future.result()
     except BaseException:
@@ -260,7 +260,7 @@ def _answer(
     submit: Any,
     name: str,
     is_broken: Callable[[BaseException], None],
-    caller: Caller,
+    caller: WaitingProcess,
     *what: Any,
 ) -> Any:
     future: Optional[AnyFuture[Any]] = None

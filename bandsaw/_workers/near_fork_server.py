@@ -70,7 +70,7 @@ class Code(Protocol):
 Check = Callable[[Mapping[str, Any]], None]
 
 
-class Kind(NamedTuple):
+class ProcessKind(NamedTuple):
     """What a fork server is for. Calls of the same kind share one."""
 
     executable: str  # the Python
@@ -85,7 +85,7 @@ class AnyForkServer(abc.ABC):
 
     hello: Mapping[str, Any]  # what it said about itself
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: ProcessKind) -> None:
         self.kind = kind
         self.last_used = time.monotonic()  # when a process was last taken
         # The last owner of a process may be lost while this thread has the lock.
@@ -159,7 +159,7 @@ class AnyForkServer(abc.ABC):
             self.close()
 
 
-def replace_older(fork_servers: dict[Kind, Any], kind: Kind) -> None:
+def replace_older(fork_servers: dict[ProcessKind, Any], kind: ProcessKind) -> None:
     """Ends fork servers of earlier states of the code, which may be edited again and again."""
     # Those of some states stay: there may be several configurations.
     states = [
@@ -173,12 +173,12 @@ def replace_older(fork_servers: dict[Kind, Any], kind: Kind) -> None:
             older.replace()
 
 
-class ForkServer(AnyForkServer):
+class LocalForkServer(AnyForkServer):
     """A fork server that runs here; its `process` is `None` if it is the one that made us."""
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ProcessKind,
         control: socket.socket,
         process: Optional[subprocess.Popen[bytes]],
         hello: Mapping[str, Any],
@@ -248,7 +248,7 @@ class ForkServer(AnyForkServer):
             self._control.detach()  # its number may be that of another file
 
 
-def started(kind: Kind, inherited: inheritance.Inherited, code: Code) -> ForkServer:
+def started(kind: ProcessKind, inherited: inheritance.Inherited, code: Code) -> LocalForkServer:
     settings = {
         "parent": os.getpid(),
         # Everybody may read a command line, so no variable is on it: they are the first message.
@@ -290,7 +290,7 @@ def started(kind: Kind, inherited: inheritance.Inherited, code: Code) -> ForkSer
             opened[1].wait()
         raise
     told = {"environment": inherited.environment, "path": inherited.path, "code": number}
-    return ForkServer(kind, near, process, hello, told)
+    return LocalForkServer(kind, near, process, hello, told)
 
 
 def _opened(
@@ -318,7 +318,7 @@ def _opened(
     return near, process, Tail(process.stderr, "stderr")
 
 
-def checked_hello(frame: frames.Frame, kind: Kind, where: str) -> Mapping[str, Any]:
+def checked_hello(frame: frames.Frame, kind: ProcessKind, where: str) -> Mapping[str, Any]:
     if frame.kind == frames.FAILURE:
         error = failure_of(frame.body)
         if isinstance(error, BandsawError):

@@ -166,7 +166,7 @@ class Shower:
         )
 
 
-class Kept:
+class KeptWarnings:
     """Has the warnings of one session kept in it, for a process that sends no messages."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 from .._system import ending
 from .._system.processes import in_forked_processes
 from .child import Child
-from .near_fork_server import Kind
+from .near_fork_server import ProcessKind
 
 # How long processes may take to end by themselves when this one ends.
 _SECONDS_TO_END = 5.0
@@ -70,7 +70,7 @@ class Pool:
         # How many threads wait for a process.
         self.waiting = 0
 
-    def take(self, kind: Kind, start: Callable[[], Worker]) -> Worker:
+    def take(self, kind: ProcessKind, start: Callable[[], Worker]) -> Worker:
         """Takes a process to be given back or dropped, and waits while all are in use."""
         while True:
             with self._lock:

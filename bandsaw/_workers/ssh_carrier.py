@@ -22,7 +22,7 @@ from .carrier import Carrier
 from .child import Child
 from .frames import SESSION, Frame, Message
 from .multiplexer import Stream
-from .near_fork_server import AnyForkServer, Check, Kind, checked_hello, replace_older
+from .near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello, replace_older
 from .ssh_connection import Connection, connection_to
 from .ssh_start import Target
 
@@ -125,7 +125,7 @@ class RemoteForkServer(AnyForkServer):
     def __init__(
         self,
         connection: Connection,
-        kind: Kind,
+        kind: ProcessKind,
         environment: Mapping[str, str],
         requirements: Optional[Mapping[str, Any]],
     ) -> None:
@@ -220,7 +220,7 @@ class SshCarrier(Carrier):
         if requirements is not None:
             # What is not to be read in errors, such as passwords in addresses, counts as well.
             key += f" {hash(json.dumps(requirements, sort_keys=True)):x}"
-        self.kind = Kind(key, archive.digest, preload, inheritance.at_start(self._overlay))
+        self.kind = ProcessKind(key, archive.digest, preload, inheritance.at_start(self._overlay))
         self.name = f"host {target.host}, interpreter {interpreter}"
         self._fork_server: Optional[RemoteForkServer] = None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bandsaw._cache.shared_files import Files
+from bandsaw._cache.shared_files import StoreFiles
 from tests.conftest import ROOT
 from tests.stores import S3, Google, Sftp, lacks
 
@@ -359,7 +359,7 @@ def test_entries_that_make_the_same_folders_at_once_are_all_sent(sftp, tmp_path,
     monkeypatch.setitem(config.conf, "sftp", {"key_filename": key})
     entry = tmp_path / "entry"
     entry.write_bytes(b"an entry")
-    store = Files(f"{sftp.url}/a/store/that/is/new")
+    store = StoreFiles(f"{sftp.url}/a/store/that/is/new")
     names = [f"{number}" for number in range(4)]
     begin = threading.Barrier(len(names))
 

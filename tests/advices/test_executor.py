@@ -514,7 +514,7 @@ def test_what_starts_processes_below_a_worker_is_started_anew_when_it_was_killed
 
 
 def test_a_server_that_is_killed_while_it_starts_says_that_it_has_ended(tmp_path):
-    class Hub(engine_hub.Hub):
+    class Hub(engine_hub.NearHub):
         def send(self, letter, number, *bodies):
             if letter == b"T":
                 os.kill(self._server.pid, signal.SIGSTOP)

@@ -401,7 +401,7 @@ def test_what_is_kept_goes_when_it_was_not_used_for_long(tmp_path):
     base = str(tmp_path)
     digests = {}
     for name, size in (("old", 10), ("large", 1000), ("small", 10)):
-        parts = [trees.Part("", trees.FILE, size=size)]
+        parts = [trees.TreePart("", trees.FILE, size=size)]
         (tmp_path / name).write_bytes(os.urandom(size))
         digest = digests[name] = file_contents.digest_of(str(tmp_path / name))
         arriving = kept.arriving(base, parts)

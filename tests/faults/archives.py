@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 from bandsaw._archive import keep, stores
-from bandsaw._archive.arriving import Arriving
+from bandsaw._archive.arriving import ArrivingArchive
 from bandsaw._archive.keep import MANIFEST
 from bandsaw._archive.selection import Content, collect, with_digest
 from bandsaw._archive.zip_archive import content_of_zip
@@ -138,7 +138,7 @@ def damaged_arrivals(dice, figures, base, expected, number):
         figures.inject(kind)
         figures.calls += 1
         folder = base / expected.digest
-        arriving = Arriving(str(folder))
+        arriving = ArrivingArchive(str(folder))
         try:
             for part in parts:
                 for at in range(0, len(part), 1000):

@@ -8,7 +8,7 @@ import pytest
 
 import bandsaw
 from bandsaw._archive import keep, unpack
-from bandsaw._archive.arriving import Arriving, named_by
+from bandsaw._archive.arriving import ArrivingArchive, named_by
 from bandsaw._workers import archive_sending, bootstrap, ssh_start
 from bandsaw.advices._openssh import _BOOT
 from bandsaw.distribution import get_distribution_archive
@@ -24,7 +24,7 @@ def archive():
 
 def sent(archive, folder, damage=lambda piece: piece):
     """Sends an archive to a folder, and returns the names of the files that were sent."""
-    arriving, names = Arriving(str(folder)), []
+    arriving, names = ArrivingArchive(str(folder)), []
 
     def ask():
         bits = arriving.end_part()
@@ -113,7 +113,7 @@ def test_what_did_not_arrive_whole_is_not_kept(tmp_path, archive):
 def test_what_is_no_member_is_not_taken(tmp_path, archive, name):
     folder = tmp_path / "archives" / archive.digest
     folder.parent.mkdir()
-    arriving = Arriving(str(folder))
+    arriving = ArrivingArchive(str(folder))
     arriving.take(zlib.compress((archive.folder / keep.MANIFEST).read_bytes()))
     arriving.end_part()
     arriving.take(zlib.compress(archive_sending._head(name, 1) + b"x"))
@@ -125,7 +125,7 @@ def test_what_is_no_member_is_not_taken(tmp_path, archive, name):
 def test_a_member_with_other_contents_is_not_taken(tmp_path, archive):
     folder = tmp_path / "archives" / archive.digest
     folder.parent.mkdir()
-    arriving = Arriving(str(folder))
+    arriving = ArrivingArchive(str(folder))
     arriving.take(zlib.compress((archive.folder / keep.MANIFEST).read_bytes()))
     arriving.end_part()
     size = (archive.folder / "bandsaw/advice.py").stat().st_size

@@ -68,7 +68,7 @@ def test_a_file_is_handed_over_at_the_door_to_who_waits_for_it():
 def test_a_path_of_another_machine_is_not_opened():
     file = in_file(b"of somebody else")
     sent = {"data": f"/proc/{os.getpid()}/fd/{file}"}
-    caller = in_worker.Caller("another machine", "", "call")
+    caller = in_worker.WaitingProcess("another machine", "", "call")
     answer = in_worker.run(caller, "digest", None, get_run_id(), "", b"", sent)
     os.close(file)
     assert answer == in_worker.UNSEEN

@@ -89,7 +89,7 @@ def starting_fork_servers(size):
     fork_servers.started = lambda *given: kinds.append(given) or start(*given)
     calling("kept", size)[0]()
 
-    return lambda: start(*kinds[0]), near_fork_server.ForkServer.close
+    return lambda: start(*kinds[0]), near_fork_server.LocalForkServer.close
 
 
 def logging_in(size):
