@@ -27,14 +27,14 @@ from bandsaw.advices.cache import CachingAdvice
 from bandsaw.advices.subprocess import SubprocessAdvice
 
 from bandsaw.advices._moving import go_on_after
-from bandsaw._workers import files
+from bandsaw._workers import by_files
 
 
 class ByFiles(bandsaw.Advice):
     # What SubprocessAdvice does on Windows.
     def before(self, session):
         arguments = session, bandsaw.Interpreter(), None, None, None
-        go_on_after(session, lambda: files.run(*arguments))
+        go_on_after(session, lambda: by_files.run(*arguments))
 
     def after(self, session):
         pass

@@ -761,7 +761,7 @@ DRIVER = """
 import sys
 from tests.faults import ssh_configuration, ssh_tasks
 from bandsaw._file_transfer import crossing
-from bandsaw._system import contents
+from bandsaw._system import file_contents
 from bandsaw.advices.ssh import Remote
 import bandsaw
 

@@ -402,7 +402,7 @@ scope = {"__name__": "bootstrap"}
 exec(program, scope)
 for text in texts:
     request = {"directory": text}
-    # As it is sent: see `login.bootstrap_program`.
+    # As it is sent: see `ssh_start.bootstrap_program`.
     line = f"request={request!a}"
     received = {}
     exec(line, received)

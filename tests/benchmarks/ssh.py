@@ -104,9 +104,9 @@ import sys
 import bandsaw
 import large.edited
 from bandsaw.advices.ssh import Remote, SshAdvice
-from bandsaw._workers import login
+from bandsaw._workers import ssh_start
 
-write, sent = login.Login.write, []
+write, sent = ssh_start.Login.write, []
 
 
 def counting(self, *pieces):
@@ -121,7 +121,7 @@ def value():
 
 if __name__ == "__main__":
     directory, port, user, key_file, known_hosts = sys.argv[1:]
-    login.Login.write = counting
+    ssh_start.Login.write = counting
     remote = Remote("127.0.0.1", int(port), user, key_file, bandsaw.Interpreter(),
                     directory, {"UserKnownHostsFile": known_hosts, "IdentitiesOnly": "yes"})
     value.bandsaw_configuration.add_advice_chain(SshAdvice().add_remote(remote))

@@ -131,7 +131,7 @@ def test_the_death_of_the_fork_server_in_a_call_is_an_error(run, mode):
     """
     body = """
     for _ in range(2):
-        fork server = f()
+        fork_server = f()
         try:
             f(True)
         except bandsaw.errors.WorkerDiedError as error:
@@ -140,7 +140,7 @@ def test_the_death_of_the_fork_server_in_a_call_is_an_error(run, mode):
             assert isinstance(error, subprocess.CalledProcessError)
         else:
             raise AssertionError
-        assert f() != fork server
+        assert f() != fork_server
     """
     run(tasks, body, mode)
 
@@ -186,7 +186,7 @@ def test_an_interrupt_that_is_caught_leaves_no_file_open_and_nothing_waiting(pro
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="looks for signals at other places")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 @pytest.mark.parametrize(
-    ("what", "size", "step"), [("entry", 300_000, 1), ("login", 1, 3), ("fork server", 1, 25)]
+    ("what", "size", "step"), [("entry", 300_000, 1), ("login", 1, 3), ("fork-server", 1, 25)]
 )
 def test_an_interrupt_leaves_nothing_of_what_was_being_opened(project, what, size, step):
     project.write(

@@ -26,21 +26,21 @@ def test_nothing_is_left_open_at_the_end(run, mode):
 @pytest.mark.parametrize("end", ["close", "replace"])
 def test_a_process_that_is_made_ready_while_its_fork_server_is_closed_is_given_up(run, end):
     body = f"""
-    from bandsaw._workers import child, launcher, near_template
+    from bandsaw._workers import child, fork_servers, near_fork_server
     assert f(1) == 1
-    (fork server,) = launcher._templates.values()
-    fork server._drop_next()
-    start = near_template.Fork server._start
+    (fork_server,) = fork_servers._fork_servers.values()
+    fork_server._drop_next()
+    start = near_fork_server.LocalForkServer._start
 
     def started(self, fork):
         made = start(self, fork)
         self.{end}()  # as another thread does
         return made
 
-    near_template.Fork server._start = started
-    fork server.prepare_next(True)
-    assert fork server._next == [] and not child._open
-    near_template.Fork server._start = start
+    near_fork_server.LocalForkServer._start = started
+    fork_server.prepare_next(True)
+    assert fork_server._next == [] and not child._open
+    near_fork_server.LocalForkServer._start = start
     assert f(2) == 2
     """
     run(TASK, body)

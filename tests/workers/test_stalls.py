@@ -146,8 +146,8 @@ import sys, threading, time
 def shorten():
     while "bandsaw._workers.hub" not in sys.modules:
         time.sleep(0.001)
-    from bandsaw._workers import frames, streams
-    frames.STALLED_SECONDS, streams.ALIVE_SECONDS = 0.3, 0.1
+    from bandsaw._workers import frames, multiplexer
+    frames.STALLED_SECONDS, multiplexer.ALIVE_SECONDS = 0.3, 0.1
 
 if sys.argv[0] == "-c":
     threading.Thread(target=shorten, daemon=True).start()

@@ -374,12 +374,12 @@ def test_a_call_in_a_place_that_another_one_waits_for_does_not_wait_for_that(
         """
         from concurrent.futures import ThreadPoolExecutor
         import bandsaw
-        from bandsaw._cache import locks
+        from bandsaw._cache import computation_locks
         from bandsaw.advices.cache import CachingAdvice
         from bandsaw.advices.executor import ExecutorAdvice
         from bandsaw.advices.subprocess import SubprocessAdvice
 
-        locks._MOST_SECONDS = 0.0
+        computation_locks._MOST_SECONDS = 0.0
         configuration = (
             bandsaw.Configuration()
             .add_advice_chain(CachingAdvice("cache"), ADVICE)

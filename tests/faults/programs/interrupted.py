@@ -1,7 +1,7 @@
 """Interrupts something at every place at which Python looks for signals, and counts what is left.
 
     python interrupted.py CHAIN SIZE STEP       a call
-    python interrupted.py fork server SIZE STEP    the start of what starts processes
+    python interrupted.py fork-server SIZE STEP    the start of what starts processes
     python interrupted.py login SIZE STEP       the command that leads to a machine, here a pipe
     python interrupted.py entry SIZE STEP       the look into an entry of a cache of that size
 
@@ -125,7 +125,7 @@ def reading_entries(size):
     return act, lambda made: None
 
 
-OTHERS = {"fork server": starting_fork_servers, "login": logging_in, "entry": reading_entries}
+OTHERS = {"fork-server": starting_fork_servers, "login": logging_in, "entry": reading_entries}
 
 
 def main(chain, size, step):
