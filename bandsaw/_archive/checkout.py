@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..config import Configuration
 
 BEGIN = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers", "begin.py"
+    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "_workers", "process_script.py"
 )
 # Gives functions of notebooks the code that they have in the file now, and reloads nothing.
 _RELOADS = "IPython.extensions.autoreload"

@@ -17,7 +17,7 @@ from . import frames
 
 # What the processes of tasks import: here it is imported once for all of them.
 _USED_BY_TASKS = (
-    *("decorator", "execution", "tasks", "workers.notices"),
+    *("decorator", "execution", "tasks", "_workers.notices"),
     *("serialization._pickling", "serialization.json"),
     *("advices.cache", "advices.log", "advices.ssh", "advices.subprocess"),
 )

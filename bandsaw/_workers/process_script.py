@@ -1,7 +1,7 @@
 """Starts a process for tasks on this machine, which takes its code from where it lies.
 
-    PYTHON begin.py --fork-server SETTINGS BYTE_CODE
-    PYTHON begin.py --worker FD BYTE_CODE
+    PYTHON process_script.py --fork-server SETTINGS BYTE_CODE
+    PYTHON process_script.py --worker FD BYTE_CODE
 
 It is run as a script, by any Python. bandsaw itself is imported from the folder of this very file,
 and no folder of the process that started this one is on the search path for it.

@@ -304,7 +304,7 @@ def test_a_call_that_is_killed_as_it_ends_takes_no_other_call_along(project):
         if __name__ == "__main__":
             assert other(True) == 1
             programs = [one for name, one in sys.modules.items() if name[:9] == "_bandsaw_"]
-            (hub,) = [one.Hub for one in programs]
+            (hub,) = [one.NearHub for one in programs]
             send = hub.send
 
             def sent_late(*message):
@@ -505,7 +505,7 @@ def test_what_starts_processes_below_a_worker_is_started_anew_when_it_was_killed
         (name,) = [name for name in sys.modules if name.startswith("_bandsaw_")]
         (hub,) = sys.modules[name]._hubs.values()
         os.kill(first, signal.SIGKILL)
-        while hub._template[0].inbox.empty():
+        while hub._fork_server[0].inbox.empty():
             time.sleep(0.02)
         print(len({first, tasks.parent(), tasks.parent()}))
         """,
