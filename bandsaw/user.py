@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 
 
@@ -13,6 +12,8 @@ def get_current_username() -> str:
         The login name; where the system knows none for this process, as in many containers, the
         number of the user.
     """
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
 import threading
 import warnings
@@ -44,7 +43,7 @@ _PARTLY = (
     "was changed, and this process has taken over only a part of that: calls that leave the "
     "process run the code as it was before. Reload the module, to have one state of the code."
 )
-_THIS_RUN = secrets.token_hex(8)
+_THIS_RUN = os.urandom(8).hex()
 
 
 class _Text(NamedTuple):

@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import itertools
 import json
-import secrets
+import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ class Known:
 
     def __init__(self, shape: Any) -> None:
         self.shape = shape  # kept alive, because its key is about the identity of objects
-        self.name = secrets.token_hex(8)
+        self.name = os.urandom(8).hex()
         self.has_come_back = False  # whether a worker has taken such a call
         self.is_owed = False  # whether the next call is to be sent whole, see `Engine.owes_program`
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, TimeoutError
@@ -70,7 +69,7 @@ class Bringing:
             raise FileTravelError(f"{file.path!r} cannot be brought to {host}: {error}") from error
 
     def _send(self, file: Sent, worker: Any) -> None:
-        token = secrets.token_hex(16)
+        token = os.urandom(16).hex()
         size = sum(part.size for part in file.parts)
         future: Optional[Future[Any]] = None
         try:

@@ -12,7 +12,6 @@ import array
 import contextlib
 import io
 import os
-import secrets
 import socket
 import struct
 import sys
@@ -40,7 +39,7 @@ def opened() -> str:
         return ""
     with _lock:
         if _socket is None:
-            _name = f"bandsaw-{secrets.token_hex(16)}"
+            _name = f"bandsaw-{os.urandom(16).hex()}"
             _socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             _socket.setblocking(False)
             _socket.bind(f"\0{_name}")

@@ -32,7 +32,6 @@ from . import (
     boundary,
     bulk_files,
     envelope,
-    fork_servers,
     frames,
     inheritance,
     notices,
@@ -107,8 +106,12 @@ def serve(channel: Channel) -> None:
                 if not is_last:
                     bulk_files.keep_lent()
                 _answer(channel, messages)
+                if is_last:
+                    return
+                from . import fork_servers  # which the first answer does not need
+
                 # The next call would meet what a task has closed: it goes to another process.
-                if is_last or not fork_servers.can_start():
+                if not fork_servers.can_start():
                     return
                 number = None
             else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import select
 import subprocess
 import time
@@ -105,7 +104,7 @@ class Login:
     def _greeted(
         self, request: dict[str, Any], archive: Optional[DistributionArchive]
     ) -> dict[str, Any]:
-        mark = secrets.token_hex(16)
+        mark = os.urandom(16).hex()
         request = {**request, "mark": mark, "directory": self.target.directory}
         program = bootstrap_program(request)
         deadline = time.monotonic() + _SECONDS_TO_START

@@ -12,14 +12,10 @@ is part of a command line but the path of the interpreter. Closing standard inpu
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
-import secrets
 import shlex
-import shutil
-import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +24,7 @@ from typing import IO, Any, BinaryIO, Callable, Optional, Union
 from .._system.interrupts import Deferred
 from .._system.output import Tail
 from .._system.processes import describe_exit, end_group
-from ..errors import InvalidValueError, RemoteCommandError, RemoteConnectionError
+from ..errors import InvalidValueError
 from ._remote import Remote, SshBackend
 
 # Has Python there read a program and execute it. One line without single quotes and exclamation
@@ -102,6 +98,7 @@ class SshCommandLineBackend(SshBackend):
 
     def copy_file_from_remote(self, remote: Remote, remote_path: Path, local_path: Path) -> None:
         """Copies a file from there. See `SshBackend.copy_file_from_remote`."""
+        import shutil
 
         def receive(answer: dict[str, Any], stream: IO[bytes]) -> None:
             with open(
@@ -176,7 +173,7 @@ class _Conversation:
         errors_to: Optional[str],
     ) -> None:
         self._remote = remote
-        self._mark = secrets.token_hex(16).encode()
+        self._mark = os.urandom(16).hex().encode()
         self._command = ssh_command(remote, remote.interpreter.executable, f"-I -S -c '{_BOOT}'")
         with Deferred():
             self._open(request, payload, errors_to)
@@ -184,6 +181,11 @@ class _Conversation:
     def _open(
         self, request: dict[str, Any], payload: Optional[BinaryIO], errors_to: Optional[str]
     ) -> None:
+        # Far processes that only read the configuration do without.
+        import subprocess
+
+        from ..errors import RemoteCommandError
+
         try:
             self._process = subprocess.Popen(
                 self._command,
@@ -229,6 +231,8 @@ class _Conversation:
                 stream.close()
 
     def _send(self, request: dict[str, Any], payload: Optional[BinaryIO]) -> None:
+        import shutil
+
         stream = self._process.stdin
         assert stream is not None
         program = f"mark={self._mark!r}\nrequest={request!a}\n".encode() + far_side()
@@ -258,6 +262,8 @@ class _Conversation:
 
     def finish(self, what: str, problem: Optional[str] = None) -> None:
         """Waits for the end, and raises a `RemoteCommandError` if something went wrong."""
+        from ..errors import RemoteCommandError, RemoteConnectionError
+
         if problem is None:
             self._writer.join()
         status = self._process.wait()
@@ -309,6 +315,8 @@ def ssh_command(remote: Remote, executable: str, arguments: str) -> list[str]:
 
 def far_side() -> bytes:
     """Returns the program for the far side, also where bandsaw itself runs from an archive."""
+    import importlib.util
+
     spec = importlib.util.find_spec("bandsaw.advices._far_side")
     assert spec is not None and spec.origin is not None
     loader: Any = spec.loader

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
-import secrets
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ def move(
     directory: Optional[str],
 ) -> None:
     # Nobody there can predict the name, and so put something in the way.
-    remote_folder = remote.directory / f"bandsaw-{secrets.token_hex(16)}"
+    remote_folder = remote.directory / f"bandsaw-{os.urandom(16).hex()}"
     with private_folder(directory) as folder:
         sent, returned = folder / "session", folder / "session-back"
         carrier = carrying.Sending(session)

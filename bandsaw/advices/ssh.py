@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from .. import _task_options
+from .. import _task_options, errors
 from .._arguments import checked_options, checked_path
 from .._config_module import configuration_variables
 from .._system import ending
@@ -25,7 +25,6 @@ from ..environments import Environment
 from ..errors import (
     BandsawError,
     InvalidValueError,
-    RemoteConnectionError,
     UnknownRemoteError,
 )
 from ..interpreter import Interpreter, checked_interpreter
@@ -155,7 +154,7 @@ class SshAdvice(Advice):
                     self._move(session, remote)
                     note_what_is_missing(session, None, remote.host)
                     break
-                except RemoteConnectionError as error:
+                except errors.RemoteConnectionError as error:
                     if error.where is not None:
                         raise  # it happened there, in another connection than ours
                     _busy.note_failure(self, name)
