@@ -14,12 +14,18 @@ munged --force --socket="$folder/run/munge.sock" --key-file="$folder/munge.key" 
     --pid-file="$folder/run/munge.pid" --log-file="$folder/log/munge.log" \
     --seed-file="$folder/run/munge.seed"
 
-# Two free ports, so that several can run at once.
+# Two free ports, so that several can run at once. They are none of those that the system gives to
+# whoever asks for any: another program could get one before Slurm has it.
 read -r first second < <(python3 -c '
-import socket
-both = [socket.socket(), socket.socket()]
-for one in both:
-    one.bind(("127.0.0.1", 0))
+import random, socket
+both = []
+while len(both) < 2:
+    one = socket.socket()
+    try:
+        one.bind(("127.0.0.1", random.randrange(20000, 32000)))
+    except OSError:
+        continue
+    both.append(one)
 print(*(one.getsockname()[1] for one in both))')
 
 export SLURM_CONF=$folder/slurm.conf
@@ -54,7 +60,8 @@ END
 slurmctld -f "$SLURM_CONF"
 slurmd -f "$SLURM_CONF" -N "$host"
 for _ in {1..600}; do
-    if sinfo -h -o %T 2>/dev/null | grep -q idle; then exit 0; fi
+    # It asks for minutes where nobody answers.
+    if timeout 10 sinfo -h -o %T 2>/dev/null | grep -q idle; then exit 0; fi
     sleep 0.2
 done
 echo "the node does not get ready" >&2
