@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any, NoReturn, Optional
 
-from .._system.processes import kill_group, reap
+from .._system.processes import flags, kill_group, reap
 from . import frames, inheritance
 from .ends import channel_pair, pipe_pair
 from .frames import Channel
@@ -167,7 +167,7 @@ def _run(request: dict[str, Any], parent: int, folder: str) -> int:
     settings = {"parent": parent, "kind": kind, "path": None, "run_id": request["run_id"]}
     args = [folder, "--fork-server", json.dumps(settings)]
     if executable != sys.executable or folder != sys.argv[0] or request["environment"]:
-        os.execve(executable, [executable, "-u", *args], environment)
+        os.execve(executable, [executable, *flags(), "-u", *args], environment)
     # As if it was started from there, without the time that it takes to start Python.
     from importlib.machinery import ModuleSpec
     from types import ModuleType

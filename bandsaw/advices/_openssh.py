@@ -23,7 +23,7 @@ from typing import IO, Any, BinaryIO, Callable, Optional, Union
 
 from .._system.interrupts import Deferred
 from .._system.output import Tail
-from .._system.processes import describe_exit, end_group
+from .._system.processes import describe_exit, end_group, flags
 from ..errors import InvalidValueError
 from ._remote import Remote, SshBackend
 
@@ -78,7 +78,8 @@ class SshCommandLineBackend(SshBackend):
         own = type(self)
         if any(getattr(own, step) is not getattr(SshCommandLineBackend, step) for step in steps):
             return None
-        return ssh_command(remote, executable, f"-u -c '{_BOOT}'")
+        options = " ".join(map(shlex.quote, flags()))
+        return ssh_command(remote, executable, f"{options} -u -c '{_BOOT}'".lstrip())
 
     def create_dir(self, remote: Remote, remote_path: Path) -> None:
         """Makes a folder, for its owner only. See `SshBackend.create_dir`."""

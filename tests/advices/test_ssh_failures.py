@@ -776,6 +776,29 @@ print(ssh_tasks.on("default")(ssh_tasks.where)()[2])
 """
 
 
+OPTIMIZED = (
+    DRIVER.partition("print(")[0]
+    + """
+print(ssh_tasks.on("default")(ssh_tasks.optimized)())
+"""
+)
+
+
+@pytest.mark.parametrize("options", [["-O"], ["-OO"], []], ids=["-O", "-OO", "none"])
+def test_options_that_change_results_reach_the_other_machine(far, options):
+    command = [
+        sys.executable,
+        *options,
+        "-c",
+        OPTIMIZED,
+        repr(far.server.arguments(directory=str(far.directory))),
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    level = len("".join(options)[1:])
+    assert done.stdout == f"{(level, level > 0)}\n", done.stderr
+
+
 def test_drivers_may_begin_at_once_with_a_directory_that_is_not_there(far, tmp_path):
     arguments = far.server.arguments(directory=str(far.directory))
     drivers = [

@@ -54,6 +54,15 @@ def environment():
     return dict(os.environ)
 
 
+def optimized():
+    """Returns how Python was told to optimize, and whether assertions are left out."""
+    try:
+        assert sys.flags.optimize < 0
+    except AssertionError:
+        return sys.flags.optimize, False
+    return sys.flags.optimize, True
+
+
 def path():
     return list(sys.path)
 
