@@ -214,6 +214,11 @@ class Project:
         return sorted(path.name for path in self.temporary.iterdir())
 
 
+def is_whole(path):
+    """Says whether a file with JSON is there, all of it."""
+    return path.exists() and path.read_text().endswith("}")
+
+
 def wait_until(condition, looks=2000):
     for _ in range(looks):
         if condition():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, is_gone, wait_until
+from tests.conftest import Project, is_gone, is_whole, wait_until
 
 PROGRAM = Path(__file__).parent / "program"
 
@@ -64,7 +64,7 @@ def dask_cluster(folder):
                 running.append(
                     subprocess.Popen(run, cwd=elsewhere, env=variables, stdout=log, stderr=log)
                 )
-                wait_until(lambda: address.exists() or running[-1].poll() is not None)
+                wait_until(lambda: is_whole(address) or running[-1].poll() is not None)
         yield json.loads(address.read_text())["address"]
     finally:
         for process in reversed(running):

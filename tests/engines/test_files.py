@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import is_whole, wait_until
 
 pytestmark = [pytest.mark.xdist_group("engines")]
 if not shutil.which("unshare") or not hasattr(os, "geteuid") or os.geteuid():
@@ -185,7 +185,7 @@ def cluster(project):
                 running.append(
                     subprocess.Popen(command, cwd=work, env=variables, stdout=out, stderr=out)
                 )
-                wait_until(lambda: address.exists() or running[-1].poll() is not None)
+                wait_until(lambda: is_whole(address) or running[-1].poll() is not None)
         yield str(address)
     finally:
         for process in reversed(running):
