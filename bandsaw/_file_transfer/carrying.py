@@ -97,7 +97,8 @@ def check_is_same(file: File) -> str:
     if trees.stamps_of(path) != stamps and bytes.fromhex(file_contents.digest_of(path)) != digest:
         raise FileTravelError(
             f"The contents of {file!r} have changed between the id of the call and the call. Do "
-            "not write to a file while a call that gets it is under way."
+            "not write to a file, or into a folder, while a call that gets it is under way. A "
+            "cache or the file of a recorder in the folder is written to as well."
         )
     return digest.hex()
 
