@@ -742,8 +742,8 @@ def test_a_script_says_what_it_needs(tmp_path, metadata, expected):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("dependencies = []", "in 0 blocks"),
-        ("/// script\ndependencies = []", "in 0 blocks"),
+        ("dependencies = []", "has 0 blocks"),
+        ("/// script\ndependencies = []", "has 0 blocks"),
         ("/// script\na = 1\n///\n\n/// script\na = 1\n///".replace("\n\n", "\n#x\n"), "no TOML"),
         ("/// script\ndependencies = [\n///", "no TOML"),
         ('/// script\ndependencies = "a"\n///', "has to be a list of texts"),
@@ -766,7 +766,7 @@ def test_a_script_says_it_once_and_in_utf_8(tmp_path):
     block = "# /// script\n# dependencies = []\n# ///\n"
     path = tmp_path / "script.py"
     path.write_text(f"{block}\n{block}")
-    with pytest.raises(InvalidValueError, match="in 2 blocks"):
+    with pytest.raises(InvalidValueError, match="has 2 blocks"):
         bandsaw.Environment.from_script(path)
     path.write_bytes(b"\xef\xbb\xbf" + block.replace("\n", "\r\n").encode())
     assert bandsaw.Environment.from_script(str(path)) == bandsaw.Environment()

@@ -175,7 +175,7 @@ assert task(File("in.txt")) == os.stat("in.txt").st_ino
 @pytest.mark.parametrize("chain", ["default", "kept"])
 def test_a_result_that_cannot_arrive_is_a_typed_error_and_leaves_nothing(run, chain):
     cases = {
-        "File('missing')": "does not exist",
+        "File('missing')": "has to be there until its task has returned",
         "File('tree')": "leads out of it",
         "File('made', to='out/made')": "has a link",
         "File('made', to='taken')": "is a folder",

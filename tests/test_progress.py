@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from bandsaw._recording.counts import Counting
+from bandsaw._recording.counts import Counting, Counts
 from bandsaw._session import telling
 from bandsaw._system import work
+from bandsaw._system.units import told_seconds
 from bandsaw.errors import InvalidValueError
 from bandsaw.progress import Progress
 
@@ -168,6 +169,20 @@ def test_a_call_that_never_began_is_done_and_no_other_one_less_runs():
     assert [(name, counts.running, counts.done) for name, counts in counting.rows()] == [
         ("flow.step", 0, 1), ("flow.total", 0, 1),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(5e-5, "0.05 ms"), (0.00015, "0.15 ms"), (0.002, "0.002 s"), (1e-9, "0 s")],
+)
+def test_short_spans_are_told_without_an_exponent(seconds, told):
+    assert told_seconds(seconds) == told
+
+
+def test_many_calls_a_second_are_told_without_an_exponent():
+    counts = Counts(0.0, (17_800, 17_800, 0, 17_800, 0, 0))
+    counts.until = 1.0
+    assert counts.text() == "17800 of 17800 done, 17,800 a second"
 
 
 def test_a_listener_that_raises_fails_no_call(monkeypatch, caplog):

@@ -263,7 +263,7 @@ def _matching(texts: Sequence[str], directories: Sequence[str]) -> Iterator[Row]
 
 def _rm(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
     if bool(parsed.all) + bool(parsed.task) + bool(parsed.entry) != 1:
-        raise InvalidValueError("Say what to remove: entries, or --task NAME, or --all.")
+        raise InvalidValueError("Say what to remove: one of entries, --task NAME and --all.")
     rows = []
     if parsed.all:
         rows = list(_rows(directories))

@@ -93,7 +93,7 @@ def _build(parsed: argparse.Namespace) -> int:
 
 def _rm(parsed: argparse.Namespace) -> int:
     if bool(parsed.all) + bool(parsed.digest) != 1:
-        raise InvalidValueError("Say what to remove: digests, or --all.")
+        raise InvalidValueError("Say what to remove: one of digests and --all.")
     there = store.kept()
     found = there if parsed.all else [_find(text, there) for text in parsed.digest]
     removed, size, status = 0, 0, 0

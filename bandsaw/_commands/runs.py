@@ -61,7 +61,7 @@ def add_arguments(commands: Any) -> None:
     for command in (show, failures, compare, report, watch):
         _add_run(command, "run", "the beginning of its id (default: the last run)", nargs="?",
                  default="last")  # fmt: skip
-    _add_run(compare, "other", "the run to compare it with")
+    _add_run(compare, "other", "the run to compare it with; tables show the first run -> this one")
     for command in (ls, show, failures, compare, report, watch, made, prune):
         command.add_argument("--file", metavar="FILE", help="the file (default: the project's)")
         command.add_argument("--config", metavar="MODULE", help="the configuration module")

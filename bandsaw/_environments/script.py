@@ -35,8 +35,8 @@ def read_metadata(path: str) -> Metadata:
     found = [content for kind, content in blocks_of(text) if kind == "script"]
     if len(found) != 1:
         raise InvalidValueError(
-            f"The script {path!r} says what it needs in {len(found)} blocks `# /// script`, and "
-            f"not in one. {'Merge them' if found else 'Write such a comment'}:\n{_EXAMPLE}"
+            f"The script {path!r} has {len(found)} blocks `# /// script` that say what it needs. "
+            f"{'Merge them into one' if found else 'Write such a comment'}:\n{_EXAMPLE}"
         )
     toml = _toml()
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._file import File, FileCarrier
 from .._system.importing import late_import
-from ..errors import FileTravelError
+from ..errors import FileTravelError, MissingFileError
 
 # Most calls have no files: what it takes to carry some is imported for the first one.
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def check_is_same(file: File) -> str:
     if trees.stamps_of(path) != stamps and bytes.fromhex(file_contents.digest_of(path)) != digest:
         raise FileTravelError(
             f"The contents of {file!r} have changed between the id of the call and the call. Do "
-            "not write to a file while a call that gets it is under way."
+            "not write to a file, or into a folder, while a call that gets it is under way. A "
+            "cache or the file of a recorder in the folder is written to as well."
         )
     return digest.hex()
 
@@ -203,7 +204,13 @@ class Homeward(FileCarrier):
 
         copy = destinations.new_place(os.path.basename(path))
         # The next call comes when it was fetched.
-        destinations.copy(path, copy, is_linked=is_fetched)
+        try:
+            destinations.copy(path, copy, is_linked=is_fetched)
+        except MissingFileError as error:
+            raise MissingFileError(
+                f"{error} A file in a result has to be there until its task has returned: not in a "
+                "temporary folder that the task itself removes."
+            ) from error.__cause__
         return copy
 
 

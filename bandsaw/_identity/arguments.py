@@ -138,7 +138,7 @@ def _checked(ignore: Iterable[str], parameters: Mapping[str, Any]) -> frozenset[
         known = ", ".join(repr(name) for name in parameters) or "none"
         raise InvalidValueError(
             f"'ignore' names {', '.join(map(repr, unknown))}, which the function does not have; "
-            f"its parameters are: {known}"
+            f"its parameters are: {known}."
         )
     return ignored
 

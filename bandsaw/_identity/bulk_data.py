@@ -237,7 +237,9 @@ def new_hash(name: Optional[str]) -> Any:
     constructor = _CONSTRUCTORS.get(name) if isinstance(name, str) else None
     if constructor is None:
         known = ", ".join(map(repr, _CONSTRUCTORS))
-        raise InvalidValueError(f"unknown hash {name!r} for bulk data; known are {known}")
+        raise InvalidValueError(
+            f"There is no hash {name!r} for bulk data. It may be {known}, or None for SHA-256."
+        )
     try:
         with late_import:
             return getattr(import_module(name), constructor)()

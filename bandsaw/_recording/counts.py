@@ -52,7 +52,7 @@ class Counts:
             if number > 0:
                 parts.append(f"{number} {word}")
         if self.done:
-            parts.append(f"{rate:.3g} a second")
+            parts.append(f"{rate:,.0f} a second" if rate >= 100 else f"{rate:.3g} a second")
             if self.total > self.done and self.until is None:
                 parts.append(f"{told_seconds((self.total - self.done) / rate)} left")
         return ", ".join(parts)

@@ -100,7 +100,7 @@ def _are_warnings(warned: Mapping[str, Any]) -> bool:
 
 
 def _is_filter(given: Any) -> bool:
-    """Whether it is what `workers.state` makes of a filter."""
+    """Whether it is what `_workers.inheritance.filters` makes of a filter."""
     if not isinstance(given, list) or len(given) != 6:
         return False
     action, message, module, name, place, line = given

@@ -23,4 +23,8 @@ def told_seconds(seconds: float) -> str:
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
+    if seconds < 1e-7:
+        return "0 s"
+    if seconds < 1e-3:
+        return f"{seconds * 1000:.2g} ms"
     return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

@@ -1,7 +1,7 @@
 """What is logged and warned of in another process, as if it was said in that of the caller.
 
 far: root logger ─ Sender ── LOG ──► near: the logger of the same name
-near: state.filters() ── STATE ──► far: warn ─ Shower ── WARNING ──► near: issue(...)
+near: inheritance.filters() ── STATE ──► far: warn ─ Shower ── WARNING ──► near: issue(...)
 
 Where there are no messages, the filters and the warnings travel in the headers of the session.
 """

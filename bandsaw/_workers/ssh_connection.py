@@ -1,7 +1,7 @@
 """The near end of a connection to another machine, which all threads share.
 
     Connection ── Login ──► hub ── processes
-        └── RemoteChild, RemoteChild, RemoteTemplate ...: its streams
+        └── RemoteChild, RemoteChild, RemoteForkServer ...: its streams
 
 There is no thread that reads. Of the threads that wait for something, one reads for all of them,
 and hands that on to another one when it has what it waits for.

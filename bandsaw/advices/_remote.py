@@ -86,7 +86,13 @@ class Remote:
                 f"A remote's directory is not expanded there: write an absolute path in place of "
                 f"{os.fspath(self.directory)!r}."
             )
-        self.options: dict[str, str] = dict(options or {})
+        try:
+            self.options: dict[str, str] = dict(options or {})
+        except (TypeError, ValueError):
+            raise InvalidValueError(
+                f"A remote's options have to be a dict, such as {{'ConnectTimeout': '5'}}, not "
+                f"{options!r}."
+            ) from None
         for name, value in self.options.items():
             is_option = isinstance(name, str) and _OPTION_NAME.fullmatch(name)
             is_value = isinstance(value, (str, int)) and not isinstance(value, bool)

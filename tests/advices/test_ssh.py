@@ -265,6 +265,7 @@ def test_a_remote_needs_a_host_and_an_interpreter():
         {"options": {"User": "x\ny"}},
         {"options": {"Compression": True}},
         {"options": {None: "x"}},
+        {"options": ["BatchMode"]},
     ],
 )
 def test_what_ssh_could_take_for_something_else_is_refused(arguments):
