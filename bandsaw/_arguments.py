@@ -30,7 +30,7 @@ def count(value: Any) -> Optional[str]:
 
 def checked_path(name: str, value: Any, of: str = "") -> Any:
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if isinstance(path, str):
+    if isinstance(path, str) and path:
         return value
     raise InvalidValueError(f"{name}={value!r}{of} has to be a path.")
 

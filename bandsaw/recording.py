@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from ._arguments import checked_flag, checked_path
 from ._session import telling
 from ._system.directories import Anchor
-from .errors import InvalidValueError
 from .extensions import Extension
 
 if TYPE_CHECKING:
@@ -53,8 +52,6 @@ class Recorder(Extension):
     def __init__(
         self, path: Optional[Union[str, os.PathLike[str]]] = None, *, values: bool = True
     ) -> None:
-        if path == "":
-            raise InvalidValueError(f"path={path!r} of a Recorder has to be a path.")
         self.path = None if path is None else checked_path("path", path, " of a Recorder")
         self.values = checked_flag("values", values, " of a Recorder")
         self._anchor = Anchor()
@@ -109,7 +106,10 @@ class Recorder(Extension):
             stamps = returned.stamps_of(session.facts["returned_files"])
             call["facts"] = {**session.facts, "returned_stamps": stamps}
         call["attempts"] = session._moderator.attempt
-        call["task_id"] = getattr(session.task, "_task_id", None)
+        task = session.task
+        # As it was read last: to look whether it still holds would cost more than the record.
+        derived = getattr(task, "_derived", None)
+        call["task_id"] = derived[0] if derived else getattr(task, "_task_id", None)
         call["execution_id"] = getattr(session.execution, "_execution_id", None)
         if error is None and session.result is not None:
             error = getattr(session.result, "exception", None)

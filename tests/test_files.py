@@ -194,6 +194,7 @@ Path("tree").mkdir()
 Path("tree", "link").symlink_to("../in.txt")
 Path("made").write_text("x")
 Path("more").write_text("y")
+Path("one").write_text("before")
 Path("taken").mkdir()
 Path("elsewhere").mkdir()
 Path("out").symlink_to("elsewhere")
@@ -205,6 +206,7 @@ for made, said in {cases!r}.items():
     else:
         raise AssertionError(made)
     assert not os.listdir("elsewhere") and not os.listdir("taken"), made
+    assert Path("one").read_text() == "before", made
     assert task(0) == 0
 """)
 

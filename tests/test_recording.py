@@ -169,8 +169,9 @@ def test_each_call_is_written_with_where_it_ran_and_what_it_used(recorded, bands
     recorded("assert list(cached.map([1, 2, 1, 2])) == [1, 2, 1, 2]; assert cached(1) == 1")
     calls = calls_of(bandsaw_runs, "cached")
     assert sorted(call["state"] for call in calls) == ["done", "done", "hit", "hit", "hit"]
+    assert len({call["task_id"] for call in calls}) == 1
     for call in calls:
-        assert call["arguments"] in ("1", "2") and call["execution_id"]
+        assert call["arguments"] in ("1", "2") and call["execution_id"] and call["task_id"]
         assert call["begun"] <= call["ended"]
         if call["state"] == "done":
             assert call["submitted"] <= call["ready"] <= call["begun"]

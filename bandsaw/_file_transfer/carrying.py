@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from .._file import File, FileCarrier
@@ -187,6 +187,7 @@ class Homeward(FileCarrier):
         key = path, file.to
         if key not in copies:
             try:
+                self._check_is_free(file)
                 copies[key] = self.copied(path)
             except OSError:
                 # An exception arrives also without the files in it.
@@ -194,6 +195,12 @@ class Homeward(FileCarrier):
                     return File, (file.path, file.to)
                 raise
         return arrived, (copies[key], file.to)
+
+    def _check_is_free(self, file: File) -> None:
+        """Refuses what would replace another file of the result, before any arrives."""
+        if file.to is not None:
+            taken = [filled(to, path) for path, to in self._copies or () if to is not None]
+            check_is_free(filled(file.to, file.path), taken)
 
     def copied(self, path: str) -> str:
         """Copies a file to where the other side finds it. Returns what it is called there."""
@@ -250,20 +257,21 @@ class Arrived(FileCarrier):
         if to is not None:
             to = filled(to, path)
             target = destinations.below(os.getcwd(), to)
-            self._check_is_free(target)
+            check_is_free(target, [file.path for file in (self._files or {}).values()])
             destinations.move(path, target)
         self._session.facts.setdefault("returned_files", []).append(target)
         return File(target, to)
 
-    def _check_is_free(self, target: str) -> None:
-        """Refuses a place where another file of the same value is, and one in or above it."""
-        for file in (self._files or {}).values():
-            one, other = file.path + os.sep, target + os.sep
-            if one.startswith(other) or other.startswith(one):
-                raise FileTravelError(
-                    f"Two files of one result arrive at {file.path!r} and {target!r}, where one "
-                    "would replace the other: give each File a 'to' of its own."
-                )
+
+def check_is_free(target: str, taken: Iterable[str]) -> None:
+    """Refuses a place where another file of the same value is, and one in or above it."""
+    for path in taken:
+        one, other = os.path.normpath(path) + os.sep, os.path.normpath(target) + os.sep
+        if one.startswith(other) or other.startswith(one):
+            raise FileTravelError(
+                f"Two files of one result arrive at {path!r} and {target!r}, where one would "
+                "replace the other: give each File a 'to' of its own."
+            )
 
 
 def filled(to: str, path: str) -> str:

@@ -16,6 +16,7 @@ CONFIGURATION = bandsaw.Configuration()
     [
         (lambda: CachingAdvice(5), "directory=5 has to be a path"),
         (lambda: CachingAdvice(None), "directory=None has to be a path"),
+        (lambda: CachingAdvice(""), "directory='' has to be a path"),
         (lambda: CachingAdvice(b"x"), "directory=b'x' has to be a path"),
         (lambda: CachingAdvice("x", mmap="no"), "mmap='no' has to be True or False"),
         (lambda: CachingAdvice("x", keep_if=3), "keep_if=3 has to be a function"),
@@ -23,6 +24,7 @@ CONFIGURATION = bandsaw.Configuration()
         (lambda: SubprocessAdvice(b"x"), "directory=b'x' has to be a path"),
         (lambda: SubprocessAdvice(fork="no"), "fork='no' has to be True or False"),
         (lambda: SshAdvice(5), "directory=5 has to be a path"),
+        (lambda: SshAdvice(backend=3), "backend=3 of an SshAdvice has to be an SshBackend"),
         (lambda: bandsaw.Environment.from_script(3), "path=3 of a script has to be a path"),
         (lambda: CONFIGURATION.distribute_first_party("no"), "'no' has to be True or False"),
         (lambda: CONFIGURATION.set_strict_options("no"), "'no' has to be True or False"),
