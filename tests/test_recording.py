@@ -435,7 +435,8 @@ def test_calls_in_processes_of_multiprocessing_are_written_when_these_end(
 
         warnings.simplefilter("ignore", DeprecationWarning)
         if __name__ == "__main__":
-            process = multiprocessing.get_context("{method}").Process(target=workflow.given, args=[1])
+            context = multiprocessing.get_context("{method}")
+            process = context.Process(target=workflow.given, args=[1])
             process.start()
             process.join()
             workflow.given(2)

@@ -28,8 +28,8 @@ needs_executors = False
 def at_exit_of_multiprocessing(function: Callable[[], object]) -> None:
     """Has a function called when this process ends, if that is one of multiprocessing.
 
-    Those that were forked end without calling what atexit knows. Before they begin, they forget what
-    their parent has asked for.
+    Those that were forked end without calling what atexit knows, and begin by forgetting what their
+    parent has asked for.
     """
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:
