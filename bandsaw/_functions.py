@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 import types
 from typing import Any
@@ -45,18 +44,27 @@ def task_layers(obj: Any) -> list[Any]:
 
     Returns the functions, from the innermost to the outermost; the object itself if it is no task.
     """
-    if isinstance(obj, (property, functools.cached_property)):
-        obj = obj.fget if isinstance(obj, property) else obj.func
+    if isinstance(obj, property):
+        obj = obj.fget
     seen: list[Any] = []
     while obj is not None and not any(obj is other for other in seen):
         seen.append(obj)
-        obj = getattr(obj, "__wrapped__", None)
+        obj = getattr(obj, "__wrapped__", None) or _held_task(obj)
     found: list[Any] = []
     for index, wrapper in enumerate(seen[:-1]):
         task = getattr(wrapper, "bandsaw_task", None)
         if task is not None and task is not getattr(seen[index + 1], "bandsaw_task", None):
             found.append(seen[index + 1])
     return found[::-1] or seen[:1]
+
+
+def _held_task(obj: Any) -> Any:
+    """Finds the task that a decorator has put into an object, as a command of click is one."""
+    if not isinstance(obj, (types.FunctionType, types.ModuleType, type)):
+        for value in list(getattr(obj, "__dict__", {}).values()):
+            if "bandsaw_task" in getattr(value, "__dict__", ()):
+                return value
+    return None
 
 
 def without_task(obj: Any, layer: int) -> Any:

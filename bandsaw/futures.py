@@ -165,7 +165,22 @@ class Future(concurrent.futures.Future[R]):
             self._condition.notify_all()
             self.set_running_or_notify_cancel()
         self._call = self._waiters.call = None
-        self._invoke_callbacks()  # type: ignore[attr-defined]
+        self._invoke_callbacks()
+
+    def _invoke_callbacks(self) -> None:
+        # One that raises may neither end the thread of the call, which has others to run, nor keep
+        # those from being told that need the value.
+        for callback in self._done_callbacks:
+            try:
+                callback(self)
+            except BaseException as error:
+                # In the thread of the script, `sys.exit` and Ctrl-C end the program.
+                is_main = threading.current_thread() is threading.main_thread()
+                if is_main and not isinstance(error, Exception):
+                    raise
+                logging.getLogger("concurrent.futures").exception(
+                    "exception calling callback for %r", self
+                )
 
     def _lose(self, error: BaseException) -> None:
         """Fails without telling anybody: whoever wanted to know is in another process."""

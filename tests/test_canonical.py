@@ -724,3 +724,10 @@ def test_an_open_file_is_refused_with_the_way_out():
 def test_what_gives_the_same_again_and_again_is_no_iterator():
     assert digest(itertools.repeat(1)) != digest(itertools.repeat(2))
     assert digest(io.BytesIO(b"1")) != digest(io.BytesIO(b"2"))
+
+
+def test_streams_in_memory_are_the_same_after_somebody_has_looked_at_them():
+    for stream in (io.BytesIO(b"1"), io.StringIO("1")):
+        before = digest(stream)
+        assert vars(stream) == {}
+        assert digest(stream) == before

@@ -323,6 +323,7 @@ def test_a_name_that_leads_elsewhere_by_now_is_an_error_before_anything_is_start
     project.write(
         "workflow.py",
         """
+        import sys
         import bandsaw
 
         @bandsaw.task
@@ -337,12 +338,15 @@ def test_a_name_that_leads_elsewhere_by_now_is_an_error_before_anything_is_start
 
         if __name__ == '__main__':
             assert same() == 2
+            if sys.argv[1:]:
+                first.bandsaw_task.task_id
             first()
         """,
     )
-    done = project.run("workflow.py", check=False)
-    assert "does not lead to the function" in done.stderr.splitlines()[-1]
-    assert "cloudpickle" not in done.stderr
+    for arguments in ((), ("read its id before",)):
+        done = project.run("workflow.py", *arguments, check=False)
+        assert "does not lead to the function" in done.stderr.splitlines()[-1]
+        assert "cloudpickle" not in done.stderr
 
 
 def test_properties_above_tasks_cross(project):
@@ -371,6 +375,30 @@ def test_properties_above_tasks_cross(project):
         if __name__ == '__main__':
             table = Wide()
             assert len({table.place, table.place, table.kept, table.kept, os.getpid()}) == 4
+        """,
+    )
+    project.run("workflow.py")
+
+
+def test_tasks_that_a_decorator_has_put_into_an_object_cross(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw
+
+        class Command:
+            def __init__(self, callback):
+                self.name, self.callback = "command", callback
+
+        @Command
+        @bandsaw.task
+        def place():
+            return os.getpid()
+
+        if __name__ == '__main__':
+            assert len({place.callback(), place.callback.submit().result(), os.getpid()}) == 3
         """,
     )
     project.run("workflow.py")

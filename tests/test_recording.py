@@ -423,6 +423,31 @@ def test_many_processes_write_to_one_file(project, recorded, bandsaw_runs):
     assert [run["calls"] for run in json.loads(bandsaw_runs("ls", "--json"))] == [200] * 3
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_calls_in_processes_of_multiprocessing_are_written_when_these_end(
+    method, project, recorded
+):
+    recorded("pass")
+    project.write(
+        "many.py",
+        f"""
+        import multiprocessing, warnings
+        import workflow
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("{method}")
+            process = context.Process(target=workflow.given, args=[1])
+            process.start()
+            process.join()
+            workflow.given(2)
+        """,
+    )
+    project.run("many.py")
+    with contextlib.closing(sqlite3.connect(project.folder / "calls.sqlite")) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM calls").fetchone() == (2,)
+
+
 @pytest.mark.slow
 def test_commands_show_compare_and_remove_runs(project, recorded, bandsaw_runs):
     recorded("total(1); total(2)")

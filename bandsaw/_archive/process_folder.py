@@ -5,10 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import sys
 import tempfile
 import threading
-from typing import Any, Optional
+from typing import Optional
+
+from .._system import ending
 
 _folder: Optional[tuple[int, str]] = None
 # Where it is made, by default where temporary files go.
@@ -29,10 +30,7 @@ def _made() -> str:
         folder = tempfile.mkdtemp(prefix="bandsaw-", dir=_parent if there else None)
         if _folder is None:
             atexit.register(_remove)
-            util: Any = sys.modules.get("multiprocessing.util")
-            if util is not None:
-                # The processes of multiprocessing end without calling what atexit knows.
-                util.Finalize(None, _remove, exitpriority=0)
+            ending.at_exit_of_multiprocessing(_remove)
         _folder = (os.getpid(), folder)
     return _folder[1]
 

@@ -24,7 +24,7 @@ from ..futures import Future, _Failure
 from . import flight, lanes, program
 from .finding import Plan, find
 
-_current: contextvars.ContextVar[Optional[SubmittedCall]] = contextvars.ContextVar(
+current: contextvars.ContextVar[Optional[SubmittedCall]] = contextvars.ContextVar(
     "bandsaw_submitted_call", default=None
 )
 
@@ -55,7 +55,7 @@ class SubmittedCall(lanes.Passenger):
     ) -> None:
         # Says where in the arguments there are futures, `None` where there are none.
         self.plan = plan
-        parent = _current.get()
+        parent = current.get()
         if parent is not None and parent.state != lanes.RUNNING:
             parent = None
         super().__init__(lane, parent)
@@ -145,7 +145,7 @@ class SubmittedCall(lanes.Passenger):
             future._end(value, error)
 
     def _outcome(self) -> tuple[Any, Optional[BaseException]]:
-        _current.set(self)
+        current.set(self)
         awaiting = caller.get()
         if awaiting is not None and awaiting.call is not self:
             caller.set(None)  # it awaits another call, which has submitted this one
@@ -186,11 +186,11 @@ class SubmittedCall(lanes.Passenger):
 
     def begin_wait(self) -> Optional[lanes.Passenger]:
         """Notes that somebody waits for the call; returns the running call that does."""
-        return flight.begin_wait(_current.get(), (self,)) if self.state != lanes.OVER else None
+        return flight.begin_wait(current.get(), (self,)) if self.state != lanes.OVER else None
 
     def begin_wait_for(self, calls: Sequence[lanes.Passenger]) -> Optional[lanes.Passenger]:
         """Notes that somebody waits for some of several calls. See `begin_wait`."""
-        return flight.begin_wait(_current.get(), calls)
+        return flight.begin_wait(current.get(), calls)
 
     def end_wait(self, begun: Optional[lanes.Passenger]) -> None:
         if begun is not None:
@@ -218,7 +218,7 @@ class SubmittedCall(lanes.Passenger):
 
 def take_record(task: Any) -> Optional[dict[str, Any]]:
     """Returns the record of the submitted call of a task that begins now, once."""
-    call = _current.get()
+    call = current.get()
     if call is None or call.task is not task:
         return None
     record, call.record = call.record, None

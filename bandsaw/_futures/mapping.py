@@ -59,7 +59,11 @@ class Results(Iterator[Any]):
         try:
             future = ahead.next()
             left = None if self._end is None else max(0.0, self._end - time.monotonic())
-            value = future.result(left)
+            try:
+                value = future.result(left)
+            except StopIteration as error:
+                # As Python says of a generator: by itself it would end the results without a word.
+                raise RuntimeError(f"Task {self._task} raised StopIteration") from error
         except BaseException:
             __tracebackhide__ = True  # by pytest
             self.close()

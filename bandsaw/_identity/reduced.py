@@ -40,6 +40,8 @@ def open_reduced(value: Any) -> Form:
             elif _is_asked_itself(kind):
                 reduced = _reduced(value)
             else:
+                # `io.BytesIO` makes its `__dict__` when it is first asked for, and then pickles it.
+                attributes_of(value)
                 reduced = value.__reduce_ex__(_PROTOCOL)
     except RecursionError:
         raise

@@ -95,10 +95,10 @@ class _Writer:
         elif self._thread is None:
             with self._lock:
                 if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, daemon=True, name="bandsaw-recorder"
-                    )
+                    name = "bandsaw-recorder"
+                    self._thread = threading.Thread(target=self._run, daemon=True, name=name)
                     self._thread.start()
+                    ending.at_exit_of_multiprocessing(flush_at_end)
 
     def _run(self) -> None:
         alive = time.monotonic()

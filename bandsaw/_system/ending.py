@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import sys
 import threading
 from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
@@ -22,6 +23,17 @@ at_exit = _at_exit.callback
 is_interrupted = False
 # Whether calls need executors of the standard library, which stop when Python begins to end.
 needs_executors = False
+
+
+def at_exit_of_multiprocessing(function: Callable[[], object]) -> None:
+    """Has a function called when this process ends, if that is one of multiprocessing.
+
+    Those that were forked end without calling what atexit knows, and begin by forgetting what their
+    parent has asked for.
+    """
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, function, exitpriority=0)
 
 
 class EndedError(Exception):

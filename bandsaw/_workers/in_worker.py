@@ -15,14 +15,16 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
+from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional
 
 from .. import run as run_of_process
 from .._archive import checkout, locate
 from .._file_transfer import carrying
+from .._futures import calls
 from .._session import members, packing, telling
 from .._system import callers, ending
 from .._system.buffers import room
@@ -55,6 +57,8 @@ NEW = b"new"
 UNSEEN = b"unseen"
 # By the digest of an archive: the extent of the code here when it was found to be the same.
 _same: dict[str, tuple[int, int]] = {}
+# The submitted calls that wait in this process, by their names. A pool of threads runs them here.
+_waiting: dict[str, Any] = {}
 
 
 class WaitingProcess(NamedTuple):
@@ -106,6 +110,8 @@ def run(
     where the caller has got the file.
     """
     token = callers.is_in_worker.set(True)
+    # What a task submits in this very process runs beyond the bound while it waits for that.
+    inside = calls.current.set(_waiting.get(caller.call))
     try:
         # The worker may have made one of its own, or have served another run before.
         run_of_process.take_run_id(run_id)
@@ -121,6 +127,7 @@ def run(
     except BaseException as error:
         return None, members.written_failure(error), False
     finally:
+        calls.current.reset(inside)
         callers.is_in_worker.reset(token)
 
 
@@ -255,6 +262,15 @@ def _result(future: AnyFuture[Any], caller: WaitingProcess) -> Any:
         raise
 
 
+@contextmanager
+def _noted(name: str) -> Iterator[None]:
+    _waiting[name] = calls.current.get()
+    try:
+        yield
+    finally:
+        del _waiting[name]
+
+
 def _answer(
     session: Session,
     submit: Any,
@@ -270,7 +286,7 @@ def _answer(
         # before `submit` returns.
         return future is not None and future.cancel()
 
-    with ending.held(cancel):
+    with ending.held(cancel), _noted(caller.call):
         if not ending.is_ended():
             try:
                 future = submit(caller, *what)

@@ -177,17 +177,13 @@ class _Nowhere:
 
 
 def _works(value: Any, known: dict[int, tuple[bool, Any]]) -> bool:
-    try:
-        _CarefulPickler(_Nowhere(), known).dump(value)
-    except Exception:
-        return False
-    return True
+    return _refusal(value, _CarefulPickler(_Nowhere(), known)) is None
 
 
-def _refusal(value: Any) -> Optional[Exception]:
+def _refusal(value: Any, pickler: Any = None) -> Optional[Exception]:
     """Says why a value cannot be written, functions and classes by value; `None` if it can."""
     try:
-        _ByValuePickler(_Nowhere(), _PROTOCOL).dump(value)
+        (pickler or _ByValuePickler(_Nowhere(), _PROTOCOL)).dump(value)
     except Exception as error:
         return error
     return None
@@ -205,9 +201,13 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
 
     known: dict[int, tuple[bool, Any]] = {}
     is_by_value = is_crossing() and _by_value().is_possible()
+    is_ours = isinstance(error, BandsawError)
 
     def works(part: Any) -> bool:
-        return _works(part, known) or (is_by_value and _refusal(part) is None)
+        refusal = _refusal(part, _CarefulPickler(_Nowhere(), known))
+        refusal = refusal and (_refusal(part) if is_by_value else refusal)
+        # What refuses itself in words is not looked into: it writes no attributes.
+        return refusal is None or (is_ours and not isinstance(refusal, BandsawError))
 
     path, culprit = find_culprit(value, works, lambda part: not isinstance(part, Future))
     if is_by_value:

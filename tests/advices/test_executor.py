@@ -114,6 +114,34 @@ def test_as_many_calls_run_at_once_as_an_executor_takes_that_is_made_when_it_is_
     project.run("workflow.py")
 
 
+def test_what_a_task_in_a_pool_of_threads_submits_runs_while_it_waits_for_that(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), isolate=False)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def total(depth):
+            return 1 + sum(total.map([depth - 1] * 2)) if depth else 1
+
+        if __name__ == "__main__":
+            assert total.submit(3).result(60) == 15
+        """,
+    )
+    project.run("workflow.py")
+
+
 def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
     project.write(
         "bandsaw_config.py",

@@ -126,6 +126,20 @@ def test_what_the_items_raise_comes_after_the_results_before_it(double):
         next(results)
 
 
+def test_a_task_that_raises_stop_iteration_does_not_end_the_results_without_a_word(task):
+    @task
+    def f(x):
+        if x == 1:
+            raise StopIteration("by mistake")
+        return x
+
+    results = f.map(range(3))
+    assert next(results) == 0
+    with pytest.raises(RuntimeError, match="f raised StopIteration") as caught:
+        next(results)
+    assert caught.value.__cause__.value == "by mistake"
+
+
 def test_what_has_not_begun_is_cancelled_when_it_is_closed_or_goes_away(bounded, gate):
     begun = []
 

@@ -3,6 +3,7 @@ import contextvars
 import gc
 import logging
 import pickle
+import sys
 import threading
 import tracemalloc
 from concurrent.futures import CancelledError, Future
@@ -312,6 +313,21 @@ def test_futures_work_with_what_the_standard_library_has_for_them(add):
     gate.set_result(1)
     assert concurrent.futures.wait([waiting], LIMIT).done == {waiting}
     assert told == [waiting]
+
+
+def test_a_callback_that_exits_ends_no_thread_and_keeps_nobody_waiting(bounded, gate, caplog):
+    @bounded(1)
+    def f(x):
+        gate.pass_through()
+        return x
+
+    future = f.submit(1)
+    future.add_done_callback(lambda _: sys.exit(3))
+    needs = f.submit(future)
+    gate.open()
+    assert needs.result(60) == 1
+    assert f.submit(2).result(60) == 2
+    assert "exception calling callback" in caplog.text
 
 
 def test_what_is_called_at_the_end_of_a_call_may_wait_for_others(bounded):
