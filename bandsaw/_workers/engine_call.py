@@ -43,8 +43,6 @@ class Wanted(NamedTuple):
     # How many processes are kept below a worker, `None` for one of each call.
     workers: Optional[int]
     preload: tuple[str, ...]  # the modules to import before processes are forked
-    # Where files may be made there, `None` for the folder for temporary files.
-    directory: Optional[str]
     # The environment variables that a task has there, besides those of the worker.
     variables: Mapping[str, str]
     seconds: Optional[float]  # how long the task may take
@@ -103,7 +101,6 @@ class ExecutorCarrier(Carrier):
             "hub": hashlib.sha256(json.dumps(of_hub, sort_keys=True).encode("ascii")).hexdigest(),
             "caller": list(caller(os.getpid())),
             "claims": engine.claims.path,
-            "directory": wanted.directory,
             "door": engine_door.opened(),
             "engine": engine.kind,
             "files": (),
@@ -128,8 +125,7 @@ class ExecutorCarrier(Carrier):
                 inheritance.filters(),
                 telling.wanted,
             ),
-            *(inheritance.arguments(), self._wanted.variables, self._wanted.directory),
-            *(get_run_id(), is_last),
+            *(inheritance.arguments(), self._wanted.variables, get_run_id(), is_last),
         )
         known, told = self.engine.told
         if known != seen:
@@ -149,11 +145,7 @@ class ExecutorCarrier(Carrier):
         return {"overlay": dict(self._wanted.variables)}
 
     def inherited_once(self) -> dict[str, Any]:
-        return {
-            "bulk_directory": self._wanted.directory,
-            "below_executor": True,
-            "has_place": True,
-        }
+        return {"below_executor": True, "has_place": True}
 
     def file_carrier(self, session: Session) -> FileCarrier:
         return (carrying.Pointing if self.engine.is_here else carrying.Delivering)(session)

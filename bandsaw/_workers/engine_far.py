@@ -158,7 +158,7 @@ def _run(
                 return "unfit", host, json.dumps(hello)
         if request["files_seen"] != files_seen():
             request = {**request, "beside": {}}
-        directory = request["directory"] or tempfile.gettempdir()
+        directory = tempfile.gettempdir()
         with _lock:
             if directory not in _roots:
                 _roots[directory] = kept_root(directory)
