@@ -119,7 +119,7 @@ class SlurmExecutor(EngineExecutor):
         return future
 
     def _give_sign_of_life(self) -> None:
-        # See `engine_machine.is_forsaken`.
+        # See `engine_claims.is_forsaken`.
         now = time.monotonic()
         if now - self._alive_at > _ALIVE_SECONDS or not self._alive_at:
             self._alive_at = now

@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._arguments import checked_path
 from .._system.directories import Anchor
 from .._system.files import make_private, whole_file
-from .._workers.engine_buffers import Stored
+from .._workers.engine_bulk import Stored
 
 # Contents of files stay in the folder so long after their last use.
 _FILE_SECONDS = 30 * 86400.0

@@ -29,7 +29,7 @@ from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
 from ..errors import ProtocolError, WorkerDiedError, WorkerError, WorkerStartError
 from . import archive_sending, ssh_start
-from .engine_buffers import Buffers, Stored
+from .engine_bulk import Buffers, Stored
 from .engine_claims import HERE, Claims
 from .engine_hub import NOT_STARTED, SERVER_ENDED
 
@@ -177,7 +177,7 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
 
 
 _PROGRAM = (
-    *("bandsaw._workers.engine_memory", "bandsaw._workers.engine_machine"),
+    *("bandsaw._workers.engine_memory", "bandsaw._workers.engine_claims"),
     *("bandsaw._workers.engine_following", "bandsaw._workers.engine_hub"),
     *("bandsaw._workers.engine_files", "bandsaw._workers.engine_far"),
 )

@@ -20,7 +20,7 @@ from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import engine_door, envelope, inheritance, repeat_calls
+from . import engine_bulk, envelope, inheritance, repeat_calls
 from .call import MOST_SHAPES, Call
 from .carrier import Carrier
 from .child import Child
@@ -83,7 +83,7 @@ class ExecutorCarrier(Carrier):
         engine, archive, wanted = self.engine, self.archive, self._wanted
         made_of = (
             *(wanted, archive.digest, archive.places, get_run_id(), caller(os.getpid())),
-            *(engine.claims.path, engine_door.opened()),
+            *(engine.claims.path, engine_bulk.door()),
         )
         known, request = engine.request
         if known == made_of:
@@ -101,7 +101,7 @@ class ExecutorCarrier(Carrier):
             "hub": hashlib.sha256(json.dumps(of_hub, sort_keys=True).encode("ascii")).hexdigest(),
             "caller": list(caller(os.getpid())),
             "claims": engine.claims.path,
-            "door": engine_door.opened(),
+            "door": engine_bulk.door(),
             "engine": engine.kind,
             "files": (),
             "files_back": engine.files_back,

@@ -20,6 +20,7 @@ if "." in __name__:
     from .._archive.keep import MANIFEST, kept_root, touch
     from .._archive.unpack import is_whole
     from .bootstrap import OLDEST, missing
+    from .engine_claims import claim, is_forsaken
     from .engine_files import (
         drop_piece,
         files_seen,
@@ -31,7 +32,6 @@ if "." in __name__:
     )
     from .engine_following import Following
     from .engine_hub import NearHub
-    from .engine_machine import claim, is_forsaken
     from .engine_memory import Given, hand_over, moved_by
 
 # For a type checker. To import it takes longer than most of what is done here.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .engine_hub import NearHub
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_machine import this_machine
+    from .engine_claims import this_machine
 
 # So large are pieces of contents. What is returned and no larger comes with the result.
 FILE_PIECE = 1 << 23

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_machine import new_box, sweep, unlink
+    from .engine_claims import new_box, sweep, unlink
     from .engine_memory import given, may_look
 
 # As in `multiplexer`, `frames` and `ssh_carrier`.
