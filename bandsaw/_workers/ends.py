@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import os
 import socket
@@ -21,13 +20,7 @@ def pipe_pair() -> tuple[int, int]:
     """Makes both ends of a pipe, likewise."""
     ends = []
     for end in os.pipe():
-        if end <= 2:
-            import fcntl
-
-            higher = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
-            os.close(end)
-            end = higher
-        ends.append(end)
+        ends.append(_moved(end, 3) if end <= 2 else end)
     return ends[0], ends[1]
 
 
@@ -70,29 +63,29 @@ def ask_for_process(control: socket.socket, how: bytes) -> Ends:
         errors, far_errors = pipe_pair()
         ours.callback(os.close, errors)
         theirs.callback(os.close, far_errors)
-        given = array.array("i", [far.fileno(), far_status.fileno(), far_out, far_errors])
-        control.sendmsg([how], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
+        given = [far.fileno(), far_status.fileno(), far_out, far_errors]
+        socket.send_fds(control, [how], given)
         ours.pop_all()
     return Ends(near, status, out, errors)
 
 
 def out_of_the_way(descriptor: int) -> int:
     """Gives a descriptor a number that programs which close "all" others often leave alone."""
-    import fcntl
-
     try:
-        higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR_UP)
+        return _moved(descriptor, _FAR_UP)
     except OSError:
         return descriptor
-    os.close(descriptor)
-    return higher
 
 
 def _above_standard(end: socket.socket) -> socket.socket:
     # Where a standard stream is closed, its number is free, and what is printed would come here.
-    if end.fileno() > 2:
-        return end
+    return socket.socket(fileno=_moved(end.detach(), 3)) if end.fileno() <= 2 else end
+
+
+def _moved(descriptor: int, least: int) -> int:
+    """Gives a descriptor another number, which is no less than that."""
     import fcntl
 
-    with end:
-        return socket.socket(fileno=fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
+    higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, least)
+    os.close(descriptor)
+    return higher

@@ -10,6 +10,7 @@ Nothing waits at the door itself: a file lies in the queue of its socket until t
 
 from __future__ import annotations
 
+import array
 import contextlib
 import hashlib
 import io
@@ -165,14 +166,18 @@ def _let_in() -> None:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RD)
             try:
-                call, files, *_ = socket.recv_fds(end, 64, 1, socket.MSG_CMSG_CLOEXEC)
+                # Not `recv_fds`: some Pythons do not pass its flags on.
+                one = socket.CMSG_SPACE(4)
+                call, ancillary, *_ = end.recvmsg(64, one, socket.MSG_CMSG_CLOEXEC)
             except OSError:
                 continue
-            for descriptor in files:
-                old = _came.pop(call.decode(), None)
-                if old is not None:
-                    old.close()
-                _came[call.decode()] = io.FileIO(descriptor)
+            for level, kind, content in ancillary:
+                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                    (descriptor,) = array.array("i", content)
+                    old = _came.pop(call.decode(), None)
+                    if old is not None:
+                        old.close()
+                    _came[call.decode()] = io.FileIO(descriptor)
 
 
 @ending.at_exit
