@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from .multiplexer import Outbox, packed
 
 # After an answer no more output is looked for than this.
 _MOST_READS = 64
-_START = struct.Struct("!Ic")
 
 
 class Process:
@@ -95,7 +93,7 @@ class Processes:
         return [process.ends.close for process in self._all.values()]
 
     def start(self, stream: int, body: bytes) -> None:
-        number, how = _START.unpack(body)
+        number, how = multiplexer.START.unpack(body)
         fork_server = self._fork_servers.get(number)
         try:
             if fork_server is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
@@ -17,7 +16,7 @@ from ..distribution import DistributionArchive
 from ..errors import WorkerError, WorkerStartError
 from ..run import get_run_id
 from ..session import Session
-from . import archive_sending, envelope, frames, inheritance, multiplexer
+from . import envelope, frames, inheritance, multiplexer, ssh_sending
 from .carrier import Carrier
 from .child import Child
 from .frames import SESSION, Frame, Message
@@ -25,8 +24,6 @@ from .multiplexer import Stream
 from .near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello, replace_older
 from .ssh_connection import Connection, connection_to
 from .ssh_start import Target
-
-_START = struct.Struct("!Ic")
 
 
 class RemoteChild(Child):
@@ -182,7 +179,9 @@ class RemoteForkServer(AnyForkServer):
         with self._lock:
             self._children += 1
         with contextlib.suppress(OSError):
-            child.stream.send(b"P", _START.pack(self._stream.number, b"F" if fork else b"S"))
+            child.stream.send(
+                b"P", multiplexer.START.pack(self._stream.number, b"F" if fork else b"S")
+            )
         return child
 
     def close(self) -> None:
@@ -243,50 +242,12 @@ class SshCarrier(Carrier):
             fork_server.replace()
             fork_server = None
         if fork_server is None:
-            self._send_archive(connection)
+            ssh_sending.put_archive(connection, self._archive)
             fork_server = connection.fork_servers[self.kind] = RemoteForkServer(
                 connection, self.kind, dict(self.kind.at_start), self._requirements
             )
             replace_older(connection.fork_servers, self.kind)
         return fork_server
-
-    def _send_archive(self, connection: Connection) -> None:
-        digest = self.kind.code
-        if digest in connection.digests:
-            return
-        stream = Stream(connection)
-
-        def ask() -> bytes:
-            stream.send(b"Z")
-            return self._answer(connection, stream)
-
-        try:
-            stream.send(b"D", digest.encode("ascii"))
-            if self._answer(connection, stream) == b"0":
-
-                def write(piece: bytes) -> None:
-                    stream.send(b"Z", piece)
-
-                host = self._target.host
-                archive_sending.send(self._archive, connection.tag, write, ask, host)
-        except BrokenPipeError as error:
-            raise connection.loss("The archive was lost") from error
-        finally:
-            with contextlib.suppress(OSError):
-                stream.send(b"Q")
-            stream.release()
-        connection.digests.add(digest)
-
-    def _answer(self, connection: Connection, stream: Stream) -> bytes:
-        if not stream.wait():
-            raise connection.loss("The archive was lost")
-        letter, body, _ = stream.inbox.popleft()
-        if letter != b"D":
-            raise WorkerStartError(
-                f"The archive cannot be put on {self._target.host}: "
-                f"{body.decode('utf-8', 'replace')}."
-            )
-        return body
 
     def prepare_next(self) -> None:
         if self._fork_server is not None:
@@ -307,9 +268,7 @@ class SshCarrier(Carrier):
         )
         if not files:
             return {}
-        from . import file_sending
-
-        folder = file_sending.put(_connection_of(child), files)
+        folder = ssh_sending.put_files(_connection_of(child), files)
         keys = {file.called: file.key for file in files if file.called != file.key}
         news: dict[str, Any] = {"files_keys": keys} if keys else {}
         if child.told.get("files_folder") != folder:
@@ -318,9 +277,7 @@ class SshCarrier(Carrier):
 
     def arrived(self, session: Session, child: Child) -> FileCarrier:
         def get(path: str, target: str) -> None:
-            from . import file_sending
-
-            file_sending.get(_connection_of(child), path, target)
+            ssh_sending.get_file(_connection_of(child), path, target)
 
         return carrying.Arrived(session, get)
 
