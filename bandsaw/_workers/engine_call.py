@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._file import FileCarrier
@@ -20,7 +20,7 @@ from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import engine_bulk, envelope, inheritance, repeat_calls
+from . import engine_bulk, inheritance, repeat_calls
 from .call import MOST_SHAPES, Call
 from .carrier import Carrier
 from .child import Child
@@ -28,7 +28,7 @@ from .engine import Engine, Known
 from .engine_child import EngineChild
 from .engine_claims import caller
 from .engine_files import files_seen
-from .frames import FAILURE, SESSION, STATE, DeadlineError, Message, NotBegunError
+from .frames import FAILURE, STATE, DeadlineError, Message, NotBegunError
 from .near_fork_server import Check, ProcessKind
 
 if TYPE_CHECKING:
@@ -171,10 +171,6 @@ class ExecutorCarrier(Carrier):
         from .engine_carrying import Arrived
 
         return Arrived(session, self.bringing(child), child.files_back)
-
-    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        head, pieces, _ = envelope.laid_out(members)
-        return SESSION, [head, *pieces], None
 
 
 class EngineCall(Call):

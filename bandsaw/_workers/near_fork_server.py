@@ -40,8 +40,6 @@ _OWN_GROUP: dict[str, Any] = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
 _OLDEST = (3, 9)
-# Of so many states of the code the fork servers are kept that differ in nothing else.
-_MOST_STATES = 4
 
 
 class Code(Protocol):
@@ -98,6 +96,10 @@ class AnyForkServer(abc.ABC):
     @abc.abstractmethod
     def _start(self, fork: bool) -> Child:
         """Has a process started; whether it could be started is known later."""
+
+    @abc.abstractmethod
+    def is_stale(self) -> bool:
+        """Looks whether another one is to be started in its place."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -157,20 +159,6 @@ class AnyForkServer(abc.ABC):
             is_needed = self._children
         if not is_needed:
             self.close()
-
-
-def replace_older(fork_servers: dict[ProcessKind, Any], kind: ProcessKind) -> None:
-    """Ends fork servers of earlier states of the code, which may be edited again and again."""
-    # Those of some states stay: there may be several configurations.
-    states = [
-        fork_server
-        for other, fork_server in list(fork_servers.items())
-        if other._replace(code=kind.code) == kind
-    ]
-    states.sort(key=lambda fork_server: fork_server.last_used)
-    for older in states[:-_MOST_STATES]:
-        if fork_servers.pop(older.kind, None) is not None:
-            older.replace()
 
 
 class LocalForkServer(AnyForkServer):

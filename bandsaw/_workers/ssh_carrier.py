@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
@@ -16,12 +15,12 @@ from ..distribution import DistributionArchive
 from ..errors import WorkerError, WorkerStartError
 from ..run import get_run_id
 from ..session import Session
-from . import envelope, frames, inheritance, multiplexer, ssh_sending
+from . import frames, inheritance, multiplexer, ssh_sending
 from .carrier import Carrier
 from .child import Child
 from .frames import SESSION, Frame, Message
 from .multiplexer import Stream
-from .near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello, replace_older
+from .near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello
 from .ssh_connection import Connection, connection_to
 from .ssh_start import Target
 
@@ -166,12 +165,14 @@ class RemoteForkServer(AnyForkServer):
                     + said(last_lines(written.kept))
                 )
 
-    def is_gone(self) -> bool:
-        """Looks whether anything says that it has ended."""
+    def is_stale(self) -> bool:
         inbox = self._stream.inbox
         while inbox:
             letter, _, _ = inbox.popleft()
             self._is_gone = self._is_gone or letter == b"E"
+        if self._is_gone:
+            # Perhaps because somebody has removed its archive.
+            self._connection.digests.discard(self.kind.code)
         return self._is_gone
 
     def _start(self, fork: bool) -> RemoteChild:
@@ -225,29 +226,16 @@ class SshCarrier(Carrier):
 
     def start(self, check: Check) -> Child:
         connection = connection_to(self._target, self._archive)
-        fork_server = connection.fork_servers.get(self.kind)
-        if fork_server is None or fork_server.is_gone():
-            with connection.lock_for(self.kind):
-                fork_server = self._started(connection)
-        fork_server.last_used = time.monotonic()
+
+        def start() -> RemoteForkServer:
+            ssh_sending.put_archive(connection, self._archive)
+            environment = dict(self.kind.at_start)
+            return RemoteForkServer(connection, self.kind, environment, self._requirements)
+
+        fork_server: RemoteForkServer = connection.fork_servers.of(self.kind, start)
         self._fork_server = fork_server
         check(fork_server.hello)
         return fork_server.take(not fork_server.has_threads)
-
-    def _started(self, connection: Connection) -> RemoteForkServer:
-        fork_server: Optional[RemoteForkServer] = connection.fork_servers.get(self.kind)
-        if fork_server is not None and fork_server.is_gone():
-            del connection.fork_servers[self.kind]
-            connection.digests.discard(self.kind.code)
-            fork_server.replace()
-            fork_server = None
-        if fork_server is None:
-            ssh_sending.put_archive(connection, self._archive)
-            fork_server = connection.fork_servers[self.kind] = RemoteForkServer(
-                connection, self.kind, dict(self.kind.at_start), self._requirements
-            )
-            replace_older(connection.fork_servers, self.kind)
-        return fork_server
 
     def prepare_next(self) -> None:
         if self._fork_server is not None:
@@ -280,7 +268,3 @@ class SshCarrier(Carrier):
             ssh_sending.get_file(_connection_of(child), path, target)
 
         return carrying.Arrived(session, get)
-
-    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        head, pieces, _ = envelope.laid_out(members)
-        return SESSION, [head, *pieces], None

@@ -1,7 +1,7 @@
 """The near end of a connection to another machine, which all threads share.
 
     Connection ── Login ──► hub ── processes
-        └── RemoteChild, RemoteChild, RemoteTemplate ...: its streams
+        └── RemoteChild, RemoteChild, RemoteForkServer ...: its streams
 
 There is no thread that reads. Of the threads that wait for something, one reads for all of them,
 and hands that on to another one when it has what it waits for.
@@ -20,6 +20,7 @@ from .._system import ending
 from .._system.processes import in_forked_processes
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError
+from .fork_servers import ForkServers
 from .multiplexer import HEAD, PIECE, Stream
 from .ssh_start import READ, SILENT_SECONDS, Login, Target, is_ready, last_words
 
@@ -32,10 +33,9 @@ assert PIECE <= READ
 class Connection:
     def __init__(self, target: Target, archive: DistributionArchive) -> None:
         self.target = target
-        # The fork servers that were started over it, by what they are for.
-        self.fork_servers: dict[Any, Any] = {}
+        self.fork_servers: ForkServers[Any] = ForkServers()  # those that were started over it
         self.digests = {archive.digest}  # the digests of the archives that are there
-        self._locks: dict[Any, threading.Lock] = {}
+        self._locks: dict[str, threading.Lock] = {}
         self._streams: dict[int, Stream] = {}
         self._number = 0
         # Where the rest of a piece of a file goes, which is read straight into its place.
@@ -61,10 +61,10 @@ class Connection:
             self.close(now=True)
             raise
 
-    def lock_for(self, kind: Any) -> threading.Lock:
-        """Returns the lock that is held while a fork server of some kind is started."""
+    def lock_for(self, contents: str) -> threading.Lock:
+        """Returns the lock that is held while some contents are sent."""
         with self._read_lock:
-            return self._locks.setdefault(kind, threading.Lock())
+            return self._locks.setdefault(contents, threading.Lock())
 
     # Messages
 
