@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -20,9 +19,9 @@ from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import engine_bulk, inheritance, repeat_calls
+from . import engine_bulk, repeat_calls
 from .call import MOST_SHAPES, Call
-from .carrier import Carrier
+from .carrier import Carrier, inherited_everywhere
 from .child import Child
 from .engine import Engine, Known
 from .engine_child import EngineChild
@@ -118,15 +117,7 @@ class ExecutorCarrier(Carrier):
     def state(self, child: Child) -> bytes:
         """Returns the body of STATE for a process that may know nothing yet."""
         is_last = self._wanted.workers is None
-        seen = (
-            *(
-                inheritance.levels(),
-                logging.root.manager.disable,
-                inheritance.filters(),
-                telling.wanted,
-            ),
-            *(inheritance.arguments(), self._wanted.variables, get_run_id(), is_last),
-        )
+        seen = inherited_everywhere(), self._wanted.variables, get_run_id(), is_last
         known, told = self.engine.told
         if known != seen:
             news = {**self.news(child, True), "is_last": is_last}
@@ -134,7 +125,7 @@ class ExecutorCarrier(Carrier):
             self.engine.told = seen, told
         return told
 
-    def start(self, check: Check) -> Child:
+    def start(self, check: Check) -> EngineChild:
         """Leaves the check to the child: the other side is not known before it has the call."""
         return EngineChild(self.kind, self, check)
 
@@ -183,7 +174,7 @@ class EngineCall(Call):
             carrier.request = {**carrier.request, "python": list(sys.version_info[:2])}
         with ending.held(self._end):
             message = self._short() or self._whole()
-            child = EngineChild(carrier.kind, carrier, self._check_can_read)
+            child = carrier.start(self._check_can_read)
             child.send_whole = lambda: self._send_whole(child)
             try:
                 self._begin_with(child)
