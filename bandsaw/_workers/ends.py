@@ -69,6 +69,13 @@ def ask_for_process(control: socket.socket, how: bytes) -> Ends:
     return Ends(near, status, out, errors)
 
 
+def lead_to_nowhere(descriptor: int, flags: int) -> None:
+    """Has nothing be read there, and what is written there be lost."""
+    nowhere = os.open(os.devnull, flags)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
 def out_of_the_way(descriptor: int) -> int:
     """Gives a descriptor a number that programs which close "all" others often leave alone."""
     try:

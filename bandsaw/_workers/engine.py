@@ -24,11 +24,10 @@ from typing import Any, Callable, Optional
 from .._archive.arriving import bits_of
 from .._archive.keep import MANIFEST, tag
 from .._system import ending
-from .._system.output import last_lines, said
-from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
-from ..errors import ProtocolError, WorkerDiedError, WorkerError, WorkerStartError
+from ..errors import ProtocolError, WorkerDiedError, WorkerError
 from . import archive_sending, ssh_start
+from .deaths import not_started
 from .engine_bulk import Buffers, Stored
 from .engine_claims import HERE, Claims
 from .engine_hub import NOT_STARTED, SERVER_ENDED
@@ -238,12 +237,7 @@ def failed_with(reason: str, host: str, name: str) -> Callable[[str], WorkerErro
     def error(what: str) -> WorkerError:
         if reason.startswith(NOT_STARTED):
             how, _, written = reason[len(NOT_STARTED) :].partition("\n")
-            with contextlib.suppress(ValueError):
-                how = f"it ended with {describe_exit(int(how))}"
-            return WorkerStartError(
-                f"A process for tasks could not be started on {host}: {how}."
-                + said(last_lines(written.encode()))
-            )
+            return not_started(host, how, written.encode())
         text = f"{what} on {host}: {reason}."
         if reason == SERVER_ENDED:
             return WorkerDiedError(text, 1, [name], None, None)

@@ -40,18 +40,14 @@ def sweep(root: str) -> None:
     for name in os.listdir(root):
         path = os.path.join(root, name)
         if name.startswith("begun-"):
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 is_old = time.time() - os.lstat(path).st_mtime > _CLAIM_SECONDS
                 if is_old or _is_orphan(os.readlink(path)):
                     os.unlink(path)
-            except FileNotFoundError:
-                pass
         elif name.startswith(("file-", "back-")):
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 if time.time() - os.lstat(path).st_mtime > _FILE_SECONDS:
                     os.unlink(path)
-            except FileNotFoundError:
-                pass
         elif name.startswith("call-"):
             try:
                 if time.time() - os.lstat(path).st_mtime > _CALL_SECONDS:

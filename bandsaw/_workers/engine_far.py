@@ -5,6 +5,7 @@ It needs the standard library of Python only: no module of bandsaw is imported i
 may have another version of it.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -74,10 +75,8 @@ def run(request: "Any", call: "Any", messages: "Any", archive: "Any", data: "Any
             # Where the near end sees the claim it removes it when it knows how the call ended.
             if request["files_seen"] == files_seen():
                 continue
-            try:
+            with contextlib.suppress(OSError):
                 os.unlink(os.path.join(request["claims"], "begun-" + name))
-            except OSError:
-                pass
 
 
 def _forget_some() -> None:
@@ -131,11 +130,9 @@ def _begins(request: "Any", box: str, call: str, begun: "dict[str, str]") -> str
 
 
 def _say_anew(path: str, said: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the folder is not of this machine
         os.symlink(said, path + "-new")
         os.replace(path + "-new", path)
-    except OSError:
-        pass  # the folder is not of this machine
 
 
 def _run(
@@ -308,10 +305,8 @@ def _let_go_of_hubs() -> None:
     hubs = list(_hubs.values())
     _hubs.clear()
     for hub in hubs:
-        try:
+        with contextlib.suppress(OSError):
             hub.let_go()
-        except OSError:
-            pass
 
 
 os.register_at_fork(after_in_child=_let_go_of_hubs)

@@ -162,14 +162,8 @@ class NearHub:
         stream, lock, hello = fork_server
         with lock:
             if not hello:
-                content = {
-                    "beside": request["beside"],
-                    "digest": request["digest"],
-                    "preload": request["preload"],
-                    "environment": request["environment"],
-                    "requirements": None,
-                    "run_id": request["run_id"],
-                }
+                names = "beside", "digest", "preload", "environment", "run_id"
+                content = {**{name: request[name] for name in names}, "requirements": None}
                 self.send(b"T", stream.number, json.dumps(content).encode("ascii"))
                 written = b""
                 while not hello:

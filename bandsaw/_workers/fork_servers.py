@@ -92,14 +92,11 @@ def start(
         check(fork_server.hello)
         try:
             return fork_server.take(fork and not fork_server.has_threads)
-        except BrokenPipeError as error:
-            # Somebody has ended it.
-            _forget(fork_server)
-            if attempt == 2:
-                raise WorkerStartError(
-                    f"A process for tasks could not be started: {error}"
-                ) from error
         except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                _forget(fork_server)  # somebody has ended it
+                if attempt == 1:
+                    continue
             raise WorkerStartError(f"A process for tasks could not be started: {error}") from error
     raise AssertionError("unreachable")
 

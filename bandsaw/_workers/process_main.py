@@ -27,6 +27,7 @@ from .._system import callers, directories
 from ..errors import WorkerStartError
 from ..interpreter import PATH_VARIABLE
 from . import frames, inheritance
+from .ends import lead_to_nowhere
 from .frames import Channel
 
 # What the processes of tasks import: here it is imported once for all of them.
@@ -104,9 +105,7 @@ def _serve_as_fork_server(settings: dict[str, Any]) -> int:
     from .fork_server import FarForkServer
 
     control = socket.socket(fileno=os.dup(0))
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nowhere, 0)
-    os.close(nowhere)
+    lead_to_nowhere(0, os.O_RDONLY)
     _give_up_terminal()
     channel = Channel(control)
     try:
@@ -130,9 +129,7 @@ def _serve_as_fork_server(settings: dict[str, Any]) -> int:
     fork_server = FarForkServer(control, settings, content)
     channel.send_json(frames.HELLO, content)
     # Whoever reads what this process writes has read enough.
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    lead_to_nowhere(2, os.O_RDWR)
     gc.collect()
     gc.freeze()
     fork_server.serve()

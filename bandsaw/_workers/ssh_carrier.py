@@ -9,15 +9,15 @@ from typing import Any, Callable, Optional
 
 from .._file import FileCarrier
 from .._file_transfer import carrying
-from .._system.output import Output, last_lines, said
-from .._system.processes import describe_exit
+from .._system.output import Output
 from ..distribution import DistributionArchive
-from ..errors import WorkerError, WorkerStartError
+from ..errors import WorkerError
 from ..run import get_run_id
 from ..session import Session
 from . import frames, inheritance, multiplexer, ssh_sending
 from .carrier import Carrier
 from .child import Child
+from .deaths import not_started
 from .frames import SESSION, Frame, Message
 from .multiplexer import Stream
 from .near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello
@@ -157,13 +157,7 @@ class RemoteForkServer(AnyForkServer):
                 frame = Frame(body[0], body[1:])
                 return checked_hello(frame, self.kind, f"{self.kind.executable} on {host}")
             else:
-                ending = body.decode("utf-8", "replace")
-                with contextlib.suppress(ValueError):
-                    ending = f"it ended with {describe_exit(int(ending))}"
-                raise WorkerStartError(
-                    f"A process for tasks could not be started on {host}: {ending}."
-                    + said(last_lines(written.kept))
-                )
+                raise not_started(host, body.decode("utf-8", "replace"), written.kept)
 
     def is_stale(self) -> bool:
         inbox = self._stream.inbox

@@ -17,12 +17,13 @@ import time
 from typing import Any, Optional
 
 from .._system import ending
+from .._system.output import last_words
 from .._system.processes import in_forked_processes
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError
 from .fork_servers import ForkServers
 from .multiplexer import HEAD, PIECE, Stream
-from .ssh_start import READ, SILENT_SECONDS, Login, Target, is_ready, last_words
+from .ssh_start import READ, SILENT_SECONDS, Login, Target, is_ready
 
 # How long to wait for a thread that writes, when a connection is closed.
 _SECONDS_TO_WRITE = 10.0
