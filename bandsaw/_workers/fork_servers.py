@@ -91,7 +91,7 @@ def start(
             return start(kind._replace(preload=()), inherited, code, check, fork=False)
         check(fork_server.hello)
         try:
-            return fork_server.take(fork and not fork_server.has_threads)
+            return fork_server.take(fork)
         except OSError as error:
             if isinstance(error, BrokenPipeError):
                 _forget(fork_server)  # somebody has ended it
@@ -106,7 +106,7 @@ def prepare_next(kind: ProcessKind, *, fork: bool) -> None:
     if fork_server is not None and fork_server.has_threads and kind.preload:
         fork_server, fork = _fork_servers.get(kind._replace(preload=())), False
     if fork_server is not None:
-        fork_server.prepare_next(fork and not fork_server.has_threads)
+        fork_server.prepare_next(fork)
 
 
 def _forget(fork_server: LocalForkServer) -> None:

@@ -110,7 +110,8 @@ class AnyForkServer(abc.ABC):
         """Whether something that was preloaded has started threads: it must not be forked."""
         return bool(self.hello["threads"] > 1)
 
-    def take(self, fork: bool) -> Child:
+    def take(self, fork: bool = True) -> Child:
+        """Takes a process that waits, or has one started: forked if it may be, and can be."""
         self.last_used = time.monotonic()
         while self._next and not self._is_gone:
             try:
@@ -120,13 +121,13 @@ class AnyForkServer(abc.ABC):
             if child.seems_alive():
                 return child
             child.end()
-        return self._start(fork)
+        return self._start(fork and not self.has_threads)
 
-    def prepare_next(self, fork: bool) -> None:
+    def prepare_next(self, fork: bool = True) -> None:
         """Has a process started for the call after this one, so that it need not wait for that."""
         if not self._next and not self._is_replaced:
             with contextlib.suppress(OSError):
-                self._next.append(self._start(fork))
+                self._next.append(self._start(fork and not self.has_threads))
             # Another thread may have closed or replaced it meanwhile.
             while self._next and (self._is_gone or self._is_replaced):
                 self._drop_next()

@@ -229,11 +229,11 @@ class SshCarrier(Carrier):
         fork_server: RemoteForkServer = connection.fork_servers.of(self.kind, start)
         self._fork_server = fork_server
         check(fork_server.hello)
-        return fork_server.take(not fork_server.has_threads)
+        return fork_server.take()
 
     def prepare_next(self) -> None:
         if self._fork_server is not None:
-            self._fork_server.prepare_next(not self._fork_server.has_threads)
+            self._fork_server.prepare_next()
 
     def inherited(self) -> dict[str, Any]:
         return {"overlay": self._overlay}
