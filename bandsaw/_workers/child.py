@@ -227,9 +227,8 @@ class LocalChild(Child):
         self, ends: Ends, kind: Any, closed: Callable[[bool], None], told: Mapping[str, Any]
     ) -> None:
         super().__init__(kind, socket.gethostname(), closed, told)
-        channel, self._status, out, errors = ends
+        channel, self._status, out, errors = self._ends = ends
         self._channel = Channel(channel)
-        self._descriptors = (out, errors)
         self._poll = select.poll()
         # Not methods of this object, which would then be referred to by itself.
         self._readers: dict[int, Callable[[LocalChild], bool]] = {
@@ -300,13 +299,9 @@ class LocalChild(Child):
         return not self.is_over
 
     def _let_go(self) -> None:
-        with contextlib.ExitStack() as closing:
-            # A task may have closed all descriptors.
-            closing.enter_context(contextlib.suppress(OSError))
-            closing.callback(self._channel.close)
-            closing.callback(self._status.close)
-            for descriptor in self._descriptors:
-                closing.callback(os.close, descriptor)
+        with contextlib.suppress(OSError):
+            self._channel.close()
+        self._ends.close()
 
     def __del__(self) -> None:
         # An interrupt may have come before the caller knew of the process.

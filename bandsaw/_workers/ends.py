@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 _FAR_UP = 256
 
@@ -41,32 +41,38 @@ class Ends(NamedTuple):
     out: int  # what it writes to its standard output is read from here
     errors: int  # likewise its standard error
 
+    @property
+    def descriptors(self) -> tuple[int, int, int, int]:
+        return self.channel.fileno(), self.status.fileno(), self.out, self.errors
+
     def close(self) -> None:
-        self.channel.close()
-        self.status.close()
-        os.close(self.out)
-        os.close(self.errors)
+        with contextlib.ExitStack() as closing:
+            # A task may have closed all descriptors.
+            closing.enter_context(contextlib.suppress(OSError))
+            for end in self:
+                closing.callback(_close, end)
 
 
 def ask_for_process(control: socket.socket, how: bytes) -> Ends:
     """Has a fork server start a process; whether it could be started is known later."""
+    pairs: list[Any] = []
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-        near, far = channel_pair()
-        ours.enter_context(near)
-        theirs.enter_context(far)
-        status, far_status = channel_pair()
-        ours.enter_context(status)
-        theirs.enter_context(far_status)
-        out, far_out = pipe_pair()
-        ours.callback(os.close, out)
-        theirs.callback(os.close, far_out)
-        errors, far_errors = pipe_pair()
-        ours.callback(os.close, errors)
-        theirs.callback(os.close, far_errors)
-        given = [far.fileno(), far_status.fileno(), far_out, far_errors]
-        socket.send_fds(control, [how], given)
+        for make in (channel_pair, channel_pair, pipe_pair, pipe_pair):
+            near, far = make()
+            ours.callback(_close, near)
+            theirs.callback(_close, far)
+            pairs.append((near, far))
+        near_ends, far_ends = (Ends(*ends) for ends in zip(*pairs))
+        socket.send_fds(control, [how], far_ends.descriptors)
         ours.pop_all()
-    return Ends(near, status, out, errors)
+    return near_ends
+
+
+def _close(end: Any) -> None:
+    if isinstance(end, int):
+        os.close(end)
+    else:
+        end.close()
 
 
 def lead_to_nowhere(descriptor: int, flags: int) -> None:

@@ -107,7 +107,7 @@ class Processes:
             self._hub.send(b"S", stream, EVENT.pack(b"E", error.errno or 0))
             return
         process = self._all[stream] = Process(ends, fork_server.folder)
-        for descriptor in (ends.channel.fileno(), ends.status.fileno(), ends.out, ends.errors):
+        for descriptor in ends.descriptors:
             os.set_blocking(descriptor, False)
         self._hub.watch(ends.channel.fileno(), lambda: self._hear_channel(stream, process))
         self._hub.watch(ends.status.fileno(), lambda: self._hear_status(stream, process))
@@ -192,7 +192,7 @@ class Processes:
         if process is None:
             return
         ends = process.ends
-        for descriptor in (ends.channel.fileno(), ends.status.fileno(), ends.out, ends.errors):
+        for descriptor in ends.descriptors:
             self._hub.unwatch(descriptor)
         process.drop_unsent()
         if process.file is not None:
