@@ -118,8 +118,7 @@ class Connection:
                     self._stop_waiting(stream)
                 break
             left = None if deadline is None else deadline - time.monotonic()
-            is_awake = wakeup.wait(left)
-            if not is_awake or stream.inbox:
+            if not wakeup.wait(left) or stream.inbox:
                 self._stop_waiting(stream)
                 break
 
