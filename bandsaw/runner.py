@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
-from . import _far_end, distribution, modules
+from . import distribution, modules
 from ._file_transfer import bundle
 from ._session import packing, telling
 from ._system import lifeline
 from ._system.files import whole_file
-from ._workers import notices
+from ._workers import notices, process_main
 from .run import set_run_id, take_run_id
 from .session import Session
 
@@ -47,7 +47,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--output", metavar="FILE", required=True, help="where it is saved then")
     parser.add_argument("--run-id", metavar="ID", required=True, help="the id of the run")
     parsed = parser.parse_args(args)
-    if _far_end.prepare():
+    if process_main.become_far_end():
         if not hasattr(sys.modules["__main__"], "SIGNED_BY"):
             # It is this module, and the archive is on the search path.
             from ._archive.running import running_archive

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
 from .._workers.engine import Engine, killing, withholding
-from .._workers.engine_buffers import Stored
+from .._workers.engine_bulk import Stored
 from ..errors import InvalidValueError
 from .executor import EngineExecutor, begun_future, in_thread
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
 from .._workers.engine import Engine
-from .._workers.engine_buffers import Stored
+from .._workers.engine_bulk import Stored
 from .._workers.engine_claims import HERE
 from .executor import EngineExecutor, begun_future
 

@@ -22,7 +22,6 @@ from .._workers.engine import Engine
 from .._workers.engine_claims import HERE, Claims
 from . import slurm_jobs
 from .executor import EngineExecutor, begun_future
-from .slurm_folder import SharedFolder, checked_folder
 
 # Calls that are submitted within this time go into one array.
 _TOGETHER_SECONDS = 0.1
@@ -76,7 +75,7 @@ class SlurmExecutor(EngineExecutor):
     ) -> None:
         super().__init__()
         checked_seconds("poll", poll, "SlurmExecutor")
-        self.folder = checked_folder(folder)
+        self.folder = slurm_jobs.checked_folder(folder)
         self.parameters = parameters
         self._poll = poll
         self._waiting: list[slurm_jobs.JobCall] = []
@@ -86,7 +85,7 @@ class SlurmExecutor(EngineExecutor):
         self._unwanted: list[Any] = []
         self._cancelled: list[Any] = []
         self._wakeup = threading.Event()
-        self._shared = SharedFolder(self.folder)
+        self._shared = slurm_jobs.SharedFolder(self.folder)
         self._thread: Any = None
         self._asked_at = self._answered_at = self._alive_at = 0.0
         self._is_over = False
@@ -119,7 +118,7 @@ class SlurmExecutor(EngineExecutor):
         return future
 
     def _give_sign_of_life(self) -> None:
-        # See `engine_machine.is_forsaken`.
+        # See `engine_claims.is_forsaken`.
         now = time.monotonic()
         if now - self._alive_at > _ALIVE_SECONDS or not self._alive_at:
             self._alive_at = now

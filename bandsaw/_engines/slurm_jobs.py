@@ -1,4 +1,7 @@
-"""Calls as jobs: what Slurm is told of them, and what it says."""
+"""Calls as jobs: what Slurm is told of them, what it says, and the folder that machines share.
+
+In that folder are archives, contents of files, and buffers.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,18 @@ import logging
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
+from .._arguments import checked_path
+from .._system.directories import Anchor
+from .._system.files import make_private, whole_file
+from .._workers.engine_bulk import Stored
 from .._workers.engine_hub import SERVER_ENDED
 from .._workers.frames import EVENT
 
@@ -23,6 +33,8 @@ OVER = {
 BY_SLURM = OVER - {"COMPLETED", "FAILED"}
 RUNNING = {"RUNNING", "COMPLETING"}
 _MOST_WORDS = 2000
+# Contents of files stay in the folder so long after their last use.
+_FILE_SECONDS = 30 * 86400.0
 # Names of jobs in one command.
 _MOST_CANCELLED = 500
 logger = logging.getLogger(__name__)
@@ -127,3 +139,58 @@ def lost(job: Any, state: Any) -> RuntimeError:
             words = words or path.read_text(errors="replace")[-_MOST_WORDS:]
     said = f"job {job.job_id} is {state or 'not known any more'}, and left no result"
     return RuntimeError(said + (f". Its last words:\n{words}" if words else ""))
+
+
+def checked_folder(folder: Any) -> Path:
+    """Returns a folder wherever the program goes afterwards."""
+    return Path(Anchor().of(Path(checked_path("folder", folder, " of a SlurmExecutor"))))
+
+
+class _Holder:
+    """What lives as long as a file is needed."""
+
+
+class SharedFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def file(self, key: str, pieces: Callable[[], Iterable[bytes]]) -> str:
+        """Has the contents of a file be in the folder. What nobody has used for long is removed."""
+        folder = self.path / "files"
+        path = folder / key
+        with self._lock:
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                make_private(folder)
+                left = [*self.path.glob("back-*"), *self.path.glob("buffer-*")]
+                for other in (*folder.iterdir(), *left):
+                    with contextlib.suppress(OSError):
+                        if time.time() - other.stat().st_mtime > _FILE_SECONDS:
+                            other.unlink()
+                with whole_file(path) as file:
+                    for piece in pieces():
+                        file.write(piece)
+        return str(path)
+
+    def stored(self, data: bytes) -> Stored:
+        self.path.mkdir(0o700, parents=True, exist_ok=True)
+        path = self.path / f"buffer-{os.urandom(8).hex()}"
+        holder = _Holder()
+        weakref.finalize(holder, path.unlink, missing_ok=True)
+        path.touch(0o600)
+        path.write_bytes(data)
+        return Stored(str(path), holder)
+
+    def archive(self, digest: str, parts: Callable[[], Sequence[bytes]]) -> str:
+        folder = self.path / "archives"
+        self.path.mkdir(0o700, parents=True, exist_ok=True)
+        folder.mkdir(0o700, exist_ok=True)
+        path = folder / digest
+        if not path.exists():
+            manifest, files = parts()
+            temporary = folder / f".{digest}-{os.urandom(8).hex()}"
+            temporary.write_bytes(len(manifest).to_bytes(8, "big") + manifest + files)
+            temporary.replace(path)
+        return str(path)

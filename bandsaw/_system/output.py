@@ -78,6 +78,11 @@ def said(last: str) -> str:
     return f" The last lines that it wrote:\n{last}" if last else " It wrote nothing."
 
 
+def last_words(words: str) -> str:
+    """Says likewise what a command wrote that leads to another machine, if it wrote anything."""
+    return f" Its last words:\n{words}" if words else ""
+
+
 def pass_on(text: str, stream_name: str) -> None:
     """Writes text to a standard stream, wherever that leads now; it may be closed or missing."""
     stream = getattr(sys, stream_name, None)

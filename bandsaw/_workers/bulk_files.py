@@ -35,12 +35,10 @@ def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
     `directory`: for a file on disk, by default where temporary files go.
     """
     pieces = list(pieces)
-    if sys.platform == "linux" and _fits_memory(size):
-        try:
-            return _written(os.memfd_create("bandsaw", os.MFD_CLOEXEC), pieces)
-        except (OSError, AttributeError):
-            pass  # no room, not allowed here, or a Python built without it
-    return _written(_on_disk(directory), pieces)
+    try:
+        return _written(opened(size, directory), pieces)
+    except OSError:  # there is no room for it in memory
+        return _written(_on_disk(directory), pieces)
 
 
 def opened(size: int, directory: Optional[str]) -> int:
@@ -49,7 +47,7 @@ def opened(size: int, directory: Optional[str]) -> int:
         try:
             return os.memfd_create("bandsaw", os.MFD_CLOEXEC)
         except (OSError, AttributeError):
-            pass
+            pass  # not allowed here, or a Python built without it
     return _on_disk(directory)
 
 

@@ -13,7 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from .._file import FileCarrier
 from .._session import members, telling
@@ -60,7 +60,6 @@ class Call(CallErrors):
         self._seconds = seconds
         self._heartbeat = heartbeat
         self._file_carrier = _NO_FILES
-        self._emit: Optional[Callable[[Mapping[str, Any]], None]] = None
         # What another thread has ended when it ends the call.
         self._child: Optional[Child] = None
 
@@ -289,18 +288,14 @@ class Call(CallErrors):
                     child.drain()
                 child.has_answered = True
                 return frame
-            self.take_note(child, frame)
+            self._take_note(child, frame)
             is_first = False
 
-    def take_note(self, child: Child, frame: Frame) -> None:
+    def _take_note(self, child: Child, frame: Frame) -> None:
         """Takes a message that the process sends while it is busy with the call."""
-        if frame.kind == frames.LOG:
-            if self._emit is None:
-                self._emit = notices.emitter(str(self._session.task), child.host)
-            self._emit(frames.from_json(frame))
-        elif frame.kind == frames.WARNING:
-            notices.issue(frames.from_json(frame))
-        elif frame.kind == frames.FACTS:
+        if notices.pass_on(frame, str(self._session.task), child.host):
+            return
+        if frame.kind == frames.FACTS:
             self._session.facts.update(frames.from_json(frame))
         elif frame.kind == frames.CODE:
             text = self._carrier.text_of_code(frame.body.decode())

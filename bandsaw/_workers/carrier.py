@@ -28,6 +28,17 @@ if TYPE_CHECKING:
     from ..distribution import DistributionArchive
 
 
+# What processes inherit on any machine, see `inherited_everywhere`.
+_EVERYWHERE = ("levels", "disable", "filters", "facts", "arguments")
+
+
+def inherited_everywhere() -> tuple[Any, ...]:
+    return (
+        *(inheritance.levels(), logging.root.manager.disable, inheritance.filters()),
+        *(telling.wanted, inheritance.arguments()),
+    )
+
+
 class Carrier(abc.ABC):
     """Where processes for tasks are started."""
 
@@ -69,27 +80,13 @@ class Carrier(abc.ABC):
 
     def news(self, child: Child, is_new: bool) -> dict[str, Any]:
         """Returns what a process does not know yet of what it inherits."""
-        signs = self.signs()
-        levels, disable, filters = (
-            inheritance.levels(),
-            logging.root.manager.disable,
-            inheritance.filters(),
-        )
-        arguments = inheritance.arguments()
-        seen = (signs, levels, disable, filters, telling.wanted, arguments)
+        signs, common = self.signs(), inherited_everywhere()
         told, news = child.told, {}
-        if signs is None or seen != child.seen:
-            content = {
-                **self.inherited(),
-                "levels": levels,
-                "disable": disable,
-                "filters": filters,
-                "facts": telling.wanted,
-                "arguments": arguments,
-            }
+        if signs is None or (signs, common) != child.seen:
+            content = {**self.inherited(), **dict(zip(_EVERYWHERE, common))}
             news = {name: value for name, value in content.items() if told.get(name, self) != value}
             told.update(news)
-            child.seen = seen
+            child.seen = signs, common
         number, code = self.code_news(told.get("code", 0))
         if code:
             told["code"], news["code"] = number, code
@@ -110,9 +107,10 @@ class Carrier(abc.ABC):
         """Returns what takes the files in a session that comes back from a process."""
         return carrying.Arrived(session)
 
-    @abc.abstractmethod
     def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
         """Makes the message of a session; its descriptor is to be closed afterwards."""
+        head, pieces, _ = envelope.laid_out(members)
+        return SESSION, [head, *pieces], None
 
 
 class LocalCarrier(Carrier):

@@ -16,7 +16,7 @@ from .._system.interrupts import Deferred
 from .._system.output import Output, last_lines
 from .._system.processes import in_forked_processes, kill_group
 from ..errors import BandsawError, ProtocolError
-from . import frames
+from . import frames, notices
 from .ends import Ends
 from .frames import BYE, EVENT, HEARTBEAT, LOG, WARNING, Channel, DeadlineError, Frame, Message
 
@@ -166,7 +166,7 @@ class Child(abc.ABC):
         frame = self.take()
         while frame is not None and frame.kind in (HEARTBEAT, LOG, WARNING):
             try:
-                self._pass_on(frame)
+                notices.pass_on(frame, "", self.host)
             except ProtocolError:
                 return False  # what says this takes no work
             frame = self.take()
@@ -174,19 +174,10 @@ class Child(abc.ABC):
             frame.discard()
         return not self.is_over and self._has_channel and frame is None
 
-    def _pass_on(self, frame: Frame, task: str = "") -> None:
-        # Of a thread that a task has left, or of what is done at the end of the process.
-        from . import notices
-
-        if frame.kind == LOG:
-            notices.emitter(task, self.host)(frames.from_json(frame))
-        elif frame.kind == WARNING:
-            notices.issue(frames.from_json(frame))
-
     def finish(self, deadline: Optional[float] = None, task: str = "") -> None:
         """Waits for the end of the process, and passes on what is logged there until then."""
         while (frame := self.next(deadline)) is not None:
-            self._pass_on(frame, task)
+            notices.pass_on(frame, task, self.host)
             frame.discard()
 
     def dismiss(self) -> None:
@@ -209,7 +200,7 @@ class Child(abc.ABC):
             with contextlib.suppress(Exception):
                 # One that has ended by itself was not listened to until its end.
                 while (frame := self.take()) is not None:
-                    self._pass_on(frame)
+                    notices.pass_on(frame, "", self.host)
                     frame.discard()
         finally:
             self.close()
@@ -236,9 +227,8 @@ class LocalChild(Child):
         self, ends: Ends, kind: Any, closed: Callable[[bool], None], told: Mapping[str, Any]
     ) -> None:
         super().__init__(kind, socket.gethostname(), closed, told)
-        channel, self._status, out, errors = ends
+        channel, self._status, out, errors = self._ends = ends
         self._channel = Channel(channel)
-        self._descriptors = (out, errors)
         self._poll = select.poll()
         # Not methods of this object, which would then be referred to by itself.
         self._readers: dict[int, Callable[[LocalChild], bool]] = {
@@ -309,13 +299,9 @@ class LocalChild(Child):
         return not self.is_over
 
     def _let_go(self) -> None:
-        with contextlib.ExitStack() as closing:
-            # A task may have closed all descriptors.
-            closing.enter_context(contextlib.suppress(OSError))
-            closing.callback(self._channel.close)
-            closing.callback(self._status.close)
-            for descriptor in self._descriptors:
-                closing.callback(os.close, descriptor)
+        with contextlib.suppress(OSError):
+            self._channel.close()
+        self._ends.close()
 
     def __del__(self) -> None:
         # An interrupt may have come before the caller knew of the process.

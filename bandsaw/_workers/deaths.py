@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from typing import Any, Callable, Optional, TypeVar
 
 from .._system import ending
-from .._system.output import said
+from .._system.output import last_lines, said
 from .._system.processes import advice_on_exit, describe_exit
 from ..errors import (
     BandsawError,
@@ -125,6 +126,15 @@ class CallErrors:
             output,
             errors,
         )
+
+
+def not_started(host: str, how: str, written: bytes) -> WorkerStartError:
+    """Makes the error of a fork server that could not be started. `how`: why, or how it ended."""
+    with contextlib.suppress(ValueError):
+        how = f"it ended with {describe_exit(int(how))}"
+    return WorkerStartError(
+        f"A process for tasks could not be started on {host}: {how}." + said(last_lines(written))
+    )
 
 
 def refused_by(name: str, cause: Exception) -> Callable[[str], BandsawError]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import os
 import socket
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 _FAR_UP = 256
 
@@ -21,13 +20,7 @@ def pipe_pair() -> tuple[int, int]:
     """Makes both ends of a pipe, likewise."""
     ends = []
     for end in os.pipe():
-        if end <= 2:
-            import fcntl
-
-            higher = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
-            os.close(end)
-            end = higher
-        ends.append(end)
+        ends.append(_moved(end, 3) if end <= 2 else end)
     return ends[0], ends[1]
 
 
@@ -48,51 +41,64 @@ class Ends(NamedTuple):
     out: int  # what it writes to its standard output is read from here
     errors: int  # likewise its standard error
 
+    @property
+    def descriptors(self) -> tuple[int, int, int, int]:
+        return self.channel.fileno(), self.status.fileno(), self.out, self.errors
+
     def close(self) -> None:
-        self.channel.close()
-        self.status.close()
-        os.close(self.out)
-        os.close(self.errors)
+        with contextlib.ExitStack() as closing:
+            # A task may have closed all descriptors.
+            closing.enter_context(contextlib.suppress(OSError))
+            for end in self:
+                closing.callback(_close, end)
 
 
 def ask_for_process(control: socket.socket, how: bytes) -> Ends:
     """Has a fork server start a process; whether it could be started is known later."""
+    pairs: list[Any] = []
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-        near, far = channel_pair()
-        ours.enter_context(near)
-        theirs.enter_context(far)
-        status, far_status = channel_pair()
-        ours.enter_context(status)
-        theirs.enter_context(far_status)
-        out, far_out = pipe_pair()
-        ours.callback(os.close, out)
-        theirs.callback(os.close, far_out)
-        errors, far_errors = pipe_pair()
-        ours.callback(os.close, errors)
-        theirs.callback(os.close, far_errors)
-        given = array.array("i", [far.fileno(), far_status.fileno(), far_out, far_errors])
-        control.sendmsg([how], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, given)])
+        for make in (channel_pair, channel_pair, pipe_pair, pipe_pair):
+            near, far = make()
+            ours.callback(_close, near)
+            theirs.callback(_close, far)
+            pairs.append((near, far))
+        near_ends, far_ends = (Ends(*ends) for ends in zip(*pairs))
+        socket.send_fds(control, [how], far_ends.descriptors)
         ours.pop_all()
-    return Ends(near, status, out, errors)
+    return near_ends
+
+
+def _close(end: Any) -> None:
+    if isinstance(end, int):
+        os.close(end)
+    else:
+        end.close()
+
+
+def lead_to_nowhere(descriptor: int, flags: int) -> None:
+    """Has nothing be read there, and what is written there be lost."""
+    nowhere = os.open(os.devnull, flags)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def out_of_the_way(descriptor: int) -> int:
     """Gives a descriptor a number that programs which close "all" others often leave alone."""
-    import fcntl
-
     try:
-        higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FAR_UP)
+        return _moved(descriptor, _FAR_UP)
     except OSError:
         return descriptor
-    os.close(descriptor)
-    return higher
 
 
 def _above_standard(end: socket.socket) -> socket.socket:
     # Where a standard stream is closed, its number is free, and what is printed would come here.
-    if end.fileno() > 2:
-        return end
+    return socket.socket(fileno=_moved(end.detach(), 3)) if end.fileno() <= 2 else end
+
+
+def _moved(descriptor: int, least: int) -> int:
+    """Gives a descriptor another number, which is no less than that."""
     import fcntl
 
-    with end:
-        return socket.socket(fileno=fcntl.fcntl(end.fileno(), fcntl.F_DUPFD_CLOEXEC, 3))
+    higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, least)
+    os.close(descriptor)
+    return higher

@@ -10,6 +10,7 @@ they are missing there.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -23,12 +24,11 @@ from typing import Any, Callable, Optional
 from .._archive.arriving import bits_of
 from .._archive.keep import MANIFEST, tag
 from .._system import ending
-from .._system.output import last_lines, said
-from .._system.processes import describe_exit
 from ..distribution import DistributionArchive
-from ..errors import ProtocolError, WorkerDiedError, WorkerError, WorkerStartError
+from ..errors import ProtocolError, WorkerDiedError, WorkerError
 from . import archive_sending, ssh_start
-from .engine_buffers import Buffers, Stored
+from .deaths import not_started
+from .engine_bulk import Buffers, Stored
 from .engine_claims import HERE, Claims
 from .engine_hub import NOT_STARTED, SERVER_ENDED
 
@@ -55,61 +55,40 @@ class Known:
         self.is_owed = False  # whether the next call is to be sent whole, see `Engine.owes_program`
 
 
+@dataclasses.dataclass(eq=False)
 class Engine:
-    """An executor, and what is known of it.
+    """An executor, and what is known of it."""
 
-    `submit`: takes options, a function and arguments, and returns a future. `kill`: has a call
-    ended that runs there, by its name; its future is `None` if it shares it with others.
-    `withhold`: has a call never begin there, and returns whether that is sure; called as `kill` is.
-    `shared`: where the executor reads a file with an archive. `claims`: see `engine_claims`.
-    """
+    name: str  # what it is, for errors
+    submit: Callable[..., Future[Any]]  # takes options, a function and arguments
+    # Has a call ended that runs there, by its name; its future is `None` if it shares it.
+    kill: Callable[[str, Optional[Future[Any]]], object]
+    # Has a call never begin there, and returns whether that is sure; called as `kill` is.
+    withhold: Callable[[str, Optional[Future[Any]]], bool]
+    # Where the executor reads a file with an archive, `None` if archives are sent.
+    shared: Optional[Callable[[str, Callable[[], Sequence[bytes]]], str]] = None
+    claims: Claims = HERE  # see there
+    is_here: bool = False  # whether its workers see claims for sure
+    # How much work of small calls is submitted at once, 0 if each is by itself.
+    pack_seconds: float = 0.0
+    most_packed: int = 1  # at most so many calls are
+    repeats: bool = False  # whether calls that were lost with a worker are run again there
+    # Has the large buffers of maps be in the engine's store, `None` if it has none.
+    store: Optional[Callable[[bytes], Stored]] = None
+    # Whether it may run a call again that is over, because its result was lost.
+    runs_lost_again: bool = False
+    kind: str = ""  # which engine it is, empty for other executors
+    # Has a function called in a worker, or on its machine, by the name that it has given itself,
+    # and returns a future; see `engine_files`. `None` if they cannot be told apart.
+    at: Optional[Callable[..., Any]] = None
+    # Where the executor reads the contents of a file, `None` if they are sent.
+    shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None
+    files_back: Optional[str] = None  # a folder in common for files that come back
+    # Whether its store takes buffers apart, and workers see them in memory that they share.
+    shares_memory: bool = False
 
-    def __init__(
-        self,
-        name: str,
-        submit: Callable[..., Future[Any]],
-        kill: Callable[[str, Optional[Future[Any]]], object],
-        withhold: Callable[[str, Optional[Future[Any]]], bool],
-        shared: Optional[Callable[[str, Callable[[], Sequence[bytes]]], str]] = None,
-        *,
-        claims: Optional[Claims] = None,
-        is_here: bool = False,
-        pack_seconds: float = 0.0,
-        most_packed: int = 1,
-        repeats: bool = False,
-        store: Optional[Callable[[bytes], Stored]] = None,
-        runs_lost_again: bool = False,
-        kind: str = "",
-        at: Optional[Callable[..., Any]] = None,
-        shared_file: Optional[Callable[[str, Callable[[], Iterable[bytes]]], str]] = None,
-        files_back: Optional[str] = None,
-        shares_memory: bool = False,
-    ) -> None:
-        self.name = name  # what it is, for errors
-        self.submit = submit
-        self.kill = kill
-        self.withhold = withhold
-        self.shared = shared  # as given, `None` if archives are sent
-        self.claims = claims or HERE  # as given, by default of this machine
-        self.is_here = is_here  # whether its workers see claims for sure
-        # How much work of small calls is submitted at once, 0 if each is by itself.
-        self.pack_seconds = pack_seconds
-        self.most_packed = most_packed  # at most so many calls are
-        self.repeats = repeats  # whether calls that were lost with a worker are run again there
-        # Whether it may run a call again that is over, because its result was lost.
-        self.runs_lost_again = runs_lost_again
-        self.kind = kind  # which engine it is, empty for other executors
-        # Has a function called in a worker, or on its machine, by the name that it has given
-        # itself, and returns a future; see `engine_files`. `None` if they cannot be told apart.
-        self.at = at
-        # Where the executor reads the contents of a file, `None` if they are sent.
-        self.shared_file = shared_file
-        # A folder in common for files that come back, `None` if they are sent.
-        self.files_back = files_back
-        # The large buffers of maps in the engine's store, `None` if it has none.
-        self.buffers = None if store is None else Buffers(store)
-        # Whether its store takes buffers apart, and workers see them in memory that they share.
-        self.shares_memory = shares_memory
+    def __post_init__(self) -> None:
+        self.buffers = None if self.store is None else Buffers(self.store)
         # Whether workers are on this machine, as far as their answers tell.
         self.is_near: Optional[bool] = None
         self.packer: Any = None  # what puts calls together, see `packs`
@@ -197,7 +176,7 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
 
 
 _PROGRAM = (
-    *("bandsaw._workers.engine_memory", "bandsaw._workers.engine_machine"),
+    *("bandsaw._workers.engine_memory", "bandsaw._workers.engine_claims"),
     *("bandsaw._workers.engine_following", "bandsaw._workers.engine_hub"),
     *("bandsaw._workers.engine_files", "bandsaw._workers.engine_far"),
 )
@@ -258,12 +237,7 @@ def failed_with(reason: str, host: str, name: str) -> Callable[[str], WorkerErro
     def error(what: str) -> WorkerError:
         if reason.startswith(NOT_STARTED):
             how, _, written = reason[len(NOT_STARTED) :].partition("\n")
-            with contextlib.suppress(ValueError):
-                how = f"it ended with {describe_exit(int(how))}"
-            return WorkerStartError(
-                f"A process for tasks could not be started on {host}: {how}."
-                + said(last_lines(written.encode()))
-            )
+            return not_started(host, how, written.encode())
         text = f"{what} on {host}: {reason}."
         if reason == SERVER_ENDED:
             return WorkerDiedError(text, 1, [name], None, None)

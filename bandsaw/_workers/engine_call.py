@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from .._file import FileCarrier
@@ -20,15 +19,15 @@ from ..errors import BandsawError
 from ..run import get_run_id
 from ..session import Session
 from ..tasks import _FunctionWithClosureTask
-from . import engine_door, envelope, inheritance, repeat_calls
+from . import engine_bulk, repeat_calls
 from .call import MOST_SHAPES, Call
-from .carrier import Carrier
+from .carrier import Carrier, inherited_everywhere
 from .child import Child
 from .engine import Engine, Known
 from .engine_child import EngineChild
 from .engine_claims import caller
 from .engine_files import files_seen
-from .frames import FAILURE, SESSION, STATE, DeadlineError, Message, NotBegunError
+from .frames import FAILURE, STATE, DeadlineError, Message, NotBegunError
 from .near_fork_server import Check, ProcessKind
 
 if TYPE_CHECKING:
@@ -43,8 +42,6 @@ class Wanted(NamedTuple):
     # How many processes are kept below a worker, `None` for one of each call.
     workers: Optional[int]
     preload: tuple[str, ...]  # the modules to import before processes are forked
-    # Where files may be made there, `None` for the folder for temporary files.
-    directory: Optional[str]
     # The environment variables that a task has there, besides those of the worker.
     variables: Mapping[str, str]
     seconds: Optional[float]  # how long the task may take
@@ -85,7 +82,7 @@ class ExecutorCarrier(Carrier):
         engine, archive, wanted = self.engine, self.archive, self._wanted
         made_of = (
             *(wanted, archive.digest, archive.places, get_run_id(), caller(os.getpid())),
-            *(engine.claims.path, engine_door.opened()),
+            *(engine.claims.path, engine_bulk.door()),
         )
         known, request = engine.request
         if known == made_of:
@@ -103,8 +100,7 @@ class ExecutorCarrier(Carrier):
             "hub": hashlib.sha256(json.dumps(of_hub, sort_keys=True).encode("ascii")).hexdigest(),
             "caller": list(caller(os.getpid())),
             "claims": engine.claims.path,
-            "directory": wanted.directory,
-            "door": engine_door.opened(),
+            "door": engine_bulk.door(),
             "engine": engine.kind,
             "files": (),
             "files_back": engine.files_back,
@@ -121,16 +117,7 @@ class ExecutorCarrier(Carrier):
     def state(self, child: Child) -> bytes:
         """Returns the body of STATE for a process that may know nothing yet."""
         is_last = self._wanted.workers is None
-        seen = (
-            *(
-                inheritance.levels(),
-                logging.root.manager.disable,
-                inheritance.filters(),
-                telling.wanted,
-            ),
-            *(inheritance.arguments(), self._wanted.variables, self._wanted.directory),
-            *(get_run_id(), is_last),
-        )
+        seen = inherited_everywhere(), self._wanted.variables, get_run_id(), is_last
         known, told = self.engine.told
         if known != seen:
             news = {**self.news(child, True), "is_last": is_last}
@@ -138,7 +125,7 @@ class ExecutorCarrier(Carrier):
             self.engine.told = seen, told
         return told
 
-    def start(self, check: Check) -> Child:
+    def start(self, check: Check) -> EngineChild:
         """Leaves the check to the child: the other side is not known before it has the call."""
         return EngineChild(self.kind, self, check)
 
@@ -149,11 +136,7 @@ class ExecutorCarrier(Carrier):
         return {"overlay": dict(self._wanted.variables)}
 
     def inherited_once(self) -> dict[str, Any]:
-        return {
-            "bulk_directory": self._wanted.directory,
-            "below_executor": True,
-            "has_place": True,
-        }
+        return {"below_executor": True, "has_place": True}
 
     def file_carrier(self, session: Session) -> FileCarrier:
         return (carrying.Pointing if self.engine.is_here else carrying.Delivering)(session)
@@ -180,10 +163,6 @@ class ExecutorCarrier(Carrier):
 
         return Arrived(session, self.bringing(child), child.files_back)
 
-    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        head, pieces, _ = envelope.laid_out(members)
-        return SESSION, [head, *pieces], None
-
 
 class EngineCall(Call):
     _carrier: ExecutorCarrier
@@ -195,7 +174,7 @@ class EngineCall(Call):
             carrier.request = {**carrier.request, "python": list(sys.version_info[:2])}
         with ending.held(self._end):
             message = self._short() or self._whole()
-            child = EngineChild(carrier.kind, carrier, self._check_can_read)
+            child = carrier.start(self._check_can_read)
             child.send_whole = lambda: self._send_whole(child)
             try:
                 self._begin_with(child)

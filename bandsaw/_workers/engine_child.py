@@ -19,11 +19,11 @@ from ..errors import (
     BandsawError,
     ProtocolError,
 )
-from . import engine_door
+from . import engine_bulk
 from .child import Child
 from .deaths import lost_by, refused_by
 from .engine import answer_of, failed_with, parts_of, submission
-from .engine_buffers import handed
+from .engine_bulk import handed
 from .engine_hub import NOT_STARTED
 from .frames import DeadlineError, Frame, Message, NotBegunError
 from .near_fork_server import ProcessKind, checked_hello
@@ -218,7 +218,7 @@ class EngineChild(Child):
     def _with_file(self, event: tuple[bytes, Any]) -> tuple[bytes, Any]:
         letter, body = event
         if letter == b"A" and body[1] is None:
-            body = body[0], engine_door.take(self._carrier.call)
+            body = body[0], engine_bulk.take(self._carrier.call)
         return letter, body
 
     def _is_lost_with(self, error: BaseException) -> None:
@@ -329,7 +329,7 @@ class EngineChild(Child):
     def _forget(self, done: Any = None) -> None:
         """Removes what was said of the call, when nobody will ask any more."""
         if done is not None:
-            engine_door.forget(self._carrier.call)
+            engine_bulk.forget(self._carrier.call)
         self._carrier.engine.claims.forget(self._carrier.call)
 
     def _let_go(self) -> None:
@@ -338,7 +338,7 @@ class EngineChild(Child):
         del self._check, self.send_whole
         if self._events is None:
             # A worker may have handed over what it returns, and been lost before it said so.
-            engine_door.forget(self._carrier.call)
+            engine_bulk.forget(self._carrier.call)
 
     def abandon(self) -> None:
         """Leaves the call to the parent of this process. See `Child.abandon`."""

@@ -2,27 +2,158 @@
 
 near: take ─► begun-CALL -> "ended"          far: begun-CALL -> "begun", see `engine_far`
 
-It is a symbolic link, which is made with what it says in one step, on shared file systems too.
-"""
+It is a symbolic link, which is made with what it says in one step, on shared file systems too. Also
+which process is which on a machine, and what workers that were killed have left on it.
 
-from __future__ import annotations
+This file is sent as text and needs the standard library of Python only, see `engine_far`.
+"""
 
 import contextlib
 import functools
+import json
 import os
 import tempfile
 import time
-from typing import Callable, Optional
 
-from .._archive.keep import kept_root
-from .engine_machine import claim, started, tell
+# For a type checker. To import it takes longer than most of what is done here.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Optional
+if "." in __name__:
+    # Else it was sent as text, and is there.
+    from .._archive.keep import kept_root
 
 # What has begun can be ended a moment later, which is long where its worker gets no processor.
 _SECONDS_TO_BEGIN = 30.0
+# What was said of a call is not removed by who said it if that was killed.
+_CLAIM_SECONDS = 7 * 86400.0
+# Contents that are on their way grow, or are fetched at once.
+_FILE_SECONDS = 86400.0
+# A caller that says nothing for so long was killed.
+_SILENT_SECONDS = 3600.0
+# A call that has just begun has no reader of its file yet.
+_CALL_SECONDS = 60.0
+
+
+def sweep(root: str) -> None:
+    """Removes what was left of calls by workers and callers that were killed."""
+    for name in os.listdir(root):
+        path = os.path.join(root, name)
+        if name.startswith("begun-"):
+            with contextlib.suppress(FileNotFoundError):
+                is_old = time.time() - os.lstat(path).st_mtime > _CLAIM_SECONDS
+                if is_old or _is_orphan(os.readlink(path)):
+                    os.unlink(path)
+        elif name.startswith(("file-", "back-")):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - os.lstat(path).st_mtime > _FILE_SECONDS:
+                    os.unlink(path)
+        elif name.startswith("call-"):
+            try:
+                if time.time() - os.lstat(path).st_mtime > _CALL_SECONDS:
+                    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+            except FileNotFoundError:
+                pass
+            except OSError:  # nobody reads it
+                unlink(path)
+
+
+def claim(word: str, caller: "Any", box: str = "-") -> str:
+    """Says of a call that it has begun, or is not to. `box`: see `new_box`.
+
+    File systems keep a link of less than 60 characters without a block of its own, which takes a
+    fraction of the time.
+    """
+    return f"{word} {box} {json.dumps(caller, separators=(',', ':'))}"
+
+
+def new_box(root: str) -> "tuple[str, int]":
+    """Makes a file that takes names of calls that are to be ended. Returns its name, and opens it.
+
+    Its name is short, see `claim`, and no other file of the folder has it.
+    """
+    while True:
+        box = os.urandom(3).hex()
+        path = os.path.join(root, "call-" + box)
+        try:
+            os.mkfifo(path, 0o600)
+        except FileExistsError:
+            continue
+        # Who has both ends is not told of closed ones.
+        return box, os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def tell(root: str, call: str) -> bool:
+    """Has a call ended that runs below a worker; returns whether it was found."""
+    try:
+        box = os.readlink(os.path.join(root, "begun-" + call)).split()[1]
+        descriptor = os.open(os.path.join(root, "call-" + box), os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, call.encode("ascii") + b"\n")
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+_this: "dict[int, str]" = {}
+
+
+def this_machine() -> str:
+    """Names what a number of a process is of: the machine since it was started, and a namespace."""
+    pid = os.getpid()
+    if pid not in _this:
+        try:
+            with open("/proc/sys/kernel/random/boot_id") as file:
+                _this[pid] = f"{file.read(8)}-{os.stat('/proc/self/ns/pid').st_ino:x}"
+        except OSError:
+            _this[pid] = ""
+    return _this[pid]
+
+
+def started(pid: int) -> "tuple[str, int, str]":
+    """Tells a process from all that were or will be."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return this_machine(), pid, file.read().rpartition(b")")[2].split()[19].decode()
+    except OSError:
+        return this_machine(), pid, ""
+
+
+def is_forsaken(claim: str, caller: "Any") -> bool:
+    """Whether nobody waits any more for a call that has waited in a queue, and claims to begin.
+
+    On the caller's machine it is seen. Elsewhere the caller says beside the claim that it lives;
+    both times are those of the file system.
+    """
+    if caller[0] and caller[0] == this_machine():
+        return started(caller[1]) != tuple(caller)
+    try:
+        alive = os.stat(os.path.join(os.path.dirname(claim), "alive")).st_mtime
+        return os.lstat(claim).st_mtime - alive > _SILENT_SECONDS
+    except OSError:
+        return False
+
+
+def _is_orphan(claim: str) -> bool:
+    """Whether a claim is of a caller on this machine that has ended."""
+    try:
+        caller = tuple(json.loads(claim.split(" ", 2)[-1]))
+    except ValueError:
+        return False
+    return bool(caller[0]) and caller[0] == this_machine() and started(caller[1]) != caller
+
+
+def unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 @functools.lru_cache(1)
-def caller(pid: int) -> tuple[str, int, str]:
+def caller(pid: int) -> "tuple[str, int, str]":
     """Says which process this is, see `started`. `pid`: that of this process."""
     return started(pid)
 
@@ -30,7 +161,7 @@ def caller(pid: int) -> tuple[str, int, str]:
 class Claims:
     """A folder of claims. `folder`: returns its path."""
 
-    def __init__(self, folder: Callable[[], str]) -> None:
+    def __init__(self, folder: "Callable[[], str]") -> None:
         self._folder = folder
         self._path: Optional[str] = None
 

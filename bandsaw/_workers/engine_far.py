@@ -5,6 +5,7 @@ It needs the standard library of Python only: no module of bandsaw is imported i
 may have another version of it.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -20,6 +21,7 @@ if "." in __name__:
     from .._archive.keep import MANIFEST, kept_root, touch
     from .._archive.unpack import is_whole
     from .bootstrap import OLDEST, missing
+    from .engine_claims import claim, is_forsaken
     from .engine_files import (
         drop_piece,
         files_seen,
@@ -31,7 +33,6 @@ if "." in __name__:
     )
     from .engine_following import Following
     from .engine_hub import NearHub
-    from .engine_machine import claim, is_forsaken
     from .engine_memory import Given, hand_over, moved_by
 
 # For a type checker. To import it takes longer than most of what is done here.
@@ -74,10 +75,8 @@ def run(request: "Any", call: "Any", messages: "Any", archive: "Any", data: "Any
             # Where the near end sees the claim it removes it when it knows how the call ended.
             if request["files_seen"] == files_seen():
                 continue
-            try:
+            with contextlib.suppress(OSError):
                 os.unlink(os.path.join(request["claims"], "begun-" + name))
-            except OSError:
-                pass
 
 
 def _forget_some() -> None:
@@ -131,11 +130,9 @@ def _begins(request: "Any", box: str, call: str, begun: "dict[str, str]") -> str
 
 
 def _say_anew(path: str, said: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # the folder is not of this machine
         os.symlink(said, path + "-new")
         os.replace(path + "-new", path)
-    except OSError:
-        pass  # the folder is not of this machine
 
 
 def _run(
@@ -158,7 +155,7 @@ def _run(
                 return "unfit", host, json.dumps(hello)
         if request["files_seen"] != files_seen():
             request = {**request, "beside": {}}
-        directory = request["directory"] or tempfile.gettempdir()
+        directory = tempfile.gettempdir()
         with _lock:
             if directory not in _roots:
                 _roots[directory] = kept_root(directory)
@@ -308,10 +305,8 @@ def _let_go_of_hubs() -> None:
     hubs = list(_hubs.values())
     _hubs.clear()
     for hub in hubs:
-        try:
+        with contextlib.suppress(OSError):
             hub.let_go()
-        except OSError:
-            pass
 
 
 os.register_at_fork(after_in_child=_let_go_of_hubs)

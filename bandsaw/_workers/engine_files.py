@@ -8,6 +8,7 @@ Each piece is a submission. Any worker of the machine may take it: nothing is re
 This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -18,10 +19,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .engine_hub import NearHub
+    from .engine_hub import NearHub, NearProcess
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_machine import this_machine
+    from .engine_claims import this_machine
 
 # So large are pieces of contents. What is returned and no larger comes with the result.
 FILE_PIECE = 1 << 23
@@ -37,11 +38,9 @@ def files_seen() -> str:
     if pid not in _seen:
         seen = [socket.gethostname(), str(getattr(os, "geteuid", int)())]
         for path in ("/", "/proc/self/ns/mnt"):
-            try:
+            with contextlib.suppress(OSError):
                 status = os.stat(path)
                 seen.append(f"{status.st_dev}:{status.st_ino}")
-            except OSError:
-                pass
         _seen[pid] = " ".join([*seen, this_machine()])
     return _seen[pid]
 
@@ -117,10 +116,8 @@ def take_piece(root: str, piece: "Any", data: bytes) -> None:
 
 def drop_piece(root: str, token: str) -> None:
     """Removes what has come of contents whose rest does not come."""
-    try:
+    with contextlib.suppress(OSError):
         os.unlink(os.path.join(root, "file-" + os.path.basename(token)))
-    except OSError:
-        pass
 
 
 def keep_file(hub: "NearHub", root: str, token: str, one: "Any") -> None:
@@ -129,10 +126,8 @@ def keep_file(hub: "NearHub", root: str, token: str, one: "Any") -> None:
     try:
         _put(hub, one, path)
     finally:
-        try:
+        with contextlib.suppress(OSError):
             os.unlink(path)
-        except OSError:
-            pass
 
 
 def give_piece(root: str, path: str, offset: int) -> bytes:
@@ -148,44 +143,39 @@ def give_piece(root: str, path: str, offset: int) -> bytes:
     return data
 
 
-class _Asked:
+@contextlib.contextmanager
+def _asking(hub: "NearHub") -> "Any":
     """A stream of the hub for what is asked about files, see `_file_transfer.crossing`."""
+    with hub.lock:
+        stream = hub.new()
+    try:
+        yield stream
+    finally:
+        hub.drop(stream)
 
-    def __init__(self, hub: "NearHub") -> None:
-        self._hub = hub
-        with hub.lock:
-            self._stream = hub.new()
 
-    def __enter__(self) -> "_Asked":
-        return self
+def _ask(hub: "NearHub", stream: "NearProcess", **request: "Any") -> None:
+    hub.send(b"F", stream.number, json.dumps(request).encode("ascii"))
 
-    def __exit__(self, *_: object) -> None:
-        self._hub.drop(self._stream)
 
-    def ask(self, **request: "Any") -> None:
-        self._hub.send(b"F", self._stream.number, json.dumps(request).encode("ascii"))
-
-    def send(self, piece: bytes) -> None:
-        self._hub.send(b"W", self._stream.number, piece)
-
-    def answer(self) -> "Any":
-        letter, body = self._stream.inbox.get()
-        if letter == b"E":
-            raise OSError(body.decode("utf-8", "replace"))
-        return json.loads(body)
+def _answer(stream: "NearProcess") -> "Any":
+    letter, body = stream.inbox.get()
+    if letter == b"E":
+        raise OSError(body.decode("utf-8", "replace"))
+    return json.loads(body)
 
 
 def _looked(hub: "NearHub", files: "Any") -> "Any":
-    with _Asked(hub) as asked:
-        asked.ask(look=[[one["key"], one["name"]] for one in files])
-        answer = asked.answer()
+    with _asking(hub) as stream:
+        _ask(hub, stream, look=[[one["key"], one["name"]] for one in files])
+        answer = _answer(stream)
     return answer["folder"], answer["lacking"]
 
 
 def _put(hub: "NearHub", one: "Any", path: str) -> None:
-    with open(path, "rb") as file, _Asked(hub) as asked:
-        asked.ask(put=one["parts"])
+    with open(path, "rb") as file, _asking(hub) as stream:
+        _ask(hub, stream, put=one["parts"])
         for piece in iter(lambda: file.read(_FILE_READ), b""):
-            asked.send(piece)
-        asked.ask(end=one["key"], name=one["name"], digest=one["digest"])
-        asked.answer()
+            hub.send(b"W", stream.number, piece)
+        _ask(hub, stream, end=one["key"], name=one["name"], digest=one["digest"])
+        _answer(stream)

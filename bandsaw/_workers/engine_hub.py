@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_machine import new_box, sweep, unlink
+    from .engine_claims import new_box, sweep, unlink
     from .engine_memory import given, may_look
 
 # As in `multiplexer`, `frames` and `ssh_carrier`.
@@ -162,14 +162,8 @@ class NearHub:
         stream, lock, hello = fork_server
         with lock:
             if not hello:
-                content = {
-                    "beside": request["beside"],
-                    "digest": request["digest"],
-                    "preload": request["preload"],
-                    "environment": request["environment"],
-                    "requirements": None,
-                    "run_id": request["run_id"],
-                }
+                names = "beside", "digest", "preload", "environment", "run_id"
+                content = {**{name: request[name] for name in names}, "requirements": None}
                 self.send(b"T", stream.number, json.dumps(content).encode("ascii"))
                 written = b""
                 while not hello:

@@ -2,12 +2,11 @@
 
     caller: file ── its path ──► worker ── the path ──► hub ── the file ──► process of the call
     engine's store ── in the memory of the worker ── the file behind it, and where ──► process
-    process ── file ──► hub ── its path ──► worker ── the file ──► `engine_door` of the caller
+    process ── file ──► hub ── its path ──► worker ── the file ──► `engine_bulk` of the caller
 
 This file is sent as text and needs the standard library of Python only, see `engine_far`.
 """
 
-import array
 import mmap
 import os
 import pickle
@@ -75,17 +74,21 @@ def in_memory(views: "Any") -> "Any":
     return file
 
 
+def is_of_this_user(end: socket.socket) -> bool:
+    """Whether the process at the other end of a socket is of the user of this one."""
+    credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    return bool(_PEER.unpack(credentials)[1] == os.geteuid())
+
+
 def hand_over(file: int, door: str, call: str) -> bool:
     """Gives the caller a file with what a call returns; returns whether that could be done."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
         end.setblocking(False)
         try:
             end.connect(f"\0{door}")
-            credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
-            if _PEER.unpack(credentials)[1] != os.geteuid():
+            if not is_of_this_user(end):
                 return False
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file]))]
-            end.sendmsg([call.encode("ascii")], rights)
+            socket.send_fds(end, [call.encode("ascii")], [file])
         except OSError:
             return False
     return True

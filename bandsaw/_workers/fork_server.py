@@ -14,8 +14,6 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
-import faulthandler
-import gc
 import os
 import select
 import signal
@@ -24,14 +22,13 @@ import subprocess
 import sys
 from typing import Any, Callable, NoReturn, Optional
 
-from .. import run as run_ids
 from .._archive import finder
 from .._system.processes import flags, reap
-from . import fork_servers, frames, inheritance, preload, serving
+from . import fork_servers, frames, serving
 from .ends import channel_pair, out_of_the_way, pipe_pair
 from .frames import EVENT, Channel
 
-FORK, SPAWN = b"F", b"S"
+FORK = b"F"  # has a process forked; otherwise it is started anew
 _DESCRIPTORS = 4
 # How often to look whether the parent is still there, where nothing tells.
 _LOOK_MILLISECONDS = 1000
@@ -64,45 +61,7 @@ class _Process:
             pass
 
 
-def run(control: socket.socket, settings: dict[str, Any]) -> int:
-    """Serves the process that started this one until that is gone.
-
-    `settings`: `parent`, the id of that process; `run_id`; `kind`, see `near_fork_server`, but
-    for its variables, which are the first message; `path`, the search path for what is to be
-    imported, `None` for the one of this interpreter.
-    """
-    _give_up_terminal()
-    channel = Channel(control)
-    try:
-        content = frames.from_json(channel.receive())
-        settings["kind"].append(content["at_start"])
-        serving.take_code(content)
-        # What is preloaded may define tasks.
-        run_ids.take_run_id(settings["run_id"])
-        inheritance.apply({"path": settings["path"]})
-        with serving.Asking(channel):
-            content = preload.prepare(settings["kind"][2])
-    except EOFError:
-        return 0  # nobody waits for us any more
-    except Exception as error:
-        from .._session.members import written_failure
-
-        channel.send((frames.FAILURE, (written_failure(error),), None))
-        return 0
-    # So that a process that crashes in C code says where.
-    faulthandler.enable()
-    fork_server = _ForkServer(control, settings, content)
-    channel.send_json(frames.HELLO, content)
-    # Whoever reads what this process writes has read enough.
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
-    gc.collect()
-    gc.freeze()
-    fork_server.serve()
-
-
-class _ForkServer:
+class FarForkServer:
     def __init__(
         self, control: socket.socket, settings: dict[str, Any], hello: dict[str, Any]
     ) -> None:
@@ -280,22 +239,6 @@ class _ForkServer:
             os.close(own if isinstance(own, int) else own.detach())
         for other in (process, *self._processes.values()):
             other.status.close()
-
-
-def _give_up_terminal() -> None:
-    """Has this process, and what it starts, have no terminal, as in a session of its own.
-
-    What asks for a password there is to fail, and not to wait for ever.
-    """
-    with contextlib.suppress(OSError):
-        terminal = os.open("/dev/tty", os.O_RDWR)
-        try:
-            import fcntl
-            import termios
-
-            fcntl.ioctl(terminal, termios.TIOCNOTTY)
-        finally:
-            os.close(terminal)
 
 
 def _reseed() -> None:

@@ -174,9 +174,7 @@ class Channel:
         is_patient = patience is None or (left is not None and left < patience)
         if not is_patient:
             left = patience
-        poll = select.poll()
-        poll.register(self._socket, select.POLLOUT)
-        if not _is_ready(poll, left):
+        if not _is_ready(self._socket, select.POLLOUT, left):
             raise DeadlineError if is_patient else stalled("the other side took", left)
 
     def send_json(self, kind: int, content: Any) -> None:
@@ -199,9 +197,7 @@ class Channel:
         return self._heard_at + STALLED_SECONDS if self._data else None
 
     def _wait_for_rest(self, seconds: float) -> None:
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        if not _is_ready(poll, seconds):
+        if not _is_ready(self._socket, select.POLLIN, seconds):
             raise stalled("there came", seconds)
 
     def next(self) -> Optional[Frame]:
@@ -262,8 +258,10 @@ class Channel:
         self._socket.close()
 
 
-def _is_ready(poll: Any, seconds: Optional[float]) -> bool:
-    """Waits for one that is polled. A machine that stands still costs one look of ten."""
+def _is_ready(end: socket.socket, event: int, seconds: Optional[float]) -> bool:
+    """Waits for an event. A machine that stands still costs one look of ten."""
+    poll = select.poll()
+    poll.register(end, event)
     if seconds is None:
         return bool(poll.poll())
     return any(poll.poll(max(0.0, seconds * 100)) for _ in range(10))

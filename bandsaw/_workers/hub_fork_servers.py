@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Optional
 
 from .._system.processes import flags, kill_group, reap
 from . import frames, inheritance
-from .ends import channel_pair, pipe_pair
+from .ends import channel_pair, lead_to_nowhere, pipe_pair
 from .frames import Channel
 
 _READ = 1 << 18
@@ -77,10 +77,9 @@ class ForkServers:
             self._hub.let_go()
             os.dup2(control.fileno(), 0)
             os.dup2(errors, 2)
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 1)
-            for descriptor in (control.detach(), errors, nowhere):
-                os.close(descriptor)
+            lead_to_nowhere(1, os.O_WRONLY)
+            os.close(control.detach())
+            os.close(errors)
             code = _run(request, parent, self._hub.archive(request["digest"]))
         except BaseException as error:
             from .._session.members import written_failure

@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -22,7 +21,6 @@ from .multiplexer import Outbox, packed
 
 # After an answer no more output is looked for than this.
 _MOST_READS = 64
-_START = struct.Struct("!Ic")
 
 
 class Process:
@@ -95,7 +93,7 @@ class Processes:
         return [process.ends.close for process in self._all.values()]
 
     def start(self, stream: int, body: bytes) -> None:
-        number, how = _START.unpack(body)
+        number, how = multiplexer.START.unpack(body)
         fork_server = self._fork_servers.get(number)
         try:
             if fork_server is None:
@@ -109,7 +107,7 @@ class Processes:
             self._hub.send(b"S", stream, EVENT.pack(b"E", error.errno or 0))
             return
         process = self._all[stream] = Process(ends, fork_server.folder)
-        for descriptor in (ends.channel.fileno(), ends.status.fileno(), ends.out, ends.errors):
+        for descriptor in ends.descriptors:
             os.set_blocking(descriptor, False)
         self._hub.watch(ends.channel.fileno(), lambda: self._hear_channel(stream, process))
         self._hub.watch(ends.status.fileno(), lambda: self._hear_status(stream, process))
@@ -194,7 +192,7 @@ class Processes:
         if process is None:
             return
         ends = process.ends
-        for descriptor in (ends.channel.fileno(), ends.status.fileno(), ends.out, ends.errors):
+        for descriptor in ends.descriptors:
             self._hub.unwatch(descriptor)
         process.drop_unsent()
         if process.file is not None:

@@ -39,7 +39,7 @@ from ..session import Session
 from . import (
     boundary,
     bulk_files,
-    engine_door,
+    engine_bulk,
     engine_files,
     engine_memory,
     envelope,
@@ -48,7 +48,7 @@ from . import (
     serving,
 )
 from .engine import Engine
-from .engine_buffers import WORTH_A_FILE, handed
+from .engine_bulk import WORTH_A_FILE, handed
 from .frames import RETURN, Frame
 
 # Says that the worker does not know what a digest stands for.
@@ -221,7 +221,7 @@ def cross(
     archive = session.distribution_archive
     # For workers that are forked from this process.
     _same[archive.digest] = checkout.extent()
-    caller = WaitingProcess(engine_files.files_seen(), engine_door.opened(), callers.new_nonce())
+    caller = WaitingProcess(engine_files.files_seen(), engine_bulk.door(), callers.new_nonce())
     what = session.run_id, engine.kind, head, sent
     known: Any = None
     while True:
@@ -243,7 +243,7 @@ def cross(
     if head is not None and engine.is_near is not False:
         engine.is_near = is_seen
     if head is not None and data is None:
-        data = engine_door.take(caller.call)
+        data = engine_bulk.take(caller.call)
     there = f"run by {name}"
     if head is None:
         raise boundary.located(members.failure_of(data), session, there)
@@ -258,7 +258,7 @@ def _result(future: AnyFuture[Any], caller: WaitingProcess) -> Any:
         return future.result()
     except BaseException:
         # Nobody takes what it may still hand over.
-        future.add_done_callback(lambda done: engine_door.forget(caller.call))
+        future.add_done_callback(lambda done: engine_bulk.forget(caller.call))
         raise
 
 

@@ -47,6 +47,7 @@ from typing import Any, Callable, Optional
 from .._system.buffers import room
 
 HEAD = struct.Struct("!cII")
+START = struct.Struct("!Ic")  # what follows P
 PIECE = 1 << 18
 # How often the far end says that it is alive.
 ALIVE_SECONDS = 15.0

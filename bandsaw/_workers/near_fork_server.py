@@ -40,8 +40,6 @@ _OWN_GROUP: dict[str, Any] = (
     {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 )
 _OLDEST = (3, 9)
-# Of so many states of the code the fork servers are kept that differ in nothing else.
-_MOST_STATES = 4
 
 
 class Code(Protocol):
@@ -100,6 +98,10 @@ class AnyForkServer(abc.ABC):
         """Has a process started; whether it could be started is known later."""
 
     @abc.abstractmethod
+    def is_stale(self) -> bool:
+        """Looks whether another one is to be started in its place."""
+
+    @abc.abstractmethod
     def close(self) -> None:
         """Ends the fork server and all that runs in it."""
 
@@ -108,7 +110,8 @@ class AnyForkServer(abc.ABC):
         """Whether something that was preloaded has started threads: it must not be forked."""
         return bool(self.hello["threads"] > 1)
 
-    def take(self, fork: bool) -> Child:
+    def take(self, fork: bool = True) -> Child:
+        """Takes a process that waits, or has one started: forked if it may be, and can be."""
         self.last_used = time.monotonic()
         while self._next and not self._is_gone:
             try:
@@ -118,13 +121,13 @@ class AnyForkServer(abc.ABC):
             if child.seems_alive():
                 return child
             child.end()
-        return self._start(fork)
+        return self._start(fork and not self.has_threads)
 
-    def prepare_next(self, fork: bool) -> None:
+    def prepare_next(self, fork: bool = True) -> None:
         """Has a process started for the call after this one, so that it need not wait for that."""
         if not self._next and not self._is_replaced:
             with contextlib.suppress(OSError):
-                self._next.append(self._start(fork))
+                self._next.append(self._start(fork and not self.has_threads))
             # Another thread may have closed or replaced it meanwhile.
             while self._next and (self._is_gone or self._is_replaced):
                 self._drop_next()
@@ -157,20 +160,6 @@ class AnyForkServer(abc.ABC):
             is_needed = self._children
         if not is_needed:
             self.close()
-
-
-def replace_older(fork_servers: dict[ProcessKind, Any], kind: ProcessKind) -> None:
-    """Ends fork servers of earlier states of the code, which may be edited again and again."""
-    # Those of some states stay: there may be several configurations.
-    states = [
-        fork_server
-        for other, fork_server in list(fork_servers.items())
-        if other._replace(code=kind.code) == kind
-    ]
-    states.sort(key=lambda fork_server: fork_server.last_used)
-    for older in states[:-_MOST_STATES]:
-        if fork_servers.pop(older.kind, None) is not None:
-            older.replace()
 
 
 class LocalForkServer(AnyForkServer):

@@ -21,7 +21,7 @@ from .._session import members
 from ..errors import DeserializationError, ProtocolError
 from ..modules import file_of, importable_module_name
 from . import inheritance
-from .frames import LOG, WARNING, Channel
+from .frames import LOG, WARNING, Channel, Frame, from_json
 
 # What of a record is plain data, and travels as it is.
 _PLAIN = (
@@ -86,25 +86,31 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def emitter(task: str, host: str) -> Callable[[Mapping[str, Any]], None]:
-    """Returns what hands records of the far side to the loggers of this process.
+def pass_on(frame: Frame, task: str, host: str) -> bool:
+    """Passes on what a message says, if it is of a record or a warning of the far side."""
+    if frame.kind == LOG:
+        emit(from_json(frame), task, host)
+    elif frame.kind == WARNING:
+        issue(from_json(frame))
+    else:
+        return False
+    return True
 
-    Returns a function of one record as it was sent. The records have the attributes `bandsaw_task`
-    and `bandsaw_host`, and say in `process` in which process they were made.
+
+def emit(content: Mapping[str, Any], task: str, host: str) -> None:
+    """Hands a record of the far side to the logger of the same name in this process.
+
+    It has the attributes `bandsaw_task` and `bandsaw_host`, and says in `process` in which process
+    it was made.
     """
-
-    def emit(content: Mapping[str, Any]) -> None:
-        level, extra = content.get("levelno", 0), content.get("extra", {})
-        if not isinstance(level, int) or not isinstance(extra, dict):
-            raise ProtocolError("The body of a message LOG is no record of logging.")
-        logger = logging.getLogger(str(content.get("name", "")))
-        if not logger.isEnabledFor(level):
-            return
+    level, extra = content.get("levelno", 0), content.get("extra", {})
+    if not isinstance(level, int) or not isinstance(extra, dict):
+        raise ProtocolError("The body of a message LOG is no record of logging.")
+    logger = logging.getLogger(str(content.get("name", "")))
+    if logger.isEnabledFor(level):
         own = {name: value for name, value in content.items() if name != "extra"}
         record = logging.makeLogRecord({**extra, **own, "bandsaw_task": task, "bandsaw_host": host})
         logger.handle(record)
-
-    return emit
 
 
 def through(channel: Channel) -> Callable[[dict[str, Any]], None]:

@@ -106,7 +106,7 @@ def message(
 ) -> Optional[Message]:
     """Makes the message of a known shape, `None` if arguments are better sent otherwise.
 
-    `carrier`: makes what carries the files in it, and is called where there may be some.
+    `file_carrier`: makes what carries the files in it, and is called where there may be some.
     """
     execution, own = session.execution, session.__dict__
     ids = session._known_ids()
@@ -176,7 +176,7 @@ def restored(known: dict[Any, Shape], data: bytes) -> Session:
 def done(
     session: Session, left_out: dict[str, str], file_carrier: Callable[[Session], FileCarrier]
 ) -> Optional[Message]:
-    """Makes the message of a result alone, `None` if more has changed. `carrier`: see `message`."""
+    """Makes the message of a result alone, `None` if more has changed. See `message`."""
     if len(left_out) < 3 or "result" in left_out:
         return None
     code = session.__dict__.get("_code")

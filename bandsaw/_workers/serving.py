@@ -79,30 +79,25 @@ def serve(channel: Channel) -> None:
     handler.install()
     shower = notices.Shower(notices.through(channel))
     shower.install()
-    idle_seconds: Optional[float] = None
-    directory: Optional[str] = None
-    number: Any = None
+    told: dict[str, Any] = {}
     known: dict[Any, repeat_calls.Shape] = {}
-    is_last = False
     asking = Asking(channel)
     try:
         while True:
-            frame = _next(channel, idle_seconds)
+            frame = _next(channel, told.get("idle_seconds"))
             if frame is None or frame.kind == frames.BYE:
                 return
             if frame.kind == frames.STATE:
                 content = frames.from_json(frame)
                 _take_over(content)
-                idle_seconds = content.get("idle_seconds", idle_seconds)
-                directory = content.get("bulk_directory", directory)
-                number = content.get("number", number)
+                told.update(content)
                 callers.has_place = content.get("has_place", callers.has_place)
-                is_last = content.get("is_last", False)
                 telling.wanted = content.get("facts", telling.wanted)
                 _give_signs_of_life(channel, content.get("heartbeat_seconds"))
             elif frame.kind in (frames.SESSION, frames.AGAIN):
+                is_last = told.get("is_last", False)
                 with asking:
-                    messages = _go_on(frame, directory, known, number, handler, shower)
+                    messages = _go_on(frame, told, known, handler, shower)
                 if not is_last:
                     bulk_files.keep_lent()
                 _answer(channel, messages)
@@ -113,7 +108,7 @@ def serve(channel: Channel) -> None:
                 # The next call would meet what a task has closed: it goes to another process.
                 if not fork_servers.can_start():
                     return
-                number = None
+                told.pop("number", None)
             else:
                 raise ProtocolError(f"A message {frames.NAMES[frame.kind]} came here.")
     except (EOFError, BrokenPipeError):
@@ -204,9 +199,8 @@ class Asking:
 
 def _go_on(
     frame: frames.Frame,
-    directory: Optional[str],
+    told: Mapping[str, Any],
     known: dict[Any, repeat_calls.Shape],
-    number: Any,
     handler: notices.Sender,
     shower: notices.Shower,
 ) -> list[frames.Message]:
@@ -219,7 +213,7 @@ def _go_on(
     inheritance.undo()
     shower.install()
     try:
-        session = _session_of(frame, known, number)
+        session = _session_of(frame, known, told.get("number"))
         # A configuration that sets logging up does so for the caller, who has its handlers.
         handler.install()
         if frame.kind == frames.SESSION:
@@ -240,6 +234,7 @@ def _go_on(
             with _homeward(session):
                 packed = packing.packed(session, left_out)
             try:
+                directory = told.get("bulk_directory")
                 message = envelope.message(frames.RETURN, packed, directory)
             except OSError as error:
                 raise WorkerError(

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import json
-import struct
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from .._file import FileCarrier
 from .._file_transfer import carrying
-from .._system.output import Output, last_lines, said
-from .._system.processes import describe_exit
+from .._system.output import Output
 from ..distribution import DistributionArchive
-from ..errors import WorkerError, WorkerStartError
+from ..errors import WorkerError
 from ..run import get_run_id
 from ..session import Session
-from . import archive_sending, envelope, frames, inheritance, multiplexer
+from . import frames, inheritance, multiplexer, ssh_sending
 from .carrier import Carrier
 from .child import Child
+from .deaths import not_started
 from .frames import SESSION, Frame, Message
 from .multiplexer import Stream
-from .near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello, replace_older
+from .near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello
 from .ssh_connection import Connection, connection_to
 from .ssh_start import Target
-
-_START = struct.Struct("!Ic")
 
 
 class RemoteChild(Child):
@@ -161,20 +157,16 @@ class RemoteForkServer(AnyForkServer):
                 frame = Frame(body[0], body[1:])
                 return checked_hello(frame, self.kind, f"{self.kind.executable} on {host}")
             else:
-                ending = body.decode("utf-8", "replace")
-                with contextlib.suppress(ValueError):
-                    ending = f"it ended with {describe_exit(int(ending))}"
-                raise WorkerStartError(
-                    f"A process for tasks could not be started on {host}: {ending}."
-                    + said(last_lines(written.kept))
-                )
+                raise not_started(host, body.decode("utf-8", "replace"), written.kept)
 
-    def is_gone(self) -> bool:
-        """Looks whether anything says that it has ended."""
+    def is_stale(self) -> bool:
         inbox = self._stream.inbox
         while inbox:
             letter, _, _ = inbox.popleft()
             self._is_gone = self._is_gone or letter == b"E"
+        if self._is_gone:
+            # Perhaps because somebody has removed its archive.
+            self._connection.digests.discard(self.kind.code)
         return self._is_gone
 
     def _start(self, fork: bool) -> RemoteChild:
@@ -182,7 +174,9 @@ class RemoteForkServer(AnyForkServer):
         with self._lock:
             self._children += 1
         with contextlib.suppress(OSError):
-            child.stream.send(b"P", _START.pack(self._stream.number, b"F" if fork else b"S"))
+            child.stream.send(
+                b"P", multiplexer.START.pack(self._stream.number, b"F" if fork else b"S")
+            )
         return child
 
     def close(self) -> None:
@@ -226,71 +220,20 @@ class SshCarrier(Carrier):
 
     def start(self, check: Check) -> Child:
         connection = connection_to(self._target, self._archive)
-        fork_server = connection.fork_servers.get(self.kind)
-        if fork_server is None or fork_server.is_gone():
-            with connection.lock_for(self.kind):
-                fork_server = self._started(connection)
-        fork_server.last_used = time.monotonic()
+
+        def start() -> RemoteForkServer:
+            ssh_sending.put_archive(connection, self._archive)
+            environment = dict(self.kind.at_start)
+            return RemoteForkServer(connection, self.kind, environment, self._requirements)
+
+        fork_server: RemoteForkServer = connection.fork_servers.of(self.kind, start)
         self._fork_server = fork_server
         check(fork_server.hello)
-        return fork_server.take(not fork_server.has_threads)
-
-    def _started(self, connection: Connection) -> RemoteForkServer:
-        fork_server: Optional[RemoteForkServer] = connection.fork_servers.get(self.kind)
-        if fork_server is not None and fork_server.is_gone():
-            del connection.fork_servers[self.kind]
-            connection.digests.discard(self.kind.code)
-            fork_server.replace()
-            fork_server = None
-        if fork_server is None:
-            self._send_archive(connection)
-            fork_server = connection.fork_servers[self.kind] = RemoteForkServer(
-                connection, self.kind, dict(self.kind.at_start), self._requirements
-            )
-            replace_older(connection.fork_servers, self.kind)
-        return fork_server
-
-    def _send_archive(self, connection: Connection) -> None:
-        digest = self.kind.code
-        if digest in connection.digests:
-            return
-        stream = Stream(connection)
-
-        def ask() -> bytes:
-            stream.send(b"Z")
-            return self._answer(connection, stream)
-
-        try:
-            stream.send(b"D", digest.encode("ascii"))
-            if self._answer(connection, stream) == b"0":
-
-                def write(piece: bytes) -> None:
-                    stream.send(b"Z", piece)
-
-                host = self._target.host
-                archive_sending.send(self._archive, connection.tag, write, ask, host)
-        except BrokenPipeError as error:
-            raise connection.loss("The archive was lost") from error
-        finally:
-            with contextlib.suppress(OSError):
-                stream.send(b"Q")
-            stream.release()
-        connection.digests.add(digest)
-
-    def _answer(self, connection: Connection, stream: Stream) -> bytes:
-        if not stream.wait():
-            raise connection.loss("The archive was lost")
-        letter, body, _ = stream.inbox.popleft()
-        if letter != b"D":
-            raise WorkerStartError(
-                f"The archive cannot be put on {self._target.host}: "
-                f"{body.decode('utf-8', 'replace')}."
-            )
-        return body
+        return fork_server.take()
 
     def prepare_next(self) -> None:
         if self._fork_server is not None:
-            self._fork_server.prepare_next(not self._fork_server.has_threads)
+            self._fork_server.prepare_next()
 
     def inherited(self) -> dict[str, Any]:
         return {"overlay": self._overlay}
@@ -307,9 +250,7 @@ class SshCarrier(Carrier):
         )
         if not files:
             return {}
-        from . import file_sending
-
-        folder = file_sending.put(_connection_of(child), files)
+        folder = ssh_sending.put_files(_connection_of(child), files)
         keys = {file.called: file.key for file in files if file.called != file.key}
         news: dict[str, Any] = {"files_keys": keys} if keys else {}
         if child.told.get("files_folder") != folder:
@@ -318,12 +259,6 @@ class SshCarrier(Carrier):
 
     def arrived(self, session: Session, child: Child) -> FileCarrier:
         def get(path: str, target: str) -> None:
-            from . import file_sending
-
-            file_sending.get(_connection_of(child), path, target)
+            ssh_sending.get_file(_connection_of(child), path, target)
 
         return carrying.Arrived(session, get)
-
-    def message(self, members: Mapping[str, Sequence[Any]]) -> Message:
-        head, pieces, _ = envelope.laid_out(members)
-        return SESSION, [head, *pieces], None

@@ -17,11 +17,13 @@ import time
 from typing import Any, Optional
 
 from .._system import ending
+from .._system.output import last_words
 from .._system.processes import in_forked_processes
 from ..distribution import DistributionArchive
 from ..errors import BandsawError, RemoteConnectionError
+from .fork_servers import ForkServers
 from .multiplexer import HEAD, PIECE, Stream
-from .ssh_start import READ, SILENT_SECONDS, Login, Target, is_ready, last_words
+from .ssh_start import READ, SILENT_SECONDS, Login, Target, is_ready
 
 # How long to wait for a thread that writes, when a connection is closed.
 _SECONDS_TO_WRITE = 10.0
@@ -32,10 +34,9 @@ assert PIECE <= READ
 class Connection:
     def __init__(self, target: Target, archive: DistributionArchive) -> None:
         self.target = target
-        # The fork servers that were started over it, by what they are for.
-        self.fork_servers: dict[Any, Any] = {}
+        self.fork_servers: ForkServers[Any] = ForkServers()  # those that were started over it
         self.digests = {archive.digest}  # the digests of the archives that are there
-        self._locks: dict[Any, threading.Lock] = {}
+        self._locks: dict[str, threading.Lock] = {}
         self._streams: dict[int, Stream] = {}
         self._number = 0
         # Where the rest of a piece of a file goes, which is read straight into its place.
@@ -61,10 +62,10 @@ class Connection:
             self.close(now=True)
             raise
 
-    def lock_for(self, kind: Any) -> threading.Lock:
-        """Returns the lock that is held while a fork server of some kind is started."""
+    def lock_for(self, contents: str) -> threading.Lock:
+        """Returns the lock that is held while some contents are sent."""
         with self._read_lock:
-            return self._locks.setdefault(kind, threading.Lock())
+            return self._locks.setdefault(contents, threading.Lock())
 
     # Messages
 
@@ -117,8 +118,7 @@ class Connection:
                     self._stop_waiting(stream)
                 break
             left = None if deadline is None else deadline - time.monotonic()
-            is_awake = wakeup.wait(left)
-            if not is_awake or stream.inbox:
+            if not wakeup.wait(left) or stream.inbox:
                 self._stop_waiting(stream)
                 break
 

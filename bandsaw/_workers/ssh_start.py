@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
 from .._system.interrupts import Deferred
-from .._system.output import Tail, last_lines
+from .._system.output import Tail, last_lines, last_words
 from .._system.processes import describe_exit, ends_within, kill_group
 from ..distribution import DistributionArchive
 from ..errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
@@ -339,7 +339,3 @@ def _widen(descriptor: int) -> None:
         import fcntl
 
         fcntl.fcntl(descriptor, getattr(fcntl, "F_SETPIPE_SZ", 1031), _PIPE_SIZE)
-
-
-def last_words(words: str) -> str:
-    return f" Its last words:\n{words}" if words else ""

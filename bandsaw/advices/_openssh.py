@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Callable, Optional, Union
 
 from .._system.interrupts import Deferred
-from .._system.output import Tail
+from .._system.output import Tail, last_words
 from .._system.processes import describe_exit, end_group, flags
 from ..errors import InvalidValueError
 from ._remote import Remote, SshBackend
@@ -278,9 +278,7 @@ class _Conversation:
             parts.append("the connection failed or was lost (ssh ended with exit code 255)")
         elif status != 0:
             parts.append(f"it ended with {describe_exit(status)}")
-        message = ": ".join(parts) + "."
-        if errors:
-            message += f" Its last words:\n{errors}"
+        message = ": ".join(parts) + "." + last_words(errors)
         # With this status, commands end as well, but not before they have begun.
         kind = RemoteConnectionError if problem and status == 255 else RemoteCommandError
         raise kind(message, status or 1, self._command, None, errors)

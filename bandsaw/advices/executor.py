@@ -138,15 +138,8 @@ class ExecutorAdvice(Advice):
         for left in reversed(range(_MOST_BEGINNINGS)):
             executor = self._executor()
             options, batch = _options_of(session.task, executor)
-            wanted = Wanted(
-                options,
-                self.workers,
-                self.preload,
-                None,
-                configuration_variables(),
-                seconds,
-                batch,
-            )
+            variables = configuration_variables()
+            wanted = Wanted(options, self.workers, self.preload, variables, seconds, batch)
             carrier = ExecutorCarrier(
                 engine_of(executor), archive, wanted, str(session.task), self._is_broken(executor)
             )

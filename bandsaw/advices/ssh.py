@@ -146,7 +146,7 @@ class SshAdvice(Advice):
         names, retries = self._choice_of(session.task)
         failed: list[str] = []
         while True:
-            with _busy.least(self, names, failed) as name:
+            with _least_busy(self, names, failed) as (name, load):
                 # A server that is started again takes a moment.
                 tries = failed.count(name)
                 if tries:
@@ -159,7 +159,7 @@ class SshAdvice(Advice):
                 except errors.RemoteConnectionError as error:
                     if error.where is not None:
                         raise  # it happened there, in another connection than ours
-                    _busy.note_failure(self, name)
+                    load.failed_at = time.monotonic()
                     if len(failed) >= retries:
                         raise
                     failed.append(name)
@@ -276,59 +276,47 @@ def _target_of(backend: SshBackend, remote: Remote) -> Optional[Target]:
     return target
 
 
-class _Busy:
-    """How many tasks of this process run on each remote of each advice, and which ones failed."""
-
-    def __init__(self) -> None:
-        self.start_anew()
-
-    def start_anew(self) -> None:
-        self._lock = threading.Lock()
-        # Not on the advice, which may be copied and pickled.
-        self._known: weakref.WeakKeyDictionary[SshAdvice, dict[str, _Load]] = (
-            weakref.WeakKeyDictionary()
-        )
-
-    def _of(self, advice: SshAdvice, name: str) -> _Load:
-        return self._known.setdefault(advice, {}).setdefault(name, _Load())
-
-    @contextlib.contextmanager
-    def least(self, advice: SshAdvice, names: list[str], failed: list[str]) -> Iterator[str]:
-        """Picks the remote that runs the fewest tasks, and counts one more for it meanwhile.
-
-        Args:
-            advice: The advice.
-            names: The remotes to choose from.
-            failed: Those that failed this task, which come last. Before them come those that
-                failed another one a moment ago: nothing runs there, and that is no merit.
-        """
-        with self._lock:
-            now = time.monotonic()
-
-            def order(name: str) -> tuple[int, bool, int]:
-                load = self._of(advice, name)
-                return failed.count(name), now - load.failed_at < _AVOIDED_SECONDS, load.tasks
-
-            name = min(names, key=order)
-            load = self._of(advice, name)
-            load.tasks += 1
-        try:
-            yield name
-        finally:
-            with self._lock:
-                load.tasks -= 1
-
-    def note_failure(self, advice: SshAdvice, name: str) -> None:
-        """Notes that a remote could not be reached, or was lost."""
-        with self._lock:
-            self._of(advice, name).failed_at = time.monotonic()
-
-
 class _Load:
+    """What runs on a remote of an advice, and when that failed last."""
+
     tasks = 0
     failed_at = float("-inf")
 
 
-_busy = _Busy()
+# Not on the advice, which may be copied and pickled.
+_loads: weakref.WeakKeyDictionary[SshAdvice, dict[str, _Load]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
 
-in_forked_processes(_busy.start_anew)
+
+@contextlib.contextmanager
+def _least_busy(
+    advice: SshAdvice, names: list[str], failed: list[str]
+) -> Iterator[tuple[str, _Load]]:
+    """Picks the remote that runs the fewest tasks, and counts one more for it meanwhile.
+
+    `failed`: those that failed this task, which come last. Before them come those that failed
+    another one a moment ago: nothing runs there, and that is no merit.
+    """
+    with _lock:
+        now = time.monotonic()
+        loads = _loads.setdefault(advice, {})
+
+        def order(name: str) -> tuple[int, bool, int]:
+            load = loads.setdefault(name, _Load())
+            return failed.count(name), now - load.failed_at < _AVOIDED_SECONDS, load.tasks
+
+        name = min(names, key=order)
+        load = loads[name]
+        load.tasks += 1
+    try:
+        yield name, load
+    finally:
+        with _lock:
+            load.tasks -= 1
+
+
+@in_forked_processes
+def _let_go() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _loads.clear()

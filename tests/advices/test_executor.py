@@ -18,7 +18,6 @@ from bandsaw._workers import (
     engine_far,
     engine_files,
     engine_hub,
-    engine_machine,
     packs,
 )
 from bandsaw._workers.carrier import Carrier
@@ -1482,33 +1481,33 @@ def test_calls_of_a_map_wait_for_the_first_one_to_be_packed_by_how_long_it_took(
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    of_ended = engine_machine.started(ended.pid)
+    of_ended = engine_claims.started(ended.pid)
     ended.communicate(b"\n")
-    of_this = engine_machine.started(os.getpid())
+    of_this = engine_claims.started(os.getpid())
     for name, caller in (("gone", of_ended), ("here", of_this), ("other", ("x", *of_ended[1:]))):
-        os.symlink(engine_machine.claim("begun", caller), tmp_path / f"begun-{name}")
-    engine_machine.sweep(str(tmp_path))
+        os.symlink(engine_claims.claim("begun", caller), tmp_path / f"begun-{name}")
+    engine_claims.sweep(str(tmp_path))
     left = {"begun-here", "begun-other"} | ({"begun-gone"} if not of_this[0] else set())
     assert set(os.listdir(tmp_path)) == left
 
 
 def test_a_claim_is_short_enough_for_a_file_system_to_keep_it_without_a_block(tmp_path):
-    box, descriptor = engine_machine.new_box(str(tmp_path))
+    box, descriptor = engine_claims.new_box(str(tmp_path))
     os.close(descriptor)
-    machine, _, _ = engine_machine.started(os.getpid())
-    most = engine_machine.claim("begun", (machine, 4194304, "9999999999"), box)
+    machine, _, _ = engine_claims.started(os.getpid())
+    most = engine_claims.claim("begun", (machine, 4194304, "9999999999"), box)
     assert len(most) < 60
 
 
 def test_a_call_is_told_its_end_where_it_runs_now(tmp_path):
     root, name = str(tmp_path), "a" * 32
-    boxes = [engine_machine.new_box(root) for _ in range(2)]
+    boxes = [engine_claims.new_box(root) for _ in range(2)]
     request = {"claims": root, "caller": ("here", 1, "2"), "engine": "", "repeats": False}
     begun = {}
     try:
         for box, descriptor in boxes:
             assert engine_far._begins(request, box, name, begun) == "begun"
-            assert engine_machine.tell(root, name)
+            assert engine_claims.tell(root, name)
             assert os.read(descriptor, 100).decode() == name + "\n"
     finally:
         for _, descriptor in boxes:
@@ -1529,7 +1528,7 @@ def test_a_call_that_was_over_begins_again_only_where_the_engine_repeats_calls(t
 
 def test_a_call_that_has_begun_cannot_be_kept_from_it(tmp_path):
     of_calls = engine_claims.Claims(lambda: str(tmp_path))
-    said = engine_machine.claim("begun", engine_claims.caller(os.getpid()))
+    said = engine_claims.claim("begun", engine_claims.caller(os.getpid()))
     os.symlink(said, tmp_path / "begun-one")
     assert not of_calls.take("one")
     assert of_calls.take("other") and of_calls.take("other")

@@ -1,7 +1,9 @@
+import functools
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -309,21 +311,20 @@ def test_an_interpreter_is_never_read_as_commands(executable, tmp_path, monkeypa
 
 
 def test_the_least_busy_remote_is_taken_and_one_that_failed_comes_last():
-    from bandsaw.advices.ssh import _Busy
+    from bandsaw.advices.ssh import _least_busy
 
-    busy, advice = _Busy(), SshAdvice()
-    names = ["a", "b", "c"]
-    with busy.least(advice, names, []) as first, busy.least(advice, names, []) as second:
+    least, names = functools.partial(_least_busy, SshAdvice()), ["a", "b", "c"]
+    with least(names, []) as (first, load), least(names, []) as (second, _):
         assert (first, second) == ("a", "b")
-        with busy.least(advice, ["b", "a"], []) as third:
+        with least(["b", "a"], []) as (third, _):
             assert third == "b"
-    busy.note_failure(advice, "a")
-    with busy.least(advice, names, []) as first, busy.least(advice, names, ["b"]) as second:
+    load.failed_at = time.monotonic()
+    with least(names, []) as (first, _), least(names, ["b"]) as (second, _):
         # Another task has failed on one, this one on the other.
         assert (first, second) == ("b", "c")
-    with busy.least(advice, ["a", "b"], ["b"]) as found:
+    with least(["a", "b"], ["b"]) as (found, _):
         assert found == "a"
-    with busy.least(advice, ["a"], ["a"]) as found:
+    with least(["a"], ["a"]) as (found, _):
         assert found == "a"
 
 

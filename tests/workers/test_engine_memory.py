@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bandsaw._system.interrupts import owned
-from bandsaw._workers import bulk_files, engine_door, envelope, frames, in_worker
+from bandsaw._workers import bulk_files, engine_bulk, envelope, frames, in_worker
 from bandsaw._workers.engine_memory import hand_over, shared_at
 from bandsaw.errors import ProtocolError
 from bandsaw.run import get_run_id
@@ -53,15 +53,15 @@ def test_the_file_behind_shared_memory_is_found():
 def test_a_file_is_handed_over_at_the_door_to_who_waits_for_it():
     file = in_file(b"result")
     for call in ("one", "two"):
-        assert hand_over(file, engine_door.opened(), call)
+        assert hand_over(file, engine_bulk.door(), call)
     os.close(file)
-    engine_door.forget("one")
-    with engine_door.take("two") as taken:
+    engine_bulk.forget("one")
+    with engine_bulk.take("two") as taken:
         assert isinstance(taken, io.FileIO)
         assert os.pread(taken.fileno(), 10, 0) == b"result"
     for call in ("one", "two"):
         with pytest.raises(ProtocolError, match="not handed over"):
-            engine_door.take(call)
+            engine_bulk.take(call)
     assert not hand_over(0, "bandsaw-nowhere", "one")
 
 
