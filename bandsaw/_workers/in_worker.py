@@ -32,7 +32,6 @@ from ..errors import (
     CodeMismatchError,
     ProtocolError,
     TaskKilledError,
-    WorkerDiedError,
     WorkerStartError,
 )
 from ..session import Session
@@ -47,6 +46,7 @@ from . import (
     repeat_calls,
     serving,
 )
+from .deaths import lost_by
 from .engine import Engine
 from .engine_bulk import WORTH_A_FILE, handed
 from .frames import RETURN, Frame
@@ -307,7 +307,4 @@ def _answer(
             ) from error
         except Exception as error:
             is_broken(error)
-            raise WorkerDiedError(
-                f"Task {session.task} was lost: {name} says {type(error).__name__}: {error}",
-                *(1, [name], None, str(error)),
-            ) from error
+            raise lost_by(name, error)(f"Task {session.task} was lost") from error

@@ -809,6 +809,38 @@ def test_a_kept_process_in_which_a_thread_logs_between_two_calls_goes_on(project
     assert (done.stdout, "between two calls" in done.stderr) == ("True\n", True)
 
 
+@pytest.mark.parametrize("options", ["", "workers=1", "isolate=False"])
+@pytest.mark.parametrize(
+    ("lost_with", "kind"),
+    [("ConnectionResetError('gone')", "RemoteConnectionError"), ("OSError('gone')", "WorkerDied")],
+)
+def test_an_engine_that_loses_a_call_says_whether_it_was_the_connection(
+    project, options, lost_with, kind
+):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        from concurrent.futures import Future
+
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        class Executor:
+            def submit(self, function, *args):
+                future = Future()
+                future.set_exception({lost_with})
+                return future
+
+        advice = ExecutorAdvice(Executor(), {options})
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write("tasks.py", "import bandsaw\n\n@bandsaw.task\ndef nothing():\n    pass\n")
+    done = project.run("-c", "import tasks; tasks.nothing()", check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"bandsaw.errors.{kind}") and "Error: gone" in last, done.stderr
+
+
 @pytest.mark.parametrize("options", ["workers=1", "isolate=False"])
 def test_large_data_passes_the_executor_by_on_one_machine(project, options):
     project.write(
