@@ -10,9 +10,8 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from .bindings import Scope, collected
 from .syntax import IsLeftOut, nodes_below
-from .uses import ALL_VARIABLES, RUN_BY_IMPORT, Origin, Uses, chain_of, united
+from .uses import ALL_VARIABLES, RUN_BY_IMPORT, Origin, Scope, Uses, chain_of, collected, united
 
 # The module and the name in it, by the name that they are imported under, with the leading dots.
 Imports = Mapping[str, tuple[str, str, int]]
