@@ -156,19 +156,12 @@ def _judge(module_name: str) -> bool:
         return False
     module = sys.modules.get(module_name)
     location = _location(module_name if module is not None else top_level)
-    names = getattr(sys, "stdlib_module_names", None)
-    if names is not None and top_level in names:
-        # A project may shadow a name of the standard library, so the location decides where
-        # there is one.
-        if location is None or location in ("built-in", "frozen"):
-            return False
-        return not _is_below_standard_library(location) and not _is_installed(location)
     if location is None:
         # Made by hand (`types.ModuleType`): nobody installed it.
-        return module is not None and module.__dict__.get("__spec__") is None
-    if location in ("built-in", "frozen"):
-        return False
-    return not _is_installed(location) and not _is_below_standard_library(location)
+        is_by_hand = module is not None and module.__dict__.get("__spec__") is None
+        return is_by_hand and top_level not in getattr(sys, "stdlib_module_names", ())
+    # A project may shadow a name of the standard library, so the location decides.
+    return location not in ("built-in", "frozen") and not _is_foreign(location)
 
 
 def _location(module_name: str) -> Optional[str]:
@@ -236,7 +229,11 @@ def _is_installed(location: str) -> bool:
 
 def is_foreign_place(folder: str) -> bool:
     """Says whether a folder or zip of the search path holds no code of the project."""
-    return _is_installed(folder) or _is_below_standard_library(os.path.join(folder, "any"))
+    return _is_foreign(os.path.join(folder, "any"))
+
+
+def _is_foreign(location: str) -> bool:
+    return _is_installed(location) or _is_below_standard_library(location)
 
 
 def _is_below_standard_library(location: str) -> bool:

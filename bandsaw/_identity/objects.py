@@ -14,7 +14,7 @@ from . import compiled
 from .bulk_data import open_array, open_numpy, open_ufunc, written_buffer
 from .firstparty import canonical_module_name, global_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
-from .kinds import attributes_of, by_kind, is_a, module_of, name_of, number_of, qualname_of
+from .kinds import attributes_of, by_kind, is_a, is_changeable, module_of, name_of, qualname_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -314,20 +314,8 @@ _BY_NAME: dict[str, Maker] = {
 
 def _by_name(kind: type) -> Any:
     maker = _BY_NAME.get(name_of(kind))
-    # A class of another module can claim to be one of these.
-    if (
-        maker is not None
-        and number_of(kind, "__flags__") & _IS_HEAP_TYPE
-        and not _is_original(kind)
-    ):
-        return None
+    if maker is not None and is_changeable(kind):
+        # A class of another module can claim to be one of these.
+        home: Any = sys.modules.get(module_of(kind))
+        return maker if attributes_of(home).get(qualname_of(kind)) is kind else None
     return maker
-
-
-_IS_HEAP_TYPE = 1 << 9
-
-
-def _is_original(kind: type) -> bool:
-    found: Any = sys.modules.get(module_of(kind))
-    # The views of dicts have no name in a module, but they are no heap types either.
-    return attributes_of(found).get(qualname_of(kind)) is kind

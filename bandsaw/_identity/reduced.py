@@ -11,13 +11,12 @@ from typing import Any
 from .._system.importing import late_import
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
-from .kinds import attributes_of, defines, is_a
+from .kinds import attributes_of, defines, is_a, is_changeable
 
 _PROTOCOL = 5
 # They give the same again and again.
 _ENDLESS = (itertools.count, itertools.repeat)
 _NEW = copyreg.__newobj__  # type: ignore[attr-defined]
-_HEAP_TYPE = 1 << 9
 _ASKED = frozenset(
     "__reduce__ __reduce_ex__ __getstate__ __getnewargs__ __getnewargs_ex__"
     " __getattribute__".split()
@@ -68,15 +67,10 @@ def open_reduced(value: Any) -> Form:
 
 def _is_asked_itself(kind: type) -> bool:
     """Says whether `pickle` would run a `__getattr__`, for a `__getstate__` or an empty slot."""
-    for base in kind.__mro__:
-        if "__getattr__" in base.__dict__:
-            break
-    else:
+    if not defines(kind, "__getattr__"):
         return False
-    return all(
-        base.__flags__ & _HEAP_TYPE and _ASKED.isdisjoint(base.__dict__)
-        for base in kind.__mro__[:-1]
-    )
+    bases = kind.__mro__[:-1]
+    return all(is_changeable(base) and _ASKED.isdisjoint(base.__dict__) for base in bases)
 
 
 def _reduced(value: Any) -> tuple[Any, ...]:
@@ -95,9 +89,7 @@ def _reduced(value: Any) -> tuple[Any, ...]:
 
 def _unheard(kind: type) -> AbstractContextManager[Any]:
     # Python 3.12 warns that it will stop to pickle these.
-    if kind.__module__ != "itertools":
-        return nullcontext()
-    return _in_silence()
+    return _in_silence() if kind.__module__ == "itertools" else nullcontext()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copyreg
 import enum
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property, partial
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Optional, Union
@@ -119,7 +119,9 @@ def open_stored(value: Any) -> Optional[Form]:
     kind = type(value)
     if is_a(value, (type, FunctionType, ModuleType, enum.Enum)):
         return None
-    state = without_memos(kind, state_of(value, members_of(kind)))
+    memos = memos_of(kind)  # what methods keep of what they have computed
+    held = state_of(value, members_of(kind)).items()
+    state = {name: each for name, each in held if name not in memos}
     fields = Fields(state) if state else None
     contents = first_contents(value)
     if is_a(value, (set, frozenset)):
@@ -145,12 +147,6 @@ def open_stored(value: Any) -> Optional[Form]:
                     return None
                 raise NoForm("what it stores cannot be read without running its own code")
     return Form(b"O", PARTS, (kind, args, fields, items, pairs), ("",) * 5)
-
-
-def without_memos(kind: type, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out what methods keep of what they have computed."""
-    memos = memos_of(kind)
-    return {name: value for name, value in state.items() if name not in memos}
 
 
 def counts_in_a_class(value: Any, owner: type) -> bool:
