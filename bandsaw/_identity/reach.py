@@ -36,8 +36,7 @@ from .loaded_together import Together
 from .module_parts import Part
 from .name_reader import NameReader
 from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
-from .part_forms import Line, PartForms
-from .part_graph import PartGraph
+from .part_forms import Line, PartForms, PartGraph
 from .problems import Problems, is_dynamic, label
 from .safe_opening import FOREIGN, NAMES
 from .stored import unwrapped
@@ -81,10 +80,8 @@ class Reach:
         self._called_later: list[tuple[Use, Found]] = []
         self._graph: Optional[PartGraph] = None
         if not is_told_apart:
-            parts, found = self._parts, self.problems.found
-            ways = parts.line_of, self._open_outside, self._write_mixed, parts.note_module
             records = {} if only_source else reader.together.records
-            self._graph = PartGraph(records, *ways, found)
+            self._graph = PartGraph(records, self._parts, self._write_mixed, self.problems.found)
         self._writer = Writer(self.form)
 
     def digest(self, code: Any, name: str = "value") -> bytes:
@@ -236,9 +233,6 @@ class Reach:
             return self._graph.name(part)
         self._parts.note_module(part.module)
         return self._parts.form(part, self._parts.found_by(part)[0])
-
-    def _open_outside(self, name: Outside) -> Any:
-        return self._reader.installed(*name)
 
     def _write_mixed(self, code: Any, form: Form) -> bytes:
         """Writes a part, or a name from outside, that holds what is in memory."""
