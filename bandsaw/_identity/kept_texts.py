@@ -27,7 +27,7 @@ _SHORTEST = 1_000
 _MOST_BYTES = 128 << 20
 # The modules that find out what is kept.
 _MAKERS = (
-    "changes definitions kept_definitions kept_outlines kept_texts matching module_parts"
+    "changes definitions kept_outlines kept_texts matching module_parts"
     " outlines scopes sources syntax top_level uses".split()
 )
 

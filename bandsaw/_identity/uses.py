@@ -26,6 +26,19 @@ class Origin(NamedTuple):
         return f"{'.' * self.level}{self.module}{name}"
 
 
+def bound_by_import(node: Any) -> list[tuple[str, Origin]]:
+    """Names what an import statement binds, with where it takes that from."""
+    if isinstance(node, ast.ImportFrom):
+        module, level = node.module or "", node.level
+        return [(each.asname or each.name, Origin(module, each.name, level)) for each in node.names]
+    # `import a.b` binds `a`, and `import a.b as c` binds `a.b`.
+    return [
+        (each.asname or each.name.partition(".")[0],
+         Origin(each.name, None if each.asname is None else "", 0))
+        for each in node.names
+    ]  # fmt: skip
+
+
 def absolute(origin: tuple[str, Any, int], package: Any) -> str:
     """Names the module that an import in a package is from."""
     module, _, level = origin
