@@ -19,7 +19,7 @@ from .kept_texts import remove_most
 from .kinds import attributes_of, innermost, is_a, is_below, name_of_module, qualname_of
 from .loaded_together import together_for
 from .names import module_source
-from .reach import Reach
+from .reach import settled
 from .sources import source_of
 from .syntax import write_syntax
 from .watch import Seen, Watch
@@ -88,12 +88,8 @@ class Walk:
         """
         with _without_full_collections():
             known = together_for(self._left_out)
-            reach = Reach(skip, self._left_out, as_now=as_now, together=known)
-            while True:
-                digest = reach.digest(code, _label(code))
-                if reach.is_settled():
-                    break
-                reach = Reach(skip, self._left_out, reach, as_now=as_now)
+            options = {"skip": skip, "left_out": self._left_out, "as_now": as_now}
+            digest, reach = settled(code, _label(code), known, **options)
             remove_most()
             known.keep()
             if reach.is_by_source and known.places is not None:

@@ -183,12 +183,12 @@ def _all_read(source: Source, namespace: dict[str, Any]) -> Table:
         return found.digest, uses, changes, tuple(asked.items()), tuple(says)
 
     functions: dict[Any, Any] = {}
-    for key, nodes in source.functions.items():
+    for key, nodes in source.index.functions.items():
         digests = source.digests(key)
         functions[key] = digests, kept(nodes[0]) if digests and len(nodes) == 1 else None
     classes = {
         name: [(node.lineno, node.end_lineno or node.lineno, kept(node)) for node in nodes]
-        for name, nodes in source.classes.items()
+        for name, nodes in source.index.classes.items()
     }
     assigned = {name: source.statements(name) for name in source.assigned}
     first_set = {

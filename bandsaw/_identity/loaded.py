@@ -151,7 +151,7 @@ def _is_decorated(module: Module, node: Any, decorators: list[Any], value: Any, 
     for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
         held.append((name, content_of(cell)))
         if name in changes.enclosing:
-            seen.forget_cell(cell)
+            seen.cells.pop(id(cell), None)
     held += [("", each) for each in value.__defaults__ or ()]
     held += [("", each) for each in (value.__kwdefaults__ or {}).values()]
     inner = [each for _, each in held if is_a(each, FunctionType)]

@@ -66,8 +66,9 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     if tasks is not None and type(value) in (tasks._FunctionTask, tasks._FunctionWithClosureTask):
         return _task(value)
     if is_a(value, (set, frozenset)):
+        base: Any = set if is_a(value, set) else frozenset
         state = _state(attributes_of(value))
-        return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
+        return Form(b"!set;", PARTS, (kind, frozenset(base.__iter__(value)), state))
     with late_import:
         from .reduced import open_reduced
 
@@ -82,11 +83,6 @@ def _task(value: Any) -> Form:
         with contextlib.suppress(Exception):
             function = value.function  # in a copy from another process it is found by its name
     return Form(b"!taskobject;", PARTS, (function, kwargs))
-
-
-def frozenset_of(value: Any) -> frozenset[Any]:
-    base = set if is_a(value, set) else frozenset
-    return frozenset(base.__iter__(value))
 
 
 def _state(values: Any) -> Any:

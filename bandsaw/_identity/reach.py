@@ -20,7 +20,6 @@ from .definitions import Definition, definition_of, definition_of_class, write_c
 from .first_values import MISSING, first_attributes, is_other_than_first
 from .firstparty import canonical_module_name, global_name, is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Written, opaque, write_str
-from .hidden_state import Pointer
 from .kinds import (
     attributes_of,
     bases_of,
@@ -39,7 +38,7 @@ from .names import CHANGING, attributes_of_function, cells_of, followed, module_
 from .part_forms import Line, PartForms, PartGraph
 from .problems import Problems, is_dynamic, label
 from .safe_opening import FOREIGN, NAMES
-from .stored import unwrapped
+from .stored import Pointer, unwrapped
 from .syntax import write_syntax
 from .uses import Use, Uses
 from .watch import Seen
@@ -84,7 +83,7 @@ class Reach:
             self._graph = PartGraph(records, self._parts, self._write_mixed, self.problems.found)
         self._writer = Writer(self.form)
 
-    def digest(self, code: Any, name: str = "value") -> bytes:
+    def digest(self, code: Any, name: str) -> bytes:
         """Digests code with all that it reaches."""
         report = self.problems.report
         self._writer = writer = Writer(self.form, name=name, report=report, seen=self.seen)
@@ -332,12 +331,20 @@ class Reach:
 
 def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, Seen]:
     """Digests a value of a module that counts by its source, and says what was read."""
-    reach = Reach(only_source=True, together=together)
+    digest, reach = settled(value, together=together, only_source=True)
+    return digest, reach.seen
+
+
+def settled(
+    code: Any, name: str = "value", together: Optional[Together] = None, **options: Any
+) -> tuple[bytes, Reach]:
+    """Digests code by as many walks as it takes to know what of it is state: with the last one."""
+    reach = Reach(together=together, **options)
     while True:
-        digest = reach.digest(value)
+        digest = reach.digest(code, name)
         if reach.is_settled():
-            return digest, reach.seen
-        reach = Reach(earlier=reach, only_source=True)
+            return digest, reach
+        reach = Reach(earlier=reach, **options)
 
 
 def _is_own(name: Any) -> bool:

@@ -46,7 +46,8 @@ def open_reduced(value: Any) -> Form:
         raise NoForm(f"{str(error) or type(error).__name__}{hint}") from error
     if is_a(reduced, str):
         module = getattr(value, "__module__", None) or kind.__module__
-        return Form(b"!global;", PARTS, (_written_name(str(module), reduced),))
+        home = canonical_module_name(module) if is_first_party(str(module)) else str(module)
+        return Form(b"!global;", PARTS, (Written(global_name(home, reduced)),))
     if not is_a(reduced, tuple) or not 2 <= len(reduced) <= 6:
         raise NoForm("its __reduce__ returns neither a string nor a tuple")
     function, args, state, items, pairs = (*reduced[:5], None, None, None)[:5]
@@ -100,12 +101,6 @@ def _in_silence() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _written_name(module: str, name: str) -> Written:
-    if is_first_party(module):
-        module = canonical_module_name(module)
-    return Written(global_name(module, name))
 
 
 def _open_state(state: Any) -> Any:

@@ -267,9 +267,6 @@ class _Visitor:
     def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
         self.scope.enclosing |= set(node.names)
 
-    def visit_Constant(self, node: ast.Constant) -> None:
-        """It uses nothing."""
-
     def generic_visit(self, node: ast.AST) -> None:
         if type(node) in _NAMED:
             name = getattr(node, "name", None) or getattr(node, "rest", None)

@@ -117,16 +117,6 @@ class Source:
         return any(value is not None and not literals_of(value) for value in values)
 
     @property
-    def functions(self) -> dict[tuple[str, int], list[Any]]:
-        """The definitions of its functions, by their names and first lines."""
-        return self._index.functions
-
-    @property
-    def classes(self) -> dict[str, list[ast.ClassDef]]:
-        """The definitions of its classes, by their qualified names."""
-        return self._index.classes
-
-    @property
     def assigned(self) -> dict[str, list[ast.stmt]]:
         """The top-level statements that assign a name."""
         return self._bindings.assigned
@@ -136,33 +126,25 @@ class Source:
         """The functions and classes at the top level, and whether they are decorated."""
         return self._read.defined
 
-    @property
-    def bound_below(self) -> set[str]:
-        """The names that anything but a definition or an import at the top level binds."""
-        return self._blocks.names
-
-    @property
-    def set_attributes(self) -> list[tuple[ast.expr, Optional[str]]]:
-        """What sets or deletes an attribute as the module runs: of what, and `None` for any."""
-        return self._blocks.attributes
-
     @cached_property
-    def _blocks(self) -> Blocks:
+    def blocks(self) -> Blocks:
+        """What anything but a definition or an import at the top level binds and sets."""
         return Blocks(self.tree)
 
     def forget_tree(self) -> None:
         """Has it made anew for who asks for it again."""
-        for name in ("tree", "_bindings", "_blocks", "_index", "_compiled"):
+        for name in ("tree", "_bindings", "blocks", "index", "_compiled"):
             self.__dict__.pop(name, None)
 
     @cached_property
-    def _index(self) -> _Index:
-        return _Index(self.tree)
+    def index(self) -> Index:
+        """The definitions in it."""
+        return Index(self.tree)
 
     def function(self, code: CodeType) -> Any:
         """Finds the definition of a function if it is there, the same, and not to be mistaken."""
         key = code.co_name, code.co_firstlineno
-        nodes = self._index.functions.get(key, [])
+        nodes = self.index.functions.get(key, [])
         if not nodes or digest_of_byte_code(code) not in self.digests(key):
             return None
         if len(nodes) == 1:
@@ -173,7 +155,7 @@ class Source:
 
     def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[ast.ClassDef]:
         """Finds the definition of a class if it is there and still the same."""
-        nodes = self._index.classes.get(qualified_name, [])
+        nodes = self.index.classes.get(qualified_name, [])
         lines = [code.co_firstlineno for code in codes]
         for code in codes:
             if self.function(code) is None:
@@ -203,7 +185,7 @@ class Source:
         return found
 
 
-class _Index:
+class Index:
     """The definitions of a module: functions by name and first line, classes by qualified name."""
 
     def __init__(self, tree: ast.AST) -> None:

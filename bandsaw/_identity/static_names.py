@@ -52,7 +52,7 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
         found = attributes_of(home).get(imported[1], MISSING)
         if found is value:
             return True
-        return None if found is MISSING or name in source.bound_below else False
+        return None if found is MISSING or name in source.blocks.names else False
     if is_a(value, (FunctionType, type)):
         if is_task(value):
             return True
@@ -68,7 +68,7 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
         is_bound = (
             source.assigns(name)
             or source.defined.get(name)
-            or name in source.bound_below
+            or name in source.blocks.names
             or _has_star(source)
         )
         return None if is_bound else False
@@ -210,7 +210,7 @@ def _set_by_module(cls: type) -> set[str]:
     variables = attributes_of(sys.modules.get(module_of(cls)))
     source = source_of_namespace(variables)
     found: set[str] = set()
-    for expression, name in () if source is None else source.set_attributes:
+    for expression, name in () if source is None else source.blocks.attributes:
         owner = said_by(expression, variables)
         if owner is cls or owner is MISSING:
             found.add(name or ANY)
@@ -222,7 +222,7 @@ def is_set_as_modules_load(owner: Any, name: str) -> bool:
     for module in list(sys.modules.values()):
         variables = attributes_of(module)
         source = source_of_namespace(variables)
-        for expression, set_name in () if source is None else source.set_attributes:
+        for expression, set_name in () if source is None else source.blocks.attributes:
             if set_name in (name, None) and said_by(expression, variables) is owner:
                 return True
     return False

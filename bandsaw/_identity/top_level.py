@@ -18,6 +18,7 @@ class Blocks:
 
     def __init__(self, tree: ast.Module) -> None:
         self.names: set[str] = set()
+        # What has an attribute set or deleted, and its name: `None` for any.
         self.attributes: list[tuple[ast.expr, Optional[str]]] = []
         plain = (*DEFINITIONS, ast.Import, ast.ImportFrom)
         self._index([node for node in tree.body if not isinstance(node, plain)])

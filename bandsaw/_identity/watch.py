@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Reading(Protocol):
-        """An object that is read anew to compare it, see `hidden_state`."""
+        """An object that is read anew to compare it, see `stored`."""
 
         value: Any
 
@@ -126,10 +126,6 @@ class Seen:
         self.functions[id(function)] = (function, *state)
         for cell in function.__closure__ or ():
             self.cells[id(cell)] = cell, content_of(cell)
-
-    def forget_cell(self, cell: CellType) -> None:
-        """Has a cell not be watched that reached code sets anew."""
-        self.cells.pop(id(cell), None)
 
     def owner(
         self, owner: Any, is_foreign: bool = False, left_out: frozenset[str] = frozenset()
