@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from types import ModuleType
@@ -243,21 +244,16 @@ def _is_below_standard_library(location: str) -> bool:
     return any(path.startswith(folder) for folder in _standard_library_folders())
 
 
-_folders: Optional[tuple[str, ...]] = None
-
-
+@lru_cache(maxsize=1)
 def _standard_library_folders() -> tuple[str, ...]:
-    global _folders
-    if _folders is None:
-        # `os` lies where the rest of the standard library does, which `sysconfig` would say too
-        # but takes milliseconds to import.
-        found = {os.path.dirname(os.path.abspath(os.__file__))}
-        found |= {os.path.realpath(folder) for folder in found}
-        found |= {os.path.join(folder, "lib-dynload") for folder in found}
-        zipped = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
-        found |= {os.path.join(os.path.dirname(folder), zipped) for folder in found}
-        _folders = tuple(os.path.normcase(folder) + os.sep for folder in sorted(found))
-    return _folders
+    # `os` lies where the rest of the standard library does, which `sysconfig` would say too but
+    # takes milliseconds to import.
+    found = {os.path.dirname(os.path.abspath(os.__file__))}
+    found |= {os.path.realpath(folder) for folder in found}
+    found |= {os.path.join(folder, "lib-dynload") for folder in found}
+    zipped = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
+    found |= {os.path.join(os.path.dirname(folder), zipped) for folder in found}
+    return tuple(os.path.normcase(folder) + os.sep for folder in sorted(found))
 
 
 def global_name(module: Any, name: Any) -> bytes:
