@@ -252,9 +252,8 @@ class Reach:
         left_out = self._reader.left_out_of(module, qualname_of(cls))
         self.seen.owner(cls, left_out=left_out)
         left_out |= {"__slotnames__"}  # `copyreg` keeps it there
-        members = {**attributes_of(cls), **first_attributes(cls)}
-        members = {name: value for name, value in members.items() if name not in left_out}
-        members = {name: value for name, value in members.items() if value is not MISSING}
+        found = {**attributes_of(cls), **first_attributes(cls)}
+        members = {n: v for n, v in found.items() if n not in left_out and v is not MISSING}
         methods = list(holdings.methods_of(cls, members))
         parts: list[Any] = [canonical_module_name(module), qualname_of(cls)]
         parts.append(tuple(base for base in bases_of(cls) if base is not object))
