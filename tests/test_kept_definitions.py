@@ -135,7 +135,7 @@ def test_finds_definitions_in_the_tree_without_compiling_the_source_again(load):
     assert found.name == "plain" and source.function(module.Base.go.__code__).name == "go"
     assert source.function(module.plain.__code__.replace(co_consts=(None, 5))) is None
     assert source.function(module.plain.__code__.replace(co_firstlineno=1)) is None
-    assert "tree" in source.__dict__ and source._codes is None
+    assert "tree" in source.__dict__ and "_compiled" not in source.__dict__
 
 
 PROGRAM = """
@@ -331,7 +331,7 @@ def test_makes_anew_what_is_damaged(load, home, damage, monkeypatch):
     path.write_bytes(data[:-1] if damage == "cut" else data[:32] + b"[]")
     if damage == "another version":
         path.write_bytes(data)
-        monkeypatch.setattr(kept_texts, "_known_version", (b"another one",))
+        monkeypatch.setattr(kept_texts, "_version", lambda: b"another one")
     assert definition_of(load().plain).digest == digest
 
 

@@ -139,17 +139,17 @@ def test_does_not_believe_what_others_have_written(home):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has other permissions")
-def test_does_not_believe_a_home_that_others_can_write(home, monkeypatch):
+def test_does_not_believe_a_home_that_others_can_write(home):
     _, digest = forge(home)
     home.chmod(0o777)
-    monkeypatch.setattr(kept_texts, "_known_folder", (None, None))  # as in another process
+    kept_texts._folder_at.cache_clear()  # as in another process
     assert module_of(TEXT).part("f").digest == digest
     assert read(TEXT) is None
 
 
 def test_does_not_find_what_another_version_kept(home, monkeypatch):
     _, digest = forge(home)
-    monkeypatch.setattr(kept_texts, "_known_version", (b"another one",))
+    monkeypatch.setattr(kept_texts, "_version", lambda: b"another one")
     assert module_of(TEXT).part("f").digest == digest
 
 

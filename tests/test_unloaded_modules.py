@@ -602,7 +602,7 @@ def test_each_of_many_modules_is_read_once_for_an_id(project):
 
         read, before = [], gc.get_threshold()
         def note(frame, event, argument):
-            if event == "call" and frame.f_code.co_name == "origins_in":
+            if event == "call" and frame.f_code.co_name == "_origins_in":
                 read.append(id(frame))
         sys.setprofile(note)
         first.bandsaw_task.task_id

@@ -106,7 +106,8 @@ def binder(function: Any, ignore: Iterable[str] = ()) -> Binder:
     names: list[str] = []
     defaults: dict[str, Any] = {}
     keyword_allowed: set[str] = set()
-    rest_name = keywords_name = None
+    rest_name: Any = None
+    keywords_name: Any = None
     for name, parameter in signature.parameters.items():
         names.append(name)
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -123,36 +124,6 @@ def binder(function: Any, ignore: Iterable[str] = ()) -> Binder:
             required.append(name)
         else:
             defaults[name] = parameter.default
-    return _make(
-        tuple(names), tuple(positional), required, defaults, keyword_allowed, rest_name,
-        keywords_name, ignored,
-    )  # fmt: skip
-
-
-def _checked(ignore: Iterable[str], parameters: Mapping[str, Any]) -> frozenset[str]:
-    ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
-    unknown = sorted(str(name) for name in ignored if name not in parameters)
-    if unknown:
-        from ..errors import InvalidValueError
-
-        known = ", ".join(repr(name) for name in parameters) or "none"
-        raise InvalidValueError(
-            f"'ignore' names {', '.join(map(repr, unknown))}, which the function does not have; "
-            f"its parameters are: {known}."
-        )
-    return ignored
-
-
-def _make(
-    names: tuple[str, ...],
-    positional: tuple[str, ...],
-    required: list[str],
-    defaults: dict[str, Any],
-    keyword_allowed: set[str],
-    rest_name: Any,
-    keywords_name: Any,
-    ignored: frozenset[str],
-) -> Binder:
     count = len(positional)
     plain = rest_name is None and keywords_name is None and not ignored
 
@@ -184,3 +155,17 @@ def _make(
         }
 
     return bind
+
+
+def _checked(ignore: Iterable[str], parameters: Mapping[str, Any]) -> frozenset[str]:
+    ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
+    unknown = sorted(str(name) for name in ignored if name not in parameters)
+    if unknown:
+        from ..errors import InvalidValueError
+
+        known = ", ".join(repr(name) for name in parameters) or "none"
+        raise InvalidValueError(
+            f"'ignore' names {', '.join(map(repr, unknown))}, which the function does not have; "
+            f"its parameters are: {known}."
+        )
+    return ignored

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
 from .firstparty import canonical_module_name, find_below, find_spec
-from .forms import Written, inline, write_str
+from .forms import Form, Written, inline, write_str
 from .kinds import attributes_of, is_a
 from .module_parts import EVERYTHING, WHOLE, Module, variables_of
 from .sources import Source, source_of
 from .uses import Origin
+from .watch import Seen
 
 # They differ with the place where the program lies and with how it was started.
 OF_THE_MODULE = frozenset(
@@ -31,9 +32,12 @@ _UNRESOLVED = Written(b"u")
 
 
 class Reader(Protocol):
-    """What reads the parts."""
+    """What reads the names of a task, see `NameReader`."""
 
     found: dict[tuple[str, tuple[str, ...]], Found]  # what was found inside of modules before
+    seen: Seen  # where it is noted what was read
+    opened: set[tuple[int, str]]  # the variables whose first statements were read for another
+    stated: dict[tuple[int, str], Form]  # what was written of those that were read for themselves
 
     def module_of(self, name: str) -> Union[Module, Gap, None]:
         """Finds the source of a module, and asks once for each."""
@@ -44,14 +48,26 @@ class Reader(Protocol):
     def spec_of(self, name: str) -> Any:
         """Finds a module without loading anything, and asks once for each."""
 
+    def note_module(self, name: Any) -> None:
+        """Notes a module that was reached."""
+
     def is_left_out(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether the author has left a variable out."""
 
     def is_loaded_with(self, namespace: Mapping[str, Any], name: str) -> bool:
         """Says whether another module is there wherever the one with some variables is."""
 
+    def is_state(self, namespace: Mapping[str, Any], name: str, value: Any) -> bool:
+        """Says whether reached code assigns or fills a variable of a module."""
+
+    def is_state_attribute(self, name: str, value: Any) -> bool:
+        """Says whether reached code assigns or fills an attribute."""
+
     def installed(self, name: str, chain: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in an installed module."""
+
+    def installed_class(self, cls: type, written: Written) -> Any:
+        """Gives the form of an installed class with what is set on it."""
 
     def as_loaded(self, name: str, rest: tuple[str, ...]) -> Any:
         """Finds what a chain of names stands for in a loaded module without source."""

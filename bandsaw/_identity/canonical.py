@@ -214,8 +214,7 @@ class Writer(TreeWriter):
 
     def replaced(self, value: Any) -> Any:
         """Asks the hook what is to be written in place of a value, or `NotImplemented`."""
-        if self.hook is None:
-            return NotImplemented
+        assert self.hook is not None
         try:
             replaced = self.hook(value)
         except Exception as error:

@@ -22,7 +22,6 @@ from .kinds import attributes_of, is_a, module_of, name_of, qualname_of
 from .sources import Source
 from .static_names import (
     CONTAINERS,
-    DEFINITIONS,
     PLAIN,
     changed_members,
     is_computed,
@@ -34,6 +33,7 @@ from .static_names import (
     source_of_namespace,
 )
 from .stored import counts_in_a_class, is_door, is_special_of_the_user, unwrapped
+from .syntax import DEFINITIONS
 from .uses import absolute
 from .watch import Seen, given_code
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .syntax import branches_in
+from .syntax import DEFINITIONS, branches_in
 
 _MUTATORS = frozenset(
     "append appendleft add update setdefault insert extend extendleft pop popitem popleft remove "
@@ -44,7 +44,6 @@ class Changes(NamedTuple):
             yield called, parameter
 
 
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CHANGING = (ast.Attribute, ast.Call, ast.Subscript)
 NOTHING = Changes(*[frozenset()] * 6)  # type: ignore[arg-type]
 
@@ -55,8 +54,7 @@ def changes_of(definition: ast.AST) -> Changes:
         methods = [
             (child.name, changes_of(child))
             for child in definition.body
-            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-            and child.name not in MAKERS
+            if isinstance(child, DEFINITIONS) and child.name not in MAKERS
         ]
         return NOTHING._replace(methods=tuple(methods))
     declared: set[str] = set()
@@ -93,7 +91,7 @@ def filling(tree: ast.Module) -> dict[str, list[ast.stmt]]:
     """
     found: dict[str, list[ast.stmt]] = {}
     for statement in tree.body:
-        if isinstance(statement, (*_DEFINITIONS, ast.Assign, ast.Import, ast.ImportFrom)):
+        if isinstance(statement, (*DEFINITIONS, ast.Assign, ast.Import, ast.ImportFrom)):
             continue
         if isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test):
             continue

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from types import FunctionType, ModuleType
 from typing import Any, Optional
 
-from .._system.importing import late_import
-from ..errors import IdentityWarning
+from .._system.processes import in_forked_processes
+from ..errors import IdentityError, IdentityWarning
 from . import canonical
-from .collector_pause import without_full_collections
-from .firstparty import canonical_module_name, is_first_party
+from .firstparty import canonical_module_name, global_name, is_first_party
 from .kept_texts import remove_most
 from .kinds import attributes_of, innermost, is_a, is_below, name_of_module, qualname_of
 from .loaded_together import together_for
-from .reach import Reach
+from .names import module_source
+from .reach import settled
+from .sources import source_of
+from .syntax import write_syntax
 from .watch import Seen, Watch
 
 _reported: set[str] = set()
@@ -82,14 +86,10 @@ class Walk:
 
         `as_now`: whether also what it sets and fills itself counts as it is now.
         """
-        with without_full_collections():
+        with _without_full_collections():
             known = together_for(self._left_out)
-            reach = Reach(skip, self._left_out, as_now=as_now, together=known)
-            while True:
-                digest = reach.digest(code, _label(code))
-                if reach.is_settled():
-                    break
-                reach = Reach(skip, self._left_out, reach, as_now=as_now)
+            options = {"skip": skip, "left_out": self._left_out, "as_now": as_now}
+            digest, reach = settled(code, _label(code), known, **options)
             remove_most()
             known.keep()
             if reach.is_by_source and known.places is not None:
@@ -116,28 +116,21 @@ class Walk:
         parts = [canonical_module_name(own).encode()]
         # One that is not loaded under its name was made or loaded by hand.
         if is_first_party(own) or sys.modules.get(own) is not module:
-            with late_import:
-                from ..errors import IdentityError
-                from .whole_modules import digest_of_module
-
             held = {
                 name: value
                 for name, value in attributes_of(module).items()
                 if not (name.startswith("__") or is_below(value, own, name))
             }
             with suppress(IdentityError):  # one that was made by hand has no source
-                parts.append(digest_of_module(module))
+                parts.append(_digest_of_source(module))
             parts.append(self.digest(held, as_now=True))
         return sha256(b"module " + b"".join(parts)).digest()
 
     def digest_of_dependency(self, dependency: Any, position: int) -> bytes:
         """Digests something that `depends` names."""
         if isinstance(dependency, ModuleType):
-            with late_import:
-                from .whole_modules import digest_of_module, loaded_modules
-
-            self.seen.modules.update(loaded_modules(dependency))
-            return digest_of_module(dependency)
+            self.seen.modules.update(_loaded_modules(dependency))
+            return _digest_of_source(dependency)
         if isinstance(dependency, (FunctionType, type)):
             return self.digest(dependency)
         return canonical.digest_of_value(
@@ -195,3 +188,73 @@ def _label(code: Any) -> str:
     if isinstance(code, type):
         return qualname_of(code)
     return str(getattr(code, "__qualname__", qualname_of(type(code))))
+
+
+def _digest_of_source(module: ModuleType) -> bytes:
+    """Digests all source of a module, and of everything below it where it is a package."""
+    own = name_of_module(module)
+    if not is_first_party(own):
+        return sha256(global_name(own, "")).digest()
+    digest = sha256(canonical_module_name(own).encode())
+    folders = list(attributes_of(module).get("__path__", ()))
+    source = module_source(module)
+    if source is not None:
+        digest.update(write_syntax(source.tree))
+    elif not folders:
+        raise IdentityError(f"the module {own!r} has no source to make an id of")
+    for folder in folders:
+        for name, path in sorted(_files_below(folder)):
+            source = source_of(path, {})
+            if source is None:
+                raise IdentityError(f"{path!r} cannot be parsed, so no id can be made of it")
+            written = sha256(write_syntax(source.tree)).digest()
+            digest.update(b"%d:" % len(name) + name.encode() + written)
+    return digest.digest()
+
+
+def _loaded_modules(module: ModuleType) -> dict[str, tuple[Any, Any]]:
+    """Finds a first-party module and the loaded ones below it, with their specs, by name."""
+    if not is_first_party(module.__name__):
+        return {}
+    below = module.__name__ + "."
+    loaded = {name: found for name, found in list(sys.modules.items()) if name.startswith(below)}
+    loaded[module.__name__] = module
+    return {name: (found, getattr(found, "__spec__", None)) for name, found in loaded.items()
+            if isinstance(found, ModuleType)}  # fmt: skip
+
+
+def _files_below(folder: str) -> Iterator[tuple[str, str]]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(".py"):
+                path = os.path.join(parent, name)
+                yield os.path.relpath(path, folder).replace(os.sep, "/"), path
+
+
+_NEVER = 1_000_000_000
+_SELDOM = 50_000
+_usual_thresholds = gc.get_threshold()
+
+
+@contextmanager
+def _without_full_collections() -> Iterator[None]:
+    """Has Python collect what is young only, and less often: syntax trees hold no cycles."""
+    global _usual_thresholds
+    before = gc.get_threshold()
+    if before[2] == _NEVER:
+        yield  # another thread makes an id
+        return
+    try:
+        _usual_thresholds = before
+        gc.set_threshold(max(before[0], _SELDOM) if before[0] else 0, before[1], _NEVER)
+        yield
+    finally:
+        # Somebody may have set others meanwhile.
+        if gc.get_threshold()[2] == _NEVER:
+            gc.set_threshold(*before)
+
+
+@in_forked_processes
+def _set_usual_thresholds() -> None:
+    if gc.get_threshold()[2] == _NEVER:
+        gc.set_threshold(*_usual_thresholds)

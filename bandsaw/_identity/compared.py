@@ -124,18 +124,18 @@ class ArrivedValues:
     def __init__(self, code: Mapping[str, Any], is_same_machine: bool) -> None:
         self._values: Mapping[str, str] = code["values"]
         self._is_same_machine = is_same_machine
-        self._seen = Seen()
-        self._differing = list(self._compared())
-        self._seen.attributes.update(code.get("state", ()))
-        self._watch = Watch(self._seen)
+        seen = Seen()
+        self._differing = list(self._compared(seen))
+        seen.attributes.update(code.get("state", ()))
+        self._watch = Watch(seen)
 
     def differing(self) -> list[str]:
         """Names the values that are others than where the session comes from."""
         if not self._watch.is_current() and self._watch.settle():
-            self._differing += self._compared()
+            self._differing += self._compared(Seen())
         return self._differing
 
-    def _compared(self) -> Iterator[str]:
+    def _compared(self, seen: Seen) -> Iterator[str]:
         for key, digest in self._values.items():
             module_name, _, name = key.partition(":")
             module = sys.modules.get(module_name)
@@ -153,8 +153,8 @@ class ArrivedValues:
             is_compared = is_made or self._is_same_machine or _is_same_elsewhere(value)
             if value is MISSING or digest == ABSENT or not is_compared:
                 continue
-            self._seen.name(namespace, each, value)
-            if _is_other(digest_of(value, self._seen), digest):
+            seen.name(namespace, each, value)
+            if _is_other(digest_of(value, seen), digest):
                 yield f"{module_name}.{name}"
 
 

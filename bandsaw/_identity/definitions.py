@@ -1,7 +1,7 @@
 """What is known of one definition, kept for as long as its code object or class lives.
 
 All definitions of a large module are read at once, and its syntax tree is dropped: what was found
-out is kept for other processes, see `kept_definitions`.
+out is kept for other processes, see `kept_outlines`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Optional
 
 from ..modules import file_of
-from . import kept_definitions
 from .changes import NOTHING, Changes, changes_of
-from .kept_definitions import KeptDefinition, Table
-from .kept_outlines import changes_of_plain, plain_changes, plain_uses, uses_of_plain
+from .kept_outlines import (
+    KeptDefinition,
+    Table,
+    changes_of_plain,
+    plain_changes,
+    plain_uses,
+    uses_of_plain,
+    write_table,
+)
 from .kept_texts import is_long
 from .kinds import attributes_of, is_a, module_of, name_of_module, qualname_of
 from .scopes import uses_of
 from .sources import Source, source_of
-from .syntax import write_syntax
+from .syntax import FUNCTIONS, write_syntax
 from .uses import Use, Uses, chain_of
 
 _OURS = __name__.partition(".")[0]
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class Body(NamedTuple):
@@ -71,15 +76,12 @@ class Definition:
     @property
     def uses(self) -> Uses:
         """What it uses from outside."""
-        uses: Any = self._uses
-        return uses_of_plain(uses) if type(uses) is bytes else uses
+        return uses_of_plain(self._uses)
 
     @property
     def changes(self) -> Changes:
         """What it changes when it is called."""
-        if is_a(self._changes, bytes):
-            self._changes = changes_of_plain(self._changes)
-        found: Changes = self._changes
+        self._changes = found = changes_of_plain(self._changes)
         return found
 
 
@@ -161,7 +163,7 @@ def _table_of(source: Source, namespace: dict[str, Any]) -> Optional[Table]:
     """Returns what is kept of a module, which is found out first where nothing is."""
     if source.table is None and is_long(source.data):
         source.table = table = _all_read(source, namespace)
-        kept_definitions.write(source.data, table)
+        write_table(source.data, table)
         source.forget_tree()
     return source.table
 
@@ -181,12 +183,12 @@ def _all_read(source: Source, namespace: dict[str, Any]) -> Table:
         return found.digest, uses, changes, tuple(asked.items()), tuple(says)
 
     functions: dict[Any, Any] = {}
-    for key, nodes in source.functions.items():
+    for key, nodes in source.index.functions.items():
         digests = source.digests(key)
         functions[key] = digests, kept(nodes[0]) if digests and len(nodes) == 1 else None
     classes = {
         name: [(node.lineno, node.end_lineno or node.lineno, kept(node)) for node in nodes]
-        for name, nodes in source.classes.items()
+        for name, nodes in source.index.classes.items()
     }
     assigned = {name: source.statements(name) for name in source.assigned}
     first_set = {
@@ -223,7 +225,7 @@ def defaults_of(node: Any) -> Defaults:
 
 def _body_of(node: ast.ClassDef) -> Body:
     assigned = [target for each in node.body if is_a(each, ast.Assign) for target in each.targets]
-    functions = [each for each in node.body if is_a(each, _FUNCTIONS) and not each.decorator_list]
+    functions = [each for each in node.body if is_a(each, FUNCTIONS) and not each.decorator_list]
     return Body(
         node.name,
         frozenset(target.id for target in assigned if is_a(target, ast.Name)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from types import ModuleType
@@ -156,19 +157,12 @@ def _judge(module_name: str) -> bool:
         return False
     module = sys.modules.get(module_name)
     location = _location(module_name if module is not None else top_level)
-    names = getattr(sys, "stdlib_module_names", None)
-    if names is not None and top_level in names:
-        # A project may shadow a name of the standard library, so the location decides where
-        # there is one.
-        if location is None or location in ("built-in", "frozen"):
-            return False
-        return not _is_below_standard_library(location) and not _is_installed(location)
     if location is None:
         # Made by hand (`types.ModuleType`): nobody installed it.
-        return module is not None and module.__dict__.get("__spec__") is None
-    if location in ("built-in", "frozen"):
-        return False
-    return not _is_installed(location) and not _is_below_standard_library(location)
+        is_by_hand = module is not None and module.__dict__.get("__spec__") is None
+        return is_by_hand and top_level not in getattr(sys, "stdlib_module_names", ())
+    # A project may shadow a name of the standard library, so the location decides.
+    return location not in ("built-in", "frozen") and not _is_foreign(location)
 
 
 def _location(module_name: str) -> Optional[str]:
@@ -236,7 +230,11 @@ def _is_installed(location: str) -> bool:
 
 def is_foreign_place(folder: str) -> bool:
     """Says whether a folder or zip of the search path holds no code of the project."""
-    return _is_installed(folder) or _is_below_standard_library(os.path.join(folder, "any"))
+    return _is_foreign(os.path.join(folder, "any"))
+
+
+def _is_foreign(location: str) -> bool:
+    return _is_installed(location) or _is_below_standard_library(location)
 
 
 def _is_below_standard_library(location: str) -> bool:
@@ -246,21 +244,16 @@ def _is_below_standard_library(location: str) -> bool:
     return any(path.startswith(folder) for folder in _standard_library_folders())
 
 
-_folders: Optional[tuple[str, ...]] = None
-
-
+@lru_cache(maxsize=1)
 def _standard_library_folders() -> tuple[str, ...]:
-    global _folders
-    if _folders is None:
-        # `os` lies where the rest of the standard library does, which `sysconfig` would say too
-        # but takes milliseconds to import.
-        found = {os.path.dirname(os.path.abspath(os.__file__))}
-        found |= {os.path.realpath(folder) for folder in found}
-        found |= {os.path.join(folder, "lib-dynload") for folder in found}
-        zipped = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
-        found |= {os.path.join(os.path.dirname(folder), zipped) for folder in found}
-        _folders = tuple(os.path.normcase(folder) + os.sep for folder in sorted(found))
-    return _folders
+    # `os` lies where the rest of the standard library does, which `sysconfig` would say too but
+    # takes milliseconds to import.
+    found = {os.path.dirname(os.path.abspath(os.__file__))}
+    found |= {os.path.realpath(folder) for folder in found}
+    found |= {os.path.join(folder, "lib-dynload") for folder in found}
+    zipped = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
+    found |= {os.path.join(os.path.dirname(folder), zipped) for folder in found}
+    return tuple(os.path.normcase(folder) + os.sep for folder in sorted(found))
 
 
 def global_name(module: Any, name: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
+from operator import is_
 from types import MappingProxyType
 from typing import Any, NamedTuple, Optional
 
@@ -130,7 +131,7 @@ def has_same_contents(container: Any, contents: Any) -> bool:
             return False
         if type(now.data) is bytes:
             return bool(now.data == contents.data)
-        return len(now.data) == len(contents.data) and all(map(_is, now.data, contents.data))
+        return len(now.data) == len(contents.data) and all(map(is_, now.data, contents.data))
     if kind is DefaultItems:
         if _factory_of(container) is not contents.factory:
             return False
@@ -142,20 +143,13 @@ def has_same_contents(container: Any, contents: Any) -> bool:
     if base is set:
         return set(map(id, each(container))) == set(map(id, each(contents)))
     if base is not dict:
-        return all(map(_is, each(container), contents))
+        return all(map(is_, each(container), contents))
     # In the same order, by the same keys: a key may be equal to another one.
+    values: Any = dict.values(container)
     if is_a(container, OrderedDict):
-        values: Any = (dict.__getitem__(container, key) for key in contents)
-        return all(map(_is, _keys_of(container), contents)) and all(
-            map(_is, values, contents.values())
-        )
-    return all(map(_is, each(container), contents)) and all(
-        map(_is, dict.values(container), contents.values())
-    )
-
-
-def _is(one: Any, other: Any) -> bool:
-    return one is other
+        values = (dict.__getitem__(container, key) for key in contents)
+    same_keys = map(is_, _keys_of(container), contents)
+    return all(same_keys) and all(map(is_, values, contents.values()))
 
 
 def rebuilt(container: Any, contents: Any) -> Any:

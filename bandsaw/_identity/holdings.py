@@ -210,7 +210,7 @@ def closed_over(function: FunctionType, changes: Changes, effects: Effects) -> d
         if name in changes.enclosing:
             effects.cells[id(cell)] = cell
         if id(cell) in effects.cells:
-            effects.seen.forget_cell(cell)
+            effects.seen.cells.pop(id(cell), None)  # it is not watched
             values[name] = Form(CHANGING, PARTS, (first_of_cell(cell),))
         elif name in changes.names and base_of(values[name]) is not None:
             values[name] = Form(CHANGING, PARTS, (kept_as_first(values[name]),))

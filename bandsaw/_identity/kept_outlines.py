@@ -3,6 +3,10 @@
 To find it out takes most of the time that a first id of a large project takes. It is plain data,
 and follows from the text alone, from what is built in, and from whose modules it imports: those
 answers are kept with it, and asked again before it is believed.
+
+A function or a class finds its definition by its name, its first line and its byte code, without
+the syntax tree. Whether a decorator is that of a task depends on what it stands for: those answers
+are kept with a definition, and asked again, too.
 """
 
 from __future__ import annotations
@@ -10,14 +14,16 @@ from __future__ import annotations
 import builtins
 import marshal
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Optional
+from types import CodeType
+from typing import Any, NamedTuple, Optional, Union
 
 from . import kept_texts
 from .changes import Changes
-from .kept_texts import Text, is_large
+from .kept_texts import Text, is_large, is_long
+from .matching import digest_of_byte_code
 from .uses import Origin, Use, Uses
 
-_KIND = "outline"
+_OUTLINE, _DEFINITIONS = "outline", "definitions"
 
 
 class Top(NamedTuple):
@@ -33,7 +39,7 @@ class Top(NamedTuple):
 class Facts:
     """What was found out of the source of a module.
 
-    Of one that is kept, what is said of its parts is plain text until somebody asks for it.
+    Of one that is kept, what its parts use and change is plain until somebody asks for it.
     """
 
     def __init__(self) -> None:
@@ -42,33 +48,18 @@ class Facts:
         self.built_in: dict[str, bool] = {}
         self.said: dict[str, bool] = {}
         self.origins: Optional[frozenset[Origin]] = None
-        self.parts: dict[str, tuple[bytes, Uses]] = {}
-        self.changes: dict[str, Changes] = {}
+        self.parts: dict[str, tuple[bytes, Union[Uses, bytes]]] = {}
+        self.changes: dict[str, Union[Changes, bytes]] = {}
         self.is_kept = False
-        self._plain_parts: dict[str, tuple[bytes, bytes]] = {}
-        self._plain_changes: dict[str, bytes] = {}
 
-    def part(self, name: str) -> Optional[tuple[bytes, Uses]]:
+    def part(self, name: str) -> tuple[bytes, Uses]:
         """Returns the digest of a part, and what it uses."""
-        plain = self._plain_parts.get(name)
-        if plain is None:
-            return self.parts.get(name)
-        return plain[0], uses_of_plain(plain[1])
-
-    def digest(self, name: str) -> Optional[bytes]:
-        known = self._plain_parts.get(name) or self.parts.get(name)
-        return None if known is None else known[0]
+        digest, uses = self.parts[name]
+        return digest, uses_of_plain(uses)
 
     def changes_of(self, name: str) -> Optional[Changes]:
-        plain = self._plain_changes.get(name)
-        return self.changes.get(name) if plain is None else changes_of_plain(plain)
-
-    def take(self, parts: dict[str, tuple[bytes, bytes]], changes: dict[str, bytes]) -> None:
-        """Takes what is plain of the parts in place of what was made of that."""
-        self._plain_parts, self._plain_changes = parts, changes
-        self.parts.clear()
-        self.changes.clear()
-        self.is_kept = True
+        known = self.changes.get(name)
+        return None if known is None else changes_of_plain(known)
 
 
 _use: Callable[[Iterable[Any]], Use] = Use._make
@@ -85,7 +76,7 @@ def holds(facts: Facts, is_foreign: Callable[[Origin], bool]) -> bool:
 
 def read(text: Text) -> Optional[Facts]:
     """Finds what is kept of a text; `None` if nothing is, or nothing to be believed."""
-    plain = kept_texts.read(_KIND, text) if is_large(text) else None
+    plain = kept_texts.read(_OUTLINE, text) if is_large(text) else None
     try:
         return None if plain is None else _facts_of(plain)
     except (ValueError, TypeError):
@@ -98,8 +89,9 @@ def write(text: Text, facts: Facts) -> bool:
         plain = _plain(facts)
     except (ValueError, RuntimeError):
         return False
-    facts.take(*plain[-2:])
-    return kept_texts.write(_KIND, text, plain)
+    facts.parts, facts.changes = plain[-2:]
+    facts.is_kept = True
+    return kept_texts.write(_OUTLINE, text, plain)
 
 
 def _plain(facts: Facts) -> Any:
@@ -113,23 +105,27 @@ def _plain(facts: Facts) -> Any:
     return plain_top, facts.foreign, facts.built_in, facts.said, origins, parts, changes
 
 
-def plain_uses(uses: Uses) -> bytes:
+def plain_uses(uses: Union[Uses, bytes]) -> bytes:
+    if isinstance(uses, bytes):
+        return uses
     found = [(*use[:2], use.origin and tuple(use.origin), use[3]) for use in uses.names]
     return marshal.dumps((found, uses.dynamic))
 
 
-def uses_of_plain(plain: bytes) -> Uses:
+def uses_of_plain(plain: Union[Uses, bytes]) -> Uses:
+    if not isinstance(plain, bytes):
+        return plain
     uses, dynamic = marshal.loads(plain)
     found = [_use((c, line, o and _origin(o), d)) for c, line, o, d in uses]
     return Uses(tuple(found), dynamic)
 
 
-def plain_changes(changes: Changes) -> bytes:
-    return marshal.dumps(_tuple_of(changes))
+def plain_changes(changes: Union[Changes, bytes]) -> bytes:
+    return changes if isinstance(changes, bytes) else marshal.dumps(_tuple_of(changes))
 
 
-def changes_of_plain(plain: bytes) -> Changes:
-    return _changes_of(marshal.loads(plain))
+def changes_of_plain(plain: Union[Changes, bytes]) -> Changes:
+    return plain if not isinstance(plain, bytes) else _changes_of(marshal.loads(plain))
 
 
 def _tuples(origins: Iterable[Origin]) -> list[tuple[Any, ...]]:
@@ -143,12 +139,12 @@ def _tuple_of(changes: Changes) -> tuple[Any, ...]:
 
 def _facts_of(data: Any) -> Facts:
     facts = Facts()
-    top, facts.foreign, facts.built_in, facts.said, origins, parts, changes = data
+    top, facts.foreign, facts.built_in, facts.said, origins, facts.parts, facts.changes = data
+    facts.is_kept = True
     names, imports, stars, loops, has_run = top
     imports = {name: _origins(found) for name, found in imports.items()}
     facts.top = Top(names, imports, _origins(stars), loops, has_run)
     facts.origins = None if origins is None else frozenset(_origins(origins))
-    facts.take(parts, changes)
     return facts
 
 
@@ -165,3 +161,81 @@ def _changes_of(found: Any) -> Changes:
 
 
 _EMPTY: frozenset[Any] = frozenset()
+
+
+class KeptDefinition(NamedTuple):
+    """What is kept of a definition, plain."""
+
+    digest: bytes  # the SHA-256 of its normal form
+    uses: bytes  # what it uses from outside
+    changes: bytes  # what it changes when it is called
+    # Whether decorators are those of tasks, by the names that they are written with.
+    asked: tuple[tuple[tuple[str, ...], bool], ...]
+    says: tuple[Any, ...]  # of a class its `Body`, of a function its `Defaults`
+
+
+class Table(NamedTuple):
+    """What is kept of a module.
+
+    Attributes:
+        functions: The digests of the byte code that its functions have, and what is kept of each,
+            nothing where only the syntax tree tells, by name and first line.
+        classes: The first and last lines of its classes, and what is kept of each, as of
+            functions, by the qualified name.
+        imports: What its top-level `from` imports bind: the module, the name in it and the level.
+        imported: The modules that its top level imports, with the level and the names.
+        assigned: The statements that assign a name at its top level, in their normal form.
+        first_set: The same with those that fill it, and what they use, plain.
+        computed: The names for which one of them has more than a literal.
+        defined: The functions and classes at its top level, and whether they are decorated.
+    """
+
+    functions: dict[tuple[str, int], tuple[frozenset[bytes], Optional[tuple[Any, ...]]]]
+    classes: dict[str, list[tuple[int, int, Optional[tuple[Any, ...]]]]]
+    imports: dict[str, tuple[str, str, int]]
+    imported: list[tuple[str, int, tuple[str, ...]]]
+    assigned: dict[str, tuple[bytes, ...]]
+    first_set: dict[str, tuple[tuple[bytes, ...], bytes]]
+    computed: frozenset[str]
+    defined: dict[str, bool]
+
+    def function(self, code: CodeType) -> Optional[KeptDefinition]:
+        """Finds what is kept of a function; `None` if its source does not compile to its code.
+
+        Raises LookupError: If that is not to be told without the syntax tree.
+        """
+        digests, kept = self.functions.get((code.co_name, code.co_firstlineno), _NOWHERE)
+        return _believed(kept) if digest_of_byte_code(code) in digests else None
+
+    def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[KeptDefinition]:
+        """Finds what is kept of a class with the byte code of its methods, as `function` does."""
+        if any(self.function(code) is None for code in codes):
+            return None
+        found = self.classes.get(qualified_name, [])
+        if codes:
+            line = min(code.co_firstlineno for code in codes)
+            found = [each for each in found if each[0] <= line <= each[1]]
+        return _believed(found[-1][2]) if found else None
+
+
+def _believed(kept: Optional[tuple[Any, ...]]) -> KeptDefinition:
+    if kept is None:
+        raise LookupError
+    return KeptDefinition._make(kept)
+
+
+_NOWHERE: tuple[frozenset[bytes], None] = frozenset(), None
+
+
+def read_table(text: Text) -> Optional[Table]:
+    """Finds what is kept of the definitions in a text; `None` as `read` does."""
+    plain = kept_texts.read(_DEFINITIONS, text) if is_long(text) else None
+    try:
+        return None if plain is None else Table._make(plain)
+    except TypeError:
+        return None
+
+
+def write_table(text: Text, table: Table) -> None:
+    """Keeps what was found out of the definitions in a text, if that can be."""
+    kept_texts.write(_DEFINITIONS, text, tuple(table))

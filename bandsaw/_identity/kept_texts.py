@@ -11,6 +11,7 @@ import marshal
 import os
 import stat
 import sys
+from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -27,7 +28,7 @@ _SHORTEST = 1_000
 _MOST_BYTES = 128 << 20
 # The modules that find out what is kept.
 _MAKERS = (
-    "bindings changes definitions kept_definitions kept_outlines kept_texts matching module_parts"
+    "changes definitions kept_outlines kept_texts matching module_parts"
     " outlines scopes sources syntax top_level uses".split()
 )
 
@@ -98,22 +99,19 @@ def remove_most() -> None:
                 left -= status.st_size
 
 
-_known_folder: tuple[Any, Optional[Path]] = (None, None)
-
-
 def _folder() -> Optional[Path]:
     """Returns where it is kept, `None` where nothing can be."""
-    global _known_folder
     names = "BANDSAW_HOME", "XDG_CACHE_HOME", "HOME", "LOCALAPPDATA"
-    place = tuple(map(os.environ.get, names))
-    if _known_folder[0] != place:
-        folder = None
-        with late_import:
-            from .._system.home import kept_folder
-        with contextlib.suppress(Exception):
-            folder = kept_folder("outlines")
-        _known_folder = place, folder
-    return _known_folder[1]
+    return _folder_at(tuple(map(os.environ.get, names)))
+
+
+@lru_cache(maxsize=1)
+def _folder_at(place: tuple[Optional[str], ...]) -> Optional[Path]:
+    with late_import:
+        from .._system.home import kept_folder
+    with contextlib.suppress(Exception):
+        return kept_folder("outlines")
+    return None
 
 
 def _path_of(kind: str, text: Text) -> Optional[Path]:
@@ -126,20 +124,15 @@ def _path_of(kind: str, text: Text) -> Optional[Path]:
     return folder / sha256(version + kind.encode() + text).hexdigest()
 
 
-_known_version: Optional[tuple[Optional[bytes]]] = None
-
-
+@lru_cache(maxsize=1)
 def _version() -> Optional[bytes]:
     """Names what would find out something else: Python, and our own code; `None` if unknown."""
-    global _known_version
-    if _known_version is None:
-        python = f"{sys.implementation.cache_tag} {sys.version} {sys.flags.optimize}"
-        digest: Any = sha256(python.encode())
-        try:
-            for name in _MAKERS:
-                with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), "rb") as file:
-                    digest.update(sha256(file.read()).digest())
-            _known_version = (digest.digest(),)
-        except OSError:
-            _known_version = (None,)
-    return _known_version[0]
+    python = f"{sys.implementation.cache_tag} {sys.version} {sys.flags.optimize}"
+    digest: Any = sha256(python.encode())
+    try:
+        for name in _MAKERS:
+            with open(os.path.join(os.path.dirname(__file__), f"{name}.py"), "rb") as file:
+                digest.update(sha256(file.read()).digest())
+    except OSError:
+        return None
+    return digest.digest()  # type: ignore[no-any-return]

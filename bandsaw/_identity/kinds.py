@@ -24,6 +24,8 @@ else:
         return issubclass(type(value), kinds)
 
 
+__all__ = ["is_a"]  # for type checkers: the other names are not imported
+
 # The name of a slot, and what reads it.
 Member = tuple[str, Callable[[Any], Any]]
 
@@ -101,10 +103,7 @@ def number_of(kind: type, name: str) -> int:
 
 def is_changeable(kind: type) -> bool:
     """Says whether attributes of a class can be set: not of those that are written in C."""
-    return bool(number_of(kind, "__flags__") & _IS_HEAP_TYPE)
-
-
-_IS_HEAP_TYPE = 1 << 9
+    return bool(number_of(kind, "__flags__") & 1 << 9)  # `Py_TPFLAGS_HEAPTYPE`
 
 
 def name_of_module(module: Any) -> str:
@@ -213,13 +212,6 @@ def state_of(owner: Any, members: tuple[Member, ...]) -> dict[str, Any]:
         except AttributeError:
             continue
     return state
-
-
-__all__ = [
-    "Member", "attributes_of", "bases_of", "by_kind", "defines", "hides_attributes", "is_a",
-    "is_below", "is_task", "kind_of", "members_of", "memos_of", "module_of", "mro_of", "name_of",
-    "name_of_module", "number_of", "qualname_of", "reader_of", "short_name_of", "state_of",
-]  # fmt: skip
 
 
 def innermost(function: Any) -> Any:

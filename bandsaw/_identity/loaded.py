@@ -25,9 +25,9 @@ from .loaded_together import Together
 from .module_parts import Module, executed
 from .static_names import is_literal, paired_defaults, said_by
 from .stored import is_special_of_the_user, is_strange
+from .syntax import DEFINITIONS, FUNCTIONS
 from .watch import Seen, Watch
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _KINDS = {
     **{name: f"builtins.{name}" for name in ("property", "staticmethod", "classmethod")},
     "cached_property": "functools.cached_property",
@@ -66,7 +66,7 @@ def is_as_said(module: Module, name: str, value: Any, seen: Seen) -> bool:
     if value is MISSING and name in outline.deleted:
         return True
     node: Any = outline.statements[name]
-    if is_a(node, _FUNCTIONS):
+    if is_a(node, FUNCTIONS):
         if node.decorator_list and is_task(value):
             value = attributes_of(value).get("__wrapped__")
             return _is_function(module, node, value, seen)
@@ -151,7 +151,7 @@ def _is_decorated(module: Module, node: Any, decorators: list[Any], value: Any, 
     for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
         held.append((name, content_of(cell)))
         if name in changes.enclosing:
-            seen.forget_cell(cell)
+            seen.cells.pop(id(cell), None)
     held += [("", each) for each in value.__defaults__ or ()]
     held += [("", each) for each in (value.__kwdefaults__ or {}).values()]
     inner = [each for _, each in held if is_a(each, FunctionType)]
@@ -193,20 +193,20 @@ def _is_class(module: Module, node: ast.ClassDef, cls: type, seen: Seen) -> bool
         for name in _names_of(statement):
             said[name] = None if name in said else statement
     members = attributes_of(cls)
-    if any(is_a(each, _FUNCTIONS) and name not in members for name, each in said.items()):
+    if any(is_a(each, FUNCTIONS) and name not in members for name, each in said.items()):
         return False
     return all(_is_member(module, said.get(n), n, v, seen) for n, v in members.items())
 
 
 def _names_of(statement: Any) -> list[str]:
-    if is_a(statement, (*_FUNCTIONS, ast.ClassDef)):
+    if is_a(statement, DEFINITIONS):
         return [statement.name]
     targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
     return [target.id for target in targets if is_a(target, ast.Name)]
 
 
 def _is_member(module: Module, said: Any, name: str, member: Any, seen: Seen) -> bool:
-    if is_a(said, _FUNCTIONS):
+    if is_a(said, FUNCTIONS):
         kinds = [_kind_by(each) for each in said.decorator_list]
         others = [each for each, kind in zip(said.decorator_list, kinds) if kind is None]
         parts, kind = [member], next(filter(None, kinds), "")

@@ -39,7 +39,6 @@ class Together:
         self.calls: dict[Part, tuple[Part, ...]] = {}  # which parts those use when they are called
         self.modules: dict[str, Union[Module, Gap, None]] = {}  # what `module_of` has found
         self.left_out = frozenset(left_out)
-        self._packages: dict[str, bool] = {}
         self._needed: dict[str, set[str]] = {}
         self._run: dict[str, Optional[Part]] = {}
         self._runs: dict[frozenset[str], tuple[Part, ...]] = {}
@@ -57,7 +56,7 @@ class Together:
         """Has the next id begin with what is known."""
         self._imported.clear()
         self._loaded.clear()
-        names = {*self.modules, *self._specs, *self._packages, *self._ours}
+        names = {*self.modules, *self._specs, *self._ours}
         for name in names:
             self._loaded_as.setdefault(name, _loaded_as(name))
         folders = list(sys.path)
@@ -133,15 +132,10 @@ class Together:
         return found
 
     def _is_package(self, name: str) -> bool:
-        known = self._packages.get(name)
-        if known is None:
-            loaded = sys.modules.get(name)
-            if loaded is not None:
-                known = "__path__" in attributes_of(loaded)
-            else:
-                known = getattr(self.spec(name), "submodule_search_locations", None) is not None
-            self._packages[name] = known
-        return known
+        loaded = sys.modules.get(name)
+        if loaded is not None:
+            return "__path__" in attributes_of(loaded)
+        return getattr(self.spec(name), "submodule_search_locations", None) is not None
 
     def loaded_with(self, name: str) -> frozenset[str]:
         """Names the modules that are there wherever a loaded one is."""

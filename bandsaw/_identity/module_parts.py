@@ -26,7 +26,7 @@ from .kinds import attributes_of, is_a
 from .outlines import Outline
 from .scopes import uses_of
 from .sources import Source, are_many
-from .syntax import IsLeftOut, nodes_in, statements_in, write_syntax
+from .syntax import DEFINITIONS, IsLeftOut, nodes_in, statements_in, write_syntax
 from .top_level import Bindings
 from .uses import Origin, Use, Uses, absolute, chain_of, merged
 
@@ -35,7 +35,6 @@ from .uses import Origin, Use, Uses, absolute, chain_of, merged
 WHOLE, RUN = "", "<module>"
 # All statements of a module, for who uses the module itself.
 EVERYTHING = "*"
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _IMPORTERS = ("import_module", "__import__")
 # The specs of modules that were executed just now, before Python takes the first of them as loaded.
 executed: list[Any] = []
@@ -50,17 +49,15 @@ class Part:
         # As functions and classes have them.
         self.__module__ = module.name
         self.__qualname__ = name if name.isidentifier() else "<module>"
-        if module.facts.digest(name) is None:
+        if name not in module.facts.parts:
             module.facts.parts[name] = self._read()
         # The digest of its statement, of `WHOLE` that of all that count with the module.
-        self.digest: Any = module.facts.digest(name)
+        self.digest: Any = module.facts.parts[name][0]
 
     @property
     def uses(self) -> Uses:
         """What its statements use from outside."""
-        known = self.module.facts.part(self.name)
-        assert known is not None
-        return known[1]
+        return self.module.facts.part(self.name)[1]
 
     @cached_property
     def written_name(self) -> bytes:

@@ -6,10 +6,11 @@ import builtins
 import sys
 from collections.abc import Mapping
 from types import BuiltinFunctionType, FunctionType, ModuleType
-from typing import Any, Optional, Protocol
+from typing import Any, Optional
 
 from ..modules import file_of
 from . import by_source
+from .by_source import Reader
 from .first_values import MISSING, content_of, is_other_than_first
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .forms import PARTS, Form, Written, write_str
@@ -19,7 +20,7 @@ from .module_parts import WHOLE, Module
 from .sources import Source, source_of
 from .stored import is_of_the_user, is_strange
 from .uses import RUN_BY_IMPORT, Origin, Use, absolute
-from .watch import Seen, home_of
+from .watch import home_of
 
 # The tag of a name that the program changes while it runs.
 CHANGING = b"!changing;"
@@ -32,27 +33,6 @@ def cells_of(function: FunctionType) -> dict[str, Any]:
     cells = zip(function.__code__.co_freevars, function.__closure__ or ())
     held = ((name, content_of(cell)) for name, cell in cells)
     return {name: value for name, value in held if value is not MISSING}
-
-
-class Reader(by_source.Reader, Protocol):
-    """What reads the names of a task."""
-
-    seen: Seen  # where it is noted what was read
-
-    def note_module(self, name: Any) -> None:
-        """Notes a module that was reached."""
-
-    def installed_class(self, cls: type, written: Written) -> Any:
-        """Gives the form of an installed class with what is set on it."""
-
-    def is_state_attribute(self, name: str, value: Any) -> bool:
-        """Says whether reached code assigns or fills an attribute."""
-
-    opened: set[tuple[int, str]]  # the variables whose first statements were read for another
-    stated: dict[tuple[int, str], Form]  # what was written of those that were read for themselves
-
-    def is_state(self, namespace: Mapping[str, Any], name: str, value: Any) -> bool:
-        """Says whether reached code assigns or fills a variable of a module."""
 
 
 def resolve(
@@ -100,11 +80,7 @@ def resolve(
                 written = Written(global_name(module, origin[1]))
                 is_class = is_a(value, type)
                 return name, reader.installed_class(value, written) if is_class else written
-        if source.assigns(name) and reader.is_state(namespace, name, value):
-            if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
-                reader.seen.names.pop((id(namespace), name), None)
-                return name, _at_first(name, source, namespace, reader)
-        value = _with_statement(name, value, source)
+        value = _variable(name, value, source, namespace, reader)
     return followed(name, value, rest, reader)
 
 
@@ -149,11 +125,7 @@ def followed(key: str, value: Any, rest: tuple[str, ...], reader: Reader) -> tup
             is_installed = not is_first_party(home) and is_of_module(home, origin[1], value)
             if is_installed and not is_strange(value):
                 return key, Written(global_name(home, origin[1]))
-        if source.assigns(name) and reader.is_state(namespace, name, value):
-            if not is_a(value, (FunctionType, type)) and not holds_code(value):
-                reader.seen.names.pop((id(namespace), name), None)
-                return key, _at_first(name, source, namespace, reader)
-        value = _with_statement(name, value, source)
+        value = _variable(name, value, source, namespace, reader)
     if is_a(value, FunctionType) and position < len(rest):
         attribute = _attribute_of(value, rest[position], reader)
         if attribute is not MISSING:
@@ -266,6 +238,15 @@ def _note_attribute(function: FunctionType, name: str, value: Any, reader: Reade
     module = function.__globals__.get("__name__")  # `mock.create_autospec` gives none
     home = f"{canonical_module_name(module)}:" if module else ""
     reader.seen.places[id(function.__dict__)] = f"{home}{function.__qualname__}"
+
+
+def _variable(name: str, value: Any, source: Source, namespace: Any, reader: Reader) -> Any:
+    """Gives a variable as it is first set, if reached code changes it, else as it is."""
+    if source.assigns(name) and reader.is_state(namespace, name, value):
+        if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
+            reader.seen.names.pop((id(namespace), name), None)
+            return _at_first(name, source, namespace, reader)
+    return _with_statement(name, value, source)
 
 
 def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form:

@@ -14,7 +14,7 @@ from . import compiled
 from .bulk_data import open_array, open_numpy, open_ufunc, written_buffer
 from .firstparty import canonical_module_name, global_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
-from .kinds import attributes_of, by_kind, is_a, module_of, name_of, number_of, qualname_of
+from .kinds import attributes_of, by_kind, is_a, is_changeable, module_of, name_of, qualname_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -66,8 +66,9 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
     if tasks is not None and type(value) in (tasks._FunctionTask, tasks._FunctionWithClosureTask):
         return _task(value)
     if is_a(value, (set, frozenset)):
+        base: Any = set if is_a(value, set) else frozenset
         state = _state(attributes_of(value))
-        return Form(b"!set;", PARTS, (kind, frozenset_of(value), state))
+        return Form(b"!set;", PARTS, (kind, frozenset(base.__iter__(value)), state))
     with late_import:
         from .reduced import open_reduced
 
@@ -82,11 +83,6 @@ def _task(value: Any) -> Form:
         with contextlib.suppress(Exception):
             function = value.function  # in a copy from another process it is found by its name
     return Form(b"!taskobject;", PARTS, (function, kwargs))
-
-
-def frozenset_of(value: Any) -> frozenset[Any]:
-    base = set if is_a(value, set) else frozenset
-    return frozenset(base.__iter__(value))
 
 
 def _state(values: Any) -> Any:
@@ -314,20 +310,8 @@ _BY_NAME: dict[str, Maker] = {
 
 def _by_name(kind: type) -> Any:
     maker = _BY_NAME.get(name_of(kind))
-    # A class of another module can claim to be one of these.
-    if (
-        maker is not None
-        and number_of(kind, "__flags__") & _IS_HEAP_TYPE
-        and not _is_original(kind)
-    ):
-        return None
+    if maker is not None and is_changeable(kind):
+        # A class of another module can claim to be one of these.
+        home: Any = sys.modules.get(module_of(kind))
+        return maker if attributes_of(home).get(qualname_of(kind)) is kind else None
     return maker
-
-
-_IS_HEAP_TYPE = 1 << 9
-
-
-def _is_original(kind: type) -> bool:
-    found: Any = sys.modules.get(module_of(kind))
-    # The views of dicts have no name in a module, but they are no heap types either.
-    return attributes_of(found).get(qualname_of(kind)) is kind

@@ -15,11 +15,10 @@ from typing import Any, Optional
 from .changes import MAKERS
 from .kinds import is_a
 from .sources import Source
-from .syntax import nodes_below, nodes_in
-from .uses import Origin, chain_of
+from .syntax import DEFINITIONS, FUNCTIONS, literals_of, nodes_below, nodes_in
+from .uses import Origin, bound_by_import, chain_of
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SCOPES = (*_FUNCTIONS, ast.ClassDef, ast.Lambda)
+_SCOPES = (*DEFINITIONS, ast.Lambda)
 _NO_DATA = frozenset(("setattr", "delattr", "globals", "vars", "locals", "exec", "eval"))
 _ACCESSORS = frozenset(("setter", "getter", "deleter"))
 # Of calls of them the source says all. What others return may come from anywhere.
@@ -96,7 +95,7 @@ class Outline:
             self.eager = counted
 
     def _is_plain(self, statement: Any) -> bool:
-        if is_a(statement, _FUNCTIONS):
+        if is_a(statement, FUNCTIONS):
             args = statement.args
             defaults = [each for each in (*args.defaults, *args.kw_defaults) if each is not None]
             plain = not statement.decorator_list and all(map(is_literal, defaults))
@@ -105,18 +104,15 @@ class Outline:
         return plain and self.statements[_only_name(statement) or ""] is statement
 
     def _import(self, node: ast.AST) -> None:
-        if is_a(node, ast.Import):
-            for alias in node.names:
-                name = alias.asname or alias.name.partition(".")[0]
-                origin = Origin(alias.name, None if alias.asname is None else "", 0)
+        if not is_a(node, (ast.Import, ast.ImportFrom)):
+            return
+        if getattr(node, "module", None) == "__future__":
+            return
+        for name, origin in bound_by_import(node):
+            if origin.name == "*":
+                self.stars.append(origin)
+            else:
                 self.imports.setdefault(name, []).append(origin)
-        elif is_a(node, ast.ImportFrom) and node.module != "__future__":
-            for alias in node.names:
-                origin = Origin(node.module or "", alias.name, node.level)
-                if alias.name == "*":
-                    self.stars.append(origin)
-                else:
-                    self.imports.setdefault(alias.asname or alias.name, []).append(origin)
 
     def _is_lazy(self, statement: Any) -> bool:
         if is_a(statement, ast.ClassDef):
@@ -129,7 +125,7 @@ class Outline:
         return self._is_member(statement)
 
     def _is_member(self, statement: Any) -> bool:
-        if is_a(statement, _FUNCTIONS):
+        if is_a(statement, FUNCTIONS):
             defaults = [*statement.args.defaults, *statement.args.kw_defaults]
             return (
                 statement.name != "__init_subclass__"
@@ -184,8 +180,8 @@ class Outline:
         if name in self.statements:
             statement: Any = self.statements[name]
             is_class = is_a(statement, ast.ClassDef)
-            if is_class or is_a(statement, _FUNCTIONS):
-                makers = [each for each in statement.body if is_class and is_a(each, _FUNCTIONS)]
+            if is_class or is_a(statement, FUNCTIONS):
+                makers = [each for each in statement.body if is_class and is_a(each, FUNCTIONS)]
                 run = [each for each in makers if each.name in MAKERS] or [statement]
                 return name in self.lazy and all(map(self._changes_nothing, run))
             return name in self.lazy and is_constant(statement)
@@ -257,10 +253,7 @@ def is_constant(statement: Any) -> bool:
 
 def is_literal(expression: ast.expr) -> bool:
     """Says whether an expression is a value that nobody can change."""
-    try:
-        return _is_immutable(ast.literal_eval(expression))
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
+    return any(map(_is_immutable, literals_of(expression)))
 
 
 def _is_immutable(value: Any) -> bool:
@@ -280,14 +273,14 @@ def _own_nodes(statement: ast.AST) -> list[ast.AST]:
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
     for node in _own_nodes(statement):
-        if is_a(node, (*_FUNCTIONS, ast.ClassDef)):
+        if is_a(node, DEFINITIONS):
             yield node.name
         elif is_a(node, ast.Name) and not is_a(node.ctx, ast.Load):
             yield node.id
 
 
 def _only_name(statement: Any) -> Optional[str]:
-    if is_a(statement, (*_FUNCTIONS, ast.ClassDef)):
+    if is_a(statement, DEFINITIONS):
         return str(statement.name)
     targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
     is_name = is_a(statement, (ast.Assign, ast.AnnAssign)) and is_a(targets[0], ast.Name)

@@ -20,7 +20,6 @@ from .definitions import Definition, definition_of, definition_of_class, write_c
 from .first_values import MISSING, first_attributes, is_other_than_first
 from .firstparty import canonical_module_name, global_name, is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Written, opaque, write_str
-from .hidden_state import Pointer
 from .kinds import (
     attributes_of,
     bases_of,
@@ -36,11 +35,10 @@ from .loaded_together import Together
 from .module_parts import Part
 from .name_reader import NameReader
 from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
-from .part_forms import Line, PartForms
-from .part_graph import PartGraph
+from .part_forms import Line, PartForms, PartGraph
 from .problems import Problems, is_dynamic, label
 from .safe_opening import FOREIGN, NAMES
-from .stored import unwrapped
+from .stored import Pointer, unwrapped
 from .syntax import write_syntax
 from .uses import Use, Uses
 from .watch import Seen
@@ -81,13 +79,11 @@ class Reach:
         self._called_later: list[tuple[Use, Found]] = []
         self._graph: Optional[PartGraph] = None
         if not is_told_apart:
-            parts, found = self._parts, self.problems.found
-            ways = parts.line_of, self._open_outside, self._write_mixed, parts.note_module
             records = {} if only_source else reader.together.records
-            self._graph = PartGraph(records, *ways, found)
+            self._graph = PartGraph(records, self._parts, self._write_mixed, self.problems.found)
         self._writer = Writer(self.form)
 
-    def digest(self, code: Any, name: str = "value") -> bytes:
+    def digest(self, code: Any, name: str) -> bytes:
         """Digests code with all that it reaches."""
         report = self.problems.report
         self._writer = writer = Writer(self.form, name=name, report=report, seen=self.seen)
@@ -237,9 +233,6 @@ class Reach:
         self._parts.note_module(part.module)
         return self._parts.form(part, self._parts.found_by(part)[0])
 
-    def _open_outside(self, name: Outside) -> Any:
-        return self._reader.installed(*name)
-
     def _write_mixed(self, code: Any, form: Form) -> bytes:
         """Writes a part, or a name from outside, that holds what is in memory."""
         line = Line(form, code)
@@ -259,9 +252,8 @@ class Reach:
         left_out = self._reader.left_out_of(module, qualname_of(cls))
         self.seen.owner(cls, left_out=left_out)
         left_out |= {"__slotnames__"}  # `copyreg` keeps it there
-        members = {**attributes_of(cls), **first_attributes(cls)}
-        members = {name: value for name, value in members.items() if name not in left_out}
-        members = {name: value for name, value in members.items() if value is not MISSING}
+        found = {**attributes_of(cls), **first_attributes(cls)}
+        members = {n: v for n, v in found.items() if n not in left_out and v is not MISSING}
         methods = list(holdings.methods_of(cls, members))
         parts: list[Any] = [canonical_module_name(module), qualname_of(cls)]
         parts.append(tuple(base for base in bases_of(cls) if base is not object))
@@ -338,12 +330,20 @@ class Reach:
 
 def walk_of(value: Any, together: Optional[Together] = None) -> tuple[bytes, Seen]:
     """Digests a value of a module that counts by its source, and says what was read."""
-    reach = Reach(only_source=True, together=together)
+    digest, reach = settled(value, together=together, only_source=True)
+    return digest, reach.seen
+
+
+def settled(
+    code: Any, name: str = "value", together: Optional[Together] = None, **options: Any
+) -> tuple[bytes, Reach]:
+    """Digests code by as many walks as it takes to know what of it is state: with the last one."""
+    reach = Reach(together=together, **options)
     while True:
-        digest = reach.digest(value)
+        digest = reach.digest(code, name)
         if reach.is_settled():
-            return digest, reach.seen
-        reach = Reach(earlier=reach, only_source=True)
+            return digest, reach
+        reach = Reach(earlier=reach, **options)
 
 
 def _is_own(name: Any) -> bool:

@@ -11,13 +11,12 @@ from typing import Any
 from .._system.importing import late_import
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .forms import PARTS, Fields, Form, NoForm, Written, pairs_form
-from .kinds import attributes_of, defines, is_a
+from .kinds import attributes_of, defines, is_a, is_changeable
 
 _PROTOCOL = 5
 # They give the same again and again.
 _ENDLESS = (itertools.count, itertools.repeat)
 _NEW = copyreg.__newobj__  # type: ignore[attr-defined]
-_HEAP_TYPE = 1 << 9
 _ASKED = frozenset(
     "__reduce__ __reduce_ex__ __getstate__ __getnewargs__ __getnewargs_ex__"
     " __getattribute__".split()
@@ -49,7 +48,8 @@ def open_reduced(value: Any) -> Form:
         raise NoForm(f"{str(error) or type(error).__name__}{hint}") from error
     if is_a(reduced, str):
         module = getattr(value, "__module__", None) or kind.__module__
-        return Form(b"!global;", PARTS, (_written_name(str(module), reduced),))
+        home = canonical_module_name(module) if is_first_party(str(module)) else str(module)
+        return Form(b"!global;", PARTS, (Written(global_name(home, reduced)),))
     if not is_a(reduced, tuple) or not 2 <= len(reduced) <= 6:
         raise NoForm("its __reduce__ returns neither a string nor a tuple")
     function, args, state, items, pairs = (*reduced[:5], None, None, None)[:5]
@@ -70,15 +70,10 @@ def open_reduced(value: Any) -> Form:
 
 def _is_asked_itself(kind: type) -> bool:
     """Says whether `pickle` would run a `__getattr__`, for a `__getstate__` or an empty slot."""
-    for base in kind.__mro__:
-        if "__getattr__" in base.__dict__:
-            break
-    else:
+    if not defines(kind, "__getattr__"):
         return False
-    return all(
-        base.__flags__ & _HEAP_TYPE and _ASKED.isdisjoint(base.__dict__)
-        for base in kind.__mro__[:-1]
-    )
+    bases = kind.__mro__[:-1]
+    return all(is_changeable(base) and _ASKED.isdisjoint(base.__dict__) for base in bases)
 
 
 def _reduced(value: Any) -> tuple[Any, ...]:
@@ -97,9 +92,7 @@ def _reduced(value: Any) -> tuple[Any, ...]:
 
 def _unheard(kind: type) -> AbstractContextManager[Any]:
     # Python 3.12 warns that it will stop to pickle these.
-    if kind.__module__ != "itertools":
-        return nullcontext()
-    return _in_silence()
+    return _in_silence() if kind.__module__ == "itertools" else nullcontext()
 
 
 @contextmanager
@@ -110,12 +103,6 @@ def _in_silence() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _written_name(module: str, name: str) -> Written:
-    if is_first_party(module):
-        module = canonical_module_name(module)
-    return Written(global_name(module, name))
 
 
 def _open_state(state: Any) -> Any:

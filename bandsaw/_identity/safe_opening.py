@@ -18,7 +18,6 @@ from .first_values import MISSING, first_attributes, first_contents, first_form
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .forms import OBJECTS, PARTS, Fields, Form, NoForm, OpenForm, Written, opaque, write_str
 from .held_contents import behind, is_changeable
-from .hidden_state import Pointer, Whole
 from .kinds import (
     attributes_of,
     by_kind,
@@ -32,7 +31,16 @@ from .kinds import (
     qualname_of,
 )
 from .objects import open_form
-from .stored import HOLDERS, hides_contents, hides_more, is_mock, is_of_the_user, open_stored
+from .stored import (
+    HOLDERS,
+    Pointer,
+    Whole,
+    hides_contents,
+    hides_more,
+    is_mock,
+    is_of_the_user,
+    open_stored,
+)
 from .watch import Seen
 
 if TYPE_CHECKING:

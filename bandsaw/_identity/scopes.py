@@ -10,15 +10,24 @@ import ast
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
-from .bindings import Scope, collected
-from .syntax import IsLeftOut, nodes_below
-from .uses import ALL_VARIABLES, RUN_BY_IMPORT, Origin, Uses, chain_of, united
+from .syntax import FUNCTIONS, IsLeftOut, nodes_below
+from .uses import (
+    ALL_VARIABLES,
+    RUN_BY_IMPORT,
+    Origin,
+    Scope,
+    Uses,
+    bound_by_import,
+    chain_of,
+    collected,
+    united,
+)
 
 # The module and the name in it, by the name that they are imported under, with the leading dots.
 Imports = Mapping[str, tuple[str, str, int]]
 _NO_IMPORTS: Imports = {}
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_FUNCTIONS = (*FUNCTIONS, ast.Lambda)
 # Exception handlers, the captures of `match`, and the like.
 _NAMED = frozenset(
     kind
@@ -236,21 +245,13 @@ class _Visitor:
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = comprehension
 
-    def visit_Import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            name = alias.asname or alias.name.partition(".")[0]
+    def visit_Import(self, node: Any) -> None:
+        for name, origin in bound_by_import(node):
             self.scope.bind(name, node.lineno)
-            # `import a.b` binds `a`, and `import a.b as c` binds `a.b`.
-            origin = Origin(alias.name, None if alias.asname is None else "", 0)
             self.scope.imports[name] = origin
             self.run_by(origin, node.lineno)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        for alias in node.names:
-            name = alias.asname or alias.name
-            self.scope.bind(name, node.lineno)
-            origin = self.scope.imports[name] = Origin(node.module or "", alias.name, node.level)
-            self.run_by(origin, node.lineno)
+    visit_ImportFrom = visit_Import
 
     def run_by(self, origin: Origin, line: int) -> None:
         """Notes what an import in a function runs, whether what it binds is used or not."""
@@ -265,9 +266,6 @@ class _Visitor:
 
     def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
         self.scope.enclosing |= set(node.names)
-
-    def visit_Constant(self, node: ast.Constant) -> None:
-        """It uses nothing."""
 
     def generic_visit(self, node: ast.AST) -> None:
         if type(node) in _NAMED:

@@ -16,12 +16,11 @@ from types import CodeType
 from typing import Any, Optional, Union
 
 from .._system.importing import late_import
-from . import kept_definitions, kept_outlines
-from .kept_definitions import Table
-from .kept_outlines import Facts, uses_of_plain
+from . import kept_outlines
+from .kept_outlines import Facts, Table, uses_of_plain
 from .matching import digest_of_byte_code, narrowed
 from .scopes import uses_of
-from .syntax import nodes_below, nodes_in, parse, write_syntax
+from .syntax import FUNCTIONS, literals_of, nodes_below, nodes_in, parse, write_syntax
 from .top_level import Bindings, Blocks
 from .uses import Uses
 
@@ -38,8 +37,6 @@ class Source:
     def __init__(self, data: Union[str, bytes], filename: str) -> None:
         self.data = data  # its text, or the contents of its file
         self._filename = filename
-        self._codes: Optional[dict[tuple[str, int], list[CodeType]]] = None
-        self._indexed: Optional[_Index] = None
         self._first_set: dict[str, tuple[tuple[bytes, ...], Uses]] = {}
 
     @property
@@ -59,7 +56,7 @@ class Source:
     @cached_property
     def table(self) -> Optional[Table]:
         """What was found out of its definitions, `None` where nothing is kept."""
-        return kept_definitions.read(self.data)
+        return kept_outlines.read_table(self.data)
 
     @property
     def _read(self) -> Union[Table, Bindings]:
@@ -117,17 +114,7 @@ class Source:
         if isinstance(read, Table):
             return name in read.computed
         values = (getattr(each, "value", None) for each in read.assigned.get(name, ()))
-        return any(value is not None and not _is_literal(value) for value in values)
-
-    @property
-    def functions(self) -> dict[tuple[str, int], list[Any]]:
-        """The definitions of its functions, by their names and first lines."""
-        return self._index().functions
-
-    @property
-    def classes(self) -> dict[str, list[ast.ClassDef]]:
-        """The definitions of its classes, by their qualified names."""
-        return self._index().classes
+        return any(value is not None and not literals_of(value) for value in values)
 
     @property
     def assigned(self) -> dict[str, list[ast.stmt]]:
@@ -139,37 +126,25 @@ class Source:
         """The functions and classes at the top level, and whether they are decorated."""
         return self._read.defined
 
-    @property
-    def bound_below(self) -> set[str]:
-        """The names that anything but a definition or an import at the top level binds."""
-        return self._blocks.names
-
-    @property
-    def set_attributes(self) -> list[tuple[ast.expr, Optional[str]]]:
-        """What sets or deletes an attribute as the module runs: of what, and `None` for any."""
-        return self._blocks.attributes
-
     @cached_property
-    def _blocks(self) -> Blocks:
+    def blocks(self) -> Blocks:
+        """What anything but a definition or an import at the top level binds and sets."""
         return Blocks(self.tree)
 
     def forget_tree(self) -> None:
         """Has it made anew for who asks for it again."""
-        self.__dict__.pop("tree", None)
-        self.__dict__.pop("_bindings", None)
-        self.__dict__.pop("_blocks", None)
-        self._indexed = self._codes = None
+        for name in ("tree", "_bindings", "blocks", "index", "_compiled"):
+            self.__dict__.pop(name, None)
 
-    def _index(self) -> _Index:
-        index = self._indexed
-        if index is None:
-            index = self._indexed = _Index(self.tree)
-        return index
+    @cached_property
+    def index(self) -> Index:
+        """The definitions in it."""
+        return Index(self.tree)
 
     def function(self, code: CodeType) -> Any:
         """Finds the definition of a function if it is there, the same, and not to be mistaken."""
         key = code.co_name, code.co_firstlineno
-        nodes = self._index().functions.get(key, [])
+        nodes = self.index.functions.get(key, [])
         if not nodes or digest_of_byte_code(code) not in self.digests(key):
             return None
         if len(nodes) == 1:
@@ -180,7 +155,7 @@ class Source:
 
     def class_(self, qualified_name: str, codes: list[CodeType]) -> Optional[ast.ClassDef]:
         """Finds the definition of a class if it is there and still the same."""
-        nodes = self._index().classes.get(qualified_name, [])
+        nodes = self.index.classes.get(qualified_name, [])
         lines = [code.co_firstlineno for code in codes]
         for code in codes:
             if self.function(code) is None:
@@ -193,35 +168,24 @@ class Source:
         """Digests the byte code that functions of a name and a first line have."""
         if self.table is not None:
             return self.table.functions[key][0] if key in self.table.functions else frozenset()
-        return frozenset(map(digest_of_byte_code, self._compiled().get(key, ())))
+        return frozenset(map(digest_of_byte_code, self._compiled.get(key, ())))
 
+    @cached_property
     def _compiled(self) -> dict[tuple[str, int], list[CodeType]]:
-        found = self._codes
-        if found is None:
-            # Not seen by other threads until it is whole.
-            found = {}
-            flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as notebooks compile their cells
-            pending = []
-            # An edited file may be one that can be parsed, but not compiled: no code is of it.
-            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-                pending.append(compile(self.text, self._filename, "exec", flags, dont_inherit=True))
-            while pending:
-                code = pending.pop()
-                found.setdefault((code.co_name, code.co_firstlineno), []).append(code)
-                pending += [const for const in code.co_consts if isinstance(const, CodeType)]
-            self._codes = found
+        found: dict[tuple[str, int], list[CodeType]] = {}
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as notebooks compile their cells
+        pending = []
+        # An edited file may be one that can be parsed, but not compiled: no code is of it.
+        with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+            pending.append(compile(self.text, self._filename, "exec", flags, dont_inherit=True))
+        while pending:
+            code = pending.pop()
+            found.setdefault((code.co_name, code.co_firstlineno), []).append(code)
+            pending += [const for const in code.co_consts if isinstance(const, CodeType)]
         return found
 
 
-def _is_literal(expression: ast.expr) -> bool:
-    try:
-        ast.literal_eval(expression)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
-
-
-class _Index:
+class Index:
     """The definitions of a module: functions by name and first line, classes by qualified name."""
 
     def __init__(self, tree: ast.AST) -> None:
@@ -232,7 +196,7 @@ class _Index:
             parent, prefix = pending.pop()
             for child in nodes_below(parent):
                 below = prefix
-                if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                if isinstance(child, FUNCTIONS):
                     first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
                     self.functions.setdefault((child.name, first), []).append(child)
                     below = f"{prefix}{child.name}.<locals>."

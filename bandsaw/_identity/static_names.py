@@ -19,12 +19,12 @@ from .firstparty import is_first_party
 from .kinds import attributes_of, bases_of, is_a, is_task, module_of, mro_of, qualname_of
 from .sources import Source, source_of
 from .stored import is_mock, is_special_of_the_user, is_strange, unwrapped
+from .syntax import DEFINITIONS, literals_of
 from .uses import absolute
 from .watch import Seen
 
 CONTAINERS = (list, dict, set)
 PLAIN = (bool, int, float, complex, type(None), str, bytes, tuple, frozenset)
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 ANY = "*"
 _PLAIN_KINDS = (type, abc.ABCMeta)
 _WRAPPERS = ("property", "staticmethod", "classmethod")
@@ -52,7 +52,7 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
         found = attributes_of(home).get(imported[1], MISSING)
         if found is value:
             return True
-        return None if found is MISSING or name in source.bound_below else False
+        return None if found is MISSING or name in source.blocks.names else False
     if is_a(value, (FunctionType, type)):
         if is_task(value):
             return True
@@ -68,7 +68,7 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
         is_bound = (
             source.assigns(name)
             or source.defined.get(name)
-            or name in source.bound_below
+            or name in source.blocks.names
             or _has_star(source)
         )
         return None if is_bound else False
@@ -93,12 +93,10 @@ def _has_star(source: Source) -> bool:
 
 def is_literal(node: Any, value: Any, seen: Optional[Seen] = None) -> Optional[bool]:
     """Says whether a value is what an expression says; `None` if that cannot be told."""
-    try:
-        literal = ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-    ours, theirs = digest_of(literal), digest_of(value, seen)
-    return None if theirs is None else ours == theirs
+    for literal in literals_of(node):
+        ours, theirs = digest_of(literal), digest_of(value, seen)
+        return None if theirs is None else ours == theirs
+    return None
 
 
 def said_by(expression: ast.expr, namespace: Mapping[str, Any]) -> Any:
@@ -209,11 +207,11 @@ def _set_by_module(cls: type) -> set[str]:
 
     With `ANY` where it does so by computed names.
     """
-    module = sys.modules.get(module_of(cls))
-    source = None if module is None else source_of_namespace(attributes_of(module))
+    variables = attributes_of(sys.modules.get(module_of(cls)))
+    source = source_of_namespace(variables)
     found: set[str] = set()
-    for expression, name in () if source is None else source.set_attributes:
-        owner = said_by(expression, attributes_of(module))
+    for expression, name in () if source is None else source.blocks.attributes:
+        owner = said_by(expression, variables)
         if owner is cls or owner is MISSING:
             found.add(name or ANY)
     return found
@@ -224,7 +222,7 @@ def is_set_as_modules_load(owner: Any, name: str) -> bool:
     for module in list(sys.modules.values()):
         variables = attributes_of(module)
         source = source_of_namespace(variables)
-        for expression, set_name in () if source is None else source.set_attributes:
+        for expression, set_name in () if source is None else source.blocks.attributes:
             if set_name in (name, None) and said_by(expression, variables) is owner:
                 return True
     return False
@@ -264,8 +262,7 @@ def said_in(cls: type) -> dict[str, Any]:
 
 
 def _node_of(cls: type) -> Optional[ast.ClassDef]:
-    module = sys.modules.get(module_of(cls))
-    source = None if module is None else source_of_namespace(attributes_of(module))
+    source = source_of_namespace(attributes_of(sys.modules.get(module_of(cls))))
     return None if source is None else source.class_(qualname_of(cls), [])
 
 

@@ -1,15 +1,18 @@
 """Objects of the user's classes by what they store, so that none of their code runs.
 
 An argument counts by what `pickle` would make of it. What code reaches is not asked: no
-`__reduce__`, `__getstate__`, `__getattr__` or `items` of the user's is called.
+`__reduce__`, `__getstate__`, `__getattr__` or `items` of the user's is called. Objects that keep
+their state out of sight are written anew to see whether they are the same.
 """
 
 from __future__ import annotations
 
 import copyreg
 import enum
+import io
+import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property, partial
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any, Optional, Union
@@ -17,6 +20,7 @@ from typing import Any, Optional, Union
 from .first_values import first_contents
 from .firstparty import is_first_party
 from .forms import OBJECTS, PARTS, SET, Fields, Form, NoForm, pairs_form
+from .held_contents import MOST_BYTES
 from .kinds import (
     attributes_of,
     by_kind,
@@ -119,7 +123,9 @@ def open_stored(value: Any) -> Optional[Form]:
     kind = type(value)
     if is_a(value, (type, FunctionType, ModuleType, enum.Enum)):
         return None
-    state = without_memos(kind, state_of(value, members_of(kind)))
+    memos = memos_of(kind)  # what methods keep of what they have computed
+    held = state_of(value, members_of(kind)).items()
+    state = {name: each for name, each in held if name not in memos}
     fields = Fields(state) if state else None
     contents = first_contents(value)
     if is_a(value, (set, frozenset)):
@@ -145,12 +151,6 @@ def open_stored(value: Any) -> Optional[Form]:
                     return None
                 raise NoForm("what it stores cannot be read without running its own code")
     return Form(b"O", PARTS, (kind, args, fields, items, pairs), ("",) * 5)
-
-
-def without_memos(kind: type, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Leaves out what methods keep of what they have computed."""
-    memos = memos_of(kind)
-    return {name: value for name, value in state.items() if name not in memos}
 
 
 def counts_in_a_class(value: Any, owner: type) -> bool:
@@ -215,3 +215,72 @@ def _changes_its_bases(kind: type) -> bool:
     for base in mro_of(kind):
         (mine if is_first_party(module_of(base)) else others).update(attributes_of(base))
     return not (mine - _HARMLESS).isdisjoint(others)
+
+
+class Whole:
+    """Something that is written as a whole, as `pickle` writes it.
+
+    Two pickles of equal tables may differ. Then what counts is written. `has_more`: whether
+    more counts than is in a pickle.
+    """
+
+    __slots__ = ("_pickled", "_write", "_written", "value")
+
+    def __init__(self, value: Any, write: Callable[[Any], Optional[bytes]], has_more: bool) -> None:
+        self.value = value
+        self._write = write
+        self._written = write(value)
+        self._pickled = None if self._written is None or has_more else _pickled(value)
+
+    def is_small(self) -> bool:
+        return self._written is not None
+
+    def is_same(self) -> bool:
+        pickled = None if self._pickled is None else _pickled(self.value)
+        if pickled is None or pickled != self._pickled:
+            if self._write(self.value) != self._written:
+                return False
+            self._pickled = pickled
+        return True
+
+
+class Pointer:
+    """Something that points to others, such as a weak reference."""
+
+    __slots__ = ("_known", "_read", "value")
+
+    def __init__(self, value: Any, read: Callable[[Any], tuple[Any, ...]]) -> None:
+        self.value = value
+        self._read = read
+        self._known = read(value)
+
+    def is_same(self) -> bool:
+        now = self._read(self.value)
+        return len(now) == len(self._known) and all(
+            one is other for one, other in zip(now, self._known)
+        )
+
+
+class _OfTheUser(Exception):
+    pass
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles no object of the user's: their own code would run."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if is_of_the_user(value if is_a(value, type) else type(value)):
+            raise _OfTheUser
+        return NotImplemented
+
+
+def _pickled(value: Any) -> Optional[bytes]:
+    stream, buffers = io.BytesIO(), []  # type: ignore[var-annotated]
+    try:
+        _Pickler(stream, 5, buffer_callback=buffers.append).dump(value)
+        views = [buffer.raw() for buffer in buffers]
+    except Exception:
+        return None
+    if stream.tell() + sum(view.nbytes for view in views) > MOST_BYTES:
+        return None
+    return b"".join([stream.getvalue(), *views])

@@ -16,8 +16,9 @@ from .._system.processes import in_forked_processes
 
 IsLeftOut = Callable[[ast.expr], bool]
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_WITH_DOCSTRING = (*_FUNCTIONS, ast.ClassDef, ast.Module)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+_WITH_DOCSTRING = (*DEFINITIONS, ast.Module)
 _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _SKIPPED_IN_FUNCTIONS = frozenset({"returns", "type_params"})
 
@@ -46,6 +47,14 @@ def parse(text: Any) -> ast.Module:
             if is_last:
                 raise
     raise AssertionError("not reached")
+
+
+def literals_of(expression: ast.expr) -> list[Any]:
+    """Returns the value that an expression is the literal of; nothing where it is another one."""
+    try:
+        return [ast.literal_eval(expression)]
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return []
 
 
 # Fields without nodes that anybody looks for.
@@ -196,16 +205,7 @@ def _add_node(
             inside = kind is ast.ClassDef
         elif name == "decorator_list":
             value = [decorator for decorator in value if not is_left_out(decorator)]
-        below = type(value)
-        if below is ast.Name:  # the most of all nodes
-            found.append(f"{begin}(Name id=s{len(value.id)}:{value.id})")
-        elif below is ast.Constant:
-            found.append(begin + _constant(value.value))
-        elif below is list:
-            if value:
-                found.append(begin)
-                _add_field(value, inside, found, is_left_out, depth)
-        elif value is not None:
+        if value is not None and value != []:
             found.append(begin)
             _add_field(value, inside, found, is_left_out, depth)
     found.append(")")
@@ -224,14 +224,7 @@ def _add_field(
     elif kind is list:
         found.append(f"[{len(value)}:")
         for item in value:
-            if type(item) is ast.Name:
-                found.append(f"(Name id=s{len(item.id)}:{item.id})")
-            elif type(item) is ast.Constant:
-                found.append(_constant(item.value))
-            elif isinstance(item, ast.AST):
-                _add_node(item, in_class, found, is_left_out, depth + 1)
-            else:
-                _add_field(item, in_class, found, is_left_out, depth)
+            _add_field(item, in_class, found, is_left_out, depth)
         found.append("]")
     elif isinstance(value, ast.AST):
         _add_node(value, in_class, found, is_left_out, depth + 1)
@@ -240,7 +233,7 @@ def _add_field(
 
 
 def _counted_fields(kind: type[ast.AST]) -> tuple[str, ...]:
-    skipped = _SKIPPED | _SKIPPED_IN_FUNCTIONS if kind in _FUNCTIONS else _SKIPPED
+    skipped = _SKIPPED | _SKIPPED_IN_FUNCTIONS if kind in FUNCTIONS else _SKIPPED
     return tuple(name for name in kind._fields if name not in skipped)
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Optional
 
 from .changes import filling
-from .syntax import nodes_in
+from .syntax import DEFINITIONS, nodes_in
 
 # `type Name = ...`, from Python 3.12 on.
 _TYPE_ALIASES: tuple[type[Any], ...] = (ast.TypeAlias,) if hasattr(ast, "TypeAlias") else ()
@@ -18,13 +18,14 @@ class Blocks:
 
     def __init__(self, tree: ast.Module) -> None:
         self.names: set[str] = set()
+        # What has an attribute set or deleted, and its name: `None` for any.
         self.attributes: list[tuple[ast.expr, Optional[str]]] = []
-        plain = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+        plain = (*DEFINITIONS, ast.Import, ast.ImportFrom)
         self._index([node for node in tree.body if not isinstance(node, plain)])
 
     def _index(self, nodes: list[Any]) -> None:
         for node in nodes:  # which grows
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if isinstance(node, DEFINITIONS):
                 self.names.add(node.name)
                 continue
             if isinstance(node, ast.Lambda):
@@ -70,7 +71,7 @@ class Bindings:
                 name = alias.asname or alias.name
                 self.imports[name] = statement.module or "", alias.name, statement.level
             return
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(statement, DEFINITIONS):
             self.defined[statement.name] = bool(statement.decorator_list)
             return
         if isinstance(statement, ast.Assign):

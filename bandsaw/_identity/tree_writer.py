@@ -28,9 +28,6 @@ class TreeWriter(abc.ABC):
         self._keeps_short = keeps_short
         # The value is kept beside its bytes: its identity must not be given to another one.
         self.done: dict[int, tuple[Any, bytes]] = {}
-        self.start_anew()
-
-    def start_anew(self) -> None:
         self.frames: list[OpenForm] = []  # what is being written, the innermost last
         self.unresolved: list[OpenForm] = []  # the same, and what waits for the end of a cycle
         self._open: dict[int, OpenForm] = {}

@@ -8,8 +8,7 @@ Watch(seen).settle(...)    before a result is kept: what has changed during the 
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Reading(Protocol):
-        """An object that is read anew to compare it, see `hidden_state`."""
+        """An object that is read anew to compare it, see `stored`."""
 
         value: Any
 
@@ -128,10 +127,6 @@ class Seen:
         for cell in function.__closure__ or ():
             self.cells[id(cell)] = cell, content_of(cell)
 
-    def forget_cell(self, cell: CellType) -> None:
-        """Has a cell not be watched that reached code sets anew."""
-        self.cells.pop(id(cell), None)
-
     def owner(
         self, owner: Any, is_foreign: bool = False, left_out: frozenset[str] = frozenset()
     ) -> None:
@@ -177,10 +172,7 @@ class Watch:
 
     number = 0
 
-    __slots__ = (
-        *("_cells", "_contents", "_files", "_functions", "_modules", "_names", "_owners"),
-        *("_places", "_readings", "carried", "seen"),
-    )
+    __slots__ = ("_contents", "_owners", "carried", "seen")
 
     def __init__(self, seen: Seen) -> None:
         Watch.number += 1
@@ -188,18 +180,9 @@ class Watch:
         seen.living = None
         # What another process may not have of it, see `carried`, once somebody has asked.
         self.carried: Any = None
-        # Weakly: a module that was thrown away is not kept by an id of its code.
-        self._modules = [
-            (name, _reference(module), spec) for name, (module, spec) in seen.modules.items()
-        ]
-        self._files = dict(seen.files)
-        self._names = list(seen.names.values())
-        self._cells = list(seen.cells.values())
-        self._functions = list(seen.functions.values())
+        # As they were when the code was last found to be the same, see `settle`.
         self._owners = list(seen.owners.values())
         self._contents = list(seen.contents.values())
-        self._readings = list(seen.readings.values())
-        self._places = list(seen.places_of_modules.values())
 
     def is_current(self) -> bool:
         """Says whether nothing of it was replaced, reloaded or changed."""
@@ -210,26 +193,25 @@ class Watch:
 
     def _is_current(self) -> bool:
         # On the way of every hit of a cache: 30 ns for each name.
-        loaded = sys.modules
-        for name, reference, spec in self._modules:
-            module = loaded.get(name)
-            if module is not reference() or spec_of(module) is not spec:
+        seen, loaded = self.seen, sys.modules
+        for name, (module, spec) in seen.modules.items():
+            if loaded.get(name) is not module or spec_of(module) is not spec:
                 return False
-        for path, stamp in self._files.values():
+        for path, stamp in seen.files.values():
             if stamp_of(path) != stamp:
                 return False
-        for places in self._places:
+        for places in seen.places_of_modules.values():
             if not places.is_same():
                 return False
-        for namespace, name, value in self._names:
+        for namespace, name, value in seen.names.values():
             if namespace.get(name, MISSING) is not value:
                 return False
-        for function, code, defaults, keywords in self._functions:
+        for function, code, defaults, keywords in seen.functions.values():
             if function.__code__ is not code or function.__defaults__ is not defaults:
                 return False
             if keywords is not None and not _is_same(function.__kwdefaults__ or {}, keywords):
                 return False
-        for cell, value in self._cells:
+        for cell, value in seen.cells.values():
             if content_of(cell) is not value:
                 return False
         for owner in self._owners:
@@ -238,7 +220,7 @@ class Watch:
         for container, contents in self._contents:
             if not has_same_contents(container, contents):
                 return False
-        for reading in self._readings:
+        for reading in seen.readings.values():
             if not reading.is_same():
                 return False
         return True
@@ -272,7 +254,7 @@ class Watch:
                     changed.append(f"the contents of a {type(container).__name__}")
         changed += [
             f"a {name_of(type(reading.value))}"
-            for reading in self._readings
+            for reading in self.seen.readings.values()
             if not reading.is_same()
         ]
         if not changed:
@@ -280,24 +262,23 @@ class Watch:
         return changed
 
     def _changed_bindings(self) -> Iterator[str]:
-        loaded = sys.modules
-        for name, reference, spec in self._modules:
-            module = loaded.get(name)
-            if module is not reference() or spec_of(module) is not spec:
-                path, stamp = self._files.get(name, ("", None))
+        seen, loaded = self.seen, sys.modules
+        for name, (module, spec) in seen.modules.items():
+            if loaded.get(name) is not module or spec_of(module) is not spec:
+                path, stamp = seen.files.get(name, ("", None))
                 # That a call imports what it needs is no change.
-                if name not in self._files or stamp_of(path) != stamp:
+                if name not in seen.files or stamp_of(path) != stamp:
                     yield name
-        for namespace, name, value in self._names:
+        for namespace, name, value in seen.names.values():
             now = namespace.get(name, MISSING)
             if now is not value and not is_wrapped_at_home(now, value):
-                home = self.seen.places.get(id(namespace)) or home_of(namespace)
+                home = seen.places.get(id(namespace)) or home_of(namespace)
                 yield f"{home}.{name}"
-        for function, code, defaults, keywords in self._functions:
+        for function, code, defaults, keywords in seen.functions.values():
             is_same = function.__code__ is code and function.__defaults__ is defaults
             if not is_same or not _is_same(function.__kwdefaults__ or {}, keywords or {}):
                 yield _label(function)
-        for cell, value in self._cells:
+        for cell, value in seen.cells.values():
             if content_of(cell) is not value:
                 yield "a variable of an enclosing function"
 
@@ -327,14 +308,6 @@ def spec_of(module: Any) -> Any:
 def home_of(namespace: Mapping[str, Any]) -> str:
     """Names the module, or the module of the class, whose variables these are."""
     return str(namespace.get("__name__") or namespace.get("__module__"))
-
-
-def _reference(module: Any) -> Callable[[], Any]:
-    try:
-        return weakref.ref(module)
-    except TypeError:
-        # What stands in for a module in `sys.modules` may be anything.
-        return lambda: module
 
 
 def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
