@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from .._system.importing import late_import
 from ..errors import IdentityWarning
-from . import canonical
+from . import canonical, reading_ahead
 from .collector_pause import without_full_collections
 from .firstparty import canonical_module_name, is_first_party
 from .kept_texts import remove_most
@@ -85,11 +85,14 @@ class Walk:
         with without_full_collections():
             known = together_for(self._left_out)
             reach = Reach(skip, self._left_out, as_now=as_now, together=known)
-            while True:
-                digest = reach.digest(code, _label(code))
-                if reach.is_settled():
-                    break
-                reach = Reach(skip, self._left_out, reach, as_now=as_now)
+            try:
+                while True:
+                    digest = reach.digest(code, _label(code))
+                    if reach.is_settled():
+                        break
+                    reach = Reach(skip, self._left_out, reach, as_now=as_now)
+            finally:
+                reading_ahead.end()
             remove_most()
             known.keep()
             if reach.is_by_source and known.places is not None:
