@@ -189,7 +189,7 @@ class Configuration:
         """Bounds how many submitted calls of all chains together run at once.
 
         Each chain has a bound of its own besides: what its first advice that leaves the process
-        says (`_workers` of a `SubprocessAdvice`), else the number of processors.
+        says (`workers` of a `SubprocessAdvice`), else the number of processors.
 
         Args:
             number: The bound, `None` for none.
