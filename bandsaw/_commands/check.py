@@ -134,7 +134,7 @@ def _probe_remote(backend: Any, remote: Any, modules: list[str]) -> tuple[str, O
 def _reached(
     remote: Any, interpreter: Interpreter, command: Sequence[str], modules: list[str]
 ) -> tuple[str, Optional[str]]:
-    from .._workers.ssh_start import Target, probe
+    from .._workers.ssh.ssh_start import Target, probe
 
     is_made_there = isinstance(interpreter, Environment)
     if command[0] == "ssh":

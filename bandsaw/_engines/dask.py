@@ -11,8 +11,8 @@ from concurrent.futures import Future, InvalidStateError
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
-from .._workers.engine import Engine, killing, withholding
-from .._workers.engine_bulk import Stored
+from .._workers.executor.engine import Engine, killing, withholding
+from .._workers.executor.engine_bulk import Stored
 from ..errors import InvalidValueError
 from .executor import EngineExecutor, begun_future, in_thread
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
-from .._workers.engine import Engine
+from .._workers.executor.engine import Engine
 from ..errors import WorkerStartError
 
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
-from .._workers.engine import Engine
-from .._workers.engine_bulk import Stored
-from .._workers.engine_claims import HERE
+from .._workers.executor.engine import Engine
+from .._workers.executor.engine_bulk import Stored
+from .._workers.executor.engine_claims import HERE
 from .executor import EngineExecutor, begun_future
 
 # Ray takes no builtin. A function of no module is sent as it is, so that none is needed there. What

@@ -18,8 +18,8 @@ from typing import Any, Callable, Optional, Union
 
 from .._arguments import checked_seconds
 from .._system import ending
-from .._workers.engine import Engine
-from .._workers.engine_claims import HERE, Claims
+from .._workers.executor.engine import Engine
+from .._workers.executor.engine_claims import HERE, Claims
 from . import slurm_jobs
 from .executor import EngineExecutor, begun_future
 

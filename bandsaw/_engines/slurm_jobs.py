@@ -21,8 +21,8 @@ from typing import Any, Callable, NamedTuple
 from .._arguments import checked_path
 from .._system.directories import Anchor
 from .._system.files import make_private, whole_file
-from .._workers.engine_bulk import Stored
-from .._workers.engine_hub import SERVER_ENDED
+from .._workers.executor.engine_bulk import Stored
+from .._workers.executor.engine_hub import SERVER_ENDED
 from .._workers.frames import EVENT
 
 OVER = {

@@ -2,7 +2,7 @@
 
 carrier ── near_fork_server, pool ─► child ─┐                             ┌── serving ── fork_server
                                             ├─ call: boundary, envelope, ─┤
-ssh_carrier ── ssh_connection, multiplexer ─┘  frames                     └── hub ── bootstrap
+ssh, executor: the same for other machines ─┘  frames                     └── process_main
 repeat_calls: a call like an earlier one;  inheritance: what a process inherits from its caller
-engine_*: the workers of an executor;  by_files: where there are no channels
+bulk_files: large data;  notices: what is said meanwhile;  by_files: where there are no channels
 """

@@ -1,6 +1,6 @@
 """The backend that uses the OpenSSH client of this machine.
 
-    ssh HOST 'exec PYTHON -u -c ...'        the connection, see `bandsaw._workers.ssh_connection`
+    ssh HOST 'exec PYTHON -u -c ...'        the connection, see `_workers.ssh.ssh_connection`
     ssh HOST 'exec PYTHON -I -S -c ...'     a step, for who calls one: each has its own connection
         stdin  ─►  size, program (_far_side.py), what it is to do, bytes of a file
         stdout ◄─  whatever a start-up file prints, MARK, answer, bytes of a file or output

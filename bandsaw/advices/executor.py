@@ -111,7 +111,8 @@ class ExecutorAdvice(Advice):
         the task took longer than its `timeout`.
         """
         with late_import:
-            from .._workers import in_worker, inheritance
+            from .._workers import inheritance
+            from .._workers.executor import in_worker
 
         if inheritance.is_below_executor or in_worker.is_inside():
             # To load a script once for each task must not run the workflow once for each.
@@ -129,8 +130,8 @@ class ExecutorAdvice(Advice):
 
     def _move(self, session: Session) -> None:
         with late_import:
-            from .._workers.engine import engine_of
-            from .._workers.engine_call import EngineCall, ExecutorCarrier, Wanted
+            from .._workers.executor.engine import engine_of
+            from .._workers.executor.engine_call import EngineCall, ExecutorCarrier, Wanted
             from .._workers.frames import NotBegunError
 
         seconds = timeout_of(session)
@@ -156,8 +157,8 @@ class ExecutorAdvice(Advice):
 
     def _move_into_worker(self, session: Session) -> None:
         with late_import:
-            from .._workers import in_worker
-            from .._workers.engine import engine_of
+            from .._workers.executor import in_worker
+            from .._workers.executor.engine import engine_of
 
         if timeout_of(session) is not None:
             raise InvalidValueError(

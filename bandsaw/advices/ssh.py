@@ -34,7 +34,7 @@ from ._openssh import SshCommandLineBackend
 from ._remote import Remote, SshBackend, command_of, python_of
 
 if TYPE_CHECKING:
-    from .._workers.ssh_start import Target
+    from .._workers.ssh.ssh_start import Target
 
 __all__ = ["Remote", "SshAdvice", "SshBackend", "SshCommandLineBackend"]
 
@@ -207,7 +207,7 @@ class SshAdvice(Advice):
             return
         with late_import:
             from .._workers.call import Call
-            from .._workers.ssh_carrier import SshCarrier
+            from .._workers.ssh.ssh_carrier import SshCarrier
 
         requirements = None
         shown = target.python
@@ -266,7 +266,7 @@ def _target_of(backend: SshBackend, remote: Remote) -> Optional[Target]:
         python = python_of(remote)
         command = command_of(backend, remote, python)
         if command is not None:
-            from .._workers.ssh_start import Target
+            from .._workers.ssh.ssh_start import Target
 
             directory = remote.directory.as_posix()
             target = Target(remote.host, tuple(command), directory, python)

@@ -13,17 +13,11 @@ from types import SimpleNamespace
 import pytest
 
 from bandsaw._system import ending
-from bandsaw._workers import (
-    engine_claims,
-    engine_far,
-    engine_files,
-    engine_hub,
-    packs,
-)
 from bandsaw._workers.carrier import Carrier
-from bandsaw._workers.engine import Engine, engine_of
+from bandsaw._workers.executor import engine_claims, engine_far, engine_files, engine_hub, packs
+from bandsaw._workers.executor.engine import Engine, engine_of
+from bandsaw._workers.executor.packs import packer_of
 from bandsaw._workers.frames import NotBegunError
-from bandsaw._workers.packs import packer_of
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
 
@@ -208,7 +202,7 @@ def test_a_batch_is_one_submission_and_what_had_not_begun_in_a_lost_worker_is_su
         """
         import os, signal
         import bandsaw, bandsaw_config
-        from bandsaw._workers import packs
+        from bandsaw._workers.executor import packs
 
         @bandsaw.task
         def plain():
@@ -269,7 +263,7 @@ def test_short_calls_that_were_sent_to_a_process_ahead_of_a_death_do_not_fail_wi
         """
         import os
         import bandsaw, bandsaw_config
-        from bandsaw._workers import packs
+        from bandsaw._workers.executor import packs
 
         @bandsaw.task(batch=20)
         def note(x):
@@ -916,7 +910,7 @@ def test_without_isolation_an_argument_in_a_store_is_not_copied_until_the_call_i
 
         import bandsaw
         from bandsaw.advices.executor import ExecutorAdvice
-        from bandsaw._workers.engine import Engine
+        from bandsaw._workers.executor.engine import Engine
 
         class Executor:
             def __init__(self):
@@ -1122,7 +1116,7 @@ def test_a_hub_with_a_call_is_not_idle(project):
         """
         import time
         import bandsaw
-        from bandsaw._workers import engine
+        from bandsaw._workers.executor import engine
 
         @bandsaw.task
         def slow(seconds):

@@ -16,7 +16,7 @@ import pytest
 import bandsaw
 from bandsaw._file_transfer import crossing
 from bandsaw._system import file_contents
-from bandsaw._workers import archive_sending, ssh_connection, ssh_start
+from bandsaw._workers.ssh import archive_sending, ssh_connection, ssh_start
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import (
     BandsawError,
@@ -381,7 +381,7 @@ def test_a_result_without_room_here_is_the_matter_of_its_task_only(far, monkeypa
 
     hub = far.call("where")[2]
     with monkeypatch.context() as patched:
-        patched.setattr("bandsaw._workers.multiplexer.room", no_room)
+        patched.setattr("bandsaw._workers.ssh.multiplexer.room", no_room)
         with pytest.raises(WorkerError, match="no room here"):
             far.call("makes", 1_000_000)
     assert far.call("where")[2] == hub

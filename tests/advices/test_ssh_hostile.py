@@ -13,7 +13,7 @@ import pytest
 
 import bandsaw
 from bandsaw._archive import keep
-from bandsaw._workers import ssh_connection
+from bandsaw._workers.ssh import ssh_connection
 from bandsaw.advices.ssh import Remote, SshCommandLineBackend
 from bandsaw.errors import InvalidValueError
 from tests.conftest import coverage_variables, lacking

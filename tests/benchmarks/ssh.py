@@ -10,7 +10,7 @@ from pathlib import Path
 
 import bandsaw
 from bandsaw._archive import keep
-from bandsaw._workers import ssh_connection
+from bandsaw._workers.ssh import ssh_connection
 from bandsaw.advices.ssh import Remote
 
 from . import ssh_tasks as tasks
@@ -104,7 +104,7 @@ import sys
 import bandsaw
 import large.edited
 from bandsaw.advices.ssh import Remote, SshAdvice
-from bandsaw._workers import ssh_start
+from bandsaw._workers.ssh import ssh_start
 
 write, sent = ssh_start.Login.write, []
 

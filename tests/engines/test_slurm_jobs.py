@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from bandsaw._engines.slurm_jobs import is_doubtful
-from bandsaw._workers.engine_hub import SERVER_ENDED
+from bandsaw._workers.executor.engine_hub import SERVER_ENDED
 from bandsaw._workers.frames import EVENT
 
 

@@ -20,7 +20,7 @@ from bandsaw._archive.arriving import ArrivingArchive
 from bandsaw._archive.keep import MANIFEST
 from bandsaw._archive.selection import Content, collect, with_digest
 from bandsaw._archive.zip_archive import content_of_zip
-from bandsaw._workers import archive_sending
+from bandsaw._workers.ssh import archive_sending
 from bandsaw.errors import BandsawError
 
 from .cache_calls import Child

@@ -24,7 +24,7 @@ import bandsaw
 
 _CONFIGURATION = "tests.faults.engines_configuration"
 # What a server of processes below a worker has in its command line.
-_SERVER = b"from bandsaw._workers import hub"
+_SERVER = b"from bandsaw._workers.ssh import hub"
 
 
 @bandsaw.task(config=_CONFIGURATION)

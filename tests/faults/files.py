@@ -17,7 +17,7 @@ from pathlib import Path
 import bandsaw
 from bandsaw._file_transfer import kept
 from bandsaw._system import file_contents
-from bandsaw._workers import ssh_connection
+from bandsaw._workers.ssh import ssh_connection
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import (
     FileTravelError,

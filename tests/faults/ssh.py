@@ -9,7 +9,7 @@ import threading
 import time
 
 import bandsaw
-from bandsaw._workers import ssh_connection
+from bandsaw._workers.ssh import ssh_connection
 from bandsaw.advices.ssh import Remote
 from bandsaw.errors import RemoteConnectionError, WorkerDiedError, WorkerStartError
 

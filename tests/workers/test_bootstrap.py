@@ -9,7 +9,7 @@ import pytest
 import bandsaw
 from bandsaw._archive import keep, unpack
 from bandsaw._archive.arriving import ArrivingArchive, named_by
-from bandsaw._workers import archive_sending, bootstrap, ssh_start
+from bandsaw._workers.ssh import archive_sending, bootstrap, ssh_start
 from bandsaw.advices._openssh import _BOOT
 from bandsaw.distribution import get_distribution_archive
 from bandsaw.errors import RemoteConnectionError

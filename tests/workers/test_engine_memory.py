@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from bandsaw._system.interrupts import owned
-from bandsaw._workers import bulk_files, engine_bulk, envelope, frames, in_worker
-from bandsaw._workers.engine_memory import hand_over, shared_at
+from bandsaw._workers import bulk_files, envelope, frames
+from bandsaw._workers.executor import engine_bulk, in_worker
+from bandsaw._workers.executor.engine_memory import hand_over, shared_at
 from bandsaw.errors import ProtocolError
 from bandsaw.run import get_run_id
 

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bandsaw._workers import multiplexer
-from bandsaw._workers.multiplexer import Outbox
+from bandsaw._workers.ssh import multiplexer
+from bandsaw._workers.ssh.multiplexer import Outbox
 
 SIZE = 3 * multiplexer.PIECE + 5
 

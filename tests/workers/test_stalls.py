@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from bandsaw._workers import bootstrap, frames
+from bandsaw._workers import frames
 from bandsaw._workers.ends import channel_pair
+from bandsaw._workers.ssh import bootstrap
 from bandsaw.errors import StalledError
 
 pytestmark = pytest.mark.slow
@@ -144,9 +145,10 @@ IMPATIENT = """
 import sys, threading, time
 
 def shorten():
-    while "bandsaw._workers.hub" not in sys.modules:
+    while "bandsaw._workers.ssh.hub" not in sys.modules:
         time.sleep(0.001)
-    from bandsaw._workers import frames, multiplexer
+    from bandsaw._workers import frames
+    from bandsaw._workers.ssh import multiplexer
     frames.STALLED_SECONDS, multiplexer.ALIVE_SECONDS = 0.3, 0.1
 
 if sys.argv[0] == "-c":

@@ -16,8 +16,8 @@ import tasks
 
 import bandsaw
 import bandsaw_config
-from bandsaw._workers import packs
-from bandsaw._workers.engine import engine_of
+from bandsaw._workers.executor import packs
+from bandsaw._workers.executor.engine import engine_of
 
 
 def outcome(act):

@@ -93,7 +93,7 @@ def starting_fork_servers(size):
 
 
 def logging_in(size):
-    from bandsaw._workers.ssh_start import Login, Target
+    from bandsaw._workers.ssh.ssh_start import Login, Target
 
     target = Target("here", ("cat",), os.getcwd(), sys.executable)
 

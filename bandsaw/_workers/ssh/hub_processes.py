@@ -11,11 +11,12 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
-from .._archive import keep
-from .._system.processes import kill_group
-from . import bulk_files, frames, multiplexer
-from .ends import Ends, ask_for_process
-from .frames import EVENT, Channel
+from ..._archive import keep
+from ..._system.processes import kill_group
+from .. import bulk_files, frames
+from ..ends import Ends, ask_for_process
+from ..frames import EVENT, Channel
+from . import multiplexer
 from .hub_fork_servers import ForkServers
 from .multiplexer import Outbox, packed
 

@@ -12,11 +12,11 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Callable, Optional
 
-from .._archive.arriving import named_by
-from .._archive.keep import MANIFEST, TIME, tag
-from .._system import work
-from ..distribution import DistributionArchive
-from ..errors import DistributionError
+from ..._archive.arriving import named_by
+from ..._archive.keep import MANIFEST, TIME, tag
+from ..._system import work
+from ...distribution import DistributionArchive
+from ...errors import DistributionError
 
 _PIECE = 1 << 18
 # After the magic number of byte code: flags, and time and size of the source.
@@ -84,7 +84,7 @@ def _byte_code(folder: Path, kept: str, name: str) -> Optional[bytes]:
     except OSError:
         pass
     # What Python keeps of bandsaw itself, where it is installed.
-    source = os.path.join(os.path.dirname(__file__), "..", "..", *name.split("/"))
+    source = os.path.join(os.path.dirname(__file__), "..", "..", "..", *name.split("/"))
     try:
         with open(cache_from_source(os.path.abspath(source), optimization=""), "rb") as file:
             code = file.read()

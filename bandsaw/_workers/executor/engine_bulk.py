@@ -23,10 +23,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple, Optional
 
-from .._system import ending
-from .._system.processes import in_forked_processes
-from ..errors import ProtocolError
-from . import bulk_files
+from ..._system import ending
+from ..._system.processes import in_forked_processes
+from ...errors import ProtocolError
+from .. import bulk_files
 from .engine_memory import Given, is_of_this_user
 
 # What is smaller goes with the call.

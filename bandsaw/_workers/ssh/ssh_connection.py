@@ -16,12 +16,12 @@ import threading
 import time
 from typing import Any, Optional
 
-from .._system import ending
-from .._system.output import last_words
-from .._system.processes import in_forked_processes
-from ..distribution import DistributionArchive
-from ..errors import BandsawError, RemoteConnectionError
-from .fork_servers import ForkServers
+from ..._system import ending
+from ..._system.output import last_words
+from ..._system.processes import in_forked_processes
+from ...distribution import DistributionArchive
+from ...errors import BandsawError, RemoteConnectionError
+from ..fork_servers import ForkServers
 from .multiplexer import HEAD, PIECE, Stream
 from .ssh_start import READ, SILENT_SECONDS, Login, Target, is_ready
 
@@ -328,7 +328,7 @@ def connection_to(target: Target, archive: DistributionArchive) -> Connection:
 @ending.at_exit
 def close_all() -> None:
     """Closes all connections, after the processes that wait for work have been dismissed."""
-    from . import pool
+    from .. import pool
 
     pool.close_all()
     _known.clear()

@@ -21,13 +21,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, Callable, Optional
 
-from .._archive.arriving import bits_of
-from .._archive.keep import MANIFEST, tag
-from .._system import ending
-from ..distribution import DistributionArchive
-from ..errors import ProtocolError, WorkerDiedError, WorkerError
-from . import archive_sending, ssh_start
-from .deaths import not_started
+from ..._archive.arriving import bits_of
+from ..._archive.keep import MANIFEST, tag
+from ..._system import ending
+from ...distribution import DistributionArchive
+from ...errors import ProtocolError, WorkerDiedError, WorkerError
+from ..deaths import not_started
+from ..ssh import archive_sending, ssh_start
 from .engine_bulk import Buffers, Stored
 from .engine_claims import HERE, Claims
 from .engine_hub import NOT_STARTED, SERVER_ENDED
@@ -176,9 +176,9 @@ def parts_of(archive: DistributionArchive) -> tuple[bytes, bytes]:
 
 
 _PROGRAM = (
-    *("bandsaw._workers.engine_memory", "bandsaw._workers.engine_claims"),
-    *("bandsaw._workers.engine_following", "bandsaw._workers.engine_hub"),
-    *("bandsaw._workers.engine_files", "bandsaw._workers.engine_far"),
+    *("bandsaw._workers.executor.engine_memory", "bandsaw._workers.executor.engine_claims"),
+    *("bandsaw._workers.executor.engine_following", "bandsaw._workers.executor.engine_hub"),
+    *("bandsaw._workers.executor.engine_files", "bandsaw._workers.executor.engine_far"),
 )
 _program: Optional[tuple[str, str]] = None
 

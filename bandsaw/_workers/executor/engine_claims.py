@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Optional
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .._archive.keep import kept_root
+    from ..._archive.keep import kept_root
 
 # What has begun can be ended a moment later, which is long where its worker gets no processor.
 _SECONDS_TO_BEGIN = 30.0

@@ -17,10 +17,10 @@ from collections import deque
 
 if "." in __name__:
     # Else it was sent as text, and they are there.
-    from .._archive.arriving import ArrivingArchive
-    from .._archive.keep import MANIFEST, kept_root, touch
-    from .._archive.unpack import is_whole
-    from .bootstrap import OLDEST, missing
+    from ..._archive.arriving import ArrivingArchive
+    from ..._archive.keep import MANIFEST, kept_root, touch
+    from ..._archive.unpack import is_whole
+    from ..ssh.bootstrap import OLDEST, missing
     from .engine_claims import claim, is_forsaken
     from .engine_files import (
         drop_piece,

@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
-from .._system.interrupts import Deferred
-from .._system.output import Tail, last_lines, last_words
-from .._system.processes import describe_exit, ends_within, kill_group
-from ..distribution import DistributionArchive
-from ..errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
+from ..._system.interrupts import Deferred
+from ..._system.output import Tail, last_lines, last_words
+from ..._system.processes import describe_exit, ends_within, kill_group
+from ...distribution import DistributionArchive
+from ...errors import RemoteCommandError, RemoteConnectionError, WorkerStartError
 from . import multiplexer
 
 # The most that is read at once.
@@ -294,7 +294,7 @@ def probe(target: Target, modules: Sequence[str]) -> dict[str, Any]:
 # What runs there first, and what it builds on.
 _PROGRAM = (
     *("bandsaw._archive.keep", "bandsaw._archive.unpack", "bandsaw._archive.arriving"),
-    "bandsaw._workers.bootstrap",
+    "bandsaw._workers.ssh.bootstrap",
 )
 
 
@@ -309,7 +309,7 @@ def bootstrap_program(request: Mapping[str, Any]) -> bytes:
     lines += [
         f"ready = names['main']({dict(request)!a})",
         "if ready:",
-        "    from bandsaw._workers import hub",
+        "    from bandsaw._workers.ssh import hub",
         "    hub.main(*ready)\n",
     ]
     return "\n".join(lines).encode("ascii")

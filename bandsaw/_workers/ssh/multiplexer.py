@@ -44,7 +44,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Optional
 
-from .._system.buffers import room
+from ..._system.buffers import room
 
 HEAD = struct.Struct("!cII")
 START = struct.Struct("!Ic")  # what follows P

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, NamedTuple, Optional
 
-from .._system import ending
+from ..._system import ending
+from ..frames import NotBegunError
 from .engine import Engine, answer_of, submission
-from .frames import NotBegunError
 
 # So long a pack waits for the next call, and at most so long in all.
 _QUIET_SECONDS = 0.005

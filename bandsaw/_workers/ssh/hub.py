@@ -19,9 +19,10 @@ import sys
 import time
 from typing import Any, Callable, NoReturn, Optional
 
-from .._archive import keep, unpack
-from .._archive.arriving import ArrivingArchive
-from . import frames, multiplexer
+from ..._archive import keep, unpack
+from ..._archive.arriving import ArrivingArchive
+from .. import frames
+from . import multiplexer
 from .hub_fork_servers import ForkServers
 from .hub_processes import Processes
 from .multiplexer import HEAD, Outbox
@@ -56,7 +57,7 @@ def main(
             keep.sweep(root, directory)
             files = os.path.join(os.environ["BANDSAW_HOME"], "files")
             if os.path.isdir(files):
-                from .._file_transfer import kept
+                from ..._file_transfer import kept
 
                 kept.prune(files, kept.KEPT_SECONDS)
     os._exit(0)
@@ -227,7 +228,7 @@ class Hub:
     def _take_files(self, letter: bytes, stream: int, body: Any) -> None:
         far = self._files.get(stream)
         if far is None:
-            from .._file_transfer.crossing import Far
+            from ..._file_transfer.crossing import Far
 
             def send(letter: bytes, body: bytes) -> None:
                 self.send(letter, stream, body)

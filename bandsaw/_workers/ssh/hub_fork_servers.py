@@ -11,10 +11,10 @@ import sys
 import time
 from typing import Any, NoReturn, Optional
 
-from .._system.processes import flags, kill_group, reap
-from . import frames, inheritance
-from .ends import channel_pair, lead_to_nowhere, pipe_pair
-from .frames import Channel
+from ..._system.processes import flags, kill_group, reap
+from .. import frames, inheritance
+from ..ends import channel_pair, lead_to_nowhere, pipe_pair
+from ..frames import Channel
 
 _READ = 1 << 18
 _SECONDS_TO_END = 5.0
@@ -82,7 +82,7 @@ class ForkServers:
             os.close(errors)
             code = _run(request, parent, self._hub.archive(request["digest"]))
         except BaseException as error:
-            from .._session.members import written_failure
+            from ..._session.members import written_failure
 
             near = Channel(socket.socket(fileno=os.dup(0)))
             near.send((frames.FAILURE, (written_failure(error),), None))
@@ -159,7 +159,7 @@ def _run(request: dict[str, Any], parent: int, folder: str) -> int:
     environment = {**os.environ, **request["environment"]}
     executable = sys.executable
     if request["requirements"] is not None:
-        from ..environments import Environment
+        from ...environments import Environment
 
         executable = Environment.deserialize(request["requirements"]).executable
     kind = [executable, folder, request["preload"]]

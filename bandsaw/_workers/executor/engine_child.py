@@ -13,20 +13,17 @@ from concurrent.futures import BrokenExecutor, CancelledError, Future
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
-from .._system import ending
-from .._system.buffers import room
-from ..errors import (
-    BandsawError,
-    ProtocolError,
-)
+from ..._system import ending
+from ..._system.buffers import room
+from ...errors import BandsawError, ProtocolError
+from ..child import Child
+from ..deaths import lost_by, refused_by
+from ..frames import DeadlineError, Frame, Message, NotBegunError
+from ..near_fork_server import ProcessKind, checked_hello
 from . import engine_bulk
-from .child import Child
-from .deaths import lost_by, refused_by
 from .engine import answer_of, failed_with, parts_of, submission
 from .engine_bulk import handed
 from .engine_hub import NOT_STARTED
-from .frames import DeadlineError, Frame, Message, NotBegunError
-from .near_fork_server import ProcessKind, checked_hello
 from .packs import packer_of
 
 # A machine that lacks the archive is brought it, which may reach another one of the machines.

@@ -60,7 +60,7 @@ os.dup2(nowhere, 0)
 os.dup2(2, 1)
 from bandsaw._archive import start
 start.prepare()
-from bandsaw._workers import hub
+from bandsaw._workers.ssh import hub
 hub.main(reading, writing, root, directory or None, box)
 """
 

@@ -21,35 +21,21 @@ from concurrent.futures import Future as AnyFuture
 from contextlib import contextmanager
 from typing import Any, Callable, NamedTuple, Optional
 
-from .. import run as run_of_process
-from .._archive import checkout, locate
-from .._file_transfer import carrying
-from .._futures import calls
-from .._session import members, packing, telling
-from .._system import callers, ending
-from .._system.buffers import room
-from ..errors import (
-    CodeMismatchError,
-    ProtocolError,
-    TaskKilledError,
-    WorkerStartError,
-)
-from ..session import Session
-from . import (
-    boundary,
-    bulk_files,
-    engine_bulk,
-    engine_files,
-    engine_memory,
-    envelope,
-    inheritance,
-    repeat_calls,
-    serving,
-)
-from .deaths import lost_by
+from ... import run as run_of_process
+from ..._archive import checkout, locate
+from ..._file_transfer import carrying
+from ..._futures import calls
+from ..._session import members, packing, telling
+from ..._system import callers, ending
+from ..._system.buffers import room
+from ...errors import CodeMismatchError, ProtocolError, TaskKilledError, WorkerStartError
+from ...session import Session
+from .. import boundary, bulk_files, envelope, inheritance, repeat_calls, serving
+from ..deaths import lost_by
+from ..frames import RETURN, Frame
+from . import engine_bulk, engine_files, engine_memory
 from .engine import Engine
 from .engine_bulk import WORTH_A_FILE, handed
-from .frames import RETURN, Frame
 
 # Says that the worker does not know what a digest stands for.
 NEW = b"new"

@@ -9,14 +9,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Callable
 
-from ..distribution import DistributionArchive
-from ..errors import BandsawError, FileTravelError, WorkerStartError
+from ...distribution import DistributionArchive
+from ...errors import BandsawError, FileTravelError, WorkerStartError
 from . import archive_sending
 from .multiplexer import Stream
 from .ssh_connection import Connection
 
 if TYPE_CHECKING:
-    from .._file_transfer.crossing import Near, Sent
+    from ..._file_transfer.crossing import Near, Sent
 
 
 @contextlib.contextmanager
@@ -70,7 +70,7 @@ def put_archive(connection: Connection, archive: DistributionArchive) -> None:
 
 @contextlib.contextmanager
 def _near(connection: Connection, what: str) -> Iterator[Near]:
-    from .._file_transfer.crossing import Near
+    from ..._file_transfer.crossing import Near
 
     def refused(why: str) -> FileTravelError:
         return FileTravelError(f"{what} cannot cross: {why} [on {connection.target.host}]")

@@ -24,9 +24,9 @@ import time
 
 if "." in __name__:
     # Else it was sent as text, and they are there.
-    from .._archive.arriving import ArrivingArchive
-    from .._archive.keep import kept_root, tag, touch
-    from .._archive.unpack import is_whole
+    from ..._archive.arriving import ArrivingArchive
+    from ..._archive.keep import kept_root, tag, touch
+    from ..._archive.unpack import is_whole
 
 # For a type checker. To import it takes longer than most of what is done here.
 TYPE_CHECKING = False

@@ -9,29 +9,30 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from .._file import FileCarrier
-from .._file_transfer import carrying
-from .._session import telling
-from .._system import callers, ending
-from .._system.processes import flags_as_variables
-from ..distribution import DistributionArchive
-from ..errors import BandsawError
-from ..run import get_run_id
-from ..session import Session
-from ..tasks import _FunctionWithClosureTask
-from . import engine_bulk, repeat_calls
-from .call import MOST_SHAPES, Call
-from .carrier import Carrier, inherited_everywhere
-from .child import Child
+from ..._file import FileCarrier
+from ..._file_transfer import carrying
+from ..._session import telling
+from ..._system import callers, ending
+from ..._system.processes import flags_as_variables
+from ...distribution import DistributionArchive
+from ...errors import BandsawError
+from ...run import get_run_id
+from ...session import Session
+from ...tasks import _FunctionWithClosureTask
+from .. import repeat_calls
+from ..call import MOST_SHAPES, Call
+from ..carrier import Carrier, inherited_everywhere
+from ..child import Child
+from ..frames import FAILURE, STATE, DeadlineError, Message, NotBegunError
+from ..near_fork_server import Check, ProcessKind
+from . import engine_bulk
 from .engine import Engine, Known
 from .engine_child import EngineChild
 from .engine_claims import caller
 from .engine_files import files_seen
-from .frames import FAILURE, STATE, DeadlineError, Message, NotBegunError
-from .near_fork_server import Check, ProcessKind
 
 if TYPE_CHECKING:
-    from .._file_transfer.crossing import Sent
+    from ..._file_transfer.crossing import Sent
     from .engine_carrying import Bringing
 
 

@@ -7,20 +7,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
-from .._file import FileCarrier
-from .._file_transfer import carrying
-from .._system.output import Output
-from ..distribution import DistributionArchive
-from ..errors import WorkerError
-from ..run import get_run_id
-from ..session import Session
-from . import frames, inheritance, multiplexer, ssh_sending
-from .carrier import Carrier
-from .child import Child
-from .deaths import not_started
-from .frames import SESSION, Frame, Message
+from ..._file import FileCarrier
+from ..._file_transfer import carrying
+from ..._system.output import Output
+from ...distribution import DistributionArchive
+from ...errors import WorkerError
+from ...run import get_run_id
+from ...session import Session
+from .. import frames, inheritance
+from ..carrier import Carrier
+from ..child import Child
+from ..deaths import not_started
+from ..frames import SESSION, Frame, Message
+from ..near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello
+from . import multiplexer, ssh_sending
 from .multiplexer import Stream
-from .near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello
 from .ssh_connection import Connection, connection_to
 from .ssh_start import Target
 
