@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import os
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from .._system.processes import processors
 from ..errors import InvalidValueError
 
 WAITING, READY, RUNNING, OVER = range(4)
@@ -155,4 +155,10 @@ def _limit_of(advice: Any) -> tuple[int, bool]:
             f"{type(advice).__name__}.max_in_flight={limit!r} has to be a whole number "
             "above 0, or None for the number of processors."
         )
-    return limit or processors(), advice is None or limit is not None
+    return limit or _processors(), advice is None or limit is not None
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ..modules import file_of
-from . import reading_ahead
 from .firstparty import canonical_module_name, find_below, find_spec
 from .forms import Form, Written, inline, write_str
 from .kinds import attributes_of, is_a
@@ -164,8 +163,6 @@ def module_of(name: str, specs: Optional[dict[str, Any]] = None) -> Union[Module
         return None if loaded is not None else Gap(_NO_SOURCE_READ, str(path or ""))
     if known is None or known.source is not source or (loaded is not None and known.spec):
         known = _known[name] = Module(name, is_package, path, source)
-        if known.was_parsed:
-            reading_ahead.note(known)
     if loaded is not None:
         known.spec = spec
     return known

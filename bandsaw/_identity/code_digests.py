@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from .._system.processes import in_forked_processes
 from ..errors import IdentityError, IdentityWarning
-from . import canonical, reading_ahead
+from . import canonical
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .kept_texts import remove_most
 from .kinds import attributes_of, innermost, is_a, is_below, name_of_module, qualname_of
@@ -89,10 +89,7 @@ class Walk:
         with _without_full_collections():
             known = together_for(self._left_out)
             options = {"skip": skip, "left_out": self._left_out, "as_now": as_now}
-            try:
-                digest, reach = settled(code, _label(code), known, **options)
-            finally:
-                reading_ahead.end()
+            digest, reach = settled(code, _label(code), known, **options)
             remove_most()
             known.keep()
             if reach.is_by_source and known.places is not None:

@@ -79,10 +79,6 @@ def write(kind: str, text: Text, plain: Any) -> bool:
 _has_grown = False
 
 
-def may_be_kept() -> bool:
-    return _folder() is not None and _version() is not None
-
-
 def remove_most() -> None:
     """Removes what was kept first, once there is too much of it."""
     global _has_grown

@@ -132,10 +132,9 @@ class Module:
         # What is plain of what is known of it.
         self.facts = known if known is not None and holds(known, self._is_foreign) else Facts()
         self.top = self.facts.top or self._make_top()
-        self.was_parsed = False  # whether nothing was kept of it
         is_worth_it = is_long(source.data) or (is_large(source.data) and are_many())
         if is_worth_it and not self.facts.is_kept:
-            self.read_all()
+            self._read_all()
 
     @property
     def outline(self) -> Outline:
@@ -160,9 +159,8 @@ class Module:
             known = self.facts.said[name] = self.outline.is_said(name)
         return known
 
-    def read_all(self) -> None:
+    def _read_all(self) -> None:
         """Finds out all that may be asked, for other processes, and forgets the syntax tree."""
-        self.was_parsed = True
         for name in (WHOLE, RUN, EVERYTHING, *self.top.names):
             _ = self.part(name).changes
             self.is_said(name)

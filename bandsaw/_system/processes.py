@@ -46,13 +46,6 @@ def flags_as_variables() -> dict[str, str]:
     return {**optimize, **{_OPTIONS[name]: value for name, value in _options().items()}}
 
 
-def processors() -> int:
-    """Returns how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def kill_group(pid: int) -> None:
     with contextlib.suppress(OSError):
         os.killpg(pid, signal.SIGKILL)
