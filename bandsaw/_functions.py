@@ -49,7 +49,8 @@ def task_layers(obj: Any) -> list[Any]:
     seen: list[Any] = []
     while obj is not None and not any(obj is other for other in seen):
         seen.append(obj)
-        obj = getattr(obj, "__wrapped__", None) or _held_task(obj)
+        wrapped = getattr(obj, "__wrapped__", None)
+        obj = _held_task(obj) if wrapped is None else wrapped
     found: list[Any] = []
     for index, wrapper in enumerate(seen[:-1]):
         task = getattr(wrapper, "bandsaw_task", None)

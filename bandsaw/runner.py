@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Optional
 
 from . import distribution, modules
-from ._file_transfer import bundle
+from ._files import bundle
 from ._session import packing, telling
 from ._system import lifeline
 from ._system.files import whole_file

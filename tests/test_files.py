@@ -12,7 +12,7 @@ import pytest
 
 import bandsaw
 from bandsaw import File
-from bandsaw._file_transfer import bundle, carrying, destinations
+from bandsaw._files import bundle, carrying, destinations
 from bandsaw._system import file_contents, trees
 from bandsaw._system.file_contents import ArrivingContents
 from bandsaw._system.trees import FILE, FOLDER, LINK, TreePart
@@ -342,6 +342,15 @@ second = make().path
 print(os.path.relpath(first), second == os.path.abspath("results/made"), Path(second).read_text())
 """
     assert run(code) == "computed\n../results/made True x\n"
+
+
+def test_what_entries_name_stays_where_it_is():
+    # Caches and sessions of earlier versions name these: without them such entries are of no use.
+    from bandsaw._files import carrying, keeping
+
+    for function in (keeping.kept, carrying.came, carrying.came_along, carrying.arrived):
+        assert function.__module__.startswith("bandsaw._files.")
+    assert File.__module__ == "bandsaw._file"
 
 
 def test_a_hit_moves_a_file_no_more_than_the_run_where_it_was_made_in_the_callers_process(run):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
-from .._file_transfer import keeping
+from .._files import keeping
 from ..result import Result
 from ..serialization.serializer import exactly, for_purpose
 from . import computation_locks, entry, owned_files, record
@@ -53,7 +53,7 @@ class Computation:
         self.changes = session._moderator.changes
 
     def finish(self, parts: Sequence[Any], times: int) -> None:
-        """Makes parts the entry. `times`: see `locks.Temporary.finish`."""
+        """Makes parts the entry. `times`: see `computation_locks.Temporary.finish`."""
         if self.temporary is None:
             self.temporary = computation_locks.separate(self.folder, self.name)
         self.temporary.finish(parts, times)

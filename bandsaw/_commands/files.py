@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any, Optional
 
-from .._file_transfer import kept
+from .._files import kept
 from ..errors import InvalidValueError
 from .console import add, age_in, counted, say, say_table, size_in, told_seconds, told_size
 

@@ -22,8 +22,8 @@ _WITH_DOCSTRING = (*DEFINITIONS, ast.Module)
 _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 _SKIPPED_IN_FUNCTIONS = frozenset({"returns", "type_params"})
 
-# As many levels are written by functions that recur, two for a level.
-_DEEPEST = 100
+# As many levels are written by functions that recur, up to three for a level.
+_DEEPEST = 66
 # By type: what begins it, and the names of its fields with what begins each.
 _fields: dict[type, tuple[str, list[tuple[str, str]]]] = {}
 

@@ -99,9 +99,8 @@ class Seen:
         self.owners: dict[int, Owner] = {}
         self.contents: dict[int, tuple[Any, Any]] = {}
         self.readings: dict[int, Reading] = {}
-        self.places_of_modules: dict[
-            int, Any
-        ] = {}  # where they were looked for, see `loaded_together`
+        # Where modules were looked for, see `loaded_together`.
+        self.places_of_modules: dict[int, Any] = {}
         self.attributes: set[str] = {"__slotnames__"}  # the first is of `copyreg`
         self.places: dict[int, str] = {}
         # While an id is made: the addresses of all objects, see `addresses`.

@@ -26,10 +26,10 @@ needs_executors = False
 
 
 def at_exit_of_multiprocessing(function: Callable[[], object]) -> None:
-    """Has a function called when this process ends, if that is one of multiprocessing.
+    """Has a function called when this process ends, where multiprocessing looks after that.
 
-    Those that were forked end without calling what atexit knows, and begin by forgetting what their
-    parent has asked for.
+    Its processes that were forked end without calling what atexit knows, and begin by forgetting
+    what their parent has asked for.
     """
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:

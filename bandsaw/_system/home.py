@@ -4,7 +4,7 @@ r"""The folder for what is kept between runs: archives, environments, files that
     (on Windows %LOCALAPPDATA%\bandsaw)
         archives/       see `distribution`
         environments/   see `environments`
-        files/          see `_file_transfer.destinations`
+        files/          see `_files.destinations`
         outlines/       see `_identity.kept_texts`
         stores/         see `_cache.shared`
 

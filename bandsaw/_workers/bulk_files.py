@@ -35,20 +35,28 @@ def create(pieces: Iterable[Any], size: int, directory: Optional[str]) -> int:
     `directory`: for a file on disk, by default where temporary files go.
     """
     pieces = list(pieces)
-    try:
-        return _written(opened(size, directory), pieces)
-    except OSError:  # there is no room for it in memory
-        return _written(_on_disk(directory), pieces)
+    in_memory = _in_memory(size)
+    if in_memory is not None:
+        try:
+            return _written(in_memory, pieces)
+        except OSError:
+            pass  # there is no room for it
+    return _written(_on_disk(directory), pieces)
 
 
 def opened(size: int, directory: Optional[str]) -> int:
     """Opens an empty file for data that comes in pieces, see `create`."""
+    in_memory = _in_memory(size)
+    return _on_disk(directory) if in_memory is None else in_memory
+
+
+def _in_memory(size: int) -> Optional[int]:
     if sys.platform == "linux" and _fits_memory(size):
         try:
             return os.memfd_create("bandsaw", os.MFD_CLOEXEC)
         except (OSError, AttributeError):
             pass  # not allowed here, or a Python built without it
-    return _on_disk(directory)
+    return None
 
 
 def append(descriptor: int, piece: Any) -> None:

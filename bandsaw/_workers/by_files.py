@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Optional
 
-from .._file_transfer import bundle, carrying
+from .._files import bundle, carrying
 from .._system import directories, lifeline
 from .._system.files import open_private, private_folder
 from .._system.output import Tail, said

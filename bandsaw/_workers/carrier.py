@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from .. import modules
 from .._archive import checkout, finder, running
 from .._file import FileCarrier
-from .._file_transfer import carrying
+from .._files import carrying
 from .._session import telling
 from ..distribution import get_distribution_archive
 from ..interpreter import Interpreter

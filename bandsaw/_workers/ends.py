@@ -92,13 +92,21 @@ def out_of_the_way(descriptor: int) -> int:
 
 def _above_standard(end: socket.socket) -> socket.socket:
     # Where a standard stream is closed, its number is free, and what is printed would come here.
-    return socket.socket(fileno=_moved(end.detach(), 3)) if end.fileno() <= 2 else end
+    if end.fileno() > 2:
+        return end
+    with end:
+        return socket.socket(fileno=_copied(end.fileno(), 3))
 
 
 def _moved(descriptor: int, least: int) -> int:
     """Gives a descriptor another number, which is no less than that."""
-    import fcntl
-
-    higher = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, least)
+    higher = _copied(descriptor, least)
     os.close(descriptor)
     return higher
+
+
+def _copied(descriptor: int, least: int) -> int:
+    """Gives a descriptor one more number, which is no less than that."""
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, least)

@@ -1,7 +1,7 @@
 """The near side of one fork server: starts it, and has it start processes.
 
 started(...) ── PYTHON -u PROGRAM --fork-server ... ─► HELLO
-Fork server.take() ── F or S, and the far ends of a process' channel, status and output ──► Child
+take() of it ── F or S, and the far ends of a process' channel, status and output ──► Child
 """
 
 from __future__ import annotations

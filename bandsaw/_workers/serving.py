@@ -22,7 +22,7 @@ from typing import Any, Optional
 
 from .. import modules, run
 from .._archive import finder
-from .._file_transfer import carrying
+from .._files import carrying
 from .._session import members, packing, telling
 from .._session.headers import SAME
 from .._system import callers
@@ -103,10 +103,10 @@ def serve(channel: Channel) -> None:
                 _answer(channel, messages)
                 if is_last:
                     return
-                from . import fork_servers  # which the first answer does not need
-
-                # The next call would meet what a task has closed: it goes to another process.
-                if not fork_servers.can_start():
+                # The next call would meet what a task has closed: it goes to another process. Where
+                # nothing has loaded the module, nothing leads to a fork server.
+                fork_servers: Any = sys.modules.get(f"{__package__}.fork_servers")
+                if fork_servers is not None and not fork_servers.can_start():
                     return
                 told.pop("number", None)
             else:
@@ -260,7 +260,7 @@ def _go_on(
 def _homeward(session: Session) -> carrying.Homeward:
     if carrying.back is None:
         return carrying.Homeward(session)
-    from .._file_transfer.bundle import Back
+    from .._files.bundle import Back
 
     return Back(session, carrying.back)
 

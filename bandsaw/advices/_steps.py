@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Optional
 
-from .._file_transfer import bundle, carrying
+from .._files import bundle, carrying
 from .._system.files import open_private, private_folder
 from .._system.processes import describe_exit
 from .._workers import boundary

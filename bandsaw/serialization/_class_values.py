@@ -80,7 +80,7 @@ class FileSerializer(ValueSerializer):
         return [function.__name__, *args]
 
     def deserialize_value(self, representation: Any) -> Any:
-        from .._file_transfer import carrying, keeping
+        from .._files import carrying, keeping
 
         carrier = FileCarrier.current()
         if carrier is not None and not carrier.takes_files:

@@ -1,3 +1,4 @@
+import ast
 import contextvars
 import gc
 import os
@@ -14,10 +15,18 @@ import pytest
 
 from bandsaw._system import ending
 from bandsaw._workers.carrier import Carrier
-from bandsaw._workers.executor import engine_claims, engine_far, engine_files, engine_hub, packs
+from bandsaw._workers.executor import (
+    engine,
+    engine_claims,
+    engine_far,
+    engine_files,
+    engine_hub,
+    packs,
+)
 from bandsaw._workers.executor.engine import Engine, engine_of
 from bandsaw._workers.executor.packs import packer_of
 from bandsaw._workers.frames import NotBegunError
+from bandsaw._workers.ssh import ssh_start
 from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
 
@@ -1505,6 +1514,20 @@ def test_calls_of_a_map_wait_for_the_first_one_to_be_packed_by_how_long_it_took(
         ending.group.reset(token)
 
 
+def test_no_name_of_the_program_for_workers_is_given_twice():
+    # Its modules are executed one after the other in one namespace.
+    given = {}
+    for path, source in ssh_start.sources(*engine._PROGRAM):
+        for node in ast.parse(source).body:
+            targets = getattr(node, "targets", [getattr(node, "target", None)])
+            names = [getattr(node, "name", None), *(getattr(each, "id", None) for each in targets)]
+            for name in filter(None, names):
+                given.setdefault(name, {})[path] = ast.dump(node)
+    assert {"run", "kill", "sweep", "NearHub", "OLDEST"} <= given.keys()
+    twice = {name: list(found) for name, found in given.items() if len({*found.values()}) > 1}
+    assert not twice
+
+
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     of_ended = engine_claims.started(ended.pid)
@@ -1512,7 +1535,7 @@ def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
     of_this = engine_claims.started(os.getpid())
     for name, caller in (("gone", of_ended), ("here", of_this), ("other", ("x", *of_ended[1:]))):
         os.symlink(engine_claims.claim("begun", caller), tmp_path / f"begun-{name}")
-    engine_claims.sweep(str(tmp_path))
+    engine_claims.sweep_boxes(str(tmp_path))
     left = {"begun-here", "begun-other"} | ({"begun-gone"} if not of_this[0] else set())
     assert set(os.listdir(tmp_path)) == left
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import bandsaw
-from bandsaw._file_transfer import crossing
+from bandsaw._files import crossing
 from bandsaw._system import file_contents
 from bandsaw._workers.ssh import archive_sending, ssh_connection, ssh_start
 from bandsaw.advices.ssh import Remote
@@ -760,7 +760,7 @@ def test_a_folder_that_somebody_else_has_taken_is_not_used(far, tmp_path, take):
 DRIVER = """
 import sys
 from tests.faults import ssh_configuration, ssh_tasks
-from bandsaw._file_transfer import crossing
+from bandsaw._files import crossing
 from bandsaw._system import file_contents
 from bandsaw.advices.ssh import Remote
 import bandsaw

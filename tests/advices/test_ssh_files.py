@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bandsaw._file_transfer import kept
-from bandsaw._file_transfer.crossing import Far
+from bandsaw._files import kept
+from bandsaw._files.crossing import Far
 from bandsaw._system import file_contents, trees
 from tests.conftest import ROOT
 
@@ -186,7 +186,7 @@ assert plain(1) == 1 and steps == [*there[:2], "from session-back"], steps
 
 
 SEND = """\
-import bandsaw._file_transfer.crossing as crossing
+import bandsaw._files.crossing as crossing
 
 def count(near, file):
     print("sent", os.path.basename(file.path), flush=True)
@@ -225,7 +225,7 @@ def test_contents_are_sent_once_and_looked_at_before_each_use(run, far, is_large
 
 def test_large_contents_that_change_while_they_are_sent_are_an_error(run, far):
     run("""\
-import bandsaw._file_transfer.crossing as crossing
+import bandsaw._files.crossing as crossing
 from bandsaw._system import trees
 
 @bandsaw.task(chain="kept")
@@ -426,7 +426,7 @@ def test_what_is_kept_goes_when_it_was_not_used_for_long(tmp_path):
     for name in digests:
         os.close(kept._held.pop(str(tmp_path / "kept" / digests[name])))
     used = str(tmp_path / "kept" / digests["large"])
-    uses = f"from bandsaw._file_transfer import kept; kept.hold({used!r})"
+    uses = f"from bandsaw._files import kept; kept.hold({used!r})"
     with subprocess.Popen(
         [sys.executable, "-c", f"{uses}; print(flush=True); input()"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT,

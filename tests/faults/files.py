@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 import bandsaw
-from bandsaw._file_transfer import kept
+from bandsaw._files import kept
 from bandsaw._system import file_contents
 from bandsaw._workers.ssh import ssh_connection
 from bandsaw.advices.ssh import Remote

@@ -159,7 +159,7 @@ def test_configurations_that_are_used_in_turn_keep_their_fork_servers(project, r
     """
     project.write("other_config.py", text)
     tasks = """
-    import bandsaw._workers.fork_servers as launcher
+    from bandsaw._workers import fork_servers
 
     @bandsaw.task
     def one():

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from ..._file import FileCarrier
-from ..._file_transfer import carrying
+from ..._files import carrying
 from ..._session import telling
 from ..._system import callers, ending
 from ..._system.processes import flags_as_variables
@@ -32,7 +32,7 @@ from .engine_claims import caller
 from .engine_files import files_seen
 
 if TYPE_CHECKING:
-    from ..._file_transfer.crossing import Sent
+    from ..._files.crossing import Sent
     from .engine_carrying import Bringing
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, TimeoutError
 from typing import Any, BinaryIO, Callable, Optional
 
-from ..._file_transfer import bundle, carrying, destinations
-from ..._file_transfer.crossing import Sent
+from ..._files import bundle, carrying, destinations
+from ..._files.crossing import Sent
 from ..._system import ending, trees, work
 from ...errors import FileTravelError
 from .engine import Engine, submission

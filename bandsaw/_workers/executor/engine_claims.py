@@ -35,7 +35,7 @@ _SILENT_SECONDS = 3600.0
 _CALL_SECONDS = 60.0
 
 
-def sweep(root: str) -> None:
+def sweep_boxes(root: str) -> None:
     """Removes what was left of calls by workers and callers that were killed."""
     for name in os.listdir(root):
         path = os.path.join(root, name)

@@ -145,7 +145,7 @@ def give_piece(root: str, path: str, offset: int) -> bytes:
 
 @contextlib.contextmanager
 def _asking(hub: "NearHub") -> "Any":
-    """A stream of the hub for what is asked about files, see `_file_transfer.crossing`."""
+    """A stream of the hub for what is asked about files, see `_files.crossing`."""
     with hub.lock:
         stream = hub.new()
     try:

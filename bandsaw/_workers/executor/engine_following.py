@@ -30,7 +30,7 @@ _STATE, _RETURN, _FAILURE, _AGAIN, _DONE, _CODE = 2, 6, 7, 8, 9, 11
 # From this size on it is worth to look whether memory is shared.
 _WORTH_A_LOOK = 1 << 20
 # A process that has closed its channel is about to end.
-_SECONDS_TO_END = 1.0
+_SECONDS_TO_CLOSE = 1.0
 # Ray interrupts a worker with what is seen only when its main thread does not wait.
 _SECONDS_TO_LOOK = 0.5
 # Calls that are shorter are sent to a kept process while an earlier one runs there: so many, of so
@@ -258,7 +258,7 @@ def _followed(
                 continue
             return events, end
         if letter == b"M" and not body:
-            closes_at = time.monotonic() + _SECONDS_TO_END
+            closes_at = time.monotonic() + _SECONDS_TO_CLOSE
         elif letter == b"M" and body[0] == _CODE:
             hub.send(b"M", process.number, bytes([_CODE]) + b"0")
             continue

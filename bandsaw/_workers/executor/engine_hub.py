@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 if "." in __name__:
     # Else it was sent as text, and is there.
-    from .engine_claims import new_box, sweep, unlink
+    from .engine_claims import new_box, sweep_boxes, unlink
     from .engine_memory import given, may_look
 
 # As in `multiplexer`, `frames` and `ssh_carrier`.
@@ -96,7 +96,7 @@ class NearHub:
 
     def __init__(self, folder: str, root: str, directory: str) -> None:
         self._pid = os.getpid()
-        sweep(root)
+        sweep_boxes(root)
         self.box, self._ended = new_box(root)
         path = os.path.join(root, "call-" + self.box)
         try:

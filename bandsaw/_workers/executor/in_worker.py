@@ -23,7 +23,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ... import run as run_of_process
 from ..._archive import checkout, locate
-from ..._file_transfer import carrying
+from ..._files import carrying
 from ..._futures import calls
 from ..._session import members, packing, telling
 from ..._system import callers, ending

@@ -57,7 +57,7 @@ def main(
             keep.sweep(root, directory)
             files = os.path.join(os.environ["BANDSAW_HOME"], "files")
             if os.path.isdir(files):
-                from ..._file_transfer import kept
+                from ..._files import kept
 
                 kept.prune(files, kept.KEPT_SECONDS)
     os._exit(0)
@@ -81,7 +81,7 @@ class Hub:
         # Somebody else may sweep what is not used.
         self.in_use = {root, sys.argv[0]}
         self._arriving: dict[int, ArrivingArchive] = {}
-        # Each a `Far` of `_file_transfer.crossing`, which few connections need.
+        # Each a `Far` of `_files.crossing`, which few connections need.
         self._files: dict[int, Any] = {}
         # Closed when no event of them can be left to be handled.
         self.to_close: list[Callable[[], Any]] = []
@@ -228,7 +228,7 @@ class Hub:
     def _take_files(self, letter: bytes, stream: int, body: Any) -> None:
         far = self._files.get(stream)
         if far is None:
-            from ..._file_transfer.crossing import Far
+            from ..._files.crossing import Far
 
             def send(letter: bytes, body: bytes) -> None:
                 self.send(letter, stream, body)

@@ -15,7 +15,7 @@ it belongs to and the length of what follows.
     D  both           archive      the digest of an archive; 1 if it is there, else 0
     Z  near to far    archive      a piece of the archive, see `_archive.arriving`; nothing ends a
                                    part, and D is the answer
-    F  both           files        JSON: a request or an answer, see `_file_transfer.crossing`
+    F  both           files        JSON: a request or an answer, see `_files.crossing`
     W  both           files        a piece of contents
     H  far to near    fork server  its first message: as M
     L  far to near    fork server  what it, or what makes its environment, writes to standard error

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from ..._file import FileCarrier
-from ..._file_transfer import carrying
+from ..._files import carrying
 from ..._system.output import Output
 from ...distribution import DistributionArchive
 from ...errors import WorkerError

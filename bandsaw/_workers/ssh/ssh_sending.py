@@ -1,6 +1,6 @@
 """Archives, and contents of files, on their way over a connection.
 
-See `_archive.arriving` and `_file_transfer.crossing`.
+See `_archive.arriving` and `_files.crossing`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .multiplexer import Stream
 from .ssh_connection import Connection
 
 if TYPE_CHECKING:
-    from ..._file_transfer.crossing import Near, Sent
+    from ..._files.crossing import Near, Sent
 
 
 @contextlib.contextmanager
@@ -70,7 +70,7 @@ def put_archive(connection: Connection, archive: DistributionArchive) -> None:
 
 @contextlib.contextmanager
 def _near(connection: Connection, what: str) -> Iterator[Near]:
-    from ..._file_transfer.crossing import Near
+    from ..._files.crossing import Near
 
     def refused(why: str) -> FileTravelError:
         return FileTravelError(f"{what} cannot cross: {why} [on {connection.target.host}]")

@@ -1,7 +1,7 @@
 """Interrupts something at every place at which Python looks for signals, and counts what is left.
 
     python interrupted.py CHAIN SIZE STEP       a call
-    python interrupted.py fork-server SIZE STEP    the start of what starts processes
+    python interrupted.py fork-server SIZE STEP the start of what starts processes
     python interrupted.py login SIZE STEP       the command that leads to a machine, here a pipe
     python interrupted.py entry SIZE STEP       the look into an entry of a cache of that size
 
