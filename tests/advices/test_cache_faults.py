@@ -189,7 +189,7 @@ def test_a_folder_that_leads_elsewhere_is_not_followed(tmp_path):
     (tmp_path / "cache" / "task").rename(tmp_path / "cache" / "moved")
     (tmp_path / "cache" / "task").symlink_to(elsewhere)
     # What was known of the folder holds for a second.
-    cache_failures.files._trusted.clear()
+    cache_failures.owned_files._trusted.clear()
     for _ in range(2):
         value, executed, warnings = ask(cache, [1])
         assert (value, executed) == ([1], 1)
