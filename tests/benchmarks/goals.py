@@ -211,5 +211,12 @@ GOALS = (
     ),
     Goal("Memory for 2,000 calls that wait", "on this side", None, 40e6),
     Goal("100 calls on Slurm", "map", "a bare array of jobs", 1.2),
-    Goal("40 calls over one connection, *", "8 at once", "one at a time", 1),
+    Goal(
+        "40 calls over one connection, *",
+        "8 at once",
+        "one at a time",
+        1,
+        "0.7 to 1.02 from run to run where no data is sent: one call at a time keeps both processors "
+        "busy, too",
+    ),
 )
