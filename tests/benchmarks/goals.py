@@ -216,7 +216,7 @@ GOALS = (
         "8 at once",
         "one at a time",
         1,
-        "0.7 to 1.02 from run to run where no data is sent: one call at a time keeps both processors "
-        "busy, too",
+        "0.7 to 1.02 from run to run where no data is sent: one call at a time keeps both "
+        "processors busy, too",
     ),
 )
