@@ -98,7 +98,8 @@ class SshAdvice(Advice):
         given = directory is not None
         self.directory = Path(checked_path("directory", directory)) if given else None
         self._anchor = Anchor()
-        if not (backend is None or hasattr(backend, "execute_remote")):
+        ways = "connection_command", "execute_remote"
+        if backend is not None and not any(hasattr(backend, way) for way in ways):
             raise InvalidValueError(f"backend={backend!r} of an SshAdvice has to be an SshBackend.")
         self.backend: SshBackend = SshCommandLineBackend() if backend is None else backend
         self.remotes: dict[str, Remote] = {}

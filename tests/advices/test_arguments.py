@@ -44,3 +44,11 @@ def test_the_name_of_a_chain_is_a_text():
 def test_the_exception_of_a_result_is_an_exception(given):
     with pytest.raises(AdviceResultError, match="is no exception"):
         bandsaw.Result(exception=given)
+
+
+def test_a_backend_needs_one_way_only():
+    class Connected:
+        def connection_command(self, remote, executable):
+            return [executable]
+
+    assert type(SshAdvice(backend=Connected()).backend) is Connected

@@ -1,4 +1,5 @@
 import contextlib
+import errno
 import os
 import pickle
 import random
@@ -169,3 +170,28 @@ def test_the_result_of_another_call_is_refused(configure):
         with contextlib.nullcontext() if is_taken else pytest.raises(SessionFileError):
             repeat_calls.take_result(session, data, 2)
         assert session.result == (Result("result") if is_taken else None)
+
+
+@pytest.mark.parametrize("is_in_memory", [True, False])
+def test_what_finds_no_room_is_tried_once_in_memory_and_once_on_disk(
+    monkeypatch, tmp_path, is_in_memory
+):
+    opened, on_disk = [], bulk_files._on_disk
+
+    def disk(directory):
+        opened.append(on_disk(directory))
+        return opened[-1]
+
+    def append(descriptor, piece):
+        raise OSError(errno.ENOSPC, "no room")
+
+    memory = os.open(tmp_path / "memory", os.O_CREAT | os.O_RDWR) if is_in_memory else None
+    monkeypatch.setattr(bulk_files, "_in_memory", lambda size: memory)
+    monkeypatch.setattr(bulk_files, "_on_disk", disk)
+    monkeypatch.setattr(bulk_files, "append", append)
+    with pytest.raises(OSError, match="no room"):
+        bulk_files.create([b"x"], 1, None)
+    assert len(opened) == 1
+    for descriptor in filter(None, (memory, *opened)):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
