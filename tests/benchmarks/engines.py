@@ -50,7 +50,8 @@ def compare(bench, name, where, one, many, more=None):
         f"A call on {where}",
         floors={
             "its own call": one,
-            # What a call in an own process may take more.
+            # What a call in a kept process, and in one of its own, may take more.
+            "and half a millisecond": lambda: (one(), spend(0.0005)),
             "and a process of its own here": lambda: (one(), tasks["here"](1)),
         },
         ours={"kept process": lambda: kept(1), "own process": lambda: own(1)},
@@ -60,6 +61,13 @@ def compare(bench, name, where, one, many, more=None):
         floors={"its own calls": many, **(more or {})},
         ours={"map, kept processes": lambda: list(kept.map(range(MANY)))},
     )
+
+
+def spend(seconds):
+    """Does nothing for so long, which a sleep would exceed."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
 
 
 def waiting(bench):

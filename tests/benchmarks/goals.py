@@ -166,6 +166,21 @@ GOALS = (
         "bytes are pickled, and copied once more on their way through the hub",
     ),
     Goal(
+        "A call on *",
+        "kept process",
+        "and half a millisecond",
+        1,
+        "between the worker and the process is the server of processes below it, and the call is "
+        "claimed, so that it is never run twice",
+    ),
+    Goal(
+        "A call on *",
+        "own process",
+        "and a process of its own here",
+        1,
+        "likewise",
+    ),
+    Goal(
         "An argument of 100 MB on *",
         "kept process",
         "its own call",
