@@ -17,10 +17,12 @@ import pytest
 import bandsaw
 from bandsaw.__main__ import main
 from bandsaw._cache import bounds, entry
+from bandsaw._system import file_locks
 from bandsaw.advices.cache import CachingAdvice
 from bandsaw.errors import InvalidValueError
 from bandsaw.execution import Execution
 from bandsaw.result import Result
+from bandsaw.serialization import PickleSerializer
 from bandsaw.session import Session
 
 
@@ -243,6 +245,29 @@ def test_files_of_writers_that_died_go_when_they_are_old(call, directory):
     assert bounds.prune(str(directory)) == (0, 1, 100, [])
     assert not abandoned.exists()
     assert fresh.exists()
+
+
+@pytest.mark.skipif(file_locks.fcntl is None, reason="needs locks of files")
+def test_the_file_of_a_writer_that_takes_long_stays(call, directory):
+    call(Task(1))
+    path = directory / "task" / ".slow.tmp"
+    with path.open("wb") as file:
+        path.chmod(0o600)
+        file_locks.fcntl.flock(file, file_locks.fcntl.LOCK_EX)
+        grow_old(path, 100)
+        assert bounds.prune(str(directory)) == (0, 0, 0, [])
+        assert path.exists()
+    assert bounds.prune(str(directory)) == (0, 1, 0, [])
+
+
+def test_an_entry_that_holds_an_exception_is_not_served(call, directory):
+    call(Task(1))
+    payload = io.BytesIO()
+    PickleSerializer().serialize(Result(exception=ValueError("x")), payload)
+    ids = entry.ids_of(str(directory / "task"), "execution")
+    parts = entry.packed(ids, b"", payload.getbuffer())
+    (directory / "task" / "execution").write_bytes(b"".join(parts))
+    assert call(Task(2)) == 2
 
 
 @pytest.mark.parametrize(
