@@ -260,6 +260,23 @@ def test_the_file_of_a_writer_that_takes_long_stays(call, directory):
     assert bounds.prune(str(directory)) == (0, 1, 0, [])
 
 
+def test_what_was_signed_for_another_call_is_not_served(configure, directory):
+    configuration = configure(CachingAdvice(directory))
+    configuration.set_serializer(PickleSerializer(bytes(32)))
+
+    def call(value, execution_id):
+        return Session(Task(value), Execution(execution_id), configuration).initiate().value
+
+    assert call("mine", "one") == call("other", "one") == "mine"
+    folder = str(directory / "task")
+    found = entry.read(folder, "one")
+    # Whoever may write there can make the digest anew, but not the signature.
+    parts = entry.packed(entry.ids_of(folder, "two"), found.record, found.payload)
+    (directory / "task" / "two").write_bytes(b"".join(parts))
+    (directory / "task" / "two").chmod(0o600)
+    assert call("right", "two") == "right"
+
+
 def test_an_entry_that_holds_an_exception_is_not_served(call, directory):
     call(Task(1))
     payload = io.BytesIO()
