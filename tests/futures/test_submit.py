@@ -256,6 +256,28 @@ def test_nested_calls_run_even_when_nobody_sees_that_they_are_waited_for(bounded
     assert outer.submit().result(LIMIT) == 10
 
 
+def test_one_call_at_a_time_runs_beyond_the_bound_for_a_call_that_may_wait_for_it(bounded, gate):
+    task = bounded(1)
+
+    @task
+    def inner(x):
+        gate.pass_through()
+        return x
+
+    @task
+    def outer():
+        futures = [inner.submit(x) for x in range(5)]
+        assert gate.arrived.acquire(timeout=LIMIT)
+        # Another one would have been begun when it was submitted.
+        assert not gate.arrived.acquire(timeout=0.1)
+        gate.open()
+        done, _ = concurrent.futures.wait(futures, LIMIT)
+        return sum(future.result() for future in done)
+
+    assert outer.submit().result(LIMIT) == 10
+    assert gate.most == 1
+
+
 def test_the_same_call_twice_at_once_is_computed_once(configure, tmp_path, gate):
     from bandsaw.advices.cache import CachingAdvice
 
