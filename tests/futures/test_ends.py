@@ -167,6 +167,26 @@ def test_a_call_of_this_process_that_is_killed_is_not_tried_again(configure, gat
     assert isinstance(future.exception(200), TaskKilledError)
 
 
+def test_a_call_that_was_killed_has_no_result_whatever_an_advice_makes_of_it(configure, gate):
+    class Fallback(bandsaw.Advice):
+        def after(self, session):
+            session.result = bandsaw.Result(0)
+            session.proceed()
+
+    chain = Fallback(), RetryAdvice(wait_initial=3600, wait_max=3600)
+
+    @bandsaw.task(config=configure(*chain).module_name)
+    def f():
+        gate.pass_through()
+        raise LookupError
+
+    future = f.submit()
+    assert gate.arrived.acquire(timeout=60)
+    future.kill()
+    gate.open()
+    assert isinstance(future.exception(200), TaskKilledError)
+
+
 def test_what_was_submitted_is_finished_at_the_end_of_a_script(run, project):
     body = """
     def after(value):
