@@ -145,6 +145,27 @@ def test_the_death_of_the_fork_server_in_a_call_is_an_error(run, mode):
     run(tasks, body, mode)
 
 
+def test_the_death_of_the_fork_server_ends_what_the_task_has_started(run, mode):
+    task = """
+@bandsaw.task
+def start():
+    started = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+    with open('started', 'w') as file:
+        file.write(str(started.pid))
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+"""
+    body = """
+    try:
+        start()
+    except bandsaw.errors.WorkerDiedError:
+        wait_for_end(int(open('started').read()))
+    else:
+        raise AssertionError
+    """
+    run(ENDLESS + task, body, mode)
+
+
 @pytest.mark.parametrize("which", [0, 1], ids=["fork server", "process"])
 def test_what_dies_between_calls_is_replaced_unnoticed(run, mode, which):
     body = f"""
