@@ -1575,6 +1575,22 @@ def test_a_call_that_was_over_begins_again_only_where_the_engine_repeats_calls(t
         engine_far._begun.pop("call")
 
 
+def test_a_call_that_began_in_a_lost_worker_begins_again_only_where_the_engine_repeats_calls(
+    tmp_path,
+):
+    request = {"claims": str(tmp_path), "caller": ("here", 1, "2"), "engine": ""}
+    claim = tmp_path / "begun-call"
+    for repeats, word, who in ((False, "lost", "lost"), (True, "begun", "box")):
+        claim.unlink(missing_ok=True)
+        claim.symlink_to(engine_claims.claim("begun", request["caller"], "lost"))
+        try:
+            told = {**request, "repeats": repeats}
+            assert engine_far._begins(told, "box", "call", {}) == word
+        finally:
+            engine_far._begun.pop("call")
+        assert os.readlink(claim).split()[1] == who
+
+
 def test_a_call_that_has_begun_cannot_be_kept_from_it(tmp_path):
     of_calls = engine_claims.Claims(lambda: str(tmp_path))
     said = engine_claims.claim("begun", engine_claims.caller(os.getpid()))
