@@ -1,6 +1,7 @@
 import os
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,6 +99,8 @@ def test_what_can_be_no_part_is_refused(use):
     [
         (lambda c: c.add_advice_chain(bandsaw.Extension()), "added by add_extension"),
         (lambda c: c.add_advice_chain(object()), "in place of an advice"),
+        (lambda c: c.add_advice_chain(SimpleNamespace(before=print)), r"and after\(session\)\.$"),
+        (lambda c: c.add_advice_chain(SimpleNamespace(after=print)), r"with before\(session\)"),
         (lambda c: c.add_advice_chain(bandsaw.Advice), r"of the class: Advice\(\.\.\.\)\."),
         (lambda c: c.add_advice_chain(int), r"after\(session\)\.$"),
         (lambda c: c.add_advice_chain([bandsaw.Advice()]), "by itself, not in a list"),
