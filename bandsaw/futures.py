@@ -116,8 +116,8 @@ class Future(concurrent.futures.Future[R]):
         The future holds a `TaskKilledError` then.
 
         Returns:
-            Whether it is ended: `False` if the call runs in this process or, with `isolate=False`,
-            in an executor's worker, has not begun or is done.
+            Whether it is ended: `False` if the call runs in this process, in an executor's worker
+            (with `isolate=False`) or by the steps of an `SshBackend`, has not begun or is done.
             In this process, a call that waits for its next attempt is ended, and one that runs is
             not attempted again.
         """

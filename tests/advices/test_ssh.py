@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,27 @@ def test_a_backend_sees_the_steps_in_their_order(own_configuration, tmp_path):
         assert all(isinstance(path, Path) for path in step[1:])
     assert all(isinstance(argument, str) for argument in backend.calls[3][1:])
     assert list((tmp_path / "far").iterdir()) == list((tmp_path / "made" / "here").iterdir()) == []
+
+
+def test_a_call_by_steps_is_not_killed_and_its_result_arrives(own_configuration, tmp_path):
+    killed = []
+
+    class Killing(Recording):
+        def execute_remote(self, remote, executable, *arguments):
+            killed.append(future.kill())
+            super().execute_remote(remote, executable, *arguments)
+
+    backend = Killing()
+    remote = Remote("host", interpreter=PYTHON, directory=tmp_path / "far")
+    (tmp_path / "far").mkdir()
+    own_configuration(SshAdvice(backend=backend).add_remote(remote))
+    import own_module
+
+    gate = Future()
+    future = bandsaw.task(config="own_configuration")(own_module.doubled).submit(gate)
+    gate.set_result(1)
+    assert future.result() == [1, 1]
+    assert killed == [False]
 
 
 def test_environment_and_path_arrive_with_any_backend(own_configuration, tmp_path):
