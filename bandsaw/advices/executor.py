@@ -60,6 +60,8 @@ class ExecutorAdvice(Advice):
         InvalidValueError: If a value cannot be used (a `ValueError`).
     """
 
+    _crosses = True
+
     def __init__(
         self,
         executor: Any,

@@ -85,6 +85,8 @@ class SshAdvice(Advice):
         InvalidValueError: If a value cannot be used (a `ValueError`).
     """
 
+    _crosses = True
+
     def __init__(
         self,
         directory: Optional[Union[str, os.PathLike[str]]] = None,
