@@ -96,6 +96,29 @@ _HOMES = {
     "set_run_id": "run",
     "task": "decorator",
 }
+# What is not exported, and often looked for here.
+_ELSEWHERE = {
+    "CachingAdvice": "advices.cache",
+    "Context": "context",
+    "DaskExecutor": "engines",
+    "DistributionArchive": "distribution",
+    "Execution": "execution",
+    "ExecutorAdvice": "advices.executor",
+    "LoggingAdvice": "advices.log",
+    "Progress": "progress",
+    "RayExecutor": "engines",
+    "Recorder": "recording",
+    "Remote": "advices.ssh",
+    "RetryAdvice": "advices.retry",
+    "Serializer": "serialization",
+    "SlurmExecutor": "engines",
+    "SshAdvice": "advices.ssh",
+    "SshBackend": "advices.ssh",
+    "SubprocessAdvice": "advices.subprocess",
+    "Task": "tasks",
+    "Tracing": "tracing",
+    "ValueSerializer": "serialization.values",
+}
 _ROOMS = (
     "advice",
     "advices",
@@ -138,7 +161,9 @@ if not TYPE_CHECKING:  # which would take any name for one of ours
             return value
         if name in _ROOMS:
             return importlib.import_module(f"{__name__}.{name}")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = _ELSEWHERE.get(name, "errors" if name.endswith("Error") else None)
+        hint = "" if home is None else f": look in {__name__}.{home}"
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .errors import ConfigurationTypeError, InvalidValueError
 
@@ -100,16 +101,32 @@ def checked_options(
     return workers, max_tasks, idle_timeout, tuple(preload)
 
 
+def naming_task(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Has a `map` refuse wrong keywords by an error that names the task."""
+
+    @functools.wraps(function)
+    def checked(task_function: Any, /, *args: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in ("buffersize", "timeout"):
+                raise TypeError(
+                    f"map() of task {task_function.bandsaw_task} has no option {name!r}. What the "
+                    "task is called with is given by position, as iterables."
+                )
+        return function(task_function, *args, **options)
+
+    return checked
+
+
 def check_part(part: Any, wanted: str, *methods: str, otherwise: str = "") -> None:
-    """Refuses a class that was not called, a name, a list, and what has none of some methods."""
+    """Refuses a class that was not called, a name, a list, and what lacks one of some methods."""
     is_plain = type(part).__module__ == "builtins" and type(part) is not object
-    has_some = not methods or any(hasattr(part, method) for method in methods)
+    has_all = all(callable(getattr(part, method, None)) for method in methods)
     if isinstance(part, type) or is_plain:
         otherwise = ""
-        if isinstance(part, type) and has_some:
+        if isinstance(part, type) and has_all:
             otherwise = f" Make one of the class: {part.__name__}(...)."
         elif isinstance(part, (list, tuple)):
             otherwise = " Give each one by itself, not in a list."
-    elif has_some:
+    elif has_all:
         return
     raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.{otherwise}")

@@ -20,6 +20,7 @@ CONFIGURATION_MODULE_ENV_VARIABLE = _config_module.CONFIGURATION_MODULE_ENV_VARI
 CONFIGURATION_MODULE_DEFAULT = _config_module.CONFIGURATION_MODULE_DEFAULT
 _MISSING = object()
 _LOCK = threading.RLock()
+_HOOKS = ("on_init", "on_before_advice", "on_after_advice")
 
 
 class Configuration:
@@ -117,10 +118,9 @@ class Configuration:
         Raises:
             ConfigurationTypeError: If it can be no extension (a `TypeError`).
         """
-        is_advice = hasattr(extension, "before")
-        hint = " Advices are added by add_advice_chain()." if is_advice else ""
+        hint = " Advices are added by add_advice_chain()." if hasattr(extension, "before") else ""
         wanted = "an extension: an object of a class derived from Extension"
-        check_part(extension, wanted, "on_init", otherwise=hint)
+        check_part(extension, wanted, *_HOOKS, otherwise=hint)
         self.extensions.append(extension)
         return self
 
@@ -136,7 +136,8 @@ class Configuration:
         Raises:
             ConfigurationTypeError: If it can be no serializer (a `TypeError`).
         """
-        check_part(serializer, "a serializer: an object of a class derived from Serializer")
+        wanted = "a serializer: an object of a class derived from Serializer"
+        check_part(serializer, wanted, "serialize", "deserialize")
         self.serializer = serializer
         return self
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import FunctionType, TracebackType
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, overload
 
+from ._arguments import naming_task
 from ._coroutines import finished, is_coroutine_function
 from ._system.importing import late_import
 from .advice import advise_task_with_chain
@@ -253,6 +254,7 @@ def _submit(call: Any, run: Any, /, *args: Any, **kwargs: Any) -> Any:
     return calls.submit(run, call.bandsaw_task, lane, args, kwargs)
 
 
+@naming_task
 def _map(
     call: Any,
     run: Any,

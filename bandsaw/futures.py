@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Optional, Protocol, TypeVar
 
+from . import _tracebacks as tracebacks
 from .errors import TaskKilledError
 
 logger = logging.getLogger(__name__)
@@ -72,8 +73,6 @@ class Future(concurrent.futures.Future[R]):
             with _waiting(self):
                 return super().result(timeout)
         except Exception as error:
-            from . import _tracebacks as tracebacks
-
             __tracebackhide__ = True  # by pytest
             raise error.with_traceback(tracebacks.without_ours(error.__traceback__))  # noqa: B904
 
@@ -117,8 +116,8 @@ class Future(concurrent.futures.Future[R]):
         The future holds a `TaskKilledError` then.
 
         Returns:
-            Whether it is ended: `False` if the call runs in this process or, with `isolate=False`,
-            in an executor's worker, has not begun or is done.
+            Whether it is ended: `False` if the call runs in this process, in an executor's worker
+            (with `isolate=False`) or by the steps of an `SshBackend`, has not begun or is done.
             In this process, a call that waits for its next attempt is ended, and one that runs is
             not attempted again.
         """
@@ -207,13 +206,15 @@ class _waiting:  # used as a function
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         future, call = self._future, self._call
+        is_of_wait = error is not future._exception  # and not what the task raised
         if call is not None:
             call.end_wait(self._begun)
-            if kind is KeyboardInterrupt and error is not future._exception:
-                from . import _tracebacks as tracebacks
-
-                tracebacks.leave_out_when_printed()
+            if kind is KeyboardInterrupt and is_of_wait:
                 call.interrupt()
+        if kind is KeyboardInterrupt:
+            tracebacks.leave_out_when_printed()
+        elif kind is concurrent.futures.TimeoutError and is_of_wait:
+            error.args = (f"Task {future.task} has not ended before the timeout.",)
         if future._failure is not None:
             future._failure.is_known = True
 
@@ -321,8 +322,6 @@ class _Failure:
         """Logs it if nobody knows it."""
         if not self.is_known:
             self.is_known = True
-            from . import _tracebacks as tracebacks
-
             logger.error(
                 "%s failed, and nobody has asked for its result.",
                 self.what,

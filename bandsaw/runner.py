@@ -47,7 +47,8 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--output", metavar="FILE", required=True, help="where it is saved then")
     parser.add_argument("--run-id", metavar="ID", required=True, help="the id of the run")
     parsed = parser.parse_args(args)
-    if process_main.become_far_end():
+    is_far_end = process_main.become_far_end()
+    if is_far_end:
         if not hasattr(sys.modules["__main__"], "SIGNED_BY"):
             # It is this module, and the archive is on the search path.
             from ._archive.running import running_archive
@@ -58,7 +59,8 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         # What this process makes for calls of its own goes with the files of the call it serves.
         distribution.make_folders_in(os.path.dirname(os.path.abspath(parsed.output)))
     set_run_id(parsed.run_id)
-    take_run_id(parsed.run_id)
+    if is_far_end:
+        take_run_id(parsed.run_id)
     try:
         given = open(parsed.input, "rb")
     except OSError as error:

@@ -206,9 +206,13 @@ def test_the_runner_takes_its_steps_through_the_names_of_its_module(monkeypatch,
     monkeypatch.setattr("bandsaw.runner.set_run_id", lambda run_id: steps.append(run_id))
     (tmp_path / "in").write_bytes(b"input")
     arguments = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "out")]
+    run_id = bandsaw.get_run_id()
     bandsaw.runner.main([*arguments, "--run-id", "my-run"])
     assert steps == ["my-run", ("restore", b"input"), "proceed"]
     assert (tmp_path / "out").read_bytes() == b"output"
+    assert bandsaw.get_run_id() == run_id
+    with pytest.raises(RuntimeError, match="already set"):
+        bandsaw.set_run_id("my-run")
 
 
 def test_the_runner_sends_an_error_in_place_of_the_session(configure, monkeypatch, tmp_path):

@@ -56,6 +56,17 @@ def test_what_is_not_there_is_an_attribute_error():
             module.not_there  # noqa: B018  # what is tested
 
 
+def test_what_lies_elsewhere_is_an_attribute_error_that_says_where():
+    for module in (bandsaw, bandsaw.advices):
+        homes = bandsaw._ELSEWHERE if module is bandsaw else module._HOMES
+        for name, home in homes.items():
+            with pytest.raises(AttributeError, match=f": look in {module.__name__}.{home}$"):
+                getattr(module, name)
+            assert hasattr(importlib.import_module(f"{module.__name__}.{home}"), name)
+    with pytest.raises(AttributeError, match=r": look in bandsaw\.errors$"):
+        bandsaw.DependencyError  # noqa: B018  # what is tested
+
+
 def test_importing_bandsaw_loads_next_to_nothing(project):
     code = (
         "import sys; before = set(sys.modules); import bandsaw; print(*set(sys.modules) - before)"

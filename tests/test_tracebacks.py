@@ -25,9 +25,11 @@ configuration = (
     .add_advice_chain(LoggingAdvice(), SubprocessAdvice(), name="own")
     .add_advice_chain(SubprocessAdvice(workers=1), name="kept")
     .add_advice_chain(SubprocessAdvice(fork=False), name="spawned")
+    .add_advice_chain(name="unadvised")
     .add_advice_chain(LoggingAdvice(), Failing(), name="failing")
 )
 """
+RAISED = 'raise ValueError("no")  # the very line'
 WORKFLOW = """
 import bandsaw
 
@@ -36,7 +38,7 @@ class Secret:
         raise SystemExit("asked for a text")
 
 def inner(x):
-    raise ValueError("no")  # the very line
+    {raised}
 
 @bandsaw.task(chain={chain!r})
 def f(x, name=None, secret=None):
@@ -55,8 +57,9 @@ if __name__ == "__main__":
 def fail(project):
     project.write("bandsaw_config.py", CONFIGURATION)
 
-    def fail(chain, body, **variables):
-        text = WORKFLOW.format(chain=chain, body=textwrap.indent(body, "    ").strip())
+    def fail(chain, body, raised=RAISED, **variables):
+        body = textwrap.indent(body, "    ").strip()
+        text = WORKFLOW.format(chain=chain, raised=raised, body=body)
         project.write("workflow.py", text)
         return project.run("workflow.py", check=False, **variables).stderr
 
@@ -74,6 +77,14 @@ def test_only_frames_of_the_user_are_shown_with_file_line_and_source(fail, proje
     assert 'raise ValueError("no")  # the very line' in told
     assert "bandsaw/" not in told
     assert "bandsaw/" in fail(chain, "outer(1)", BANDSAW_TRACEBACK="full")
+
+
+@pytest.mark.parametrize("chain", ["here", "own", "kept", "unadvised"])
+@pytest.mark.parametrize("call", ["f.submit(1).result()", "list(f.map([1]))"])
+def test_an_interrupt_that_a_task_raises_shows_no_frames_of_ours(fail, project, chain, call):
+    told = fail(chain, call, raised="raise KeyboardInterrupt")
+    assert told.count("raise KeyboardInterrupt") >= 1
+    assert "bandsaw/" not in told
 
 
 def test_a_hook_of_the_user_is_asked_as_before(fail):
@@ -146,7 +157,7 @@ def test_an_error_in_a_definition_is_told_below_ten_lines(
 ):
     fail("here", "pass")
     project.write("bandsaw_config.py", configuration)
-    project.write("workflow.py", WORKFLOW.format(chain=chain, body="pass"))
+    project.write("workflow.py", WORKFLOW.format(chain=chain, raised=RAISED, body="pass"))
     lines = project.run("workflow.py", check=False).stderr.splitlines()
     frames = [line for line in lines if line.startswith("  File ")]
     assert frames and all(str(project.folder) in frame for frame in frames)

@@ -150,7 +150,7 @@ class SubmittedCall(lanes.Passenger):
         if awaiting is not None and awaiting.call is not self:
             caller.set(None)  # it awaits another call, which has submitted this one
         if self.ending is None:
-            self.ending = ending.Ending(self.lane.leaves_the_process)
+            self.ending = ending.Ending(self.lane.leaves_the_process, self.lane.crosses)
         ending.current.set(self.ending)
         try:
             args, kwargs = self.args, self.kwargs

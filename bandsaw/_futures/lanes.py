@@ -71,6 +71,7 @@ class Lane:
         chain: The advices.
         limit: How many calls may run at once.
         leaves_the_process: Whether an advice of the chain says how many calls it takes.
+        crosses: Whether an advice of ours brings the calls to other processes.
         running: How many places are taken.
     """
 
@@ -88,6 +89,7 @@ class Lane:
         self.chain = chain
         self._who_says = who_says
         self.leaves_the_process = who_says is not None
+        self.crosses = any(getattr(type(one), "_crosses", False) for one in chain)
 
     def look(self) -> None:
         """Sees how many calls the chain takes: an executor may have been made since."""

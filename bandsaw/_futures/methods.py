@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, Optional
 
+from .._arguments import naming_task
 from ..errors import InvalidDecoratorError
 
 
@@ -41,6 +42,7 @@ class TaskMethod:
         self._check_is_no_class_method()
         return self.__func__.submit(*args, **kwargs)
 
+    @naming_task
     def map(
         self,
         *iterables: Any,
@@ -88,6 +90,7 @@ class BoundTask:
         """Submits a call. See `bandsaw.decorator.TaskFunction`."""
         return self.__func__.submit(self.__self__, *args, **kwargs)
 
+    @naming_task
     def map(
         self,
         *iterables: Any,

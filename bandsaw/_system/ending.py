@@ -48,6 +48,8 @@ class Ending:
         is_cancelled: Whether that was before it began.
         withhold: Has the call never begin elsewhere, and returns whether that is sure.
         is_whole: Whether it may be ended while it runs, and not only while it waits.
+        crosses: Whether an advice of ours brings it to another process: it is ended before and
+            after that, too.
     """
 
     # On the class, because each submitted call has one, and few are ended.
@@ -56,15 +58,16 @@ class Ending:
     # Whether it is ended when it begins to wait for its next attempt.
     _is_due = False
 
-    def __init__(self, is_whole: bool = True) -> None:
+    def __init__(self, is_whole: bool = True, crosses: bool = True) -> None:
         self.is_whole = is_whole
+        self.crosses = crosses
         self._lock = threading.Lock()
         self._ends: list[Callable[[], object]] = []
 
     def end(self) -> bool:
         """Ends what runs or would begin elsewhere for the call; returns whether it is ended."""
         with self._lock:
-            if not self.is_whole and not self._ends:
+            if not self._ends and not (self.is_whole and self.crosses):
                 self._is_due = True
                 return False
             was_ended, self.is_ended = self.is_ended, True

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any, Callable, Optional
 
+from .. import modules
 from .._session import members
 from ..errors import DeserializationError, ProtocolError
 from ..modules import file_of, importable_module_name
@@ -35,6 +36,8 @@ _MOST_KEPT = 1000
 _show_here = warnings.showwarning
 # What was shown of modules that are not loaded here.
 _registries: dict[str, dict[Any, Any]] = {}
+# The names of the modules whose files processes of this one have warned of.
+_modules: dict[str, str] = {}
 
 
 class Sender(logging.Handler):
@@ -160,7 +163,7 @@ class Shower:
         if os.getpid() != self._pid or file is not None or not isinstance(message, Warning):
             # A process that the task forked would write into the middle of our messages.
             return _show_here(message, category, filename, lineno, file, line)
-        module = _module_at(filename)
+        module = _module_at(filename) or _modules.get(filename)
         self._tell(
             {
                 "text": str(message),
@@ -216,7 +219,9 @@ def issue(content: Mapping[str, Any]) -> None:
     filename = str(content.get("file"))
     main = sys.modules.get("__main__")
     if name is not None and name == importable_module_name("__main__"):
-        name, module = "__main__", main
+        module = main
+        if not modules.is_far_end:  # where filters speak of the script by its own name
+            name = "__main__"
     else:
         module = sys.modules.get(name or "")
     registry = _registries.setdefault(filename, {})
@@ -226,4 +231,10 @@ def issue(content: Mapping[str, Any]) -> None:
         here = file_of(module)
         if here is not None and os.path.basename(here) == os.path.basename(filename):
             filename = here
-    warnings.warn_explicit(warning, type(warning), filename, line, name, registry)
+    where = warning, type(warning), filename, line
+    if name is None:
+        # With None in place of a module, Python would say nothing.
+        warnings.warn_explicit(*where, registry=registry)
+    else:
+        _modules[filename] = str(content["module"])
+        warnings.warn_explicit(*where, name, registry)

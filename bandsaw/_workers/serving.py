@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from .. import _tracebacks as tracebacks
 from .. import modules, run
 from .._archive import finder
 from .._files import carrying
@@ -48,6 +49,8 @@ def serve_to_the_end(channel: Channel) -> int:
     except SystemExit as error:
         code = _exit_code(error)
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            tracebacks.leave_out_when_printed()
         sys.excepthook(type(error), error, error.__traceback__)
         code = 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     # The task may have left threads, and things to be done at the end.

@@ -15,13 +15,27 @@ if TYPE_CHECKING:
 
 __all__ = ["cache", "executor", "log", "retry", "ssh", "subprocess"]
 
+# What is looked for here, for the error that says where it lies.
+_HOMES = {
+    "CachingAdvice": "cache",
+    "ExecutorAdvice": "executor",
+    "LoggingAdvice": "log",
+    "Remote": "ssh",
+    "RetryAdvice": "retry",
+    "SshAdvice": "ssh",
+    "SshBackend": "ssh",
+    "SubprocessAdvice": "subprocess",
+}
+
 
 if not TYPE_CHECKING:  # which would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
         if name in __all__:
             return importlib.import_module(f"{__name__}.{name}")
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = _HOMES.get(name)
+        hint = "" if home is None else f": look in {__name__}.{home}"
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ from typing import Optional, Union
 
 from ..environments import Environment
 from ..errors import InvalidValueError
-from ..interpreter import Interpreter, is_passable
+from ..interpreter import Interpreter, checked_interpreter, is_passable
 from ..user import get_current_username
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -71,15 +71,15 @@ class Remote:
         self.port = port
         self.key_file = key_file
         for what, path in (("key_file", key_file), ("directory", directory)):
-            is_path = isinstance(path, (str, os.PathLike)) and is_passable(os.fspath(path))
-            if path is not None and not is_path:
+            is_path = isinstance(path, (str, os.PathLike)) and os.fspath(path) != ""
+            if path is not None and not (is_path and is_passable(os.fspath(path))):
                 raise InvalidValueError(f"A remote's {what} cannot be a path: {path!r}.")
         if key_file is not None and re.search(r"[%$\x00-\x1f]", os.fspath(key_file)):
             raise InvalidValueError(
                 f"A remote's key_file must not contain '%', '$' or control characters, which "
                 f"OpenSSH would expand: {os.fspath(key_file)!r}."
             )
-        self.interpreter = interpreter
+        self.interpreter = checked_interpreter(interpreter, f"the remote {host}")
         self.directory = Path("/tmp" if directory is None else directory)
         if self.directory.parts[:1] and self.directory.parts[0].startswith("~"):
             raise InvalidValueError(
@@ -87,7 +87,7 @@ class Remote:
                 f"{os.fspath(self.directory)!r}."
             )
         try:
-            self.options: dict[str, str] = dict(options or {})
+            self.options: dict[str, str] = dict({} if options is None else options)
         except (TypeError, ValueError):
             raise InvalidValueError(
                 f"A remote's options have to be a dict, such as {{'ConnectTimeout': '5'}}, not "

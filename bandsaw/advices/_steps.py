@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Optional
 
 from .._files import bundle, carrying
+from .._system import ending
 from .._system.files import open_private, private_folder
 from .._system.processes import describe_exit
 from .._workers import boundary
-from ..errors import AdviceError, BandsawError, FileTravelError, WorkerDiedError
+from ..errors import AdviceError, BandsawError, FileTravelError, TaskKilledError, WorkerDiedError
 from ..session import Session
 from ._remote import Remote, SshBackend
 
@@ -59,8 +60,12 @@ def move(
 
         try:
             try:
-                backend.create_dir(remote, remote_folder)
-                _run(session, backend, remote, remote_folder, sent, returned, files)
+                # No step of a backend can be ended from here.
+                with ending.held(lambda: False):
+                    if ending.is_ended():
+                        raise _killed(session, remote)
+                    backend.create_dir(remote, remote_folder)
+                    _run(session, backend, remote, remote_folder, sent, returned, files)
             except BandsawError:
                 raise
             except Exception as error:
@@ -111,6 +116,13 @@ def _run(
             error.stderr,
         ) from error
     backend.copy_file_from_remote(remote, there["session-back"], returned)
+
+
+def _killed(session: Session, remote: Remote) -> TaskKilledError:
+    return TaskKilledError(
+        f"Task {session.task} was killed before it began on {remote.host}.",
+        *(-9, [remote.host], None, None),
+    )
 
 
 def _delete(backend: SshBackend, remote: Remote, folder: Path) -> None:

@@ -75,8 +75,7 @@ class CachingAdvice(Advice):
         shared_trusted: Whether its entries are read with any serializer.
 
     Raises:
-        InvalidValueError: If an argument cannot be used: the directory is no path, a bound no
-            positive number, `shared` no URL, and so on (a `ValueError`).
+        InvalidValueError: If an argument cannot be used (a `ValueError`).
     """
 
     def __init__(
@@ -120,9 +119,7 @@ class CachingAdvice(Advice):
             session.proceed()
             return
         folder, name = self.place_of(session.task, session.execution)
-        result = None
-        if mode != "refresh":
-            result = self._load(folder, name, session, logging.WARNING)
+        result = None if mode == "refresh" else self._load(folder, name, session, logging.WARNING)
         if result is None and mode == "read-only":
             result = self._load_shared(folder, name, session, is_kept=False)
         if result is not None:
@@ -248,6 +245,9 @@ class CachingAdvice(Advice):
         except FileNotFoundError:
             return None
         except Exception as error:
+            # Where there is no folder, nothing can be kept either, and that is warned of.
+            if isinstance(error, NotADirectoryError) and mode_of(session.task) is None:
+                level = logging.DEBUG
             # Not the error itself, whose traceback would keep the session alive.
             problem = str(error) or type(error).__name__
         logger.log(level, "The cache entry %s is not used: %s", os.path.join(folder, name), problem)
@@ -266,8 +266,8 @@ class CachingAdvice(Advice):
                 if copy is None:
                     return None
                 # On Windows a file that is mapped cannot be renamed.
-                is_mapped = self.mmap and os.name == "posix"
-                found = entry.read(folder, name, mapped=is_mapped, path=copy.path)
+                mapped = self.mmap and os.name == "posix"
+                found = entry.read(folder, name, mapped=mapped, path=copy.path)
                 made = record.read(found.record).made
                 if self.max_age is not None and time.time() - made > self.max_age:
                     return None

@@ -60,6 +60,8 @@ class ExecutorAdvice(Advice):
         InvalidValueError: If a value cannot be used (a `ValueError`).
     """
 
+    _crosses = True
+
     def __init__(
         self,
         executor: Any,
@@ -118,6 +120,9 @@ class ExecutorAdvice(Advice):
             # To load a script once for each task must not run the workflow once for each.
             callers.callers_of(str(session.task))
             session.__dict__.setdefault("_in_place", set()).add(id(self))
+            submitted = ending.current.get()
+            if submitted is not None:
+                submitted.crosses = False
             session.proceed()
             return
         move = self._move if self.isolate else self._move_into_worker

@@ -85,6 +85,8 @@ class SshAdvice(Advice):
         InvalidValueError: If a value cannot be used (a `ValueError`).
     """
 
+    _crosses = True
+
     def __init__(
         self,
         directory: Optional[Union[str, os.PathLike[str]]] = None,
@@ -124,8 +126,13 @@ class SshAdvice(Advice):
 
         Returns:
             This advice.
+
+        Raises:
+            InvalidValueError: If it is no remote, or the name no text (a `ValueError`).
         """
-        self.remotes[name] = remote
+        if not isinstance(name, str):
+            raise InvalidValueError(f"The name of a remote is a text, not {name!r}.")
+        self.remotes[name] = _checked_remote(name, remote)
         return self
 
     def before(self, session: Session) -> None:
@@ -192,11 +199,7 @@ class SshAdvice(Advice):
                 else:
                     message += " Add one: SshAdvice().add_remote(Remote(...))."
                 raise UnknownRemoteError(message)
-            if not hasattr(self.remotes[name], "interpreter"):
-                raise InvalidValueError(
-                    f"The remote {name!r} of the SshAdvice has to be a Remote(host=..., "
-                    f"interpreter=...), not {self.remotes[name]!r}."
-                )
+            _checked_remote(name, self.remotes[name])
         return list(names), retries
 
     def _move(self, session: Session, remote: Remote) -> None:
@@ -245,6 +248,15 @@ class SshAdvice(Advice):
 
         directory = None if self.directory is None else self._anchor.of(self.directory)
         _steps.move(session, self.backend, remote, _variables(interpreter), directory)
+
+
+def _checked_remote(name: str, remote: Any) -> Remote:
+    if not hasattr(remote, "interpreter"):
+        raise InvalidValueError(
+            f"The remote {name!r} of the SshAdvice has to be a Remote(host=..., interpreter=...), "
+            f"not {remote!r}."
+        )
+    return remote  # type: ignore[no-any-return]
 
 
 def _variables(interpreter: Interpreter) -> dict[str, str]:

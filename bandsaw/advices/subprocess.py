@@ -75,6 +75,8 @@ class SubprocessAdvice(Advice):
         InvalidValueError: If a value cannot be used (a `ValueError`).
     """
 
+    _crosses = True
+
     def __init__(
         self,
         directory: Optional[Union[str, os.PathLike[str]]] = None,

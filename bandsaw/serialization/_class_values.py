@@ -1,4 +1,4 @@
-"""Enums, data classes and files as JSON, and the table of all built-in value serializers."""
+"""What is found by its class as JSON, files, and the table of all built-in value serializers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from .._file import File, FileCarrier
 from ..errors import DeserializationError, FileTravelError
-from ._classes import is_static, set_state, state_of
+from ._classes import importable_name_of, is_static, set_state, state_of
 from ._tables import BuiltinSerializer, StandardSerializer, checked
 from .values import (
     ExceptionSerializer,
@@ -69,6 +69,22 @@ def _is_data_class(cls: type) -> bool:
     )
 
 
+class ExceptionTypeSerializer(_ClassSerializer):
+    """Writes the classes of exceptions, as in `@task(retry={'on': OSError})`, by their names."""
+
+    def can_serialize_value(self, value: Any) -> bool:
+        return isinstance(value, type) and BaseException in value.__mro__
+
+    def serialize_value(self, value: Any) -> Any:
+        module, name = importable_name_of(value)
+        return {"module": module, "type": name}
+
+    def deserialize_value(self, representation: Any) -> Any:
+        return self._class_in(
+            representation, lambda found: BaseException in found.__mro__, "a class of exceptions"
+        )
+
+
 class FileSerializer(ValueSerializer):
     """Writes how a `bandsaw.File` is made again: the name of a function of ours, its arguments."""
 
@@ -104,6 +120,7 @@ WITH_CLASSES = (
     TupleSerializer,
     SerializableValueSerializer,
     ExceptionSerializer,
+    ExceptionTypeSerializer,
     EnumSerializer,
     DataclassSerializer,
 )

@@ -49,6 +49,26 @@ def entry(tmp_path):
     return tmp_path / "made" / "cache" / "task" / "execution"
 
 
+def test_a_file_in_place_of_the_folder_is_one_warning_a_call(call, tmp_path, caplog):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "cache").write_text("no folder")
+    for executed in (1, 2):
+        task = Task(5)
+        assert call(task).value == 5
+        assert len(caplog.records) == executed
+
+
+@pytest.mark.parametrize("mode", ["read-only", "refresh"])
+def test_a_file_in_place_of_the_folder_is_a_warning_in_each_mode(
+    call, tmp_path, caplog, monkeypatch, mode
+):
+    monkeypatch.setenv("BANDSAW_CACHE", mode)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "cache").write_text("no folder")
+    assert call(Task(5)).value == 5
+    assert len(caplog.records) == 1
+
+
 @pytest.mark.parametrize("value", [None, 0, "", [], {}, (), False, [(1, {2: b"3"})]])
 def test_a_value_is_computed_once(call, value, entry):
     task = Task(value)

@@ -981,6 +981,48 @@ def test_without_isolation_an_argument_in_a_store_is_not_copied_until_the_call_i
     ]
 
 
+def test_a_call_that_runs_in_the_process_of_an_executors_call_is_not_killed(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(lambda: ProcessPoolExecutor(1))
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, threading
+        import bandsaw
+
+        begun, goes_on = threading.Event(), threading.Event()
+
+        @bandsaw.task(state=["workflow.begun", "workflow.goes_on"])
+        def inner():
+            begun.set()
+            goes_on.wait(200)
+            return os.getpid()
+
+        @bandsaw.task(state=["workflow.begun", "workflow.goes_on"])
+        def outer():
+            future = inner.submit()
+            begun.wait(200)
+            is_killed = future.kill()
+            goes_on.set()
+            return is_killed, future.result() == os.getpid()
+
+        if __name__ == "__main__":
+            print(outer())
+        """,
+    )
+    assert project.run("workflow.py").stdout == "(False, True)\n"
+
+
 @pytest.mark.parametrize("method", ["threads", "fork", "spawn"])
 def test_without_isolation_a_call_runs_in_the_worker(project, method):
     project.write(

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,27 @@ def test_a_backend_sees_the_steps_in_their_order(own_configuration, tmp_path):
     assert list((tmp_path / "far").iterdir()) == list((tmp_path / "made" / "here").iterdir()) == []
 
 
+def test_a_call_by_steps_is_not_killed_and_its_result_arrives(own_configuration, tmp_path):
+    killed = []
+
+    class Killing(Recording):
+        def execute_remote(self, remote, executable, *arguments):
+            killed.append(future.kill())
+            super().execute_remote(remote, executable, *arguments)
+
+    backend = Killing()
+    remote = Remote("host", interpreter=PYTHON, directory=tmp_path / "far")
+    (tmp_path / "far").mkdir()
+    own_configuration(SshAdvice(backend=backend).add_remote(remote))
+    import own_module
+
+    gate = Future()
+    future = bandsaw.task(config="own_configuration")(own_module.doubled).submit(gate)
+    gate.set_result(1)
+    assert future.result() == [1, 1]
+    assert killed == [False]
+
+
 def test_environment_and_path_arrive_with_any_backend(own_configuration, tmp_path):
     (tmp_path / "far").mkdir()
     (tmp_path / "more").mkdir()
@@ -224,9 +246,33 @@ def test_a_task_picks_its_remote_by_name(own_configuration, tmp_path):
         call(nothing, 1)
     with pytest.raises(InvalidValueError, match="ssh='two' cannot be used"):
         call(configuration, 1, ssh="two")
-    bare = own_configuration(SshAdvice(backend=Recording()).add_remote("example.org"))
+    bare = SshAdvice(backend=Recording())
+    bare.remotes["default"] = "example.org"
     with pytest.raises(InvalidValueError, match="'default'.* to be a Remote.*not 'example.org'"):
-        call(bare, 1)
+        call(own_configuration(bare), 1)
+
+
+def test_what_is_no_remote_is_refused_where_it_is_added():
+    advice = SshAdvice()
+    with pytest.raises(InvalidValueError, match="'default'.* to be a Remote.*not 'example.org'"):
+        advice.add_remote("example.org")
+    with pytest.raises(InvalidValueError, match="name of a remote is a text, not 3"):
+        advice.add_remote(Remote("one", interpreter=PYTHON), 3)
+    assert not advice.remotes
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"interpreter": "/usr/bin/python3"}, r"interpreter of the remote h .*/usr/bin/python3"),
+        ({"key_file": ""}, "key_file cannot be a path: ''"),
+        ({"directory": ""}, "directory cannot be a path: ''"),
+        ({"options": 0}, "options have to be a dict.* not 0"),
+    ],
+)
+def test_a_remote_is_refused_where_it_is_made(given, told):
+    with pytest.raises(InvalidValueError, match=told):
+        Remote("h", **{"interpreter": PYTHON, **given})
 
 
 def test_a_remote_has_defaults():

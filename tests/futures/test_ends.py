@@ -154,6 +154,19 @@ def test_a_call_of_a_chain_that_stays_here_is_not_killed(task, gate):
     assert future.result(200) == 1
 
 
+def test_a_call_that_only_says_how_many_of_it_run_is_not_killed(bounded, gate):
+    @bounded(1)
+    def f():
+        gate.pass_through()
+        return 1
+
+    future = f.submit()
+    assert gate.arrived.acquire(timeout=60)
+    assert not future.kill()
+    gate.open()
+    assert future.result(200) == 1
+
+
 def test_a_call_of_this_process_that_is_killed_is_not_tried_again(configure, gate):
     @bandsaw.task(config=configure(RetryAdvice(wait_initial=3600, wait_max=3600)).module_name)
     def f():

@@ -1,5 +1,7 @@
 import gc
+import inspect
 import itertools
+import re
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from decimal import Decimal
@@ -165,9 +167,29 @@ def test_a_result_that_is_late_is_a_timeout_error(bounded, gate):
         gate.pass_through()
 
     results = f.map([1, 2], timeout=0.01)
-    with pytest.raises(FutureTimeoutError):
+    with pytest.raises(FutureTimeoutError, match=r"Task .*f has not ended before the timeout\."):
         next(results)
     assert list(results) == []
+
+
+def test_a_keyword_that_map_has_not_is_an_error_that_names_the_task(bounded):
+    @bounded(1)
+    def f(x):
+        return x
+
+    decorate = bounded(1)
+
+    class Scaled:
+        @decorate
+        def scale(self, x):
+            return x
+
+    for task_function in (f, Scaled().scale, vars(Scaled)["scale"]):
+        name = re.escape(str(task_function.bandsaw_task))
+        with pytest.raises(TypeError, match=rf"map\(\) of task {name} has no option 'x'"):
+            task_function.map(x=[1])
+        parameters = inspect.signature(task_function.map).parameters
+        assert list(parameters) == ["iterables", "buffersize", "timeout"]
 
 
 def test_one_value_for_all_calls_is_repeated(double):

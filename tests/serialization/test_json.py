@@ -352,6 +352,27 @@ def test_a_frozen_data_class_with_slots_comes_back():
     assert read(written(value)) == value
 
 
+class Mine(ValueError):
+    pass
+
+
+def test_classes_of_exceptions_come_back():
+    for value in (OSError, Mine, [KeyError, (Mine, json.JSONDecodeError)], KeyboardInterrupt):
+        assert read(written(value)) == value
+
+
+@pytest.mark.parametrize("name", ["int", "print", "nothing"])
+def test_data_names_classes_of_exceptions_only(name):
+    text = written(OSError).replace(b"OSError", name.encode())
+    with pytest.raises(DeserializationError, match=name):
+        read(text)
+
+
+def test_a_class_of_another_kind_is_refused_when_it_is_written():
+    with pytest.raises(UnserializableError, match=r"builtins\.type at value\[0\]"):
+        written([int])
+
+
 def test_a_value_of_a_local_class_is_refused_when_it_is_written():
     @dataclasses.dataclass
     class Local:

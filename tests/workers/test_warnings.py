@@ -58,3 +58,58 @@ def test_warnings_are_as_if_the_task_had_run_here(run, mode):
     assert shown.count("UserWarning: shown") == 1, shown
     assert shown.count("DeprecationWarning: old") == 1, shown
     assert "Own: beware" not in shown
+
+
+def test_warnings_come_through_two_processes_and_from_files_that_are_no_modules(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.subprocess import SubprocessAdvice
+
+        own, kept = SubprocessAdvice(), SubprocessAdvice(workers=1)
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(own, name="one")
+            .add_advice_chain(own, kept, name="two")
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import warnings
+        import bandsaw
+
+        def warn(name):
+            warnings.warn(f"{name} warns")
+            warnings.warn(f"{name} is old", DeprecationWarning)
+            warnings.warn_explicit(f"{name} has a line", UserWarning, "options.cfg", 3)
+
+        @bandsaw.task(chain="one")
+        def one():
+            warn("one")
+
+        @bandsaw.task(chain="two")
+        def two():
+            warn("two")
+
+        if __name__ == "__main__":
+            one()
+            two()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", module="__main__")
+                for task in one, two:
+                    try:
+                        task()
+                    except UserWarning as error:
+                        print("raised", error)
+        """,
+    )
+    done = project.run("workflow.py")
+    assert done.stdout == "raised one warns\nraised two warns\n"
+    for name in ("one", "two"):
+        assert f"UserWarning: {name} warns" in done.stderr
+        # As in the script itself, by the filter that Python begins with.
+        assert f"DeprecationWarning: {name} is old" in done.stderr
+        assert f"options.cfg:3: UserWarning: {name} has a line" in done.stderr
