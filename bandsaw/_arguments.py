@@ -118,15 +118,15 @@ def naming_task(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_part(part: Any, wanted: str, *methods: str, otherwise: str = "") -> None:
-    """Refuses a class that was not called, a name, a list, and what lacks one of some methods."""
+    """Refuses a class that was not called, a name, a list, and what has none of some methods."""
     is_plain = type(part).__module__ == "builtins" and type(part) is not object
-    has_all = all(callable(getattr(part, method, None)) for method in methods)
+    has_some = not methods or any(hasattr(part, method) for method in methods)
     if isinstance(part, type) or is_plain:
         otherwise = ""
-        if isinstance(part, type) and has_all:
+        if isinstance(part, type) and has_some:
             otherwise = f" Make one of the class: {part.__name__}(...)."
         elif isinstance(part, (list, tuple)):
             otherwise = " Give each one by itself, not in a list."
-    elif has_all:
+    elif has_some:
         return
     raise ConfigurationTypeError(f"{part!r} was given in place of {wanted}.{otherwise}")

@@ -20,7 +20,6 @@ CONFIGURATION_MODULE_ENV_VARIABLE = _config_module.CONFIGURATION_MODULE_ENV_VARI
 CONFIGURATION_MODULE_DEFAULT = _config_module.CONFIGURATION_MODULE_DEFAULT
 _MISSING = object()
 _LOCK = threading.RLock()
-_HOOKS = ("on_init", "on_before_advice", "on_after_advice")
 
 
 class Configuration:
@@ -120,7 +119,7 @@ class Configuration:
         """
         hint = " Advices are added by add_advice_chain()." if hasattr(extension, "before") else ""
         wanted = "an extension: an object of a class derived from Extension"
-        check_part(extension, wanted, *_HOOKS, otherwise=hint)
+        check_part(extension, wanted, "on_init", otherwise=hint)
         self.extensions.append(extension)
         return self
 
@@ -136,8 +135,7 @@ class Configuration:
         Raises:
             ConfigurationTypeError: If it can be no serializer (a `TypeError`).
         """
-        wanted = "a serializer: an object of a class derived from Serializer"
-        check_part(serializer, wanted, "serialize", "deserialize")
+        check_part(serializer, "a serializer: an object of a class derived from Serializer")
         self.serializer = serializer
         return self
 

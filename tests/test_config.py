@@ -1,7 +1,6 @@
 import os
 import re
 import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -86,7 +85,6 @@ def test_an_unknown_chain_is_a_key_error_and_a_value_error_that_lists_the_known_
         lambda c: c.set_serializer(bandsaw.JsonSerializer),
         lambda c: c.set_serializer("json"),
         lambda c: c.set_serializer(None),
-        lambda c: c.set_serializer(object()),
         lambda c: c.add_modules_for_distribution(sys),
     ],
 )
@@ -100,14 +98,11 @@ def test_what_can_be_no_part_is_refused(use):
     [
         (lambda c: c.add_advice_chain(bandsaw.Extension()), "added by add_extension"),
         (lambda c: c.add_advice_chain(object()), "in place of an advice"),
-        (lambda c: c.add_advice_chain(SimpleNamespace(before=print)), r"and after\(session\)\.$"),
-        (lambda c: c.add_advice_chain(SimpleNamespace(after=print)), r"with before\(session\)"),
         (lambda c: c.add_advice_chain(bandsaw.Advice), r"of the class: Advice\(\.\.\.\)\."),
         (lambda c: c.add_advice_chain(int), r"after\(session\)\.$"),
         (lambda c: c.add_advice_chain([bandsaw.Advice()]), "by itself, not in a list"),
         (lambda c: c.add_extension(bandsaw.Advice()), "added by add_advice_chain"),
         (lambda c: c.add_extension(object()), "in place of an extension"),
-        (lambda c: c.add_extension(SimpleNamespace(on_init=print)), "a class derived from Ext"),
     ],
 )
 def test_a_part_that_is_added_as_another_one_is_refused_with_the_way_out(use, otherwise):

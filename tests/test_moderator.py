@@ -3,7 +3,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from bandsaw.advice import Advice
 from bandsaw.errors import (
     AdviceResultError,
     BandsawError,
@@ -291,7 +290,7 @@ def test_what_a_task_of_the_users_own_raises_is_its_result(configure):
 def test_skip_goes_on_with_the_afters_of_the_earlier_advices(configure):
     calls = []
 
-    class Skipping(Advice):
+    class Skipping:
         def before(self, session):
             session._moderator.skip(session)
 
