@@ -279,6 +279,9 @@ def write_code(code: CodeType, doc: Any = None) -> bytes:
         code.co_code,
         *consts,
     ]
+    # What is caught where; before Python 3.11 the byte code says it.
+    caught = getattr(code, "co_exceptiontable", b"")
+    parts += [b"caught", caught] if caught else []
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 
