@@ -97,6 +97,41 @@ PROGRAMS = {
         """,
         {"helper": HELPER},
     ),
+    "a module that is an attribute of a class": (
+        """
+        class A:
+            import helper
+            def g(self): return self.helper.value()
+        def f(): return A().g()
+        """,
+        {"helper": HELPER},
+    ),
+    "the fields of one of two classes": (
+        """
+        import dataclasses, sys
+        if sys.argv:
+            @dataclasses.dataclass
+            class A:
+                one: int = dataclasses.field(default_factory=lambda: 111)
+        else:
+            @dataclasses.dataclass
+            class A:
+                other: int = 2
+        def f(): return A()
+        """,
+    ),
+    "the members of one of two enumerations": (
+        """
+        import enum, sys
+        if sys.argv:
+            class A(enum.Enum):
+                one = 111
+        else:
+            class A(enum.Enum):
+                one = 2
+        def f(): return A.one.value
+        """,
+    ),
     "a module that is imported by a text at the top": (
         """
         import importlib

@@ -215,6 +215,8 @@ class Table(NamedTuple):
         if codes:
             line = min(code.co_firstlineno for code in codes)
             found = [each for each in found if each[0] <= line <= each[1]]
+        elif len(found) > 1:
+            raise LookupError
         return _believed(found[-1][2]) if found else None
 
 

@@ -162,6 +162,12 @@ class Source:
                 return None
         if lines:
             nodes = [n for n in nodes if n.lineno <= min(lines) <= (n.end_lineno or n.lineno)]
+        elif len(nodes) > 1:
+            # One in `if` and one in `else`, say: which it is nobody knows, so all count.
+            *others, last = nodes
+            parts = {name: getattr(last, name) for name in last._fields}
+            parts["body"] = [*last.body, *others]
+            return ast.copy_location(ast.ClassDef(**parts), last)
         return nodes[-1] if nodes else None
 
     def digests(self, key: tuple[str, int]) -> frozenset[bytes]:

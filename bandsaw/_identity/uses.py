@@ -141,8 +141,9 @@ def collected(scope: Scope) -> Iterator[Use]:
     for (chain, is_decorator, _), line in scope.uses.items():
         for origin in _origins(scope, chain[0], line):
             yield Use(chain, line, origin, is_decorator)
-    for name in (scope.free | scope.enclosing) & scope.imports.keys():
-        # Others that read the variable find there what the function has imported.
+    # Others that read the variable, or the attribute of the class, find there what was imported.
+    elsewhere = scope.imports if scope.kind == "class" else scope.free | scope.enclosing
+    for name in scope.imports.keys() & elsewhere:
         for each in scope.imports[name]:
             yield Use((name,), scope.bound[name], each)
     for child in scope.children:
