@@ -140,6 +140,7 @@ DIFFERENT = [
     np.datetime64(1, "D"), np.datetime64(1, "s"), np.zeros((0, 3)), np.zeros((3, 0)), np.zeros(0),
     np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(6), np.dtype("f8"), np.dtype("f4"),
     np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+    np.array([(1, 2.0)], dtype=[(("title", "a"), "i4"), ("b", "f8")]),
     np.array([(1, 2.0)], dtype=[("a", "i4"), ("c", "f8")]), np.array(["a", "b"]),
     np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0]), np.ma.masked,
     list(range(20)), [float(n) for n in range(20)], [str(n) for n in range(20)],
