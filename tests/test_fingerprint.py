@@ -518,6 +518,44 @@ def test_what_a_run_changes_may_be_set_in_any_branch(project, block):
         assert fingerprint(module.f) == before
 
 
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [
+        ("def g(self, x): CACHE[x] = x", "A().g(x)"),
+        ("def g(self, x):\n        global COUNT\n        COUNT += 1", "A().g(x)"),
+        ("@staticmethod\n    def g(x): CACHE[x] = x", "A.g(x)"),
+        ("@property\n    def g(self): CACHE[len(CACHE)] = 1", "A().g"),
+        ("def g(self, x): self.h(x)\n    def h(self, x): CACHE[x] = x", "A().g(x)"),
+        ("def __init__(self): CACHE[len(CACHE)] = 1", "A()"),
+        ("def __init__(self):\n        global COUNT\n        COUNT += 1", "A()"),
+        ("def __call__(self, x): CACHE[x] = x", "A()(x)"),
+        ("def g(self, x, known={}): known[x] = x", "A().g(x)"),
+        ("def g(self, x, *, known={}): known[x] = x", "A().g(x)"),
+    ],
+)
+def test_what_methods_fill_during_a_run_does_not_change_the_fingerprint(project, method, call):
+    flow = "CACHE, COUNT = {}, 0\nclass A:\n    %s\ndef f(x):\n    return %s\n"
+    project(flow=flow % (method, call))
+    module = importlib.import_module("flow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = fingerprint(module.f)
+        module.f(3)
+        assert fingerprint(module.f) == before
+        assert gaps_of(module.f)
+
+
+def test_what_a_method_fills_that_nothing_calls_counts(project):
+    flow = (
+        "CACHE = {}\nclass A:\n    def g(self, x): CACHE[x] = x\ndef f(x):\n    return A, CACHE\n"
+    )
+    project(flow=flow)
+    module = importlib.import_module("flow")
+    before = fingerprint(module.f)
+    module.A().g(3)
+    assert fingerprint(module.f) != before
+
+
 BEHIND = {
     "a method with the name of one that fills": (
         "store = lib.Store()",

@@ -271,7 +271,7 @@ class Reach:
         for method in methods:
             self.seen.function(method)
             cells.update(cells_of(method))
-            held, named = self._defaults(method, definition.changes)
+            held, named = self._defaults(method, definition.changes.of(method.__name__))
             if held or named:
                 defaults += (method.__qualname__, (held, named))
             held_by_it = attributes_of_function(method, self._reader)
