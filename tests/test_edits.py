@@ -132,6 +132,30 @@ PROGRAMS = {
         def f(): return A.one.value
         """,
     ),
+    "what its module sets in a class that the task changes": (
+        """
+        class Model:
+            rate = 1
+            known = {}
+        class Other: pass
+        Model.rate = 111
+        def f(x):
+            other = Other()
+            other.rate = 2
+            return Model.rate
+        """,
+    ),
+    "what its module fills in a class that the task fills": (
+        """
+        def first(): return 111
+        class Model:
+            known = {}
+        Model.known["a"] = first()
+        def f(x):
+            Model.known["b"] = x
+            return Model.known
+        """,
+    ),
     "a module that is imported by a text at the top": (
         """
         import importlib

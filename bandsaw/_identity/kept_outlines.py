@@ -185,7 +185,7 @@ class Table(NamedTuple):
         imports: What its top-level `from` imports bind: the module, the name in it and the level.
         imported: The modules that its top level imports, with the level and the names.
         assigned: The statements that assign a name at its top level, in their normal form.
-        first_set: The same with those that fill it, and what they use, plain.
+        first_set: The same with those that fill it, or a class, and what they use, plain.
         computed: The names for which one of them has more than a literal.
         defined: The functions and classes at its top level, and whether they are decorated.
     """

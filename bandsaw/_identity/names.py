@@ -277,6 +277,15 @@ def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form
     return reader.stated.setdefault(key, form) if is_outermost else form
 
 
+def filled_by_module(name: str, source: Source, namespace: Any, reader: Reader) -> list[Any]:
+    """Finds what the top level of a module sets and fills in a class, with what it uses for it."""
+    written, uses = source.first_set(name)
+    found: list[Any] = list(map(Written, written))
+    for use in uses.names if written else ():
+        found += () if use.chain[0] == name else resolve(use, namespace, {}, source, reader)
+    return found
+
+
 def _with_statement(name: str, value: Any, source: Source) -> Any:
     """Adds the statements that assign a value which may say less than they do."""
     kind = type(value)

@@ -289,7 +289,7 @@ class Reach:
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
-            holdings.attributes_form(cls, definition.says, members, methods, self._effects),
+            holdings.attributes_form(cls, definition, members, methods, self._reader),
         ]
         if defaults:
             parts.append(Form(b"!defaults;", MAP, defaults))
