@@ -1,5 +1,6 @@
 """Arguments bound to the names of parameters."""
 
+import functools
 import inspect
 
 import pytest
@@ -51,6 +52,85 @@ def test_binding_agrees_with_a_call(args, kwargs):
         assert binder(f)(tuple(args), kwargs) == {"*": tuple(args), "**": kwargs}
     else:
         assert binder(inspect.signature(f))(tuple(args), kwargs) == bound
+
+
+def passing(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def run(function, /, *args, **kwargs):
+    return function(*args, **kwargs)
+
+
+def running(function):
+    @functools.wraps(function)
+    async def wrapper(first, *rest, **options):
+        return await run(function, first, *rest, **options)
+
+    return wrapper
+
+
+def setting(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        kwargs.setdefault("b", 5)
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def merging(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **{"b": 5, **kwargs})
+
+    return wrapper
+
+
+def putting_first(function):
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(0, *args, **kwargs)
+
+    return wrapper
+
+
+def with_another_default(function):
+    @functools.wraps(function)
+    def wrapper(a, b=5, *, c=3):
+        return function(a, b, c=c)
+
+    return wrapper
+
+
+def with_a_signature(function):
+    def wrapper(a, b=5, *, c=3):
+        return function(a, b, c=c)
+
+    wrapper.__signature__ = inspect.signature(function)
+    return wrapper
+
+
+@pytest.mark.parametrize("decorators", [[passing], [running], [passing, running, passing]])
+def test_defaults_are_applied_below_what_passes_its_arguments_on(decorators):
+    function = simple
+    for decorator in decorators:
+        function = decorator(function)
+    assert binder(function)((1,), {}) == {"a": 1, "b": 2, "c": 3}
+
+
+@pytest.mark.parametrize(
+    "decorator", [setting, merging, putting_first, with_another_default, with_a_signature]
+)
+def test_no_default_is_applied_where_a_wrapper_may_give_another_value(decorator):
+    for function in (decorator(simple), passing(decorator(simple)), decorator(passing(simple))):
+        bind = binder(function)
+        assert bind((1,), {}) == bind((), {"a": 1}) == {"a": 1}
+        assert bind((1, 2), {}) == bind((1,), {"b": 2}) == {"a": 1, "b": 2}
 
 
 def test_arguments_that_do_not_fit_are_kept_as_they_are():

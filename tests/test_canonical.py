@@ -98,6 +98,14 @@ class Number(int):
     pass
 
 
+class Ordered(collections.OrderedDict):
+    pass
+
+
+class Place(pathlib.PurePosixPath):
+    pass
+
+
 def helper(x):
     return x
 
@@ -122,6 +130,7 @@ DIFFERENT = [
     helper, int, Node, Point, os, sys, os.path, operator.itemgetter(1), collections.deque([1]),
     collections.deque([1], 3), collections.Counter("a"), collections.defaultdict(int, {1: 2}),
     collections.OrderedDict([(1, 2), (3, 4)]), collections.OrderedDict([(3, 4), (1, 2)]),
+    Ordered([(1, 2), (3, 4)]), Ordered([(3, 4), (1, 2)]),
     types.SimpleNamespace(a=1), types.MappingProxyType({1: 2}), ValueError("a"),
     ValueError("b"),
     TypeError("a"), Node(a=1).__init__, [].append, [1].append, list[int], list[str],
@@ -131,6 +140,7 @@ DIFFERENT = [
     np.datetime64(1, "D"), np.datetime64(1, "s"), np.zeros((0, 3)), np.zeros((3, 0)), np.zeros(0),
     np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(6), np.dtype("f8"), np.dtype("f4"),
     np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+    np.array([(1, 2.0)], dtype=[(("title", "a"), "i4"), ("b", "f8")]),
     np.array([(1, 2.0)], dtype=[("a", "i4"), ("c", "f8")]), np.array(["a", "b"]),
     np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0]), np.ma.masked,
     list(range(20)), [float(n) for n in range(20)], [str(n) for n in range(20)],
@@ -173,8 +183,9 @@ def test_a_copy_has_the_digest_of_the_original(value):
         (np.array([[1, "a"]], dtype="O").T, np.array([[1], ["a"]], dtype="O")),
         (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 3], mask=[0, 1])),
         (memoryview(b"abcd")[::2], memoryview(b"ac")),
+        (Place("a", "b"), Place("a/b")),
     ],
-    ids=[str(n) for n in range(11)],
+    ids=[str(n) for n in range(12)],
 )
 def test_values_that_are_equal_in_another_form_share_a_digest(one, other):
     assert digest(one) == digest(other)

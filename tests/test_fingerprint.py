@@ -498,6 +498,64 @@ def test_what_a_run_changes_does_not_change_the_fingerprint(project):
     assert fingerprint(module.f) == before
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "try: import nowhere\nexcept ImportError:\n    {}",
+        "if not len:\n    CACHE = None\nelif not int:\n    pass\nelse:\n    {}",
+        "try:\n    pass\nfinally:\n    {}",
+        "import contextlib\nwith contextlib.suppress(OSError):\n    try: {}\n    finally: pass",
+    ],
+)
+def test_what_a_run_changes_may_be_set_in_any_branch(project, block):
+    flow = block.format("CACHE = {}") + "\ndef f(x):\n    CACHE[x] = x\n"
+    project(flow=flow)
+    module = importlib.import_module("flow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = fingerprint(module.f)
+        module.f(3)
+        assert fingerprint(module.f) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [
+        ("def g(self, x): CACHE[x] = x", "A().g(x)"),
+        ("def g(self, x):\n        global COUNT\n        COUNT += 1", "A().g(x)"),
+        ("@staticmethod\n    def g(x): CACHE[x] = x", "A.g(x)"),
+        ("@property\n    def g(self): CACHE[len(CACHE)] = 1", "A().g"),
+        ("def g(self, x): self.h(x)\n    def h(self, x): CACHE[x] = x", "A().g(x)"),
+        ("def __init__(self): CACHE[len(CACHE)] = 1", "A()"),
+        ("def __init__(self):\n        global COUNT\n        COUNT += 1", "A()"),
+        ("def __call__(self, x): CACHE[x] = x", "A()(x)"),
+        ("def g(self, x, known={}): known[x] = x", "A().g(x)"),
+        ("def g(self, x, *, known={}): known[x] = x", "A().g(x)"),
+    ],
+)
+def test_what_methods_fill_during_a_run_does_not_change_the_fingerprint(project, method, call):
+    flow = "CACHE, COUNT = {}, 0\nclass A:\n    %s\ndef f(x):\n    return %s\n"
+    project(flow=flow % (method, call))
+    module = importlib.import_module("flow")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = fingerprint(module.f)
+        module.f(3)
+        assert fingerprint(module.f) == before
+        assert gaps_of(module.f)
+
+
+def test_what_a_method_fills_that_nothing_calls_counts(project):
+    flow = (
+        "CACHE = {}\nclass A:\n    def g(self, x): CACHE[x] = x\ndef f(x):\n    return A, CACHE\n"
+    )
+    project(flow=flow)
+    module = importlib.import_module("flow")
+    before = fingerprint(module.f)
+    module.A().g(3)
+    assert fingerprint(module.f) != before
+
+
 BEHIND = {
     "a method with the name of one that fills": (
         "store = lib.Store()",
@@ -736,7 +794,11 @@ def test_source_in_a_zip_archive_counts_as_it_does_in_a_folder(project, tmp_path
 
 SCRIPT = '''
 import dataclasses, enum, typing, collections, functools, contextlib, logging
+import datetime, pathlib, re, zoneinfo
 import helpers
+class Place(pathlib.PurePosixPath): pass
+MATCH = re.compile("a").match
+ZONE = zoneinfo.ZoneInfo("UTC")
 LOGGER = logging.LoggerAdapter(logging.getLogger(__name__), {})
 P = collections.namedtuple("P", "a b")
 class Colour(enum.Enum):
@@ -764,14 +826,16 @@ def f(x, y=P(1, 2), *, z=Row()):
         LOGGER.info(m)
     import helpers as again
     return f"{x!r:>{y}} a" "b", Colour.RED, Data(1), K, INSTANCE, dispatch(x), {**K}, again.one, \\
-        [i for i in x if (j := i)], (lambda a, /, b=1, *c, d=2: a), x[1:2, ...], \\
+        MATCH, ZONE, [i for i in x if (j := i)], (lambda a, /, b=1, *c, d=2: a), x[1:2, ...], \\
         1e400, -0.0, 1j, b"\\x00"
 if __name__ == "__main__":
     import sys
     sys.path.insert(0, %r)
     from bandsaw.fingerprint import fingerprint, task_id_of, execution_id_of, parts_of
     print(parts_of(f), fingerprint(f), task_id_of(f, __name__, "f"),
-          execution_id_of({"a": K, "b": INSTANCE, "c": f, "d": [Colour.RED, P(1, 2)]}))
+          execution_id_of({"a": K, "b": INSTANCE, "c": f, "d": [Colour.RED, P(1, 2)],
+                           "e": [ZONE, datetime.datetime(2020, 1, 1, tzinfo=ZONE)],
+                           "f": [MATCH, Place("a", "b")]}))
 '''
 
 
@@ -784,7 +848,9 @@ def test_one_fingerprint_on_every_python_and_hash_seed_and_as_main_or_imported(t
         "import script; from script import *\n"
         "from bandsaw.fingerprint import fingerprint, task_id_of, execution_id_of, parts_of\n"
         "print(parts_of(f), fingerprint(f), task_id_of(f, 'script', 'f'), "
-        "execution_id_of({'a': K, 'b': INSTANCE, 'c': f, 'd': [Colour.RED, P(1, 2)]}))"
+        "execution_id_of({'a': K, 'b': INSTANCE, 'c': f, 'd': [Colour.RED, P(1, 2)],"
+        " 'e': [ZONE, datetime.datetime(2020, 1, 1, tzinfo=ZONE)],"
+        " 'f': [MATCH, Place('a', 'b')]}))"
     )
     found = {}
     for number, python in enumerate(pythons()):

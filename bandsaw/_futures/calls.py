@@ -19,6 +19,7 @@ from typing import Any, Callable, Optional
 from .._coroutines import caller
 from .._session import telling
 from .._system import ending
+from .._tracebacks import message_of
 from ..errors import DependencyError, TaskKilledError
 from ..futures import Future, _Failure
 from . import flight, lanes, program
@@ -259,7 +260,7 @@ def _dependency_error(
 ) -> tuple[BaseException, Any]:
     how = "was cancelled"
     if not isinstance(cause, CancelledError):
-        how = f"failed: {type(cause).__name__}: {cause}"
+        how = f"failed: {type(cause).__name__}: {message_of(cause)}"
     what = whose if isinstance(whose, str) else f"task {whose}"
     error = DependencyError(
         f"Task {call.task} was not begun, because {what}, which it needs, {how}"

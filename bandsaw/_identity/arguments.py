@@ -11,6 +11,7 @@ from .._system.importing import late_import
 from ..identifier import identifier_from_bytes
 from .canonical import CodeForm, Hook, Writer, as_leaf
 from .forms import LEAVES, write_str
+from .kinds import attributes_of
 
 _DIGITS = 16
 
@@ -95,12 +96,21 @@ def binder(function: Any, ignore: Iterable[str] = ()) -> Binder:
     applied: `*args` as a tuple, `**kwargs` as a dict. Arguments that do not fit the signature are
     returned as they are, under `'*'` and `'**'`, because it is the function's own call that has to
     fail.
+
+    Where what wraps a function may give another value than the default for a parameter that is left
+    out, no default is applied.
     """
     with late_import:
         import inspect
 
     signature = function if isinstance(function, inspect.Signature) else inspect.signature(function)
     ignored = _checked(ignore, signature.parameters)
+    has_defaults = True
+    if not {"__wrapped__", "__signature__"}.isdisjoint(attributes_of(function)):
+        with late_import:
+            from .wrappers import applies_defaults
+
+        has_defaults = applies_defaults(function, signature)
     required: list[str] = []
     positional: list[str] = []
     names: list[str] = []
@@ -151,7 +161,7 @@ def binder(function: Any, ignore: Iterable[str] = ()) -> Binder:
         return {
             name: bound[name] if name in bound else defaults[name]
             for name in names
-            if name not in ignored
+            if name not in ignored and (has_defaults or name in bound)
         }
 
     return bind

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from .._system.buffers import update
 from .._system.importing import late_import
-from .forms import PARTS, SEQUENCE, Form, NoForm
+from .forms import PARTS, SEQUENCE, Form, NoForm, write_str
 from .kinds import attributes_of, is_a
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def _dtype(dtype: Any) -> bytes:
         fields = [dtype.fields[name] for name in dtype.names]
         text = b"".join(
             b"%d:%b%d;%b" % (len(n.encode()), n.encode(), field[1], _dtype(field[0]))
+            + b"".join(b"=" + write_str(str(title)) for title in field[2:])
             for n, field in zip(dtype.names, fields)
         )
         return b"{%d,%d:%b}" % (len(fields), dtype.itemsize, text)

@@ -250,7 +250,9 @@ def _find_inside(
         trail |= {key}
     for origin in top.imports.get(name, ()) if is_first else ():
         found.add(find_import(module, origin, rest, reader, trail))
-    if not found and module.is_package and reader.spec_of(f"{module.name}.{name}") is not None:
+    # Also where `from . import name` is followed by `del name`.
+    is_inner = module.is_package and not (found and is_first)
+    if is_inner and reader.spec_of(f"{module.name}.{name}") is not None:
         found.add(find(f"{module.name}.{name}", rest, reader, trail))
         if name in (module.loaded() or ()):  # something else may stand there
             found.add(reader.in_memory(module, name, rest))

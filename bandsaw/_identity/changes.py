@@ -18,6 +18,8 @@ MAKERS = frozenset(
     "__init__ __new__ __post_init__ __setstate__ __set_name__ __init_subclass__ __attrs_post_init__"
     "".split()
 )
+# Of these those that are not run while modules load, as classes are made.
+_MAKERS_OF_OBJECTS = MAKERS - {"__set_name__", "__init_subclass__"}
 
 
 class Changes(NamedTuple):
@@ -27,7 +29,8 @@ class Changes(NamedTuple):
     attributes: frozenset[str]  # Attributes, by name alone, of whatever has them
     reads: frozenset[str]  # the names of attributes that it reads: of methods that it may call
     shared: frozenset[str]  # the attributes that it does not change of `self` alone
-    # Of a class, the same for each of its functions, by their names.
+    # Of a class, the same for each of its functions, by their names. What makes its objects counts
+    # as the class itself, with the variables that it changes.
     methods: tuple[tuple[str, Changes], ...] = ()
     # Which of its variables it gives to what it calls: the name of that, with a dot before it for
     # one of an object or a module, where, and which.
@@ -35,6 +38,10 @@ class Changes(NamedTuple):
     name: str = ""
     parameters: tuple[str, ...] = ()
     assigned: frozenset[str] = frozenset()  # of `shared` those that it assigns, and does not fill
+
+    def of(self, method: str) -> Changes:
+        """Returns what a method of a class changes."""
+        return next((each for name, each in self.methods if name == method), self)
 
     def fills(self, parameter: str) -> Iterator[tuple[str, Any]]:
         """Yields as what it is called, and where what a parameter stands for is given to it."""
@@ -56,7 +63,16 @@ def changes_of(definition: ast.AST) -> Changes:
             for child in definition.body
             if isinstance(child, DEFINITIONS) and child.name not in MAKERS
         ]
-        return NOTHING._replace(methods=tuple(methods))
+        made = [
+            changes_of(child)
+            for child in definition.body
+            if isinstance(child, DEFINITIONS) and child.name in _MAKERS_OF_OBJECTS
+        ]
+        return NOTHING._replace(
+            methods=tuple(methods),
+            declared=frozenset().union(*(each.declared for each in made)),
+            names=frozenset().union(*(each.names for each in made)),
+        )
     declared: set[str] = set()
     enclosing: set[str] = set()
     names: set[str] = set()

@@ -193,8 +193,9 @@ def _all_read(source: Source, namespace: dict[str, Any]) -> Table:
     assigned = {name: source.statements(name) for name in source.assigned}
     first_set = {
         name: (written, plain_uses(uses))
-        for name in assigned
+        for name in {**assigned, **source.defined}
         for written, uses in [source.first_set(name)]
+        if name in assigned or written
     }
     computed = frozenset(filter(source.computes, assigned))
     imports = source.imports, source.imported
@@ -279,6 +280,9 @@ def write_code(code: CodeType, doc: Any = None) -> bytes:
         code.co_code,
         *consts,
     ]
+    # What is caught where; before Python 3.11 the byte code says it.
+    caught = getattr(code, "co_exceptiontable", b"")
+    parts += [b"caught", caught] if caught else []
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 

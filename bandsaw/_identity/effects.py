@@ -49,7 +49,8 @@ class Effects:
         self._unassigned: set[tuple[int, str]] = set()
         self.reads: set[str] = set()  # the attributes that reached code reads
         self.known_reads: Collection[str] = () if earlier is None else earlier.reads
-        self._methods: dict[int, tuple[str, Changes]] = {}
+        # With the variables of their modules, and those that they may use.
+        self._methods: dict[int, tuple[str, Changes, Mapping[str, Any], set[str]]] = {}
         # Where reached functions, by their names, fill what they are given; and what that is.
         self._filled: set[tuple[str, Any]] = set()
         self._given: list[tuple[Changes, Any, str, Optional[tuple[int, str]]]] = []
@@ -86,7 +87,7 @@ class Effects:
         """Notes what a definition that was reached changes."""
         used = {use.chain[0] for use in uses.names}
         for name, method in changes.methods:
-            self._methods[id(method)] = name, method
+            self._methods[id(method)] = name, method, namespace, used
         for each in (changes, *(method for _, method in changes.methods)):
             for called, place, name in each.gives:
                 if name in each.parameters:
@@ -96,6 +97,11 @@ class Effects:
             for name in each.names.intersection(each.parameters):
                 self._filled.update(each.fills(name))
         self._note_attributes(changes)
+        self._note_variables(changes, namespace, used)
+
+    def _note_variables(
+        self, changes: Changes, namespace: Mapping[str, Any], used: set[str]
+    ) -> None:
         if changes.declared or changes.names:
             names = changes.declared | (changes.names & used)
             self.variables |= {(id(namespace), name) for name in names}
@@ -142,18 +148,13 @@ class Effects:
         """Notes what methods change that reached code may call; others are called by other code."""
         pending = list(self._methods.values())
         while True:
-            called: list[Changes] = []
-            others: list[tuple[str, Changes]] = []
-            for name, changes in pending:
-                if name in self.reads or name[:2] == "__":
-                    called.append(changes)
-                else:
-                    others.append((name, changes))
+            called = [each for each in pending if each[0] in self.reads or each[0][:2] == "__"]
             if not called:
                 return
-            pending = others
-            for changes in called:
+            pending = [each for each in pending if not any(each is one for one in called)]
+            for _, changes, namespace, used in called:
                 self._note_attributes(changes)
+                self._note_variables(changes, namespace, used)
 
 
 def _may_be_filled(value: Any) -> bool:

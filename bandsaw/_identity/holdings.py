@@ -15,15 +15,16 @@ from functools import cached_property, lru_cache
 from types import FunctionType
 from typing import Any, Optional
 
+from .by_source import Reader
 from .changes import Changes
-from .definitions import Body
+from .definitions import Body, Definition
 from .effects import Effects
 from .first_values import MISSING, first_of_cell, is_other_than_first, kept_as_first
 from .firstparty import compiled_file, is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Written
 from .held_contents import base_of, holds_code
 from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, qualname_of
-from .names import CHANGING, cells_of
+from .names import CHANGING, cells_of, filled_by_module
 from .problems import Problems, label
 from .stored import (
     counts_in_a_class,
@@ -92,14 +93,16 @@ def methods_of(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
 
 def attributes_form(
     cls: type,
-    body: Body,
+    definition: Definition,
     members: dict[str, Any],
     methods: list[FunctionType],
-    effects: Effects,
+    reader: Reader,
 ) -> Form:
     """What a class holds beyond its source: values that were computed or set from outside."""
+    body: Body = definition.says
     own = {id(method) for method in methods}
     children: list[Any] = []
+    has_state = False
     for name in body.functions:
         value = members.get(_private(name, body.name), MISSING)
         if not is_a(value, (FunctionType, staticmethod, classmethod)):
@@ -114,8 +117,9 @@ def attributes_form(
             if is_special or (is_said and is_a(value, (*_SIMPLE, *_CONTAINERS))):
                 children += (name, value)
             continue
-        # What reached code sets or fills counts as the body of the class first sets it.
-        if effects.is_state_attribute(name, value):
+        # What reached code sets or fills counts as its module first sets it.
+        if reader.is_state_attribute(name, value):
+            has_state = True
             continue
         is_set_elsewhere = is_mock(value) or (
             bool(functions) and not own.issuperset(map(id, functions))
@@ -126,6 +130,9 @@ def attributes_form(
             children += (name, value)
         elif is_a(value, _SIMPLE) and not name.startswith("_is_"):
             children += (name, value)
+    if has_state and definition.source is not None:
+        filled = filled_by_module(qualname_of(cls), definition.source, namespace_of(cls), reader)
+        children += ("", tuple(filled)) if filled else ()
     return Form(ATTRIBUTES, MAP, children)
 
 

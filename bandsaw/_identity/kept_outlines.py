@@ -185,7 +185,7 @@ class Table(NamedTuple):
         imports: What its top-level `from` imports bind: the module, the name in it and the level.
         imported: The modules that its top level imports, with the level and the names.
         assigned: The statements that assign a name at its top level, in their normal form.
-        first_set: The same with those that fill it, and what they use, plain.
+        first_set: The same with those that fill it, or a class, and what they use, plain.
         computed: The names for which one of them has more than a literal.
         defined: The functions and classes at its top level, and whether they are decorated.
     """
@@ -215,6 +215,8 @@ class Table(NamedTuple):
         if codes:
             line = min(code.co_firstlineno for code in codes)
             found = [each for each in found if each[0] <= line <= each[1]]
+        elif len(found) > 1:
+            raise LookupError
         return _believed(found[-1][2]) if found else None
 
 

@@ -246,7 +246,14 @@ def _variable(name: str, value: Any, source: Source, namespace: Any, reader: Rea
         if not is_a(value, (FunctionType, type, ModuleType)) and not holds_code(value):
             reader.seen.names.pop((id(namespace), name), None)
             return _at_first(name, source, namespace, reader)
-    return _with_statement(name, value, source)
+    stated = _with_statement(name, value, source)
+    if stated is value or not defines(type(value), "__next__") or defines(type(value), "read"):
+        return stated
+    # What an iterator gives cannot be seen in it, only in what its statement makes it of.
+    parts = _at_first(name, source, namespace, reader).children[len(source.first_set(name)[0]) :]
+    pairs = zip(parts[::2], parts[1::2])
+    made_of = [part for pair in pairs if not is_a(pair[1], Written) for part in pair]
+    return Form(STATED, PARTS, (*stated.children, *made_of)) if made_of else stated
 
 
 def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form:
@@ -268,6 +275,15 @@ def _at_first(name: str, source: Source, namespace: Any, reader: Reader) -> Form
             opened.clear()
     form = Form(CHANGING, PARTS, parts)
     return reader.stated.setdefault(key, form) if is_outermost else form
+
+
+def filled_by_module(name: str, source: Source, namespace: Any, reader: Reader) -> list[Any]:
+    """Finds what the top level of a module sets and fills in a class, with what it uses for it."""
+    written, uses = source.first_set(name)
+    found: list[Any] = list(map(Written, written))
+    for use in uses.names if written else ():
+        found += () if use.chain[0] == name else resolve(use, namespace, {}, source, reader)
+    return found
 
 
 def _with_statement(name: str, value: Any, source: Source) -> Any:

@@ -277,6 +277,8 @@ _BY_NAME: dict[str, Maker] = {
     "datetime.timedelta": _parts(b"!timedelta;", "days", "seconds", "microseconds"),
     "decimal.Decimal": lambda value, writer: Form(b"!decimal;", PARTS, (str(value),)),
     "fractions.Fraction": _parts(b"!fraction;", "numerator", "denominator"),
+    # Which methods written in C are of this type differs between versions of Python.
+    "builtins.builtin_method": _builtin_function,
     "uuid.UUID": _parts(b"!uuid;", "int"),
     "_struct.Struct": _parts(b"!struct;", "format"),
     "re.Pattern": _parts(b"!pattern;", "pattern", "flags"),

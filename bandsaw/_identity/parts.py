@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Mapping
 from hashlib import sha256
-from types import CodeType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from .canonical import Reporter, Writer
@@ -178,7 +178,9 @@ def _text(value: Any, by_name: _ByName) -> str:
         return f"at first {by_name.hex(value)}"
     if is_a(value, Form) and value.tag == STATED:
         return f"{short_name_of(type(value.children[0]))} {by_name.hex(value)}"
-    return _plain(value) or f"{short_name_of(type(value))} {by_name.hex(value)}"
+    # Which methods are of a type derived from it differs between versions of Python.
+    kind = BuiltinFunctionType if is_a(value, BuiltinFunctionType) else type(value)
+    return _plain(value) or f"{short_name_of(kind)} {by_name.hex(value)}"
 
 
 def _plain(value: Any) -> Optional[str]:

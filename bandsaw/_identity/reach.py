@@ -271,7 +271,7 @@ class Reach:
         for method in methods:
             self.seen.function(method)
             cells.update(cells_of(method))
-            held, named = self._defaults(method, definition.changes)
+            held, named = self._defaults(method, definition.changes.of(method.__name__))
             if held or named:
                 defaults += (method.__qualname__, (held, named))
             held_by_it = attributes_of_function(method, self._reader)
@@ -289,7 +289,7 @@ class Reach:
         parts += [
             definition.digest,
             self._names(cls, definition, namespace, cells),
-            holdings.attributes_form(cls, definition.says, members, methods, self._effects),
+            holdings.attributes_form(cls, definition, members, methods, self._reader),
         ]
         if defaults:
             parts.append(Form(b"!defaults;", MAP, defaults))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copyreg
 import itertools
+import sys
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -59,13 +61,21 @@ def open_reduced(value: Any) -> Form:
     if function is _NEW and args and args[0] is kind:
         # The usual case, without the helper's name.
         parts: list[Any] = [kind, tuple(args[1:])]
+    elif function is kind and kind.__reduce__ is _reduce_of_path():
+        parts = [kind, value.parts]  # not by what Python 3.13 was given to make it of
     else:
         parts = [function, tuple(args)]
     parts.append(_open_state(state))
     parts.append(None if items is None else list(items))
-    parts.append(None if pairs is None else pairs_form(pairs))
+    is_ordered = is_a(value, OrderedDict)
+    parts.append(None if pairs is None else list(pairs) if is_ordered else pairs_form(pairs))
     tag = b"O" if function is _NEW else b"o"
     return Form(tag, PARTS, parts, ("", "", "", "", ""))
+
+
+def _reduce_of_path() -> Any:
+    pathlib: Any = sys.modules.get("pathlib")
+    return getattr(getattr(pathlib, "PurePath", None), "__reduce__", None)
 
 
 def _is_asked_itself(kind: type) -> bool:

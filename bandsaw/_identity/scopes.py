@@ -7,10 +7,11 @@ are bound within the definition are no uses, except where an import inside of it
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional
 
-from .syntax import FUNCTIONS, IsLeftOut, nodes_below
+from .syntax import FUNCTIONS, IsLeftOut, dispatched_on, nodes_below, nodes_in, parse
 from .uses import (
     ALL_VARIABLES,
     RUN_BY_IMPORT,
@@ -154,18 +155,17 @@ class _Visitor:
     def use_module(self, name: str, line: int) -> None:
         """Notes that a module is used by a name in a text."""
         bound = f"import {name}"
-        self.scope.bind(bound, line)
-        self.scope.imports[bound] = Origin(name, "", 0)
+        self.scope.bind_import(bound, Origin(name, "", 0), line)
         self.use((bound,), line)
 
     def imported(self, chain: Optional[tuple[str, ...]]) -> Optional[tuple[str, ...]]:
         """Names what imports of the definition or of its module bind by where they take it from."""
         scope: Optional[Scope] = self.scope
         while chain is not None and scope is not None:
-            origin = scope.imports.get(chain[0])
-            if origin is not None and origin.name is not None and not origin.level:
-                name = (origin.name,) if origin.name else ()
-                return (*origin.module.split("."), *name, *chain[1:])
+            for origin in scope.imports.get(chain[0], ()):
+                if origin.name is not None and not origin.level:
+                    name = (origin.name,) if origin.name else ()
+                    return (*origin.module.split("."), *name, *chain[1:])
             if chain[0] in scope.bound:
                 return chain
             scope = scope.parent
@@ -192,6 +192,8 @@ class _Visitor:
             if not self.is_left_out(decorator):
                 self.visit(decorator)
         self.in_decorator = before
+        for annotation in dispatched_on(node) if isinstance(node, FUNCTIONS) else ():
+            self.visit(annotation)
 
     def defaults(self, args: ast.arguments) -> None:
         for default in [*args.defaults, *args.kw_defaults]:
@@ -225,6 +227,8 @@ class _Visitor:
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if self.scope.kind == "class":
             self.visit(node.annotation)
+            for quoted in quoted_in(node.annotation):
+                self.visit(quoted)
         if node.value is not None:
             self.visit(node.value)
         self.visit(node.target)
@@ -247,8 +251,7 @@ class _Visitor:
 
     def visit_Import(self, node: Any) -> None:
         for name, origin in bound_by_import(node):
-            self.scope.bind(name, node.lineno)
-            self.scope.imports[name] = origin
+            self.scope.bind_import(name, origin, node.lineno)
             self.run_by(origin, node.lineno)
 
     visit_ImportFrom = visit_Import
@@ -257,8 +260,7 @@ class _Visitor:
         """Notes what an import in a function runs, whether what it binds is used or not."""
         if self.scope.kind != "outside":
             name = f"{RUN_BY_IMPORT}{origin.text()}"
-            self.scope.bind(name, line)
-            self.scope.imports[name] = origin
+            self.scope.bind_import(name, origin, line)
             self.use((name,), line)
 
     def visit_Global(self, node: ast.Global) -> None:
@@ -281,6 +283,28 @@ class _Visitor:
                 self.scope.use((below.id,), below.lineno, self.in_decorator)
             else:
                 self.scope.bind(below.id, below.lineno)
+
+
+def quoted_in(annotation: ast.expr) -> Iterator[ast.expr]:
+    """Yields the types that texts in an annotation name, as `"Node"` does."""
+    pending: list[Any] = [annotation]
+    for node in pending:  # which grows
+        if isinstance(node, ast.Subscript):
+            name = (chain_of(node.value) or ("",))[-1]
+            if name == "Annotated" and isinstance(node.slice, ast.Tuple):
+                pending.append(node.slice.elts[0])
+            elif name != "Literal":
+                pending.append(node.slice)
+            continue
+        pending += nodes_below(node)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+                statement = parse(f"({node.value})").body[0]
+                if isinstance(statement, ast.Expr):
+                    each: Any
+                    for each in nodes_in(statement):
+                        each.lineno = node.lineno
+                    yield statement.value
 
 
 def _source(node: ast.AST) -> str:
@@ -309,5 +333,6 @@ def uses_of(
     outside = visitor.scope
     visitor.visit_deferred()
     if not isinstance(nodes, _FUNCTIONS):
-        outside.bound.clear()
+        # Names are those of the module, but for modules that are named in a text.
+        outside.bound = {n: line for n, line in outside.bound.items() if n[:7] == "import "}
     return Uses(united(collected(outside)), tuple(visitor.dynamic))

@@ -88,17 +88,17 @@ class Source:
         return tuple(e if isinstance(e, bytes) else write_syntax(e) for e in found)
 
     def first_set(self, name: str) -> tuple[tuple[bytes, ...], Uses]:
-        """Writes the top-level statements that set and fill a name, with what they use.
+        """Writes the top-level statements that set and fill a name, or a class, with what they use.
 
         What their loops bind is left out: later loops of a script bind such names again.
         """
         read = self._read
         if isinstance(read, Table):
-            written, plain = read.first_set[name]
+            written, plain = read.first_set.get(name, ((), Uses((), ())))
             return written, uses_of_plain(plain)
         known = self._first_set.get(name)
         if known is None:
-            statements = [*read.assigned[name], *read.filling.get(name, ())]
+            statements = [*read.assigned.get(name, ()), *read.filling.get(name, ())]
             loops = [node for node in nodes_in(*statements) if isinstance(node, _LOOPS)]
             nodes = (node for node in nodes_in(*loops) if isinstance(node, ast.Name))
             bound = {node.id for node in nodes if not isinstance(node.ctx, ast.Load)}
@@ -162,6 +162,12 @@ class Source:
                 return None
         if lines:
             nodes = [n for n in nodes if n.lineno <= min(lines) <= (n.end_lineno or n.lineno)]
+        elif len(nodes) > 1:
+            # One in `if` and one in `else`, say: which it is nobody knows, so all count.
+            *others, last = nodes
+            parts = {name: getattr(last, name) for name in last._fields}
+            parts["body"] = [*last.body, *others]
+            return ast.copy_location(ast.ClassDef(**parts), last)
         return nodes[-1] if nodes else None
 
     def digests(self, key: tuple[str, int]) -> frozenset[bytes]:

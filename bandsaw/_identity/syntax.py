@@ -1,8 +1,9 @@
 """Syntax trees in a normal form that is the same on every supported Python.
 
 Left out: positions, comments, docstrings, the annotations of functions and of their variables,
-type comments, and decorators that the caller names. Kept: everything that is run, and the
-annotations in the bodies of classes, because dataclasses and their like read them.
+type comments, and decorators that the caller names. Kept: everything that is run, the annotations
+in the bodies of classes, because dataclasses and their like read them, and those by which
+`functools.singledispatch` finds a function.
 """
 
 from __future__ import annotations
@@ -208,7 +209,20 @@ def _add_node(
         if value is not None and value != []:
             found.append(begin)
             _add_field(value, inside, found, is_left_out, depth)
+    dispatched = dispatched_on(node) if is_definition and kind in FUNCTIONS else []
+    if dispatched:
+        found.append(" annotations=")
+        _add_field(dispatched, in_class, found, is_left_out, depth)
     found.append(")")
+
+
+def dispatched_on(function: Any) -> list[ast.expr]:
+    """Returns the annotations of the parameters of a function below `@name.register`."""
+    decorators = function.decorator_list
+    if not any(isinstance(each, ast.Attribute) and each.attr == "register" for each in decorators):
+        return []
+    args = (*function.args.posonlyargs, *function.args.args)
+    return [arg.annotation for arg in args if arg.annotation is not None]
 
 
 def _add_field(

@@ -74,6 +74,14 @@ class Bindings:
         if isinstance(statement, DEFINITIONS):
             self.defined[statement.name] = bool(statement.decorator_list)
             return
+        self._index_assigned(statement)
+        is_branch = isinstance(statement, (ast.If, ast.Try))
+        for below in statement.body if is_branch else ():  # type: ignore[attr-defined]
+            self._index_statement(below)
+        for below in _other_blocks(statement):
+            self._index_assigned(below)
+
+    def _index_assigned(self, statement: ast.stmt) -> None:
         if isinstance(statement, ast.Assign):
             targets: list[ast.expr] = statement.targets
         elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
@@ -86,7 +94,20 @@ class Bindings:
             for node in nodes_in(target):
                 if isinstance(node, ast.Name):
                     self.assigned.setdefault(node.id, []).append(statement)
-        for below in (
-            getattr(statement, "body", []) if isinstance(statement, (ast.If, ast.Try)) else []
-        ):
-            self._index_statement(below)
+
+
+def _other_blocks(statement: ast.stmt) -> list[ast.stmt]:
+    """Returns what stands in `else`, `except`, `finally` and `with`, at any depth."""
+    found = _branches(statement)
+    for below in found:  # which grows
+        found += [*(below.body if isinstance(below, (ast.If, ast.Try)) else ()), *_branches(below)]
+    return found
+
+
+def _branches(statement: Any) -> list[ast.stmt]:
+    if isinstance(statement, (ast.With, ast.AsyncWith)):
+        return list(statement.body)
+    if not isinstance(statement, (ast.If, ast.Try)):
+        return []
+    caught = [each for handler in getattr(statement, "handlers", ()) for each in handler.body]
+    return [*statement.orelse, *caught, *getattr(statement, "finalbody", ())]

@@ -112,7 +112,8 @@ class Scope:
         self.bound: dict[str, int] = {}
         self.free: set[str] = set()
         self.enclosing: set[str] = set()
-        self.imports: dict[str, Origin] = {}
+        # What each name may be imported from, as in `try` and `except ImportError`.
+        self.imports: dict[str, list[Origin]] = {}
         # With the first line of each. Where it is may count in the body of a class.
         self.uses: dict[tuple[tuple[str, ...], bool, int], int] = {}
         self._is_class = kind == "class"
@@ -129,11 +130,22 @@ class Scope:
     def bind(self, name: str, line: int) -> None:
         self.bound[name] = min(line, self.bound.get(name, line))
 
+    def bind_import(self, name: str, origin: Origin, line: int) -> None:
+        self.bind(name, line)
+        origins = self.imports.setdefault(name, [])
+        if origin not in origins:
+            origins.append(origin)
+
 
 def collected(scope: Scope) -> Iterator[Use]:
     for (chain, is_decorator, _), line in scope.uses.items():
         for origin in _origins(scope, chain[0], line):
             yield Use(chain, line, origin, is_decorator)
+    # Others that read the variable, or the attribute of the class, find there what was imported.
+    elsewhere = scope.imports if scope.kind == "class" else scope.free | scope.enclosing
+    for name in scope.imports.keys() & elsewhere:
+        for each in scope.imports[name]:
+            yield Use((name,), scope.bound[name], each)
     for child in scope.children:
         yield from collected(child)
 
@@ -146,8 +158,7 @@ def _origins(scope: Scope, name: str, line: int) -> list[Optional[Origin]]:
         if name in current.free:
             return [None]
         if is_visible and name in current.bound and name not in current.enclosing:
-            origin = current.imports.get(name)
-            found: list[Optional[Origin]] = [] if origin is None else [origin]
+            found: list[Optional[Origin]] = [*current.imports.get(name, ())]
             if current.kind == "class" and line <= current.bound[name]:
                 # `x = x` in the body of a class reads the global one.
                 found.append(None)

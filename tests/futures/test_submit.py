@@ -108,6 +108,20 @@ def test_what_needs_a_failed_call_fails_at_once_with_the_root_as_its_cause(add, 
     assert pickle.loads(pickle.dumps(late.exception())).args == late.exception().args
 
 
+class WithoutText(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def test_what_needs_a_failed_call_fails_also_if_its_error_has_no_text(add):
+    gate = Future()
+    needs = add.submit(gate, 1)
+    gate.set_exception(WithoutText())
+    for future in (needs, add.submit(gate, 1)):
+        error = future.exception(LIMIT)
+        assert isinstance(error, DependencyError) and isinstance(error.__cause__, WithoutText)
+
+
 def test_what_needs_a_cancelled_call_fails_at_once(add):
     gate = Future()
     first = add.submit(gate)
