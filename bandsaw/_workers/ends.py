@@ -16,6 +16,13 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
     return _above_standard(near), _above_standard(far)
 
 
+def socket_of(descriptor: int) -> socket.socket:
+    """Makes a socket of a descriptor. It waits whatever `socket.setdefaulttimeout` says."""
+    end = socket.socket(fileno=descriptor)
+    end.settimeout(None)
+    return end
+
+
 def pipe_pair() -> tuple[int, int]:
     """Makes both ends of a pipe, likewise."""
     ends = []
@@ -92,10 +99,11 @@ def out_of_the_way(descriptor: int) -> int:
 
 def _above_standard(end: socket.socket) -> socket.socket:
     # Where a standard stream is closed, its number is free, and what is printed would come here.
-    if end.fileno() > 2:
-        return end
-    with end:
-        return socket.socket(fileno=_copied(end.fileno(), 3))
+    if end.fileno() <= 2:
+        with end:
+            return socket_of(_copied(end.fileno(), 3))
+    end.settimeout(None)
+    return end
 
 
 def _moved(descriptor: int, least: int) -> int:

@@ -14,7 +14,6 @@ import importlib
 import importlib.util
 import json
 import os
-import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ from .._system import callers, directories
 from ..errors import WorkerStartError
 from ..interpreter import PATH_VARIABLE
 from . import frames, inheritance
-from .ends import lead_to_nowhere
+from .ends import lead_to_nowhere, socket_of
 from .frames import Channel
 
 # What the processes of tasks import: here it is imported once for all of them.
@@ -52,7 +51,7 @@ def main(args: Sequence[str]) -> int:
     # So that a process that crashes in C code says where.
     faulthandler.enable()
     os.set_inheritable(int(argument), False)
-    channel = Channel(socket.socket(fileno=int(argument)))
+    channel = Channel(socket_of(int(argument)))
     # Open until the process has ended: to close it says that it is about to.
     _open_until_the_end.append(channel)
     # As a forked process does: to take Python apart takes time, and nobody gains from it.
@@ -104,7 +103,7 @@ def _serve_as_fork_server(settings: dict[str, Any]) -> int:
     from . import serving
     from .fork_server import FarForkServer
 
-    control = socket.socket(fileno=os.dup(0))
+    control = socket_of(os.dup(0))
     lead_to_nowhere(0, os.O_RDONLY)
     _give_up_terminal()
     channel = Channel(control)

@@ -238,3 +238,22 @@ def test_a_task_in_a_task_comes_from_the_same_fork_server(run):
     variables = "LC_ALL='', LC_CTYPE='', LANG='C'"
     for options in ("", f"interpreter=bandsaw.Interpreter().set_environment({variables})"):
         run(tasks, body, options)
+
+
+def test_a_default_timeout_of_sockets_is_not_for_those_of_calls(run, mode, project):
+    # Of the caller, and of what the fork server loads.
+    project.write("impatient.py", "import socket\nsocket.setdefaulttimeout(0.001)\n")
+    tasks = """
+    import impatient
+
+    @bandsaw.task
+    def f(x):
+        time.sleep(0.1)
+        return x
+    """
+    body = """
+    for x in range(2):
+        print(f(x))
+        time.sleep(0.1)
+    """
+    assert run(tasks, body, f"preload=['impatient'], {mode}").stdout == "0\n1\n"
