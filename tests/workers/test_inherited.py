@@ -257,3 +257,18 @@ def test_a_default_timeout_of_sockets_is_not_for_those_of_calls(run, mode, proje
         time.sleep(0.1)
     """
     assert run(tasks, body, f"preload=['impatient'], {mode}").stdout == "0\n1\n"
+
+
+def test_a_process_that_has_ended_is_heard_of_whatever_signals_the_caller_keeps_waiting(run, mode):
+    tasks = """
+    @bandsaw.task
+    def waiting_signals():
+        with open(f'/proc/{os.getppid()}/status') as file:
+            (line,) = (line for line in file if line.startswith('SigBlk'))
+        return int(line.split()[1], 16)
+    """
+    body = """
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    print(waiting_signals() >> (signal.SIGCHLD - 1) & 1)
+    """
+    assert run(tasks, body, mode).stdout == "0\n"
