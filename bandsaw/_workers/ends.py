@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import os
 import socket
 from typing import Any, NamedTuple, Optional
 
 _FAR_UP = 256
+# A program may have SIGPIPE end it: not where the other side of one of its calls has ended.
+NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:
@@ -70,7 +73,9 @@ def ask_for_process(control: socket.socket, how: bytes) -> Ends:
             theirs.callback(_close, far)
             pairs.append((near, far))
         near_ends, far_ends = (Ends(*ends) for ends in zip(*pairs))
-        socket.send_fds(control, [how], far_ends.descriptors)
+        # Not `send_fds`, which passes no flags on.
+        given = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", far_ends.descriptors))]
+        control.sendmsg([how], given, NO_SIGNAL)
         ours.pop_all()
     return near_ends
 

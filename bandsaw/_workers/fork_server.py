@@ -25,7 +25,7 @@ from typing import Any, Callable, NoReturn, Optional
 from .._archive import finder
 from .._system.processes import flags, reap
 from . import fork_servers, frames, serving
-from .ends import channel_pair, out_of_the_way, pipe_pair, socket_of
+from .ends import NO_SIGNAL, channel_pair, out_of_the_way, pipe_pair, socket_of
 from .frames import EVENT, Channel
 
 FORK = b"F"  # has a process forked; otherwise it is started anew
@@ -56,7 +56,7 @@ class _Process:
     def tell(self, letter: bytes, number: int) -> None:
         """Says something about it to the near side, if that is there."""
         try:
-            self.status.send(EVENT.pack(letter, number))
+            self.status.send(EVENT.pack(letter, number), NO_SIGNAL)
         except OSError:
             pass
 

@@ -51,6 +51,7 @@ from typing import Any, NamedTuple, Optional
 
 from .._system.interrupts import owned
 from ..errors import ProtocolError, StalledError
+from .ends import NO_SIGNAL
 
 FORMAT = 2
 NAMES = (
@@ -69,7 +70,7 @@ _CHUNK = 1 << 17
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize) if os.name == "posix" else 0
 # Programs that a task starts are not to have what came along.
 _FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
+_AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0) | NO_SIGNAL
 # How long a message that has begun to come may make no progress. Nothing is waited for between
 # messages: a task that is busy in C code sends none.
 STALLED_SECONDS = 60.0
