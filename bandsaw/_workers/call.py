@@ -123,6 +123,7 @@ class Call(CallErrors):
                 worker = pool.take(self._carrier.kind, start)
             except ending.EndedError:
                 raise self._killed(None) from None
+            answer = None
             try:
                 self._begin_with(worker.child)
                 answer = self._in_worker(worker, shape, idle_seconds, not left)
@@ -132,8 +133,9 @@ class Call(CallErrors):
                 pool.drop(worker)
                 continue
             except BaseException as error:
-                if isinstance(error, (Exception, KeyboardInterrupt)):
-                    # What else it may send is not for the next call to find.
+                if answer is None or isinstance(error, (Exception, KeyboardInterrupt)):
+                    # What else it may send is not for the next call to find. A signal handler may
+                    # have raised anything.
                     pool.drop(worker)
                 else:
                     pool.give(worker)  # the task has raised what ends a program
