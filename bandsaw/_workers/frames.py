@@ -65,7 +65,7 @@ _MARK = b"bsw\1"
 _PLAIN, _WITH_FILE = 0, 1
 # What is larger travels in a file. On Linux a sender of less does not wait for a reader, as a rule.
 LARGEST_BODY = 1 << 17
-_MOST_BODY = 1 << 26
+MOST_BODY = 1 << 26
 _CHUNK = 1 << 17
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize) if os.name == "posix" else 0
 # Programs that a task starts are not to have what came along.
@@ -222,7 +222,7 @@ class Channel:
                 raise _no_message(data)
             return None
         mark, kind, flag, size = _HEAD.unpack_from(data)
-        if mark != _MARK or not HELLO <= kind <= FACTS or flag > _WITH_FILE or size > _MOST_BODY:
+        if mark != _MARK or not HELLO <= kind <= FACTS or flag > _WITH_FILE or size > MOST_BODY:
             raise _no_message(data)
         end = _HEAD.size + size
         if len(data) < end:

@@ -58,3 +58,22 @@ def test_warnings_are_as_if_the_task_had_run_here(run, mode):
     assert shown.count("UserWarning: shown") == 1, shown
     assert shown.count("DeprecationWarning: old") == 1, shown
     assert "Own: beware" not in shown
+
+
+def test_a_warning_that_no_message_has_room_for_is_one_with_its_text(run, mode):
+    tasks = """
+    import warnings
+
+    @bandsaw.task
+    def f():
+        warnings.warn('w' * 5_000_000, DeprecationWarning)
+        return 1
+    """
+    body = """
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        assert f() == 1
+    (warning,) = found
+    assert str(warning.message).endswith('w... (5000000 characters)')
+    """
+    run(tasks, body, mode)
