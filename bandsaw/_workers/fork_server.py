@@ -92,8 +92,6 @@ class FarForkServer:
         self._own += [reading, self._wakeup]
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        # The thread that started this process may have kept it waiting.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         # Ctrl-C is for the near side to handle.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 

@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import json
 import os
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -106,6 +107,8 @@ def _serve_as_fork_server(settings: dict[str, Any]) -> int:
     control = socket_of(os.dup(0))
     lead_to_nowhere(0, os.O_RDONLY)
     _give_up_terminal()
+    # The thread that made the first call may keep some waiting, which is no matter of later ones.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     channel = Channel(control)
     try:
         content = frames.from_json(channel.receive())
@@ -182,7 +185,8 @@ def _preloaded(preload: list[str]) -> dict[str, Any]:
         pid = os.fork()
         if pid == 0:
             os._exit(0)
-        os.waitpid(pid, 0)
+        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored
+            os.waitpid(pid, 0)
         content["threads"] = _thread_count()
     return content
 
