@@ -144,6 +144,43 @@ def test_what_a_task_in_a_pool_of_threads_submits_runs_while_it_waits_for_that(p
     project.run("workflow.py")
 
 
+def test_a_call_after_one_that_closed_descriptors_goes_to_another_process(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import atexit, os, time
+        import bandsaw
+
+        @bandsaw.task
+        def f(x, closes=False):
+            if closes:
+                os.closerange(3, 200)
+                atexit.register(time.sleep, 0.5)
+            return x
+
+        if __name__ == "__main__":
+            for x in range(3):
+                assert f(x, True) == x
+                assert f(x) == x
+            # Some are sent ahead.
+            calls = [f.submit(x, x % 10 == 9) for x in range(40)]
+            assert [call.result() for call in calls] == [*range(40)]
+        """,
+    )
+    project.run("workflow.py")
+
+
 def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
     project.write(
         "bandsaw_config.py",

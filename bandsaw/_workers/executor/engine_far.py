@@ -241,6 +241,12 @@ def _follow(
     def answer(name: str, word: str, *what: "Any") -> None:
         if not what:
             answers[name] = word, host
+            if word == "whole" and begun.pop(name, None) is not None:
+                # The process to which it was sent has not taken it, and the next one knows none
+                # like it: it begins when it is sent whole.
+                _begun.pop(name, None)
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(request["claims"], "begun-" + name))
             return
         events, end, seconds = what
         events = [(letter, _sendable(body, request, name)) for letter, body in events]
