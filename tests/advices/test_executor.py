@@ -181,6 +181,39 @@ def test_a_call_after_one_that_closed_descriptors_goes_to_another_process(projec
     project.run("workflow.py")
 
 
+@pytest.mark.parametrize("workers", [None, 1])
+def test_a_worker_goes_on_when_its_temporary_folder_was_tidied_up(project, workers):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers={workers})
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import glob, shutil, tempfile
+        import bandsaw
+
+        @bandsaw.task
+        def f(x):
+            return x
+
+        if __name__ == "__main__":
+            for x in range(3):
+                assert f(x) == x
+                (kept,) = glob.glob(f"{tempfile.gettempdir()}/bandsaw-*")
+                shutil.rmtree(kept)
+        """,
+    )
+    project.run("workflow.py")
+
+
 def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
     project.write(
         "bandsaw_config.py",

@@ -157,9 +157,11 @@ def _run(
             request = {**request, "beside": {}}
         directory = tempfile.gettempdir()
         with _lock:
-            if directory not in _roots:
-                _roots[directory] = kept_root(directory)
-        root, is_temporary = _roots[directory]
+            known = _roots.get(directory)
+            # Somebody may have tidied up. It has to be ours again.
+            if known is None or not os.path.isdir(os.path.join(known[0], "archives")):
+                known = _roots[directory] = kept_root(directory)
+        root, is_temporary = known
         folder = os.path.join(root, "archives", request["digest"])
         key = directory, request["hub"]
         hub = _hubs.get(key)
