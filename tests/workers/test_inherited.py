@@ -90,6 +90,26 @@ def test_environment_variables_are_the_callers_at_each_call(run, mode):
     run(tasks, body, mode)
 
 
+def test_the_time_zone_is_the_callers_at_each_call(run, mode):
+    tasks = """
+    @bandsaw.task
+    def hour(changes=False):
+        before = time.localtime(0).tm_hour
+        if changes:
+            os.environ['TZ'] = 'UTC-5'
+            time.tzset()
+        return before
+    """
+    body = """
+    hour()
+    for zone in 'UTC-1', 'UTC-2':
+        os.environ['TZ'] = zone
+        time.tzset()
+        print(hour(True), hour())
+    """
+    assert run(tasks, body, mode).stdout == "1 1\n2 2\n"
+
+
 def test_programs_that_the_task_starts_see_the_environment(run, mode):
     tasks = """
     @bandsaw.task
