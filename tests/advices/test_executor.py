@@ -214,6 +214,43 @@ def test_a_worker_goes_on_when_its_temporary_folder_was_tidied_up(project, worke
     project.run("workflow.py")
 
 
+def test_a_worker_may_ignore_the_ends_of_its_children(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, signal, time
+        import bandsaw
+
+        @bandsaw.task
+        def f(kills=False):
+            if kills:
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(600)
+            return 1
+
+        if __name__ == "__main__":
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            try:
+                f(True)
+            except bandsaw.errors.WorkerDiedError as error:
+                assert "the process that had started it has ended" in str(error), error
+            assert f() == 1
+        """,
+    )
+    assert project.run("workflow.py").stderr == ""
+
+
 def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
     project.write(
         "bandsaw_config.py",
