@@ -251,6 +251,40 @@ def test_a_worker_may_ignore_the_ends_of_its_children(project):
     assert project.run("workflow.py").stderr == ""
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_worker_may_have_closed_standard_streams(project, closed):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1))
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import subprocess, sys
+        import bandsaw
+
+        @bandsaw.task
+        def f(x):
+            print(x)
+            return x
+
+        if __name__ == "__main__":
+            if len(sys.argv) > 1:
+                command = f'exec "{sys.executable}" "{__file__}" ' + sys.argv[1]
+                sys.exit(subprocess.run(command, shell=True).returncode)
+            assert f(1) == 1
+        """,
+    )
+    project.run("workflow.py", closed)
+
+
 def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
     project.write(
         "bandsaw_config.py",
