@@ -85,7 +85,7 @@ _UNCOUNTED = {
     "test_archive_store",
     "test_attacks",
     "test_breaches",
-    "test_bulk",
+    "test_bulk_files",
     "test_cache",
     "test_cache_faults",
     "test_cache_servers",

@@ -440,6 +440,18 @@ def test_what_may_be_executed_is_so_in_any_form(base):
         keep.discard(str(folder))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows says where programs keep things")
+def test_a_user_without_a_home_folder_gets_none_named_tilde(tmp_path, monkeypatch):
+    for name in ("BANDSAW_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    # What is found where nobody knows the user, as in containers with any user id.
+    monkeypatch.setenv("HOME", "~")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeptFolderError, match="no home folder. Set BANDSAW_HOME"):
+        kept_folder("archives")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no owners to compare")
 @pytest.mark.parametrize("plant", ["group", "others", "owner", "link", "file"])
 @pytest.mark.parametrize("where", [".", "archives"])

@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional, Union
 
 from .._arguments import checked_seconds
 from .._system import ending
+from .._system.processes import in_forked_processes
 from .._workers.executor.engine import Engine
 from .._workers.executor.engine_claims import HERE, Claims
 from . import slurm_jobs
@@ -35,9 +36,8 @@ _MOST_LOOKS_DOUBTFUL = 6
 _MOST_SILENCE_SECONDS = 300.0
 # So often jobs are told that somebody waits for them.
 _ALIVE_SECONDS = 60.0
-logger = logging.getLogger(__name__)
-
 _SECONDS_TO_END = 30.0
+logger = logging.getLogger(__name__)
 
 
 class SlurmExecutor(EngineExecutor):
@@ -78,6 +78,12 @@ class SlurmExecutor(EngineExecutor):
         self.folder = slurm_jobs.checked_folder(folder)
         self.parameters = parameters
         self._poll = poll
+        self._shared = slurm_jobs.SharedFolder(self.folder)
+        self._claims = Claims(lambda: str(self._jobs_folder))
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._lock = threading.Lock()
         self._waiting: list[slurm_jobs.JobCall] = []
         self._submitting: set[Future[Any]] = set()
         self._jobs: dict[Future[Any], slurm_jobs.Job] = {}
@@ -85,13 +91,11 @@ class SlurmExecutor(EngineExecutor):
         self._unwanted: list[Any] = []
         self._cancelled: list[Any] = []
         self._wakeup = threading.Event()
-        self._shared = slurm_jobs.SharedFolder(self.folder)
         self._thread: Any = None
         self._asked_at = self._answered_at = self._alive_at = 0.0
         self._is_over = False
         # What submitit writes for jobs of this process. Removed when none is left.
         self._jobs_folder = self.folder / f"jobs-{os.urandom(8).hex()}"
-        self._claims = Claims(lambda: str(self._jobs_folder))
 
     def submit_with(
         self, options: Mapping[str, Any], function: Callable[..., Any], *args: Any
@@ -110,10 +114,9 @@ class SlurmExecutor(EngineExecutor):
             if self._thread is None:
                 self._is_over = False
                 _running.add(self)
-                self._thread = threading.Thread(
-                    target=self._serve, daemon=True, name="bandsaw-slurm"
-                )
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, daemon=True, name="bandsaw-slurm")
+                self._thread = thread
+                thread.start()
         self._wakeup.set()
         return future
 
@@ -138,26 +141,20 @@ class SlurmExecutor(EngineExecutor):
         self._waiting = [one for one in self._waiting if one.future is not future]
         job = self._jobs.pop(future, None)
         if job is not None:
-            # It may still write its result.
-            self._unwanted.append(job.job)
+            self._unwanted.append(job.job)  # it may still write its result
         # What `sbatch` is about to be told is cancelled afterwards.
         self._submitting.discard(future)
         return len(self._waiting) < before
 
     def _withhold(self, call: str, future: Optional[Future[Any]]) -> bool:
-        is_sure = False
         if future is not None:
             with self._lock:
-                is_sure = any(one.future is future for one in self._waiting)
-                if is_sure:
-                    self._give_up(future)
-        if is_sure:
-            return True
-        if not self._claims.take(call):
-            return False
-        if future is not None:
+                if any(one.future is future for one in self._waiting):
+                    return self._give_up(future)
+        is_sure = self._claims.take(call)
+        if is_sure and future is not None:
             self._kill(call, future)
-        return True
+        return is_sure
 
     def _bandsaw_engine(self, **more: Any) -> Engine:
         return super()._bandsaw_engine(
@@ -269,12 +266,13 @@ class SlurmExecutor(EngineExecutor):
         self._asked_at = now
         states = slurm_jobs.states()
         if states is None:
+            # It may answer again.
             if now - self._answered_at > _MOST_SILENCE_SECONDS:
                 silent = ConnectionError(f"Slurm has not answered for {_MOST_SILENCE_SECONDS:g} s")
                 for job in missing:
                     self._settle(job, error=silent)
                 self._cancelled.clear()
-            return  # it may answer again
+            return
         self._answered_at = now
         # Processes that ignore the first signal have time until Slurm kills them: nobody waits.
         over = slurm_jobs.OVER | {"COMPLETING"} if self._is_over else slurm_jobs.OVER
@@ -342,3 +340,11 @@ _running: weakref.WeakSet[SlurmExecutor] = weakref.WeakSet()
 def _shut_all_down() -> None:
     for executor in list(_running):
         executor.shutdown()
+
+
+@in_forked_processes
+def _let_go() -> None:
+    # The thread and the jobs are the parent's.
+    for executor in list(_running):
+        executor._start_anew()
+    _running.clear()

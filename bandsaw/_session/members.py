@@ -57,6 +57,8 @@ _KNOWN = set(MEMBERS)
 _CHUNK = 1 << 20
 _MOST_HEADER = 1 << 26
 _MOST_FAILURE = 1 << 22
+# Of the text of an error that takes more. It may be there twice, and a character take six bytes.
+_MOST_TEXT = 200_000
 _BEGINNING_OF_FAILURES = b'{"_serializer":"ExceptionSerializer",'
 
 
@@ -298,13 +300,15 @@ def written_failure(error: BaseException) -> bytes:
     from ..serialization.json import JsonSerializer
 
     written = io.BytesIO()
-    try:
+    with contextlib.suppress(Exception):
         JsonSerializer().serialize(error, written)
-    except Exception:
-        written = io.BytesIO()
-        name = f"{type(error).__module__}.{type(error).__qualname__}"
-        stand_in = RemoteError(f"{name}: {error}", name).with_traceback(error.__traceback__)
-        JsonSerializer().serialize(stand_in, written)
+        if written.tell() <= _MOST_FAILURE:
+            return written.getvalue()
+    written = io.BytesIO()
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    text = f"{name}: {error}"[:_MOST_TEXT]
+    stand_in = RemoteError(text, name).with_traceback(error.__traceback__)
+    JsonSerializer().serialize(stand_in, written)
     return written.getvalue()
 
 

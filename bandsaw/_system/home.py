@@ -50,6 +50,12 @@ def _home() -> Path:
         base = os.environ.get("LOCALAPPDATA") or os.path.expanduser(r"~\AppData\Local")
     else:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    if base.startswith("~"):
+        # Not a folder of that name in the working directory.
+        raise KeptFolderError(
+            f"There is no folder for what bandsaw keeps: the user has no home folder. Set "
+            f"{HOME_ENV_VARIABLE} to a folder that you alone can write to."
+        )
     return Path(base).absolute() / "bandsaw"
 
 

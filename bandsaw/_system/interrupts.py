@@ -1,20 +1,24 @@
-"""Moments at which Ctrl-C has to wait: what was opened has no owner yet, or is being closed.
+"""Moments at which a signal has to wait, or must not come.
 
-Python looks for signals after calls and where functions begin, in the main thread only. An
-exception there loses what the call returned, for example the numbers of open files.
+Ctrl-C has to wait where what was opened has no owner yet, or is being closed. Python looks for
+signals after calls and where functions begin, in the main thread only. An exception there loses
+what the call returned, for example the numbers of open files.
 """
 
 from __future__ import annotations
 
 # Without the wrappers of the module `signal`, which are Python code and interrupted themselves.
 import _signal  # type: ignore[import-not-found]
+import contextlib
 import io
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 _SIGINT = int(signal.SIGINT)
+_SIGPIPE = getattr(signal, "SIGPIPE", None)
 
 
 class Deferred:
@@ -43,6 +47,23 @@ class Deferred:
             _signal.signal(_SIGINT, before)
             if self._is_noted:
                 before(_SIGINT, None)
+
+
+@contextlib.contextmanager
+def broken_pipes_as_errors() -> Iterator[None]:
+    """Has writing to a pipe that nobody reads be an error also where SIGPIPE ends the program."""
+    if _SIGPIPE is None or _signal.getsignal(_SIGPIPE) != signal.SIG_DFL:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [_SIGPIPE])
+    try:
+        yield
+    finally:
+        if _SIGPIPE not in before:
+            # One that came waits for this thread.
+            if _SIGPIPE in signal.sigpending():
+                signal.sigwait([_SIGPIPE])
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def owned(number: int) -> io.FileIO:

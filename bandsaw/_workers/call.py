@@ -60,6 +60,8 @@ class Call(CallErrors):
         self._seconds = seconds
         self._heartbeat = heartbeat
         self._file_carrier = _NO_FILES
+        # Whether the process has asked for anything: it has read the session then.
+        self._has_begun = False
         # What another thread has ended when it ends the call.
         self._child: Optional[Child] = None
 
@@ -123,6 +125,7 @@ class Call(CallErrors):
                 worker = pool.take(self._carrier.kind, start)
             except ending.EndedError:
                 raise self._killed(None) from None
+            answer = None
             try:
                 self._begin_with(worker.child)
                 answer = self._in_worker(worker, shape, idle_seconds, not left)
@@ -132,8 +135,9 @@ class Call(CallErrors):
                 pool.drop(worker)
                 continue
             except BaseException as error:
-                if isinstance(error, (Exception, KeyboardInterrupt)):
-                    # What else it may send is not for the next call to find.
+                if answer is None or isinstance(error, (Exception, KeyboardInterrupt)):
+                    # What else it may send is not for the next call to find. A signal handler may
+                    # have raised anything.
                     pool.drop(worker)
                 else:
                     pool.give(worker)  # the task has raised what ends a program
@@ -279,7 +283,7 @@ class Call(CallErrors):
             frame = self._in_time(child, deadline, child.next, MISSED_HEARTBEATS)
             child.is_heard = True
             if frame is None:
-                if not is_last_try and was_killed_early(child):
+                if not (is_last_try or self._has_begun) and was_killed_early(child):
                     raise NotBegunError
                 raise self._death(child)
             if frame.kind in ANSWERS:
@@ -298,6 +302,7 @@ class Call(CallErrors):
         if frame.kind == frames.FACTS:
             self._session.facts.update(frames.from_json(frame))
         elif frame.kind == frames.CODE:
+            self._has_begun = True
             text = self._carrier.text_of_code(frame.body.decode())
             with contextlib.suppress(OSError):
                 child.send(frames.text_of_code(text))

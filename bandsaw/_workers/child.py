@@ -17,7 +17,7 @@ from .._system.output import Output, last_lines
 from .._system.processes import in_forked_processes, kill_group
 from ..errors import BandsawError, ProtocolError
 from . import frames, notices
-from .ends import Ends
+from .ends import NO_SIGNAL, Ends
 from .frames import BYE, EVENT, HEARTBEAT, LOG, WARNING, Channel, DeadlineError, Frame, Message
 
 # A process that has closed its channel is about to end; one that is not is ended. That it has ended
@@ -249,7 +249,7 @@ class LocalChild(Child):
     def cancel(self) -> None:
         self.is_cancelled = True
         with contextlib.suppress(OSError):
-            self._status.send(EVENT.pack(b"K", 0))
+            self._status.send(EVENT.pack(b"K", 0), NO_SIGNAL)
 
     def take(self) -> Optional[Frame]:
         return self._channel.next()

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import os
 import socket
 from typing import Any, NamedTuple, Optional
 
 _FAR_UP = 256
+# A program may have SIGPIPE end it: not where the other side of one of its calls has ended.
+NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:
     """Makes both ends of a channel, neither of them in the place of a standard stream."""
     near, far = socket.socketpair()
     return _above_standard(near), _above_standard(far)
+
+
+def socket_of(descriptor: int) -> socket.socket:
+    """Makes a socket of a descriptor. It waits whatever `socket.setdefaulttimeout` says."""
+    end = socket.socket(fileno=descriptor)
+    end.settimeout(None)
+    return end
 
 
 def pipe_pair() -> tuple[int, int]:
@@ -63,7 +73,9 @@ def ask_for_process(control: socket.socket, how: bytes) -> Ends:
             theirs.callback(_close, far)
             pairs.append((near, far))
         near_ends, far_ends = (Ends(*ends) for ends in zip(*pairs))
-        socket.send_fds(control, [how], far_ends.descriptors)
+        # Not `send_fds`, which passes no flags on.
+        given = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", far_ends.descriptors))]
+        control.sendmsg([how], given, NO_SIGNAL)
         ours.pop_all()
     return near_ends
 
@@ -92,10 +104,11 @@ def out_of_the_way(descriptor: int) -> int:
 
 def _above_standard(end: socket.socket) -> socket.socket:
     # Where a standard stream is closed, its number is free, and what is printed would come here.
-    if end.fileno() > 2:
-        return end
-    with end:
-        return socket.socket(fileno=_copied(end.fileno(), 3))
+    if end.fileno() <= 2:
+        with end:
+            return socket_of(_copied(end.fileno(), 3))
+    end.settimeout(None)
+    return end
 
 
 def _moved(descriptor: int, least: int) -> int:

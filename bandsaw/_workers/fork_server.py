@@ -25,7 +25,7 @@ from typing import Any, Callable, NoReturn, Optional
 from .._archive import finder
 from .._system.processes import flags, reap
 from . import fork_servers, frames, serving
-from .ends import channel_pair, out_of_the_way, pipe_pair
+from .ends import NO_SIGNAL, channel_pair, out_of_the_way, pipe_pair, socket_of
 from .frames import EVENT, Channel
 
 FORK = b"F"  # has a process forked; otherwise it is started anew
@@ -56,7 +56,7 @@ class _Process:
     def tell(self, letter: bytes, number: int) -> None:
         """Says something about it to the near side, if that is there."""
         try:
-            self.status.send(EVENT.pack(letter, number))
+            self.status.send(EVENT.pack(letter, number), NO_SIGNAL)
         except OSError:
             pass
 
@@ -146,7 +146,7 @@ class FarForkServer:
 
     def _start(self, how: bytes, given: array.array[int]) -> None:
         channel, status, out, errors = given
-        process = _Process(0, socket.socket(fileno=status))
+        process = _Process(0, socket_of(status))
         fork_server = os.getpid()
         channel = out_of_the_way(channel)
         try:
@@ -225,7 +225,7 @@ class FarForkServer:
             os.close(errors)
             fork_servers.take_over(self.for_tasks, self._kind, self._hello)
             _reseed()
-            code = serving.serve_to_the_end(Channel(socket.socket(fileno=channel)))
+            code = serving.serve_to_the_end(Channel(socket_of(channel)))
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:

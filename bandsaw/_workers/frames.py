@@ -51,6 +51,7 @@ from typing import Any, NamedTuple, Optional
 
 from .._system.interrupts import owned
 from ..errors import ProtocolError, StalledError
+from .ends import NO_SIGNAL
 
 FORMAT = 2
 NAMES = (
@@ -64,12 +65,12 @@ _MARK = b"bsw\1"
 _PLAIN, _WITH_FILE = 0, 1
 # What is larger travels in a file. On Linux a sender of less does not wait for a reader, as a rule.
 LARGEST_BODY = 1 << 17
-_MOST_BODY = 1 << 26
+MOST_BODY = 1 << 26
 _CHUNK = 1 << 17
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize) if os.name == "posix" else 0
 # Programs that a task starts are not to have what came along.
 _FLAGS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-_AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
+_AT_ONCE = (getattr(socket, "MSG_DONTWAIT", 0) | NO_SIGNAL,)
 # How long a message that has begun to come may make no progress. Nothing is waited for between
 # messages: a task that is busy in C code sends none.
 STALLED_SECONDS = 60.0
@@ -119,7 +120,10 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
-        self._lock = threading.Lock()
+        self._lock: Any = threading.RLock()
+        # Each message, the descriptor that goes along, and how much of it was sent each time. If an
+        # error comes in the middle of a message, the next `send` begins with the rest.
+        self._unsent: list[tuple[bytes, Optional[int], list[int]]] = []
         self._data = bytearray()
         # Kept, because to make one of this size costs more than to read a small message.
         self._chunk = memoryview(bytearray(_CHUNK))
@@ -152,22 +156,28 @@ class Channel:
                 going_along, flag = descriptor, _WITH_FILE
             pieces.append(_HEAD.pack(_MARK, kind, flag, sum(map(len, body))))
             pieces += body
-        data: Any = b"".join(pieces)
-        with self._lock:
-            while True:
-                try:
-                    if going_along is None:
-                        count = self._socket.send(data, _AT_ONCE)
-                    else:
-                        rights = rights_to(going_along)
-                        count = self._socket.sendmsg([data], rights, _AT_ONCE)
-                        going_along = None
-                except BlockingIOError:
-                    self._wait_for_room(deadline, patience)
-                    continue
-                if count == len(data):
-                    return
-                data = memoryview(data)[count:]
+        self._unsent.append((b"".join(pieces), going_along, []))
+        # A signal handler that came into the middle of a message leaves its own to be sent next.
+        while self._unsent and not self._lock._is_owned():
+            with self._lock:
+                while self._unsent:
+                    self._send_first(deadline, patience)
+
+    def _send_first(self, deadline: Optional[float], patience: Optional[float]) -> None:
+        """Sends what the socket takes of the message whose turn it is."""
+        data, going_along, counts = self._unsent[0]
+        rest = (memoryview(data)[sum(counts) :] if counts else data,)
+        if counts or going_along is None:
+            sending = map(self._socket.send, rest, _AT_ONCE)
+        else:
+            sending = map(self._socket.sendmsg, (rest,), (rights_to(going_along),), _AT_ONCE)
+        try:
+            # In one step: a signal handler may raise an error between two.
+            counts += sending
+        except BlockingIOError:
+            self._wait_for_room(deadline, patience)
+        if sum(counts) == len(data):
+            self._unsent.pop(0)
 
     def _wait_for_room(self, deadline: Optional[float], patience: Optional[float]) -> None:
         left = None if deadline is None else deadline - time.monotonic()
@@ -212,7 +222,7 @@ class Channel:
                 raise _no_message(data)
             return None
         mark, kind, flag, size = _HEAD.unpack_from(data)
-        if mark != _MARK or not HELLO <= kind <= FACTS or flag > _WITH_FILE or size > _MOST_BODY:
+        if mark != _MARK or not HELLO <= kind <= FACTS or flag > _WITH_FILE or size > MOST_BODY:
             raise _no_message(data)
         end = _HEAD.size + size
         if len(data) < end:

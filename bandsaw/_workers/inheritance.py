@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import sys
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
@@ -137,8 +138,9 @@ def arguments() -> list[list[str]]:
     return _own_arguments
 
 
-# Whether this process runs a call below the worker of an executor.
-is_below_executor = False
+is_below_executor = False  # whether this process runs a call below the worker of an executor
+# Has the time zone be that of the variable TZ, where the platform can.
+_set_time_zone = getattr(time, "tzset", bool)
 # What this process was told last, for when a task has changed it.
 _environment: dict[Any, Any] = {}
 # What it had before it was told anything.
@@ -160,6 +162,7 @@ def apply(state: Mapping[str, Any]) -> None:
         os.environ.update(environment)
         for name in [name for name in os.environ if name not in environment]:
             del os.environ[name]
+        _set_time_zone()
     if "made_in" in state:
         directories.tell(state["made_in"])
     _environment = _raw().copy()
@@ -184,6 +187,7 @@ def undo() -> None:
         for name in set(raw) - set(_environment):
             del environment[name]
         environment.update(_environment)
+        _set_time_zone()
     if _arguments is not None and sys.argv != _arguments[0]:
         # Ids compare the two, and are so the same in both processes.
         if type(sys.argv) is list:

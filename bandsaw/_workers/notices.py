@@ -22,7 +22,7 @@ from .._session import members
 from ..errors import DeserializationError, ProtocolError
 from ..modules import file_of, importable_module_name
 from . import inheritance
-from .frames import LOG, WARNING, Channel, Frame, from_json
+from .frames import LOG, MOST_BODY, WARNING, Channel, Frame, from_json
 
 # What of a record is plain data, and travels as it is.
 _PLAIN = (
@@ -33,6 +33,8 @@ _PLAIN = (
 _TEXTS = ("exc_text", "stack_info")
 _STANDARD = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, *_PLAIN, *_TEXTS, "message"}
 _MOST_KEPT = 1000
+# Of a text of a record or warning that is too long to be sent.
+_MOST_TEXT = 1_000_000
 _show_here = warnings.showwarning
 # What was shown of modules that are not loaded here.
 _registries: dict[str, dict[Any, Any]] = {}
@@ -78,7 +80,21 @@ def _written(record: logging.LogRecord) -> bytes:
     extra = {name: value for name, value in given.items() if name not in _STANDARD}
     if extra:
         content["extra"] = {name: _plain(value) for name, value in extra.items()}
-    return json.dumps(content).encode("ascii")
+    data = json.dumps(content).encode("ascii")
+    if len(data) > MOST_BODY:
+        content.pop("extra", None)
+        for name in ("msg", *_TEXTS):
+            if name in content:
+                content[name] = _cut(content[name])
+        data = json.dumps(content).encode("ascii")
+    return data
+
+
+def _cut(text: str) -> str:
+    """Cuts a text that no message has room for."""
+    if len(text) <= _MOST_TEXT:
+        return text
+    return f"{text[:_MOST_TEXT]}... ({len(text)} characters)"
 
 
 def _plain(value: Any) -> Any:
@@ -166,7 +182,7 @@ class Shower:
         module = _module_at(filename) or _modules.get(filename)
         self._tell(
             {
-                "text": str(message),
+                "text": _cut(str(message)),
                 "warning": members.written_failure(message).decode("utf-8"),
                 "file": filename,
                 "line": lineno,

@@ -14,7 +14,7 @@ import importlib
 import importlib.util
 import json
 import os
-import socket
+import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from .._system import callers, directories
 from ..errors import WorkerStartError
 from ..interpreter import PATH_VARIABLE
 from . import frames, inheritance
-from .ends import lead_to_nowhere
+from .ends import lead_to_nowhere, socket_of
 from .frames import Channel
 
 # What the processes of tasks import: here it is imported once for all of them.
@@ -52,7 +52,7 @@ def main(args: Sequence[str]) -> int:
     # So that a process that crashes in C code says where.
     faulthandler.enable()
     os.set_inheritable(int(argument), False)
-    channel = Channel(socket.socket(fileno=int(argument)))
+    channel = Channel(socket_of(int(argument)))
     # Open until the process has ended: to close it says that it is about to.
     _open_until_the_end.append(channel)
     # As a forked process does: to take Python apart takes time, and nobody gains from it.
@@ -104,9 +104,11 @@ def _serve_as_fork_server(settings: dict[str, Any]) -> int:
     from . import serving
     from .fork_server import FarForkServer
 
-    control = socket.socket(fileno=os.dup(0))
+    control = socket_of(os.dup(0))
     lead_to_nowhere(0, os.O_RDONLY)
     _give_up_terminal()
+    # The thread that made the first call may keep some waiting, which is no matter of later ones.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     channel = Channel(control)
     try:
         content = frames.from_json(channel.receive())
@@ -183,7 +185,8 @@ def _preloaded(preload: list[str]) -> dict[str, Any]:
         pid = os.fork()
         if pid == 0:
             os._exit(0)
-        os.waitpid(pid, 0)
+        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored
+            os.waitpid(pid, 0)
         content["threads"] = _thread_count()
     return content
 

@@ -103,13 +103,13 @@ def serve(channel: Channel) -> None:
                     messages = _go_on(frame, told, known, handler, shower)
                 if not is_last:
                     bulk_files.keep_lent()
+                    # The next call would meet what a task has closed: it goes to another process.
+                    # Where nothing has loaded the module, nothing leads to a fork server.
+                    fork_servers: Any = sys.modules.get(f"{__package__}.fork_servers")
+                    if fork_servers is not None and not fork_servers.can_start():
+                        messages.append((frames.BYE, (), None))
                 _answer(channel, messages)
-                if is_last:
-                    return
-                # The next call would meet what a task has closed: it goes to another process. Where
-                # nothing has loaded the module, nothing leads to a fork server.
-                fork_servers: Any = sys.modules.get(f"{__package__}.fork_servers")
-                if fork_servers is not None and not fork_servers.can_start():
+                if is_last or messages[-1][0] == frames.BYE:
                     return
                 told.pop("number", None)
             else:
@@ -278,9 +278,9 @@ def _answer(channel: Channel, messages: list[frames.Message]) -> None:
             "The task has closed file descriptors that are not its own: the channel on which its "
             "result was to be sent is among them."
         ) from error
-    descriptor = messages[-1][2]
-    if descriptor is not None:
-        os.close(descriptor)
+    for _, _, descriptor in messages:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _session_of(frame: frames.Frame, known: dict[Any, repeat_calls.Shape], number: Any) -> Session:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Callable, Optional, Union
 
-from .._system.interrupts import Deferred
+from .._system.interrupts import Deferred, broken_pipes_as_errors
 from .._system.output import Tail, last_words
 from .._system.processes import describe_exit, end_group, flags
 from ..errors import InvalidValueError
@@ -228,7 +228,7 @@ class _Conversation:
         self._writer.join()
         assert self._process.stdin is not None
         for stream in (self._process.stdin, self.stdout):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), broken_pipes_as_errors():
                 stream.close()
 
     def _send(self, request: dict[str, Any], payload: Optional[BinaryIO]) -> None:
@@ -237,7 +237,7 @@ class _Conversation:
         stream = self._process.stdin
         assert stream is not None
         program = f"mark={self._mark!r}\nrequest={request!a}\n".encode() + far_side()
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError), broken_pipes_as_errors():
             stream.write(b"%d\n" % len(program) + program)
             if payload is not None:
                 shutil.copyfileobj(payload, stream, 1 << 20)

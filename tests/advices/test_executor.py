@@ -144,6 +144,147 @@ def test_what_a_task_in_a_pool_of_threads_submits_runs_while_it_waits_for_that(p
     project.run("workflow.py")
 
 
+def test_a_call_after_one_that_closed_descriptors_goes_to_another_process(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import atexit, os, time
+        import bandsaw
+
+        @bandsaw.task
+        def f(x, closes=False):
+            if closes:
+                os.closerange(3, 200)
+                atexit.register(time.sleep, 0.5)
+            return x
+
+        if __name__ == "__main__":
+            for x in range(3):
+                assert f(x, True) == x
+                assert f(x) == x
+            # Some are sent ahead.
+            calls = [f.submit(x, x % 10 == 9) for x in range(40)]
+            assert [call.result() for call in calls] == [*range(40)]
+        """,
+    )
+    project.run("workflow.py")
+
+
+@pytest.mark.parametrize("workers", [None, 1])
+def test_a_worker_goes_on_when_its_temporary_folder_was_tidied_up(project, workers):
+    project.write(
+        "bandsaw_config.py",
+        f"""
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers={workers})
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import glob, shutil, tempfile
+        import bandsaw
+
+        @bandsaw.task
+        def f(x):
+            return x
+
+        if __name__ == "__main__":
+            for x in range(3):
+                assert f(x) == x
+                (kept,) = glob.glob(f"{tempfile.gettempdir()}/bandsaw-*")
+                shutil.rmtree(kept)
+        """,
+    )
+    project.run("workflow.py")
+
+
+def test_a_worker_may_ignore_the_ends_of_its_children(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, signal, time
+        import bandsaw
+
+        @bandsaw.task
+        def f(kills=False):
+            if kills:
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(600)
+            return 1
+
+        if __name__ == "__main__":
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            try:
+                f(True)
+            except bandsaw.errors.WorkerDiedError as error:
+                assert "the process that had started it has ended" in str(error), error
+            assert f() == 1
+        """,
+    )
+    assert project.run("workflow.py").stderr == ""
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+def test_a_worker_may_have_closed_standard_streams(project, closed):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1))
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import subprocess, sys
+        import bandsaw
+
+        @bandsaw.task
+        def f(x):
+            print(x)
+            return x
+
+        if __name__ == "__main__":
+            if len(sys.argv) > 1:
+                command = f'exec "{sys.executable}" "{__file__}" ' + sys.argv[1]
+                sys.exit(subprocess.run(command, shell=True).returncode)
+            assert f(1) == 1
+        """,
+    )
+    project.run("workflow.py", closed)
+
+
 def test_a_lost_worker_is_an_error_and_the_next_call_has_a_new_pool(project):
     project.write(
         "bandsaw_config.py",

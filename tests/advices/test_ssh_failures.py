@@ -332,6 +332,12 @@ def test_an_archive_that_somebody_removes_meanwhile_is_sent_again(far):
     assert far.call("where", chain="warm")[2] == hub
 
 
+def test_a_call_after_one_that_closed_descriptors_goes_to_another_process(far):
+    first = far.call("where", chain="warm")[0]
+    far.call("closes", chain="warm")
+    assert far.call("where", chain="warm")[0] != first
+
+
 @pytest.mark.parametrize("chain", ["default", "warm"])
 def test_a_task_begins_where_a_login_does(far, chain):
     home = far.call("moves", "/", chain=chain)

@@ -1,5 +1,7 @@
+import contextlib
 import os
 import re
+import signal
 import sys
 import time
 import zlib
@@ -203,3 +205,21 @@ def test_ctrl_c_in_a_terminal_is_not_for_the_command_that_leads_there(tmp_path):
     with pytest.raises(RemoteConnectionError):
         ssh_start.probe(ssh_start.Target("here", command, str(tmp_path), "python"), [])
     assert said.read_text() == "True"
+
+
+def test_a_command_that_has_ended_is_an_error_where_broken_pipes_end_a_program(tmp_path):
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            login = ssh_start.Login(ssh_start.Target("here", ("true",), str(tmp_path), "python"))
+            login._process.wait()
+            for _ in range(2):
+                with pytest.raises(BrokenPipeError):
+                    login.write(b"x")
+            assert not signal.sigpending() & {signal.SIGPIPE}
+            assert not signal.pthread_sigmask(signal.SIG_BLOCK, ())
+            code = 0
+        os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0

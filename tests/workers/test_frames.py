@@ -1,5 +1,7 @@
 import contextlib
 import os
+import select
+import signal
 import socket
 import struct
 import threading
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandsaw._workers import frames
-from bandsaw._workers.ends import channel_pair, out_of_the_way, pipe_pair
+from bandsaw._workers.ends import ask_for_process, channel_pair, out_of_the_way, pipe_pair
 from bandsaw._workers.frames import Channel
 from bandsaw.errors import ProtocolError
 from tests.faults.workers_seen import descriptors
@@ -161,6 +163,79 @@ def test_threads_may_send_at_once(ends):
     assert sorted({(body[0], len(set(body)), len(body)) for body in found}) == [
         (number, 1, 20000) for number in range(6)
     ]
+
+
+@contextlib.contextmanager
+def handling(handler, channel):
+    """Has a signal handler called when a part of a message has come that nobody reads."""
+
+    def alarm():
+        select.select([channel], [], [])
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    thread = threading.Thread(target=alarm)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+        signal.signal(signal.SIGALRM, before)
+
+
+LARGE = b"x" * 10_000_000
+
+
+def test_a_signal_handler_may_send_in_the_middle_of_a_message(ends):
+    channel, far = ends
+    sender, found = Channel(far), []
+    reader = threading.Thread(target=lambda: found.append(channel.receive().body), daemon=True)
+
+    def handle(*_):
+        sender.send((frames.LOG, (b"after",), None))
+        reader.start()
+
+    with handling(handle, channel):
+        sender.send((frames.LOG, (LARGE,), None))
+    reader.join()
+    assert found == [LARGE]
+    assert channel.receive().body == b"after"
+
+
+def test_an_error_of_a_signal_handler_leaves_no_half_message(ends):
+    channel, far = ends
+    sender, found = Channel(far), []
+
+    def handle(*_):
+        raise KeyError
+
+    with pytest.raises(KeyError), handling(handle, channel):
+        sender.send((frames.LOG, (LARGE,), None))
+    reader = threading.Thread(target=lambda: found.append(channel.receive().body), daemon=True)
+    reader.start()
+    sender.send((frames.LOG, (b"after",), None))
+    reader.join()
+    assert found == [LARGE]
+    assert channel.receive().body == b"after"
+
+
+def test_an_end_that_is_gone_is_an_error_where_broken_pipes_end_a_program():
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with contextlib.suppress(BaseException):
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+            near, far = channel_pair()
+            far.close()
+            for send in (
+                lambda: Channel(near).send((frames.BYE, (), None)),
+                lambda: ask_for_process(near, b"F"),
+            ):
+                with pytest.raises(BrokenPipeError):
+                    send()
+            code = 0
+        os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"1", b"\xff", b"[" * 100_000])

@@ -90,6 +90,26 @@ def test_environment_variables_are_the_callers_at_each_call(run, mode):
     run(tasks, body, mode)
 
 
+def test_the_time_zone_is_the_callers_at_each_call(run, mode):
+    tasks = """
+    @bandsaw.task
+    def hour(changes=False):
+        before = time.localtime(0).tm_hour
+        if changes:
+            os.environ['TZ'] = 'UTC-5'
+            time.tzset()
+        return before
+    """
+    body = """
+    hour()
+    for zone in 'UTC-1', 'UTC-2':
+        os.environ['TZ'] = zone
+        time.tzset()
+        print(hour(True), hour())
+    """
+    assert run(tasks, body, mode).stdout == "1 1\n2 2\n"
+
+
 def test_programs_that_the_task_starts_see_the_environment(run, mode):
     tasks = """
     @bandsaw.task
@@ -238,3 +258,54 @@ def test_a_task_in_a_task_comes_from_the_same_fork_server(run):
     variables = "LC_ALL='', LC_CTYPE='', LANG='C'"
     for options in ("", f"interpreter=bandsaw.Interpreter().set_environment({variables})"):
         run(tasks, body, options)
+
+
+def test_a_default_timeout_of_sockets_is_not_for_those_of_calls(run, mode, project):
+    # Of the caller, and of what the fork server loads.
+    project.write("impatient.py", "import socket\nsocket.setdefaulttimeout(0.001)\n")
+    tasks = """
+    import impatient
+
+    @bandsaw.task
+    def f(x):
+        time.sleep(0.1)
+        return x
+    """
+    body = """
+    for x in range(2):
+        print(f(x))
+        time.sleep(0.1)
+    """
+    assert run(tasks, body, f"preload=['impatient'], {mode}").stdout == "0\n1\n"
+
+
+def test_the_signals_that_the_first_caller_keeps_waiting_are_not_kept_in_tasks(run, mode):
+    tasks = """
+    @bandsaw.task
+    def waiting_signals():
+        with open(f'/proc/{os.getppid()}/status') as file:
+            (line,) = (line for line in file if line.startswith('SigBlk'))
+        return signal.pthread_sigmask(signal.SIG_BLOCK, ()), int(line.split()[1], 16)
+    """
+    body = """
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    print(waiting_signals())
+    """
+    # The fork server has to hear of processes that end.
+    assert run(tasks, body, mode).stdout == "(set(), 0)\n"
+
+
+def test_a_program_may_ignore_the_ends_of_its_children(run, mode):
+    pytest.importorskip("numpy")
+    tasks = """
+    @bandsaw.task
+    def f(x):
+        return x
+    """
+    body = """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    print(f(1))
+    """
+    # Which has threads that end before a fork.
+    preload = f"preload=['numpy'], {mode}"
+    assert run(tasks, body, preload).stdout == "1\n"

@@ -219,6 +219,27 @@ def test_a_record_that_cannot_be_formatted_does_no_harm(run, mode):
     assert "Logging error" in done.stderr
 
 
+def test_a_record_that_no_message_has_room_for_is_cut(run):
+    tasks = (
+        TASK
+        + """
+@bandsaw.task
+def long():
+    log.warning('\\u4e2d' * 12_000_000, extra={'more': 1})
+    log.warning('after')
+"""
+    )
+    body = """
+    logging.getLogger('task').addHandler(kept)
+    long()
+    first, last = records
+    assert first.getMessage().startswith('\u4e2d\u4e2d')
+    assert first.getMessage().endswith('... (12000000 characters)')
+    assert last.getMessage() == 'after'
+    """
+    run(tasks, body)
+
+
 def test_many_records_arrive_in_order(run, mode):
     body = """
     logging.getLogger().addHandler(kept)

@@ -190,6 +190,31 @@ def test_a_task_that_has_begun_is_not_begun_again_when_its_process_dies(run, mod
     assert run(tasks, body, mode).stdout == "-9 x\n"
 
 
+def test_a_task_that_dies_with_an_answer_unread_is_not_begun_again(run, mode):
+    # As if it imported a file that was edited, and memory ran out just then.
+    tasks = """
+    @bandsaw.task
+    def dies():
+        import select
+        from bandsaw._archive import finder
+        from bandsaw._workers import frames
+
+        with open("begun", "a") as file:
+            file.write("x")
+        channel = finder.ask.__self__._channel
+        channel.send((frames.CODE, (b"edited.py",), None))
+        select.select([channel], [], [])
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    body = """
+    try:
+        dies()
+    except bandsaw.errors.WorkerDiedError as error:
+        print(error.returncode, open("begun").read())
+    """
+    assert run(tasks, body, mode).stdout == "-9 x\n"
+
+
 def test_a_child_of_a_task_that_ends_as_a_task_may_does_no_harm(run):
     tasks = """
     @bandsaw.task

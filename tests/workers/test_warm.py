@@ -138,6 +138,29 @@ def test_a_call_that_comes_when_a_process_ends_itself_is_not_lost(run):
     run(PID, body, "workers=1, idle_timeout=0.01")
 
 
+def test_what_a_signal_handler_raises_in_a_call_ends_its_process(run, mode):
+    tasks = """
+    @bandsaw.task
+    def f(x, signals=False):
+        if signals:
+            os.kill(int(os.environ['CALLER']), signal.SIGUSR1)
+            while not os.path.exists('caught'):
+                time.sleep(0.001)
+        return x
+    """
+    body = """
+    os.environ['CALLER'] = str(os.getpid())
+    signal.signal(signal.SIGUSR1, lambda *_: sys.exit('raised'))
+    f(1)
+    try:
+        f(2, True)
+    except SystemExit as error:
+        open('caught', 'x').close()
+        print(error.code, f(3))
+    """
+    assert run(tasks, body, mode).stdout == "raised 3\n"
+
+
 def test_a_program_that_forks_has_processes_of_its_own(run, mode):
     body = """
     before = f()

@@ -113,3 +113,22 @@ def test_warnings_come_through_two_processes_and_from_files_that_are_no_modules(
         # As in the script itself, by the filter that Python begins with.
         assert f"DeprecationWarning: {name} is old" in done.stderr
         assert f"options.cfg:3: UserWarning: {name} has a line" in done.stderr
+
+
+def test_a_warning_that_no_message_has_room_for_is_one_with_its_text(run, mode):
+    tasks = """
+    import warnings
+
+    @bandsaw.task
+    def f():
+        warnings.warn('w' * 5_000_000, DeprecationWarning)
+        return 1
+    """
+    body = """
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter('always')
+        assert f() == 1
+    (warning,) = found
+    assert str(warning.message).endswith('w... (5000000 characters)')
+    """
+    run(tasks, body, mode)

@@ -157,9 +157,11 @@ def _run(
             request = {**request, "beside": {}}
         directory = tempfile.gettempdir()
         with _lock:
-            if directory not in _roots:
-                _roots[directory] = kept_root(directory)
-        root, is_temporary = _roots[directory]
+            known = _roots.get(directory)
+            # Somebody may have tidied up. It has to be ours again.
+            if known is None or not os.path.isdir(os.path.join(known[0], "archives")):
+                known = _roots[directory] = kept_root(directory)
+        root, is_temporary = known
         folder = os.path.join(root, "archives", request["digest"])
         key = directory, request["hub"]
         hub = _hubs.get(key)
@@ -241,6 +243,12 @@ def _follow(
     def answer(name: str, word: str, *what: "Any") -> None:
         if not what:
             answers[name] = word, host
+            if word == "whole" and begun.pop(name, None) is not None:
+                # The process to which it was sent has not taken it, and the next one knows none
+                # like it: it begins when it is sent whole.
+                _begun.pop(name, None)
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(request["claims"], "begun-" + name))
             return
         events, end, seconds = what
         events = [(letter, _sendable(body, request, name)) for letter, body in events]

@@ -26,7 +26,7 @@ if "." in __name__:
 # As in `multiplexer` and `frames`.
 _PIECE = 1 << 18
 _LARGEST_BODY = 1 << 17
-_STATE, _RETURN, _FAILURE, _AGAIN, _DONE, _CODE = 2, 6, 7, 8, 9, 11
+_STATE, _RETURN, _FAILURE, _AGAIN, _DONE, _BYE, _CODE = 2, 6, 7, 8, 9, 10, 11
 # From this size on it is worth to look whether memory is shared.
 _WORTH_A_LOOK = 1 << 20
 # A process that has closed its channel is about to end.
@@ -144,6 +144,12 @@ class Following:
         deadline = None if seconds is None else self._since + seconds
         look = _SECONDS_TO_LOOK if self._request["engine"] == "ray" else None
         events, end = _followed(self._hub, process, deadline, look, self._kept is not None)
+        if events[-1:] == [(b"M", bytes([_BYE]))]:
+            # It had ended itself, and has not taken the call.
+            self._give_back()
+            self._process = None
+            self._hub.drop(process)
+            return
         process.calls += 1
         if process.start is not None and process.calls > 1:
             events.insert(0, process.start)
@@ -265,7 +271,7 @@ def _followed(
         elif letter == b"E":
             return events, body.decode("utf-8", "replace")
         elif letter in (b"M", b"A"):
-            is_answered = is_answered or _kind(letter, body) in (_RETURN, _FAILURE, _DONE)
+            is_answered = is_answered or _kind(letter, body) in (_RETURN, _FAILURE, _DONE, _BYE)
         events.append((letter, body))
         if is_answered and is_kept:
             return events, end

@@ -104,6 +104,8 @@ class NearHub:
                 [sys.executable, "-u", "-c", _HUB, folder, root, directory, path],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                # What is below it cannot start without.
+                stderr=subprocess.DEVNULL if sys.__stderr__ is None else None,
                 bufsize=0,
                 # An interrupt is for the worker to handle.
                 **_OWN_GROUP,

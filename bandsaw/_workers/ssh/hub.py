@@ -15,6 +15,7 @@ import contextlib
 import functools
 import os
 import select
+import signal
 import sys
 import time
 from typing import Any, Callable, NoReturn, Optional
@@ -40,6 +41,8 @@ def main(
     """
     # What a task needs besides the archive, such as environments, is kept in the same place.
     os.environ.setdefault("BANDSAW_HOME", root)
+    # How processes end is for it to know, whatever an executor's worker ignores.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     hub = Hub(reading, writing, root)
     try:
         hub.serve()

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, Optional
 
 from ..._system.processes import flags, kill_group, reap
 from .. import frames, inheritance
-from ..ends import channel_pair, lead_to_nowhere, pipe_pair
+from ..ends import channel_pair, lead_to_nowhere, pipe_pair, socket_of
 from ..frames import Channel
 
 _READ = 1 << 18
@@ -84,7 +84,7 @@ class ForkServers:
         except BaseException as error:
             from ..._session.members import written_failure
 
-            near = Channel(socket.socket(fileno=os.dup(0)))
+            near = Channel(socket_of(os.dup(0)))
             near.send((frames.FAILURE, (written_failure(error),), None))
         finally:
             os._exit(code)

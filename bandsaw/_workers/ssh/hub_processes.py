@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional
 from ..._archive import keep
 from ..._system.processes import kill_group
 from .. import bulk_files, frames
-from ..ends import Ends, ask_for_process
+from ..ends import NO_SIGNAL, Ends, ask_for_process
 from ..frames import EVENT, Channel
 from . import multiplexer
 from .hub_fork_servers import ForkServers
@@ -183,7 +183,7 @@ class Processes:
         process = self._all.get(stream)
         if process is not None:
             with contextlib.suppress(OSError):
-                process.ends.status.send(EVENT.pack(b"K", 0))
+                process.ends.status.send(EVENT.pack(b"K", 0), NO_SIGNAL)
 
     def forget(self, stream: int) -> None:
         process = self._all.pop(stream, None)

@@ -161,14 +161,14 @@ class RemoteForkServer(AnyForkServer):
                 raise not_started(host, body.decode("utf-8", "replace"), written.kept)
 
     def is_stale(self) -> bool:
-        inbox = self._stream.inbox
-        while inbox:
-            letter, _, _ = inbox.popleft()
-            self._is_gone = self._is_gone or letter == b"E"
-        if self._is_gone:
+        return self._is_gone or any(letter == b"E" for letter, *_ in tuple(self._stream.inbox))
+
+    def replace(self) -> None:
+        if self.is_stale():
+            self._is_gone = True
             # Perhaps because somebody has removed its archive.
             self._connection.digests.discard(self.kind.code)
-        return self._is_gone
+        super().replace()
 
     def _start(self, fork: bool) -> RemoteChild:
         child = RemoteChild(self._connection, self.kind, self._one_less)

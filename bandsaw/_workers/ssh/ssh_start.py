@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Optional, cast
 
-from ..._system.interrupts import Deferred
+from ..._system.interrupts import Deferred, broken_pipes_as_errors
 from ..._system.output import Tail, last_lines, last_words
 from ..._system.processes import describe_exit, ends_within, kill_group
 from ...distribution import DistributionArchive
@@ -197,14 +197,15 @@ class Login:
 
     def write(self, *pieces: Any) -> None:
         done = 0
-        if len(pieces) != 1 and len(pieces[-1]) < _WORTH_NO_COPY:
-            pieces = (b"".join(pieces),)
-        elif len(pieces) != 1:
-            with contextlib.suppress(BlockingIOError):
-                done = os.writev(self._in, pieces[:_MOST_AT_ONCE])
-        for piece in pieces:
-            self._write(memoryview(piece)[done:])
-            done = max(0, done - len(piece))
+        with broken_pipes_as_errors():
+            if len(pieces) != 1 and len(pieces[-1]) < _WORTH_NO_COPY:
+                pieces = (b"".join(pieces),)
+            elif len(pieces) != 1:
+                with contextlib.suppress(BlockingIOError):
+                    done = os.writev(self._in, pieces[:_MOST_AT_ONCE])
+            for piece in pieces:
+                self._write(memoryview(piece)[done:])
+                done = max(0, done - len(piece))
 
     def _write(self, view: memoryview) -> None:
         while view:
