@@ -75,6 +75,22 @@ def namespace_of(cls: type) -> Any:
     return {}
 
 
+def made_when_used(cls: type) -> frozenset[str]:
+    """Names the members that Python sets on a class when it, or an object of it, is first used."""
+    stub: Any = attributes_of(sys.modules.get("typing")).get("_no_init_or_replace_init")
+    inits = [attributes_of(base).get("__init__") for base in mro_of(cls)]
+    if stub is None or not any(each is stub for each in inits[1:]):
+        return _WHEN_USED
+    # The first object of a class below a protocol finds its `__init__`, and keeps it there.
+    own, *found = (each for each in inits if each is not None and each is not stub)
+    is_kept = inits[0] is None or (inits[0] is own and own is found[0])
+    return _WHEN_USED | {"__init__"} if is_kept else _WHEN_USED
+
+
+# By readers of annotations, and by `copyreg`.
+_WHEN_USED = frozenset(("__annotations__", "__annotations_cache__", "__slotnames__"))
+
+
 def methods_of(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
     """Yields the functions that the body of the class defines, as its source has them."""
     for name in sorted(members):

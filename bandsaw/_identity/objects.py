@@ -57,6 +57,8 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
             from .tables import open_table
 
         opened = open_table(value, writer)
+    if opened is None:
+        opened = compiled.open_proxy(value)
     if opened is not None:
         return opened
     enum = sys.modules.get("enum")
@@ -294,6 +296,11 @@ _BY_NAME: dict[str, Maker] = {
     "omegaconf.base.Metadata": _without("resolver_cache"),
     "omegaconf.base.ContainerMetadata": _without("resolver_cache"),
     **compiled.BY_NAME,
+    # It pickles as the name of a function that it decorates.
+    **dict.fromkeys(
+        ("toolz.functoolz.curry", "cytoolz.functoolz.curry"),
+        _parts(b"!curry;", "func", "args", "keywords"),
+    ),
     "numpy.ufunc": open_ufunc,
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),
