@@ -1070,6 +1070,69 @@ def test_what_a_configuration_of_omegaconf_has_resolved_does_not_count(project):
     assert made("a", "10-00") == made("a", "11-00") != made("b", "10-00")
 
 
+def test_what_counts_up_whenever_it_is_pickled_has_one_id(project):
+    registry = """
+        import itertools
+        class CallbackRegistry:
+            def __init__(self, signals):
+                self._signals, self._numbers = signals, itertools.count()
+            def __getstate__(self):
+                return {**vars(self), "_numbers": next(self._numbers)}
+        """
+    project(matplotlib__dot____init__="", matplotlib__dot__cbook=registry)
+    kind = importlib.import_module("matplotlib.cbook").CallbackRegistry
+    first = kind(["changed"])
+    ids = {execution_id_of({"a": each}) for each in (first, first, kind(["changed"]))}
+    assert len(ids) == 1 and execution_id_of({"a": kind(["moved"])}) not in ids
+
+
+def test_what_lark_makes_of_a_grammar_in_another_order_has_one_id(project):
+    lark = """
+        class Lark:
+            def __init__(self, grammar, table, **options):
+                self.source_grammar, self.options, self.table = grammar, options, table
+                self.rules = self.terminals = [grammar]
+        """
+    project(lark__dot____init__="", lark__dot__lark=lark)
+    kind = importlib.import_module("lark.lark").Lark
+    one, same = (execution_id_of({"a": kind("a b", table)}) for table in ([1, 2], [2, 1]))
+    others = kind("a c", [1, 2]), kind("a b", [1, 2], start="b")
+    assert one == same and not {one} & {execution_id_of({"a": each}) for each in others}
+
+
+def test_a_dict_that_is_keyed_by_the_addresses_of_its_values_counts_by_these():
+    def made(*texts):
+        values = [[text] for text in texts]
+        return {id(value): value for value in values}
+
+    kept = [made("a", "b"), made("a", "b")]
+    ids = {execution_id_of({"a": each}) for each in kept}
+    assert len(ids) == 1
+    others = made("a", "c"), [["a"], ["b"]], {1: ["a"], 2: ["b"]}, {**kept[0], 1: ["a"]}
+    assert len(ids | {execution_id_of({"a": each}) for each in others}) == 5
+
+
+def test_what_marshmallow_keeps_of_the_methods_of_a_schema_does_not_count(project):
+    schema = """
+        import collections
+        class SchemaMeta(type):
+            def __init__(cls, *args):
+                cls._hooks = collections.defaultdict(list)
+        class Schema(metaclass=SchemaMeta):
+            def load(self):
+                return self._hooks["post_load"]
+        """
+    project(
+        marshmallow__dot____init__="",
+        marshmallow__dot__schema=schema,
+        flow="from marshmallow.schema import Schema\nclass S(Schema): pass\ndef f(): S().load()\n",
+    )
+    module = importlib.import_module("flow")
+    before = fingerprint(module.f)
+    module.f()
+    assert is_current(module.f) and fingerprint(module.f) == before
+
+
 def test_code_in_arguments_is_read_again_after_a_reload(project):
     folder = project(
         flow="import prep\ndef f():\n    return prep.g()\n", prep="def g(): return 1\n"

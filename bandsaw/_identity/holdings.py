@@ -22,7 +22,7 @@ from .first_values import MISSING, first_of_cell, is_other_than_first, kept_as_f
 from .firstparty import compiled_file, is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Written
 from .held_contents import base_of, holds_code
-from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, qualname_of
+from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, name_of, qualname_of
 from .names import CHANGING, cells_of
 from .problems import Problems, label
 from .stored import (
@@ -77,6 +77,8 @@ def namespace_of(cls: type) -> Any:
 
 def made_when_used(cls: type) -> frozenset[str]:
     """Names the members that Python sets on a class when it, or an object of it, is first used."""
+    if name_of(type(cls)) == "marshmallow.schema.SchemaMeta":
+        return _WHEN_USED | {"_hooks"}  # it is made of the methods, and a look at it fills it
     stub: Any = attributes_of(sys.modules.get("typing")).get("_no_init_or_replace_init")
     inits = [attributes_of(base).get("__init__") for base in mro_of(cls)]
     if stub is None or not any(each is stub for each in inits[1:]):
