@@ -1070,6 +1070,50 @@ def test_what_a_configuration_of_omegaconf_has_resolved_does_not_count(project):
     assert made("a", "10-00") == made("a", "11-00") != made("b", "10-00")
 
 
+GIVEN = {
+    "a function": "copyreg.pickle(Unit, reduced)",
+    "by its module": "import helping\ncopyreg.pickle(Unit, helping.reduced)",
+    "a lambda": "copyreg.pickle(Unit, lambda unit: (Unit, (helper(1),)))",
+    "a lambda alone": "copyreg.pickle(complex, lambda unit: (Unit, (1 + 1,)))",
+    "a keyword": "from copyreg import pickle as register\nregister(Unit, pickle_function=reduced)",
+    "a decorator that is called": "import functools\n"
+    "functools.singledispatch(len).register(Unit)(reduced)",
+}
+
+
+@pytest.mark.parametrize("given", sorted(GIVEN))
+def test_what_a_module_gives_to_an_installed_package_as_it_is_loaded_counts(project, given):
+    text = f"""
+import copyreg, os, sys
+
+class Unit: pass
+def helper(x): return x + 1
+def reduced(unit): return Unit, (helper(1),)
+{GIVEN[given]}
+PLACE = os.path.dirname(__file__)
+sys.path.count(PLACE)
+def f(): return 1
+"""
+    helping = "from flow import Unit, helper\ndef reduced(unit): return Unit, (helper(1),)\n"
+
+    def made(old, new):
+        project(flow=text.replace(old, new), helping=helping)
+        return fingerprint(importlib.import_module("flow").f)
+
+    first = made("", "")
+    assert made("os.path.dirname(__file__)", "'elsewhere'") == first
+    assert made("+ 1", "+ 2") != first
+
+
+def test_what_a_module_gives_to_the_project_s_own_code_counts_by_what_that_has(project):
+    flow = "import own\ndef g(): return {}\nown.register(g)\ndef f(): return 1\n"
+    own = "def register(f): pass\n"
+    project(flow=flow.format(1), own=own)
+    first = fingerprint(importlib.import_module("flow").f)
+    project(flow=flow.format(2), own=own)
+    assert fingerprint(importlib.import_module("flow").f) == first
+
+
 def test_what_counts_up_whenever_it_is_pickled_has_one_id(project):
     registry = """
         import itertools

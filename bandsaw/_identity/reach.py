@@ -35,9 +35,10 @@ from .kinds import (
 from .loaded_together import Together
 from .module_parts import Part
 from .name_reader import NameReader
-from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
+from .names import CHANGING, attributes_of_function, cells_of, followed, module_source
 from .part_forms import Line, PartForms, PartGraph
 from .problems import Problems, is_dynamic, label
+from .registered import resolved
 from .safe_opening import FOREIGN, NAMES
 from .stored import Pointer, unwrapped
 from .syntax import write_syntax
@@ -173,10 +174,7 @@ class Reach:
     def _names(
         self, code: Any, definition: Definition, namespace: dict[str, Any], cells: dict[str, Any]
     ) -> Form:
-        found = (
-            (use, *resolve(use, namespace, cells, definition.source, self._reader))
-            for use in definition.uses.names
-        )
+        found = resolved(definition.uses, namespace, cells, definition.source, self._reader)
         return self._names_form(code, definition.uses, found, namespace, cells)
 
     def _names_form(

@@ -13,6 +13,24 @@ from .syntax import DEFINITIONS, nodes_in
 _TYPE_ALIASES: tuple[type[Any], ...] = (ast.TypeAlias,) if hasattr(ast, "TypeAlias") else ()
 
 
+# What the name of a module or object is followed by, where something is given to what it has.
+CALLED = "()"
+
+
+def _root_of_call(statement: ast.stmt) -> Optional[str]:
+    """Names what a plain call is of that is given a function, or something else by its name."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call):
+        return None
+    given = [*call.args, *(each.value for each in call.keywords)]
+    if not any(isinstance(each, (ast.Name, ast.Attribute, ast.Lambda)) for each in given):
+        return None
+    root = call.func
+    while isinstance(root, (ast.Call, ast.Attribute)):
+        root = root.func if isinstance(root, ast.Call) else root.value
+    return root.id if isinstance(root, ast.Name) else None
+
+
 class Blocks:
     """What a module binds and sets as it runs, with anything but definitions and imports."""
 
@@ -54,6 +72,9 @@ class Bindings:
         self.defined: dict[str, bool] = {}
         self.imported: list[tuple[str, int, tuple[str, ...]]] = []
         for statement in tree.body:
+            root = _root_of_call(statement)
+            if root is not None:
+                self.assigned.setdefault(f"{root}{CALLED}", []).append(statement)
             if isinstance(statement, ast.Import):
                 self.imported += [(alias.name, 0, ()) for alias in statement.names]
             elif isinstance(statement, ast.ImportFrom):
