@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from bandsaw.fingerprint import execution_id_of, fingerprint
+from bandsaw.fingerprint import execution_id_of, fingerprint, is_current
 
 # As the compiled part of wrapt has them.
 WRAPPERS = """
@@ -126,3 +126,33 @@ def test_what_a_proxy_wraps_counts_where_it_is_the_task_or_an_argument(made):
         assert first == ids(made(text).g)
         assert first != ids(made(text.replace("x + 1", "x + 2")).g)
         assert first != ids(made(text.replace("* 2", "* 4")).g)
+
+
+def test_the_memo_of_a_decorator_is_no_code_and_what_it_was_given_is(made, tmp_path):
+    (tmp_path / "lib" / "site-packages" / "named.py").write_text(
+        """
+def memoized(options):
+    known = {}
+    def decorate(function):
+        def wrapper(x):
+            if x not in known:
+                known[x] = function(x) * options["factor"]
+            return known[x]
+        return wrapper
+    return decorate
+"""
+    )
+    module = made(
+        """
+        import named
+        OPTIONS = {"factor": 2}
+        @named.memoized(OPTIONS)
+        def g(x): return x + 1
+        def f(x): return g(x)
+        """
+    )
+    before = fingerprint(module.f)
+    assert module.f(1) == 4 and is_current(module.f)
+    assert fingerprint(module.f) == before
+    module.OPTIONS["factor"] = 3
+    assert not is_current(module.f) and fingerprint(module.f) != before

@@ -415,6 +415,29 @@ def test_plugins_that_are_found_by_entry_points_are_reported(project):
     assert gaps_of(flow.g) == [("flow.g: line 7, metadata.entry_points()", reason)]
 
 
+def test_functions_of_packages_that_find_code_by_a_text_are_reported(project):
+    project(
+        hydra__dot____init__="",
+        hydra__dot__utils="def instantiate(config): pass\n",
+        flow="""
+        import hydra.utils, pydoc
+        from hydra.utils import instantiate
+        def f(config):
+            return instantiate(config), hydra.utils.instantiate(config), pydoc.locate("a.b")
+        def g(plan):
+            return plan.instantiate(), plan.call()
+        """,
+    )
+    flow = importlib.import_module("flow")
+    found = {place.rpartition("line 5, ")[2] for place, _ in gaps_of(flow.f)}
+    assert found == {
+        "instantiate(config)",
+        "hydra.utils.instantiate(config)",
+        "pydoc.locate('a.b')",
+    }
+    assert not gaps_of(flow.g)
+
+
 def test_a_task_is_reported_once_with_all_that_it_and_its_dependencies_reach(project):
     project(
         flow="""

@@ -18,7 +18,7 @@ from typing import Any, Optional
 from .changes import Changes
 from .definitions import Body
 from .effects import Effects
-from .first_values import MISSING, first_of_cell, is_other_than_first, kept_as_first
+from .first_values import MISSING, first_contents, first_of_cell, is_other_than_first, kept_as_first
 from .firstparty import compiled_file, is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Written
 from .held_contents import base_of, holds_code
@@ -257,7 +257,10 @@ def defaults_of(function: FunctionType, changes: Changes, problems: Problems) ->
 
 def closed_over_outside(module: Any, function: FunctionType) -> list[Any]:
     """Reads what an installed function closes over: decorators keep there what they were given."""
-    cells = [value for _, value in sorted(cells_of(function).items())]
+    cells = [
+        Form(CHANGING, PARTS, (kept_as_first(value),)) if _is_memo(value) else value
+        for _, value in sorted(cells_of(function).items())
+    ]
     if not is_standard_library(str(module)):
         return cells
     if "registry" in function.__dict__:
@@ -272,6 +275,12 @@ def closed_over_outside(module: Any, function: FunctionType) -> list[Any]:
             and "__wrapped__" not in value.__dict__
         )
     ]
+
+
+def _is_memo(value: Any) -> bool:
+    """Says whether an installed decorator has a container that was empty: it fills that itself."""
+    base = base_of(value)
+    return base is not None and not base.__len__(first_contents(value)) and not holds_code(value)
 
 
 class SetOn:
