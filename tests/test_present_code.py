@@ -1996,6 +1996,18 @@ USED = {
             return Point(os.getpid()).x
         """,
 }
+if sys.version_info >= (3, 12):
+    USED["a class with parameters of its own"] = """
+        class Base:
+            pass
+
+        class Stack[T](Base):
+            def top(self):
+                return os.getpid()
+
+        def pid():
+            return Stack[int]().top()
+        """
 
 
 @pytest.mark.parametrize("chain", ["default", "own"])
