@@ -1099,6 +1099,7 @@ GIVEN = {
     "a lambda": "copyreg.pickle(Unit, lambda unit: (Unit, (helper(1),)))",
     "a lambda alone": "copyreg.pickle(complex, lambda unit: (Unit, (1 + 1,)))",
     "a keyword": "from copyreg import pickle as register\nregister(Unit, pickle_function=reduced)",
+    "in a loop": "for kind in (Unit, complex):\n    copyreg.pickle(kind, reduced)",
     "a decorator that is called": "import functools\n"
     "functools.singledispatch(len).register(Unit)(reduced)",
 }

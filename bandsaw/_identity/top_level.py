@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Optional
 
@@ -15,6 +16,16 @@ _TYPE_ALIASES: tuple[type[Any], ...] = (ast.TypeAlias,) if hasattr(ast, "TypeAli
 
 # What the name of a module or object is followed by, where something is given to what it has.
 CALLED = "()"
+
+
+def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yields the statements that run as a module is loaded, but for what only the script does."""
+    for statement in body:
+        yield statement
+        is_of_script = isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test)
+        if not (is_of_script or isinstance(statement, DEFINITIONS)):
+            for name in ("body", "orelse", "finalbody"):
+                yield from _statements_in(getattr(statement, name, []))
 
 
 def _root_of_call(statement: ast.stmt) -> Optional[str]:
@@ -71,10 +82,11 @@ class Bindings:
         self.assigned: dict[str, list[ast.stmt]] = {}
         self.defined: dict[str, bool] = {}
         self.imported: list[tuple[str, int, tuple[str, ...]]] = []
-        for statement in tree.body:
+        for statement in _statements_in(tree.body):
             root = _root_of_call(statement)
             if root is not None:
                 self.assigned.setdefault(f"{root}{CALLED}", []).append(statement)
+        for statement in tree.body:
             if isinstance(statement, ast.Import):
                 self.imported += [(alias.name, 0, ()) for alias in statement.names]
             elif isinstance(statement, ast.ImportFrom):
