@@ -1138,6 +1138,24 @@ def test_what_a_module_gives_to_the_project_s_own_code_counts_by_what_that_has(p
     assert fingerprint(importlib.import_module("flow").f) == first
 
 
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+@pytest.mark.parametrize("base", ["threading.local", "random.Random"])
+def test_an_object_that_cannot_be_read_counts_by_the_code_of_its_class(project, base):
+    text = f"""
+        import random, threading
+        class Own({base}):
+            def half(self): return 1 / 2
+        OWN = Own()
+        def f(): return OWN.half()
+        """
+    project(flow=text)
+    flow = importlib.import_module("flow")
+    first, gaps = fingerprint(flow.f), gaps_of(flow.f)
+    project(flow=text.replace("1 / 2", "1 / 3"))
+    assert fingerprint(importlib.import_module("flow").f) != first
+    assert len(gaps) == 1
+
+
 def test_what_counts_up_whenever_it_is_pickled_has_one_id(project):
     registry = """
         import itertools
