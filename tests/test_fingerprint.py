@@ -415,6 +415,29 @@ def test_plugins_that_are_found_by_entry_points_are_reported(project):
     assert gaps_of(flow.g) == [("flow.g: line 7, metadata.entry_points()", reason)]
 
 
+def test_functions_of_packages_that_find_code_by_a_text_are_reported(project):
+    project(
+        hydra__dot____init__="",
+        hydra__dot__utils="def instantiate(config): pass\n",
+        flow="""
+        import hydra.utils, pydoc
+        from hydra.utils import instantiate
+        def f(config):
+            return instantiate(config), hydra.utils.instantiate(config), pydoc.locate("a.b")
+        def g(plan):
+            return plan.instantiate(), plan.call()
+        """,
+    )
+    flow = importlib.import_module("flow")
+    found = {place.rpartition("line 5, ")[2] for place, _ in gaps_of(flow.f)}
+    assert found == {
+        "instantiate(config)",
+        "hydra.utils.instantiate(config)",
+        "pydoc.locate('a.b')",
+    }
+    assert not gaps_of(flow.g)
+
+
 def test_a_task_is_reported_once_with_all_that_it_and_its_dependencies_reach(project):
     project(
         flow="""
@@ -1134,6 +1157,132 @@ def test_what_a_configuration_of_omegaconf_has_resolved_does_not_count(project):
         return execution_id_of({"a": made})
 
     assert made("a", "10-00") == made("a", "11-00") != made("b", "10-00")
+
+
+GIVEN = {
+    "a function": "copyreg.pickle(Unit, reduced)",
+    "by its module": "import helping\ncopyreg.pickle(Unit, helping.reduced)",
+    "a lambda": "copyreg.pickle(Unit, lambda unit: (Unit, (helper(1),)))",
+    "a lambda alone": "copyreg.pickle(complex, lambda unit: (Unit, (1 + 1,)))",
+    "a keyword": "from copyreg import pickle as register\nregister(Unit, pickle_function=reduced)",
+    "in a loop": "for kind in (Unit, complex):\n    copyreg.pickle(kind, reduced)",
+    "a decorator that is called": "import functools\n"
+    "functools.singledispatch(len).register(Unit)(reduced)",
+}
+
+
+@pytest.mark.parametrize("given", sorted(GIVEN))
+def test_what_a_module_gives_to_an_installed_package_as_it_is_loaded_counts(project, given):
+    text = f"""
+import copyreg, os, sys
+
+class Unit: pass
+def helper(x): return x + 1
+def reduced(unit): return Unit, (helper(1),)
+{GIVEN[given]}
+PLACE = os.path.dirname(__file__)
+sys.path.count(PLACE)
+def f(): return 1
+"""
+    helping = "from flow import Unit, helper\ndef reduced(unit): return Unit, (helper(1),)\n"
+
+    def made(old, new):
+        project(flow=text.replace(old, new), helping=helping)
+        return fingerprint(importlib.import_module("flow").f)
+
+    first = made("", "")
+    assert made("os.path.dirname(__file__)", "'elsewhere'") == first
+    assert made("+ 1", "+ 2") != first
+
+
+def test_what_a_module_gives_to_the_project_s_own_code_counts_by_what_that_has(project):
+    flow = "import own\ndef g(): return {}\nown.register(g)\ndef f(): return 1\n"
+    own = "def register(f): pass\n"
+    project(flow=flow.format(1), own=own)
+    first = fingerprint(importlib.import_module("flow").f)
+    project(flow=flow.format(2), own=own)
+    assert fingerprint(importlib.import_module("flow").f) == first
+
+
+@pytest.mark.filterwarnings("ignore::bandsaw.errors.IdentityWarning")
+@pytest.mark.parametrize("base", ["threading.local", "random.Random"])
+def test_an_object_that_cannot_be_read_counts_by_the_code_of_its_class(project, base):
+    text = f"""
+        import random, threading
+        class Own({base}):
+            def half(self): return 1 / 2
+        OWN = Own()
+        def f(): return OWN.half()
+        """
+    project(flow=text)
+    flow = importlib.import_module("flow")
+    first, gaps = fingerprint(flow.f), gaps_of(flow.f)
+    project(flow=text.replace("1 / 2", "1 / 3"))
+    assert fingerprint(importlib.import_module("flow").f) != first
+    assert len(gaps) == 1
+
+
+def test_what_counts_up_whenever_it_is_pickled_has_one_id(project):
+    registry = """
+        import itertools
+        class CallbackRegistry:
+            def __init__(self, signals):
+                self._signals, self._numbers = signals, itertools.count()
+            def __getstate__(self):
+                return {**vars(self), "_numbers": next(self._numbers)}
+        """
+    project(matplotlib__dot____init__="", matplotlib__dot__cbook=registry)
+    kind = importlib.import_module("matplotlib.cbook").CallbackRegistry
+    first = kind(["changed"])
+    ids = {execution_id_of({"a": each}) for each in (first, first, kind(["changed"]))}
+    assert len(ids) == 1 and execution_id_of({"a": kind(["moved"])}) not in ids
+
+
+def test_what_lark_makes_of_a_grammar_in_another_order_has_one_id(project):
+    lark = """
+        class Lark:
+            def __init__(self, grammar, table, **options):
+                self.source_grammar, self.options, self.table = grammar, options, table
+                self.rules = self.terminals = [grammar]
+        """
+    project(lark__dot____init__="", lark__dot__lark=lark)
+    kind = importlib.import_module("lark.lark").Lark
+    one, same = (execution_id_of({"a": kind("a b", table)}) for table in ([1, 2], [2, 1]))
+    others = kind("a c", [1, 2]), kind("a b", [1, 2], start="b")
+    assert one == same and not {one} & {execution_id_of({"a": each}) for each in others}
+
+
+def test_a_dict_that_is_keyed_by_the_addresses_of_its_values_counts_by_these():
+    def made(*texts):
+        values = [[text] for text in texts]
+        return {id(value): value for value in values}
+
+    kept = [made("a", "b"), made("a", "b")]
+    ids = {execution_id_of({"a": each}) for each in kept}
+    assert len(ids) == 1
+    others = made("a", "c"), [["a"], ["b"]], {1: ["a"], 2: ["b"]}, {**kept[0], 1: ["a"]}
+    assert len(ids | {execution_id_of({"a": each}) for each in others}) == 5
+
+
+def test_what_marshmallow_keeps_of_the_methods_of_a_schema_does_not_count(project):
+    schema = """
+        import collections
+        class SchemaMeta(type):
+            def __init__(cls, *args):
+                cls._hooks = collections.defaultdict(list)
+        class Schema(metaclass=SchemaMeta):
+            def load(self):
+                return self._hooks["post_load"]
+        """
+    project(
+        marshmallow__dot____init__="",
+        marshmallow__dot__schema=schema,
+        flow="from marshmallow.schema import Schema\nclass S(Schema): pass\ndef f(): S().load()\n",
+    )
+    module = importlib.import_module("flow")
+    before = fingerprint(module.f)
+    module.f()
+    assert is_current(module.f) and fingerprint(module.f) == before
 
 
 def test_code_in_arguments_is_read_again_after_a_reload(project):

@@ -1953,3 +1953,80 @@ def test_objects_whose_methods_close_over_each_other_are_compared_once(project):
     )
     first, second, *_ = project.run("flow.py").stdout.splitlines()
     assert first.startswith("(1, 3, 4) ") and not first.endswith(second)
+
+
+USED = {
+    "a class below a protocol": """
+        from typing import Protocol, runtime_checkable
+
+        @runtime_checkable
+        class Runs(Protocol):
+            def run(self): ...
+
+        class Base:
+            def __init__(self):
+                self.pid = os.getpid()
+
+        class Own(Runs, Base):
+            def run(self):
+                return self.pid
+
+        def pid():
+            own = Own()
+            assert isinstance(own, Runs)
+            return own.run()
+        """,
+    "annotations that are read": """
+        import typing
+
+        class Plain:
+            pass
+
+        def pid():
+            assert typing.get_type_hints(Plain) == {} == getattr(Plain, "__annotations__", {})
+            return os.getpid()
+        """,
+    "a class below a named tuple of its name": """
+        from collections import namedtuple
+
+        class Point(namedtuple("Point", "x y", defaults=[1])):
+            __slots__ = ()
+
+        def pid():
+            return Point(os.getpid()).x
+        """,
+}
+if sys.version_info >= (3, 12):
+    USED["a class with parameters of its own"] = """
+        class Base:
+            pass
+
+        class Stack[T](Base):
+            def top(self):
+                return os.getpid()
+
+        def pid():
+            return Stack[int]().top()
+        """
+
+
+@pytest.mark.parametrize("chain", ["default", "own"])
+@pytest.mark.parametrize("case", sorted(USED))
+def test_what_python_sets_on_classes_when_they_are_used_is_no_change(project, case, chain):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("used.py", "import os\n" + textwrap.dedent(USED[case]))
+    project.write(
+        "flow.py",
+        f"""
+        import bandsaw, used
+
+        @bandsaw.task(chain={chain!r})
+        def pid():
+            return used.pid()
+
+        if __name__ == "__main__":
+            print(pid())
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second

@@ -43,6 +43,7 @@ from .held_contents import MOST_BYTES, MOST_ELEMENTS
 from .kinds import by_kind, is_a, name_of
 from .objects import open_form
 from .safe_opening import open_carefully, open_noted
+from .stored import is_of_the_user
 from .tree_writer import TreeWriter
 from .watch import Seen
 
@@ -190,10 +191,13 @@ class Writer(TreeWriter):
         if is_tied:
             self.report(member.value, "contains itself in parts that look alike")
 
-    def _without_form(self, value: Any, error: NoForm) -> bytes:
+    def _without_form(self, value: Any, error: NoForm) -> Union[bytes, OpenForm]:
         if self._report is not None:
             self.report(value, f"{WITHOUT_FORM} ({error})")
-            return opaque(value)
+            kind = type(value)
+            if not is_of_the_user(kind):
+                return opaque(value)
+            return self.push(value, Form(b"!opaque;", PARTS, (kind,)))
         with late_import:
             from concurrent.futures import Future
 

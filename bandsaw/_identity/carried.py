@@ -18,7 +18,7 @@ from .compared import ABSENT, MADE_ANEW, digest_of
 from .definitions import definition_of
 from .first_values import MISSING
 from .firstparty import canonical_module_name
-from .kinds import attributes_of, is_a, module_of, name_of, qualname_of
+from .kinds import attributes_of, is_a, module_of, mro_of, name_of, qualname_of
 from .sources import Source
 from .static_names import (
     CONTAINERS,
@@ -90,7 +90,7 @@ def carried_by(seen: Seen) -> Carried:
             is_digested(f"{module}:{name}", value)
     for one in list(seen.owners.values()):
         owner = one.owner
-        if not is_a(owner, type):
+        if not is_a(owner, type) or _is_hidden(owner):
             continue
         module, place = canonical_module_name(module_of(owner)), qualname_of(owner)
         expressions = said_in(owner)
@@ -166,6 +166,14 @@ def _origin(
             break
         namespace, name, source = there, imported[1], home
     return namespace, name, source
+
+
+def _is_hidden(cls: type) -> bool:
+    """Says whether a class below it has its name, as in `class P(namedtuple("P", "x y")):`."""
+    found: Any = sys.modules.get(module_of(cls))
+    for name in qualname_of(cls).split("."):
+        found = attributes_of(found).get(name)
+    return found is not cls and is_a(found, type) and cls in mro_of(found)
 
 
 def _has_defaults(member: Any) -> bool:

@@ -53,7 +53,7 @@ _classes: dict[int, Snapshot] = {}
 
 
 def _keep_snapshot(code: Any, snapshot: Snapshot) -> None:
-    if isinstance(code, FunctionType):
+    if is_a(code, FunctionType):
         code.__dict__[_SNAPSHOT] = snapshot
         return
     _classes.pop(id(code), None)
@@ -63,9 +63,7 @@ def _keep_snapshot(code: Any, snapshot: Snapshot) -> None:
 
 
 def kept_snapshot(code: Any) -> Optional[Snapshot]:
-    snapshot = (
-        code.__dict__.get(_SNAPSHOT) if isinstance(code, FunctionType) else _classes.get(id(code))
-    )
+    snapshot = code.__dict__.get(_SNAPSHOT) if is_a(code, FunctionType) else _classes.get(id(code))
     # `functools.wraps` copies the dictionary of a function.
     return snapshot if snapshot is not None and snapshot.code is code else None
 
@@ -96,7 +94,7 @@ class Walk:
                 reach.seen.places_of_modules[id(known.places)] = known.places
         self.problems += reach.problems.found
         self.seen.include(reach.seen)
-        if isinstance(code, (FunctionType, type)) and not skip and not self._left_out:
+        if is_a(code, (FunctionType, type)) and not skip and not self._left_out:
             _keep_snapshot(code, Snapshot(code, digest, reach.seen, as_now))
         return digest
 

@@ -1,16 +1,17 @@
-"""The canonical forms of what numba and jax compile: the function, and how.
+"""The canonical forms of what compiled packages make of a function: what it is made of.
 
-What they pickle as, or store, says in which line and file a function is, and has random names or
-much of the compiler.
+What numba and jax compile pickles as, or stores, in which line and file a function is, and has
+random names or much of the compiler. Proxies of wrapt claim all that the wrapped function has.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from types import GetSetDescriptorType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any, Optional
 
 from .._system.importing import late_import
 from .forms import PARTS, Form
-from .kinds import attributes_of
+from .kinds import attributes_of, mro_of, name_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
@@ -63,6 +64,28 @@ def _jitted(value: Any, writer: AnyWriter) -> Form:
         if name not in _PLACES and not name.endswith("_treedef")
     }
     return Form(b"!jitted;", PARTS, (held["__wrapped__"], options))
+
+
+def open_proxy(value: Any) -> Optional[Form]:
+    """Opens a proxy of wrapt, as its decorators make them; `None` for all else."""
+    kind = type(value)
+    bases = [base for base in mro_of(kind) if name_of(base) in _PROXIES]
+    read = {name: member.__get__ for base in bases for name, member in attributes_of(base).items()
+            if name in _OF_PROXIES and type(member) in _READ_BY_PYTHON}  # fmt: skip
+    if "__wrapped__" not in read:
+        return None
+    held = [read[name](value) for name in _OF_PROXIES if name in read]
+    return Form(b"!proxy;", PARTS, (kind, *held))
+
+
+# Version 1 says that they are Python's own.
+_PROXIES = frozenset(
+    f"{module}.{name}"
+    for module in ("_wrappers", "builtins")
+    for name in ("ObjectProxy", "_FunctionWrapperBase")
+)
+_READ_BY_PYTHON = (GetSetDescriptorType, MemberDescriptorType)
+_OF_PROXIES = ("__wrapped__", "_self_wrapper", "_self_enabled", "_self_instance", "__self_dict__")
 
 
 def _as_pickled(value: Any) -> Form:

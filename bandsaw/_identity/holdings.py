@@ -19,11 +19,11 @@ from .by_source import Reader
 from .changes import Changes
 from .definitions import Body, Definition
 from .effects import Effects
-from .first_values import MISSING, first_of_cell, is_other_than_first, kept_as_first
+from .first_values import MISSING, first_contents, first_of_cell, is_other_than_first, kept_as_first
 from .firstparty import compiled_file, is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Written
 from .held_contents import base_of, holds_code
-from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, qualname_of
+from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, name_of, qualname_of
 from .names import CHANGING, cells_of, filled_by_module
 from .problems import Problems, label
 from .stored import (
@@ -74,6 +74,24 @@ def namespace_of(cls: type) -> Any:
         if is_a(value, FunctionType):
             return value.__globals__
     return {}
+
+
+def made_when_used(cls: type) -> frozenset[str]:
+    """Names the members that Python sets on a class when it, or an object of it, is first used."""
+    if name_of(type(cls)) == "marshmallow.schema.SchemaMeta":
+        return _WHEN_USED | {"_hooks"}  # it is made of the methods, and a look at it fills it
+    stub: Any = attributes_of(sys.modules.get("typing")).get("_no_init_or_replace_init")
+    inits = [attributes_of(base).get("__init__") for base in mro_of(cls)]
+    if stub is None or not any(each is stub for each in inits[1:]):
+        return _WHEN_USED
+    # The first object of a class below a protocol finds its `__init__`, and keeps it there.
+    own, *found = (each for each in inits if each is not None and each is not stub)
+    is_kept = inits[0] is None or (inits[0] is own and own is found[0])
+    return _WHEN_USED | {"__init__"} if is_kept else _WHEN_USED
+
+
+# By readers of annotations, and by `copyreg`.
+_WHEN_USED = frozenset(("__annotations__", "__annotations_cache__", "__slotnames__"))
 
 
 def methods_of(cls: type, members: dict[str, Any]) -> Iterable[FunctionType]:
@@ -246,7 +264,10 @@ def defaults_of(function: FunctionType, changes: Changes, problems: Problems) ->
 
 def closed_over_outside(module: Any, function: FunctionType) -> list[Any]:
     """Reads what an installed function closes over: decorators keep there what they were given."""
-    cells = [value for _, value in sorted(cells_of(function).items())]
+    cells = [
+        Form(CHANGING, PARTS, (kept_as_first(value),)) if _is_memo(value) else value
+        for _, value in sorted(cells_of(function).items())
+    ]
     if not is_standard_library(str(module)):
         return cells
     if "registry" in function.__dict__:
@@ -261,6 +282,12 @@ def closed_over_outside(module: Any, function: FunctionType) -> list[Any]:
             and "__wrapped__" not in value.__dict__
         )
     ]
+
+
+def _is_memo(value: Any) -> bool:
+    """Says whether an installed decorator has a container that was empty: it fills that itself."""
+    base = base_of(value)
+    return base is not None and not base.__len__(first_contents(value)) and not holds_code(value)
 
 
 class SetOn:

@@ -18,7 +18,7 @@ from .firstparty import canonical_module_name, global_name
 from .forms import Form, Written
 from .held_contents import holds_code
 from .holdings import SUBCLASSES, SetOn
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, is_a, module_of, qualname_of
 from .loaded import First, is_as_said
 from .loaded_together import Together
 from .module_parts import Module
@@ -96,9 +96,10 @@ class NameReader:
             f"{canonical_module_name(module)}.{name}" in self._left_out
         )
 
-    def left_out_of(self, module: str, class_name: str) -> frozenset[str]:
+    def left_out_of(self, cls: type) -> frozenset[str]:
         """Names the attributes of a class that the author has left out."""
-        begins = {f"{home}.{class_name}" for home in (module, canonical_module_name(module))}
+        homes = module_of(cls), canonical_module_name(module_of(cls))
+        begins = {f"{home}.{qualname_of(cls)}" for home in homes}
         parts = (name.rpartition(".") for name in self._left_out)
         return frozenset(name for begin, _, name in parts if begin in begins)
 

@@ -57,6 +57,8 @@ def _open_object(value: Any, writer: AnyWriter) -> Opened:
             from .tables import open_table
 
         opened = open_table(value, writer)
+    if opened is None:
+        opened = compiled.open_proxy(value)
     if opened is not None:
         return opened
     enum = sys.modules.get("enum")
@@ -174,6 +176,14 @@ def _sequence(tag: bytes) -> Callable[[Any, AnyWriter], Union[bytes, Form]]:
     return form
 
 
+def _dict(value: dict[Any, Any], writer: AnyWriter) -> Form:
+    is_addressed = type(next(iter(value), None)) is int and not writer.is_careful
+    if is_addressed and all(type(k) is int and k == id(each) for k, each in value.items()):
+        # As transforms of matplotlib know each other: the keys are others in each process.
+        return Form(b"!addressed;", PARTS, list(value.values()))
+    return mapping(b"d", value)
+
+
 def _is_plain(value: Any) -> bool:
     # Classes are told apart by their hash, which a metaclass may define.
     return type(type(value)) is type
@@ -206,7 +216,7 @@ def _slice(value: slice, writer: AnyWriter) -> Form:
 FORMS: dict[type, Callable[[Any, Any], Union[bytes, Form]]] = {
     list: _sequence(b"l"),
     tuple: _sequence(b"t"),
-    dict: lambda value, writer: mapping(b"d", value),
+    dict: _dict,
     set: lambda value, writer: Form(b"S", SET, list(value)),
     frozenset: lambda value, writer: Form(b"Z", SET, list(value)),
     bytes: _bytes(b"b"),
@@ -222,6 +232,10 @@ FORMS: dict[type, Callable[[Any, Any], Union[bytes, Form]]] = {
 
 def _parts(tag: bytes, *names: str) -> Callable[[Any, AnyWriter], Form]:
     return lambda value, writer: Form(tag, PARTS, [getattr(value, name) for name in names])
+
+
+def _attributes(tag: bytes, *names: str) -> Callable[[Any, AnyWriter], Form]:
+    return lambda value, writer: Form(tag, PARTS, [*map(attributes_of(value).get, names)])
 
 
 def _path(value: Any, writer: AnyWriter) -> Form:
@@ -296,6 +310,15 @@ _BY_NAME: dict[str, Maker] = {
     "omegaconf.base.Metadata": _without("resolver_cache"),
     "omegaconf.base.ContainerMetadata": _without("resolver_cache"),
     **compiled.BY_NAME,
+    # Each time it is pickled it counts up.
+    "matplotlib.cbook.CallbackRegistry": _attributes(b"!callbacks;", "_signals"),
+    # Its tables have another order in each process.
+    "lark.lark.Lark": _attributes(b"!lark;", "source_grammar", "options", "rules", "terminals"),
+    # It pickles as the name of a function that it decorates.
+    **dict.fromkeys(
+        ("toolz.functoolz.curry", "cytoolz.functoolz.curry"),
+        _parts(b"!curry;", "func", "args", "keywords"),
+    ),
     "numpy.ufunc": open_ufunc,
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),

@@ -33,6 +33,8 @@ _FROM_AFAR = frozenset(
 _OF_COMPUTED_NAMES = {
     *("builtins", "importlib", "importlib.util", "importlib._bootstrap_external"),
     *("pkgutil", "runpy", "sys", "importlib.metadata", "importlib_metadata", "pkg_resources"),
+    *("pydoc", "werkzeug.utils", "django.utils.module_loading"),
+    *("hydra.utils", "hydra._internal.instantiate._instantiate2"),
 }
 
 

@@ -16,6 +16,7 @@ from . import holdings
 from .by_source import Found, Gap, Outside, Unclear
 from .canonical import Writer
 from .changes import Changes
+from .compiled import open_proxy
 from .definitions import Definition, definition_of, definition_of_class, write_code
 from .first_values import MISSING, first_attributes, is_other_than_first
 from .firstparty import canonical_module_name, global_name, is_first_party, is_standard_library
@@ -34,9 +35,10 @@ from .kinds import (
 from .loaded_together import Together
 from .module_parts import Part
 from .name_reader import NameReader
-from .names import CHANGING, attributes_of_function, cells_of, followed, module_source, resolve
+from .names import CHANGING, attributes_of_function, cells_of, followed, module_source
 from .part_forms import Line, PartForms, PartGraph
 from .problems import Problems, is_dynamic, label
+from .registered import resolved
 from .safe_opening import FOREIGN, NAMES
 from .stored import Pointer, unwrapped
 from .syntax import write_syntax
@@ -172,10 +174,7 @@ class Reach:
     def _names(
         self, code: Any, definition: Definition, namespace: dict[str, Any], cells: dict[str, Any]
     ) -> Form:
-        found = (
-            (use, *resolve(use, namespace, cells, definition.source, self._reader))
-            for use in definition.uses.names
-        )
+        found = resolved(definition.uses, namespace, cells, definition.source, self._reader)
         return self._names_form(code, definition.uses, found, namespace, cells)
 
     def _names_form(
@@ -199,7 +198,7 @@ class Reach:
                 found = value if is_by_source else [value]
                 value = self._without_gaps(place, found, is_a(code, Part))
             elif use.is_decorator and not is_a(value, (FunctionType, type, Written)):
-                value = Written(opaque(value))
+                value = open_proxy(value) or Written(opaque(value))
             if is_a(value, Form) and value.tag == CHANGING:
                 self.problems.note(place, holdings.FILLED)
             values[key] = value
@@ -249,9 +248,8 @@ class Reach:
             return form if is_a(form, Form) else name
         self._reader.note_module(module)
         namespace = holdings.namespace_of(cls)
-        left_out = self._reader.left_out_of(module, qualname_of(cls))
+        left_out = holdings.made_when_used(cls) | self._reader.left_out_of(cls)
         self.seen.owner(cls, left_out=left_out)
-        left_out |= {"__slotnames__"}  # `copyreg` keeps it there
         found = {**attributes_of(cls), **first_attributes(cls)}
         members = {n: v for n, v in found.items() if n not in left_out and v is not MISSING}
         methods = list(holdings.methods_of(cls, members))

@@ -51,7 +51,12 @@ def open_reduced(value: Any) -> Form:
     if is_a(reduced, str):
         module = getattr(value, "__module__", None) or kind.__module__
         home = canonical_module_name(module) if is_first_party(str(module)) else str(module)
-        return Form(b"!global;", PARTS, (Written(global_name(home, reduced)),))
+        parts: list[Any] = [Written(global_name(home, reduced))]
+        wrapped = attributes_of(value).get("__wrapped__")
+        if wrapped is not None:
+            # A decorator made it, such as that of cachetools.
+            parts += (kind, wrapped)
+        return Form(b"!global;", PARTS, parts)
     if not is_a(reduced, tuple) or not 2 <= len(reduced) <= 6:
         raise NoForm("its __reduce__ returns neither a string nor a tuple")
     function, args, state, items, pairs = (*reduced[:5], None, None, None)[:5]
@@ -60,7 +65,7 @@ def open_reduced(value: Any) -> Form:
     _refuse_addresses(value, args, state)
     if function is _NEW and args and args[0] is kind:
         # The usual case, without the helper's name.
-        parts: list[Any] = [kind, tuple(args[1:])]
+        parts = [kind, tuple(args[1:])]
     elif function is kind and kind.__reduce__ is _reduce_of_path():
         parts = [kind, value.parts]  # not by what Python 3.13 was given to make it of
     else:

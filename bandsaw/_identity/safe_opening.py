@@ -14,6 +14,7 @@ from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .addresses import Living, without_addresses, without_process
+from .compiled import open_proxy
 from .first_values import MISSING, first_attributes, first_contents, first_form
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .forms import OBJECTS, PARTS, Fields, Form, NoForm, OpenForm, Written, opaque, write_str
@@ -129,6 +130,9 @@ _OF_SEQUENCES: tuple[type, ...] = tuple(map(type, map(iter, ([], (), range(0), {
 def _open(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     try:
         is_stored = not _is_fixed(value) and is_of_the_user(type(value))
+        proxy = open_proxy(value) if is_stored else None
+        if proxy is not None:
+            return proxy
         stored = open_stored(value) if is_stored else None
         return open_form(first_contents(value), writer) if stored is None else stored
     except (NoForm, RecursionError):

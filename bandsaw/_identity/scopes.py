@@ -41,6 +41,10 @@ _DEEPEST = 60
 _DYNAMIC: dict[str, Optional[int]] = {
     **dict.fromkeys("eval exec globals resolve_name run_module run_path".split()),
     **dict.fromkeys(("entry_points", "iter_entry_points")),
+    # Of pydoc, werkzeug, Django and Hydra.
+    **dict.fromkeys(
+        "locate import_string instantiate call get_class get_method get_object".split()
+    ),
     **{"spec_from_file_location": None, "getattr": 1, "import_module": 0, "__import__": 0},
 }
 _MODULES = ("sys", "modules")

@@ -21,7 +21,7 @@ from .kept_outlines import Facts, Table, uses_of_plain
 from .matching import digest_of_byte_code, narrowed
 from .scopes import uses_of
 from .syntax import FUNCTIONS, literals_of, nodes_below, nodes_in, parse, write_syntax
-from .top_level import Bindings, Blocks
+from .top_level import CALLED, Bindings, Blocks
 from .uses import Uses
 
 Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef]
@@ -107,6 +107,15 @@ class Source:
             known = tuple(map(write_syntax, statements)), uses._replace(names=names)
             self._first_set[name] = known
         return known
+
+    @property
+    def roots_of_calls(self) -> list[str]:
+        """What the top level gives a function to, or something else by its name."""
+        return [name[: -len(CALLED)] for name in self._read.assigned if name.endswith(CALLED)]
+
+    def statements_of_calls(self, root: str) -> tuple[tuple[bytes, ...], Uses]:
+        """Writes the statements that do so, with what they use."""
+        return self.first_set(root + CALLED)
 
     def computes(self, name: str) -> bool:
         """Says whether one of them has more than a literal."""

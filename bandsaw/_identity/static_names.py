@@ -133,8 +133,12 @@ def changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[tuple[str
     # Others, such as `typing.NamedTuple`, are functions that put others in their place.
     are_classes = all(base is MISSING or is_a(base, type) for base in bases)
     if are_classes and MISSING not in bases and not (node.keywords or node.decorator_list):
-        said_bases = [id(base) for base in bases if base is not object]
-        if said_bases != [id(base) for base in bases_of(cls) if base is not object]:
+        # `class Stack[T]:` has a base that it does not name.
+        implied = {id(object)}
+        if getattr(node, "type_params", None):
+            implied.add(id(attributes_of(sys.modules.get("typing")).get("Generic")))
+        said_bases = [id(base) for base in bases if id(base) not in implied]
+        if said_bases != [id(base) for base in bases_of(cls) if id(base) not in implied]:
             yield "__bases__", True
     is_shaped = not are_classes or _is_shaped(cls, node)
     set_there = _set_by_module(cls)

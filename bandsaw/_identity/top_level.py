@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Optional
 
@@ -11,6 +12,34 @@ from .syntax import DEFINITIONS, nodes_in
 
 # `type Name = ...`, from Python 3.12 on.
 _TYPE_ALIASES: tuple[type[Any], ...] = (ast.TypeAlias,) if hasattr(ast, "TypeAlias") else ()
+
+
+# What the name of a module or object is followed by, where something is given to what it has.
+CALLED = "()"
+
+
+def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yields the statements that run as a module is loaded, but for what only the script does."""
+    for statement in body:
+        yield statement
+        is_of_script = isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test)
+        if not (is_of_script or isinstance(statement, DEFINITIONS)):
+            for name in ("body", "orelse", "finalbody"):
+                yield from _statements_in(getattr(statement, name, []))
+
+
+def _root_of_call(statement: ast.stmt) -> Optional[str]:
+    """Names what a plain call is of that is given a function, or something else by its name."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call):
+        return None
+    given = [*call.args, *(each.value for each in call.keywords)]
+    if not any(isinstance(each, (ast.Name, ast.Attribute, ast.Lambda)) for each in given):
+        return None
+    root = call.func
+    while isinstance(root, (ast.Call, ast.Attribute)):
+        root = root.func if isinstance(root, ast.Call) else root.value
+    return root.id if isinstance(root, ast.Name) else None
 
 
 class Blocks:
@@ -53,6 +82,10 @@ class Bindings:
         self.assigned: dict[str, list[ast.stmt]] = {}
         self.defined: dict[str, bool] = {}
         self.imported: list[tuple[str, int, tuple[str, ...]]] = []
+        for statement in _statements_in(tree.body):
+            root = _root_of_call(statement)
+            if root is not None:
+                self.assigned.setdefault(f"{root}{CALLED}", []).append(statement)
         for statement in tree.body:
             if isinstance(statement, ast.Import):
                 self.imported += [(alias.name, 0, ()) for alias in statement.names]
