@@ -156,9 +156,10 @@ def test_what_is_no_interpreter_is_a_reason(project):
 
         taken = SubprocessAdvice()
         taken.interpreter = '/usr/bin/python3'
-        configuration = bandsaw.Configuration().add_advice_chain(
-            taken,
-            SshAdvice().add_remote(Remote('one', interpreter='python')).add_remote('host', 'two'))
+        ssh, one = SshAdvice(), Remote('one')
+        one.interpreter = 'python'
+        ssh.add_remote(one).remotes['two'] = 'host'
+        configuration = bandsaw.Configuration().add_advice_chain(taken, ssh)
         """,
     )
     done = project.run("-m", "bandsaw", "check", check=False)
