@@ -156,7 +156,7 @@ def test_what_is_no_interpreter_is_a_reason(project):
 
         taken = SubprocessAdvice()
         taken.interpreter = '/usr/bin/python3'
-        ssh, one = SshAdvice(), Remote('one')
+        ssh, one = SshAdvice(), Remote('one', interpreter=bandsaw.Interpreter())
         one.interpreter = 'python'
         ssh.add_remote(one).remotes['two'] = 'host'
         configuration = bandsaw.Configuration().add_advice_chain(taken, ssh)
