@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import bandsaw
 from bandsaw._session.members import MEMBERS
 from bandsaw._system.interrupts import owned
 from bandsaw._workers import bulk_files, envelope, frames, repeat_calls
@@ -195,3 +196,23 @@ def test_what_finds_no_room_is_tried_once_in_memory_and_once_on_disk(
     for descriptor in filter(None, (memory, *opened)):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
+
+
+def nothing():
+    pass
+
+
+def test_calls_are_sent_in_short_only_where_each_is_like_the_one_before(configure):
+    def shape(serializer=None, **options):
+        configuration = configure()
+        if serializer is not None:
+            configuration.set_serializer(serializer)
+        task = bandsaw.task(config=configuration.module_name, **options)(nothing).bandsaw_task
+        return repeat_calls.shape_of(Session(task, Execution("execution"), configuration))
+
+    assert shape() is not None
+    assert shape(timeout=1.5) is not None
+    # Each session is signed, and a dict may be another one by then.
+    assert shape(bandsaw.PickleSerializer(bytes(32))) is None
+    assert shape(bandsaw.JsonSerializer()) is None
+    assert shape(retry={"attempts": 2}) is None
