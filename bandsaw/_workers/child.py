@@ -112,6 +112,8 @@ class Child(abc.ABC):
         letter, number = EVENT.unpack(data)
         if letter == b"P":
             self.pid = number
+        elif letter == b"N":
+            self.has_read = False
         elif letter == b"E":
             self.start_error, self.is_over = number, True
         elif letter == b"X":

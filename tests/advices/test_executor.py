@@ -214,6 +214,57 @@ def test_a_worker_goes_on_when_its_temporary_folder_was_tidied_up(project, worke
     project.run("workflow.py")
 
 
+def test_a_call_whose_process_was_to_be_started_by_what_has_just_ended_begins_anew(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import os, signal, sys
+        import bandsaw
+
+        @bandsaw.task
+        def f():
+            return os.getppid()
+
+        def fork_servers(hub):
+            with open(f"/proc/{hub}/task/{hub}/children") as file:
+                return [int(pid) for pid in file.read().split()]
+
+        if __name__ == "__main__":
+            first = f()
+            programs = [one for name, one in sys.modules.items() if name[:9] == "_bandsaw_"]
+            (hub,) = [one.NearHub for one in programs]
+            send = hub.send
+
+            def sent(self, letter, *rest):
+                if letter != b"P" or first not in fork_servers(self._server.pid):
+                    return send(self, letter, *rest)
+                # The hub has not heard of its end when it is asked for a process.
+                os.kill(self._server.pid, signal.SIGSTOP)
+                os.kill(first, signal.SIGKILL)
+                send(self, letter, *rest)
+                os.kill(self._server.pid, signal.SIGCONT)
+
+            hub.send = sent
+            for one in programs:
+                for known in getattr(one, "_hubs", {}).values():
+                    known.drop(known._idle.pop())
+            assert f() != first
+        """,
+    )
+    assert project.run("workflow.py").stderr == ""
+
+
 def test_a_worker_may_ignore_the_ends_of_its_children(project):
     project.write(
         "bandsaw_config.py",

@@ -37,6 +37,8 @@ _SECONDS_TO_LOOK = 0.5
 # many bytes together, which its channel takes. Then they cannot be cancelled any more.
 _SHORT_SECONDS = 0.01
 _MOST_AHEAD, _MOST_AHEAD_BYTES = 16, 1 << 16
+# So many processes are lost before they read a call until it is a failure.
+_MOST_LOST = 5
 
 
 class Following:
@@ -59,6 +61,7 @@ class Following:
         self._most_sent = 1
         self._since = 0.0  # when the first one began
         self._ended: set[str] = set()  # calls that are to be ended
+        self._lost = 0  # how often a process was lost before it read its call
 
     def run(self) -> None:
         """Runs calls until none is left, or the hub has ended after some."""
@@ -144,8 +147,7 @@ class Following:
         deadline = None if seconds is None else self._since + seconds
         look = _SECONDS_TO_LOOK if self._request["engine"] == "ray" else None
         events, end = _followed(self._hub, process, deadline, look, self._kept is not None)
-        if events[-1:] == [(b"M", bytes([_BYE]))]:
-            # It had ended itself, and has not taken the call.
+        if self._was_not_taken(events):
             self._give_back()
             self._process = None
             self._hub.drop(process)
@@ -158,6 +160,16 @@ class Following:
         if is_whole and shape is not None and _kind(*events[-1]) != _FAILURE:
             process.shapes.add(shape)
         self._is_over(events, end, is_whole)
+
+    def _was_not_taken(self, events: "Any") -> bool:
+        """Whether the process had ended, or was killed, before it read the only call it had."""
+        if events[-1:] == [(b"M", bytes([_BYE]))]:
+            return True  # it had ended itself
+        told = {letter + body[:1] if letter == b"S" else letter for letter, body in events if body}
+        if len(self._sent) > 1 or b"SN" not in told or told & {b"M", b"A"}:
+            return False
+        self._lost += 1
+        return not self._process.has_asked and self._lost < _MOST_LOST
 
     def _is_over(self, events: "Any", end: str, is_whole: bool) -> None:
         """Notes what came of the first call. `is_whole`: whether its process goes on."""
@@ -261,11 +273,13 @@ def _followed(
             events.append((letter, body))
             if body[:1] == b"P":
                 process.start = letter, body
+            if body[:1] in (b"P", b"N"):
                 continue
             return events, end
         if letter == b"M" and not body:
             closes_at = time.monotonic() + _SECONDS_TO_CLOSE
         elif letter == b"M" and body[0] == _CODE:
+            process.has_asked = True
             hub.send(b"M", process.number, bytes([_CODE]) + b"0")
             continue
         elif letter == b"E":

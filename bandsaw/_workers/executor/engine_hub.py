@@ -81,6 +81,7 @@ class NearProcess:
         self.is_ending = False
         # A file that comes: its size is known before its pieces.
         self.file: Any = None
+        self.has_asked = False  # whether it has asked for code, which is sent to it, too
 
 
 def _has_ended(fork_server: NearProcess) -> bool:

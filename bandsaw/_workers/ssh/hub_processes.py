@@ -22,6 +22,8 @@ from .multiplexer import Outbox, packed
 
 # After an answer no more output is looked for than this.
 _MOST_READS = 64
+# Says that a process has not read all that was sent to it.
+_UNREAD = EVENT.pack(b"N", 0)
 
 
 class Process:
@@ -39,6 +41,7 @@ class Process:
         self.file: Optional[int] = None  # the file that comes for it, `None` if none does
         # Its id, and that of its group, `None` as long as it is not known.
         self.pid: Optional[int] = None
+        self.has_read = True  # whether it may have read all that was sent to it
 
     def stall(self, now: float) -> str:
         """Says in which way a message has begun and makes no progress; nothing if none does."""
@@ -98,10 +101,11 @@ class Processes:
         fork_server = self._fork_servers.get(number)
         try:
             if fork_server is None:
-                self._hub.send(b"S", stream)
-                return
+                raise BrokenPipeError
             ends = ask_for_process(fork_server.control, how)
         except BrokenPipeError:
+            # It has just ended.
+            self._hub.send(b"S", stream, _UNREAD)
             self._hub.send(b"S", stream)
             return
         except OSError as error:
@@ -145,6 +149,7 @@ class Processes:
         except OSError:
             # It reads no more. Why, it says itself, or its fork server does.
             process.drop_unsent()
+            process.has_read = False
         self._hub.watch_room(channel.fileno(), bool(unsent))
 
     def begin_file(self, stream: int, body: bytes) -> None:
@@ -210,6 +215,8 @@ class Processes:
             return
         except (EOFError, OSError):
             self._hub.unwatch(process.ends.channel.fileno())
+            if process.channel.was_unread or not process.has_read:
+                self._hub.send(b"S", stream, _UNREAD)
             self._hub.send(b"M", stream)
             return
         while True:
