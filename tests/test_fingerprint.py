@@ -1171,6 +1171,8 @@ GIVEN = {
     "a lambda alone": "copyreg.pickle(complex, lambda unit: (Unit, (1 + 1,)))",
     "a keyword": "from copyreg import pickle as register\nregister(Unit, pickle_function=reduced)",
     "in a loop": "for kind in (Unit, complex):\n    copyreg.pickle(kind, reduced)",
+    "where an import fails": "try:\n    import no_such_module\nexcept ImportError:\n"
+    "    copyreg.pickle(Unit, reduced)",
     "a decorator that is called": "import functools\n"
     "functools.singledispatch(len).register(Unit)(reduced)",
 }

@@ -24,7 +24,7 @@ def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
         yield statement
         is_of_script = isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test)
         if not (is_of_script or isinstance(statement, DEFINITIONS)):
-            for name in ("body", "orelse", "finalbody"):
+            for name in ("body", "orelse", "handlers", "finalbody", "cases"):
                 yield from _statements_in(getattr(statement, name, []))
 
 

@@ -176,6 +176,11 @@ class Channel:
             counts += sending
         except BlockingIOError:
             self._wait_for_room(deadline, patience)
+        except OSError:
+            if going_along is not None and not counts:
+                # The number of a descriptor may be that of another file when the next one is sent.
+                self._unsent.pop(0)
+            raise
         if sum(counts) == len(data):
             self._unsent.pop(0)
 

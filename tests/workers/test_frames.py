@@ -85,6 +85,17 @@ def test_a_file_goes_along_and_stays_open_at_the_sender(ends, tmp_path):
                 assert received.read() == "content"
 
 
+def test_a_message_whose_file_is_closed_is_not_sent_again_with_the_next_one(ends):
+    channel, far = ends
+    sender = Channel(far)
+    closed = os.dup(far.fileno())
+    os.close(closed)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sender.send((frames.RETURN, (b"x",), closed))
+    sender.send((frames.LOG, (b"{}",), None))
+    assert channel.receive() == frames.Frame(frames.LOG, b"{}")
+
+
 def test_a_file_comes_along_with_a_session_only(ends):
     channel, far = ends
     with open(os.devnull) as file:
