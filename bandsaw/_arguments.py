@@ -110,8 +110,8 @@ def naming_task(function: Callable[..., Any]) -> Callable[..., Any]:
             if name not in ("buffersize", "timeout"):
                 raise TypeError(
                     f"map() of task {task_function.bandsaw_task} has no option {name!r}. What the "
-                    "task is called with is given by position, as iterables; itertools.repeat(value) "
-                    "gives one value to all calls."
+                    "task is called with is given by position, as iterables: "
+                    "itertools.repeat(value) for one value."
                 )
         return function(task_function, *args, **options)
 
