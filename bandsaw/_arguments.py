@@ -42,11 +42,11 @@ def checked_flag(name: str, value: Any, of: str = "") -> bool:
     raise InvalidValueError(f"{name}={value!r}{of} has to be True or False.")
 
 
-def checked_bound(name: str, bound: Any) -> Any:
+def checked_bound(name: str, bound: Any, unit: str) -> Any:
     if bound is None or (_is_number(bound) and bound > 0):
         return bound
     raise InvalidValueError(
-        f"{name} has to be a number above zero, or None for none, not {bound!r}"
+        f"{name} has to be a number of {unit} above zero, or None for none, not {bound!r}"
     )
 
 
@@ -110,7 +110,8 @@ def naming_task(function: Callable[..., Any]) -> Callable[..., Any]:
             if name not in ("buffersize", "timeout"):
                 raise TypeError(
                     f"map() of task {task_function.bandsaw_task} has no option {name!r}. What the "
-                    "task is called with is given by position, as iterables."
+                    "task is called with is given by position, as iterables: "
+                    "itertools.repeat(value) for one value."
                 )
         return function(task_function, *args, **options)
 

@@ -1,5 +1,7 @@
 import json
+import os
 import re
+import time
 import types
 
 import pytest
@@ -238,6 +240,24 @@ def test_the_command_line_explains_entries_and_calls(workflow):
         done = command(workflow, "explain", *arguments)
         assert done.returncode == 0, done.stderr
     assert "argument `alpha`: 0.3, was 0.2" in done.stdout
+
+
+def test_an_age_without_a_unit_is_a_number_of_days(workflow):
+    call(workflow, "[1, 2]")
+    (kept,) = (workflow.folder / "cache").glob("*/*")
+    used = time.time() - 20 * 86400
+    os.utime(kept, (used, used))
+    for age, removed in (("30", 0), ("19", 1)):
+        done = command(workflow, "prune", "--max-age", age)
+        assert f"removed {removed} entr" in done.stdout
+
+
+@pytest.mark.parametrize("written", ["File('data.csv')", 'bandsaw.File("data.csv")'])
+def test_the_command_line_takes_a_file_as_ls_writes_it(workflow, written):
+    (workflow.folder / "data.csv").write_text("1,2")
+    call(workflow, "[1], options=bandsaw.File('data.csv')")
+    done = command(workflow, "explain", "workflow.train", "[1]", f"options={written}")
+    assert "would be served from the cache" in done.stdout, done
 
 
 def test_the_command_line_verifies_and_prunes(workflow):

@@ -17,11 +17,13 @@ from typing import Any, Optional
 
 from .._cache import entry, shared_files
 from .._cache.shared_listing import Listing
+from .._file import File
 from ..config import Configuration, get_configuration
 from ..errors import BandsawError, InvalidValueError
 from ..modules import import_object
 
 _KEYWORD = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_FILE = re.compile(r"""(?:bandsaw\.)?File\(("[^"]*"|'[^']*')\)""")
 
 
 def task_named(target: str) -> Any:
@@ -48,8 +50,11 @@ def arguments_in(texts: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     for text in texts:
         match = _KEYWORD.fullmatch(text)
         value = match[2] if match else text
+        file = _FILE.fullmatch(value)
         with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            value = ast.literal_eval(value)
+            value = ast.literal_eval(file[1] if file else value)
+            if file:
+                value = File(value)
         if match:
             kwargs[match[1]] = value
         else:

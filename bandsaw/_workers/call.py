@@ -205,15 +205,21 @@ class Call(CallErrors):
         theirs, ours = hello["python"], sys.version_info[:3]
         problem = None
         if tuple(theirs[:2]) != ours[:2]:
-            problem = "local functions cross only between Pythons of the same minor version"
-        elif "cloudpickle" in hello["missing"]:
-            problem = "cloudpickle, which it takes to read local functions, is not installed there"
-        if problem is not None:
             there, here = ".".join(map(str, theirs)), ".".join(map(str, ours))
+            problem = (
+                f"that is Python {there}, this is Python {here}, and local functions cross only "
+                "between Pythons of the same minor version. Move it"
+            )
+        elif "cloudpickle" in hello["missing"]:
+            problem = (
+                "cloudpickle, which reads local functions and those of a notebook, is not "
+                "installed there. Install it on both sides ('pip install cloudpickle'), or "
+                "move the task"
+            )
+        if problem is not None:
             raise UnserializableError(
-                f"The task {self._session.task} cannot go to {self._carrier.name}: that is Python "
-                f"{there}, this is Python {here}, and {problem}. Move it to the top level of a "
-                "module."
+                f"The task {self._session.task} cannot go to {self._carrier.name}: {problem} to "
+                "the top level of a module."
             )
 
     def _begin_with(self, child: Child) -> None:

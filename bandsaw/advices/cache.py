@@ -91,10 +91,10 @@ class CachingAdvice(Advice):
     ) -> None:
         self.directory = Path(checked_path("directory", directory))
         self._anchor = Anchor()
-        self.max_bytes = checked_bound("max_bytes", max_bytes)
+        self.max_bytes = checked_bound("max_bytes", max_bytes, "bytes")
         if isinstance(max_age, timedelta):
             max_age = max_age.total_seconds()
-        self.max_age = checked_bound("max_age", max_age)
+        self.max_age = checked_bound("max_age", max_age, "seconds (or a timedelta)")
         self.mmap = checked_flag("mmap", mmap)
         if not (keep_if is None or callable(keep_if)):
             raise InvalidValueError(f"keep_if={keep_if!r} has to be a function of a value.")

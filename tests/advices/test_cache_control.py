@@ -140,9 +140,9 @@ def test_a_predicate_that_fails_costs_a_warning(call, directory, caplog):
 
 
 @pytest.mark.parametrize("bound", [0, -1, "1", True, float("nan")])
-@pytest.mark.parametrize("name", ["max_bytes", "max_age"])
-def test_a_bound_that_is_no_number_above_zero_is_refused_by_name(directory, name, bound):
-    with pytest.raises(InvalidValueError, match=name):
+@pytest.mark.parametrize(("name", "unit"), [("max_bytes", "bytes"), ("max_age", "seconds")])
+def test_a_bound_that_is_no_number_above_zero_is_refused_by_name(directory, name, unit, bound):
+    with pytest.raises(InvalidValueError, match=f"{name} has to be a number of {unit}"):
         CachingAdvice(directory, **{name: bound})
 
 

@@ -141,6 +141,7 @@ def test_a_local_function_is_refused_where_cloudpickle_is_missing(run, mode, tmp
         make()()
     except bandsaw.errors.UnserializableError as error:
         assert 'cloudpickle' in str(error) and 'not installed' in str(error), error
+        assert 'pip install cloudpickle' in str(error), error
     else:
         raise AssertionError
     """
