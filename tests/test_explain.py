@@ -1,7 +1,5 @@
 import json
-import os
 import re
-import time
 import types
 
 import pytest
@@ -240,16 +238,6 @@ def test_the_command_line_explains_entries_and_calls(workflow):
         done = command(workflow, "explain", *arguments)
         assert done.returncode == 0, done.stderr
     assert "argument `alpha`: 0.3, was 0.2" in done.stdout
-
-
-def test_an_age_without_a_unit_is_a_number_of_days(workflow):
-    call(workflow, "[1, 2]")
-    (kept,) = (workflow.folder / "cache").glob("*/*")
-    used = time.time() - 20 * 86400
-    os.utime(kept, (used, used))
-    for age, removed in (("30", 0), ("19", 1)):
-        done = command(workflow, "prune", "--max-age", age)
-        assert f"removed {removed} entr" in done.stdout
 
 
 @pytest.mark.parametrize("written", ["File('data.csv')", 'bandsaw.File("data.csv")'])

@@ -66,7 +66,7 @@ def add_arguments(commands: Any) -> None:
         "--older-than 30d",
     )
     rm.add_argument(
-        "--older-than", metavar="AGE", type=age_in, help="and not for so long, like 12h or 30d"
+        "--older-than", metavar="AGE", type=_age_in, help="and not for so long: days, or like 12h"
     )
     rm.add_argument(
         "--max-bytes",
@@ -75,6 +75,10 @@ def add_arguments(commands: Any) -> None:
         help="and were not used for longest, until so much is left, like 500MB or 2GiB",
     )
     rm.add_argument("--all", action="store_true", help="all of these")
+
+
+def _age_in(text: str) -> float:
+    return float(text) * 86400 if text.replace(".", "", 1).isdecimal() else age_in(text)
 
 
 def _build(parsed: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ __all__ = ["add", "age_in", "counted", "run", "say", "say_table", "size_in", "to
 _NOT_BROKEN = 20
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
           "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def add(commands: Any, name: str, text: str, example: str = "") -> argparse.ArgumentParser:
@@ -101,10 +101,9 @@ def size_in(text: str) -> int:
     return max(1, int(_number(text, lowered, _UNITS, "size", "500MB or 2GiB")))
 
 
-def age_in(text: str, alone: str = "d") -> float:
-    """Reads a time span like `90m` or `30d`, in seconds; `alone`: the unit of a number alone."""
-    units = {**_SECONDS, "": _SECONDS[alone]}
-    return _number(text, text.strip().lower(), units, "time span", "90m, 12h or 30d")
+def age_in(text: str) -> float:
+    """Reads a time span like `90m` or `30d`, in seconds."""
+    return _number(text, text.strip().lower(), _SECONDS, "time span", "90m, 12h or 30d")
 
 
 def _number(text: str, lowered: str, units: dict[str, int], what: str, example: str) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import os
 import sys
@@ -49,9 +48,8 @@ def add_arguments(commands: Any) -> None:
     )  # fmt: skip
     watch = add(commands, "watch", "show how far a run is, until it ends")
     watch.add_argument(
-        "--seconds", type=functools.partial(age_in, alone="s"), default=1.0, metavar="SPAN",
-        help="how often (default: 1s)",
-    )  # fmt: skip
+        "--seconds", type=age_in, default=1.0, metavar="SPAN", help="how often (default: 1s)"
+    )
     made = add(
         commands, "made", "say which call and run a returned file is from", "results/model.joblib"
     )
