@@ -13,7 +13,7 @@ from ._coroutines import finished, is_coroutine_function
 from ._system.importing import late_import
 from .advice import advise_task_with_chain
 from .config import get_configuration
-from .errors import BandsawError, InvalidDecoratorError, WorkerError
+from .errors import BandsawError, InvalidDecoratorError
 from .execution import Execution
 from .result import traceback_of
 from .run import get_run_id
@@ -286,8 +286,8 @@ def _told(
         from ._session.moderator import is_note_of_advice
 
     tracebacks.leave_out_when_printed()
-    if isinstance(error, BandsawError) and not isinstance(error, WorkerError):
-        return tracebacks.clean(error, traceback)  # it names the task itself, and the argument
+    if isinstance(error, BandsawError):
+        return tracebacks.clean(error, traceback)  # it names the task itself
     notes: Any = getattr(error, "__notes__", None)
     if isinstance(notes, list) and notes and is_note_of_advice(notes[-1], the_task):
         return tracebacks.clean(error, traceback)

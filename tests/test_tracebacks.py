@@ -106,18 +106,6 @@ f(1)
     assert fail("here", body) == "later\n"
 
 
-@pytest.mark.parametrize("chain", ["own", "kept", "spawned"])
-@pytest.mark.parametrize("called", ["f({})", "f.submit({}).result()", "list(f.map([{}]))"])
-def test_a_process_that_dies_is_of_a_call_with_these_arguments(fail, chain, called):
-    body = f"""
-try:
-    {called.format("'model-7'")}
-except bandsaw.errors.WorkerDiedError as error:
-    assert error.__notes__ == ["In the call workflow.f('model-7')"], error.__notes__
-    """
-    assert fail(chain, body, raised="import os; os._exit(1)") == ""
-
-
 @prints_notes
 def test_the_note_runs_no_code_of_the_arguments(fail):
     told = fail("own", "f([1, 2, 3], name='x' * 200, secret=Secret())")
