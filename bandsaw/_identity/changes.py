@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from .syntax import DEFINITIONS, branches_in
+from .syntax import DEFINITIONS, branches_in, is_of_script
 
 _MUTATORS = frozenset(
     "append appendleft add update setdefault insert extend extendleft pop popitem popleft remove "
@@ -109,7 +109,7 @@ def filling(tree: ast.Module) -> dict[str, list[ast.stmt]]:
     for statement in tree.body:
         if isinstance(statement, (*DEFINITIONS, ast.Assign, ast.Import, ast.ImportFrom)):
             continue
-        if isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test):
+        if is_of_script(statement):
             continue
         for name in changes_of(statement).names:
             found.setdefault(name, []).append(statement)

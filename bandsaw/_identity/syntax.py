@@ -216,6 +216,11 @@ def _add_node(
     found.append(")")
 
 
+def is_of_script(statement: ast.stmt) -> bool:
+    """Says whether only a script does something: `if __name__ == "__main__":`."""
+    return isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test)
+
+
 def dispatched_on(function: Any) -> list[ast.expr]:
     """Returns the annotations of the parameters of a function below `@name.register`."""
     decorators = function.decorator_list

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Optional
 
 from .changes import filling
-from .syntax import DEFINITIONS, nodes_in
+from .syntax import DEFINITIONS, is_of_script, nodes_in
 
 # `type Name = ...`, from Python 3.12 on.
 _TYPE_ALIASES: tuple[type[Any], ...] = (ast.TypeAlias,) if hasattr(ast, "TypeAlias") else ()
@@ -22,8 +22,7 @@ def _statements_in(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """Yields the statements that run as a module is loaded, but for what only the script does."""
     for statement in body:
         yield statement
-        is_of_script = isinstance(statement, ast.If) and "__name__" in ast.dump(statement.test)
-        if not (is_of_script or isinstance(statement, DEFINITIONS)):
+        if not (is_of_script(statement) or isinstance(statement, DEFINITIONS)):
             for name in ("body", "orelse", "handlers", "finalbody", "cases"):
                 yield from _statements_in(getattr(statement, name, []))
 

@@ -34,6 +34,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from .. import _tracebacks as tracebacks
 from ..errors import (
     DeserializationError,
     NotImportableError,
@@ -306,7 +307,7 @@ def written_failure(error: BaseException) -> bytes:
             return written.getvalue()
     written = io.BytesIO()
     name = f"{type(error).__module__}.{type(error).__qualname__}"
-    text = f"{name}: {error}"[:_MOST_TEXT]
+    text = f"{name}: {tracebacks.message_of(error)}"[:_MOST_TEXT]
     stand_in = RemoteError(text, name).with_traceback(error.__traceback__)
     JsonSerializer().serialize(stand_in, written)
     return written.getvalue()

@@ -60,8 +60,8 @@ class Call(CallErrors):
         self._seconds = seconds
         self._heartbeat = heartbeat
         self._file_carrier = _NO_FILES
-        # Whether the process has asked for anything: it has read the session then.
-        self._has_begun = False
+        # Whether the process has asked for code: it has read the session then.
+        self._has_asked = False
         # What another thread has ended when it ends the call.
         self._child: Optional[Child] = None
 
@@ -289,7 +289,7 @@ class Call(CallErrors):
             frame = self._in_time(child, deadline, child.next, MISSED_HEARTBEATS)
             child.is_heard = True
             if frame is None:
-                if not (is_last_try or self._has_begun) and was_killed_early(child):
+                if not (is_last_try or self._has_asked) and was_killed_early(child):
                     raise NotBegunError
                 raise self._death(child)
             if frame.kind in ANSWERS:
@@ -308,7 +308,7 @@ class Call(CallErrors):
         if frame.kind == frames.FACTS:
             self._session.facts.update(frames.from_json(frame))
         elif frame.kind == frames.CODE:
-            self._has_begun = True
+            self._has_asked = True
             text = self._carrier.text_of_code(frame.body.decode())
             with contextlib.suppress(OSError):
                 child.send(frames.text_of_code(text))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .. import _ELSEWHERE
+
 if TYPE_CHECKING:
     from . import cache as cache
     from . import executor as executor
@@ -15,26 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["cache", "executor", "log", "retry", "ssh", "subprocess"]
 
-# What is looked for here, for the error that says where it lies.
-_HOMES = {
-    "CachingAdvice": "cache",
-    "ExecutorAdvice": "executor",
-    "LoggingAdvice": "log",
-    "Remote": "ssh",
-    "RetryAdvice": "retry",
-    "SshAdvice": "ssh",
-    "SshBackend": "ssh",
-    "SubprocessAdvice": "subprocess",
-}
-
 
 if not TYPE_CHECKING:  # which would take any name for one of ours
 
     def __getattr__(name: str) -> Any:
         if name in __all__:
             return importlib.import_module(f"{__name__}.{name}")
-        home = _HOMES.get(name)
-        hint = "" if home is None else f": look in {__name__}.{home}"
+        home = _ELSEWHERE.get(name, "")
+        hint = f": look in bandsaw.{home}" if home.startswith("advices.") else ""
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
 
 

@@ -31,6 +31,14 @@ from bandsaw.advices.executor import ExecutorAdvice
 from bandsaw.errors import InvalidValueError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+KEPT_BELOW_A_THREAD = """
+from concurrent.futures import ThreadPoolExecutor
+import bandsaw
+from bandsaw.advices.executor import ExecutorAdvice
+
+advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
+configuration = bandsaw.Configuration().add_advice_chain(advice)
+"""
 
 
 @pytest.mark.parametrize("executor", [None, 1, ThreadPoolExecutor, "threads"])
@@ -145,17 +153,7 @@ def test_what_a_task_in_a_pool_of_threads_submits_runs_while_it_waits_for_that(p
 
 
 def test_a_call_after_one_that_closed_descriptors_goes_to_another_process(project):
-    project.write(
-        "bandsaw_config.py",
-        """
-        from concurrent.futures import ThreadPoolExecutor
-        import bandsaw
-        from bandsaw.advices.executor import ExecutorAdvice
-
-        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
-        configuration = bandsaw.Configuration().add_advice_chain(advice)
-        """,
-    )
+    project.write("bandsaw_config.py", KEPT_BELOW_A_THREAD)
     project.write(
         "workflow.py",
         """
@@ -215,17 +213,7 @@ def test_a_worker_goes_on_when_its_temporary_folder_was_tidied_up(project, worke
 
 
 def test_a_call_whose_process_was_to_be_started_by_what_has_just_ended_begins_anew(project):
-    project.write(
-        "bandsaw_config.py",
-        """
-        from concurrent.futures import ThreadPoolExecutor
-        import bandsaw
-        from bandsaw.advices.executor import ExecutorAdvice
-
-        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
-        configuration = bandsaw.Configuration().add_advice_chain(advice)
-        """,
-    )
+    project.write("bandsaw_config.py", KEPT_BELOW_A_THREAD)
     project.write(
         "workflow.py",
         """
@@ -266,17 +254,7 @@ def test_a_call_whose_process_was_to_be_started_by_what_has_just_ended_begins_an
 
 
 def test_a_worker_may_ignore_the_ends_of_its_children(project):
-    project.write(
-        "bandsaw_config.py",
-        """
-        from concurrent.futures import ThreadPoolExecutor
-        import bandsaw
-        from bandsaw.advices.executor import ExecutorAdvice
-
-        advice = ExecutorAdvice(lambda: ThreadPoolExecutor(1), workers=1)
-        configuration = bandsaw.Configuration().add_advice_chain(advice)
-        """,
-    )
+    project.write("bandsaw_config.py", KEPT_BELOW_A_THREAD)
     project.write(
         "workflow.py",
         """

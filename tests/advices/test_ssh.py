@@ -641,7 +641,8 @@ def test_noise_of_a_start_up_file_does_no_harm(server, tmp_path, monkeypatch):
     assert [path.name for path in server.directory.iterdir()] == ["made"]
 
 
-def test_killing_a_submitted_call_ends_its_process_on_the_remote(project, remote_arguments):
+def write_kept(project, remote_arguments):
+    """Writes a configuration with a process that is kept on the remote."""
     project.write(
         "bandsaw_config.py",
         f"""
@@ -655,6 +656,10 @@ def test_killing_a_submitted_call_ends_its_process_on_the_remote(project, remote
         )
         """,
     )
+
+
+def test_killing_a_submitted_call_ends_its_process_on_the_remote(project, remote_arguments):
+    write_kept(project, remote_arguments)
     project.write(
         "workflow.py",
         """
@@ -678,6 +683,51 @@ def test_killing_a_submitted_call_ends_its_process_on_the_remote(project, remote
             assert future.kill()
             assert type(future.exception(60)) is bandsaw.errors.TaskKilledError
             assert list(same.map(range(5))) == [0, 1, 2, 3, 4]
+        """,
+    )
+    project.run("workflow.py")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_call_whose_process_was_to_be_started_by_what_has_just_ended_begins_anew(
+    project, remote_arguments
+):
+    write_kept(project, remote_arguments)
+    project.write(
+        "workflow.py",
+        """
+        import os, signal, time
+        import bandsaw
+
+        @bandsaw.task
+        def pids():
+            return os.getpid(), os.getppid()
+
+        def state(pid):
+            with open(f"/proc/{pid}/stat") as file:
+                return file.read().rpartition(")")[2].split()
+
+        if __name__ == "__main__":
+            from bandsaw._workers.ssh.multiplexer import Stream
+
+            process, fork_server = pids()
+            hub, send, killed = int(state(fork_server)[1]), Stream.send, []
+
+            def sent(self, letter, *pieces):
+                if letter != b"P" or killed:
+                    return send(self, letter, *pieces)
+                # The hub has not heard of its end when it is asked for a process.
+                killed.append(fork_server)
+                os.kill(hub, signal.SIGSTOP)
+                os.kill(fork_server, signal.SIGKILL)
+                send(self, letter, *pieces)
+                os.kill(hub, signal.SIGCONT)
+
+            Stream.send = sent
+            os.kill(process, signal.SIGKILL)
+            while os.path.exists(f"/proc/{process}") and state(process)[0] != "Z":
+                time.sleep(0.01)
+            assert pids()[1] != fork_server and killed
         """,
     )
     project.run("workflow.py")

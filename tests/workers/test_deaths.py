@@ -62,24 +62,3 @@ def test_each_death_at_each_moment_is_explained_and_leaves_nothing(project, left
     executions = {re.search("execution ([0-9a-f]{16})|$", cell["message"])[1] for cell in explained}
     assert len(executions - {None}) == len(explained) - 2
     left_nothing()
-
-
-def test_a_call_that_has_begun_is_not_run_again_when_its_process_is_killed(run, mode):
-    tasks = """
-    @bandsaw.task
-    def f(number):
-        with open('runs', 'a') as file:
-            file.write(str(number))
-        os.kill(os.getpid(), signal.SIGKILL)
-    """
-    body = """
-    for number in range(3):
-        try:
-            f(number)
-        except bandsaw.errors.WorkerDiedError as error:
-            assert error.returncode == -9
-        else:
-            raise AssertionError
-    assert open('runs').read() == '012'
-    """
-    run(tasks, body, mode)

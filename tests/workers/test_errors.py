@@ -3,6 +3,8 @@ import textwrap
 
 import pytest
 
+from bandsaw._session import members
+
 TASKS = """
 class OwnError(Exception):
     def __init__(self, first, *, second):
@@ -198,3 +200,14 @@ def test_an_interrupt_ends_the_process_and_says_so(run, mode):
     told = run(tasks, body, mode).stdout
     assert "KeyboardInterrupt" in told
     assert "task workflow.f" in told
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise ValueError("it says nothing")
+
+
+def test_an_error_that_is_too_large_and_cannot_be_printed_is_sent_by_its_name():
+    written = members.written_failure(Mute("x" * 10_000_000))
+    assert len(written) < 10_000
+    assert "Mute without message" in str(members.failure_of(written))

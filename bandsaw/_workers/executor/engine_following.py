@@ -147,7 +147,10 @@ class Following:
         deadline = None if seconds is None else self._since + seconds
         look = _SECONDS_TO_LOOK if self._request["engine"] == "ray" else None
         events, end = _followed(self._hub, process, deadline, look, self._kept is not None)
-        if self._was_not_taken(events):
+        is_unread = self._was_unread(events)
+        if is_unread or events[-1:] == [(b"M", bytes([_BYE]))]:
+            # It was killed, or had ended itself, before it began with the call.
+            self._lost += is_unread
             self._give_back()
             self._process = None
             self._hub.drop(process)
@@ -161,15 +164,11 @@ class Following:
             process.shapes.add(shape)
         self._is_over(events, end, is_whole)
 
-    def _was_not_taken(self, events: "Any") -> bool:
-        """Whether the process had ended, or was killed, before it read the only call it had."""
-        if events[-1:] == [(b"M", bytes([_BYE]))]:
-            return True  # it had ended itself
+    def _was_unread(self, events: "Any") -> bool:
+        """Whether the only call that the process had was lost before it read it."""
         told = {letter + body[:1] if letter == b"S" else letter for letter, body in events if body}
-        if len(self._sent) > 1 or b"SN" not in told or told & {b"M", b"A"}:
-            return False
-        self._lost += 1
-        return not self._process.has_asked and self._lost < _MOST_LOST
+        is_unread = b"SN" in told and not told & {b"M", b"A"} and not self._process.has_asked
+        return is_unread and len(self._sent) == 1 and self._lost < _MOST_LOST
 
     def _is_over(self, events: "Any", end: str, is_whole: bool) -> None:
         """Notes what came of the first call. `is_whole`: whether its process goes on."""
