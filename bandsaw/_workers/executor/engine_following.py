@@ -147,7 +147,7 @@ class Following:
         deadline = None if seconds is None else self._since + seconds
         look = _SECONDS_TO_LOOK if self._request["engine"] == "ray" else None
         events, end = _followed(self._hub, process, deadline, look, self._kept is not None)
-        is_unread = self._was_unread(events)
+        is_unread = not end and self._was_unread(events)
         if is_unread or events[-1:] == [(b"M", bytes([_BYE]))]:
             # It was killed, or had ended itself, before it began with the call.
             self._lost += is_unread
@@ -167,8 +167,10 @@ class Following:
     def _was_unread(self, events: "Any") -> bool:
         """Whether the only call that the process had was lost before it read it."""
         told = {letter + body[:1] if letter == b"S" else letter for letter, body in events if body}
-        is_unread = b"SN" in told and not told & {b"M", b"A"} and not self._process.has_asked
-        return is_unread and len(self._sent) == 1 and self._lost < _MOST_LOST
+        if b"SN" not in told or told & {b"M", b"A"} or self._process.has_asked:
+            return False
+        is_wanted = len(self._sent) == 1 and self._sent[0][0] not in self._ended
+        return is_wanted and self._lost < _MOST_LOST
 
     def _is_over(self, events: "Any", end: str, is_whole: bool) -> None:
         """Notes what came of the first call. `is_whole`: whether its process goes on."""

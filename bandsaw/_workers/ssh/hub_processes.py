@@ -22,7 +22,7 @@ from .multiplexer import Outbox, packed
 
 # After an answer no more output is looked for than this.
 _MOST_READS = 64
-# Says that a process has not read all that was sent to it.
+# Says that a process has not read all that came for it.
 _UNREAD = EVENT.pack(b"N", 0)
 
 
@@ -41,7 +41,7 @@ class Process:
         self.file: Optional[int] = None  # the file that comes for it, `None` if none does
         # Its id, and that of its group, `None` as long as it is not known.
         self.pid: Optional[int] = None
-        self.has_read = True  # whether it may have read all that was sent to it
+        self.has_read = False  # whether it may have read all that came for it
 
     def stall(self, now: float) -> str:
         """Says in which way a message has begun and makes no progress; nothing if none does."""
@@ -141,6 +141,7 @@ class Processes:
                 if file is not None:
                     os.close(file)
                 process.sent_at = time.monotonic()
+                process.has_read = True
                 unsent[0] = (data[sent:], None)
                 if sent == len(data):
                     unsent.popleft()
