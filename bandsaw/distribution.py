@@ -225,10 +225,12 @@ class _ConfiguredArchive(DistributionArchive):
         self._tasks_seen = _number_of_tasks(configuration)
         first_party = configuration._distributes_first_party
         earlier = running.running_archive()
+        name = importable_module_name(configuration.module_name)
         return selection.collect(
             self.modules,
             self.signed_by,
-            importable_module_name(configuration.module_name),
+            # A package that is named goes along whole, one that only configures as others do.
+            None if name in configuration.distribution_modules else name,
             selection.roots_of(configuration) if first_party else None,
             # What is not reached from here may be reached from where it was made.
             None if earlier is None else earlier.content,

@@ -191,6 +191,23 @@ def test_a_package_that_says_itself_where_its_modules_are_can_be_named(project):
     assert {"pack/__init__.py", "pack/far.py"} <= set(found)
 
 
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_package_with_the_configuration_goes_along_whole_only_if_it_is_named(project, is_named):
+    named = ".add_modules_for_distribution('pack')" if is_named else ""
+    project.write("pack/__init__.py", f"{CONFIGURATION.strip()}{named}")
+    for name in ("pack/sub.py", "pack/data.txt", "pack/.env", "pack/.git/config"):
+        project.write(name, "")
+    code = """
+        import bandsaw
+        from bandsaw.distribution import get_distribution_archive
+        members = get_distribution_archive(bandsaw.get_configuration("pack")).members
+        print(*sorted(name for name in members if name.startswith("pack/")))
+    """
+    found = project.run("-c", textwrap.dedent(code)).stdout.split()
+    hidden = ["pack/.env", "pack/.git/config"] if is_named else []
+    assert found == [*hidden, "pack/__init__.py", "pack/data.txt", "pack/sub.py"]
+
+
 def test_neither_a_named_module_nor_its_packages_are_imported(tmp_path, monkeypatch):
     (tmp_path / "loud_package").mkdir()
     (tmp_path / "loud_package" / "__init__.py").write_text("raise AssertionError")

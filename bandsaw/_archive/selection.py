@@ -142,7 +142,10 @@ def collect(
     for name in named:
         # The script is there under its own name, and `__main__.py` is the archive's own.
         if name not in (script, "__main__"):
-            collected.add_named(name, "configuration" if name == configuration_name else "named")
+            is_configuration = name == configuration_name
+            collected.add_named(
+                name, "configuration" if is_configuration else "named", not is_configuration
+            )
     imports = None
     if reached_from is not None:
         from .closure import reached
@@ -294,11 +297,14 @@ class _Collected:
         member = name.replace(".", "/") + ".py"
         self.add(member, locate.read_file(path), "main script", os.path.abspath(path))
 
-    def add_named(self, name: str, why: str) -> None:
+    def add_named(self, name: str, why: str, everything: bool = True) -> None:
         spec = locate.located(name)
         folder = name.replace(".", "/")
         if locate.is_package(spec):
-            package = folders.find(spec.submodule_search_locations or (), everything=True)
+            places = list(spec.submodule_search_locations or ())
+            package = folders.find(places, everything=everything)
+            for inner, reason in package.left_out.items():
+                self.leave_out(f"{folder}/{inner}", reason, os.path.join(places[0], inner))
             is_own = is_first_party(name)
             for inner, data in package.read():
                 path = package.paths.get(inner) if is_own else None
