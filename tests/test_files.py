@@ -344,6 +344,21 @@ print(os.path.relpath(first), second == os.path.abspath("results/made"), Path(se
     assert run(code) == "computed\n../results/made True x\n"
 
 
+def test_a_hit_brings_a_file_with_a_relative_path_to_that_path(run):
+    code = """\
+@bandsaw.task(chain="here")
+def make():
+    Path("made").write_text("x")
+    return File("./made")
+
+# main
+make()
+os.unlink("made")
+print(make(), Path("made").read_text())
+"""
+    assert run(code) == "File('./made') x\n"
+
+
 def test_what_entries_name_stays_where_it_is():
     # Caches and sessions of earlier versions name these: without them such entries are of no use.
     from bandsaw._files import carrying, keeping

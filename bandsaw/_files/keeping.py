@@ -112,8 +112,8 @@ class Bringing(FileCarrier):
         if has_come and to is not None:
             target = destinations.below(os.getcwd(), to)
             result = File(target, to)
-        elif destinations.is_relative(path):
-            target = destinations.below(os.getcwd(), path)
+        elif destinations.is_relative(os.path.normpath(path)):
+            target = destinations.below(os.getcwd(), os.path.normpath(path))
             result = File(path, to)
         else:
             target = destinations.new_place(name)
