@@ -67,6 +67,9 @@ class Hostile:
     def __repr__(self):
         raise SystemExit("asked for a text")
 
+class Homeless:
+    __module__ = None
+
 @bandsaw.task
 def cached(x):
     return own(x)
@@ -97,6 +100,10 @@ def given(value):
 @bandsaw.task(chain="plain")
 def raised(text, x):
     raise ValueError(text)
+
+@bandsaw.task(chain="plain")
+def odd():
+    raise SyntaxError("odd", ("x.py", 1, 1, b"no text"))
 
 @bandsaw.task(chain="noted")
 def noted():
@@ -262,14 +269,21 @@ def test_calls_that_a_new_parameter_has_made_are_not_told_by_each_other(
 
 
 def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_runs):
-    recorded("given(Hostile()); given('<script>')")
+    recorded("given(Hostile()); given('<script>'); given(Homeless())")
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [
-        "workflow.Hostile", "'<script>'",
+        "workflow.Hostile", "'<script>'", "?.Homeless",
     ]  # fmt: skip
     recorded("given('a' * 70)")
     assert re.search(r"given\('a+\.\.\.  done", bandsaw_runs("show", "--calls"))
     recorded("given(1)", values=False)
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [None]
+
+
+def test_a_run_is_found_by_its_id_also_where_that_begins_another(recorded, bandsaw_runs):
+    for name in ("night", "night-2"):
+        recorded(f"bandsaw.run._RUN_ID = {name!r}; total(1)")
+    assert "run night of" in bandsaw_runs("show", "night")
+    assert "run night-2 of" in bandsaw_runs("show", "night-")
 
 
 def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded, bandsaw_runs):
@@ -374,10 +388,16 @@ def test_one_call_that_cannot_be_written_takes_no_other_along(recorded, bandsaw_
         raised("b\\udc80d", 0)
     except ValueError:
         pass
+    try:
+        odd()
+    except SyntaxError:
+        pass
     noted()
     given(2)
     """)
     assert len(calls_of(bandsaw_runs, "given")) == 2
+    (odd,) = calls_of(bandsaw_runs, "odd")
+    assert "in odd\n" in odd["traceback"] and "SyntaxError: odd" in odd["traceback"]
     (raised,) = calls_of(bandsaw_runs, "raised")
     assert "udc80" in raised["traceback"]
 

@@ -155,7 +155,8 @@ def _runs(pid: int, begun: float) -> bool:
 def run_of(connection: Any, text: str) -> dict[str, Any]:
     """Finds a run: by its id or the beginning of it, or `last`."""
     there = runs(connection)
-    found = there[:1] if text == "last" else [run for run in there if run["run"].startswith(text)]
+    found = there[:1] if text == "last" else [run for run in there if run["run"] == text]
+    found = found or [run for run in there if run["run"].startswith(text)]
     if len(found) == 1:
         return found[0]
     if not there:
