@@ -359,6 +359,22 @@ print(make(), Path("made").read_text())
     assert run(code) == "File('./made') x\n"
 
 
+def test_a_file_with_braces_in_its_name_arrives_and_is_brought_back(run):
+    code = """\
+@bandsaw.task(chain="cached")
+def make():
+    Path("a{b}{name}").write_text("x")
+    return File("a{b}{name}", to="results/{name}")
+
+# main
+path = make().path
+os.unlink(path)
+print(make().path == path == os.path.abspath("results/a{b}{name}"), Path(path).read_text())
+"""
+    # The workflow is a template.
+    assert run(code) == "True x\n"
+
+
 def test_what_entries_name_stays_where_it_is():
     # Caches and sessions of earlier versions name these: without them such entries are of no use.
     from bandsaw._files import carrying, keeping
