@@ -316,11 +316,34 @@ def test_a_run_is_lost_whose_number_another_process_has(project, recorded, bands
         for begun, state in ((time.time() - 10**7, "lost"), (time.time(), "running")):
             with connection:
                 connection.execute(
-                    "UPDATE runs SET ended = NULL, begun = ?, pid = ?", (begun, os.getpid())
+                    "UPDATE runs SET ended = NULL, begun = ?1, seen = ?1, pid = ?2",
+                    (begun, os.getpid()),
                 )
                 connection.execute("UPDATE calls SET submitted = NULL, begun = ?", (begun,))
             (run,) = json.loads(bandsaw_runs("ls", "--json"))
             assert run["state"] == state
+
+
+def test_calls_of_processes_with_the_same_number_are_told_apart(recorded, bandsaw_runs):
+    for _ in range(2):
+        recorded("bandsaw.run._RUN_ID = 'nightly'; os.getpid = lambda: 7; total(1)")
+    assert len(calls_of(bandsaw_runs, "total")) == 2
+
+
+def test_a_run_with_which_another_program_goes_on_has_not_ended(recorded, bandsaw_runs):
+    body = """
+    bandsaw.run._RUN_ID = "nightly"
+    import subprocess, sys
+    given(1)
+    from bandsaw._recording import writing
+    writing.flush()
+    print(subprocess.run([sys.executable, "-m", "bandsaw", "runs", "ls"], capture_output=True))
+    """
+    recorded(body)
+    time.sleep(0.5)
+    assert "running" in recorded(body).stdout
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+    assert run["state"] == "ended" and run["calls"] == 2 and run["seconds"] > 0.5
 
 
 def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, bandsaw_runs):
