@@ -218,7 +218,7 @@ class _ConfiguredArchive(DistributionArchive):
         return self._put(stores.put_zip)
 
     def _collect(self) -> Content:
-        from ._archive import checkout, running, selection
+        from ._archive import checkout, closure, running, selection
 
         self._state = checkout.state()
         configuration = self._configuration
@@ -231,12 +231,13 @@ class _ConfiguredArchive(DistributionArchive):
             self.signed_by,
             # A package that is named goes along whole, one that only configures as others do.
             None if name in configuration.distribution_modules else name,
-            selection.roots_of(configuration) if first_party else None,
+            closure.roots_of(configuration) if first_party else None,
             # What is not reached from here may be reached from where it was made.
             None if earlier is None else earlier.content,
             selection.known_imports() if first_party else None,
             configuration._distribution_files,
             checkout.loaded_text,
+            closure.filled_by(configuration),
         )
 
     def is_outdated(self, configuration: Configuration) -> bool:

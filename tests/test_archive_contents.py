@@ -208,6 +208,47 @@ def test_a_package_with_the_configuration_goes_along_whole_only_if_it_is_named(p
     assert found == [*hidden, "pack/__init__.py", "pack/data.txt", "pack/sub.py"]
 
 
+def test_what_caches_and_recorders_keep_in_a_package_does_not_go_along(project):
+    keeping = """
+        import os
+        import bandsaw
+        from bandsaw.recording import Recorder
+
+        here = os.path.dirname(__file__)
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(bandsaw.advices.cache.CachingAdvice(here + "/data"))
+            .add_extension(Recorder(here + "/calls.sqlite"))
+            .add_extension(Recorder())
+        )
+    """
+    code = """
+        import bandsaw
+        from bandsaw.distribution import get_distribution_archive
+
+        @bandsaw.task(config="pack.keeping")
+        def f(x):
+            return x
+
+        def members():
+            found = get_distribution_archive(bandsaw.get_configuration("pack.keeping")).members
+            return {name for name in found if name.startswith("pack/")}
+    """
+    project.write("pack/keeping.py", textwrap.dedent(keeping))
+    project.write("pack/steps.py", textwrap.dedent(code))
+    expected = {
+        f"pack/{name}" for name in ("keeping.py", "steps.py", "data/x.csv", "data/abcd.csv")
+    }
+    for name in expected - {"pack/keeping.py", "pack/steps.py"}:
+        project.write(name, "")
+    project.write("pack/abcd/kept", "")
+    project.run("-c", "from pack import steps; steps.f(1)")
+    assert len(list((project.folder / "pack" / "data").glob("*/*"))) == 1
+    assert (project.folder / "pack" / "calls.sqlite").exists()
+    run = project.run("-c", "from pack import steps; print(*steps.members())")
+    assert set(run.stdout.split()) == {*expected, "pack/abcd/kept"}
+
+
 def test_neither_a_named_module_nor_its_packages_are_imported(tmp_path, monkeypatch):
     (tmp_path / "loud_package").mkdir()
     (tmp_path / "loud_package" / "__init__.py").write_text("raise AssertionError")
