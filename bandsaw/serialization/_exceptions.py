@@ -147,8 +147,7 @@ def fill(
         else:
             _classes.set_state(error, state)
             _set_fields(error, content["fields"])
-            # A group was made with its first two.
-            made_with = _ARGS.__get__(error)[:2] if _is_group(error) else ()
+            made_with = _ARGS.__get__(error)[:2] if _is_group(error) else ()  # of a group
             _ARGS.__set__(error, (*made_with, *args))
         _SUPPRESS.__set__(error, bool(content["suppress"]))
     if text is not None:
