@@ -606,6 +606,19 @@ def test_a_version_is_looked_for(other_python, monkeypatch, tmp_path):
     assert len(store.kept()) == 1
 
 
+def test_what_only_uv_knows_is_asked_for_in_its_words(other_python, monkeypatch, tmp_path):
+    version = pythons.find(other_python).full_version
+    uv = tmp_path / "uv"
+    fitting = f">={version},<={version}"
+    uv.write_text(
+        f"#!/bin/sh\n[ \"$3\" = '{fitting}' ] || [ $1 = --version ] && echo {other_python}\n"
+    )
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert pythons.find(f">= {version}, <= {version}") == pythons.find(other_python)
+
+
 def test_the_python_that_runs_is_the_first_choice(monkeypatch):
     monkeypatch.setenv("PATH", "")
     for asked in (None, HERE, HERE.rpartition(".")[0], f">=3.9,<={HERE}", "3", sys.executable):
