@@ -282,6 +282,8 @@ def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_
 def test_a_run_is_found_by_its_id_also_where_that_begins_another(recorded, bandsaw_runs):
     for name in ("night", "night-2"):
         recorded(f"bandsaw.run._RUN_ID = {name!r}; total(1)")
+    recorded("bandsaw.run._RUN_ID = 'team/night'; total(1)")
+    assert bandsaw_runs("report", "team", "--format", "trace") == "wrote bandsaw-team_night.json\n"
     assert "run night of" in bandsaw_runs("show", "night")
     assert "run night-2 of" in bandsaw_runs("show", "night-")
 
