@@ -1,5 +1,6 @@
 """What of a project goes into an archive: what is named, and what is reached."""
 
+import os
 import re
 import sys
 import textwrap
@@ -274,11 +275,13 @@ def test_links_are_followed_and_what_is_no_file_is_left_out(tmp_path, monkeypatc
     (folder / "file").symlink_to(tmp_path / "real" / "data")
     (folder / "nowhere").symlink_to(tmp_path / "not there")
     (folder / "again").symlink_to(folder)
+    (folder / os.fsdecode(b"latin-\xe9")).write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     found = {name for name in collect(["linked_package"]).members if name.startswith("linked")}
     assert {name.partition("/")[2] for name in found} == {
         *("old.py", "compiled_only.pyc", "there/data", "file")
     }
+    assert "latin-\udce9" in folders.find([str(folder)]).left_out
 
 
 def test_a_change_of_one_byte_or_name_is_another_digest(tmp_path, monkeypatch):

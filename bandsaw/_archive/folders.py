@@ -118,7 +118,9 @@ def _walk(
         if not is_folder and not stat.S_ISREG(status.st_mode):
             continue
         path = inner + entry.name
-        if left_out is None:
+        if not _is_utf8(entry.name):
+            reason = "not named in UTF-8"  # as all names in a zip are
+        elif left_out is None:
             reason = "byte code" if entry.name == "__pycache__" else None
         else:
             reason = _unwanted(entry.name)
@@ -134,14 +136,21 @@ def _walk(
                     reason = LARGE
                 elif not os.access(entry.path, os.R_OK):
                     reason = "not to be read"
-            if reason is not None:
-                left_out[path] = reason
+        if reason is not None and left_out is not None:
+            left_out[path] = reason
         if reason is None:
             if is_folder:
                 inside = path + "/", (*above, real), left_out, largest, filled
                 yield from _walk(entry.path, *inside)
             else:
                 yield path, entry.path, status.st_size
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _has_sign(folder: str) -> bool:
