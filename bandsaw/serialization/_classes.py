@@ -31,7 +31,7 @@ MAIN_NAMES = ("__main__", "__mp_main__")
 
 def name_of(obj: Any) -> tuple[str, str]:
     """Gives module and qualified name, for the script that is run the name to import it by."""
-    module = obj.__module__
+    module = str(obj.__module__)  # a class may have set it to anything
     if module in MAIN_NAMES:
         from ..modules import main_module_name
 

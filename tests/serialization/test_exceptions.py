@@ -260,6 +260,8 @@ def test_a_local_class_arrives_as_a_remote_error(cross):
     assert str(read) == "('text', 5)"
     assert read.type_name == f"{__name__}.{Local.__qualname__}"
     assert read.detail == (1,)
+    Local.__module__ = None
+    assert type(cross(Local("text"))) is RemoteError
     assert type(read.__cause__) is KeyError
     assert type(read.__cause__.__cause__) is RemoteTraceback
     again = cross(read)
