@@ -235,7 +235,7 @@ def test_what_is_no_python_is_refused(python):
 
 
 def test_what_gives_access_to_a_host_is_not_told(wheel):
-    text = "a @ https://me:secret@host/a.whl"
+    text = "a @ https://me:the@secret@host/a.whl"
     environment = bandsaw.Environment([text])
     assert environment.requirements == (text,)
     assert "secret" not in repr(environment) + requirements.told([text])
