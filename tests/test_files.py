@@ -1,5 +1,6 @@
 """Files and folders that travel with calls, and come back."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -535,6 +536,23 @@ def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
             arrive(data, expected)
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
     assert file_contents.digest_of(target) == digest
+
+
+def test_a_folder_that_loses_a_file_is_not_said_to_be_missing(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def scandir(path):
+        with real(path) as entries:
+            found = list(entries)
+        (tmp_path / "gone").unlink()
+        yield found
+
+    real = os.scandir
+    (tmp_path / "gone").write_text("")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scandir)
+        with pytest.raises(FileTravelError, match="gone") as caught:
+            trees.parts_of(str(tmp_path))
+    assert not isinstance(caught.value, MissingFileError)
 
 
 def test_what_cannot_be_read_is_named_and_not_where_it_goes(tmp_path):
