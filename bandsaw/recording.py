@@ -93,6 +93,7 @@ class Recorder(Extension):
 
     def on_call_ended(self, session: Any, error: Optional[BaseException]) -> None:
         """Hands over what is known of the call. See `Extension.on_call_ended`."""
+        session.__dict__.pop("_record", None)  # it may be begun once more
         call = session.__dict__.get("_recorded", {}).pop(id(self), None)
         if call is None:
             return
