@@ -118,12 +118,12 @@ def _walk(
         if not is_folder and not stat.S_ISREG(status.st_mode):
             continue
         path = inner + entry.name
-        if not _is_utf8(entry.name):
-            reason = "not named in UTF-8"  # as all names in a zip are
-        elif left_out is None:
-            reason = "byte code" if entry.name == "__pycache__" else None
+        # All names in a zip are in UTF-8.
+        reason = None if _is_utf8(entry.name) else "not named in UTF-8"
+        if left_out is None:
+            reason = "byte code" if entry.name == "__pycache__" else reason
         else:
-            reason = _unwanted(entry.name)
+            reason = reason or _unwanted(entry.name)
             place = real if is_folder else os.path.join(real, entry.name)
             if reason is None and place in filled:
                 # Other folders may lie beside those of a cache.
