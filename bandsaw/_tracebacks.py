@@ -100,16 +100,7 @@ def add_note(error: BaseException, note: str) -> None:
 
 def text_of(error: BaseException) -> Optional[str]:
     """Writes the traceback of an error, see `formatted`; `None` if it was not raised here."""
-    if error.__traceback__ is None:
-        return None
-    try:
-        return formatted(error)
-    except Exception:
-        # For example a broken `__str__` somewhere in the chain.
-        import traceback
-
-        lines = traceback.format_tb(without_ours(error.__traceback__))
-        return "".join([*lines, f"{type(error).__qualname__}: {message_of(error)}\n"])
+    return None if error.__traceback__ is None else formatted(error)
 
 
 def message_of(error: BaseException) -> str:
@@ -121,6 +112,17 @@ def message_of(error: BaseException) -> str:
 
 def formatted(error: BaseException) -> str:
     """Writes the traceback of an error, and of what it is chained to, as Python prints it."""
+    import traceback
+
+    try:
+        return _formatted(error)
+    except Exception:
+        # For example an error of syntax somewhere in the chain whose line is no text.
+        lines = traceback.format_tb(without_ours(error.__traceback__))
+        return "".join([*lines, f"{type(error).__qualname__}: {message_of(error)}\n"])
+
+
+def _formatted(error: BaseException) -> str:
     import traceback
 
     whole = traceback.TracebackException(type(error), error, error.__traceback__)

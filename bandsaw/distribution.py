@@ -218,23 +218,26 @@ class _ConfiguredArchive(DistributionArchive):
         return self._put(stores.put_zip)
 
     def _collect(self) -> Content:
-        from ._archive import checkout, running, selection
+        from ._archive import checkout, closure, running, selection
 
         self._state = checkout.state()
         configuration = self._configuration
         self._tasks_seen = _number_of_tasks(configuration)
         first_party = configuration._distributes_first_party
         earlier = running.running_archive()
+        name = importable_module_name(configuration.module_name)
         return selection.collect(
             self.modules,
             self.signed_by,
-            importable_module_name(configuration.module_name),
-            selection.roots_of(configuration) if first_party else None,
+            # A package that is named goes along whole, one that only configures as others do.
+            None if name in configuration.distribution_modules else name,
+            closure.roots_of(configuration) if first_party else None,
             # What is not reached from here may be reached from where it was made.
             None if earlier is None else earlier.content,
             selection.known_imports() if first_party else None,
             configuration._distribution_files,
             checkout.loaded_text,
+            closure.filled_by(configuration),
         )
 
     def is_outdated(self, configuration: Configuration) -> bool:

@@ -76,7 +76,10 @@ class Recorder(Extension):
 
     def on_call_begun(self, session: Any) -> None:
         """Notes when and as what a call begins. See `Extension.on_call_begun`."""
-        call = _used().calls.take_record(session.task) or {"key": telling.new_key()}
+        known = session.__dict__
+        if "_record" not in known:  # there may be several recorders
+            known["_record"] = _used().calls.take_record(session.task) or {"key": telling.new_key()}
+        call = dict(known["_record"])
         call["begun"] = time.time()
         call["cpu"] = time.thread_time()
         call["task"] = str(session.task)
@@ -85,11 +88,12 @@ class Recorder(Extension):
         if self.values:
             call["arguments"] = _arguments(session.execution)
         call["token"] = _around.set(call["key"])
-        session.__dict__.setdefault("_recorded", {})[id(self)] = call
+        known.setdefault("_recorded", {})[id(self)] = call
         self._write("begun", call["task"])
 
     def on_call_ended(self, session: Any, error: Optional[BaseException]) -> None:
         """Hands over what is known of the call. See `Extension.on_call_ended`."""
+        session.__dict__.pop("_record", None)  # it may be begun once more
         call = session.__dict__.get("_recorded", {}).pop(id(self), None)
         if call is None:
             return

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import socket
 from typing import Any, Optional
 
 from ._session import telling
+from ._tracebacks import message_of
 from .errors import InvalidValueError
 from .extensions import Extension
 
@@ -83,10 +85,11 @@ class Tracing(Extension):
             if isinstance(value, (str, int, float, bool)):
                 span.set_attribute(f"bandsaw.{name}", value)
         if error is not None:
-            span.record_exception(error)
-            span.set_status(
-                trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}")
-            )
+            # What an error says of itself may fail, and must not take its place.
+            with contextlib.suppress(Exception):
+                span.record_exception(error)
+            told = f"{type(error).__name__}: {message_of(error)}"
+            span.set_status(trace.Status(trace.StatusCode.ERROR, told))
         span.end()
 
     def on_call_resumed(self, session: Any) -> None:

@@ -1,5 +1,6 @@
 """What of a project goes into an archive: what is named, and what is reached."""
 
+import os
 import re
 import sys
 import textwrap
@@ -191,6 +192,64 @@ def test_a_package_that_says_itself_where_its_modules_are_can_be_named(project):
     assert {"pack/__init__.py", "pack/far.py"} <= set(found)
 
 
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_package_with_the_configuration_goes_along_whole_only_if_it_is_named(project, is_named):
+    named = ".add_modules_for_distribution('pack')" if is_named else ""
+    project.write("pack/__init__.py", f"{CONFIGURATION.strip()}{named}")
+    for name in ("pack/sub.py", "pack/data.txt", "pack/.env", "pack/.git/config"):
+        project.write(name, "")
+    code = """
+        import bandsaw
+        from bandsaw.distribution import get_distribution_archive
+        members = get_distribution_archive(bandsaw.get_configuration("pack")).members
+        print(*sorted(name for name in members if name.startswith("pack/")))
+    """
+    found = project.run("-c", textwrap.dedent(code)).stdout.split()
+    hidden = ["pack/.env", "pack/.git/config"] if is_named else []
+    assert found == [*hidden, "pack/__init__.py", "pack/data.txt", "pack/sub.py"]
+
+
+def test_what_caches_and_recorders_keep_in_a_package_does_not_go_along(project):
+    keeping = """
+        import os
+        import bandsaw
+        from bandsaw.recording import Recorder
+
+        here = os.path.dirname(__file__)
+        configuration = (
+            bandsaw.Configuration()
+            .add_advice_chain(bandsaw.advices.cache.CachingAdvice(here + "/data"))
+            .add_extension(Recorder(here + "/calls.sqlite"))
+            .add_extension(Recorder())
+        )
+    """
+    code = """
+        import bandsaw
+        from bandsaw.distribution import get_distribution_archive
+
+        @bandsaw.task(config="pack.keeping")
+        def f(x):
+            return x
+
+        def members():
+            found = get_distribution_archive(bandsaw.get_configuration("pack.keeping")).members
+            return {name for name in found if name.startswith("pack/")}
+    """
+    project.write("pack/keeping.py", textwrap.dedent(keeping))
+    project.write("pack/steps.py", textwrap.dedent(code))
+    expected = {
+        f"pack/{name}" for name in ("keeping.py", "steps.py", "data/x.csv", "data/abcd.csv")
+    }
+    for name in expected - {"pack/keeping.py", "pack/steps.py"}:
+        project.write(name, "")
+    project.write("pack/abcd/kept", "")
+    project.run("-c", "from pack import steps; steps.f(1)")
+    assert len(list((project.folder / "pack" / "data").glob("*/*"))) == 1
+    assert (project.folder / "pack" / "calls.sqlite").exists()
+    run = project.run("-c", "from pack import steps; print(*steps.members())")
+    assert set(run.stdout.split()) == {*expected, "pack/abcd/kept"}
+
+
 def test_neither_a_named_module_nor_its_packages_are_imported(tmp_path, monkeypatch):
     (tmp_path / "loud_package").mkdir()
     (tmp_path / "loud_package" / "__init__.py").write_text("raise AssertionError")
@@ -216,11 +275,13 @@ def test_links_are_followed_and_what_is_no_file_is_left_out(tmp_path, monkeypatc
     (folder / "file").symlink_to(tmp_path / "real" / "data")
     (folder / "nowhere").symlink_to(tmp_path / "not there")
     (folder / "again").symlink_to(folder)
+    (folder / os.fsdecode(b"latin-\xe9")).write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     found = {name for name in collect(["linked_package"]).members if name.startswith("linked")}
     assert {name.partition("/")[2] for name in found} == {
         *("old.py", "compiled_only.pyc", "there/data", "file")
     }
+    assert "latin-\udce9" in folders.find([str(folder)]).left_out
 
 
 def test_a_change_of_one_byte_or_name_is_another_digest(tmp_path, monkeypatch):

@@ -138,6 +138,19 @@ def test_a_configuration_that_fails_is_an_error_in_one_line(project, command):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["cache explain broken.f 1", "archive ls --module broken"])
+def test_a_module_that_fails_is_an_error_in_one_line(project, command):
+    caching = ".add_advice_chain(bandsaw.advices.cache.CachingAdvice('cache'))"
+    text = f"import bandsaw\nconfiguration = bandsaw.Configuration(){caching}"
+    project.write("bandsaw_config.py", text)
+    for text, said in (("1 / 0", "ZeroDivisionError"), ("None.x", "AttributeError")):
+        project.write("broken.py", text)
+        done = project.run("-m", "bandsaw", *command.split(), check=False)
+        assert done.returncode == 1
+        start = f"error: The module 'broken' cannot be imported: {said}"
+        assert done.stderr.startswith(start) and done.stderr.count("\n") == 1
+
+
 def test_an_interpreter_that_cannot_be_reached_is_a_reason(project):
     for executable, said in (("/not/there", "cannot be started"), ("/bin/false", "is no Python")):
         done = check(project, executable=executable)

@@ -235,7 +235,7 @@ def test_what_is_no_python_is_refused(python):
 
 
 def test_what_gives_access_to_a_host_is_not_told(wheel):
-    text = "a @ https://me:secret@host/a.whl"
+    text = "a @ https://me:the@secret@host/a.whl"
     environment = bandsaw.Environment([text])
     assert environment.requirements == (text,)
     assert "secret" not in repr(environment) + requirements.told([text])
@@ -604,6 +604,19 @@ def test_a_version_is_looked_for(other_python, monkeypatch, tmp_path):
         environment = bandsaw.Environment(python=python)
         assert output_of(environment, "import sys; print(sys.version.split()[0])") == version
     assert len(store.kept()) == 1
+
+
+def test_what_only_uv_knows_is_asked_for_in_its_words(other_python, monkeypatch, tmp_path):
+    version = pythons.find(other_python).full_version
+    uv = tmp_path / "uv"
+    fitting = f">={version},<={version}"
+    uv.write_text(
+        f"#!/bin/sh\n[ \"$3\" = '{fitting}' ] || [ $1 = --version ] && echo {other_python}\n"
+    )
+    uv.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert pythons.find(f">= {version}, <= {version}") == pythons.find(other_python)
 
 
 def test_the_python_that_runs_is_the_first_choice(monkeypatch):

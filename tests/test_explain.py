@@ -324,6 +324,11 @@ def test_an_entry_that_is_ambiguous_is_listed(workflow):
     assert done.returncode == 1
     assert f"2 entries begin with '{folder}'" in done.stderr
     assert second.name in done.stderr
+    # Ids may be assigned: one may be the beginning of another.
+    shorter = first.with_name(first.name[:-1])
+    shorter.write_bytes(first.read_bytes())
+    done = command(workflow, "show", f"{folder}/{shorter.name}")
+    assert done.stdout.startswith(f"entry: {folder}/{shorter.name}\n")
 
 
 def test_a_method_is_explained_as_it_is_called(configure, tmp_path):

@@ -1,5 +1,6 @@
 """Files and folders that travel with calls, and come back."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -344,6 +345,37 @@ print(os.path.relpath(first), second == os.path.abspath("results/made"), Path(se
     assert run(code) == "computed\n../results/made True x\n"
 
 
+def test_a_hit_brings_a_file_with_a_relative_path_to_that_path(run):
+    code = """\
+@bandsaw.task(chain="here")
+def make():
+    Path("made").write_text("x")
+    return File("./made")
+
+# main
+make()
+os.unlink("made")
+print(make(), Path("made").read_text())
+"""
+    assert run(code) == "File('./made') x\n"
+
+
+def test_a_file_with_braces_in_its_name_arrives_and_is_brought_back(run):
+    code = """\
+@bandsaw.task(chain="cached")
+def make():
+    Path("a{b}{name}").write_text("x")
+    return File("a{b}{name}", to="results/{name}")
+
+# main
+path = make().path
+os.unlink(path)
+print(make().path == path == os.path.abspath("results/a{b}{name}"), Path(path).read_text())
+"""
+    # The workflow is a template.
+    assert run(code) == "True x\n"
+
+
 def test_what_entries_name_stays_where_it_is():
     # Caches and sessions of earlier versions name these: without them such entries are of no use.
     from bandsaw._files import carrying, keeping
@@ -504,6 +536,23 @@ def test_contents_that_are_too_short_too_long_or_others_leave_nothing(tmp_path):
             arrive(data, expected)
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
     assert file_contents.digest_of(target) == digest
+
+
+def test_a_folder_that_loses_a_file_is_not_said_to_be_missing(tmp_path, monkeypatch):
+    @contextlib.contextmanager
+    def scandir(path):
+        with real(path) as entries:
+            found = list(entries)
+        (tmp_path / "gone").unlink()
+        yield found
+
+    real = os.scandir
+    (tmp_path / "gone").write_text("")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", scandir)
+        with pytest.raises(FileTravelError, match="gone") as caught:
+            trees.parts_of(str(tmp_path))
+    assert not isinstance(caught.value, MissingFileError)
 
 
 def test_what_cannot_be_read_is_named_and_not_where_it_goes(tmp_path):

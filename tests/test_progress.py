@@ -201,3 +201,10 @@ def test_a_listener_that_raises_fails_no_call(monkeypatch, caplog):
 def test_what_is_no_time_is_refused():
     with pytest.raises(InvalidValueError, match="seconds"):
         Progress(seconds=0)
+
+
+def test_what_runs_is_not_among_those_that_are_done():
+    # One was called directly, one has ended, and one was cancelled: two were submitted.
+    counts = Counts(0.0, (2, 2, 1, 2, 0, 0))
+    counts.until = 1.0
+    assert counts.text().startswith("2 of 3 done, 1 running")

@@ -67,6 +67,9 @@ class Hostile:
     def __repr__(self):
         raise SystemExit("asked for a text")
 
+class Homeless:
+    __module__ = None
+
 @bandsaw.task
 def cached(x):
     return own(x)
@@ -97,6 +100,10 @@ def given(value):
 @bandsaw.task(chain="plain")
 def raised(text, x):
     raise ValueError(text)
+
+@bandsaw.task(chain="plain")
+def odd():
+    raise SyntaxError("odd", ("x.py", 1, 1, b"no text"))
 
 @bandsaw.task(chain="noted")
 def noted():
@@ -262,14 +269,23 @@ def test_calls_that_a_new_parameter_has_made_are_not_told_by_each_other(
 
 
 def test_no_code_of_arguments_is_run_and_they_can_be_left_out(recorded, bandsaw_runs):
-    recorded("given(Hostile()); given('<script>')")
+    recorded("given(Hostile()); given('<script>'); given(Homeless())")
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [
-        "workflow.Hostile", "'<script>'",
+        "workflow.Hostile", "'<script>'", "?.Homeless",
     ]  # fmt: skip
     recorded("given('a' * 70)")
     assert re.search(r"given\('a+\.\.\.  done", bandsaw_runs("show", "--calls"))
     recorded("given(1)", values=False)
     assert [call["arguments"] for call in calls_of(bandsaw_runs, "given")] == [None]
+
+
+def test_a_run_is_found_by_its_id_also_where_that_begins_another(recorded, bandsaw_runs):
+    for name in ("night", "night-2"):
+        recorded(f"bandsaw.run._RUN_ID = {name!r}; total(1)")
+    recorded("bandsaw.run._RUN_ID = 'team/night'; total(1)")
+    assert bandsaw_runs("report", "team", "--format", "trace") == "wrote bandsaw-team_night.json\n"
+    assert "run night of" in bandsaw_runs("show", "night")
+    assert "run night-2 of" in bandsaw_runs("show", "night-")
 
 
 def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded, bandsaw_runs):
@@ -302,11 +318,46 @@ def test_a_run_is_lost_whose_number_another_process_has(project, recorded, bands
         for begun, state in ((time.time() - 10**7, "lost"), (time.time(), "running")):
             with connection:
                 connection.execute(
-                    "UPDATE runs SET ended = NULL, begun = ?, pid = ?", (begun, os.getpid())
+                    "UPDATE runs SET ended = NULL, begun = ?1, seen = ?1, pid = ?2",
+                    (begun, os.getpid()),
                 )
                 connection.execute("UPDATE calls SET submitted = NULL, begun = ?", (begun,))
             (run,) = json.loads(bandsaw_runs("ls", "--json"))
             assert run["state"] == state
+
+
+def test_each_of_several_recorders_knows_when_a_call_was_submitted(project, recorded, bandsaw_runs):
+    more = '.add_extension(Recorder("calls.sqlite"'
+    project.write("recorders.py", CONFIGURATION.replace("{values}", "True").replace(
+        more, '.add_extension(Recorder("more.sqlite"))' + more))  # fmt: skip
+    recorded(
+        "bandsaw.task(config='recorders', chain='plain')(total.__wrapped__).submit(1).result()"
+    )
+    for name in ("calls", "more"):
+        shown = json.loads(bandsaw_runs("show", "--json", "--file", f"{name}.sqlite"))
+        assert [call["submitted"] is not None for call in shown["list"]] == [True]
+
+
+def test_calls_of_processes_with_the_same_number_are_told_apart(recorded, bandsaw_runs):
+    for _ in range(2):
+        recorded("bandsaw.run._RUN_ID = 'nightly'; os.getpid = lambda: 7; total(1)")
+    assert len(calls_of(bandsaw_runs, "total")) == 2
+
+
+def test_a_run_with_which_another_program_goes_on_has_not_ended(recorded, bandsaw_runs):
+    body = """
+    bandsaw.run._RUN_ID = "nightly"
+    import subprocess, sys
+    given(1)
+    from bandsaw._recording import writing
+    writing.flush()
+    print(subprocess.run([sys.executable, "-m", "bandsaw", "runs", "ls"], capture_output=True))
+    """
+    recorded(body)
+    time.sleep(0.5)
+    assert "running" in recorded(body).stdout
+    (run,) = json.loads(bandsaw_runs("ls", "--json"))
+    assert run["state"] == "ended" and run["calls"] == 2 and run["seconds"] > 0.5
 
 
 def test_a_run_that_ctrl_c_ends_shows_as_interrupted_and_says_little(project, bandsaw_runs):
@@ -374,10 +425,16 @@ def test_one_call_that_cannot_be_written_takes_no_other_along(recorded, bandsaw_
         raised("b\\udc80d", 0)
     except ValueError:
         pass
+    try:
+        odd()
+    except SyntaxError:
+        pass
     noted()
     given(2)
     """)
     assert len(calls_of(bandsaw_runs, "given")) == 2
+    (odd,) = calls_of(bandsaw_runs, "odd")
+    assert "in odd\n" in odd["traceback"] and "SyntaxError: odd" in odd["traceback"]
     (raised,) = calls_of(bandsaw_runs, "raised")
     assert "udc80" in raised["traceback"]
 

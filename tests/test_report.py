@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from bandsaw._report import trace
+from bandsaw._report.page import _figures as figures_of
 
 pytest.importorskip("bokeh", reason="reports are made with bokeh, in the extra 'report'")
 
@@ -141,6 +142,14 @@ def test_all_of_it_is_printed(page):
     page.emulate_media(media="print")
     assert page.locator("pre").first.is_visible()
     assert page.pdf().startswith(b"%PDF")
+
+
+def test_calls_count_as_failed_as_in_the_commands():
+    calls = [
+        {"task": "work", "state": state, "error": "builtins.ValueError", "seconds": 1.0}
+        for state in ("failed", "interrupted", "not begun")
+    ]
+    assert ("failed", "1") in figures_of({"seconds": 3.0}, calls)
 
 
 def test_calls_that_overlap_have_rows_of_their_own():

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import textwrap
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -84,6 +85,31 @@ def test_spans_of_a_task_are_children_of_its_call_wherever_it_runs(project, chai
     assert calls[0][6]["code.function.name"] == "workflow.work"
     is_here = {span[5] == outside[5] for span in inside}
     assert is_here == {chain == "plain"}
+
+
+def test_an_error_that_cannot_be_printed_stays_the_error_of_the_call(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    code = """
+        import bandsaw
+
+        class Mute(Exception):
+            def __str__(self):
+                raise ValueError("not this one")
+
+        @bandsaw.task(chain="plain")
+        def work():
+            raise Mute()
+
+        try:
+            work()
+        except Mute:
+            print("Mute")
+    """
+    project.write("workflow.py", textwrap.dedent(code))
+    path = project.folder / "spans"
+    assert project.run("workflow.py", SPANS=str(path)).stdout == "Mute\n"
+    (span,) = map(json.loads, path.read_text().splitlines())
+    assert span[4] == "ERROR"
 
 
 @pytest.fixture

@@ -10,19 +10,49 @@ import functools
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain, islice
 from types import FunctionType, MethodType, ModuleType
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party, is_foreign_place
+from .._system.directories import Anchor
 from ..errors import DistributionError
 from ..modules import main_module_name
 from . import folders, locate
 from .imports import Imports, named_in
 
+if TYPE_CHECKING:
+    from ..config import Configuration
+
 # Who registers more has data there, and no plugins.
 _MOST_INNER = 10_000
+
+
+def roots_of(configuration: Configuration) -> dict[str, str]:
+    """Names the modules from which first-party modules are reached."""
+    parts = [*_parts_of(configuration), configuration.serializer, configuration]
+    roots = {type(part).__module__: "configuration" for part in parts}
+    roots.update(dict.fromkeys(list(configuration._task_modules), "has a task"))
+    return roots
+
+
+def _parts_of(configuration: Configuration) -> list[Any]:
+    chains = [part for chain in list(configuration._tuples.values()) for part in chain]
+    return [*chains, *configuration.extensions]
+
+
+def filled_by(configuration: Configuration) -> set[str]:
+    """Returns the real paths of the folders of caches, and of the files of recorders."""
+    filled: set[str] = set()
+    for part in _parts_of(configuration):
+        held = getattr(part, "__dict__", {})
+        anchor, given = held.get("_anchor"), held.get("directory") or held.get("path")
+        if isinstance(anchor, Anchor) and given is not None:
+            path = os.path.realpath(anchor.absolute(os.fspath(given)))
+            # SQLite has two more files beside the one of a recorder.
+            filled.update((path, f"{path}-wal", f"{path}-shm"))
+    return filled
 
 
 class ReachedFile(NamedTuple):
@@ -39,9 +69,13 @@ def reached(
     begin: Iterable[tuple[str, bytes]],
     roots: Iterable[tuple[str, str]],
     imports: Imports,
+    filled: Collection[str] = (),
 ) -> Iterator[ReachedFile]:
-    """Yields the files of first-party modules and of their packages, as far as there are any."""
-    walk = _Walk(known)
+    """Yields the files of first-party modules and of their packages, as far as there are any.
+
+    `filled`: see `folders.find`.
+    """
+    walk = _Walk(known, filled)
     for name, source in begin:
         walk.pending.append((name, source))
         walk.take_package_of(name, f"with {name}")
@@ -65,7 +99,8 @@ def reached(
 
 
 class _Walk:
-    def __init__(self, known: Iterable[str]) -> None:
+    def __init__(self, known: Iterable[str], filled: Collection[str]) -> None:
+        self._filled = filled
         # The script that runs goes in under its own name, and the archive has a main of its own.
         self._known = {"__main__", "__mp_main__", *known}
         self.pending: deque[tuple[str, bytes]] = deque()
@@ -133,7 +168,7 @@ class _Walk:
             return
         places = [place for place in spec.submodule_search_locations if not is_foreign_place(place)]
         try:
-            package = folders.find(places)
+            package = folders.find(places, filled=self._filled)
             contents = list(package.read())
         except DistributionError:
             return

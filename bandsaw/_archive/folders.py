@@ -6,8 +6,9 @@ Folders may lie in a zip. Links are followed.
 from __future__ import annotations
 
 import os
+import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
 from ..errors import DistributionError
@@ -22,6 +23,8 @@ MUCH = "data of a package with more than 512 MB of it"
 _CACHES = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 # Caches and virtual environments say by such a file what they are.
 _SIGNS = ("CACHEDIR.TAG", "pyvenv.cfg")
+# The form of the ids of tasks, by which a cache names folders.
+_TASK_ID = re.compile("_?[0-9a-f]{4,64}")
 
 
 class FolderFiles(NamedTuple):
@@ -36,15 +39,21 @@ class FolderFiles(NamedTuple):
 
 
 def find(
-    folders: Iterable[str], largest: Optional[int] = LARGEST_FILE, everything: bool = False
+    folders: Iterable[str],
+    largest: Optional[int] = LARGEST_FILE,
+    everything: bool = False,
+    filled: Collection[str] = (),
 ) -> FolderFiles:
-    """Finds the files that are worth sending: not hidden, no cache, none above `largest` bytes."""
+    """Finds the files that are worth sending: not hidden, no cache, none above `largest` bytes.
+
+    `filled`: real paths of the folders of caches, and of the files of recorders.
+    """
     found = FolderFiles({}, {}, {})
     total = 0
     for folder in reversed(list(folders)):
         if os.path.isdir(folder):
             left_out = None if everything else found.left_out
-            for name, path, size in _walk(folder, "", (), left_out, largest):
+            for name, path, size in _walk(folder, "", (), left_out, largest, filled):
                 found.paths[name] = path
                 total += 0 if name.endswith(locate.SUFFIXES) else size
             continue
@@ -86,6 +95,7 @@ def _walk(
     above: tuple[str, ...],
     left_out: Optional[dict[str, str]],
     largest: Optional[int],
+    filled: Collection[str],
 ) -> Iterator[tuple[str, str, int]]:
     """Yields paths below a folder, full paths and sizes; without `left_out` all but byte code."""
     real = os.path.realpath(folder)
@@ -108,10 +118,17 @@ def _walk(
         if not is_folder and not stat.S_ISREG(status.st_mode):
             continue
         path = inner + entry.name
+        # All names in a zip are in UTF-8.
+        reason = None if _is_utf8(entry.name) else "not named in UTF-8"
         if left_out is None:
-            reason = "byte code" if entry.name == "__pycache__" else None
+            reason = "byte code" if entry.name == "__pycache__" else reason
         else:
-            reason = _unwanted(entry.name)
+            reason = reason or _unwanted(entry.name)
+            place = real if is_folder else os.path.join(real, entry.name)
+            if reason is None and place in filled:
+                # Other folders may lie beside those of a cache.
+                is_filled = not is_folder or _TASK_ID.fullmatch(entry.name)
+                reason = "kept by a cache or a recorder" if is_filled else None
             if reason is None and is_folder and _has_sign(entry.path):
                 reason = "cache or environment"
             if reason is None and not is_folder:
@@ -119,13 +136,21 @@ def _walk(
                     reason = LARGE
                 elif not os.access(entry.path, os.R_OK):
                     reason = "not to be read"
-            if reason is not None:
-                left_out[path] = reason
+        if reason is not None and left_out is not None:
+            left_out[path] = reason
         if reason is None:
             if is_folder:
-                yield from _walk(entry.path, path + "/", (*above, real), left_out, largest)
+                inside = path + "/", (*above, real), left_out, largest, filled
+                yield from _walk(entry.path, *inside)
             else:
                 yield path, entry.path, status.st_size
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _has_sign(folder: str) -> bool:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -120,15 +120,17 @@ def collect(
     known_imports: Optional[Mapping[str, list[str]]] = None,
     named_files: Sequence[tuple[str, str]] = (),
     loaded_text: Callable[[str], Optional[bytes]] = lambda path: None,
+    filled: Collection[str] = (),
 ) -> Content:
     """Collects what goes into an archive.
 
     `reached_from`: modules from which first-party modules are reached, besides those named and the
     script, and what they are there for; `None` leaves out all that is only reached. `earlier`: all
-    of whose members go in as well. `loaded_text`: says which text of a module is loaded.
+    of whose members go in as well. `loaded_text`: says which text of a module is loaded. `filled`:
+    see `closure.filled_by`.
     """
     named = sorted(set(modules))
-    collected = _Collected(loaded_text)
+    collected = _Collected(loaded_text, filled)
     if earlier is not None:
         for member, known in earlier.members.items():
             if member != "__main__.py":
@@ -142,7 +144,10 @@ def collect(
     for name in named:
         # The script is there under its own name, and `__main__.py` is the archive's own.
         if name not in (script, "__main__"):
-            collected.add_named(name, "configuration" if name == configuration_name else "named")
+            is_configuration = name == configuration_name
+            collected.add_named(
+                name, "configuration" if is_configuration else "named", not is_configuration
+            )
     imports = None
     if reached_from is not None:
         from .closure import reached
@@ -152,7 +157,7 @@ def collect(
         known = dict(collected.modules())
         # What is installed reaches no code of the project.
         begin = [item for item in known.items() if item[0] == script or is_first_party(item[0])]
-        for found in reached(known, begin, sorted(reached_from.items()), imports):
+        for found in reached(known, begin, sorted(reached_from.items()), imports, filled):
             if found.data is None:
                 collected.leave_out(found.member, found.why, found.path)
             else:
@@ -193,15 +198,6 @@ def collect(
     return content
 
 
-def roots_of(configuration: Configuration) -> dict[str, str]:
-    """Names the modules from which first-party modules are reached."""
-    chains = [part for chain in list(configuration._tuples.values()) for part in chain]
-    parts = [*chains, *configuration.extensions, configuration.serializer, configuration]
-    roots = {type(part).__module__: "configuration" for part in parts}
-    roots.update(dict.fromkeys(list(configuration._task_modules), "has a task"))
-    return roots
-
-
 def lacks_a_task(content: Content, configuration: Configuration) -> bool:
     """Says whether there is a task of a configuration whose module an archive does not have."""
     needed = list(configuration._task_modules)
@@ -237,8 +233,10 @@ def _as_bytes(manifest: dict[str, Any]) -> bytes:
 class _Collected:
     """Files by their paths, each with the first reason for which it was added."""
 
-    def __init__(self, loaded_text: Callable[[str], Optional[bytes]]) -> None:
-        self._loaded_text = loaded_text
+    def __init__(
+        self, loaded_text: Callable[[str], Optional[bytes]], filled: Collection[str]
+    ) -> None:
+        self._loaded_text, self._filled = loaded_text, filled
         self.files: dict[str, bytes] = {}
         self.why: dict[str, str] = {}
         self.left_out: dict[str, str] = {}
@@ -294,11 +292,14 @@ class _Collected:
         member = name.replace(".", "/") + ".py"
         self.add(member, locate.read_file(path), "main script", os.path.abspath(path))
 
-    def add_named(self, name: str, why: str) -> None:
+    def add_named(self, name: str, why: str, everything: bool = True) -> None:
         spec = locate.located(name)
         folder = name.replace(".", "/")
         if locate.is_package(spec):
-            package = folders.find(spec.submodule_search_locations or (), everything=True)
+            places = list(spec.submodule_search_locations or ())
+            package = folders.find(places, everything=everything, filled=self._filled)
+            for inner, reason in package.left_out.items():
+                self.leave_out(f"{folder}/{inner}", reason, os.path.join(places[0], inner))
             is_own = is_first_party(name)
             for inner, data in package.read():
                 path = package.paths.get(inner) if is_own else None

@@ -181,8 +181,8 @@ _METHODS = (classmethod, staticmethod)
 
 def _has_fields(value: Any) -> bool:
     kind = type(value)
-    is_told = kind.__module__ in _TOLD_BY_REPR or isinstance(value, (Enum, FunctionType))
-    return not is_told and kind.__module__.partition(".")[0] not in ("builtins", *_WITH_SHAPES)
+    is_told = _home_of(kind) in _TOLD_BY_REPR or isinstance(value, (Enum, FunctionType))
+    return not is_told and _home_of(kind).partition(".")[0] not in ("builtins", *_WITH_SHAPES)
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def short_text(value: Any) -> str:
     kind = type(value)
     if kind is str:
         return f"{value[:_LONGEST_TEXT]!r}... ({len(value)} characters)"
-    if kind.__module__ in _TOLD_BY_REPR:
+    if _home_of(kind) in _TOLD_BY_REPR:
         return repr(value)[:_LONGEST_TEXT]
     name = _name_of(kind)
     if kind in _SMALL and len(value) <= _MOST_SHOWN:
@@ -227,7 +227,7 @@ def short_text(value: Any) -> str:
             return reprlib.repr(value)
     if kind in (dict, list, tuple, set, frozenset, bytes, bytearray):
         return f"{name} of {len(value)}"
-    if kind.__module__.partition(".")[0] in _WITH_SHAPES:
+    if _home_of(kind).partition(".")[0] in _WITH_SHAPES:
         return f"{name} {_shape_of(value)}"[: 2 * _LONGEST_TEXT]
     label = value.__dict__.get("_name_") if isinstance(value, Enum) else None
     if isinstance(value, type):
@@ -249,11 +249,18 @@ def _is_plain(value: Any) -> bool:
     return _exact_text(value) is not None
 
 
+def _home_of(kind: type) -> str:
+    # A class may have set its `__module__` to anything.
+    home: Any = kind.__module__
+    return home if isinstance(home, str) else "?"
+
+
 def _name_of(kind: type) -> str:
-    if kind.__module__ == "builtins":
+    home = _home_of(kind)
+    if home == "builtins":
         return kind.__qualname__
     # The script has another name where it is imported.
-    return f"{importable_module_name(kind.__module__) or kind.__module__}.{kind.__qualname__}"
+    return f"{importable_module_name(home) or home}.{kind.__qualname__}"
 
 
 def _shape_of(value: Any) -> str:

@@ -21,7 +21,7 @@ from .._system.home import kept_folder
 from ..distribution import DistributionArchive, get_distribution_archive
 from ..errors import DistributionError, InvalidValueError
 from .console import add, age_in, counted, say, say_table, size_in, told_seconds, told_size
-from .targets import loaded
+from .targets import loaded, reason_of
 
 _SHORT = 12
 _counted = functools.partial(counted, one="archive")
@@ -103,8 +103,10 @@ def _configured(parsed: argparse.Namespace) -> DistributionArchive:
     for name in parsed.module:
         try:
             importlib.import_module(name)
-        except ImportError as error:
-            raise InvalidValueError(f"The module {name!r} cannot be imported: {error}") from error
+        except Exception as error:
+            raise InvalidValueError(
+                f"The module {name!r} cannot be imported: {reason_of(error)}."
+            ) from error
     return get_distribution_archive(configuration)
 
 

@@ -241,6 +241,7 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
 
 def _find(text: str, directories: Sequence[str]) -> Row:
     found = list(_matching([text], directories))
+    found = [row for row in found if row.entry == text] or found
     if len(found) == 1:
         return found[0]
     if not found:

@@ -148,7 +148,7 @@ def _problem(cache: CachingAdvice, folder: str, name: str) -> Optional[str]:
     """Says what is wrong with an entry: `None` for nothing, nothing if it is not there."""
     try:
         problem = entry.problem_of(folder, name)
-        age = time.time() - os.stat(os.path.join(folder, name)).st_mtime
+        age = abs(time.time() - os.stat(os.path.join(folder, name)).st_mtime)
     except FileNotFoundError:
         return ""
     if problem is not None:

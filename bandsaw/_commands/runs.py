@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from typing import Any, Optional
@@ -232,7 +233,9 @@ def _report(parsed: argparse.Namespace) -> int:
         calls = reading.calls(connection, run["run"])
     from .. import _report
 
-    path = parsed.output or f"bandsaw-{run['run']}.{'html' if parsed.format == 'html' else 'json'}"
+    # An id may be any text.
+    name = re.sub(r"[^\w.-]", "_", run["run"])
+    path = parsed.output or f"bandsaw-{name}.{'html' if parsed.format == 'html' else 'json'}"
     try:
         _report.write(path, parsed.format, run, calls)
     except OSError as error:

@@ -10,6 +10,7 @@ import ast
 import contextlib
 import os
 import re
+import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
@@ -32,11 +33,16 @@ def task_named(target: str) -> Any:
         module_name = ".".join(names[:count])
         try:
             return import_object(".".join(names[count:]), module_name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-                raise InvalidValueError(f"{module_name} cannot be imported: {error}.") from error
-        except AttributeError as error:
-            raise InvalidValueError(f"There is no {target}: {error}.") from error
+        except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and f"{module_name}.".startswith(
+                f"{error.name}."
+            ):
+                continue
+            if isinstance(error, AttributeError) and module_name in sys.modules:
+                raise InvalidValueError(f"There is no {target}: {error}.") from error
+            raise InvalidValueError(
+                f"The module {module_name!r} cannot be imported: {reason_of(error)}."
+            ) from error
     reason = f": there is no module {names[0]!r} in {os.getcwd()} and sys.path" if names[1:] else ""
     raise InvalidValueError(
         f"There is neither an entry nor a task {target!r}{reason}. `bandsaw cache ls` lists the "

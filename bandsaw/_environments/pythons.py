@@ -106,7 +106,7 @@ def _candidates(asked: str, clauses: Sequence[versions.Clause]) -> Iterator[str]
     uv = find_uv()
     if uv is not None:
         # uv may know further Pythons. `uv python find` installs none.
-        wanted = asked if asked[0].isdigit() else ",".join(asked.split())
+        wanted = asked if asked[0].isdigit() else "".join(asked.split())
         executable = _output_of([uv, "python", "find", wanted]).strip()
         if executable:
             yield executable

@@ -12,7 +12,7 @@ from ..errors import InvalidValueError
 _SHAPE = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\s*(?:\[[^\]]*\]\s*)?(?:[@(<>=!~;].*)?"
 )
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
 _MOST_TOLD = 5
 
 

@@ -255,10 +255,11 @@ class Arrived(FileCarrier):
             return File(path, to)
         target = path
         if to is not None:
-            to = filled(to, path)
-            target = destinations.below(os.getcwd(), to)
+            place = filled(to, path)
+            target = destinations.below(os.getcwd(), place)
             check_is_free(target, [file.path for file in (self._files or {}).values()])
             destinations.move(path, target)
+            to = destinations.settled(to, place)
         self._session.facts.setdefault("returned_files", []).append(target)
         return File(target, to)
 

@@ -80,6 +80,11 @@ def below(folder: str, name: str) -> str:
     return path
 
 
+def settled(to: str, place: str) -> str:
+    """Returns the `to` of a file that has come to its place: with braces, that would be no `to`."""
+    return to if {"{", "}"} & set(place) else place
+
+
 def copy(path: str, target: str, is_linked: bool = False) -> None:
     """Copies a file or folder, whole or not at all.
 

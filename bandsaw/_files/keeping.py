@@ -99,21 +99,20 @@ class Bringing(FileCarrier):
 
         name = os.path.basename(os.path.abspath(path))
         listed = [trees.TreePart(*part) for part in parts]
-        has_come = to is not None and os.path.abspath(path).endswith(
-            os.sep + os.path.normpath(to.replace("{name}", name))
-        )
+        place = "" if to is None else to.replace("{name}", name)
+        has_come = os.path.abspath(path).endswith(os.sep + os.path.normpath(place))
         if has_come and to is not None:
             # It came there in some working directory, perhaps of another checkout.
-            to = to.replace("{name}", name)
-            path = os.path.abspath(to)
+            to = destinations.settled(to, place)
+            path = os.path.abspath(place)
         with contextlib.suppress(FileTravelError):
             if file_contents.known_digest_of(os.path.abspath(path)) == digest:
                 return File(path, to)
         if has_come and to is not None:
-            target = destinations.below(os.getcwd(), to)
+            target = destinations.below(os.getcwd(), place)
             result = File(target, to)
-        elif destinations.is_relative(path):
-            target = destinations.below(os.getcwd(), path)
+        elif destinations.is_relative(os.path.normpath(path)):
+            target = destinations.below(os.getcwd(), os.path.normpath(path))
             result = File(path, to)
         else:
             target = destinations.new_place(name)

@@ -38,7 +38,7 @@ class Counts:
     @property
     def total(self) -> int:
         # Those that were called directly were never submitted.
-        return max(self.submitted, self.begun, self.done)
+        return max(self.submitted, self.begun, self.done + self.running)
 
     def text(self) -> str:
         seconds = max(1e-9, (self.until or time.time()) - self.since)

@@ -16,10 +16,8 @@ from .. import modules
 from .._system.home import kept_folder
 from ..errors import BandsawError, InvalidValueError
 from .counts import Counts
-from .writing import CALL, SCHEMA, opened
+from .record_file import CALL, SCHEMA, SECONDS_UNTIL_LOST, opened
 
-# A run on another machine, of which nothing was heard for so long, counts as lost.
-_SECONDS_UNTIL_LOST = 30.0
 # Named as here: in a damaged file the names of columns may be written otherwise.
 _RUN = ", ".join(
     f"runs.{name} AS {name}"
@@ -126,13 +124,13 @@ def _state(run: dict[str, Any], was_interrupted: int) -> str:
     if run["ended"] is not None:
         return "interrupted" if was_interrupted else "ended"
     if run["host"] == socket.gethostname():
-        return "running" if _runs(run["pid"], run["begun"]) else "lost"
+        return "running" if _runs(run["pid"], run["seen"]) else "lost"
     import time
 
-    return "running" if time.time() - run["seen"] < _SECONDS_UNTIL_LOST else "lost"
+    return "running" if time.time() - run["seen"] < SECONDS_UNTIL_LOST else "lost"
 
 
-def _runs(pid: int, begun: float) -> bool:
+def _runs(pid: int, seen: float) -> bool:
     if os.name == "nt":
         return False
     try:
@@ -148,14 +146,15 @@ def _runs(pid: int, begun: float) -> bool:
             booted = next(float(line.split()[1]) for line in system if line.startswith("btime"))
         if fields[0] == "Z":
             return False
-        return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK") <= begun + 2
+        return booted + int(fields[19]) / os.sysconf("SC_CLK_TCK") <= seen + 2
     return True
 
 
 def run_of(connection: Any, text: str) -> dict[str, Any]:
     """Finds a run: by its id or the beginning of it, or `last`."""
     there = runs(connection)
-    found = there[:1] if text == "last" else [run for run in there if run["run"].startswith(text)]
+    found = there[:1] if text == "last" else [run for run in there if run["run"] == text]
+    found = found or [run for run in there if run["run"].startswith(text)]
     if len(found) == 1:
         return found[0]
     if not there:

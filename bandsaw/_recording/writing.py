@@ -19,44 +19,23 @@ from .._system import ending
 from .._system.processes import in_forked_processes
 from ..run import get_run_id
 from .counts import Counting
+from .record_file import CALL, SECONDS_UNTIL_LOST, opened
 
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN = 0.1
 _SECONDS_BETWEEN_SIGNS = 10.0
-_SECONDS_FOR_LOCK = 30.0
 # What has waited for so long has callers wait for the thread, which they keep from running.
 _MOST_SECONDS_BEHIND = 0.2
 # Where nothing is written in so long, as on a disk that hangs, they go on.
 _SECONDS_OF_PATIENCE = 2.0
 _MOST_WAITING = 200_000
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    run TEXT PRIMARY KEY, begun REAL, ended REAL, seen REAL, command TEXT, folder TEXT,
-    host TEXT, pid INTEGER, python TEXT);
-CREATE TABLE IF NOT EXISTS calls (
-    run TEXT, key TEXT, task TEXT, chain TEXT, parent TEXT, task_id TEXT, execution_id TEXT,
-    arguments TEXT, submitted REAL, ready REAL, begun REAL, ended REAL, host TEXT, pid INTEGER,
-    place TEXT, cache TEXT, attempts INTEGER, sent INTEGER, received INTEGER, cpu REAL,
-    memory INTEGER, error TEXT, traceback TEXT, needs TEXT, facts TEXT,
-    PRIMARY KEY (run, key));
-CREATE INDEX IF NOT EXISTS calls_of_task ON calls (run, task);
-CREATE TABLE IF NOT EXISTS interrupted (run TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS progress (
-    run TEXT, pid INTEGER, task TEXT, since REAL, submitted INTEGER, begun INTEGER,
-    running INTEGER, done INTEGER, cached INTEGER, failed INTEGER, PRIMARY KEY (run, pid, task));
-"""
 # What is told of a call by a fact, and has a column of its own.
 _COLUMNS = {
     "host": "host", "pid": "pid", "place": "place", "cache": "cache", "sent": "sent",
     "received": "received", "cpu_seconds": "cpu", "peak_memory": "memory",
 }  # fmt: skip
-CALL = (
-    "run", "key", "task", "chain", "parent", "task_id", "execution_id", "arguments", "submitted",
-    "ready", "begun", "ended", "host", "pid", "place", "cache", "attempts", "sent", "received",
-    "cpu", "memory", "error", "traceback", "needs", "facts",
-)  # fmt: skip
 
 
 class _Writer:
@@ -186,8 +165,18 @@ class _Writer:
         connection = opened(path)
         # In a process of a task the run is that of the caller.
         if not modules.is_far_end:
+            row = _run()
+            run, now, _, _, _, _, host, pid, _ = row
             with connection:
-                connection.execute(f"INSERT OR IGNORE INTO runs VALUES ({'?,' * 8}?)", _run())
+                # A program may go on with a run that another one has begun, and is over.
+                taken = connection.execute(
+                    "UPDATE runs SET ended = NULL, seen = ?, host = ?, pid = ? "
+                    "WHERE run = ? AND (ended IS NOT NULL OR seen < ?)",
+                    (now, host, pid, run, now - SECONDS_UNTIL_LOST),
+                )
+                if taken.rowcount:
+                    connection.execute("DELETE FROM interrupted WHERE run = ?", (run,))
+                connection.execute(f"INSERT OR IGNORE INTO runs VALUES ({'?,' * 8}?)", row)
         self._connections[path] = connection, _file_at(path)
         return connection
 
@@ -234,25 +223,6 @@ def _was_interrupted() -> bool:
     return is_over and (
         program.was_interrupted or getattr(sys, "last_type", None) is KeyboardInterrupt
     )
-
-
-def opened(path: str) -> Any:
-    """Opens a file for writing, and makes what is missing in it."""
-    import sqlite3
-
-    folder = os.path.dirname(path)
-    if folder:
-        os.makedirs(folder, exist_ok=True)
-    # For its owner only: arguments and tracebacks are in it.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, timeout=_SECONDS_FOR_LOCK, check_same_thread=False)
-    # Readers are not kept waiting; what was committed survives the death of the program.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    with connection:
-        for statement in SCHEMA.split(";"):
-            connection.execute(statement)
-    return connection
 
 
 def _run() -> tuple[Any, ...]:

@@ -117,7 +117,7 @@ def _figures(run: dict[str, Any], calls: list[dict[str, Any]]) -> list[tuple[str
     return [
         ("calls", str(len(calls))),
         ("from the cache", str(len(hits))),
-        ("failed", str(sum(call["error"] is not None for call in calls))),
+        ("failed", str(sum(call["state"] == "failed" for call in calls))),
         ("time", told_seconds(run["seconds"])),
         ("time of all calls", told_seconds(sum(call["seconds"] or 0.0 for call in calls))),
         # By the mean of the calls of the same task that were computed in this run.

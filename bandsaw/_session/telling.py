@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
+from .._system.processes import in_forked_processes
 from ..errors import InvalidValueError
 from ..result import Result
 
@@ -21,6 +22,8 @@ wanted = False
 # with the error.
 listeners: list[Callable[[Any, dict[str, Any], Optional[BaseException]], None]] = []
 _numbers = itertools.count(1)
+# Tells this process from others, too: numbers of processes are given again, and on each machine.
+_process = ""
 
 
 def want(
@@ -35,7 +38,16 @@ def want(
 
 def new_key() -> str:
     """Returns what tells a call from the others of its run."""
-    return f"{os.getpid()}-{next(_numbers)}"
+    global _process
+    if not _process:
+        _process = f"{os.getpid()}-{os.urandom(4).hex()}"
+    return f"{_process}-{next(_numbers)}"
+
+
+@in_forked_processes
+def _be_another() -> None:
+    global _process
+    _process = ""
 
 
 def submitted(task: Any) -> Optional[dict[str, Any]]:

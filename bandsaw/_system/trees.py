@@ -35,7 +35,8 @@ def parts_of(path: str) -> list[TreePart]:
         if isinstance(error, FileTravelError):
             raise
         kind, reason = FileTravelError, str(error)
-        if isinstance(error, FileNotFoundError):
+        # A file in a folder may have gone since the folder was listed.
+        if isinstance(error, FileNotFoundError) and not os.path.exists(path):
             kind, reason = MissingFileError, "it does not exist"
         raise kind(f"The contents of {path!r} cannot be read: {reason}.") from error
 

@@ -236,7 +236,7 @@ class CachingAdvice(Advice):
             return None
         try:
             found = entry.read(folder, name, mapped=self.mmap, stamped=self.max_bytes is not None)
-            age = 0.0 if self.max_age is None else time.time() - found.status.st_mtime
+            age = abs(time.time() - found.status.st_mtime)  # a clock may have gone back
             if self.max_age is not None and age > self.max_age:
                 why = f"its entry was {age:.0f} s old, max_age is {self.max_age:g} s"
                 telling.note(session, cache_why=why)
@@ -269,10 +269,10 @@ class CachingAdvice(Advice):
                 mapped = self.mmap and os.name == "posix"
                 found = entry.read(folder, name, mapped=mapped, path=copy.path)
                 made = record.read(found.record).made
-                if self.max_age is not None and time.time() - made > self.max_age:
+                if self.max_age is not None and abs(time.time() - made) > self.max_age:
                     return None
-                place = folder, name
-                result = computing.shared_result_in(found, *place, session, self.shared_trusted)
+                place = folder, name, session
+                result = computing.shared_result_in(found, *place, self.shared_trusted)
                 if copy.keep(made):
                     self._keep_bounds(folder, name, found.status.st_size)
                 return result

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from .._script import Script
@@ -31,7 +31,7 @@ MAIN_NAMES = ("__main__", "__mp_main__")
 
 def name_of(obj: Any) -> tuple[str, str]:
     """Gives module and qualified name, for the script that is run the name to import it by."""
-    module = obj.__module__
+    module = str(obj.__module__)  # a class may have set it to anything
     if module in MAIN_NAMES:
         from ..modules import main_module_name
 
@@ -144,18 +144,21 @@ def _attribute(owner: Any, name: str, may_run_code: bool) -> Any:
     return None
 
 
-def _slots(cls: type) -> Iterator[tuple[str, Any]]:
+def _slots(cls: type) -> dict[str, Any]:
+    slots: dict[str, Any] = {}
     for base in cls.__mro__:
         if not is_static(base):
             for name, member in vars(base).items():
                 if type(member) is types.MemberDescriptorType:
-                    yield name, member
+                    # A derived class may have one of the same name, which is the one in use.
+                    slots.setdefault(name, member)
+    return slots
 
 
 def state_of(obj: Any) -> dict[str, Any]:
     """Gives the attributes that an instance has of its own, in its `__dict__` and its slots."""
     state = dict(getattr(obj, "__dict__", ()))
-    for name, member in _slots(type(obj)):
+    for name, member in _slots(type(obj)).items():
         try:
             state[name] = member.__get__(obj)
         except AttributeError:
@@ -169,7 +172,7 @@ def set_state(obj: Any, state: Mapping[str, Any]) -> None:
         raise DeserializationError("The attributes of an object are not named by strings")
     if not state:
         return
-    slots = dict(_slots(type(obj)))
+    slots = _slots(type(obj))
     for name, value in state.items():
         if name in slots:
             slots[name].__set__(obj, value)

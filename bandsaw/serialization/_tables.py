@@ -78,7 +78,7 @@ class TableSerializer(ValueSerializer):
     def _name_of(self, cls: type) -> str | None:
         if cls not in self._known:
             # Python moves types among private modules: `pathlib._local.Path` is `pathlib.Path`.
-            name = f"{cls.__module__.partition('.')[0]}.{cls.__qualname__}"
+            name = f"{str(cls.__module__).partition('.')[0]}.{cls.__qualname__}"
             if name not in self.kinds or _import(name) is not cls:
                 return None
             self._known[cls] = name

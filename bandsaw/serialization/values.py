@@ -254,6 +254,10 @@ def _named_tuple_class(
 def _fresh_class(module: str, name: str, fields: tuple[str, ...]) -> Any:
     import collections
 
-    cls: Any = collections.namedtuple(name.rpartition(".")[2], fields, module=module)  # type: ignore[misc]
+    # Such names as `_1` come from `rename=True`, and are refused without it.
+    last = name.rpartition(".")[2]
+    cls: Any = collections.namedtuple(last, fields, rename=True, module=module)  # type: ignore[misc]
+    if cls._fields != fields:
+        raise DeserializationError(f"A named tuple cannot have the fields {list(fields)}")
     cls.__qualname__ = name
     return cls

@@ -35,6 +35,10 @@ class Slotted(KeyError, ValueError):
     __slots__ = ("extra",)
 
 
+class SlottedAgain(Slotted):
+    __slots__ = ("extra",)
+
+
 class Falsy(Exception):
     def __len__(self):
         return 0
@@ -66,6 +70,13 @@ def raised(error, cause=None):
         raise error
     except type(error) as caught:
         return caught
+
+
+if sys.version_info >= (3, 11):
+
+    class CodedGroup(builtins.ExceptionGroup):
+        def __new__(cls, message, members, code):
+            return super().__new__(cls, message, members)
 
 
 EXCEPTIONS = [
@@ -115,8 +126,9 @@ def test_an_exception_comes_back_with_type_args_and_state(cross, error):
     assert read.__traceback__ is None
 
 
-def test_slots_are_kept(cross):
-    error = Slotted("a")
+@pytest.mark.parametrize("cls", [Slotted, SlottedAgain])
+def test_slots_are_kept(cross, cls):
+    error = cls("a")
     error.extra = (1,)
     assert cross(error).extra == (1,)
 
@@ -248,6 +260,8 @@ def test_a_local_class_arrives_as_a_remote_error(cross):
     assert str(read) == "('text', 5)"
     assert read.type_name == f"{__name__}.{Local.__qualname__}"
     assert read.detail == (1,)
+    Local.__module__ = None
+    assert type(cross(Local("text"))) is RemoteError
     assert type(read.__cause__) is KeyError
     assert type(read.__cause__.__cause__) is RemoteTraceback
     again = cross(read)
@@ -271,6 +285,10 @@ def test_groups_are_kept_with_their_members(cross):
     assert read.exceptions[0].__context__ is read
     assert read.exceptions[1].exceptions[0].code == 1
     assert type(cross(class_("lost", [ValueError()]))) is RemoteError
+    coded = CodedGroup("coded", [ValueError(2)], (3, KeyError(4)))
+    read = cross(coded)
+    assert read.args[:2] == ("coded", list(read.exceptions))
+    assert read.args[2][0] == 3 and read.args[2][1].args == (4,)
 
 
 def test_the_traceback_ends_the_cause_chain(cross):

@@ -401,6 +401,10 @@ def test_a_named_tuple_without_its_class_gets_a_fresh_one():
     assert type(read).__name__ == "Lost"
     assert type(read)._fields == ("a", "b")
     assert type(read).__module__ == "module.that.is.gone"
+    lost = collections.namedtuple("Row", "id id", rename=True, module="module.that.is.gone")(1, 2)
+    read = serializer.deserialize_value(serializer.serialize_value(lost))
+    assert read == (1, 2)
+    assert type(read)._fields == ("id", "_1")
 
 
 def test_a_tuple_that_is_no_named_one_is_not_taken_for_one():
