@@ -1109,7 +1109,8 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
 
 
 def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_state(project):
-    # As relationships of SQLAlchemy do when they are first used.
+    # As relationships of SQLAlchemy do when they are first used. What classes of SymPy are given is
+    # in another order in each process.
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write(
         "lib/site-packages/mapper.py",
@@ -1129,9 +1130,13 @@ def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_sta
             def resolve(self):
                 self.arguments.first.resolved = "resolved"
 
+        class Facts(dict):
+            def __init__(self):
+                self.names = list({f"fact {number}" for number in range(9)})
+
         class Base:
             def __init_subclass__(cls):
-                cls.mapped = Relationship()
+                cls.mapped, cls.facts = Relationship(), Facts()
         """,
     )
     project.write(
@@ -1151,6 +1156,58 @@ def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_sta
 
         if __name__ == "__main__":
             print(pid())
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("chain", ["own", "kept", "default"])
+def test_what_an_installed_object_changes_in_what_it_holds_during_a_call_is_state(project, chain):
+    # As the trees do in which scikit-learn looks for neighbors: they count what is asked of them.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/dividing.py",
+        """
+        import collections, decimal
+
+        class Names(list):
+            pass
+
+        class Known(collections.OrderedDict):
+            pass
+
+        class Model:
+            def __init__(self):
+                self.context, self.names, self.known = decimal.Context(), Names(), Known()
+            def third(self):
+                self.names.append("third")
+                self.known["third"] = self.context.divide(1, 3)
+        """,
+    )
+    project.write(
+        "flow.py",
+        f"""
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, dividing
+
+        model = dividing.Model()
+
+        @bandsaw.task(chain="{chain}")
+        def pid(number):
+            model.third()
+            return os.getpid()
+
+        @bandsaw.task(chain="{chain}")
+        def other():
+            model.third()
+            return os.getpid()
+
+        if __name__ == "__main__":
+            before = pid.bandsaw_task.task_id
+            print(pid(1), pid(2), other())
+            assert pid.bandsaw_task.task_id == before
         """,
     )
     first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
@@ -1177,6 +1234,12 @@ OF_PROCESS = {
             def __init__(self):
                 self.words, self._words_id = None, id(None)
         kept = Words()
+        """,
+    "an address of what it was given": """
+        class Constant:
+            def __init__(self, value):
+                self._source_id = id(value)
+        kept = Constant([])
         """,
     "a number that is a hash": """
         class Symbol(int):

@@ -10,14 +10,26 @@ import contextvars
 import functools
 import sys
 import weakref
+from collections import OrderedDict
 from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .addresses import Living, without_addresses, without_process
 from .compiled import open_proxy
-from .first_values import MISSING, first_attributes, first_contents, first_form
+from .first_values import MISSING, first_attributes, first_contents, first_form, known_form
 from .firstparty import canonical_module_name, global_name, is_first_party
-from .forms import OBJECTS, PARTS, Fields, Form, NoForm, OpenForm, Written, opaque, write_str
+from .forms import (
+    OBJECTS,
+    PARTS,
+    Fields,
+    Form,
+    NoForm,
+    OpenForm,
+    Written,
+    opaque,
+    pairs_form,
+    write_str,
+)
 from .held_contents import behind, is_changeable
 from .kinds import (
     attributes_of,
@@ -108,7 +120,7 @@ def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
     pointed = by_kind(_POINTERS, kind)
     if pointed is not None and is_held_by_the_user(writer.frames):
         return Form(b"!points;", PARTS, pointed(value))
-    form = _open(value, writer)
+    form = known_form(value) or _open(value, writer)
     return first_form(value, form) if is_drawn(kind) else form
 
 
@@ -134,11 +146,27 @@ def _open(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
         if proxy is not None:
             return proxy
         stored = open_stored(value) if is_stored else None
-        return open_form(first_contents(value), writer) if stored is None else stored
+        return _open_first(value, writer) if stored is None else stored
     except (NoForm, RecursionError):
         raise
     except Exception as error:
         raise NoForm(f"{type(error).__name__}: {error}") from error
+
+
+def _open_first(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
+    """Opens something installed with what it held before reached code filled it."""
+    contents = first_contents(value)
+    if type(contents) is not type(value) and is_a(contents, (list, dict)):
+        form = open_form(value, writer)
+        if is_a(form, Form) and form.tag in OBJECTS:
+            # Its class counts, too.
+            held: Any = (contents, None)
+            if is_a(contents, dict):
+                pairs = dict.items(contents)
+                held = None, list(pairs) if is_a(value, OrderedDict) else pairs_form(pairs)
+            form.children = [*form.children[:3], *held]
+            return form
+    return open_form(contents, writer)
 
 
 def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
@@ -170,7 +198,9 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         writer.report(value, "counts as it was when it was first seen, however it is seeded later")
     elif _is_read_whole(value, form):
         whole.add(id(value))
-        reading = Whole(value, writer.written_anew, is_a(form, Form) and form.tag in _NOT_PICKLED)
+        has_more = is_a(form, Form) and form.tag in _NOT_PICKLED
+        kept = None if is_held_by_the_user(writer.frames) else form
+        reading = Whole(value, writer.written_anew, has_more, kept)
         if reading.is_small():
             seen.reading(reading)
         else:

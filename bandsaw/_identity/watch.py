@@ -12,7 +12,14 @@ from collections.abc import Iterator, Mapping
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Optional
 
-from .first_values import MISSING, content_of, is_wrapped_at_home, note_attribute, note_contents
+from .first_values import (
+    MISSING,
+    content_of,
+    first_form,
+    is_wrapped_at_home,
+    note_attribute,
+    note_contents,
+)
 from .held_contents import contents_of, has_same_contents
 from .kinds import (
     Member,
@@ -34,8 +41,11 @@ if TYPE_CHECKING:
         """An object that is read anew to compare it, see `stored`."""
 
         value: Any
+        form: Any  # what it was written as, `None` where a change is no state
 
         def is_same(self) -> bool: ...
+
+        def anew(self) -> Reading: ...
 
 
 class Owner:
@@ -64,7 +74,7 @@ class Owner:
         if not self._members and not self._memos:
             try:
                 return self._read(self.owner)
-            except TypeError:
+            except (AttributeError, TypeError):
                 return attributes_of(self.owner)  # its class has other bases now
         state = state_of(self.owner, self._members)
         return {name: value for name, value in state.items() if name not in self._memos}
@@ -251,13 +261,15 @@ class Watch:
                     refilled.append((container, contents))
                 else:
                     changed.append(f"the contents of a {type(container).__name__}")
-        changed += [
-            f"a {name_of(type(reading.value))}"
-            for reading in self.seen.readings.values()
-            if not reading.is_same()
-        ]
+        others = [reading for reading in self.seen.readings.values() if not reading.is_same()]
+        for reading in others:
+            if reading.form is None or id(reading.value) not in of_state:
+                changed.append(f"a {name_of(type(reading.value))}")
         if not changed:
             self._take_as_state(filled, refilled)
+            for reading in others:
+                first_form(reading.value, reading.form)
+                self.seen.reading(reading.anew())
         return changed
 
     def _changed_bindings(self) -> Iterator[str]:

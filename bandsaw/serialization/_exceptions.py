@@ -147,8 +147,8 @@ def fill(
         else:
             _classes.set_state(error, state)
             _set_fields(error, content["fields"])
-            if not _is_group(error):
-                _ARGS.__set__(error, tuple(args))
+            own = _ARGS.__get__(error)[:2] if _is_group(error) else ()
+            _ARGS.__set__(error, (*own, *args))
         _SUPPRESS.__set__(error, bool(content["suppress"]))
     if text is not None:
         _attach(made[0], RemoteTraceback(text))
@@ -208,7 +208,7 @@ def _content(
             return None
         return value
 
-    args = () if _is_group(error) else _ARGS.__get__(error)
+    args = _ARGS.__get__(error)[2 if _is_group(error) else 0 :]  # its shape has the first two
     content = {
         "args": [kept("args", index, value) for index, value in enumerate(args)],
         "state": {
