@@ -177,9 +177,10 @@ def all():
         App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()), modulo.number,
         model.rate, model.__own__,
         Plugin.told(""), joined(), Pair(), Params().rate, Named(name="a"), handlers["one"](),
-        list(App.letters), App.price, list(letters), bytes(below), list(numbers), list(ordered), counts.default_factory(),
-        bound(0), weak().rate, variable.get(), App.__tag__, App.scaled.rate,
-        getattr(Kept, "share", 0), list(ordered_too), failure.args, isinstance(derived, Shape),
+        list(App.letters), App.price, list(letters), bytes(below), list(numbers), list(ordered),
+        counts.default_factory(), bound(0), weak().rate, variable.get(), App.__tag__,
+        App.scaled.rate, getattr(Kept, "share", 0), list(ordered_too), failure.args,
+        isinstance(derived, Shape),
         sum(each.sides for each in Shape.__subclasses__()),
     ]
 """

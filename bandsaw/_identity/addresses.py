@@ -60,7 +60,8 @@ class Living:
             found = (*gc.get_objects(), *attributes_of(builtins).values())
             self._sorted = array("Q", sorted(map(id, found)))
         place = bisect_left(self._sorted, address)
-        return min(abs(each - address) for each in self._sorted[max(place - 1, 0) : place + 1])
+        nearest: list[int] = self._sorted[max(place - 1, 0) : place + 1].tolist()
+        return min(abs(each - address) for each in nearest)
 
 
 def without_addresses(value: Any, form: Union[bytes, Form], living: Living) -> Union[bytes, Form]:

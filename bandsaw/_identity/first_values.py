@@ -99,6 +99,6 @@ def first_form(value: Any, form: Any) -> Any:
 
 
 def known_form(value: Any) -> Any:
-    """Returns what an object was written as before reached code changed it, `None` if it did not."""
+    """Returns what an object was written as when it was first seen; mostly `None` is known."""
     known = _forms.get(id(value))
     return None if known is None else known[1]

@@ -227,7 +227,7 @@ class Whole:
     more counts than is in a pickle. `form`: what it is written as.
     """
 
-    __slots__ = ("_pickled", "_write", "_written", "form", "value")
+    __slots__ = ("_has_more", "_pickled", "_write", "_written", "form", "value")
 
     def __init__(
         self, value: Any, write: Callable[[Any], Optional[bytes]], has_more: bool, form: Any
@@ -235,14 +235,17 @@ class Whole:
         self.value = value
         self.form = form
         self._write = write
-        self._written = write(value)
-        self._pickled = None if self._written is None or has_more else _pickled(value)
+        self._has_more = has_more
+        self.note()
+
+    def note(self) -> None:
+        """Notes what it is now."""
+        self._written = self._write(self.value)
+        is_pickled = self._written is not None and not self._has_more
+        self._pickled = _pickled(self.value) if is_pickled else None
 
     def is_small(self) -> bool:
         return self._written is not None
-
-    def anew(self) -> Whole:
-        return Whole(self.value, self._write, self._pickled is None, self.form)
 
     def is_same(self) -> bool:
         pickled = None if self._pickled is None else _pickled(self.value)
@@ -263,7 +266,10 @@ class Pointer:
     def __init__(self, value: Any, read: Callable[[Any], tuple[Any, ...]]) -> None:
         self.value = value
         self._read = read
-        self._known = read(value)
+        self.note()
+
+    def note(self) -> None:
+        self._known = self._read(self.value)
 
     def is_same(self) -> bool:
         now = self._read(self.value)

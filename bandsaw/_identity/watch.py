@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
         def is_same(self) -> bool: ...
 
-        def anew(self) -> Reading: ...
+        def note(self) -> None: ...
 
 
 class Owner:
@@ -269,7 +269,7 @@ class Watch:
             self._take_as_state(filled, refilled)
             for reading in others:
                 first_form(reading.value, reading.form)
-                self.seen.reading(reading.anew())
+                reading.note()
         return changed
 
     def _changed_bindings(self) -> Iterator[str]:
