@@ -1172,7 +1172,11 @@ def test_what_an_installed_object_changes_in_what_it_holds_during_a_call_is_stat
         import collections, decimal
 
         class Names(list):
-            pass
+            def __init__(self):
+                self.asked = 0
+            def ask(self):
+                self.asked += 1
+                self.append("asked")
 
         class Known(collections.OrderedDict):
             pass
@@ -1180,8 +1184,10 @@ def test_what_an_installed_object_changes_in_what_it_holds_during_a_call_is_stat
         class Model:
             def __init__(self):
                 self.context, self.names, self.known = decimal.Context(), Names(), Known()
+                self.links = {"first": ([],)}
             def third(self):
                 self.names.append("third")
+                self.links["first"][0].append("third")
                 self.known["third"] = self.context.divide(1, 3)
         """,
     )
@@ -1193,16 +1199,17 @@ def test_what_an_installed_object_changes_in_what_it_holds_during_a_call_is_stat
         import bandsaw, dividing
 
         model = dividing.Model()
+        names = dividing.Names()
 
         @bandsaw.task(chain="{chain}")
         def pid(number):
             model.third()
+            names.ask()
             return os.getpid()
 
         @bandsaw.task(chain="{chain}")
         def other():
-            model.third()
-            return os.getpid()
+            return os.getpid(), model.third(), len(names)
 
         if __name__ == "__main__":
             before = pid.bandsaw_task.task_id

@@ -20,7 +20,7 @@ from .first_values import (
     note_attribute,
     note_contents,
 )
-from .held_contents import contents_of, has_same_contents
+from .held_contents import contents_of, has_same_contents, parts_of
 from .kinds import (
     Member,
     attributes_of,
@@ -248,12 +248,7 @@ class Watch:
                         filled.append((one, name))
                     else:
                         changed.append(f"{_label(one.owner)}.{name}")
-        of_state = {
-            id(value)
-            for one in self._owners
-            for name, value in one.state.items()
-            if one.is_foreign or name in self.seen.attributes
-        }
+        of_state = self._may_be_filled()
         refilled = []
         for container, contents in self._contents:
             if not has_same_contents(container, contents):
@@ -271,6 +266,23 @@ class Watch:
                 first_form(reading.value, reading.form)
                 reading.note()
         return changed
+
+    def _may_be_filled(self) -> set[int]:
+        """Finds what is state where it is filled: what attributes hold, and installed objects."""
+        contents_of_each = {id(container): contents for container, contents in self._contents}
+        found: set[int] = set()
+        pending: list[Any] = [one.owner for one in self._owners if one.is_foreign]
+        for one in self._owners:
+            for name, value in one.state.items():
+                if one.is_foreign or name in self.seen.attributes:
+                    pending.append(value)
+        while pending:
+            value = pending.pop()
+            if id(value) not in found:
+                found.add(id(value))
+                inner = value if type(value) is tuple else None
+                pending += parts_of(contents_of_each.get(id(value), inner))
+        return found
 
     def _changed_bindings(self) -> Iterator[str]:
         seen, loaded = self.seen, sys.modules
