@@ -25,6 +25,7 @@ from .kinds import (
     Member,
     attributes_of,
     is_a,
+    is_changeable,
     kind_of,
     members_of,
     memos_of,
@@ -271,8 +272,10 @@ class Watch:
         """Finds what is state where it is filled: what attributes hold, and installed objects."""
         contents_of_each = {id(container): contents for container, contents in self._contents}
         found: set[int] = set()
-        pending: list[Any] = [one.owner for one in self._owners if one.is_foreign]
+        pending: list[Any] = []
         for one in self._owners:
+            if one.is_foreign and is_changeable(type(one.owner)):
+                pending.append(one.owner)  # no `defaultdict`
             for name, value in one.state.items():
                 if one.is_foreign or name in self.seen.attributes:
                     pending.append(value)
