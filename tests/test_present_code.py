@@ -1221,6 +1221,66 @@ def test_what_an_installed_object_changes_in_what_it_holds_during_a_call_is_stat
     assert first == second
 
 
+@pytest.mark.parametrize("chain", ["kept", "default"])
+def test_functions_to_which_an_installed_object_points_count(project, chain):
+    # As signals of blinker point to their receivers.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/signals.py",
+        """
+        import weakref
+
+        class Signal:
+            def __init__(self):
+                self.receivers, self.order = {}, set()
+            def connect(self, function):
+                kind = weakref.WeakMethod if hasattr(function, "__self__") else weakref.ref
+                key = id(getattr(function, "__func__", function))
+                self.receivers[key] = kind(function)
+                self.order.add(key)
+                return function
+            def send(self):
+                return sorted(each()() for each in self.receivers.values())
+        """,
+    )
+    flow = f"""
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, signals
+
+        RATE, ready = 1, signals.Signal()
+
+        class Part:
+            size = 2
+            def get(self):
+                return self.size
+
+        @ready.connect
+        def rate():
+            return RATE
+
+        part = Part()
+        ready.connect(part.get)
+
+        @bandsaw.task(chain="{chain}")
+        def sent():
+            return ready.send(), os.getpid()
+
+        if __name__ == "__main__":
+            print(sent())
+        """
+    found = []
+    for text in (flow, flow, flow.replace("RATE, ready = 1", "RATE, ready = 3"), flow):
+        project.write("flow.py", text)
+        run = project.run("flow.py")
+        found.append(run.stdout)
+        assert "Form" not in run.stderr and "not kept" not in run.stderr
+    assert found[0] == found[1] == found[3]
+    assert found[0].startswith("([1, 2]") and found[2].startswith("([2, 3]")
+    project.write("flow.py", flow.replace("size = 2", "size = 4"))
+    assert project.run("flow.py").stdout.startswith("([1, 4]")
+
+
 OF_PROCESS = {
     "a hash that is kept": """
         class Rule:

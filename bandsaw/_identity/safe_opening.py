@@ -52,6 +52,7 @@ from .stored import (
     hides_more,
     is_mock,
     is_of_the_user,
+    is_strange,
     open_stored,
 )
 from .watch import Seen
@@ -118,8 +119,12 @@ def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
         # An iterator counts by its kind, and not by where it is.
         return Form(ITERATOR, PARTS, (kind,)) if is_of_the_user(kind) else opaque(value)
     pointed = by_kind(_POINTERS, kind)
-    if pointed is not None and is_held_by_the_user(writer.frames):
-        return Form(b"!points;", PARTS, pointed(value))
+    if pointed is not None:
+        parts = pointed(value)
+        # Signals of installed packages point to what they call.
+        is_called = any(is_a(each, FunctionType) and is_strange(each) for each in parts)
+        if is_called or is_held_by_the_user(writer.frames):
+            return Form(b"!points;", PARTS, parts)
     form = known_form(value) or _open(value, writer)
     return first_form(value, form) if is_drawn(kind) else form
 
@@ -183,7 +188,7 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         form = _open(value, writer)
         plain = without_addresses(value, form, seen.living)
         if plain is not form:
-            writer.report(value, "holds an address, which is left out")
+            _report_address(value, writer)
         return without_process(value, plain, writer.frames, seen.living)
     closed = _closed(value, writer)
     if closed is not None:
@@ -215,8 +220,7 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         form = _with_attributes(value, form, writer, seen)
     plain = without_addresses(value, form, seen.living)
     if plain is not form:
-        holder = writer.frames[-1].value if is_a(value, Fields) else value
-        writer.report(holder, "holds an address, which is left out")
+        _report_address(value, writer)
     return without_process(value, plain, writer.frames, seen.living)
 
 
@@ -242,6 +246,12 @@ def _only_resolves(value: dict[Any, Any], writer: AnyWriter) -> bool:
         if frame.form.tag in OBJECTS:
             return module_of(type(frame.value)).partition(".")[0] in _RESOLVERS
     return False
+
+
+def _report_address(value: Any, writer: AnyWriter) -> None:
+    held = (frame.value for frame in reversed(writer.frames))
+    holders = (each for each in (value, *held) if not is_a(each, (Fields, Form)))
+    writer.report(next(holders, value), "holds an address, which is left out")
 
 
 def _report_as_too_large(value: Any, writer: AnyWriter, seen: Seen) -> None:
@@ -302,8 +312,14 @@ def _value_of_context(variable: Any) -> tuple[Any, ...]:
         return (variable.name,)
 
 
+def _method_behind(reference: Any) -> tuple[Any, ...]:
+    method = weakref.WeakMethod.__call__(reference)
+    return () if method is None else (method.__func__, method.__self__)
+
+
 # What others point to from afar, which is no attribute of theirs.
 _POINTERS: dict[type, Any] = {
+    weakref.WeakMethod: _method_behind,
     weakref.ref: lambda value: (weakref.ref.__call__(value),),
     contextvars.ContextVar: _value_of_context,
 }
