@@ -128,8 +128,8 @@ class _Visitor:
 
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Attribute) and node.func.attr in _QUERIES:
-            for text in node.args[:1]:
-                for name in _IN_QUERY.findall(str(getattr(text, "value", ""))):
+            for query in node.args[:1]:
+                for name in _IN_QUERY.findall(str(getattr(query, "value", ""))):
                     self.use((name,), node.lineno)
         chain = self.imported(chain_of(node.func))
         if chain is not None and chain[:-1] == _MODULES and node.args:
