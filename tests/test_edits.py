@@ -37,6 +37,14 @@ DEFAULTS = ("", {}, ("111", "222"))
 TYPE = "x: int", "x: float"
 
 PROGRAMS = {
+    "a variable in a query of a table": (
+        """
+        RATE = 111
+
+        def f(table):
+            return table.query("a < @RATE and a > @low")
+        """,
+    ),
     "an import that may fail": (
         """
         def f():

@@ -1256,6 +1256,54 @@ def test_what_counts_up_whenever_it_is_pickled_has_one_id(project):
     assert len(ids) == 1 and execution_id_of({"a": kind(["moved"])}) not in ids
 
 
+def test_trees_of_scipy_count_without_the_addresses_of_their_nodes(project):
+    tree = """
+        class cKDTree:
+            def __init__(self, data, node):
+                self.data, self.node = data, node
+                self.leafsize, self.boxsize, self.indices = 10, None, [0]
+        """
+    project(scipy__dot____init__="", scipy__dot__spatial__dot____init__="",
+            scipy__dot__spatial__dot___ckdtree=tree)  # fmt: skip
+    kind = importlib.import_module("scipy.spatial._ckdtree").cKDTree
+    one, same, other = (execution_id_of({"a": kind(*each)}) for each in ((1, 2), (1, 3), (2, 2)))
+    assert one == same != other
+
+
+def test_functions_that_joblib_memorizes_count_wherever_they_lie(project):
+    memory = """
+        class MemorizedFunc:
+            def __init__(self, func, line):
+                self.func, self._func_code_info = func, line
+                self.ignore = self.mmap_mode = self.cache_validation_callback = None
+        """
+    project(joblib__dot____init__="", joblib__dot__memory=memory)
+    kind = importlib.import_module("joblib.memory").MemorizedFunc
+    one, same, other = (execution_id_of({"a": kind(*e)}) for e in ((len, 2), (len, 3), (abs, 2)))
+    assert one == same != other
+
+
+def test_what_a_decorator_takes_over_of_a_function_does_not_count(project):
+    text = """
+        import functools
+        class Decorated:
+            def __init__(self, function):
+                functools.update_wrapper(self, function)
+            def __call__(self, x):
+                return self.__wrapped__(x)
+        @Decorated
+        def g(x: int):
+            "first"
+            return x + 1
+        def f(x): return g(x)
+        """
+    found = []
+    for old, new in (("", ""), ('"first"', '"second"'), ("x: int", "x: str"), ("+ 1", "+ 2")):
+        project(flow=text.replace(old, new))
+        found.append(fingerprint(importlib.import_module("flow").f))
+    assert found[0] == found[1] == found[2] != found[3]
+
+
 def test_what_lark_makes_of_a_grammar_in_another_order_has_one_id(project):
     lark = """
         class Lark:

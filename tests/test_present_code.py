@@ -1109,7 +1109,8 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
 
 
 def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_state(project):
-    # As relationships of SQLAlchemy do when they are first used.
+    # As relationships of SQLAlchemy do when they are first used. What classes of SymPy are given is
+    # in another order in each process.
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write(
         "lib/site-packages/mapper.py",
@@ -1129,9 +1130,13 @@ def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_sta
             def resolve(self):
                 self.arguments.first.resolved = "resolved"
 
+        class Facts(dict):
+            def __init__(self):
+                self.names = list({f"fact {number}" for number in range(9)})
+
         class Base:
             def __init_subclass__(cls):
-                cls.mapped = Relationship()
+                cls.mapped, cls.facts = Relationship(), Facts()
         """,
     )
     project.write(
@@ -1157,6 +1162,125 @@ def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_sta
     assert first == second
 
 
+@pytest.mark.parametrize("chain", ["own", "kept", "default"])
+def test_what_an_installed_object_changes_in_what_it_holds_during_a_call_is_state(project, chain):
+    # As the trees do in which scikit-learn looks for neighbors: they count what is asked of them.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/dividing.py",
+        """
+        import collections, decimal
+
+        class Names(list):
+            def __init__(self):
+                self.asked = 0
+            def ask(self):
+                self.asked += 1
+                self.append("asked")
+
+        class Known(collections.OrderedDict):
+            pass
+
+        class Model:
+            def __init__(self):
+                self.context, self.names, self.known = decimal.Context(), Names(), Known()
+                self.links = {"first": ([],)}
+            def third(self):
+                self.names.append("third")
+                self.links["first"][0].append("third")
+                self.known["third"] = self.context.divide(1, 3)
+        """,
+    )
+    project.write(
+        "flow.py",
+        f"""
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, dividing
+
+        model = dividing.Model()
+        names = dividing.Names()
+
+        @bandsaw.task(chain="{chain}")
+        def pid(number):
+            model.third()
+            names.ask()
+            return os.getpid()
+
+        @bandsaw.task(chain="{chain}")
+        def other():
+            return os.getpid(), model.third(), len(names)
+
+        if __name__ == "__main__":
+            before = pid.bandsaw_task.task_id
+            print(pid(1), pid(2), other())
+            assert pid.bandsaw_task.task_id == before
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("chain", ["kept", "default"])
+def test_functions_to_which_an_installed_object_points_count(project, chain):
+    # As signals of blinker point to their receivers.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/signals.py",
+        """
+        import weakref
+
+        class Signal:
+            def __init__(self):
+                self.receivers, self.order = {}, set()
+            def connect(self, function):
+                kind = weakref.WeakMethod if hasattr(function, "__self__") else weakref.ref
+                key = id(getattr(function, "__func__", function))
+                self.receivers[key] = kind(function)
+                self.order.add(key)
+                return function
+            def send(self):
+                return sorted(each()() for each in self.receivers.values())
+        """,
+    )
+    flow = f"""
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, signals
+
+        RATE, ready = 1, signals.Signal()
+
+        class Part:
+            size = 2
+            def get(self):
+                return self.size
+
+        @ready.connect
+        def rate():
+            return RATE
+
+        part = Part()
+        ready.connect(part.get)
+
+        @bandsaw.task(chain="{chain}")
+        def sent():
+            return ready.send(), os.getpid()
+
+        if __name__ == "__main__":
+            print(sent())
+        """
+    found = []
+    for text in (flow, flow, flow.replace("RATE, ready = 1", "RATE, ready = 3"), flow):
+        project.write("flow.py", text)
+        run = project.run("flow.py")
+        found.append(run.stdout)
+        assert "Form" not in run.stderr and "not kept" not in run.stderr
+    assert found[0] == found[1] == found[3]
+    assert found[0].startswith("([1, 2]") and found[2].startswith("([2, 3]")
+    project.write("flow.py", flow.replace("size = 2", "size = 4"))
+    assert project.run("flow.py").stdout.startswith("([1, 4]")
+
+
 OF_PROCESS = {
     "a hash that is kept": """
         class Rule:
@@ -1177,6 +1301,12 @@ OF_PROCESS = {
             def __init__(self):
                 self.words, self._words_id = None, id(None)
         kept = Words()
+        """,
+    "an address of what it was given": """
+        class Constant:
+            def __init__(self, value):
+                self._source_id = id(value)
+        kept = Constant([])
         """,
     "a number that is a hash": """
         class Symbol(int):

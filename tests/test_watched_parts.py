@@ -21,7 +21,7 @@ configuration = (
 """
 LIBRARY = """
 import abc, argparse, array, collections, contextvars, ctypes, enum, functools, sys, textwrap
-import dataclasses, types, typing, weakref
+import dataclasses, decimal, types, typing, weakref
 
 class Base:
     def where(self):
@@ -79,6 +79,8 @@ class App:
     config = Rate()
     space = types.SimpleNamespace(rate=1)
     table = collections.OrderedDict(rate=1)
+    letters = array.array("i", [1, 2])
+    price: decimal.Decimal = decimal.Decimal(1)
     __tag__ = "a"
     def scaled(self, number):
         return number
@@ -175,9 +177,10 @@ def all():
         App.level.value, getattr(App, "value", 0), Number.ONE, len(Old()), modulo.number,
         model.rate, model.__own__,
         Plugin.told(""), joined(), Pair(), Params().rate, Named(name="a"), handlers["one"](),
-        list(letters), bytes(below), list(numbers), list(ordered), counts.default_factory(),
-        bound(0), weak().rate, variable.get(), App.__tag__, App.scaled.rate,
-        getattr(Kept, "share", 0), list(ordered_too), failure.args, isinstance(derived, Shape),
+        list(App.letters), App.price, list(letters), bytes(below), list(numbers), list(ordered),
+        counts.default_factory(), bound(0), weak().rate, variable.get(), App.__tag__,
+        App.scaled.rate, getattr(Kept, "share", 0), list(ordered_too), failure.args,
+        isinstance(derived, Shape),
         sum(each.sides for each in Shape.__subclasses__()),
     ]
 """
@@ -200,6 +203,11 @@ CHANGES = {
     "object in a class": ("lib.App.config.rate = 2", "lib.App.config.rate = 1"),
     "namespace in a class": ("lib.App.space.rate = 2", "lib.App.space.rate = 1"),
     "ordered dict in a class": ("lib.App.table['rate'] = 2", "lib.App.table['rate'] = 1"),
+    "array in a class": ("lib.App.letters[0] = 2", "lib.App.letters[0] = 1"),
+    "object of Python's own in a class": (
+        "price = lib.App.price; lib.App.price = price + 1",
+        "lib.App.price = price",
+    ),
     "method with arguments": (
         "import functools; half = lib.App.__dict__['half'];"
         "lib.App.half = functools.partialmethod(lib.App.scaled, 2)",
@@ -500,6 +508,31 @@ def test_an_installed_object_that_makes_up_its_state_is_watched(run):
     assert uses.rows() == [9, 2]
     uses.tables.ROWS[0][0] = 1
     assert uses.rows() == [1, 2]
+    """)
+
+
+def test_objects_of_classes_that_mypyc_has_compiled_are_watched(run):
+    run.project.write(
+        "uses.py",
+        """
+        import bandsaw
+        from mypy.traverser import ReturnSeeker
+
+        seeker = ReturnSeeker()
+
+        @bandsaw.task
+        def found():
+            return seeker.found
+        """,
+    )
+    run("""
+    import uses
+    warnings.simplefilter("error")
+    assert uses.found() is False
+    uses.seeker.found = True
+    assert uses.found() is True
+    uses.seeker.found = False
+    assert uses.found() is False
     """)
 
 

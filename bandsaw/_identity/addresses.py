@@ -32,6 +32,9 @@ _ADDRESS = re.compile(r":\d{9,}")
 _DIGITS = re.compile(r"[0-9]{10,20}")
 # Where objects keep what `hash` said of them. Without the underscore it may be of a file.
 _HASH = re.compile(r"_+(?:cached_)?hash(?:_?value|_?code)?_*")
+# Where objects keep the address of something that they were given, which may be gone.
+_KEPT_ADDRESS = re.compile(r"_+(?:\w+_)?id_*")
+_NEAR = 1 << 20  # the memory of small objects is taken in pieces of this size
 
 
 class Living:
@@ -41,6 +44,14 @@ class Living:
         self._sorted: Any = None  # eight bytes for each: a set of numbers would take ninety
 
     def __contains__(self, address: int) -> bool:
+        return self._distance(address) == 0
+
+    def is_near(self, address: int) -> bool:
+        """Says whether an object that is gone may have been there."""
+        return self._distance(address) < _NEAR
+
+    def _distance(self, address: int) -> int:
+        """Measures how far it is to the nearest of them."""
         if self._sorted is None:
             # The process of a task has set aside the objects of the one from which it was forked.
             # To do so again would set aside what it has made since.
@@ -49,7 +60,8 @@ class Living:
             found = (*gc.get_objects(), *attributes_of(builtins).values())
             self._sorted = array("Q", sorted(map(id, found)))
         place = bisect_left(self._sorted, address)
-        return place < len(self._sorted) and bool(self._sorted[place] == address)
+        nearest: list[int] = self._sorted[max(place - 1, 0) : place + 1].tolist()
+        return min(abs(each - address) for each in nearest)
 
 
 def without_addresses(value: Any, form: Union[bytes, Form], living: Living) -> Union[bytes, Form]:
@@ -84,8 +96,11 @@ def without_process(
     name: Any = None
     for child in opened.children:
         if _is_large(child):
-            is_hash = is_a(value, Fields) and type(name) is str and _is_hash(kind, name)
-            child = 0 if is_hash or child in told else child
+            is_told = child in told
+            if is_a(value, Fields) and type(name) is str:
+                is_kept = _KEPT_ADDRESS.fullmatch(name) is not None and _may_be_address(child)
+                is_told = is_told or _is_hash(kind, name) or (is_kept and living.is_near(child))
+            child = 0 if is_told else child
         elif type(child) is str:
             child = _without_script(child, living)
         children.append(child)

@@ -32,7 +32,7 @@ from .static_names import (
     said_in,
     source_of_namespace,
 )
-from .stored import counts_in_a_class, is_door, is_special_of_the_user, unwrapped
+from .stored import counts_in_a_class, is_code, is_door, is_special_of_the_user, unwrapped
 from .syntax import DEFINITIONS
 from .uses import absolute
 from .watch import Seen, given_code
@@ -101,7 +101,8 @@ def carried_by(seen: Seen) -> Carried:
             if name in seen.attributes or name == _MADE_WHEN_ASKED_FOR:
                 continue
             is_made = name[:2] == "__" and not is_special_of_the_user(name, value)
-            if _has_defaults(value) if is_made else _is_compared(owner, name, value):
+            in_body = name in expressions
+            if _has_defaults(value) if is_made else _is_compared(owner, name, value, in_body):
                 key = f"{module}:{place}.{name}"
                 if is_digested(key, value) and name not in others:
                     if not is_computed(expressions.get(name), value):
@@ -184,9 +185,12 @@ def _has_defaults(member: Any) -> bool:
     )
 
 
-def _is_compared(owner: type, name: str, member: Any) -> bool:
+def _is_compared(owner: type, name: str, member: Any, in_body: bool) -> bool:
     """Says whether a member of a class may be another one than the body of the class says."""
-    if counts_in_a_class(member, owner) or is_a(member, (*CONTAINERS, *PLAIN)):
+    is_container = any(type(member) is each for each in CONTAINERS)
+    if is_container or counts_in_a_class(member, owner) or is_a(member, PLAIN):
+        return True
+    if in_body and not is_code(member):
         return True
     own = f"{qualname_of(owner)}.{name}"
     return name_of(type(member)) == "functools._lru_cache_wrapper" or any(

@@ -226,6 +226,7 @@ def defaults_of(node: Any) -> Defaults:
 
 def _body_of(node: ast.ClassDef) -> Body:
     assigned = [target for each in node.body if is_a(each, ast.Assign) for target in each.targets]
+    assigned += [each.target for each in node.body if is_a(each, ast.AnnAssign) and each.value]
     functions = [each for each in node.body if is_a(each, FUNCTIONS) and not each.decorator_list]
     return Body(
         node.name,

@@ -20,7 +20,7 @@ MISSING = object()
 _attributes: dict[int, tuple[Any, dict[str, Any]]] = {}
 _contents: dict[int, tuple[Any, Any]] = {}
 _cells: dict[int, tuple[CellType, Any]] = {}
-# What objects that are drawn from were written as.
+# What objects that are drawn from, or are in installed ones that change them, were written as.
 _forms: dict[int, tuple[Any, Any]] = {}
 # What names of something installed stood for when an id first spoke of them: by modules and
 # classes, and names.
@@ -96,3 +96,9 @@ def content_of(cell: CellType) -> Any:
 def first_form(value: Any, form: Any) -> Any:
     """Returns what an object was written as when it was first seen."""
     return _forms.setdefault(id(value), (value, form))[1]
+
+
+def known_form(value: Any) -> Any:
+    """Returns what an object was written as when it was first seen; mostly `None` is known."""
+    known = _forms.get(id(value))
+    return None if known is None else known[1]

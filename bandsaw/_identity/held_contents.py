@@ -59,6 +59,13 @@ def _parts(value: Any) -> list[Any]:
     return next((list(kind.__iter__(value)) for kind in _HOLDING if is_a(value, kind)), [])
 
 
+def parts_of(contents: Any) -> list[Any]:
+    """Lists what is in the contents of a container, or in a tuple."""
+    if type(contents) is DefaultItems:
+        contents = contents.items
+    return [] if type(contents) is Buffer else _parts(contents)
+
+
 def is_changeable(value: Any) -> bool:
     """Says whether a value is a container or an array, whose contents may change."""
     return base_of(value) is not None or is_a(value, bytearray) or name_of(type(value)) in _ARRAYS

@@ -119,6 +119,7 @@ def attributes_form(
     """What a class holds beyond its source: values that were computed or set from outside."""
     body: Body = definition.says
     own = {id(method) for method in methods}
+    assigned = {_private(name, body.name) for name in body.assigned}
     children: list[Any] = []
     has_state = False
     for name in body.functions:
@@ -144,6 +145,8 @@ def attributes_form(
         )
         is_container = any(type(value) is each for each in _CONTAINERS)
         is_more = is_container or is_a(value, type) or counts_in_a_class(value, cls)
+        # Packages put objects of their own there, too, and make descriptors of what is said.
+        is_more = is_more or (name in assigned and not is_code(value))
         if is_set_elsewhere or is_more:
             children += (name, value)
         elif is_a(value, _SIMPLE) and not name.startswith("_is_"):

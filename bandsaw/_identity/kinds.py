@@ -44,8 +44,8 @@ def attributes_of(owner: Any) -> Mapping[str, Any]:
         return _dict(owner)  # type: ignore[no-any-return]
     try:
         found = reader_of(type(owner))(owner)
-    except TypeError:
-        return {}  # its class has got other bases
+    except (AttributeError, TypeError):
+        return {}  # it was compiled by mypyc, or its class has got other bases
     # A module that was never initialized has none.
     return {} if found is None else found
 
@@ -193,13 +193,18 @@ def members_of(kind: type) -> tuple[Member, ...]:
         for base in _mro(kind)
         for name, member in _dict(base).items()
         # What a complex number gives is made each time.
-        if type(member) is MemberDescriptorType and base is not complex
+        if (type(member) is MemberDescriptorType and base is not complex)
+        or (type(member) is GetSetDescriptorType and name in _slots_of(base, BY_MYPYC))
         if name[:2] != "__" or name in _slots_of(base)
     )
 
 
-def _slots_of(kind: type) -> Sequence[Any]:
-    found = _dict(kind).get("__slots__")
+# Classes that mypyc has compiled have their attributes in C, and say here which these are.
+BY_MYPYC = "__mypyc_attrs__"
+
+
+def _slots_of(kind: type, place: str = "__slots__") -> Sequence[Any]:
+    found = _dict(kind).get(place)
     return found if type(found) in (tuple, list) else ()
 
 

@@ -190,7 +190,10 @@ def _is_plain(value: Any) -> bool:
 
 
 def _fields(value: Fields, writer: AnyWriter) -> Form:
-    return mapping(b"A", value.values, FIELDS)
+    values = value.values
+    if "__wrapped__" in values:  # the rest is of a function that it wraps, where it does not count
+        values = {name: each for name, each in values.items() if name not in _OF_WRAPPED}
+    return mapping(b"A", values, FIELDS)
 
 
 def _bytes(tag: bytes) -> Callable[[Any, AnyWriter], bytes]:
@@ -277,6 +280,7 @@ def _alias(value: Any, writer: AnyWriter) -> Form:
 
 
 _time = ("hour", "minute", "second", "microsecond", "fold", "tzinfo")
+_OF_WRAPPED = frozenset(("__doc__", "__annotations__", "__annotate__", "__type_params__"))
 _WEAK = ("weakref.WeakKeyDictionary", "weakref.WeakValueDictionary", "weakref.WeakSet")
 _ALIAS_TYPES = ("typing._GenericAlias", "typing._UnionGenericAlias", "typing._LiteralGenericAlias",
                 "typing._AnnotatedAlias", "typing._CallableGenericAlias", "types.GenericAlias",
@@ -314,11 +318,15 @@ _BY_NAME: dict[str, Maker] = {
     "matplotlib.cbook.CallbackRegistry": _attributes(b"!callbacks;", "_signals"),
     # Its tables have another order in each process.
     "lark.lark.Lark": _attributes(b"!lark;", "source_grammar", "options", "rules", "terminals"),
+    # Its nodes are written with their addresses.
+    **dict.fromkeys(("scipy.spatial._ckdtree.cKDTree", "scipy.spatial._kdtree.KDTree"),
+                    _parts(b"!kdtree;", "data", "leafsize", "boxsize", "indices")),
+    # It keeps the line where its function begins.
+    "joblib.memory.MemorizedFunc": _attributes(b"!memorized;", "func", "ignore", "mmap_mode",
+                                               "cache_validation_callback"),
     # It pickles as the name of a function that it decorates.
-    **dict.fromkeys(
-        ("toolz.functoolz.curry", "cytoolz.functoolz.curry"),
-        _parts(b"!curry;", "func", "args", "keywords"),
-    ),
+    **dict.fromkeys(("toolz.functoolz.curry", "cytoolz.functoolz.curry"),
+                    _parts(b"!curry;", "func", "args", "keywords")),
     "numpy.ufunc": open_ufunc,
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),

@@ -10,14 +10,26 @@ import contextvars
 import functools
 import sys
 import weakref
+from collections import OrderedDict
 from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .addresses import Living, without_addresses, without_process
 from .compiled import open_proxy
-from .first_values import MISSING, first_attributes, first_contents, first_form
+from .first_values import MISSING, first_attributes, first_contents, first_form, known_form
 from .firstparty import canonical_module_name, global_name, is_first_party
-from .forms import OBJECTS, PARTS, Fields, Form, NoForm, OpenForm, Written, opaque, write_str
+from .forms import (
+    OBJECTS,
+    PARTS,
+    Fields,
+    Form,
+    NoForm,
+    OpenForm,
+    Written,
+    opaque,
+    pairs_form,
+    write_str,
+)
 from .held_contents import behind, is_changeable
 from .kinds import (
     attributes_of,
@@ -40,6 +52,7 @@ from .stored import (
     hides_more,
     is_mock,
     is_of_the_user,
+    is_strange,
     open_stored,
 )
 from .watch import Seen
@@ -106,9 +119,13 @@ def _opened(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
         # An iterator counts by its kind, and not by where it is.
         return Form(ITERATOR, PARTS, (kind,)) if is_of_the_user(kind) else opaque(value)
     pointed = by_kind(_POINTERS, kind)
-    if pointed is not None and is_held_by_the_user(writer.frames):
-        return Form(b"!points;", PARTS, pointed(value))
-    form = _open(value, writer)
+    if pointed is not None:
+        parts = pointed(value)
+        # Signals of installed packages point to what they call.
+        is_called = any(is_a(each, FunctionType) and is_strange(each) for each in parts)
+        if is_called or is_held_by_the_user(writer.frames):
+            return Form(b"!points;", PARTS, parts)
+    form = known_form(value) or _open(value, writer)
     return first_form(value, form) if is_drawn(kind) else form
 
 
@@ -134,11 +151,27 @@ def _open(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
         if proxy is not None:
             return proxy
         stored = open_stored(value) if is_stored else None
-        return open_form(first_contents(value), writer) if stored is None else stored
+        return _open_first(value, writer) if stored is None else stored
     except (NoForm, RecursionError):
         raise
     except Exception as error:
         raise NoForm(f"{type(error).__name__}: {error}") from error
+
+
+def _open_first(value: Any, writer: AnyWriter) -> Union[bytes, Form]:
+    """Opens something installed with what it held before reached code filled it."""
+    contents = first_contents(value)
+    if type(contents) is not type(value) and is_a(contents, (list, dict)):
+        form = open_form(value, writer)
+        if is_a(form, Form) and form.tag in OBJECTS:
+            # Its class counts, too.
+            held: Any = (contents, None)
+            if is_a(contents, dict):
+                pairs = dict.items(contents)
+                held = None, list(pairs) if is_a(value, OrderedDict) else pairs_form(pairs)
+            form.children = [*form.children[:3], *held]
+            return form
+    return open_form(contents, writer)
 
 
 def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
@@ -155,7 +188,7 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         form = _open(value, writer)
         plain = without_addresses(value, form, seen.living)
         if plain is not form:
-            writer.report(value, "holds an address, which is left out")
+            _report_address(value, writer)
         return without_process(value, plain, writer.frames, seen.living)
     closed = _closed(value, writer)
     if closed is not None:
@@ -170,7 +203,9 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         writer.report(value, "counts as it was when it was first seen, however it is seeded later")
     elif _is_read_whole(value, form):
         whole.add(id(value))
-        reading = Whole(value, writer.written_anew, is_a(form, Form) and form.tag in _NOT_PICKLED)
+        has_more = is_a(form, Form) and form.tag in _NOT_PICKLED
+        kept = None if is_held_by_the_user(writer.frames) else form
+        reading = Whole(value, writer.written_anew, has_more, kept)
         if reading.is_small():
             seen.reading(reading)
         else:
@@ -185,8 +220,7 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         form = _with_attributes(value, form, writer, seen)
     plain = without_addresses(value, form, seen.living)
     if plain is not form:
-        holder = writer.frames[-1].value if is_a(value, Fields) else value
-        writer.report(holder, "holds an address, which is left out")
+        _report_address(value, writer)
     return without_process(value, plain, writer.frames, seen.living)
 
 
@@ -212,6 +246,12 @@ def _only_resolves(value: dict[Any, Any], writer: AnyWriter) -> bool:
         if frame.form.tag in OBJECTS:
             return module_of(type(frame.value)).partition(".")[0] in _RESOLVERS
     return False
+
+
+def _report_address(value: Any, writer: AnyWriter) -> None:
+    held = (frame.value for frame in reversed(writer.frames))
+    holders = (each for each in (value, *held) if not is_a(each, (Fields, Form)))
+    writer.report(next(holders, value), "holds an address, which is left out")
 
 
 def _report_as_too_large(value: Any, writer: AnyWriter, seen: Seen) -> None:
@@ -272,8 +312,14 @@ def _value_of_context(variable: Any) -> tuple[Any, ...]:
         return (variable.name,)
 
 
+def _method_behind(reference: Any) -> tuple[Any, ...]:
+    method = weakref.WeakMethod.__call__(reference)
+    return () if method is None else (method.__func__, method.__self__)
+
+
 # What others point to from afar, which is no attribute of theirs.
 _POINTERS: dict[type, Any] = {
+    weakref.WeakMethod: _method_behind,
     weakref.ref: lambda value: (weakref.ref.__call__(value),),
     contextvars.ContextVar: _value_of_context,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Optional
 
@@ -29,6 +30,9 @@ Imports = Mapping[str, tuple[str, str, int]]
 _NO_IMPORTS: Imports = {}
 
 _FUNCTIONS = (*FUNCTIONS, ast.Lambda)
+# Methods of tables of pandas that read variables which a text names: `table.query("a < @limit")`.
+_QUERIES = ("query", "eval")
+_IN_QUERY = re.compile(r"@([^\W\d]\w*)")
 # Exception handlers, the captures of `match`, and the like.
 _NAMED = frozenset(
     kind
@@ -123,6 +127,10 @@ class _Visitor:
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Attribute) and node.func.attr in _QUERIES:
+            for query in node.args[:1]:
+                for name in _IN_QUERY.findall(str(getattr(query, "value", ""))):
+                    self.use((name,), node.lineno)
         chain = self.imported(chain_of(node.func))
         if chain is not None and chain[:-1] == _MODULES and node.args:
             self.use_loaded(node, node.args[0])

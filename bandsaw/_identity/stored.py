@@ -22,6 +22,7 @@ from .firstparty import is_first_party
 from .forms import OBJECTS, PARTS, SET, Fields, Form, NoForm, pairs_form
 from .held_contents import MOST_BYTES
 from .kinds import (
+    BY_MYPYC,
     attributes_of,
     by_kind,
     defines,
@@ -191,6 +192,8 @@ _FILE = f"{__name__.partition('.')[0]}._file.File"
 
 def stores_more(kind: type) -> bool:
     """Says whether objects of a class have more than attributes; `pickle` looks at the same."""
+    if any(BY_MYPYC in attributes_of(base) for base in mro_of(kind)):
+        return False
     slots = [name for name, _ in members_of(kind)]
     places = len(slots) + sum(
         number_of(kind, name) > 0 for name in ("__dictoffset__", "__weakrefoffset__")
@@ -221,16 +224,25 @@ class Whole:
     """Something that is written as a whole, as `pickle` writes it.
 
     Two pickles of equal tables may differ. Then what counts is written. `has_more`: whether
-    more counts than is in a pickle.
+    more counts than is in a pickle. `form`: what it is written as.
     """
 
-    __slots__ = ("_pickled", "_write", "_written", "value")
+    __slots__ = ("_has_more", "_pickled", "_write", "_written", "form", "value")
 
-    def __init__(self, value: Any, write: Callable[[Any], Optional[bytes]], has_more: bool) -> None:
+    def __init__(
+        self, value: Any, write: Callable[[Any], Optional[bytes]], has_more: bool, form: Any
+    ) -> None:
         self.value = value
+        self.form = form
         self._write = write
-        self._written = write(value)
-        self._pickled = None if self._written is None or has_more else _pickled(value)
+        self._has_more = has_more
+        self.note()
+
+    def note(self) -> None:
+        """Notes what it is now."""
+        self._written = self._write(self.value)
+        is_pickled = self._written is not None and not self._has_more
+        self._pickled = _pickled(self.value) if is_pickled else None
 
     def is_small(self) -> bool:
         return self._written is not None
@@ -247,12 +259,17 @@ class Whole:
 class Pointer:
     """Something that points to others, such as a weak reference."""
 
+    form = None
+
     __slots__ = ("_known", "_read", "value")
 
     def __init__(self, value: Any, read: Callable[[Any], tuple[Any, ...]]) -> None:
         self.value = value
         self._read = read
-        self._known = read(value)
+        self.note()
+
+    def note(self) -> None:
+        self._known = self._read(self.value)
 
     def is_same(self) -> bool:
         now = self._read(self.value)

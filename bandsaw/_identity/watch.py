@@ -12,12 +12,20 @@ from collections.abc import Iterator, Mapping
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Optional
 
-from .first_values import MISSING, content_of, is_wrapped_at_home, note_attribute, note_contents
-from .held_contents import contents_of, has_same_contents
+from .first_values import (
+    MISSING,
+    content_of,
+    first_form,
+    is_wrapped_at_home,
+    note_attribute,
+    note_contents,
+)
+from .held_contents import contents_of, has_same_contents, parts_of
 from .kinds import (
     Member,
     attributes_of,
     is_a,
+    is_changeable,
     kind_of,
     members_of,
     memos_of,
@@ -34,8 +42,11 @@ if TYPE_CHECKING:
         """An object that is read anew to compare it, see `stored`."""
 
         value: Any
+        form: Any  # what it was written as, `None` where a change is no state
 
         def is_same(self) -> bool: ...
+
+        def note(self) -> None: ...
 
 
 class Owner:
@@ -64,7 +75,7 @@ class Owner:
         if not self._members and not self._memos:
             try:
                 return self._read(self.owner)
-            except TypeError:
+            except (AttributeError, TypeError):
                 return attributes_of(self.owner)  # its class has other bases now
         state = state_of(self.owner, self._members)
         return {name: value for name, value in state.items() if name not in self._memos}
@@ -238,12 +249,7 @@ class Watch:
                         filled.append((one, name))
                     else:
                         changed.append(f"{_label(one.owner)}.{name}")
-        of_state = {
-            id(value)
-            for one in self._owners
-            for name, value in one.state.items()
-            if one.is_foreign or name in self.seen.attributes
-        }
+        of_state = self._may_be_filled()
         refilled = []
         for container, contents in self._contents:
             if not has_same_contents(container, contents):
@@ -251,14 +257,35 @@ class Watch:
                     refilled.append((container, contents))
                 else:
                     changed.append(f"the contents of a {type(container).__name__}")
-        changed += [
-            f"a {name_of(type(reading.value))}"
-            for reading in self.seen.readings.values()
-            if not reading.is_same()
-        ]
+        others = [reading for reading in self.seen.readings.values() if not reading.is_same()]
+        for reading in others:
+            if reading.form is None or id(reading.value) not in of_state:
+                changed.append(f"a {name_of(type(reading.value))}")
         if not changed:
             self._take_as_state(filled, refilled)
+            for reading in others:
+                first_form(reading.value, reading.form)
+                reading.note()
         return changed
+
+    def _may_be_filled(self) -> set[int]:
+        """Finds what is state where it is filled: what attributes hold, and installed objects."""
+        contents_of_each = {id(container): contents for container, contents in self._contents}
+        found: set[int] = set()
+        pending: list[Any] = []
+        for one in self._owners:
+            if one.is_foreign and is_changeable(type(one.owner)):
+                pending.append(one.owner)  # no `defaultdict`
+            for name, value in one.state.items():
+                if one.is_foreign or name in self.seen.attributes:
+                    pending.append(value)
+        while pending:
+            value = pending.pop()
+            if id(value) not in found:
+                found.add(id(value))
+                inner = value if type(value) is tuple else None
+                pending += parts_of(contents_of_each.get(id(value), inner))
+        return found
 
     def _changed_bindings(self) -> Iterator[str]:
         seen, loaded = self.seen, sys.modules
