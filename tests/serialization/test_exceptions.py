@@ -291,18 +291,6 @@ def test_groups_are_kept_with_their_members(cross):
     assert read.args[2][0] == 3 and read.args[2][1].args == (4,)
 
 
-class Placed(getattr(builtins, "ExceptionGroup", Exception)):
-    def __new__(cls, message, members, place):
-        return super().__new__(cls, message, members)
-
-
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python has no groups of exceptions yet")
-def test_groups_are_kept_with_more_arguments_than_their_members(cross):
-    read = cross(raised(Placed("outer", [ValueError(1)], "here")))
-    assert type(read) is Placed
-    assert read.args == ("outer", list(read.exceptions), "here")
-
-
 def test_the_traceback_ends_the_cause_chain(cross):
     def fails_here():
         raise ValueError("inner")
