@@ -25,7 +25,7 @@ _ATOMS = frozenset(
 )
 _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
 # Views and iterators of futures. A `map`, a `filter` or a generator may give their results.
-_HOLDERS = (
+_HOLDERS: tuple[type, ...] = (
     *(types.MappingProxyType, type({}.values()), type({}.items()), type(iter([])), type(iter(()))),
     *(zip, enumerate),
 )
