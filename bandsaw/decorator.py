@@ -207,10 +207,9 @@ def _above_other(other: Any, decorate: Callable[[Any], Any]) -> Any:
     """Decorates what is in a static method, a class method or another task of a class."""
     from ._futures.methods import TaskMethod
 
-    function = other.__func__
     if not isinstance(other, (staticmethod, classmethod, TaskMethod)):
-        function = other  # is refused
-    decorated = decorate(function)
+        Task.create_task(other)  # refuses it
+    decorated = decorate(other.__func__)
     function = getattr(decorated, "__func__", decorated)
     if isinstance(other, staticmethod):
         return staticmethod(function)
