@@ -293,4 +293,10 @@ def _answer(
             ) from error
         except Exception as error:
             is_broken(error)
-            raise lost_by(name, error)(f"Task {session.task} was lost") from error
+            root: BaseException = error
+            while root.__cause__ is not None:
+                root = root.__cause__
+            why = ""
+            if isinstance(root, ImportError):
+                why = f" ({root}; with isolate=False its workers need bandsaw and the workflow)"
+            raise lost_by(name, error)(f"Task {session.task} was lost{why}") from error
