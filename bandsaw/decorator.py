@@ -288,11 +288,15 @@ def _told(
     if isinstance(error, BandsawError):
         return tracebacks.clean(error, traceback)  # it names the task itself
     notes: Any = getattr(error, "__notes__", None)
-    if isinstance(notes, list) and notes and is_note_of_advice(notes[-1], the_task):
+    notes = notes if isinstance(notes, list) else []
+    # An error that each call raises anew may have them already.
+    if any(is_note_of_advice(note, the_task) for note in notes):
         return tracebacks.clean(error, traceback)
     texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]
     texts += [f"{name}={short_text(value)}" for name, value in kwargs.items()]
     if len(args) > _MOST_ARGUMENTS or len(texts) > _MOST_ARGUMENTS:
         texts[_MOST_ARGUMENTS:] = ["..."]
-    tracebacks.add_note(error, f"In the call {the_task}({', '.join(texts)})")
+    note = f"In the call {the_task}({', '.join(texts)})"
+    if note not in notes:
+        tracebacks.add_note(error, note)
     return tracebacks.clean(error, traceback)
