@@ -147,6 +147,8 @@ def test_what_a_task_in_a_pool_of_threads_submits_runs_while_it_waits_for_that(p
 
         if __name__ == "__main__":
             assert total.submit(3).result(60) == 15
+            # Those that wait in its queue take no place from what one of them waits for.
+            assert [one.result(60) for one in [total.submit(2) for _ in range(6)]] == [7] * 6
         """,
     )
     project.run("workflow.py")
