@@ -42,4 +42,7 @@ def finished(function: Any, value: Any) -> Any:
     if awaiting is None:
         return asyncio.run(value)
     awaiting.inner = asyncio.run_coroutine_threadsafe(value, awaiting.loop)
+    error = awaiting.inner.exception()
+    if error is not None:  # `result` takes one that counts as false for none
+        raise error
     return awaiting.inner.result()

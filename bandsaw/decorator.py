@@ -207,10 +207,9 @@ def _above_other(other: Any, decorate: Callable[[Any], Any]) -> Any:
     """Decorates what is in a static method, a class method or another task of a class."""
     from ._futures.methods import TaskMethod
 
-    function = other.__func__
     if not isinstance(other, (staticmethod, classmethod, TaskMethod)):
-        function = other  # is refused
-    decorated = decorate(function)
+        Task.create_task(other)  # refuses it
+    decorated = decorate(other.__func__)
     function = getattr(decorated, "__func__", decorated)
     if isinstance(other, staticmethod):
         return staticmethod(function)
@@ -289,11 +288,15 @@ def _told(
     if isinstance(error, BandsawError):
         return tracebacks.clean(error, traceback)  # it names the task itself
     notes: Any = getattr(error, "__notes__", None)
-    if isinstance(notes, list) and notes and is_note_of_advice(notes[-1], the_task):
+    notes = notes if isinstance(notes, list) else []
+    # An error that each call raises anew may have them already.
+    if any(is_note_of_advice(note, the_task) for note in notes):
         return tracebacks.clean(error, traceback)
     texts = [short_text(value) for value in args[:_MOST_ARGUMENTS]]
     texts += [f"{name}={short_text(value)}" for name, value in kwargs.items()]
     if len(args) > _MOST_ARGUMENTS or len(texts) > _MOST_ARGUMENTS:
         texts[_MOST_ARGUMENTS:] = ["..."]
-    tracebacks.add_note(error, f"In the call {the_task}({', '.join(texts)})")
+    note = f"In the call {the_task}({', '.join(texts)})"
+    if note not in notes:
+        tracebacks.add_note(error, note)
     return tracebacks.clean(error, traceback)

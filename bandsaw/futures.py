@@ -124,6 +124,15 @@ class Future(concurrent.futures.Future[R]):
         call = self._call
         return call is not None and call.kill()
 
+    def _Future__get_result(self) -> R:
+        # That of the standard library takes an exception that counts as false for none.
+        try:
+            if self._exception is not None:
+                raise self._exception
+            return self._result  # type: ignore[return-value]
+        finally:
+            del self  # a traceback leads to this frame
+
     def _begin(self) -> bool:
         """Marks the call as running, and returns whether it may run."""
         with self._condition:
@@ -322,15 +331,9 @@ class _Failure:
         """Logs it if nobody knows it."""
         if not self.is_known:
             self.is_known = True
-            logger.error(
-                "%s failed, and nobody has asked for its result.",
-                self.what,
-                exc_info=(
-                    type(self.error),
-                    self.error,
-                    tracebacks.without_ours(self.error.__traceback__),
-                ),
-            )
+            info = type(self.error), self.error, tracebacks.without_ours(self.error.__traceback__)
+            message = "%s failed, and nobody has asked for its result."
+            logger.error(message, self.what, exc_info=info)
 
     __del__ = tell
 

@@ -233,7 +233,8 @@ class _LazyMain(types.ModuleType):
 
     def __getattr__(self, attribute: str) -> Any:
         assert self.__spec__ is not None
-        if attribute.startswith("__") or not _may_define(self.__spec__.name, attribute):
+        is_special = attribute.startswith("__") and attribute.endswith("__")
+        if is_special or not _may_define(self.__spec__.name, attribute):
             raise AttributeError(f"module '__main__' has no attribute {attribute!r}")
         module = importlib.import_module(self.__spec__.name)
         sys.modules["__main__"] = module

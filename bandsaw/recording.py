@@ -133,7 +133,11 @@ class Recorder(Extension):
             self._write("submitted", str(task))
         else:
             # It is never begun.
-            self._end({**record, "task": str(task), "ended": time.time()}, error)
+            call = {**record, "task": str(task), "ended": time.time()}
+            execution = call.pop("execution")
+            if self.values:
+                call["arguments"] = _arguments(execution)
+            self._end(call, error)
 
     def _end(self, call: dict[str, Any], error: Optional[BaseException]) -> None:
         if error is not None:

@@ -105,6 +105,7 @@ def generator():
         (classmethod(int), "Decorate a function"),
         (functools.partial(doubled, 1), "Decorate a plain function"),
         (len, "Decorate a plain function"),
+        (inspect.Signature().replace, "Decorate a plain function"),
         ("text", "@task(chain='text')"),
         (None, "Decorate a plain function"),
     ],

@@ -529,7 +529,12 @@ def test_classes_and_methods_within_classes_of_the_script_cross(project):
         def f(value):
             return value
 
+        @bandsaw.task
+        def __private(value):
+            return value
+
         if __name__ == '__main__':
+            assert __private(1) == 1
             assert type(f(A.B())) is A.B
             assert f(A.E.ONE) is A.E.ONE
             assert f(A.B().method)() == 4

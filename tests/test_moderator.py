@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import bandsaw
 from bandsaw.errors import (
     AdviceResultError,
     BandsawError,
@@ -137,6 +138,42 @@ def test_what_an_advice_raises_is_raised_as_it_is_with_one_note(
     (note,) = caught.value.__notes__
     assert note == f"Raised in {named} of task module.function"
     assert caught.value.__cause__ is None
+
+
+def test_an_error_that_is_raised_by_many_calls_has_one_note_of_each(configure):
+    error = ValueError("shared")
+
+    class Refusing(bandsaw.Advice):
+        def before(self, session):
+            if session.task.kwargs.get("refused"):
+                raise error
+            session.proceed()
+
+    task = bandsaw.task(config=configure(Refusing()).module_name, version="1")
+
+    @task
+    def fails(x):
+        raise error
+
+    for call in (lambda: fails(1), lambda: fails(1), lambda: fails(2), lambda: fails(1)):
+        with pytest.raises(ValueError, match="shared"):
+            call()
+    assert [note.rpartition("(")[2] for note in error.__notes__] == ["1)", "2)"]
+    refusing = bandsaw.task(config=fails.bandsaw_configuration.module_name, refused=True)
+    del error.__notes__
+
+    @refusing
+    def one():
+        pass
+
+    @refusing
+    def two():
+        pass
+
+    for call in (one, two, one):
+        with pytest.raises(ValueError, match="shared"):
+            call()
+    assert [note.rpartition(".")[2] for note in error.__notes__] == ["one", "two"]
 
 
 def test_concluding_with_no_result_is_also_a_type_error(configure):

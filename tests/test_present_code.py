@@ -1784,6 +1784,32 @@ def test_what_a_module_sets_while_it_loads_is_the_same_elsewhere_and_is_kept(pro
     project.run("-c", textwrap.dedent(body))
 
 
+def test_results_are_not_kept_where_a_private_variable_differs_elsewhere(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib.py", "__rate, __version__ = 2, 2\ndef f(x): return x * __rate, __version__\n"
+    )
+    body = """
+        import bandsaw, lib, warnings
+
+        @bandsaw.task(chain="own")
+        def f(x):
+            return lib.f(x)
+
+        if __name__ == "__main__":
+            assert f(1) == (2, 2)
+            for name in ("__rate", "__version__"):
+                setattr(lib, name, 7)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    f(1)
+                assert ["lib." + name in str(each.message) for each in caught] == [True], name
+                setattr(lib, name, 2)
+        """
+    project.write("flow.py", body)
+    project.run("flow.py")
+
+
 def test_what_a_module_sets_on_other_modules_while_it_loads_is_the_same_elsewhere(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write("settings.py", "RATE = 1\ndef f(x): return x\n")

@@ -207,6 +207,7 @@ def test_dependencies_and_calls_that_never_begin_are_told(project, recorded, ban
     assert [by_key[key]["arguments"] for key in done["needs"]] == ["1", "2"]
     (never,) = (call for call in calls_of(bandsaw_runs, "total") if call["state"] != "done")
     assert never["state"] == "not begun" and "DependencyError" in never["error"]
+    assert never["arguments"] == "bandsaw.futures.Future, 1"
     assert [run["failures"] for run in json.loads(bandsaw_runs("ls", "--json"))] == [1]
     (failed,) = (call for call in by_key.values() if call["state"] == "failed")
     assert 'raise ValueError("three")' in failed["traceback"]

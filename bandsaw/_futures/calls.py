@@ -120,6 +120,7 @@ class SubmittedCall(lanes.Passenger):
     def _never_begins(self, error: BaseException) -> None:
         record, self.record = self.record, None
         if record is not None:
+            record["execution"] = self
             telling.tell(self.task, record, error)
 
     def needed(self) -> Sequence[lanes.Passenger]:

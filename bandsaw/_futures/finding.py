@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import copyreg
+import gc
 import sys
 import types
 from collections import OrderedDict, defaultdict, deque
@@ -23,6 +24,11 @@ _ATOMS = frozenset(
     (int, float, str, bytes, bool, type(None), complex, bytearray, range, slice, type(Ellipsis))
 )
 _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
+# Views and iterators of futures. A `map`, a `filter` or a generator may give their results.
+_HOLDERS: tuple[type, ...] = (
+    *(types.MappingProxyType, type({}.values()), type({}.items()), type(iter([])), type(iter(()))),
+    *(zip, enumerate),
+)
 # Attributes of other objects are looked into so far: some lead to half of the program.
 _MOST_OTHERS = 1000
 # The number of an object, and whether it is reached through one that is no container.
@@ -215,6 +221,10 @@ def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
         return enumerate((value.func, *value.args, *value.keywords.values()))
     if isinstance(value, types.MethodType):
         return ((0, value.__self__),)
+    if isinstance(value, BaseException):
+        return enumerate(value.args)
+    if type(value) in _HOLDERS:
+        return enumerate(gc.get_referents(value))
     if type(value) is deque:
         return enumerate(list(value))
     numpy: Any = sys.modules.get("numpy")

@@ -154,7 +154,7 @@ def begin_wait(me: Optional[Passenger], awaited: Sequence[Passenger]) -> Optiona
         for call in awaited:
             _hurry(call)
         me.waits += 1
-        if me.counts:
+        if me.counts and not me.keeps_place:
             me.has_given = True
             _give_place(me)
         dispatch(me.lane.flight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import sys
 import threading
 from typing import Any, Optional
@@ -38,6 +39,8 @@ def end_all() -> None:
 def _at_the_end() -> None:
     """Called by the main thread when the script is over, before other threads are waited for."""
     global _has_ended
+    if _has_ended:
+        return
     try:
         _has_ended = True
         _begin_the_end()
@@ -121,8 +124,24 @@ def _let_go() -> None:
 
 # As the executors of the standard library do it.
 _register: Any = getattr(threading, "_register_atexit", atexit.register)
-try:
+
+
+def come_first() -> None:
+    """Has calls be finished before executors of the standard library end, which they may need.
+
+    Raises:
+        RuntimeError: If the script is over.
+    """
+    if ending.needs_executors:
+        # What is registered last is called first, and they register themselves when imported.
+        with contextlib.suppress(ImportError):
+            import concurrent.futures.process
+            import concurrent.futures.thread  # noqa: F401
     _register(_at_the_end)
+
+
+try:
+    come_first()
 except RuntimeError:
     # The first call is submitted when the script is over: that is too late.
     flight.stop()

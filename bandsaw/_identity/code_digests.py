@@ -117,7 +117,7 @@ class Walk:
             held = {
                 name: value
                 for name, value in attributes_of(module).items()
-                if not (name.startswith("__") or is_below(value, own, name))
+                if not (name[:2] == "__" == name[-2:] or is_below(value, own, name))
             }
             with suppress(IdentityError):  # one that was made by hand has no source
                 parts.append(_digest_of_source(module))

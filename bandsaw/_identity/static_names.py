@@ -72,7 +72,8 @@ def is_said(name: str, value: Any, namespace: Mapping[str, Any], source: Source)
             or _has_star(source)
         )
         return None if is_bound else False
-    if value is MISSING or name.startswith("__"):
+    is_of_python = name[:2] == "__" == name[-2:] and not source.assigns(name)
+    if value is MISSING or is_of_python:
         return True
     if name in source.defined and not source.assigns(name):
         return None if source.defined[name] else False

@@ -328,7 +328,7 @@ def _note_fault(session: Any, advice: Any, phase: str, error: Exception) -> None
     """Has an error say in which advice it was raised; the innermost one says so."""
     if not isinstance(error, BandsawError):
         notes = getattr(error, "__notes__", ())
-        if not any(str(note).startswith(_NOTE) for note in notes):
+        if not any(is_note_of_advice(note, session.task) for note in notes):
             add_note(error, f"{_NOTE}{_named(session, advice, phase)}")
     elif error.where is None and type(error) is not AdviceError:
         # It names its own cause.

@@ -19,7 +19,7 @@ from ..result import Result
 # Whether an extension of this process wants to know what a call costs and where it ran.
 wanted = False
 # Called with the task and the record of each call that is submitted; when it never begins, again
-# with the error.
+# with the error, and with what has its arguments as `execution` in the record.
 listeners: list[Callable[[Any, dict[str, Any], Optional[BaseException]], None]] = []
 _numbers = itertools.count(1)
 # Tells this process from others, too: numbers of processes are given again, and on each machine.

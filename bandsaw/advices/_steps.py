@@ -16,6 +16,7 @@ from typing import Optional
 from .._files import bundle, carrying
 from .._system import ending
 from .._system.files import open_private, private_folder
+from .._system.output import TAIL_BYTES, last_lines, last_words
 from .._system.processes import describe_exit
 from .._workers import boundary
 from ..errors import AdviceError, BandsawError, FileTravelError, TaskKilledError, WorkerDiedError
@@ -109,13 +110,20 @@ def _run(
         raise WorkerDiedError(
             f"The remote process of task {session.task}{session._execution_name()} on "
             f"{remote.host} ended with {describe_exit(error.returncode)} before it gave the "
-            f"session back: {error}",
+            f"session back: {error}{_last_words(error)}",
             error.returncode,
             error.cmd,
             error.output,
             error.stderr,
         ) from error
     backend.copy_file_from_remote(remote, there["session-back"], returned)
+
+
+def _last_words(error: subprocess.CalledProcessError) -> str:
+    written = error.stderr or error.output or b""
+    data = written if isinstance(written, bytes) else str(written).encode("utf-8", "replace")
+    words = last_lines(data[-TAIL_BYTES:])
+    return "" if words in str(error) else last_words(words)
 
 
 def _killed(session: Session, remote: Remote) -> TaskKilledError:

@@ -147,6 +147,8 @@ def test_what_a_task_in_a_pool_of_threads_submits_runs_while_it_waits_for_that(p
 
         if __name__ == "__main__":
             assert total.submit(3).result(60) == 15
+            # Those that wait in its queue take no place from what one of them waits for.
+            assert [one.result(60) for one in [total.submit(2) for _ in range(6)]] == [7] * 6
         """,
     )
     project.run("workflow.py")
@@ -607,9 +609,13 @@ def test_an_executor_that_returns_no_future_or_a_foreign_result_is_told(project)
             def submit(self, function, /, *args):
                 return self.returned
 
-        done = Future()
+        done, lacking = Future(), Future()
         done.set_result("junk")
-        configuration = bandsaw.Configuration()
+        error = RuntimeError("the environments differ")
+        error.__cause__ = ModuleNotFoundError("No module named 'bandsaw'")
+        lacking.set_exception(error)
+        lacks = ExecutorAdvice(Wrong(lacking), isolate=False)
+        configuration = bandsaw.Configuration().add_advice_chain(lacks, name="lacking False")
         for name, returned in (("none", None), ("junk", done)):
             for where in (True, False):
                 advice = ExecutorAdvice(Wrong(returned), isolate=where)
@@ -622,7 +628,8 @@ def test_an_executor_that_returns_no_future_or_a_foreign_result_is_told(project)
         import bandsaw
 
         if __name__ == "__main__":
-            for name in ("none True", "none False", "junk True", "junk False"):
+            names = ("none True", "none False", "junk True", "junk False", "lacking False")
+            for name in names:
                 @bandsaw.task(chain=name)
                 def one():
                     return 1
@@ -634,9 +641,10 @@ def test_an_executor_that_returns_no_future_or_a_foreign_result_is_told(project)
         """,
     )
     told = project.run("workflow.py").stdout.splitlines()
-    assert len(told) == 4
+    assert len(told) == 5
     assert all("submit() returned None, which is no" in text for text in told[:2])
-    assert all("holds 'junk', and not what the function returned" in text for text in told[2:])
+    assert all("holds 'junk', and not what the function returned" in text for text in told[2:4])
+    assert "No module named 'bandsaw'; with isolate=False its workers need bandsaw" in told[4]
 
 
 def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_new_server(project):

@@ -221,7 +221,7 @@ def test_the_death_of_the_remote_process_names_task_host_and_status(own_configur
     advice.add_remote(Remote("my-host", interpreter=PYTHON, directory=tmp_path))
     with pytest.raises(subprocess.CalledProcessError) as caught:
         raise call(own_configuration(advice), 1).exception
-    for part in ("own_module.doubled", "my-host", "137", "SIGKILL"):
+    for part in ("own_module.doubled", "my-host", "137", "SIGKILL", "Its last words:\nerr"):
         assert part in str(caught.value)
     assert (caught.value.returncode, caught.value.stderr) == (137, "err")
 

@@ -66,6 +66,19 @@ def test_what_it_raises_is_raised(task):
     assert isinstance(f.submit().exception(200), LookupError)
 
 
+def test_what_it_raises_is_raised_if_it_counts_as_false(task):
+    class Many(Exception):
+        def __len__(self):
+            return 0
+
+    @task
+    async def f():
+        raise Many
+
+    with pytest.raises(Many):
+        asyncio.run(f())
+
+
 def test_one_that_is_submitted_from_a_coroutine_has_a_loop_of_its_own(task):
     @task
     async def inner():

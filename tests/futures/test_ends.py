@@ -215,6 +215,51 @@ def test_what_was_submitted_is_finished_at_the_end_of_a_script(run, project):
         assert (project.folder / name).exists()
 
 
+EXECUTORS = """
+import time
+import bandsaw
+from bandsaw.advices.executor import ExecutorAdvice
+
+def threads():
+    from concurrent.futures import ThreadPoolExecutor
+    return ThreadPoolExecutor(1)
+
+def processes():
+    from concurrent.futures import ProcessPoolExecutor
+    return ProcessPoolExecutor(1)
+
+configuration = (
+    bandsaw.Configuration()
+    .add_advice_chain(ExecutorAdvice(threads, isolate=False), name="threads")
+    .add_advice_chain(ExecutorAdvice(processes), name="processes")
+)
+"""
+
+
+@pytest.mark.parametrize("chain", ["threads", "processes"])
+@pytest.mark.parametrize("before", ["nap(0)", "pass"])
+def test_executors_that_were_imported_late_finish_what_was_submitted(project, chain, before):
+    project.write("bandsaw_config.py", EXECUTORS)
+    project.write(
+        "workflow.py",
+        f"""
+        import time
+        import bandsaw
+
+        @bandsaw.task(chain={chain!r})
+        def nap(seconds):
+            time.sleep(seconds)
+            return seconds
+
+        if __name__ == "__main__":
+            {before}
+            for _ in range(3):
+                nap.submit(0.2).add_done_callback(lambda done: print(done.result()))
+        """,
+    )
+    assert project.run("workflow.py").stdout == "0.2\n" * 3
+
+
 def test_a_map_that_was_not_taken_to_its_end_is_let_go_without_a_word(run, project):
     tasks = """
 @bandsaw.task(chain="two")

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import inspect
 import sys
+import types
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -232,6 +233,10 @@ class Box:
         (lambda: Point(Box(done(1))), r"argument 1\.x\.content"),
         (lambda: functools.partial(print, done(1)), r"argument 1\[1\]"),
         (lambda: collections.deque([done(1)]), r"argument 1\[0\]"),
+        (lambda: types.MappingProxyType({"a": done(1)}), r"argument 1\[0\]\['a'\]"),
+        (lambda: {"a": done(1)}.values(), r"argument 1\[0\]\['a'\]"),
+        (lambda: zip([done(1)]), r"argument 1(\[0\])+"),
+        (lambda: [OSError("no", done(1))], r"argument 1\[0\]\[1\]"),
         (lambda: [array([[None, 1], [done(1), 2]], "O")], r"argument 1\[0\]\[1, 0\]"),
         (lambda: array([(1, [done(1)])], "i8, O"), r"argument 1\[0\]\[1\]\[0\]"),
     ],

@@ -44,6 +44,22 @@ def test_a_future_holds_what_the_call_returns_or_raises(add, fail):
     assert isinstance(fail.submit(5).exception(LIMIT), LookupError)
 
 
+class Many(Exception):
+    def __len__(self):
+        return 0
+
+
+def test_an_exception_that_counts_as_false_is_raised(task):
+    @task
+    def fail(x):
+        raise Many(x)
+
+    with pytest.raises(Many):
+        fail.submit(1).result(LIMIT)
+    with pytest.raises(Many):
+        list(fail.map([1]))
+
+
 def test_a_submitted_call_is_advised_as_a_direct_one(configure):
     seen = []
 

@@ -23,6 +23,7 @@ from typing import Any, Callable, Optional
 
 from ..._archive.arriving import bits_of
 from ..._archive.keep import MANIFEST, tag
+from ..._futures.program import come_first
 from ..._system import ending
 from ...distribution import DistributionArchive
 from ...errors import ProtocolError, WorkerDiedError, WorkerError
@@ -268,20 +269,30 @@ _engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()
 def engine_of(executor: Any) -> Engine:
     engine = _engines.get(executor)
     if engine is None:
+        _come_first()
         make = getattr(executor, "_bandsaw_engine", None)
         engine = _of_any(executor) if make is None else make()
         engine = _engines.setdefault(executor, engine)
     return engine
 
 
+def _come_first() -> None:
+    # Its packages may have been imported only now.
+    with contextlib.suppress(RuntimeError):
+        come_first()
+
+
 def _of_any(executor: Any) -> Engine:
     reference = weakref.ref(executor)
+    first = threading.Lock()  # taken by the first submission
     # A worker of these cannot be anywhere else.
     is_here = type(executor).__module__.partition(".")[0] in ("concurrent", "loky")
 
     def submit(options: Mapping[str, Any], *what: Any) -> Future[Any]:
         found: Any = reference()
         future: Future[Any] = found.submit(*what)
+        if first.acquire(False):
+            _come_first()  # that of loky registers itself then
         if not hasattr(future, "add_done_callback"):
             raise TypeError(f"submit() returned {future!r}, which is no concurrent.futures.Future")
         return future

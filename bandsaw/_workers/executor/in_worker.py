@@ -97,8 +97,11 @@ def run(
     """
     token = callers.is_in_worker.set(True)
     # What a task submits in this very process runs beyond the bound while it waits for that.
-    inside = calls.current.set(_waiting.get(caller.call))
+    waiting = _waiting.get(caller.call)
+    inside = calls.current.set(waiting)
     try:
+        if waiting is not None:
+            waiting.keeps_place = True
         # The worker may have made one of its own, or have served another run before.
         run_of_process.take_run_id(run_id)
         carrying.forget()
@@ -113,6 +116,8 @@ def run(
     except BaseException as error:
         return None, members.written_failure(error), False
     finally:
+        if waiting is not None:
+            waiting.keeps_place = False
         calls.current.reset(inside)
         callers.is_in_worker.reset(token)
 
@@ -293,4 +298,10 @@ def _answer(
             ) from error
         except Exception as error:
             is_broken(error)
-            raise lost_by(name, error)(f"Task {session.task} was lost") from error
+            root: BaseException = error
+            while root.__cause__ is not None:
+                root = root.__cause__
+            why = ""
+            if isinstance(root, ImportError):
+                why = f" ({root}; with isolate=False its workers need bandsaw and the workflow)"
+            raise lost_by(name, error)(f"Task {session.task} was lost{why}") from error
