@@ -151,7 +151,8 @@ class Effects:
             called = [each for each in pending if each[0] in self.reads or each[0][:2] == "__"]
             if not called:
                 return
-            pending = [each for each in pending if not any(each is one for one in called)]
+            taken = set(map(id, called))
+            pending = [each for each in pending if id(each) not in taken]
             for _, changes, namespace, used in called:
                 self._note_attributes(changes)
                 self._note_variables(changes, namespace, used)
