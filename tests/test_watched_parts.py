@@ -649,6 +649,15 @@ MEMOS = {
             current = Store(x + 1)
             return current.number
     """,
+    "a mapping that keeps what it makes of missing keys": """
+        class Memo(dict):
+            def __missing__(self, x):
+                self[x] = x + 1
+                return x + 1
+        memo, look = Memo(), Memo().__getitem__
+        def helper(x):
+            return memo[x] and look(x)
+    """,
 }
 
 
