@@ -1810,6 +1810,39 @@ def test_patterns_of_regex_count_by_what_they_say(project):
     assert len(set(seen)) == 1 and project.run("flow.py").stdout not in seen
 
 
+def test_an_installed_function_counts_by_its_name_where_another_version_runs(project):
+    project.write(
+        "bandsaw_config.py",
+        CONFIGURATION.replace(
+            "SubprocessAdvice(), name",
+            "SubprocessAdvice(interpreter=bandsaw.Interpreter(['other/site-packages'])), name",
+        ),
+    )
+    project.write("lib/site-packages/helper.py", "def f(x): return x")
+    project.write("other/site-packages/helper.py", "def f(x): return [x, 'other']")
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw
+        if sys.version_info < (3,):
+            from nowhere import f
+        else:
+            from helper import f
+
+        @bandsaw.task(chain="own")
+        def pid():
+            return os.getpid(), f(1)
+
+        if __name__ == "__main__":
+            print(pid())
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second and "other" in first
+
+
 def test_accessors_of_the_project_count_and_results_that_need_them_are_kept(project):
     pytest.importorskip("pandas")
     project.write("bandsaw_config.py", CONFIGURATION)

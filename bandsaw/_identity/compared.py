@@ -46,6 +46,11 @@ class _Compared(Writer):
 
     def _code(self, code: Any) -> Union[bytes, Form]:
         if is_a(code, FunctionType):
+            home, own = str(code.__globals__.get("__name__")), code.__name__
+            is_in_place = attributes_of(sys.modules.get(home)).get(own) is code
+            if is_in_place and not is_first_party(home):
+                # Another Python, or another version, has other code.
+                return _form(_named(home, own), [])
             return self._function(code)
         held: list[Any] = []
         if is_a(code, type):
@@ -57,8 +62,7 @@ class _Compared(Writer):
                         held += (key, member)
         else:
             name, module = canonical_module_name(name_of_module(code)), "None"
-        name = f"{module}.{name}"
-        return _form(sha256(name.encode("utf-8", "surrogatepass")).digest(), held)
+        return _form(_named(module, name), held)
 
     def _function(self, function: FunctionType) -> Union[bytes, Form]:
         if is_task(function):
@@ -90,6 +94,10 @@ class _Compared(Writer):
                 if value is not MISSING and not is_a(value, _CODE):
                     held += (use.chain[0], value)
         return _form(definition.digest, held)
+
+
+def _named(module: str, name: str) -> bytes:
+    return sha256(f"{module}.{name}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _form(digest: bytes, held: list[Any]) -> Union[bytes, Form]:
