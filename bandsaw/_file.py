@@ -128,6 +128,9 @@ class File:
     def __fspath__(self) -> str:
         return self.path
 
+    # As of a `Path`: not everything that takes a path knows `os.fspath`.
+    __str__ = __fspath__
+
     def __eq__(self, other: object) -> bool:
         return self.path == other.path if isinstance(other, File) else NotImplemented
 

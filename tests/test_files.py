@@ -149,6 +149,11 @@ else:
 """)
 
 
+def test_the_text_of_a_file_is_its_path():
+    file = File("a/b.csv", to="c.csv")
+    assert str(file) == f"{file}" == os.fspath(file) == "a/b.csv"
+
+
 def test_what_cannot_be_a_path_is_a_typed_error():
     for path in (3, b"x", None, ""):
         with pytest.raises(InvalidValueError, match="cannot be a path"):

@@ -1861,6 +1861,144 @@ def test_what_a_module_sets_on_other_modules_while_it_loads_is_the_same_elsewher
     assert done.stdout == "1\n" and "g is not kept" in done.stderr
 
 
+# What a project does as it is loaded: the same in each process.
+AS_IT_IS_LOADED = {
+    "methods that another module sets": """
+        import base
+        def doubled(self): return 2
+        base.Table.doubled, base.Table.__len__ = doubled, lambda self: 3
+        def total(): return base.Table().doubled() + len(base.Table())
+        """,
+    "a function of the name of a class": """
+        import collections
+        _stats = collections.namedtuple("stats", "a b")
+        def stats(): return _stats(2, 3)
+        def total(): return sum(stats())
+        """,
+    "an import that failed": """
+        import base
+        try:
+            from nowhere import total_of
+            IS_THERE = True
+        except ImportError:
+            IS_THERE = False
+        def total(): return total_of() if IS_THERE else 5
+        """,
+    "its variables": """
+        class Lazy:
+            def __init__(self, variables): self.variables = variables
+        lazy = Lazy(globals())
+        def total(): return lazy.variables["FIVE"]
+        FIVE = 5
+        """,
+    "what is left out": """
+        import time
+        class Base:
+            STARTED = time.time_ns()
+        def total(): return 5 * (Base.STARTED > 0)
+        """,
+}
+
+
+@pytest.mark.parametrize("lib", AS_IT_IS_LOADED.values(), ids=AS_IT_IS_LOADED)
+def test_results_of_a_project_that_makes_itself_as_it_is_loaded_are_kept(project, lib):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("base.py", "class Table:\n    pass\n")
+    project.write("lib.py", lib)
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib, os
+
+        @bandsaw.task(chain="own", state=["lib.Base.STARTED"])
+        def f():
+            return os.getpid(), lib.total()
+
+        if __name__ == "__main__":
+            print(f())
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second and first.endswith(", 5)\n")
+
+
+def test_a_change_in_a_module_that_only_the_task_loads_there_is_told(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "def made(): return 1\nTABLE = made()\nRATE = 1\n")
+    project.write(
+        "flow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task(chain="own")
+        def table():
+            import lib
+            return lib.TABLE
+
+        @bandsaw.task(chain="own")
+        def rate():
+            import lib
+            return lib.RATE
+
+        if __name__ == "__main__":
+            import lib
+            lib.RATE = lib.TABLE = 2
+            print(table(), rate())
+        """,
+    )
+    told = project.run("flow.py")
+    assert told.stdout == "1 1\n" and told.stderr.count("is not kept") == 2
+
+
+def test_patterns_of_regex_count_by_what_they_say(project):
+    pytest.importorskip("regex")
+    project.write("bandsaw_config.py", CONFIGURATION)
+    text = """
+        import bandsaw, regex
+        WORD = regex.compile(r"cat|dog|[abc]|\\L<more>", regex.I, more=["one"])
+        @bandsaw.task
+        def f(): return WORD.pattern
+        print(f.bandsaw_task.task_id)
+        """
+    project.write("flow.py", text)
+    seen = [project.run("flow.py", PYTHONHASHSEED=str(seed)).stdout for seed in range(4)]
+    project.write("flow.py", text.replace('"one"', '"two"'))
+    assert len(set(seen)) == 1 and project.run("flow.py").stdout not in seen
+
+
+def test_an_installed_function_counts_by_its_name_where_another_version_runs(project):
+    project.write(
+        "bandsaw_config.py",
+        CONFIGURATION.replace(
+            "SubprocessAdvice(), name",
+            "SubprocessAdvice(interpreter=bandsaw.Interpreter(['other/site-packages'])), name",
+        ),
+    )
+    project.write("lib/site-packages/helper.py", "def f(x): return x")
+    project.write("other/site-packages/helper.py", "def f(x): return [x, 'other']")
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw
+        if sys.version_info < (3,):
+            from nowhere import f
+        else:
+            from helper import f
+
+        @bandsaw.task(chain="own")
+        def pid():
+            return os.getpid(), f(1)
+
+        if __name__ == "__main__":
+            print(pid())
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second and "other" in first
+
+
 def test_accessors_of_the_project_count_and_results_that_need_them_are_kept(project):
     pytest.importorskip("pandas")
     project.write("bandsaw_config.py", CONFIGURATION)

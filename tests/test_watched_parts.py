@@ -427,11 +427,13 @@ dates = np.array(["2020-01-01"], dtype="M8[D]")
 objects = np.array([1, "a"], dtype=object)
 every_other = np.arange(4)[::2]
 masked = np.ma.masked_array([1, 2])
+span = pd.Timedelta("500d")  # its members are made each time that they are read
 
 def all():
     return [
         table.to_dict(), dict(table.attrs), table.index.name, column.name, numbers.tolist(),
         str(dates), objects.tolist(), every_other.tolist(), masked.tolist(), masked.hardmask,
+        span.days,
     ]
 """
 CHANGES_OF_TABLES = {
@@ -446,6 +448,7 @@ CHANGES_OF_TABLES = {
     "lib.every_other[0] = 9": "lib.every_other[0] = 0",
     "lib.masked[0] = np.ma.masked": "lib.masked[0] = 1",
     "lib.masked.harden_mask()": "lib.masked.soften_mask()",
+    "lib.span = lib.pd.Timedelta('501d')": "lib.span = lib.pd.Timedelta('500d')",
 }
 
 
@@ -459,7 +462,8 @@ def test_tables_and_arrays_are_watched(run):
         "with warnings.catch_warnings():",
         "    warnings.simplefilter('error')",
         "    assert steps.all() == steps.all() == first",
-        "before = steps.all.bandsaw_task.task_id",
+        "before, known = steps.all.bandsaw_task.task_id, steps.all.bandsaw_task._derived",
+        "assert steps.all.bandsaw_task.task_id and steps.all.bandsaw_task._derived is known",
     ]
     for does, undoes in CHANGES_OF_TABLES.items():
         body += [
@@ -677,6 +681,15 @@ MEMOS = {
             global current
             current = Store(x + 1)
             return current.number
+    """,
+    "a mapping that keeps what it makes of missing keys": """
+        class Memo(dict):
+            def __missing__(self, x):
+                self[x] = x + 1
+                return x + 1
+        memo, look = Memo(), Memo().__getitem__
+        def helper(x):
+            return memo[x] and look(x)
     """,
 }
 

@@ -18,7 +18,7 @@ from .compared import ABSENT, MADE_ANEW, digest_of
 from .definitions import definition_of
 from .first_values import MISSING
 from .firstparty import canonical_module_name
-from .kinds import attributes_of, is_a, module_of, mro_of, name_of, qualname_of
+from .kinds import attributes_of, is_a, module_of, name_of, qualname_of
 from .sources import Source
 from .static_names import (
     CONTAINERS,
@@ -27,12 +27,11 @@ from .static_names import (
     is_computed,
     is_literal,
     is_said,
-    is_set_as_modules_load,
     paired_defaults,
     said_in,
     source_of_namespace,
 )
-from .stored import counts_in_a_class, is_code, is_door, is_special_of_the_user, unwrapped
+from .stored import counts_in_a_class, is_code, is_mock, is_special_of_the_user, unwrapped
 from .syntax import DEFINITIONS
 from .uses import absolute
 from .watch import Seen, given_code
@@ -59,12 +58,15 @@ def carried_by(seen: Seen) -> Carried:
             values[key] = digest + suffix
         return digest is not None
 
+    def is_set(key: str, value: Any) -> bool:
+        # Any module may have done it as it was loaded, on each machine: the other process tells.
+        return not (value is MISSING or is_mock(value)) and is_digested(key, value, MADE_ANEW)
+
     for name in sorted(seen.replaced):
         module, place, owner = _place_of(name)
         value = attributes_of(owner).get(place.rpartition(".")[2], MISSING)
-        if not _is_set_there(owner, place, value) or not is_digested(
-            f"{module}:{place}", value, MADE_ANEW
-        ):
+        home = sys.modules.get(module_of(owner)) if is_a(owner, type) else owner
+        if "__builtins__" not in attributes_of(home) or not is_set(f"{module}:{place}", value):
             changed[name] = None
     for namespace, name, value in list(seen.names.values()):
         source = source_of_namespace(namespace)
@@ -76,14 +78,13 @@ def carried_by(seen: Seen) -> Carried:
             continue
         namespace, name, source = _origin(namespace, name, source, value)
         module = canonical_module_name(namespace["__name__"])
-        if value is MISSING and (name in source.defined or source.assigns(name)):
-            values[f"{module}:{name}"] = ABSENT
+        if value is MISSING:
+            if name in source.defined or name in source.imports or source.assigns(name):
+                values[f"{module}:{name}"] = ABSENT
+            continue
         said = is_said(name, value, namespace, source)
         if said is False:
-            home = sys.modules.get(namespace["__name__"])
-            if _is_set_there(home, name, value) and is_digested(
-                f"{module}:{name}", value, MADE_ANEW
-            ):
+            if is_set(f"{module}:{name}", value):
                 continue
             changed[f"{module}.{name}"] = None
         if said is None or not (said or is_a(value, (FunctionType, type))):
@@ -94,9 +95,8 @@ def carried_by(seen: Seen) -> Carried:
             continue
         module, place = canonical_module_name(module_of(owner)), qualname_of(owner)
         expressions = said_in(owner)
-        others = dict(changed_members(owner, one.state))
-        sure = sorted(name for name in others if others[name])
-        changed.update(dict.fromkeys(f"{module}.{place}.{name}" for name in sure))
+        found = changed_members(owner, one.state)
+        others = {name: is_sure for name, is_sure in found if name not in one.left_out}
         for name, value in one.state.items():
             if name in seen.attributes or name == _MADE_WHEN_ASKED_FOR:
                 continue
@@ -107,13 +107,12 @@ def carried_by(seen: Seen) -> Carried:
                 if is_digested(key, value) and name not in others:
                     if not is_computed(expressions.get(name), value):
                         filled.add(key)
-        for name in others:
-            if not others[name] and name not in seen.attributes:
-                # On each machine: the module makes it, where it has made it here.
+        for name in sorted(others):
+            if others[name] or name not in seen.attributes:
                 value = one.state.get(name, MISSING)
-                if value is MISSING:
+                if value is MISSING and name != "__bases__":
                     values[f"{module}:{place}.{name}"] = ABSENT
-                elif not is_digested(f"{module}:{place}.{name}", value, MADE_ANEW):
+                elif not is_set(f"{module}:{place}.{name}", value):
                     changed[f"{module}.{place}.{name}"] = None
     for function, *_ in list(seen.functions.values()):
         module = canonical_module_name(function.__globals__.get("__name__"))
@@ -140,15 +139,6 @@ def _place_of(name: str) -> tuple[str, str, Any]:
     return module, place, owner
 
 
-def _is_set_there(owner: Any, place: str, value: Any) -> bool:
-    """Says whether another process may set it, too, as it loads modules, and can be asked."""
-    home = sys.modules.get(module_of(owner)) if is_a(owner, type) else owner
-    can_be_asked = "__builtins__" in attributes_of(home) and value is not MISSING
-    return can_be_asked and (
-        is_door(value) or is_set_as_modules_load(owner, place.rpartition(".")[2])
-    )
-
-
 # Where a flag has the combinations of its members: each is put there when it is first asked for.
 _MADE_WHEN_ASKED_FOR = "_value2member_map_"
 
@@ -170,11 +160,11 @@ def _origin(
 
 
 def _is_hidden(cls: type) -> bool:
-    """Says whether a class below it has its name, as in `class P(namedtuple("P", "x y")):`."""
+    """Says whether its name stands for something else, as in `_P = namedtuple("P", "x y")`."""
     found: Any = sys.modules.get(module_of(cls))
     for name in qualname_of(cls).split("."):
         found = attributes_of(found).get(name)
-    return found is not cls and is_a(found, type) and cls in mro_of(found)
+    return found is not cls
 
 
 def _has_defaults(member: Any) -> bool:

@@ -46,6 +46,11 @@ class _Compared(Writer):
 
     def _code(self, code: Any) -> Union[bytes, Form]:
         if is_a(code, FunctionType):
+            home, own = str(code.__globals__.get("__name__")), code.__name__
+            is_in_place = attributes_of(sys.modules.get(home)).get(own) is code
+            if is_in_place and not is_first_party(home):
+                # Another Python, or another version, has other code.
+                return _form(_named(home, own), [])
             return self._function(code)
         held: list[Any] = []
         if is_a(code, type):
@@ -57,8 +62,7 @@ class _Compared(Writer):
                         held += (key, member)
         else:
             name, module = canonical_module_name(name_of_module(code)), "None"
-        name = f"{module}.{name}"
-        return _form(sha256(name.encode("utf-8", "surrogatepass")).digest(), held)
+        return _form(_named(module, name), held)
 
     def _function(self, function: FunctionType) -> Union[bytes, Form]:
         if is_task(function):
@@ -90,6 +94,10 @@ class _Compared(Writer):
                 if value is not MISSING and not is_a(value, _CODE):
                     held += (use.chain[0], value)
         return _form(definition.digest, held)
+
+
+def _named(module: str, name: str) -> bytes:
+    return sha256(f"{module}.{name}".encode("utf-8", "surrogatepass")).digest()
 
 
 def _form(digest: bytes, held: list[Any]) -> Union[bytes, Form]:
@@ -124,25 +132,30 @@ class ArrivedValues:
     def __init__(self, code: Mapping[str, Any], is_same_machine: bool) -> None:
         self._values: Mapping[str, str] = code["values"]
         self._is_same_machine = is_same_machine
+        # Of modules that are not loaded: the task may load them.
+        self._left: dict[str, str] = {}
         seen = Seen()
-        self._differing = list(self._compared(seen))
+        self._differing = list(self._compared(self._values, seen))
         seen.attributes.update(code.get("state", ()))
         self._watch = Watch(seen)
 
     def differing(self) -> list[str]:
         """Names the values that are others than where the session comes from."""
+        left, self._left = self._left, {}
+        self._differing += self._compared(left, Seen())
         if not self._watch.is_current() and self._watch.settle():
-            self._differing += self._compared(Seen())
+            self._differing += self._compared(self._values, Seen())
         return self._differing
 
-    def _compared(self, seen: Seen) -> Iterator[str]:
-        for key, digest in self._values.items():
+    def _compared(self, values: Mapping[str, str], seen: Seen) -> Iterator[str]:
+        for key, digest in values.items():
             module_name, _, name = key.partition(":")
             module = sys.modules.get(module_name)
             if module is None and module_name == main_module_name():
                 module = sys.modules.get("__main__")
             if "__builtins__" not in attributes_of(module):
-                continue  # one that is not run here was of no use
+                self._left[key] = digest  # one that is not run here was of no use
+                continue
             value: Any = module
             for each in name.split("."):
                 owner, namespace = value, attributes_of(value)

@@ -7,12 +7,14 @@ walked again, with what the one before has found.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Optional
 
 from .changes import Changes
+from .definitions import definition_of
 from .firstparty import is_first_party
 from .held_contents import base_of, holds_code
-from .kinds import attributes_of, module_of, mro_of, name_of
+from .kinds import attributes_of, is_a, module_of, mro_of, name_of
 from .stored import is_code
 from .uses import Uses
 from .watch import Seen
@@ -61,6 +63,8 @@ class Effects:
         An object whose classes are all of the project is not filled as a whole: what its methods
         change are attributes, and these do not count.
         """
+        if _fills_itself(value):
+            return True
         key = id(namespace), name
         is_whole = _is_of_the_project(value)
         names, variables = self._shared, self.variables
@@ -151,7 +155,8 @@ class Effects:
             called = [each for each in pending if each[0] in self.reads or each[0][:2] == "__"]
             if not called:
                 return
-            pending = [each for each in pending if not any(each is one for one in called)]
+            taken = set(map(id, called))
+            pending = [each for each in pending if id(each) not in taken]
             for _, changes, namespace, used in called:
                 self._note_attributes(changes)
                 self._note_variables(changes, namespace, used)
@@ -159,6 +164,21 @@ class Effects:
 
 def _may_be_filled(value: Any) -> bool:
     return base_of(value) is not None or bool(attributes_of(value))
+
+
+def _fills_itself(value: Any) -> bool:
+    """Says whether a mapping, or a method of one, keeps what its own `__missing__` makes."""
+    if is_a(value, (BuiltinFunctionType, MethodType)):
+        value = value.__self__
+    if not is_a(value, dict):
+        return False
+    found = (attributes_of(base).get("__missing__") for base in mro_of(type(value))[:-1])
+    missing = next((each for each in found if each is not None), None)
+    if not is_a(missing, FunctionType) or not is_first_party(
+        str(missing.__globals__.get("__name__"))
+    ):
+        return False
+    return not definition_of(missing).changes.names.isdisjoint(missing.__code__.co_varnames[:1])
 
 
 def _is_of_the_project(value: Any) -> bool:

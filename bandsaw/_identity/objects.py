@@ -181,6 +181,11 @@ def _dict(value: dict[Any, Any], writer: AnyWriter) -> Form:
     if is_addressed and all(type(k) is int and k == id(each) for k, each in value.items()):
         # As transforms of matplotlib know each other: the keys are others in each process.
         return Form(b"!addressed;", PARTS, list(value.values()))
+    if "__spec__" in value:
+        name = value.get("__name__")
+        home = sys.modules.get(name) if type(name) is str else None
+        if attributes_of(home) is value:  # what `globals()` gave: its loader differs elsewhere
+            return Form(b"!variables;", PARTS, (home,))
     return mapping(b"d", value)
 
 
@@ -300,6 +305,8 @@ _BY_NAME: dict[str, Maker] = {
     "uuid.UUID": _parts(b"!uuid;", "int"),
     "_struct.Struct": _parts(b"!struct;", "format"),
     "re.Pattern": _parts(b"!pattern;", "pattern", "flags"),
+    # It pickles what it was compiled to, in an order that depends on hashes.
+    "_regex.Pattern": _parts(b"!regex;", "pattern", "flags", "named_lists"),
     "array.array": open_array,
     "pickle.PickleBuffer": lambda value, writer: b"!buffer;" + written_buffer(value, writer),
     "collections.OrderedDict": lambda value, writer: Form(

@@ -222,17 +222,6 @@ def _set_by_module(cls: type) -> set[str]:
     return found
 
 
-def is_set_as_modules_load(owner: Any, name: str) -> bool:
-    """Says whether a module of the project sets an attribute of a module or class as it runs."""
-    for module in list(sys.modules.values()):
-        variables = attributes_of(module)
-        source = source_of_namespace(variables)
-        for expression, set_name in () if source is None else source.blocks.attributes:
-            if set_name in (name, None) and said_by(expression, variables) is owner:
-                return True
-    return False
-
-
 def _missing_members(
     cls: type, members: Mapping[str, Any], bound: Mapping[Any, Any], set_there: set[str]
 ) -> Iterator[tuple[str, bool]]:

@@ -24,6 +24,7 @@ from .held_contents import contents_of, has_same_contents, parts_of
 from .kinds import (
     Member,
     attributes_of,
+    by_kind,
     is_a,
     is_changeable,
     kind_of,
@@ -56,9 +57,10 @@ class Owner:
         owner: A class, or an object.
         state: Its attributes by their names, without what its methods keep of what they compute.
         is_foreign: Whether its class is not of the project: nobody reads what its methods change.
+        left_out: The names of attributes that do not count.
     """
 
-    __slots__ = ("_kind", "_members", "_memos", "_read", "is_foreign", "owner", "state")
+    __slots__ = ("_kind", "_members", "_read", "is_foreign", "left_out", "owner", "state")
 
     def __init__(self, owner: Any, is_foreign: bool, left_out: frozenset[str]) -> None:
         is_class = is_a(owner, type)
@@ -66,22 +68,22 @@ class Owner:
         self.is_foreign = is_foreign
         self._kind = kind_of(owner)
         self._members: tuple[Member, ...] = () if is_class else members_of(type(owner))
-        self._memos = left_out if is_class else memos_of(type(owner)) | left_out
+        self.left_out = left_out if is_class else memos_of(type(owner)) | left_out
         self._read = attributes_of if is_class else reader_of(type(owner))
         self.state: Mapping[str, Any] = dict(self.now())
 
     def now(self) -> Mapping[str, Any]:
         """Returns its attributes as they are now."""
-        if not self._members and not self._memos:
+        if not self._members and not self.left_out:
             try:
                 return self._read(self.owner)
             except (AttributeError, TypeError):
                 return attributes_of(self.owner)  # its class has other bases now
         state = state_of(self.owner, self._members)
-        return {name: value for name, value in state.items() if name not in self._memos}
+        return {name: value for name, value in state.items() if name not in self.left_out}
 
     def anew(self) -> Owner:
-        return Owner(self.owner, self.is_foreign, self._memos)
+        return Owner(self.owner, self.is_foreign, self.left_out)
 
     def has_other_kind(self) -> bool:
         """Says whether it has another class, or other bases, than it had."""
@@ -244,7 +246,7 @@ class Watch:
             if one.has_other_kind():
                 changed.append(_label(one.owner))
             for name in [*known, *(name for name in now if name not in known)]:
-                if now.get(name, MISSING) is not known.get(name, MISSING):
+                if not _is_one(now.get(name, MISSING), known.get(name, MISSING)):
                     if one.is_foreign or name in self.seen.attributes:
                         filled.append((one, name))
                     else:
@@ -340,9 +342,22 @@ def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
     if len(now) != len(known):
         return False
     for name, value in known.items():
-        if now.get(name, MISSING) is not value:
+        found = now.get(name, MISSING)
+        if found is not value and not _is_one(found, value):
             return False
     return True
+
+
+# Members of objects that are written in C may be made anew each time they are read.
+_MADE_ANEW: Mapping[type, Any] = {
+    **{kind: kind.__eq__ for kind in (int, str, bytes)},
+    float: lambda one, other: one.hex() == other.hex(),
+}
+
+
+def _is_one(one: Any, other: Any) -> bool:
+    equals = None if one is other else by_kind(_MADE_ANEW, type(one))
+    return one is other or (equals is not None and type(other) is type(one) and equals(one, other))
 
 
 def _label(owner: Any) -> str:
