@@ -208,23 +208,29 @@ def _land(call: Passenger) -> Optional[Passenger]:
     flight, parent = call.lane.flight, call.parent
     with lock:
         _here.landing = _here.ended = None
-        call.state = OVER
-        unfinished.discard(call)
-        if call.counts:
-            _give_place(call)
+        _is_over(call)
         following = _next(flight)
         if following is not None:
             _take_place(following)
             dispatch(flight)
         if parent is not None:
-            parent.active -= 1
-            if parent.extra is call:
-                parent.extra = None
             _run_beyond(parent)
-        call.parent = call.children = call.extra = None
-        if has_waiters:
-            changed.notify_all()
     return following
+
+
+def _is_over(call: Passenger) -> None:
+    parent = call.parent
+    call.state = OVER
+    unfinished.discard(call)
+    if call.counts:
+        _give_place(call)
+    if parent is not None:
+        parent.active -= 1
+        if parent.extra is call:
+            parent.extra = None
+    call.parent = call.children = call.extra = None
+    if has_waiters:
+        changed.notify_all()
 
 
 def _in_a_thread(call: Passenger) -> None:
@@ -243,9 +249,8 @@ def _in_a_thread(call: Passenger) -> None:
             changed.notify_all()
             return
         call.refuse(error)
-        following = _land(call)
-        if following is not None:
-            _in_a_thread(following)
+        # Who has it begin goes on with the next one: there may be thousands.
+        _is_over(call)
 
 
 def _serve(inbox: SimpleQueue[Passenger]) -> None:
