@@ -195,7 +195,8 @@ class Child(abc.ABC):
     def end(self) -> None:
         """Ends the process if it runs, and gives up all that belongs to it."""
         try:
-            if not self.is_over:
+            # Once it is closed, the numbers of its descriptors may be those of others.
+            if not self.is_over and self._closed is not None:
                 self.cancel()
                 with contextlib.suppress(Exception):
                     self.finish(time.monotonic() + _SECONDS_TO_DIE)

@@ -623,20 +623,21 @@ def test_an_executor_that_returns_no_future_or_a_foreign_result_is_told(project)
 
         if __name__ == "__main__":
             for name in ("none True", "none False", "junk True", "junk False"):
-                @bandsaw.task(chain=name)
-                def one():
-                    return 1
+                @bandsaw.task(chain=name, batch=2)
+                def one(x):
+                    return x
 
-                try:
-                    one()
-                except bandsaw.errors.WorkerError as error:
-                    print(error)
+                for call in (one, lambda x: list(one.map([x, x], timeout=60))):
+                    try:
+                        call(1)
+                    except bandsaw.errors.WorkerError as error:
+                        print(error)
         """,
     )
     told = project.run("workflow.py").stdout.splitlines()
-    assert len(told) == 4
-    assert all("submit() returned None, which is no" in text for text in told[:2])
-    assert all("holds 'junk', and not what the function returned" in text for text in told[2:])
+    assert len(told) == 8
+    assert all("submit() returned None, which is no" in text for text in told[:4])
+    assert all("holds 'junk', and not what the function returned" in text for text in told[4:])
 
 
 def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_new_server(project):

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandsaw._workers import frames
-from bandsaw._workers.ends import ask_for_process, channel_pair, out_of_the_way, pipe_pair
+from bandsaw._workers import child, frames
+from bandsaw._workers.ends import Ends, ask_for_process, channel_pair, out_of_the_way, pipe_pair
 from bandsaw._workers.frames import Channel
 from bandsaw.errors import ProtocolError
 from tests.faults.workers_seen import descriptors
@@ -283,3 +283,21 @@ def test_a_number_out_of_the_way_names_the_same_file():
     with far, socket.socket(fileno=number) as moved:
         moved.send(b"x")
         assert far.recv(1) == b"x"
+
+
+def test_a_process_that_does_not_die_is_given_up_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(child, "_SECONDS_TO_DIE", 0.1)
+    (channel, far), (status, far_status) = channel_pair(), channel_pair()
+    pipes = pipe_pair(), pipe_pair()
+    near = child.LocalChild(Ends(channel, status, pipes[0][0], pipes[1][0]), None, bool, {})
+    near.end()
+    # They get the numbers that have become free.
+    (tmp_path / "other").write_text("of somebody else")
+    with contextlib.ExitStack() as opened:
+        others = [opened.enter_context(open(tmp_path / "other", "rb", 0)) for _ in range(8)]
+        near.end()
+        assert [other.tell() for other in others] == [0] * 8
+    for end in (far, far_status):
+        end.close()
+    for _, writing in pipes:
+        os.close(writing)
