@@ -135,9 +135,9 @@ class SubmittedCall(lanes.Passenger):
         """Gives the future what came of the call."""
         future = self.future
         assert future is not None
-        is_cancelled = self.ending is not None and self.ending.is_cancelled
-        if self.ending is not None and self.ending.is_ended:
+        if self.ending is not None and self.ending.close():
             value, error = None, _killed(error, future)
+        is_cancelled = self.ending is not None and self.ending.is_cancelled
         self.forget()
         flight.begin_landing(self)
         if is_cancelled:

@@ -129,6 +129,24 @@ def answer():
     run(KEPT + tasks, body)
 
 
+def test_a_call_is_not_killed_in_the_moment_when_its_result_arrives(run):
+    tasks = """
+from bandsaw._futures import calls
+
+told = []
+
+def forget(call, forget=calls.SubmittedCall.forget):
+    told.append(call.future.kill())
+    forget(call)
+"""
+    body = """
+    calls.SubmittedCall.forget = forget
+    assert note.submit("name").result(200) == "name"
+    assert told == [False], told
+    """
+    run(KEPT + tasks, body)
+
+
 def test_a_lost_process_fails_the_calls_that_had_begun_on_it_and_no_other(run):
     body = """
     future, others = hang.submit("pid"), [note.submit(str(n)) for n in range(5)]
