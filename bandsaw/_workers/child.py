@@ -247,7 +247,12 @@ class LocalChild(Child):
             self._poll.register(descriptor, select.POLLIN)
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        self._channel.send(*messages, deadline=deadline, patience=frames.STALLED_SECONDS)
+        try:
+            self._channel.send(*messages, deadline=deadline, patience=frames.STALLED_SECONDS)
+        except OSError:
+            # The system may have no room for it: a process that lives would be waited for for ever.
+            self._channel_is_closed()
+            raise
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -287,7 +292,8 @@ class LocalChild(Child):
         except (EOFError, OSError):
             self._channel_is_closed()
             self.has_read = self.has_read and not self._channel.was_unread
-        return self._has_channel
+            return False
+        return True
 
     def _read_status(self) -> bool:
         try:
