@@ -96,6 +96,21 @@ def test_a_message_whose_file_is_closed_is_not_sent_again_with_the_next_one(ends
     assert channel.receive() == frames.Frame(frames.LOG, b"{}")
 
 
+def test_a_file_that_cannot_be_opened_here_is_told_with_the_reason(ends):
+    resource = pytest.importorskip("resource")
+    near, far = ends
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull, "rb") as file:
+        Channel(far).send((frames.RETURN, (b"body",), file.fileno()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            near.read()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with pytest.raises(ProtocolError, match="RETURN has no file .*too many files are open here"):
+        near.next()
+
+
 def test_a_file_comes_along_with_a_session_only(ends):
     channel, far = ends
     with open(os.devnull) as file:
