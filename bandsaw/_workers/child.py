@@ -187,7 +187,7 @@ class Child(abc.ABC):
         with contextlib.suppress(Exception):
             self.send((BYE, (), None))
 
-    def retire(self, deadline: Optional[float] = None) -> None:
+    def retire(self, deadline: float) -> None:
         self.dismiss()
         with contextlib.suppress(Exception):
             self.finish(deadline)
