@@ -62,7 +62,8 @@ class Ending:
     def __init__(self, is_whole: bool = True, crosses: bool = True) -> None:
         self.is_whole = is_whole
         self.crosses = crosses
-        self._lock = threading.Lock()
+        # A signal handler that ends calls, or whoever frees futures, may come back here.
+        self._lock = threading.RLock()
         self._ends: list[Callable[[], object]] = []
 
     def end(self) -> bool:

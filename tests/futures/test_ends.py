@@ -129,6 +129,28 @@ def answer():
     run(KEPT + tasks, body)
 
 
+def test_a_signal_handler_may_kill_the_call_that_is_just_being_killed(run):
+    tasks = """
+from bandsaw._workers.child import LocalChild
+
+told = []
+
+def cancel(child, cancel=LocalChild.cancel):
+    LocalChild.cancel = cancel
+    os.kill(os.getpid(), signal.SIGTERM)
+    cancel(child)
+"""
+    body = """
+    future = hang.submit("pid")
+    signal.signal(signal.SIGTERM, lambda *_: told.append((future.kill(), future.cancel())))
+    wait_for("pid")
+    LocalChild.cancel = cancel
+    assert future.kill() and told == [(True, False)]
+    assert type(future.exception(200)) is bandsaw.errors.TaskKilledError
+    """
+    run(KEPT + tasks, body, seconds=100)
+
+
 def test_a_call_is_not_killed_in_the_moment_when_its_result_arrives(run):
     tasks = """
 from bandsaw._futures import calls
