@@ -154,7 +154,9 @@ def begin_wait(me: Optional[Passenger], awaited: Sequence[Passenger]) -> Optiona
         for call in awaited:
             _hurry(call)
         me.waits += 1
-        if me.counts:
+        # Calls of its own run beyond the bound.
+        keeps_place = me.keeps_place and any(call.parent is me for call in awaited)
+        if me.counts and not keeps_place:
             me.has_given = True
             _give_place(me)
         dispatch(me.lane.flight)

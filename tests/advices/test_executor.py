@@ -1194,6 +1194,40 @@ def test_a_call_that_runs_in_the_process_of_an_executors_call_is_not_killed(proj
     assert project.run("workflow.py").stdout == "(False, True)\n"
 
 
+def test_many_calls_in_a_pool_of_threads_may_each_wait_for_calls_of_their_own(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(ThreadPoolExecutor(2), isolate=False)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def outer(x):
+            return sum(inner.map(range(x))) + inner.submit(inner.submit(x)).result()
+
+        @bandsaw.task
+        def inner(x):
+            return x + 1
+
+        if __name__ == "__main__":
+            for _ in range(10):
+                assert sum(outer.map(range(8))) == 128
+        """,
+    )
+    project.run("workflow.py", seconds=60)
+
+
 @pytest.mark.parametrize("method", ["threads", "fork", "spawn"])
 def test_without_isolation_a_call_runs_in_the_worker(project, method):
     project.write(

@@ -250,11 +250,15 @@ def _result(future: AnyFuture[Any], caller: WaitingProcess) -> Any:
 
 @contextmanager
 def _noted(name: str) -> Iterator[None]:
-    _waiting[name] = calls.current.get()
+    call = _waiting[name] = calls.current.get()
+    if call is not None:
+        call.keeps_place = True
     try:
         yield
     finally:
         del _waiting[name]
+        if call is not None:
+            call.keeps_place = False
 
 
 def _answer(
