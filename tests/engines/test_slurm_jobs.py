@@ -1,4 +1,4 @@
-"""What a result of a job says of how its processes have ended, and the thread that looks at jobs."""
+"""What a result of a job says of how its processes have ended, and the thread that looks."""
 
 import signal
 import threading
