@@ -200,9 +200,9 @@ def leave(call: Passenger) -> bool:
     return had_not
 
 
-def begin_landing(call: Passenger) -> None:
-    """Has what becomes ready from now on wait until this thread takes its next call."""
-    _here.landing, _here.ended = call.lane.flight, call
+def begin_landing(call: Passenger, is_short: bool) -> None:
+    """Has what becomes ready from now on wait until this thread takes its next call, if soon."""
+    _here.landing, _here.ended = call.lane.flight if is_short else None, call
 
 
 def _land(call: Passenger) -> Optional[Passenger]:
