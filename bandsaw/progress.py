@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import threading
 import time
 from typing import Any, Optional
@@ -86,11 +87,13 @@ class Progress(Extension):
 
     def _has_thread(self) -> None:
         if not self._is_showing:
-            self._is_showing = True
-            self._thread = threading.Thread(
+            thread = threading.Thread(
                 target=self._show, args=(self._thread,), daemon=True, name="bandsaw-progress"
             )
-            self._thread.start()
+            # Where there are no more threads, the next call tries again.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                self._thread, self._is_showing = thread, True
 
     def _work_begun(self, begun: work.Work) -> None:
         with self._counting.lock:

@@ -362,7 +362,7 @@ make()
 os.unlink("made")
 print(make(), Path("made").read_text())
 """
-    assert run(code) == "File('./made') x\n"
+    assert run(code) == "./made x\n"
 
 
 def test_a_file_with_braces_in_its_name_arrives_and_is_brought_back(run):

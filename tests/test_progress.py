@@ -1,5 +1,6 @@
 """What Progress shows while calls run."""
 
+import json
 import os
 import pty
 import subprocess
@@ -208,3 +209,40 @@ def test_what_runs_is_not_among_those_that_are_done():
     counts = Counts(0.0, (2, 2, 1, 2, 0, 0))
     counts.until = 1.0
     assert counts.text().startswith("2 of 3 done, 1 running")
+
+
+def test_calls_go_on_where_no_thread_can_be_started_and_later_ones_are_told(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.progress import Progress
+        from bandsaw.recording import Recorder
+
+        configuration = bandsaw.Configuration().add_advice_chain()
+        configuration.add_extension(Progress(seconds=0.1)).add_extension(Recorder("runs.db"))
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import threading
+        import bandsaw
+
+        @bandsaw.task
+        def one():
+            return 1
+
+        def refuse(thread):
+            raise RuntimeError("can't start new thread")
+
+        if __name__ == "__main__":
+            start, threading.Thread.start = threading.Thread.start, refuse
+            assert one() == 1
+            threading.Thread.start = start
+            assert one() == 1
+        """,
+    )
+    assert project.run("workflow.py").stderr == ""
+    done = project.run("-m", "bandsaw", "runs", "ls", "--json", "--file", "runs.db")
+    assert json.loads(done.stdout)[0]["calls"] == 2

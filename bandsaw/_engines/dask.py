@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import Future, InvalidStateError, wait
 from queue import Empty, SimpleQueue
 from typing import Any, Callable, Optional
 
@@ -55,7 +56,8 @@ class DaskExecutor(EngineExecutor):
         self._given = client_or_address
         self._client: Any = None
         self.submit_options = submit_options
-        self._asking: Optional[Future[Any]] = None
+        # What all workers are asked, and until when it is waited for.
+        self._asking: tuple[Optional[Future[Any]], float] = None, 0.0
         self._gathering = _Gathering()
         # The engine's own future of each of ours.
         self._futures: weakref.WeakKeyDictionary[Future[Any], Any] = weakref.WeakKeyDictionary()
@@ -131,12 +133,16 @@ class DaskExecutor(EngineExecutor):
 
     def _on_all(self, *what: Any) -> Any:
         """Calls a function on all workers; returns what they say, `None` if it cannot be done."""
-        # A scheduler that is lost must hold nobody up.
-        if self._asking is not None and not self._asking.done():
-            return None
-        self._asking = in_thread(lambda: self.client.run(*what))
+        asking, until = self._asking
+        if asking is not None:
+            wait([asking], max(0.0, until - time.monotonic()))
+            # A scheduler that is lost must hold nobody up.
+            if not asking.done():
+                return None
+        asking = in_thread(lambda: self.client.run(*what))
+        self._asking = asking, time.monotonic() + _SECONDS_TO_ANSWER
         with contextlib.suppress(Exception):
-            return self._asking.result(_SECONDS_TO_ANSWER)
+            return asking.result(_SECONDS_TO_ANSWER)
         return None
 
     def shutdown(self, wait: bool = True) -> None:

@@ -110,13 +110,13 @@ class SlurmExecutor(EngineExecutor):
             self._jobs_folder.mkdir(0o700, exist_ok=True)
             if not self._waiting:
                 self._give_sign_of_life()
-            self._waiting.append(slurm_jobs.JobCall(settings, function, args, future))
             if self._thread is None:
                 self._is_over = False
                 _running.add(self)
                 thread = threading.Thread(target=self._serve, daemon=True, name="bandsaw-slurm")
+                thread.start()  # maybe there are no more threads
                 self._thread = thread
-                thread.start()
+            self._waiting.append(slurm_jobs.JobCall(settings, function, args, future))
         self._wakeup.set()
         return future
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import Future as AnyFuture
+from types import MethodType
 from typing import Any, Callable, Optional
 
 from .._coroutines import caller
@@ -25,6 +26,8 @@ from ..futures import Future, _Failure
 from . import flight, lanes, program
 from .finding import Plan, find
 
+# The modules whose callbacks of futures take no time.
+_OURS = frozenset((__name__, f"{__package__}.mapping"))
 current: contextvars.ContextVar[Optional[SubmittedCall]] = contextvars.ContextVar(
     "bandsaw_submitted_call", default=None
 )
@@ -136,11 +139,12 @@ class SubmittedCall(lanes.Passenger):
         """Gives the future what came of the call."""
         future = self.future
         assert future is not None
-        is_cancelled = self.ending is not None and self.ending.is_cancelled
-        if self.ending is not None and self.ending.is_ended:
+        if self.ending is not None and self.ending.close():
             value, error = None, _killed(error, future)
+        is_cancelled = self.ending is not None and self.ending.is_cancelled
         self.forget()
-        flight.begin_landing(self)
+        # A callback of the user's may take long, or wait for what a call does that becomes ready.
+        flight.begin_landing(self, all(map(_is_ours, future._done_callbacks)))
         if is_cancelled:
             future._end_cancelled()
         else:
@@ -233,6 +237,10 @@ def _killed(error: Optional[BaseException], future: Future[Any]) -> BaseExceptio
     killed = TaskKilledError(f"Task {future.task} was killed.")
     killed.__cause__ = error
     return killed
+
+
+def _is_ours(callback: Any) -> bool:
+    return type(callback) is MethodType and type(callback.__self__).__module__ in _OURS
 
 
 _failing = threading.local()

@@ -154,7 +154,9 @@ def begin_wait(me: Optional[Passenger], awaited: Sequence[Passenger]) -> Optiona
         for call in awaited:
             _hurry(call)
         me.waits += 1
-        if me.counts and not me.keeps_place:
+        # Calls of its own run beyond the bound.
+        keeps_place = me.keeps_place and any(call.parent is me for call in awaited)
+        if me.counts and not keeps_place:
             me.has_given = True
             _give_place(me)
         dispatch(me.lane.flight)
@@ -198,9 +200,9 @@ def leave(call: Passenger) -> bool:
     return had_not
 
 
-def begin_landing(call: Passenger) -> None:
-    """Has what becomes ready from now on wait until this thread takes its next call."""
-    _here.landing, _here.ended = call.lane.flight, call
+def begin_landing(call: Passenger, is_short: bool) -> None:
+    """Has what becomes ready from now on wait until this thread takes its next call, if soon."""
+    _here.landing, _here.ended = call.lane.flight if is_short else None, call
 
 
 def _land(call: Passenger) -> Optional[Passenger]:
@@ -208,23 +210,29 @@ def _land(call: Passenger) -> Optional[Passenger]:
     flight, parent = call.lane.flight, call.parent
     with lock:
         _here.landing = _here.ended = None
-        call.state = OVER
-        unfinished.discard(call)
-        if call.counts:
-            _give_place(call)
+        _is_over(call)
         following = _next(flight)
         if following is not None:
             _take_place(following)
             dispatch(flight)
         if parent is not None:
-            parent.active -= 1
-            if parent.extra is call:
-                parent.extra = None
             _run_beyond(parent)
-        call.parent = call.children = call.extra = None
-        if has_waiters:
-            changed.notify_all()
     return following
+
+
+def _is_over(call: Passenger) -> None:
+    parent = call.parent
+    call.state = OVER
+    unfinished.discard(call)
+    if call.counts:
+        _give_place(call)
+    if parent is not None:
+        parent.active -= 1
+        if parent.extra is call:
+            parent.extra = None
+    call.parent = call.children = call.extra = None
+    if has_waiters:
+        changed.notify_all()
 
 
 def _in_a_thread(call: Passenger) -> None:
@@ -243,9 +251,8 @@ def _in_a_thread(call: Passenger) -> None:
             changed.notify_all()
             return
         call.refuse(error)
-        following = _land(call)
-        if following is not None:
-            _in_a_thread(following)
+        # Who has it begin goes on with the next one: there may be thousands.
+        _is_over(call)
 
 
 def _serve(inbox: SimpleQueue[Passenger]) -> None:

@@ -46,7 +46,7 @@ class Passenger:
         self.counts = False  # whether it takes one of the places of its lane
         self.waits = 0  # how many waits for other calls are going on in it
         self.has_given = False  # whether it has given its place away for that time
-        # Whether it does not: it holds a thread of a pool, which takes no other call meanwhile.
+        # Whether it holds a thread of a pool: who got its place could wait there for that thread.
         self.keeps_place = False
         self.active = 0  # how many of the calls that it has submitted run
         # The one of them that was begun last beyond the bound.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -75,9 +76,12 @@ class _Writer:
             with self._lock:
                 if self._thread is None:
                     name = "bandsaw-recorder"
-                    self._thread = threading.Thread(target=self._run, daemon=True, name=name)
-                    self._thread.start()
-                    ending.at_exit_of_multiprocessing(flush_at_end)
+                    thread = threading.Thread(target=self._run, daemon=True, name=name)
+                    # Where there are no more threads, the next call tries again.
+                    with contextlib.suppress(RuntimeError):
+                        thread.start()
+                        self._thread = thread
+                        ending.at_exit_of_multiprocessing(flush_at_end)
 
     def _run(self) -> None:
         alive = time.monotonic()

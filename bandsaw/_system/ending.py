@@ -57,16 +57,20 @@ class Ending:
     withhold: Optional[Callable[[], bool]] = None
     # Whether it is ended when it begins to wait for its next attempt.
     _is_due = False
+    _is_over = False
 
     def __init__(self, is_whole: bool = True, crosses: bool = True) -> None:
         self.is_whole = is_whole
         self.crosses = crosses
-        self._lock = threading.Lock()
+        # A signal handler that ends calls, or whoever frees futures, may come back here.
+        self._lock = threading.RLock()
         self._ends: list[Callable[[], object]] = []
 
     def end(self) -> bool:
         """Ends what runs or would begin elsewhere for the call; returns whether it is ended."""
         with self._lock:
+            if self._is_over:
+                return False
             if not self._ends and not (self.is_whole and self.crosses):
                 self._is_due = True
                 return False
@@ -84,6 +88,12 @@ class Ending:
                 for end in self._ends:
                     end()
             return self.is_cancelled
+
+    def close(self) -> bool:
+        """Has nobody end the call any more, which is over; returns whether somebody has."""
+        with self._lock:
+            self._is_over = True
+            return self.is_ended
 
     def add(self, end: Callable[[], object], is_wait: bool = False) -> bool:
         """Notes what ends the call from now on; returns whether that is too late."""

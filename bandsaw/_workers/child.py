@@ -187,7 +187,7 @@ class Child(abc.ABC):
         with contextlib.suppress(Exception):
             self.send((BYE, (), None))
 
-    def retire(self, deadline: Optional[float] = None) -> None:
+    def retire(self, deadline: float) -> None:
         self.dismiss()
         with contextlib.suppress(Exception):
             self.finish(deadline)
@@ -195,7 +195,8 @@ class Child(abc.ABC):
     def end(self) -> None:
         """Ends the process if it runs, and gives up all that belongs to it."""
         try:
-            if not self.is_over:
+            # Once it is closed, the numbers of its descriptors may be those of others.
+            if not self.is_over and self._closed is not None:
                 self.cancel()
                 with contextlib.suppress(Exception):
                     self.finish(time.monotonic() + _SECONDS_TO_DIE)
@@ -246,7 +247,12 @@ class LocalChild(Child):
             self._poll.register(descriptor, select.POLLIN)
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
-        self._channel.send(*messages, deadline=deadline, patience=frames.STALLED_SECONDS)
+        try:
+            self._channel.send(*messages, deadline=deadline, patience=frames.STALLED_SECONDS)
+        except OSError:
+            # The system may have no room for it: a process that lives would be waited for for ever.
+            self._channel_is_closed()
+            raise
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -286,7 +292,8 @@ class LocalChild(Child):
         except (EOFError, OSError):
             self._channel_is_closed()
             self.has_read = self.has_read and not self._channel.was_unread
-        return self._has_channel
+            return False
+        return True
 
     def _read_status(self) -> bool:
         try:

@@ -15,6 +15,7 @@ import array
 import contextlib
 import errno
 import os
+import resource
 import select
 import signal
 import socket
@@ -80,6 +81,11 @@ class FarForkServer:
         self._parent: Optional[int] = parent if os.getppid() == parent else None
         self._watch_parent()
         self._set_death_signal = _death_signal()
+        # It has a descriptor for each process: without one it could not even say why none starts.
+        # What it starts has the limit of the near side.
+        self._most_open = _, more = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, more))
 
     def _watch(self, descriptor: int, handler: Callable[[], None]) -> None:
         self._poll.register(descriptor, select.POLLIN)
@@ -207,6 +213,7 @@ class FarForkServer:
 
     def _begin_process(self, fork_server: int) -> None:
         os.setpgid(0, 0)
+        resource.setrlimit(resource.RLIMIT_NOFILE, self._most_open)
         if self._set_death_signal is not None:
             self._set_death_signal()
         if os.getppid() != fork_server:

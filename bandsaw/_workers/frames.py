@@ -130,6 +130,7 @@ class Channel:
         self._descriptors: deque[io.FileIO] = deque()
         self._put_back: deque[Frame] = deque()
         self._heard_at = 0.0
+        self._was_cut = 0  # whether a file could not be opened that came along
         # Whether the other side went away without having read all that was sent to it.
         self.was_unread = False
 
@@ -237,7 +238,8 @@ class Channel:
         if flag == _PLAIN:
             return Frame(kind, body)
         if kind not in (SESSION, RETURN) or not self._descriptors:
-            raise ProtocolError(f"A message {NAMES[kind]} has no file that could come along.")
+            why = ": too many files are open here, see `ulimit -n`" if self._was_cut else ""
+            raise ProtocolError(f"A message {NAMES[kind]} has no file that could come along{why}.")
         return Frame(kind, body, self._descriptors.popleft())
 
     def receive_code(self) -> Frame:
@@ -251,9 +253,10 @@ class Channel:
     def read(self) -> None:
         """Reads what has arrived, and waits if that is nothing."""
         try:
-            count, ancillary, _, _ = self._socket.recvmsg_into(
+            count, ancillary, flags, _ = self._socket.recvmsg_into(
                 (self._chunk,), _ONE_DESCRIPTOR, _FLAGS
             )
+            self._was_cut |= flags & getattr(socket, "MSG_CTRUNC", 0)
         except ConnectionResetError:
             # So Linux says it where the other end of such a socket had something to read.
             count, ancillary, self.was_unread = 0, [], True

@@ -13,7 +13,7 @@ from .._system.processes import in_forked_processes
 from .child import Child
 from .near_fork_server import ProcessKind
 
-# How long processes may take to end by themselves when this one ends.
+# How long processes may take to end by themselves, when this one ends or for their age.
 _SECONDS_TO_END = 5.0
 _LOOK_SECONDS = 1.0
 # As long as calls follow each other so soon, they do not look at a process before they send to it.
@@ -112,7 +112,7 @@ class Pool:
 
     def give(self, worker: Worker) -> None:
         if self._max_tasks is not None and worker.calls >= self._max_tasks:
-            worker.child.retire()
+            worker.child.retire(time.monotonic() + _SECONDS_TO_END)
             self.drop(worker)
             return
         worker.trusted_until = time.monotonic() + _TRUSTED_SECONDS

@@ -630,21 +630,23 @@ def test_an_executor_that_returns_no_future_or_a_foreign_result_is_told(project)
         if __name__ == "__main__":
             names = ("none True", "none False", "junk True", "junk False", "lacking False")
             for name in names:
-                @bandsaw.task(chain=name)
-                def one():
-                    return 1
+                @bandsaw.task(chain=name, batch=2)
+                def one(x):
+                    return x
 
-                try:
-                    one()
-                except bandsaw.errors.WorkerError as error:
-                    print(error)
+                for call in (one, lambda x: list(one.map([x, x], timeout=60))):
+                    try:
+                        call(1)
+                    except bandsaw.errors.WorkerError as error:
+                        print(error)
         """,
     )
     told = project.run("workflow.py").stdout.splitlines()
-    assert len(told) == 5
-    assert all("submit() returned None, which is no" in text for text in told[:2])
-    assert all("holds 'junk', and not what the function returned" in text for text in told[2:4])
-    assert "No module named 'bandsaw'; with isolate=False its workers need bandsaw" in told[4]
+    assert len(told) == 10
+    assert all("submit() returned None, which is no" in text for text in told[:4])
+    assert all("holds 'junk', and not what the function returned" in text for text in told[4:8])
+    lacking = "No module named 'bandsaw'; with isolate=False its workers need bandsaw"
+    assert all(lacking in text for text in told[8:])
 
 
 def test_a_call_whose_server_was_killed_is_a_died_worker_and_the_next_one_has_a_new_server(project):
@@ -1199,6 +1201,40 @@ def test_a_call_that_runs_in_the_process_of_an_executors_call_is_not_killed(proj
         """,
     )
     assert project.run("workflow.py").stdout == "(False, True)\n"
+
+
+def test_many_calls_in_a_pool_of_threads_may_each_wait_for_calls_of_their_own(project):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        configuration = bandsaw.Configuration().add_advice_chain(
+            ExecutorAdvice(ThreadPoolExecutor(2), isolate=False)
+        )
+        """,
+    )
+    project.write(
+        "workflow.py",
+        """
+        import bandsaw
+
+        @bandsaw.task
+        def outer(x):
+            return sum(inner.map(range(x))) + inner.submit(inner.submit(x)).result()
+
+        @bandsaw.task
+        def inner(x):
+            return x + 1
+
+        if __name__ == "__main__":
+            for _ in range(10):
+                assert sum(outer.map(range(8))) == 128
+        """,
+    )
+    project.run("workflow.py", seconds=60)
 
 
 @pytest.mark.parametrize("method", ["threads", "fork", "spawn"])

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 
 import pytest
 
@@ -55,3 +56,23 @@ def test_results_arrive_where_no_thread_can_be_started(client, monkeypatch):
     executor = DaskExecutor(client)
     futures = [executor.submit(pow, 2, n) for n in range(3)]
     assert [future.result(60) for future in futures] == [1, 2, 4]
+
+
+def test_workers_are_told_of_each_of_several_calls_that_are_killed_at_once(client, monkeypatch):
+    from bandsaw.engines import DaskExecutor
+
+    executor, run, found = DaskExecutor(client), client.run, []
+
+    def slow(*what, **more):
+        time.sleep(0.2)
+        return run(*what, **more)
+
+    monkeypatch.setattr(client, "run", slow)
+    threads = [
+        threading.Thread(target=lambda: found.append(executor._on_all(abs, -1))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [list(answers.values()) for answers in found] == [[1]] * 3

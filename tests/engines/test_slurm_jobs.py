@@ -1,12 +1,15 @@
-"""What a result of a job says of how its processes have ended."""
+"""What a result of a job says of how its processes have ended, and the thread that looks."""
 
 import signal
+import threading
 
 import pytest
 
+from bandsaw._engines import slurm_jobs
 from bandsaw._engines.slurm_jobs import is_doubtful
 from bandsaw._workers.executor.engine_hub import SERVER_ENDED
 from bandsaw._workers.frames import EVENT
+from bandsaw.engines import SlurmExecutor
 
 
 def ended(*numbers, how="", word="events"):
@@ -32,3 +35,26 @@ def ended(*numbers, how="", word="events"):
 )
 def test_a_result_is_doubtful_whose_processes_may_have_been_ended_by_slurm(answer, is_one):
     assert is_doubtful(answer) == is_one
+
+
+def test_a_thread_that_cannot_be_started_is_started_for_the_next_call(tmp_path, monkeypatch):
+    executor, start = SlurmExecutor(tmp_path / "jobs"), threading.Thread.start
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    submitted = []
+
+    def submit(submitit, folder, calls):
+        submitted.extend(one.args for one in calls)
+        raise LookupError
+
+    monkeypatch.setattr(executor, "_imported", lambda name: None)
+    monkeypatch.setattr(slurm_jobs, "submit", submit)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        executor.submit(abs, 1)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert isinstance(executor.submit(abs, 2).exception(60), LookupError)
+    assert submitted == [(2,)]
+    executor.shutdown()

@@ -129,6 +129,46 @@ def answer():
     run(KEPT + tasks, body)
 
 
+def test_a_signal_handler_may_kill_the_call_that_is_just_being_killed(run):
+    tasks = """
+from bandsaw._workers.child import LocalChild
+
+told = []
+
+def cancel(child, cancel=LocalChild.cancel):
+    LocalChild.cancel = cancel
+    os.kill(os.getpid(), signal.SIGTERM)
+    cancel(child)
+"""
+    body = """
+    future = hang.submit("pid")
+    signal.signal(signal.SIGTERM, lambda *_: told.append((future.kill(), future.cancel())))
+    wait_for("pid")
+    LocalChild.cancel = cancel
+    assert future.kill() and told == [(True, False)]
+    assert type(future.exception(200)) is bandsaw.errors.TaskKilledError
+    """
+    run(KEPT + tasks, body, seconds=100)
+
+
+def test_a_call_is_not_killed_in_the_moment_when_its_result_arrives(run):
+    tasks = """
+from bandsaw._futures import calls
+
+told = []
+
+def forget(call, forget=calls.SubmittedCall.forget):
+    told.append(call.future.kill())
+    forget(call)
+"""
+    body = """
+    calls.SubmittedCall.forget = forget
+    assert note.submit("name").result(200) == "name"
+    assert told == [False], told
+    """
+    run(KEPT + tasks, body)
+
+
 def test_a_lost_process_fails_the_calls_that_had_begun_on_it_and_no_other(run):
     body = """
     future, others = hang.submit("pid"), [note.submit(str(n)) for n in range(5)]

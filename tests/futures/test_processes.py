@@ -55,3 +55,34 @@ def test_calls_nested_on_one_kept_process_come_to_an_end(run):
     assert width.submit(2).result() == 4
     """
     run(tasks, body)
+
+
+def test_calls_for_which_there_is_no_thread_fail_however_many_there_are(run):
+    tasks = """
+        import bandsaw_config
+
+        bandsaw_config.configuration.add_advice_chain(name="here").set_max_in_flight(1)
+        submitted, futures = threading.Event(), []
+
+        @bandsaw.task(chain="here")
+        def waits():
+            submitted.wait(60)
+            return futures[-1].exception(60)
+
+        @bandsaw.task(chain="here")
+        def other():
+            pass
+
+        def refuse(thread, start=threading.Thread.start):
+            if thread.name == "bandsaw-call":
+                raise RuntimeError("no thread")
+            start(thread)
+    """
+    body = """
+        waiting = waits.submit()
+        threading.Thread.start = refuse
+        futures += [other.submit() for _ in range(3 * sys.getrecursionlimit())]
+        submitted.set()
+        print(waiting.result(60), len(concurrent.futures.wait(futures, 60).not_done))
+    """
+    assert run(tasks, body).stdout == "no thread 0\n"

@@ -12,6 +12,7 @@ import pytest
 
 import bandsaw
 from bandsaw.errors import DependencyError, InvalidValueError
+from tests.conftest import wait_until
 
 LIMIT = 60
 
@@ -508,3 +509,22 @@ def test_a_call_that_waits_for_several_gives_its_place_away(bounded, wait):
     assert len(concurrent.futures.wait(results, LIMIT).done) == 3
     if wait is not WAITS["first"]:
         assert [future.result() for future in results] == [15, 15, 15]
+
+
+def test_a_callback_that_takes_long_keeps_no_call_that_is_ready_from_its_turn(bounded, gate):
+    task, woken, told = bounded(2), threading.Event(), []
+
+    @task
+    def first():
+        gate.pass_through()
+
+    @task
+    def second(_):
+        woken.set()
+
+    future = first.submit()
+    needs = second.submit(future)
+    future.add_done_callback(lambda done: told.append(woken.wait(LIMIT)))
+    gate.open()
+    needs.result(LIMIT)
+    wait_until(lambda: told == [True])

@@ -1,9 +1,11 @@
 import contextlib
+import errno
 import os
 import re
 import signal
 import sys
 import time
+import types
 import zlib
 
 import pytest
@@ -11,10 +13,11 @@ import pytest
 import bandsaw
 from bandsaw._archive import keep, unpack
 from bandsaw._archive.arriving import ArrivingArchive, named_by
-from bandsaw._workers.ssh import archive_sending, bootstrap, ssh_start
+from bandsaw._workers.ssh import archive_sending, bootstrap, hub_fork_servers, ssh_start
 from bandsaw.advices._openssh import _BOOT
 from bandsaw.distribution import get_distribution_archive
 from bandsaw.errors import RemoteConnectionError
+from tests.faults.workers_seen import descriptors
 
 OWN = f"bandsaw-{os.geteuid()}"
 
@@ -223,3 +226,15 @@ def test_a_command_that_has_ended_is_an_error_where_broken_pipes_end_a_program(t
             code = 0
         os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_hub_that_cannot_fork_leaves_nothing_open(monkeypatch):
+    def fork():
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    hub = types.SimpleNamespace(archive=str, in_use=set())
+    before = descriptors()
+    with pytest.raises(BlockingIOError):
+        hub_fork_servers.ForkServers(hub).start(1, b'{"digest": "0"}')
+    assert descriptors() == before

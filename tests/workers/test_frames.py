@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandsaw._workers import frames
-from bandsaw._workers.ends import ask_for_process, channel_pair, out_of_the_way, pipe_pair
+from bandsaw._workers import child, frames
+from bandsaw._workers.ends import Ends, ask_for_process, channel_pair, out_of_the_way, pipe_pair
 from bandsaw._workers.frames import Channel
 from bandsaw.errors import ProtocolError
 from tests.faults.workers_seen import descriptors
@@ -94,6 +94,21 @@ def test_a_message_whose_file_is_closed_is_not_sent_again_with_the_next_one(ends
         sender.send((frames.RETURN, (b"x",), closed))
     sender.send((frames.LOG, (b"{}",), None))
     assert channel.receive() == frames.Frame(frames.LOG, b"{}")
+
+
+def test_a_file_that_cannot_be_opened_here_is_told_with_the_reason(ends):
+    resource = pytest.importorskip("resource")
+    near, far = ends
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull, "rb") as file:
+        Channel(far).send((frames.RETURN, (b"body",), file.fileno()))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            near.read()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with pytest.raises(ProtocolError, match="RETURN has no file .*too many files are open here"):
+        near.next()
 
 
 def test_a_file_comes_along_with_a_session_only(ends):
@@ -283,3 +298,21 @@ def test_a_number_out_of_the_way_names_the_same_file():
     with far, socket.socket(fileno=number) as moved:
         moved.send(b"x")
         assert far.recv(1) == b"x"
+
+
+def test_a_process_that_does_not_die_is_given_up_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(child, "_SECONDS_TO_DIE", 0.1)
+    (channel, far), (status, far_status) = channel_pair(), channel_pair()
+    pipes = pipe_pair(), pipe_pair()
+    near = child.LocalChild(Ends(channel, status, pipes[0][0], pipes[1][0]), None, bool, {})
+    near.end()
+    # They get the numbers that have become free.
+    (tmp_path / "other").write_text("of somebody else")
+    with contextlib.ExitStack() as opened:
+        others = [opened.enter_context(open(tmp_path / "other", "rb", 0)) for _ in range(8)]
+        near.end()
+        assert [other.tell() for other in others] == [0] * 8
+    for end in (far, far_status):
+        end.close()
+    for _, writing in pipes:
+        os.close(writing)

@@ -296,3 +296,29 @@ def test_a_process_in_a_session_of_its_own_is_left_alone(run, mode):
         return subprocess.Popen(['sleep', '600'], start_new_session=True).pid
     """
     run(tasks, "pids = [f(), f()]\nfor pid in pids:\n    os.kill(pid, signal.SIGKILL)", mode)
+
+
+def test_a_program_that_may_open_more_files_than_at_its_first_call_has_more_processes(run):
+    tasks = """
+    import bandsaw_config, resource
+
+    @bandsaw.task
+    def limit(seconds):
+        time.sleep(seconds)
+        return resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def set_limit(most):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    """
+    body = """
+    few, enough = 30, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    set_limit(few)
+    assert limit(0)[0] == few
+    set_limit(enough)
+    # As many at once as the advice takes.
+    type(bandsaw_config.configuration.get_advice_chain("default")[0]).max_in_flight = few
+    futures = [limit.submit(1) for _ in range(few)]
+    assert [future.result()[0] for future in futures] == [few] * few
+    """
+    run(tasks, body)

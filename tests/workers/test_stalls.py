@@ -86,6 +86,33 @@ def test_a_message_that_makes_progress_may_take_long(project, write, mode):
     workflow(project, write, mode, body, 0.6)
 
 
+def test_a_session_that_the_system_has_no_room_for_is_not_waited_for(
+    project, write, mode, left_nothing
+):
+    body = """
+        send_first = frames.Channel._send_first
+
+        def refuse(channel, *limits):
+            frames.Channel._send_first = send_first
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+        from bandsaw._workers import child
+        import errno
+
+        assert silent() == "done"
+        child._SECONDS_TO_END = 0.2
+        frames.Channel._send_first = refuse
+        try:
+            silent()
+        except bandsaw.errors.WorkerDiedError as error:
+            assert "closed its channel, and was ended" in str(error), error
+        assert frames.Channel._send_first is send_first
+        assert silent() == "done"
+    """
+    workflow(project, write, mode, body, 60)
+    left_nothing()
+
+
 def test_who_takes_nothing_is_noticed():
     near, far = channel_pair()
     with near, far:

@@ -74,6 +74,21 @@ def test_a_process_is_replaced_after_as_many_tasks_as_were_given(run):
     run(PID, body, "workers=1, max_tasks=2")
 
 
+def test_a_process_is_replaced_whose_task_has_left_a_thread(run):
+    tasks = """
+    @bandsaw.task
+    def leave():
+        threading.Thread(target=time.sleep, args=(1000,)).start()
+        return os.getpid()
+    """
+    body = """
+    from bandsaw._workers import pool
+    pool._SECONDS_TO_END = 0.2
+    assert leave() != leave()
+    """
+    run(tasks, body, "workers=1, max_tasks=1", seconds=60)
+
+
 def test_a_process_without_work_ends_itself_and_is_replaced(run):
     body = """
     for _ in range(2):

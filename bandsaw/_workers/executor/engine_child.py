@@ -61,7 +61,7 @@ class EngineChild(Child):
         self.send_whole: Callable[[], object] = lambda: None
         self._packer = packer_of(carrier.engine)
         # Held while it is found out whether the call can be cancelled, and never while we wait.
-        self._withholding, self._lock = threading.Lock(), threading.Lock()
+        self._withholding, self._lock = threading.RLock(), threading.RLock()
 
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         (_, state, _), (kind, session, _) = messages

@@ -97,11 +97,8 @@ def run(
     """
     token = callers.is_in_worker.set(True)
     # What a task submits in this very process runs beyond the bound while it waits for that.
-    waiting = _waiting.get(caller.call)
-    inside = calls.current.set(waiting)
+    inside = calls.current.set(_waiting.get(caller.call))
     try:
-        if waiting is not None:
-            waiting.keeps_place = True
         # The worker may have made one of its own, or have served another run before.
         run_of_process.take_run_id(run_id)
         carrying.forget()
@@ -116,8 +113,6 @@ def run(
     except BaseException as error:
         return None, members.written_failure(error), False
     finally:
-        if waiting is not None:
-            waiting.keeps_place = False
         calls.current.reset(inside)
         callers.is_in_worker.reset(token)
 
@@ -255,11 +250,15 @@ def _result(future: AnyFuture[Any], caller: WaitingProcess) -> Any:
 
 @contextmanager
 def _noted(name: str) -> Iterator[None]:
-    _waiting[name] = calls.current.get()
+    call = _waiting[name] = calls.current.get()
+    if call is not None:
+        call.keeps_place = True
     try:
         yield
     finally:
         del _waiting[name]
+        if call is not None:
+            call.keeps_place = False
 
 
 def _answer(
@@ -298,10 +297,7 @@ def _answer(
             ) from error
         except Exception as error:
             is_broken(error)
-            root: BaseException = error
-            while root.__cause__ is not None:
-                root = root.__cause__
-            why = ""
-            if isinstance(root, ImportError):
-                why = f" ({root}; with isolate=False its workers need bandsaw and the workflow)"
+            why, cause = "", error.__cause__ or error
+            if isinstance(cause, ImportError):
+                why = f" ({cause}; with isolate=False its workers need bandsaw and the workflow)"
             raise lost_by(name, error)(f"Task {session.task} was lost{why}") from error

@@ -82,11 +82,11 @@ class Pack:
         for one in entries:
             if one.call not in self._left:
                 self._packer.engine.claims.forget(one.call)
-        error = None if future.cancelled() else future.exception()
-        if error is not None or future.cancelled():
-            self._lost(entries, error)
+        try:
+            word, host, *rest = answer_of(future)
+        except BaseException as error:
+            self._lost(entries, None if future.cancelled() else error)
             return
-        word, host, *rest = answer_of(future)
         answers = rest[0] if word == "calls" else [(word, host, *rest)] * len(entries)
         for one, answer in zip(entries, answers):
             one.future.set_result(answer)

@@ -48,7 +48,13 @@ class ForkServers:
         self._hub.in_use.add(folder)
         errors, far_errors = pipe_pair()
         parent = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            # There are too many processes.
+            for end in (near.detach(), far.detach(), errors, far_errors):
+                os.close(end)
+            raise
         if pid == 0:
             near.close()
             os.close(errors)
