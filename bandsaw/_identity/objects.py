@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from .._system.importing import late_import
-from . import compiled
+from . import compiled, installed
 from .bulk_data import open_array, open_numpy, open_ufunc, written_buffer
 from .firstparty import canonical_module_name, global_name
 from .forms import FIELDS, PARTS, SEQUENCE, SET, Fields, Form, NoForm, Written, flat, mapping
+from .installed import parts
 from .kinds import attributes_of, by_kind, is_a, is_changeable, module_of, name_of, qualname_of
 
 if TYPE_CHECKING:
@@ -238,14 +239,6 @@ FORMS: dict[type, Callable[[Any, Any], Union[bytes, Form]]] = {
 }
 
 
-def _parts(tag: bytes, *names: str) -> Callable[[Any, AnyWriter], Form]:
-    return lambda value, writer: Form(tag, PARTS, [getattr(value, name) for name in names])
-
-
-def _attributes(tag: bytes, *names: str) -> Callable[[Any, AnyWriter], Form]:
-    return lambda value, writer: Form(tag, PARTS, [*map(attributes_of(value).get, names)])
-
-
 def _path(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!path;", PARTS, (type(value).__name__, str(value)))
 
@@ -257,16 +250,6 @@ def _logger(value: Any, writer: AnyWriter) -> Form:
 
 def _file(value: Any, writer: AnyWriter) -> bytes:
     return b"!file;" + value.digest()  # type: ignore[no-any-return]
-
-
-def _without(memo: str) -> Maker:
-    """Makes the form of objects but for an attribute in which they keep what was computed."""
-
-    def form(value: Any, writer: AnyWriter) -> Form:
-        state = {name: each for name, each in attributes_of(value).items() if name != memo}
-        return Form(b"O", PARTS, (type(value), (), Fields(state), None, None), ("",) * 5)
-
-    return form
 
 
 def _no_form(reason: str) -> Callable[[Any, AnyWriter], Opened]:
@@ -294,46 +277,27 @@ _ALIAS_TYPES = ("typing._GenericAlias", "typing._UnionGenericAlias", "typing._Li
 # By name, so that nothing has to be imported to ask. Their reduced forms differ between the
 # versions of Python, or say less or more than their value.
 _BY_NAME: dict[str, Maker] = {
-    "datetime.date": _parts(b"!date;", "year", "month", "day"),
-    "datetime.time": _parts(b"!time;", *_time),
-    "datetime.datetime": _parts(b"!datetime;", "year", "month", "day", *_time),
-    "datetime.timedelta": _parts(b"!timedelta;", "days", "seconds", "microseconds"),
+    "datetime.date": parts(b"!date;", "year", "month", "day"),
+    "datetime.time": parts(b"!time;", *_time),
+    "datetime.datetime": parts(b"!datetime;", "year", "month", "day", *_time),
+    "datetime.timedelta": parts(b"!timedelta;", "days", "seconds", "microseconds"),
     "decimal.Decimal": lambda value, writer: Form(b"!decimal;", PARTS, (str(value),)),
-    "fractions.Fraction": _parts(b"!fraction;", "numerator", "denominator"),
+    "fractions.Fraction": parts(b"!fraction;", "numerator", "denominator"),
     # Which methods written in C are of this type differs between versions of Python.
     "builtins.builtin_method": _builtin_function,
-    "uuid.UUID": _parts(b"!uuid;", "int"),
-    "_struct.Struct": _parts(b"!struct;", "format"),
-    "re.Pattern": _parts(b"!pattern;", "pattern", "flags"),
-    # It pickles what it was compiled to, in an order that depends on hashes.
-    "_regex.Pattern": _parts(b"!regex;", "pattern", "flags", "named_lists"),
+    "uuid.UUID": parts(b"!uuid;", "int"),
+    "_struct.Struct": parts(b"!struct;", "format"),
+    "re.Pattern": parts(b"!pattern;", "pattern", "flags"),
     "array.array": open_array,
     "pickle.PickleBuffer": lambda value, writer: b"!buffer;" + written_buffer(value, writer),
     "collections.OrderedDict": lambda value, writer: Form(
         b"!ordered;", PARTS, (list(value.items()), _state(getattr(value, "__dict__", None)))
     ),
     "logging.Logger": _logger,
-    "logging.RootLogger": _parts(b"!logger;", "name"),
-    "logging.LoggerAdapter": _parts(b"!adapter;", "logger", "extra"),
-    # Without its handlers and levels, which the program sets up.
-    "loguru._logger.Logger": _parts(b"!logger;", "_options"),
-    # Every configuration that Hydra composes holds what time it was.
-    "omegaconf.base.Metadata": _without("resolver_cache"),
-    "omegaconf.base.ContainerMetadata": _without("resolver_cache"),
+    "logging.RootLogger": parts(b"!logger;", "name"),
+    "logging.LoggerAdapter": parts(b"!adapter;", "logger", "extra"),
     **compiled.BY_NAME,
-    # Each time it is pickled it counts up.
-    "matplotlib.cbook.CallbackRegistry": _attributes(b"!callbacks;", "_signals"),
-    # Its tables have another order in each process.
-    "lark.lark.Lark": _attributes(b"!lark;", "source_grammar", "options", "rules", "terminals"),
-    # Its nodes are written with their addresses.
-    **dict.fromkeys(("scipy.spatial._ckdtree.cKDTree", "scipy.spatial._kdtree.KDTree"),
-                    _parts(b"!kdtree;", "data", "leafsize", "boxsize", "indices")),
-    # It keeps the line where its function begins.
-    "joblib.memory.MemorizedFunc": _attributes(b"!memorized;", "func", "ignore", "mmap_mode",
-                                               "cache_validation_callback"),
-    # It pickles as the name of a function that it decorates.
-    **dict.fromkeys(("toolz.functoolz.curry", "cytoolz.functoolz.curry"),
-                    _parts(b"!curry;", "func", "args", "keywords")),
+    **installed.BY_NAME,
     "numpy.ufunc": open_ufunc,
     "types.UnionType": lambda value, writer: Form(b"!union;", SEQUENCE, value.__args__),
     "builtins.dict_keys": lambda value, writer: Form(b"!keys;", SET, list(value)),

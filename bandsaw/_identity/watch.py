@@ -22,18 +22,11 @@ from .first_values import (
 )
 from .held_contents import contents_of, has_same_contents, parts_of
 from .kinds import (
-    Member,
     attributes_of,
-    by_kind,
     is_a,
-    is_changeable,
-    kind_of,
-    members_of,
-    memos_of,
     name_of,
-    reader_of,
-    state_of,
 )
+from .owners import Owner, has_same, is_one
 from .sources import stamp_of
 
 if TYPE_CHECKING:
@@ -48,49 +41,6 @@ if TYPE_CHECKING:
         def is_same(self) -> bool: ...
 
         def note(self) -> None: ...
-
-
-class Owner:
-    """Something with attributes, and what they were.
-
-    Attributes:
-        owner: A class, or an object.
-        state: Its attributes by their names, without what its methods keep of what they compute.
-        is_foreign: Whether its class is not of the project: nobody reads what its methods change.
-        left_out: The names of attributes that do not count.
-    """
-
-    __slots__ = ("_kind", "_members", "_read", "is_foreign", "left_out", "owner", "state")
-
-    def __init__(self, owner: Any, is_foreign: bool, left_out: frozenset[str]) -> None:
-        is_class = is_a(owner, type)
-        self.owner = owner
-        self.is_foreign = is_foreign
-        self._kind = kind_of(owner)
-        self._members: tuple[Member, ...] = () if is_class else members_of(type(owner))
-        self.left_out = left_out if is_class else memos_of(type(owner)) | left_out
-        self._read = attributes_of if is_class else reader_of(type(owner))
-        self.state: Mapping[str, Any] = dict(self.now())
-
-    def now(self) -> Mapping[str, Any]:
-        """Returns its attributes as they are now."""
-        if not self._members and not self.left_out:
-            try:
-                return self._read(self.owner)
-            except (AttributeError, TypeError):
-                return attributes_of(self.owner)  # its class has other bases now
-        state = state_of(self.owner, self._members)
-        return {name: value for name, value in state.items() if name not in self.left_out}
-
-    def anew(self) -> Owner:
-        return Owner(self.owner, self.is_foreign, self.left_out)
-
-    def has_other_kind(self) -> bool:
-        """Says whether it has another class, or other bases, than it had."""
-        return kind_of(self.owner) is not self._kind
-
-    def is_same(self) -> bool:
-        return not self.has_other_kind() and _is_same(self.now(), self.state)
 
 
 class Seen:
@@ -221,7 +171,7 @@ class Watch:
         for function, code, defaults, keywords in seen.functions.values():
             if function.__code__ is not code or function.__defaults__ is not defaults:
                 return False
-            if keywords is not None and not _is_same(function.__kwdefaults__ or {}, keywords):
+            if keywords is not None and not has_same(function.__kwdefaults__ or {}, keywords):
                 return False
         for cell, value in seen.cells.values():
             if content_of(cell) is not value:
@@ -246,7 +196,7 @@ class Watch:
             if one.has_other_kind():
                 changed.append(_label(one.owner))
             for name in [*known, *(name for name in now if name not in known)]:
-                if not _is_one(now.get(name, MISSING), known.get(name, MISSING)):
+                if not is_one(now.get(name, MISSING), known.get(name, MISSING)):
                     if one.is_foreign or name in self.seen.attributes:
                         filled.append((one, name))
                     else:
@@ -276,8 +226,8 @@ class Watch:
         found: set[int] = set()
         pending: list[Any] = []
         for one in self._owners:
-            if one.is_foreign and is_changeable(type(one.owner)):
-                pending.append(one.owner)  # no `defaultdict`
+            if one.is_foreign and name_of(type(one.owner)) != "collections.defaultdict":
+                pending.append(one.owner)
             for name, value in one.state.items():
                 if one.is_foreign or name in self.seen.attributes:
                     pending.append(value)
@@ -304,7 +254,7 @@ class Watch:
                 yield f"{home}.{name}"
         for function, code, defaults, keywords in seen.functions.values():
             is_same = function.__code__ is code and function.__defaults__ is defaults
-            if not is_same or not _is_same(function.__kwdefaults__ or {}, keywords or {}):
+            if not is_same or not has_same(function.__kwdefaults__ or {}, keywords or {}):
                 yield _label(function)
         for cell, value in seen.cells.values():
             if content_of(cell) is not value:
@@ -336,28 +286,6 @@ def spec_of(module: Any) -> Any:
 def home_of(namespace: Mapping[str, Any]) -> str:
     """Names the module, or the module of the class, whose variables these are."""
     return str(namespace.get("__name__") or namespace.get("__module__"))
-
-
-def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
-    if len(now) != len(known):
-        return False
-    for name, value in known.items():
-        found = now.get(name, MISSING)
-        if found is not value and not _is_one(found, value):
-            return False
-    return True
-
-
-# Members of objects that are written in C may be made anew each time they are read.
-_MADE_ANEW: Mapping[type, Any] = {
-    **{kind: kind.__eq__ for kind in (int, str, bytes)},
-    float: lambda one, other: one.hex() == other.hex(),
-}
-
-
-def _is_one(one: Any, other: Any) -> bool:
-    equals = None if one is other else by_kind(_MADE_ANEW, type(one))
-    return one is other or (equals is not None and type(other) is type(one) and equals(one, other))
 
 
 def _label(owner: Any) -> str:

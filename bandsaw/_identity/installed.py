@@ -1,0 +1,55 @@
+"""The canonical forms of objects of installed packages that pickle more or less than counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .forms import PARTS, Fields, Form
+from .kinds import attributes_of
+
+if TYPE_CHECKING:
+    from .forms import AnyWriter
+
+
+def parts(tag: bytes, *names: str) -> Callable[[Any, AnyWriter], Form]:
+    return lambda value, writer: Form(tag, PARTS, [getattr(value, name) for name in names])
+
+
+def _attributes(tag: bytes, *names: str) -> Callable[[Any, AnyWriter], Form]:
+    return lambda value, writer: Form(tag, PARTS, [*map(attributes_of(value).get, names)])
+
+
+def _without(memo: str) -> Callable[[Any, AnyWriter], Form]:
+    """Makes the form of objects but for an attribute in which they keep what was computed."""
+
+    def form(value: Any, writer: AnyWriter) -> Form:
+        state = {name: each for name, each in attributes_of(value).items() if name != memo}
+        return Form(b"O", PARTS, (type(value), (), Fields(state), None, None), ("",) * 5)
+
+    return form
+
+
+# By name, so that nothing has to be imported to ask.
+BY_NAME: dict[str, Callable[[Any, Any], Form]] = {
+    # It pickles what it was compiled to, in an order that depends on hashes.
+    "_regex.Pattern": parts(b"!regex;", "pattern", "flags", "named_lists"),
+    # Without its handlers and levels, which the program sets up.
+    "loguru._logger.Logger": parts(b"!logger;", "_options"),
+    # Every configuration that Hydra composes holds what time it was.
+    "omegaconf.base.Metadata": _without("resolver_cache"),
+    "omegaconf.base.ContainerMetadata": _without("resolver_cache"),
+    # Each time it is pickled it counts up.
+    "matplotlib.cbook.CallbackRegistry": _attributes(b"!callbacks;", "_signals"),
+    # Its tables have another order in each process.
+    "lark.lark.Lark": _attributes(b"!lark;", "source_grammar", "options", "rules", "terminals"),
+    # Its nodes are written with their addresses.
+    **dict.fromkeys(("scipy.spatial._ckdtree.cKDTree", "scipy.spatial._kdtree.KDTree"),
+                    parts(b"!kdtree;", "data", "leafsize", "boxsize", "indices")),
+    # It keeps the line where its function begins.
+    "joblib.memory.MemorizedFunc": _attributes(b"!memorized;", "func", "ignore", "mmap_mode",
+                                               "cache_validation_callback"),
+    # It pickles as the name of a function that it decorates.
+    **dict.fromkeys(("toolz.functoolz.curry", "cytoolz.functoolz.curry"),
+                    parts(b"!curry;", "func", "args", "keywords")),
+}  # fmt: skip
