@@ -120,6 +120,8 @@ def _show(parsed: argparse.Namespace) -> int:
     with reading.reading(file_of(parsed)) as connection:
         run = reading.run_of(connection, parsed.run)
         calls = reading.calls(connection, run["run"])
+        # A call is written when it has ended.
+        progress = reading.progress(connection, run) if run["ended"] is None else []
     if parsed.task is not None:
         names = ", ".join(sorted({call["task"] for call in calls})) or "none"
         calls = [call for call in calls if call["task"] == parsed.task]
@@ -140,6 +142,10 @@ def _show(parsed: argparse.Namespace) -> int:
             told_seconds(task["cpu"]), told_size(task["memory"]) if task["memory"] else "-",
         ))  # fmt: skip
     say_table(lines)
+    for task, of_task in progress:
+        left = of_task.total - of_task.done
+        if left and parsed.task in (None, task):
+            say(f"and of {task} {counted(left, 'call')} not ended, {of_task.running} of them begun")
     reasons = misses.reasons(calls)
     if reasons:
         say("\nWhy calls were computed, though there is a cache:")
