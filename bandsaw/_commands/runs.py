@@ -142,10 +142,10 @@ def _show(parsed: argparse.Namespace) -> int:
             told_seconds(task["cpu"]), told_size(task["memory"]) if task["memory"] else "-",
         ))  # fmt: skip
     say_table(lines)
-    for task, of_task in progress:
-        left = of_task.total - of_task.done
-        if left and parsed.task in (None, task):
-            say(f"and of {task} {counted(left, 'call')} not ended, {of_task.running} of them begun")
+    for name, known in progress:
+        left = known.total - known.done
+        if left and parsed.task in (None, name):
+            say(f"and of {name} {counted(left, 'call')} not ended, {known.running} of them begun")
     reasons = misses.reasons(calls)
     if reasons:
         say("\nWhy calls were computed, though there is a cache:")
