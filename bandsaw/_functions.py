@@ -18,7 +18,7 @@ def check_is_plain(obj: Any) -> None:
     instead = None
     if not isinstance(obj, types.FunctionType):
         instead = "Decorate a plain function that calls it"
-        if isinstance(obj, (staticmethod, classmethod)):
+        if isinstance(obj, (staticmethod, classmethod, property)):
             instead = f"Write @task below @{type(obj).__name__}"
         elif isinstance(obj, str):
             instead = f"A chain is named by its keyword: @task(chain={obj!r})"

@@ -106,6 +106,7 @@ def generator():
         (functools.partial(doubled, 1), "Decorate a plain function"),
         (len, "Decorate a plain function"),
         (inspect.Signature().replace, "Decorate a plain function"),
+        (property(doubled), "Write @task below @property"),
         ("text", "@task(chain='text')"),
         (None, "Decorate a plain function"),
     ],

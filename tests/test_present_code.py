@@ -1000,6 +1000,7 @@ def test_a_container_that_is_too_large_is_reported_and_not_watched(run):
         warnings.simplefilter("always")
         large.f.bandsaw_task.task_id
     assert "too large to be watched" in str(caught[0].message)
+    assert "make it an argument" in str(caught[0].message)
     """
     run(body)
 

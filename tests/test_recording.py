@@ -109,6 +109,11 @@ def odd():
 def noted():
     pass
 
+@bandsaw.task(chain="plain")
+def waiting(seconds):
+    import time
+    time.sleep(seconds)
+
 @bandsaw.task
 def write(text):
     os.makedirs("made", exist_ok=True)
@@ -311,6 +316,26 @@ def test_a_killed_program_shows_as_lost_with_what_was_written(project, recorded,
     connection = sqlite3.connect(project.folder / "calls.sqlite")
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
+
+
+def test_a_run_that_was_killed_says_how_many_calls_had_not_ended(recorded, bandsaw_runs):
+    recorded(
+        """
+        import sqlite3, time
+        calls = [given.submit(1), waiting.submit(60)]
+        while True:
+            time.sleep(0.05)
+            try:
+                query = "SELECT SUM(done), SUM(running) FROM progress"
+                if sqlite3.connect("calls.sqlite").execute(query).fetchone() == (1, 1):
+                    break
+            except sqlite3.Error:
+                pass
+        os.kill(os.getpid(), 9)
+        """,
+        check=False,
+    )
+    assert "workflow.waiting 1 call not ended, 1 of them begun" in bandsaw_runs("show")
 
 
 def test_a_run_is_lost_whose_number_another_process_has(project, recorded, bandsaw_runs):

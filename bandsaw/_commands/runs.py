@@ -57,8 +57,9 @@ def add_arguments(commands: Any) -> None:
     made.add_argument("path", metavar="PATH", help="the file, or a folder")
     prune = add(commands, "prune", "remove old runs", "--older-than 30d")
     prune.add_argument(
-        "--older-than", type=age_in, required=True, metavar="SPAN", help="as in 90m, 12h, 30d"
-    )
+        "--older-than", type=age_in, required=True, metavar="SPAN",
+        help="as in 90m, 12h, 30d; a number alone is seconds",
+    )  # fmt: skip
     for command in (show, failures, compare, report, watch):
         _add_run(command, "run", "the beginning of its id (default: the last run)", nargs="?",
                  default="last")  # fmt: skip
@@ -119,6 +120,8 @@ def _show(parsed: argparse.Namespace) -> int:
     with reading.reading(file_of(parsed)) as connection:
         run = reading.run_of(connection, parsed.run)
         calls = reading.calls(connection, run["run"])
+        # A call is written when it has ended.
+        progress = reading.progress(connection, run) if run["ended"] is None else []
     if parsed.task is not None:
         names = ", ".join(sorted({call["task"] for call in calls})) or "none"
         calls = [call for call in calls if call["task"] == parsed.task]
@@ -139,6 +142,10 @@ def _show(parsed: argparse.Namespace) -> int:
             told_seconds(task["cpu"]), told_size(task["memory"]) if task["memory"] else "-",
         ))  # fmt: skip
     say_table(lines)
+    for name, known in progress:
+        left = known.total - known.done
+        if left and parsed.task in (None, name):
+            say(f"and of {name} {counted(left, 'call')} not ended, {known.running} of them begun")
     reasons = misses.reasons(calls)
     if reasons:
         say("\nWhy calls were computed, though there is a cache:")

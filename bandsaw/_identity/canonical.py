@@ -237,7 +237,7 @@ class Writer(TreeWriter):
             f"{self.path()} has no canonical form, so no id can be made of it: {kind}: {reason}"
             + (
                 f". If the result does not depend on it, leave it out: @task(ignore=[{name!r}])"
-                if name.isidentifier()
+                if name.isidentifier() and reason is not ABOUT_FUTURES
                 else ""
             )
         )

@@ -256,7 +256,8 @@ def _report_address(value: Any, writer: AnyWriter) -> None:
 
 def _report_as_too_large(value: Any, writer: AnyWriter, seen: Seen) -> None:
     seen.is_whole = False
-    writer.report(value, "is too large to be watched for changes in place")
+    reason = "is too large to be watched for changes in place"
+    writer.report(value, f"{reason}: if there are any, make it an argument")
 
 
 def _with_attributes(value: Any, form: Form, writer: AnyWriter, seen: Seen) -> Form:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, KeysView, ValuesView
 from typing import Any, Callable
 
 _DEPTH = 100
 _SIMPLE = (str, bytes, int, float, complex, type(None))
+_INSTEAD: tuple[tuple[Any, str], ...] = (
+    ((types.GeneratorType, KeysView, ValuesView, ItemsView), "Make a list of what it gives"),
+    (types.ModuleType, "Import it in the task"),
+    (memoryview, "Make bytes of it"),
+)
 _OPAQUE = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 
 
@@ -35,6 +40,11 @@ def find_culprit(
         return None if leads_back else (path, part)
 
     return search("value", value, _DEPTH) or ("value", value)
+
+
+def instead_of(culprit: Any) -> str:
+    """Says what to do with a part that is never written; an empty text if it is of no such kind."""
+    return next((instead for kinds, instead in _INSTEAD if isinstance(culprit, kinds)), "")
 
 
 def find_circle(value: Any) -> tuple[str, Any] | None:

@@ -15,7 +15,7 @@ from .._system.importing import late_import
 from ..errors import BandsawError, DeserializationError, SignatureError, UnserializableError
 from ..modules import main_module_name
 from . import _classes, _exceptions, _lacking, _out_of_band
-from ._paths import find_culprit, short_repr, type_name
+from ._paths import find_culprit, instead_of, short_repr, type_name
 from ._signing import SIGNED_MODULE
 from .serializer import is_crossing
 
@@ -218,8 +218,8 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
         return UnserializableError(f"{what} at {path} cannot be pickled. {error}")
     if isinstance(culprit, Future):
         way_out = f": {ABOUT_FUTURES}"
-    elif isinstance(culprit, types.GeneratorType):
-        way_out = ". Make a list of what it gives"
+    elif instead_of(culprit):
+        way_out = f". {instead_of(culprit)}"
     elif isinstance(error, TypeError) and "pickle" in str(error):
         way_out = ". Make it in the task, or leave it out of its object with __getstate__"
     elif is_named or _by_value().is_nameless(type(culprit)):

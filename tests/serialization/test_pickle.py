@@ -50,7 +50,14 @@ class Failing:
 
 @pytest.mark.parametrize(
     ("made", "way_out"),
-    [(Future, "Submit this call, too"), (lambda: (x for x in "a"), "Make a list of what it gives")],
+    [
+        (Future, "Submit this call, too"),
+        (lambda: (x for x in "a"), "Make a list of what it gives"),
+        ({}.keys, "Make a list of what it gives"),
+        ({}.items, "Make a list of what it gives"),
+        (lambda: io, "Import it in the task"),
+        (lambda: memoryview(b""), "Make bytes of it"),
+    ],
 )
 def test_what_stands_for_values_is_named_with_the_way_out(made, way_out):
     with pytest.raises(UnserializableError, match=rf"at value\['a'\]\[1\] cannot.*{way_out}"):
