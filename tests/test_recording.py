@@ -327,7 +327,7 @@ def test_a_run_is_lost_whose_number_another_process_has(project, recorded, bands
             assert run["state"] == state
 
 
-def test_each_of_several_recorders_knows_when_and_where_a_call_was_submitted(project, recorded, bandsaw_runs):
+def test_each_of_several_recorders_knows_all_of_a_call(project, recorded, bandsaw_runs):
     more = '.add_extension(Recorder("calls.sqlite"'
     project.write("recorders.py", CONFIGURATION.replace("{values}", "True").replace(
         more, '.add_extension(Recorder("more.sqlite"))' + more))  # fmt: skip
