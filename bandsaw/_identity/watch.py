@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from types import CellType, CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Optional
 
 from .first_values import (
@@ -24,14 +24,15 @@ from .held_contents import contents_of, has_same_contents, parts_of
 from .kinds import (
     Member,
     attributes_of,
-    by_kind,
     is_a,
     is_changeable,
+    is_one,
     kind_of,
     members_of,
     memos_of,
     name_of,
     reader_of,
+    spec_of,
     state_of,
 )
 from .sources import stamp_of
@@ -246,7 +247,7 @@ class Watch:
             if one.has_other_kind():
                 changed.append(_label(one.owner))
             for name in [*known, *(name for name in now if name not in known)]:
-                if not _is_one(now.get(name, MISSING), known.get(name, MISSING)):
+                if not is_one(now.get(name, MISSING), known.get(name, MISSING)):
                     if one.is_foreign or name in self.seen.attributes:
                         filled.append((one, name))
                     else:
@@ -326,13 +327,6 @@ class Watch:
         ]
 
 
-def spec_of(module: Any) -> Any:
-    """Returns the spec of a module, which `importlib.reload` replaces."""
-    plain = type(module) is ModuleType  # others may have a `__getattribute__`
-    variables = module.__dict__ if plain else attributes_of(module)
-    return variables.get("__spec__")
-
-
 def home_of(namespace: Mapping[str, Any]) -> str:
     """Names the module, or the module of the class, whose variables these are."""
     return str(namespace.get("__name__") or namespace.get("__module__"))
@@ -343,21 +337,9 @@ def _is_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
         return False
     for name, value in known.items():
         found = now.get(name, MISSING)
-        if found is not value and not _is_one(found, value):
+        if found is not value and not is_one(found, value):
             return False
     return True
-
-
-# Members of objects that are written in C may be made anew each time they are read.
-_MADE_ANEW: Mapping[type, Any] = {
-    **{kind: kind.__eq__ for kind in (int, str, bytes)},
-    float: lambda one, other: one.hex() == other.hex(),
-}
-
-
-def _is_one(one: Any, other: Any) -> bool:
-    equals = None if one is other else by_kind(_MADE_ANEW, type(one))
-    return one is other or (equals is not None and type(other) is type(one) and equals(one, other))
 
 
 def _label(owner: Any) -> str:
