@@ -77,17 +77,19 @@ class Recorder(Extension):
     def on_call_begun(self, session: Any) -> None:
         """Notes when and as what a call begins. See `Extension.on_call_begun`."""
         known = session.__dict__
-        if "_record" not in known:  # there may be several recorders
-            known["_record"] = _used().calls.take_record(session.task) or {"key": telling.new_key()}
-        call = dict(known["_record"])
+        if "_record" in known:  # there may be several recorders
+            call = dict(known["_record"])
+        else:
+            call = _used().calls.take_record(session.task) or {"key": telling.new_key()}
+            call["parent"] = _around.get()
+            known["_record"] = dict(call)
+            call["token"] = _around.set(call["key"])
         call["begun"] = time.time()
         call["cpu"] = time.thread_time()
         call["task"] = str(session.task)
         call["chain"] = session.advice_chain
-        call["parent"] = _around.get()
         if self.values:
             call["arguments"] = _arguments(session.execution)
-        call["token"] = _around.set(call["key"])
         known.setdefault("_recorded", {})[id(self)] = call
         self._write("begun", call["task"])
 
@@ -98,7 +100,8 @@ class Recorder(Extension):
         if call is None:
             return
         try:
-            _around.reset(call.pop("token"))
+            if "token" in call:
+                _around.reset(call.pop("token"))
         except ValueError:
             pass  # it has ended in another context than it began in
         call["ended"] = time.time()

@@ -237,14 +237,13 @@ def test_what_caches_and_recorders_keep_in_a_package_does_not_go_along(project):
     """
     project.write("pack/keeping.py", textwrap.dedent(keeping))
     project.write("pack/steps.py", textwrap.dedent(code))
-    expected = {
-        f"pack/{name}" for name in ("keeping.py", "steps.py", "data/x.csv", "data/abcd.csv")
-    }
+    names = "keeping.py", "steps.py", "data/x.csv", "data/abcd.csv", "data/2024/x.csv"
+    expected = {f"pack/{name}" for name in names}
     for name in expected - {"pack/keeping.py", "pack/steps.py"}:
         project.write(name, "")
     project.write("pack/abcd/kept", "")
     project.run("-c", "from pack import steps; steps.f(1)")
-    assert len(list((project.folder / "pack" / "data").glob("*/*"))) == 1
+    assert len(list((project.folder / "pack" / "data").glob("*/*"))) == 2
     assert (project.folder / "pack" / "calls.sqlite").exists()
     run = project.run("-c", "from pack import steps; print(*steps.members())")
     assert set(run.stdout.split()) == {*expected, "pack/abcd/kept"}

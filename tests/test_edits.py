@@ -45,6 +45,14 @@ PROGRAMS = {
             return table.query("a < @RATE and a > @low")
         """,
     ),
+    "a variable in a query that is put together": (
+        """
+        RATE = 111
+
+        def f(table, name):
+            return table.query(expr=f"{name} < @RATE")
+        """,
+    ),
     "an import that may fail": (
         """
         def f():

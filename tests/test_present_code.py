@@ -1923,6 +1923,27 @@ def test_results_of_a_project_that_makes_itself_as_it_is_loaded_are_kept(project
     assert first == second and first.endswith(", 5)\n")
 
 
+def test_a_change_of_a_class_behind_another_name_is_told(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib.py", "class Named:\n    RATE = 1\nKept = Named\ndef Named(): pass\n")
+    project.write(
+        "flow.py",
+        """
+        import bandsaw, lib, sys
+
+        @bandsaw.task(chain="own")
+        def rate():
+            return lib.Kept.RATE
+
+        if __name__ == "__main__":
+            lib.Kept.RATE = int(sys.argv[1])
+            print(rate())
+        """,
+    )
+    assert "is not kept" in project.run("flow.py", "2").stderr
+    assert "is not kept" not in project.run("flow.py", "1").stderr
+
+
 def test_a_change_in_a_module_that_only_the_task_loads_there_is_told(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write("lib.py", "def made(): return 1\nTABLE = made()\nRATE = 1\n")

@@ -352,16 +352,16 @@ def test_a_run_is_lost_whose_number_another_process_has(project, recorded, bands
             assert run["state"] == state
 
 
-def test_each_of_several_recorders_knows_when_a_call_was_submitted(project, recorded, bandsaw_runs):
+def test_each_of_several_recorders_knows_all_of_a_call(project, recorded, bandsaw_runs):
     more = '.add_extension(Recorder("calls.sqlite"'
     project.write("recorders.py", CONFIGURATION.replace("{values}", "True").replace(
         more, '.add_extension(Recorder("more.sqlite"))' + more))  # fmt: skip
-    recorded(
-        "bandsaw.task(config='recorders', chain='plain')(total.__wrapped__).submit(1).result()"
-    )
+    call = "bandsaw.task(config='recorders', chain='plain')(total.__wrapped__).submit(1).result()"
+    recorded(f"{call}\n{call}")
     for name in ("calls", "more"):
         shown = json.loads(bandsaw_runs("show", "--json", "--file", f"{name}.sqlite"))
-        assert [call["submitted"] is not None for call in shown["list"]] == [True]
+        told = [(call["submitted"] is not None, call["parent"]) for call in shown["list"]]
+        assert told == [(True, None)] * 2
 
 
 def test_calls_of_processes_with_the_same_number_are_told_apart(recorded, bandsaw_runs):

@@ -19,7 +19,8 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party
-from .._identity.watch import Watch, given_code, spec_of
+from .._identity.kinds import spec_of
+from .._identity.watch import Watch, given_code
 from .._system.home import kept_folder
 from .._system.processes import in_forked_processes
 from ..errors import IdentityWarning

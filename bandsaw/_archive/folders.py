@@ -23,8 +23,8 @@ MUCH = "data of a package with more than 512 MB of it"
 _CACHES = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 # Caches and virtual environments say by such a file what they are.
 _SIGNS = ("CACHEDIR.TAG", "pyvenv.cfg")
-# The form of the ids of tasks, by which a cache names folders.
-_TASK_ID = re.compile("_?[0-9a-f]{4,64}")
+# The form of the ids by which a cache names folders, and the entries in them.
+_ID = re.compile("_?[0-9a-f]{4,64}")
 
 
 class FolderFiles(NamedTuple):
@@ -126,8 +126,8 @@ def _walk(
             reason = reason or _unwanted(entry.name)
             place = real if is_folder else os.path.join(real, entry.name)
             if reason is None and place in filled:
-                # Other folders may lie beside those of a cache.
-                is_filled = not is_folder or _TASK_ID.fullmatch(entry.name)
+                # Other folders may lie beside those of a cache, such as one for each year.
+                is_filled = not is_folder or (_ID.fullmatch(entry.name) and _has_entry(entry.path))
                 reason = "kept by a cache or a recorder" if is_filled else None
             if reason is None and is_folder and _has_sign(entry.path):
                 reason = "cache or environment"
@@ -144,6 +144,11 @@ def _walk(
                 yield from _walk(entry.path, *inside)
             else:
                 yield path, entry.path, status.st_size
+
+
+def _has_entry(folder: str) -> bool:
+    names = os.listdir(folder) if os.access(folder, os.R_OK | os.X_OK) else []
+    return any(_ID.fullmatch(each) and os.path.isfile(f"{folder}/{each}") for each in names)
 
 
 def _is_utf8(name: str) -> bool:

@@ -14,7 +14,7 @@ from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 from ..modules import file_of
-from .compared import ABSENT, MADE_ANEW, digest_of
+from .compared import ABSENT, MADE_ANEW, digest_of, is_hidden
 from .definitions import definition_of
 from .first_values import MISSING
 from .firstparty import canonical_module_name
@@ -91,7 +91,7 @@ def carried_by(seen: Seen) -> Carried:
             is_digested(f"{module}:{name}", value)
     for one in list(seen.owners.values()):
         owner = one.owner
-        if not is_a(owner, type) or _is_hidden(owner):
+        if not is_a(owner, type) or is_hidden(owner):
             continue
         module, place = canonical_module_name(module_of(owner)), qualname_of(owner)
         expressions = said_in(owner)
@@ -157,14 +157,6 @@ def _origin(
             break
         namespace, name, source = there, imported[1], home
     return namespace, name, source
-
-
-def _is_hidden(cls: type) -> bool:
-    """Says whether its name stands for something else, as in `_P = namedtuple("P", "x y")`."""
-    found: Any = sys.modules.get(module_of(cls))
-    for name in qualname_of(cls).split("."):
-        found = attributes_of(found).get(name)
-    return found is not cls
 
 
 def _has_defaults(member: Any) -> bool:

@@ -55,8 +55,8 @@ class _Compared(Writer):
         held: list[Any] = []
         if is_a(code, type):
             name, module = qualname_of(code), canonical_module_name(module_of(code))
-            if "<locals>" in name:
-                # What a call has made has no place of its own.
+            if "<locals>" in name or (is_first_party(module_of(code)) and is_hidden(code)):
+                # It has no place of its own: a call has made it, or something else has its name.
                 for key, member in sorted(attributes_of(code).items()):
                     if key[:2] != "__" or any(is_a(e, FunctionType) for e in unwrapped(member)):
                         held += (key, member)
@@ -94,6 +94,14 @@ class _Compared(Writer):
                 if value is not MISSING and not is_a(value, _CODE):
                     held += (use.chain[0], value)
         return _form(definition.digest, held)
+
+
+def is_hidden(cls: type) -> bool:
+    """Says whether its name stands for something else, as in `_P = namedtuple("P", "x y")`."""
+    found: Any = sys.modules.get(module_of(cls))
+    for name in qualname_of(cls).split("."):
+        found = attributes_of(found).get(name)
+    return found is not cls
 
 
 def _named(module: str, name: str) -> bytes:

@@ -128,6 +128,19 @@ def by_kind(table: Mapping[type, Any], kind: type) -> Any:
     return table.get(kind) if type(kind) is type else None
 
 
+# Members of objects that are written in C may be made anew each time they are read.
+_MADE_ANEW: Mapping[type, Any] = {
+    **{kind: kind.__eq__ for kind in (int, str, bytes)},
+    float: lambda one, other: one.hex() == other.hex(),
+}
+
+
+def is_one(one: Any, other: Any) -> bool:
+    """Says whether two values are the same object, or may be one that was made anew."""
+    equals = None if one is other else by_kind(_MADE_ANEW, type(one))
+    return one is other or (equals is not None and type(other) is type(one) and equals(one, other))
+
+
 def defines(kind: type, name: str) -> bool:
     """Says whether objects of a class have an attribute by their class."""
     for base in _mro(kind):
@@ -227,3 +240,10 @@ def innermost(function: Any) -> Any:
         wrapped = function.__dict__.get("__wrapped__")
         function = wrapped if is_a(wrapped, FunctionType) else function
     return function
+
+
+def spec_of(module: Any) -> Any:
+    """Returns the spec of a module, which `importlib.reload` replaces."""
+    plain = type(module) is ModuleType  # others may have a `__getattribute__`
+    variables = module.__dict__ if plain else attributes_of(module)
+    return variables.get("__spec__")

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple, Optional, Union
 from .by_source import Gap, module_of, parents_of, spec_of_name
 from .first_values import MISSING
 from .firstparty import is_first_party
-from .kinds import attributes_of, is_a
+from .kinds import attributes_of, is_a, spec_of
 from .module_parts import RUN, Module, Part, variables_of
 from .sources import source_of, stamp_of, stamp_of_source
 from .uses import absolute
-from .watch import spec_of
 
 # Of so many modules not all syntax trees are kept.
 _MANY = 100

@@ -108,10 +108,6 @@ def _builtin_function(value: Any, writer: AnyWriter) -> Opened:
     return Form(b"!method;", PARTS, (owner, value.__name__))
 
 
-def _descriptor(value: Any, writer: AnyWriter) -> Form:
-    return Form(b"!descriptor;", PARTS, (value.__objclass__, value.__name__))
-
-
 def _code(value: Any, writer: AnyWriter) -> Opened:
     return writer.code_form(value)
 
@@ -126,23 +122,18 @@ def _property(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!property;", PARTS, parts, (".fget", ".fset", ".fdel"))
 
 
-def _wrapper(tag: bytes) -> Callable[[Any, AnyWriter], Form]:
-    return lambda value, writer: Form(tag, PARTS, (value.__func__,))
-
-
 def _lru_cache(value: Any, writer: AnyWriter) -> Form:
     return Form(b"!lru_cache;", PARTS, (value.__wrapped__, value.cache_parameters()))
 
 
+_descriptor = parts(b"!descriptor;", "__objclass__", "__name__")
 _BY_TYPE: dict[type, Maker] = {
     **dict.fromkeys(_CODE, _code),
     types.BuiltinFunctionType: _builtin_function,
     types.MethodType: lambda value, writer: Form(
         b"!method;", PARTS, (value.__func__, value.__self__), _METHOD_STEPS
     ),
-    types.MethodWrapperType: lambda value, writer: Form(
-        b"!method;", PARTS, (value.__self__, value.__name__)
-    ),
+    types.MethodWrapperType: parts(b"!method;", "__self__", "__name__"),
     types.MethodDescriptorType: _descriptor,
     types.WrapperDescriptorType: _descriptor,
     types.ClassMethodDescriptorType: _descriptor,
@@ -151,16 +142,12 @@ _BY_TYPE: dict[type, Maker] = {
     types.MappingProxyType: lambda value, writer: mapping(b"!mappingproxy;", value),
     functools.partial: _partial,
     property: _property,
-    staticmethod: _wrapper(b"!staticmethod;"),
-    classmethod: _wrapper(b"!classmethod;"),
+    staticmethod: parts(b"!staticmethod;", "__func__"),
+    classmethod: parts(b"!classmethod;", "__func__"),
     type(functools.lru_cache(len)): _lru_cache,
     # Without what it keeps of the objects for which it was called.
-    functools.singledispatchmethod: lambda value, writer: Form(
-        b"!singledispatchmethod;", PARTS, (value.func, value.dispatcher)
-    ),
-    functools.cached_property: lambda value, writer: Form(
-        b"!cached_property;", PARTS, (value.func,)
-    ),
+    functools.singledispatchmethod: parts(b"!singledispatchmethod;", "func", "dispatcher"),
+    functools.cached_property: parts(b"!cached_property;", "func"),
 }
 
 

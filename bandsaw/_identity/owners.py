@@ -9,8 +9,8 @@ from .first_values import MISSING
 from .kinds import (
     Member,
     attributes_of,
-    by_kind,
     is_a,
+    is_one,
     kind_of,
     members_of,
     memos_of,
@@ -71,16 +71,3 @@ def has_same(now: Mapping[str, Any], known: Mapping[str, Any]) -> bool:
         if found is not value and not is_one(found, value):
             return False
     return True
-
-
-# Members of objects that are written in C may be made anew each time they are read.
-_MADE_ANEW: Mapping[type, Any] = {
-    **{kind: kind.__eq__ for kind in (int, str, bytes)},
-    float: lambda one, other: one.hex() == other.hex(),
-}
-
-
-def is_one(one: Any, other: Any) -> bool:
-    """Says whether two values of an attribute are the same."""
-    equals = None if one is other else by_kind(_MADE_ANEW, type(one))
-    return one is other or (equals is not None and type(other) is type(one) and equals(one, other))

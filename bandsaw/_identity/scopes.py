@@ -30,8 +30,7 @@ Imports = Mapping[str, tuple[str, str, int]]
 _NO_IMPORTS: Imports = {}
 
 _FUNCTIONS = (*FUNCTIONS, ast.Lambda)
-# Methods of tables of pandas that read variables which a text names: `table.query("a < @limit")`.
-_QUERIES = ("query", "eval")
+# Variables that methods of tables of pandas read: `table.query("a < @limit")`, `eval`.
 _IN_QUERY = re.compile(r"@([^\W\d]\w*)")
 # Exception handlers, the captures of `match`, and the like.
 _NAMED = frozenset(
@@ -127,10 +126,11 @@ class _Visitor:
         self.visit(node.value)
 
     def visit_Call(self, node: ast.Call) -> None:
-        if isinstance(node.func, ast.Attribute) and node.func.attr in _QUERIES:
-            for query in node.args[:1]:
-                for name in _IN_QUERY.findall(str(getattr(query, "value", ""))):
-                    self.use((name,), node.lineno)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in ("query", "eval"):
+            for query in (*node.args[:1], *(each for each in node.keywords if each.arg == "expr")):
+                for part in ast.walk(query):
+                    for name in _IN_QUERY.findall(str(getattr(part, "value", ""))):
+                        self.use((name,), node.lineno)
         chain = self.imported(chain_of(node.func))
         if chain is not None and chain[:-1] == _MODULES and node.args:
             self.use_loaded(node, node.args[0])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from types import CellType, CodeType, FunctionType, ModuleType
+from types import CellType, CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, Optional
 
 from .first_values import (
@@ -22,11 +22,12 @@ from .first_values import (
 )
 from .held_contents import contents_of, has_same_contents, parts_of
 from .kinds import (
-    attributes_of,
     is_a,
+    is_one,
     name_of,
+    spec_of,
 )
-from .owners import Owner, has_same, is_one
+from .owners import Owner, has_same
 from .sources import stamp_of
 
 if TYPE_CHECKING:
@@ -274,13 +275,6 @@ class Watch:
             for now in [contents_of(container)]
             if now is not None
         ]
-
-
-def spec_of(module: Any) -> Any:
-    """Returns the spec of a module, which `importlib.reload` replaces."""
-    plain = type(module) is ModuleType  # others may have a `__getattribute__`
-    variables = module.__dict__ if plain else attributes_of(module)
-    return variables.get("__spec__")
 
 
 def home_of(namespace: Mapping[str, Any]) -> str:
