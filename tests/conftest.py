@@ -83,7 +83,6 @@ def bandsaw_home(tmp_path_factory):
 _UNCOUNTED = {
     "test_archive_contents",
     "test_archive_store",
-    "test_archives",
     "test_attacks",
     "test_breaches",
     "test_bulk_files",
@@ -97,11 +96,9 @@ _UNCOUNTED = {
     "test_distribution",
     "test_docs",
     "test_engine_memory",
-    "test_environments",
     "test_errors",
     "test_examples",
     "test_exceptions",
-    "test_explain",
     "test_facade",
     "test_faults",
     "test_in_place",
@@ -124,11 +121,9 @@ _UNCOUNTED = {
     "test_tracebacks",
     "test_typing",
     "test_unguarded",
-    "test_unloaded_modules",
     "test_versions",
     "test_warm",
     "test_warnings",
-    "test_watched_parts",
 }
 
 
