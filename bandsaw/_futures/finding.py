@@ -24,6 +24,8 @@ _ATOMS = frozenset(
     (int, float, str, bytes, bool, type(None), complex, bytearray, range, slice, type(Ellipsis))
 )
 _CODE = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
+# A class may have something else by that name.
+_ARGS: Any = vars(BaseException)["args"]
 # Views and iterators of futures. A `map`, a `filter` or a generator may give their results.
 _HOLDERS: tuple[type, ...] = (
     *(types.MappingProxyType, type({}.values()), type({}.items()), type(iter([])), type(iter(()))),
@@ -222,7 +224,7 @@ def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(value, types.MethodType):
         return ((0, value.__self__),)
     if isinstance(value, BaseException):
-        return enumerate(value.args)
+        return enumerate(_ARGS.__get__(value))
     if type(value) in _HOLDERS:
         return enumerate(gc.get_referents(value))
     if type(value) is deque:

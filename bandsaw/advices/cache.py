@@ -271,8 +271,8 @@ class CachingAdvice(Advice):
                 made = record.read(found.record).made
                 if self.max_age is not None and abs(time.time() - made) > self.max_age:
                     return None
-                place = folder, name, session
-                result = computing.shared_result_in(found, *place, self.shared_trusted)
+                place = folder, name
+                result = computing.shared_result_in(found, *place, session, self.shared_trusted)
                 if copy.keep(made):
                     self._keep_bounds(folder, name, found.status.st_size)
                 return result

@@ -282,6 +282,10 @@ def test_nothing_of_other_objects_is_run_to_find_out():
     hostile = Hostile()
     hostile.me = hostile
     assert find((hostile, [hostile], 1, "text"), {}) is None
+    failed = type("Failed", (Exception,), {"args": None})
+    assert find((failed("text"),), {}) is None
+    with pytest.raises(TypeError, match=r"A Future stands at argument 1\[0\]"):
+        find((failed(done(1)),), {})
 
 
 def test_a_future_that_lies_too_deep_is_an_error_in_words(task):
