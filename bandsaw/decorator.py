@@ -13,7 +13,7 @@ from ._coroutines import finished, is_coroutine_function
 from ._system.importing import late_import
 from .advice import advise_task_with_chain
 from .config import get_configuration
-from .errors import BandsawError, InvalidDecoratorError
+from .errors import BandsawError, InvalidDecoratorError, RemoteError
 from .execution import Execution
 from .result import traceback_of
 from .run import get_run_id
@@ -164,6 +164,7 @@ def _function_of(the_task: Task, function: Any, configuration: Any, chain_name: 
     def call(*args: Any, **kwargs: Any) -> Any:
         # These lists are changed in place: an empty one is all that an unadvised call looks at.
         if not (chain_list or extensions):
+            __tracebackhide__ = True  # by pytest
             return function(*args, **kwargs)
         # An object made without its constructor costs half, which is felt in a call this short.
         execution = new_object(Execution)
@@ -285,7 +286,7 @@ def _told(
         from ._session.moderator import is_note_of_advice
 
     tracebacks.leave_out_when_printed()
-    if isinstance(error, BandsawError):
+    if isinstance(error, BandsawError) and not isinstance(error, RemoteError):
         return tracebacks.clean(error, traceback)  # it names the task itself
     notes: Any = getattr(error, "__notes__", None)
     notes = notes if isinstance(notes, list) else []

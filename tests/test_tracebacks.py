@@ -132,9 +132,17 @@ def test_an_error_of_an_advice_names_advice_and_call(fail):
     assert not [line for line in told if "moderator.py" in line or "session.py" in line]
 
 
+@prints_notes
+def test_an_error_whose_class_did_not_arrive_names_the_call(fail):
+    raised = "raise type('Local', (Exception,), {})('no')"
+    told = fail("own", "f(1)", raised=raised).rstrip().splitlines()
+    assert told[-2:] == ["bandsaw.errors.RemoteError: no", "In the call workflow.f(1)"]
+
+
 @pytest.mark.slow
-def test_pytest_shows_the_line_of_the_user_last(fail, project):
-    fail("here", "pass")
+@pytest.mark.parametrize("chain", ["here", "unadvised"])
+def test_pytest_shows_the_line_of_the_user_last(fail, project, chain):
+    fail(chain, "pass")
     body = "import workflow\n"
     for number, call in enumerate(("f(1)", "f.submit(1).result()", "f.map([1]).__next__()")):
         body += f"\ndef test_{number}():\n    workflow.{call}\n"
