@@ -157,6 +157,19 @@ def test_a_damaged_entry_is_said_to_be_damaged(workflow):
     assert "its entry cannot be used: it has" in workflow.explained("[1, 2]")
 
 
+def test_a_record_that_is_no_json_is_said_to_be_damaged(workflow):
+    call(workflow, "[1, 2]")
+    (path,) = (workflow.folder / "cache").glob("*/*")
+    path.write_bytes(path.read_bytes().replace(b'"task"', b'"task?'))
+    assert "its record is damaged: JSONDecodeError" in command(workflow, "verify").stdout
+    assert "(its record is damaged: " in command(workflow, "ls").stdout
+
+
+def test_only_what_is_required_is_asked_for(workflow):
+    told = command(workflow, "explain").stderr
+    assert told.endswith("the following arguments are required: target\n")
+
+
 def test_nothing_is_written_and_nothing_executed(workflow):
     workflow.explained("[1, 2]")
     assert not (workflow.folder / "cache").exists()

@@ -112,6 +112,9 @@ def _code(task: Any, folder: str) -> bytes:
     return line
 
 
+_DAMAGES = (ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError)
+
+
 def read(data: bytes) -> Record:
     try:
         call, parts = (json.loads(line) for line in data.split(b"\n"))
@@ -130,7 +133,7 @@ def read(data: bytes) -> Record:
             arguments,
             [[str(kind), str(name), str(place), str(text)] for kind, name, place, text in parts],
         )
-    except (LookupError, TypeError, AttributeError, RecursionError, ArithmeticError) as error:
+    except _DAMAGES as error:
         raise ValueError(f"its record is damaged: {error!r}") from error
 
 

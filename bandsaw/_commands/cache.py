@@ -66,7 +66,7 @@ def add_arguments(commands: Any) -> None:
         "store, and then one of these",
     )
     explain.add_argument(
-        "arguments", nargs="*", metavar="ARGUMENT",
+        "arguments", nargs="*", metavar="ARGUMENT", default=[],  # else named as required, too
         help="the arguments of a call of the task, as Python literals: 1 \"'text'\" alpha=0.1",
     )  # fmt: skip
     rm = _add(commands, "rm", "remove entries", "--task workflow.train")
