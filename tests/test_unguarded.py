@@ -192,3 +192,13 @@ def test_looking_for_what_a_script_has_not_does_not_load_it(project):
     # The second line is of the process that looked for what lies in the script.
     done = project.run("flow.py")
     assert done.stdout.splitlines() == ["loaded", "loaded", "(False, '__main__') False True"]
+
+
+def test_a_class_that_only_the_script_itself_has_is_told_with_what_to_do(project):
+    configure(project, "own")
+    guarded = "    if __name__ == '__main__':\n        class Model: pass\n        train(Model())\n"
+    project.write("flow.py", STEPS + guarded)
+    last = project.run("flow.py", check=False).stderr.splitlines()[-1]
+    assert "DeserializationError" in last and "The data needs __main__.Model" in last
+    assert "below if __name__ == '__main__': is there in the process of the script only" in last
+    assert "move it to the top level" in last

@@ -10,6 +10,7 @@ _DEPTH = 100
 _SIMPLE = (str, bytes, int, float, complex, type(None))
 _INSTEAD: tuple[tuple[Any, str], ...] = (
     ((types.GeneratorType, KeysView, ValuesView, ItemsView), "Make a list of what it gives"),
+    (types.CoroutineType, "Await it in the task"),
     (types.ModuleType, "Import it in the task"),
     (memoryview, "Make bytes of it"),
 )

@@ -29,6 +29,16 @@ def read(data):
     return PickleSerializer().deserialize(io.BytesIO(data))
 
 
+async def nothing():
+    pass
+
+
+def closed_coroutine():
+    coroutine = nothing()
+    coroutine.close()
+    return coroutine
+
+
 class Model:
     def __init__(self):
         self.parts = {"lock": [threading.Lock()]}
@@ -55,6 +65,7 @@ class Failing:
         (lambda: (x for x in "a"), "Make a list of what it gives"),
         ({}.keys, "Make a list of what it gives"),
         ({}.items, "Make a list of what it gives"),
+        (closed_coroutine, "Await it in the task"),
         (lambda: io, "Import it in the task"),
         (lambda: memoryview(b""), "Make bytes of it"),
     ],
