@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from ._arguments import checked_flag, checked_path
+from ._recording.record_file import NONCE
 from ._session import telling
 from ._system.directories import Anchor
 from .extensions import Extension
@@ -106,12 +107,14 @@ class Recorder(Extension):
             pass  # it has ended in another context than it began in
         call["ended"] = time.time()
         call["cpu"] = time.thread_time() - call["cpu"]
-        call["facts"] = session.facts
+        call["facts"] = dict(session.facts)
+        if "_nonce" in session.__dict__:  # it has left the process
+            call["facts"]["nonce"] = session.nonce
         if "returned_files" in session.facts:
             from ._recording import returned
 
             stamps = returned.stamps_of(session.facts["returned_files"])
-            call["facts"] = {**session.facts, "returned_stamps": stamps}
+            call["facts"]["returned_stamps"] = stamps
         call["attempts"] = session._moderator.attempt
         task = session.task
         # As it was read last: to look whether it still holds would cost more than the record.
@@ -122,8 +125,14 @@ class Recorder(Extension):
             error = getattr(session.result, "exception", None)
         self._end(call, error)
 
+    def on_call_resumed(self, session: Any) -> None:
+        """Has calls that the task makes here told as its own. See `Extension.on_call_resumed`."""
+        session.__dict__.setdefault("_around", _around.get())
+        _around.set(NONCE + session.nonce)
+
     def on_call_left(self, session: Any) -> None:
         """Writes the calls that a task has made in its process. See `Extension.on_call_left`."""
+        _around.set(session.__dict__.get("_around"))
         # The process may be ended at any time from now on. What is not loaded has written nothing.
         writing = sys.modules.get("bandsaw._recording.writing")
         if writing is not None:

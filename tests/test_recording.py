@@ -344,8 +344,8 @@ def test_a_run_is_lost_whose_number_another_process_has(project, recorded, bands
         for begun, state in ((time.time() - 10**7, "lost"), (time.time(), "running")):
             with connection:
                 connection.execute(
-                    "UPDATE runs SET ended = NULL, begun = ?1, seen = ?1, pid = ?2",
-                    (begun, os.getpid()),
+                    "UPDATE runs SET ended = NULL, begun = ?, seen = ?, pid = ?",
+                    (begun, begun, os.getpid()),
                 )
                 connection.execute("UPDATE calls SET submitted = NULL, begun = ?", (begun,))
             (run,) = json.loads(bandsaw_runs("ls", "--json"))
@@ -362,6 +362,16 @@ def test_each_of_several_recorders_knows_all_of_a_call(project, recorded, bandsa
         shown = json.loads(bandsaw_runs("show", "--json", "--file", f"{name}.sqlite"))
         told = [(call["submitted"] is not None, call["parent"]) for call in shown["list"]]
         assert told == [(True, None)] * 2
+
+
+def test_a_call_that_a_task_makes_elsewhere_is_told_with_its_caller(recorded, bandsaw_runs):
+    recorded("cached(1); cached(2); cached.submit(4).result(); own(5)")
+    calls = json.loads(bandsaw_runs("show", "--json"))["list"]
+    key_of = {(call["task"], call["arguments"]): call["key"] for call in calls}
+    parents = {call["arguments"]: call["parent"] for call in calls if call["task"].endswith("own")}
+    callers = {x: key_of.get(("workflow.cached", x)) for x in "124"}
+    assert parents == {**callers, "5": None} and None not in callers.values()
+    assert not [call for call in calls if "nonce" in call["facts"]]
 
 
 def test_calls_of_processes_with_the_same_number_are_told_apart(recorded, bandsaw_runs):

@@ -16,7 +16,7 @@ from .. import modules
 from .._system.home import kept_folder
 from ..errors import BandsawError, InvalidValueError
 from .counts import Counts
-from .record_file import CALL, SCHEMA, SECONDS_UNTIL_LOST, opened
+from .record_file import CALL, NONCE, SCHEMA, SECONDS_UNTIL_LOST, opened
 
 # Named as here: in a damaged file the names of columns may be written otherwise.
 _RUN = ", ".join(
@@ -172,7 +172,12 @@ def calls(connection: Any, run: str) -> list[dict[str, Any]]:
         f"SELECT {_CALL} FROM calls WHERE run = ? ORDER BY COALESCE(submitted, begun), key",
         (run,),
     )
-    return [_call(row) for row in found]
+    calls = [_call(row) for row in found]
+    keys = {f"{NONCE}{call['facts'].pop('nonce', '')}": call["key"] for call in calls}
+    for call in calls:
+        if str(call["parent"]).startswith(NONCE):  # it was called in another process
+            call["parent"] = keys.get(call["parent"])
+    return calls
 
 
 def calls_that_returned(connection: Any, path: str) -> list[dict[str, Any]]:

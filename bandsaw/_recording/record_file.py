@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS progress (
     run TEXT, pid INTEGER, task TEXT, since REAL, submitted INTEGER, begun INTEGER,
     running INTEGER, done INTEGER, cached INTEGER, failed INTEGER, PRIMARY KEY (run, pid, task));
 """
+NONCE = "nonce "  # a parent that is known by the nonce of its session
 CALL = (
     "run", "key", "task", "chain", "parent", "task_id", "execution_id", "arguments", "submitted",
     "ready", "begun", "ended", "host", "pid", "place", "cache", "attempts", "sent", "received",
