@@ -159,3 +159,13 @@ def test_calls_that_overlap_have_rows_of_their_own():
     calls = [call(0, 2, 1), call(1, 3, 2), call(2, 4, 1), call(3.5, 4, 3)]
     found = [(row, [c["pid"] for c in placed]) for _, row, placed in trace.rows_of(calls)]
     assert found == [(1, [1, 1]), (2, [2, 3])]
+
+
+def test_tasks_that_wait_for_each_other_stand_beside_the_others():
+    from bandsaw._report.charts import _graph as graph_of
+
+    same = {"state": "done", "seconds": 1.0, "cpu": 0.0, "memory": 0, "parent": None}
+    needs = {"a": ["b"], "b": ["a"], "c": [], "d": [], "e": []}
+    calls = [{"key": task, "task": task, "needs": needs[task], **same} for task in needs]
+    drawn = graph_of(calls, dict.fromkeys(needs, "red"))
+    assert sorted(drawn.renderers[-1].data_source.data["x"]) == [0, 0, 0, 1, 1]

@@ -198,7 +198,9 @@ def _graph(calls: list[dict[str, Any]], colour: dict[str, str]) -> Any:
                 depth[other] = min(len(depth), max(depth[other], depth[one] + 1))
     heights: dict[int, int] = {}
     place = {}
+    columns = sorted(set(depth.values()))  # those that wait for each other stand far to the right
     for task, level in depth.items():
+        level = columns.index(level)
         heights[level] = heights.get(level, 0) + 1
         place[task] = float(level), -float(heights[level])
     made = _figure(height=120 + 60 * max(heights.values(), default=1), tools="pan,wheel_zoom,reset",
