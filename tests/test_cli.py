@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import bandsaw
-from bandsaw.__main__ import make_parser
+from bandsaw.__main__ import main, make_parser
 
 CONFIGURATION = """
     import bandsaw
@@ -320,3 +320,12 @@ def test_a_backend_of_the_users_own_is_asked_to_run_python(project, works):
     assert done.returncode == (0 if works else 1)
     assert ("/far/python runs" in done.stdout) is works
     assert ("own words" in done.stderr) is not works
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [("cache explain", "target"), ("archive run", "archive")]
+)
+def test_only_what_is_required_is_asked_for(command, name, capsys):
+    with pytest.raises(SystemExit):
+        main(command.split())
+    assert capsys.readouterr().err.endswith(f"the following arguments are required: {name}\n")

@@ -165,11 +165,6 @@ def test_a_record_that_is_no_json_is_said_to_be_damaged(workflow):
     assert "(its record is damaged: " in command(workflow, "ls").stdout
 
 
-def test_only_what_is_required_is_asked_for(workflow):
-    told = command(workflow, "explain").stderr
-    assert told.endswith("the following arguments are required: target\n")
-
-
 def test_nothing_is_written_and_nothing_executed(workflow):
     workflow.explained("[1, 2]")
     assert not (workflow.folder / "cache").exists()

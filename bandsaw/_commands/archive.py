@@ -58,7 +58,8 @@ def add_arguments(commands: Any) -> None:
         )
     run = add(commands, "run", "go on with a saved session, as a far end does", "workflow.zip -h")
     run.add_argument("archive", help="the file or folder")
-    run.add_argument("arguments", nargs=argparse.REMAINDER, help="see `run ARCHIVE -h`")
+    rest = run.add_argument("arguments", nargs=argparse.REMAINDER, help="see `run ARCHIVE -h`")
+    rest.required = False  # it is named as that otherwise
     rm = add(
         commands,
         "rm",

@@ -109,6 +109,7 @@ class CallErrors:
                 f"{os.strerror(child.start_error)}"
             )
         output, errors = child.tails()
+        advice = ""  # of what was not ended here
         if how:
             pass
         elif child.returncode is None:
@@ -117,10 +118,11 @@ class CallErrors:
             how = "closed its channel, and was ended,"
         else:
             how = f"ended with {describe_exit(child.returncode)}"
+            advice = advice_on_exit(child.returncode)
         return WorkerDiedError(
             f"{self._what} {how} before it gave the session back ({self._carrier.where(child)})."
             + said(errors or output)
-            + advice_on_exit(child.returncode),
+            + advice,
             -signal.SIGKILL if child.returncode is None else child.returncode,
             [self._carrier.kind.executable, self._carrier.kind.code],
             output,
