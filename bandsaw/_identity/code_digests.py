@@ -151,7 +151,7 @@ class Walk:
         text = (
             f"The id of {label} does not depend on what cannot be followed:"
             + "".join(places)
-            + "\nIf results do, name what they depend on with @task(depends=[...]), or write "
+            + "\nIf results depend on it, name it with @task(depends=[...]), or write "
             "@task(version=...) and change it whenever the code changes."
         )
         if text in _reported:
