@@ -215,7 +215,8 @@ def _explained(value: Any, error: Exception) -> UnserializableError:
     is_named, way_out = isinstance(culprit, _BY_NAME), ""
     what = f"The {getattr(culprit, '__name__', 'function')!r}" if is_named else "The value"
     if isinstance(error, BandsawError):
-        return UnserializableError(f"{what} at {path} cannot be pickled. {error}")
+        at = "" if path == "value" else f" at {path}"
+        return UnserializableError(f"{what}{at} cannot be pickled. {error}")
     if isinstance(culprit, Future):
         way_out = f": {ABOUT_FUTURES}"
     elif instead_of(culprit):

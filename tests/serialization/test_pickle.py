@@ -75,6 +75,17 @@ def test_what_stands_for_values_is_named_with_the_way_out(made, way_out):
         written({"a": [1, made()]})
 
 
+class Refusing:
+    def __reduce__(self):
+        raise UnserializableError("It says why.")
+
+
+def test_what_refuses_itself_in_words_is_named_with_its_place_if_it_is_a_part():
+    for value, place in ((Refusing(), ""), ([Refusing()], r" at value\[0\]")):
+        with pytest.raises(UnserializableError, match=f"^The value{place} cannot.* It says why.$"):
+            written(value)
+
+
 def test_it_is_a_serializer_that_writes_protocol_5():
     assert isinstance(PickleSerializer(), Serializer)
     assert written([1])[:2] == b"\x80\x05"
