@@ -78,12 +78,12 @@ class SlurmExecutor(EngineExecutor):
         self.folder = slurm_jobs.checked_folder(folder)
         self.parameters = parameters
         self._poll = poll
-        self._shared = slurm_jobs.SharedFolder(self.folder)
         self._claims = Claims(lambda: str(self._jobs_folder))
         self._start_anew()
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
+        self._shared = slurm_jobs.SharedFolder(self.folder)
         self._waiting: list[slurm_jobs.JobCall] = []
         self._submitting: set[Future[Any]] = set()
         self._jobs: dict[Future[Any], slurm_jobs.Job] = {}
@@ -110,9 +110,9 @@ class SlurmExecutor(EngineExecutor):
             self._jobs_folder.mkdir(0o700, exist_ok=True)
             if not self._waiting:
                 self._give_sign_of_life()
+            _running.add(self)
             if self._thread is None:
                 self._is_over = False
-                _running.add(self)
                 thread = threading.Thread(target=self._serve, daemon=True, name="bandsaw-slurm")
                 thread.start()  # maybe there are no more threads
                 self._thread = thread

@@ -69,6 +69,20 @@ def test_as_many_calls_run_at_once_as_the_executor_takes():
     assert ExecutorAdvice(lambda: executor).max_in_flight is None
 
 
+@pytest.mark.parametrize("base", [dict, SimpleNamespace, int])
+def test_executors_that_are_equal_or_have_no_hash_are_told_apart(base):
+    class Executor(base):
+        __slots__ = ()  # nor can it be referred to weakly
+
+        def submit(self, function, /, *args):
+            raise NotImplementedError
+
+    one, other = Executor(), Executor()
+    assert one == other
+    assert engine_of(one) is engine_of(one)
+    assert engine_of(one) is not engine_of(other)
+
+
 TASKS = """
     import os, time, bandsaw
 
