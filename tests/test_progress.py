@@ -63,7 +63,7 @@ def test_lines_are_written_where_there_is_no_terminal(project):
 
 
 def test_calls_count_once_where_two_configurations_share_the_extension(project):
-    project.write("shown.py", "from bandsaw.progress import Progress\nshown = Progress(seconds=600)\n")
+    project.write("shown.py", "import bandsaw\nshown = bandsaw.progress.Progress(seconds=600)\n")
     shared = """
     import bandsaw, shown
     configuration = bandsaw.Configuration().add_extension(shown.shown)

@@ -39,7 +39,7 @@ class EngineExecutor(abc.ABC):
         self._start_anew()
 
     def _start_anew(self) -> None:
-        """Begins with nothing, also in forked processes: threads and connections are the parent's."""
+        """Begins with nothing, also in a forked process: what is there is the parent's."""
         self._lock = threading.Lock()
         self._failure = 0.0, ""  # when the engine could not be reached last, and why
 

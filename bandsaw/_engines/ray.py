@@ -45,7 +45,7 @@ _SECONDS_TO_TELL = 2.0
 
 
 class RayExecutor(EngineExecutor):
-    """Submits calls to Ray. One that is started already is used.
+    """Submits calls to Ray. One that is started already is used, but not that of a parent by fork.
 
     Args:
         **init: What `ray.init` takes, for where it is not started.
