@@ -108,12 +108,14 @@ def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_PROBE_SECONDS,
         )
     except (OSError, subprocess.SubprocessError) as error:
         return "", f"cannot be started: {error}"
-    version = probed.stdout.strip()
-    if probed.returncode != 0 or not version:
+    # A script that starts it may have written something before.
+    version = (probed.stdout.split() or [""])[-1]
+    if probed.returncode != 0 or not re.fullmatch(r"\d+\.\d+\.\d+", version):
         said = probed.stderr.strip() or f"it ended with exit code {probed.returncode}"
         return "", f"is no Python that works: {said}"
     return f"Python {version}", _too_old(version)
