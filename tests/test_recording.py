@@ -29,7 +29,7 @@ from bandsaw.recording import Recorder
 
 class Notes(bandsaw.Advice):
     def before(self, session):
-        session.note(colour="green")
+        session.note(colour="green", loss=float("nan"))
         session.proceed()
 
 class Large(bandsaw.Advice):
@@ -653,7 +653,9 @@ def test_a_shell_completes_commands_and_the_ids_of_runs(project, recorded, bands
 def test_a_trace_has_an_event_for_each_call(project, recorded, bandsaw_runs):
     recorded("list(own.map(range(3)))")
     bandsaw_runs("report", "--format", "trace", "-o", "trace.json")
-    events = json.loads((project.folder / "trace.json").read_text())["traceEvents"]
+    text = (project.folder / "trace.json").read_text()
+    events = json.loads(text, parse_constant=pytest.fail)["traceEvents"]
+    assert events[-1]["args"]["loss"] == "NaN"
     assert sum(event["ph"] == "X" and event["dur"] > 0 for event in events) == 3
 
 
@@ -741,6 +743,10 @@ def test_a_returned_file_is_told_from_which_call_and_run_it_is(project, recorded
     (project.folder / path).unlink()
     assert bandsaw_runs("made", path).endswith("\nIt is not there any more.\n")
     assert bandsaw_runs("made", "workflow.py", check=False) == ""
+    with contextlib.closing(sqlite3.connect(project.folder / "calls.sqlite")) as connection:
+        connection.execute("DELETE FROM runs")
+        connection.commit()
+    assert re.search(r"in run \w+, 2", bandsaw_runs("made", path))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed")

@@ -193,7 +193,8 @@ def _call(row: Any) -> dict[str, Any]:
     call = _whole(row, "run", "key", "task")
     del call["run"]
     for name, empty in (("needs", []), ("facts", {})):
-        call[name] = json.loads(call[name]) if call[name] else empty
+        # NaN is a text from now on: what reads our JSON takes no other.
+        call[name] = json.loads(call[name], parse_constant=str) if call[name] else empty
         if type(call[name]) is not type(empty):
             raise ValueError(f"{name} of a call is {call[name]!r:.50} in it")
     call["state"] = state_of(call)
