@@ -74,9 +74,11 @@ class DaskExecutor(EngineExecutor):
     def client(self) -> Any:
         """The client, which connects on first use."""
         with self._reaching():
-            if self._client is None:
-                self._client = self._connected()
-            return self._client
+            client = self._client
+            # It closes itself where the scheduler was away for long.
+            if client is None or (client is not self._given and client.status == "closed"):
+                client = self._client = self._connected()
+            return client
 
     def _connected(self) -> Any:
         given, options = self._given, {}

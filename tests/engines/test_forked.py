@@ -48,7 +48,7 @@ def test_a_forked_process_has_a_thread_and_jobs_of_its_own(tmp_path, monkeypatch
 
 def test_a_forked_process_has_a_connection_of_its_own_to_a_scheduler(monkeypatch):
     def connect(address, **options):
-        return SimpleNamespace(address=address, options=options)
+        return SimpleNamespace(address=address, options=options, status="running")
 
     monkeypatch.setattr(DaskExecutor, "_imported", lambda *_: SimpleNamespace(Client=connect))
     scheduler = SimpleNamespace(address="tls://far:1")
