@@ -17,6 +17,7 @@ from bandsaw._system import ending
 from bandsaw._workers.carrier import Carrier
 from bandsaw._workers.executor import (
     engine,
+    engine_carrying,
     engine_claims,
     engine_far,
     engine_files,
@@ -1796,6 +1797,33 @@ def test_no_name_of_the_program_for_workers_is_given_twice():
     assert {"run", "kill", "sweep", "NearHub", "OLDEST"} <= given.keys()
     twice = {name: list(found) for name, found in given.items() if len({*found.values()}) > 1}
     assert not twice
+
+
+def test_what_a_call_has_returned_is_removed_there_where_it_is_not_fetched(tmp_path):
+    requests = []
+
+    def at(worker, function, expression, scope, data):
+        requests.append(scope["args"][0])
+        future = Future()
+        future.set_result(("piece", "there", b"contents"))
+        return future
+
+    class Full:
+        def write(self, piece):
+            raise OSError("no room")
+
+    bringing = engine_carrying.Bringing(SimpleNamespace(at=at), {}, lambda: False)
+    path = tmp_path / "back-1-files"
+    with pytest.raises(OSError, match="no room"):
+        bringing.fetch("worker", str(path), 100, Full())
+    with engine_carrying.Arrived(None, bringing, ("worker", str(path), 100)):
+        pass  # nobody takes a file
+    assert [request.get("drop") for request in requests] == [None, path.name, path.name]
+    (path.parent / "archives").touch()
+    path.touch()
+    for name in (path.name, "archives"):
+        engine_files.drop(str(tmp_path), name)
+    assert os.listdir(tmp_path) == ["archives"]
 
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):
