@@ -192,12 +192,15 @@ def test_what_is_no_interpreter_is_a_reason(project):
         from bandsaw.advices.ssh import Remote, SshAdvice
         from bandsaw.advices.subprocess import SubprocessAdvice
 
+        class Own(bandsaw.Advice):
+            remotes = {'there': 'host'}
+
         taken = SubprocessAdvice()
         taken.interpreter = '/usr/bin/python3'
         ssh, one = SshAdvice(), Remote('one', interpreter=bandsaw.Interpreter())
         one.interpreter = 'python'
         ssh.add_remote(one).remotes['two'] = 'host'
-        configuration = bandsaw.Configuration().add_advice_chain(taken, ssh)
+        configuration = bandsaw.Configuration().add_advice_chain(taken, ssh, Own())
         """,
     )
     done = project.run("-m", "bandsaw", "check", check=False)

@@ -11,12 +11,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import pytest
 
 import bandsaw
 from bandsaw.__main__ import main
-from bandsaw._recording import writing
+from bandsaw._recording import record_file, writing
 from bandsaw.errors import InvalidValueError
 from bandsaw.recording import Recorder
 
@@ -463,6 +464,19 @@ def test_one_call_that_cannot_be_written_takes_no_other_along(recorded, bandsaw_
     assert "in odd\n" in odd["traceback"] and "SyntaxError: odd" in odd["traceback"]
     (raised,) = calls_of(bandsaw_runs, "raised")
     assert "udc80" in raised["traceback"]
+
+
+def test_the_connection_to_a_damaged_file_is_closed(tmp_path, monkeypatch):
+    closed = []
+
+    def damaged(statement):
+        raise sqlite3.DatabaseError("file is not a database")
+
+    connection = SimpleNamespace(execute=damaged, close=lambda: closed.append(True))
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: connection)
+    with pytest.raises(sqlite3.DatabaseError):
+        record_file.opened(str(tmp_path / "calls.sqlite"))
+    assert closed
 
 
 def test_the_file_is_for_its_owner_only(project, recorded):

@@ -77,7 +77,7 @@ def _reach(advice: Any, modules: list[str]) -> Iterator[tuple[str, str, Optional
     if hasattr(advice, "_executor"):
         yield _reach_executor(advice, modules)
     remotes = getattr(advice, "remotes", None)
-    if isinstance(remotes, dict):
+    if isinstance(remotes, dict) and hasattr(advice, "backend"):
         if not remotes:
             yield "remotes", "", "none was added: call add_remote(bandsaw.advices.ssh.Remote(...))"
         for name, remote in remotes.items():

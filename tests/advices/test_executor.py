@@ -28,7 +28,7 @@ from bandsaw._workers.executor.engine import Engine, engine_of
 from bandsaw._workers.executor.packs import packer_of
 from bandsaw._workers.frames import NotBegunError
 from bandsaw._workers.ssh import ssh_start
-from bandsaw.advices.executor import ExecutorAdvice
+from bandsaw.advices.executor import ExecutorAdvice, _options_of
 from bandsaw.errors import InvalidValueError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -61,6 +61,12 @@ def test_what_is_no_executor_is_refused(executor):
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(InvalidValueError):
         ExecutorAdvice(lambda: None, **options)
+
+
+def test_options_of_a_task_that_was_made_without_the_decorator_are_checked():
+    task = SimpleNamespace(kwargs={"executor": ["gpus"]})
+    with pytest.raises(InvalidValueError, match="executor=\\['gpus'\\]"):
+        _options_of(task, None)
 
 
 def test_as_many_calls_run_at_once_as_the_executor_takes():
