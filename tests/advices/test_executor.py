@@ -758,6 +758,22 @@ def test_a_server_that_is_killed_while_it_starts_says_that_it_has_ended(tmp_path
     assert hub.start_fork_server(dict.fromkeys(names)) == ([], engine_hub.SERVER_ENDED)
 
 
+def test_a_hub_for_which_no_thread_can_be_started_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    ended = []
+    end = engine_hub.NearHub._end
+    monkeypatch.setattr(engine_hub.NearHub, "_end", lambda hub: ended.append(hub) or end(hub))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        engine_hub.NearHub(str(tmp_path), str(tmp_path), "")
+    (hub,) = ended
+    assert hub._server.returncode is not None and hub._server.stdin.closed
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(hub._ended)
+
+
 def test_a_process_that_cannot_be_started_below_a_worker_is_told_as_that(project):
     project.write(
         "bandsaw_config.py",

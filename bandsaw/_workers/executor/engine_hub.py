@@ -132,10 +132,14 @@ class NearHub:
         self._next: list[NearProcess] = []
         # Whether both ends may open each other's files, so that large bodies pass no pipe.
         self.has_files = hasattr(os, "memfd_create") and may_look(self._server.pid)
-        if self.has_files:
-            self.send(b"V", 0)
         thread = threading.Thread(target=self._read_all, daemon=True, name="bandsaw-hub")
-        thread.start()
+        try:
+            if self.has_files:
+                self.send(b"V", 0)
+            thread.start()
+        except BaseException:
+            self._end()
+            raise
 
     def take(self) -> bool:
         """Notes that a call begins; returns whether the hub is there."""
