@@ -63,21 +63,14 @@ def reading(path: str) -> Iterator[Any]:
                 is None
             ):
                 raise InvalidValueError(f"{path!r} is not a record: another program has made it.")
-        connection = opened(path)
+        with contextlib.closing(opened(path)) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
     except BandsawError:
         raise
     # A damaged file may have SQLite tell of names that are no text.
     except (sqlite3.Error, ValueError) as error:
         raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
-    connection.row_factory = sqlite3.Row
-    try:
-        yield connection
-    except BandsawError:
-        raise
-    except (sqlite3.Error, ValueError) as error:
-        raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
-    finally:
-        connection.close()
 
 
 def runs(connection: Any) -> list[dict[str, Any]]:
