@@ -149,6 +149,20 @@ else:
 """)
 
 
+@pytest.mark.parametrize("chain", ["here", "default", "kept", "executor"])
+def test_a_task_that_goes_to_another_folder_may_return_the_file_that_it_got(run, chain):
+    run(f"""\
+@bandsaw.task(chain={chain!r})
+def task(file):
+    Path("away").mkdir(exist_ok=True)
+    os.chdir("away")
+    return [file]
+
+# main
+assert task(File("in.txt")) == [File("in.txt")]
+""")
+
+
 def test_the_text_of_a_file_is_its_path():
     file = File("a/b.csv", to="c.csv")
     assert str(file) == f"{file}" == os.fspath(file) == "a/b.csv"
