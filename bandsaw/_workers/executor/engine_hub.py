@@ -123,8 +123,7 @@ class NearHub:
         # Those that run, by name, and who follows each.
         self.calls: dict[str, Any] = {}
         self._number = 0
-        # The call that it is made for.
-        self._calls = 1
+        self._calls = 1  # the one that it is made for
         self._used_at = time.monotonic()
         self._is_gone = False
         self._fork_server: Any = None
