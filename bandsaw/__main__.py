@@ -76,7 +76,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     if parsed.command == "check":
         from ._commands.check import check_configuration
 
-        return check_configuration(parsed.config)
+        return console.run(lambda: check_configuration(parsed.config))
     if parsed.command is None or parsed.action is None:
         getattr(parsed, "help", parser.print_help)()
         return 0

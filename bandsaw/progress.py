@@ -71,9 +71,8 @@ class Progress(Extension):
 
     def on_init(self, configuration: Any) -> None:
         """Begins to count submitted calls. See `Extension.on_init`."""
-        self._configuration = configuration
         if not modules.is_far_end:
-            telling.want(self._heard)
+            telling.want(self._heard, configuration)
             if self._work_begun not in work.listeners:  # it may be in several configurations
                 work.listeners.append(self._work_begun)
 
@@ -113,8 +112,6 @@ class Progress(Extension):
             self._changed.set()
 
     def _heard(self, task: Any, record: Any, error: Optional[BaseException]) -> None:
-        if getattr(task, "_configuration", None) is not self._configuration:
-            return
         if error is None:
             self._counting.submitted(str(task))
         else:

@@ -73,7 +73,7 @@ class Recorder(Extension):
     def on_init(self, configuration: Configuration) -> None:
         """Begins to want facts. See `Extension.on_init`."""
         self._configuration = configuration
-        telling.want(self._heard)
+        telling.want(self._heard, configuration)
 
     def on_call_begun(self, session: Any) -> None:
         """Notes when and as what a call begins. See `Extension.on_call_begun`."""
@@ -139,8 +139,6 @@ class Recorder(Extension):
             writing.flush()
 
     def _heard(self, task: Any, record: dict[str, Any], error: Optional[BaseException]) -> None:
-        if getattr(task, "_configuration", None) is not self._configuration:
-            return
         if error is None:
             self._write("submitted", str(task))
         else:

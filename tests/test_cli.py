@@ -152,11 +152,36 @@ def test_a_module_that_fails_is_an_error_in_one_line(project, command):
 
 
 def test_an_interpreter_that_cannot_be_reached_is_a_reason(project):
-    for executable, said in (("/not/there", "cannot be started"), ("/bin/false", "is no Python")):
+    for executable, said in (
+        ("/not/there", "cannot be started"), ("/bin/false", "is no Python"),
+        ("/bin/echo", "is no Python"),
+    ):  # fmt: skip
         done = check(project, executable=executable)
         assert done.returncode == 1
         assert f"interpreter {executable}: {said}" in done.stderr
         assert "chain 'mine'" in done.stderr
+
+
+def test_a_python_that_a_script_starts_with_a_word_is_reached(project):
+    script = project.write("python", f'#!/bin/sh\necho Loading\nexec {sys.executable} "$@"\n')
+    script.chmod(0o700)
+    done = check(project, executable=script)
+    assert done.stderr == ""
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert f"interpreter {script}: Python {version}" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
+def test_a_check_ends_where_nobody_reads_on(project):
+    project.write("bandsaw_config.py", "import bandsaw\nconfiguration = bandsaw.Configuration()\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "bandsaw", "check"],
+        cwd=project.folder, env=project.environment(), stdout=writing, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_what_is_no_interpreter_is_a_reason(project):
@@ -167,12 +192,15 @@ def test_what_is_no_interpreter_is_a_reason(project):
         from bandsaw.advices.ssh import Remote, SshAdvice
         from bandsaw.advices.subprocess import SubprocessAdvice
 
+        class Own(bandsaw.Advice):
+            remotes = {'there': 'host'}
+
         taken = SubprocessAdvice()
         taken.interpreter = '/usr/bin/python3'
         ssh, one = SshAdvice(), Remote('one', interpreter=bandsaw.Interpreter())
         one.interpreter = 'python'
         ssh.add_remote(one).remotes['two'] = 'host'
-        configuration = bandsaw.Configuration().add_advice_chain(taken, ssh)
+        configuration = bandsaw.Configuration().add_advice_chain(taken, ssh, Own())
         """,
     )
     done = project.run("-m", "bandsaw", "check", check=False)

@@ -626,6 +626,20 @@ def test_the_python_that_runs_is_the_first_choice(monkeypatch):
     assert pythons.find(None).full_version.startswith(HERE)
 
 
+def test_a_python_that_a_script_starts_with_a_word_is_found(tmp_path):
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\necho Loading\nexec {sys.executable} "$@"\n')
+    script.chmod(0o755)
+    assert pythons.find(str(script)) == pythons.find(None)
+
+
+def test_pythons_are_looked_for_also_by_a_user_without_a_home(monkeypatch, without_uv):
+    monkeypatch.delenv("PYENV_ROOT", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(EnvironmentBuildError, match="No Python 3.39 was found"):
+        pythons.find("3.39")
+
+
 @pytest.mark.parametrize("asked", ["3.39", ">=3.39,<4", "<3.9"])
 def test_a_version_that_is_not_there_is_an_error(asked, without_uv):
     with pytest.raises(EnvironmentBuildError) as caught:

@@ -246,6 +246,12 @@ def test_the_command_line_explains_entries_and_calls(workflow):
         done = command(workflow, "explain", *arguments)
         assert done.returncode == 0, done.stderr
     assert "argument `alpha`: 0.3, was 0.2" in done.stdout
+    other = workflow.folder / "other"
+    other.mkdir()
+    arguments = ["workflow.train", "[1, 2]", "alpha=0.2", "--directory"]
+    assert "would be served" in command(workflow, "explain", *arguments, "cache").stdout
+    told = command(workflow, "explain", *arguments, "other").stdout
+    assert told.startswith("workflow.train would be computed: other has no entry of this task.\n")
 
 
 @pytest.mark.parametrize("written", ["File('data.csv')", 'bandsaw.File("data.csv")'])

@@ -13,7 +13,7 @@ import pytest
 
 import bandsaw
 from bandsaw import File
-from bandsaw._files import bundle, carrying, destinations
+from bandsaw._files import bundle, carrying, destinations, kept
 from bandsaw._system import file_contents, trees
 from bandsaw._system.file_contents import ArrivingContents
 from bandsaw._system.trees import FILE, FOLDER, LINK, TreePart
@@ -146,6 +146,20 @@ except FileNotFoundError as error:
     assert "missing.txt" in str(error)
 else:
     raise AssertionError
+""")
+
+
+@pytest.mark.parametrize("chain", ["here", "default", "kept", "executor"])
+def test_a_task_that_goes_to_another_folder_may_return_the_file_that_it_got(run, chain):
+    run(f"""\
+@bandsaw.task(chain={chain!r})
+def task(file):
+    Path("away").mkdir(exist_ok=True)
+    os.chdir("away")
+    return [file]
+
+# main
+assert task(File("in.txt")) == [File("in.txt")]
 """)
 
 
@@ -650,6 +664,28 @@ def test_a_file_of_a_run_has_a_place_when_the_last_one_before_was_just_fetched(m
             destinations.new_place(name)
     place = destinations.new_place("name")
     assert os.path.isdir(os.path.dirname(place)) and given == [given[0]] * 2
+
+
+def test_a_folder_that_two_threads_find_made_anew_is_held_once(tmp_path, monkeypatch):
+    path, same = str(tmp_path / "run"), os.path.samestat
+
+    def other_thread(*stats):
+        monkeypatch.setattr(os.path, "samestat", same)
+        with monkeypatch.context() as patched:
+            patched.setattr(kept, "_MOST_HELD", 0)  # it has not opened it yet
+            kept.hold(path)
+        return same(*stats)
+
+    monkeypatch.setattr(kept, "_held", {})
+    os.mkdir(path)
+    kept.hold(path)
+    os.rmdir(path)
+    os.mkdir(path)
+    monkeypatch.setattr(os.path, "samestat", other_thread)
+    kept.hold(path)
+    (descriptor,) = kept._held.values()
+    assert same(os.fstat(descriptor), os.stat(path))
+    os.close(descriptor)
 
 
 def test_a_file_says_where_it_goes():

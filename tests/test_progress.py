@@ -62,6 +62,29 @@ def test_lines_are_written_where_there_is_no_terminal(project):
     assert "workflow.step: 5 of 5 done, 1 failed" in done.stderr.splitlines()[-1]
 
 
+def test_calls_count_once_where_two_configurations_share_the_extension(project):
+    project.write("shown.py", "import bandsaw\nshown = bandsaw.progress.Progress(seconds=600)\n")
+    shared = """
+    import bandsaw, shown
+    configuration = bandsaw.Configuration().add_extension(shown.shown)
+    """
+    project.write("bandsaw_config.py", shared)
+    project.write("other_config.py", shared)
+    project.write("workflow.py", WORKFLOW.format(waits=True).replace(
+        "@bandsaw.task", "@bandsaw.task(config='other_config')\ndef never(x): ...\n\n@bandsaw.task"
+    ))  # fmt: skip
+    assert "workflow.step: 5 of 5 done, 1 failed" in project.run("workflow.py").stderr
+
+
+def test_nothing_goes_to_standard_output_where_standard_error_is_closed(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("workflow.py", WORKFLOW.format(waits=True))
+    command = f"{sys.executable} workflow.py 2>&-"
+    done = subprocess.run(command, shell=True, cwd=project.folder, env=project.environment(),
+                          stdout=subprocess.PIPE, text=True, timeout=120)  # fmt: skip
+    assert done.stdout == "the end\n"
+
+
 def test_nothing_is_shown_of_what_ends_at_once(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     # However slow the machine is: what counts is that all has ended before it is to be shown.
@@ -194,7 +217,7 @@ def test_a_listener_that_raises_fails_no_call(monkeypatch, caplog):
     with work.told("sending") as told:
         pass
     assert told.is_over
-    monkeypatch.setattr(telling, "listeners", [fails])
+    monkeypatch.setattr(telling, "listeners", {fails: [None]})
     telling.tell("flow.step", {}, None)
     assert caplog.messages == ["A call of task flow.step cannot be told"]
 

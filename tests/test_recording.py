@@ -11,12 +11,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import pytest
 
 import bandsaw
 from bandsaw.__main__ import main
-from bandsaw._recording import writing
+from bandsaw._recording import record_file, writing
 from bandsaw.errors import InvalidValueError
 from bandsaw.recording import Recorder
 
@@ -29,7 +30,7 @@ from bandsaw.recording import Recorder
 
 class Notes(bandsaw.Advice):
     def before(self, session):
-        session.note(colour="green")
+        session.note(colour="green", loss=float("nan"))
         session.proceed()
 
 class Large(bandsaw.Advice):
@@ -475,6 +476,19 @@ def test_one_call_that_cannot_be_written_takes_no_other_along(recorded, bandsaw_
     assert "udc80" in raised["traceback"]
 
 
+def test_the_connection_to_a_damaged_file_is_closed(tmp_path, monkeypatch):
+    closed = []
+
+    def damaged(statement):
+        raise sqlite3.DatabaseError("file is not a database")
+
+    connection = SimpleNamespace(execute=damaged, close=lambda: closed.append(True))
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: connection)
+    with pytest.raises(sqlite3.DatabaseError):
+        record_file.opened(str(tmp_path / "calls.sqlite"))
+    assert closed
+
+
 def test_the_file_is_for_its_owner_only(project, recorded):
     recorded("given(1)")
     assert (project.folder / "calls.sqlite").stat().st_mode & 0o077 == 0
@@ -663,7 +677,9 @@ def test_a_shell_completes_commands_and_the_ids_of_runs(project, recorded, bands
 def test_a_trace_has_an_event_for_each_call(project, recorded, bandsaw_runs):
     recorded("list(own.map(range(3)))")
     bandsaw_runs("report", "--format", "trace", "-o", "trace.json")
-    events = json.loads((project.folder / "trace.json").read_text())["traceEvents"]
+    text = (project.folder / "trace.json").read_text()
+    events = json.loads(text, parse_constant=pytest.fail)["traceEvents"]
+    assert events[-1]["args"]["loss"] == "NaN"
     assert sum(event["ph"] == "X" and event["dur"] > 0 for event in events) == 3
 
 
@@ -751,6 +767,10 @@ def test_a_returned_file_is_told_from_which_call_and_run_it_is(project, recorded
     (project.folder / path).unlink()
     assert bandsaw_runs("made", path).endswith("\nIt is not there any more.\n")
     assert bandsaw_runs("made", "workflow.py", check=False) == ""
+    with contextlib.closing(sqlite3.connect(project.folder / "calls.sqlite")) as connection:
+        connection.execute("DELETE FROM runs")
+        connection.commit()
+    assert re.search(r"in run \w+, 2", bandsaw_runs("made", path))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="an open file cannot be removed")

@@ -220,14 +220,13 @@ def _explain(parsed: argparse.Namespace, directories: Sequence[str]) -> int:
             say(line)
         return 0
     from ..fingerprint import gaps_of
-    from .explain import explain, explain_in
+    from .explain import explained
 
     args, kwargs = arguments_in(parsed.arguments)
     task = task_named(parsed.target)
-    if getattr(parsed, "store", ()):
-        explain_in(directories[0], targets.told, task, args, kwargs)
-        return 0
-    explanation = explain(task, *args, **kwargs)
+    is_given = parsed.directory or getattr(parsed, "store", ())
+    folders = directories if is_given else None
+    explanation = explained(task, args, kwargs, folders, targets.told)
     say(str(explanation))
     if not explanation.can_be_made:
         return 1

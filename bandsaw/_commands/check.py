@@ -77,7 +77,7 @@ def _reach(advice: Any, modules: list[str]) -> Iterator[tuple[str, str, Optional
     if hasattr(advice, "_executor"):
         yield _reach_executor(advice, modules)
     remotes = getattr(advice, "remotes", None)
-    if isinstance(remotes, dict):
+    if isinstance(remotes, dict) and hasattr(advice, "backend"):
         if not remotes:
             yield "remotes", "", "none was added: call add_remote(bandsaw.advices.ssh.Remote(...))"
         for name, remote in remotes.items():
@@ -108,12 +108,14 @@ def _probe_interpreter(interpreter: Interpreter) -> tuple[str, Optional[str]]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_PROBE_SECONDS,
         )
     except (OSError, subprocess.SubprocessError) as error:
         return "", f"cannot be started: {error}"
-    version = probed.stdout.strip()
-    if probed.returncode != 0 or not version:
+    # A script that starts it may have written something before.
+    version = (probed.stdout.split() or [""])[-1]
+    if probed.returncode != 0 or not re.fullmatch(r"\d+\.\d+\.\d+", version):
         said = probed.stderr.strip() or f"it ended with exit code {probed.returncode}"
         return "", f"is no Python that works: {said}"
     return f"Python {version}", _too_old(version)

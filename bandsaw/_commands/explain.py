@@ -13,7 +13,6 @@ from ..advices.cache import CachingAdvice
 from ..errors import InvalidValueError
 from ..execution import Execution
 from ..session import Session
-from .console import say
 
 
 class Explanation:
@@ -84,13 +83,30 @@ def explain(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanati
         InvalidValueError: If the function is no task, or its chain has no cache (a `ValueError`).
         IdentityError: If an argument has no canonical form (a `TypeError`); names which one.
     """
+    return explained(task, args, kwargs)
+
+
+def explained(
+    task: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: dict[str, Any],
+    folders: Optional[Sequence[str]] = None,
+    told: Callable[[str], str] = str,
+) -> Explanation:
+    """Explains a call by caches in folders, or by those of its chain.
+
+    `told`: returns a path as it is, or the URL that it stands for in a picture of a store.
+    """
     the_task = getattr(task, "bandsaw_task", None)
     if the_task is not None and hasattr(task, "__self__"):
         args = (task.__self__, *args)
     if the_task is None:
         raise InvalidValueError(f"explain() takes a function decorated with @task, not {task!r}.")
     chain = getattr(task, "bandsaw_chain", "default")
-    advices = task.bandsaw_configuration.get_advice_chain(chain)  # type: ignore[attr-defined]
+    if folders is None:
+        advices = task.bandsaw_configuration.get_advice_chain(chain)  # type: ignore[attr-defined]
+    else:
+        advices = tuple(map(CachingAdvice, folders))
     caches = [advice for advice in advices if isinstance(advice, CachingAdvice)]
     if not caches:
         raise InvalidValueError(
@@ -101,7 +117,7 @@ def explain(task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Explanati
         return Explanation(str(the_task), False, f"{misfit}.", "", can_be_made=False)
     execution = Execution(None, args, kwargs).of_task(the_task)
     session = Session(the_task, execution, task.bandsaw_configuration, chain)  # type: ignore[attr-defined]
-    explanations = [_of_cache(cache, session) for cache in caches]
+    explanations = [_of_cache(cache, session, told) for cache in caches]
     return next((found for found in explanations if found.is_hit), explanations[0])
 
 
@@ -115,15 +131,22 @@ def _misfit(task: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Optional[
     return None
 
 
-def _of_cache(cache: CachingAdvice, session: Session) -> Explanation:
+def _of_cache(cache: CachingAdvice, session: Session, told: Callable[[str], str]) -> Explanation:
     task, execution = session.task, session.execution
     folder, name = cache.place_of(task, execution)
-    path = os.path.join(folder, name)
+    entry_path = os.path.join(folder, name)
+    path = told(entry_path)
     mode = mode_of(task)
     if mode in ("off", "refresh"):
         what = "the cache is off" if mode == "off" else "it is to be refreshed"
         return Explanation(str(task), False, f"{what} for it.", path)
-    problem = _problem(cache, folder, name)
+    if path != entry_path:
+        # The picture of a store is without the contents of entries.
+        if os.path.exists(entry_path):
+            return Explanation(str(task), True, "the store has an entry.", path)
+        problem: Optional[str] = ""
+    else:
+        problem = _problem(cache, folder, name)
     if problem is None and not cache.can_load(session):
         problem = (
             "its entry cannot be read: it was written by another serializer, or signed with "
@@ -136,12 +159,12 @@ def _of_cache(cache: CachingAdvice, session: Session) -> Explanation:
     wanted = record.Record(
         str(task), time.time(), None, record.arguments_of(execution), record.parts_of(task)
     )
-    nearest = compare.nearest_entry(cache.root, wanted, path)
+    nearest = compare.nearest_entry(cache.root, wanted, entry_path)
     if nearest is None:
-        reason = f"{cache.directory} has no entry of this task."
+        reason = f"{told(str(cache.directory))} has no entry of this task."
         return Explanation(str(task), False, reason, path)
     reason = "there is no entry for this code and these arguments."
-    return Explanation(str(task), False, reason, path, nearest.path, nearest.differences)
+    return Explanation(str(task), False, reason, path, told(nearest.path), nearest.differences)
 
 
 def _problem(cache: CachingAdvice, folder: str, name: str) -> Optional[str]:
@@ -156,30 +179,3 @@ def _problem(cache: CachingAdvice, folder: str, name: str) -> Optional[str]:
     if cache.max_age is not None and age > cache.max_age:
         return f"its entry is {age:.0f} s old, and max_age is {cache.max_age:g} s."
     return None
-
-
-def explain_in(
-    folder: str, named: Callable[[str], str], task: Callable[..., Any], args: Any, kwargs: Any
-) -> None:
-    """Says whether a cache has an entry for a call of a task, and what differs from the nearest.
-
-    `named`: names a path as its user does.
-    """
-    the_task = task.bandsaw_task  # type: ignore[attr-defined]
-    execution = Execution(None, args, kwargs).of_task(the_task)
-    place, name = CachingAdvice(folder).place_of(the_task, execution)
-    path = os.path.join(place, name)
-    if os.path.exists(path):
-        say(f"{the_task}: the store has an entry, {named(path)}.")
-        return
-    wanted = record.Record(
-        str(the_task), 0.0, None, record.arguments_of(execution), record.parts_of(the_task)
-    )
-    nearest = compare.nearest_entry(folder, wanted, path)
-    if nearest is None:
-        say(f"{the_task}: {named(folder)} has no entry of this task.")
-        return
-    say(f"{the_task}: there is no entry for this code and these arguments.")
-    say(f"The nearest one is {named(nearest.path)}. It differs in this:")
-    for line in compare.lines_of(nearest.differences):
-        say(line)

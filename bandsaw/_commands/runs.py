@@ -278,7 +278,8 @@ def _watch(parsed: argparse.Namespace) -> int:
 def _made(parsed: argparse.Namespace) -> int:
     with reading.reading(file_of(parsed)) as connection:
         found = reading.calls_that_returned(connection, os.path.abspath(parsed.path))
-        commands = {run["run"]: run["command"] for run in reading.runs(connection)}
+        # On the machine of a task only calls are written.
+        commands = {run["run"]: f" of {run['command']}" for run in reading.runs(connection)}
     if not found:
         raise InvalidValueError(
             f"No recorded call has returned {parsed.path!r} as a bandsaw.File from another process."
@@ -289,8 +290,8 @@ def _made(parsed: argparse.Namespace) -> int:
     computed = next((one for one in of_the_same if one["state"] != "hit"), None)
     for call, how in ((computed, "returned"), (newest, "taken from a cache")):
         if call is not None and (how == "returned" or call["state"] == "hit"):
-            say(f"{how} by {call['task']}({call['arguments'] or ''}) in run {call['in_run']} of "
-                f"{commands[call['in_run']]}, {told_time(call['ended'])}")  # fmt: skip
+            say(f"{how} by {call['task']}({call['arguments'] or ''}) in run {call['in_run']}"
+                f"{commands.get(call['in_run'], '')}, {told_time(call['ended'])}")  # fmt: skip
     what = returned.what_became(os.path.abspath(parsed.path), newest)
     if what is not None:
         say(what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 import weakref
@@ -46,16 +47,23 @@ class DaskExecutor(EngineExecutor):
     package = "distributed"
     task_options = ("allow_other_workers", "priority", "resources", "retries", "workers")
 
+    _client: Any = None
+
     def __init__(self, client_or_address: Any, **submit_options: Any) -> None:
-        super().__init__()
         if not (isinstance(client_or_address, str) or hasattr(client_or_address, "scatter")):
             raise InvalidValueError(
                 f"client_or_address={client_or_address!r} of a DaskExecutor has to be a "
                 "distributed.Client or the address of a scheduler."
             )
         self._given = client_or_address
-        self._client: Any = None
+        self._made_in = os.getpid()
         self.submit_options = submit_options
+        super().__init__()
+
+    def _start_anew(self) -> None:
+        super()._start_anew()
+        _abandoned.append(self._client)
+        self._client = None
         # What all workers are asked, and until when it is waited for.
         self._asking: tuple[Optional[Future[Any]], float] = None, 0.0
         self._gathering = _Gathering()
@@ -66,12 +74,21 @@ class DaskExecutor(EngineExecutor):
     def client(self) -> Any:
         """The client, which connects on first use."""
         with self._reaching():
-            if self._client is None:
-                given = self._given
-                if isinstance(given, str):
-                    given = self._imported("distributed").Client(given, set_as_default=False)
-                self._client = given
-            return self._client
+            client = self._client
+            # It closes itself where the scheduler was away for long.
+            if client is None or (client is not self._given and client.status == "closed"):
+                client = self._client = self._connected()
+            return client
+
+    def _connected(self) -> Any:
+        given, options = self._given, {}
+        if not isinstance(given, str):
+            if self._made_in == os.getpid():
+                return given
+            # That of the parent has its threads there.
+            given, options = given.scheduler.address, {"security": given.security}
+        client = self._imported("distributed").Client
+        return client(given, set_as_default=False, **options)
 
     def submit_with(
         self, options: Mapping[str, Any], function: Callable[..., Any], *args: Any
@@ -153,8 +170,12 @@ class DaskExecutor(EngineExecutor):
         """
         with self._lock:
             client, self._client = self._client, None
-        if client is not None and isinstance(self._given, str):
+        if client is not None and client is not self._given:
             client.close()
+
+
+# Clients of the parent in a forked process: they would be closed for the parent, too.
+_abandoned: list[Any] = []
 
 
 class _Gathering:

@@ -7,10 +7,12 @@ import contextlib
 import importlib
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
+from .._system.processes import in_forked_processes
 from .._workers.executor.engine import Engine
 from ..errors import WorkerStartError
 
@@ -33,6 +35,11 @@ class EngineExecutor(abc.ABC):
     _pack_seconds = 0.1
 
     def __init__(self) -> None:
+        _all.add(self)
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        """Begins with nothing, also in a forked process: what is there is the parent's."""
         self._lock = threading.Lock()
         self._failure = 0.0, ""  # when the engine could not be reached last, and why
 
@@ -120,6 +127,15 @@ class EngineExecutor(abc.ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+_all: weakref.WeakSet[EngineExecutor] = weakref.WeakSet()
+
+
+@in_forked_processes
+def _let_go() -> None:
+    for executor in list(_all):
+        executor._start_anew()
 
 
 def in_thread(function: Callable[..., Any], *args: Any, **more: Any) -> Future[Any]:

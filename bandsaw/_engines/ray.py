@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pickle
 import socket
+import sys
 import threading
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Callable, Optional
 
+from .._system.processes import in_forked_processes
 from .._workers.executor.engine import Engine
 from .._workers.executor.engine_bulk import Stored
 from .._workers.executor.engine_claims import HERE
@@ -43,7 +45,7 @@ _SECONDS_TO_TELL = 2.0
 
 
 class RayExecutor(EngineExecutor):
-    """Submits calls to Ray. One that is started already is used.
+    """Submits calls to Ray. One that is started already is used, but not that of a parent by fork.
 
     Args:
         **init: What `ray.init` takes, for where it is not started.
@@ -60,8 +62,11 @@ class RayExecutor(EngineExecutor):
     )
 
     def __init__(self, **init: Any) -> None:
-        super().__init__()
         self.init = init
+        super().__init__()
+
+    def _start_anew(self) -> None:
+        super()._start_anew()
         self._remote: Any = None
         # The options of the last call, and the same with them.
         self._last: tuple[Any, Any, Any] = (None, None, None)
@@ -70,6 +75,11 @@ class RayExecutor(EngineExecutor):
 
     def _started(self) -> tuple[Any, Any]:
         ray = self._imported("ray")
+        if _is_parents:
+            raise ConnectionError(
+                "Ray was started or connected before this process was forked, and serves the "
+                "parent only: start processes by the method 'spawn', or fork before the first call."
+            )
         with self._reaching():
             if not ray.is_initialized():
                 _in_lasting_thread(lambda: ray.init(**self.init))
@@ -170,6 +180,16 @@ class RayExecutor(EngineExecutor):
         Args:
             wait: Accepted as other executors have it.
         """
+
+
+_is_parents = False  # whether the Ray of this process is that of its parent
+
+
+@in_forked_processes
+def _note_parents() -> None:
+    global _is_parents
+    ray = sys.modules.get("ray")
+    _is_parents = _is_parents or (ray is not None and ray.is_initialized())
 
 
 def _read(answer: Any) -> Any:

@@ -18,7 +18,6 @@ from typing import Any, Callable, Optional, Union
 
 from .._arguments import checked_seconds
 from .._system import ending
-from .._system.processes import in_forked_processes
 from .._workers.executor.engine import Engine
 from .._workers.executor.engine_claims import HERE, Claims
 from . import slurm_jobs
@@ -73,17 +72,17 @@ class SlurmExecutor(EngineExecutor):
     def __init__(
         self, folder: Union[str, os.PathLike[str]], *, poll: float = 1.0, **parameters: Any
     ) -> None:
-        super().__init__()
         checked_seconds("poll", poll, "SlurmExecutor")
         self.folder = slurm_jobs.checked_folder(folder)
         self.parameters = parameters
         self._poll = poll
-        self._shared = slurm_jobs.SharedFolder(self.folder)
         self._claims = Claims(lambda: str(self._jobs_folder))
-        self._start_anew()
+        super().__init__()
 
     def _start_anew(self) -> None:
-        self._lock = threading.Lock()
+        super()._start_anew()
+        _running.discard(self)
+        self._shared = slurm_jobs.SharedFolder(self.folder)
         self._waiting: list[slurm_jobs.JobCall] = []
         self._submitting: set[Future[Any]] = set()
         self._jobs: dict[Future[Any], slurm_jobs.Job] = {}
@@ -110,9 +109,9 @@ class SlurmExecutor(EngineExecutor):
             self._jobs_folder.mkdir(0o700, exist_ok=True)
             if not self._waiting:
                 self._give_sign_of_life()
+            _running.add(self)
             if self._thread is None:
                 self._is_over = False
-                _running.add(self)
                 thread = threading.Thread(target=self._serve, daemon=True, name="bandsaw-slurm")
                 thread.start()  # maybe there are no more threads
                 self._thread = thread
@@ -340,11 +339,3 @@ _running: weakref.WeakSet[SlurmExecutor] = weakref.WeakSet()
 def _shut_all_down() -> None:
     for executor in list(_running):
         executor.shutdown()
-
-
-@in_forked_processes
-def _let_go() -> None:
-    # The thread and the jobs are the parent's.
-    for executor in list(_running):
-        executor._start_anew()
-    _running.clear()

@@ -20,7 +20,7 @@ from typing import Any, Callable, NamedTuple
 
 from .._arguments import checked_path
 from .._system.directories import Anchor
-from .._system.files import make_private, whole_file
+from .._system.files import make_private, whole_file, write_whole
 from .._workers.executor.engine_bulk import Stored
 from .._workers.executor.engine_hub import SERVER_ENDED
 from .._workers.frames import EVENT
@@ -56,7 +56,7 @@ class Job:
         self.is_doubtful = False
 
 
-def settings(given: dict[str, Any], executor: Any) -> dict[str, Any]:
+def settings(given: dict[str, Any]) -> dict[str, Any]:
     """Returns parameters under the names that Slurm has for them."""
     minutes = given.pop("timeout_min", given.pop("time", None))
     settings: dict[str, Any] = {}
@@ -95,7 +95,7 @@ def states() -> Any:
 def submit(submitit: Any, folder: Path, calls: Sequence[JobCall]) -> list[Any]:
     """Submits calls with the same options: as one array, if they are several."""
     executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=0)
-    executor.update_parameters(**settings(dict(calls[0].options), executor))
+    executor.update_parameters(**settings(dict(calls[0].options)))
     with executor.batch() if len(calls) > 1 else contextlib.nullcontext():
         return [executor.submit(one.function, *one.args) for one in calls]
 
@@ -150,6 +150,11 @@ class _Holder:
     """What lives as long as a file is needed."""
 
 
+def _unlink(path: Path, pid: int) -> None:
+    if pid == os.getpid():  # it is needed until the process ends that has made it
+        path.unlink(missing_ok=True)
+
+
 class SharedFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -175,22 +180,19 @@ class SharedFolder:
         return str(path)
 
     def stored(self, data: bytes) -> Stored:
-        self.path.mkdir(0o700, parents=True, exist_ok=True)
+        make_private(self.path)
         path = self.path / f"buffer-{os.urandom(8).hex()}"
         holder = _Holder()
-        weakref.finalize(holder, path.unlink, missing_ok=True)
+        weakref.finalize(holder, _unlink, path, os.getpid())
         path.touch(0o600)
         path.write_bytes(data)
         return Stored(str(path), holder)
 
     def archive(self, digest: str, parts: Callable[[], Sequence[bytes]]) -> str:
         folder = self.path / "archives"
-        self.path.mkdir(0o700, parents=True, exist_ok=True)
-        folder.mkdir(0o700, exist_ok=True)
+        make_private(folder)
         path = folder / digest
         if not path.exists():
             manifest, files = parts()
-            temporary = folder / f".{digest}-{os.urandom(8).hex()}"
-            temporary.write_bytes(len(manifest).to_bytes(8, "big") + manifest + files)
-            temporary.replace(path)
+            write_whole(path, len(manifest).to_bytes(8, "big"), manifest, files)
         return str(path)

@@ -126,8 +126,7 @@ def _on_the_path(name: str) -> Iterator[str]:
 
 
 def _pyenv() -> Path:
-    root = os.environ.get("PYENV_ROOT")
-    return (Path(root) if root else Path.home() / ".pyenv") / "versions"
+    return Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"), "versions")
 
 
 def _of_pyenv() -> Iterator[tuple[versions.Version, str]]:
@@ -141,7 +140,8 @@ def _probe(executable: str) -> Optional[Python]:
     # Isolated (-I) from the environment variables and the working directory of this process.
     told = _output_of([executable, "-I", "-c", f"{_PROBE}\nprint(told)"])
     try:
-        return _told(told)
+        # A script that starts it may have written something before.
+        return _told(told.rstrip().rpartition("\n")[2])
     except (ValueError, TypeError):
         return None
 

@@ -29,6 +29,8 @@ class _OfThread(threading.local):
     def __init__(self) -> None:
         # The files that came with the arguments, and what the caller calls them.
         self.came: dict[str, str] = {}
+        # Those with paths of the caller, which mean others where a task changes its directory.
+        self.given: dict[int, File] = {}
         # The files that another process has put into the folder of the run, for the caller.
         self.passing: set[str] = set()
 
@@ -64,6 +66,7 @@ def take_over(content: Mapping[str, Any]) -> None:
 
 def forget() -> None:
     _here.came.clear()
+    _here.given.clear()
     _here.passing.clear()
 
 
@@ -106,7 +109,9 @@ def check_is_same(file: File) -> str:
 def came(path: str, to: Optional[str]) -> File:
     """Makes a file of the caller's."""
     _here.came[os.path.abspath(path)] = path
-    return File(path, to)
+    file = File(path, to)
+    _here.given[id(file)] = file
+    return file
 
 
 class Sending(Outward):
@@ -180,6 +185,8 @@ class Homeward(FileCarrier):
 
     def carried(self, file: File) -> tuple[Any, ...]:
         path = os.path.abspath(file.path)
+        if _here.given.get(id(file)) is file:
+            return File, (file.path, file.to)
         if path in _here.came:
             return File, (_here.came[path], file.to)
         # Values may be written more than once.

@@ -120,7 +120,8 @@ def hold(path: str) -> None:
         with contextlib.suppress(OSError):
             if os.path.samestat(os.fstat(known), os.stat(path)):
                 return
-        del _held[path]  # it was removed and made anew
+        # It was removed and made anew, which another thread may just find out, too.
+        known = _held.pop(path, -1)
         with contextlib.suppress(OSError):
             os.close(known)
     if len(_held) >= _MOST_HELD:
@@ -131,7 +132,9 @@ def hold(path: str) -> None:
         descriptor = os.open(path, os.O_RDONLY)
     except (ImportError, OSError):
         return  # then what counts is when it was used last
-    _held[path] = descriptor
+    if _held.setdefault(path, descriptor) != descriptor:
+        os.close(descriptor)
+        return
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_SH)
 

@@ -113,8 +113,9 @@ def shower(seconds: float, stream: Any = None) -> Any:
     """Returns what shows counts: bars of `rich` in a terminal and in a notebook, else lines."""
     try:
         module: Any = importlib.import_module("rich.console")
-        console = module.Console(file=stream or sys.stderr)
-        if console.is_terminal or console.is_jupyter:
+        file = stream or sys.stderr
+        console = module.Console(file=file)
+        if file is not None and (console.is_terminal or console.is_jupyter):
             return _Bars(console)
     except ImportError:
         pass
@@ -140,7 +141,9 @@ class _Lines:
             text = counts.text()
             if self._texts.get(name) != text:
                 self._texts[name] = text
-                print(f"{name}: {text}", file=self._stream or sys.stderr, flush=True)
+                file = self._stream or sys.stderr
+                if file is not None:  # `print` would take standard output instead
+                    print(f"{name}: {text}", file=file, flush=True)
         return True
 
 

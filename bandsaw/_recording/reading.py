@@ -63,21 +63,14 @@ def reading(path: str) -> Iterator[Any]:
                 is None
             ):
                 raise InvalidValueError(f"{path!r} is not a record: another program has made it.")
-        connection = opened(path)
+        with contextlib.closing(opened(path)) as connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
     except BandsawError:
         raise
     # A damaged file may have SQLite tell of names that are no text.
     except (sqlite3.Error, ValueError) as error:
         raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
-    connection.row_factory = sqlite3.Row
-    try:
-        yield connection
-    except BandsawError:
-        raise
-    except (sqlite3.Error, ValueError) as error:
-        raise InvalidValueError(f"The record {path!r} cannot be read: {error}") from error
-    finally:
-        connection.close()
 
 
 def runs(connection: Any) -> list[dict[str, Any]]:
@@ -198,7 +191,8 @@ def _call(row: Any) -> dict[str, Any]:
     call = _whole(row, "run", "key", "task")
     del call["run"]
     for name, empty in (("needs", []), ("facts", {})):
-        call[name] = json.loads(call[name]) if call[name] else empty
+        # NaN is a text from now on: what reads our JSON takes no other.
+        call[name] = json.loads(call[name], parse_constant=str) if call[name] else empty
         if type(call[name]) is not type(empty):
             raise ValueError(f"{name} of a call is {call[name]!r:.50} in it")
     call["state"] = state_of(call)

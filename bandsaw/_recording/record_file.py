@@ -43,10 +43,14 @@ def opened(path: str) -> Any:
     # For its owner only: arguments and tracebacks are in it.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=_SECONDS_FOR_LOCK, check_same_thread=False)
-    # Readers are not kept waiting; what was committed survives the death of the program.
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    with connection:
-        for statement in SCHEMA.split(";"):
-            connection.execute(statement)
+    try:
+        # Readers are not kept waiting; what was committed survives the death of the program.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        with connection:
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+    except BaseException:
+        connection.close()
+        raise
     return connection

@@ -20,20 +20,20 @@ from ..result import Result
 wanted = False
 # Called with the task and the record of each call that is submitted; when it never begins, again
 # with the error, and with what has its arguments as `execution` in the record.
-listeners: list[Callable[[Any, dict[str, Any], Optional[BaseException]], None]] = []
+Listener = Callable[[Any, dict[str, Any], Optional[BaseException]], None]
+# With the configurations whose tasks each listener is told of.
+listeners: dict[Listener, list[Any]] = {}
 _numbers = itertools.count(1)
 # Tells this process from others, too: numbers of processes are given again, and on each machine.
 _process = ""
 
 
-def want(
-    listener: Optional[Callable[[Any, dict[str, Any], Optional[BaseException]], None]] = None,
-) -> None:
-    """Has facts be noted from now on."""
+def want(listener: Optional[Listener] = None, configuration: Any = None) -> None:
+    """Has facts be noted from now on, and a listener be told of the tasks of a configuration."""
     global wanted
     wanted = True
     if listener is not None:
-        listeners.append(listener)
+        listeners.setdefault(listener, []).append(configuration)
 
 
 def new_key() -> str:
@@ -61,9 +61,11 @@ def submitted(task: Any) -> Optional[dict[str, Any]]:
 
 def tell(task: Any, record: dict[str, Any], error: Optional[BaseException]) -> None:
     """Tells all who listen. What goes wrong with them fails no call."""
-    for listener in listeners:
+    configuration = getattr(task, "_configuration", None)
+    for listener, configurations in list(listeners.items()):
         try:
-            listener(task, record, error)
+            if any(configuration is one for one in configurations):
+                listener(task, record, error)
         except Exception:
             # Not at the top: some processes of tasks need it for nothing else.
             import logging

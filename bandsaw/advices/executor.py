@@ -222,10 +222,10 @@ def _options_of(task: Any, executor: Any) -> tuple[Mapping[str, Any], Optional[i
     """Returns the options of a task for an executor, under the engine's own names, and `batch`."""
     told: Mapping[str, Any] = getattr(task, "kwargs", {})
     given: Mapping[str, Any] = told.get("executor") or {}
+    check_value("executor", given, mapping, task)
     batch: Optional[int] = given.get("batch", told.get("batch"))
     if batch is not None:
         check_value("batch", batch, count, task)
-    check_value("executor", given, mapping, task)
     engine = getattr(executor, "engine", None)
     options: dict[str, Any] = {}
     for name, value in given.items():

@@ -58,6 +58,8 @@ class NumpySerializer(ValueSerializer):
             items = checked(representation["items"], list)
             array: Any = numpy.empty(len(items), dtype=object)
             array[:] = items
+            # They come in the order of `flat`, whatever that of the array in memory.
+            array = numpy.asarray(array.reshape(shape), order=order)
         elif dtype.hasobject:
             raise DeserializationError("Bytes do not make an array of objects")
         else:

@@ -477,6 +477,14 @@ def test_the_commands_explain_an_entry_of_a_store_and_a_call(team):
     told = team.cache("explain", URL, "flow.square", "40").stdout
     assert "there is no entry for this code and these arguments" in told
     assert "argument `number`: 40, was" in told
+    assert f"The nearest entry is file://{team.folder}/team/" in told
+    for call, said in (
+        (["flow.square"], "flow.square cannot be called like this: missing a required argument"),
+        (["flow.bandsaw", "1"], "error: explain() takes a function decorated with @task"),
+    ):
+        done = team.cache("explain", URL, *call, check=False)
+        assert done.returncode == 1
+        assert (done.stdout + done.stderr).startswith(said)
 
 
 def test_a_store_is_pruned_while_somebody_else_prunes_it(machine, sent, tmp_path, monkeypatch):

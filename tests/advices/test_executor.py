@@ -17,6 +17,7 @@ from bandsaw._system import ending
 from bandsaw._workers.carrier import Carrier
 from bandsaw._workers.executor import (
     engine,
+    engine_carrying,
     engine_claims,
     engine_far,
     engine_files,
@@ -27,7 +28,7 @@ from bandsaw._workers.executor.engine import Engine, engine_of
 from bandsaw._workers.executor.packs import packer_of
 from bandsaw._workers.frames import NotBegunError
 from bandsaw._workers.ssh import ssh_start
-from bandsaw.advices.executor import ExecutorAdvice
+from bandsaw.advices.executor import ExecutorAdvice, _options_of
 from bandsaw.errors import InvalidValueError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
@@ -62,11 +63,31 @@ def test_options_that_cannot_be_are_refused(options):
         ExecutorAdvice(lambda: None, **options)
 
 
+def test_options_of_a_task_that_was_made_without_the_decorator_are_checked():
+    task = SimpleNamespace(kwargs={"executor": ["gpus"]})
+    with pytest.raises(InvalidValueError, match="executor=\\['gpus'\\]"):
+        _options_of(task, None)
+
+
 def test_as_many_calls_run_at_once_as_the_executor_takes():
     with ThreadPoolExecutor(3) as executor:
         assert ExecutorAdvice(executor).max_in_flight == 3
         assert ExecutorAdvice(executor, max_in_flight=7).max_in_flight == 7
     assert ExecutorAdvice(lambda: executor).max_in_flight is None
+
+
+@pytest.mark.parametrize("base", [dict, SimpleNamespace, int])
+def test_executors_that_are_equal_or_have_no_hash_are_told_apart(base):
+    class Executor(base):
+        __slots__ = ()  # nor can it be referred to weakly
+
+        def submit(self, function, /, *args):
+            raise NotImplementedError
+
+    one, other = Executor(), Executor()
+    assert one == other
+    assert engine_of(one) is engine_of(one)
+    assert engine_of(one) is not engine_of(other)
 
 
 TASKS = """
@@ -735,6 +756,22 @@ def test_a_server_that_is_killed_while_it_starts_says_that_it_has_ended(tmp_path
     hub = Hub(str(tmp_path), str(tmp_path), "")
     names = ("beside", "digest", "preload", "environment", "run_id")
     assert hub.start_fork_server(dict.fromkeys(names)) == ([], engine_hub.SERVER_ENDED)
+
+
+def test_a_hub_for_which_no_thread_can_be_started_leaves_nothing(tmp_path, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    ended = []
+    end = engine_hub.NearHub._end
+    monkeypatch.setattr(engine_hub.NearHub, "_end", lambda hub: ended.append(hub) or end(hub))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        engine_hub.NearHub(str(tmp_path), str(tmp_path), "")
+    (hub,) = ended
+    assert hub._server.returncode is not None and hub._server.stdin.closed
+    with pytest.raises(OSError, match="descriptor"):
+        os.fstat(hub._ended)
 
 
 def test_a_process_that_cannot_be_started_below_a_worker_is_told_as_that(project):
@@ -1782,6 +1819,33 @@ def test_no_name_of_the_program_for_workers_is_given_twice():
     assert {"run", "kill", "sweep", "NearHub", "OLDEST"} <= given.keys()
     twice = {name: list(found) for name, found in given.items() if len({*found.values()}) > 1}
     assert not twice
+
+
+def test_what_a_call_has_returned_is_removed_there_where_it_is_not_fetched(tmp_path):
+    requests = []
+
+    def at(worker, function, expression, scope, data):
+        requests.append(scope["args"][0])
+        future = Future()
+        future.set_result(("piece", "there", b"contents"))
+        return future
+
+    class Full:
+        def write(self, piece):
+            raise OSError("no room")
+
+    bringing = engine_carrying.Bringing(SimpleNamespace(at=at), {}, lambda: False)
+    path = tmp_path / "back-1-files"
+    with pytest.raises(OSError, match="no room"):
+        bringing.fetch("worker", str(path), 100, Full())
+    with engine_carrying.Arrived(None, bringing, ("worker", str(path), 100)):
+        pass  # nobody takes a file
+    assert [request.get("drop") for request in requests] == [None, path.name, path.name]
+    (path.parent / "archives").touch()
+    path.touch()
+    for name in (path.name, "archives"):
+        engine_files.drop(str(tmp_path), name)
+    assert os.listdir(tmp_path) == ["archives"]
 
 
 def test_claims_of_callers_that_have_ended_are_removed(tmp_path):

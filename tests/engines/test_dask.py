@@ -76,3 +76,42 @@ def test_workers_are_told_of_each_of_several_calls_that_are_killed_at_once(clien
     for thread in threads:
         thread.join()
     assert [list(answers.values()) for answers in found] == [[1]] * 3
+
+
+FORKING = """
+    import os
+    import bandsaw
+
+    @bandsaw.task
+    def double(x):
+        return 2 * x
+
+    if __name__ == "__main__":
+        value = double(1)
+        child = os.fork()
+        if child == 0:
+            os._exit(double(2))
+        print(value, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), double(3))
+"""
+
+
+def test_a_forked_process_makes_calls_as_its_parent_does(project):
+    import distributed
+
+    project.write(
+        "bandsaw_config.py",
+        """
+        import os
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        executor = bandsaw.engines.DaskExecutor(os.environ.get("SCHEDULER", "tcp://127.0.0.1:1"))
+        configuration = bandsaw.Configuration().add_advice_chain(ExecutorAdvice(executor))
+        """,
+    )
+    project.write("workflow.py", FORKING)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, protocol="tcp", processes=False, dashboard_address=None
+    ) as cluster:
+        done = project.run("workflow.py", SCHEDULER=cluster.scheduler_address, seconds=100)
+    assert done.stdout == "2 4 6\n"

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from bandsaw._engines import slurm_jobs
+from bandsaw._engines import slurm, slurm_jobs
 from bandsaw._engines.slurm_jobs import is_doubtful
 from bandsaw._workers.executor.engine_hub import SERVER_ENDED
 from bandsaw._workers.frames import EVENT
@@ -58,3 +58,18 @@ def test_a_thread_that_cannot_be_started_is_started_for_the_next_call(tmp_path, 
     assert isinstance(executor.submit(abs, 2).exception(60), LookupError)
     assert submitted == [(2,)]
     executor.shutdown()
+
+
+def test_an_executor_that_is_used_while_its_thread_ends_is_shut_down_at_the_end(
+    tmp_path, monkeypatch
+):
+    has_ended = threading.Event()
+    monkeypatch.setattr(SlurmExecutor, "_imported", lambda *_: None)
+    monkeypatch.setattr(SlurmExecutor, "_serve", lambda _: has_ended.wait())
+    executor = SlurmExecutor(tmp_path / "jobs")
+    executor.submit(abs, 1)
+    executor.shutdown(wait=False)
+    late = executor.submit(abs, 2)
+    has_ended.set()
+    slurm._shut_all_down()
+    assert isinstance(late.exception(60), ConnectionError)

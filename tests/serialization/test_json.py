@@ -399,6 +399,7 @@ class TestNumpy:
             lambda np: np.array([True, False]),
             lambda np: np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f8", (1,))]),
             lambda np: np.array([(1, "x"), {2}], dtype=object),
+            lambda np: np.asfortranarray(np.array([[1, "x"], [{2}, None]], dtype=object)),
             lambda np: np.float64(1.5),
             lambda np: np.int8(-1),
             lambda np: np.bool_(True),

@@ -3,6 +3,7 @@
 import io
 import mmap
 import os
+import socket
 import sys
 
 import pytest
@@ -64,6 +65,21 @@ def test_a_file_is_handed_over_at_the_door_to_who_waits_for_it():
         with pytest.raises(ProtocolError, match="not handed over"):
             engine_bulk.take(call)
     assert not hand_over(0, "bandsaw-nowhere", "one")
+
+
+@pytest.mark.parametrize("fails", ["__init__", "bind"])
+def test_where_there_are_no_such_sockets_data_takes_the_other_way(monkeypatch, fails):
+    class Refused(socket.socket):
+        pass
+
+    def refuse(*_):
+        raise PermissionError("not in this container")
+
+    monkeypatch.setattr(engine_bulk, "_socket", None)
+    monkeypatch.setattr(Refused, fails, refuse)
+    monkeypatch.setattr(socket, "socket", Refused)
+    assert engine_bulk.door() == ""
+    assert not hand_over(0, "nowhere", "call")
 
 
 def test_a_path_of_another_machine_is_not_opened():

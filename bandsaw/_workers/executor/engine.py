@@ -25,6 +25,7 @@ from ..._archive.arriving import bits_of
 from ..._archive.keep import MANIFEST, tag
 from ..._futures.program import come_first
 from ..._system import ending
+from ..._system.processes import in_forked_processes
 from ...distribution import DistributionArchive
 from ...errors import ProtocolError, WorkerDiedError, WorkerError
 from ..deaths import not_started
@@ -263,17 +264,30 @@ def withholding(call: str) -> tuple[Any, ...]:
     return eval, text, {"call": call}
 
 
-_engines: weakref.WeakKeyDictionary[Any, Engine] = weakref.WeakKeyDictionary()
+# By the identity of executors, which may be equal or have no hash, with a reference that tells when
+# one is gone.
+_engines: dict[int, tuple[Any, Engine]] = {}
+# Threads that have locks, or bring something, are the parent's.
+in_forked_processes(_engines.clear)
 
 
 def engine_of(executor: Any) -> Engine:
-    engine = _engines.get(executor)
-    if engine is None:
+    known = _engines.get(id(executor))
+    if known is None:
         _come_first()
+        reference = _reference_to(executor)
         make = getattr(executor, "_bandsaw_engine", None)
-        engine = _of_any(executor) if make is None else make()
-        engine = _engines.setdefault(executor, engine)
-    return engine
+        engine = _of_any(executor, reference) if make is None else make()
+        known = _engines.setdefault(id(executor), (reference, engine))
+    return known[1]
+
+
+def _reference_to(executor: Any) -> Callable[[], Any]:
+    number = id(executor)
+    try:
+        return weakref.ref(executor, lambda gone: _engines.pop(number, None))
+    except TypeError:
+        return lambda: executor  # of a class with slots
 
 
 def _come_first() -> None:
@@ -282,15 +296,13 @@ def _come_first() -> None:
         come_first()
 
 
-def _of_any(executor: Any) -> Engine:
-    reference = weakref.ref(executor)
+def _of_any(executor: Any, reference: Callable[[], Any]) -> Engine:
     first = threading.Lock()  # taken by the first submission
     # A worker of these cannot be anywhere else.
     is_here = type(executor).__module__.partition(".")[0] in ("concurrent", "loky")
 
     def submit(options: Mapping[str, Any], *what: Any) -> Future[Any]:
-        found: Any = reference()
-        future: Future[Any] = found.submit(*what)
+        future: Future[Any] = reference().submit(*what)
         if first.acquire(False):
             _come_first()  # that of loky registers itself then
         if not hasattr(future, "add_done_callback"):

@@ -86,8 +86,13 @@ class Bringing:
         except BaseException:
             if future is not None:
                 # Nobody waits for it, and it comes after the piece that may be on its way.
-                future.add_done_callback(lambda done: self._submitted(worker, drop=token))
+                future.add_done_callback(lambda done: self.drop(worker, f"file-{token}"))
             raise
+
+    def drop(self, worker: Any, path: str) -> None:
+        """Has contents removed there that nobody takes."""
+        with contextlib.suppress(Exception):
+            self._submitted(worker, drop=os.path.basename(path))
 
     def _submitted(self, worker: Any, data: Any = None, **what: Any) -> Future[Any]:
         submitted = submission({**self._request, **what}, None, None, None, True, data)
@@ -111,14 +116,18 @@ class Bringing:
     def fetch(self, worker: Any, path: str, size: int, into: BinaryIO) -> None:
         """Writes what a call has returned into a file."""
         done = 0
-        with work.told("fetching files", size) as fetched:
-            while done < size:
-                (piece,) = self._done(worker, self._submitted(worker, give=(path, done)))
-                into.write(piece)
-                done += len(piece)
-                fetched.done = done
-                if not piece:
-                    raise FileTravelError(f"{path} did not come whole.")
+        try:
+            with work.told("fetching files", size) as fetched:
+                while done < size:
+                    (piece,) = self._done(worker, self._submitted(worker, give=(path, done)))
+                    into.write(piece)
+                    done += len(piece)
+                    fetched.done = done
+                    if not piece:
+                        raise FileTravelError(f"{path} did not come whole.")
+        except BaseException:
+            self.drop(worker, path)
+            raise
 
 
 def _pieces(stream: Iterable[bytes], size: int) -> Iterator[tuple[int, bytes]]:
@@ -160,4 +169,6 @@ class Arrived(carrying.Arrived):
         if self._bundle is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self._bundle)
+        elif isinstance(self._found, tuple):
+            self._bringing.drop(*self._found[:2])
         super().__exit__(*error)

@@ -18,7 +18,7 @@ import time
 # For a type checker. To import it takes longer than most of what is done here.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Optional
+    from typing import Any, Callable
 if "." in __name__:
     # Else it was sent as text, and is there.
     from ..._archive.keep import kept_root
@@ -163,13 +163,10 @@ class Claims:
 
     def __init__(self, folder: "Callable[[], str]") -> None:
         self._folder = folder
-        self._path: Optional[str] = None
 
     @property
     def path(self) -> str:
-        if self._path is None:
-            self._path = self._folder()
-        return self._path
+        return self._folder()
 
     def take(self, call: str) -> bool:
         """Has a call never begin where the folder is seen; returns whether it had not."""
@@ -204,4 +201,4 @@ class Claims:
 
 
 # Of this machine and user.
-HERE = Claims(lambda: kept_root(tempfile.gettempdir())[0])
+HERE = Claims(functools.lru_cache(1)(lambda: kept_root(tempfile.gettempdir())[0]))

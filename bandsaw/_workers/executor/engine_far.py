@@ -23,7 +23,7 @@ if "." in __name__:
     from ..ssh.bootstrap import OLDEST, missing
     from .engine_claims import claim, is_forsaken
     from .engine_files import (
-        drop_piece,
+        drop,
         files_seen,
         give_piece,
         keep_file,
@@ -175,7 +175,7 @@ def _run(
         if piece is not None:
             take_piece(root, piece, data)
         elif "drop" in request:
-            drop_piece(root, request["drop"])
+            drop(root, request["drop"])
         elif "give" in request:
             return "piece", host, give_piece(root, *request["give"])
         if messages is None and "keep" not in request:

@@ -114,10 +114,11 @@ def take_piece(root: str, piece: "Any", data: bytes) -> None:
         file.write(data)
 
 
-def drop_piece(root: str, token: str) -> None:
-    """Removes what has come of contents whose rest does not come."""
-    with contextlib.suppress(OSError):
-        os.unlink(os.path.join(root, "file-" + os.path.basename(token)))
+def drop(root: str, name: str) -> None:
+    """Removes contents whose rest does not come, or that are not fetched."""
+    if name.startswith(("file-", "back-")):
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(root, os.path.basename(name)))
 
 
 def keep_file(hub: "NearHub", root: str, token: str, one: "Any") -> None:

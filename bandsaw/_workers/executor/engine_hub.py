@@ -123,8 +123,7 @@ class NearHub:
         # Those that run, by name, and who follows each.
         self.calls: dict[str, Any] = {}
         self._number = 0
-        # The call that it is made for.
-        self._calls = 1
+        self._calls = 1  # the one that it is made for
         self._used_at = time.monotonic()
         self._is_gone = False
         self._fork_server: Any = None
@@ -132,10 +131,14 @@ class NearHub:
         self._next: list[NearProcess] = []
         # Whether both ends may open each other's files, so that large bodies pass no pipe.
         self.has_files = hasattr(os, "memfd_create") and may_look(self._server.pid)
-        if self.has_files:
-            self.send(b"V", 0)
         thread = threading.Thread(target=self._read_all, daemon=True, name="bandsaw-hub")
-        thread.start()
+        try:
+            if self.has_files:
+                self.send(b"V", 0)
+            thread.start()
+        except BaseException:
+            self._end()
+            raise
 
     def take(self) -> bool:
         """Notes that a call begins; returns whether the hub is there."""

@@ -82,15 +82,15 @@ def is_of_this_user(end: socket.socket) -> bool:
 
 def hand_over(file: int, door: str, call: str) -> bool:
     """Gives the caller a file with what a call returns; returns whether that could be done."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
-        end.setblocking(False)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
+            end.setblocking(False)
             end.connect(f"\0{door}")
             if not is_of_this_user(end):
                 return False
             socket.send_fds(end, [call.encode("ascii")], [file])
-        except OSError:
-            return False
+    except OSError:
+        return False
     return True
 
 
