@@ -4,6 +4,7 @@ import builtins
 import collections
 import io
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -219,6 +220,30 @@ def test_what_cannot_be_written_arrives_as_its_repr_and_the_rest_as_it_is(cross)
     assert read.code == repr(lock)
     assert read.where == repr(["fine", lock])
     assert read.plain == (2,)
+
+
+class Pointing(Exception):
+    """Says what needs an attribute that cannot be written."""
+
+    def __init__(self, message, lock=None):
+        super().__init__(message)
+        self.lock = lock
+
+    def __init_subclass__(cls):
+        raise AssertionError("nobody derives a class from this one")
+
+    def __str__(self):
+        return f"{self.args[0]}, {'locked' if self.lock.locked() else 'free'}"
+
+
+def test_what_an_exception_said_is_kept_where_its_str_needs_what_cannot_be_written(cross):
+    first = cross(raised(OSError(2, "no"), cause=raised(Pointing("a", threading.Lock()))))
+    for error in (first, cross(first)):
+        assert str(error.__cause__) == "a, free"
+        assert isinstance(error.__cause__, Pointing)
+        assert type(error.__cause__).__qualname__ == "Pointing"
+        assert error.__cause__.args == ("a",)
+        assert type(pickle.loads(pickle.dumps(error.__cause__))) is Pointing
 
 
 def test_an_exception_whose_str_fails_crosses(cross):
