@@ -137,7 +137,9 @@ def come_first() -> None:
         with contextlib.suppress(ImportError):
             import concurrent.futures.process
             import concurrent.futures.thread  # noqa: F401
-    _register(_at_the_end)
+    registered = getattr(threading, "_threading_atexits", None)
+    if not registered or getattr(registered[-1], "func", None) is not _at_the_end:
+        _register(_at_the_end)
 
 
 try:
