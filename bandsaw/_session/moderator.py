@@ -50,7 +50,7 @@ def get_attempt() -> int:
     """Tells a task how many times its call has begun it, this time included.
 
     Returns:
-        1 in the first attempt, with an empty chain and outside of tasks, 2 in the second, and so on.
+        1 in the first attempt, with an empty chain and outside of tasks, 2 in the second, etc.
     """
     number = _attempt.get()
     frame: Any = sys._getframe(1) if number > 1 else None

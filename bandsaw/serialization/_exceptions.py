@@ -62,7 +62,7 @@ def describe(error: BaseException, classes: list[type] | None = None) -> dict[st
         # The new traceback includes the one of an earlier crossing, which must not appear twice.
         cause = _CAUSE.__get__(current)
         if id(current) in chain and isinstance(cause, RemoteTraceback):
-            cause = None
+            cause = _CAUSE.__get__(cause)
         contents.append(_content(current, cause, number))
     parts: dict[str, Any] = {"shapes": shapes, "contents": contents}
     if text is not None:
@@ -269,12 +269,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _attach(error: BaseException, text: RemoteTraceback) -> None:
-    free = [link for link in _chain(error) if _CAUSE.__get__(link) is None]
-    if free:
-        suppress = _SUPPRESS.__get__(free[-1])
-        _CAUSE.__set__(free[-1], text)
-        # To set a cause changes `__suppress_context__`, which has to come back unchanged.
-        _SUPPRESS.__set__(free[-1], suppress)
+    links = list(_chain(error))
+    last = next((link for link in links[::-1] if _CAUSE.__get__(link) is None), links[-1])
+    suppress = _SUPPRESS.__get__(last)
+    # There is one already where the causes are a circle, which stays one.
+    _CAUSE.__set__(text, _CAUSE.__get__(last))
+    _CAUSE.__set__(last, text)
+    # To set a cause changes `__suppress_context__`, which has to come back unchanged.
+    _SUPPRESS.__set__(last, suppress)
 
 
 # What exceptions hold in their C structure beside `args` and `__dict__` (`errno`, `code`, ...) is

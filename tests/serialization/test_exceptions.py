@@ -364,7 +364,15 @@ def test_a_circle_of_causes_keeps_its_causes_when_it_was_raised(cross):
     one, other = ValueError("one"), KeyError("other")
     one.__cause__, other.__cause__ = other, one
     read = cross(raised(one))
-    assert read.__cause__.__cause__ is read
+    for read in (read, cross(read), cross(raised(read))):
+        text = read.__cause__.__cause__
+        assert type(text) is RemoteTraceback
+        assert text.__cause__ is read
+        assert "in raised" in str(text)
+    own = ValueError("own")
+    own.__cause__ = own
+    read = cross(raised(own))
+    assert "in raised" in "".join(traceback.format_exception(type(read), read, None))
 
 
 def test_the_context_stays_where_the_text_is_attached(cross):
