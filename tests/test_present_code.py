@@ -1970,6 +1970,9 @@ def test_a_change_in_a_module_that_only_the_task_loads_there_is_told(project):
     )
     told = project.run("flow.py")
     assert told.stdout == "1 1\n" and told.stderr.count("is not kept") == 2
+    # Where warnings are errors, the call goes on, and the same is said once.
+    told = project.run("-W", "error::bandsaw.errors.IdentityWarning", "flow.py")
+    assert told.stdout == "1 1\n" and told.stderr.count("is not kept") == 2
 
 
 def test_patterns_of_regex_count_by_what_they_say(project):

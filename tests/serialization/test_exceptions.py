@@ -364,10 +364,10 @@ def test_a_circle_of_causes_keeps_its_causes_when_it_was_raised(cross):
     one, other = ValueError("one"), KeyError("other")
     one.__cause__, other.__cause__ = other, one
     read = cross(raised(one))
-    for read in (read, cross(read), cross(raised(read))):
-        text = read.__cause__.__cause__
+    for one in (read, cross(read), cross(raised(read))):
+        text = one.__cause__.__cause__
         assert type(text) is RemoteTraceback
-        assert text.__cause__ is read
+        assert text.__cause__ is one
         assert "in raised" in str(text)
     own = ValueError("own")
     own.__cause__ = own
