@@ -71,7 +71,10 @@ class Future(concurrent.futures.Future[R]):
             return self._result  # type: ignore[return-value]
         try:
             with _waiting(self):
-                return super().result(timeout)
+                # `super().result` takes an exception that counts as false for none.
+                if super().exception(timeout) is None:
+                    return self._result  # type: ignore[return-value]
+                raise self._exception  # type: ignore[misc]
         except Exception as error:
             __tracebackhide__ = True  # by pytest
             raise error.with_traceback(tracebacks.without_ours(error.__traceback__))  # noqa: B904
@@ -123,15 +126,6 @@ class Future(concurrent.futures.Future[R]):
         """
         call = self._call
         return call is not None and call.kill()
-
-    def _Future__get_result(self) -> R:
-        # That of the standard library takes an exception that counts as false for none.
-        try:
-            if self._exception is not None:
-                raise self._exception
-            return self._result  # type: ignore[return-value]
-        finally:
-            del self  # a traceback leads to this frame
 
     def _begin(self) -> bool:
         """Marks the call as running, and returns whether it may run."""

@@ -70,6 +70,12 @@ def identifier_from_string(string: str) -> str:
     return identifier_from_bytes(string.encode("utf-8", "surrogatepass"))
 
 
+def _is_like_id(name: str) -> bool:
+    """Says whether a file's name has the form of our ids; assigned ids may have any."""
+    digits = name[name.startswith("_") :]  # see `_cache.modes.entry_name`
+    return 4 <= len(digits) <= _LONGEST and not digits.strip("0123456789abcdef")
+
+
 def _invalid(expected: str, given: object) -> Exception:
     from .errors import InvalidValueError
 

@@ -70,6 +70,13 @@ class Recorder(Extension):
             return os.path.abspath(self._anchor.of(self.path))
         return default_file(configuration)
 
+    @property
+    def _fills(self) -> tuple[str, ...]:
+        if self.path is None:
+            return ()
+        # SQLite has two more files beside it.
+        return tuple(self._anchor.of(self.path) + end for end in ("", "-wal", "-shm"))
+
     def on_init(self, configuration: Configuration) -> None:
         """Begins to want facts. See `Extension.on_init`."""
         self._configuration = configuration

@@ -1005,6 +1005,38 @@ def test_a_container_that_is_too_large_is_reported_and_not_watched(run):
     run(body)
 
 
+@pytest.mark.parametrize("kind", ["defaultdict(int)", "OrderedDict()"])
+def test_dicts_of_other_classes_are_watched_if_no_code_of_their_keys_is_run_for_it(run, kind):
+    run.project.write(
+        "keyed.py",
+        f"""
+        import bandsaw, collections
+        PAIRS, SETS = collections.{kind}, collections.{kind}
+        PAIRS[1, ("a", None)] = SETS[frozenset([1])] = 1
+
+        @bandsaw.task
+        def f():
+            return PAIRS
+
+        @bandsaw.task
+        def g():
+            return SETS
+        """,
+    )
+    body = """
+    import keyed
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        before = keyed.f.bandsaw_task.task_id
+        assert not caught
+        keyed.PAIRS[1, ("a", None)] = 2
+        assert keyed.f.bandsaw_task.task_id != before
+        keyed.g.bandsaw_task.task_id
+    assert "has keys of classes whose code is not run" in str(caught[0].message)
+    """
+    run(body)
+
+
 @pytest.mark.slow
 def test_random_edits_of_a_running_program_give_no_result_of_other_code(tmp_path):
     stale, calls = present.run(tmp_path, seed=1, steps=200)
@@ -1969,6 +2001,9 @@ def test_a_change_in_a_module_that_only_the_task_loads_there_is_told(project):
         """,
     )
     told = project.run("flow.py")
+    assert told.stdout == "1 1\n" and told.stderr.count("is not kept") == 2
+    # Where warnings are errors, the call goes on, and the same is said once.
+    told = project.run("-W", "error::bandsaw.errors.IdentityWarning", "flow.py")
     assert told.stdout == "1 1\n" and told.stderr.count("is not kept") == 2
 
 

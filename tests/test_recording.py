@@ -683,6 +683,24 @@ def test_a_trace_has_an_event_for_each_call(project, recorded, bandsaw_runs):
     assert sum(event["ph"] == "X" and event["dur"] > 0 for event in events) == 3
 
 
+def test_that_a_report_needs_a_package_is_said_before_all_calls_are_read(project, recorded):
+    recorded("given(1)")
+    project.write(
+        "report.py",
+        """
+        import sys
+        from bandsaw.__main__ import main
+        from bandsaw._recording import reading
+
+        sys.modules["bokeh"] = None
+        reading.calls = lambda *arguments: sys.exit("all is read")
+        sys.exit(main(["runs", "report"]))
+        """,
+    )
+    done = project.run("report.py", check=False)
+    assert "pip install 'bandsaw[report]'" in done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_report_goes_into_a_pipe_and_leaves_it_what_it_is(project, recorded, bandsaw_runs):
     recorded("given(1)")

@@ -16,7 +16,6 @@ from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .._identity.firstparty import is_first_party, is_foreign_place
-from .._system.directories import Anchor
 from ..errors import DistributionError
 from ..modules import main_module_name
 from . import folders, locate
@@ -43,16 +42,12 @@ def _parts_of(configuration: Configuration) -> list[Any]:
 
 
 def filled_by(configuration: Configuration) -> set[str]:
-    """Returns the real paths of the folders of caches, and of the files of recorders."""
-    filled: set[str] = set()
-    for part in _parts_of(configuration):
-        held = getattr(part, "__dict__", {})
-        anchor, given = held.get("_anchor"), held.get("directory") or held.get("path")
-        if isinstance(anchor, Anchor) and given is not None:
-            path = os.path.realpath(anchor.absolute(os.fspath(given)))
-            # SQLite has two more files beside the one of a recorder.
-            filled.update((path, f"{path}-wal", f"{path}-shm"))
-    return filled
+    """Returns the real paths of the folders and files that advices and extensions fill.
+
+    They name them by an attribute `_fills`.
+    """
+    parts = [part for part in _parts_of(configuration) if hasattr(type(part), "_fills")]
+    return {os.path.realpath(path) for part in parts for path in part._fills}
 
 
 class ReachedFile(NamedTuple):

@@ -6,12 +6,12 @@ Folders may lie in a zip. Links are followed.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
 from ..errors import DistributionError
+from ..identifier import _is_like_id
 from . import locate
 
 # Larger data is rather fetched than sent along with code. Modules may be larger.
@@ -23,8 +23,6 @@ MUCH = "data of a package with more than 512 MB of it"
 _CACHES = ("__pycache__", "node_modules", "site-packages", "dist-packages")
 # Caches and virtual environments say by such a file what they are.
 _SIGNS = ("CACHEDIR.TAG", "pyvenv.cfg")
-# The form of the ids by which a cache names folders, and the entries in them.
-_ID = re.compile("_?[0-9a-f]{4,64}")
 
 
 class FolderFiles(NamedTuple):
@@ -127,7 +125,7 @@ def _walk(
             place = real if is_folder else os.path.join(real, entry.name)
             if reason is None and place in filled:
                 # Other folders may lie beside those of a cache, such as one for each year.
-                is_filled = not is_folder or (_ID.fullmatch(entry.name) and _has_entry(entry.path))
+                is_filled = not is_folder or (_is_like_id(entry.name) and _has_entry(entry.path))
                 reason = "kept by a cache or a recorder" if is_filled else None
             if reason is None and is_folder and _has_sign(entry.path):
                 reason = "cache or environment"
@@ -148,7 +146,7 @@ def _walk(
 
 def _has_entry(folder: str) -> bool:
     names = os.listdir(folder) if os.access(folder, os.R_OK | os.X_OK) else []
-    return any(_ID.fullmatch(each) and os.path.isfile(f"{folder}/{each}") for each in names)
+    return any(_is_like_id(each) and os.path.isfile(f"{folder}/{each}") for each in names)
 
 
 def _is_utf8(name: str) -> bool:

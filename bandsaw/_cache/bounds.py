@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import stat
 import struct
 import time
@@ -18,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Optional
 
 from .._system.file_locks import fcntl
+from ..identifier import _is_like_id
 from . import entry, owned_files
 from .computation_locks import SUFFIX, Locked, remove_abandoned
 
@@ -25,8 +25,6 @@ logger = logging.getLogger("bandsaw.advices.cache")
 NAME = ".bounds"
 # The bytes of all entries, when the oldest was written, when they were looked at last.
 _ESTIMATE = struct.Struct(">Qdd")
-# The form of our ids. Assigned ids may have any.
-_ID = re.compile("_?[0-9a-f]{4,64}")
 _SECONDS_BETWEEN_LOOKS = 60.0
 # Without locks, only the age of a temporary file tells that its writer is gone.
 _SECONDS_ABANDONED = 60.0 if fcntl is not None else 86400.0
@@ -68,13 +66,13 @@ def entries_in(directory: str) -> Iterator[CacheFile]:
 
 
 def entries_of(folder: str) -> Iterator[CacheFile]:
-    is_id = _ID.fullmatch(os.path.basename(folder))
+    is_id = _is_like_id(os.path.basename(folder))
     for found in _files_in(folder):
         name = os.path.basename(found.path)
         if name.startswith("."):
             continue
         with contextlib.suppress(OSError):
-            if (is_id and _ID.fullmatch(name)) or entry.has_mark(found.path):
+            if (is_id and _is_like_id(name)) or entry.has_mark(found.path):
                 yield found
 
 
@@ -146,7 +144,7 @@ def prune(
     emptied = {os.path.dirname(found.path) for found in removed}
     for folder in folders_in(directory):
         # Empty folders belong to code that has changed since.
-        if folder in emptied or _ID.fullmatch(os.path.basename(folder)):
+        if folder in emptied or _is_like_id(os.path.basename(folder)):
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
     size = sum(found.size for found in removed) + sum(abandoned)

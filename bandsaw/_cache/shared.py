@@ -24,7 +24,7 @@ from typing import Any, Optional
 
 from .. import modules
 from .._system.home import kept_folder
-from ..errors import KeptFolderError
+from ..errors import KeptFolderError, SignatureError
 from ..serialization.json import JsonSerializer
 from . import computation_locks, owned_files
 from .shared_files import StoreFiles
@@ -141,6 +141,14 @@ class Store:
             "can write there.",
         )
         return False
+
+    def cannot_use(self, folder: str, name: str, error: Exception) -> None:
+        """Warns of an entry; once if it is not signed with the key: others may not be, either."""
+        text = f"The entry {key_of(folder, name)} is not used: {error or type(error).__name__}"
+        if isinstance(error, SignatureError):
+            self.tell("key", f"has entries that cannot be read with the key here. {text}")
+        else:
+            logger.warning("%s (%s)", text, self.url)
 
     def send(self, folder: str, name: str) -> None:
         """Sends a local entry, in the background if there is time for it."""

@@ -83,6 +83,13 @@ def warn_of_variables(task: Any, computation: Any) -> None:
 
 
 def _warn(task: Task, text: str) -> None:
+    try:
+        _warn_where_it_is(task, text)
+    except IdentityWarning as error:
+        logger.warning("%s", error)  # where warnings are errors, the call goes on
+
+
+def _warn_where_it_is(task: Task, text: str) -> None:
     import warnings
 
     with late_import:
@@ -92,7 +99,7 @@ def _warn(task: Task, text: str) -> None:
     try:
         function = innermost(task.function)
     except NotImplementedError:
-        warnings.warn(text, IdentityWarning, stacklevel=4)  # a task of a class of the user's
+        warnings.warn(text, IdentityWarning, stacklevel=5)  # a task of a class of the user's
         return
     code, variables = function.__code__, function.__globals__
     warnings.warn_explicit(

@@ -235,11 +235,12 @@ def _compare(parsed: argparse.Namespace) -> int:
 
 
 def _report(parsed: argparse.Namespace) -> int:
-    with reading.reading(file_of(parsed)) as connection:
-        run = reading.run_of(connection, parsed.run)
-        calls = reading.calls(connection, run["run"])
     from .. import _report
 
+    with reading.reading(file_of(parsed)) as connection:
+        run = reading.run_of(connection, parsed.run)
+        _report.check(parsed.format)  # before all is read, which may take long
+        calls = reading.calls(connection, run["run"])
     # An id may be any text.
     name = re.sub(r"[^\w.-]", "_", run["run"])
     path = parsed.output or f"bandsaw-{name}.{'html' if parsed.format == 'html' else 'json'}"

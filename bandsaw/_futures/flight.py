@@ -31,6 +31,8 @@ numbers = itertools.count()
 _idle: list[SimpleQueue[Passenger]] = []
 # Calls for which there is no thread, to be run by whoever waits for all.
 _left: list[Passenger] = []
+# Those that fail for it, once the lock is free: what is told of it may wait for other threads.
+_refused: deque[tuple[Passenger, BaseException]] = deque()
 _here = threading.local()
 
 
@@ -72,26 +74,32 @@ def add(call: Passenger) -> None:
         call.state = READY
         # The thread that has just ended a call takes the next one itself.
         if lane.has_room() and getattr(_here, "landing", None) is not lane.flight:
-            dispatch(lane.flight)
+            _dispatch(lane.flight)
         parent = call.parent
         if parent is not None and call.state == READY and parent.state == RUNNING:
             if parent.children is None:
                 parent.children = deque()
             parent.children.append(call)
             _run_beyond(parent)
+    _refuse()
 
 
 def dispatch(flight: Flight) -> None:
     """Has all calls begin that may."""
     with lock:
-        while True:
-            call = _next(flight)
-            if call is None:
-                return
-            # Ctrl-C in between would keep the place taken for ever.
-            with Deferred():
-                _take_place(call)
-                _in_a_thread(call)
+        _dispatch(flight)
+    _refuse()
+
+
+def _dispatch(flight: Flight) -> None:
+    while True:
+        call = _next(flight)
+        if call is None:
+            return
+        # Ctrl-C in between would keep the place taken for ever.
+        with Deferred():
+            _take_place(call)
+            _in_a_thread(call)
 
 
 def _next(flight: Flight) -> Optional[Passenger]:
@@ -159,7 +167,8 @@ def begin_wait(me: Optional[Passenger], awaited: Sequence[Passenger]) -> Optiona
         if me.counts and not keeps_place:
             me.has_given = True
             _give_place(me)
-        dispatch(me.lane.flight)
+        _dispatch(me.lane.flight)
+    _refuse()
     return me
 
 
@@ -172,6 +181,7 @@ def end_wait(me: Passenger) -> None:
             me.lane.running += 1
             me.lane.flight.running += 1
             _run_beyond(me)
+    _refuse()
 
 
 def _hurry(call: Passenger) -> None:
@@ -214,9 +224,10 @@ def _land(call: Passenger) -> Optional[Passenger]:
         following = _next(flight)
         if following is not None:
             _take_place(following)
-            dispatch(flight)
+            _dispatch(flight)
         if parent is not None:
             _run_beyond(parent)
+    _refuse()
     return following
 
 
@@ -250,9 +261,18 @@ def _in_a_thread(call: Passenger) -> None:
             _left.append(call)
             changed.notify_all()
             return
-        call.refuse(error)
+        _refused.append((call, error))
         # Who has it begin goes on with the next one: there may be thousands.
         _is_over(call)
+
+
+def _refuse() -> None:
+    while _refused:
+        try:
+            call, error = _refused.popleft()
+        except IndexError:
+            return  # another thread was faster
+        call.refuse(error)
 
 
 def _serve(inbox: SimpleQueue[Passenger]) -> None:

@@ -124,6 +124,7 @@ def _let_go() -> None:
 
 # As the executors of the standard library do it.
 _register: Any = getattr(threading, "_register_atexit", atexit.register)
+_last: Any = None  # what Python keeps of the last time
 
 
 def come_first() -> None:
@@ -132,12 +133,16 @@ def come_first() -> None:
     Raises:
         RuntimeError: If the script is over.
     """
+    global _last
     if ending.needs_executors:
         # What is registered last is called first, and they register themselves when imported.
         with contextlib.suppress(ImportError):
             import concurrent.futures.process
             import concurrent.futures.thread  # noqa: F401
-    _register(_at_the_end)
+    registered = getattr(threading, "_threading_atexits", [None])
+    if _last is None or registered[-1] is not _last:
+        _register(_at_the_end)
+        _last = registered[-1]
 
 
 try:

@@ -77,7 +77,7 @@ def behind(proxy: MappingProxyType[Any, Any]) -> Any:
 
 
 def contents_of(container: Any) -> Any:
-    """Copies what is in a container or an array, `None` if there is too much of it."""
+    """Copies what is in a container or array, `None` if there is too much or keys run code."""
     base = base_of(container)
     if base is None:
         return _buffer_of(container)
@@ -86,13 +86,17 @@ def contents_of(container: Any) -> Any:
     if base is dict and type(container) is not dict:
         # `dict.copy` asks a class for its keys, and a new dict asks keys for their hash.
         keys = list(_keys_of(container))
-        if not all(type(key) in _KEYS for key in keys):
+        if not all(map(_is_plain, keys)):
             return None
         items = {key: dict.__getitem__(container, key) for key in keys}
         if is_a(container, defaultdict):
             return DefaultItems(items, _factory_of(container))
         return items
     return base.copy(container)
+
+
+def _is_plain(key: Any) -> bool:
+    return type(key) in _KEYS or (type(key) is tuple and all(map(_is_plain, key)))
 
 
 def _keys_of(container: Any) -> Any:

@@ -30,7 +30,7 @@ from .forms import (
     pairs_form,
     write_str,
 )
-from .held_contents import behind, is_changeable
+from .held_contents import MOST_ELEMENTS, behind, is_changeable
 from .kinds import (
     attributes_of,
     by_kind,
@@ -194,7 +194,9 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
     if closed is not None:
         return closed
     if is_changeable(value) and not seen.container(value):
-        _report_as_too_large(value, writer, seen)
+        has_keys = is_a(value, dict) and dict.__len__(value) <= MOST_ELEMENTS
+        why = ("has keys of classes whose code is not run, and cannot",) if has_keys else ()
+        _report_unwatched(value, writer, seen, *why)
     form = _opened(value, writer)
     pointed = _parts_of_partial if kind is functools.partial else by_kind(_POINTERS, kind)
     if pointed is not None:
@@ -209,7 +211,7 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         if reading.is_small():
             seen.reading(reading)
         else:
-            _report_as_too_large(value, writer, seen)
+            _report_unwatched(value, writer, seen)
     elif not (is_changeable(value) or is_of_the_user(kind)) and hides_contents(value, form):
         seen.is_whole = False
     if kind is MappingProxyType and type(behind(value)) is dict:
@@ -254,9 +256,11 @@ def _report_address(value: Any, writer: AnyWriter) -> None:
     writer.report(next(holders, value), "holds an address, which is left out")
 
 
-def _report_as_too_large(value: Any, writer: AnyWriter, seen: Seen) -> None:
+def _report_unwatched(
+    value: Any, writer: AnyWriter, seen: Seen, why: str = "is too large to"
+) -> None:
     seen.is_whole = False
-    reason = "is too large to be watched for changes in place"
+    reason = f"{why} be watched for changes in place"
     writer.report(value, f"{reason}: if there are any, make it an argument")
 
 
@@ -266,7 +270,7 @@ def _with_attributes(value: Any, form: Form, writer: AnyWriter, seen: Seen) -> F
     if not (is_ours or attributes_of(value) or members_of(kind)):
         return form
     if not is_ours and len(seen.owners) >= _MOST_OWNERS:
-        _report_as_too_large(value, writer, seen)
+        _report_unwatched(value, writer, seen)
         return form
     seen.owner(value, not is_ours)
     first, state = first_attributes(value), form.children[2]

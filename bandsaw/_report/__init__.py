@@ -11,6 +11,14 @@ from typing import Any
 from .._system.files import whole_file
 
 
+def check(form: str) -> None:
+    """Raises an error if a package is missing that a form of reports needs."""
+    if form != "trace":
+        from . import page
+
+        page.bokeh()
+
+
 def write(path: str, form: str, run: dict[str, Any], calls: list[dict[str, Any]]) -> None:
     """Writes a report of a run to a file, which is there whole or not at all."""
     from pathlib import Path

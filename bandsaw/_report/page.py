@@ -66,15 +66,19 @@ $plots
 """)
 
 
-def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
+def bokeh() -> tuple[Any, Any]:
+    """Returns the two modules of the package that a page needs first."""
     try:
-        embed: Any = importlib.import_module("bokeh.embed")
-        resources: Any = importlib.import_module("bokeh.resources")
+        return importlib.import_module("bokeh.embed"), importlib.import_module("bokeh.resources")
     except ImportError as error:
         raise InvalidValueError(
             "A report is made with bokeh: pip install 'bandsaw[report]'. `bandsaw runs show` and "
             "`--format trace` need nothing."
         ) from error
+
+
+def made(run: dict[str, Any], calls: list[dict[str, Any]]) -> str:
+    embed, resources = bokeh()
     from . import charts
 
     plots, parts = embed.components(charts.made(run, calls))

@@ -92,9 +92,8 @@ class CachingAdvice(Advice):
         self.directory = Path(checked_path("directory", directory))
         self._anchor = Anchor()
         self.max_bytes = checked_bound("max_bytes", max_bytes, "bytes")
-        if isinstance(max_age, timedelta):
-            max_age = max_age.total_seconds()
-        self.max_age = checked_bound("max_age", max_age, "seconds (or a timedelta)")
+        seconds = max_age.total_seconds() if isinstance(max_age, timedelta) else max_age
+        self.max_age = checked_bound("max_age", seconds, "seconds (or a timedelta)")
         self.mmap = checked_flag("mmap", mmap)
         if not (keep_if is None or callable(keep_if)):
             raise InvalidValueError(f"keep_if={keep_if!r} has to be a function of a value.")
@@ -169,6 +168,10 @@ class CachingAdvice(Advice):
     def root(self) -> str:
         """The path of the directory: a relative one is relative to where the advice was made."""
         return self._anchor.of(self.directory)
+
+    @property
+    def _fills(self) -> tuple[str, ...]:
+        return (self.root,)
 
     @property
     def shared_url(self) -> Optional[str]:
@@ -258,8 +261,8 @@ class CachingAdvice(Advice):
         self, folder: str, name: str, session: Session, is_kept: bool
     ) -> Optional[Result]:
         """Looks for an entry in the shared store, and keeps it in the directory."""
-        store = self._shared_store()
-        if store is None or not (self.shared_trusted or store.is_read_by(session.serializer)):
+        store, trusted = self._shared_store(), self.shared_trusted
+        if store is None or not (trusted or store.is_read_by(session.serializer)):
             return None
         try:
             with store.copied(folder, name, is_kept) as copy:
@@ -271,15 +274,12 @@ class CachingAdvice(Advice):
                 made = record.read(found.record).made
                 if self.max_age is not None and abs(time.time() - made) > self.max_age:
                     return None
-                place = folder, name
-                result = computing.shared_result_in(found, *place, session, self.shared_trusted)
+                result = computing.shared_result_in(found, folder, name, session, trusted)
                 if copy.keep(made):
                     self._keep_bounds(folder, name, found.status.st_size)
                 return result
         except Exception as error:
-            problem = str(error) or type(error).__name__
-        key = f"{os.path.basename(folder)}/{name}"
-        logger.warning("The entry %s of %s is not used: %s", key, store.url, problem)
+            store.cannot_use(folder, name, error)
         return None
 
     def _shared_store(self) -> Any:

@@ -95,6 +95,15 @@ class SubprocessAdvice(Advice):
             from pathlib import Path
 
             self.directory = Path(checked_path("directory", directory))
+            if self.directory.name.rstrip("0123456789.") in ("python", "pypy"):
+                import warnings
+
+                warnings.warn(
+                    f"directory={str(directory)!r} of SubprocessAdvice is a folder for bulk data, "
+                    "which is made if it is missing. The Python of the process is named by "
+                    f"interpreter=bandsaw.Interpreter(executable={str(directory)!r}).",
+                    stacklevel=2,
+                )
         self._anchor = Anchor()
         if interpreter is None:
             interpreter = Interpreter()

@@ -7,6 +7,7 @@ may have a `__getattr__` that imports others.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import types
@@ -180,3 +181,32 @@ def set_state(obj: Any, state: Mapping[str, Any]) -> None:
             obj.__dict__[name] = value
         else:
             raise DeserializationError(f"A {type(obj).__name__} has no attribute {name!r}")
+
+
+class _WithText:
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        pass  # the class of the user would take it for one of the user's
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        reduced: Any = super().__reduce_ex__(protocol)
+        cls, *rest = reduced
+        return (own_class(self) if cls is type(self) else cls, *rest)
+
+
+@functools.lru_cache(maxsize=64)
+def with_text(cls: Any, text: str) -> Any:
+    """Derives a class from one of exceptions, of the same name, whose instances say a text."""
+    names: dict[str, Any] = {
+        name: vars(cls)[name] for name in ("__module__", "__doc__") if name in vars(cls)
+    }
+    names.update(__slots__=(), __qualname__=cls.__qualname__, __str__=lambda _: text)
+    # Past what a metaclass does: data must not call it.
+    return type.__new__(type(cls), cls.__name__, (_WithText, cls), names)
+
+
+def own_class(obj: Any) -> Any:
+    """Gives the class of an object, without what `with_text` made of it."""
+    cls = type(obj)
+    return cls.__bases__[1] if cls.__bases__[0] is _WithText else cls

@@ -13,6 +13,7 @@ with C code of its own is made by what its `__reduce_ex__` says, and only where 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import types
@@ -54,31 +55,19 @@ def describe(error: BaseException, classes: list[type] | None = None) -> dict[st
     # The list grows while it is walked: an endless chain of causes needs no recursion.
     for current in order:
         if has_to_be_found:
-            _check_is_found(type(current))
+            _check_is_found(_classes.own_class(current))
         shapes.append(_shape(current, number))
         if classes is not None:
-            classes.append(type(current))
+            classes.append(_classes.own_class(current))
         # The new traceback includes the one of an earlier crossing, which must not appear twice.
         cause = _CAUSE.__get__(current)
         if id(current) in chain and isinstance(cause, RemoteTraceback):
-            cause = None
+            cause = _CAUSE.__get__(cause)
         contents.append(_content(current, cause, number))
     parts: dict[str, Any] = {"shapes": shapes, "contents": contents}
     if text is not None:
         parts["traceback"] = text
     return parts
-
-
-def keep_writable(parts: Any, keep: Callable[[Any], Any]) -> None:
-    """Replaces arguments, attributes and fields by what `keep` returns, but where `is_exact`."""
-    if not is_exact():
-        for shape in parts["shapes"]:
-            if "reduced" in shape and keep(shape["reduced"]) is not shape["reduced"]:
-                del shape["reduced"]
-        for content in parts["contents"]:
-            content["args"] = list(map(keep, content["args"]))
-            for kind in ("state", "fields"):
-                content[kind] = {name: keep(value) for name, value in content[kind].items()}
 
 
 def _check_is_found(cls: type) -> None:
@@ -149,13 +138,17 @@ def fill(
             _set_fields(error, content["fields"])
             made_with = _ARGS.__get__(error)[:2] if _is_group(error) else ()  # of a group
             _ARGS.__set__(error, (*made_with, *args))
+            if "text" in content:
+                cls: Any = type(error)
+                with contextlib.suppress(TypeError):  # of built-in classes
+                    error.__class__ = _classes.with_text(cls, f"{content['text']}")
         _SUPPRESS.__set__(error, bool(content["suppress"]))
     if text is not None:
         _attach(made[0], RemoteTraceback(text))
 
 
 def _shape(error: BaseException, number: Callable[[BaseException], int]) -> dict[str, Any]:
-    cls: Any = type(error)
+    cls: Any = _classes.own_class(error)
     module, name = _classes.name_of(cls)
     shape: dict[str, Any] = {
         "module": module,
@@ -218,6 +211,8 @@ def _content(
         "suppress": _SUPPRESS.__get__(error),
         "links": links,
     }
+    if _classes.own_class(error) is not type(error):
+        content["text"] = str(error)
     if cause is not None:
         links.append(["cause", None, number(cause)])
     context = _CONTEXT.__get__(error)
@@ -274,12 +269,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _attach(error: BaseException, text: RemoteTraceback) -> None:
-    free = [link for link in _chain(error) if _CAUSE.__get__(link) is None]
-    if free:
-        suppress = _SUPPRESS.__get__(free[-1])
-        _CAUSE.__set__(free[-1], text)
-        # To set a cause changes `__suppress_context__`, which has to come back unchanged.
-        _SUPPRESS.__set__(free[-1], suppress)
+    links = list(_chain(error))
+    last = next((link for link in links[::-1] if _CAUSE.__get__(link) is None), links[-1])
+    suppress = _SUPPRESS.__get__(last)
+    # There is one already where the causes are a circle, which stays one.
+    _CAUSE.__set__(text, _CAUSE.__get__(last))
+    _CAUSE.__set__(last, text)
+    # To set a cause changes `__suppress_context__`, which has to come back unchanged.
+    _SUPPRESS.__set__(last, suppress)
 
 
 # What exceptions hold in their C structure beside `args` and `__dict__` (`errno`, `code`, ...) is

@@ -16,9 +16,10 @@ from typing import Any
 
 from ..errors import UnserializableError
 from ._class_values import KEY, WITH_CLASSES, FileSerializer
-from ._exceptions import describe, keep_writable
+from ._exceptions import describe
 from ._paths import find_circle, find_culprit, short_repr, type_name
 from ._tables import SURROGATE_PAIR, BuiltinSerializer, StandardSerializer
+from ._writable import keep_writable
 from .values import ExceptionSerializer, ValueSerializer
 
 _PLAIN_LEVELS = 100

@@ -17,6 +17,7 @@ from ..modules import main_module_name
 from . import _classes, _exceptions, _lacking, _out_of_band
 from ._paths import find_culprit, instead_of, short_repr, type_name
 from ._signing import SIGNED_MODULE
+from ._writable import keep_writable
 from .serializer import is_crossing
 
 _PROTOCOL = 5
@@ -158,7 +159,7 @@ class _CarefulPickler(_Pickler):
 
     def _parts_of(self, error: BaseException) -> dict[str, Any]:
         parts = _exceptions.describe(error)
-        _exceptions.keep_writable(parts, self._keep)
+        keep_writable(parts, self._keep)
         return parts
 
     def _keep(self, value: Any) -> Any:
@@ -254,13 +255,12 @@ def _reduced_by_name(obj: Any) -> Any:
 
 def _make(shapes: list[dict[str, Any]]) -> BaseException:
     made = _exceptions.make(shapes, trusted_modules=None)
-    vars(made[0])[_NODES] = made
+    vars(made[0])[_NODES] = made, shapes
     return made[0]
 
 
 def _fill(error: BaseException, content: tuple[list[dict[str, Any]], str | None]) -> None:
-    made = vars(error).pop(_NODES)
-    _exceptions.fill(made, *content)
+    _exceptions.fill(vars(error).pop(_NODES)[0], *content)
 
 
 def unpickled(stream: BinaryIO, buffers: Sequence[Any] = ()) -> Any:
@@ -349,6 +349,6 @@ class _LenientUnpickler(_lacking.Lenient, _Unpickler):
 
 
 def _fill_readable(error: BaseException, content: tuple[list[dict[str, Any]], str | None]) -> None:
-    keep = _CarefulPickler(_Nowhere(), {})._keep
-    _exceptions.keep_writable({"shapes": (), "contents": content[0]}, keep)
+    parts = {"shapes": vars(error)[_NODES][1], "contents": content[0]}
+    keep_writable(parts, _CarefulPickler(_Nowhere(), {})._keep)
     _fill(error, content)

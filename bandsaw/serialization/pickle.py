@@ -29,7 +29,9 @@ class PickleSerializer(Serializer):
     - Exceptions always arrive: those with required constructor arguments as well, with causes,
       contexts, notes, groups and traceback text. An argument or attribute of theirs that cannot be
       pickled, or holds something of a class that is not to be had where it is read, arrives as its
-      `repr`, an exception whose class is not to be had as a `bandsaw.errors.RemoteError`.
+      `repr`, an exception whose class is not to be had as a `bandsaw.errors.RemoteError`. Where its
+      `__str__` fails without what was replaced, it says the text that it had, and is of a derived
+      class.
     - Classes and functions of the script that is being run are written under the name under which
       it can be imported, and are read in its own process as those of `__main__`.
     - Nothing is written when a value cannot be pickled.

@@ -118,7 +118,8 @@ class ExceptionSerializer(_ClassSerializer):
     """Writes exceptions: type, arguments, attributes, notes, causes, groups and traceback text.
 
     No constructor is called when an exception is read. What cannot be written (a lock among the
-    arguments) arrives as its `repr`. An exception whose class is not to be had arrives as a
+    arguments) arrives as its `repr`; an exception whose `__str__` fails without it says the text
+    that it had, and is of a derived class. An exception whose class is not to be had arrives as a
     `bandsaw.errors.RemoteError`.
 
     Args:
@@ -135,7 +136,8 @@ class ExceptionSerializer(_ClassSerializer):
 
     def serialize_value(self, value: Any) -> Any:
         """Gives the parts of an exception."""
-        from ._exceptions import describe, keep_writable
+        from ._exceptions import describe
+        from ._writable import keep_writable
 
         parts = describe(value)
         keep_writable(parts, self._keep)

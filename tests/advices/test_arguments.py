@@ -35,6 +35,13 @@ def test_an_argument_that_cannot_be_used_is_named(make, said):
         make()
 
 
+@pytest.mark.parametrize("given", ["python3.9", "/usr/bin/python3", "pypy"])
+def test_a_python_that_is_given_as_the_directory_is_warned_of(given):
+    with pytest.warns(UserWarning, match="interpreter=bandsaw.Interpreter") as caught:
+        assert str(SubprocessAdvice(given).directory) == given
+    assert caught[0].filename == __file__
+
+
 def test_the_name_of_a_chain_is_a_text():
     with pytest.raises(ConfigurationTypeError, match="name of an advice chain is a text, not 5"):
         bandsaw.Configuration().add_advice_chain(name=5)

@@ -133,6 +133,19 @@ def test_what_others_wrote_without_the_key_is_computed_and_replaced(
     assert (task.executed, again.executed) == (1, 0)
 
 
+def test_a_store_that_is_signed_with_another_key_is_told_of_once(machine, sent, caplog):
+    names = ["first", "second", "third"]
+    computed = machine("one", bandsaw.PickleSerializer(b"another key than that of the team"))
+    for name in names:
+        computed(Task(), name)
+    sent()
+    looked = machine("two")
+    for name in names:
+        looked(Task(), name)
+    (said,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert "the key here" in said.getMessage()
+
+
 @pytest.mark.parametrize("is_signed", [True, False])
 def test_files_of_others_are_brought_only_if_they_are_signed(
     machine, is_signed, sent, caplog, monkeypatch, tmp_path

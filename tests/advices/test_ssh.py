@@ -688,6 +688,51 @@ def test_killing_a_submitted_call_ends_its_process_on_the_remote(project, remote
     project.run("workflow.py")
 
 
+@pytest.mark.parametrize("how", ["os.kill(pid, signal.SIGKILL)", "open('go', 'w').close()"])
+def test_a_kept_process_that_ends_when_a_call_is_on_its_way_is_replaced(
+    project, remote_arguments, how
+):
+    write_kept(project, remote_arguments)
+    project.write(
+        "workflow.py",
+        f"""
+        import os, signal, threading, time
+        import bandsaw
+
+        def leave(path):
+            while not os.path.exists(path):
+                time.sleep(0.005)
+            os._exit(0)
+
+        @bandsaw.task
+        def go(path):
+            threading.Thread(target=leave, args=(path,), daemon=True).start()
+            return os.getpid()
+
+        def is_there(pid):
+            try:
+                with open(f"/proc/{{pid}}/stat") as file:
+                    return file.read().rpartition(")")[2].split()[0] != "Z"
+            except OSError:
+                return False
+
+        if __name__ == "__main__":
+            from bandsaw._workers.pool import _pools
+
+            pid = go(os.path.abspath("go"))
+            {how}
+            while is_there(pid):
+                time.sleep(0.01)
+            time.sleep(0.5)  # the other end knows of it
+            (pool,) = [pool for pool in _pools if pool._idle]
+            # As if the call came in the moment before this end hears of it.
+            pool._idle[0].trusted_until = float("inf")
+            assert go("never") != pid
+        """,
+    )
+    project.run("workflow.py")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_call_whose_process_was_to_be_started_by_what_has_just_ended_begins_anew(
     project, remote_arguments

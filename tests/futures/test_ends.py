@@ -533,3 +533,21 @@ def test_a_call_that_is_pending_at_a_fork_raises_in_the_child(run):
     running.exception(200)
     """
     run(KEPT, body)
+
+
+def test_executors_that_were_made_do_not_add_to_what_is_called_at_the_end(project):
+    text = """
+    import threading
+    from bandsaw._futures import program
+
+    counts = []
+    for number in range(3):
+        program.come_first()
+        counts.append(len(threading._threading_atexits))
+    threading._register_atexit(print, "later")
+    program.come_first()
+    counts.append(len(threading._threading_atexits))
+    print([count - counts[0] for count in counts])
+    """
+    project.write("script.py", text)
+    assert project.run("script.py").stdout == "[0, 0, 0, 2]\nlater\n"

@@ -86,3 +86,42 @@ def test_calls_for_which_there_is_no_thread_fail_however_many_there_are(run):
         print(waiting.result(60), len(concurrent.futures.wait(futures, 60).not_done))
     """
     assert run(tasks, body).stdout == "no thread 0\n"
+
+
+def test_callbacks_of_a_call_for_which_there_is_no_thread_may_wait_for_other_threads(run):
+    tasks = """
+        import bandsaw_config
+
+        bandsaw_config.configuration.add_advice_chain(name="here").set_max_in_flight(1)
+        submitted = threading.Event()
+
+        @bandsaw.task(chain="here")
+        def waits(futures):
+            submitted.wait(60)
+            return bandsaw.Future.exception(futures()[0], 60)
+
+        @bandsaw.task(chain="here")
+        def other():
+            pass
+
+        def refuse(thread, start=threading.Thread.start):
+            if thread.name == "bandsaw-call":
+                raise RuntimeError("no thread")
+            start(thread)
+    """
+    body = """
+        def ask(_):
+            thread = threading.Thread(target=lambda: answers.append(other.submit().exception(9)))
+            thread.start()
+            thread.join(9)
+            answers.append(thread.is_alive())
+
+        answers = []
+        waiting = waits.submit(lambda: futures)
+        threading.Thread.start = refuse
+        futures = [other.submit()]
+        futures[0].add_done_callback(ask)
+        submitted.set()
+        print(waiting.result(60), answers)
+    """
+    assert run(tasks, body).stdout == "no thread [RuntimeError('no thread'), False]\n"

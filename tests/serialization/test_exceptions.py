@@ -4,6 +4,7 @@ import builtins
 import collections
 import io
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -221,6 +222,30 @@ def test_what_cannot_be_written_arrives_as_its_repr_and_the_rest_as_it_is(cross)
     assert read.plain == (2,)
 
 
+class Pointing(Exception):
+    """Says what needs an attribute that cannot be written."""
+
+    def __init__(self, message, lock=None):
+        super().__init__(message)
+        self.lock = lock
+
+    def __init_subclass__(cls):
+        raise AssertionError("nobody derives a class from this one")
+
+    def __str__(self):
+        return f"{self.args[0]}, {'locked' if self.lock.locked() else 'free'}"
+
+
+def test_what_an_exception_said_is_kept_where_its_str_needs_what_cannot_be_written(cross):
+    first = cross(raised(OSError(2, "no"), cause=raised(Pointing("a", threading.Lock()))))
+    for error in (first, cross(first)):
+        assert str(error.__cause__) == "a, free"
+        assert isinstance(error.__cause__, Pointing)
+        assert type(error.__cause__).__qualname__ == "Pointing"
+        assert error.__cause__.args == ("a",)
+        assert type(pickle.loads(pickle.dumps(error.__cause__))) is Pointing
+
+
 def test_an_exception_whose_str_fails_crosses(cross):
     read = cross(raised(Unprintable("a")))
     assert type(read) is Unprintable
@@ -339,7 +364,15 @@ def test_a_circle_of_causes_keeps_its_causes_when_it_was_raised(cross):
     one, other = ValueError("one"), KeyError("other")
     one.__cause__, other.__cause__ = other, one
     read = cross(raised(one))
-    assert read.__cause__.__cause__ is read
+    for one in (read, cross(read), cross(raised(read))):
+        text = one.__cause__.__cause__
+        assert type(text) is RemoteTraceback
+        assert text.__cause__ is one
+        assert "in raised" in str(text)
+    own = ValueError("own")
+    own.__cause__ = own
+    read = cross(raised(own))
+    assert "in raised" in "".join(traceback.format_exception(type(read), read, None))
 
 
 def test_the_context_stays_where_the_text_is_attached(cross):

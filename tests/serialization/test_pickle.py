@@ -359,6 +359,21 @@ def test_an_error_arrives_where_the_class_of_what_it_holds_is_not_to_be_had(
     assert written(value)
 
 
+class Pointing(Exception):
+    def __str__(self):
+        return f"at {self.args[0].number}"
+
+
+def test_what_an_error_said_is_kept_where_its_str_needs_what_is_not_to_be_had(far, monkeypatch):
+    error = Pointing(far.Part(3))
+    assert str(error) == "at 3"
+    data = written({"exception": error})
+    monkeypatch.delitem(sys.modules, "far_only")
+    value = read(data)["exception"]
+    assert isinstance(value, Pointing)
+    assert str(value) == "at 3"
+
+
 def test_a_value_beside_an_error_is_not_read_where_its_class_is_not_to_be_had(far, monkeypatch):
     data = written([ValueError(far.Part(1)), far.Part(2)])
     monkeypatch.delitem(sys.modules, "far_only")

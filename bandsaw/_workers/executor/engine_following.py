@@ -274,7 +274,7 @@ def _followed(
             events.append((letter, body))
             if body[:1] == b"P":
                 process.start = letter, body
-            if body[:1] in (b"P", b"N"):
+            if body[:1] in (b"P", b"N", b"C"):
                 continue
             return events, end
         if letter == b"M" and not body:

@@ -42,6 +42,7 @@ class Process:
         # Its id, and that of its group, `None` as long as it is not known.
         self.pid: Optional[int] = None
         self.has_read = False  # whether it may have read all that came for it
+        self.passed = 0  # how many messages were passed to it while its channel was open
 
     def stall(self, now: float) -> str:
         """Says in which way a message has begun and makes no progress; nothing if none does."""
@@ -125,6 +126,7 @@ class Processes:
             if body[0] == frames.SESSION and not os.path.isfile(process.manifest):
                 folder = os.path.dirname(process.manifest)
                 raise FileNotFoundError(f"somebody has removed the archive {folder}")
+            process.passed += process.ends.channel.fileno() in self._hub.handlers
             head = frames.head_of(body[0], len(body) - 1, file is not None)
             if not process.unsent:
                 process.sent_at = time.monotonic()
@@ -264,6 +266,7 @@ class Processes:
             last.register(process.ends.channel, select.POLLIN)
             self._drain(last)
             self._drain(process.outputs)
+            self._hub.send(b"S", stream, EVENT.pack(b"C", process.passed))
         self._hub.send(b"S", stream, data)
 
     def _hear_output(self, stream: int, letter: bytes, descriptor: int, process: Process) -> None:

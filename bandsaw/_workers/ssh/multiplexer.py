@@ -20,7 +20,8 @@ it belongs to and the length of what follows.
     H  far to near    fork server  its first message: as M
     L  far to near    fork server  what it, or what makes its environment, writes to standard error
     S  far to near    process      an event of `frames.EVENT`, nothing when the fork server is gone;
-                                   N says that not all that was sent to it was read
+                                   N says that not all that was sent to it was read, C before the
+                                   end how many messages were passed to it
     O  far to near    process      what it writes to standard output, nothing at the end
     R  far to near    process      what it writes to standard error, likewise
     E  far to near    any          why something that was asked for cannot be, as text

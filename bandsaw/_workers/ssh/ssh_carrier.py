@@ -18,7 +18,7 @@ from .. import frames, inheritance
 from ..carrier import Carrier
 from ..child import Child
 from ..deaths import not_started
-from ..frames import SESSION, Frame, Message
+from ..frames import EVENT, SESSION, Frame, Message
 from ..near_fork_server import AnyForkServer, Check, ProcessKind, checked_hello
 from . import multiplexer, ssh_sending
 from .multiplexer import Stream
@@ -27,6 +27,8 @@ from .ssh_start import Target
 
 
 class RemoteChild(Child):
+    _sent = 0  # how many messages it was sent
+
     def __init__(self, connection: Connection, kind: Any, closed: Callable[[bool], None]) -> None:
         super().__init__(kind, connection.target.host, closed, {})
         self._connection = connection
@@ -35,6 +37,7 @@ class RemoteChild(Child):
     def send(self, *messages: Message, deadline: Optional[float] = None) -> None:
         """Sends messages, large bodies in pieces: a connection limits what is not taken."""
         for kind, body, _ in messages:
+            self._sent += 1
             size = sum(map(len, body))
             if size <= frames.LARGEST_BODY or kind != SESSION:
                 self.stream.send(b"M", bytes([kind]), *body)
@@ -44,6 +47,12 @@ class RemoteChild(Child):
             for piece in _pieces(pieces):
                 self.stream.send(b"B", piece)
             self.stream.send(b"A", bytes([kind]), head)
+
+    def _take_event(self, data: bytes) -> None:
+        if data[:1] == b"C":
+            self.has_read = self.has_read and EVENT.unpack(data)[1] >= self._sent
+        else:
+            super()._take_event(data)
 
     def cancel(self) -> None:
         self.is_cancelled = True
