@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 import bandsaw
+from bandsaw.__main__ import main
 from bandsaw._environments import pythons, requirements, script, store, versions
 from bandsaw._system.file_locks import Lock
 from bandsaw.errors import EnvironmentBuildError, InvalidValueError
@@ -890,6 +891,17 @@ def test_environments_are_made_listed_and_removed(project, wheel):
     assert removed.stdout.startswith("removed 1 environment, ")
     assert env(project, "rm", "--all").stdout.startswith("removed 1 environment, ")
     assert store.kept() == []
+
+
+@pytest.mark.parametrize(
+    "marker", ["", "[]", "{}", '{"requirements": 3, "python": "3", "made": 1}', '{"made": "x"}']
+)
+def test_an_environment_with_a_damaged_marker_is_listed_as_interrupted(home, marker, capsys):
+    folder = home / "environments" / ("0" * 32)
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "bandsaw.json").write_text(marker)
+    assert main(["env", "ls"]) == 0
+    assert "  (interrupted)\n" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("toml")

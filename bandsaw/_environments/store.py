@@ -141,8 +141,15 @@ def kept() -> list[KeptEnvironment]:
 
 def _look_at(folder: Path) -> KeptEnvironment:
     record = None
-    with contextlib.suppress(OSError, ValueError):
-        record = json.loads((folder / _MARKER).read_bytes())
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+        found = json.loads((folder / _MARKER).read_bytes())
+        # What is damaged, or of another version, is told as what was interrupted.
+        record = {
+            **found,
+            "requirements": list(map(str, found["requirements"])),
+            "python": str(found["python"]),
+            "made": float(found["made"]),
+        }
     used = os.stat(folder if record is None else folder / _MARKER).st_mtime
     is_busy = False
     lock = _lock_of(folder)
