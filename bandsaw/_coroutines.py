@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from types import CoroutineType
 from typing import Any, Optional
 
-CO_COROUTINE = 0x80
+_CO_COROUTINE = 0x80
 
 
 class Caller:
@@ -29,7 +29,7 @@ caller: ContextVar[Optional[Caller]] = ContextVar("bandsaw_caller", default=None
 
 def is_coroutine_function(function: Any) -> bool:
     """Whether a plain function was written with `async def`, and is no generator."""
-    return bool(function.__code__.co_flags & CO_COROUTINE)
+    return bool(function.__code__.co_flags & _CO_COROUTINE)
 
 
 def finished(function: Any, value: Any) -> Any:

@@ -15,12 +15,10 @@ takes it once more. If that call is not of this process, the outermost step does
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Callable, Optional
 
-from .._coroutines import CO_COROUTINE
 from .._system.importing import late_import
 from .._tracebacks import add_note
 from ..errors import (
@@ -35,10 +33,12 @@ from ..serialization.values import SerializableValue
 
 # What the innermost open call of this process has done. Without one, whoever calls may step.
 _NO_CALL, _CALLED, _STEPPED = 0, 1, 2
-_attempt: ContextVar[int] = ContextVar("bandsaw_attempt", default=1)  # see `get_attempt`
+# How many times a call has begun its task.
+_attempt: ContextVar[int] = ContextVar("bandsaw_attempt", default=1)
+
+
 # What the note of an error that an advice raised begins with.
 _NOTE = "Raised in "
-_DECORATOR = f"{__name__.partition('.')[0]}.decorator"
 
 
 def is_note_of_advice(note: Any, task: Any) -> bool:
@@ -50,18 +50,10 @@ def get_attempt() -> int:
     """Tells a task how many times its call has begun it, this time included.
 
     Returns:
-        1 in the first attempt, with an empty chain and outside of tasks, 2 in the second, etc.
+        1 in the first attempt, and outside of tasks, 2 in the second one, and so on. In a task with
+        an empty chain it is the number of the task that calls it.
     """
-    number = _attempt.get()
-    frame: Any = sys._getframe(1) if number > 1 else None
-    while frame is not None and frame.f_code is not _execute.__code__:
-        # A call with an empty chain notes nothing, which would cost time.
-        if frame.f_code.co_name == "call" and frame.f_globals.get("__name__") == _DECORATOR:
-            return 1
-        above, frame = frame, frame.f_back
-        if frame and above.f_code.co_flags & ~frame.f_code.co_flags & CO_COROUTINE:
-            break  # what is below runs the event loop
-    return number
+    return _attempt.get()
 
 
 def _execute(session: Any, number: int) -> Any:

@@ -95,7 +95,7 @@ class SubprocessAdvice(Advice):
             from pathlib import Path
 
             self.directory = Path(checked_path("directory", directory))
-            if self.directory.name.rstrip("0123456789.") in ("python", "pypy"):
+            if str(self.directory).rstrip("0123456789.") in ("python", "pypy"):
                 import warnings
 
                 warnings.warn(

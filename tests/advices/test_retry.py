@@ -711,44 +711,6 @@ def test_coroutines_are_told_their_attempt(configure):
     assert attempts == [1, 2, 3, 1]
 
 
-def test_a_task_with_an_empty_chain_in_a_later_attempt_is_in_its_first(configure):
-    import asyncio
-
-    attempts = []
-    retried = bandsaw.task(config=configure(RetryAdvice(**AT_ONCE)).module_name)
-    plain = bandsaw.task(config=configure().module_name)
-
-    @plain
-    def inner():
-        return bandsaw.get_attempt()
-
-    @plain
-    async def inner_coroutine():
-        await asyncio.sleep(0)
-        return bandsaw.get_attempt()
-
-    @retried
-    def outer():
-        attempts.append((inner(), inner.submit().result(60), bandsaw.get_attempt()))
-        if len(attempts) < 2:
-            raise ValueError("once more")
-
-    @retried
-    async def outer_coroutine():
-        here = asyncio.create_task(inner_coroutine())
-        attempts.append((await inner_coroutine(), await here, bandsaw.get_attempt()))
-        if len(attempts) < 4:
-            raise ValueError("once more")
-
-    @plain
-    def whole():
-        outer()
-        asyncio.run(outer_coroutine())
-
-    whole()
-    assert attempts == [(1, 1, 1), (1, 1, 2), (1, 1, 1), (1, 1, 2)]
-
-
 FAR = """
     import subprocess
     import bandsaw
