@@ -122,6 +122,8 @@ _PYTHON = ":{}.{}".format(*sys.version_info)
 
 def digest_of(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
     writer = _Compared(seen or Seen())
+    if type(value) is str:
+        value = canonical_module_name(value)  # of `NAME = __name__`
     try:
         written = writer.write(value)
     except Exception:

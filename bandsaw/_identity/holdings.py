@@ -24,7 +24,7 @@ from .firstparty import compiled_file, is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Written
 from .held_contents import base_of, holds_code
 from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, name_of, qualname_of
-from .names import CHANGING, cells_of, filled_by_module
+from .names import CHANGING, filled_by_module
 from .problems import Problems, label
 from .stored import (
     counts_in_a_class,
@@ -36,6 +36,7 @@ from .stored import (
     unwrapped,
 )
 from .watch import Seen
+from .wrappers import cells_of
 
 SUBCLASSES = "__subclasses__"  # what code reads that asks for all of them
 FILLED = "code that it reaches fills it, so it counts as it is first set"
