@@ -1156,10 +1156,45 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
             class Number: pass
         def used(): return str(Number())
         """,
+        # What calls set or count, in private attributes and as objects are made.
+        """
+        class Store:
+            __single = None
+            def __init__(self): self.__asked = 0
+            @classmethod
+            def get(cls):
+                cls.__single = cls.__single or cls()
+                return cls.__single
+            def ask(self): self.__asked += 1
+        STORE = Store()
+        def used(): return Store.get().ask(), STORE.ask()
+        """,
+        """
+        class Single:
+            _made = None
+            def __new__(cls):
+                if cls._made is None:
+                    cls._made = super().__new__(cls)
+                return cls._made
+        def used(): return Single()
+        """,
+        """
+        class Node:
+            count = 0
+            def __init__(self):
+                type(self).count += 1
+                Node.count += 1
+        class Leaf(Node): pass
+        FIRST = Leaf()
+        def used(): return Leaf() is FIRST
+        """,
     ],
-    ids=["texts", "tuples", "attributes", "name", "environ", "typed-dict", "twice"],
+    ids=[
+        *("texts", "tuples", "attributes", "name", "environ", "typed-dict", "twice"),
+        *("private", "single", "counted"),
+    ],
 )
-def test_what_is_the_same_in_another_process_but_for_names_of_it_is_kept(project, code):
+def test_what_code_keeps_of_its_process_and_its_calls_keeps_no_result_away(project, code):
     project.write("bandsaw_config.py", CONFIGURATION)
     task = """
         import bandsaw, os
@@ -1174,9 +1209,7 @@ def test_what_is_the_same_in_another_process_but_for_names_of_it_is_kept(project
         """
     head, tail = textwrap.dedent(task).split("@", 1)
     project.write("flow.py", f"{head}{textwrap.dedent(code)}\n@{tail}")
-    first, second = (
-        project.run("-W", "error", "flow.py", OTHER=each).stdout for each in "12"
-    )
+    first, second = (project.run("-W", "error", "flow.py", OTHER=each).stdout for each in "12")
     assert first == second
 
 

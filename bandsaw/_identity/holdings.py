@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any, Optional
 
 from .by_source import Reader
-from .changes import Changes
+from .changes import Changes, private
 from .definitions import Body, Definition
 from .effects import Effects
 from .first_values import MISSING, first_contents, first_of_cell, is_other_than_first, kept_as_first
@@ -120,11 +120,11 @@ def attributes_form(
     """What a class holds beyond its source: values that were computed or set from outside."""
     body: Body = definition.says
     own = {id(method) for method in methods}
-    assigned = {_private(name, body.name) for name in body.assigned}
+    assigned = {private(name, body.name) for name in body.assigned}
     children: list[Any] = []
     has_state = False
     for name in body.functions:
-        value = members.get(_private(name, body.name), MISSING)
+        value = members.get(private(name, body.name), MISSING)
         if not is_a(value, (FunctionType, staticmethod, classmethod)):
             children += (name, Written(b"!missing;") if value is MISSING else value)
     for name in sorted(members):
@@ -156,11 +156,6 @@ def attributes_form(
         filled = filled_by_module(qualname_of(cls), definition.source, namespace_of(cls), reader)
         children += ("", tuple(filled)) if filled else ()
     return Form(ATTRIBUTES, MAP, children)
-
-
-def _private(name: str, class_name: str) -> str:
-    is_private = name.startswith("__") and not name.endswith("__")
-    return f"_{class_name.lstrip('_')}{name}" if is_private else name
 
 
 def members_form(cls: type, members: dict[str, Any]) -> Form:
