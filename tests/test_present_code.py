@@ -1213,6 +1213,43 @@ def test_what_code_keeps_of_its_process_and_its_calls_keeps_no_result_away(proje
     assert first == second
 
 
+def test_what_an_installed_base_sets_in_a_class_during_a_call_is_state(project):
+    # As those of tasks of luigi do.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/cleaning.py",
+        """
+        class Task:
+            @classmethod
+            def parameters(cls):
+                if not hasattr(cls, "_left"):
+                    cls._left = set()
+                cls._left.add("name")
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, cleaning
+
+        class Clean(cleaning.Task):
+            pass
+
+        @bandsaw.task
+        def pid(number):
+            Clean.parameters()
+            return os.getpid()
+
+        if __name__ == "__main__":
+            print(pid(1), pid(2), pid.bandsaw_task.task_id)
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second
+
+
 def test_settings_of_django_and_schemas_that_a_text_names_count(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write("lib/site-packages/django/__init__.py", "")
