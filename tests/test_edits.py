@@ -53,6 +53,45 @@ PROGRAMS = {
             return table.query(expr=f"{name} < @RATE")
         """,
     ),
+    "an enumeration that says to be of another module": (
+        """
+        import helper
+        helper.Kind.__module__ = __name__
+
+        def f():
+            return str(helper.Kind.A)
+        """,
+        {
+            "helper": "import enum\nclass Kind(enum.Enum):\n    A = 1\n"
+            "    def __str__(self): return 111\n"
+        },
+    ),
+    "a named tuple that says to be of another module": (
+        """
+        import helper
+        helper.Kind.__module__ = __name__
+
+        def f():
+            return str(helper.Kind(1))
+        """,
+        {
+            "helper": "import typing\nclass Kind(typing.NamedTuple):\n    a: int\n"
+            "    def __str__(self): return 111\n"
+        },
+    ),
+    "a data class that says to be of another module": (
+        """
+        import helper
+        helper.Kind.__module__ = __name__
+
+        def f():
+            return str(helper.Kind(1))
+        """,
+        {
+            "helper": "import dataclasses\n@dataclasses.dataclass\nclass Kind:\n    a: int\n"
+            "    def __str__(self): return 111\n"
+        },
+    ),
     "an import that may fail": (
         """
         def f():

@@ -161,12 +161,19 @@ def attributes_form(
 def members_form(cls: type, members: dict[str, Any]) -> Form:
     children: list[Any] = []
     enum = sys.modules.get("enum")
+    # What decorators of classes make of a text follows from the fields.
+    written = {
+        name: member
+        for name, member in members.items()
+        if any(is_a(each, FunctionType) and is_strange(each)
+               and each.__code__.co_filename != "<string>" for each in unwrapped(member))
+    }  # fmt: skip
     if enum is not None and is_a(cls, enum.EnumMeta):
-        named = {name: member._value_ for name, member in cls.__members__.items()}
+        named = {**written, **{n: each._value_ for n, each in cls.__members__.items()}}
     elif issubclass(cls, tuple) and "_fields" in members:
         named = {"_fields": members["_fields"], "_defaults": members.get("_field_defaults")}
         named.update({n: v for n, v in members.items() if not n.startswith("_")
-                      and n not in members["_fields"]})  # fmt: skip
+                      and n not in members["_fields"]}, **written)  # fmt: skip
     else:
         named = {
             name: value
@@ -175,7 +182,7 @@ def members_form(cls: type, members: dict[str, Any]) -> Form:
         }
         if "__dataclass_fields__" in members:
             fields = members["__dataclass_fields__"].values()
-            named = {n: v for n, v in named.items() if not n.startswith("__")}
+            named = {n: v for n, v in named.items() if not n.startswith("__") or n in written}
             named["__dataclass_fields__"] = [field.name for field in fields]
     for name, value in sorted(named.items()):
         children += (name, value)
