@@ -66,6 +66,20 @@ PROGRAMS = {
             "    def __str__(self): return 111\n"
         },
     ),
+    "what a member of an enumeration has besides its value": (
+        """
+        import helper
+        helper.Kind.__module__ = __name__
+
+        def f():
+            return helper.Kind.A.text
+        """,
+        {
+            "helper": "import enum\nclass Kind(enum.Enum):\n    A = 1, 111\n"
+            "    def __new__(cls, value, text):\n        made = object.__new__(cls)\n"
+            "        made._value_, made.text = value, text\n        return made\n"
+        },
+    ),
     "a named tuple that says to be of another module": (
         """
         import helper

@@ -30,9 +30,11 @@ from .stored import (
     counts_in_a_class,
     is_code,
     is_door,
+    is_in_a_file,
     is_mock,
     is_special_of_the_user,
     is_strange,
+    of_enumeration,
     unwrapped,
 )
 from .watch import Seen
@@ -162,14 +164,10 @@ def members_form(cls: type, members: dict[str, Any]) -> Form:
     children: list[Any] = []
     enum = sys.modules.get("enum")
     # What decorators of classes make of a text follows from the fields.
-    written = {
-        name: member
-        for name, member in members.items()
-        if any(is_a(each, FunctionType) and is_strange(each)
-               and each.__code__.co_filename != "<string>" for each in unwrapped(member))
-    }  # fmt: skip
+    written = {n: m for n, m in members.items() if any(map(is_in_a_file, unwrapped(m)))}
     if enum is not None and is_a(cls, enum.EnumMeta):
-        named = {**written, **{n: each._value_ for n, each in cls.__members__.items()}}
+        named = {n: of_enumeration(each) for n, each in cls.__members__.items()}
+        named.update(written)
     elif issubclass(cls, tuple) and "_fields" in members:
         named = {"_fields": members["_fields"], "_defaults": members.get("_field_defaults")}
         named.update({n: v for n, v in members.items() if not n.startswith("_")
