@@ -53,6 +53,59 @@ PROGRAMS = {
             return table.query(expr=f"{name} < @RATE")
         """,
     ),
+    "an enumeration that says to be of another module": (
+        """
+        import helper
+        helper.Kind.__module__ = __name__
+
+        def f():
+            return str(helper.Kind.A)
+        """,
+        {
+            "helper": "import enum\nclass Kind(enum.Enum):\n    A = 1\n"
+            "    def __str__(self): return 111\n"
+        },
+    ),
+    "what a member of an enumeration has besides its value": (
+        """
+        import helper
+        helper.Kind.__module__ = __name__
+
+        def f():
+            return helper.Kind.A.text
+        """,
+        {
+            "helper": "import enum\nclass Kind(enum.Enum):\n    A = 1, 111\n"
+            "    def __new__(cls, value, text):\n        made = object.__new__(cls)\n"
+            "        made._value_, made.text = value, text\n        return made\n"
+        },
+    ),
+    "a named tuple that says to be of another module": (
+        """
+        import helper
+        helper.Kind.__module__ = __name__
+
+        def f():
+            return str(helper.Kind(1))
+        """,
+        {
+            "helper": "import typing\nclass Kind(typing.NamedTuple):\n    a: int\n"
+            "    def __str__(self): return 111\n"
+        },
+    ),
+    "a data class that says to be of another module": (
+        """
+        import helper
+        helper.Kind.__module__ = __name__
+
+        def f():
+            return str(helper.Kind(1))
+        """,
+        {
+            "helper": "import dataclasses\n@dataclasses.dataclass\nclass Kind:\n    a: int\n"
+            "    def __str__(self): return 111\n"
+        },
+    ),
     "an import that may fail": (
         """
         def f():

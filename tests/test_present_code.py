@@ -1141,6 +1141,227 @@ def test_tasks_of_a_script_that_register_themselves_are_kept(project):
     assert first == second
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        # The script has another name where another process imports it.
+        """
+        NAMED = {}
+        @lambda f: NAMED.setdefault(f"{f.__module__}.{f.__qualname__}", f)
+        def used(): return [each.__name__ for each in NAMED.values()]
+        """,
+        """
+        KNOWN = {}
+        class Base:
+            def __init_subclass__(cls): KNOWN[cls.__module__, cls.__name__] = cls
+        class Derived(Base): pass
+        def used(): return len(KNOWN)
+        """,
+        """
+        class Step:
+            def __init__(self, function): self.function, self.home = function, function.__module__
+            def __call__(self): return self.home
+        @Step
+        def used(): pass
+        """,
+        "NAME = __name__\ndef used(): return NAME",
+        # As all variables of the environment, which a task reads while it runs.
+        """
+        class Console:
+            environ = os.environ
+        def used(environ=os.environ): return Console.environ is environ
+        """,
+        # The bases of these classes are not those that the source says, or that it says first.
+        """
+        import typing
+        class Row(typing.TypedDict):
+            name: str
+        class Long(Row):
+            text: str
+        def used(): return Long(name="a")
+        """,
+        """
+        try:
+            import decimal
+            class Number(decimal.Decimal): pass
+        except ImportError:
+            class Number: pass
+        def used(): return str(Number())
+        """,
+        # What calls set or count, in private attributes and as objects are made.
+        """
+        class Store:
+            __single = None
+            def __init__(self): self.__asked = 0
+            @classmethod
+            def get(cls):
+                cls.__single = cls.__single or cls()
+                return cls.__single
+            def ask(self): self.__asked += 1
+        STORE = Store()
+        def used(): return Store.get().ask(), STORE.ask()
+        """,
+        """
+        class Single:
+            _made = None
+            def __new__(cls):
+                if cls._made is None:
+                    cls._made = super().__new__(cls)
+                return cls._made
+        def used(): return Single()
+        """,
+        """
+        class Node:
+            count = 0
+            def __init__(self):
+                type(self).count += 1
+                Node.count += 1
+        class Leaf(Node): pass
+        FIRST = Leaf()
+        def used(): return Leaf() is FIRST
+        """,
+    ],
+    ids=[
+        *("texts", "tuples", "attributes", "name", "environ", "typed-dict", "twice"),
+        *("private", "single", "counted"),
+    ],
+)
+def test_what_code_keeps_of_its_process_and_its_calls_keeps_no_result_away(project, code):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    task = """
+        import bandsaw, os
+
+        @bandsaw.task(chain="own")
+        def pid():
+            used()
+            return os.getpid()
+
+        if __name__ == "__main__":
+            print(pid())
+        """
+    head, tail = textwrap.dedent(task).split("@", 1)
+    project.write("flow.py", f"{head}{textwrap.dedent(code)}\n@{tail}")
+    first, second = (project.run("-W", "error", "flow.py", OTHER=each).stdout for each in "12")
+    assert first == second
+
+
+def test_what_an_installed_base_sets_in_a_class_during_a_call_is_state(project):
+    # As those of tasks of luigi do.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/cleaning.py",
+        """
+        class Task:
+            @classmethod
+            def parameters(cls):
+                if not hasattr(cls, "_left"):
+                    cls._left = set()
+                cls._left.add("name")
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, cleaning
+
+        class Clean(cleaning.Task):
+            pass
+
+        @bandsaw.task
+        def pid(number):
+            Clean.parameters()
+            return os.getpid()
+
+        if __name__ == "__main__":
+            print(pid(1), pid(2), pid.bandsaw_task.task_id)
+        """,
+    )
+    first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
+    assert first == second
+
+
+def test_settings_of_django_and_schemas_that_a_text_names_count(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write("lib/site-packages/django/__init__.py", "")
+    project.write(
+        "lib/site-packages/django/conf.py",
+        """
+        import importlib
+
+        class Settings:
+            def __init__(self, name):
+                self.__dict__.update(vars(importlib.import_module(name)))
+
+        class LazySettings:
+            _wrapped = None
+            def __getattr__(self, name):
+                if self._wrapped is None:
+                    self._wrapped = Settings("settings")
+                return getattr(self._wrapped, name)
+
+        settings = LazySettings()
+        """,
+    )
+    project.write("lib/site-packages/marshmallow/__init__.py", "")
+    project.write("lib/site-packages/marshmallow/class_registry.py", "_registry = {}")
+    project.write(
+        "lib/site-packages/marshmallow/fields.py",
+        """
+        from marshmallow.class_registry import _registry
+
+        class Nested:
+            def __init__(self, nested):
+                self.nested = nested
+            def load(self):
+                return _registry[self.nested][0].value
+
+        class Schema:
+            def __init_subclass__(cls):
+                _registry[cls.__name__] = [cls]
+        """,
+    )
+    project.write("settings.py", "RATE = 1\nSHARE = 1\nUNUSED = 1\n")
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.insert(0, os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw
+        from django.conf import settings
+        from marshmallow.fields import Nested, Schema
+        settings.RATE
+
+        FIELD = Nested("Inner")
+        class Inner(Schema):
+            value = 1
+
+        @bandsaw.task(chain="own")
+        def found():
+            from django.conf import settings as same
+            return settings.RATE, getattr(same, "SHARE", 0), FIELD.load(), os.getpid()
+
+        if __name__ == "__main__":
+            print(*found())
+        """,
+    )
+    first = project.run("-W", "error", "flow.py").stdout
+    for file, old, new in (
+        ("settings.py", "RATE = 1", "RATE = 20"),
+        ("settings.py", "SHARE = 1", "SHARE = 20"),
+        ("flow.py", "value = 1", "value = 20"),
+        ("settings.py", "UNUSED = 1", "UNUSED = 20"),
+    ):
+        text = (project.folder / file).read_text()
+        project.write(file, text.replace(old, new))
+        then = project.run("-W", "error", "flow.py").stdout
+        assert ("20" in then.split()[:3]) == (old != "UNUSED = 1"), old
+        assert (then == first) == (old == "UNUSED = 1"), old
+        project.write(file, text)
+    assert project.run("-W", "error", "flow.py").stdout == first
+
+
 def test_what_an_installed_object_resolves_in_a_named_tuple_during_a_call_is_state(project):
     # As relationships of SQLAlchemy do when they are first used. What classes of SymPy are given is
     # in another order in each process.

@@ -10,15 +10,16 @@ import builtins
 import gc
 import operator
 import re
+import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, Optional, Union
 
 from .firstparty import canonical_module_name
 from .forms import OBJECTS, SEQUENCE, Fields, Form, OpenForm
-from .kinds import attributes_of, is_a, mro_of, name_of
+from .kinds import attributes_of, is_a, module_of, mro_of, name_of
 from .stored import HOLDERS, is_of_the_user
 
 _IN_TEXT = re.compile(r" at 0x[0-9a-fA-F]+(?=>)")
@@ -28,6 +29,7 @@ _MAIN, _MAIN_WRITTEN = "__main__", b"s8:__main__"
 # The name of the script or of something in it; pydantic sets an address behind a colon, and what a
 # generic model was made for behind that, with addresses of its own.
 _NAMED = re.compile(r"(__main__(?=[.:]|$))?([\w.<>]*?)(?::(\d{9,})(\[.+\])?)?")
+_IN_SCRIPT = re.compile(r"__main__(?:[.:](\w+).*)?$", re.DOTALL)
 _ADDRESS = re.compile(r":\d{9,}")
 _DIGITS = re.compile(r"[0-9]{10,20}")
 # Where objects keep what `hash` said of them. Without the underscore it may be of a file.
@@ -88,7 +90,7 @@ def without_process(
         return form
     kind = _kind_of_holder(frames)
     if kind is None or is_of_the_user(kind):
-        return form
+        return _with(opened, _without_script_in(opened.children, value), form)
     # scikit-learn keeps the address of what it stores beside it.
     told = {id(child) for child in (None, *opened.children)}
     told.update(hash(child) for child in opened.children if type(child) is str)
@@ -179,6 +181,31 @@ def _without_address(value: Any, living: Living) -> Any:
     if type(value) is not int or value < _LOWEST or value % _MULTIPLE:
         return value
     return 0 if value in living else value
+
+
+def _without_script_in(children: Sequence[Any], value: Any) -> list[Any]:
+    """Names the script as it can be imported, in texts that name something of it.
+
+    Keys of registries are such: `f"{f.__module__}.{f.__name__}"`, `(f.__module__, f.__name__)`.
+    """
+    names = attributes_of(sys.modules.get(_MAIN))
+
+    def is_of_script(name: Any) -> bool:
+        found: Any = names.get(name) if type(name) is str else name
+        if is_a(found, (FunctionType, type)):
+            home = module_of(found) if is_a(found, type) else found.__module__
+            return type(home) is str and home == _MAIN
+        return type(name) is str and name in names and not is_a(found, ModuleType)
+
+    def without(text: Any) -> Any:
+        match = _IN_SCRIPT.match(text) if type(text) is str else None
+        if match is None:
+            return text
+        is_named = names_it if match[1] is None else is_of_script(match[1])
+        return canonical_module_name(_MAIN) + text[len(_MAIN) :] if is_named else text
+
+    names_it = not is_a(value, Form) and any(map(is_of_script, children))
+    return list(map(without, children))
 
 
 def _without_script(text: str, living: Living) -> str:

@@ -122,6 +122,8 @@ _PYTHON = ":{}.{}".format(*sys.version_info)
 
 def digest_of(value: Any, seen: Optional[Seen] = None) -> Optional[str]:
     writer = _Compared(seen or Seen())
+    if type(value) is str:
+        value = canonical_module_name(value)  # of `NAME = __name__`
     try:
         written = writer.write(value)
     except Exception:
@@ -152,7 +154,9 @@ class ArrivedValues:
         left, self._left = self._left, {}
         self._differing += self._compared(left, Seen())
         if not self._watch.is_current() and self._watch.settle():
-            self._differing += self._compared(self._values, Seen())
+            state = self._watch.seen.attributes
+            others = {k: v for k, v in self._values.items() if k.rpartition(".")[2] not in state}
+            self._differing += self._compared(others, Seen())
         return self._differing
 
     def _compared(self, values: Mapping[str, str], seen: Seen) -> Iterator[str]:

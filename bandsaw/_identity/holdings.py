@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any, Optional
 
 from .by_source import Reader
-from .changes import Changes
+from .changes import Changes, private
 from .definitions import Body, Definition
 from .effects import Effects
 from .first_values import MISSING, first_contents, first_of_cell, is_other_than_first, kept_as_first
@@ -24,18 +24,21 @@ from .firstparty import compiled_file, is_first_party, is_standard_library
 from .forms import MAP, PARTS, Form, Written
 from .held_contents import base_of, holds_code
 from .kinds import attributes_of, is_a, is_changeable, module_of, mro_of, name_of, qualname_of
-from .names import CHANGING, cells_of, filled_by_module
+from .names import CHANGING, filled_by_module
 from .problems import Problems, label
 from .stored import (
     counts_in_a_class,
     is_code,
     is_door,
+    is_in_a_file,
     is_mock,
     is_special_of_the_user,
     is_strange,
+    of_enumeration,
     unwrapped,
 )
 from .watch import Seen
+from .wrappers import cells_of
 
 SUBCLASSES = "__subclasses__"  # what code reads that asks for all of them
 FILLED = "code that it reaches fills it, so it counts as it is first set"
@@ -119,11 +122,11 @@ def attributes_form(
     """What a class holds beyond its source: values that were computed or set from outside."""
     body: Body = definition.says
     own = {id(method) for method in methods}
-    assigned = {_private(name, body.name) for name in body.assigned}
+    assigned = {private(name, body.name) for name in body.assigned}
     children: list[Any] = []
     has_state = False
     for name in body.functions:
-        value = members.get(_private(name, body.name), MISSING)
+        value = members.get(private(name, body.name), MISSING)
         if not is_a(value, (FunctionType, staticmethod, classmethod)):
             children += (name, Written(b"!missing;") if value is MISSING else value)
     for name in sorted(members):
@@ -157,20 +160,18 @@ def attributes_form(
     return Form(ATTRIBUTES, MAP, children)
 
 
-def _private(name: str, class_name: str) -> str:
-    is_private = name.startswith("__") and not name.endswith("__")
-    return f"_{class_name.lstrip('_')}{name}" if is_private else name
-
-
 def members_form(cls: type, members: dict[str, Any]) -> Form:
     children: list[Any] = []
     enum = sys.modules.get("enum")
+    # What decorators of classes make of a text follows from the fields.
+    written = {n: m for n, m in members.items() if any(map(is_in_a_file, unwrapped(m)))}
     if enum is not None and is_a(cls, enum.EnumMeta):
-        named = {name: member._value_ for name, member in cls.__members__.items()}
+        named = {n: of_enumeration(each) for n, each in cls.__members__.items()}
+        named.update(written)
     elif issubclass(cls, tuple) and "_fields" in members:
         named = {"_fields": members["_fields"], "_defaults": members.get("_field_defaults")}
         named.update({n: v for n, v in members.items() if not n.startswith("_")
-                      and n not in members["_fields"]})  # fmt: skip
+                      and n not in members["_fields"]}, **written)  # fmt: skip
     else:
         named = {
             name: value
@@ -179,7 +180,7 @@ def members_form(cls: type, members: dict[str, Any]) -> Form:
         }
         if "__dataclass_fields__" in members:
             fields = members["__dataclass_fields__"].values()
-            named = {n: v for n, v in named.items() if not n.startswith("__")}
+            named = {n: v for n, v in named.items() if not n.startswith("__") or n in written}
             named["__dataclass_fields__"] = [field.name for field in fields]
     for name, value in sorted(named.items()):
         children += (name, value)

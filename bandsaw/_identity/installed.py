@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .first_values import MISSING
 from .forms import PARTS, Fields, Form
-from .kinds import attributes_of
+from .kinds import attributes_of, name_of
 
 if TYPE_CHECKING:
     from .forms import AnyWriter
+    from .watch import Seen
 
 
 def parts(tag: bytes, *names: str) -> Callable[[Any, AnyWriter], Form]:
@@ -30,6 +33,33 @@ def _without(memo: str) -> Callable[[Any, AnyWriter], Form]:
     return form
 
 
+def _nested(value: Any, writer: AnyWriter) -> Form:
+    """A schema that is named by a text counts with the classes that marshmallow finds by it."""
+    state = dict(attributes_of(value))
+    registry = attributes_of(sys.modules.get("marshmallow.class_registry")).get("_registry")
+    if type(state.get("nested")) is str and type(registry) is dict:
+        state["nested"] = [state["nested"], *registry.get(state["nested"], ())]
+    return Form(b"O", PARTS, (type(value), (), Fields(state), None, None), ("",) * 5)
+
+
+def setting_of(value: Any, chain: tuple[str, ...], seen: Seen) -> Any:
+    """Finds what is behind an attribute of the settings of Django: modules of the user say it."""
+    if not chain or name_of(type(value)) != "django.conf.LazySettings":
+        return MISSING
+    name = chain[0]
+    place, step = "django.conf:settings", "_wrapped"
+    held = attributes_of(value)
+    while name not in held or step == "_wrapped":
+        holder = held.get(step)
+        if holder is None:
+            return MISSING
+        seen.name(held, step, holder)
+        held, place, step = attributes_of(holder), f"{place}.{step}", "default_settings"
+    seen.name(held, name, held[name])
+    seen.places[id(held)] = place
+    return held[name]
+
+
 # By name, so that nothing has to be imported to ask.
 BY_NAME: dict[str, Callable[[Any, Any], Form]] = {
     # It pickles what it was compiled to, in an order that depends on hashes.
@@ -43,6 +73,7 @@ BY_NAME: dict[str, Callable[[Any, Any], Form]] = {
     "matplotlib.cbook.CallbackRegistry": _attributes(b"!callbacks;", "_signals"),
     # Its tables have another order in each process.
     "lark.lark.Lark": _attributes(b"!lark;", "source_grammar", "options", "rules", "terminals"),
+    "marshmallow.fields.Nested": _nested,
     # Its nodes are written with their addresses.
     **dict.fromkeys(("scipy.spatial._ckdtree.cKDTree", "scipy.spatial._kdtree.KDTree"),
                     parts(b"!kdtree;", "data", "leafsize", "boxsize", "indices")),

@@ -11,10 +11,11 @@ from typing import Any, Optional
 from ..modules import file_of
 from . import by_source
 from .by_source import Reader
-from .first_values import MISSING, content_of, is_other_than_first
+from .first_values import MISSING, is_other_than_first
 from .firstparty import canonical_module_name, global_name, is_first_party
 from .forms import PARTS, Form, Written, write_str
 from .held_contents import holds_code
+from .installed import setting_of
 from .kinds import attributes_of, defines, is_a, is_task, module_of, name_of_module
 from .module_parts import WHOLE, Module
 from .sources import Source, source_of
@@ -27,12 +28,6 @@ CHANGING = b"!changing;"
 # The tag of a value with the statements that assign it.
 STATED = b"!stated;"
 _UNRESOLVED, _LEFT_OUT = Written(b"u"), Written(b"!state;")
-
-
-def cells_of(function: FunctionType) -> dict[str, Any]:
-    cells = zip(function.__code__.co_freevars, function.__closure__ or ())
-    held = ((name, content_of(cell)) for name, cell in cells)
-    return {name: value for name, value in held if value is not MISSING}
 
 
 def resolve(
@@ -77,6 +72,9 @@ def resolve(
                 and is_of_module(module, origin[1], value)
                 and not _is_replaced(namespace, name, value, reader)
             ):
+                held = setting_of(value, rest, reader.seen)
+                if held is not MISSING:
+                    return f"{name}.{rest[0]}", held
                 written = Written(global_name(module, origin[1]))
                 is_class = is_a(value, type)
                 return name, reader.installed_class(value, written) if is_class else written
@@ -138,6 +136,9 @@ def installed(module: ModuleType, chain: tuple[str, ...], reader: Reader) -> Any
     value: Any = module
     for name in chain:
         if not is_a(value, ModuleType):
+            held = setting_of(value, (name,), reader.seen)
+            if held is not MISSING:
+                return held
             break
         namespace = attributes_of(value)
         value = namespace.get(name, MISSING)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .first_values import MISSING
+from .firstparty import is_first_party, is_standard_library
 from .kinds import (
     Member,
     attributes_of,
@@ -14,6 +15,8 @@ from .kinds import (
     kind_of,
     members_of,
     memos_of,
+    module_of,
+    mro_of,
     reader_of,
     state_of,
 )
@@ -53,6 +56,13 @@ class Owner:
 
     def anew(self) -> Owner:
         return Owner(self.owner, self.is_foreign, self.left_out)
+
+    def is_set_by_base(self, name: str) -> bool:
+        """Says whether an attribute is new that an installed base of a class may have set there."""
+        if name[:1] != "_" or name in self.state or not is_a(self.owner, type):
+            return False
+        homes = [module_of(base) for base in mro_of(self.owner)]
+        return not all(is_first_party(home) or is_standard_library(home) for home in homes)
 
     def has_other_kind(self) -> bool:
         """Says whether it has another class, or other bases, than it had."""

@@ -35,7 +35,7 @@ from .kinds import (
 from .loaded_together import Together
 from .module_parts import Part
 from .name_reader import NameReader
-from .names import CHANGING, attributes_of_function, cells_of, followed, module_source
+from .names import CHANGING, attributes_of_function, followed, module_source
 from .part_forms import Line, PartForms, PartGraph
 from .problems import Problems, is_dynamic, label
 from .registered import resolved
@@ -44,6 +44,7 @@ from .stored import Pointer, unwrapped
 from .syntax import write_syntax
 from .uses import Use, Uses
 from .watch import Seen
+from .wrappers import cells_of
 
 TASK = b"!task;"  # the tag of tasks
 _UNCLEAR = "its source does not say what it is, and it counts by that alone"

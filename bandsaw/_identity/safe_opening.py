@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import os
 import sys
 import weakref
 from collections import OrderedDict
@@ -227,7 +228,9 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
 
 
 def _is_of_process(value: Any) -> bool:
-    """Says whether it is the generator that `random` or `numpy.random` draws from by itself."""
+    """Says whether it is `os.environ`, or what `random` or `numpy.random` draws from by itself."""
+    if value is os.environ or value is attributes_of(os).get("environb"):
+        return True
     if not is_drawn(type(value)):
         return False
     shared = (

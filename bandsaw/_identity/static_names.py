@@ -133,7 +133,11 @@ def changed_members(cls: type, members: Mapping[str, Any]) -> Iterator[tuple[str
     bases = [said_by(base, attributes_of(module)) for base in node.bases]
     # Others, such as `typing.NamedTuple`, are functions that put others in their place.
     are_classes = all(base is MISSING or is_a(base, type) for base in bases)
-    if are_classes and MISSING not in bases and not (node.keywords or node.decorator_list):
+    # A metaclass, as that of `typing.TypedDict`, may do so as well.
+    is_plain = are_classes and MISSING not in bases and type(cls) in _PLAIN_KINDS
+    # Another definition of the name, in `else`, stands in the body.
+    is_only = all(getattr(child, "name", None) != node.name for child in node.body)
+    if is_plain and is_only and not (node.keywords or node.decorator_list):
         # `class Stack[T]:` has a base that it does not name.
         implied = {id(object)}
         if getattr(node, "type_params", None):

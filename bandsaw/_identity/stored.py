@@ -76,6 +76,19 @@ def is_strange(value: Any) -> bool:
     return is_mock(value) or (defines(type(value), "__call__") and is_of_the_user(type(value)))
 
 
+def is_in_a_file(value: Any) -> bool:
+    """Says whether it is a function of the project, and not what a decorator has made of a text."""
+    is_function = is_a(value, FunctionType) and value.__code__.co_filename != "<string>"
+    return is_function and is_strange(value)
+
+
+def of_enumeration(member: Any) -> Any:
+    """Gives the value of a member of an enumeration, with what its class has set on it besides."""
+    memos, held = memos_of(type(member)), attributes_of(member).items()
+    more = {name: each for name, each in held if name[:1] != "_" and name not in memos}
+    return (member._value_, more) if more else member._value_
+
+
 def unwrapped(member: Any) -> tuple[Any, ...]:
     """Finds what a member of a class wraps."""
     if is_a(member, (staticmethod, classmethod)):

@@ -198,7 +198,8 @@ class Watch:
                 changed.append(_label(one.owner))
             for name in [*known, *(name for name in now if name not in known)]:
                 if not is_one(now.get(name, MISSING), known.get(name, MISSING)):
-                    if one.is_foreign or name in self.seen.attributes:
+                    is_state = one.is_foreign or name in self.seen.attributes
+                    if is_state or one.is_set_by_base(name):
                         filled.append((one, name))
                     else:
                         changed.append(f"{_label(one.owner)}.{name}")

@@ -11,8 +11,8 @@ import inspect
 from types import FunctionType
 from typing import Any
 
+from .first_values import MISSING, content_of
 from .kinds import attributes_of, is_a
-from .names import cells_of
 from .sources import source_of
 from .syntax import nodes_in
 
@@ -67,3 +67,9 @@ def _names_in(args: list[ast.expr], keywords: list[ast.keyword]) -> list[str]:
     is_plain = is_a(last, ast.Starred) and [each.arg for each in keywords] == [None]
     names = [each.id for each in values if is_a(each, ast.Name)]
     return names if is_plain and len(names) == len(values) else []
+
+
+def cells_of(function: FunctionType) -> dict[str, Any]:
+    cells = zip(function.__code__.co_freevars, function.__closure__ or ())
+    held = ((name, content_of(cell)) for name, cell in cells)
+    return {name: value for name, value in held if value is not MISSING}
