@@ -1254,6 +1254,61 @@ def test_what_an_installed_object_changes_in_what_it_holds_during_a_call_is_stat
     assert first == second
 
 
+def test_classes_that_an_installed_module_claims_but_does_not_have_count(project):
+    # As descriptions of tables of PyTables: their metaclass makes them without `__module__`.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/describing.py",
+        """
+        class Meta(type):
+            def __new__(meta, name, bases, body):
+                columns = {key: value for key, value in body.items() if key[:2] != "__"}
+                return type.__new__(meta, name, bases, {"columns": columns})
+
+        class Description(metaclass=Meta):
+            pass
+
+        def made(name, **members):
+            return type(name, (), members)
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, rows
+        from rows import Row
+
+        @bandsaw.task(chain="own")
+        def size():
+            return Row.columns["size"], rows.Made.size, Row.columns["twice"](1)
+
+        if __name__ == "__main__":
+            print(size())
+        """,
+    )
+    rows = """
+    import describing
+
+    class Row(describing.Description):
+        size = 1
+        def twice(x):
+            return x * 2
+
+    Made = describing.made("Made", size=5)
+    """
+    edits = ("size = 1", "size = 3"), ("size=5", "size=7"), ("x * 2", "x * 4")
+    for old, new in (("", ""), *edits):
+        rows = rows.replace(old, new) if old else rows
+        project.write("rows.py", rows)
+        first, second = (project.run("-W", "error", "flow.py") for _ in range(2))
+        assert (first.stdout, first.stderr) == (second.stdout, second.stderr)
+        assert first.stderr == ""
+    assert second.stdout == "(3, 7, 4)\n"
+    assert len([path for path in project.folder.glob(".cache/*/*") if path.name[0] != "."]) == 4
+
+
 def test_what_a_call_fills_is_state_also_where_it_fails_or_is_not_kept(project):
     # As checks of pandera do: the first validation in a process registers how to do it.
     project.write(
