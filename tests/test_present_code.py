@@ -538,6 +538,38 @@ def test_variables_with_another_value_in_each_process_are_named_at_the_first_mis
     assert "@task(state=['lib.STARTED'])" in told
 
 
+def test_variables_that_an_edit_of_another_line_has_changed_are_not_to_be_left_out(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/models.py",
+        """
+        class Model:
+            def __init__(self, alpha):
+                self.alpha = alpha
+        """,
+    )
+    flow = """
+    import os, sys
+    sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+    import bandsaw, models
+
+    ALPHA = 1
+    model = models.Model(ALPHA)
+
+    @bandsaw.task
+    def alpha():
+        return model.alpha
+
+    if __name__ == "__main__":
+        print(alpha())
+    """
+    project.write("flow.py", flow)
+    assert project.run("flow.py").stdout == "1\n"
+    project.write("flow.py", flow.replace("ALPHA = 1", "ALPHA = 2"))
+    done = project.run("flow.py")
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
 def test_variables_that_the_program_sets_are_named_where_each_process_sets_another_value(run):
     body = """
     import time
@@ -1473,6 +1505,111 @@ def test_what_an_installed_object_changes_in_what_it_holds_during_a_call_is_stat
     )
     first, second = (project.run("-W", "error", "flow.py").stdout for _ in range(2))
     assert first == second
+
+
+def test_classes_that_an_installed_module_claims_but_does_not_have_count(project):
+    # As descriptions of tables of PyTables: their metaclass makes them without `__module__`.
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "lib/site-packages/describing.py",
+        """
+        class Meta(type):
+            def __new__(meta, name, bases, body):
+                columns = {key: value for key, value in body.items() if key[:2] != "__"}
+                return type.__new__(meta, name, bases, {"columns": columns})
+
+        class Description(metaclass=Meta):
+            pass
+
+        def made(name, **members):
+            return type(name, (), members)
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, rows
+        from rows import Row
+
+        @bandsaw.task(chain="own")
+        def size():
+            return Row.columns["size"], rows.Made.size, Row.columns["twice"](1)
+
+        if __name__ == "__main__":
+            print(size())
+        """,
+    )
+    rows = """
+    import describing
+
+    class Row(describing.Description):
+        size = 1
+        def twice(x):
+            return x * 2
+
+    Made = describing.made("Made", size=5)
+    """
+    edits = ("size = 1", "size = 3"), ("size=5", "size=7"), ("x * 2", "x * 4")
+    for old, new in (("", ""), *edits):
+        rows = rows.replace(old, new) if old else rows
+        project.write("rows.py", rows)
+        first, second = (project.run("-W", "error", "flow.py") for _ in range(2))
+        assert (first.stdout, first.stderr) == (second.stdout, second.stderr)
+        assert first.stderr == ""
+    assert second.stdout == "(3, 7, 4)\n"
+    assert len([path for path in project.folder.glob(".cache/*/*") if path.name[0] != "."]) == 4
+
+
+def test_what_a_call_fills_is_state_also_where_it_fails_or_is_not_kept(project):
+    # As checks of pandera do: the first validation in a process registers how to do it.
+    project.write(
+        "lib/site-packages/checks.py",
+        """
+        class Check:
+            def __init__(self):
+                self.ways = {}
+            def check(self, value):
+                self.ways[type(value).__name__] = value
+                assert value
+        """,
+    )
+    project.write(
+        "bandsaw_config.py",
+        """
+        import bandsaw
+        from bandsaw.advices.cache import CachingAdvice
+
+        keeping = CachingAdvice(".cache", keep_if=lambda value: value != "none")
+        configuration = bandsaw.Configuration().add_advice_chain(keeping)
+        """,
+    )
+    project.write(
+        "flow.py",
+        """
+        import os, sys
+        sys.path.append(os.path.join(os.path.dirname(__file__), "lib", "site-packages"))
+        import bandsaw, checks
+
+        check = checks.Check()
+
+        @bandsaw.task
+        def checked(value):
+            check.check(value)
+            return value
+
+        before = checked.bandsaw_task.task_id
+        try:
+            checked(0)
+        except AssertionError:
+            pass
+        assert checked.bandsaw_task.task_id == before
+        assert checked("none") == "none"
+        assert checked.bandsaw_task.task_id == before
+        """,
+    )
+    project.run("-W", "error", "flow.py")
 
 
 @pytest.mark.parametrize("chain", ["kept", "default"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
@@ -177,7 +179,8 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
     """Names the variables in whose values alone an entry differs from one of another task id.
 
     `folder` and `name` are those of the entry. Variables whose values stand in the source are not
-    named: those were edited. Returns nothing where there is no such entry.
+    named: those were edited. Neither are those of a project that was edited since: their values
+    may be made of what was. Returns nothing where there is no such entry.
     """
     carried = task._carried()
     keys = set() if carried is None else carried.values.keys() - carried.filled
@@ -194,12 +197,25 @@ def variables_that_differ(directory: str, folder: str, name: str, task: Any) -> 
             found = record.read(entry.read_record(path))
         except (OSError, ValueError, owned_files.DamagedEntryError):
             continue
-        if found.task != str(task):
+        if found.task != str(task) or _was_edited_since(found.made):
             continue
         names = _variables_between(ours, found.parts, keys)
         if names:
             return names
     return []
+
+
+def _was_edited_since(moment: float) -> bool:
+    from .._identity.firstparty import is_first_party
+    from .._identity.kinds import attributes_of
+
+    for name, module in list(sys.modules.items()):
+        path = attributes_of(module).get("__file__")
+        if type(path) is str and is_first_party(name):
+            with contextlib.suppress(OSError):
+                if os.stat(path).st_mtime > moment:
+                    return True
+    return False
 
 
 def _variables_between(

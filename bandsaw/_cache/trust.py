@@ -14,6 +14,12 @@ from ..tasks import Task
 logger = logging.getLogger("bandsaw.advices.cache")
 
 
+def settle(task: Any) -> None:
+    """Takes what a call has filled as state, also of a call that failed or is not kept."""
+    if isinstance(task, Task):
+        task._changed_since_read()
+
+
 def may_be_kept(session: Any, computation: Any) -> bool:
     """Whether a result is that of the code and arguments that its id speaks of; else warns."""
     if computation.changes == session._moderator.changes:

@@ -69,8 +69,8 @@ def is_made_by_types(cls: type) -> bool:
     return module_of(cls) == "types" and vars(types).get(qualname_of(cls)) is not cls
 
 
-def namespace_of(cls: type) -> Any:
-    module = sys.modules.get(module_of(cls))
+def namespace_of(cls: type, home: Optional[str] = None) -> Any:
+    module = sys.modules.get(home or module_of(cls))
     if module is not None:
         return attributes_of(module)
     for value in attributes_of(cls).values():

@@ -22,7 +22,7 @@ from .._arguments import checked_bound, checked_flag, checked_path
 from .._cache import computation_locks, computing, entry, owned_files, record
 from .._cache.computing import Computation
 from .._cache.modes import entry_name, mode_of
-from .._cache.trust import may_be_kept, warn_of_variables
+from .._cache.trust import may_be_kept, settle, warn_of_variables
 from .._session import telling
 from .._system import callers
 from .._system.directories import Anchor
@@ -134,6 +134,7 @@ class CachingAdvice(Advice):
         # There is none where the session came from another process on its way.
         computation = _computations.get((id(session), id(self)))
         try:
+            settle(session.task)
             # A task of the user's own may return anything.
             if getattr(session.result, "exception", None) is None:
                 if computation is None:
@@ -161,8 +162,7 @@ class CachingAdvice(Advice):
         Raises:
             IdentityError: If the call has no id (a `TypeError`).
         """
-        task_id, execution_id = task.task_id, execution.execution_id
-        return f"{self.root}{os.sep}{entry_name(task_id)}", entry_name(execution_id)
+        return f"{self.root}{os.sep}{entry_name(task.task_id)}", entry_name(execution.execution_id)
 
     @property
     def root(self) -> str:
