@@ -274,7 +274,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _attach(error: BaseException, text: RemoteTraceback) -> None:
-    free = [link for link in _chain(error) if _CAUSE.__get__(link) is None]
+    # `raise error from error` makes an error its own cause, of which Python prints nothing.
+    free = [e for e in _chain(error) if (cause := _CAUSE.__get__(e)) is None or cause is e]
     if free:
         suppress = _SUPPRESS.__get__(free[-1])
         _CAUSE.__set__(free[-1], text)
