@@ -279,8 +279,7 @@ def _attach(error: BaseException, text: RemoteTraceback) -> None:
     if free:
         suppress = _SUPPRESS.__get__(free[-1])
         _CAUSE.__set__(free[-1], text)
-        # To set a cause changes `__suppress_context__`, which has to come back unchanged.
-        _SUPPRESS.__set__(free[-1], suppress)
+        _SUPPRESS.__set__(free[-1], suppress)  # to set a cause changes it
 
 
 # What exceptions hold in their C structure beside `args` and `__dict__` (`errno`, `code`, ...) is
