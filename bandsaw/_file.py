@@ -97,12 +97,14 @@ class File:
             (a `ValueError`).
     """
 
-    __slots__ = ("_seen", "path", "to")
+    __slots__ = ("_plain", "_seen", "path", "to")
 
     path: str
     to: Optional[str]
     # Stamps and digest of the contents when an id was made of it.
     _seen: Optional[tuple[Any, bytes]]
+    # What stands for one of a derived class in ids and in data.
+    _plain: Optional[File]
 
     def __init__(
         self,
@@ -124,6 +126,7 @@ class File:
             )
         object.__setattr__(self, "to", to)
         object.__setattr__(self, "_seen", None)
+        object.__setattr__(self, "_plain", None)
 
     def __fspath__(self) -> str:
         return self.path
@@ -148,7 +151,11 @@ class File:
         raise AttributeError(f"a File cannot be changed: {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        plain = type(self), (self.path,) if self.to is None else (self.path, self.to)
+        if type(self) is not File:
+            if self._plain is None:
+                object.__setattr__(self, "_plain", File(self.path, self.to))
+            return _derived, (type(self), self._plain), getattr(self, "__dict__", None)
+        plain = File, (self.path,) if self.to is None else (self.path, self.to)
         carrier = FileCarrier.current()
         return plain if carrier is None else carrier.guarded(lambda: carrier.carried(self), plain)
 
@@ -179,3 +186,9 @@ class File:
             raise kind(what) from error.__cause__
         object.__setattr__(self, "_seen", (stamps, digest))
         return digest
+
+
+def _derived(cls: type[File], plain: File) -> File:
+    file = object.__new__(cls)
+    File.__init__(file, plain.path, plain.to)
+    return file

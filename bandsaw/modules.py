@@ -151,7 +151,8 @@ def import_module(module_name: str) -> types.ModuleType:
         The module.
     """
     if module_name not in sys.modules and module_name == main_module_name():
-        return sys.modules["__main__"]
+        main = sys.modules["__main__"]
+        return main._load() if isinstance(main, _LazyMain) else main
     return importlib.import_module(module_name)
 
 
@@ -236,9 +237,12 @@ class _LazyMain(types.ModuleType):
         is_special = attribute.startswith("__") and attribute.endswith("__")
         if is_special or not _may_define(self.__spec__.name, attribute):
             raise AttributeError(f"module '__main__' has no attribute {attribute!r}")
-        module = importlib.import_module(self.__spec__.name)
-        sys.modules["__main__"] = module
-        return getattr(module, attribute)
+        return getattr(self._load(), attribute)
+
+    def _load(self) -> types.ModuleType:
+        assert self.__spec__ is not None
+        module = sys.modules["__main__"] = importlib.import_module(self.__spec__.name)
+        return module
 
 
 # A script that uses one of them may define anything at run time.

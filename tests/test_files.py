@@ -273,6 +273,38 @@ task(File("in.txt"))
     assert "FileTravelError: The contents of File('in.txt') have changed" in stderr
 
 
+def test_files_of_the_code_and_of_derived_classes_count_by_their_contents_at_each_call(run):
+    run("""
+class Text(File):
+    def load(self):
+        return Path(self).read_text()
+
+VARIABLE, DERIVED = File("in.txt"), {"a": [Text("in.txt")]}
+
+@bandsaw.task(chain="here")
+def variable():
+    return open(VARIABLE.path).read()
+
+@bandsaw.task(chain="cached")
+def derived():
+    return DERIVED["a"][0].load()
+
+@bandsaw.task(chain="here", depends=[File("in.txt"), DERIVED])
+def depending():
+    return Path("in.txt").read_text()
+
+@bandsaw.task(chain="cached")
+def argument(text):
+    return text.load(), text
+
+# main
+for contents in ("one", "two", "one"):
+    Path("in.txt").write_text(contents)
+    assert {contents} == {variable(), derived(), depending(), argument(Text("in.txt"))[0]}
+    assert type(argument(Text("in.txt"))[1]) is Text
+""")
+
+
 def test_a_file_may_change_between_two_calls(run):
     run("""\
 @bandsaw.task(chain="cached")

@@ -596,6 +596,29 @@ def test_another_python_does_not_get_the_search_path_of_this_one(project, other_
     project.run("workflow.py")
 
 
+def test_a_task_that_a_function_of_the_script_has_defined_crosses(project):
+    project.write("bandsaw_config.py", CONFIGURATION)
+    project.write(
+        "workflow.py",
+        """
+        import os
+        import bandsaw
+
+        def define(name):
+            def f():
+                return os.getpid()
+            f.__name__ = f.__qualname__ = name
+            globals()[name] = bandsaw.task(f)
+
+        define('first')
+
+        if __name__ == '__main__':
+            assert first() != os.getpid()
+        """,
+    )
+    project.run("workflow.py")
+
+
 def test_a_process_of_multiprocessing_can_call_the_tasks_of_the_script(project):
     project.write("bandsaw_config.py", CONFIGURATION)
     project.write(

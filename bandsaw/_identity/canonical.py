@@ -212,7 +212,8 @@ class Writer(TreeWriter):
         if self._report is not None:
             self._report(self.frames, value, reason)
 
-    def written_anew(self, value: Any) -> Optional[bytes]:
+    @staticmethod
+    def written_anew(value: Any) -> Optional[bytes]:
         """Writes a value by itself, to compare it later; `None` if there is too much of it."""
         return _Reading().read(value)
 

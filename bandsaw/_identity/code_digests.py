@@ -21,6 +21,7 @@ from .loaded_together import together_for
 from .names import module_source
 from .reach import settled
 from .sources import source_of
+from .stored import Whole
 from .syntax import write_syntax
 from .watch import Seen, Watch
 
@@ -131,6 +132,10 @@ class Walk:
             return _digest_of_source(dependency)
         if isinstance(dependency, (FunctionType, type)):
             return self.digest(dependency)
+        if not is_a(dependency, (str, bytes, int, float, type(None))):
+            reading = Whole(dependency, canonical.Writer.written_anew, True, None)
+            if reading.is_small():
+                self.seen.reading(reading)
         return canonical.digest_of_value(
             dependency, self.digest_in_value, name=f"depends[{position}]"
         )

@@ -46,6 +46,7 @@ from .kinds import (
 )
 from .objects import open_form
 from .stored import (
+    FILE,
     HOLDERS,
     Pointer,
     Whole,
@@ -204,6 +205,8 @@ def open_noted(value: Any, writer: AnyWriter, seen: Seen) -> Union[bytes, Form]:
         seen.reading(Pointer(value, pointed))
     elif is_drawn(kind):
         writer.report(value, "counts as it was when it was first seen, however it is seeded later")
+    elif name_of(kind) == FILE:
+        seen.reading(Whole(value, writer.written_anew, True, None))
     elif _is_read_whole(value, form):
         whole.add(id(value))
         has_more = is_a(form, Form) and form.tag in _NOT_PICKLED

@@ -135,7 +135,8 @@ def is_special_of_the_user(name: str, member: Any) -> bool:
 def open_stored(value: Any) -> Optional[Form]:
     """Opens an object of a user's class; `None` where pickling it runs none of the user's code."""
     kind = type(value)
-    if is_a(value, (type, FunctionType, ModuleType, enum.Enum)):
+    is_file = FILE in map(name_of, mro_of(kind))
+    if is_file or is_a(value, (type, FunctionType, ModuleType, enum.Enum)):
         return None
     memos = memos_of(kind)  # what methods keep of what they have computed
     held = state_of(value, members_of(kind)).items()
@@ -190,7 +191,7 @@ HOLDERS = frozenset(
 def hides_contents(value: Any, form: Union[bytes, Form]) -> bool:
     """Says whether an object may hold what nobody sees change."""
     kind = type(value)
-    if is_a(value, _VIEWS) or name_of(kind) == _FILE:
+    if is_a(value, _VIEWS):
         return True
     is_object = is_a(form, Form) and form.tag in OBJECTS and not _is_plain_tuple(kind)
     return module_of(kind).partition(".")[0] in _OF_ARRAYS or (
@@ -200,7 +201,7 @@ def hides_contents(value: Any, form: Union[bytes, Form]) -> bool:
 
 _VIEWS: tuple[type, ...] = (memoryview, type({}.keys()), type({}.values()), type({}.items()))
 _OF_ARRAYS = frozenset(("numpy", "pandas", "pyarrow"))
-_FILE = f"{__name__.partition('.')[0]}._file.File"
+FILE = f"{__name__.partition('.')[0]}._file.File"
 
 
 def stores_more(kind: type) -> bool:

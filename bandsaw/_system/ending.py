@@ -25,15 +25,15 @@ is_interrupted = False
 needs_executors = False
 
 
-def at_exit_of_multiprocessing(function: Callable[[], object]) -> None:
+def at_exit_of_multiprocessing(function: Callable[[], object], priority: int = 0) -> None:
     """Has a function called when this process ends, where multiprocessing looks after that.
 
     Its processes that were forked end without calling what atexit knows, and begin by forgetting
-    what their parent has asked for.
+    what their parent has asked for. Its queues close with a priority of 10.
     """
     util: Any = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.Finalize(None, function, exitpriority=0)
+        util.Finalize(None, function, exitpriority=priority)
 
 
 class EndedError(Exception):

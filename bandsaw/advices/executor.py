@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import sys
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
@@ -199,11 +200,22 @@ class ExecutorAdvice(Advice):
                         f"{executor!r}."
                     )
                 _made[self] = executor
+                ending.at_exit_of_multiprocessing(_end_made, priority=20)
             return executor
 
 
 # What functions have made in this process. Not on the advice, which may be copied and pickled.
 _made: weakref.WeakKeyDictionary[ExecutorAdvice, Any] = weakref.WeakKeyDictionary()
+
+
+def _end_made() -> None:
+    process: Any = sys.modules["multiprocessing.process"]
+    if process.parent_process() is not None:
+        with late_import:
+            from .._workers.executor.engine import end_all
+        end_all(list(_made.values()))
+
+
 # Pools of Python let go with the modules of the program complain of modules that are gone.
 atexit.register(_made.clear)
 # A function that makes an executor may ask another advice for its own.

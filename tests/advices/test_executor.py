@@ -590,10 +590,42 @@ def test_options_of_python_that_change_results_reach_the_processes(project, isol
             print(seen(), (__debug__, sys.flags.utf8_mode))
         """,
     )
-    for flags in (["-O"], ["-X", "utf8"], []):
+    for flags in (["-O"], ["-X", "utf8"], [], ["-bb"]):
         there, here = project.run(*flags, "workflow.py").stdout.strip().split(") (")
         assert there.strip("()") == here.strip("()")
         assert here.startswith(str("-O" not in flags))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_of_multiprocessing_ends_with_the_executors_it_has_made(project, method):
+    project.write(
+        "bandsaw_config.py",
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        import bandsaw
+        from bandsaw.advices.executor import ExecutorAdvice
+
+        advice = ExecutorAdvice(lambda: ProcessPoolExecutor(1))
+        configuration = bandsaw.Configuration().add_advice_chain(advice)
+        """,
+    )
+    project.write("tasks.py", TASKS)
+    project.write(
+        "workflow.py",
+        f"""
+        import multiprocessing
+        import tasks
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("{method}")
+            process = context.Process(target=tasks.one)
+            process.start()
+            process.join(50)
+            print(process.exitcode)
+            process.kill()
+        """,
+    )
+    assert project.run("workflow.py").stdout == "0\n"
 
 
 def test_an_executor_that_is_shut_down_is_an_error(project):

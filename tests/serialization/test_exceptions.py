@@ -375,6 +375,16 @@ def test_a_circle_of_causes_keeps_its_causes_when_it_was_raised(cross):
     assert "in raised" in "".join(traceback.format_exception(type(read), read, None))
 
 
+def test_an_exception_that_is_its_own_cause_keeps_its_traceback(cross):
+    one = ValueError("one")
+    one.__cause__ = one
+    other = KeyError("other")
+    other.__cause__ = one
+    for error in (one, other):
+        text = "".join(traceback.format_exception(None, cross(raised(error)), None))
+        assert "in raised" in text
+
+
 def test_the_context_stays_where_the_text_is_attached(cross):
     error = ValueError()
     error.__context__ = KeyError()

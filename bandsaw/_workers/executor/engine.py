@@ -23,6 +23,7 @@ from typing import Any, Callable, Optional
 
 from ..._archive.arriving import bits_of
 from ..._archive.keep import MANIFEST, tag
+from ..._futures import flight
 from ..._futures.program import come_first
 from ..._system import ending
 from ..._system.processes import in_forked_processes
@@ -294,6 +295,15 @@ def _come_first() -> None:
     # Its packages may have been imported only now.
     with contextlib.suppress(RuntimeError):
         come_first()
+
+
+def end_all(executors: Iterable[Any]) -> None:
+    """Ends executors of a process of multiprocessing, which waits for their processes first."""
+    flight.wait_for_all(None)
+    for executor in executors:
+        shutdown = getattr(executor, "shutdown", None)
+        if shutdown is not None:
+            shutdown()
 
 
 def _of_any(executor: Any, reference: Callable[[], Any]) -> Engine:

@@ -231,7 +231,7 @@ def _follow(
     for place, (name, messages) in enumerate(calls):
         calls[place] = name, prepared(hub, root, request, name, messages)
     name, messages = calls[0]
-    if messages[0] == "lacking":
+    if isinstance(messages[0], str) and messages[0] == "lacking":
         answers[name] = tuple(messages)
         calls.clear()
         return
